@@ -1,0 +1,1 @@
+"""Nouns, protocols, errors, configuration and plug-ins; imports nothing of bakeoff outside itself."""

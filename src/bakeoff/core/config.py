@@ -1,0 +1,375 @@
+"""The project file: its schema, its errors (all together), and where each value came from.
+
+The only module that reads `bakeoff.toml` and the environment. A value is taken from the environment
+(`BAKEOFF_STORE__RECORDS` for `[store] records`), else from the file, else it is the default.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from bakeoff.core.errors import ConfigError, Problem
+from bakeoff.core.plugins import suggestion
+from bakeoff.core.types import Json, Task
+
+__all__ = [
+    "FILE_NAME",
+    "CandidateConfig",
+    "ComputeConfig",
+    "Config",
+    "DataConfig",
+    "DecideConfig",
+    "EndpointConfig",
+    "Gate",
+    "Loaded",
+    "LoopConfig",
+    "MonitorConfig",
+    "PrepareConfig",
+    "ProjectConfig",
+    "SplitConfig",
+    "StoreConfig",
+    "Value",
+    "load",
+    "loads",
+]
+
+FILE_NAME = "bakeoff.toml"
+ENVIRONMENT_PREFIX = "BAKEOFF_"
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]*$"
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=80)]
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+
+
+class ProjectConfig(_Section):
+    """`[project]`: what it is called, what it predicts, the seed of everything random."""
+
+    name: Name
+    task: Task = "classification"
+    seed: int = Field(default=0, ge=0, lt=2**31)
+
+
+class DataConfig(_Section):
+    """`[data]`: where rows come from and what the columns mean.
+
+    `source` is one location (or several to be appended); `sources` names tables for `query` (DuckDB SQL;
+    a lone `source` is the table `source`). Columns that are not listed get a kind from their values.
+    """
+
+    source: Names = ()
+    sources: dict[Name, Names] = {}
+    query: str | None = None
+    target: str
+    text: Names = ()
+    categorical: Names = ()
+    numeric: Names = ()
+    datetime: Names = ()
+    boolean: Names = ()
+    ignore: Names = ()
+    time: str | None = None
+    group: str | None = None
+    encoding: str = "utf-8"
+    max_bad_share: float = Field(default=0.05, ge=0, le=1)
+
+
+class SplitConfig(_Section):
+    """`[split]`: how rows become train, validation and test.
+
+    `test` and `validation` are shares of rows; with `by = "time"` they may be durations ("1mo", "14d").
+    `auto` means time when `[data] time` is set, group when `[data] group` is, else stratified for
+    classification and random for the rest.
+    """
+
+    by: Literal["auto", "random", "stratified", "group", "time"] = "auto"
+    test: float | str = 0.2
+    validation: float | str = 0.15
+
+
+class PrepareConfig(_Section):
+    """`[prepare]`: steps over the text columns and rows, in order."""
+
+    steps: tuple[str, ...] = ()
+
+
+class CandidateConfig(BaseModel):
+    """`[candidates.NAME]`: `family` (the name when left out); every other key is a parameter of the family."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    family: str | None = None
+
+    @property
+    def params(self) -> dict[str, Json]:
+        """The parameters given, still unchecked by the family."""
+        return cast("dict[str, Json]", dict(self.__pydantic_extra__ or {}))
+
+
+class Gate(_Section):
+    """Limits (inclusive) that a metric must keep to pass."""
+
+    min: float | None = None
+    max: float | None = None
+
+
+class DecideConfig(_Section):
+    """`[decide]`: the metric to maximise (or minimise, by its nature), gates, and how sure to be."""
+
+    metric: str | None = None
+    gates: dict[str, Gate] = {}
+    margin: float = Field(default=0.0, ge=0)
+    resamples: int = Field(default=2000, ge=100, le=100_000)
+
+
+class EndpointConfig(_Section):
+    """`[endpoint]`: the stable name that serves, where, and whether an answer waits for its log record."""
+
+    name: Name | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    log: Literal["required", "best_effort"] = "required"
+    max_rows: int = Field(default=10_000, ge=1)
+
+
+class MonitorConfig(_Section):
+    """`[monitor]`: limits over which a signal becomes an alert, and the least rows to say anything."""
+
+    drift_psi: float = Field(default=0.2, gt=0)
+    quality_drop: float = Field(default=0.02, ge=0)
+    latency_p95_ms: float | None = Field(default=None, gt=0)
+    error_share: float = Field(default=0.01, ge=0, le=1)
+    min_rows: int = Field(default=200, ge=1)
+    min_feedback: int = Field(default=100, ge=1)
+
+
+class LoopConfig(_Section):
+    """`[loop]`: what starts the loop again, and whether feedback rows join the data.
+
+    `refit` (time splits only): after the decision, the winner is fitted once more on all rows.
+    """
+
+    triggers: tuple[Literal["quality", "drift", "feedback", "data", "schedule"], ...] = ("quality", "drift", "data")
+    feedback_rows: int = Field(default=1000, ge=1)
+    schedule_hours: float = Field(default=24 * 7, gt=0)
+    use_feedback: bool = True
+    refit: bool = False
+
+
+class StoreConfig(_Section):
+    """`[store]`: URLs of records and blobs, and the folder of events; relative paths start at the project."""
+
+    records: str = "sqlite:///.bakeoff/records.db"
+    blobs: str = "file://.bakeoff/blobs"
+    events: str = "file://.bakeoff/events"
+
+
+class ComputeConfig(_Section):
+    """`[compute]`: where jobs run. `workers` = 0: as many as fit the candidates and the cores."""
+
+    backend: str = "local"
+    workers: int = Field(default=0, ge=0)
+    threads: int = Field(default=0, ge=0)
+
+
+class Config(_Section):
+    """A whole project file."""
+
+    project: ProjectConfig
+    data: DataConfig
+    split: SplitConfig = SplitConfig()
+    prepare: PrepareConfig = PrepareConfig()
+    candidates: dict[Name, CandidateConfig] = {"linear": CandidateConfig()}
+    decide: DecideConfig = DecideConfig()
+    endpoint: EndpointConfig = EndpointConfig()
+    monitor: MonitorConfig = MonitorConfig()
+    loop: LoopConfig = LoopConfig()
+    store: StoreConfig = StoreConfig()
+    compute: ComputeConfig = ComputeConfig()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """One setting: its dotted key, its value and its origin ("default", a file's name, or a variable)."""
+
+    key: str
+    value: Json
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A checked project file and where it stands."""
+
+    config: Config
+    folder: Path
+    file: str
+    overrides: Mapping[str, str]
+    given: frozenset[str]
+
+    def values(self) -> list[Value]:
+        """Every setting with its origin, in the order of the schema."""
+
+        def origin(key: str) -> str:
+            if key in self.overrides:
+                return self.overrides[key]
+            inside = any(key == g or key.startswith(g + ".") for g in self.given)
+            return self.file if inside else "default"
+
+        return [
+            Value(key=key, value=value, origin=origin(key))
+            for key, value in _flatten(self.config.model_dump(mode="json"), "")
+        ]
+
+
+def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:
+    """Read and check a project file (or the one in a folder).
+
+    Raises:
+        ConfigError: it is missing, is not TOML, or anything in it is wrong; all problems at once.
+    """
+    file = path / FILE_NAME if path.is_dir() else path
+    try:
+        text = file.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            (
+                Problem(
+                    file=str(file),
+                    key="",
+                    expected="a project file",
+                    found="nothing",
+                    hint="Run 'bakeoff init' to make one, or name a project folder with --project.",
+                ),
+            )
+        ) from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise ConfigError(
+            (Problem(file=str(file), key="", expected="a readable UTF-8 file", found=str(error)),)
+        ) from None
+    return loads(text, folder=file.parent.resolve(), file=file.name, environ=environ)
+
+
+def loads(
+    text: str, *, folder: Path, file: str = FILE_NAME, environ: Mapping[str, str] | None = None
+) -> Loaded:
+    """Check a project file given as text; the same errors as `load`."""
+    try:
+        tree: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError((Problem(file=file, key="", expected="valid TOML", found=str(error)),)) from None
+    given = frozenset(key for key, _ in _flatten(tree, ""))
+    overrides = _override(tree, os.environ if environ is None else environ)
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(tuple(_problems(error, file))) from None
+    problems = tuple(_semantic_problems(config, file))
+    if problems:
+        raise ConfigError(problems)
+    return Loaded(config=config, folder=folder, file=file, overrides=overrides, given=given)
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Json]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(cast("Mapping[str, Any]", value), f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", cast("Json", value)
+
+
+def _override(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
+    """Put `BAKEOFF_SECTION__KEY` values into the tree; gives dotted key → variable."""
+    sections = Config.model_fields
+    overrides: dict[str, str] = {}
+    for variable, text in sorted(environ.items()):
+        section, _, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
+        if not variable.startswith(ENVIRONMENT_PREFIX) or not key or section not in sections:
+            continue
+        tree.setdefault(section, {})[key] = text
+        overrides[f"{section}.{key}"] = f"${variable}"
+    return overrides
+
+
+def _known_keys(location: tuple[str, ...]) -> list[str]:
+    """Keys that the schema knows beside the last part of a location."""
+    model: type[BaseModel] = Config
+    for part in location[:-1]:
+        field = model.model_fields.get(part)
+        annotation = field.annotation if field else (Gate if model is DecideConfig else None)
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return list(Gate.model_fields) if "gates" in location else []
+        model = annotation
+    return list(model.model_fields)
+
+
+def _problems(error: ValidationError, file: str) -> Iterator[Problem]:
+    for item in error.errors(include_url=False):
+        location = tuple(str(part) for part in item["loc"])
+        key = ".".join(location)
+        found = repr(item["input"])
+        if item["type"] == "extra_forbidden":
+            known = _known_keys(location)
+            hint = suggestion(location[-1], known) or f"Known here: {', '.join(known)}."
+            yield Problem(file=file, key=key, expected="a known key", found=repr(location[-1]), hint=hint)
+        elif item["type"] == "missing":
+            yield Problem(file=file, key=key, expected="a value", found="nothing")
+        else:
+            short = found if len(found) <= 80 else found[:77] + "..."
+            message = item["msg"].removeprefix("Input should be ")
+            yield Problem(file=file, key=key, expected=message[0].lower() + message[1:], found=short)
+
+
+def _semantic_problems(config: Config, file: str) -> Iterator[Problem]:
+    """What single fields cannot tell."""
+    data, split = config.data, config.split
+    if bool(data.source) == bool(data.sources):
+        found = "both" if data.source else "neither"
+        yield Problem(file=file, key="data.source", expected="either source or [data.sources]", found=found)
+    if len(data.sources) > 1 and data.query is None:
+        yield Problem(
+            file=file, key="data.query", expected="a query over the several [data.sources]", found="nothing"
+        )
+    roles = [*data.text, *data.categorical, *data.numeric, *data.datetime, *data.boolean, *data.ignore]
+    for name in sorted({name for name in roles if roles.count(name) > 1}):
+        yield Problem(file=file, key="data", expected=f"column {name!r} in one list", found="it in several")
+    if data.target in roles:
+        yield Problem(
+            file=file, key="data.target", expected="a column that is no input", found=f"{data.target!r} listed twice"
+        )
+    if split.by == "time" and data.time is None:
+        yield Problem(file=file, key="data.time", expected='a column, because split.by = "time"', found="nothing")
+    if split.by == "group" and data.group is None:
+        yield Problem(file=file, key="data.group", expected='a column, because split.by = "group"', found="nothing")
+    for part in ("test", "validation"):
+        share = getattr(split, part)
+        if isinstance(share, float) and not 0 < share < 1:
+            yield Problem(file=file, key=f"split.{part}", expected="a share between 0 and 1", found=repr(share))
+        if isinstance(share, str) and not (split.by == "time" or (split.by == "auto" and data.time)):
+            yield Problem(
+                file=file, key=f"split.{part}", expected="a share (durations need a time split)", found=repr(share)
+            )
+    if config.loop.refit and not (split.by == "time" or (split.by == "auto" and data.time)):
+        yield Problem(
+            file=file,
+            key="loop.refit",
+            expected="false unless the split is by time (else champion and challenger share no unseen rows)",
+            found="true",
+        )
+    for name, gate in config.decide.gates.items():
+        if gate.min is None and gate.max is None:
+            yield Problem(file=file, key=f"decide.gates.{name}", expected="min or max", found="neither")
+    if not config.candidates:
+        yield Problem(file=file, key="candidates", expected="at least one candidate", found="none")

@@ -1,0 +1,120 @@
+"""The errors that bakeoff raises on purpose; each is also of the standard type that fits it.
+
+    BakeoffError
+    ├── UsageError        (ValueError)       the call makes no sense; exit code 2
+    ├── ConfigError       (ValueError)       problems of a project file, all together
+    ├── DataError         (ValueError)       rows, columns or files that cannot be used
+    ├── NotFoundError     (LookupError)      a name, id or version that does not exist
+    ├── ConflictError     (RuntimeError)     somebody else changed or holds it
+    ├── CandidateError    (RuntimeError)     a candidate cannot be fitted or used
+    ├── StoreError        (OSError)          storage failed or lacks room
+    │   └── CorruptError                     stored bytes do not match their checksum
+    ├── MissingExtraError (ImportError)      an optional dependency is not installed
+    ├── SecurityError     (PermissionError)  refused: unsafe path, archive or bind
+    └── GateError         (RuntimeError)     a gate failed; exit code 3
+
+To add one: derive from the closest of these and a standard type, say in the message what was expected,
+what was received (`repr`) and what to do next, and keep it picklable (arguments in `args`).
+"""
+
+from dataclasses import dataclass
+
+__all__ = [
+    "BakeoffError",
+    "CandidateError",
+    "ConfigError",
+    "ConflictError",
+    "CorruptError",
+    "DataError",
+    "GateError",
+    "MissingExtraError",
+    "NotFoundError",
+    "Problem",
+    "SecurityError",
+    "StoreError",
+    "UsageError",
+]
+
+
+class BakeoffError(Exception):
+    """The root of every error that bakeoff raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(BakeoffError, ValueError):
+    """The call itself makes no sense."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong in a project file: where (`file`, dotted `key`), what was expected, what was found."""
+
+    file: str
+    key: str
+    expected: str
+    found: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.file}: {self.key}" if self.key else self.file
+        hint = f" {self.hint}" if self.hint else ""
+        return f"{where}: expected {self.expected}, found {self.found}.{hint}"
+
+
+class ConfigError(BakeoffError, ValueError):
+    """A project file that cannot be used; `problems` lists all that is wrong with it."""
+
+    exit_code = 2
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+class DataError(BakeoffError, ValueError):
+    """Rows, columns or files that cannot be used."""
+
+
+class NotFoundError(BakeoffError, LookupError):
+    """A name, id or version that does not exist."""
+
+
+class ConflictError(BakeoffError, RuntimeError):
+    """Somebody else changed or holds what was to be changed."""
+
+
+class CandidateError(BakeoffError, RuntimeError):
+    """A candidate that cannot be fitted or used."""
+
+
+class StoreError(BakeoffError, OSError):
+    """Storage failed or lacks room."""
+
+
+class CorruptError(StoreError):
+    """Stored bytes do not match their checksum."""
+
+
+class MissingExtraError(BakeoffError, ImportError):
+    """An optional dependency is not installed."""
+
+    @classmethod
+    def of(cls, what: str, extra: str, module: str) -> "MissingExtraError":
+        """The one line that names the install command for `extra`."""
+        return cls(f'{what} needs the module {module!r}: pip install "bakeoff[{extra}]"')
+
+
+class SecurityError(BakeoffError, PermissionError):
+    """Refused because it is unsafe."""
+
+
+class GateError(BakeoffError, RuntimeError):
+    """A quality gate failed."""
+
+    exit_code = 3

@@ -1,0 +1,48 @@
+"""Content hashes: BLAKE3 over bytes, files, canonical JSON and source code."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+
+__all__ = ["canonical_json", "digest", "digest_file", "digest_json", "digest_sources"]
+
+
+def digest(data: bytes) -> str:
+    """BLAKE3 of bytes, 64 hex digits."""
+    return blake3(data).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """BLAKE3 of a file's content, read in pieces."""
+    hasher = blake3()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            hasher.update(piece)
+    return hasher.hexdigest()
+
+
+def canonical_json(value: Mapping[str, Any] | Sequence[Any]) -> bytes:
+    """JSON with sorted keys and no spaces: equal values give equal bytes.
+
+    >>> canonical_json({"b": 1, "a": [True, None]})
+    b'{"a":[true,null],"b":1}'
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def digest_json(value: Mapping[str, Any] | Sequence[Any]) -> str:
+    """BLAKE3 of the canonical JSON."""
+    return digest(canonical_json(value))
+
+
+def digest_sources(*folders: Path) -> str:
+    """BLAKE3 over all Python files below folders (names and contents): the "code" part of a step's key."""
+    hasher = blake3()
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            hasher.update(path.relative_to(folder.parent).as_posix().encode() + b"\0")
+            hasher.update(digest_file(path).encode())
+    return hasher.hexdigest()

@@ -1,0 +1,50 @@
+"""Find families, stores and compute backends by entry point; built-ins register as third parties do."""
+
+import difflib
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal, TypeAlias
+
+from bakeoff.core.errors import MissingExtraError, NotFoundError
+
+__all__ = ["Group", "load", "names", "suggestion"]
+
+Group: TypeAlias = Literal["bakeoff.families", "bakeoff.stores", "bakeoff.compute", "bakeoff.prepare"]
+
+
+@cache
+def _registered(group: Group) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=group)}
+
+
+def names(group: Group) -> tuple[str, ...]:
+    """Names registered under the group, sorted."""
+    return tuple(sorted(_registered(group)))
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`Did you mean 'x'?` when something known is close to the word, else the empty string."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"Did you mean {close[0]!r}?" if close else ""
+
+
+def load(group: Group, name: str) -> Any:
+    """The object registered as `name`.
+
+    Raises:
+        NotFoundError: nothing of that name is registered.
+        MissingExtraError: it is, but a module that it needs is not installed.
+    """
+    points = _registered(group)
+    if name not in points:
+        known = ", ".join(sorted(points)) or "none"
+        hint = suggestion(name, points)
+        raise NotFoundError(f"expected one of {group}: {known}; received {name!r}. {hint}".rstrip())
+    try:
+        return points[name].load()
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{group} {name!r} needs the module {error.name!r}, which is not installed: pip install it, "
+            f"or the extra of bakeoff that holds it"
+        ) from error

@@ -1,0 +1,350 @@
+"""The doors between the parts: what a family, a store and a compute backend must offer.
+
+Each has a conformance suite in `bakeoff.testing` that built-ins, fakes and third parties all run.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+from bakeoff.core.records import Document, Experiment, Metric, Run, RunInput, RunStatus, Version, VersionKind
+from bakeoff.core.types import Json, Predictions, Schema, Signature, Task
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = [
+    "BlobStore",
+    "Clock",
+    "Compute",
+    "DocumentRecords",
+    "EventKind",
+    "EventLog",
+    "Family",
+    "FitJob",
+    "Job",
+    "JobResult",
+    "Model",
+    "Progress",
+    "RecordStore",
+    "RunRecords",
+    "VersionRecords",
+]
+
+Clock: TypeAlias = Callable[[], int]
+"""Milliseconds since the epoch."""
+
+Progress: TypeAlias = Callable[[str], None]
+"""Takes one short line about what is going on; must be cheap."""
+
+EventKind: TypeAlias = Literal["prediction", "feedback", "span"]
+
+
+# --- families -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitJob:
+    """All that a family may look at when it fits.
+
+    `train` and `validation` hold the input columns and the target; the target is text for classification
+    (class names) and float64 for regression, never missing. `params` is an instance of the family's
+    `params` class. When `chosen` is given (what an earlier fit of the same candidate chose on validation
+    rows), the family must use it instead of choosing again, and `validation` may be empty.
+    `cache` is a folder shared by all fits of a project, for things keyed by content.
+    """
+
+    task: Task
+    schema: Schema
+    train: "pl.DataFrame"
+    validation: "pl.DataFrame"
+    params: Any
+    seed: int
+    threads: int
+    cache: Path
+    progress: Progress
+    chosen: Mapping[str, Json] | None = None
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A fitted candidate. Safe to call from several threads at once."""
+
+    @property
+    def signature(self) -> Signature:
+        """What it takes and gives."""
+        ...
+
+    @property
+    def chosen(self) -> Mapping[str, Json]:
+        """What fitting chose on validation rows (for instance a penalty, a number of trees)."""
+        ...
+
+    def predict(self, table: "pl.DataFrame") -> Predictions:
+        """Predict rows that have the signature's input columns (others are ignored); missing values allowed."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the model into the existing empty `folder`, self-contained, without pickle."""
+        ...
+
+
+@runtime_checkable
+class Family(Protocol):
+    """A way to build models; registered under the entry point group `bakeoff.families`."""
+
+    name: str
+    tasks: frozenset[Task]
+    params: type[Any]
+    """A frozen dataclass whose fields all have defaults: the keys of `[candidates.NAME]`."""
+    requires: tuple[str, ...]
+    """Distributions whose versions can change the result; they enter the key of a fit."""
+    extra: str | None
+    """The extra of bakeoff (or None) that installs them."""
+
+    def fit(self, job: FitJob) -> Model:
+        """Fit a model; same job → same model. `CandidateError` when it cannot be done."""
+        ...
+
+    def load(self, folder: Path, threads: int) -> Model:
+        """Read what `Model.save` wrote; `CorruptError` when it is damaged."""
+        ...
+
+
+# --- stores -------------------------------------------------------------------------------------
+
+
+class RunRecords(Protocol):
+    """Tracked runs, with MLflow's semantics."""
+
+    def experiment(self, name: str) -> Experiment:
+        """The experiment called `name`, created when there is none."""
+        ...
+
+    def start(
+        self,
+        experiment_id: str,
+        name: str,
+        *,
+        run_id: str | None = None,
+        parent_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Run:
+        """Create a RUNNING run; with a `run_id` that exists, set that run RUNNING again and return it."""
+        ...
+
+    def log(
+        self,
+        run_id: str,
+        *,
+        metrics: Sequence[Metric] = (),
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        inputs: Sequence[RunInput] = (),
+        artifacts: Mapping[str, str] | None = None,
+    ) -> None:
+        """Add to a run, in one transaction. `ConflictError` when a param would change its value."""
+        ...
+
+    def finish(self, run_id: str, status: RunStatus) -> None:
+        """End a run."""
+        ...
+
+    def get(self, run_id: str) -> Run:
+        """The run; `NotFoundError` when there is none."""
+        ...
+
+    def search(
+        self,
+        experiment_id: str | None = None,
+        *,
+        parent_id: str | None = None,
+        status: RunStatus | None = None,
+        limit: int = 1000,
+    ) -> list[Run]:
+        """Runs, newest first."""
+        ...
+
+    def history(self, run_id: str, key: str) -> list[Metric]:
+        """All values of one metric in the order of (step, time_ms)."""
+        ...
+
+
+class VersionRecords(Protocol):
+    """Immutable registered things and the movable names on them."""
+
+    def register(
+        self,
+        kind: VersionKind,
+        name: str,
+        content: str,
+        *,
+        run_id: str | None = None,
+        lineage: Mapping[str, Json] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Version:
+        """Add the next number. The same (kind, name, content, run_id) again returns the version that exists."""
+        ...
+
+    def get(self, kind: VersionKind, name: str, number: int) -> Version:
+        """One version; `NotFoundError` when there is none."""
+        ...
+
+    def find(self, kind: VersionKind, name: str | None = None, *, content: str | None = None) -> list[Version]:
+        """Versions, newest first."""
+        ...
+
+    def set_alias(self, name: str, alias: str, number: int | None) -> None:
+        """Move a model's alias to a version, or remove it (None). Aliases belong to models."""
+        ...
+
+    def by_alias(self, name: str, alias: str) -> Version | None:
+        """The model version that the alias names, or None."""
+        ...
+
+    def tag(self, kind: VersionKind, name: str, number: int, tags: Mapping[str, str]) -> None:
+        """Set tags."""
+        ...
+
+
+class DocumentRecords(Protocol):
+    """Small JSON documents with compare-and-swap: step results, endpoint pointers, releases, signals."""
+
+    def get(self, collection: str, key: str) -> Document | None:
+        """The document, or None."""
+        ...
+
+    def put(self, collection: str, key: str, body: Mapping[str, Json], *, expected: int | None = None) -> Document:
+        """Write. With `expected` (a revision; 0 = must not exist) the write is a compare-and-swap that
+        raises `ConflictError` when the revision is another; without, the last write wins."""
+        ...
+
+    def find(self, collection: str, prefix: str = "") -> list[Document]:
+        """Documents whose key starts with `prefix`, ordered by key."""
+        ...
+
+    def delete(self, collection: str, key: str) -> None:
+        """Remove it if it exists."""
+        ...
+
+
+class RecordStore(Protocol):
+    """All records behind one URL; registered under `bakeoff.stores` by URL scheme."""
+
+    @property
+    def runs(self) -> RunRecords:
+        """Tracked runs."""
+        ...
+
+    @property
+    def versions(self) -> VersionRecords:
+        """Registered versions."""
+        ...
+
+    @property
+    def documents(self) -> DocumentRecords:
+        """JSON documents."""
+        ...
+
+    def close(self) -> None:
+        """Release connections."""
+        ...
+
+
+class BlobStore(Protocol):
+    """Content-addressed bytes and folders. An id is a BLAKE3 hex digest of the content (or of a tree's manifest)."""
+
+    def put(self, data: bytes | Path) -> str:
+        """Store bytes, or a file's content; durable when it returns. `StoreError` when there is no room."""
+        ...
+
+    def get(self, blob_id: str) -> bytes:
+        """Read and verify; `NotFoundError`, `CorruptError`."""
+        ...
+
+    def put_tree(self, folder: Path) -> str:
+        """Store a folder (relative POSIX paths, regular files only)."""
+        ...
+
+    def fetch(self, blob_id: str, target: Path) -> Path:
+        """Write a blob to the file, or a tree into the folder, `target`, verified, all or nothing."""
+        ...
+
+    def contains(self, blob_id: str) -> bool:
+        """Whether it is there (not verified)."""
+        ...
+
+    def size_bytes(self, blob_id: str) -> int:
+        """Logical size of a blob or of a tree's files."""
+        ...
+
+    def collect(self, roots: Sequence[str], *, grace_s: float = 86_400.0) -> int:
+        """Delete what no root reaches and is older than the grace period; bytes freed. Refuses empty roots."""
+        ...
+
+
+class EventLog(Protocol):
+    """Append-only log of predictions, feedback and spans."""
+
+    def append(self, kind: EventKind, events: Sequence[Mapping[str, Json]], *, durable: bool = True) -> None:
+        """Add events; with `durable` it returns only after they are on disk (group commit ≤ 10 ms).
+        Each event gets `time_ms` from the clock unless it has one. Thread-safe."""
+        ...
+
+    def read(
+        self, kind: EventKind, *, since_ms: int = 0, until_ms: int | None = None
+    ) -> Iterator[Mapping[str, Json]]:
+        """Events with since_ms ≤ time_ms < until_ms in the order of appending, each with its `seq`."""
+        ...
+
+    def compact(self) -> int:
+        """Move closed segments to Parquet; the number of events moved."""
+        ...
+
+    def close(self) -> None:
+        """Flush and close."""
+        ...
+
+
+# --- compute ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A call that can run in another process or on another machine.
+
+    `function` is "module:name" of a function (argument: dict of JSON, progress: Progress) → dict of JSON.
+    """
+
+    name: str
+    function: str
+    argument: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobResult:
+    """What became of a job: its `value`, or an `error` in one line with the `traceback` when there is one."""
+
+    name: str
+    value: Mapping[str, Json] | None = None
+    error: str | None = None
+    traceback: str | None = None
+    seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+
+class Compute(Protocol):
+    """Runs jobs; registered under `bakeoff.compute` by URL scheme."""
+
+    @property
+    def threads(self) -> int:
+        """Threads that one job may use when `workers` run at once."""
+        ...
+
+    def run(
+        self, jobs: Sequence[Job], *, progress: Callable[[str, str], None], exclusive: bool = False
+    ) -> Iterator[JobResult]:
+        """Run jobs and yield each result as it comes; a crash of one does not touch the others.
+        `progress(job_name, line)`; `exclusive` runs them one at a time (for timings)."""
+        ...

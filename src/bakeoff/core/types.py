@@ -1,0 +1,87 @@
+"""Columns, schemas, predictions: what flows between data, families and evaluation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Column", "ColumnKind", "Json", "Predictions", "Schema", "Signature", "Task"]
+
+Task: TypeAlias = Literal["classification", "regression", "generation"]
+ColumnKind: TypeAlias = Literal["text", "categorical", "numeric", "datetime", "boolean"]
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column: its name, its role for models (`kind`) and its stored type (a polars type's name)."""
+
+    name: str
+    kind: ColumnKind
+    dtype: str
+    missing: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """The columns of a dataset; `target`, `time` and `group` name columns that are not model inputs.
+
+    `time` is the exception: a datetime column that is also listed in the project's inputs stays one.
+    """
+
+    columns: tuple[Column, ...]
+    target: str
+    inputs: tuple[str, ...]
+    time: str | None = None
+    group: str | None = None
+
+    def column(self, name: str) -> Column:
+        """The column called `name`; `KeyError` when there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    def of_kind(self, *kinds: ColumnKind) -> tuple[str, ...]:
+        """Names of the input columns of these kinds, in table order."""
+        return tuple(c.name for c in self.columns if c.name in self.inputs and c.kind in kinds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """What a model takes and gives: input columns, task, and for classification the class order."""
+
+    task: Task
+    inputs: tuple[Column, ...]
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictions:
+    """What a model says about n rows.
+
+    Classification: `probabilities_nk` (n, k), rows summing to 1, columns in the order of `classes`;
+    `values_n` are the class names of the largest. Regression: `values_n` floats. Generation: texts.
+    """
+
+    values_n: "NDArray[np.generic]"
+    probabilities_nk: "NDArray[np.float64] | None" = None
+    classes: tuple[str, ...] = ()
+
+    @classmethod
+    def of_probabilities(cls, probabilities_nk: "NDArray[np.float64]", classes: tuple[str, ...]) -> "Predictions":
+        """Classification predictions: the label of a row is its most probable class (first on a tie)."""
+        import numpy as np
+
+        names = np.asarray(classes, dtype=np.str_)
+        values_n = names[probabilities_nk.argmax(axis=1)] if len(probabilities_nk) else names[:0]
+        return cls(values_n=values_n, probabilities_nk=probabilities_nk, classes=classes)
+
+    def __len__(self) -> int:
+        return len(self.values_n)
+
+
+Parameters: TypeAlias = Mapping[str, Json]
