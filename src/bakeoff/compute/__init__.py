@@ -1,1 +1,1 @@
-"""To be written: compute."""
+"""Where jobs run: on this machine (`local`), in worker processes that cannot hurt each other."""

@@ -6,7 +6,7 @@ The only module that reads `bakeoff.toml` and the environment. A value is taken 
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -40,6 +40,7 @@ __all__ = [
 
 FILE_NAME = "bakeoff.toml"
 ENVIRONMENT_PREFIX = "BAKEOFF_"
+SHOWN_CHARACTERS = 80
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]*$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=80)]
@@ -161,7 +162,11 @@ class LoopConfig(_Section):
     `refit` (time splits only): after the decision, the winner is fitted once more on all rows.
     """
 
-    triggers: tuple[Literal["quality", "drift", "feedback", "data", "schedule"], ...] = ("quality", "drift", "data")
+    triggers: tuple[Literal["quality", "drift", "feedback", "data", "schedule"], ...] = (
+        "quality",
+        "drift",
+        "data",
+    )
     feedback_rows: int = Field(default=1000, ge=1)
     schedule_hours: float = Field(default=24 * 7, gt=0)
     use_feedback: bool = True
@@ -262,9 +267,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:
     return loads(text, folder=file.parent.resolve(), file=file.name, environ=environ)
 
 
-def loads(
-    text: str, *, folder: Path, file: str = FILE_NAME, environ: Mapping[str, str] | None = None
-) -> Loaded:
+def loads(text: str, *, folder: Path, file: str = FILE_NAME, environ: Mapping[str, str] | None = None) -> Loaded:
     """Check a project file given as text; the same errors as `load`."""
     try:
         tree: dict[str, Any] = tomllib.loads(text)
@@ -305,14 +308,11 @@ def _override(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str
 
 def _known_keys(location: tuple[str, ...]) -> list[str]:
     """Keys that the schema knows beside the last part of a location."""
-    model: type[BaseModel] = Config
-    for part in location[:-1]:
-        field = model.model_fields.get(part)
-        annotation = field.annotation if field else (Gate if model is DecideConfig else None)
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return list(Gate.model_fields) if "gates" in location else []
-        model = annotation
-    return list(model.model_fields)
+    if location[:2] == ("decide", "gates"):
+        return list(Gate.model_fields)
+    section = Config.model_fields.get(location[0]) if len(location) > 1 else None
+    model = section.annotation if section else Config
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
 
 
 def _problems(error: ValidationError, file: str) -> Iterator[Problem]:
@@ -327,49 +327,47 @@ def _problems(error: ValidationError, file: str) -> Iterator[Problem]:
         elif item["type"] == "missing":
             yield Problem(file=file, key=key, expected="a value", found="nothing")
         else:
-            short = found if len(found) <= 80 else found[:77] + "..."
+            short = found if len(found) <= SHOWN_CHARACTERS else found[: SHOWN_CHARACTERS - 3] + "..."
             message = item["msg"].removeprefix("Input should be ")
             yield Problem(file=file, key=key, expected=message[0].lower() + message[1:], found=short)
 
 
 def _semantic_problems(config: Config, file: str) -> Iterator[Problem]:
     """What single fields cannot tell."""
-    data, split = config.data, config.split
+
+    def problem(key: str, expected: str, found: str) -> Problem:
+        return Problem(file=file, key=key, expected=expected, found=found)
+
+    data = config.data
     if bool(data.source) == bool(data.sources):
-        found = "both" if data.source else "neither"
-        yield Problem(file=file, key="data.source", expected="either source or [data.sources]", found=found)
+        yield problem("data.source", "either source or [data.sources]", "both" if data.source else "neither")
     if len(data.sources) > 1 and data.query is None:
-        yield Problem(
-            file=file, key="data.query", expected="a query over the several [data.sources]", found="nothing"
-        )
+        yield problem("data.query", "a query over the several [data.sources]", "nothing")
     roles = [*data.text, *data.categorical, *data.numeric, *data.datetime, *data.boolean, *data.ignore]
     for name in sorted({name for name in roles if roles.count(name) > 1}):
-        yield Problem(file=file, key="data", expected=f"column {name!r} in one list", found="it in several")
+        yield problem("data", f"column {name!r} in one list", "it in several")
     if data.target in roles:
-        yield Problem(
-            file=file, key="data.target", expected="a column that is no input", found=f"{data.target!r} listed twice"
-        )
-    if split.by == "time" and data.time is None:
-        yield Problem(file=file, key="data.time", expected='a column, because split.by = "time"', found="nothing")
-    if split.by == "group" and data.group is None:
-        yield Problem(file=file, key="data.group", expected='a column, because split.by = "group"', found="nothing")
-    for part in ("test", "validation"):
-        share = getattr(split, part)
-        if isinstance(share, float) and not 0 < share < 1:
-            yield Problem(file=file, key=f"split.{part}", expected="a share between 0 and 1", found=repr(share))
-        if isinstance(share, str) and not (split.by == "time" or (split.by == "auto" and data.time)):
-            yield Problem(
-                file=file, key=f"split.{part}", expected="a share (durations need a time split)", found=repr(share)
-            )
-    if config.loop.refit and not (split.by == "time" or (split.by == "auto" and data.time)):
-        yield Problem(
-            file=file,
-            key="loop.refit",
-            expected="false unless the split is by time (else champion and challenger share no unseen rows)",
-            found="true",
-        )
+        yield problem("data.target", "a column that is no input", f"{data.target!r} listed twice")
     for name, gate in config.decide.gates.items():
         if gate.min is None and gate.max is None:
-            yield Problem(file=file, key=f"decide.gates.{name}", expected="min or max", found="neither")
+            yield problem(f"decide.gates.{name}", "min or max", "neither")
     if not config.candidates:
-        yield Problem(file=file, key="candidates", expected="at least one candidate", found="none")
+        yield problem("candidates", "at least one candidate", "none")
+    yield from _split_problems(config, problem)
+
+
+def _split_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:
+    data, split = config.data, config.split
+    by_time = split.by == "time" or (split.by == "auto" and data.time is not None)
+    if split.by == "time" and data.time is None:
+        yield problem("data.time", 'a column, because split.by = "time"', "nothing")
+    if split.by == "group" and data.group is None:
+        yield problem("data.group", 'a column, because split.by = "group"', "nothing")
+    for part, share in (("test", split.test), ("validation", split.validation)):
+        if isinstance(share, float) and not 0 < share < 1:
+            yield problem(f"split.{part}", "a share between 0 and 1", repr(share))
+        if isinstance(share, str) and not by_time:
+            yield problem(f"split.{part}", "a share (durations need a time split)", repr(share))
+    if config.loop.refit and not by_time:
+        why = "false unless the split is by time (else champion and challenger share no unseen rows)"
+        yield problem("loop.refit", why, "true")

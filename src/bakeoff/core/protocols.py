@@ -216,8 +216,11 @@ class DocumentRecords(Protocol):
         ...
 
     def put(self, collection: str, key: str, body: Mapping[str, Json], *, expected: int | None = None) -> Document:
-        """Write. With `expected` (a revision; 0 = must not exist) the write is a compare-and-swap that
-        raises `ConflictError` when the revision is another; without, the last write wins."""
+        """Write; without `expected` the last write wins.
+
+        With it (a revision; 0 = must not exist) the write is a compare-and-swap: `ConflictError` when the
+        revision is another.
+        """
         ...
 
     def find(self, collection: str, prefix: str = "") -> list[Document]:
@@ -288,13 +291,13 @@ class EventLog(Protocol):
     """Append-only log of predictions, feedback and spans."""
 
     def append(self, kind: EventKind, events: Sequence[Mapping[str, Json]], *, durable: bool = True) -> None:
-        """Add events; with `durable` it returns only after they are on disk (group commit ≤ 10 ms).
-        Each event gets `time_ms` from the clock unless it has one. Thread-safe."""
+        """Add events; thread-safe. Each gets `time_ms` from the clock unless it has one.
+
+        With `durable` it returns only after they are on disk (group commit ≤ 10 ms).
+        """
         ...
 
-    def read(
-        self, kind: EventKind, *, since_ms: int = 0, until_ms: int | None = None
-    ) -> Iterator[Mapping[str, Json]]:
+    def read(self, kind: EventKind, *, since_ms: int = 0, until_ms: int | None = None) -> Iterator[Mapping[str, Json]]:
         """Events with since_ms ≤ time_ms < until_ms in the order of appending, each with its `seq`."""
         ...
 
@@ -346,5 +349,7 @@ class Compute(Protocol):
         self, jobs: Sequence[Job], *, progress: Callable[[str, str], None], exclusive: bool = False
     ) -> Iterator[JobResult]:
         """Run jobs and yield each result as it comes; a crash of one does not touch the others.
-        `progress(job_name, line)`; `exclusive` runs them one at a time (for timings)."""
+
+        `progress(job_name, line)`; `exclusive` runs them one at a time (for timings).
+        """
         ...

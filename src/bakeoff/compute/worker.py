@@ -1,0 +1,54 @@
+"""The process that runs one job: reads it from stdin, writes progress and its result to stdout as JSON lines."""
+
+import importlib
+import json
+import os
+import resource
+import sys
+import threading
+import traceback
+from typing import Any, TextIO
+
+from bakeoff.core.errors import BakeoffError
+
+__all__ = ["main"]
+
+
+def _end_with_parent() -> None:
+    """Wait until stdin closes, which it does when the parent is gone, then end at once."""
+    while sys.stdin.buffer.read(1 << 16):
+        pass
+    os._exit(3)
+
+
+def _run(request: dict[str, Any], out: TextIO) -> dict[str, Any]:
+    def progress(line: str) -> None:
+        print(json.dumps({"progress": line}), file=out, flush=True)
+
+    try:
+        module, _, name = request["function"].partition(":")
+        function = getattr(importlib.import_module(module), name)
+        return {"value": function(request["argument"], progress)}
+    except BakeoffError as error:
+        return {"error": str(error)}
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a candidate does becomes its error
+        text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        return {"error": text, "traceback": traceback.format_exc()}
+
+
+def main() -> None:
+    """Run the job that stands on stdin's first line."""
+    request = json.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    sys.path[:] = request["path"]
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not break the protocol
+    message = _run(request, out)
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps(message | {"peak_memory_bytes": kilobytes * 1024}), file=out, flush=True)
+    out.flush()
+    os._exit(0)  # some libraries' threads hang at interpreter exit
+
+
+if __name__ == "__main__":
+    main()

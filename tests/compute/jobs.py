@@ -1,0 +1,34 @@
+"""Jobs that the tests of compute run in worker processes."""
+
+import os
+import signal
+import time
+
+
+def double(argument, progress):
+    progress(f"doubling {argument['x']}")
+    return {"y": argument["x"] * 2, "threads": os.environ["OMP_NUM_THREADS"]}
+
+
+def chatter(argument, progress):
+    print("a library prints")
+    os.write(1, b"and writes\n")
+    return {}
+
+
+def fail(argument, progress):
+    raise ValueError("no such luck\nsecond line")
+
+
+def die(argument, progress):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def quit_(argument, progress):
+    raise SystemExit(4)
+
+
+def sleep(argument, progress):
+    progress(str(os.getpid()))
+    time.sleep(argument["s"])
+    return {}

@@ -1,0 +1,98 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bakeoff.compute.local import LocalCompute
+from bakeoff.core.protocols import Job
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def _jobs_importable(monkeypatch):
+    monkeypatch.syspath_prepend(str(HERE))
+
+
+def job(name, function, **argument):
+    return Job(name=name, function=f"jobs:{function}", argument=argument)
+
+
+def run(jobs, **options):
+    lines = []
+    results = {
+        r.name: r for r in LocalCompute(workers=2).run(jobs, progress=lambda *line: lines.append(line), **options)
+    }
+    return results, lines
+
+
+def test_values_progress_and_measurements_come_back():
+    results, lines = run([job("a", "double", x=2), job("b", "double", x=3)])
+    assert results["a"].value["y"] == 4
+    assert results["b"].value["y"] == 6
+    assert ("a", "doubling 2") in lines
+    assert results["a"].peak_memory_bytes > 1_000_000
+    assert results["a"].seconds > 0
+
+
+def test_a_crash_touches_only_its_own_job():
+    results, _ = run([job("dies", "die"), job("fails", "fail"), job("quits", "quit_"), job("fine", "double", x=1)])
+    assert "signal 9" in results["dies"].error
+    assert results["fails"].error == "ValueError: no such luck"
+    assert "test" not in results["fails"].error
+    assert "no such luck" in results["fails"].traceback
+    assert "SystemExit" in results["quits"].error
+    assert results["fine"].value["y"] == 2
+
+
+def test_what_libraries_print_does_not_break_the_protocol():
+    results, _ = run([job("a", "chatter")])
+    assert results["a"].value == {}
+
+
+def test_exclusive_jobs_run_one_at_a_time():
+    started = time.monotonic()
+    run([job("a", "sleep", s=0.4), job("b", "sleep", s=0.4)], exclusive=True)
+    assert time.monotonic() - started > 0.8
+
+
+def test_leaving_early_ends_the_workers():
+    pids = []
+    jobs = [job("slow", "sleep", s=60), job("quick", "sleep", s=0.5)]
+    results = LocalCompute(workers=2).run(
+        jobs, progress=lambda name, line: pids.append(int(line)) if name == "slow" else None
+    )
+    assert next(results).name == "quick"
+    results.close()
+    assert not _alive(pids[0])
+
+
+def test_workers_end_when_the_parent_is_killed():
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from bakeoff.compute.local import LocalCompute\n"
+        "from bakeoff.core.protocols import Job\n"
+        "job = Job(name='a', function='jobs:sleep', argument={'s': 60})\n"
+        "list(LocalCompute(workers=1).run([job], progress=lambda n, line: print(line, flush=True)))\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(HERE)], stdout=subprocess.PIPE)
+    with parent:
+        worker = int(parent.stdout.readline())
+        os.kill(worker, 0)
+        parent.send_signal(signal.SIGKILL)
+    for _ in range(100):
+        if not _alive(worker):
+            return
+        time.sleep(0.05)
+    pytest.fail("the worker outlived its parent")
+
+
+def _alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
