@@ -1,0 +1,74 @@
+"""Capture the environment and the code state that enter lineage and step keys."""
+
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distributions, version
+from pathlib import Path
+
+from bakeoff.core.hashing import digest_json
+
+__all__ = ["CodeState", "Environment", "capture", "code_state", "versions_of"]
+
+GIT_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """Python, platform and every installed distribution; `digest` is the hash of the rest."""
+
+    digest: str
+    python: str
+    platform: str
+    packages: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeState:
+    """The git commit that the project folder is at; `dirty` when tracked or new files differ from it.
+
+    Both are None outside a repository (or without git).
+    """
+
+    commit: str | None = None
+    dirty: bool | None = None
+
+
+def capture() -> Environment:
+    """The environment of this process. Distribution names are normalised as in PEP 503."""
+    packages: dict[str, str] = {}
+    for distribution in distributions():
+        name = re.sub(r"[-_.]+", "-", distribution.name).lower()
+        packages.setdefault(name, distribution.version)  # the first on the path is the one imported
+    python, machine = platform.python_version(), f"{sys.platform}-{platform.machine()}"
+    packages = dict(sorted(packages.items()))
+    digest = digest_json({"python": python, "platform": machine, "packages": packages})
+    return Environment(digest=digest, python=python, platform=machine, packages=packages)
+
+
+def versions_of(requirements: Iterable[str]) -> dict[str, str | None]:
+    """Python's and the named distributions' versions (None: not installed): what can change a result."""
+    found: dict[str, str | None] = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in sorted(requirements):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def code_state(folder: Path) -> CodeState:
+    """Commit and dirty state of the git repository that holds the folder."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, check=True, text=True, timeout=GIT_TIMEOUT_S).stdout
+
+    try:
+        commit = git("rev-parse", "HEAD").strip()
+        return CodeState(commit=commit, dirty=bool(git("status", "--porcelain", "--", ".").strip()))
+    except (OSError, subprocess.SubprocessError):
+        return CodeState()
