@@ -1,1 +1,26 @@
-"""bakeoff: build candidates of both families on your own data, ship the winner, keep it winning."""
+"""bakeoff: build candidates of both families on your own data, ship the winner, keep it winning.
+
+>>> import bakeoff
+>>> bakeoff.Project  # doctest: +ELLIPSIS
+<class 'bakeoff.project.project.Project'>
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bakeoff.core.errors import BakeoffError
+    from bakeoff.project.project import Project
+
+__all__ = ["BakeoffError", "Project", "__version__"]
+
+__version__ = "0.1.0"
+
+_HOMES = {"Project": "bakeoff.project.project", "BakeoffError": "bakeoff.core.errors"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public names when they are first asked for, so that `import bakeoff` costs nothing."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

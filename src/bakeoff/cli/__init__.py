@@ -1,1 +1,1 @@
-"""To be written: cli."""
+"""The command line: each command parses, calls `Project`, renders."""

@@ -39,13 +39,14 @@ class LocalCompute:
     """The `local` backend of `bakeoff.core.protocols.Compute`.
 
     Args:
-        workers: how many jobs run at once; 0: one for each core.
+        workers: how many jobs run at once; 0: one for each core, but no more than `jobs`.
         threads: threads that a job may use; 0: its share of the cores.
+        jobs: how many jobs are to be expected.
     """
 
-    def __init__(self, *, workers: int = 0, threads: int = 0) -> None:
+    def __init__(self, *, workers: int = 0, threads: int = 0, jobs: int = 2**16) -> None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.workers = workers or cores
+        self.workers = workers or max(1, min(cores, jobs))
         self._threads = threads or max(1, cores // self.workers)
 
     @property

@@ -1,1 +1,1 @@
-"""To be written: feedback."""
+"""Feedback: labels, ratings and corrections for prediction ids, and their join with what was predicted."""

@@ -1,1 +1,1 @@
-"""To be written: loop."""
+"""The lifecycle as one readable sequence, resumable at every step."""

@@ -1,1 +1,1 @@
-"""To be written: metrics."""
+"""Pure measures of predictions, tables and timings; shared by evaluation and monitoring (numpy only)."""

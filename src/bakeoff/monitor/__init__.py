@@ -1,1 +1,1 @@
-"""To be written: monitor."""
+"""Monitoring: signals from the logs of an endpoint, and the triggers that start the loop again."""

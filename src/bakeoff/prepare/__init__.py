@@ -1,1 +1,1 @@
-"""To be written: prepare."""
+"""Preparation: named, versioned, pure steps over text columns and rows."""

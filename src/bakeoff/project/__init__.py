@@ -1,1 +1,1 @@
-"""To be written: project."""
+"""The composition root and the Python SDK: the only place that wires families, stores and compute to the loop."""

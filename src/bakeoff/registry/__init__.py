@@ -1,1 +1,1 @@
-"""To be written: registry."""
+"""Registered versions: what was made, from what, and which one is the champion."""

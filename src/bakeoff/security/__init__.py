@@ -1,1 +1,1 @@
-"""To be written: security."""
+"""Refusals: what bakeoff does not do until it is safe."""

@@ -1,1 +1,1 @@
-"""To be written: serve."""
+"""Serving: releases of models on endpoints, and the engine that answers with the live one."""

@@ -1,1 +1,1 @@
-"""To be written: web."""
+"""The HTTP face: routes with declared permissions, the server, and a small client."""

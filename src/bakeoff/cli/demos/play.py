@@ -1,0 +1,90 @@
+"""Play a demo: make its project, run it, serve it, send it live traffic with feedback, look at the signals."""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from bakeoff.core.config import FILE_NAME
+from bakeoff.core.errors import NotFoundError
+from bakeoff.core.plugins import suggestion
+from bakeoff.core.protocols import Progress
+from bakeoff.core.types import Json
+from bakeoff.project.project import Project
+from bakeoff.web.app import create_app
+from bakeoff.web.client import Client
+from bakeoff.web.server import Server, local_hosts
+
+__all__ = ["DEMOS", "Tell", "play", "send", "served"]
+
+DEMOS = ("reviews", "flights")
+Tell = Callable[[str], None]
+ROWS_IN_CALL = 1000
+
+
+def play(name: str, folder: Path, *, tell: Tell, progress: Progress) -> dict[str, Json]:
+    """Play the demo in a folder, which then is a project to edit and run again.
+
+    Returns:
+        What `bakeoff run --json` gives, with `traffic` (answers, signals) and for flights `replay`.
+
+    Raises:
+        NotFoundError: there is no demo of that name.
+    """
+    if name not in DEMOS:
+        known = ", ".join(DEMOS)
+        raise NotFoundError(f"expected a demo among {known}; received {name!r}. {suggestion(name, DEMOS)}".rstrip())
+    make_project(name, folder)
+    with Project(folder, progress=progress) as project:
+        if name == "flights":
+            from bakeoff.cli.demos.flights import play_flights
+
+            return play_flights(project, tell=tell)
+        from bakeoff.cli.demos.reviews import play_reviews
+
+        return play_reviews(project, tell=tell)
+
+
+def make_project(name: str, folder: Path) -> None:
+    """Write the demo's project file, unless there is one (the user may have edited it)."""
+    file = folder / FILE_NAME
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(files("bakeoff.cli.demos").joinpath(f"{name}.toml").read_text(encoding="utf-8"), encoding="utf-8")
+
+
+@contextmanager
+def served(project: Project) -> Generator[Client]:
+    """The project's endpoint, served in this process on a free loopback port, and a client of it."""
+    app = create_app(project.engine(), project.feedback, hosts=local_hosts("127.0.0.1"))
+    with Server(app) as server, Client(server.url) as client:
+        yield client
+
+
+def send(
+    client: Client, rows: Sequence[Mapping[str, Any]], truth: Sequence[str], *, rows_in_call: int = ROWS_IN_CALL
+) -> list[dict[str, Any]]:
+    """Send rows as traffic, then their truth as feedback; the answers in the order of the rows."""
+    answers: list[dict[str, Any]] = []
+    for start in range(0, len(rows), rows_in_call):
+        answers += client.predict(rows[start : start + rows_in_call])["predictions"]
+        said = answers[start : start + rows_in_call]
+        known = truth[start : start + rows_in_call]
+        client.feedback([{"id": answer["id"], "label": label} for answer, label in zip(said, known, strict=True)])
+    return answers
+
+
+def where_next(project: Project) -> str:
+    """Commands that go on from here."""
+    place = project.folder.name
+    return "\n".join(
+        [
+            f"The project is in {place}/: edit {place}/{FILE_NAME} and run it again. Look further with",
+            f"  bakeoff report  -C {place}    every metric, interval and gate",
+            f"  bakeoff lineage -C {place}    what the champion was made from",
+            f"  bakeoff serve   -C {place}    the endpoint over HTTP",
+            f"  bakeoff monitor -C {place}    what monitoring sees",
+            f"  bakeoff loop    -C {place} --once    retrain if there is reason to",
+        ]
+    )

@@ -1,0 +1,35 @@
+"""The reviews demo: text, three families, one endpoint."""
+
+from typing import cast
+
+from bakeoff.cli.render import leaderboard, signals_page
+from bakeoff.core.types import Json
+from bakeoff.cli.demos.play import Tell, send, served, where_next
+from bakeoff.monitor.signals import to_json
+from bakeoff.project.project import Project
+
+__all__ = ["play_reviews"]
+
+TRAFFIC = 500
+
+
+def play_reviews(project: Project, *, tell: Tell) -> dict[str, Json]:
+    """Run the bake-off, serve the winner, send it reviews that it was not trained on, look at the signals."""
+    outcome = project.run()
+    tell(leaderboard(outcome.document, unchanged=outcome.unchanged))
+    held_back = project.rows("test").head(TRAFFIC)
+    truth = held_back["verdict"].to_list()
+    rows = held_back.drop("verdict").to_dicts()
+    with served(project) as client:
+        answers = send(client, rows, truth, rows_in_call=50)
+        tell(f"\nserved {len(answers)} held-back reviews at {client.url}, with feedback; for instance")
+        for row, answer, label in list(zip(rows, answers, truth, strict=True))[:3]:
+            tell(
+                f"  {row['review'][:70]!r} → {answer['label']} ({answer['probabilities'][answer['label']]:.2f}), was {label}"
+            )
+    report = project.monitor()
+    tell("\nwhat monitoring saw: " + signals_page(report))
+    tell("\n" + where_next(project))
+    right = sum(answer["label"] == label for answer, label in zip(answers, truth, strict=True))
+    traffic: dict[str, Json] = {"rows": len(rows), "right": right, "signals": to_json(report)["signals"]}
+    return {**outcome.document, "unchanged": outcome.unchanged, "traffic": cast("Json", traffic)}

@@ -1,0 +1,119 @@
+"""Commands of the lifecycle: init, run, report, status, loop, demo."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bakeoff.cli.options import AsJson, Folder, emit, open_project, show_progress
+
+__all__ = ["add_to"]
+
+HERE = Path()
+GATE_FAILED = 3
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    for command in (init, run, report, status, loop, demo):
+        app.command()(command)
+
+
+def init(
+    source: Annotated[str, typer.Argument(help="The data: a file, a glob, https:// or pypi:// location.")],
+    *,
+    target: Annotated[str, typer.Option(help="The column to predict.")],
+    folder: Folder = HERE,
+    name: Annotated[str | None, typer.Option(help="The project's name; the folder's by default.")] = None,
+    task: Annotated[str | None, typer.Option(help="classification or regression; seen from the data.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a project file from a look at the data."""
+    from bakeoff.project.project import Project
+
+    file = Project.init(folder, name=name, source=source, target=target, task=task)
+    if as_json:
+        emit({"file": str(file)})
+    else:
+        typer.echo(f"wrote {file}\n\n{file.read_text(encoding='utf-8')}\nnext: bakeoff run -C {folder}")
+
+
+def run(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
+    """Fit what changed, evaluate, decide, register, release."""
+    with open_project(folder) as project:
+        outcome = project.run()
+    if as_json:
+        emit({**outcome.document, "unchanged": outcome.unchanged})
+    else:
+        from bakeoff.cli.render import leaderboard
+
+        typer.echo(leaderboard(outcome.document, unchanged=outcome.unchanged))
+    if not outcome.won:
+        raise typer.Exit(GATE_FAILED)
+
+
+def report(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
+    """Show the last run: candidates, verdict, gates."""
+    with open_project(folder) as project:
+        outcome = project.last()
+    if as_json:
+        emit(outcome.document)
+    else:
+        from bakeoff.cli.render import full_report
+
+        typer.echo(full_report(outcome.document))
+
+
+def status(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
+    """The last run, the champion, what is live, and the last signals."""
+    with open_project(folder) as project:
+        found = project.status()
+    if as_json:
+        emit(found)
+    else:
+        from bakeoff.cli.render import status_page
+
+        typer.echo(status_page(found))
+
+
+def loop(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Take one turn and end.")] = False,
+    every_s: Annotated[float, typer.Option(help="Seconds between turns.", min=1.0)] = 60.0,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Watch what is served; when a trigger fires, take feedback in and run again."""
+    import time
+
+    from bakeoff.cli.render import turn_json, turn_page
+
+    while True:
+        with open_project(folder) as project:
+            turn = project.loop_once()
+        if as_json:
+            emit(turn_json(turn))
+        else:
+            typer.echo(turn_page(turn))
+        if once:
+            break
+        time.sleep(every_s)
+    if turn.outcome is not None and not turn.outcome.won:
+        raise typer.Exit(GATE_FAILED)
+
+
+def demo(
+    name: Annotated[str, typer.Argument(help="reviews or flights.")] = "reviews",
+    folder: Annotated[Path | None, typer.Argument(help="Where to put the project; demo-NAME here.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """The whole loop on real data: reviews (text) or flights (a table over time)."""
+    from bakeoff.cli.demos.play import play
+
+    def tell(text: str) -> None:
+        typer.echo(text, err=as_json)
+
+    document = play(name, folder or Path(f"demo-{name}"), tell=tell, progress=show_progress)
+    if as_json:
+        emit(document)

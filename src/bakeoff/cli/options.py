@@ -1,0 +1,82 @@
+"""Options and small pieces that commands share."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from bakeoff.project.project import Project
+
+__all__ = ["AsJson", "Folder", "emit", "open_project", "read_rows", "show_progress"]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Folder = Annotated[Path, typer.Option("--project", "-C", help="The project folder.", show_default="this folder")]
+
+
+def open_project(folder: Path) -> "Project":
+    """The project in a folder, with progress on stderr."""
+    from bakeoff.project.project import Project
+
+    return Project(folder, progress=show_progress)
+
+
+def show_progress(line: str) -> None:
+    """One line of progress on stderr."""
+    typer.echo(f"  {line}", err=True)
+
+
+def emit(document: Mapping[str, Any] | Sequence[Any]) -> None:
+    """Print one JSON document on stdout."""
+    typer.echo(json.dumps(document, ensure_ascii=False, default=str))
+
+
+def read_rows(file: Path | None, inline: str | None, what: str) -> list[dict[str, Any]]:
+    """Objects from an inline JSON text, or a JSON, JSONL, CSV, TSV or Parquet file ("-": JSONL on stdin).
+
+    Raises:
+        UsageError: neither or both are given. DataError: it holds something else than objects.
+    """
+    from bakeoff.core.errors import DataError, UsageError
+
+    if (file is None) == (inline is None):
+        raise UsageError(f"expected {what} either inline or as a file, received {'both' if file else 'neither'}")
+    if file is not None and file.suffix in {".csv", ".tsv", ".parquet"}:
+        return _table_rows(file)
+    try:
+        text = inline if inline is not None else _read(file)
+        found = _parsed(text)
+    except (ValueError, OSError) as error:
+        raise DataError(f"expected {what} as JSON or JSON lines, found: {error}") from error
+    items: list[Any] = found if isinstance(found, list) else [found]
+    for number, item in enumerate(items):
+        if not isinstance(item, dict):
+            raise DataError(f"expected {what} as objects, received {item!r} at position {number}")
+    return items
+
+
+def _read(file: Path | None) -> str:
+    return sys.stdin.read() if file is None or str(file) == "-" else file.read_text(encoding="utf-8")
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def _table_rows(file: Path) -> list[dict[str, Any]]:
+    import polars as pl
+
+    from bakeoff.core.errors import DataError
+
+    try:
+        if file.suffix == ".parquet":
+            return pl.read_parquet(file).to_dicts()
+        return pl.read_csv(file, separator="\t" if file.suffix == ".tsv" else ",", infer_schema=False).to_dicts()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"expected a readable table in {str(file)!r}, found: {error}") from error

@@ -1,0 +1,102 @@
+"""Commands that look things up: runs, models, lineage, config, doctor."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bakeoff.cli.options import AsJson, Folder, emit, open_project
+
+__all__ = ["add_to"]
+
+HERE = Path()
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    for command in (runs, models, lineage, config, doctor):
+        app.command()(command)
+
+
+def runs(
+    *,
+    limit: Annotated[int, typer.Option(help="How many.", min=1)] = 20,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Tracked runs, newest first."""
+    from dataclasses import asdict
+
+    with open_project(folder) as project:
+        found = project.runs(limit=limit)
+    if as_json:
+        emit({"runs": [asdict(run) for run in found]})
+    else:
+        from bakeoff.cli.render import runs_page
+
+        typer.echo(runs_page(found))
+
+
+def models(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
+    """Registered model versions, newest first."""
+    from dataclasses import asdict
+
+    with open_project(folder) as project:
+        found = project.models()
+    if as_json:
+        emit({"models": [asdict(version) for version in found]})
+    else:
+        from bakeoff.cli.render import models_page
+
+        typer.echo(models_page(found))
+
+
+def lineage(
+    version: Annotated[str | None, typer.Argument(help="NAME/2, 2 or an alias; the champion by default.")] = None,
+    *,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """What a model version was made from: data, code, environment, parameters."""
+    with open_project(folder) as project:
+        found = project.lineage(version).to_json()
+    if as_json:
+        emit(found)
+    else:
+        from bakeoff.cli.render import lineage_page
+
+        typer.echo(lineage_page(found))
+
+
+def config(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
+    """Every setting and where it came from."""
+    with open_project(folder) as project:
+        settings = project.settings()
+    if as_json:
+        emit({item.key: {"value": item.value, "origin": item.origin} for item in settings})
+    else:
+        from bakeoff.cli.render import settings_page
+
+        typer.echo(settings_page(settings))
+
+
+def doctor(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
+    """Look for what may stand in the way."""
+    from bakeoff.core.config import FILE_NAME
+
+    if (folder / FILE_NAME).exists() or folder != HERE:
+        with open_project(folder) as project:
+            checks = project.doctor()
+    else:
+        from bakeoff.project.doctor import examine_installation
+
+        checks = examine_installation()
+    if as_json:
+        found: list[dict[str, Any]] = [{"check": what, "ok": fine, "found": told} for what, fine, told in checks]
+        emit({"checks": found})
+    else:
+        from bakeoff.cli.render import checks_page
+
+        typer.echo(checks_page(checks))
+    if not all(fine for _, fine, _ in checks):
+        raise typer.Exit(1)

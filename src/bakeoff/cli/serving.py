@@ -1,0 +1,123 @@
+"""Commands around the endpoint: serve, predict, feedback, monitor."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bakeoff.cli.options import AsJson, Folder, emit, open_project, read_rows
+
+__all__ = ["add_to"]
+
+HERE = Path()
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    for command in (serve, predict, feedback, monitor):
+        app.command()(command)
+
+
+def serve(
+    *,
+    host: Annotated[str | None, typer.Option(help="A loopback address; [endpoint] host by default.")] = None,
+    port: Annotated[int | None, typer.Option(help="0 for any free one; [endpoint] port by default.")] = None,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Serve the live release over HTTP until interrupted."""
+    from bakeoff.web.app import create_app
+    from bakeoff.web.server import Server, local_hosts
+
+    with open_project(folder) as project:
+        settings = project.config.endpoint
+        address = host or settings.host
+        app = create_app(project.engine(), project.feedback, hosts=local_hosts(address))
+        server = Server(app, address, settings.port if port is None else port)
+
+        def ready() -> None:
+            if as_json:
+                emit({"endpoint": project.endpoint, "url": server.url})
+            else:
+                typer.echo(f"endpoint {project.endpoint!r} at {server.url} (Ctrl-C ends it)")
+
+        server.serve_forever(on_ready=ready)
+
+
+def predict(
+    row: Annotated[str | None, typer.Argument(help='A row as JSON: \'{"review": "a delight"}\'.')] = None,
+    *,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Rows: JSON(L), CSV, Parquet; - for stdin.")] = None,
+    url: Annotated[str | None, typer.Option(help="Ask a running endpoint instead of this process.")] = None,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Answer rows with the live release."""
+    rows = read_rows(file, row, "rows")
+    if url is not None:
+        from bakeoff.web.client import Client
+
+        with Client(url) as client:
+            answers: list[dict[str, Any]] = client.predict(rows)["predictions"]
+    else:
+        from dataclasses import asdict
+
+        with open_project(folder) as project:
+            answers = [asdict(answer) for answer in project.predict(rows)]
+    if as_json:
+        emit({"predictions": answers})
+    else:
+        from bakeoff.cli.render import answers_page
+
+        typer.echo(answers_page(answers))
+
+
+def feedback(
+    prediction_id: Annotated[str | None, typer.Argument(help="The id of a prediction.")] = None,
+    label: Annotated[str | None, typer.Argument(help="What was true.")] = None,
+    *,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Items: JSON(L), CSV; - for stdin.")] = None,
+    url: Annotated[str | None, typer.Option(help="Send to a running endpoint.")] = None,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Say what was true (or better) for predictions, by id."""
+    from bakeoff.core.errors import UsageError
+
+    if prediction_id is not None:
+        if file is not None or label is None:
+            raise UsageError("expected a prediction's id and its label, or --file; received another mix")
+        items: list[dict[str, Any]] = [{"id": prediction_id, "label": label}]
+    else:
+        items = read_rows(file, None, "feedback items")
+    if url is not None:
+        from bakeoff.web.client import Client
+
+        with Client(url) as client:
+            accepted = client.feedback(items)["accepted"]
+    else:
+        with open_project(folder) as project:
+            accepted = project.feedback(items).accepted
+    if as_json:
+        emit({"accepted": accepted})
+    else:
+        typer.echo(f"{accepted} accepted")
+
+
+def monitor(
+    *,
+    since_ms: Annotated[int | None, typer.Option(help="Window start; the live release's by default.")] = None,
+    until_ms: Annotated[int | None, typer.Option(help="Window end; now by default.")] = None,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Signals of the live release: drift, quality, latency, errors, volume."""
+    from bakeoff.cli.render import signals_page
+    from bakeoff.monitor.signals import to_json
+
+    with open_project(folder) as project:
+        found = project.monitor(since_ms=since_ms, until_ms=until_ms)
+    if as_json:
+        emit(to_json(found))
+    else:
+        typer.echo(signals_page(found))

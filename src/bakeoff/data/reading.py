@@ -1,0 +1,185 @@
+"""Read source files into one table: parse, set bad rows aside, join and select by the project's SQL.
+
+Equal input gives equal rows in equal order: files are loaded in the order named, DuckDB keeps insertion
+order, and the query runs on one thread with a fixed seed, so joins and groups come out the same each time.
+After loading, the query can reach the loaded tables only: no files, no network, no extensions.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bakeoff.core.config import DataConfig
+from bakeoff.core.errors import DataError
+from bakeoff.data.delimited import Bad, load_texts, quoted, typed_columns
+from bakeoff.data.encoding import as_utf8
+from bakeoff.data.sources import SourceFile
+
+if TYPE_CHECKING:
+    import duckdb
+    import polars as pl
+
+__all__ = ["Reading", "read"]
+
+DELIMITERS = {"csv": None, "tsv": "\t"}
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The rows read, and those set aside: `rejected` has the columns file, line (1-based), reason, text."""
+
+    table: "pl.DataFrame"
+    rejected: "pl.DataFrame"
+
+
+def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Reading:
+    """Read all files and apply the query.
+
+    Args:
+        config: The `[data]` section: encoding, query, and how many bad rows are too many.
+        files: For each table name the files to append; a lone `source` is the table "source".
+
+    Raises:
+        DataError: a file or the query cannot be used, too many rows are bad, or none is left.
+    """
+    import duckdb
+
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "python_enable_replacements": False,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "preserve_insertion_order": True,
+    }
+    with tempfile.TemporaryDirectory(prefix="bakeoff-read-") as scratch, duckdb.connect(config=settings) as connection:
+        loader = _Loader(connection, config, Path(scratch))
+        bad = [item for name, group in files.items() for item in loader.load(name, group)]
+        table = _query(connection, config.query or f"SELECT * FROM {quoted(next(iter(files)))}")  # noqa: S608
+    if table.height == 0:
+        why = "the query gives no rows" if config.query else "the files hold a header and no rows"
+        raise DataError(f"expected rows, found none: {why}.")
+    return Reading(table=table, rejected=_rejected(bad))
+
+
+class _Loader:
+    """Fills tables of one connection from files."""
+
+    def __init__(self, connection: "duckdb.DuckDBPyConnection", config: DataConfig, scratch: Path) -> None:
+        self._connection = connection
+        self._config = config
+        self._scratch = scratch
+
+    def load(self, name: str, files: Sequence[SourceFile]) -> list[Bad]:
+        """Create the table `name` from all files, appended; gives the rows set aside."""
+        bad: list[Bad] = []
+        texts: list[str] = []
+        typed: list[str] = []
+        for number, file in enumerate(files):
+            part = f"{name} part {number}"
+            found = self._load_one(part, file)
+            self._check_share(part, file, found)
+            bad += found
+            (texts if file.format in DELIMITERS else typed).append(part)
+        if texts:
+            whole = f"{name} texts"
+            self._append(whole, texts)
+            columns = ", ".join(typed_columns(self._connection, whole))
+            self._connection.execute(
+                f"CREATE TABLE {quoted(whole + ' typed')} AS SELECT {columns} FROM {quoted(whole)}"
+            )
+            self._connection.execute(f"DROP TABLE {quoted(whole)}")
+            typed.insert(0, whole + " typed")
+        self._append(name, typed)
+        return bad
+
+    def _append(self, name: str, parts: Sequence[str]) -> None:
+        """Move the rows of all parts into a new table; columns meet by name."""
+        if len(parts) == 1:
+            self._connection.execute(f"ALTER TABLE {quoted(parts[0])} RENAME TO {quoted(name)}")
+            return
+        union = " UNION ALL BY NAME ".join(f"SELECT * FROM {quoted(part)}" for part in parts)  # noqa: S608
+        self._connection.execute(f"CREATE TABLE {quoted(name)} AS {union}")
+        for part in parts:
+            self._connection.execute(f"DROP TABLE {quoted(part)}")
+
+    def _load_one(self, part: str, file: SourceFile) -> list[Bad]:
+        name = file.path.name
+        if file.format == "parquet":
+            self._create(part, "read_parquet(?)", file.path, name)
+            return []
+        with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
+            clean = as_utf8(file.path, self._config.encoding, Path(scratch), name)
+            if file.format in DELIMITERS:
+                return load_texts(self._connection, part, clean, delimiter=DELIMITERS[file.format], name=name)
+            lines = Path(scratch) / "lines"
+            bad = list(_sound_lines(clean, lines, name))
+            source = "read_json(?, format = 'newline_delimited', sample_size = -1, maximum_depth = 1, maximum_object_size = 268435456)"  # noqa: E501
+            self._create(part, source, lines, name)
+            return bad
+
+    def _create(self, part: str, source: str, path: Path, name: str) -> None:
+        import duckdb
+
+        try:
+            self._connection.execute(f"CREATE TABLE {quoted(part)} AS SELECT * FROM {source}", [str(path)])  # noqa: S608
+        except duckdb.Error as error:
+            raise DataError(f"{name}: could not be read: {error}") from error
+
+    def _check_share(self, part: str, file: SourceFile, bad: Sequence[Bad]) -> None:
+        counted = self._connection.execute(f"SELECT count(*) FROM {quoted(part)}").fetchone()  # noqa: S608
+        assert counted is not None
+        lost = sum(item.lines for item in bad)
+        total = counted[0] + lost
+        if lost > self._config.max_bad_share * total:
+            first = "\n".join(f"  line {item.line}: {item.reason}: {item.text[:80]!r}" for item in bad[:SHOWN])
+            raise DataError(
+                f"{file.path.name}: expected at most {self._config.max_bad_share:.0%} bad lines, found {lost:,} "
+                f"of {total:,}. The first:\n{first}\nMend the file, or set max_bad_share in [data]."
+            )
+
+
+def _sound_lines(path: Path, target: Path, name: str) -> Iterator[Bad]:
+    """Copy the lines that hold a JSON object to `target`; yields the others."""
+    import msgspec
+
+    any_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+    with path.open("rb") as source, target.open("wb") as out:
+        for number, line in enumerate(source, start=1):
+            if not line.strip():
+                continue
+            try:
+                any_object.decode(line)
+                line.decode()
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                text = line[:500].decode("utf-8", "replace").rstrip("\n")
+                yield Bad(file=name, line=number, reason=f"not a JSON object: {error}", text=text)
+                continue
+            out.write(line)
+
+
+def _query(connection: "duckdb.DuckDBPyConnection", query: str) -> "pl.DataFrame":
+    """Run the project's SQL shut off from the outside."""
+    import duckdb
+    import polars as pl
+
+    connection.execute("SET TimeZone = 'UTC'; SET threads = 1; SELECT setseed(0.42)")
+    connection.execute("SET enable_external_access = false; SET lock_configuration = true")
+    try:
+        statements = connection.extract_statements(query)
+        if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
+            raise DataError(f"[data] query: expected one SELECT, received {query.strip()[:200]!r}")
+        return pl.DataFrame(connection.sql(query))
+    except duckdb.Error as error:
+        raise DataError(f"[data] query: {error}") from error
+
+
+def _rejected(bad: Sequence[Bad]) -> "pl.DataFrame":
+    import polars as pl
+
+    return pl.DataFrame(
+        [(item.file, item.line, item.reason, item.text) for item in bad],
+        schema={"file": pl.String, "line": pl.Int64, "reason": pl.String, "text": pl.String},
+        orient="row",
+    )

@@ -1,0 +1,195 @@
+"""What the columns of a table are: their kinds, the inputs, and a target that can be learned from."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from bakeoff.core.config import DataConfig
+from bakeoff.core.errors import DataError
+from bakeoff.core.plugins import suggestion
+from bakeoff.core.types import Column, ColumnKind, Schema, Task
+from bakeoff.data.cast import conform, stored_type, to_kind
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Inferred", "conform", "infer", "prepare_target"]
+
+TEXT_WORDS = 5.0
+TEXT_CHARACTERS = 100.0
+TEXT_DISTINCT_SHARE = 0.3
+TEXT_DISTINCT = 50
+ID_SHARE = 0.95
+ID_ROWS = 50
+KINDS: tuple[ColumnKind, ...] = ("text", "categorical", "numeric", "datetime", "boolean")
+TARGET_KINDS: Mapping[Task, ColumnKind] = {
+    "classification": "categorical",
+    "regression": "numeric",
+    "generation": "text",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inferred:
+    """The schema, and what a person should know about how it came to be, one line each."""
+
+    schema: Schema
+    notes: tuple[str, ...]
+
+
+def infer(table: "pl.DataFrame", config: DataConfig, task: Task) -> Inferred:
+    """Give every column a kind, from the project's lists or else from its type and values.
+
+    Columns that are all missing, or that only number or name the rows (each value once), are not inputs;
+    the notes say so. Listing such a column keeps it.
+
+    Raises:
+        DataError: a column that the project names does not exist (all of them at once), or no input is left.
+    """
+    _check_named(table, config)
+    listed: dict[str, ColumnKind] = {
+        name: kind for kind in KINDS for name in cast("tuple[str, ...]", getattr(config, kind))
+    }
+    special: dict[str, ColumnKind] = {config.target: TARGET_KINDS[task]}
+    if config.time:
+        special[config.time] = "datetime"
+    if config.group:
+        special.setdefault(config.group, listed.get(config.group, "categorical"))
+    columns: list[Column] = []
+    inputs: list[str] = []
+    notes: list[str] = []
+    for series in table:
+        name = series.name
+        if name in config.ignore and name not in special:
+            continue
+        kind = special.get(name) or listed.get(name) or _kind(series)
+        columns.append(_column(series, kind))
+        if name == config.target or (name in special and name not in listed):
+            continue
+        reason = _useless(series, kind, listed=name in listed)
+        if reason:
+            notes.append(f"column {name!r} is not used: {reason}")
+        else:
+            inputs.append(name)
+    if not inputs:
+        raise DataError(f"expected at least one input column besides {config.target!r}, found none. {' '.join(notes)}")
+    schema = Schema(
+        columns=tuple(columns), target=config.target, inputs=tuple(inputs), time=config.time, group=config.group
+    )
+    return Inferred(schema=schema, notes=tuple(notes))
+
+
+def _check_named(table: "pl.DataFrame", config: DataConfig) -> None:
+    named = {"target": (config.target,), "time": (config.time,), "group": (config.group,), "ignore": config.ignore}
+    named |= {kind: getattr(config, kind) for kind in KINDS}
+    problems = [
+        f"[data] {key}: no column {name!r}. {suggestion(name, table.columns)}".rstrip()
+        for key, names in named.items()
+        for name in names
+        if name is not None and name not in table.columns
+    ]
+    if problems:
+        known = ", ".join(table.columns[:30]) + (", …" if table.width > 30 else "")  # noqa: PLR2004
+        raise DataError("\n".join([*problems, f"The table has: {known}."]))
+
+
+def _column(series: "pl.Series", kind: ColumnKind) -> Column:
+    return Column(name=series.name, kind=kind, dtype=str(stored_type(kind).base_type()), missing=series.null_count())
+
+
+def _kind(series: "pl.Series") -> ColumnKind:
+    import polars as pl
+
+    dtype = series.dtype
+    if dtype == pl.Boolean:
+        return "boolean"
+    if dtype.is_numeric():
+        return "numeric"
+    if isinstance(dtype, (pl.Date, pl.Datetime)):
+        return "datetime"
+    return "text" if dtype == pl.String and _is_language(series.drop_nulls()) else "categorical"
+
+
+def _is_language(present: "pl.Series") -> bool:
+    """Many distinct values of several words each, or long ones (scripts without spaces)."""
+    if present.is_empty():
+        return False
+    distinct = present.n_unique()
+    if distinct / len(present) < TEXT_DISTINCT_SHARE and distinct < TEXT_DISTINCT:
+        return False
+    words = cast("float", (present.str.count_matches(r"\s+") + 1).mean())
+    characters = cast("float", present.str.len_chars().mean())
+    return words >= TEXT_WORDS or characters >= TEXT_CHARACTERS
+
+
+def _useless(series: "pl.Series", kind: ColumnKind, *, listed: bool) -> str | None:
+    import polars as pl
+
+    rows = len(series)
+    present = rows - series.null_count()
+    if present == 0:
+        return "all its values are missing"
+    if listed or rows < ID_ROWS:
+        return None
+    if kind == "categorical" and series.n_unique() > ID_SHARE * rows:
+        return f"nearly every value is another ({series.n_unique():,} in {rows:,} rows), as in an id"
+    if series.dtype.is_integer() and present == rows:
+        steps = series.cast(pl.Int64).diff().drop_nulls()
+        if (steps == 1).all():
+            return "it only numbers the rows"
+    return None
+
+
+def prepare_target(table: "pl.DataFrame", schema: Schema, task: Task) -> "tuple[pl.DataFrame, dict[str, int]]":
+    """The table to learn from: all columns of the schema in their stored types, rows without a target gone.
+
+    Class labels become text (True → "true", 1 → "1"); a regression target becomes a finite Float64.
+
+    Returns:
+        The table, and how many rows were set aside for which reason.
+
+    Raises:
+        DataError: no rows or no targets are left, or the classes cannot be learned.
+    """
+    import polars as pl
+
+    if table.height == 0:
+        raise DataError("expected rows, found none.")
+    target = table[schema.target]
+    missing = target.null_count()
+    if target.dtype == pl.String:
+        missing += int((target == "").sum())
+    columns = {c.name: to_kind(table[c.name], c.kind) for c in schema.columns}
+    ready = pl.DataFrame([columns[name].cast(stored_type(schema.column(name).kind)) for name in columns])
+    kept = ready.filter(pl.col(schema.target).is_not_null())
+    counts = {
+        "target missing": missing,
+        "target not a finite number": table.height - kept.height - missing,
+    }
+    dropped = {reason: rows for reason, rows in counts.items() if rows}
+    if kept.height == 0:
+        raise DataError(f"target {schema.target!r}: expected values, but all {table.height:,} rows lack one.")
+    if task == "classification":
+        _check_classes(kept[schema.target], numeric=target.dtype.is_numeric())
+    return kept, dropped
+
+
+def _check_classes(target: "pl.Series", *, numeric: bool) -> None:
+    counts = dict(_class_counts(target))
+    if len(counts) < 2:  # noqa: PLR2004
+        raise DataError(
+            f"target {target.name!r}: expected at least two classes, found only {next(iter(counts))!r} "
+            f"in {len(target):,} rows."
+        )
+    rare = [name for name, rows in counts.items() if rows < 2]  # noqa: PLR2004
+    if rare:
+        hint = ' If it is a quantity, set task = "regression".' if numeric else ""
+        shown = ", ".join(repr(name) for name in rare[:5]) + (", …" if len(rare) > 5 else "")  # noqa: PLR2004
+        raise DataError(
+            f"target {target.name!r}: expected at least two rows of each class, found one of {shown} "
+            f"({len(rare)} of {len(counts)} classes). Drop or join them in [data] query.{hint}"
+        )
+
+
+def _class_counts(target: "pl.Series") -> Iterator[tuple[str, int]]:
+    yield from target.value_counts().sort(target.name).iter_rows()

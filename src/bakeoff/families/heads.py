@@ -1,0 +1,150 @@
+# pyright: basic
+# scikit-learn and scipy.sparse come without complete types
+"""Linear heads: logistic and ridge regression on top of any features, dense or sparse.
+
+A fitted head is a matrix and an intercept; scikit-learn is needed to fit one, not to use it.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.core.protocols import Progress
+from bakeoff.core.types import Predictions
+from bakeoff.families.saved import Array
+from bakeoff.families.targets import balanced_weights
+
+__all__ = ["HeadSpec", "LinearHead", "best_penalty", "log_loss"]
+
+Features: TypeAlias = Any  # (n, d): an array or a scipy csr_array
+_Floats: TypeAlias = NDArray[np.float64]
+NEVER = -30.0
+"""Logit of a class that training rows lack."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearHead:
+    """Scores x · coef + intercept: (n, 1) for numbers and two classes, else (n, k)."""
+
+    coef_dk: Array
+    intercept_k: Array
+    classes: tuple[str, ...]
+
+    def __call__(self, x_nd: Features) -> Predictions:
+        """Predict from features (n, d)."""
+        score_nk = np.asarray(x_nd @ self.coef_dk) + self.intercept_k
+        if not self.classes:
+            return Predictions(values_n=score_nk[:, 0])
+        return Predictions.of_probabilities(probabilities(score_nk), self.classes)
+
+
+def probabilities(score_nk: _Floats) -> _Floats:
+    """Logits to probabilities: one column means two classes (logistic), more are normalised (softmax)."""
+    if score_nk.shape[1] == 1:
+        score_nk = np.hstack([np.zeros_like(score_nk), score_nk])
+    power_nk = np.exp(score_nk - score_nk.max(axis=1, keepdims=True, initial=-np.inf))
+    return power_nk / power_nk.sum(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadSpec:
+    """How to fit a head. `scale_d` multiplies each feature, the more the weaker its penalty."""
+
+    classes: tuple[str, ...]
+    balanced: bool
+    seed: int
+    progress: Progress
+
+    def fit(self, x_nd: Features, value_n: _Floats, penalty: float, scale_d: _Floats) -> LinearHead:
+        """Fit with an L2 `penalty`: 1/C of logistic regression, alpha of ridge.
+
+        One BLAS thread, so that the result does not depend on how many there are.
+        """
+        from sklearn.exceptions import ConvergenceWarning
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ConvergenceWarning)
+            head = (self._logistic if self.classes else self._ridge)(_scaled(x_nd, scale_d), value_n, penalty)
+        if caught:
+            self.progress(f"penalty {penalty:g}: stopped before it converged")
+        return LinearHead(
+            coef_dk=head.coef_dk * scale_d[:, None], intercept_k=head.intercept_k, classes=self.classes
+        )
+
+    def _logistic(self, x_nd: Features, value_n: _Floats, penalty: float) -> LinearHead:
+        from sklearn.linear_model import LogisticRegression
+
+        present = np.unique(value_n).astype(np.int64)
+        sparse = not isinstance(x_nd, np.ndarray)
+        model = LogisticRegression(
+            C=1 / penalty,
+            solver="liblinear" if sparse and len(present) == 2 else "lbfgs",  # noqa: PLR2004
+            max_iter=300,
+            random_state=self.seed,
+        )
+        model.fit(x_nd, value_n, sample_weight=balanced_weights(value_n) if self.balanced else None)
+        coef_dk, intercept_k = np.ascontiguousarray(model.coef_.T), model.intercept_
+        if len(self.classes) == coef_dk.shape[1] or len(self.classes) == 2:  # noqa: PLR2004
+            return LinearHead(coef_dk=coef_dk, intercept_k=intercept_k, classes=self.classes)
+        if coef_dk.shape[1] == 1:  # two of several classes: (0, s) are the same odds as s
+            coef_dk, intercept_k = np.hstack([0 * coef_dk, coef_dk]), np.append(0.0, intercept_k)
+        all_dk = np.zeros((coef_dk.shape[0], len(self.classes)))
+        all_k = np.full(len(self.classes), NEVER)
+        all_dk[:, present], all_k[present] = coef_dk, intercept_k
+        return LinearHead(coef_dk=all_dk, intercept_k=all_k, classes=self.classes)
+
+    def _ridge(self, x_nd: Features, value_n: _Floats, penalty: float) -> LinearHead:
+        from sklearn.linear_model import Ridge
+
+        center, spread = value_n.mean(), value_n.std() or 1.0
+        solver = "cholesky" if isinstance(x_nd, np.ndarray) else "sparse_cg"
+        model = Ridge(alpha=penalty, solver=solver, tol=1e-8, max_iter=2000).fit(x_nd, (value_n - center) / spread)
+        return LinearHead(
+            coef_dk=np.ascontiguousarray(model.coef_.reshape(-1, 1)) * spread,
+            intercept_k=np.atleast_1d(model.intercept_ * spread + center),
+            classes=(),
+        )
+
+
+def best_penalty(
+    spec: HeadSpec,
+    x_nd: Features,
+    value_n: _Floats,
+    scale_d: _Floats,
+    *,
+    validation: tuple[Features, _Floats],
+    grid: Sequence[float],
+) -> float:
+    """The penalty of the grid whose head is best on validation rows (the larger one on a tie)."""
+    losses: dict[float, float] = {}
+    for penalty in sorted(grid, reverse=True):
+        predictions = spec.fit(x_nd, value_n, penalty, scale_d)(validation[0])
+        losses[penalty] = _loss(predictions, validation[1], balanced=spec.balanced)
+        spec.progress(f"penalty {penalty:g}: validation loss {losses[penalty]:.5f}")
+    return min(losses, key=losses.__getitem__)
+
+
+def _loss(predictions: Predictions, value_n: _Floats, *, balanced: bool) -> float:
+    if predictions.probabilities_nk is None:
+        return float(np.mean((predictions.values_n - value_n) ** 2))
+    return log_loss(predictions.probabilities_nk, value_n, balanced=balanced)
+
+
+def log_loss(probabilities_nk: _Floats, value_n: _Floats, *, balanced: bool) -> float:
+    """Mean negative log probability of the true class; every class weighs the same when balanced."""
+    chance_n = probabilities_nk[np.arange(len(value_n)), value_n.astype(np.int64)]
+    weight_n = balanced_weights(value_n) if balanced else np.ones(len(value_n))
+    return float(np.average(-np.log(np.maximum(chance_n, 1e-12)), weights=weight_n))
+
+
+def _scaled(x_nd: Features, scale_d: _Floats) -> Features:
+    if isinstance(x_nd, np.ndarray):
+        return x_nd * scale_d
+    import scipy.sparse as sp
+
+    return sp.csr_array((x_nd.data * scale_d[x_nd.indices], x_nd.indices, x_nd.indptr), shape=x_nd.shape)

@@ -1,0 +1,212 @@
+# pyright: basic
+# scipy.sparse comes without complete types
+"""`linear`: regularised logistic or ridge regression over n-grams, splines, one-hot codes and target means.
+
+Text features are weighted by how much more they say of one class than of the others (naive Bayes log
+ratios) before the penalty is applied.
+
+Source: S. Wang, C. Manning (2012), "Baselines and Bigrams: Simple, Good Sentiment and Topic Classification".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bakeoff.core.protocols import FitJob
+from bakeoff.core.types import Json, Predictions, Signature, Task
+from bakeoff.families import saved
+from bakeoff.families.columns import input_columns, of_kind, require, texts
+from bakeoff.families.heads import HeadSpec, LinearHead, best_penalty
+from bakeoff.families.table_features import LinearTable
+from bakeoff.families.targets import Target
+from bakeoff.families.text_features import ANALYZERS, TermCounts, Vectorizer
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["LinearFamily", "LinearModel", "LinearParams"]
+
+_Floats: TypeAlias = NDArray[np.float64]
+Rows: TypeAlias = NDArray[np.int64]
+Sparse: TypeAlias = Any
+
+TEXT_GRID = (0.025, 0.05, 0.1, 0.2, 0.5, 2.0)
+TABLE_GRID = (0.1, 1.0, 10.0, 100.0, 1000.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearParams:
+    """Parameters of `linear`.
+
+    `penalty`: the strength of L2 regularisation; chosen on validation rows when left out.
+    `balanced`: whether every class weighs the same, however many rows it has.
+    `min_rows`, `max_terms`: which terms of texts are kept. `bins`: pieces of a number's curve.
+    `max_categories`: the most frequent categories of a column that get a weight of their own.
+    """
+
+    penalty: Annotated[float, Field(gt=0)] | None = None
+    balanced: bool = True
+    min_rows: Annotated[int, Field(ge=1)] = 2
+    max_terms: Annotated[int, Field(ge=1)] = 300_000
+    bins: Annotated[int, Field(ge=1, le=100)] = 10
+    max_categories: Annotated[int, Field(ge=1)] = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextBlock:
+    """One column of texts and one way to cut it into terms."""
+
+    column: str
+    vectorizer: Vectorizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearModel:
+    """A fitted `linear` candidate."""
+
+    signature: Signature
+    chosen: Mapping[str, Any]
+    blocks: tuple[TextBlock, ...]
+    table: LinearTable
+    head: LinearHead
+
+    def predict(self, table: "pl.DataFrame") -> Predictions:
+        """See `bakeoff.core.protocols.Model`."""
+        require(table, self.signature)
+        return self.head(_encode(table, self.blocks, self.table))
+
+    def save(self, folder: Path) -> None:
+        """See `bakeoff.core.protocols.Model`."""
+        saved.write(folder, LinearFamily.name, self)
+
+
+class LinearFamily:
+    """Builds `LinearModel`s."""
+
+    name = "linear"
+    tasks: frozenset[Task] = frozenset({"classification", "regression"})
+    params = LinearParams
+    requires = ("numpy", "scipy", "scikit-learn", "polars")
+    extra: str | None = None
+
+    def fit(self, job: FitJob) -> LinearModel:
+        """See `bakeoff.core.protocols.Family`."""
+        return _Fit(job).model()
+
+    def load(self, folder: Path, threads: int) -> LinearModel:  # noqa: ARG002
+        """See `bakeoff.core.protocols.Family`."""
+        return saved.read(folder, self.name, LinearModel)
+
+
+def _encode(table: "pl.DataFrame", blocks: tuple[TextBlock, ...], rest: LinearTable) -> Sparse:
+    read = {name: texts(table, name) for name in dict.fromkeys(block.column for block in blocks)}
+    return _join([block.vectorizer(read[block.column]) for block in blocks], rest(table))
+
+
+def _join(weights: list[Sparse], rest_nd: _Floats) -> Sparse:
+    import scipy.sparse as sp
+
+    return sp.hstack([*weights, sp.csr_array(rest_nd)], format="csr")
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """Encoders fitted on some rows, those rows encoded, and what their features are scaled by."""
+
+    blocks: tuple[TextBlock, ...]
+    table: LinearTable
+    x_nd: Sparse
+    scale_d: _Floats
+
+
+class _Fit:
+    """One fit: counts terms once, then encodes and fits training rows, and training with validation rows."""
+
+    def __init__(self, job: FitJob) -> None:
+        self.job = job
+        self.params: LinearParams = job.params
+        self.columns = input_columns(job)
+        self.target = Target.of(job)
+        self.spec = HeadSpec(
+            classes=self.target.classes, balanced=self.params.balanced, seed=job.seed, progress=job.progress
+        )
+        self.counts: list[tuple[str, TermCounts]] = []
+        for column in of_kind(self.columns, "text"):
+            job.progress(f"counting terms of {column.name!r}")
+            read = texts(self.target.table, column.name)
+            self.counts += [(column.name, TermCounts.of(read, analyzer)) for analyzer in ANALYZERS]
+
+    def model(self) -> LinearModel:
+        penalty = self._penalty()
+        rows = self.target.split(whole=True)
+        fitted = self._encode(rows)
+        self.job.progress(f"fitting {fitted.x_nd.shape[0]} rows, {fitted.x_nd.shape[1]} features")
+        return LinearModel(
+            signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),
+            chosen={"penalty": penalty},
+            blocks=fitted.blocks,
+            table=fitted.table,
+            head=self.spec.fit(fitted.x_nd, self.target.value_n, penalty, fitted.scale_d),
+        )
+
+    def _penalty(self) -> float:
+        given = (self.job.chosen or {}).get("penalty", self.params.penalty)
+        if given is not None:
+            return float(given)  # type: ignore[arg-type]
+        rows = self.target.split(whole=False)
+        fitted = self._encode(rows)
+        held = self.target.table[len(rows) :]
+        return best_penalty(
+            self.spec,
+            fitted.x_nd,
+            self.target.value_n[rows],
+            fitted.scale_d,
+            validation=(_encode(held, fitted.blocks, fitted.table), self.target.value_n[len(rows) :]),
+            grid=TEXT_GRID if self.counts else TABLE_GRID,
+        )
+
+    def _encode(self, rows: Rows) -> _Fitted:
+        params = self.params
+        blocks: list[TextBlock] = []
+        weights: list[Sparse] = []
+        for column, counts in self.counts:
+            vectorizer, weight = counts.vectorizer(rows, min_rows=params.min_rows, most=params.max_terms)
+            blocks.append(TextBlock(column=column, vectorizer=vectorizer))
+            weights.append(weight)
+        table, rest_nd = LinearTable.fit(
+            self.target.table[: len(rows)],
+            self.columns,
+            self.target.columns(rows),
+            bins=params.bins,
+            most=params.max_categories,
+            seed=self.job.seed,
+        )
+        value_n = self.target.value_n[rows]
+        scales = [class_ratios(weight, value_n, len(self.target.classes)) for weight in weights]
+        return _Fitted(
+            blocks=tuple(blocks),
+            table=table,
+            x_nd=_join(weights, rest_nd),
+            scale_d=np.concatenate([*scales, np.ones(rest_nd.shape[1])]),
+        )
+
+
+def class_ratios(weight_nd: Sparse, value_n: _Floats, n_classes: int) -> _Floats:
+    """The largest |log ratio| of each term's share in a class to its share in the others (d,); 1 for regression."""
+    if not n_classes:
+        return np.ones(weight_nd.shape[1])
+    total_d = np.asarray(weight_nd.sum(axis=0)).ravel()
+    largest_d = np.zeros(weight_nd.shape[1])
+    for position in range(n_classes):
+        inside_d = np.asarray(weight_nd[np.flatnonzero(value_n == position)].sum(axis=0)).ravel() + 1
+        outside_d = total_d - inside_d + 2
+        ratio_d = np.log(inside_d / inside_d.sum()) - np.log(outside_d / outside_d.sum())
+        largest_d = np.maximum(largest_d, np.abs(ratio_d))
+    return largest_d
+
+

@@ -1,0 +1,170 @@
+"""Encoders of table columns; fitted ones are plain data that a model saves as they are."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.core.types import Column
+from bakeoff.families.columns import categories, numbers, of_kind
+from bakeoff.families.saved import Array
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["CategoryCodes", "LinearTable", "PiecewiseLinear", "TargetMeans"]
+
+_Floats: TypeAlias = NDArray[np.float64]
+FOLDS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoryCodes:
+    """Category → code: known ones 0 … c-1 by falling frequency, rare and unseen ones c, missing ones c+1."""
+
+    column: Column
+    known: tuple[str, ...]
+    complete: bool
+    """Whether every category of the training rows is known."""
+
+    @classmethod
+    def fit(cls, table: "pl.DataFrame", column: Column, *, most: int, min_rows: int) -> "CategoryCodes":
+        """Keep the `most` frequent categories of at least `min_rows` rows."""
+        counts = Counter(value for value in categories(table, column) if value is not None)
+        ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        known = tuple(value for value, count in ranked if count >= min_rows)[:most]
+        return cls(column=column, known=known, complete=len(counts) <= most)
+
+    @cached_property
+    def _codes(self) -> dict[str | None, int]:
+        return {**{value: code for code, value in enumerate(self.known)}, None: len(self.known) + 1}
+
+    def __call__(self, table: "pl.DataFrame") -> NDArray[np.int64]:
+        """The codes of a table's rows (n,)."""
+        other = len(self.known)
+        return np.array([self._codes.get(value, other) for value in categories(table, self.column)], dtype=np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetMeans:
+    """Category → mean target of its training rows, shrunk towards the mean of all.
+
+    Source: D. Micci-Barreca (2001), "A Preprocessing Scheme for High-Cardinality Categorical Attributes",
+    with the weight n / (n + smoothing).
+    """
+
+    codes: CategoryCodes
+    means_ck: Array
+
+    @classmethod
+    def fit(
+        cls, table: "pl.DataFrame", column: Column, target_nk: _Floats, *, seed: int, smoothing: float = 30.0
+    ) -> tuple["TargetMeans", _Floats]:
+        """The encoder, and its values (n, k) for the training rows, each from the folds that lack the row."""
+        codes = CategoryCodes.fit(table, column, most=len(table), min_rows=2)
+        code_n = codes(table)
+        size = len(codes.known) + 2
+        fold_n = np.random.default_rng(seed).permutation(len(table)) % FOLDS
+        out_nk = np.empty_like(target_nk)
+        for fold in range(FOLDS):
+            rest = fold_n != fold
+            means_ck = _shrunk_means(code_n[rest], target_nk[rest], size, smoothing)
+            out_nk[~rest] = means_ck[code_n[~rest]]
+        return cls(codes=codes, means_ck=_shrunk_means(code_n, target_nk, size, smoothing)), out_nk
+
+    def __call__(self, table: "pl.DataFrame") -> _Floats:
+        """The means for a table's rows (n, k)."""
+        return self.means_ck[self.codes(table)]
+
+
+def _shrunk_means(code_n: NDArray[np.int64], target_nk: _Floats, size: int, smoothing: float) -> _Floats:
+    """Mean target by code (c, k); codes without rows get the mean of all."""
+    prior_k = target_nk.mean(axis=0) if len(target_nk) else np.zeros(target_nk.shape[1])
+    count_c = np.bincount(code_n, minlength=size)
+    sum_ck = np.column_stack([np.bincount(code_n, weights=column, minlength=size) for column in target_nk.T])
+    return (sum_ck + smoothing * prior_k) / (count_c[:, None] + smoothing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PiecewiseLinear:
+    """A number → how far it reaches into each quantile bin, its standard score, and whether it is missing.
+
+    A linear model over these is a continuous piecewise linear function of the number, flat outside the
+    range seen but for the score (clipped at ±3). Missing numbers are zeros and the flag.
+
+    Source: Y. Gorishniy et al. (2022), "On Embeddings for Numerical Features in Tabular Deep Learning", 3.2.
+    """
+
+    edges: Array
+    center: float
+    spread: float
+
+    @classmethod
+    def fit(cls, value_n: _Floats, bins: int) -> "PiecewiseLinear":
+        """Edges at the quantiles of the values that are there."""
+        present = value_n[np.isfinite(value_n)]
+        if not len(present):
+            return cls(edges=np.empty(0), center=0.0, spread=1.0)
+        edges = np.unique(np.quantile(present, np.linspace(0, 1, bins + 1)))
+        return cls(edges=edges, center=float(present.mean()), spread=float(present.std()) or 1.0)
+
+    @property
+    def width(self) -> int:
+        """Columns that it makes."""
+        return max(len(self.edges) - 1, 0) + 2
+
+    def __call__(self, value_n: _Floats) -> _Floats:
+        """The encoding (n, width)."""
+        missing = np.isnan(value_n)
+        score = np.clip((value_n - self.center) / self.spread, -3, 3)
+        parts = [missing.astype(np.float64), score]
+        for low, high in zip(self.edges[:-1], self.edges[1:], strict=True):
+            parts.append(np.clip((value_n - low) / (high - low), 0, 1))
+        return np.nan_to_num(np.column_stack(parts))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearTable:
+    """All columns but texts as features of a linear model: splines, one-hot codes and target means."""
+
+    numeric: tuple[Column, ...]
+    splines: tuple[PiecewiseLinear, ...]
+    codes: tuple[CategoryCodes, ...]
+    means: tuple[TargetMeans, ...]
+    mean_scales: tuple[Array, ...]
+
+    @classmethod
+    def fit(
+        cls, table: "pl.DataFrame", columns: Sequence[Column], target_nk: _Floats, *, bins: int, most: int, seed: int
+    ) -> tuple["LinearTable", _Floats]:
+        """The encoder, and the encoded training rows (their target means out of fold)."""
+        numeric = of_kind(columns, "numeric", "boolean", "datetime")
+        splines = tuple(PiecewiseLinear.fit(value_n, bins) for value_n in numbers(table, numeric).T)
+        codes = tuple(
+            CategoryCodes.fit(table, column, most=most, min_rows=3) for column in of_kind(columns, "categorical")
+        )
+        means: list[TargetMeans] = []
+        out_of_fold: list[_Floats] = []
+        for code in codes:
+            if not code.complete:
+                mean, values_nk = TargetMeans.fit(table, code.column, target_nk, seed=seed)
+                means.append(mean)
+                out_of_fold.append(values_nk)
+        scales = tuple(np.stack([values.mean(axis=0), values.std(axis=0) + 1e-12]) for values in out_of_fold)
+        encoder = cls(numeric=numeric, splines=splines, codes=codes, means=tuple(means), mean_scales=scales)
+        return encoder, encoder._join(table, out_of_fold)
+
+    def __call__(self, table: "pl.DataFrame") -> _Floats:
+        """The encoded rows (n, d)."""
+        return self._join(table, [mean(table) for mean in self.means])
+
+    def _join(self, table: "pl.DataFrame", means: Sequence[_Floats]) -> _Floats:
+        values_nd = numbers(table, self.numeric)
+        parts = [spline(value_n) for spline, value_n in zip(self.splines, values_nd.T, strict=True)]
+        parts += [np.eye(len(code.known) + 2)[code(table)] for code in self.codes]
+        parts += [(mean - scale[0]) / scale[1] for mean, scale in zip(means, self.mean_scales, strict=True)]
+        return np.hstack([np.empty((len(table), 0)), *parts])

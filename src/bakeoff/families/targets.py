@@ -1,0 +1,75 @@
+"""The target column as numbers, and the rows of a job put together."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.core.errors import CandidateError
+from bakeoff.core.protocols import FitJob
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Target", "balanced_weights"]
+
+_Floats: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A job's rows, training first: their table, their target, and which of them are training rows.
+
+    `value_n` holds class positions (0 … k-1, as floats) for classification, else the numbers.
+    """
+
+    table: "pl.DataFrame"
+    value_n: _Floats
+    classes: tuple[str, ...]
+    training: int
+
+    @classmethod
+    def of(cls, job: FitJob) -> "Target":
+        """Read the target of a job.
+
+        Raises:
+            CandidateError: no rows; one class only; or nothing to choose on when something must be chosen.
+        """
+        import polars as pl
+
+        name = job.schema.target
+        if not len(job.train):
+            raise CandidateError("expected training rows, received none; look at [split] and [prepare]")
+        if job.chosen is None and not len(job.validation):
+            raise CandidateError("expected validation rows to choose on, received none; make [split] validation larger")
+        table = pl.concat([job.train, job.validation]) if len(job.validation) else job.train
+        if job.task != "classification":
+            value_n = table.get_column(name).cast(pl.Float64).to_numpy()
+            return cls(table=table, value_n=value_n, classes=(), training=len(job.train))
+        labels = table.get_column(name).cast(pl.String).to_list()
+        classes = tuple(sorted(set(labels)))
+        if len(set(labels[: len(job.train)])) < 2:  # noqa: PLR2004
+            raise CandidateError(
+                f"expected at least two classes of {name!r} among the training rows, received {classes[:1]!r} only"
+            )
+        position = {label: i for i, label in enumerate(classes)}
+        value_n = np.array([position[label] for label in labels], dtype=np.float64)
+        return cls(table=table, value_n=value_n, classes=classes, training=len(job.train))
+
+    def split(self, *, whole: bool) -> NDArray[np.int64]:
+        """Positions of the rows to fit on: all of them, or the training rows."""
+        return np.arange(len(self.value_n) if whole else self.training)
+
+    def columns(self, rows: NDArray[np.int64]) -> _Floats:
+        """What target encodings average: one 0/1 column per class but the first, or the numbers (n, k)."""
+        if not self.classes:
+            return self.value_n[rows, None]
+        return (self.value_n[rows, None] == np.arange(1, len(self.classes))).astype(np.float64)
+
+
+def balanced_weights(class_n: _Floats) -> _Floats:
+    """Row weights with which every class weighs the same, on average 1."""
+    codes = class_n.astype(np.int64)
+    counts = np.bincount(codes)
+    return len(codes) / (np.count_nonzero(counts) * counts[codes])

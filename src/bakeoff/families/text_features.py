@@ -1,0 +1,147 @@
+"""Texts as weighted terms: word and character n-grams, TF-IDF.
+
+Terms are counted once; a vectoriser for any subset of the rows (training alone, then training and
+validation together) is cut out of the same counts.
+
+Source: G. Salton, C. Buckley (1988), "Term-weighting approaches in automatic text retrieval"; the
+logarithmic term frequency and smoothed inverse document frequency as in scikit-learn's `TfidfVectorizer`.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from bakeoff.families.saved import Array
+
+__all__ = ["ANALYZERS", "Analyzer", "TermCounts", "Vectorizer"]
+
+Sparse: TypeAlias = Any  # scipy's csr_array: (n, terms)
+
+TOKEN = re.compile(r"\w+|[!?]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analyzer:
+    """Cuts a text into terms: n-grams of words, or of characters inside words (padded by a space)."""
+
+    unit: Literal["word", "char"]
+    low: int
+    high: int
+    max_chars: int = 20_000
+    """What a text has beyond this many characters is not read."""
+
+    def terms(self, text: str) -> Iterator[str]:
+        """The terms of a text, with repetitions; case and accents do not count."""
+        text = unicodedata.normalize("NFKD", text[: self.max_chars].lower())
+        if not text.isascii():
+            text = "".join(c for c in text if not unicodedata.combining(c))
+        return self._words(text) if self.unit == "word" else self._characters(text)
+
+    def _words(self, text: str) -> Iterator[str]:
+        tokens = TOKEN.findall(text)
+        for n in range(self.low, self.high + 1):
+            for start in range(len(tokens) - n + 1):
+                yield " ".join(tokens[start : start + n])
+
+    def _characters(self, text: str) -> Iterator[str]:
+        for word in text.split():
+            padded = f" {word} "
+            for n in range(self.low, self.high + 1):
+                if n >= len(padded):  # a short word is one term, once
+                    yield padded
+                    break
+                for start in range(len(padded) - n + 1):
+                    yield padded[start : start + n]
+
+
+ANALYZERS = (Analyzer(unit="word", low=1, high=2), Analyzer(unit="char", low=3, high=6))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TermCounts:
+    """How often each term stands in each text: counts (n, terms)."""
+
+    analyzer: Analyzer
+    terms: tuple[str, ...]
+    counts: Sparse
+
+    @classmethod
+    def of(cls, texts: Sequence[str], analyzer: Analyzer) -> "TermCounts":
+        """Count all terms of all texts."""
+        index: dict[str, int] = {}
+        rows = [Counter(analyzer.terms(text)) for text in texts]
+        for row in rows:
+            for term in row:
+                index.setdefault(term, len(index))
+        return cls(analyzer=analyzer, terms=tuple(index), counts=_matrix(rows, index))
+
+    def vectorizer(self, rows: NDArray[np.int64], *, min_rows: int, most: int) -> tuple["Vectorizer", Sparse]:
+        """A vectoriser fitted on some rows, and those rows weighted by it.
+
+        Terms of fewer than `min_rows` rows are left out (unless that leaves none), and of more than
+        `most` terms the rarest.
+        """
+        counts = self.counts[rows]
+        seen_in = np.bincount(counts.indices, minlength=len(self.terms))
+        kept = np.flatnonzero(seen_in >= min_rows)
+        if not len(kept):
+            kept = np.flatnonzero(seen_in)
+        if len(kept) > most:
+            kept = kept[np.argsort(-seen_in[kept], kind="stable")[:most]]
+        kept = np.array(sorted(kept, key=self.terms.__getitem__), dtype=np.int64)
+        idf = np.log((1 + len(rows)) / (1 + seen_in[kept])) + 1
+        vectorizer = Vectorizer(analyzer=self.analyzer, terms=tuple(self.terms[i] for i in kept), idf=idf)
+        return vectorizer, vectorizer.weigh(counts[:, kept])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vectorizer:
+    """Texts → rows of TF-IDF weights of length 1 (or 0 when no term is known)."""
+
+    analyzer: Analyzer
+    terms: tuple[str, ...]
+    idf: Array
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {term: i for i, term in enumerate(self.terms)}
+
+    def __call__(self, texts: Sequence[str]) -> Sparse:
+        """The weights (n, terms)."""
+        return self.weigh(_matrix([Counter(self.analyzer.terms(text)) for text in texts], self._index))
+
+    def weigh(self, counts: Sparse) -> Sparse:
+        """Weights of counted terms: (1 + log count) · idf, each row scaled to length 1."""
+        weights = counts.copy()
+        weights.sort_indices()  # one order of summation, so that equal rows give equal bits
+        weights.data = (1 + np.log(weights.data)) * self.idf[weights.indices]
+        lengths = np.sqrt(np.add.reduceat(np.append(weights.data**2, 0.0), weights.indptr[:-1]))
+        filled = np.diff(weights.indptr)
+        weights.data /= np.repeat(lengths, filled)
+        return weights
+
+
+def _matrix(rows: Sequence[Counter[str]], index: dict[str, int]) -> Sparse:
+    """Counts as a sparse matrix; terms that are not in the index are left out."""
+    indices: list[int] = []
+    data: list[int] = []
+    starts = [0]
+    for row in rows:
+        for term, count in row.items():
+            position = index.get(term)
+            if position is not None:
+                indices.append(position)
+                data.append(count)
+        starts.append(len(indices))
+    return sp.csr_array(
+        (np.array(data, dtype=np.float64), np.array(indices, dtype=np.int32), np.array(starts, dtype=np.int32)),
+        shape=(len(rows), len(index)),
+    )

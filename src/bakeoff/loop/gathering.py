@@ -1,0 +1,201 @@
+"""The first steps: read → schema → snapshot → prepare → split. What comes out is a `Gathered`."""
+
+import io
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+import bakeoff.data
+import bakeoff.prepare
+from bakeoff.core.hashing import digest_sources
+from bakeoff.core.types import Json, Schema
+from bakeoff.data.sources import SourceFile, resolve
+from bakeoff.environment.capture import versions_of
+from bakeoff.loop.stage import Stage
+from bakeoff.loop.steps import Result, Steps
+
+__all__ = ["FEEDBACK", "Gathered", "gather", "ingested", "load_arrays", "resolve_all"]
+
+FEEDBACK = ("ingested", "feedback")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """A dataset version, ready for fitting.
+
+    `snapshot_blob` is the table as read and `table_blob` as prepared (Parquet); `rows_blob` (.npz) holds row
+    indexes into the prepared table for train, validation and test, and `kept`, the snapshot's row of each
+    prepared one; `hashes_blob` one content hash for each prepared row (.npy).
+    """
+
+    version: str
+    schema: Schema
+    snapshot_blob: str
+    table_blob: str
+    rows_blob: str
+    hashes_blob: str
+    summary: Mapping[str, Json]
+
+    @property
+    def test_rows(self) -> int:
+        """Rows of the test split."""
+        return cast("int", self.summary["test"])
+
+
+def gather(stage: Stage, steps: Steps) -> Gathered:
+    """Read the sources and all feedback taken in so far, keep a snapshot, prepare and split it."""
+    snapshot = _snapshot(stage, steps)
+    parts = _parts(stage, steps, snapshot)
+    return Gathered(
+        version=cast("str", snapshot["version"]),
+        schema=msgspec.convert(snapshot["schema"], Schema),
+        snapshot_blob=cast("str", snapshot["table_blob"]),
+        table_blob=cast("str", parts["table_blob"]),
+        rows_blob=cast("str", parts["rows_blob"]),
+        hashes_blob=cast("str", parts["hashes_blob"]),
+        summary={**cast("Result", snapshot["summary"]), **cast("Result", parts["summary"])},
+    )
+
+
+def data_code() -> str:
+    """Hash of the code that reads, prepares and splits."""
+    return digest_sources(_folder(bakeoff.data), _folder(bakeoff.prepare))
+
+
+def _folder(package: Any) -> Path:
+    return Path(cast("str", package.__file__)).parent
+
+
+def ingested(stage: Stage) -> Mapping[str, Json] | None:
+    """The feedback rows that have joined the data (their blob, number and time), if any."""
+    document = stage.records.documents.get(*FEEDBACK)
+    return document.body if document else None
+
+
+def load_arrays(stage: Stage, blob: str) -> Any:
+    """The arrays that a .npy or .npz blob holds."""
+    import numpy as np
+
+    return np.load(io.BytesIO(stage.blobs.get(blob)), allow_pickle=False)
+
+
+def _snapshot(stage: Stage, steps: Steps) -> Result:
+    files = resolve_all(stage)
+    feedback = ingested(stage)
+    inputs: dict[str, Json] = {
+        "files": [[name, *(file.digest for file in listed)] for name, listed in files.items()],
+        "data": stage.config.data.model_dump(mode="json", exclude={"source", "sources"}),
+        "task": stage.config.project.task,
+        "feedback": feedback["rows_blob"] if feedback else None,
+        "code": data_code(),
+        "environment": cast("Json", versions_of(("polars", "duckdb"))),
+    }
+    return steps.once(steps.key("read", inputs), lambda: _read(stage, files, feedback))
+
+
+def resolve_all(stage: Stage) -> dict[str, Sequence[SourceFile]]:
+    """The files of every source, fetched and hashed where they are new."""
+    data = stage.config.data
+    sources = dict(data.sources) if data.sources else {"source": data.source}
+    return {
+        name: [
+            file
+            for location in locations
+            for file in resolve(location, folder=stage.folder, cache=stage.cache, progress=stage.progress)
+        ]
+        for name, locations in sources.items()
+    }
+
+
+def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]], feedback: Mapping[str, Json] | None) -> Result:
+    import polars as pl
+
+    from bakeoff.data.reading import read
+    from bakeoff.data.schema import conform, infer, prepare_target
+    from bakeoff.data.snapshot import version_of
+
+    stage.progress("reading " + ", ".join(file.location for listed in files.values() for file in listed))
+    reading = read(stage.config.data, files)
+    inferred = infer(reading.table, stage.config.data, stage.config.project.task)
+    table, set_aside = prepare_target(reading.table, inferred.schema, stage.config.project.task)
+    if feedback is not None:
+        fed = pl.read_parquet(io.BytesIO(stage.blobs.get(cast("str", feedback["rows_blob"]))))
+        table = pl.concat([table, conform(fed, inferred.schema.columns)])
+    version = version_of(table)
+    return {
+        "version": version,
+        "table_blob": _put_table(stage, table),
+        "rejected_blob": _put_table(stage, reading.rejected) if len(reading.rejected) else None,
+        "schema": msgspec.to_builtins(inferred.schema),
+        "summary": {
+            "version": version,
+            "rows": len(table),
+            "columns": len(inferred.schema.columns),
+            "rejected": len(reading.rejected),
+            "set_aside": cast("Json", set_aside),
+            "from_feedback": feedback["rows"] if feedback else 0,
+            "schema_notes": list(inferred.notes),
+        },
+    }
+
+
+def _put_table(stage: Stage, table: Any) -> str:
+    from bakeoff.data.snapshot import write
+
+    with tempfile.TemporaryDirectory(dir=stage.work) as scratch:
+        path = Path(scratch) / "table.parquet"
+        write(table, path)
+        return stage.blobs.put(path)
+
+
+def _parts(stage: Stage, steps: Steps, snapshot: Result) -> Result:
+    config = stage.config
+    inputs: dict[str, Json] = {
+        "table": snapshot["table_blob"],
+        "schema": snapshot["schema"],
+        "split": config.split.model_dump(mode="json"),
+        "steps": list(config.prepare.steps),
+        "seed": stage.seed,
+        "code": data_code(),
+        "environment": cast("Json", versions_of(("polars", "numpy"))),
+    }
+    return steps.once(steps.key("split", inputs), lambda: _split(stage, snapshot))
+
+
+def _split(stage: Stage, snapshot: Result) -> Result:
+    import numpy as np
+
+    from bakeoff.data.snapshot import read, row_hashes
+    from bakeoff.data.splits import split
+    from bakeoff.prepare.steps import Preparation
+
+    schema = msgspec.convert(snapshot["schema"], Schema)
+    stage.progress("preparing and splitting")
+    with tempfile.TemporaryDirectory(dir=stage.work) as scratch:
+        folder = Path(scratch)
+        table = read(stage.blobs.fetch(cast("str", snapshot["table_blob"]), folder / "read.parquet"))
+        prepared = Preparation(stage.config.prepare.steps).apply_rows_and_columns(table, schema)
+        parts = split(prepared.table, schema, stage.config.split, stage.config.project.task, stage.seed)
+        np.savez(
+            folder / "rows.npz", train=parts.train, validation=parts.validation, test=parts.test, kept=prepared.kept
+        )
+        hashed = prepared.table.select(*schema.inputs, schema.target)
+        np.save(folder / "hashes.npy", row_hashes(hashed))
+        return {
+            "table_blob": _put_table(stage, prepared.table),
+            "rows_blob": stage.blobs.put(folder / "rows.npz"),
+            "hashes_blob": stage.blobs.put(folder / "hashes.npy"),
+            "summary": {
+                "prepared_rows": len(prepared.table),
+                "train": len(parts.train),
+                "validation": len(parts.validation),
+                "test": len(parts.test),
+                "split": parts.by,
+                "notes": list(parts.notes),
+                "changes": msgspec.to_builtins(prepared.changes),
+            },
+        }

@@ -1,0 +1,176 @@
+"""Evaluate every model on the same test rows, and decide."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import bakeoff.evaluate
+import bakeoff.metrics
+from bakeoff.core.hashing import digest_sources
+from bakeoff.core.protocols import Job
+from bakeoff.core.records import Version
+from bakeoff.core.types import Json, Predictions
+from bakeoff.evaluate.scorecard import Scorecard
+from bakeoff.loop.fitting import Fitted, workspace
+from bakeoff.loop.gathering import Gathered
+from bakeoff.loop.stage import Contender, Stage
+from bakeoff.loop.steps import Result, Steps
+
+if TYPE_CHECKING:
+    from bakeoff.evaluate.verdict import Verdict
+
+__all__ = ["CHAMPION", "Judged", "evaluate", "judge_champion", "outcomes", "verdict"]
+
+CHAMPION = "champion"
+EVALUATE = "bakeoff.evaluate.worker:evaluate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A fitted candidate with its scorecard and kept per-row outcomes; or the error that ended it."""
+
+    fitted: Fitted
+    key: str = ""
+    scorecard: Scorecard | None = None
+    outcomes_blob: str | None = None
+    error: str | None = None
+    traceback: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The candidate's name."""
+        return self.fitted.contender.name
+
+
+def evaluate(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fitted]) -> list[Judged]:
+    """Scorecards of all that were fitted; one job at a time, since latency is measured."""
+    fine = {fit.contender.name: fit for fit in fitted if fit.tree_blob is not None}
+    keys = {name: steps.key("evaluate", _inputs(stage, gathered, fit)) for name, fit in fine.items()}
+    done: dict[str, Result | None] = {name: steps.done(key) for name, key in keys.items()}
+    errors: dict[str, tuple[str, str | None]] = {
+        fit.contender.name: (fit.error or "not fitted", fit.traceback) for fit in fitted if fit.tree_blob is None
+    }
+    waiting = [fit for name, fit in fine.items() if done[name] is None]
+    if waiting:
+        with workspace(stage, gathered, "evaluate") as folder:
+            _save_test_rows(folder)
+            jobs = [_job(stage, gathered, fit, folder) for fit in waiting]
+            for result in stage.compute.run(jobs, progress=_told(stage), exclusive=True):
+                if result.value is None:
+                    stage.progress(f"{result.name}: could not be evaluated: {result.error}")
+                    errors[result.name] = (result.error or "", result.traceback)
+                    continue
+                blob = stage.blobs.put(folder / f"{result.name}-out" / "outcomes.parquet")
+                done[result.name] = steps.publish(
+                    keys[result.name], {"scorecard": dict(result.value), "outcomes_blob": blob}
+                )
+    return [_judged(fit, keys.get(fit.contender.name, ""), done.get(fit.contender.name), errors) for fit in fitted]
+
+
+def _told(stage: Stage) -> Any:
+    return lambda name, line: stage.progress(f"{name}: {line}")
+
+
+def _inputs(stage: Stage, gathered: Gathered, fit: Fitted) -> dict[str, Json]:
+    code = [Path(cast("str", p.__file__)).parent for p in (bakeoff.evaluate, bakeoff.metrics)]
+    return {
+        "model": fit.tree_blob,
+        "fit": fit.key,
+        "table": gathered.table_blob,
+        "rows": gathered.rows_blob,
+        "resamples": stage.config.decide.resamples,
+        "seed": stage.seed,
+        "group": gathered.schema.group,
+        "code": digest_sources(*code),
+    }
+
+
+def _save_test_rows(folder: Path) -> None:
+    import numpy as np
+
+    with np.load(folder / "rows.npz", allow_pickle=False) as rows:
+        np.save(folder / "test.npy", rows["test"])
+
+
+def _job(stage: Stage, gathered: Gathered, fit: Fitted, folder: Path) -> Job:
+    name = fit.contender.name
+    assert fit.tree_blob is not None
+    stage.blobs.fetch(fit.tree_blob, folder / name)
+    argument: dict[str, Json] = {
+        "family": fit.contender.reference,
+        "model_dir": str(folder / name),
+        "table_path": str(folder / "table.parquet"),
+        "test_rows_path": str(folder / "test.npy"),
+        "target": gathered.schema.target,
+        "group": gathered.schema.group,
+        "task": stage.config.project.task,
+        "threads": stage.compute.threads,
+        "seed": stage.seed,
+        "resamples": stage.config.decide.resamples,
+        "train_s": fit.train_s,
+        "size_bytes": fit.size_bytes,
+        "out_dir": str(folder / f"{name}-out"),
+    }
+    return Job(name=name, function=EVALUATE, argument=argument)
+
+
+def _judged(fit: Fitted, key: str, result: Result | None, errors: Mapping[str, tuple[str, str | None]]) -> Judged:
+    if result is None:
+        error, traceback = errors[fit.contender.name]
+        return Judged(fitted=fit, error=error, traceback=traceback)
+    return Judged(
+        fitted=fit,
+        key=key,
+        scorecard=Scorecard.from_json(cast("Mapping[str, Json]", result["scorecard"])),
+        outcomes_blob=cast("str", result["outcomes_blob"]),
+    )
+
+
+def outcomes(stage: Stage, judged: Judged) -> "tuple[Any, Predictions]":
+    """The kept per-row outcomes of a candidate: truth and predictions, in the order of the test rows."""
+    import io
+
+    import polars as pl
+
+    from bakeoff.evaluate.worker import read_outcomes
+
+    assert judged.outcomes_blob is not None
+    return read_outcomes(pl.read_parquet(io.BytesIO(stage.blobs.get(judged.outcomes_blob))))
+
+
+def verdict(stage: Stage, judged: Sequence[Judged]) -> "Verdict":
+    """The decision over all scorecards."""
+    from bakeoff.evaluate.verdict import decide
+
+    fine = {entry.name: entry for entry in judged if entry.scorecard is not None}
+    return decide(
+        {name: entry.scorecard for name, entry in fine.items() if entry.scorecard is not None},
+        {name: outcomes(stage, entry) for name, entry in fine.items()},
+        stage.config.decide,
+        stage.config.project.task,
+        stage.seed,
+    )
+
+
+def judge_champion(stage: Stage, steps: Steps, gathered: Gathered, champion: Version) -> Judged:
+    """Evaluate a registered model on the present test rows, as if it were a candidate."""
+    made = champion.lineage
+    family_name = cast("str", made["family"])
+    contender = Contender(
+        name=CHAMPION,
+        family_name=family_name,
+        requires=(),
+        reference=cast("str", made["family_reference"]),
+        params=made["params"],
+        code=cast("str", made["family_code"]),
+    )
+    known = cast("Mapping[str, Any]", made["scorecard"])
+    fitted = Fitted(
+        contender=contender,
+        key=champion.content,
+        tree_blob=champion.content,
+        train_s=known["train_s"],
+        size_bytes=known["size_bytes"],
+    )
+    return evaluate(stage, steps, gathered, [fitted])[0]

@@ -1,0 +1,181 @@
+"""One pass: gather → fit → evaluate → decide → register → release, tracked as runs, resumable anywhere."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+import msgspec
+
+import bakeoff
+from bakeoff.core.errors import NotFoundError
+from bakeoff.core.hashing import digest_json, digest_sources
+from bakeoff.core.protocols import BlobStore, RecordStore
+from bakeoff.core.types import Json
+from bakeoff.data.sources import fingerprint
+from bakeoff.environment.capture import capture, code_state, versions_of
+from bakeoff.loop.fitting import fit
+from bakeoff.loop.gathering import Gathered, gather, ingested, resolve_all
+from bakeoff.loop.judging import Judged, evaluate, verdict
+from bakeoff.loop.releasing import Contest, Origin, challenge, make_live, register_dataset, register_model
+from bakeoff.loop.result import document
+from bakeoff.loop.stage import Stage
+from bakeoff.loop.steps import Steps
+from bakeoff.loop.tracking import Tracker
+from bakeoff.registry.lineage import label
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from bakeoff.core.records import Version
+    from bakeoff.evaluate.verdict import Verdict
+
+__all__ = ["LAST", "PASSES", "Outcome", "data_changed", "last_outcome", "last_rows", "run_pass"]
+
+PASSES = "passes"
+LAST = "last"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a pass ended with: the document that `bakeoff run --json` prints, and whether anything was done."""
+
+    document: Mapping[str, Json]
+    unchanged: bool
+
+    @property
+    def won(self) -> bool:
+        """Whether some candidate passed the gates and won."""
+        return cast("Mapping[str, Json]", self.document["verdict"])["winner"] is not None
+
+
+def last_outcome(records: RecordStore) -> Outcome | None:
+    """The document of the last finished pass, or None."""
+    kept = records.documents.get(PASSES, LAST)
+    return Outcome(document=cast("Mapping[str, Json]", kept.body["document"]), unchanged=True) if kept else None
+
+
+def last_rows(records: RecordStore, blobs: BlobStore, part: Literal["train", "validation", "test"]) -> "pl.DataFrame":
+    """The rows of a part of the last finished pass's split, as they were read.
+
+    Raises:
+        NotFoundError: there is no finished pass.
+    """
+    import io
+
+    import numpy as np
+    import polars as pl
+
+    kept = records.documents.get(PASSES, LAST)
+    if kept is None:
+        raise NotFoundError("expected a finished run, found none; run 'bakeoff run' first")
+    rows = np.load(io.BytesIO(blobs.get(cast("str", kept.body["rows_blob"]))), allow_pickle=False)
+    table = pl.read_parquet(io.BytesIO(blobs.get(cast("str", kept.body["snapshot_blob"]))))
+    return table[rows["kept"][rows[part]]]
+
+
+def run_pass(stage: Stage, *, refit: bool = False, trigger: str = "manual") -> Outcome:
+    """Run the whole sequence once; a killed pass is taken up where it was, an unchanged one does nothing.
+
+    Args:
+        stage: what to work with.
+        refit: fit a promoted winner once more on all rows before its release.
+        trigger: what started it, for the record.
+    """
+    plan = _plan(stage, refit=refit)
+    if plan is None:
+        resolve_all(stage)  # fetches and hashes what is new
+        plan = _plan(stage, refit=refit)
+    assert plan is not None
+    kept = stage.records.documents.get(PASSES, LAST)
+    if kept is not None and kept.body["plan"] == plan:
+        return Outcome(document=cast("Mapping[str, Json]", kept.body["document"]), unchanged=True)
+    tracker = Tracker(stage, plan=plan, trigger=trigger)
+    with tracker.running() as run_id:
+        finished, gathered = _run(stage, tracker, run_id, refit=refit)
+        body: dict[str, Json] = {"plan": plan, "files": _files(stage), "document": dict(finished)}
+        body |= {"snapshot_blob": gathered.snapshot_blob, "rows_blob": gathered.rows_blob}
+        stage.records.documents.put(PASSES, LAST, body)
+    return Outcome(document=finished, unchanged=False)
+
+
+def _run(stage: Stage, tracker: Tracker, run_id: str, *, refit: bool) -> tuple[Mapping[str, Json], Gathered]:
+    steps = Steps(stage.records.documents, stage.blobs)
+    gathered = gather(stage, steps)
+    origin = Origin(run_id=run_id, gathered=gathered, environment=capture(), code=code_state(stage.folder))
+    register_dataset(stage, origin)
+    tracker.dataset(gathered, origin)
+
+    fitted = fit(stage, steps, gathered)
+    judged = evaluate(stage, steps, gathered, fitted)
+    versions = {e.name: register_model(stage, origin, e) for e in judged if e.scorecard is not None}
+    tracker.candidates(judged, versions)
+
+    decision = verdict(stage, judged)
+    winner = next((entry for entry in judged if entry.name == decision.winner), None)
+    contest = challenge(stage, steps, gathered, winner) if winner else None
+    live = None
+    if winner is not None and contest is not None and contest.promoted:
+        version, live = make_live(stage, steps, origin, winner, again=refit)
+        versions[winner.name] = version
+    tracker.verdict(decision, contest)
+    return _told(stage, run_id, gathered, judged, versions, decision, contest, live), gathered
+
+
+def _told(
+    stage: Stage,
+    run_id: str,
+    gathered: Gathered,
+    judged: Sequence[Judged],
+    versions: "Mapping[str, Version]",
+    decision: "Verdict",
+    contest: Contest | None,
+    live: object | None,
+) -> Mapping[str, Json]:
+    labels = {name: label(version) for name, version in versions.items()}
+    return document(
+        stage,
+        run_id=run_id,
+        gathered=gathered,
+        judged=judged,
+        versions=labels,
+        decision=decision,
+        contest=contest,
+        released=cast("Mapping[str, Json] | None", msgspec.to_builtins(live)),
+    )
+
+
+def data_changed(stage: Stage) -> bool:
+    """Whether the sources hold something else than at the last finished pass."""
+    kept = stage.records.documents.get(PASSES, LAST)
+    return kept is not None and kept.body["files"] != _files(stage)
+
+
+def _files(stage: Stage) -> str | None:
+    data = stage.config.data
+    listed = data.sources or {"source": data.source}
+    locations = [location for _, locations in sorted(listed.items()) for location in locations]
+    return fingerprint(locations, folder=stage.folder, cache=stage.cache)
+
+
+def _plan(stage: Stage, *, refit: bool) -> str | None:
+    """The hash of all that a pass depends on, found in milliseconds; None when a source is not known yet."""
+    config = stage.config
+    files = _files(stage)
+    if files is None:
+        return None
+    feedback = ingested(stage)
+    needed = {requirement for contender in stage.contenders for requirement in contender.requires}
+    return digest_json(
+        {
+            "files": files,
+            "config": config.model_dump(
+                mode="json", include={"project", "data", "split", "prepare", "decide", "endpoint"}
+            ),
+            "candidates": [[c.name, c.family_name, msgspec.to_builtins(c.params), c.code] for c in stage.contenders],
+            "feedback": feedback["rows_blob"] if feedback else None,
+            "refit": refit,
+            "code": digest_sources(Path(bakeoff.__file__).parent),
+            "environment": versions_of(needed | {"polars", "duckdb", "numpy"}),
+        }
+    )

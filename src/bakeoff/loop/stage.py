@@ -1,0 +1,57 @@
+"""What a pass through the loop works with: the project's settings, its stores and its contenders."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bakeoff.core.config import Config
+from bakeoff.core.protocols import BlobStore, Clock, Compute, EventLog, Progress, RecordStore
+
+__all__ = ["Contender", "Stage"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """A candidate ready to be fitted: its family and where a worker finds it ("module:Class"), its parameters.
+
+    `requires` names the distributions, and `code` is the hash of the family's source, that a fit depends on.
+    """
+
+    name: str
+    family_name: str
+    requires: tuple[str, ...]
+    reference: str
+    params: Any
+    code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """The world of one pass; handed down by the project, which alone wires it.
+
+    `work` is scratch, `cache` outlives runs.
+    """
+
+    config: Config
+    folder: Path
+    records: RecordStore
+    blobs: BlobStore
+    events: EventLog
+    compute: Compute
+    contenders: tuple[Contender, ...]
+    work: Path
+    cache: Path
+    clock: Clock
+    progress: Progress
+    new_id: Callable[[], str]
+
+    @property
+    def seed(self) -> int:
+        """The project's seed."""
+        return self.config.project.seed
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint's name; the project's unless set."""
+        return self.config.endpoint.name or self.config.project.name

@@ -1,0 +1,46 @@
+"""Do each piece of work once: results are kept under the hash of code, inputs, parameters and environment."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias, cast
+
+from bakeoff.core.hashing import digest_json
+from bakeoff.core.protocols import BlobStore, DocumentRecords
+from bakeoff.core.types import Json
+
+__all__ = ["Result", "Steps"]
+
+Result: TypeAlias = dict[str, Json]
+COLLECTION = "steps"
+
+
+class Steps:
+    """Finished steps, in records. A step is published before it is marked done, so a kill loses only itself.
+
+    A step's result is JSON; the keys that end in `_blob` name blobs, which must all still be there for the
+    step to count as done.
+    """
+
+    def __init__(self, documents: DocumentRecords, blobs: BlobStore) -> None:
+        self._documents = documents
+        self._blobs = blobs
+
+    def key(self, name: str, inputs: Mapping[str, Json]) -> str:
+        """The step's key: its name and the hash of all that its result depends on."""
+        return f"{name}/{digest_json(inputs)}"
+
+    def done(self, key: str) -> Result | None:
+        """The kept result of a finished step, or None."""
+        document = self._documents.get(COLLECTION, key)
+        if document is None:
+            return None
+        blobs = (cast("str", value) for name, value in document.body.items() if name.endswith("_blob") and value)
+        return dict(document.body) if all(self._blobs.contains(blob) for blob in blobs) else None
+
+    def publish(self, key: str, result: Mapping[str, Json]) -> Result:
+        """Mark a step done; everything that its result names is durable already."""
+        self._documents.put(COLLECTION, key, result)
+        return dict(result)
+
+    def once(self, key: str, work: Callable[[], Mapping[str, Json]]) -> Result:
+        """The step's result, worked out now if it is not done yet."""
+        return self.done(key) or self.publish(key, work())

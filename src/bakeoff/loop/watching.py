@@ -1,0 +1,142 @@
+"""The other half of the loop: watch what is served, take feedback in, start again when there is reason to."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from bakeoff.core.errors import NotFoundError
+from bakeoff.core.types import Column, Json, Signature
+from bakeoff.loop.gathering import FEEDBACK, ingested
+from bakeoff.loop.lifecycle import PASSES, Outcome, data_changed, run_pass
+from bakeoff.loop.stage import Stage
+from bakeoff.serve.releases import Release, current
+
+if TYPE_CHECKING:
+    from bakeoff.feedback.join import Labelled
+    from bakeoff.monitor.signals import Report
+    from bakeoff.monitor.triggers import Trigger
+
+__all__ = ["Turn", "observe", "turn"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One turn of the loop: what monitoring saw, what fired, and the pass that followed (if any)."""
+
+    report: "Report | None"
+    triggers: "tuple[Trigger, ...]"
+    taken_in: int
+    outcome: Outcome | None
+
+
+def observe(stage: Stage, *, since_ms: int | None = None, until_ms: int | None = None) -> "Report":
+    """Signals of the live release since it was released (or over the window given); kept in the records.
+
+    Raises:
+        NotFoundError: nothing is released on the endpoint.
+    """
+    live = _live(stage)
+    start = live.created_ms if since_ms is None else since_ms
+    end = stage.clock() + 1 if until_ms is None else until_ms
+    return _observe(stage, live, _labelled(stage, start, end), start, end)
+
+
+def turn(stage: Stage) -> Turn:
+    """Look once; when an allowed trigger fires, take the feedback in and run a pass."""
+    from bakeoff.monitor.triggers import due
+
+    live = current(stage.records.documents, stage.endpoint)
+    if live is None:
+        return Turn(report=None, triggers=(), taken_in=0, outcome=run_pass(stage, trigger="first"))
+    now = stage.clock() + 1
+    labelled = _labelled(stage, 0, now)
+    report = _observe(stage, live, labelled, live.created_ms, now)
+    last = stage.records.documents.get(PASSES, "last")
+    before = cast("int", (ingested(stage) or {}).get("labelled", 0))
+    usable = sum(pair.label is not None for pair in labelled.pairs)
+    triggers = due(
+        report,
+        stage.config.loop,
+        last_run_ms=last.updated_ms if last else None,
+        now_ms=now,
+        new_feedback=usable - before,
+        data_changed=data_changed(stage),
+    )
+    if not triggers:
+        return Turn(report=report, triggers=(), taken_in=0, outcome=None)
+    for trigger in triggers:
+        stage.progress(f"trigger {trigger.kind}: {trigger.reason}")
+    taken_in = _take_in(stage, live, labelled) if stage.config.loop.use_feedback and usable > before else 0
+    outcome = run_pass(stage, refit=stage.config.loop.refit, trigger=triggers[0].kind)
+    return Turn(report=report, triggers=tuple(triggers), taken_in=taken_in, outcome=outcome)
+
+
+def _live(stage: Stage) -> Release:
+    live = current(stage.records.documents, stage.endpoint)
+    if live is None:
+        raise NotFoundError(f"expected a release on endpoint {stage.endpoint!r}, found none; run 'bakeoff run' first")
+    return live
+
+
+def _labelled(stage: Stage, since_ms: int, until_ms: int) -> "Labelled":
+    from bakeoff.feedback.join import labelled
+
+    return labelled(stage.events, stage.endpoint, since_ms=since_ms, until_ms=until_ms)
+
+
+def _observe(stage: Stage, live: Release, labelled: "Labelled", since_ms: int, until_ms: int) -> "Report":
+    from bakeoff.feedback.join import judged
+    from bakeoff.monitor.observe import observe as look
+    from bakeoff.monitor.reference import from_bytes
+    from bakeoff.monitor.signals import store
+
+    assert live.reference_id is not None
+    signature = _signature(stage, live)
+    in_window = (pair for pair in labelled.pairs if since_ms <= pair.time_ms < until_ms)
+    mine = replace(labelled, pairs=tuple(pair for pair in in_window if pair.release_id == live.release_id))
+    truth, said = judged(mine, signature)
+    report = look(
+        stage.events,
+        stage.endpoint,
+        signature=signature,
+        reference=from_bytes(stage.blobs.get(live.reference_id)),
+        config=stage.config.monitor,
+        truth=truth,
+        said=said,
+        release_id=live.release_id,
+        since_ms=since_ms,
+        until_ms=until_ms,
+        seed=stage.seed,
+    )
+    store(stage.records.documents, report)
+    return report
+
+
+def _signature(stage: Stage, live: Release) -> Signature:
+    version = stage.records.versions.get("model", live.model, live.number)
+    return msgspec.convert(version.lineage["signature"], Signature)
+
+
+def _take_in(stage: Stage, live: Release, labelled: "Labelled") -> int:
+    """Let all labelled rows join the data; the number of rows that are new."""
+    from bakeoff.data.schema import conform
+    from bakeoff.data.snapshot import write
+    from bakeoff.feedback.join import as_rows
+
+    made = stage.records.versions.get("model", live.model, live.number).lineage
+    columns = msgspec.convert(made["columns"], tuple[Column, ...])
+    rows = as_rows(labelled, stage.config.data.target, time=stage.config.data.time)
+    before = ingested(stage) or {}
+    with tempfile.TemporaryDirectory(dir=stage.work) as scratch:
+        path = Path(scratch) / "feedback.parquet"
+        write(conform(rows, columns), path)
+        blob = stage.blobs.put(path)
+    body: Mapping[str, Json] = {"rows_blob": blob, "rows": len(rows), "labelled": len(rows), "until_ms": stage.clock()}
+    stage.records.documents.put(*FEEDBACK, body)
+    added = len(rows) - cast("int", before.get("rows", 0))
+    stage.progress(f"{added} labelled rows join the data")
+    return added

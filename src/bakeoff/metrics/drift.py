@@ -1,0 +1,240 @@
+"""Drift: how far a window of rows has moved from a reference, column by column.
+
+`profile` keeps what comparing needs as JSON (bins and counts, no rows), so that monitoring can do without
+the training data. The population stability index of small windows is biased upward; what chance alone
+would give is taken off, so no drift is near zero whatever the window's size.
+Source: Yurdakul and Naranjo, "Statistical properties of the population stability index", Journal of Risk
+Model Validation 14 (2020): without drift, PSI / (1/n + 1/m) is about chi-squared with bins − 1 degrees.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bakeoff.core.types import Column, Json
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Drift", "compare", "expected_psi", "profile", "psi"]
+
+Floats = NDArray[np.float64]
+
+QUANTILES = 100
+"""Points at which the reference's distribution of a number is kept."""
+BIN_STEP = 10
+"""Every tenth of them bounds a bin of the PSI."""
+MAX_LEVELS = 50
+MIN_LEVEL_SHARE = 0.005
+"""Rarer levels share one bin with levels never seen."""
+VOCABULARY = 5000
+MAX_TEXTS = 20_000
+SMOOTHING = 0.5
+"""Rows added to every bin of both sides (Jeffreys), so that an empty bin gives no infinity."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """How far a column moved.
+
+    `psi` ≥ 0 is bias-corrected (0.1 is customarily "some", 0.2 "much"). `measures` holds, as far as the
+    column's kind has them: `psi_raw`, `missing_change` (share of rows, window minus reference), `ks` (0 to
+    1; of numbers, or of the lengths of texts), `length_psi` and `oov_change` (share of words outside the reference's vocabulary, texts).
+    """
+
+    column: str
+    psi: float
+    measures: Mapping[str, float]
+
+
+def expected_psi(bins: int, n: int, m: int) -> float:
+    """What the PSI of a window of m rows against n reference rows is on average when nothing drifts.
+
+    >>> round(expected_psi(10, 10_000, 300), 4)
+    0.0309
+    """
+    return (bins - 1) * (1 / n + 1 / m)
+
+
+def psi(reference_b: ArrayLike, window_b: ArrayLike) -> float:
+    """Population stability index of two vectors of bin counts, smoothed, not yet corrected for bias.
+
+    >>> round(psi([500, 500], [300, 700]), 2)
+    0.17
+    """
+    reference, window = (np.asarray(counts, dtype=np.float64) + SMOOTHING for counts in (reference_b, window_b))
+    p, q = reference / reference.sum(), window / window.sum()
+    return float(((q - p) * np.log(q / p)).sum())
+
+
+def _corrected(reference_b: ArrayLike, window_b: ArrayLike) -> tuple[float, float]:
+    """PSI less what chance gives (at least 0), and the raw PSI. Bins empty on both sides do not count."""
+    reference, window = np.asarray(reference_b), np.asarray(window_b)
+    used = (reference + window) > 0
+    n, m = int(reference.sum()), int(window.sum())
+    if not n or not m:
+        return 0.0, 0.0
+    raw = psi(reference[used], window[used])
+    return max(0.0, raw - expected_psi(int(used.sum()), n, m)), raw
+
+
+def profile(table: "pl.DataFrame", columns: Sequence[Column]) -> dict[str, Json]:
+    """What `compare` needs to know of the reference's columns. Times always move on and are left out."""
+    kept: dict[str, Json] = {}
+    for column in columns:
+        match column.kind:
+            case "numeric":
+                kept[column.name] = {"kind": "numeric", **_numeric_profile(_numbers(table, column.name))}
+            case "categorical" | "boolean":
+                kept[column.name] = {"kind": "levels", **_level_profile(table, column.name)}
+            case "text":
+                kept[column.name] = {"kind": "text", **_text_profile(table, column.name)}
+            case "datetime":
+                pass
+    return kept
+
+
+def compare(reference: Mapping[str, Json], table: "pl.DataFrame") -> list[Drift]:
+    """Drift of every profiled column, in the profile's order; a column that the window lacks is all missing."""
+    import polars as pl
+
+    found: list[Drift] = []
+    for name, told in reference.items():
+        known = cast("dict[str, Any]", told)
+        window = table if name in table.columns else table.with_columns(pl.lit(None, dtype=pl.String).alias(name))
+        match known["kind"]:
+            case "numeric":
+                found.append(_numeric_drift(name, known, _numbers(window, name)))
+            case "levels":
+                found.append(_level_drift(name, known, window))
+            case _:
+                found.append(_text_drift(name, known, window))
+    return found
+
+
+def _missing_change(known: Mapping[str, Any], missing: int, rows: int) -> float:
+    return missing / rows - known["missing"] / max(known["rows"], 1) if rows else 0.0
+
+
+def _numbers(table: "pl.DataFrame", name: str) -> Floats:
+    import polars as pl
+
+    return table[name].cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
+
+
+def _numeric_profile(numbers_n: Floats) -> dict[str, Json]:
+    given = numbers_n[~np.isnan(numbers_n)]
+    if not len(given):
+        return {"rows": len(numbers_n), "missing": len(numbers_n), "edges": [], "counts": [0], "grid": [], "cdf": []}
+    quantiles = np.quantile(given, np.arange(1, QUANTILES) / QUANTILES, method="inverted_cdf")
+    edges = np.unique(quantiles[BIN_STEP - 1 :: BIN_STEP])
+    grid = np.unique(quantiles)
+    cdf = np.searchsorted(np.sort(given), grid, side="right") / len(given)
+    return {
+        "rows": len(numbers_n),
+        "missing": len(numbers_n) - len(given),
+        "edges": edges.tolist(),
+        "counts": cast("Json", _binned(edges, given)),
+        "grid": grid.tolist(),
+        "cdf": cdf.tolist(),
+    }
+
+
+def _binned(edges: Floats, given_n: Floats) -> list[int]:
+    """Rows per bin; an edge belongs to the bin below it."""
+    return np.bincount(np.searchsorted(edges, given_n, side="left"), minlength=len(edges) + 1).tolist()
+
+
+def _numeric_drift(name: str, known: Mapping[str, Any], numbers_n: Floats) -> Drift:
+    given = numbers_n[~np.isnan(numbers_n)]
+    missing = len(numbers_n) - len(given)
+    window: list[int] = [*_binned(np.asarray(known["edges"], dtype=np.float64), given), missing]
+    corrected, raw = _corrected([*known["counts"], known["missing"]], window)
+    measures = {"psi_raw": raw, "missing_change": _missing_change(known, missing, len(numbers_n))}
+    if len(given) and known["grid"]:
+        cdf = np.searchsorted(np.sort(given), np.asarray(known["grid"]), side="right") / len(given)
+        measures["ks"] = float(np.abs(cdf - np.asarray(known["cdf"])).max())
+    return Drift(column=name, psi=corrected, measures=measures)
+
+
+def _levels(table: "pl.DataFrame", name: str) -> tuple[dict[str, int], int]:
+    """Rows by level, most frequent first (by name among equals), and missing rows."""
+    import polars as pl
+
+    values = table[name].cast(pl.String).drop_nulls()
+    names, counts = np.unique(values.to_numpy().astype(np.str_), return_counts=True) if len(values) else ([], [])
+    ordered = sorted(zip(map(str, names), map(int, counts), strict=True), key=lambda pair: (-pair[1], pair[0]))
+    return dict(ordered), table.height - len(values)
+
+
+def _level_profile(table: "pl.DataFrame", name: str) -> dict[str, Json]:
+    counts, missing = _levels(table, name)
+    frequent = {
+        level: count for level, count in list(counts.items())[:MAX_LEVELS] if count >= MIN_LEVEL_SHARE * table.height
+    }
+    rare = sum(counts.values()) - sum(frequent.values())
+    return {"rows": table.height, "missing": missing, "levels": cast("Json", frequent), "rare": rare}
+
+
+def _level_drift(name: str, known: Mapping[str, Any], table: "pl.DataFrame") -> Drift:
+    counts, missing = _levels(table, name)
+    frequent: dict[str, int] = known["levels"]
+    rare = sum(count for level, count in counts.items() if level not in frequent)
+    corrected, raw = _corrected(
+        [*frequent.values(), known["rare"], known["missing"]],
+        [*(counts.get(level, 0) for level in frequent), rare, missing],
+    )
+    measures = {"psi_raw": raw, "missing_change": _missing_change(known, missing, table.height)}
+    return Drift(column=name, psi=corrected, measures=measures)
+
+
+def _texts(table: "pl.DataFrame", name: str) -> "pl.Series":
+    import polars as pl
+
+    texts = table[name].cast(pl.String)
+    step = -(-len(texts) // MAX_TEXTS) if len(texts) else 1
+    return texts.gather_every(step)
+
+
+def _lengths(texts: "pl.Series") -> Floats:
+    import polars as pl
+
+    return texts.str.len_chars().cast(pl.Float64).fill_null(float("nan")).to_numpy()
+
+
+def _words(texts: "pl.Series") -> "pl.Series":
+    return texts.drop_nulls().str.to_lowercase().str.extract_all(r"\w+").explode().drop_nulls()
+
+
+def _text_profile(table: "pl.DataFrame", name: str) -> dict[str, Json]:
+    """Lengths, the vocabulary of every second text, and how often the other texts' words are outside it."""
+    texts = _texts(table, name)
+    counted = _words(texts.gather_every(2)).value_counts(sort=True, name="rows").head(4 * VOCABULARY)
+    ordered = counted.sort(["rows", name], descending=[True, False]).head(VOCABULARY)
+    vocabulary: list[str] = ordered[name].to_list()
+    others = _words(texts.gather_every(2, 1))
+    return {
+        **_numeric_profile(_lengths(texts)),
+        "vocabulary": cast("Json", vocabulary),
+        "words": len(others),
+        "outside": _outside(others, vocabulary),
+    }
+
+
+def _outside(words: "pl.Series", vocabulary: Sequence[str]) -> int:
+    return len(words) - int(words.is_in(list(vocabulary)).sum())
+
+
+def _text_drift(name: str, known: Mapping[str, Any], table: "pl.DataFrame") -> Drift:
+    texts = _texts(table, name)
+    lengths = _numeric_drift(name, known, _lengths(texts))
+    words = _words(texts)
+    outside = _outside(words, known["vocabulary"])
+    of_words, _ = _corrected([known["words"] - known["outside"], known["outside"]], [len(words) - outside, outside])
+    measures = {**lengths.measures, "length_psi": lengths.psi}
+    if len(words):
+        measures["oov_change"] = outside / len(words) - known["outside"] / max(known["words"], 1)
+    return Drift(column=name, psi=max(lengths.psi, of_words), measures=measures)

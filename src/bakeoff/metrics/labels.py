@@ -1,0 +1,154 @@
+"""Measures of predicted classes: functions of how often each class is true, predicted, and both.
+
+They take weights (r, u): r resamples of u units (rows, or groups of rows that are alike), so that one
+code gives the value and ten thousand resamples of it. A class that is neither true nor predicted in a
+resample does not enter its averages; an undefined precision or recall counts as zero (as scikit-learn).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.metrics.outcome import Outcome
+
+__all__ = [
+    "Confusion",
+    "Margins",
+    "accuracy",
+    "balanced_accuracy",
+    "class_f1",
+    "class_precision",
+    "class_recall",
+    "macro",
+    "mcc",
+    "weighted",
+]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Margins:
+    """Weights (r, k) of rows by class: rightly predicted, true, predicted."""
+
+    hit_rk: Floats
+    true_rk: Floats
+    predicted_rk: Floats
+
+
+class Confusion:
+    """Sums weights into margins. Units with the same `key_n` (the confusion cell) are alike."""
+
+    def __init__(self, truth_n: NDArray[np.int64], predicted_n: NDArray[np.int64], k: int) -> None:
+        self._truth_n, self._predicted_n, self._k = truth_n, predicted_n, k
+        hits = np.flatnonzero(truth_n == predicted_n)
+        self._hit = _Grouped(truth_n[hits], k, hits)
+        self._true = _Grouped(truth_n, k)
+        self._predicted = _Grouped(predicted_n, k)
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> "Confusion":
+        """The sums of an outcome."""
+        return cls(outcome.truth_n, outcome.predicted_n, len(outcome.classes))
+
+    @property
+    def key_n(self) -> NDArray[np.int64]:
+        """The confusion cell of each unit."""
+        return self._truth_n * self._k + self._predicted_n
+
+    def take(self, units: NDArray[np.intp]) -> "Confusion":
+        """The same sums over some of the units."""
+        return Confusion(self._truth_n[units], self._predicted_n[units], self._k)
+
+    def __call__(self, weights_ru: NDArray[Any]) -> Margins:
+        """Margins for weights (r, u)."""
+        return Margins(
+            hit_rk=self._hit(weights_ru), true_rk=self._true(weights_ru), predicted_rk=self._predicted(weights_ru)
+        )
+
+
+class _Grouped:
+    """Sums columns of weights by code: (r, u) → (r, k)."""
+
+    def __init__(self, code_u: NDArray[np.int64], k: int, units: NDArray[np.intp] | None = None) -> None:
+        order = np.argsort(code_u, kind="stable")
+        self._present, self._starts = np.unique(code_u[order], return_index=True)
+        self._k = k
+        columns = order if units is None else units[order]
+        # Compressed units come sorted by their true class: then no copy of the weights is needed.
+        self._columns = None if units is None and (order == np.arange(len(order))).all() else columns
+
+    def __call__(self, weights_ru: NDArray[Any]) -> Floats:
+        out = np.zeros((len(weights_ru), self._k))
+        if len(self._present):
+            ordered = weights_ru if self._columns is None else weights_ru[:, self._columns]
+            out[:, self._present] = np.add.reduceat(ordered, self._starts, axis=1)
+        return out
+
+
+def _share(part: Floats, whole: Floats) -> Floats:
+    """Part / whole, zero where the whole is zero."""
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
+def class_precision(margins: Margins) -> Floats:
+    """Right among the rows predicted as the class, (r, k)."""
+    return _share(margins.hit_rk, margins.predicted_rk)
+
+
+def class_recall(margins: Margins) -> Floats:
+    """Found among the rows truly of the class, (r, k)."""
+    return _share(margins.hit_rk, margins.true_rk)
+
+
+def class_f1(margins: Margins) -> Floats:
+    """Harmonic mean of precision and recall, (r, k)."""
+    return _share(2 * margins.hit_rk, margins.true_rk + margins.predicted_rk)
+
+
+def macro(of_class: Callable[[Margins], Floats]) -> Callable[[Margins], Floats]:
+    """The plain mean over the classes that are true or predicted somewhere, (r,)."""
+
+    def mean(margins: Margins) -> Floats:
+        present = (margins.true_rk + margins.predicted_rk) > 0
+        return of_class(margins).sum(axis=1) / present.sum(axis=1)
+
+    return mean
+
+
+def weighted(of_class: Callable[[Margins], Floats]) -> Callable[[Margins], Floats]:
+    """The mean over classes weighted by how often each is true, (r,)."""
+
+    def mean(margins: Margins) -> Floats:
+        return (of_class(margins) * margins.true_rk).sum(axis=1) / margins.true_rk.sum(axis=1)
+
+    return mean
+
+
+def accuracy(margins: Margins) -> Floats:
+    """Share of right rows, (r,).
+
+    With one class to a row, micro-averaged precision, recall and F1 all equal it.
+    """
+    return margins.hit_rk.sum(axis=1) / margins.true_rk.sum(axis=1)
+
+
+def balanced_accuracy(margins: Margins) -> Floats:
+    """Mean recall over the classes that are true somewhere, (r,)."""
+    return class_recall(margins).sum(axis=1) / (margins.true_rk > 0).sum(axis=1)
+
+
+def mcc(margins: Margins) -> Floats:
+    """Matthews correlation for any number of classes, zero when undefined, (r,).
+
+    Source: Gorodkin, "Comparing two K-category assignments by a K-category correlation coefficient",
+    Computational Biology and Chemistry 28 (2004), eq. 8.
+    """
+    n = margins.true_rk.sum(axis=1)
+    covariance = margins.hit_rk.sum(axis=1) * n - (margins.true_rk * margins.predicted_rk).sum(axis=1)
+    of_truth = n * n - (margins.true_rk**2).sum(axis=1)
+    of_prediction = n * n - (margins.predicted_rk**2).sum(axis=1)
+    return _share(covariance, np.sqrt(of_truth * of_prediction))

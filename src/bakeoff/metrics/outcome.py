@@ -1,0 +1,104 @@
+"""What happened on n rows: truth and prediction, in the arrays that every measure reads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bakeoff.core.errors import CandidateError, DataError, UsageError
+from bakeoff.core.types import Predictions, Task
+
+__all__ = ["BINARY", "Outcome", "outcome"]
+
+BINARY = 2
+"""With so many classes, measures ask about the second one only."""
+
+SUM_TOLERANCE = 1e-3
+"""How far a row of probabilities may sum from one (float32 models are that inexact)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Truth and prediction of n rows.
+
+    Classification: `truth_n` and `predicted_n` are int64 positions in `classes`, the sorted union of the
+    model's classes and those seen in truth and prediction; `probabilities_nk` has their columns (zero where
+    the model does not know a class). Regression: both are float64.
+    """
+
+    truth_n: NDArray[Any]
+    predicted_n: NDArray[Any]
+    classes: tuple[str, ...] = ()
+    probabilities_nk: NDArray[np.float64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.truth_n)
+
+
+def outcome(truth_n: ArrayLike, predictions: Predictions, task: Task) -> Outcome:
+    """Put truth and predictions on common codes, checked.
+
+    Raises:
+        DataError: no rows.
+        CandidateError: other rows than the truth, values that are not finite, or no probabilities.
+        UsageError: a task without measures.
+    """
+    truth = np.asarray(truth_n)
+    if not len(truth):
+        raise DataError("expected at least one row to score; received none. Enlarge [split] test.")
+    if len(predictions) != len(truth):
+        raise CandidateError(
+            f"expected {len(truth)} predictions, one for each row; received {len(predictions)}. "
+            "Model.predict must keep every row."
+        )
+    match task:
+        case "classification":
+            return _labelled(truth.astype(np.str_), predictions)
+        case "regression":
+            return Outcome(
+                truth_n=_finite("the truth", truth), predicted_n=_finite("predictions", predictions.values_n)
+            )
+        case "generation":
+            raise UsageError("expected task 'classification' or 'regression'; received 'generation'")
+
+
+def _finite(what: str, values: ArrayLike) -> NDArray[np.float64]:
+    numbers = np.asarray(values, dtype=np.float64)
+    bad = int((~np.isfinite(numbers)).sum())
+    if bad:
+        raise CandidateError(f"expected finite numbers in {what}; received {bad} NaN or infinite of {numbers.size}")
+    return numbers
+
+
+def _labelled(truth: NDArray[np.str_], predictions: Predictions) -> Outcome:
+    predicted = np.asarray(predictions.values_n).astype(np.str_)
+    seen: set[str] = {*predictions.classes, *np.unique(truth).tolist(), *np.unique(predicted).tolist()}
+    classes = tuple(sorted(seen))
+    order = np.asarray(classes)
+    return Outcome(
+        truth_n=np.searchsorted(order, truth).astype(np.int64),
+        predicted_n=np.searchsorted(order, predicted).astype(np.int64),
+        classes=classes,
+        probabilities_nk=_aligned(predictions, classes),
+    )
+
+
+def _aligned(predictions: Predictions, classes: Sequence[str]) -> NDArray[np.float64] | None:
+    if predictions.probabilities_nk is None:
+        return None
+    given = _finite("probabilities", predictions.probabilities_nk)
+    expected = (len(predictions), len(predictions.classes))
+    if given.shape != expected:
+        raise CandidateError(f"expected probabilities of shape {expected} (rows, classes); received {given.shape}")
+    off = np.abs(given.sum(axis=1) - 1.0)
+    if (off > SUM_TOLERANCE).any() or (given < 0).any():
+        raise CandidateError(
+            f"expected probabilities ≥ 0 that sum to 1 in each row; received sums off by up to {off.max():.3g}"
+        )
+    if tuple(classes) == predictions.classes:
+        return given
+    aligned = np.zeros((len(predictions), len(classes)))
+    aligned[:, [classes.index(name) for name in predictions.classes]] = given
+    return aligned

@@ -1,0 +1,219 @@
+"""Look at an endpoint's logs over a window and say what there is to see."""
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias, cast
+
+import numpy as np
+
+from bakeoff.core.config import MonitorConfig
+from bakeoff.core.protocols import EventLog
+from bakeoff.core.types import Json, Predictions, Signature
+from bakeoff.data.schema import conform
+from bakeoff.metrics.bootstrap import replicate
+from bakeoff.metrics.drift import compare
+from bakeoff.metrics.intervals import percentile, wilson
+from bakeoff.metrics.outcome import outcome
+from bakeoff.metrics.registry import bind, find
+from bakeoff.monitor.reference import Reference, said_table
+from bakeoff.monitor.signals import Report, Signal, SignalName
+
+__all__ = ["observe"]
+
+Event: TypeAlias = Mapping[str, Json]
+
+MAX_DRIFT_ROWS = 50_000
+WORST = 5
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What every signal is made with."""
+
+    signature: Signature
+    reference: Reference
+    config: MonitorConfig
+    since_ms: int
+    until_ms: int
+    seed: int
+
+    def signal(
+        self,
+        name: SignalName,
+        value: float | None,
+        *,
+        limit: float | None,
+        rows: int,
+        detail: Mapping[str, Json],
+        alert: bool = False,
+    ) -> Signal:
+        return Signal(
+            name=name,
+            value=value,
+            limit=limit,
+            alert=alert,
+            rows=rows,
+            since_ms=self.since_ms,
+            until_ms=self.until_ms,
+            detail=detail,
+        )
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What one pass over the log of predictions gathers."""
+
+    rows: list[Mapping[str, Json]] = field(default_factory=list[Mapping[str, Json]])
+    said: list[str | float | None] = field(default_factory=list[str | float | None])
+    latency_ms: list[float] = field(default_factory=list[float])
+    calls: float = 0.0
+    failed: Counter[str] = field(default_factory=Counter[str])
+    versions: Counter[str] = field(default_factory=Counter[str])
+
+
+def observe(
+    events: EventLog,
+    endpoint: str,
+    *,
+    signature: Signature,
+    reference: Reference,
+    config: MonitorConfig,
+    truth: Sequence[str | float] = (),
+    said: Predictions | None = None,
+    release_id: str | None = None,
+    since_ms: int,
+    until_ms: int,
+    seed: int = 0,
+) -> Report:
+    """Signals of the endpoint in since_ms ≤ time < until_ms.
+
+    - volume: rows answered; never an alert.
+    - latency: the 95th percentile of a row's share of its call's computing time; an alert over
+      `latency_p95_ms` when that is set and there are `min_rows` rows.
+    - errors: the share of failed calls; an alert when even the lower end of its Wilson interval is over
+      `error_share`, so that one failure among few calls is none.
+    - drift: the largest PSI over input columns and predictions against the reference, on at most 50,000 rows
+      drawn at random; an alert over `drift_psi`, from `min_rows` rows on.
+    - quality: the reference's metric on rows whose truth is known (`truth` with what was `said` of them), with
+      a bootstrap interval; an alert when it is worse than the reference by more than `quality_drop` and the
+      95% interval excludes the reference, so that noise is none; from `min_feedback` rows on.
+
+    With `release_id`, only that release's predictions count; `truth` and `said` are taken as given.
+    """
+    look = _Look(
+        signature=signature,
+        reference=reference,
+        config=config,
+        since_ms=since_ms,
+        until_ms=until_ms,
+        seed=seed,
+    )
+    seen = _gather(events, endpoint, release_id, look)
+    signals = (
+        look.signal("volume", float(len(seen.said)), limit=None, rows=len(seen.said), detail=_volume(seen)),
+        _latency(seen, look),
+        _errors(seen, look),
+        _drift(seen, look),
+        _quality(truth, said, look),
+    )
+    return Report(endpoint=endpoint, release_id=release_id, since_ms=since_ms, until_ms=until_ms, signals=signals)
+
+
+def _gather(events: EventLog, endpoint: str, release_id: str | None, look: _Look) -> _Seen:
+    seen = _Seen()
+    for event in events.read("prediction", since_ms=look.since_ms, until_ms=look.until_ms):
+        if event["endpoint"] != endpoint or (release_id and event["release_id"] != release_id):
+            continue
+        if event.get("status") == "error":
+            seen.failed[str(event["error"])] += 1
+            continue
+        seen.rows.append(cast("Mapping[str, Json]", event["row"]))
+        seen.said.append(cast("str | float | None", event.get("label", event.get("value"))))
+        seen.latency_ms.append(cast("float", event["latency_ms"]))
+        seen.calls += 1 / cast("int", event["rows_in_call"])
+        seen.versions[str(event["model_version"])] += 1
+    return seen
+
+
+def _volume(seen: _Seen) -> dict[str, Json]:
+    return {"calls": round(seen.calls), "by_model_version": dict(seen.versions)}
+
+
+def _latency(seen: _Seen, look: _Look) -> Signal:
+    limit, rows = look.config.latency_p95_ms, len(seen.latency_ms)
+    if not rows:
+        return look.signal("latency", None, limit=limit, rows=0, detail={"reason": "no rows"})
+    p50, p95 = (float(value) for value in np.percentile(seen.latency_ms, [50, 95]))
+    alert = limit is not None and rows >= look.config.min_rows and p95 > limit
+    detail: dict[str, Json] = {"p50_ms": p50, "p95_ms": p95}
+    return look.signal("latency", p95, limit=limit, rows=rows, alert=alert, detail=detail)
+
+
+def _errors(seen: _Seen, look: _Look) -> Signal:
+    failed, limit = sum(seen.failed.values()), look.config.error_share
+    calls = failed + round(seen.calls)
+    if not calls:
+        return look.signal("errors", None, limit=limit, rows=0, detail={"reason": "no calls"})
+    low, high = wilson(failed, calls)
+    detail: dict[str, Json] = {"failed": failed, "calls": calls, "low": low, "high": high, "by_type": dict(seen.failed)}
+    return look.signal("errors", failed / calls, limit=limit, rows=calls, alert=low > limit, detail=detail)
+
+
+def _drift(seen: _Seen, look: _Look) -> Signal:
+    rows, limit = len(seen.rows), look.config.drift_psi
+    if rows < look.config.min_rows:
+        reason = f"{rows} rows, at least {look.config.min_rows} needed"
+        return look.signal("drift", None, limit=limit, rows=rows, detail={"reason": reason})
+    picked = range(rows)
+    if rows > MAX_DRIFT_ROWS:
+        picked = sorted(random.Random(look.seed).sample(picked, MAX_DRIFT_ROWS))  # noqa: S311 - a sample, no secret
+    table = conform([seen.rows[i] for i in picked], look.signature.inputs)
+    said = said_table([seen.said[i] for i in picked], look.signature.task)
+    found = [*compare(look.reference.inputs, table), *compare(look.reference.predictions, said)]
+    worst = sorted(found, key=lambda item: item.psi, reverse=True)
+    if not worst:
+        return look.signal("drift", None, limit=limit, rows=rows, detail={"reason": "no columns to compare"})
+    largest = worst[0]
+    over = [item.column for item in worst if item.psi > limit]
+    reason = f"PSI of {largest.column!r} is {largest.psi:.3f} (limit {limit:g}); {len(over)} of {len(worst)} over it"
+    detail: dict[str, Json] = {
+        "reason": reason,
+        "columns": {item.column: item.psi for item in worst[:WORST]},
+        "over": cast("list[Json]", over),
+    }
+    return look.signal("drift", largest.psi, limit=limit, rows=len(picked), alert=bool(over), detail=detail)
+
+
+def _quality(truth: Sequence[str | float], said: Predictions | None, look: _Look) -> Signal:
+    rows, limit = len(truth), look.config.quality_drop
+    if said is None or rows < look.config.min_feedback:
+        reason = f"{rows} rows with feedback, at least {look.config.min_feedback} needed"
+        return look.signal("quality", None, limit=limit, rows=rows, detail={"reason": reason})
+    measure = find(look.reference.metric, look.signature.task)
+    seen = outcome(truth, said, look.signature.task)
+    statistic = bind([measure], seen)[measure.name]
+    drawn = replicate([statistic], rows, resamples=RESAMPLES, seed=look.seed)[0]
+    value = float(drawn.value_m[0])
+    low, high = percentile(drawn.draws_rm[:, 0])
+    if not np.isfinite([value, low, high]).all():
+        reason = f"{measure.name} is undefined on these {rows} rows (one class only?)"
+        return look.signal("quality", None, limit=limit, rows=rows, detail={"reason": reason})
+    drop = look.reference.value - value if measure.higher_is_better else value - look.reference.value
+    excluded = high < look.reference.value if measure.higher_is_better else low > look.reference.value
+    reason = (
+        f"{measure.name} is {value:.4f} [{low:.4f}, {high:.4f}] on {rows} rows with feedback, "
+        f"{abs(drop):.4f} {'worse' if drop > 0 else 'better'} than the reference {look.reference.value:.4f}"
+    )
+    detail: dict[str, Json] = {
+        "metric": measure.name,
+        "low": low,
+        "high": high,
+        "reference": look.reference.value,
+        "drop": drop,
+        "reason": reason,
+    }
+    alert = drop > limit and excluded
+    return look.signal("quality", value, limit=limit, rows=rows, alert=alert, detail=detail)

@@ -1,0 +1,83 @@
+"""Signals and reports: what monitoring saw in a window of time, kept as documents."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias, cast
+
+from bakeoff.core.protocols import DocumentRecords
+from bakeoff.core.types import Json
+
+__all__ = ["Report", "Signal", "SignalName", "from_json", "latest", "reports", "store", "to_json"]
+
+SignalName: TypeAlias = Literal["drift", "quality", "latency", "errors", "volume"]
+
+SIGNALS = "signals"
+KEPT = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """One measure over a window.
+
+    `value` is None when there was too little to say; `limit` is what makes it an alert (None: nothing does);
+    `rows` is how many rows it rests on; `detail` holds what a reader wants next.
+    """
+
+    name: SignalName
+    value: float | None
+    limit: float | None
+    alert: bool
+    rows: int
+    since_ms: int
+    until_ms: int
+    detail: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All signals of an endpoint in since_ms ≤ time < until_ms; `release_id` when only one release was looked at."""
+
+    endpoint: str
+    release_id: str | None
+    since_ms: int
+    until_ms: int
+    signals: tuple[Signal, ...]
+
+    @property
+    def alerts(self) -> tuple[Signal, ...]:
+        """The signals over their limits."""
+        return tuple(signal for signal in self.signals if signal.alert)
+
+    def signal(self, name: SignalName) -> Signal:
+        """The signal called so."""
+        return next(signal for signal in self.signals if signal.name == name)
+
+
+def to_json(report: Report) -> dict[str, Json]:
+    """The report as JSON."""
+    return {**asdict(report), "signals": [asdict(signal) for signal in report.signals]}
+
+
+def from_json(body: Mapping[str, Json]) -> Report:
+    """The report that `to_json` gave."""
+    fields = cast("dict[str, Any]", dict(body))
+    return Report(**fields | {"signals": tuple(Signal(**signal) for signal in fields["signals"])})
+
+
+def store(documents: DocumentRecords, report: Report) -> None:
+    """Keep a report (the last few hundred of an endpoint stay); the same window again replaces it."""
+    prefix = f"{report.endpoint}/"
+    documents.put(SIGNALS, f"{prefix}{report.until_ms:015d}-{report.since_ms:015d}", to_json(report))
+    for old in documents.find(SIGNALS, prefix)[:-KEPT]:
+        documents.delete(SIGNALS, old.key)
+
+
+def reports(documents: DocumentRecords, endpoint: str) -> list[Report]:
+    """The reports kept, newest window first."""
+    return [from_json(document.body) for document in reversed(documents.find(SIGNALS, f"{endpoint}/"))]
+
+
+def latest(documents: DocumentRecords, endpoint: str) -> Report | None:
+    """The report of the newest window, or None."""
+    found = documents.find(SIGNALS, f"{endpoint}/")
+    return from_json(found[-1].body) if found else None

@@ -1,0 +1,346 @@
+"""The Python SDK: everything that the commands do, as methods of a `Project`."""
+
+import shutil
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from bakeoff.core.config import Config, Loaded, Value, load
+from bakeoff.core.errors import NotFoundError
+from bakeoff.core.protocols import BlobStore, Clock, EventLog, Model, Progress, RecordStore
+from bakeoff.core.records import Run, Version
+from bakeoff.core.types import Json
+from bakeoff.project import wiring
+from bakeoff.project.lock import held
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from bakeoff.feedback.record import Recorded
+    from bakeoff.loop.lifecycle import Outcome
+    from bakeoff.loop.stage import Stage
+    from bakeoff.loop.watching import Turn
+    from bakeoff.monitor.signals import Report
+    from bakeoff.registry.lineage import Lineage
+    from bakeoff.serve.engine import Answer, Engine
+    from bakeoff.serve.releases import Release
+
+__all__ = ["Project"]
+
+STATE = ".bakeoff"
+IGNORE = "# made by bakeoff: stores, caches and scratch\n*\n"
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _silent(line: str) -> None:
+    del line
+
+
+class Project:
+    r"""A folder with a `bakeoff.toml`, and all that bakeoff knows about it.
+
+    Stores are opened when they are first needed; use it as a context manager, or call `close`.
+
+    Args:
+        folder: the project folder, or its project file.
+        progress: takes one line at a time about long work.
+        clock: milliseconds since the epoch.
+        environ: the environment to take settings from; the process's own by default.
+
+    Raises:
+        ConfigError: the project file is missing or wrong.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> rows = "".join(f"{'good' if i % 2 else 'bad'} film {i % 7},{'yes' if i % 2 else 'no'}\n" for i in range(80))
+        >>> _ = (folder / "films.csv").write_text("review,liked\n" + rows)
+        >>> _ = Project.init(folder, name="films", source="films.csv", target="liked")
+        >>> with Project(folder) as project:
+        ...     outcome = project.run()
+        ...     answer = project.predict([{"review": "good film"}])[0]
+        ...     _ = project.feedback([{"id": answer.id, "label": "yes"}])
+        >>> outcome.document["verdict"]["winner"], answer.label
+        ('linear', 'yes')
+    """
+
+    def __init__(
+        self,
+        folder: str | Path = ".",
+        *,
+        progress: Progress = _silent,
+        clock: Clock = _now_ms,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.loaded: Loaded = load(Path(folder), environ)
+        self._progress = progress
+        self._clock = clock
+        self._closers: list[Callable[[], None]] = []
+
+    @classmethod
+    def init(
+        cls, folder: str | Path, *, name: str | None = None, source: str, target: str, task: str | None = None
+    ) -> "Path":
+        """Write a new project file from a look at the data; the path of the file.
+
+        Raises:
+            UsageError: there is one already. DataError: the data or its target cannot be used.
+        """
+        from bakeoff.project.template import write_project
+
+        return write_project(Path(folder), name=name, source=source, target=target, task=task)
+
+    # --- settings and stores --------------------------------------------------------------------
+
+    @property
+    def config(self) -> Config:
+        """The checked settings."""
+        return self.loaded.config
+
+    @property
+    def folder(self) -> Path:
+        """The project folder."""
+        return self.loaded.folder
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint's name."""
+        return self.config.endpoint.name or self.config.project.name
+
+    def settings(self) -> list[Value]:
+        """Every setting with where it came from."""
+        return self.loaded.values()
+
+    @cached_property
+    def records(self) -> RecordStore:
+        """Runs, versions and documents."""
+        self._state_folder()
+        records = wiring.open_records(self.loaded, self._clock)
+        self._closers.append(records.close)
+        return records
+
+    @cached_property
+    def blobs(self) -> BlobStore:
+        """Content-addressed bytes."""
+        self._state_folder()
+        return wiring.open_blobs(self.loaded, self._clock)
+
+    @cached_property
+    def events(self) -> EventLog:
+        """Predictions and feedback."""
+        self._state_folder()
+        events = wiring.open_events(self.loaded, self._clock)
+        self._closers.append(events.close)
+        return events
+
+    def close(self) -> None:
+        """Close the stores that were opened."""
+        while self._closers:
+            self._closers.pop()()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _state_folder(self) -> Path:
+        state = self.folder / STATE
+        state.mkdir(exist_ok=True)
+        ignore = state / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text(IGNORE)
+        return state
+
+    # --- the loop -------------------------------------------------------------------------------
+
+    def run(self) -> "Outcome":
+        """Fit what changed, evaluate, decide, register and release; nothing when nothing changed.
+
+        Raises:
+            ConfigError, DataError: settings or data cannot be used. ConflictError: another run is on.
+        """
+        from bakeoff.loop.lifecycle import run_pass
+
+        with self._stage() as stage:
+            return run_pass(stage)
+
+    def loop_once(self) -> "Turn":
+        """Look at what was served; when a trigger fires, take feedback into the data and run."""
+        from bakeoff.loop.watching import turn
+
+        with self._stage() as stage:
+            return turn(stage)
+
+    def monitor(self, *, since_ms: int | None = None, until_ms: int | None = None) -> "Report":
+        """Signals of the live release: drift, quality, latency, errors, volume.
+
+        Raises:
+            NotFoundError: nothing is released.
+        """
+        from bakeoff.loop.watching import observe
+
+        with self._stage(lock=False) as stage:
+            return observe(stage, since_ms=since_ms, until_ms=until_ms)
+
+    @contextmanager
+    def _stage(self, *, lock: bool = True) -> "Generator[Stage]":
+        from bakeoff.loop.stage import Stage
+
+        contenders = wiring.contenders(self.loaded)
+        state = self._state_folder()
+        work = state / "work"
+        stage = Stage(
+            config=self.config,
+            folder=self.folder,
+            records=self.records,
+            blobs=self.blobs,
+            events=self.events,
+            compute=wiring.compute(self.config, jobs=len(contenders)),
+            contenders=contenders,
+            work=work,
+            cache=state / "cache",
+            clock=self._clock,
+            progress=self._progress,
+            new_id=wiring.new_id,
+        )
+        if not lock:
+            work.mkdir(exist_ok=True)
+            yield stage
+            return
+        with held(state / "run.lock"):
+            shutil.rmtree(work, ignore_errors=True)  # what a killed run left
+            work.mkdir()
+            yield stage
+
+    # --- serving --------------------------------------------------------------------------------
+
+    def engine(self) -> "Engine":
+        """An engine that answers for the project's endpoint and follows its releases."""
+        from bakeoff.prepare.steps import Preparation
+        from bakeoff.serve.engine import Engine
+        from bakeoff.serve.releases import current
+
+        return Engine(
+            self.endpoint,
+            load=lambda release: self._load(release.family, release.blob_id),
+            pointer=lambda: current(self.records.documents, self.endpoint),
+            prepare=lambda table, steps, columns: Preparation(steps).apply_columns(table, columns),
+            events=self.events,
+            clock=self._clock,
+            ids=wiring.new_id,
+            log=self.config.endpoint.log,
+            max_rows=self.config.endpoint.max_rows,
+        )
+
+    def predict(self, rows: Sequence[Mapping[str, Json]]) -> "list[Answer]":
+        """Answer rows with the live release, in this process; logged like those of the endpoint.
+
+        Raises:
+            NotFoundError: nothing is released. DataError: a row does not fit.
+        """
+        return self._engine.predict(rows)
+
+    @cached_property
+    def _engine(self) -> "Engine":
+        return self.engine()
+
+    def feedback(self, items: Sequence[Mapping[str, Json]]) -> "Recorded":
+        """Take in labels, ratings or corrections for prediction ids.
+
+        Raises:
+            DataError: an item has the wrong shape; then none is taken in.
+        """
+        from bakeoff.feedback.record import record
+
+        return record(self.events, items)
+
+    def _load(self, family: str, blob_id: str) -> "Model":
+        folder = self._state_folder() / "cache" / "models" / blob_id
+        if not folder.exists():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            self.blobs.fetch(blob_id, folder)
+        return wiring.family_of(family).load(folder, wiring.compute(self.config, jobs=1).threads)
+
+    # --- looking --------------------------------------------------------------------------------
+
+    def last(self) -> "Outcome":
+        """What the last finished run ended with.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        from bakeoff.loop.lifecycle import last_outcome
+
+        outcome = last_outcome(self.records)
+        if outcome is None:
+            raise NotFoundError(f"expected a finished run in {self.folder}, found none; run 'bakeoff run' first")
+        return outcome
+
+    def rows(self, part: Literal["train", "validation", "test"]) -> "pl.DataFrame":
+        """Rows of a part of the last run's split, as they were read.
+
+        Raises:
+            NotFoundError: there is no finished run.
+        """
+        from bakeoff.loop.lifecycle import last_rows
+
+        return last_rows(self.records, self.blobs, part)
+
+    def model(self, which: str | None = None) -> "Model":
+        """A registered model ("name/2", "2", an alias; the champion by default), loaded.
+
+        It takes prepared rows; `predict` prepares, answers and logs.
+
+        Raises:
+            NotFoundError: there is no such version.
+        """
+        from bakeoff.registry.lineage import find_version
+
+        version = find_version(self.records.versions, self.config.project.name, which)
+        return self._load(str(version.lineage["family_reference"]), version.content)
+
+    def runs(self, *, limit: int = 100) -> list[Run]:
+        """Tracked runs, newest first."""
+        experiment = self.records.runs.experiment(self.config.project.name)
+        return self.records.runs.search(experiment.experiment_id, limit=limit)
+
+    def models(self) -> list[Version]:
+        """Registered model versions, newest first."""
+        return self.records.versions.find("model", self.config.project.name)
+
+    def lineage(self, which: str | None = None) -> "Lineage":
+        """What made a model version ("name/2", "2", an alias); of the champion by default.
+
+        Raises:
+            NotFoundError: there is no such version.
+        """
+        from bakeoff.registry.lineage import find_version, lineage
+
+        versions = self.records.versions
+        return lineage(versions, find_version(versions, self.config.project.name, which))
+
+    def release(self) -> "Release | None":
+        """What is live on the endpoint."""
+        from bakeoff.serve.releases import current
+
+        return current(self.records.documents, self.endpoint)
+
+    def status(self) -> dict[str, Json]:
+        """The project at a glance: the last run, the champion, the live release, the last signals."""
+        from bakeoff.project.status import status
+
+        return status(self)
+
+    def doctor(self) -> list[tuple[str, bool, str]]:
+        """Checks of the installation and the project: (what, whether it is fine, what was found)."""
+        from bakeoff.project.doctor import examine
+
+        return examine(self)

@@ -1,0 +1,83 @@
+"""Follow a version back to everything that made it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from bakeoff.core.errors import NotFoundError
+from bakeoff.core.protocols import VersionRecords
+from bakeoff.core.records import Version
+from bakeoff.core.types import Json
+
+__all__ = ["Lineage", "find_version", "label", "lineage"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """A model version with the dataset and environment versions that made it."""
+
+    model: Version
+    dataset: Version | None
+    environment: Version | None
+
+    def to_json(self) -> dict[str, Json]:
+        """Everything as one JSON document."""
+
+        def told(version: Version | None) -> Json:
+            if version is None:
+                return None
+            return {
+                "name": version.name,
+                "number": version.number,
+                "content": version.content,
+                "created_ms": version.created_ms,
+                **dict(version.lineage),
+            }
+
+        return {
+            "model_version": label(self.model),
+            "aliases": list(self.model.aliases),
+            "content": self.model.content,
+            "run_id": self.model.run_id,
+            "created_ms": self.model.created_ms,
+            "made_from": dict(self.model.lineage),
+            "dataset": told(self.dataset),
+            "environment": told(self.environment),
+        }
+
+
+def label(version: Version) -> str:
+    """A model version as people write it: `name/number`."""
+    return f"{version.name}/{version.number}"
+
+
+def find_version(versions: VersionRecords, name: str, which: str | None = None) -> Version:
+    """The model version that `which` names: `name/number`, a number, an alias; the champion when None.
+
+    Raises:
+        NotFoundError: there is no such version.
+    """
+    which = which or "champion"
+    owner, _, tail = which.rpartition("/")
+    name = owner or name
+    if tail.isdigit():
+        return versions.get("model", name, int(tail))
+    version = versions.by_alias(name, tail)
+    if version is None:
+        known = ", ".join(label(v) for v in versions.find("model", name)[:5]) or "none"
+        raise NotFoundError(
+            f"expected a model version, a number or an alias of {name!r}, received {which!r}; versions: {known}"
+        )
+    return version
+
+
+def lineage(versions: VersionRecords, model: Version) -> Lineage:
+    """What made a model version."""
+    made: Mapping[str, Json] = model.lineage
+    dataset = versions.find("dataset", model.name, content=cast("str", made.get("dataset_version", "")))
+    environment = versions.find("environment", model.name, content=cast("str", made.get("environment", "")))
+    return Lineage(
+        model=model,
+        dataset=dataset[0] if dataset else None,
+        environment=environment[0] if environment else None,
+    )

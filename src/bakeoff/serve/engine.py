@@ -1,0 +1,293 @@
+"""The engine: answers rows with the live release's model, logs what it said, follows the pointer.
+
+A call holds the model that it started with, so a model that is replaced lives until its calls have drained.
+The caller that finds the pointer moved loads the new model; the others go on with the old one meanwhile.
+"""
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+
+import numpy as np
+
+from bakeoff.core.errors import BakeoffError, CandidateError, DataError, NotFoundError, StoreError
+from bakeoff.core.protocols import Clock, EventLog, Model
+from bakeoff.core.types import Column, Json, Predictions, Signature
+from bakeoff.data.schema import conform
+from bakeoff.serve.releases import Release
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Answer", "Engine", "Health", "LogMode", "Row"]
+
+Row: TypeAlias = Mapping[str, Json]
+LogMode: TypeAlias = Literal["required", "best_effort"]
+Prepare: TypeAlias = "Callable[[pl.DataFrame, tuple[str, ...], tuple[Column, ...]], pl.DataFrame]"
+
+POLL_MS = 500
+RETRY_MS = 10_000
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What was said about one row: `label` for classification, else `value` (a number or a text)."""
+
+    id: str
+    label: str | None = None
+    value: float | str | None = None
+    probabilities: Mapping[str, float] | None = None
+    release_id: str
+    model_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """Whether the engine can answer, with what, and what is wrong (it may answer all the same)."""
+
+    ready: bool
+    release_id: str | None
+    model_version: str | None
+    problem: str | None
+    lost_log_records: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Serving:
+    release: Release
+    model: Model
+
+
+def _random_id() -> str:
+    return secrets.token_hex(16)
+
+
+class Engine:
+    """Serves one endpoint; safe to call from many threads.
+
+    Args:
+        endpoint: the endpoint's name.
+        load: reads the model of a release.
+        pointer: the live release, or None; cheap, asked at most twice a second.
+        prepare: applies a release's preparation steps to a table with these columns.
+        events: the log of predictions.
+        clock: milliseconds since the epoch.
+        ids: makes prediction ids; they must be unguessable, as whoever knows one may give feedback on it.
+        timer: seconds, for latencies.
+        log: "required": no answer before its record is durable; "best_effort": answers do not wait for it.
+        max_rows: the most rows in one call.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        load: Callable[[Release], Model],
+        pointer: Callable[[], Release | None],
+        prepare: Prepare,
+        events: EventLog,
+        clock: Clock,
+        ids: Callable[[], str] = _random_id,
+        timer: Callable[[], float] = time.perf_counter,
+        log: LogMode = "required",
+        max_rows: int = 10_000,
+    ) -> None:
+        self.endpoint = endpoint
+        self._load, self._pointer, self._prepare = load, pointer, prepare
+        self._events, self._clock, self._ids, self._timer = events, clock, ids, timer
+        self._log: LogMode = log
+        self._max_rows = max_rows
+        self._serving: _Serving | None = None
+        self._refreshing = threading.Lock()
+        self._next_poll_ms = 0
+        self._failed: tuple[str, int] | None = None
+        self._problem: str | None = None
+        self._lost = 0
+
+    # --- answering ------------------------------------------------------------------------------
+
+    def predict(self, rows: Sequence[Row]) -> list[Answer]:
+        """Answer each row, in order; with `log = "required"` the answers are durable when this returns.
+
+        Raises:
+            DataError: too many rows, or a row that does not fit the model's inputs.
+            NotFoundError: nothing is released on the endpoint.
+            CandidateError: the model failed.
+            StoreError: the answers could not be logged.
+        """
+        serving = self._current()
+        started = self._timer()
+        try:
+            predictions = self._say(serving, rows)
+        except Exception as error:
+            self._log_failure(serving, len(rows), (self._timer() - started) * 1e3, error)
+            raise
+        latency_ms = (self._timer() - started) * 1e3
+        answers = _answers(serving, predictions, self._ids)
+        self._log_answers(serving, rows, answers, latency_ms)
+        return answers
+
+    def _say(self, serving: _Serving, rows: Sequence[Row]) -> Predictions:
+        if len(rows) > self._max_rows:
+            raise DataError(
+                f"expected at most {self._max_rows} rows in a call, received {len(rows)}; send them in several calls"
+            )
+        inputs = serving.model.signature.inputs
+        table = conform(rows, inputs)
+        try:
+            predictions = serving.model.predict(self._prepare(table, serving.release.steps, inputs))
+        except BakeoffError:
+            raise
+        except Exception as error:
+            name = serving.release.model_version
+            raise CandidateError(f"model {name} failed on {len(rows)} rows: {type(error).__name__}: {error}") from error
+        _check(predictions, len(rows), serving.release)
+        return predictions
+
+    def _log_answers(
+        self, serving: _Serving, rows: Sequence[Row], answers: Sequence[Answer], latency_ms: float
+    ) -> None:
+        logged = serving.release.columns or [column.name for column in serving.model.signature.inputs]
+        common: dict[str, Json] = {
+            "status": "ok",
+            "endpoint": self.endpoint,
+            "release_id": serving.release.release_id,
+            "model_version": serving.release.model_version,
+            "latency_ms": latency_ms / max(len(rows), 1),
+            "rows_in_call": len(rows),
+        }
+        events = [
+            common | {"id": answer.id, "row": {name: row.get(name) for name in logged}} | _said(answer)
+            for row, answer in zip(rows, answers, strict=True)
+        ]
+        try:
+            self._events.append("prediction", events, durable=self._log == "required")
+        except StoreError as error:
+            if self._log == "required":
+                raise
+            self._lose(len(events), error)
+
+    def _log_failure(self, serving: _Serving, rows: int, latency_ms: float, error: Exception) -> None:
+        """Failures are for monitoring: losing such a record must not hide the failure itself."""
+        event: dict[str, Json] = {
+            "status": "error",
+            "endpoint": self.endpoint,
+            "release_id": serving.release.release_id,
+            "model_version": serving.release.model_version,
+            "latency_ms": latency_ms / max(rows, 1),
+            "rows_in_call": rows,
+            "error": type(error).__name__,
+            "message": str(error)[:500],
+        }
+        try:
+            self._events.append("prediction", [event], durable=False)
+        except StoreError as lost:
+            self._lose(1, lost)
+
+    def _lose(self, records: int, error: StoreError) -> None:
+        self._lost += records
+        logger.warning("prediction log failed: %s", error, extra={"endpoint": self.endpoint, "records": records})
+
+    # --- following the pointer --------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Look at the pointer now and load what it names; waits for a refresh that is under way."""
+        with self._refreshing:
+            self._follow()
+
+    def refresh_if_due(self) -> None:
+        """Look at the pointer unless that was done in the last half second or is being done."""
+        if self._clock() >= self._next_poll_ms and self._refreshing.acquire(blocking=False):
+            try:
+                self._follow()
+            finally:
+                self._refreshing.release()
+
+    def health(self) -> Health:
+        """Whether it can answer, and with what."""
+        serving = self._serving
+        return Health(
+            ready=serving is not None,
+            release_id=serving.release.release_id if serving else None,
+            model_version=serving.release.model_version if serving else None,
+            problem=self._problem,
+            lost_log_records=self._lost,
+        )
+
+    @property
+    def signature(self) -> Signature:
+        """What the live model takes and gives; `NotFoundError` when there is none."""
+        return self._current().model.signature
+
+    def _current(self) -> _Serving:
+        self.refresh_if_due()
+        if self._serving is None:
+            self.refresh()
+        if self._serving is None:
+            raise NotFoundError(
+                f"expected a release on endpoint {self.endpoint!r}, found none"
+                + (f" that works: {self._problem}" if self._problem else "; run 'bakeoff run' to make one")
+            )
+        return self._serving
+
+    def _follow(self) -> None:
+        """One look at the pointer; any failure leaves what serves in place and stands in `health`."""
+        self._next_poll_ms = self._clock() + POLL_MS
+        try:
+            live = self._pointer()
+        except BakeoffError as error:
+            self._problem = f"cannot read the endpoint's pointer: {error}"
+            return
+        if live is None or (self._serving and live.release_id == self._serving.release.release_id):
+            self._problem = self._failed = None
+            return
+        if self._failed and self._failed[0] == live.release_id and self._clock() < self._failed[1]:
+            return
+        try:
+            self._serving = _Serving(live, self._load(live))
+        except Exception as error:
+            self._failed = (live.release_id, self._clock() + RETRY_MS)
+            self._problem = f"cannot load release {live.release_id} ({live.model_version}): {error}"
+            logger.exception("release not loaded", extra={"endpoint": self.endpoint, "release": live.release_id})
+        else:
+            self._problem = self._failed = None
+
+
+def _check(predictions: Predictions, rows: int, release: Release) -> None:
+    """A model that answers with holes must not be believed."""
+    if len(predictions) != rows:
+        raise CandidateError(f"model {release.model_version}: expected {rows} predictions, received {len(predictions)}")
+    numbers = predictions.probabilities_nk if predictions.probabilities_nk is not None else predictions.values_n
+    if np.issubdtype(numbers.dtype, np.floating) and not np.isfinite(cast("np.ndarray", numbers)).all():
+        raise CandidateError(f"model {release.model_version}: expected finite predictions, received NaN or infinity")
+
+
+def _answers(serving: _Serving, predictions: Predictions, ids: Callable[[], str]) -> list[Answer]:
+    release_id, model_version = serving.release.release_id, serving.release.model_version
+    values: list[Json] = predictions.values_n.tolist()
+    shares = predictions.probabilities_nk.tolist() if predictions.probabilities_nk is not None else None
+    classification = serving.model.signature.task == "classification"
+    return [
+        Answer(
+            id=ids(),
+            label=str(value) if classification else None,
+            value=None if classification else cast("float | str", value),
+            probabilities=dict(zip(predictions.classes, shares[i], strict=True)) if shares else None,
+            release_id=release_id,
+            model_version=model_version,
+        )
+        for i, value in enumerate(values)
+    ]
+
+
+def _said(answer: Answer) -> dict[str, Json]:
+    if answer.label is None:
+        return {"value": answer.value}
+    probabilities = cast("dict[str, Json] | None", answer.probabilities)
+    return {"label": answer.label, "probabilities": probabilities}

@@ -1,0 +1,263 @@
+"""Content-addressed blobs and trees in a folder.
+
+whole/   blobs below 1 MiB, and chunks of larger ones
+lists/   of a larger blob: the ids and sizes of its chunks, so that near-identical blobs share bytes
+trees/   manifests of folders: path → id and size; a tree's id is the hash of its manifest
+tmp/     files being written
+lock     held shared while putting, exclusively while collecting
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from blake3 import blake3
+
+from bakeoff.core.errors import CorruptError, NotFoundError, SecurityError, UsageError
+from bakeoff.core.hashing import canonical_json, digest
+from bakeoff.core.protocols import Clock
+from bakeoff.stores.files import durable_folder, durable_write, file_url, storage, sync_folder
+from bakeoff.stores.objects import Objects
+
+__all__ = ["FileBlobs", "open_blobs"]
+
+_SMALL = 1 << 20  # blobs below this size are stored whole
+_PIECE = 1 << 20  # read at a time
+_ID_LENGTH = 64
+
+
+def open_blobs(url: str, *, folder: Path, clock: Clock) -> "FileBlobs":
+    """Open the blobs at `file://PATH` (relative to `folder`); made by the first put.
+
+    Raises:
+        UsageError: another kind of URL.
+    """
+    return FileBlobs(file_url(url, folder), clock)
+
+
+class FileBlobs:
+    """A `BlobStore` in a folder; safe to use from several threads and processes."""
+
+    def __init__(self, root: Path, clock: Clock) -> None:
+        self._root = root
+        self._objects = Objects(root, clock)
+
+    def put(self, data: bytes | Path) -> str:
+        """Store bytes, or a file's content; durable when it returns."""
+        with storage(f"store a blob in {self._root}"), self._locked(fcntl.LOCK_SH):
+            return self._put(data)
+
+    def get(self, blob_id: str) -> bytes:
+        """Read and verify a blob (of a tree: its manifest)."""
+        with storage(f"read a blob in {self._root}"):
+            return b"".join(self._pieces(blob_id))
+
+    def put_tree(self, folder: Path) -> str:
+        """Store a folder's files; empty folders and permissions are not kept."""
+        if not folder.is_dir():
+            raise UsageError(f"expected a folder, received {str(folder)!r}")
+        with storage(f"store the folder {folder} in {self._root}"), self._locked(fcntl.LOCK_SH):
+            files = {name: {"id": self._put(path), "size": path.stat().st_size} for name, path in _files(folder)}
+            manifest = canonical_json({"files": files})
+            tree_id = digest(manifest)
+            self._objects.put("trees", tree_id, manifest)
+            return tree_id
+
+    def fetch(self, blob_id: str, target: Path) -> Path:
+        """Write a blob to the file `target` (replaced), or a tree into the folder `target` (new or empty)."""
+        with storage(f"write {target}"):
+            files = self._tree(blob_id)
+            durable_folder(target.parent)
+            if files is None:
+                durable_write(target, self._pieces(blob_id), staging=target.parent)
+            else:
+                self._fetch_tree(files, target)
+        return target
+
+    def contains(self, blob_id: str) -> bool:
+        """Whether it is there (not verified)."""
+        return _is_id(blob_id) and any(
+            self._objects.path(kind, blob_id).exists() for kind in ("whole", "lists", "trees")
+        )
+
+    def size_bytes(self, blob_id: str) -> int:
+        """Logical size of a blob or of a tree's files."""
+        with storage(f"read a blob in {self._root}"):
+            if (files := self._tree(blob_id)) is not None:
+                return sum(size for _, size in files.values())
+            if (chunks := self._list(blob_id)) is not None:
+                return sum(size for _, size in chunks)
+            return len(self._whole(blob_id))
+
+    def collect(self, roots: Sequence[str], *, grace_s: float = 86_400.0) -> int:
+        """Delete what no root reaches and is older than the grace period; bytes freed.
+
+        Raises:
+            UsageError: no roots, which is more likely a mistake than a wish to delete everything.
+            NotFoundError: a root is not stored here: what it reaches is unknown. Nothing is deleted.
+        """
+        if not roots:
+            raise UsageError("expected at least one root to keep, received none: nothing was deleted")
+        with storage(f"collect blobs in {self._root}"), self._locked(fcntl.LOCK_EX):
+            kept = self._reached(roots)
+            doomed = (
+                self._objects.path(kind, name)
+                for kind in ("trees", "lists", "whole")
+                for name in self._objects.names(kind)
+                if name not in kept
+            )
+            return self._objects.sweep(doomed, grace_s)
+
+    # --- writing ------------------------------------------------------------------------------
+
+    @contextmanager
+    def _locked(self, how: int) -> Generator[None]:
+        durable_folder(self._root)
+        descriptor = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, how)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _put(self, data: bytes | Path) -> str:
+        if isinstance(data, Path) and data.stat().st_size < _SMALL:
+            data = data.read_bytes()
+        if isinstance(data, Path) or len(data) >= _SMALL:
+            return self._put_large(data)
+        return self._put_whole(bytes(data))
+
+    def _put_whole(self, data: bytes) -> str:
+        blob_id = digest(data)
+        self._objects.put("whole", blob_id, data)
+        return blob_id
+
+    def _put_large(self, data: bytes | Path) -> str:
+        from bakeoff.stores.chunking import chunks  # numpy takes a while to import
+
+        hasher = blake3()
+        listed: list[tuple[str, int]] = []
+        for chunk in chunks(_read(data)):
+            hasher.update(chunk)
+            listed.append((self._put_whole(chunk), len(chunk)))
+        blob_id = hasher.hexdigest()
+        self._objects.put("lists", blob_id, canonical_json(listed))
+        return blob_id
+
+    def _fetch_tree(self, files: dict[str, tuple[str, int]], target: Path) -> None:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise UsageError(f"expected a folder that is new or empty, received {str(target)!r}")
+        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=".tmp-"))
+        try:
+            for name, (blob_id, _) in files.items():
+                path = staging / _safe(name)
+                durable_folder(path.parent)
+                durable_write(path, self._pieces(blob_id), staging=path.parent)
+            staging.chmod(0o755)
+            staging.replace(target)
+            sync_folder(target.parent)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def _pieces(self, blob_id: str) -> Iterator[bytes]:
+        """The content in pieces; the last one comes only after the whole has been verified."""
+        chunks = self._list(blob_id)
+        if chunks is None:
+            manifest = self._objects.get("trees", blob_id) if _is_id(blob_id) else None
+            yield self._whole(blob_id) if manifest is None else _verified(blob_id, manifest)
+            return
+        hasher = blake3()
+        for index, (chunk_id, _) in enumerate(chunks):
+            try:
+                chunk = self._whole(chunk_id)
+            except NotFoundError as error:
+                raise CorruptError(f"blob {blob_id} lacks its chunk {chunk_id}: {_RESTORE}") from error
+            hasher.update(chunk)
+            if index == len(chunks) - 1 and hasher.hexdigest() != blob_id:
+                raise CorruptError(f"the list of chunks of blob {blob_id} is damaged: {_RESTORE}")
+            yield chunk
+
+    def _whole(self, blob_id: str) -> bytes:
+        data = self._objects.get("whole", blob_id) if _is_id(blob_id) else None
+        if data is None:
+            raise NotFoundError(f"expected the id of a blob stored in {self._root}, received {blob_id!r}")
+        return _verified(blob_id, data)
+
+    def _list(self, blob_id: str) -> list[tuple[str, int]] | None:
+        data = self._objects.get("lists", blob_id) if _is_id(blob_id) else None
+        if data is None:
+            return None
+        try:
+            return [(str(chunk_id), int(size)) for chunk_id, size in json.loads(data)]
+        except (ValueError, TypeError) as error:
+            raise CorruptError(f"the list of chunks of blob {blob_id} is damaged: {_RESTORE}") from error
+
+    def _tree(self, blob_id: str) -> dict[str, tuple[str, int]] | None:
+        manifest = self._objects.get("trees", blob_id) if _is_id(blob_id) else None
+        if manifest is None:
+            return None
+        files = json.loads(_verified(blob_id, manifest))["files"]
+        return {name: (file["id"], file["size"]) for name, file in files.items()}
+
+    def _reached(self, roots: Sequence[str]) -> set[str]:
+        reached: set[str] = set()
+        for root in roots:
+            if not self.contains(root):
+                raise NotFoundError(f"expected roots stored in {self._root}, received {root!r}: nothing was deleted")
+            reached.add(root)
+            reached.update(blob_id for blob_id, _ in (self._tree(root) or {}).values())
+        for blob_id in tuple(reached):
+            reached.update(chunk_id for chunk_id, _ in self._list(blob_id) or ())
+        return reached
+
+
+_RESTORE = "restore it from a backup, or delete it and store its content again"
+
+
+def _is_id(blob_id: str) -> bool:
+    return len(blob_id) == _ID_LENGTH and set(blob_id) <= set("0123456789abcdef")
+
+
+def _verified(blob_id: str, data: bytes) -> bytes:
+    if digest(data) != blob_id:
+        raise CorruptError(f"blob {blob_id} does not match its hash ({len(data)} bytes): {_RESTORE}")
+    return data
+
+
+def _read(data: bytes | Path) -> Iterator[bytes]:
+    if isinstance(data, bytes):
+        yield from (data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
+        return
+    with data.open("rb") as file:
+        while piece := file.read(_PIECE):
+            yield piece
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Relative names and paths of the files, sorted."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise UsageError(f"expected regular files only, received {str(path)!r}: copy its content instead")
+        if path.is_file():
+            name = path.relative_to(folder).as_posix()
+            try:
+                name.encode()
+            except UnicodeEncodeError as error:
+                raise UsageError(f"expected file names in UTF-8, received {str(path)!r}: rename it") from error
+            yield name, path
+
+
+def _safe(name: str) -> Path:
+    """The name as a path below a folder; a manifest may come from elsewhere."""
+    path = PurePosixPath(name)
+    if not name or "\0" in name or path.is_absolute() or ".." in path.parts:
+        raise SecurityError(f"expected a relative path in a tree, received {name!r}: do not use this tree")
+    return Path(path)

@@ -1,0 +1,156 @@
+"""One database behind a URL: connections, transactions, and its errors in our words."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.sql.schema import Table
+
+from bakeoff.core.errors import BakeoffError, CorruptError, MissingExtraError, StoreError, UsageError
+
+__all__ = ["Database", "connect"]
+
+_OLDEST_SQLITE = (3, 51, 3)  # older ones can corrupt a WAL
+_BUSY_MS = 30_000
+
+
+class Database:
+    """Transactions on one database; safe to use from several threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._where = engine.url.render_as_string(hide_password=True)
+        sqlite_ = engine.dialect.name == "sqlite"
+        # Reading a run takes several selects, which must see one state.
+        self._reading = engine if sqlite_ else engine.execution_options(isolation_level="REPEATABLE READ")
+        self._writing = engine.execution_options(bakeoff_writes=True)
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._engine.dialect.name
+
+    @contextmanager
+    def read(self) -> Generator[Connection]:
+        """A transaction that sees one state."""
+        with self._errors(), self._reading.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Generator[Connection]:
+        """A transaction that is committed, or undone by an exception."""
+        with self._errors(), self._writing.begin() as connection:
+            yield connection
+
+    def insert(self, table: Table) -> Any:
+        """`INSERT` of the dialect, which has `on_conflict_do_nothing` and `on_conflict_do_update`."""
+        return (sqlite if self.dialect == "sqlite" else postgresql).insert(table)
+
+    def close(self) -> None:
+        """Release the connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _errors(self) -> Generator[None]:
+        try:
+            yield
+        except BakeoffError:
+            raise
+        except DBAPIError as error:
+            raise _told(error, self._where) from error
+        except UnicodeEncodeError as error:
+            raise UsageError(f"expected text that UTF-8 can hold, received {error.object!r}") from error
+
+
+def connect(url: str, folder: Path) -> Database:
+    """Open the database at `url`, whose relative SQLite path starts at `folder`; makes missing folders.
+
+    Raises:
+        UsageError: not a URL of SQLite with a file or of PostgreSQL.
+        MissingExtraError: the driver is not installed.
+        StoreError: the SQLite library is too old, or the folder cannot be made.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise UsageError(f"expected a URL such as sqlite:///records.db, received {url!r}") from error
+    if parsed.drivername == "sqlite":
+        return Database(_sqlite(parsed, folder))
+    if parsed.drivername == "postgresql":
+        return Database(_postgresql(parsed))
+    raise UsageError(f"expected records at sqlite:///PATH or postgresql://…, received {url!r}")
+
+
+def _sqlite(url: URL, folder: Path) -> Engine:
+    import pysqlite3
+
+    if pysqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        expected, found = (".".join(map(str, v)) for v in (_OLDEST_SQLITE, pysqlite3.sqlite_version_info))
+        raise StoreError(
+            f"expected SQLite {expected} or newer, found {found} in the module pysqlite3: "
+            "pip install --upgrade pysqlite3"
+        )
+    if url.database in (None, "", ":memory:"):
+        raise UsageError(f"expected a file such as sqlite:///records.db, received {url!r}")
+    path = folder / str(url.database)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot make the folder of the records, {path.parent}: {error.strerror}") from error
+    return _sqlite_engine(url.set(database=str(path)), pysqlite3)
+
+
+def _sqlite_engine(url: URL, module: ModuleType) -> Engine:
+    # isolation_level None: the driver begins nothing by itself, so that our BEGIN decides what is locked.
+    arguments = {"timeout": _BUSY_MS / 1000, "isolation_level": None}
+    engine = create_engine(url, module=module, connect_args=arguments)
+
+    def prepare(raw: Any, _record: object) -> None:
+        cursor = raw.cursor()
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def begin(connection: Connection) -> None:
+        # A writer takes the lock at once: one that upgraded a read would fail instead of waiting.
+        writes = connection.get_execution_options().get("bakeoff_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    event.listen(engine, "connect", prepare)
+    event.listen(engine, "begin", begin)
+    return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    try:
+        return create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError.of("records on PostgreSQL", "postgres", "psycopg") from error
+
+
+_ADVICE = (
+    ("locked", StoreError, "another process holds it: wait for it to end, then try again"),
+    ("disk is full", StoreError, "free space on its disk, then try again"),
+    ("disk i/o error", StoreError, "the disk failed or is full: free space or check it, then try again"),
+    ("readonly", StoreError, "it is read-only: give this user the right to write the file and its folder"),
+    ("unable to open", StoreError, "the path must be a file that this user may read and write"),
+    ("malformed", CorruptError, "the file is damaged: restore it from a backup"),
+    ("not a database", CorruptError, "the file is not a database: restore it, or name another in [store]"),
+    ("no space left", StoreError, "free space on the server's disk, then try again"),
+)
+
+
+def _told(error: DBAPIError, where: str) -> BakeoffError:
+    """The driver's error as ours, with what to do."""
+    message = str(error.orig).strip()
+    for part, kind, advice in _ADVICE:
+        if part in message.lower():
+            return kind(f"cannot use the records at {where}: {message}; {advice}")
+    if isinstance(error, IntegrityError):
+        return UsageError(f"the records at {where} refused a value: {message}")
+    return StoreError(f"the records at {where} failed: {message}")

@@ -1,0 +1,94 @@
+"""Writing files so that they survive a crash, and the operating system's errors in our words."""
+
+import errno
+import os
+import tempfile
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote
+
+from bakeoff.core.errors import BakeoffError, StoreError, UsageError
+
+__all__ = ["durable_folder", "durable_write", "file_url", "storage", "sync_folder"]
+
+_ADVICE = {
+    errno.ENOSPC: "free space on its disk, then try again",
+    errno.EDQUOT: "the quota is used up: free space, then try again",
+    errno.EFBIG: "the file would exceed the largest size allowed here: raise the limit, then try again",
+    errno.EROFS: "the file system is read-only: name another folder in [store]",
+    errno.EACCES: "give this user the right to read and write it",
+    errno.EPERM: "give this user the right to read and write it",
+    errno.EIO: "the disk failed: check it and restore from a backup",
+    errno.EMFILE: "too many files are open: raise the limit (ulimit -n)",
+}
+
+
+@contextmanager
+def storage(what: str) -> Generator[None]:
+    """Turn an `OSError` of the block into a `StoreError` that says what failed and what to do."""
+    try:
+        yield
+    except BakeoffError:
+        raise
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, "check the folder, then try again")
+        raise StoreError(f"cannot {what}: {error.strerror or error}; {advice}") from error
+
+
+def file_url(url: str, folder: Path) -> Path:
+    """The folder that `file://PATH` names; a relative path starts at `folder`.
+
+    >>> file_url("file://.bakeoff/blobs", Path("/project")).as_posix()
+    '/project/.bakeoff/blobs'
+    >>> file_url("file:///data/blobs", Path("/project")).as_posix()
+    '/data/blobs'
+    """
+    scheme, separator, path = url.partition("://")
+    if scheme != "file" or not separator or not path:
+        raise UsageError(f"expected a URL such as file://.bakeoff/blobs, received {url!r}")
+    return folder / unquote(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's entries durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def durable_folder(folder: Path) -> None:
+    """Make the folder and its missing parents, durably."""
+    missing: list[Path] = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for new in reversed(missing):
+        new.mkdir(exist_ok=True)
+        sync_folder(new.parent)
+
+
+def durable_write(target: Path, pieces: Iterable[bytes], *, staging: Path, time_ms: int | None = None) -> None:
+    """Write a file all or nothing: temporary file in `staging` (same file system), fsync, rename, fsync.
+
+    Nothing is left behind when it fails. `time_ms` becomes the file's modification time.
+    """
+    descriptor, name = tempfile.mkstemp(dir=staging, prefix=".tmp-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:
+                    view = view[file.write(view) :]
+            if time_ms is not None:
+                os.utime(file.fileno(), ns=(time_ms * 1_000_000, time_ms * 1_000_000))
+            os.fsync(file.fileno())
+        durable_folder(target.parent)
+        temporary.replace(target)
+        sync_folder(target.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,57 @@
+"""Bring a database's schema up to date; cheap when it is."""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from bakeoff.core.errors import StoreError
+from bakeoff.stores.database import Database
+from bakeoff.stores.schema import HEAD
+
+__all__ = ["migrate"]
+
+_LOCK = 0x62616B65  # any number that only we use: PostgreSQL's advisory lock
+
+
+def migrate(database: Database) -> None:
+    """Run the missing steps in one transaction; several processes may do so at once.
+
+    Raises:
+        StoreError: a newer bakeoff has made the schema.
+    """
+    with database.read() as connection:
+        if _revision(connection) == HEAD:
+            return
+    with database.write() as connection:
+        if database.dialect == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        current = _revision(connection)  # again: another process may have done it while we waited
+        if current != HEAD:
+            _upgrade(connection, current)
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _upgrade(connection: Connection, current: str | None) -> None:
+    # Alembic takes most of a second to import, and an up-to-date database does not need it.
+    from alembic.operations import Operations
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory(str(Path(__file__).parent / "migrations"))
+    steps = {step.revision: step for step in script.walk_revisions()}
+    if current is not None and current not in steps:
+        raise StoreError(
+            f"expected records of schema {HEAD!r} or older, found {current!r}: "
+            "a newer bakeoff has written them; upgrade this one, or name another database in [store]"
+        )
+    context = MigrationContext.configure(connection, opts={"transactional_ddl": True})
+    missing = list(script.iterate_revisions("head", current or "base"))
+    with Operations.context(context):
+        for step in reversed(missing):
+            step.module.upgrade()
+    context.stamp(script, "head")

@@ -1,0 +1,72 @@
+"""A folder of immutable objects named by hash, two levels deep: `KIND/ab/cd/abcd…`."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from bakeoff.core.protocols import Clock
+from bakeoff.stores.files import durable_folder, durable_write
+
+__all__ = ["Kind", "Objects"]
+
+Kind: TypeAlias = Literal["whole", "lists", "trees"]
+"""Bytes (small blobs and chunks), lists of the chunks of large blobs, manifests of trees."""
+
+
+class Objects:
+    """Durable files whose modification time says when they were last put."""
+
+    def __init__(self, root: Path, clock: Clock) -> None:
+        self._root = root
+        self._clock = clock
+
+    def put(self, kind: Kind, name: str, data: bytes) -> None:
+        """Write it unless it is there; then only its time is renewed, which keeps it from being collected."""
+        path = self.path(kind, name)
+        try:
+            if path.stat().st_size == len(data):
+                time_ns = self._clock() * 1_000_000
+                os.utime(path, ns=(time_ns, time_ns))
+                return
+        except FileNotFoundError:
+            pass
+        durable_write(path, [data], staging=self.staging(), time_ms=self._clock())
+
+    def get(self, kind: Kind, name: str) -> bytes | None:
+        """Its bytes, or None."""
+        try:
+            return self.path(kind, name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def path(self, kind: Kind, name: str) -> Path:
+        """Where it lies, or would."""
+        return self._root / kind / name[:2] / name[2:4] / name
+
+    def staging(self) -> Path:
+        """The folder of temporary files."""
+        folder = self._root / "tmp"
+        durable_folder(folder)
+        return folder
+
+    def names(self, kind: Kind) -> Iterator[str]:
+        """Names of all objects of a kind."""
+        return (path.name for path in (self._root / kind).glob("??/??/*"))
+
+    def age_s(self, path: Path) -> float:
+        """Seconds since the object at `path` was last put."""
+        return self._clock() / 1000 - path.stat().st_mtime
+
+    def sweep(self, doomed: Iterable[Path], grace_s: float) -> int:
+        """Delete those older than the grace period, and such temporary files; bytes freed."""
+        freed = 0
+        for path in (*doomed, *(self._root / "tmp").glob(".tmp-*")):
+            try:
+                if self.age_s(path) >= grace_s:
+                    size_bytes = path.stat().st_size
+                    path.unlink()
+                    freed += size_bytes
+            except FileNotFoundError:
+                continue  # a temporary file that its writer has just renamed
+        return freed

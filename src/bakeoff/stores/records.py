@@ -1,0 +1,43 @@
+"""Records on SQLite or PostgreSQL: one code, transactions, migrated when opened."""
+
+from pathlib import Path
+
+from bakeoff.core.protocols import Clock
+from bakeoff.stores.database import Database, connect
+from bakeoff.stores.documents import Documents
+from bakeoff.stores.migrate import migrate
+from bakeoff.stores.runs import Runs
+from bakeoff.stores.versions import Versions
+
+__all__ = ["Records", "open_records"]
+
+
+class Records:
+    """A `RecordStore` on one database; safe to use from several threads."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self.runs = Runs(database, clock)
+        self.versions = Versions(database, clock)
+        self.documents = Documents(database, clock)
+
+    def close(self) -> None:
+        """Release the connections."""
+        self._database.close()
+
+
+def open_records(url: str, *, folder: Path, clock: Clock) -> Records:
+    """Open the records at `sqlite:///PATH` (relative to `folder`) or `postgresql://…`, made when missing.
+
+    Raises:
+        UsageError: another kind of URL.
+        MissingExtraError: the driver of PostgreSQL is not installed.
+        StoreError: the database cannot be used, or a newer bakeoff has written it.
+    """
+    database = connect(url, folder)
+    try:
+        migrate(database)
+    except BaseException:
+        database.close()
+        raise
+    return Records(database, clock)

@@ -1,0 +1,165 @@
+"""Tables of the records: MLflow's words for runs; one schema for SQLite and PostgreSQL."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+__all__ = [
+    "HEAD",
+    "aliases",
+    "artifacts",
+    "documents",
+    "experiments",
+    "inputs",
+    "latest_metrics",
+    "metadata",
+    "metrics",
+    "names",
+    "params",
+    "runs",
+    "tags",
+    "version_tags",
+    "versions",
+]
+
+HEAD = "0001"
+"""The newest step in `migrations/versions`."""
+
+metadata = MetaData(naming_convention={"ix": "ix_%(column_0_N_label)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"})
+
+experiments = Table(
+    "experiments",
+    metadata,
+    Column("experiment_id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("lifecycle", Text, nullable=False, server_default="active"),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("number", Integer, primary_key=True),  # orders runs that started in the same millisecond
+    Column("run_id", Text, nullable=False, unique=True),
+    Column("experiment_id", ForeignKey("experiments.experiment_id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("lifecycle", Text, nullable=False, server_default="active"),
+    Column("start_ms", BigInteger, nullable=False),
+    Column("end_ms", BigInteger),
+    Column("parent_id", ForeignKey("runs.run_id")),
+    Index(None, "experiment_id", "start_ms"),
+    Index(None, "parent_id"),
+)
+
+
+def _run_id() -> "Column[str]":
+    return Column("run_id", ForeignKey("runs.run_id"), primary_key=True)
+
+
+# A NaN is stored as is_nan with value 0, as MLflow does: SQLite would make it NULL.
+metrics = Table(
+    "metrics",
+    metadata,
+    _run_id(),
+    Column("key", Text, primary_key=True),
+    Column("step", BigInteger, primary_key=True),
+    Column("time_ms", BigInteger, primary_key=True),
+    Column("value", Double, primary_key=True),
+    Column("is_nan", Boolean, primary_key=True),
+)
+
+latest_metrics = Table(
+    "latest_metrics",
+    metadata,
+    _run_id(),
+    Column("key", Text, primary_key=True),
+    Column("step", BigInteger, nullable=False),
+    Column("time_ms", BigInteger, nullable=False),
+    Column("value", Double, nullable=False),
+    Column("is_nan", Boolean, nullable=False),
+)
+
+
+def _pairs(name: str, key: str, value: str) -> Table:
+    return Table(name, metadata, _run_id(), Column(key, Text, primary_key=True), Column(value, Text, nullable=False))
+
+
+params = _pairs("params", "key", "value")
+tags = _pairs("tags", "key", "value")
+artifacts = _pairs("artifacts", "path", "blob_id")
+
+inputs = Table(
+    "inputs",
+    metadata,
+    Column("number", Integer, primary_key=True),  # keeps the order of logging
+    Column("run_id", ForeignKey("runs.run_id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("context", Text, nullable=False),
+    UniqueConstraint("run_id", "name", "version", "context"),
+)
+
+names = Table(
+    "names",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("last_number", Integer, nullable=False),  # its row is the lock under which numbers are given
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("content", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("run_id", Text),
+    Column("lineage", Text, nullable=False),
+    ForeignKeyConstraint(["kind", "name"], ["names.kind", "names.name"]),
+    Index(None, "kind", "content"),
+)
+
+version_tags = Table(
+    "version_tags",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    ForeignKeyConstraint(["kind", "name", "number"], ["versions.kind", "versions.name", "versions.number"]),
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("alias", Text, primary_key=True),
+    Column("number", Integer, nullable=False),
+    ForeignKeyConstraint(["kind", "name", "number"], ["versions.kind", "versions.name", "versions.number"]),
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("collection", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+)

@@ -1,0 +1,140 @@
+"""Segments of the event log: files of checksummed frames, each a group of events committed together.
+
+A frame is a header and a payload. The header: 4 bytes of magic, then little-endian the payload's length
+(u32), a CRC-32 of the rest of the header and the payload (u32), the first event's number (u64) and the
+count of events (u32). The payload: MessagePack of [(kind, time_ms, event as JSON), …]. A frame is written
+only after the one before it is on disk, so that after a crash only the last one can be torn.
+
+    NUMBER.open   being written (its writer holds its flock), or left by a writer that ended
+    NUMBER.log    sealed: complete, never changes
+"""
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import msgspec
+
+from bakeoff.core.errors import CorruptError
+
+__all__ = ["Frame", "Item", "Row", "encode", "frames", "rows", "valid_end"]
+
+
+class Item(NamedTuple):
+    """An event as stored: its kind, its time and its JSON."""
+
+    kind: str
+    time_ms: int
+    payload: bytes
+
+
+class Row(NamedTuple):
+    """A stored event with its number."""
+
+    seq: int
+    time_ms: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One committed group: where it ends in its file, its first number, and its payload."""
+
+    end: int
+    first_seq: int
+    count: int
+    payload: bytes
+
+
+_MAGIC = b"\x00bk1"  # the zero byte cannot stand in JSON, so that no event looks like a frame
+_HEADER = struct.Struct("<4sIIQI")
+_CHECKED = struct.Struct("<QI")
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[Item])
+
+
+def encode(items: Sequence[Item], first_seq: int) -> bytes:
+    """The frame of these events, numbered from `first_seq`."""
+    payload = _encoder.encode(items)
+    crc = _checksum(first_seq, len(items), payload)
+    return _HEADER.pack(_MAGIC, len(payload), crc, first_seq, len(items)) + payload
+
+
+def frames(path: Path) -> Iterator[Frame]:
+    """The frames of a segment, verified; those of an open segment end before a torn tail.
+
+    Raises:
+        CorruptError: a damaged frame in a sealed segment, or before a good one.
+    """
+    with path.open("rb") as file:
+        position = 0
+        while frame := _read(file, position):
+            yield frame
+            position = frame.end
+        file.seek(position)
+        rest = file.read()
+    if rest and (path.suffix != ".open" or _holds_frame(rest)):
+        raise CorruptError(
+            f"segment {path} is damaged at byte {position}: restore it from a backup, "
+            "or move it away to read the other events"
+        )
+
+
+def rows(path: Path, kind: str, since_ms: int, until_ms: int) -> Iterator[Row]:
+    """The events of one kind with since_ms ≤ time_ms < until_ms."""
+    for frame in frames(path):
+        for index, item in enumerate(_decoder.decode(frame.payload)):
+            if item.kind == kind and since_ms <= item.time_ms < until_ms:
+                yield Row(frame.first_seq + index, item.time_ms, item.payload)
+
+
+def items(frame: Frame) -> list[Item]:
+    """The events of a frame."""
+    return _decoder.decode(frame.payload)
+
+
+def valid_end(path: Path) -> tuple[int, int]:
+    """The size in bytes of the good part of an open segment, and its last event's number (0: none)."""
+    end, last_seq = 0, 0
+    for frame in frames(path):
+        end, last_seq = frame.end, frame.first_seq + frame.count - 1
+    return end, last_seq
+
+
+def _checksum(first_seq: int, count: int, payload: bytes) -> int:
+    return zlib.crc32(payload, zlib.crc32(_CHECKED.pack(first_seq, count)))
+
+
+def _read(file: BinaryIO, position: int) -> Frame | None:
+    """The frame at the position, or None when there is no good one."""
+    size = os.fstat(file.fileno()).st_size
+    file.seek(position)
+    header = file.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        return None
+    magic, length, crc, first_seq, count = _HEADER.unpack(header)
+    end = position + _HEADER.size + length
+    if magic != _MAGIC or end > size:
+        return None
+    payload = file.read(length)
+    if len(payload) < length or _checksum(first_seq, count, payload) != crc:
+        return None
+    return Frame(end=end, first_seq=first_seq, count=count, payload=payload)
+
+
+def _holds_frame(rest: bytes) -> bool:
+    """Whether a good frame begins anywhere in the bytes."""
+    view = memoryview(rest)
+    start = rest.find(_MAGIC)
+    while start >= 0:
+        if start + _HEADER.size <= len(rest):
+            _, length, crc, first_seq, count = _HEADER.unpack_from(rest, start)
+            payload = view[start + _HEADER.size : start + _HEADER.size + length]
+            if len(payload) == length and zlib.crc32(payload, zlib.crc32(_CHECKED.pack(first_seq, count))) == crc:
+                return True
+        start = rest.find(_MAGIC, start + 1)
+    return False

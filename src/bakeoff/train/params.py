@@ -1,0 +1,55 @@
+"""Check the parameters given for a candidate against its family, before anything runs."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from bakeoff.core.errors import ConfigError, Problem
+from bakeoff.core.plugins import suggestion
+from bakeoff.core.protocols import Family
+from bakeoff.core.types import Json
+
+__all__ = ["check_params"]
+
+
+def check_params(
+    family: Family, given: Mapping[str, Json], *, file: str = "bakeoff.toml", key: str | None = None
+) -> Any:
+    """The family's `params` made of what a project file gives under `key` ("candidates.NAME").
+
+    Types are strict: "1" is no number, though 1 is a float and an array is a tuple.
+
+    Raises:
+        ConfigError: unknown keys (with a suggestion), wrong types or ranges; all together.
+    """
+    prefix = f"candidates.{family.name}" if key is None else key
+    known = [field.name for field in dataclasses.fields(family.params)]
+    problems = [
+        Problem(
+            file=file,
+            key=f"{prefix}.{name}",
+            expected=f"a parameter of {family.name!r}",
+            found=repr(name),
+            hint=suggestion(name, known) or f"Known here: {', '.join(known) or 'none'}.",
+        )
+        for name in given
+        if name not in known
+    ]
+    values = {name: value for name, value in given.items() if name in known}
+    checked = None
+    try:
+        checked = TypeAdapter(family.params).validate_json(json.dumps(values, allow_nan=False), strict=True)
+    except ValidationError as error:
+        problems += [_problem(item, file, prefix) for item in error.errors(include_url=False)]
+    if problems:
+        raise ConfigError(tuple(problems))
+    return checked
+
+
+def _problem(item: Any, file: str, prefix: str) -> Problem:
+    place = ".".join([prefix, *(str(part) for part in item["loc"])])
+    message: str = item["msg"].removeprefix("Input should be ")
+    return Problem(file=file, key=place, expected=message[0].lower() + message[1:], found=repr(item["input"])[:80])

@@ -1,0 +1,147 @@
+"""Fit one candidate in a process of its own: from a table and row numbers on disk to a model folder."""
+
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from bakeoff.core.errors import CandidateError, UsageError
+from bakeoff.core.protocols import Family, FitJob, Progress
+from bakeoff.core.types import Json, Schema, Task
+from bakeoff.train.params import check_params
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["FIT", "FitArgument", "FitValue", "fit"]
+
+FIT = "bakeoff.train.worker:fit"
+"""What `core.protocols.Job.function` names."""
+
+
+class FitArgument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `fit` takes; `msgspec.to_builtins(argument)` makes the JSON of a job.
+
+    `family` is "module:Class". `rows_path` is an .npz with int64 arrays `train` and `validation` of row
+    numbers of the Parquet table. `rows` = "all" fits every row of the table and needs `chosen`.
+    `out_dir` is the model folder to make; it appears when it is complete, and one that exists is replaced.
+    """
+
+    family: str
+    params: dict[str, Any]
+    task: Task
+    schema: Schema
+    table_path: str
+    rows_path: str
+    seed: int
+    threads: int
+    cache_dir: str
+    out_dir: str
+    chosen: dict[str, Any] | None = None
+    rows: Literal["train", "all"] = "train"
+
+
+class FitValue(msgspec.Struct, frozen=True, kw_only=True):
+    """What `fit` gives; the model's signature stands in the folder's `signature.json`, too."""
+
+    train_s: float
+    peak_memory_bytes: int
+    size_bytes: int
+    chosen: dict[str, Any]
+    signature: dict[str, Any]
+    classes: list[str]
+
+
+def fit(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
+    """Fit and save a candidate; argument and value are the JSON of `FitArgument` and `FitValue`.
+
+    Raises:
+        UsageError: the argument is not a `FitArgument`.
+        ConfigError: the family does not take the parameters.
+        CandidateError: the candidate cannot be fitted.
+    """
+    from threadpoolctl import threadpool_limits
+
+    try:
+        asked = msgspec.convert(argument, FitArgument)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"expected the JSON of a FitArgument, received one with a problem: {error}") from error
+    family = _family(asked.family)
+    if asked.task not in family.tasks:
+        raise CandidateError(
+            f"expected a task of family {family.name!r} ({', '.join(sorted(family.tasks))}), received {asked.task!r}"
+        )
+    job = _job(asked, family, progress)
+    started = time.perf_counter()
+    with threadpool_limits(asked.threads):
+        model = family.fit(job)
+    train_s = time.perf_counter() - started
+    out = Path(asked.out_dir)
+    _publish(model.save, out)
+    value = FitValue(
+        train_s=train_s,
+        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        size_bytes=sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
+        chosen=dict(model.chosen),
+        signature=msgspec.to_builtins(model.signature),
+        classes=list(model.signature.classes),
+    )
+    return msgspec.to_builtins(value)
+
+
+def _family(name: str) -> Family:
+    module, _, attribute = name.partition(":")
+    return getattr(import_module(module), attribute)()
+
+
+def _job(asked: FitArgument, family: Family, progress: Progress) -> FitJob:
+    train, validation = _tables(asked)
+    cache = Path(asked.cache_dir)
+    cache.mkdir(parents=True, exist_ok=True)
+    return FitJob(
+        task=asked.task,
+        schema=asked.schema,
+        train=train,
+        validation=validation,
+        params=check_params(family, asked.params),
+        seed=asked.seed,
+        threads=asked.threads,
+        cache=cache,
+        progress=progress,
+        chosen=asked.chosen,
+    )
+
+
+def _tables(asked: FitArgument) -> tuple["pl.DataFrame", "pl.DataFrame"]:
+    """The rows to fit on and those to choose on: inputs and target alone, the target in its stored type."""
+    import numpy as np
+    import polars as pl
+
+    target = pl.col(asked.schema.target).cast(pl.String if asked.task == "classification" else pl.Float64)
+    if asked.task == "generation":
+        target = pl.col(asked.schema.target)
+    table = pl.read_parquet(asked.table_path).select(*asked.schema.inputs, target)
+    if asked.rows == "all":
+        if asked.chosen is None:
+            raise UsageError("expected 'chosen' of an earlier fit with rows = 'all', received None")
+        return table, table[:0]
+    with np.load(asked.rows_path, allow_pickle=False) as rows:
+        return table[rows["train"]], table[rows["validation"]]
+
+
+def _publish(save: Any, out: Path) -> None:
+    """Save into a folder beside `out`, then rename it: `out` is never half a model."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    draft = out.with_name(f".{out.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)  # of a killed fit
+    draft.mkdir()
+    save(draft)
+    if out.exists():
+        shutil.rmtree(out)
+    draft.rename(out)

@@ -1,0 +1,251 @@
+"""The app of one endpoint: predict, feedback, health, metrics.
+
+Work on the processor runs in threads, so that health answers while models compute; when too many calls wait,
+new ones are turned away (503) instead of piling up.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from bakeoff.core.errors import BakeoffError, NotFoundError
+from bakeoff.core.types import Json
+from bakeoff.feedback.record import Recorded
+from bakeoff.serve.engine import Answer, Engine
+from bakeoff.web.guard import Guard
+from bakeoff.web.measures import Measures
+from bakeoff.web.permissions import permission, require_permissions
+from bakeoff.web.problems import HttpError, JsonResponse, error_response
+
+__all__ = ["create_app"]
+
+T = TypeVar("T")
+
+MAX_BODY_BYTES = 10 * 2**20
+THREADS = 16
+MAX_WAITING = 512
+REFRESH_S = 0.5
+
+
+class _PredictRequest(msgspec.Struct):
+    rows: list[dict[str, Any]] | None = None
+    row: dict[str, Any] | None = None
+
+
+class _FeedbackRequest(msgspec.Struct):
+    items: list[dict[str, Any]]
+
+
+class _Said(msgspec.Struct, omit_defaults=True):
+    id: str
+    label: str | None = None
+    value: float | str | None = None
+    probabilities: dict[str, float] | None = None
+
+
+class _PredictResponse(msgspec.Struct):
+    predictions: list[_Said]
+    model_version: str | None
+    release_id: str | None
+
+
+def create_app(
+    engine: Engine,
+    record_feedback: Callable[[Sequence[dict[str, Json]]], Recorded],
+    *,
+    hosts: frozenset[str] | None = None,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    threads: int = THREADS,
+) -> Starlette:
+    """The app that serves the engine's endpoint.
+
+    Args:
+        engine: answers rows.
+        record_feedback: logs feedback items.
+        hosts: the names that a Host header may have, or None for all.
+        max_body_bytes: the largest body that is read.
+        threads: calls that compute or wait for the log at once.
+
+    Raises:
+        SecurityError: a route declares no permission.
+    """
+    handlers = _Handlers(engine, record_feedback, Measures(), threads)
+    routes = [
+        Route("/", handlers.index),
+        Route("/predict", handlers.predict, methods=["POST"]),
+        Route("/feedback", handlers.feedback, methods=["POST"]),
+        Route("/endpoints/{name}/predict", handlers.predict, methods=["POST"]),
+        Route("/endpoints/{name}/feedback", handlers.feedback, methods=["POST"]),
+        Route("/health/live", handlers.live),
+        Route("/health/ready", handlers.ready),
+        Route("/metrics", handlers.metrics),
+    ]
+    require_permissions(routes)
+    guard = Middleware(Guard, hosts=hosts, max_body_bytes=max_body_bytes, measures=handlers.measures)
+    return Starlette(
+        routes=routes,
+        middleware=[guard],
+        lifespan=handlers.lifespan,
+        exception_handlers={
+            BakeoffError: _on_error,
+            HttpError: _on_error,
+            HTTPException: _on_http_exception,
+            ClientDisconnect: _on_disconnect,
+        },
+    )
+
+
+class _Handlers:
+    def __init__(
+        self,
+        engine: Engine,
+        record_feedback: Callable[[Sequence[dict[str, Json]]], Recorded],
+        measures: Measures,
+        threads: int,
+    ) -> None:
+        self.engine, self.record_feedback, self.measures = engine, record_feedback, measures
+        self.threads, self.waiting = threads, 0
+        self.pool: ThreadPoolExecutor | None = None
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
+        """Threads live as long as the app; a task follows the endpoint's pointer, so that few calls have to."""
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="predict") as self.pool:
+            follower = asyncio.create_task(self._follow())
+            try:
+                yield
+            finally:
+                follower.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await follower
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.to_thread(self.engine.refresh_if_due)
+            await asyncio.sleep(REFRESH_S)
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        assert self.pool is not None, "the app's lifespan has not started"
+        if self.waiting >= MAX_WAITING:
+            raise HttpError(503, "Overloaded", f"{self.waiting} calls are waiting; try again in a second")
+        self.waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.pool, call)
+        finally:
+            self.waiting -= 1
+
+    def _check_name(self, request: Request) -> None:
+        name = request.path_params.get("name", self.engine.endpoint)
+        if name != self.engine.endpoint:
+            raise NotFoundError(f"expected endpoint {self.engine.endpoint!r}, received {name!r}")
+
+    @permission("predict")
+    async def predict(self, request: Request) -> Response:
+        self._check_name(request)
+        asked = _decoded(await request.body(), _PREDICT, '{"rows": [{…}, …]} or {"row": {…}}')
+        if (asked.rows is None) == (asked.row is None):
+            raise HttpError(400, "BadRequest", "expected either rows or row, received both or neither")
+        rows = asked.rows if asked.rows is not None else [asked.row or {}]
+        answers = await self._in_thread(lambda: self.engine.predict(rows))
+        return JsonResponse(_rendered(answers))
+
+    @permission("feedback")
+    async def feedback(self, request: Request) -> Response:
+        self._check_name(request)
+        asked = _decoded(await request.body(), _FEEDBACK, '{"items": [{"id": …, "label": …}, …]}')
+        recorded = await self._in_thread(lambda: self.record_feedback(asked.items))
+        return JsonResponse({"accepted": recorded.accepted})
+
+    @permission("public")
+    async def live(self, _request: Request) -> Response:
+        return JsonResponse({"status": "live"})
+
+    @permission("public")
+    async def ready(self, _request: Request) -> Response:
+        health = self.engine.health()
+        return JsonResponse(health, status_code=200 if health.ready else 503)
+
+    @permission("read")
+    async def metrics(self, _request: Request) -> Response:
+        health = self.engine.health()
+        text = self.measures.render(self.engine.endpoint, health.model_version, ready=health.ready)
+        return PlainTextResponse(text, headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    @permission("read")
+    async def index(self, request: Request) -> Response:
+        signature = await self._in_thread(lambda: self.engine.signature)
+        health = self.engine.health()
+        example = {column.name: _EXAMPLES[column.kind] for column in signature.inputs}
+        body = msgspec.json.encode({"rows": [example]}).decode()
+        return JsonResponse(
+            {
+                "endpoint": self.engine.endpoint,
+                "model_version": health.model_version,
+                "release_id": health.release_id,
+                "task": signature.task,
+                "classes": signature.classes,
+                "inputs": [
+                    {"name": column.name, "kind": column.kind, "dtype": column.dtype} for column in signature.inputs
+                ],
+                "example": f"curl {request.base_url}predict --json '{body}'",
+            }
+        )
+
+
+_PREDICT = msgspec.json.Decoder(_PredictRequest)
+_FEEDBACK = msgspec.json.Decoder(_FeedbackRequest)
+_EXAMPLES: dict[str, Json] = {
+    "text": "some text",
+    "categorical": "a",
+    "numeric": 1.5,
+    "datetime": "2026-01-31T12:00:00",
+    "boolean": True,
+}
+
+
+def _decoded(body: bytes, decoder: msgspec.json.Decoder[T], expected: str) -> T:
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise HttpError(400, "BadRequest", f"expected {expected}; {error}") from error
+
+
+def _rendered(answers: Sequence[Answer]) -> _PredictResponse:
+    # All answers of a call come from one release.
+    return _PredictResponse(
+        predictions=[
+            _Said(
+                id=answer.id,
+                label=answer.label,
+                value=answer.value,
+                probabilities=dict(answer.probabilities) if answer.probabilities else None,
+            )
+            for answer in answers
+        ],
+        model_version=answers[0].model_version if answers else None,
+        release_id=answers[0].release_id if answers else None,
+    )
+
+
+async def _on_error(_request: Request, error: Exception) -> Response:
+    return error_response(error)
+
+
+async def _on_http_exception(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind = {404: "NotFoundError", 405: "MethodNotAllowed"}.get(error.status_code, "BadRequest")
+    return error_response(HttpError(error.status_code, kind, error.detail))
+
+
+async def _on_disconnect(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=499)

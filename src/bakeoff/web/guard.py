@@ -1,0 +1,96 @@
+"""The outermost layer: foreign hosts and origins are refused, big bodies cut, every request measured."""
+
+import logging
+import time
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bakeoff.web.measures import Measures
+from bakeoff.web.problems import HttpError, error_response
+
+__all__ = ["Guard"]
+
+logger = logging.getLogger(__name__)
+
+
+class Guard:
+    """ASGI middleware.
+
+    Args:
+        app: what stands behind it.
+        hosts: names that the Host header may have (without port); None lets all pass. A page of another
+            site whose name resolves to this machine (DNS rebinding) has its own name there.
+        max_body_bytes: more is answered with 413 before it is read into memory.
+        measures: where requests are counted.
+    """
+
+    def __init__(self, app: ASGIApp, *, hosts: frozenset[str] | None, max_body_bytes: int, measures: Measures) -> None:
+        self._app, self._hosts, self._max = app, hosts, max_body_bytes
+        self._measures = measures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection event."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            headers = Headers(scope=scope)
+            self._admit(headers)
+            await self._app(scope, self._limited(headers, receive), noting)
+        except Exception as error:
+            if status:
+                raise
+            if not isinstance(error, HttpError):
+                logger.exception("unexpected error", extra={"path": scope["path"]})
+            await error_response(error)(scope, receive, noting)
+        finally:
+            route = scope.get("route")
+            pattern = getattr(route, "path", "other")
+            self._measures.add(pattern, status or 499, time.perf_counter() - started)
+
+    def _admit(self, headers: Headers) -> None:
+        host = headers.get("host", "")
+        if self._hosts is not None and _name_of(f"//{host}") not in self._hosts:
+            raise HttpError(421, "WrongHost", f"expected a local host name, received {host[:80]!r}")
+        origin = headers.get("origin")
+        if origin is not None and origin.rpartition("//")[2] != host:
+            raise HttpError(403, "ForeignOrigin", f"expected no page of another site, received {origin[:80]!r}")
+        length = headers.get("content-length", "0")
+        if length.isdigit() and int(length) > self._max:
+            raise self._too_big()
+
+    def _limited(self, headers: Headers, receive: Receive) -> Receive:
+        if "content-length" in headers:
+            return receive  # the HTTP parser holds the body to its declared length
+        seen = 0
+
+        async def counting() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._max:
+                raise self._too_big()
+            return message
+
+        return counting
+
+    def _too_big(self) -> HttpError:
+        return HttpError(413, "TooLarge", f"expected at most {self._max} bytes; send the rows in several calls")
+
+
+def _name_of(address: str) -> str | None:
+    """The host name in an address, in small letters, or None when it is none."""
+    try:
+        return urlsplit(address).hostname
+    except ValueError:
+        return None

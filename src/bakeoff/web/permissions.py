@@ -1,0 +1,47 @@
+"""Every route declares who may use it; a route that does not stops the start."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Literal, TypeAlias, TypeVar
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from bakeoff.core.errors import SecurityError
+
+__all__ = ["Permission", "permission", "permission_of", "require_permissions"]
+
+Permission: TypeAlias = Literal["public", "predict", "feedback", "read"]
+H = TypeVar("H", bound=Callable[..., Awaitable[Response]])
+
+ATTRIBUTE = "bakeoff_permission"
+
+
+def permission(name: Permission) -> Callable[[H], H]:
+    """Declare what a caller must be allowed to do; `public` means nothing."""
+
+    def declare(handler: H) -> H:
+        setattr(handler, ATTRIBUTE, name)
+        return handler
+
+    return declare
+
+
+def permission_of(handler: object) -> Permission | None:
+    """What the handler declared, or None."""
+    return getattr(handler, ATTRIBUTE, None)
+
+
+def require_permissions(routes: Iterable[BaseRoute]) -> None:
+    """Check that every route declares a permission.
+
+    Raises:
+        SecurityError: one does not; the message names it.
+    """
+    for route in routes:
+        if isinstance(route, Mount):
+            require_permissions(route.routes)
+        elif not (isinstance(route, Route) and permission_of(route.endpoint)):
+            raise SecurityError(
+                f"expected every route to declare a permission, but {getattr(route, 'path', route)!r} does not; "
+                "decorate its handler with @permission(...)"
+            )

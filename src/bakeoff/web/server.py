@@ -1,0 +1,136 @@
+"""Run an app with uvicorn: in the foreground until a signal, or in a thread as a context manager."""
+
+import socket
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Self
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from bakeoff.core.errors import StoreError
+from bakeoff.security.network import require_loopback
+
+__all__ = ["Server", "local_hosts"]
+
+DRAIN_S = 15
+START_S = 30
+
+
+def local_hosts(host: str) -> frozenset[str]:
+    """The names under which a server bound to a loopback address may be called."""
+    return frozenset({"localhost", "127.0.0.1", "::1", host})
+
+
+class _Uvicorn(uvicorn.Server):
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain and return: uvicorn itself would raise the signal again after its graceful end."""
+        super().handle_exit(sig, frame)
+        self._captured_signals.clear()
+
+
+class Server:
+    """One app on one socket, which is bound (and its errors told) when the server is made.
+
+    Args:
+        app: the app; its lifespan runs with the server.
+        host: a loopback address.
+        port: 0 for a free one.
+
+    Raises:
+        SecurityError: the host is not a loopback address.
+        StoreError: the port is taken or not allowed.
+    """
+
+    def __init__(self, app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> None:
+        require_loopback(host)
+        self._socket = _bound(host, port)
+        self.host, self.port = host, int(self._socket.getsockname()[1])
+        self._server = _Uvicorn(
+            uvicorn.Config(
+                app,
+                lifespan="on",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                timeout_graceful_shutdown=DRAIN_S,
+                ws="none",
+            )
+        )
+        self._thread: threading.Thread | None = None
+        self._failed = False
+
+    @property
+    def url(self) -> str:
+        """Where it answers, without a slash at the end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    def serve_forever(self, on_ready: Callable[[], None] | None = None) -> None:
+        """Serve until SIGTERM or SIGINT, then answer the calls that are under way and return."""
+        if on_ready is not None:
+            threading.Thread(target=self._tell, args=(on_ready,), daemon=True).start()
+        self._run()
+        if self._failed:
+            raise self._start_error()
+
+    def stop(self) -> None:
+        """Answer the calls that are under way, then end; waits for it when the server runs in a thread."""
+        self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join(DRAIN_S + 5)
+            self._thread = None
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._run, name="server", daemon=True)
+        self._thread.start()
+        if not self._started():
+            self.stop()
+            raise self._start_error()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        try:
+            self._server.run(sockets=[self._socket])
+        except SystemExit:  # uvicorn's word for an app that failed to start; the reason is in its log
+            self._failed = True
+
+    def _start_error(self) -> StoreError:
+        return StoreError(f"the server at {self.url} did not start within {START_S} s; its log says why")
+
+    def _started(self) -> bool:
+        waiting = threading.Event()
+        for _ in range(START_S * 100):
+            if self._server.started:
+                return True
+            if self._thread is not None and not self._thread.is_alive():
+                return False
+            waiting.wait(0.01)
+        return False
+
+    def _tell(self, on_ready: Callable[[], None]) -> None:
+        if self._started():
+            on_ready()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Without the protocol's number asyncio does not switch off Nagle's algorithm: 40 ms on every answer.
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+    except OSError as error:
+        made.close()
+        raise StoreError(
+            f"expected port {port} of {host} to be free: {error.strerror or error}; stop what uses it or choose "
+            "another ([endpoint] port, or --port 0 for any)"
+        ) from error
+    return made

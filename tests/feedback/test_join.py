@@ -1,0 +1,167 @@
+"""The join of predictions with feedback."""
+
+import time
+
+import pytest
+
+from bakeoff.core.types import Signature
+from bakeoff.feedback.join import as_rows, judged, labelled
+from bakeoff.feedback.record import record
+from bakeoff.testing.memory import MemoryEvents
+
+CLASSIFY = Signature(task="classification", inputs=(), classes=("no", "yes"))
+NUMBERS = Signature(task="regression", inputs=())
+
+
+class Clock:
+    now_ms = 1_000
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def events(clock) -> MemoryEvents:
+    return MemoryEvents(clock)
+
+
+def predict(events, *ids: str, endpoint: str = "late", release_id: str = "r1", **said) -> None:
+    said = said or {"label": "yes", "probabilities": {"no": 0.25, "yes": 0.75}}
+    common = {
+        "status": "ok",
+        "endpoint": endpoint,
+        "release_id": release_id,
+        "model_version": "m/1",
+        "latency_ms": 1.0,
+        "rows_in_call": len(ids),
+    }
+    events.append("prediction", [common | {"id": i, "row": {"x": i}} | said for i in ids])
+
+
+def test_pairs_hold_both_sides(events, clock):
+    predict(events, "a", "b")
+    clock.now_ms = 9_000
+    record(events, [{"id": "b", "label": "no", "time_ms": 8_000, "source": "ops", "rating": 0}])
+    found = labelled(events, "late")
+    assert (found.predicted, found.unmatched) == (2, 0)
+    (pair,) = found.pairs
+    assert (pair.id, pair.said, pair.label, pair.time_ms, pair.known_ms) == ("b", "yes", "no", 1_000, 8_000)
+    assert (pair.row, pair.probabilities, pair.rating, pair.source) == (
+        {"x": "b"},
+        {"no": 0.25, "yes": 0.75},
+        0,
+        "ops",
+    )
+
+
+def test_the_last_feedback_wins(events):
+    predict(events, "a")
+    record(events, [{"id": "a", "label": "yes"}])
+    record(events, [{"id": "a", "label": "maybe"}, {"id": "a", "label": "no"}])
+    assert [pair.label for pair in labelled(events, "late").pairs] == ["no"]
+
+
+def test_unknown_ids_are_counted_and_other_endpoints_are_not_unknown(events):
+    predict(events, "a")
+    predict(events, "b", endpoint="other")
+    record(events, [{"id": i, "label": "no"} for i in ("a", "b", "zzz")])
+    found = labelled(events, "late")
+    assert ([pair.id for pair in found.pairs], found.predicted, found.unmatched) == (["a"], 1, 1)
+
+
+def test_failed_calls_are_no_predictions(events):
+    events.append("prediction", [{"status": "error", "endpoint": "late", "release_id": "r1", "error": "DataError"}])
+    assert labelled(events, "late").predicted == 0
+
+
+def test_windows_are_of_predictions_and_late_feedback_still_counts(events, clock):
+    for now_ms, name in [(1_000, "a"), (2_000, "b"), (3_000, "c")]:
+        clock.now_ms = now_ms
+        predict(events, name)
+    clock.now_ms = 50_000
+    record(events, [{"id": i, "label": "no"} for i in "abc"])
+    found = labelled(events, "late", since_ms=2_000, until_ms=3_000)
+    assert [pair.id for pair in found.pairs] == ["b"]
+
+
+def test_one_release_alone(events):
+    predict(events, "a")
+    predict(events, "b", release_id="r2")
+    record(events, [{"id": i, "label": "no"} for i in "ab"])
+    found = labelled(events, "late", release_id="r2")
+    assert ([pair.id for pair in found.pairs], found.predicted, found.unmatched) == (["b"], 1, 0)
+
+
+@pytest.mark.parametrize(("given", "label"), [(True, "true"), (1, "1"), (1.5, "1.5"), ("x", "x")])
+def test_class_labels_are_text(events, given, label):
+    predict(events, "a")
+    record(events, [{"id": "a", "label": given}])
+    assert labelled(events, "late").pairs[0].label == label
+
+
+def test_numbers_stay_numbers_and_what_cannot_be_compared_is_left_out(events):
+    predict(events, "a", "b", value=2.5)
+    record(events, [{"id": "a", "label": 3}, {"id": "b", "label": "three"}])
+    truth, said = judged(labelled(events, "late"), NUMBERS)
+    assert (truth, said.values_n.tolist(), said.probabilities_nk) == ([3.0], [2.5], None)
+
+
+def test_a_correction_is_a_label_and_a_rating_is_none(events):
+    predict(events, "a", "b")
+    record(events, [{"id": "a", "correction": "no"}, {"id": "b", "rating": 5}])
+    found = labelled(events, "late")
+    assert [pair.label for pair in found.pairs] == ["no", None]
+    assert as_rows(found, "target") == [{"x": "a", "target": "no"}]
+
+
+def test_judged_gives_probabilities_in_the_order_of_the_classes(events):
+    predict(events, "a", "b")
+    predict(events, "c", label="perhaps", probabilities={"perhaps": 1.0})
+    record(events, [{"id": i, "label": "no"} for i in "abc"])
+    truth, said = judged(labelled(events, "late"), CLASSIFY)
+    assert truth == ["no", "no"]
+    assert said.probabilities_nk.tolist() == [[0.25, 0.75]] * 2
+    assert said.classes == ("no", "yes")
+
+
+def test_judging_nothing_gives_empty_arrays(events):
+    truth, said = judged(labelled(events, "late"), CLASSIFY)
+    assert (truth, len(said), said.probabilities_nk.shape) == ([], 0, (0, 2))
+
+
+def test_rows_get_the_time_of_the_prediction_unless_they_have_one(events, clock):
+    clock.now_ms = 1_500
+    predict(events, "a")
+    record(events, [{"id": "a", "label": "no"}])
+    found = labelled(events, "late")
+    assert as_rows(found, "y", time="at")[0]["at"] == "1970-01-01T00:00:01.500"
+    assert as_rows(found, "y", time="x")[0]["x"] == "a"
+
+
+def test_a_hundred_and_forty_thousand_predictions_join_in_seconds():
+    class Stored:
+        """Events as a store would yield them, without a store's own time."""
+
+        def __init__(self, n: int) -> None:
+            common = {"status": "ok", "endpoint": "late", "release_id": "r", "model_version": "m/1", "label": "yes"}
+            probabilities = {"no": 0.25, "yes": 0.75}
+            self.prediction = [
+                common | {"id": str(i), "row": {"x": i}, "time_ms": i, "probabilities": probabilities} for i in range(n)
+            ]
+            self.feedback = [{"id": str(i), "label": "no", "time_ms": i} for i in range(n)]
+
+        def read(self, kind, *, since_ms=0, until_ms=None):
+            return iter(getattr(self, kind))
+
+    stored = Stored(140_000)
+    started = time.perf_counter()
+    found = labelled(stored, "late")
+    truth, said = judged(found, CLASSIFY)
+    rows = as_rows(found, "target")
+    assert len(rows) == len(truth) == len(said) == 140_000
+    assert time.perf_counter() - started < 6

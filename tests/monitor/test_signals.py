@@ -1,0 +1,40 @@
+"""Reports as JSON and as documents."""
+
+from bakeoff.monitor import signals
+from bakeoff.monitor.signals import Report, Signal
+from bakeoff.testing.memory import MemoryRecords
+
+
+def report(until_ms: int, *, endpoint: str = "late") -> Report:
+    made = Signal(
+        name="drift", value=0.3, limit=0.2, alert=True, rows=500, since_ms=0, until_ms=until_ms, detail={"over": ["x"]}
+    )
+    calm = Signal(name="latency", value=None, limit=None, alert=False, rows=0, since_ms=0, until_ms=until_ms, detail={})
+    return Report(endpoint=endpoint, release_id="r1", since_ms=0, until_ms=until_ms, signals=(made, calm))
+
+
+def test_json_and_back():
+    assert signals.from_json(signals.to_json(report(9))) == report(9)
+
+
+def test_alerts_are_the_signals_over_their_limits():
+    assert [signal.name for signal in report(9).alerts] == ["drift"]
+    assert report(9).signal("latency").value is None
+
+
+def test_reports_are_kept_newest_first_by_endpoint():
+    documents = MemoryRecords(lambda: 0).documents
+    assert signals.latest(documents, "late") is None
+    for until_ms in (900, 1_000, 99):
+        signals.store(documents, report(until_ms))
+    signals.store(documents, report(5_000, endpoint="late-2"))
+    assert signals.latest(documents, "late") == report(1_000)
+    assert [item.until_ms for item in signals.reports(documents, "late")] == [1_000, 900, 99]
+
+
+def test_only_the_newest_few_hundred_stay(monkeypatch):
+    monkeypatch.setattr(signals, "KEPT", 3)
+    documents = MemoryRecords(lambda: 0).documents
+    for until_ms in range(1, 8):
+        signals.store(documents, report(until_ms))
+    assert [item.until_ms for item in signals.reports(documents, "late")] == [7, 6, 5]

@@ -1,0 +1,316 @@
+import errno
+import json
+import os
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bakeoff.core.errors import CorruptError, NotFoundError, SecurityError, StoreError, UsageError
+from bakeoff.core.hashing import canonical_json, digest
+from bakeoff.stores import files
+from bakeoff.stores.blobs import open_blobs
+from bakeoff.stores.chunking import LARGEST, SMALLEST, chunks
+from bakeoff.testing.blobs import BlobStoreConformance
+from bakeoff.testing.clock import FakeClock
+
+MEBIBYTE = 1 << 20
+
+
+class TestFiles(BlobStoreConformance):
+    @pytest.fixture
+    def store(self, tmp_path):
+        return open_blobs("file://.bakeoff/blobs", folder=tmp_path / "project", clock=FakeClock())
+
+
+@pytest.fixture
+def clock():
+    return FakeClock(step_ms=0)
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "blobs"
+
+
+@pytest.fixture
+def store(root, clock):
+    return open_blobs(f"file://{root}", folder=Path("/nowhere"), clock=clock)
+
+
+def noise(size: int, seed: int = 0) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+def stored(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file() and path.name != "lock"]
+
+
+def stored_bytes(root: Path) -> int:
+    return sum(path.stat().st_size for path in stored(root))
+
+
+# --- chunking ---------------------------------------------------------------------------------------
+
+
+@settings(max_examples=10, deadline=None)
+@given(sizes=st.lists(st.integers(0, 3 * LARGEST), max_size=4), seed=st.integers(0, 3))
+def test_chunks_are_the_stream_and_do_not_depend_on_its_pieces(sizes, seed):
+    pieces = [noise(size, seed) for size in sizes]
+    cut = list(chunks(pieces))
+    whole = b"".join(pieces)
+    assert b"".join(cut) == whole
+    assert cut == list(chunks([whole]))
+    assert all(SMALLEST <= len(chunk) <= LARGEST for chunk in cut[:-1])
+
+
+def test_cuts_never_change():
+    """Stored blobs share chunks only while the same content is cut the same way."""
+    assert [len(chunk) for chunk in chunks([noise(4 * MEBIBYTE)])] == CUTS
+
+
+CUTS: list[int] = []
+
+
+def test_near_identical_blobs_share_bytes(store, root):
+    first = noise(20 * MEBIBYTE)
+    store.put(first)
+    before = stored_bytes(root)
+    changed = b"inserted" + first[: 10 * MEBIBYTE] + b"in the middle" + first[10 * MEBIBYTE :]
+    blob_id = store.put(changed)
+    assert stored_bytes(root) - before < 5 * MEBIBYTE
+    assert store.get(blob_id) == changed
+
+
+def test_uniform_content(store):
+    data = bytes(9 * MEBIBYTE)
+    assert store.get(store.put(data)) == data
+
+
+# --- durability -------------------------------------------------------------------------------------
+
+
+def test_what_is_stored_is_not_written_again(store, root):
+    store.put(b"x")
+    (path,) = stored(root)
+    before = path.stat().st_ino
+    store.put(b"x")
+    assert path.stat().st_ino == before
+
+
+def test_sync_comes_before_rename_and_folders_after(store, monkeypatch):
+    calls = []
+    for module, name in ((os, "fsync"), (Path, "replace"), (Path, "mkdir")):
+        real = getattr(module, name)
+
+        def note(*args, real=real, name=name, **kwargs):
+            calls.append(name)
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, note)
+    store.put(b"x")
+    made = ["mkdir", "fsync"]
+    # the store, tmp; then the file, its three new folders, the rename, its folder
+    assert calls == [*made, *made, "fsync", *made * 3, "replace", "fsync"]
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
+@pytest.mark.parametrize("size", [1000, 3 * MEBIBYTE])
+def test_damage_is_seen(store, root, tmp_path, damage, size):
+    blob_id = store.put(noise(size))
+    target = tmp_path / "target"
+    for path in stored(root):
+        content = path.read_bytes()
+        damaged = {"flip": bytes([content[0] ^ 1]) + content[1:], "cut": content[:-1], "empty": b""}[damage]
+        path.write_bytes(damaged)
+        with pytest.raises(CorruptError):
+            store.get(blob_id)
+        with pytest.raises(CorruptError):
+            store.fetch(blob_id, target)
+        path.write_bytes(content)
+    assert not target.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["blobs"]
+    assert len(store.get(blob_id)) == size
+
+
+def test_a_list_that_tells_of_other_chunks_is_seen(store, root):
+    one, two = store.put(noise(2 * MEBIBYTE, 1)), store.put(noise(2 * MEBIBYTE, 2))
+    paths = {path.name: path for path in (root / "lists").rglob("*") if path.is_file()}
+    paths[one].write_bytes(paths[two].read_bytes())
+    with pytest.raises(CorruptError, match=one):
+        store.get(one)
+    paths[one].write_bytes(b"[]")
+    with pytest.raises(CorruptError, match=one):
+        store.get(one)
+
+
+def test_a_missing_chunk_is_seen(store, root):
+    blob_id = store.put(noise(3 * MEBIBYTE))
+    chunk_id, _ = json.loads(next((root / "lists").rglob(blob_id)).read_bytes())[1]
+    next((root / "whole").rglob(chunk_id)).unlink()
+    with pytest.raises(CorruptError, match=chunk_id):
+        store.get(blob_id)
+
+
+def test_a_cut_blob_is_healed_by_putting_it_again(store, root):
+    blob_id = store.put(b"content")
+    stored(root)[0].write_bytes(b"")
+    assert store.put(b"content") == blob_id
+    assert store.get(blob_id) == b"content"
+
+
+@pytest.mark.parametrize("size", [1000, 3 * MEBIBYTE])
+def test_a_full_disk_leaves_nothing_behind(store, root, tmp_path, monkeypatch, size):
+    kept = store.put(b"kept")
+    before = sorted(stored(root))
+
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", full)
+        with pytest.raises(StoreError, match="free space"):
+            store.put(noise(size))
+        with pytest.raises(StoreError, match="free space"):
+            store.fetch(kept, tmp_path / "target")
+    assert sorted(stored(root)) == before
+    assert not (tmp_path / "target").exists()
+    assert store.get(store.put(noise(size))) == noise(size)
+
+
+def test_a_really_full_disk(tmp_path, start):
+    code = """
+    import os, resource
+    from pathlib import Path
+    from bakeoff.stores.blobs import open_blobs
+    from bakeoff.core.errors import StoreError
+    store = open_blobs("file://blobs", folder=Path("."), clock=lambda: 1)
+    kept = store.put(b"kept")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    try:
+        store.put(os.urandom(200_000))
+    except StoreError as error:
+        print(error)
+    assert store.get(kept) == b"kept"
+    assert list(Path("blobs/tmp").iterdir()) == []
+    store.put(os.urandom(50_000))
+    """
+    stdout, stderr = start(code).communicate(timeout=30)
+    assert stderr == ""
+    assert "raise the limit" in stdout
+
+
+def test_killed_while_storing(root, store, start):
+    code = """
+    import random, sys
+    from pathlib import Path
+    from bakeoff.stores.blobs import open_blobs
+    store = open_blobs(f"file://{sys.argv[1]}", folder=Path("."), clock=lambda: 1)
+    for seed in range(10**6):
+        print(store.put(random.Random(seed).randbytes(1_500_000 if seed % 3 == 0 else 2000)), flush=True)
+    """
+    child = start(code, root)
+    ids = [child.stdout.readline().strip() for _ in range(12)]
+    child.kill()
+    ids += child.stdout.read().split()
+    for blob_id in filter(lambda one: len(one) == 64, ids):
+        assert digest(store.get(blob_id)) == blob_id
+    assert store.collect(ids[:1], grace_s=0) > 0
+    assert [path.name for path in (root / "tmp").iterdir()] == []
+
+
+def test_processes_store_the_same_at_once(root, store, together):
+    code = """
+    import random, sys
+    from pathlib import Path
+    from bakeoff.stores.blobs import open_blobs
+    store = open_blobs(f"file://{sys.argv[1]}", folder=Path("."), clock=lambda: 1)
+    # together
+    print(*(store.put(random.Random(seed).randbytes(1_200_000)) for seed in range(3)))
+    """
+    first, second = together(code, [root, root])
+    assert first == second
+    assert all(digest(store.get(blob_id)) == blob_id for blob_id in first.split())
+
+
+# --- trees ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["../escape", "/absolute", "a/../../b", "", "a\0b"])
+def test_a_manifest_cannot_escape_its_target(store, root, tmp_path, name):
+    manifest = canonical_json({"files": {name: {"id": store.put(b"x"), "size": 1}}})
+    tree_id = digest(manifest)
+    path = root / "trees" / tree_id[:2] / tree_id[2:4] / tree_id
+    path.parent.mkdir(parents=True)
+    path.write_bytes(manifest)
+    with pytest.raises(SecurityError):
+        store.fetch(tree_id, tmp_path / "target")
+    assert [path.name for path in tmp_path.iterdir()] == ["blobs"]
+
+
+def test_a_tree_that_fails_leaves_nothing(store, root, tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in "abc":
+        (source / name).write_text(name)
+    tree_id = store.put_tree(source)
+    next((root / "whole").rglob(digest(b"c"))).unlink()
+    with pytest.raises(NotFoundError):
+        store.fetch(tree_id, tmp_path / "target")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["blobs", "source"]
+
+
+def test_names_that_are_not_utf8_are_refused(store, tmp_path):
+    (tmp_path / os.fsdecode(b"\xff")).write_text("")
+    with pytest.raises(UsageError, match="UTF-8"):
+        store.put_tree(tmp_path)
+
+
+def test_special_files_are_refused(store, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="pipe"):
+        store.put_tree(tmp_path)
+
+
+# --- collecting -------------------------------------------------------------------------------------
+
+
+def test_the_grace_period_begins_when_it_was_last_put(store, clock):
+    kept, old, renewed = (store.put(name) for name in (b"kept", b"old", b"renewed"))
+    clock.now_ms += 50_000
+    store.put(b"renewed")
+    clock.now_ms += 50_000
+    assert store.collect([kept], grace_s=60) == len(b"old")
+    assert [store.contains(blob_id) for blob_id in (kept, old, renewed)] == [True, False, True]
+
+
+def test_abandoned_temporary_files_are_swept(store, root, clock):
+    kept = store.put(b"kept")
+    abandoned = root / "tmp" / ".tmp-x"
+    abandoned.write_bytes(b"12345")
+    os.utime(abandoned, (clock.now_ms / 1000, clock.now_ms / 1000))
+    assert store.collect([kept], grace_s=60) == 0
+    clock.now_ms += 61_000
+    assert store.collect([kept], grace_s=60) == 5
+    assert not abandoned.exists()
+
+
+def test_an_unknown_root_stops_the_collection(store):
+    kept = store.put(b"kept")
+    with pytest.raises(NotFoundError, match="nothing was deleted"):
+        store.collect(["0" * 64], grace_s=0)
+    assert store.contains(kept)
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/x", "blobs", "file://"])
+def test_other_urls_are_refused(url, tmp_path):
+    with pytest.raises(UsageError):
+        open_blobs(url, folder=tmp_path, clock=FakeClock())
+
+
+def test_opening_makes_nothing(tmp_path):
+    store = open_blobs("file://blobs", folder=tmp_path, clock=FakeClock())
+    assert not store.contains("0" * 64)
+    assert list(tmp_path.iterdir()) == []
