@@ -229,6 +229,14 @@ def test_a_moved_pointer_is_followed():
     assert world.engine.health().model_version == "sign/2"
 
 
+def test_a_clock_that_goes_back_does_not_stop_the_following():
+    world = World()
+    world.engine.predict([{"x": 1}])
+    world.live = a_release(2)
+    world.clock.now_ms -= 86_400_000
+    assert world.engine.predict([{"x": 1}])[0].release_id == "r2"
+
+
 def test_a_call_under_way_ends_with_the_model_that_it_started_with():
     world = World()
     world.engine.refresh()
@@ -295,12 +303,13 @@ def test_a_release_that_cannot_be_loaded_leaves_the_old_one_and_is_tried_again_l
     assert world.engine.health().problem is None
 
 
-def test_records_that_cannot_be_read_leave_the_model_serving():
+@pytest.mark.parametrize("kind", [StoreError, ValueError])
+def test_records_that_cannot_be_read_leave_the_model_serving(kind):
     world = World()
     world.engine.refresh()
 
     def broken():
-        raise StoreError("database is locked")
+        raise kind("database is locked")
 
     world.engine._pointer = broken
     world.clock.now_ms += 500

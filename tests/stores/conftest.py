@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -71,12 +72,11 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     other = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
     if other:
         folder = Path(subprocess.check_output(["mktemp", "-d", "/tmp/bakeoff-pg-XXXXXX"], text=True, **other).strip())
-    socket = folder
     data = folder / "data"
     made = ["initdb", "-D", data, "-U", "bakeoff", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
     subprocess.run(made, check=True, capture_output=True, cwd="/", **other)
     server = subprocess.Popen(
-        ["postgres", "-D", data, "-k", socket, "-c", "listen_addresses="],
+        ["postgres", "-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -87,7 +87,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for line in server.stderr:
         if "ready to accept connections" in line:
             break
-    yield f"postgresql://bakeoff@/postgres?host={socket}"
-    server.terminate()
+    yield f"postgresql://bakeoff@/postgres?host={folder}"
+    server.send_signal(signal.SIGINT)  # does not wait for clients
     server.communicate(timeout=30)
     shutil.rmtree(folder, ignore_errors=True)

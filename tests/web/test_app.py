@@ -97,6 +97,14 @@ def served() -> Iterator[Served]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Served]:
+    """For tests that do not look at what others left."""
+    made = Served()
+    with made.server:
+        yield made
+
+
 def test_rows_are_answered_and_logged(served):
     with served.client() as client:
         answer = client.predict([{"x": 1}, {"x": -1, "note": "é"}])
@@ -166,29 +174,30 @@ def test_nothing_released_is_not_ready():
         (b'{"row": {"note": "' + b"y" * 200_000 + b'"}}', 413),
     ],
 )
-def test_wrong_bodies_are_refused_in_words_and_the_server_goes_on(served, body, status):
-    received, answer = served.send("POST", "/predict", body)
+def test_wrong_bodies_are_refused_in_words_and_the_server_goes_on(shared, body, status):
+    before = [event["status"] for event in shared.events.read("prediction")].count("ok")
+    received, answer = shared.send("POST", "/predict", body)
     assert (received, set(answer), set(answer["error"])) == (status, {"error"}, {"message", "type"})
-    assert served.send("POST", "/predict", b'{"row": {"x": 1}}')[0] == 200
-    assert [e["status"] for e in served.events.read("prediction")].count("ok") == 1
+    assert shared.send("POST", "/predict", b'{"row": {"x": 1}}')[0] == 200
+    assert [event["status"] for event in shared.events.read("prediction")].count("ok") == before + 1
 
 
 @pytest.mark.parametrize(
     "value",
     ['"\\u0000"', '"\\ud83d\\ude00"', "1e400", "-1e999", str(10**40), str(2**63), "true", "[1]", '{"a": 1}', "null"],
 )
-def test_strange_values_are_answered_or_refused_but_never_a_crash(served, value):
+def test_strange_values_are_answered_or_refused_but_never_a_crash(shared, value):
     for column in ("x", "note", "other"):
-        status, answer = served.send("POST", "/predict", f'{{"row": {{"{column}": {value}}}}}'.encode())
+        status, answer = shared.send("POST", "/predict", f'{{"row": {{"{column}": {value}}}}}'.encode())
         assert status in {200, 400, 422}, (column, answer)
 
 
-def test_a_body_without_a_length_is_cut_too(served):
+def test_a_body_without_a_length_is_cut_too(shared):
     def endless() -> Iterator[bytes]:
         for _ in range(20):
             yield b"x" * 10_000
 
-    connection = http.client.HTTPConnection("127.0.0.1", served.server.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", shared.server.port, timeout=10)
     with contextlib.closing(connection):
         connection.request("POST", "/predict", endless(), encode_chunked=True, headers={"transfer-encoding": "chunked"})
         assert connection.getresponse().status == 413
@@ -204,29 +213,29 @@ def test_a_body_without_a_length_is_cut_too(served):
         ("POST", "/endpoints/..%2f..%2fetc/predict", 404),
     ],
 )
-def test_what_is_not_there(served, method, path, status):
-    received, answer = served.send(method, path, b'{"row": {}}' if method == "POST" else None)
+def test_what_is_not_there(shared, method, path, status):
+    received, answer = shared.send(method, path, b'{"row": {}}' if method == "POST" else None)
     assert (received, list(answer)) == (status, ["error"])
 
 
 @pytest.mark.parametrize(
     "host", ["evil.example", "127.0.0.1.evil.example", "", "evil.example:80", "[::1", "a@127.0.0.2"]
 )
-def test_other_host_names_are_refused(served, host):
-    status, answer = served.send("GET", "/health/live", host=host)
+def test_other_host_names_are_refused(shared, host):
+    status, answer = shared.send("GET", "/health/live", host=host)
     assert status in {400, 421}, answer
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:99", "127.0.0.1:1", "[::1]:8080"])
-def test_local_host_names_pass(served, host):
-    assert served.send("GET", "/health/live", host=host)[0] == 200
+def test_local_host_names_pass(shared, host):
+    assert shared.send("GET", "/health/live", host=host)[0] == 200
 
 
-def test_pages_of_other_sites_may_not_post(served):
+def test_pages_of_other_sites_may_not_post(shared):
     body = b'{"row": {"x": 1}}'
-    assert served.send("POST", "/predict", body, origin="https://evil.example")[0] == 403
-    assert served.send("POST", "/predict", body, origin="null")[0] == 403
-    assert served.send("POST", "/predict", body, origin=served.server.url)[0] == 200
+    assert shared.send("POST", "/predict", body, origin="https://evil.example")[0] == 403
+    assert shared.send("POST", "/predict", body, origin="null")[0] == 403
+    assert shared.send("POST", "/predict", body, origin=shared.server.url)[0] == 200
 
 
 def test_wrong_feedback_names_the_item(served):
@@ -288,6 +297,23 @@ def test_health_answers_while_models_compute(served):
     for thread in busy:
         thread.join(10)
     assert len(list(served.events.read("prediction"))) == 20
+
+
+def test_when_too_many_wait_others_are_turned_away(served, monkeypatch):
+    monkeypatch.setattr("bakeoff.web.app.MAX_WAITING", 2)
+    served.models["r1"].seconds = 0.3
+    statuses: list[int] = []
+    busy = [
+        threading.Thread(target=lambda: statuses.append(served.send("POST", "/predict", b'{"row": {"x": 1}}')[0]))
+        for _ in range(8)
+    ]
+    for thread in busy:
+        thread.start()
+    for thread in busy:
+        thread.join(10)
+    assert set(statuses) == {200, 503}
+    assert statuses.count(200) == len(list(served.events.read("prediction")))
+    assert served.send("POST", "/predict", b'{"row": {"x": 1}}')[0] == 200
 
 
 def test_moving_the_pointer_under_load_loses_no_call(served):

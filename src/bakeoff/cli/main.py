@@ -54,10 +54,13 @@ def main() -> NoReturn:
 
     try:
         app()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            told = "interrupted; what was finished is kept: run again to go on"
+            _fail(told, "Interrupted", told, INTERRUPTED)
+        raise
     except BakeoffError as error:
         _fail(f"{type(error).__name__}: {error}", type(error).__name__, str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("interrupted; what was finished is kept: run again to go on", "Interrupted", "interrupted", INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()  # the reader left (as in `| head`); Python would complain at exit
         sys.exit(1)

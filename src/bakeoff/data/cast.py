@@ -90,7 +90,7 @@ def _of_values(values: list[object], name: str, kind: ColumnKind) -> "pl.Series"
 
 
 def _misfit(row: int, name: str, kind: ColumnKind, value: object) -> DataError:
-    shown = reprlib.Repr(maxstring=80, maxother=80).repr(value)
+    shown = reprlib.repr(value)
     return DataError(f"row {row}, column {name!r}: expected {EXPECTED[kind]}, received {shown}")
 
 

@@ -7,6 +7,7 @@ whose other values are all numbers or times: in text they may be words.
 
 import csv
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,9 +24,16 @@ MAX_LINE_BYTES = 256 << 20
 HEADER_BYTES = 16 << 20
 TEXT_LIMIT = 500
 MISSING_WORDS = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "Null", "None", "none")
-# What DuckDB would read as a number but a person would not: codes with leading zeros, 1_000, 0x10.
-CODES = r"^\s*[+-]?0[0-9]|_|[xX]"
-DATE = r"^\s*[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
+HEAD_ROWS = 5000
+# How many values {v} are of a type. What DuckDB would read as a number but a person would not is none:
+# codes with leading zeros, 1_000, 0x10. A time starts with an ISO date.
+TYPES = {
+    "BIGINT": "count_if(TRY_CAST({v} AS BIGINT)::VARCHAR = {v})",
+    "DOUBLE": r"count_if(TRY_CAST({v} AS DOUBLE) IS NOT NULL AND NOT regexp_matches({v}, '^\s*[+-]?0[0-9]|[_xX]'))",
+    "BOOLEAN": "count_if(lower({v}) IN ('true', 'false'))",
+    "TIMESTAMP": r"count_if(TRY_CAST({v} AS TIMESTAMP) IS NOT NULL AND "
+    r"regexp_matches({v}, '^\s*[0-9]{{4}}-[0-9]{{1,2}}-[0-9]{{1,2}}'))",
+}
 REASONS = {
     "MISSING COLUMNS": "too few cells",
     "TOO MANY COLUMNS": "too many cells",
@@ -125,48 +133,35 @@ def _newlines(file: io.BufferedReader, size: int) -> int:
 
 
 def typed_columns(connection: "duckdb.DuckDBPyConnection", table: str) -> list[str]:
-    """SQL expressions that give each text column of `table` the type that all its values have."""
+    """SQL expressions that give each text column of `table` the narrowest type that fits all its values."""
     names = [row[0] for row in connection.execute(f"DESCRIBE {quoted(table)}").fetchall()]
-    words = ", ".join(_literal(word) for word in MISSING_WORDS)
-    value = {name: f"(CASE WHEN {quoted(name)} NOT IN ({words}) THEN {quoted(name)} END)" for name in names}
-    tests: list[str] = []
-    for name in names:
-        v = value[name]
-        tests += [
-            f"count({v})",
-            f"count_if(TRY_CAST({v} AS BIGINT)::VARCHAR = {v})",
-            f"count(TRY_CAST({v} AS DOUBLE))",
-            f"count_if(lower({v}) IN ('true', 'false'))",
-            f"count(TRY_CAST({v} AS TIMESTAMP))",
-        ]
-    row = connection.execute(f"SELECT {', '.join(tests)} FROM {quoted(table)}").fetchone()  # noqa: S608
-    assert row is not None
-    width = len(tests) // max(len(names), 1)
-    types = [
-        _type_of(connection, table, value[name], tuple(row[i * width : (i + 1) * width]))
-        for i, name in enumerate(names)
-    ]
+    source = quoted(table)
+    # What some values refute need not be tried on all.
+    head = _fitting(connection, f"(FROM {source} LIMIT {HEAD_ROWS})", {name: tuple(TYPES) for name in names})
+    fitting = _fitting(connection, source, head)
     return [
-        f"{quoted(name)}" if kind is None else f"CAST({value[name]} AS {kind}) AS {quoted(name)}"
-        for name, kind in zip(names, types, strict=True)
+        f"CAST({_present(name)} AS {fitting[name][0]}) AS {quoted(name)}" if fitting[name] else quoted(name)
+        for name in names
     ]
 
 
-def _type_of(connection: "duckdb.DuckDBPyConnection", table: str, value: str, counts: tuple[int, ...]) -> str | None:
-    """The narrowest type of all values: BIGINT, BOOLEAN, DOUBLE, TIMESTAMP (UTC), or None for text."""
-    present, integers, numbers, booleans, times = counts
-    if present == 0:
-        return None
-    for count, kind in ((integers, "BIGINT"), (booleans, "BOOLEAN")):
-        if count == present:
-            return kind
-    odd, pattern = (numbers, CODES) if numbers == present else (times, DATE)
-    if odd != present:
-        return None
-    matches = connection.execute(
-        f"SELECT count_if(regexp_matches({value}, {_literal(pattern)})) FROM {quoted(table)}"  # noqa: S608
-    ).fetchone()
-    assert matches is not None
-    if pattern is CODES:
-        return "DOUBLE" if matches[0] == 0 else None
-    return "TIMESTAMP" if matches[0] == present else None
+def _present(name: str) -> str:
+    words = ", ".join(_literal(word) for word in MISSING_WORDS)
+    return f"(CASE WHEN {quoted(name)} NOT IN ({words}) THEN {quoted(name)} END)"
+
+
+def _fitting(
+    connection: "duckdb.DuckDBPyConnection", source: str, kinds: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """Of the types to try for each column, those that fit all values of the source, narrowest first."""
+    tests = [(name, kind) for name, tried in kinds.items() for kind in tried]
+    if not tests:
+        return dict(kinds)
+    columns = ", ".join(f"count({_present(name)}), {TYPES[kind].format(v=_present(name))}" for name, kind in tests)
+    row = connection.execute(f"SELECT {columns} FROM {source}").fetchone()  # noqa: S608
+    assert row is not None
+    found: dict[str, list[str]] = {name: [] for name in kinds}
+    for (name, kind), present, fitting in zip(tests, row[::2], row[1::2], strict=True):
+        if present == fitting and (present or source.startswith("(")):
+            found[name].append(kind)
+    return {name: tuple(fits) for name, fits in found.items()}

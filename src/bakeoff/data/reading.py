@@ -1,7 +1,8 @@
 """Read source files into one table: parse, set bad rows aside, join and select by the project's SQL.
 
-Equal input gives equal rows in equal order: files are loaded in the order named, DuckDB keeps insertion
-order, and the query runs on one thread with a fixed seed, so joins and groups come out the same each time.
+Equal input gives equal rows in equal order: files are loaded in the order named, and DuckDB runs on one
+thread with a fixed seed, so joins and groups come out the same each time. (On several threads DuckDB 2.0.0
+mixes row groups even in `CREATE TABLE ... AS SELECT CAST(...)` with `preserve_insertion_order`.)
 After loading, the query can reach the loaded tables only: no files, no network, no extensions.
 """
 
@@ -51,12 +52,12 @@ def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Readi
         "python_enable_replacements": False,
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
-        "preserve_insertion_order": True,
+        "threads": 1,
     }
     with tempfile.TemporaryDirectory(prefix="bakeoff-read-") as scratch, duckdb.connect(config=settings) as connection:
         loader = _Loader(connection, config, Path(scratch))
         bad = [item for name, group in files.items() for item in loader.load(name, group)]
-        table = _query(connection, config.query or f"SELECT * FROM {quoted(next(iter(files)))}")  # noqa: S608
+        table = _query(connection, config.query or f"SELECT * FROM {quoted(next(iter(files)))}", Path(scratch))  # noqa: S608
     if table.height == 0:
         why = "the query gives no rows" if config.query else "the files hold a header and no rows"
         raise DataError(f"expected rows, found none: {why}.")
@@ -86,11 +87,10 @@ class _Loader:
             whole = f"{name} texts"
             self._append(whole, texts)
             columns = ", ".join(typed_columns(self._connection, whole))
-            self._connection.execute(
-                f"CREATE TABLE {quoted(whole + ' typed')} AS SELECT {columns} FROM {quoted(whole)}"
-            )
+            select = f"SELECT {columns} FROM {quoted(whole)}"  # noqa: S608
+            typed.insert(0, f"{name} typed")
+            self._connection.execute(f"CREATE TABLE {quoted(typed[0])} AS {select}")
             self._connection.execute(f"DROP TABLE {quoted(whole)}")
-            typed.insert(0, whole + " typed")
         self._append(name, typed)
         return bad
 
@@ -159,18 +159,24 @@ def _sound_lines(path: Path, target: Path, name: str) -> Iterator[Bad]:
             out.write(line)
 
 
-def _query(connection: "duckdb.DuckDBPyConnection", query: str) -> "pl.DataFrame":
-    """Run the project's SQL shut off from the outside."""
+def _query(connection: "duckdb.DuckDBPyConnection", query: str, scratch: Path) -> "pl.DataFrame":
+    """Run the project's SQL shut off from the outside but for a scratch folder, which holds its result.
+
+    Through a file, since DuckDB's Arrow stream keeps objects alive that it complains about at exit.
+    """
     import duckdb
     import polars as pl
 
-    connection.execute("SET TimeZone = 'UTC'; SET threads = 1; SELECT setseed(0.42)")
+    connection.execute("SET TimeZone = 'UTC'; SELECT setseed(0.42)")
+    connection.execute(f"SET allowed_directories = ['{scratch}']")
     connection.execute("SET enable_external_access = false; SET lock_configuration = true")
     try:
         statements = connection.extract_statements(query)
         if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
             raise DataError(f"[data] query: expected one SELECT, received {query.strip()[:200]!r}")
-        return pl.DataFrame(connection.sql(query))
+        out = scratch / "query.parquet"
+        connection.execute(f"COPY ({query.strip().rstrip(';')}\n) TO '{out}' (FORMAT parquet)")
+        return pl.read_parquet(out, memory_map=False)
     except duckdb.Error as error:
         raise DataError(f"[data] query: {error}") from error
 

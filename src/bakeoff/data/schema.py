@@ -79,9 +79,13 @@ def infer(table: "pl.DataFrame", config: DataConfig, task: Task) -> Inferred:
     return Inferred(schema=schema, notes=tuple(notes))
 
 
+def _listed(config: DataConfig, kind: ColumnKind) -> tuple[str, ...]:
+    return cast("tuple[str, ...]", getattr(config, kind))
+
+
 def _check_named(table: "pl.DataFrame", config: DataConfig) -> None:
     named = {"target": (config.target,), "time": (config.time,), "group": (config.group,), "ignore": config.ignore}
-    named |= {kind: getattr(config, kind) for kind in KINDS}
+    named |= {kind: _listed(config, kind) for kind in KINDS}
     problems = [
         f"[data] {key}: no column {name!r}. {suggestion(name, table.columns)}".rstrip()
         for key, names in named.items()

@@ -12,7 +12,8 @@ from bakeoff.core.errors import CorruptError
 from bakeoff.core.protocols import Family, Progress
 from bakeoff.core.types import Json, Predictions, Task
 from bakeoff.evaluate.latency import measure
-from bakeoff.evaluate.scorecard import Scorecard, score
+from bakeoff.evaluate.scorecard import Scorecard
+from bakeoff.evaluate.scoring import score
 
 if TYPE_CHECKING:
     import polars as pl

@@ -44,7 +44,7 @@ class BoostingParams:
     trees: Annotated[int, Field(ge=1)] | None = None
     max_trees: Annotated[int, Field(ge=1)] = 1500
     patience: Annotated[int, Field(ge=1)] = 60
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.06
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
     leaves: Annotated[int, Field(ge=2)] = 31
     min_leaf_rows: Annotated[int, Field(ge=1)] = 20
     column_share: Annotated[float, Field(gt=0, le=1)] = 0.5
@@ -110,9 +110,9 @@ class BoostingFamily:
         """See `bakeoff.core.protocols.Family`."""
         import lightgbm as lgb
 
-        model = saved.read(folder, self.name, BoostingModel)
+        model, _ = saved.read(folder, self.name, BoostingModel)
         try:
-            _ = model._booster  # noqa: SLF001 # read the trees now, not at the first request
+            model._booster.num_trees()  # noqa: SLF001 # read the trees now, not at the first request
         except lgb.basic.LightGBMError as error:
             raise CorruptError(f"{folder}: expected LightGBM trees, found {error}; fit the candidate again") from error
         return model

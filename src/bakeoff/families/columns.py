@@ -21,7 +21,12 @@ __all__ = ["categories", "input_columns", "number_names", "numbers", "of_kind", 
 
 _Floats: TypeAlias = NDArray[np.float64]
 
-DATETIME_PARTS = ("hour", "hour_sin", "hour_cos", "weekday", "weekday_sin", "weekday_cos", "day", "month", "month_sin", "month_cos")
+DATETIME_PARTS = (
+    *("hour", "hour_sin", "hour_cos"),
+    *("weekday", "weekday_sin", "weekday_cos"),
+    "day",
+    *("month", "month_sin", "month_cos"),
+)
 
 
 def input_columns(job: FitJob) -> tuple[Column, ...]:

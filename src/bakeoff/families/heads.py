@@ -22,6 +22,9 @@ __all__ = ["HeadSpec", "LinearHead", "best_penalty", "log_loss"]
 
 Features: TypeAlias = Any  # (n, d): an array or a scipy csr_array
 _Floats: TypeAlias = NDArray[np.float64]
+MOST_FOR_HESSIAN = 1000
+CHOICE_ROWS = 20_000
+"""Training rows that are enough to choose a penalty on."""
 NEVER = -30.0
 """Logit of a class that training rows lack."""
 
@@ -72,23 +75,20 @@ class HeadSpec:
             head = (self._logistic if self.classes else self._ridge)(_scaled(x_nd, scale_d), value_n, penalty)
         if caught:
             self.progress(f"penalty {penalty:g}: stopped before it converged")
-        return LinearHead(
-            coef_dk=head.coef_dk * scale_d[:, None], intercept_k=head.intercept_k, classes=self.classes
-        )
+        return LinearHead(coef_dk=head.coef_dk * scale_d[:, None], intercept_k=head.intercept_k, classes=self.classes)
 
     def _logistic(self, x_nd: Features, value_n: _Floats, penalty: float) -> LinearHead:
         from sklearn.linear_model import LogisticRegression
 
         present = np.unique(value_n).astype(np.int64)
-        sparse = not isinstance(x_nd, np.ndarray)
         model = LogisticRegression(
             C=1 / penalty,
-            solver="liblinear" if sparse and len(present) == 2 else "lbfgs",  # noqa: PLR2004
+            solver=_solver(x_nd, len(present)),
             max_iter=300,
             random_state=self.seed,
         )
         model.fit(x_nd, value_n, sample_weight=balanced_weights(value_n) if self.balanced else None)
-        coef_dk, intercept_k = np.ascontiguousarray(model.coef_.T), model.intercept_
+        coef_dk, intercept_k = np.ascontiguousarray(model.coef_.T), np.asarray(model.intercept_)
         if len(self.classes) == coef_dk.shape[1] or len(self.classes) == 2:  # noqa: PLR2004
             return LinearHead(coef_dk=coef_dk, intercept_k=intercept_k, classes=self.classes)
         if coef_dk.shape[1] == 1:  # two of several classes: (0, s) are the same odds as s
@@ -121,6 +121,9 @@ def best_penalty(
     grid: Sequence[float],
 ) -> float:
     """The penalty of the grid whose head is best on validation rows (the larger one on a tie)."""
+    if len(value_n) > CHOICE_ROWS:
+        some = np.sort(np.random.default_rng(spec.seed).permutation(len(value_n))[:CHOICE_ROWS])
+        x_nd, value_n = x_nd[some], value_n[some]
     losses: dict[float, float] = {}
     for penalty in sorted(grid, reverse=True):
         predictions = spec.fit(x_nd, value_n, penalty, scale_d)(validation[0])
@@ -131,7 +134,7 @@ def best_penalty(
 
 def _loss(predictions: Predictions, value_n: _Floats, *, balanced: bool) -> float:
     if predictions.probabilities_nk is None:
-        return float(np.mean((predictions.values_n - value_n) ** 2))
+        return float(np.mean((predictions.values_n.astype(np.float64) - value_n) ** 2))
     return log_loss(predictions.probabilities_nk, value_n, balanced=balanced)
 
 
@@ -140,6 +143,14 @@ def log_loss(probabilities_nk: _Floats, value_n: _Floats, *, balanced: bool) -> 
     chance_n = probabilities_nk[np.arange(len(value_n)), value_n.astype(np.int64)]
     weight_n = balanced_weights(value_n) if balanced else np.ones(len(value_n))
     return float(np.average(-np.log(np.maximum(chance_n, 1e-12)), weights=weight_n))
+
+
+def _solver(x_nd: Features, n_classes: int) -> str:
+    """The fastest of scikit-learn's solvers: by Hessian for few dense features, else by gradients."""
+    n, d = x_nd.shape
+    if not isinstance(x_nd, np.ndarray):
+        return "liblinear" if n_classes == 2 else "lbfgs"  # noqa: PLR2004
+    return "newton-cholesky" if n > d and d * max(n_classes - 1, 1) <= MOST_FOR_HESSIAN else "lbfgs"
 
 
 def _scaled(x_nd: Features, scale_d: _Floats) -> Features:

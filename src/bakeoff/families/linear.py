@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bakeoff.core.protocols import FitJob
-from bakeoff.core.types import Json, Predictions, Signature, Task
+from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.columns import input_columns, of_kind, require, texts
 from bakeoff.families.heads import HeadSpec, LinearHead, best_penalty
@@ -100,7 +100,7 @@ class LinearFamily:
 
     def load(self, folder: Path, threads: int) -> LinearModel:  # noqa: ARG002
         """See `bakeoff.core.protocols.Family`."""
-        return saved.read(folder, self.name, LinearModel)
+        return saved.read(folder, self.name, LinearModel)[0]
 
 
 def _encode(table: "pl.DataFrame", blocks: tuple[TextBlock, ...], rest: LinearTable) -> Sparse:
@@ -108,7 +108,10 @@ def _encode(table: "pl.DataFrame", blocks: tuple[TextBlock, ...], rest: LinearTa
     return _join([block.vectorizer(read[block.column]) for block in blocks], rest(table))
 
 
-def _join(weights: list[Sparse], rest_nd: _Floats) -> Sparse:
+def _join(weights: list[Sparse], rest_nd: _Floats) -> Any:
+    """Features side by side: sparse when there are texts, else dense."""
+    if not weights:
+        return rest_nd
     import scipy.sparse as sp
 
     return sp.hstack([*weights, sp.csr_array(rest_nd)], format="csr")
@@ -208,5 +211,3 @@ def class_ratios(weight_nd: Sparse, value_n: _Floats, n_classes: int) -> _Floats
         ratio_d = np.log(inside_d / inside_d.sum()) - np.log(outside_d / outside_d.sum())
         largest_d = np.maximum(largest_d, np.abs(ratio_d))
     return largest_d
-
-

@@ -84,8 +84,8 @@ def read_files(folder: Path, family: str) -> dict[str, bytes]:
     return files
 
 
-def read(folder: Path, family: str, kind: type[_Model]) -> _Model:
-    """The model that `write` saved; the same errors as `read_files`."""
+def read(folder: Path, family: str, kind: type[_Model]) -> tuple[_Model, dict[str, bytes]]:
+    """The model that `write` saved, and all files of it; the same errors as `read_files`."""
     files = read_files(folder, family)
     try:
         with np.load(io.BytesIO(files[ARRAYS]), allow_pickle=False) as stored:
@@ -94,7 +94,7 @@ def read(folder: Path, family: str, kind: type[_Model]) -> _Model:
         def give_array(_: type, value: Any) -> Array:
             return arrays[value["array"]]
 
-        return msgspec.convert(msgspec.json.decode(files[DOCUMENT]), kind, dec_hook=give_array)
+        return msgspec.convert(msgspec.json.decode(files[DOCUMENT]), kind, dec_hook=give_array), files
     except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:  # msgspec's errors are ValueErrors
         raise _corrupt(folder, f"a model of family {family!r}", repr(error)) from error
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -89,50 +90,53 @@ def _shrunk_means(code_n: NDArray[np.int64], target_nk: _Floats, size: int, smoo
     return (sum_ck + smoothing * prior_k) / (count_c[:, None] + smoothing)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PiecewiseLinear:
-    """A number → how far it reaches into each quantile bin, its standard score, and whether it is missing.
+    """Numbers → how far each reaches into its quantile bins, its standard score, and whether it is missing.
 
-    A linear model over these is a continuous piecewise linear function of the number, flat outside the
+    A linear model over these is a continuous piecewise linear function of each number, flat outside the
     range seen but for the score (clipped at ±3). Missing numbers are zeros and the flag.
 
     Source: Y. Gorishniy et al. (2022), "On Embeddings for Numerical Features in Tabular Deep Learning", 3.2.
     """
 
-    edges: Array
-    center: float
-    spread: float
+    center_d: Array
+    spread_d: Array
+    number_b: Array
+    """Which number each bin belongs to."""
+    low_b: Array
+    width_b: Array
 
     @classmethod
-    def fit(cls, value_n: _Floats, bins: int) -> "PiecewiseLinear":
-        """Edges at the quantiles of the values that are there."""
-        present = value_n[np.isfinite(value_n)]
-        if not len(present):
-            return cls(edges=np.empty(0), center=0.0, spread=1.0)
-        edges = np.unique(np.quantile(present, np.linspace(0, 1, bins + 1)))
-        return cls(edges=edges, center=float(present.mean()), spread=float(present.std()) or 1.0)
+    def fit(cls, value_nd: _Floats, bins: int) -> "PiecewiseLinear":
+        """Bins between the quantiles of the values that are there."""
+        moments: list[tuple[float, float]] = []
+        pieces: list[tuple[int, float, float]] = []
+        for number, value_n in enumerate(value_nd.T):
+            present = value_n[~np.isnan(value_n)]
+            if not len(present):
+                moments.append((0.0, 1.0))
+                continue
+            moments.append((float(present.mean()), float(present.std()) or 1.0))
+            edges = np.unique(np.quantile(present, np.linspace(0, 1, bins + 1)))
+            pieces += [(number, low, high - low) for low, high in pairwise(edges.tolist())]
+        centers, spreads = np.array(moments, dtype=np.float64).reshape(-1, 2).T
+        number_b, low_b, width_b = np.array(pieces, dtype=np.float64).reshape(-1, 3).T
+        return cls(center_d=centers, spread_d=spreads, number_b=number_b.astype(np.int64), low_b=low_b, width_b=width_b)
 
-    @property
-    def width(self) -> int:
-        """Columns that it makes."""
-        return max(len(self.edges) - 1, 0) + 2
-
-    def __call__(self, value_n: _Floats) -> _Floats:
-        """The encoding (n, width)."""
-        missing = np.isnan(value_n)
-        score = np.clip((value_n - self.center) / self.spread, -3, 3)
-        parts = [missing.astype(np.float64), score]
-        for low, high in zip(self.edges[:-1], self.edges[1:], strict=True):
-            parts.append(np.clip((value_n - low) / (high - low), 0, 1))
-        return np.nan_to_num(np.column_stack(parts))
+    def __call__(self, value_nd: _Floats) -> _Floats:
+        """The encoding: flags, scores, bins."""
+        score_nd = np.clip((value_nd - self.center_d) / self.spread_d, -3, 3)
+        reach_nb = np.clip((value_nd[:, self.number_b] - self.low_b) / self.width_b, 0, 1)
+        return np.hstack([np.isnan(value_nd), np.nan_to_num(score_nd), np.nan_to_num(reach_nb)])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinearTable:
-    """All columns but texts as features of a linear model: splines, one-hot codes and target means."""
+    """All columns but texts as features of a linear model: pieces, one-hot codes and target means."""
 
     numeric: tuple[Column, ...]
-    splines: tuple[PiecewiseLinear, ...]
+    pieces: PiecewiseLinear
     codes: tuple[CategoryCodes, ...]
     means: tuple[TargetMeans, ...]
     mean_scales: tuple[Array, ...]
@@ -143,7 +147,6 @@ class LinearTable:
     ) -> tuple["LinearTable", _Floats]:
         """The encoder, and the encoded training rows (their target means out of fold)."""
         numeric = of_kind(columns, "numeric", "boolean", "datetime")
-        splines = tuple(PiecewiseLinear.fit(value_n, bins) for value_n in numbers(table, numeric).T)
         codes = tuple(
             CategoryCodes.fit(table, column, most=most, min_rows=3) for column in of_kind(columns, "categorical")
         )
@@ -154,8 +157,13 @@ class LinearTable:
                 mean, values_nk = TargetMeans.fit(table, code.column, target_nk, seed=seed)
                 means.append(mean)
                 out_of_fold.append(values_nk)
-        scales = tuple(np.stack([values.mean(axis=0), values.std(axis=0) + 1e-12]) for values in out_of_fold)
-        encoder = cls(numeric=numeric, splines=splines, codes=codes, means=tuple(means), mean_scales=scales)
+        encoder = cls(
+            numeric=numeric,
+            pieces=PiecewiseLinear.fit(numbers(table, numeric), bins),
+            codes=codes,
+            means=tuple(means),
+            mean_scales=tuple(np.stack([values.mean(axis=0), values.std(axis=0) + 1e-12]) for values in out_of_fold),
+        )
         return encoder, encoder._join(table, out_of_fold)
 
     def __call__(self, table: "pl.DataFrame") -> _Floats:
@@ -163,8 +171,12 @@ class LinearTable:
         return self._join(table, [mean(table) for mean in self.means])
 
     def _join(self, table: "pl.DataFrame", means: Sequence[_Floats]) -> _Floats:
-        values_nd = numbers(table, self.numeric)
-        parts = [spline(value_n) for spline, value_n in zip(self.splines, values_nd.T, strict=True)]
-        parts += [np.eye(len(code.known) + 2)[code(table)] for code in self.codes]
-        parts += [(mean - scale[0]) / scale[1] for mean, scale in zip(means, self.mean_scales, strict=True)]
-        return np.hstack([np.empty((len(table), 0)), *parts])
+        one_hot = [_one_hot(code(table), len(code.known) + 2) for code in self.codes]
+        scaled = [(mean - scale[0]) / scale[1] for mean, scale in zip(means, self.mean_scales, strict=True)]
+        return np.hstack([self.pieces(numbers(table, self.numeric)), *one_hot, *scaled])
+
+
+def _one_hot(code_n: NDArray[np.int64], size: int) -> _Floats:
+    one_hot = np.zeros((len(code_n), size))
+    one_hot[np.arange(len(code_n)), code_n] = 1
+    return one_hot

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
+import msgspec
 import numpy as np
 
 from bakeoff.core.protocols import EventLog
@@ -14,8 +15,7 @@ __all__ = ["Labelled", "Pair", "as_rows", "judged", "labelled"]
 Event: TypeAlias = Mapping[str, Json]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
+class Pair(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A prediction and the last feedback on it.
 
     `row` holds the inputs as they were sent; `said` is the label or value that was predicted; `label` is the

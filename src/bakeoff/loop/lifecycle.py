@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from bakeoff.core.records import Version
     from bakeoff.evaluate.verdict import Verdict
+    from bakeoff.serve.releases import Release
 
 __all__ = ["LAST", "PASSES", "Outcome", "data_changed", "last_outcome", "last_rows", "run_pass"]
 
@@ -74,32 +75,31 @@ def last_rows(records: RecordStore, blobs: BlobStore, part: Literal["train", "va
     return table[rows["kept"][rows[part]]]
 
 
-def run_pass(stage: Stage, *, refit: bool = False, trigger: str = "manual") -> Outcome:
+def run_pass(stage: Stage, *, trigger: str = "manual") -> Outcome:
     """Run the whole sequence once; a killed pass is taken up where it was, an unchanged one does nothing.
 
     Args:
         stage: what to work with.
-        refit: fit a promoted winner once more on all rows before its release.
         trigger: what started it, for the record.
     """
-    plan = _plan(stage, refit=refit)
+    plan = _plan(stage)
     if plan is None:
         resolve_all(stage)  # fetches and hashes what is new
-        plan = _plan(stage, refit=refit)
+        plan = _plan(stage)
     assert plan is not None
     kept = stage.records.documents.get(PASSES, LAST)
     if kept is not None and kept.body["plan"] == plan:
         return Outcome(document=cast("Mapping[str, Json]", kept.body["document"]), unchanged=True)
     tracker = Tracker(stage, plan=plan, trigger=trigger)
     with tracker.running() as run_id:
-        finished, gathered = _run(stage, tracker, run_id, refit=refit)
+        finished, gathered = _run(stage, tracker, run_id)
         body: dict[str, Json] = {"plan": plan, "files": _files(stage), "document": dict(finished)}
         body |= {"snapshot_blob": gathered.snapshot_blob, "rows_blob": gathered.rows_blob}
         stage.records.documents.put(PASSES, LAST, body)
     return Outcome(document=finished, unchanged=False)
 
 
-def _run(stage: Stage, tracker: Tracker, run_id: str, *, refit: bool) -> tuple[Mapping[str, Json], Gathered]:
+def _run(stage: Stage, tracker: Tracker, run_id: str) -> tuple[Mapping[str, Json], Gathered]:
     steps = Steps(stage.records.documents, stage.blobs)
     gathered = gather(stage, steps)
     origin = Origin(run_id=run_id, gathered=gathered, environment=capture(), code=code_state(stage.folder))
@@ -116,7 +116,7 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, refit: bool) -> tuple[M
     contest = challenge(stage, steps, gathered, winner) if winner else None
     live = None
     if winner is not None and contest is not None and contest.promoted:
-        version, live = make_live(stage, steps, origin, winner, again=refit)
+        version, live = make_live(stage, steps, origin, winner)
         versions[winner.name] = version
     tracker.verdict(decision, contest)
     return _told(stage, run_id, gathered, judged, versions, decision, contest, live), gathered
@@ -130,7 +130,7 @@ def _told(
     versions: "Mapping[str, Version]",
     decision: "Verdict",
     contest: Contest | None,
-    live: object | None,
+    live: "Release | None",
 ) -> Mapping[str, Json]:
     labels = {name: label(version) for name, version in versions.items()}
     return document(
@@ -141,7 +141,7 @@ def _told(
         versions=labels,
         decision=decision,
         contest=contest,
-        released=cast("Mapping[str, Json] | None", msgspec.to_builtins(live)),
+        released=live,
     )
 
 
@@ -158,7 +158,7 @@ def _files(stage: Stage) -> str | None:
     return fingerprint(locations, folder=stage.folder, cache=stage.cache)
 
 
-def _plan(stage: Stage, *, refit: bool) -> str | None:
+def _plan(stage: Stage) -> str | None:
     """The hash of all that a pass depends on, found in milliseconds; None when a source is not known yet."""
     config = stage.config
     files = _files(stage)
@@ -174,7 +174,7 @@ def _plan(stage: Stage, *, refit: bool) -> str | None:
             ),
             "candidates": [[c.name, c.family_name, msgspec.to_builtins(c.params), c.code] for c in stage.contenders],
             "feedback": feedback["rows_blob"] if feedback else None,
-            "refit": refit,
+            "refit": config.loop.refit,
             "code": digest_sources(Path(bakeoff.__file__).parent),
             "environment": versions_of(needed | {"polars", "duckdb", "numpy"}),
         }

@@ -165,10 +165,10 @@ def _unseen(stage: Stage, gathered: Gathered, champion: Version) -> Any:
     return ~np.isin(tests, seen)
 
 
-def make_live(stage: Stage, steps: Steps, origin: Origin, winner: Judged, *, again: bool) -> tuple[Version, Release]:
-    """Promote the winner and move the endpoint to it; with `again` it is fitted on all rows first."""
+def make_live(stage: Stage, steps: Steps, origin: Origin, winner: Judged) -> tuple[Version, Release]:
+    """Promote the winner and move the endpoint to it; with `[loop] refit` it is fitted on all rows first."""
     refitted = None
-    if again:
+    if stage.config.loop.refit:
         stage.progress(f"{winner.name}: fitting on all rows")
         refitted = refit(stage, steps, origin.gathered, winner.fitted)
         if refitted.tree_blob is None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
+
 from bakeoff.core.types import Json
 from bakeoff.loop.gathering import Gathered
 from bakeoff.loop.judging import Judged
@@ -11,6 +13,7 @@ from bakeoff.loop.stage import Stage
 from bakeoff.loop.tracking import child_id
 
 if TYPE_CHECKING:
+    from bakeoff.serve.releases import Release
     from bakeoff.evaluate.verdict import Verdict
 
 __all__ = ["document"]
@@ -25,14 +28,14 @@ def document(
     versions: Mapping[str, str],
     decision: "Verdict",
     contest: Contest | None,
-    released: Mapping[str, Json] | None,
+    released: "Release | None",
 ) -> Mapping[str, Json]:
     """Everything that a pass found and did, as JSON."""
     told = decision.to_json()
     told["promoted"] = contest is not None and contest.promoted
     told["champion"] = contest.champion if contest else None
     told["contest"] = contest.reason if contest else None
-    return {
+    body: dict[str, Any] = {
         "run_id": run_id,
         "project": stage.config.project.name,
         "task": stage.config.project.task,
@@ -40,8 +43,9 @@ def document(
         "candidates": [_candidate(run_id, entry, versions.get(entry.name)) for entry in judged],
         "verdict": told,
         "endpoint": stage.endpoint if released else None,
-        "release": dict(released) if released else None,
+        "release": released,
     }
+    return msgspec.json.decode(msgspec.json.encode(body))  # as it will be read back: lists, not tuples
 
 
 def _candidate(run_id: str, entry: Judged, version: str | None) -> dict[str, Json]:

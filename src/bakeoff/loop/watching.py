@@ -71,7 +71,7 @@ def turn(stage: Stage) -> Turn:
     for trigger in triggers:
         stage.progress(f"trigger {trigger.kind}: {trigger.reason}")
     taken_in = _take_in(stage, live, labelled) if stage.config.loop.use_feedback and usable > before else 0
-    outcome = run_pass(stage, refit=stage.config.loop.refit, trigger=triggers[0].kind)
+    outcome = run_pass(stage, trigger=triggers[0].kind)
     return Turn(report=report, triggers=tuple(triggers), taken_in=taken_in, outcome=outcome)
 
 

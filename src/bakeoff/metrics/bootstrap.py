@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bakeoff.core.errors import UsageError
 from bakeoff.metrics.ranks import Curves
-from bakeoff.metrics.registry import Statistic
+from bakeoff.metrics.registry import Statistic, Sums
 
 __all__ = ["Replicates", "replicate"]
 
@@ -31,10 +31,8 @@ MAX_CHUNK = 512
 HEAVY = 16
 """A unit of more rows than this is drawn by a binomial, the rows of lighter ones one by one (measured:
 a binomial costs about as much as fifteen single draws)."""
-CURVE_WORK = 400_000_000
-"""Rows × curves × resamples that areas under curves may take (some seconds)."""
-CURVE_RESAMPLES = 200
-"""They get at least so many resamples, whatever the work."""
+CURVE_WORK = 20_000_000
+"""Rows × curves × resamples up to which areas under curves are worked out anew for every resample."""
 BLOCKS = 200
 """Blocks of the jackknife."""
 
@@ -60,7 +58,7 @@ def replicate(
 ) -> list[Replicates]:
     """Resample n rows (or whole groups of them) and evaluate every statistic on the same draws.
 
-    Areas under curves of many rows and classes are drawn less often than asked (`CURVE_WORK`). The result
+    Areas under curves of many rows and classes (`CURVE_WORK`) follow their draws to first order. The result
     depends on the arguments but not on `threads`.
     """
     if resamples < 1 or not statistics:
@@ -68,7 +66,7 @@ def replicate(
     group_n = None if groups_n is None else np.unique(np.asarray(groups_n), return_inverse=True)[1]
     unit_n, first_u = _collapse([s.sums.key_n for s in statistics], n, grouped=group_n is not None)
     units = len(first_u)
-    taken = {id(s.sums): s.sums.take(first_u) if units < n else s.sums for s in statistics}
+    taken = {key: sums.take(first_u) if units < n else sums for key, sums in _affordable(statistics, resamples).items()}
 
     def evaluate(weights_ru: Counts) -> list[NDArray[np.float64]]:
         sums = {key: each(weights_ru) for key, each in taken.items()}
@@ -78,7 +76,6 @@ def replicate(
     counts = np.bincount(unit_n, minlength=units)
     draw = _drawing(counts) if group_n is None else _drawing_groups(group_n)
     size = max(1, min(MAX_CHUNK, CHUNK_CELLS // units))
-    resamples = _affordable(statistics, resamples)
     sizes = [min(size, resamples - start) for start in range(0, resamples, size)]
     seeds = np.random.SeedSequence(seed).spawn(len(sizes) + 1)
 
@@ -102,9 +99,13 @@ def replicate(
     ]
 
 
-def _affordable(statistics: Sequence[Statistic], resamples: int) -> int:
-    curves = {id(s.sums): s.sums.work for s in statistics if isinstance(s.sums, Curves)}
-    return min(resamples, max(CURVE_RESAMPLES, CURVE_WORK // sum(curves.values()))) if curves else resamples
+def _affordable(statistics: Sequence[Statistic], resamples: int) -> dict[int, Sums]:
+    """The sums objects by id, curves made linear where they would take too long."""
+    distinct = {id(s.sums): s.sums for s in statistics}
+    work = sum(sums.work for sums in distinct.values() if isinstance(sums, Curves))
+    if work * resamples <= CURVE_WORK:
+        return distinct
+    return {key: sums.linear() if isinstance(sums, Curves) else sums for key, sums in distinct.items()}
 
 
 def _collapse(

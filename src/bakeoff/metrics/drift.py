@@ -42,7 +42,8 @@ class Drift:
 
     `psi` ≥ 0 is bias-corrected (0.1 is customarily "some", 0.2 "much"). `measures` holds, as far as the
     column's kind has them: `psi_raw`, `missing_change` (share of rows, window minus reference), `ks` (0 to
-    1; of numbers, or of the lengths of texts), `length_psi` and `oov_change` (share of words outside the reference's vocabulary, texts).
+    1; of numbers, or of the lengths of texts), `length_psi` and `oov_change` (share of words outside the
+    reference's vocabulary; texts).
     """
 
     column: str

@@ -1,4 +1,4 @@
-"""Intervals: the Interval itself, Wilson's for a share, percentile and BCa from resamples."""
+"""Intervals: the Interval itself, Wilson's for a share, and those from resamples."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LEVEL", "Interval", "IntervalMethod", "bca", "percentile", "wilson"]
+__all__ = ["LEVEL", "Interval", "IntervalMethod", "bca", "percentile", "reflected", "wilson"]
 
 LEVEL = 0.95
 """The level of every interval that bakeoff reports."""
@@ -47,6 +47,17 @@ def percentile(draws_r: NDArray[np.float64], level: float = LEVEL) -> tuple[floa
         return math.nan, math.nan
     low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def reflected(value: float, draws_r: NDArray[np.float64], level: float = LEVEL) -> tuple[float, float]:
+    """Interval of a value ≥ 0 that small samples bias upward, as they do again in every resample.
+
+    The resamples' quantiles are reflected at the value (the basic bootstrap), which takes the bias off
+    once; then the interval is stretched to hold the value.
+    Source: Davison and Hinkley, "Bootstrap Methods and their Application" (1997), section 5.2.
+    """
+    low, high = percentile(draws_r, level)
+    return max(0.0, min(value, 2 * value - high)), max(value, 2 * value - low)
 
 
 def bca(

@@ -4,6 +4,7 @@ For two classes the positive one is the second in sorted order; for more, each c
 rest and the plain mean is taken over the classes for which the area is defined.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from bakeoff.metrics.outcome import BINARY, Outcome
 
-__all__ = ["Areas", "Curves", "Sorted", "median"]
+__all__ = ["Areas", "Curves", "LinearCurves", "Sorted", "median"]
 
 Floats = NDArray[np.float64]
 
@@ -32,11 +33,6 @@ class Curves:
 
     def __init__(self, scores_nc: Floats, positive_nc: NDArray[np.bool_]) -> None:
         self._scores_nc, self._positive_nc = scores_nc, positive_nc
-        self._orders: list[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]] = []
-        for score, positive in zip(scores_nc.T, positive_nc.T, strict=True):
-            order = np.argsort(-score, kind="stable")
-            ends = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)
-            self._orders.append((order, ends, positive[order]))
 
     @classmethod
     def of(cls, outcome: Outcome) -> "Curves":
@@ -55,10 +51,72 @@ class Curves:
         """The same areas over some of the rows."""
         return Curves(self._scores_nc[units], self._positive_nc[units])
 
+    def linear(self) -> "LinearCurves":
+        """The areas as linear functions of the weights near 1: far cheaper, and as good for many rows."""
+        size = len(self._scores_nc)
+        gradient_nm = np.zeros((size, 2))
+        defined = np.zeros(2)
+        for order, ends, positive in self._questions():
+            gradient_um = _gradient(ends, positive)
+            known = ~np.isnan(gradient_um).any(axis=0)
+            defined += known
+            gradient_nm[order] += np.where(known, gradient_um, 0.0)
+        areas = self(np.ones((1, size), dtype=np.int64))
+        with np.errstate(invalid="ignore"):
+            return LinearCurves(float(areas.roc_r[0]), float(areas.pr_r[0]), gradient_nm / defined)
+
     def __call__(self, weights_ru: NDArray[Any]) -> Areas:
         """Areas for weights (r, n)."""
-        pairs = [_areas(weights_ru[:, order], ends, positive) for order, ends, positive in self._orders]
+        pairs = [_areas(weights_ru[:, order], ends, positive) for order, ends, positive in self._questions()]
         return Areas(roc_r=_mean_defined([roc for roc, _ in pairs]), pr_r=_mean_defined([pr for _, pr in pairs]))
+
+    def _questions(self) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]]:
+        """For each question: rows by falling score, the last of each run of equal scores, which are positive."""
+        for score, positive in zip(self._scores_nc.T, self._positive_nc.T, strict=True):
+            order = np.argsort(-score, kind="stable")
+            ends = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)
+            yield order, ends, positive[order]
+
+
+class LinearCurves:
+    """Areas to first order in the weights; `gradient_nm` has a column for each of the two."""
+
+    key_n: NDArray[np.int64] | None = None
+
+    def __init__(self, roc: float, pr: float, gradient_nm: Floats) -> None:
+        self._roc, self._pr, self._gradient_nm = roc, pr, gradient_nm
+
+    def take(self, units: NDArray[np.intp]) -> "LinearCurves":
+        """Rows are all apart, so that `units` can only be all of them."""
+        return LinearCurves(self._roc, self._pr, self._gradient_nm[units])
+
+    def __call__(self, weights_ru: NDArray[Any]) -> Areas:
+        """Areas for weights (r, n)."""
+        change_rm = (weights_ru.astype(np.float64) - 1.0) @ self._gradient_nm
+        return Areas(roc_r=self._roc + change_rm[:, 0], pr_r=self._pr + change_rm[:, 1])
+
+
+def _gradient(ends: NDArray[np.intp], positive_u: NDArray[np.bool_]) -> Floats:
+    """Derivatives (u, 2) of the two areas by each row's weight, where all weights are 1.
+
+    For the ROC area these are the placements of DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988).
+    """
+    run_u = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=-1))
+    above = np.cumsum(positive_u, dtype=np.float64)[ends]
+    seen = ends + 1.0
+    gained, false = np.diff(above, prepend=0.0), seen - above
+    lost = np.diff(false, prepend=0.0)
+    positives, negatives = above[-1], false[-1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        beaten, beaten_by = negatives - false + 0.5 * lost, above - 0.5 * gained
+        roc = (gained * beaten).sum() / (positives * negatives)
+        of_positive, of_negative = beaten / negatives - roc, beaten_by / positives - roc
+        by_roc = np.where(positive_u, of_positive[run_u] / positives, of_negative[run_u] / negatives)
+        precision = above / seen
+        pr = (gained * precision).sum() / positives
+        at_or_below = np.stack([gained / seen, gained * above / seen**2])[:, ::-1].cumsum(axis=1)[:, ::-1]
+        added = np.where(positive_u, (precision + at_or_below[0])[run_u] - pr, 0.0)
+        return np.column_stack([by_roc, (added - at_or_below[1][run_u]) / positives])
 
 
 def _areas(weights_ru: NDArray[Any], ends: NDArray[np.intp], positive_u: NDArray[np.bool_]) -> tuple[Floats, Floats]:

@@ -46,7 +46,10 @@ class Statistic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """One measure; `gather` makes the sums from an outcome, `finish` the value from the sums."""
+    """One measure; `gather` makes the sums from an outcome, `finish` the value from the sums.
+
+    `biased`: small samples make it too large, so that resamples lie above it (expected calibration error).
+    """
 
     name: str
     task: Task
@@ -54,6 +57,7 @@ class Measure:
     needs: Need
     gather: Callable[[Outcome], Sums]
     finish: Callable[[Any], NDArray[np.float64]]
+    biased: bool = False
 
     def __call__(self, outcome: Outcome) -> float:
         """Its value on all rows; NaN when it is undefined there."""
@@ -72,7 +76,12 @@ def _label(name: str, finish: Callable[[labels.Margins], NDArray[np.float64]]) -
 
 
 def _probability(
-    name: str, gather: Callable[[Outcome], Sums], finish: Callable[[Any], NDArray[np.float64]], *, higher: bool
+    name: str,
+    gather: Callable[[Outcome], Sums],
+    finish: Callable[[Any], NDArray[np.float64]],
+    *,
+    higher: bool,
+    biased: bool = False,
 ) -> Measure:
     return Measure(
         name=name,
@@ -81,6 +90,7 @@ def _probability(
         needs="probabilities",
         gather=gather,
         finish=finish,
+        biased=biased,
     )
 
 
@@ -123,6 +133,7 @@ _BY_TASK: Mapping[Task, Mapping[str, Measure]] = MappingProxyType(
                     moments.probability_moments,
                     lambda means: np.abs(means.mean_rm[:, 2:]).sum(axis=1),
                     higher=False,
+                    biased=True,
                 ),
             ]
         ),

@@ -1,6 +1,7 @@
 """Look at an endpoint's logs over a window and say what there is to see."""
 
 import random
+from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,14 +65,17 @@ class _Look:
 
 @dataclass(slots=True)
 class _Seen:
-    """What one pass over the log of predictions gathers."""
+    """What one pass over the log of predictions gathers; of many rows, `sample` holds a random part."""
 
-    rows: list[Mapping[str, Json]] = field(default_factory=list[Mapping[str, Json]])
-    said: list[str | float | None] = field(default_factory=list[str | float | None])
-    latency_ms: list[float] = field(default_factory=list[float])
+    sample: list[Event] = field(default_factory=list[Event])
+    latency_ms: "array[float]" = field(default_factory=lambda: array("d"))
     calls: float = 0.0
     failed: Counter[str] = field(default_factory=Counter[str])
     versions: Counter[str] = field(default_factory=Counter[str])
+
+    @property
+    def rows(self) -> int:
+        return len(self.latency_ms)
 
 
 def observe(
@@ -113,7 +117,7 @@ def observe(
     )
     seen = _gather(events, endpoint, release_id, look)
     signals = (
-        look.signal("volume", float(len(seen.said)), limit=None, rows=len(seen.said), detail=_volume(seen)),
+        look.signal("volume", float(seen.rows), limit=None, rows=seen.rows, detail=_volume(seen)),
         _latency(seen, look),
         _errors(seen, look),
         _drift(seen, look),
@@ -123,19 +127,26 @@ def observe(
 
 
 def _gather(events: EventLog, endpoint: str, release_id: str | None, look: _Look) -> _Seen:
-    seen = _Seen()
+    seen, draw = _Seen(), random.Random(look.seed)  # noqa: S311 - a sample, no secret
     for event in events.read("prediction", since_ms=look.since_ms, until_ms=look.until_ms):
         if event["endpoint"] != endpoint or (release_id and event["release_id"] != release_id):
             continue
         if event.get("status") == "error":
             seen.failed[str(event["error"])] += 1
             continue
-        seen.rows.append(cast("Mapping[str, Json]", event["row"]))
-        seen.said.append(cast("str | float | None", event.get("label", event.get("value"))))
         seen.latency_ms.append(cast("float", event["latency_ms"]))
+        _keep(event, seen, draw)
         seen.calls += 1 / cast("int", event["rows_in_call"])
         seen.versions[str(event["model_version"])] += 1
     return seen
+
+
+def _keep(event: Event, seen: _Seen, draw: random.Random) -> None:
+    """Reservoir sampling. Source: Vitter, "Random Sampling with a Reservoir", ACM TOMS 11 (1985), algorithm R."""
+    if len(seen.sample) < MAX_DRIFT_ROWS:
+        seen.sample.append(event)
+    elif (place := draw.randrange(seen.rows)) < MAX_DRIFT_ROWS:
+        seen.sample[place] = event
 
 
 def _volume(seen: _Seen) -> dict[str, Json]:
@@ -143,7 +154,7 @@ def _volume(seen: _Seen) -> dict[str, Json]:
 
 
 def _latency(seen: _Seen, look: _Look) -> Signal:
-    limit, rows = look.config.latency_p95_ms, len(seen.latency_ms)
+    limit, rows = look.config.latency_p95_ms, seen.rows
     if not rows:
         return look.signal("latency", None, limit=limit, rows=0, detail={"reason": "no rows"})
     p50, p95 = (float(value) for value in np.percentile(seen.latency_ms, [50, 95]))
@@ -163,15 +174,13 @@ def _errors(seen: _Seen, look: _Look) -> Signal:
 
 
 def _drift(seen: _Seen, look: _Look) -> Signal:
-    rows, limit = len(seen.rows), look.config.drift_psi
+    rows, limit = len(seen.sample), look.config.drift_psi
     if rows < look.config.min_rows:
         reason = f"{rows} rows, at least {look.config.min_rows} needed"
         return look.signal("drift", None, limit=limit, rows=rows, detail={"reason": reason})
-    picked = range(rows)
-    if rows > MAX_DRIFT_ROWS:
-        picked = sorted(random.Random(look.seed).sample(picked, MAX_DRIFT_ROWS))  # noqa: S311 - a sample, no secret
-    table = conform([seen.rows[i] for i in picked], look.signature.inputs)
-    said = said_table([seen.said[i] for i in picked], look.signature.task)
+    table = conform([cast("Mapping[str, Json]", event["row"]) for event in seen.sample], look.signature.inputs)
+    answers = [cast("str | float", event.get("label", event.get("value"))) for event in seen.sample]
+    said = said_table(answers, look.signature.task)
     found = [*compare(look.reference.inputs, table), *compare(look.reference.predictions, said)]
     worst = sorted(found, key=lambda item: item.psi, reverse=True)
     if not worst:
@@ -184,7 +193,7 @@ def _drift(seen: _Seen, look: _Look) -> Signal:
         "columns": {item.column: item.psi for item in worst[:WORST]},
         "over": cast("list[Json]", over),
     }
-    return look.signal("drift", largest.psi, limit=limit, rows=len(picked), alert=bool(over), detail=detail)
+    return look.signal("drift", largest.psi, limit=limit, rows=rows, alert=bool(over), detail=detail)
 
 
 def _quality(truth: Sequence[str | float], said: Predictions | None, look: _Look) -> Signal:

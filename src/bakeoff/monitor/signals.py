@@ -61,7 +61,8 @@ def to_json(report: Report) -> dict[str, Json]:
 def from_json(body: Mapping[str, Json]) -> Report:
     """The report that `to_json` gave."""
     fields = cast("dict[str, Any]", dict(body))
-    return Report(**fields | {"signals": tuple(Signal(**signal) for signal in fields["signals"])})
+    fields["signals"] = tuple(Signal(**signal) for signal in fields["signals"])
+    return Report(**fields)
 
 
 def store(documents: DocumentRecords, report: Report) -> None:

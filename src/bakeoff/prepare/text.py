@@ -18,8 +18,9 @@ __all__ = ["TextStep", "repair_unicode", "squeeze_whitespace", "strip_html"]
 # Control characters but tab, newline and carriage return; and marks that order or join nothing visible.
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u200b\u2060\ufeff\ufff9-\ufffb]")
 SURROGATES = re.compile("[\ud800-\udfff]")
-# UTF-8 read as Windows-1252: a lead byte's character followed by those of continuation bytes.
-MOJIBAKE = re.compile("[\u00c2-\u00f4][\u0080-\u00bf\u0152-\u02dc\u2013-\u2122]")
+# UTF-8 read as Windows-1252: the character of a lead byte followed by those of continuation bytes.
+CONTINUATION = re.escape("".join(bytes([byte]).decode("cp1252", "ignore") for byte in range(0x80, 0xC0)))
+MOJIBAKE = re.compile(f"[\u00c2-\u00f4][{CONTINUATION}]{{1,3}}")
 SPACE = re.compile(r"\s+")
 MARKUP = re.compile(r"<[a-zA-Z/!?]|&[a-zA-Z#]")
 HIDDEN = frozenset({"script", "style", "template", "noscript", "head"})
@@ -67,20 +68,15 @@ def _repair_unicode(text: str) -> str:
     if text.isascii():
         return CONTROLS.sub("", text)
     text = SURROGATES.sub("\ufffd", text)
-    if MOJIBAKE.search(text):
-        text = _undo_mojibake(text)
-    return CONTROLS.sub("", unicodedata.normalize("NFC", text))
+    return CONTROLS.sub("", unicodedata.normalize("NFC", MOJIBAKE.sub(_undo_mojibake, text)))
 
 
-def _undo_mojibake(text: str) -> str:
-    """The text as it was before its UTF-8 bytes were read as Windows-1252; unchanged unless all of it fits.
-
-    Sound text almost never decodes: a non-ASCII character would have to be followed by the right ones.
-    """
+def _undo_mojibake(match: re.Match[str]) -> str:
+    """The character whose UTF-8 bytes were read as Windows-1252; unchanged unless the bytes fit exactly."""
     try:
-        return text.encode("cp1252").decode("utf-8")
+        return match[0].encode("cp1252").decode("utf-8")
     except UnicodeError:
-        return text
+        return match[0]
 
 
 class _Text(HTMLParser):

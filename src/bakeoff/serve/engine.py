@@ -105,7 +105,7 @@ class Engine:
         self._max_rows = max_rows
         self._serving: _Serving | None = None
         self._refreshing = threading.Lock()
-        self._next_poll_ms = 0
+        self._polled_ms: int | None = None
         self._failed: tuple[str, int] | None = None
         self._problem: str | None = None
         self._lost = 0
@@ -197,17 +197,24 @@ class Engine:
     # --- following the pointer --------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """Look at the pointer now and load what it names; waits for a refresh that is under way."""
+        """Look at the pointer now and load what it names; waits for a refresh that is under way.
+
+        For those who moved the pointer in this process and want the next call answered by the new release.
+        """
         with self._refreshing:
             self._follow()
 
     def refresh_if_due(self) -> None:
         """Look at the pointer unless that was done in the last half second or is being done."""
-        if self._clock() >= self._next_poll_ms and self._refreshing.acquire(blocking=False):
+        if self._is_due() and self._refreshing.acquire(blocking=False):
             try:
                 self._follow()
             finally:
                 self._refreshing.release()
+
+    def _is_due(self) -> bool:
+        # A clock that was set back (or replays the past) must not stop the looking.
+        return self._polled_ms is None or not 0 <= self._clock() - self._polled_ms < POLL_MS
 
     def health(self) -> Health:
         """Whether it can answer, and with what."""
@@ -238,25 +245,31 @@ class Engine:
 
     def _follow(self) -> None:
         """One look at the pointer; any failure leaves what serves in place and stands in `health`."""
-        self._next_poll_ms = self._clock() + POLL_MS
+        self._polled_ms = self._clock()
         try:
             live = self._pointer()
-        except BakeoffError as error:
+        except Exception as error:
             self._problem = f"cannot read the endpoint's pointer: {error}"
+            logger.exception("pointer not read", extra={"endpoint": self.endpoint})
             return
         if live is None or (self._serving and live.release_id == self._serving.release.release_id):
             self._problem = self._failed = None
             return
-        if self._failed and self._failed[0] == live.release_id and self._clock() < self._failed[1]:
+        if self._failed_lately(live):
             return
         try:
             self._serving = _Serving(live, self._load(live))
         except Exception as error:
-            self._failed = (live.release_id, self._clock() + RETRY_MS)
+            self._failed = (live.release_id, self._clock())
             self._problem = f"cannot load release {live.release_id} ({live.model_version}): {error}"
             logger.exception("release not loaded", extra={"endpoint": self.endpoint, "release": live.release_id})
         else:
             self._problem = self._failed = None
+
+    def _failed_lately(self, live: Release) -> bool:
+        if self._failed is None or self._failed[0] != live.release_id:
+            return False
+        return 0 <= self._clock() - self._failed[1] < RETRY_MS
 
 
 def _check(predictions: Predictions, rows: int, release: Release) -> None:

@@ -5,14 +5,13 @@ crash between writing the one and deleting the other, the Parquet file counts.
 """
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 
 from bakeoff.core.errors import CorruptError
-from bakeoff.stores.files import sync_folder
+from bakeoff.stores.files import sync_folder, temporary
 from bakeoff.stores.segments import Row, frames, items
 
 __all__ = ["archive", "rows"]
@@ -27,17 +26,16 @@ def archive(segment: Path) -> int:
     moved = 0
     if not target.exists():
         table = _table(segment)
-        descriptor, name = tempfile.mkstemp(dir=segment.parent, prefix=".tmp-")
-        temporary = Path(name)
+        unfinished = temporary(segment.parent)
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with unfinished.open("xb") as file:
                 table.write_parquet(file, compression="zstd")
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(target)
+            unfinished.replace(target)
             sync_folder(segment.parent)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
             raise
         moved = table.height
     segment.unlink()

@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -21,7 +20,7 @@ from blake3 import blake3
 from bakeoff.core.errors import CorruptError, NotFoundError, SecurityError, UsageError
 from bakeoff.core.hashing import canonical_json, digest
 from bakeoff.core.protocols import Clock
-from bakeoff.stores.files import durable_folder, durable_write, file_url, storage, sync_folder
+from bakeoff.stores.files import durable_folder, durable_write, file_url, storage, sync_folder, temporary
 from bakeoff.stores.objects import Objects
 
 __all__ = ["FileBlobs", "open_blobs"]
@@ -152,13 +151,13 @@ class FileBlobs:
     def _fetch_tree(self, files: dict[str, tuple[str, int]], target: Path) -> None:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise UsageError(f"expected a folder that is new or empty, received {str(target)!r}")
-        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=".tmp-"))
+        staging = temporary(target.parent)
         try:
+            staging.mkdir()
             for name, (blob_id, _) in files.items():
                 path = staging / _safe(name)
                 durable_folder(path.parent)
                 durable_write(path, self._pieces(blob_id), staging=path.parent)
-            staging.chmod(0o755)
             staging.replace(target)
             sync_folder(target.parent)
         except BaseException:
@@ -196,9 +195,12 @@ class FileBlobs:
         if data is None:
             return None
         try:
-            return [(str(chunk_id), int(size)) for chunk_id, size in json.loads(data)]
-        except (ValueError, TypeError) as error:
-            raise CorruptError(f"the list of chunks of blob {blob_id} is damaged: {_RESTORE}") from error
+            chunks = [(str(chunk_id), int(size)) for chunk_id, size in json.loads(data)]
+        except (ValueError, TypeError):
+            chunks = []
+        if not chunks:
+            raise CorruptError(f"the list of chunks of blob {blob_id} is damaged: {_RESTORE}")
+        return chunks
 
     def _tree(self, blob_id: str) -> dict[str, tuple[str, int]] | None:
         manifest = self._objects.get("trees", blob_id) if _is_id(blob_id) else None

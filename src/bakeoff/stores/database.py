@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.sql.schema import Table
 
 from bakeoff.core.errors import BakeoffError, CorruptError, MissingExtraError, StoreError, UsageError
@@ -63,8 +64,10 @@ class Database:
             raise
         except DBAPIError as error:
             raise _told(error, self._where) from error
-        except UnicodeEncodeError as error:
-            raise UsageError(f"expected text that UTF-8 can hold, received {error.object!r}") from error
+        except PoolTimeoutError as error:
+            raise StoreError(f"the records at {self._where} are overloaded: try again later") from error
+        except (UnicodeEncodeError, OverflowError) as error:
+            raise UsageError(f"expected text in UTF-8 and integers of 64 bits, received others: {error}") from error
 
 
 def connect(url: str, folder: Path) -> Database:
@@ -151,6 +154,6 @@ def _told(error: DBAPIError, where: str) -> BakeoffError:
     for part, kind, advice in _ADVICE:
         if part in message.lower():
             return kind(f"cannot use the records at {where}: {message}; {advice}")
-    if isinstance(error, IntegrityError):
+    if isinstance(error, IntegrityError | DataError):
         return UsageError(f"the records at {where} refused a value: {message}")
     return StoreError(f"the records at {where} failed: {message}")

@@ -2,7 +2,7 @@
 
 import errno
 import os
-import tempfile
+import secrets
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from bakeoff.core.errors import BakeoffError, StoreError, UsageError
 
-__all__ = ["durable_folder", "durable_write", "file_url", "storage", "sync_folder"]
+__all__ = ["durable_folder", "durable_write", "file_url", "storage", "sync_folder", "temporary"]
 
 _ADVICE = {
     errno.ENOSPC: "free space on its disk, then try again",
@@ -70,15 +70,19 @@ def durable_folder(folder: Path) -> None:
         sync_folder(new.parent)
 
 
+def temporary(folder: Path) -> Path:
+    """A path for something unfinished; made by its user, so that the usual permissions hold."""
+    return folder / f".tmp-{secrets.token_hex(8)}"
+
+
 def durable_write(target: Path, pieces: Iterable[bytes], *, staging: Path, time_ms: int | None = None) -> None:
     """Write a file all or nothing: temporary file in `staging` (same file system), fsync, rename, fsync.
 
     Nothing is left behind when it fails. `time_ms` becomes the file's modification time.
     """
-    descriptor, name = tempfile.mkstemp(dir=staging, prefix=".tmp-")
-    temporary = Path(name)
+    unfinished = temporary(staging)
     try:
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
+        with unfinished.open("xb", buffering=0) as file:
             for piece in pieces:
                 view = memoryview(piece)
                 while view:
@@ -87,8 +91,8 @@ def durable_write(target: Path, pieces: Iterable[bytes], *, staging: Path, time_
                 os.utime(file.fileno(), ns=(time_ms * 1_000_000, time_ms * 1_000_000))
             os.fsync(file.fileno())
         durable_folder(target.parent)
-        temporary.replace(target)
+        unfinished.replace(target)
         sync_folder(target.parent)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise

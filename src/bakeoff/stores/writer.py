@@ -43,14 +43,14 @@ class Writer:
             raise StoreError(f"an earlier write to {self._root} failed in the disk: check it, then start again")
         with storage(f"append events in {self._root}"):
             durable_folder(self._root)
+            if self._path is not None and self._size >= self._segment_bytes:
+                self._roll()
             with self._sequence() as sequence:
                 last = max(_last(sequence), self._take_over()) if self._path is None else _last(sequence)
                 if self._path is None:
                     self._create(last + 1)
                 os.pwrite(sequence, (last + len(items)).to_bytes(8, "little"), 0)
             self._write(encode(items, last + 1))
-            if self._size >= self._segment_bytes:
-                self._roll()
 
     def close(self) -> None:
         """Leave the segment for the next writer."""
@@ -79,8 +79,9 @@ class Writer:
         assert self._path is not None
         with self._sequence() as sequence:
             os.fsync(sequence)
-        path, self._path = self._path, None
-        _seal(path, self._descriptor)
+        self._path.rename(self._path.with_suffix(".log"))
+        self.close()
+        sync_folder(self._root)
 
     def _take_over(self) -> int:
         """Recover the segments whose writers ended; go on in a small one. The greatest number found."""
@@ -97,7 +98,8 @@ class Writer:
                 continue
             greatest = max(greatest, last_seq)
             if size >= self._segment_bytes // 8:  # so that the next start has little to recover
-                _seal(path, descriptor)
+                path.rename(path.with_suffix(".log"))
+                os.close(descriptor)
             elif self._path is None:
                 self._descriptor, self._path, self._size = descriptor, path, size
             else:
@@ -119,12 +121,6 @@ class Writer:
         os.fdatasync(self._descriptor)
         self._broken = False
         self._size += len(frame)
-
-
-def _seal(path: Path, descriptor: int) -> None:
-    path.rename(path.with_suffix(".log"))
-    sync_folder(path.parent)
-    os.close(descriptor)
 
 
 def _last(sequence: int) -> int:

@@ -86,7 +86,7 @@ def fit(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
     _publish(model.save, out)
     value = FitValue(
         train_s=train_s,
-        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        peak_memory_bytes=_peak_memory_bytes(),
         size_bytes=sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
         chosen=dict(model.chosen),
         signature=msgspec.to_builtins(model.signature),
@@ -133,6 +133,11 @@ def _tables(asked: FitArgument) -> tuple["pl.DataFrame", "pl.DataFrame"]:
         return table, table[:0]
     with np.load(asked.rows_path, allow_pickle=False) as rows:
         return table[rows["train"]], table[rows["validation"]]
+
+
+def _peak_memory_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts kilobytes
 
 
 def _publish(save: Any, out: Path) -> None:

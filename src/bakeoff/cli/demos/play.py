@@ -68,7 +68,8 @@ def send(
     """Send rows as traffic, then their truth as feedback; the answers in the order of the rows."""
     answers: list[dict[str, Any]] = []
     for start in range(0, len(rows), rows_in_call):
-        answers += client.predict(rows[start : start + rows_in_call])["predictions"]
+        reply = client.predict(rows[start : start + rows_in_call])
+        answers += [answer | {"model_version": reply["model_version"]} for answer in reply["predictions"]]
         said = answers[start : start + rows_in_call]
         known = truth[start : start + rows_in_call]
         client.feedback([{"id": answer["id"], "label": label} for answer, label in zip(said, known, strict=True)])

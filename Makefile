@@ -1,0 +1,49 @@
+# Everything that a developer or CI calls. `make` alone lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SOURCES := src tests benchmarks
+
+.PHONY: help install demo demo-flights test check format lint types layers bench-evaluate clean
+
+help:  ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+$(INSTALLED): pyproject.toml requirements.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[embedding,postgres,dev]'
+	touch $@
+
+install: $(INSTALLED)  ## Make the virtual environment from pinned versions
+
+demo: $(INSTALLED)  ## The whole loop on movie reviews
+	$(BIN)/bakeoff demo reviews
+
+demo-flights: $(INSTALLED)  ## The whole loop on flights, month by month
+	$(BIN)/bakeoff demo flights
+
+test: $(INSTALLED)  ## Run the tests
+	$(BIN)/pytest -q
+
+check: $(INSTALLED) lint types layers test  ## All that CI checks
+
+lint: $(INSTALLED)  ## Formatting and lint
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+
+types: $(INSTALLED)  ## Types, strictly
+	$(BIN)/pyright
+
+layers: $(INSTALLED)  ## The import layers
+	$(BIN)/lint-imports
+
+format: $(INSTALLED)  ## Format the sources
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix --quiet $(SOURCES)
+
+bench-evaluate: $(INSTALLED)  ## Bootstrap speed against a scikit-learn loop
+	$(BIN)/python benchmarks/evaluate.py
+
+clean:  ## Remove the virtual environment and what tools leave
+	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis build

@@ -1,0 +1,241 @@
+# pyright: basic
+# what comes from the encoder and the heads has no complete types
+"""`embedding`: a small sentence encoder on the CPU, and a linear head over its vectors and the other columns.
+
+Source: N. Reimers, I. Gurevych (2019), "Sentence-BERT"; W. Wang et al. (2020), "MiniLM".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bakeoff.core.errors import CandidateError, NotFoundError
+from bakeoff.core.plugins import suggestion
+from bakeoff.core.protocols import FitJob
+from bakeoff.core.types import Column, Predictions, Signature, Task
+from bakeoff.families import saved
+from bakeoff.families.columns import input_columns, of_kind, require, texts
+from bakeoff.families.heads import HeadSpec, LinearHead, best_penalty
+from bakeoff.families.onnx_encoder import EncoderSource, OnnxEncoder, known_encoders
+from bakeoff.families.table_features import LinearTable
+from bakeoff.families.targets import Target
+from bakeoff.families.vectors_cache import VectorCache
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["EmbeddingFamily", "EmbeddingModel", "EmbeddingParams"]
+
+_Floats: TypeAlias = NDArray[np.float64]
+_Vectors: TypeAlias = NDArray[np.float16]
+
+GRID = (100.0, 300.0, 1000.0, 3000.0)
+TABLE_SCALE = 10.0
+WEIGHTS, TOKENIZER = "encoder.onnx", "tokenizer.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingParams:
+    """Parameters of `embedding`.
+
+    `model`: the encoder by name. `penalty`: the strength of the head's L2 regularisation; chosen on
+    validation rows when left out. `balanced`: whether every class weighs the same. `bins` and
+    `max_categories`: as in `linear`, for the columns that are no texts.
+    """
+
+    model: str = "minilm-l6-int8"
+    penalty: Annotated[float, Field(gt=0)] | None = None
+    balanced: bool = True
+    bins: Annotated[int, Field(ge=1, le=100)] = 10
+    max_categories: Annotated[int, Field(ge=1)] = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    """All of a model but the encoder's files."""
+
+    signature: Signature
+    chosen: Mapping[str, Any]
+    inner: tuple[str, ...]
+    max_tokens: int
+    table: LinearTable
+    head: LinearHead
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingModel:
+    """A fitted `embedding` candidate; with a `cache`, texts that it holds are not encoded again."""
+
+    state: _State
+    encoder: OnnxEncoder = field(repr=False)
+    cache: VectorCache | None = None
+
+    @property
+    def signature(self) -> Signature:
+        """See `bakeoff.core.protocols.Model`."""
+        return self.state.signature
+
+    @property
+    def chosen(self) -> Mapping[str, Any]:
+        """See `bakeoff.core.protocols.Model`."""
+        return self.state.chosen
+
+    def predict(self, table: "pl.DataFrame") -> Predictions:
+        """See `bakeoff.core.protocols.Model`."""
+        require(table, self.signature)
+        encode = self.encoder if self.cache is None else partial(self.cache.vectors, encode=self.encoder)
+        vectors = [encode(texts(table, column.name)) for column in of_kind(self.signature.inputs, "text")]
+        return self.state.head(np.hstack([*vectors, self.state.table(table)]))
+
+    def save(self, folder: Path) -> None:
+        """See `bakeoff.core.protocols.Model`."""
+        files = {WEIGHTS: self.encoder.weights, TOKENIZER: self.encoder.tokenizer}
+        saved.write(folder, EmbeddingFamily.name, self.state, files)
+
+
+class EmbeddingFamily:
+    """Builds `EmbeddingModel`s; `encoders` are those that the parameter `model` can name."""
+
+    name = "embedding"
+    tasks: frozenset[Task] = frozenset({"classification", "regression"})
+    params = EmbeddingParams
+    requires = ("numpy", "scikit-learn", "onnxruntime", "tokenizers", "polars")
+    extra: str | None = "embedding"
+
+    def __init__(self, encoders: Mapping[str, EncoderSource] | None = None) -> None:
+        self._encoders = known_encoders() if encoders is None else encoders
+
+    def fit(self, job: FitJob) -> EmbeddingModel:
+        """See `bakeoff.core.protocols.Family`."""
+        columns = input_columns(job)
+        if not of_kind(columns, "text"):
+            raise CandidateError(
+                "expected a column of texts for 'embedding', received none; list one in [data] text, or use 'linear'"
+            )
+        target = Target.of(job)
+        encoder = self._encoder(job)
+        cache = VectorCache(job.cache, encoder.digest, encoder.width)
+        return _Fit(job, columns, target, encoder, cache).model()
+
+    def load(self, folder: Path, threads: int, cache: Path | None = None) -> EmbeddingModel:
+        """See `bakeoff.core.protocols.Family`; a `cache` folder saves encoding texts that fits have seen."""
+        state, files = saved.read(folder, self.name, _State)
+        encoder = OnnxEncoder(
+            weights=files[WEIGHTS],
+            tokenizer=files[TOKENIZER],
+            inner=state.inner,
+            max_tokens=state.max_tokens,
+            threads=threads,
+        )
+        width = encoder.width  # reads both files now, not at the first request
+        return EmbeddingModel(
+            state=state, encoder=encoder, cache=VectorCache(cache, encoder.digest, width) if cache else None
+        )
+
+    def _encoder(self, job: FitJob) -> OnnxEncoder:
+        from bakeoff.data.sources import fetch
+
+        name = job.params.model
+        if name not in self._encoders:
+            known = ", ".join(sorted(self._encoders))
+            raise NotFoundError(
+                f"expected an encoder ({known}), received {name!r}. {suggestion(name, self._encoders)}".rstrip()
+            )
+        source = self._encoders[name]
+
+        def content(location: str) -> bytes:
+            return fetch(location, folder=job.cache, cache=job.cache, progress=job.progress).read_bytes()
+
+        return OnnxEncoder(
+            weights=content(source.weights),
+            tokenizer=content(source.tokenizer),
+            inner=source.inner,
+            max_tokens=source.max_tokens,
+            threads=job.threads,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """One fit: texts are encoded once, then heads are fitted on training rows and on all of them."""
+
+    job: FitJob
+    columns: tuple[Column, ...]
+    target: Target
+    encoder: OnnxEncoder
+    cache: VectorCache
+
+    def model(self) -> EmbeddingModel:
+        params: EmbeddingParams = self.job.params
+        vector_nd = np.hstack(
+            [
+                self.cache.vectors(texts(self.target.table, column.name), self.encoder, self.job.progress)
+                for column in of_kind(self.columns, "text")
+            ]
+        )
+        spec = HeadSpec(
+            classes=self.target.classes, balanced=params.balanced, seed=self.job.seed, progress=self.job.progress
+        )
+        given = (self.job.chosen or {}).get("penalty", params.penalty)
+        penalty = self._penalty(spec, vector_nd) if given is None else float(given)  # type: ignore[arg-type]
+        table, x_nd = self._features(vector_nd, self.target.split(whole=True))
+        state = _State(
+            signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),
+            chosen={"penalty": penalty},
+            inner=self.encoder.inner,
+            max_tokens=self.encoder.max_tokens,
+            table=table,
+            head=_standardised(x_nd, vector_nd.shape[1]).fit(spec, x_nd, self.target.value_n, penalty),
+        )
+        return EmbeddingModel(state=state, encoder=self.encoder, cache=self.cache)
+
+    def _penalty(self, spec: HeadSpec, vector_nd: _Vectors) -> float:
+        rows = self.target.split(whole=False)
+        value_n, count = self.target.value_n, len(rows)
+        table, x_nd = self._features(vector_nd, rows)
+        scale = _standardised(x_nd, vector_nd.shape[1])
+        held_nd = np.hstack([vector_nd[count:], table(self.target.table[count:])])
+        return best_penalty(
+            spec,
+            x_nd - scale.center_d,
+            value_n[:count],
+            scale.scale_d,
+            validation=(held_nd - scale.center_d, value_n[count:]),
+            grid=GRID,
+        )
+
+    def _features(self, vector_nd: _Vectors, rows: NDArray[np.int64]) -> tuple[LinearTable, _Floats]:
+        table, rest_nd = LinearTable.fit(
+            self.target.table[: len(rows)],
+            self.columns,
+            self.target.columns(rows),
+            bins=self.job.params.bins,
+            most=self.job.params.max_categories,
+            seed=self.job.seed,
+        )
+        return table, np.hstack([vector_nd[: len(rows)], rest_nd])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Standard:
+    """Features brought to mean 0 and spread 1 for the fit; the head takes them as they come."""
+
+    center_d: _Floats
+    scale_d: _Floats
+
+    def fit(self, spec: HeadSpec, x_nd: _Floats, value_n: _Floats, penalty: float) -> LinearHead:
+        head = spec.fit(x_nd - self.center_d, value_n, penalty, self.scale_d)
+        return replace(head, intercept_k=head.intercept_k - self.center_d @ head.coef_dk)
+
+
+def _standardised(x_nd: _Floats, width: int) -> _Standard:
+    """Vectors to mean 0 and spread 1; the other columns, few and scaled already, are penalised less."""
+    center_d, scale_d = x_nd.mean(axis=0), 1 / np.maximum(x_nd.std(axis=0), 1e-6)
+    center_d[width:], scale_d[width:] = 0, TABLE_SCALE
+    return _Standard(center_d=center_d, scale_d=scale_d)

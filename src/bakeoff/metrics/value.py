@@ -1,0 +1,21 @@
+"""A metric's value on rows, without an interval."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bakeoff.core.types import Predictions, Task
+from bakeoff.metrics.outcome import outcome
+from bakeoff.metrics.registry import bind, find
+
+__all__ = ["value"]
+
+
+def value(name: str, truth_n: ArrayLike, predictions: Predictions, task: Task) -> float:
+    """The metric on these n rows; NaN where it is undefined (for instance roc_auc of one class).
+
+    Raises:
+        NotFoundError: the task has no metric of that name.
+    """
+    seen = outcome(truth_n, predictions, task)
+    statistic = bind([find(name, task)], seen)[name]
+    return float(statistic.finish(statistic.sums(np.ones((1, len(seen)), dtype=np.int64)))[0])

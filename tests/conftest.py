@@ -1,0 +1,166 @@
+"""Fixtures for whole projects: a third-party family, installed as a distribution, that fits in no time."""
+
+import random
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from bakeoff.core import plugins
+
+FAMILY = '''
+"""A family as a third party would write it: each class's share among rows with the same first word."""
+
+import json
+import os
+from dataclasses import dataclass
+
+import numpy as np
+from bakeoff.core.errors import CorruptError
+from bakeoff.core.types import Predictions, Signature
+
+
+@dataclass(frozen=True)
+class Params:
+    smooth: float = 1.0
+    crash: str = ""
+    sleep_s: float = 0.0
+
+
+class Model:
+    def __init__(self, signature, column, counts, chosen):
+        self.signature, self.column, self.counts, self.chosen = signature, column, counts, chosen
+
+    def predict(self, table):
+        k = len(self.signature.classes)
+        known = self.counts
+        rows = [known.get(_key(value), known[""]) for value in table[self.column].to_list()]
+        shares = np.asarray(rows, dtype=np.float64).reshape(len(rows), k)
+        return Predictions.of_probabilities(shares / shares.sum(axis=1, keepdims=True), self.signature.classes)
+
+    def save(self, folder):
+        import msgspec
+
+        body = {"signature": msgspec.to_builtins(self.signature), "column": self.column, "counts": self.counts}
+        (folder / "model.json").write_text(json.dumps(body | {"chosen": self.chosen}))
+
+
+def _key(value):
+    return str(value).split()[0] if value is not None and str(value).split() else ""
+
+
+class FirstWordFamily:
+    name = "firstword"
+    tasks = frozenset({"classification"})
+    params = Params
+    requires = ("numpy",)
+    extra = None
+
+    def fit(self, job):
+        import time
+
+        if job.params.crash == "error":
+            raise ValueError("made to fail")
+        if job.params.crash == "kill":
+            os.kill(os.getpid(), 9)
+        job.progress("counting")
+        time.sleep(job.params.sleep_s)
+        column = (job.schema.of_kind("text") or job.schema.inputs)[0]
+        classes = tuple(sorted(job.train[job.schema.target].unique()))
+        counts = {"": [job.params.smooth] * len(classes)}
+        for value, label in zip(job.train[column].to_list(), job.train[job.schema.target].to_list(), strict=True):
+            row = counts.setdefault(_key(value), [job.params.smooth] * len(classes))
+            row[classes.index(label)] += 1
+        signature = Signature(
+            task=job.task, inputs=tuple(job.schema.column(name) for name in job.schema.inputs), classes=classes
+        )
+        return Model(signature, column, counts, {"words": len(counts)})
+
+    def load(self, folder, threads):
+        import msgspec
+
+        try:
+            body = json.loads((folder / "model.json").read_text())
+        except (OSError, ValueError) as error:
+            raise CorruptError(str(error)) from error
+        return Model(msgspec.convert(body["signature"], Signature), body["column"], body["counts"], body["chosen"])
+'''
+
+
+@pytest.fixture(scope="session")
+def third_party_path(tmp_path_factory):
+    """A folder that holds an installed distribution `firstword`, with its entry point."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "firstword.py").write_text(textwrap.dedent(FAMILY))
+    info = folder / "firstword-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: firstword\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[bakeoff.families]\nfirstword = firstword:FirstWordFamily\n")
+    return folder
+
+
+@pytest.fixture
+def third_party(third_party_path, monkeypatch):
+    """The distribution `firstword` on the path, for this process and those that it starts."""
+    monkeypatch.syspath_prepend(str(third_party_path))
+    monkeypatch.setenv("PYTHONPATH", str(third_party_path))
+    plugins._registered.cache_clear()
+    yield third_party_path
+    plugins._registered.cache_clear()
+    sys.modules.pop("firstword", None)
+
+
+WORDS = {"yes": ["good", "great", "lovely"], "no": ["bad", "awful", "dull"]}
+
+
+def films(rows=300, seed=1, *, flip=0.1):
+    """CSV text: reviews whose first word mostly tells the label."""
+    rng = random.Random(seed)
+    lines = ["review,year,liked"]
+    for number in range(rows):
+        label = rng.choice(["yes", "no"])
+        told = label if rng.random() > flip else {"yes": "no", "no": "yes"}[label]
+        lines.append(f"{rng.choice(WORDS[told])} film number {number} with words,{rng.randint(1950, 2020)},{label}")
+    return "\n".join(lines) + "\n"
+
+
+TOML = """
+[project]
+name = "films"
+[data]
+source = "films.csv"
+target = "liked"
+text = ["review"]
+numeric = ["year"]
+[candidates.first]
+family = "firstword"
+[candidates.second]
+family = "firstword"
+smooth = 5.0
+[decide]
+resamples = 200
+"""
+
+
+@pytest.fixture
+def films_project(tmp_path, third_party) -> Path:
+    """A project folder whose candidates fit in no time."""
+    (tmp_path / "films.csv").write_text(films())
+    (tmp_path / "bakeoff.toml").write_text(TOML)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def steady():
+    """A function of a run's document: what two runs of the same thing must agree on, so no ids and timings."""
+    return _steady
+
+
+def _steady(document):
+    kept = {
+        candidate["name"]: {key: candidate.get(key) for key in ("status", "metrics", "chosen", "size_bytes")}
+        for candidate in document["candidates"]
+    }
+    verdict = document["verdict"]
+    return kept, verdict["winner"], document["dataset"]["version"]

@@ -1,0 +1,181 @@
+import csv
+import datetime as dt
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bakeoff.core.config import DataConfig
+from bakeoff.core.errors import DataError
+from bakeoff.data.reading import Reading, read
+from bakeoff.data.snapshot import version_of
+from bakeoff.data.sources import SourceFile
+
+ReadFile = Callable[..., Reading]
+
+
+def test_types_come_from_all_values_of_a_column(read_file: ReadFile) -> None:
+    table = read_file(
+        b"int,float,bool,time,text,code,gap,none,mixed\n"
+        b"1,1.5,true,2024-01-31,NA,007,NA,,1\n"
+        b"2,NaN,FALSE,2024-02-01T10:00:00Z,b,123,4,,x\n"
+    ).table
+    assert table.to_dicts() == [
+        {"int": 1, "float": 1.5, "bool": True, "time": dt.datetime(2024, 1, 31), "text": "NA", "code": "007",
+         "gap": None, "none": None, "mixed": "1"},
+        {"int": 2, "float": None, "bool": False, "time": dt.datetime(2024, 2, 1, 10), "text": "b", "code": "123",
+         "gap": 4, "none": None, "mixed": "x"},
+    ]  # fmt: skip
+
+
+def test_bad_rows_are_set_aside_with_their_lines(read_file: ReadFile) -> None:
+    good = b'1,"a ""quoted""\nnewline",x\n'
+    content = b"id,text,label\n" + good * 3 + b"2,short\n" + good + b"3,too,many,cells\n" + b'4,"bad"quote,x\n'
+    reading = read_file(content, max_bad_share=0.5)
+    assert reading.table.height == 4
+    assert reading.table["text"][0] == 'a "quoted"\nnewline'
+    assert reading.rejected.select("line", "reason", "text").rows() == [
+        (8, "too few cells", "2,short"),
+        (11, "too many cells", "3,too,many,cells"),
+        (12, "a quote that does not close, or text around quotes", '4,"bad"quote,x'),
+    ]
+    with pytest.raises(DataError, match="line 8: too few cells: '2,short'"):
+        read_file(content, max_bad_share=0.05)
+
+
+def test_a_quote_that_swallows_the_file_counts_all_its_lines(read_file: ReadFile) -> None:
+    with pytest.raises(DataError, match="found 51 of 151"):
+        read_file(b"id,label\n" + b"1,x\n" * 100 + b'2,"x\n' + b"3,y\n" * 50, max_bad_share=0.1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbfa,label\r\n1,x\r\n2,\xc3\xa9\r\n",
+        b"a,label\r1,x\r2,\xc3\xa9\r",
+        b"a,label\n1,x\r\n2,\xc3\xa9\n",
+        b"a;label\n1;x\n2;\xc3\xa9",
+        b"a|label\n1|x\n2|\xc3\xa9\n\n",
+    ],
+)
+def test_marks_line_ends_and_delimiters_do_not_matter(read_file: ReadFile, content: bytes) -> None:
+    assert read_file(content, max_bad_share=0.5).table.rows() == [(1, "x"), (2, "é")]
+
+
+def test_wrong_encoding_names_the_line_and_the_way_out(read_file: ReadFile) -> None:
+    content = "a,label\n1,x\n2,caf\xe9\n".encode("latin-1")
+    with pytest.raises(DataError, match=r'rows\.csv.*line 3.*encoding = "cp1252"'):
+        read_file(content)
+    assert read_file(content, encoding="latin-1").table["label"].to_list() == ["x", "café"]
+    assert read_file("a,label\n1,é\n".encode("utf-16"), encoding="utf-16").table.rows() == [(1, "é")]
+    with pytest.raises(DataError, match='encoding = "utf-16"'):
+        read_file("a,label\n1,é\n".encode("utf-16"))
+    with pytest.raises(DataError, match="received 'klingon'"):
+        read_file(content, encoding="klingon")
+    with pytest.raises(DataError, match="ascii.*line 3"):
+        read_file(content, encoding="ascii")
+
+
+def test_a_damaged_line_among_sound_ones_is_set_aside(read_file: ReadFile) -> None:
+    reading = read_file(b"a,label\n" + "1,é\n".encode() * 50 + b"2,\xff\n")
+    assert reading.table.height == 50
+    assert reading.rejected.select("line", "reason").rows() == [(52, "bytes that are not utf-8")]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "empty file"),
+        (b"\n\n", "empty file"),
+        (b"a,label\n", "found none"),
+        (b"a,A,label\n1,2,3\n", "distinct column names.*'A', 'a'"),
+    ],
+)
+def test_files_without_usable_rows(read_file: ReadFile, content: bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_file(content)
+
+
+@pytest.mark.parametrize("size", [1_000_000, 10_000_000])
+def test_huge_cells_work(read_file: ReadFile, size: int) -> None:
+    table = read_file(b"a,label\n" + b"x" * size + b',y\n"' + b"z" * size + b'",y\n').table
+    assert table["a"].str.len_bytes().to_list() == [size, size]
+
+
+def test_json_lines(read_file: ReadFile) -> None:
+    content = b'{"a": 1, "label": "x"}\n\n{"a": 2.5, "label": "\\u00e9", "b": {"c": [1]}}\n{"a": \n[1]\n'
+    reading = read_file(content, "rows.jsonl", max_bad_share=0.6)
+    assert reading.table.to_dicts() == [
+        {"a": 1.0, "label": "x", "b": None},
+        {"a": 2.5, "label": "é", "b": '{"c": [1]}'},
+    ]
+    assert reading.rejected["line"].to_list() == [4, 5]
+
+
+def test_parquet_and_csv_of_the_same_rows_are_one_version(read_file: ReadFile) -> None:
+    table = pl.DataFrame({"a": [1, 2], "label": ["x", None]})
+    buffer = io.BytesIO()
+    table.write_parquet(buffer)
+    assert version_of(read_file(buffer.getvalue(), "rows.parquet").table) == version_of(
+        read_file(b"a,label\n1,x\n2,\n").table
+    )
+
+
+def test_a_damaged_parquet_file_is_a_data_error(read_file: ReadFile) -> None:
+    with pytest.raises(DataError, match=r"rows\.parquet"):
+        read_file(b"PAR1 nothing", "rows.parquet")
+
+
+def test_several_files_meet_by_name_and_types_are_decided_over_all(tmp_path: Path) -> None:
+    contents = {"a.csv": "a,label\n1,x\n", "b.csv": "label,a\ny,2.5\n", "c.jsonl": '{"a": 3, "label": "z"}\n'}
+    files: list[SourceFile] = []
+    for name, content in contents.items():
+        (tmp_path / name).write_text(content)
+        kind = "csv" if name.endswith("csv") else "jsonl"
+        files.append(SourceFile(location=name, path=tmp_path / name, digest=name, format=kind))
+    table = read(DataConfig(source=("a", "b", "c"), target="label"), {"source": files}).table
+    assert table.rows() == [(1.0, "x"), (2.5, "y"), (3.0, "z")]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("SELECT nope FROM source", 'Binder Error.*"nope"'),
+        ("SELEC", "Parser Error"),
+        ("DROP TABLE source", "one SELECT"),
+        ("SELECT 1; SELECT 2", "one SELECT"),
+        ("SELECT * FROM source WHERE false", "query gives no rows"),
+        ("SELECT * FROM read_csv('/etc/passwd')", "disabled"),
+        ("SELECT * FROM '/etc/passwd'", "."),
+        ("SELECT * FROM secret_frame", "does not exist"),
+    ],
+)
+def test_queries_that_fail_say_why(read_file: ReadFile, query: str, message: str) -> None:
+    secret_frame = pl.DataFrame({"a": [1]})
+    with pytest.raises(DataError, match=message):
+        read_file(b"a,label\n1,x\n", query=query)
+    assert secret_frame.height == 1
+
+
+def test_the_query_derives_and_repeats(read_file: ReadFile) -> None:
+    content = b"a,label\n" + b"".join(b"%d,%d\n" % (i, i % 7) for i in range(20_000))
+    query = "SELECT label, avg(a) AS mean, random() AS noise FROM source GROUP BY label"
+    first, second = (read_file(content, query=query).table for _ in range(2))
+    assert first.equals(second)
+
+
+CELLS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\r\0"), max_size=20)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=8))
+def test_what_the_csv_module_writes_is_read_back(read_file: ReadFile, rows: list[tuple[str, str]]) -> None:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, quoting=csv.QUOTE_ALL, lineterminator="\n")
+    writer.writerows([("a", "label"), ("word x", "word y"), *rows])
+    table = read_file(buffer.getvalue().encode()).table
+    assert table.rows()[1:] == [(a or None, b or None) for a, b in rows]

@@ -1,0 +1,55 @@
+from bakeoff import Project
+
+SETTINGS = """
+[monitor]
+min_rows = 50
+min_feedback = 50
+[loop]
+triggers = ["quality"]
+"""
+
+
+def serve_month(project, rows, label):
+    answers = project.predict(rows)
+    project.feedback([{"id": answer.id, "label": label(row)} for answer, row in zip(answers, rows, strict=True)])
+
+
+def rows(words, count=120):
+    return [{"review": f"{words[i % len(words)]} film {i}", "year": 2021} for i in range(count)]
+
+
+def test_the_loop_waits_while_all_is_well_and_learns_when_quality_drops(films_project):
+    with (films_project / "bakeoff.toml").open("a") as file:
+        file.write(SETTINGS)
+    with Project(films_project) as project:
+        first = project.run().document
+        serve_month(project, rows(["good", "great", "bad", "dull"]), lambda r: "yes" if r["review"][0] == "g" else "no")
+        calm = project.loop_once()
+        assert calm.triggers == ()
+        assert calm.outcome is None
+
+        # A word that meant nothing now tells everything, and an old one turned around.
+        turned = rows(["sick", "good"], 400)
+        serve_month(project, turned, lambda r: "yes" if r["review"].startswith("sick") else "no")
+        turn = project.loop_once()
+        assert [trigger.kind for trigger in turn.triggers] == ["quality"]
+        assert turn.taken_in == 520
+        assert turn.report.signal("quality").alert
+        document = turn.outcome.document
+        assert document["dataset"]["from_feedback"] == 520
+        assert document["dataset"]["rows"] == first["dataset"]["rows"] + 520
+        assert document["verdict"]["promoted"]
+        assert project.predict([{"review": "sick film", "year": 2021}])[0].label == "yes"
+        assert project.lineage().dataset.lineage["from_feedback"] == 520
+
+        again = project.loop_once()
+        assert again.outcome is None
+
+
+def test_monitoring_needs_a_release(films_project):
+    import pytest
+
+    from bakeoff.core.errors import NotFoundError
+
+    with Project(films_project) as project, pytest.raises(NotFoundError, match="bakeoff run"):
+        project.monitor()
