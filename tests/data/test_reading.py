@@ -24,12 +24,11 @@ def test_types_come_from_all_values_of_a_column(read_file: ReadFile) -> None:
         b"1,1.5,true,2024-01-31,NA,007,NA,,1\n"
         b"2,NaN,FALSE,2024-02-01T10:00:00Z,b,123,4,,x\n"
     ).table
-    assert table.to_dicts() == [
-        {"int": 1, "float": 1.5, "bool": True, "time": dt.datetime(2024, 1, 31), "text": "NA", "code": "007",
-         "gap": None, "none": None, "mixed": "1"},
-        {"int": 2, "float": None, "bool": False, "time": dt.datetime(2024, 2, 1, 10), "text": "b", "code": "123",
-         "gap": 4, "none": None, "mixed": "x"},
-    ]  # fmt: skip
+    days = [dt.datetime.fromisoformat(day) for day in ("2024-01-31T00:00", "2024-02-01T10:00")]
+    assert table.rows() == [
+        (1, 1.5, True, days[0], "NA", "007", None, None, "1"),
+        (2, None, False, days[1], "b", "123", 4, None, "x"),
+    ]
 
 
 def test_bad_rows_are_set_aside_with_their_lines(read_file: ReadFile) -> None:
@@ -76,7 +75,7 @@ def test_wrong_encoding_names_the_line_and_the_way_out(read_file: ReadFile) -> N
         read_file("a,label\n1,é\n".encode("utf-16"))
     with pytest.raises(DataError, match="received 'klingon'"):
         read_file(content, encoding="klingon")
-    with pytest.raises(DataError, match="ascii.*line 3"):
+    with pytest.raises(DataError, match=r"ascii.*line 3"):
         read_file(content, encoding="ascii")
 
 
@@ -111,7 +110,7 @@ def test_json_lines(read_file: ReadFile) -> None:
     reading = read_file(content, "rows.jsonl", max_bad_share=0.6)
     assert reading.table.to_dicts() == [
         {"a": 1.0, "label": "x", "b": None},
-        {"a": 2.5, "label": "é", "b": '{"c": [1]}'},
+        {"a": 2.5, "label": "é", "b": '{"c":[1]}'},
     ]
     assert reading.rejected["line"].to_list() == [4, 5]
 

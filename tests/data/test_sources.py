@@ -79,7 +79,7 @@ def test_members_are_named_with_exclamation_marks(here: Here) -> None:
     assert file.path.read_bytes() == CSV
     with pytest.raises(DataError, match=r"deep/a\.csv"):
         here.resolve("outer.zip!inner.zip")
-    with pytest.raises(DataError, match="Did you mean 'deep/a.csv'"):
+    with pytest.raises(DataError, match=r"Did you mean 'deep/a\.csv'"):
         here.resolve("outer.zip!inner.zip!deep/aa.csv")
 
 

@@ -73,10 +73,9 @@ class RuleFamily:
     def load(self, folder: Path, threads: int) -> RuleModel:
         try:
             length, total, body = json.loads((folder / "rule.json").read_bytes())
-            if (length, total) != (len(body), sum(body.encode())):
-                raise ValueError("the check does not match")
+            assert (length, total) == (len(body), sum(body.encode())), "the check does not match"
             name, classes, shares, smoothing = json.loads(body)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, AssertionError) as error:
             raise CorruptError(f"{folder}: expected a rule, found {error}") from error
         column = Column(name=name, kind="boolean", dtype="Boolean")
         return RuleModel(column=column, classes=tuple(classes), shares=shares, smoothing=smoothing)

@@ -166,7 +166,7 @@ def members(found: Sequence[Member], name: str, archive: str) -> tuple[str, tupl
         below = tuple(m for m in found if (m.name.startswith(full) if name.endswith("/") else m.name == full))
         if below:
             return (full.rstrip("/") if name.endswith("/") else full.rpartition("/")[0]), below
-    hint = suggestion(name, [m.name.removeprefix(prefixes[-1]) for m in found])
+    hint = suggestion(name, [m.name.removeprefix(prefix) for m in found for prefix in prefixes])
     some = ", ".join(repr(m.name) for m in found[:5])
     raise DataError(f"{archive}: expected a member {name!r}, found {some or 'nothing'}, … {hint}".rstrip())
 

@@ -26,6 +26,9 @@ __all__ = ["Reading", "read"]
 
 DELIMITERS = {"csv": None, "tsv": "\t"}
 SHOWN = 5
+READ_JSON = (
+    "read_json(?, format = 'newline_delimited', sample_size = -1, maximum_depth = 2, maximum_object_size = 268435456)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +118,8 @@ class _Loader:
                 return load_texts(self._connection, part, clean, delimiter=DELIMITERS[file.format], name=name)
             lines = Path(scratch) / "lines"
             bad = list(_sound_lines(clean, lines, name))
-            source = "read_json(?, format = 'newline_delimited', sample_size = -1, maximum_depth = 1, maximum_object_size = 268435456)"  # noqa: E501
-            self._create(part, source, lines, name)
+            self._create(part, READ_JSON, lines, name)
+            self._flatten(part)
             return bad
 
     def _create(self, part: str, source: str, path: Path, name: str) -> None:
@@ -126,6 +129,15 @@ class _Loader:
             self._connection.execute(f"CREATE TABLE {quoted(part)} AS SELECT * FROM {source}", [str(path)])  # noqa: S608
         except duckdb.Error as error:
             raise DataError(f"{name}: could not be read: {error}") from error
+
+    def _flatten(self, part: str) -> None:
+        """Turn nested and mixed JSON columns into JSON text."""
+        for name, kind, *_ in self._connection.execute(f"DESCRIBE {quoted(part)}").fetchall():
+            if kind == "JSON" or kind.endswith("]") or kind.startswith(("STRUCT", "MAP")):
+                text = f"to_json({quoted(name)}) ->> '$'"
+                self._connection.execute(
+                    f"ALTER TABLE {quoted(part)} ALTER COLUMN {quoted(name)} TYPE VARCHAR USING {text}"
+                )
 
     def _check_share(self, part: str, file: SourceFile, bad: Sequence[Bad]) -> None:
         counted = self._connection.execute(f"SELECT count(*) FROM {quoted(part)}").fetchone()  # noqa: S608
@@ -159,26 +171,27 @@ def _sound_lines(path: Path, target: Path, name: str) -> Iterator[Bad]:
             out.write(line)
 
 
-def _query(connection: "duckdb.DuckDBPyConnection", query: str, scratch: Path) -> "pl.DataFrame":
-    """Run the project's SQL shut off from the outside but for a scratch folder, which holds its result.
+def _query(connection: "duckdb.DuckDBPyConnection", query: str, folder: Path) -> "pl.DataFrame":
+    """Run the project's SQL shut off from all but the empty `folder`, through which its result comes.
 
-    Through a file, since DuckDB's Arrow stream keeps objects alive that it complains about at exit.
+    Handing the result to polars in memory (the Arrow capsule) makes DuckDB 2.0.0 print pages about leaked
+    types when the process ends.
     """
     import duckdb
     import polars as pl
 
-    connection.execute("SET TimeZone = 'UTC'; SELECT setseed(0.42)")
-    connection.execute(f"SET allowed_directories = ['{scratch}']")
+    allowed = str(folder).replace("'", "''")
+    connection.execute(f"SET TimeZone = 'UTC'; SET allowed_directories = ['{allowed}']; SELECT setseed(0.42)")
     connection.execute("SET enable_external_access = false; SET lock_configuration = true")
+    result = folder / "result.parquet"
     try:
         statements = connection.extract_statements(query)
         if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
             raise DataError(f"[data] query: expected one SELECT, received {query.strip()[:200]!r}")
-        out = scratch / "query.parquet"
-        connection.execute(f"COPY ({query.strip().rstrip(';')}\n) TO '{out}' (FORMAT parquet)")
-        return pl.read_parquet(out, memory_map=False)
+        connection.sql(query).write_parquet(str(result), compression="lz4")
     except duckdb.Error as error:
         raise DataError(f"[data] query: {error}") from error
+    return pl.read_parquet(result, memory_map=False)
 
 
 def _rejected(bad: Sequence[Bad]) -> "pl.DataFrame":

@@ -219,7 +219,7 @@ class _Fit:
             most=self.job.params.max_categories,
             seed=self.job.seed,
         )
-        return table, np.hstack([vector_nd[: len(rows)], rest_nd])
+        return table, np.hstack([vector_nd[: len(rows)].astype(np.float64), rest_nd])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

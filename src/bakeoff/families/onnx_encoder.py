@@ -30,6 +30,8 @@ __all__ = ["EncoderSource", "OnnxEncoder", "known_encoders"]
 Vectors: TypeAlias = NDArray[np.float16]
 
 BATCH = 16
+MAX_CHARS = 20_000
+"""More than any encoder's tokens hold; a huge text is not tokenised whole."""
 VERSION = 1
 """Grows when the same files would give other vectors."""
 
@@ -113,7 +115,7 @@ class OnnxEncoder:
         """Vectors (n, layers · hidden); texts of like length share a batch, so that little padding is computed."""
         if not texts:
             return np.empty((0, self.width), dtype=np.float16)
-        encoded = [tokens.ids for tokens in self._tokens.encode_batch(list(texts))]
+        encoded = [tokens.ids for tokens in self._tokens.encode_batch([text[:MAX_CHARS] for text in texts])]
         order = sorted(range(len(texts)), key=lambda i: len(encoded[i]))
         batches = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
         session, outputs = self._session, self._outputs

@@ -33,6 +33,12 @@ class _Signed(Protocol):
 _Model = TypeVar("_Model")
 
 
+class _Manifest(msgspec.Struct, frozen=True):
+    format: int
+    family: str
+    files: dict[str, str]
+
+
 def write(folder: Path, family: str, model: _Signed, files: Mapping[str, bytes] | None = None) -> None:
     """Write a model (a dataclass tree of JSON values and arrays) and further files into an existing folder."""
     arrays: dict[str, Array] = {}
@@ -55,7 +61,7 @@ def write(folder: Path, family: str, model: _Signed, files: Mapping[str, bytes] 
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     digests = {name: digest(content) for name, content in sorted(contents.items())}
-    manifest = {"format": FORMAT, "family": family, "files": digests}
+    manifest = _Manifest(format=FORMAT, family=family, files=digests)
     (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
 
 
@@ -66,14 +72,16 @@ def read_files(folder: Path, family: str) -> dict[str, bytes]:
         CorruptError: the folder holds no model of this family, or a file is missing or changed.
     """
     try:
-        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, Any])
+        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Manifest)
     except (OSError, msgspec.DecodeError) as error:
         raise _corrupt(folder, f"a saved model with a readable {MANIFEST}", repr(error)) from error
-    found = manifest.get("family"), manifest.get("format")
-    if found != (family, FORMAT):
-        raise _corrupt(folder, f"a model of family {family!r} in format {FORMAT}", repr(found))
+    if (manifest.family, manifest.format) != (family, FORMAT):
+        found = f"one of family {manifest.family!r} in format {manifest.format}"
+        raise _corrupt(folder, f"a model of family {family!r} in format {FORMAT}", found)
     files: dict[str, bytes] = {}
-    for name, expected in manifest["files"].items():
+    for name, expected in manifest.files.items():
+        if Path(name).name != name:
+            raise _corrupt(folder / MANIFEST, "a plain file name", repr(name))
         try:
             content = (folder / name).read_bytes()
         except OSError as error:

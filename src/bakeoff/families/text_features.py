@@ -9,6 +9,7 @@ logarithmic term frequency and smoothed inverse document frequency as in scikit-
 
 import re
 import unicodedata
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -77,11 +78,8 @@ class TermCounts:
     def of(cls, texts: Sequence[str], analyzer: Analyzer) -> "TermCounts":
         """Count all terms of all texts."""
         index: dict[str, int] = {}
-        rows = [Counter(analyzer.terms(text)) for text in texts]
-        for row in rows:
-            for term in row:
-                index.setdefault(term, len(index))
-        return cls(analyzer=analyzer, terms=tuple(index), counts=_matrix(rows, index))
+        counts = _count(texts, analyzer, index, grow=True)
+        return cls(analyzer=analyzer, terms=tuple(index), counts=counts)
 
     def vectorizer(self, rows: NDArray[np.int64], *, min_rows: int, most: int) -> tuple["Vectorizer", Sparse]:
         """A vectoriser fitted on some rows, and those rows weighted by it.
@@ -116,7 +114,7 @@ class Vectorizer:
 
     def __call__(self, texts: Sequence[str]) -> Sparse:
         """The weights (n, terms)."""
-        return self.weigh(_matrix([Counter(self.analyzer.terms(text)) for text in texts], self._index))
+        return self.weigh(_count(texts, self.analyzer, self._index, grow=False))
 
     def weigh(self, counts: Sparse) -> Sparse:
         """Weights of counted terms: (1 + log count) · idf, each row scaled to length 1."""
@@ -129,19 +127,14 @@ class Vectorizer:
         return weights
 
 
-def _matrix(rows: Sequence[Counter[str]], index: dict[str, int]) -> Sparse:
-    """Counts as a sparse matrix; terms that are not in the index are left out."""
-    indices: list[int] = []
-    data: list[int] = []
-    starts = [0]
-    for row in rows:
-        for term, count in row.items():
-            position = index.get(term)
+def _count(texts: Sequence[str], analyzer: Analyzer, index: dict[str, int], *, grow: bool) -> Sparse:
+    """Counts of terms (n, terms); a term that is not in the index joins it (`grow`) or is left out."""
+    indices, data, starts = array("i"), array("d"), array("q", [0])
+    for text in texts:
+        for term, count in Counter(analyzer.terms(text)).items():
+            position = index.setdefault(term, len(index)) if grow else index.get(term)
             if position is not None:
                 indices.append(position)
                 data.append(count)
         starts.append(len(indices))
-    return sp.csr_array(
-        (np.array(data, dtype=np.float64), np.array(indices, dtype=np.int32), np.array(starts, dtype=np.int32)),
-        shape=(len(rows), len(index)),
-    )
+    return sp.csr_array((np.array(data), np.array(indices), np.array(starts)), shape=(len(texts), len(index)))

@@ -116,8 +116,7 @@ def _run(stage: Stage, tracker: Tracker, run_id: str) -> tuple[Mapping[str, Json
     contest = challenge(stage, steps, gathered, winner) if winner else None
     live = None
     if winner is not None and contest is not None and contest.promoted:
-        version, live = make_live(stage, steps, origin, winner)
-        versions[winner.name] = version
+        live = make_live(stage, steps, origin, winner)
     tracker.verdict(decision, contest)
     return _told(stage, run_id, gathered, judged, versions, decision, contest, live), gathered
 

@@ -165,7 +165,7 @@ def _unseen(stage: Stage, gathered: Gathered, champion: Version) -> Any:
     return ~np.isin(tests, seen)
 
 
-def make_live(stage: Stage, steps: Steps, origin: Origin, winner: Judged) -> tuple[Version, Release]:
+def make_live(stage: Stage, steps: Steps, origin: Origin, winner: Judged) -> Release:
     """Promote the winner and move the endpoint to it; with `[loop] refit` it is fitted on all rows first."""
     refitted = None
     if stage.config.loop.refit:
@@ -175,7 +175,7 @@ def make_live(stage: Stage, steps: Steps, origin: Origin, winner: Judged) -> tup
             stage.progress(f"{winner.name}: not fitted on all rows ({refitted.error}); releasing the evaluated model")
             refitted = None
     version = promote(stage.records.versions, register_model(stage, origin, winner, refitted=refitted))
-    live = release(
+    return release(
         stage.records.documents,
         endpoint=stage.endpoint,
         model=version.name,
@@ -187,8 +187,6 @@ def make_live(stage: Stage, steps: Steps, origin: Origin, winner: Judged) -> tup
         reference_id=_reference(stage, steps, origin.gathered, winner),
         columns=tuple(c.name for c in origin.gathered.schema.columns if c.name != origin.gathered.schema.target),
     )
-    return version, live
-
 
 def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) -> str:
     """What monitoring compares with: the test rows as they came, what the winner said of them and how well."""

@@ -8,6 +8,8 @@
 Override `params` when the defaults are slow, and `columns` when the family does not take every kind of column.
 """
 
+# ruff: noqa: D102, PLR2004  # the names of the tests say it; the numbers are the examples
+
 import dataclasses
 import string
 from concurrent.futures import ThreadPoolExecutor
@@ -46,7 +48,7 @@ def sample_table(task: Task, *, rows: int = 240, classes: int = 2, seed: int = 0
 
     def text(group: int) -> str:
         chosen = rng.choice(words, size=6)
-        return " ".join([*chosen, f"label{group} sign{group}" if rng.random() < 0.8 else "nothing"])  # noqa: PLR2004
+        return " ".join([*chosen, f"label{group} sign{group}" if rng.random() < 0.8 else "nothing"])
 
     target = [f"class {group}" for group in group_n]
     if task == "regression":
@@ -124,7 +126,7 @@ class FamilyConformance:
         predictions = family.fit(job).predict(self.held(job))
         truth = sample_table(job.task)[200:]["target"].to_numpy()
         if job.task == "classification":
-            assert np.mean(predictions.values_n == truth) > 0.6  # noqa: PLR2004
+            assert np.mean(predictions.values_n == truth) > 0.6
         else:
             assert np.mean((predictions.values_n - truth) ** 2) < truth.var()
 

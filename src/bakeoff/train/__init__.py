@@ -1,1 +1,1 @@
-"""To be written: train."""
+"""Fitting a candidate: its parameters checked (`params`), then a model folder made of rows (`worker`)."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,10 +39,16 @@ def check_params(
         for name in given
         if name not in known
     ]
-    values = {name: value for name, value in given.items() if name in known}
+    problems += [
+        Problem(file=file, key=f"{prefix}.{name}", expected="a finite number", found=repr(value))
+        for name, value in given.items()
+        if name in known and isinstance(value, float) and not math.isfinite(value)
+    ]
+    wrong = {problem.key for problem in problems}
+    values = {name: value for name, value in given.items() if f"{prefix}.{name}" not in wrong}
     checked = None
     try:
-        checked = TypeAdapter(family.params).validate_json(json.dumps(values, allow_nan=False), strict=True)
+        checked = TypeAdapter(family.params).validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
         problems += [_problem(item, file, prefix) for item in error.errors(include_url=False)]
     if problems:

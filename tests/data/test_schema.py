@@ -1,0 +1,184 @@
+import datetime as dt
+import math
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bakeoff.core.config import DataConfig
+from bakeoff.core.errors import DataError
+from bakeoff.core.types import Column, ColumnKind
+from bakeoff.data.cast import conform, to_kind
+from bakeoff.data.schema import infer, prepare_target
+
+ROWS = 100
+SENTENCES = [f"this is review number {i} and it says a lot" for i in range(ROWS)]
+
+
+def config(**settings: Any) -> DataConfig:
+    return DataConfig(**{"source": "x", "target": "label", **settings})
+
+
+def table(**columns: Any) -> pl.DataFrame:
+    return pl.DataFrame({"label": ["x", "y"] * (ROWS // 2), **columns})
+
+
+def column(kind: ColumnKind) -> tuple[Column, ...]:
+    return (Column(name="c", kind=kind, dtype=""),)
+
+
+def test_kinds_come_from_types_and_values_and_lists_win() -> None:
+    rows = table(
+        review=SENTENCES,
+        genre=["a comedy of many long words", "drama"] * 50,
+        size=[i % 7 for i in range(ROWS)],
+        seen=[True, False] * 50,
+        day=[dt.date.fromisoformat("2024-01-01")] * ROWS,
+        zone=[1, 2] * 50,
+    )
+    schema = infer(rows, config(categorical=["zone"]), "classification").schema
+    assert {c.name: c.kind for c in schema.columns if c.name != "label"} == {
+        "review": "text",
+        "genre": "categorical",
+        "size": "numeric",
+        "seen": "boolean",
+        "day": "datetime",
+        "zone": "categorical",
+    }
+    assert schema.inputs == ("review", "genre", "size", "seen", "day", "zone")
+
+
+def test_columns_without_use_are_left_out_with_a_note() -> None:
+    rows = table(size=[1, 2] * 50, empty=[None] * ROWS, row=range(ROWS), code=[f"id{i}" for i in range(ROWS)])
+    found = infer(rows, config(), "classification")
+    assert found.schema.inputs == ("size",)
+    assert len(found.notes) == 3
+    kept = infer(rows, config(numeric=["row"], categorical=["code"], ignore=["size"]), "classification").schema
+    assert kept.inputs == ("row", "code")
+    assert "size" not in {c.name for c in kept.columns}
+    with pytest.raises(DataError, match=r"at least one input.*'empty' is not used"):
+        infer(rows.select("label", "empty"), config(), "classification")
+
+
+def test_time_and_group_are_inputs_only_when_listed() -> None:
+    rows = table(size=[1, 2] * 50, at=[dt.date.fromisoformat("2024-01-01")] * ROWS, who=["a", "b"] * 50)
+    assert infer(rows, config(time="at", group="who"), "classification").schema.inputs == ("size",)
+    listed = infer(rows, config(time="at", group="who", datetime=["at"], categorical=["who"]), "classification")
+    assert listed.schema.inputs == ("size", "at", "who")
+
+
+def test_all_absent_columns_are_named_with_suggestions() -> None:
+    with pytest.raises(DataError) as caught:
+        infer(table(review=SENTENCES), config(target="lable", text=["reviews"], ignore=["zzz"]), "classification")
+    message = str(caught.value)
+    assert "target: no column 'lable'. Did you mean 'label'?" in message
+    assert "text: no column 'reviews'. Did you mean 'review'?" in message
+    assert "ignore: no column 'zzz'" in message
+
+
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [
+        ([True, False, True, False], {"true", "false"}),
+        ([1, 2, 1, 2], {"1", "2"}),
+        ([1.0, 2.0, 1.0, 2.0], {"1", "2"}),
+        (["a", "b", "a", "b"], {"a", "b"}),
+    ],
+)
+def test_class_labels_become_text(target: list[object], names: set[str]) -> None:
+    rows = pl.DataFrame({"label": [*target, None], "size": [1, 2, 3, 4, 5]})
+    schema = infer(rows, config(), "classification").schema
+    ready, dropped = prepare_target(rows, schema, "classification")
+    assert set(ready["label"].to_list()) == names
+    assert dropped == {"target missing": 1}
+
+
+def test_regression_targets_are_finite() -> None:
+    rows = pl.DataFrame({"label": [1.5, math.nan, math.inf, None, 2.5], "size": [1, 2, 3, 4, 5]})
+    ready, dropped = prepare_target(rows, infer(rows, config(), "regression").schema, "regression")
+    assert ready["label"].to_list() == [1.5, 2.5]
+    assert dropped == {"target missing": 1, "target not a finite number": 2}
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (["a"] * 4, "at least two classes, found only 'a'"),
+        (["a", "a", "b", "b2"], "found one of 'b', 'b2'"),
+        ([0.1, 0.2, 0.3, 0.4], 'task = "regression"'),
+        ([None] * 4, "all 4 rows lack one"),
+        ([], "expected rows"),
+    ],
+)
+def test_targets_that_cannot_be_learned(target: list[object], message: str) -> None:
+    rows = pl.DataFrame({"label": target, "size": list(range(1, len(target) + 1))})
+    schema = infer(pl.DataFrame({"label": ["a"], "size": [1]}), config(), "classification").schema
+    with pytest.raises(DataError, match=message):
+        prepare_target(rows, schema, "classification")
+
+
+def test_a_listed_numeric_column_with_words_names_row_and_column() -> None:
+    rows = table(size=["1", "2"] * 49 + ["3", "many"])
+    schema = infer(rows, config(numeric=["size"]), "classification").schema
+    with pytest.raises(DataError, match="row 100, column 'size': expected a number, received 'many'"):
+        prepare_target(rows, schema, "classification")
+
+
+UTC_NOON = dt.datetime.fromisoformat("2024-05-01T12:00:00")
+SAME = {
+    "text": [("a", "a"), (5, "5"), (5.0, "5"), (0.1, "0.1"), (1e300, "1e+300"), (True, "true"), ("", None)],
+    "categorical": [("é", "é"), (7, "7"), (-0.0, "0"), (False, "false"), (None, None)],
+    "numeric": [(3, 3.0), ("2.5", 2.5), (True, 1.0), (math.nan, None), (math.inf, None), ("", None)],
+    "boolean": [(True, True), ("False", False), (1, True), (0.0, False), ("", None)],
+    "datetime": [
+        ("2024-05-01T14:00:00+02:00", UTC_NOON),
+        ("2024-05-01 12:00:00", UTC_NOON),
+        (UTC_NOON, UTC_NOON),
+        (UTC_NOON.replace(tzinfo=dt.UTC), UTC_NOON),
+        ("", None),
+    ],
+}
+
+
+@pytest.mark.parametrize(("kind", "value", "stored"), [(k, v, s) for k, pairs in SAME.items() for v, s in pairs])
+def test_a_value_is_stored_alike_from_a_row_and_from_a_table(kind: ColumnKind, value: Any, stored: Any) -> None:
+    (from_row,) = conform([{"c": value}], column(kind))["c"].to_list()
+    (from_table,) = conform(pl.DataFrame({"c": pl.Series([value], strict=False)}), column(kind))["c"].to_list()
+    assert from_row == from_table == stored
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("numeric", "abc"), ("numeric", [1]), ("numeric", 10**400), ("boolean", 2), ("boolean", "yes"),
+     ("datetime", 5), ("datetime", "soon"), ("text", {"a": 1}), ("numeric", "1_0")],
+)  # fmt: skip
+def test_a_misfit_names_row_and_column(kind: ColumnKind, value: Any) -> None:
+    with pytest.raises(DataError, match="row 2, column 'c': expected"):
+        conform([{"c": None}, {"c": value}], column(kind))
+
+
+def test_rows_that_are_no_objects_are_refused() -> None:
+    with pytest.raises(DataError, match="row 1: expected an object"):
+        conform([[1]], column("numeric"))  # type: ignore[list-item]
+
+
+def test_a_lone_surrogate_is_replaced() -> None:
+    assert conform([{"c": "a\ud800"}], column("text"))["c"].to_list() == ["a?"]
+
+
+def test_no_rows_and_absent_columns_keep_the_types() -> None:
+    assert conform([], column("numeric")).schema == {"c": pl.Float64()}
+    assert conform(pl.DataFrame({"x": [1, 2]}), column("boolean"))["c"].to_list() == [None, None]
+
+
+def test_nested_columns_are_refused() -> None:
+    with pytest.raises(DataError, match="plain values"):
+        to_kind(pl.Series("c", [[1]]), "categorical")
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(allow_subnormal=False)), min_size=1))
+def test_floats_as_text_agree_between_rows_and_tables(values: list[float | None]) -> None:
+    rows = conform([{"c": value} for value in values], column("categorical"))
+    assert rows.equals(conform(pl.DataFrame({"c": values}, schema={"c": pl.Float64}), column("categorical")))

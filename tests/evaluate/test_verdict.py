@@ -1,0 +1,209 @@
+import json
+
+import numpy as np
+import pytest
+
+from bakeoff.core.config import DecideConfig, Gate
+from bakeoff.core.errors import ConfigError, DataError, NotFoundError
+from bakeoff.core.types import Predictions
+from bakeoff.evaluate.scorecard import Scorecard
+from bakeoff.evaluate.scoring import score
+from bakeoff.evaluate.verdict import check_gates, compare, decide
+from bakeoff.metrics.significance import mcnemar_exact
+
+N = 1500
+
+
+def said(accuracy, *, seed, n=N, hard=0.5):
+    """Predictions that are right with this probability; `hard` ties their errors to the same rows."""
+    truth = np.random.default_rng(0).integers(0, 2, n)
+    own, shared = np.random.default_rng(seed + 1).random(n), np.random.default_rng(99).random(n)
+    luck = np.where(np.random.default_rng(7).random(n) < hard, shared, own)
+    yes = np.where(luck < accuracy, truth, 1 - truth) * 0.6 + 0.2
+    return Predictions.of_probabilities(np.column_stack([1 - yes, yes]), ("no", "yes"))
+
+
+def truth(n=N):
+    return np.array(["no", "yes"])[np.random.default_rng(0).integers(0, 2, n)]
+
+
+def field(costs=None, n=N, latency=1.0, **accuracies):
+    outcomes = {name: (truth(n), said(a, seed=i, n=n)) for i, (name, a) in enumerate(accuracies.items())}
+    cards = {}
+    for name, (true, predictions) in outcomes.items():
+        scores = score(true, predictions, "classification", resamples=100, seed=0)
+        cards[name] = Scorecard(
+            **{f: getattr(scores, f) for f in scores.__dataclass_fields__},
+            latency_ms={"p50": latency, "p95": 2 * latency, "p99": 3 * latency},
+            throughput_rows_s=1000.0,
+            train_s=1.0,
+            size_bytes=100,
+            cost_usd_per_1k=(costs or {}).get(name, 0.01),
+        )
+    return cards, outcomes
+
+
+def verdict(cards, outcomes, **config):
+    return decide(cards, outcomes, DecideConfig(**config), "classification", 0)
+
+
+def test_the_distinguishably_best_wins_whatever_it_costs():
+    found = verdict(*field({"good": 10.0}, good=0.9, poor=0.7))
+    assert found.winner == found.best == "good"
+    assert found.best_set == ("good",)
+    assert found.pareto == ("poor", "good")
+    assert found.comparisons[0].p_holm < 0.001
+    assert found.comparisons[0].high < 0
+    assert "good wins with f1_macro 0.9" in found.reason
+    assert "distinguishably better than poor" in found.reason
+
+
+def test_the_cheapest_of_the_indistinguishable_wins():
+    cards, outcomes = field({"best": 0.02, "cheap": 0.005}, cheap=0.805, best=0.81)
+    found = verdict(cards, outcomes)
+    assert set(found.best_set) == {"cheap", "best"}
+    assert found.best == "best"
+    assert found.winner == "cheap"
+    assert "4.0 times cheaper" in found.reason
+    assert "smaller ones need more rows" in found.reason
+
+
+def test_noise_in_prices_does_not_decide():
+    found = verdict(*field({"best": 0.014, "cheap": 0.01}, cheap=0.805, best=0.81))
+    assert found.winner == "best"
+    assert "not clearly cheaper" in found.reason
+
+
+def test_a_margin_widens_the_best_set():
+    cards, outcomes = field({"best": 0.02}, cheap=0.78, best=0.83)
+    assert verdict(cards, outcomes).best_set == ("best",)
+    assert set(verdict(cards, outcomes, margin=0.05).best_set) == {"cheap", "best"}
+
+
+def test_gates_keep_the_best_out_and_the_next_wins():
+    cards, outcomes = field(good=0.9, fair=0.8)
+    found = verdict(cards, outcomes, gates={"accuracy": Gate(max=0.85), "latency_p95_ms": Gate(max=2.0)})
+    assert found.winner == found.best == "fair"
+    assert [(g.candidate, g.metric, g.passed) for g in found.gates] == [
+        ("good", "accuracy", False),
+        ("good", "latency_p95_ms", True),
+        ("fair", "accuracy", True),
+        ("fair", "latency_p95_ms", True),
+    ]
+    assert "good (accuracy 0.9" in found.reason
+    assert "is over 0.85" in found.reason
+
+
+def test_when_no_gate_is_passed_nobody_wins():
+    found = verdict(*field(good=0.9, fair=0.8), gates={"f1_macro": Gate(min=0.99)})
+    assert found.winner is None
+    assert found.best == "good"
+    assert "Nobody wins" in found.reason
+    assert "is under 0.99" in found.reason
+
+
+def test_a_single_candidate_and_none():
+    alone = verdict(*field(only=0.8))
+    assert alone.winner == "only"
+    assert alone.mdd is None
+    assert "only candidate" in alone.reason
+    nobody = verdict({}, {})
+    assert nobody.winner is None
+    assert "no candidate could be evaluated" in nobody.reason
+
+
+def test_an_undefined_metric_decides_nothing():
+    shares = np.full((30, 2), 0.5)
+    one_class = (np.full(30, "no"), Predictions.of_probabilities(shares, ("no", "yes")))
+    scores = score(*one_class, "classification", resamples=100, seed=0)
+    assert "roc_auc" not in scores.metrics
+    cards, _ = field(x=0.8)
+    card = Scorecard(
+        **{f: getattr(scores, f) for f in scores.__dataclass_fields__},
+        **{f: getattr(cards["x"], f) for f in ("latency_ms", "throughput_rows_s", "train_s", "size_bytes")},
+        cost_usd_per_1k=0.1,
+    )
+    found = verdict({"x": card}, {"x": one_class}, metric="roc_auc", gates={"roc_auc": Gate(min=0.1)})
+    assert found.winner is None
+    assert "undefined" in found.reason
+    assert found.gates[0].value is None
+
+
+def test_accuracy_is_tested_by_mcnemar():
+    cards, outcomes = field(a=0.82, b=0.80)
+    found = verdict(cards, outcomes, metric="accuracy")
+    right = {name: true == p.values_n for name, (true, p) in outcomes.items()}
+    only_a, only_b = (right["a"] & ~right["b"]).sum(), (right["b"] & ~right["a"]).sum()
+    assert found.comparisons[0].p_value == mcnemar_exact(int(only_a), int(only_b))
+
+
+def test_lower_is_better_where_it_is():
+    cards, outcomes = field(good=0.9, poor=0.7)
+    found = verdict(cards, outcomes, metric="log_loss")
+    assert found.winner == "good"
+    assert found.comparisons[0].difference < 0
+
+
+def test_three_candidates_are_corrected_for_all_pairs():
+    found = verdict(*field(a=0.85, b=0.80, c=0.79))
+    assert [c.candidate for c in found.comparisons] == ["b", "c"]
+    assert all(c.versus == "a" and c.p_holm >= c.p_value for c in found.comparisons)
+
+
+def test_the_verdict_is_json_and_the_same_each_time():
+    cards, outcomes = field(a=0.82, b=0.80, c=0.7)
+    first, second = (verdict(cards, outcomes, gates={"f1_macro": Gate(min=0.75)}) for _ in range(2))
+    assert first == second
+    body = json.loads(json.dumps(first.to_json(), allow_nan=False))
+    assert body["winner"] == "a"
+    assert body["gates"][2] == {
+        "candidate": "c",
+        "metric": "f1_macro",
+        "value": cards["c"].metrics["f1_macro"].value,
+        "min": 0.75,
+        "max": None,
+        "passed": False,
+    }
+
+
+def test_outcomes_on_different_rows_are_refused():
+    cards, outcomes = field(a=0.8, b=0.8)
+    outcomes["b"] = (outcomes["b"][0][::-1], outcomes["b"][1])
+    with pytest.raises(DataError, match="same test rows"):
+        verdict(cards, outcomes)
+
+
+def test_unknown_gates_and_metrics_are_told_all_together():
+    config = DecideConfig(metric="rmse", gates={"f1_marco": Gate(min=0.5), "latency_p95": Gate(max=5)})
+    with pytest.raises(ConfigError) as caught:
+        check_gates(config, "classification")
+    told = str(caught.value)
+    assert len(caught.value.problems) == 3
+    assert "decide.metric" in told
+    assert "Did you mean 'f1_macro'?" in told
+    assert "Did you mean 'latency_p95_ms'?" in told
+    check_gates(DecideConfig(metric="f1_macro", gates={"train_s": Gate(max=5)}), "classification")
+
+
+def test_champion_against_challenger():
+    better, worse = said(0.85, seed=1), said(0.80, seed=2)
+    found = compare(truth(), better, worse, "f1_macro", seed=0)
+    assert (found.candidate, found.versus) == ("challenger", "champion")
+    assert found.superior
+    assert found.non_inferior(0.0)
+    back = compare(truth(), worse, better, "f1_macro", seed=0)
+    assert back.inferior()
+    assert not back.inferior(0.2)
+    assert back.non_inferior(0.2)
+    assert back.difference == pytest.approx(-found.difference)
+    same = compare(truth(), better, better, "roc_auc", seed=0)
+    assert (same.difference, same.p_value, same.inferior()) == (0.0, 1.0, False)
+    with pytest.raises(NotFoundError, match="bleu"):
+        compare(truth(), better, worse, "bleu", seed=0)
+
+
+def test_regression_errors_compare_by_size():
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=300)
+    near, far = (Predictions(values_n=true + s * rng.normal(size=300)) for s in (0.1, 1.0))
+    assert compare(true, near, far, "rmse", seed=0).superior
