@@ -54,7 +54,7 @@ def test_the_distinguishably_best_wins_whatever_it_costs():
     assert found.pareto == ("poor", "good")
     assert found.comparisons[0].p_holm < 0.001
     assert found.comparisons[0].high < 0
-    assert "good wins with f1_macro 0.9" in found.reason
+    assert "good wins with f1_macro 0.8959 [" in found.reason
     assert "distinguishably better than poor" in found.reason
 
 
@@ -90,7 +90,7 @@ def test_gates_keep_the_best_out_and_the_next_wins():
         ("fair", "accuracy", True),
         ("fair", "latency_p95_ms", True),
     ]
-    assert "good (accuracy 0.9" in found.reason
+    assert "good (accuracy 0.896" in found.reason
     assert "is over 0.85" in found.reason
 
 

@@ -117,7 +117,7 @@ def test_linear_curves_follow_the_exact_ones(monkeypatch):
     for a, b in zip(exact, linear, strict=True):
         assert a.value_m == pytest.approx(b.value_m)
         assert np.corrcoef(a.draws_rm[:, 0], b.draws_rm[:, 0])[0, 1] > 0.997
-        assert a.jackknife_bm == pytest.approx(b.jackknife_bm, abs=1e-5)
+        assert a.jackknife_bm == pytest.approx(b.jackknife_bm, abs=1e-4)
 
 
 def test_the_gradient_is_the_derivative_by_a_weight_ties_included():

@@ -129,7 +129,7 @@ class Vectorizer:
 
 def _count(texts: Sequence[str], analyzer: Analyzer, index: dict[str, int], *, grow: bool) -> Sparse:
     """Counts of terms (n, terms); a term that is not in the index joins it (`grow`) or is left out."""
-    indices, data, starts = array("i"), array("d"), array("q", [0])
+    indices, data, starts = array("i"), array("d"), array("i", [0])
     for text in texts:
         for term, count in Counter(analyzer.terms(text)).items():
             position = index.setdefault(term, len(index)) if grow else index.get(term)

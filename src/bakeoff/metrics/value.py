@@ -1,11 +1,10 @@
 """A metric's value on rows, without an interval."""
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from bakeoff.core.types import Predictions, Task
 from bakeoff.metrics.outcome import outcome
-from bakeoff.metrics.registry import bind, find
+from bakeoff.metrics.registry import find
 
 __all__ = ["value"]
 
@@ -16,6 +15,4 @@ def value(name: str, truth_n: ArrayLike, predictions: Predictions, task: Task) -
     Raises:
         NotFoundError: the task has no metric of that name.
     """
-    seen = outcome(truth_n, predictions, task)
-    statistic = bind([find(name, task)], seen)[name]
-    return float(statistic.finish(statistic.sums(np.ones((1, len(seen)), dtype=np.int64)))[0])
+    return find(name, task)(outcome(truth_n, predictions, task))
