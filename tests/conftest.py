@@ -77,7 +77,7 @@ class FirstWordFamily:
         )
         return Model(signature, column, counts, {"words": len(counts)})
 
-    def load(self, folder, threads):
+    def load(self, folder, threads, cache=None):
         import msgspec
 
         try:

@@ -30,7 +30,7 @@ class Threshold:
 
 
 class ThresholdFamily:
-    def load(self, folder, threads):
+    def load(self, folder, threads, cache=None):
         return Threshold(float(folder.name))
 
 
@@ -40,5 +40,5 @@ class Doubling:
 
 
 class DoublingFamily:
-    def load(self, folder, threads):
+    def load(self, folder, threads, cache=None):
         return Doubling()

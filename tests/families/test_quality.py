@@ -40,6 +40,7 @@ def test_reviews(family: Family, least: float, tmp_path: Path) -> None:
         train=table[train],
         validation=table[validation],
         params=family.params(),
+        metric="f1_macro",
         seed=0,
         threads=1,
         cache=tmp_path,

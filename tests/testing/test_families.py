@@ -70,7 +70,7 @@ class RuleFamily:
             shares[flag] = [weight / sum(weights) for weight in weights]
         return RuleModel(column=column, classes=classes, shares=shares, smoothing=smoothing)
 
-    def load(self, folder: Path, threads: int) -> RuleModel:
+    def load(self, folder: Path, threads: int, cache=None) -> RuleModel:
         try:
             length, total, body = json.loads((folder / "rule.json").read_bytes())
             assert (length, total) == (len(body), sum(body.encode())), "the check does not match"
@@ -92,7 +92,7 @@ class TestThirdPartyFamily(FamilyConformance):
 class Forgetful(RuleFamily):
     """Breaks what the suite must find."""
 
-    def load(self, folder: Path, threads: int) -> RuleModel:
+    def load(self, folder: Path, threads: int, cache=None) -> RuleModel:
         model = super().load(folder, threads)
         return RuleModel(column=model.column, classes=model.classes[::-1], shares=model.shares, smoothing=1.0)
 

@@ -23,6 +23,7 @@ def argument(tmp_path: Path) -> FitArgument:
         params={"bins": 4},
         task="classification",
         schema=job.schema,
+        metric="f1_macro",
         table_path=str(tmp_path / "table.parquet"),
         rows_path=str(tmp_path / "rows.npz"),
         seed=1,

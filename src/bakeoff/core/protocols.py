@@ -50,8 +50,9 @@ class FitJob:
 
     `train` and `validation` hold the input columns and the target; the target is text for classification
     (class names) and float64 for regression, never missing. `params` is an instance of the family's
-    `params` class. When `chosen` is given (what an earlier fit of the same candidate chose on validation
-    rows), the family must use it instead of choosing again, and `validation` may be empty.
+    `params` class. `metric` is the project's: what is chosen on validation rows should serve it. When
+    `chosen` is given (what an earlier fit of the same candidate chose), the family must use it instead of
+    choosing again, and `validation` may be empty.
     `cache` is a folder shared by all fits of a project, for things keyed by content.
     """
 
@@ -60,6 +61,7 @@ class FitJob:
     train: "pl.DataFrame"
     validation: "pl.DataFrame"
     params: Any
+    metric: str
     seed: int
     threads: int
     cache: Path
@@ -107,8 +109,11 @@ class Family(Protocol):
         """Fit a model; same job → same model. `CandidateError` when it cannot be done."""
         ...
 
-    def load(self, folder: Path, threads: int) -> Model:
-        """Read what `Model.save` wrote; `CorruptError` when it is damaged."""
+    def load(self, folder: Path, threads: int, cache: Path | None = None) -> Model:
+        """Read what `Model.save` wrote; `CorruptError` when it is damaged.
+
+        `cache` is the folder that fits shared, for a caller that predicts rows which fits may have seen.
+        """
         ...
 
 

@@ -20,7 +20,7 @@ from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.boosting_features import TreeTable
 from bakeoff.families.columns import input_columns, of_kind, require, texts
-from bakeoff.families.targets import Target, balanced_weights
+from bakeoff.families.targets import RANKS, Target, balanced_weights, is_balanced
 from bakeoff.families.text_features import ANALYZERS, TermCounts
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ class BoostingParams:
     """Parameters of `boosting`.
 
     `trees`: how many rounds; chosen by early stopping on validation rows when left out, up to
-    `max_trees`, after `patience` rounds without a better loss. `learning_rate`, `leaves`, `min_leaf_rows`,
+    `max_trees`, after `patience` rounds without a better loss (or area under the curve, when that is the metric). `learning_rate`, `leaves`, `min_leaf_rows`,
     `column_share`, `row_share` and `penalty` (L2) shape the trees as LightGBM's parameters do.
-    `balanced`: whether every class weighs the same. `max_categories`: columns with more categories are
+    `balanced`: whether every class weighs the same (as the metric calls for, when left out). `max_categories`: columns with more categories are
     encoded by their target means. `max_terms`, `min_rows`: which terms of texts are kept.
     """
 
@@ -50,7 +50,7 @@ class BoostingParams:
     column_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     row_share: Annotated[float, Field(gt=0, le=1)] = 0.7
     penalty: Annotated[float, Field(ge=0)] = 10.0
-    balanced: bool = True
+    balanced: bool | None = None
     max_categories: Annotated[int, Field(ge=1)] = 255
     max_terms: Annotated[int, Field(ge=1)] = 2000
     min_rows: Annotated[int, Field(ge=1)] = 2
@@ -106,7 +106,7 @@ class BoostingFamily:
         """See `bakeoff.core.protocols.Family`."""
         return _Fit(job).model()
 
-    def load(self, folder: Path, threads: int) -> BoostingModel:  # noqa: ARG002
+    def load(self, folder: Path, threads: int, cache: Path | None = None) -> BoostingModel:  # noqa: ARG002
         """See `bakeoff.core.protocols.Family`."""
         import lightgbm as lgb
 
@@ -167,8 +167,8 @@ class _Fit:
 
     def _report(self, step: Any) -> None:
         if step.iteration % 100 == 99:  # noqa: PLR2004
-            loss = step.evaluation_result_list[0][2]
-            self.job.progress(f"{step.iteration + 1} trees: validation loss {loss:.5f}")
+            _, name, value, *_ = step.evaluation_result_list[0]
+            self.job.progress(f"{step.iteration + 1} trees: {name} of validation rows {value:.5f}")
 
     def _encode(self, *, whole: bool) -> tuple[TreeTable, Any, "lgb.Dataset"]:
         import lightgbm as lgb
@@ -196,7 +196,7 @@ class _Fit:
         return encoder, x_nd, dataset
 
     def _weights(self, value_n: Any) -> Any:
-        return balanced_weights(value_n) if self.target.classes and self.params.balanced else None
+        return balanced_weights(value_n) if self.target.classes and is_balanced(self.job) else None
 
     def _settings(self) -> dict[str, Any]:
         params, classes = self.params, len(self.target.classes)
@@ -205,6 +205,9 @@ class _Fit:
             objective = (
                 {"objective": "binary"} if classes == 2 else {"objective": "multiclass", "num_class": classes}  # noqa: PLR2004
             )
+        ranks = {"roc_auc": "auc", "pr_auc": "average_precision"}
+        if self.job.metric in RANKS and classes == 2:  # noqa: PLR2004
+            objective["metric"] = ranks[self.job.metric]
         return objective | {
             "learning_rate": params.learning_rate,
             "num_leaves": params.leaves,

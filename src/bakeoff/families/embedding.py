@@ -24,7 +24,7 @@ from bakeoff.families.columns import input_columns, of_kind, require, texts
 from bakeoff.families.heads import HeadSpec, LinearHead, best_penalty
 from bakeoff.families.onnx_encoder import EncoderSource, OnnxEncoder, known_encoders
 from bakeoff.families.table_features import LinearTable
-from bakeoff.families.targets import Target
+from bakeoff.families.targets import Target, is_balanced
 from bakeoff.families.vectors_cache import VectorCache
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ class EmbeddingParams:
     """Parameters of `embedding`.
 
     `model`: the encoder by name. `penalty`: the strength of the head's L2 regularisation; chosen on
-    validation rows when left out. `balanced`: whether every class weighs the same. `bins` and
+    validation rows when left out. `balanced`: whether every class weighs the same (as the metric calls for, when left out). `bins` and
     `max_categories`: as in `linear`, for the columns that are no texts.
     """
 
     model: str = "minilm-l6-int8"
     penalty: Annotated[float, Field(gt=0)] | None = None
-    balanced: bool = True
+    balanced: bool | None = None
     bins: Annotated[int, Field(ge=1, le=100)] = 10
     max_categories: Annotated[int, Field(ge=1)] = 200
 
@@ -180,7 +180,7 @@ class _Fit:
             ]
         )
         spec = HeadSpec(
-            classes=self.target.classes, balanced=params.balanced, seed=self.job.seed, progress=self.job.progress
+            classes=self.target.classes, balanced=is_balanced(self.job), metric=self.job.metric, seed=self.job.seed, progress=self.job.progress
         )
         given = (self.job.chosen or {}).get("penalty", params.penalty)
         penalty = self._penalty(spec, vector_nd) if given is None else float(given)  # type: ignore[arg-type]

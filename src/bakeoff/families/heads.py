@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from bakeoff.core.protocols import Progress
 from bakeoff.core.types import Predictions
 from bakeoff.families.saved import Array
-from bakeoff.families.targets import balanced_weights
+from bakeoff.families.targets import RANKS, balanced_weights
+from bakeoff.metrics.value import value
 
 __all__ = ["HeadSpec", "LinearHead", "best_penalty", "log_loss"]
 
@@ -59,6 +60,7 @@ class HeadSpec:
 
     classes: tuple[str, ...]
     balanced: bool
+    metric: str
     seed: int
     progress: Progress
 
@@ -127,15 +129,18 @@ def best_penalty(
     losses: dict[float, float] = {}
     for penalty in sorted(grid, reverse=True):
         predictions = spec.fit(x_nd, value_n, penalty, scale_d)(validation[0])
-        losses[penalty] = _loss(predictions, validation[1], balanced=spec.balanced)
+        losses[penalty] = _loss(spec, predictions, validation[1])
         spec.progress(f"penalty {penalty:g}: validation loss {losses[penalty]:.5f}")
     return min(losses, key=losses.__getitem__)
 
 
-def _loss(predictions: Predictions, value_n: _Floats, *, balanced: bool) -> float:
+def _loss(spec: HeadSpec, predictions: Predictions, value_n: _Floats) -> float:
     if predictions.probabilities_nk is None:
         return float(np.mean((predictions.values_n.astype(np.float64) - value_n) ** 2))
-    return log_loss(predictions.probabilities_nk, value_n, balanced=balanced)
+    if spec.metric in RANKS and len(np.unique(value_n)) > 1:
+        truth_n = np.asarray(spec.classes)[value_n.astype(np.int64)]
+        return 1 - value(spec.metric, truth_n, predictions, "classification")
+    return log_loss(predictions.probabilities_nk, value_n, balanced=spec.balanced)
 
 
 def log_loss(probabilities_nk: _Floats, value_n: _Floats, *, balanced: bool) -> float:

@@ -23,7 +23,7 @@ from bakeoff.families import saved
 from bakeoff.families.columns import input_columns, of_kind, require, texts
 from bakeoff.families.heads import HeadSpec, LinearHead, best_penalty
 from bakeoff.families.table_features import LinearTable
-from bakeoff.families.targets import Target
+from bakeoff.families.targets import Target, is_balanced
 from bakeoff.families.text_features import ANALYZERS, TermCounts, Vectorizer
 
 if TYPE_CHECKING:
@@ -44,13 +44,14 @@ class LinearParams:
     """Parameters of `linear`.
 
     `penalty`: the strength of L2 regularisation; chosen on validation rows when left out.
-    `balanced`: whether every class weighs the same, however many rows it has.
+    `balanced`: whether every class weighs the same, however many rows it has; when left out, if
+    the project's metric calls for it.
     `min_rows`, `max_terms`: which terms of texts are kept. `bins`: pieces of a number's curve.
     `max_categories`: the most frequent categories of a column that get a weight of their own.
     """
 
     penalty: Annotated[float, Field(gt=0)] | None = None
-    balanced: bool = True
+    balanced: bool | None = None
     min_rows: Annotated[int, Field(ge=1)] = 2
     max_terms: Annotated[int, Field(ge=1)] = 300_000
     bins: Annotated[int, Field(ge=1, le=100)] = 10
@@ -98,7 +99,7 @@ class LinearFamily:
         """See `bakeoff.core.protocols.Family`."""
         return _Fit(job).model()
 
-    def load(self, folder: Path, threads: int) -> LinearModel:  # noqa: ARG002
+    def load(self, folder: Path, threads: int, cache: Path | None = None) -> LinearModel:  # noqa: ARG002
         """See `bakeoff.core.protocols.Family`."""
         return saved.read(folder, self.name, LinearModel)[0]
 
@@ -136,7 +137,7 @@ class _Fit:
         self.columns = input_columns(job)
         self.target = Target.of(job)
         self.spec = HeadSpec(
-            classes=self.target.classes, balanced=self.params.balanced, seed=job.seed, progress=job.progress
+            classes=self.target.classes, balanced=is_balanced(job), metric=job.metric, seed=job.seed, progress=job.progress
         )
         self.counts: list[tuple[str, TermCounts]] = []
         for column in of_kind(self.columns, "text"):

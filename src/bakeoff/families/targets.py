@@ -12,7 +12,12 @@ from bakeoff.core.protocols import FitJob
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Target", "balanced_weights"]
+__all__ = ["RANKS", "Target", "balanced_weights", "is_balanced"]
+
+EVEN_METRICS = frozenset({"f1_macro", "balanced_accuracy", "precision_macro", "recall_macro", "mcc"})
+"""Metrics in which every class counts the same; they are served by fits that weigh them so."""
+RANKS = frozenset({"roc_auc", "pr_auc"})
+"""Metrics of the order of scores, which a shifted base rate does not touch while it moves every loss."""
 
 _Floats: TypeAlias = NDArray[np.float64]
 
@@ -66,6 +71,12 @@ class Target:
         if not self.classes:
             return self.value_n[rows, None]
         return (self.value_n[rows, None] == np.arange(1, len(self.classes))).astype(np.float64)
+
+
+def is_balanced(job: FitJob) -> bool:
+    """Whether every class weighs the same: as the candidate says, else as the project's metric calls for."""
+    given: bool | None = job.params.balanced
+    return job.metric in EVEN_METRICS if given is None else given
 
 
 def balanced_weights(class_n: _Floats) -> _Floats:

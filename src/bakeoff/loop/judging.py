@@ -110,6 +110,7 @@ def _job(stage: Stage, gathered: Gathered, fit: Fitted, folder: Path) -> Job:
         "resamples": stage.config.decide.resamples,
         "train_s": fit.train_s,
         "size_bytes": fit.size_bytes,
+        "cache_dir": str(stage.cache),
         "out_dir": str(folder / f"{name}-out"),
     }
     return Job(name=name, function=EVALUATE, argument=argument)

@@ -110,7 +110,6 @@ def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) ->
     present settings speak for it.
     """
     from bakeoff.evaluate.verdict import compare
-    from bakeoff.metrics.registry import default
 
     champion = stage.records.versions.by_alias(stage.config.project.name, CHAMPION)
     if champion is None:
@@ -126,17 +125,16 @@ def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) ->
     _, theirs = outcomes(stage, judged)
     if not unseen.any():
         return Contest(promoted=True, champion=named, reason=f"{named} has seen every test row: nothing to compare on")
-    metric = stage.config.decide.metric or default(stage.config.project.task)
     found = compare(
         truth[unseen],
         _rows(ours, unseen),
         _rows(theirs, unseen),
-        metric,
+        stage.metric,
         seed=stage.seed,
         resamples=stage.config.decide.resamples,
     )
     worse = found.inferior(stage.config.decide.margin)
-    told = f"{found.difference:+.4f} {metric} [{found.low:+.4f}, {found.high:+.4f}] on {int(unseen.sum())} unseen rows"
+    told = f"{found.difference:+.4f} {stage.metric} [{found.low:+.4f}, {found.high:+.4f}] on {int(unseen.sum())} unseen rows"
     reason = f"distinguishably worse than {named}: {told}" if worse else f"not worse than {named}: {told}"
     return Contest(promoted=not worse, champion=named, reason=reason, comparison=found)
 
@@ -195,12 +193,10 @@ def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) -
     def work() -> dict[str, Json]:
         import polars as pl
 
-        from bakeoff.metrics.registry import default
         from bakeoff.monitor.reference import make, to_bytes
 
         assert winner.scorecard is not None
         signature = msgspec.convert(winner.fitted.signature, Signature)
-        metric = stage.config.decide.metric or default(signature.task)
         rows = load_arrays(stage, gathered.rows_blob)
         table = pl.read_parquet(io.BytesIO(stage.blobs.get(gathered.snapshot_blob)))
         _, said = outcomes(stage, winner)
@@ -209,8 +205,8 @@ def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) -
             signature.inputs,
             said,
             task=signature.task,
-            metric=metric,
-            value=winner.scorecard.metrics[metric].value,
+            metric=stage.metric,
+            value=winner.scorecard.metrics[stage.metric].value,
         )
         return {"reference_blob": stage.blobs.put(to_bytes(reference))}
 

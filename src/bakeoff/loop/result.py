@@ -48,7 +48,7 @@ def document(
     return msgspec.json.decode(msgspec.json.encode(body))  # as it will be read back: lists, not tuples
 
 
-def _candidate(run_id: str, entry: Judged, version: str | None) -> dict[str, Json]:
+def _candidate(run_id: str, entry: Judged, version: str | None) -> dict[str, Any]:
     contender = entry.fitted.contender
     told: dict[str, Any] = {
         "name": contender.name,

@@ -7,6 +7,7 @@ from typing import Any
 
 from bakeoff.core.config import Config
 from bakeoff.core.protocols import BlobStore, Clock, Compute, EventLog, Progress, RecordStore
+from bakeoff.metrics.registry import default
 
 __all__ = ["Contender", "Stage"]
 
@@ -50,6 +51,11 @@ class Stage:
     def seed(self) -> int:
         """The project's seed."""
         return self.config.project.seed
+
+    @property
+    def metric(self) -> str:
+        """The metric that decides; the task's default unless set."""
+        return self.config.decide.metric or default(self.config.project.task)
 
     @property
     def endpoint(self) -> str:

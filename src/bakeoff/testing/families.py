@@ -98,6 +98,7 @@ class FamilyConformance:
             train=table[:160],
             validation=table[160:200],
             params=params,
+            metric="rmse" if task == "regression" else "f1_macro",
             seed=3,
             threads=1,
             cache=folder / "cache",

@@ -37,6 +37,7 @@ class FitArgument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     params: dict[str, Any]
     task: Task
     schema: Schema
+    metric: str
     table_path: str
     rows_path: str
     seed: int
@@ -110,6 +111,7 @@ def _job(asked: FitArgument, family: Family, progress: Progress) -> FitJob:
         train=train,
         validation=validation,
         params=check_params(family, asked.params),
+        metric=asked.metric,
         seed=asked.seed,
         threads=asked.threads,
         cache=cache,
