@@ -1,6 +1,9 @@
 """Fixtures for whole projects: a third-party family, installed as a distribution, that fits in no time."""
 
+import os
 import random
+import shutil
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -149,6 +152,23 @@ def films_project(tmp_path, third_party) -> Path:
     (tmp_path / "films.csv").write_text(films())
     (tmp_path / "bakeoff.toml").write_text(TOML)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def films_run(tmp_path_factory, third_party_path) -> Path:
+    """A project folder that was run once; for tests to copy."""
+    folder = tmp_path_factory.mktemp("films-run")
+    (folder / "films.csv").write_text(films())
+    (folder / "bakeoff.toml").write_text(TOML)
+    command = [sys.executable, "-m", "bakeoff", "run", "-C", str(folder)]
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(third_party_path)})
+    return folder
+
+
+@pytest.fixture
+def ran(films_run, tmp_path, third_party) -> Path:
+    """A project folder with a finished run, the test's own."""
+    return shutil.copytree(films_run, tmp_path / "ran")
 
 
 @pytest.fixture(scope="session")

@@ -32,3 +32,7 @@ def sleep(argument, progress):
     progress(str(os.getpid()))
     time.sleep(argument["s"])
     return {}
+
+
+def fail_silently(argument, progress):
+    raise MemoryError

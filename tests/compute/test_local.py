@@ -49,6 +49,11 @@ def test_a_crash_touches_only_its_own_job():
     assert results["fine"].value["y"] == 2
 
 
+def test_an_error_without_words_still_says_something():
+    results, _ = run([job("a", "fail_silently")])
+    assert results["a"].error == "MemoryError: no message"
+
+
 def test_what_libraries_print_does_not_break_the_protocol():
     results, _ = run([job("a", "chatter")])
     assert results["a"].value == {}

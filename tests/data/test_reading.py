@@ -1,6 +1,7 @@
 import csv
 import datetime as dt
 import io
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -178,3 +179,31 @@ def test_what_the_csv_module_writes_is_read_back(read_file: ReadFile, rows: list
     writer.writerows([("a", "label"), ("word x", "word y"), *rows])
     table = read_file(buffer.getvalue().encode()).table
     assert table.rows()[1:] == [(a or None, b or None) for a, b in rows]
+
+
+def test_whole_numbers_too_long_for_a_float_stay_apart(read_file: ReadFile) -> None:
+    table = read_file(b"id,big,small\n" + b"".join(b"%d,%d,%d\n" % (i, 10**30 + i, 10**17 + i) for i in range(3))).table
+    assert table["big"].to_list() == [str(10**30 + i) for i in range(3)]
+    assert table["small"].to_list() == [10**17 + i for i in range(3)]
+
+
+def test_a_wide_table_is_read_in_seconds(read_file: ReadFile) -> None:
+    """Planning 300 columns at once took DuckDB more than half a minute."""
+    names = ",".join(f"c{i}" for i in range(300))
+    started = time.monotonic()
+    table = read_file((names + "\n" + ("1.5," * 299 + "2\n") * 20).encode()).table
+    assert time.monotonic() - started < 15
+    assert table.shape == (20, 300)
+    assert table["c7"].dtype == pl.Float64
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "base64", "undefined"])
+def test_what_is_no_text_encoding_is_refused(read_file: ReadFile, encoding: str) -> None:
+    with pytest.raises(DataError, match=r"\[data\] encoding"):
+        read_file(b"a,b\n1,2\n", encoding=encoding)
+
+
+def test_a_binary_file_is_told_from_text(read_file: ReadFile) -> None:
+    with pytest.raises(DataError, match="zero bytes"):
+        read_file(b"PK\x03\x04\x00\x00" + bytes(range(256)))
+    assert read_file("a,b\n1,é\n".encode("utf-16-le"), encoding="utf-16-le").table.rows() == [(1, "é")]

@@ -143,3 +143,13 @@ def test_empty_parts_and_absent_classes_are_errors() -> None:
 @given(st.integers(4, 60), st.integers(0, 5))
 def test_every_row_has_one_side_and_every_class_is_tested(count: int, seed: int) -> None:
     sides(cut(rows(count * 10), seed), count * 10)
+
+
+def test_too_few_pieces_to_cut_are_told() -> None:
+    few = pl.DataFrame({"size": [1.0, 2.0] * 50, "label": ["a", "b"] * 50, "who": ["x"] * 100, "at": [START] * 100})
+    with pytest.raises(DataError, match="2 of 100 are distinct"):
+        split(few, schema(), SplitConfig(), "classification", 0)
+    with pytest.raises(DataError, match="'at' has 1 values"):
+        split(few, schema(time="at"), SplitConfig(), "classification", 0)
+    with pytest.raises(DataError, match="'who' has 1 values"):
+        split(few, schema(group="who"), SplitConfig(), "classification", 0)

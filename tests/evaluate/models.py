@@ -25,7 +25,7 @@ class Threshold:
 
     def predict(self, table):
         self.calls.append(table.height)
-        yes = 1 / (1 + np.exp(-self._slope * table["x"].to_numpy()))
+        yes = 1 / (1 + np.exp(-self._slope * table["x"].fill_null(0.0).to_numpy()))
         return Predictions.of_probabilities(np.column_stack([1 - yes, yes]), CLASSES)
 
 

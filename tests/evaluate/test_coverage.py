@@ -25,17 +25,27 @@ def named(codes):
     return np.asarray(CLASSES)[codes]
 
 
+def score_of_class(whole, name):
+    """F1 of one class."""
+    is_true, is_said = (codes == CLASSES.index(name) for codes in (whole.truth_n, whole.predicted_n))
+    return 2 * (is_true & is_said).sum() / (is_true.sum() + is_said.sum())
+
+
 def test_intervals_cover_the_truth():
     population = drawn(np.random.default_rng(123), 2_000_000)
     whole = Outcome(truth_n=population[0], predicted_n=population[1], classes=CLASSES)
     names = ("f1_macro", "mcc", "accuracy", "balanced_accuracy")
     true = {name: find(name, "classification")(whole) for name in names}
-    covered = dict.fromkeys(names, 0)
+    per_class = {name: score_of_class(whole, name) for name in CLASSES}
+    covered = dict.fromkeys([*names, *CLASSES], 0)
     for i in range(SIMULATIONS):
         truth, said = drawn(np.random.default_rng([1, i]), 400)
         scores = score(named(truth), Predictions(values_n=named(said)), "classification", resamples=400, seed=i)
         for name in names:
             covered[name] += scores.metrics[name].low <= true[name] <= scores.metrics[name].high
+        for name in CLASSES:
+            found = scores.per_class[name].f1
+            covered[name] += found.low <= per_class[name] <= found.high
     for name, hits in covered.items():
         assert 0.93 <= hits / SIMULATIONS <= 0.97, (name, hits / SIMULATIONS)
 

@@ -207,3 +207,11 @@ def test_regression_errors_compare_by_size():
     true = rng.normal(size=300)
     near, far = (Predictions(values_n=true + s * rng.normal(size=300)) for s in (0.1, 1.0))
     assert compare(true, near, far, "rmse", seed=0).superior
+
+
+def test_candidates_can_be_told_apart_by_swapping_their_answers():
+    found = verdict(*field(a=0.85, b=0.80, c=0.6), test="permutation", resamples=500)
+    usual = verdict(*field(a=0.85, b=0.80, c=0.6))
+    assert found.best_set == usual.best_set
+    assert found.comparisons[1].p_value == pytest.approx(1 / 501)
+    assert [each.difference for each in found.comparisons] == [each.difference for each in usual.comparisons]

@@ -12,7 +12,8 @@ CLASS_3 = np.digitize(X[:, 0] + 0.5 * RNG.normal(size=200), [-0.5, 0.5]).astype(
 
 
 def spec(*classes: str, balanced: bool = True, lines: list[str] | None = None) -> HeadSpec:
-    return HeadSpec(classes=classes, balanced=balanced, metric="f1_macro", seed=0, progress=(lines if lines is not None else []).append)
+    progress = (lines if lines is not None else []).append
+    return HeadSpec(classes=classes, balanced=balanced, metric="f1_macro", seed=0, progress=progress)
 
 
 @pytest.mark.parametrize(("classes", "value_n"), [(("a", "b"), CLASS_2), (("a", "b", "c"), CLASS_3)])

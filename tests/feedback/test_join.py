@@ -165,3 +165,12 @@ def test_a_hundred_and_forty_thousand_predictions_join_in_seconds():
     rows = as_rows(found, "target")
     assert len(rows) == len(truth) == len(said) == 140_000
     assert time.perf_counter() - started < 15
+
+
+def test_a_number_may_come_as_text_and_what_is_none_says_nothing(events):
+    predict(events, "a", "b", "c", value=1.0)
+    record(events, [{"id": "a", "label": "2.5"}, {"id": "b", "label": "much"}, {"id": "c", "label": "nan"}])
+    found = labelled(events, "late")
+    assert [pair.label for pair in found.pairs] == [2.5, None, None]
+    assert [row["y"] for row in as_rows(found, "y")] == [2.5]
+    assert judged(found, NUMBERS)[0] == [2.5]

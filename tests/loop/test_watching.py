@@ -53,3 +53,16 @@ def test_monitoring_needs_a_release(films_project):
 
     with Project(films_project) as project, pytest.raises(NotFoundError, match="bakeoff run"):
         project.monitor()
+
+
+def test_a_slip_in_a_label_does_not_become_a_class(films_project):
+    with (films_project / "bakeoff.toml").open("a") as file:
+        file.write(SETTINGS.replace('"quality"', '"feedback"') + "feedback_rows = 50\n")
+    with Project(films_project) as project:
+        project.run()
+        serve_month(project, rows(["good", "bad"]), lambda r: "yse" if r["review"].endswith(" 7") else "yes")
+        turn = project.loop_once()
+    assert turn.taken_in == 120
+    dataset = turn.outcome.document["dataset"]
+    assert dataset["from_feedback"] == 119
+    assert dataset["set_aside"] == {"feedback with an unknown label": 1}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bakeoff.core.errors import CandidateError, DataError, NotFoundError, UsageError
+from bakeoff.core.errors import CandidateError, DataError, NotFoundError
 from bakeoff.core.types import Predictions
 from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.registry import default, find, measures
@@ -23,7 +23,6 @@ def test_codes_follow_the_sorted_union_of_classes():
         ([], Predictions(values_n=np.array([])), "regression", DataError, "at least one row"),
         ([1.0], Predictions(values_n=np.array([1.0, 2.0])), "regression", CandidateError, "expected 1 predictions"),
         ([1.0], Predictions(values_n=np.array([np.nan])), "regression", CandidateError, "1 NaN or infinite"),
-        (["a"], Predictions(values_n=np.array(["a"])), "generation", UsageError, "'generation'"),
         (
             ["a"],
             Predictions(values_n=np.array(["a"]), probabilities_nk=np.array([[0.7, 0.7]]), classes=("a", "b")),
@@ -51,5 +50,5 @@ def test_metrics_are_found_by_name():
     assert not measures("regression")["rmse"].higher_is_better
     with pytest.raises(NotFoundError, match="Did you mean 'f1_macro'"):
         find("f1_marco", "classification")
-    with pytest.raises(NotFoundError, match="none yet"):
-        find("bleu", "generation")
+    with pytest.raises(NotFoundError, match="for generation: token_f1"):
+        find("accuracy", "generation")

@@ -1,12 +1,10 @@
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from bakeoff.core.errors import NotFoundError
+from bakeoff.core.config import loads
+from bakeoff.core.errors import ConfigError
 from bakeoff.core.types import Column, Schema
-from bakeoff.prepare.steps import Change, Preparation
-from bakeoff.prepare.text import TextStep, repair_unicode, squeeze_whitespace, strip_html
+from bakeoff.prepare.steps import Preparation, preparation
 
 COLUMNS = (
     Column(name="text", kind="text", dtype="String"),
@@ -23,19 +21,18 @@ TABLE = pl.DataFrame(
 )
 
 
-def test_training_rows_and_served_rows_get_the_same_columns() -> None:
-    preparation = Preparation(ALL)
-    prepared = preparation.apply_rows_and_columns(TABLE, SCHEMA)
+def test_training_rows_and_served_rows_get_the_same_columns(tmp_path) -> None:
+    prepared = Preparation(ALL).apply_rows_and_columns(TABLE, SCHEMA)
     assert prepared.table.rows() == [("a b", " <b>", "x"), ("c", "z", "y")]
     assert prepared.kept.tolist() == [0, 4]
     assert [(c.step, c.rows_in, c.rows_out, c.cells_changed) for c in prepared.changes] == [
         ("repair_unicode", 5, 5, 0),
         ("strip_html", 5, 5, 1),
-        ("squeeze_whitespace", 5, 5, 2),
+        ("squeeze_whitespace", 5, 5, 1),
         ("drop_duplicates", 5, 3, 0),
         ("drop_empty", 3, 2, 0),
     ]
-    served = preparation.apply_columns(TABLE.drop("label"), COLUMNS)
+    served = Preparation(ALL).apply_columns(TABLE.drop("label"), COLUMNS)
     assert served.height == 5
     assert served[prepared.kept.tolist()].equals(prepared.table.drop("label"))
 
@@ -47,38 +44,57 @@ def test_no_steps_change_nothing() -> None:
     assert Preparation([]).key == ""
 
 
-def test_an_unknown_step_gets_a_suggestion() -> None:
-    with pytest.raises(NotFoundError, match="Did you mean 'strip_html'"):
-        Preparation(["strip_htm"])
-
-
-def test_changes_compare() -> None:
-    assert Change(step="a", rows_in=1, rows_out=1, cells_changed=0) == Change(
-        step="a", rows_in=1, rows_out=1, cells_changed=0
-    )
+def test_all_that_is_wrong_with_steps_is_told_together() -> None:
+    specs = [
+        "strip_htm",
+        {"name": "mask", "kindz": ["url"]},
+        {"name": "mask", "kinds": ["phone"]},
+        {"name": "stem", "language": "x"},
+    ]
+    with pytest.raises(ConfigError) as caught:
+        Preparation(specs)
+    told = str(caught.value)
+    assert "prepare.steps.0: expected steps among" in told
+    assert "Did you mean 'strip_html'?" in told
+    assert "prepare.steps.1.kindz: expected a parameter of 'mask', found 'kindz'. Did you mean 'kinds'?" in told
+    assert "prepare.steps.2.kinds.0: expected 'url', 'email' or 'number', found 'phone'" in told
+    assert "Snowball stemmers for arabic" in told
 
 
 @pytest.mark.parametrize(
-    ("step", "text", "clean"),
+    ("specs", "key"),
     [
-        (repair_unicode, "It\u00e2\u20ac\u2122s caf\u00c3\u00a9", "It\u2019s caf\u00e9"),
-        (repair_unicode, "na\u00efve \u00c3 la carte", "na\u00efve \u00c3 la carte"),
-        (repair_unicode, "cafe\u0301\x00\ufeff\tok", "caf\u00e9\tok"),
-        (repair_unicode, "\u05e9\u05dc\u05d5\u05dd \U0001f600", "\u05e9\u05dc\u05d5\u05dd \U0001f600"),
-        (strip_html, "a < b & c > d", "a < b & c > d"),
-        (strip_html, "<style>p{}</style><b>x</b>&lt;y&gt;&#233;", "x<y>é"),
-        (strip_html, "one<br>two", "one\ntwo"),
-        (strip_html, "x<div" * 3, "x<divx<divx<div"),
-        (strip_html, "<b>" * 100_000 + "deep" + "</b>" * 100_000, "deep"),
-        (squeeze_whitespace, "\u3000a \n\n b\u00a0", "a b"),
-        (squeeze_whitespace, " \n", None),
+        (["mask"], "mask@1"),
+        ([{"name": "mask"}], "mask@1"),
+        ([{"name": "mask", "template": "<{kind}>"}], "mask@1"),
+        ([{"name": "mask", "kinds": ["url"]}, "drop_empty"], 'mask@1{"kinds":["url"]},drop_empty@1'),
     ],
 )
-def test_texts(step: TextStep, text: str, clean: str | None) -> None:
-    assert step.apply(pl.DataFrame({"text": [text]}), SCHEMA)["text"].to_list() == [clean]
+def test_keys_hold_the_parameters_that_are_no_defaults(specs, key) -> None:
+    assert Preparation(specs).key == key
 
 
-@given(st.text(st.characters(exclude_categories=("Cs",))))
-def test_whitespace_is_squeezed_once_for_all(text: str) -> None:
-    once = squeeze_whitespace.function(text)
-    assert squeeze_whitespace.function(once) == once
+def test_a_project_file_may_give_parameters(tmp_path) -> None:
+    text = """
+    [project]
+    name = "x"
+    [data]
+    source = "x.csv"
+    target = "y"
+    [prepare]
+    steps = ["drop_empty", { name = "mask", kinds = ["url"] }]
+    """
+    loaded = loads(text, folder=tmp_path, environ={})
+    specs = loaded.config.prepare.specs
+    assert specs == ("drop_empty", {"name": "mask", "kinds": ["url"]})
+    assert loaded.config.model_dump(mode="json")["prepare"]["steps"] == list(specs)
+    assert preparation(specs) is preparation(list(specs))
+    with pytest.raises(ConfigError, match=r"prepare\.steps\.0\.name: expected a value"):
+        loads(text.replace('"drop_empty"', "{ kinds = 1 }"), folder=tmp_path, environ={})
+
+
+def test_any_column_name_may_be_the_projects(tmp_path) -> None:
+    taken = TABLE.with_columns(row=pl.lit("mine"), row_=pl.lit("mine"), __row__=pl.lit("mine"))
+    prepared = Preparation(ALL).apply_rows_and_columns(taken, SCHEMA)
+    assert prepared.kept.tolist() == [0, 4]
+    assert prepared.table.columns == taken.columns

@@ -311,3 +311,19 @@ def test_opening_makes_nothing(tmp_path):
     store = open_blobs("file://blobs", folder=tmp_path, clock=FakeClock())
     assert not store.contains("0" * 64)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_lacks_a_part_is_not_there(store, root, tmp_path):
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "a").write_bytes(b"a" * 100)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    tree, large = store.put_tree(tmp_path / "tree"), store.put(random.Random(1).randbytes(5 * MEBIBYTE))
+    assert store.contains(tree)
+    assert store.contains(large)
+    assert store.contains(store.put_tree(empty))
+    for part in (root / "whole").rglob("*"):
+        if part.is_file():
+            part.unlink()
+    assert not store.contains(tree)
+    assert not store.contains(large)

@@ -9,7 +9,7 @@ from bakeoff.core.errors import CandidateError, ConfigError, UsageError
 from bakeoff.core.types import Signature
 from bakeoff.families.linear import LinearFamily, LinearParams
 from bakeoff.testing.families import FamilyConformance, sample_table
-from bakeoff.train.worker import FIT, FitArgument, FitValue, fit
+from bakeoff.train.worker import FIT, HELD, FitArgument, FitValue, fit, hold_out
 
 
 @pytest.fixture
@@ -66,6 +66,26 @@ def test_all_rows_need_what_was_chosen(argument: FitArgument) -> None:
         run(argument, rows="all")
     value = run(argument, rows="all", chosen={"penalty": 0.7})
     assert value.chosen == {"penalty": 0.7}
+
+
+def test_held_out_rows_are_not_fitted_on(argument: FitArgument, tmp_path: Path) -> None:
+    """What is kept of validation rows is what a model says that training rows alone made."""
+    chosen = {"penalty": 0.7}
+    held = msgspec.structs.replace(argument, chosen=chosen, out_dir=str(tmp_path / "held"))
+    assert hold_out(msgspec.to_builtins(held), lambda _: None) == {"rows": 40}
+    with np.load(tmp_path / "held" / HELD, allow_pickle=False) as kept:
+        found = dict(kept)
+    np.savez(tmp_path / "rows.npz", train=np.arange(160), validation=np.arange(0))
+    run(argument, chosen=chosen)
+    alone = LinearFamily().load(Path(argument.out_dir), 1).predict(sample_table("classification")[160:200])
+    np.testing.assert_array_equal(found["probabilities_nk"], alone.probabilities_nk)
+    assert found["classes"].tolist() == list(alone.classes)
+    assert found["truth_n"].tolist() == sample_table("classification")[160:200]["target"].to_list()
+
+
+def test_holding_out_needs_what_was_chosen(argument: FitArgument) -> None:
+    with pytest.raises(UsageError, match="chosen"):
+        hold_out(msgspec.to_builtins(argument), lambda _: None)
 
 
 def test_a_draft_of_a_killed_fit_is_no_hindrance(argument: FitArgument) -> None:

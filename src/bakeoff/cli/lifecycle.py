@@ -1,22 +1,27 @@
 """Commands of the lifecycle: init, run, report, status, loop, demo."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from bakeoff.cli.options import AsJson, Folder, emit, open_project, show_progress
+from bakeoff.cli.options import AsJson, Folder, emit, open_project, optional_value, show_progress
+
+if TYPE_CHECKING:
+    from bakeoff.loop.lifecycle import Outcome
 
 __all__ = ["add_to"]
 
 HERE = Path()
 GATE_FAILED = 3
+PAGE = "report.html"
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    for command in (init, run, report, status, loop, demo):
+    for command in (init, run, status, loop, demo):
         app.command()(command)
+    app.command(cls=optional_value("--html", PAGE))(report)
 
 
 def init(
@@ -48,20 +53,36 @@ def run(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
         from bakeoff.cli.render import leaderboard
 
         typer.echo(leaderboard(outcome.document, unchanged=outcome.unchanged))
-    if not outcome.won:
-        raise typer.Exit(GATE_FAILED)
+    _end(outcome)
 
 
-def report(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
-    """Show the last run: candidates, verdict, gates."""
+def report(
+    *,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="[FILE]", help=f"Write one self-contained page; {PAGE} when no file is named."),
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a pull request.")] = False,
+    png: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write the charts as PNG files.")] = None,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Show the last run: candidates, verdict, gates; or write it as a page, Markdown or pictures."""
+    from bakeoff.cli import render
+
     with open_project(folder) as project:
-        outcome = project.last()
+        document = project.last().document
+        found = project.report() if html or markdown or png else None
+    written = render.write_report(found, html=html, png=png) if found else []
     if as_json:
-        emit(outcome.document)
-    else:
-        from bakeoff.cli.render import full_report
-
-        typer.echo(full_report(outcome.document))
+        emit({**document, "files": written} if written else document)
+        return
+    if found and markdown:
+        typer.echo(render.markdown_report(found))
+    elif not written:
+        typer.echo(render.full_report(document))
+    for file in written:
+        typer.echo(f"wrote {file}", err=markdown)
 
 
 def status(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
@@ -98,8 +119,19 @@ def loop(
         if once:
             break
         time.sleep(every_s)
-    if turn.outcome is not None and not turn.outcome.won:
-        raise typer.Exit(GATE_FAILED)
+    if turn.outcome is not None:
+        _end(turn.outcome)
+
+
+def _end(outcome: "Outcome") -> None:
+    """Exit unless some candidate won: with 1 when none could be evaluated at all, else a gate failed."""
+    if outcome.won:
+        return
+    candidates = cast("list[dict[str, Any]]", outcome.document["candidates"])
+    if all(candidate["status"] != "ok" for candidate in candidates):
+        typer.echo("error: CandidateError: every candidate failed; 'bakeoff report' tells why", err=True)
+        raise typer.Exit(1)
+    raise typer.Exit(GATE_FAILED)
 
 
 def demo(

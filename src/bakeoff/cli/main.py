@@ -3,8 +3,10 @@
 Exit codes: 0 done, 1 error, 2 usage (also a wrong project file), 3 a gate failed; 130 interrupted.
 """
 
+import contextlib
 import json
 import logging
+import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -16,11 +18,11 @@ from bakeoff.cli import lifecycle, records, serving
 __all__ = ["app", "main"]
 
 INTERRUPTED = 130
+WRONG_CALL = 2
 
 app = typer.Typer(
     name="bakeoff",
     help="Build classical and language-model candidates on your own data, ship the winner, keep it winning.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -42,6 +44,8 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     del version
     if verbose:
         logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    else:
+        logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="  %(levelname)s: %(message)s")
 
 
 for _module in (lifecycle, serving, records):
@@ -53,23 +57,42 @@ def main() -> NoReturn:
     from bakeoff.core.errors import BakeoffError
 
     try:
-        app()
-    except SystemExit as ended:
-        if ended.code == INTERRUPTED:
-            told = "interrupted; what was finished is kept: run again to go on"
-            _fail(told, "Interrupted", told, INTERRUPTED)
-        raise
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
+        sys.stdout.flush()
+        if code == INTERRUPTED:
+            _fail("Interrupted", "interrupted; what was finished is kept: run again to go on", INTERRUPTED)
     except BakeoffError as error:
-        _fail(f"{type(error).__name__}: {error}", type(error).__name__, str(error), error.exit_code)
+        _fail(type(error).__name__, str(error), error.exit_code)
+    except typer.Abort:
+        _fail("Interrupted", "interrupted", INTERRUPTED)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader left (as in `| head`); Python would complain at exit
-        sys.exit(1)
-    sys.exit(0)
+        _leave()
+    except Exception as error:
+        told = getattr(error, "format_message", None)
+        if told is not None:  # a wrong call, in the words of click, which typer brings along under a private name
+            command = getattr(getattr(error, "ctx", None), "command_path", None) or "bakeoff"
+            _fail("UsageError", f"{told().rstrip('.')}. Try '{command} --help'.", WRONG_CALL)
+        logging.getLogger(__name__).info("unexpected error", exc_info=True)
+        _fail(type(error).__name__, f"unexpected: {str(error) or type(error).__name__}{_hint(error)}", 1)
+    sys.exit(code)
 
 
-def _fail(line: str, kind: str, message: str, code: int) -> NoReturn:
+def _hint(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return ""
+    return "; this is a defect of bakeoff: run again as 'bakeoff --verbose …' for the traceback, and report it"
+
+
+def _leave() -> NoReturn:
+    """End without a word: the reader of our output left (as in `| head`), and Python would complain at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
+
+
+def _fail(kind: str, message: str, code: int) -> NoReturn:
     """Tell the error on stderr, and with --json as the one document on stdout."""
-    typer.echo(f"error: {line}", err=True)
+    typer.echo(f"error: {message}" if kind == "Interrupted" else f"error: {kind}: {message}", err=True)
     if "--json" in sys.argv:
-        typer.echo(json.dumps({"error": {"type": kind, "message": message}}))
+        with contextlib.suppress(BrokenPipeError):
+            typer.echo(json.dumps({"error": {"type": kind, "message": message}}))
     sys.exit(code)

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from bakeoff.project.project import Project
 
-__all__ = ["AsJson", "Folder", "emit", "open_project", "read_rows", "show_progress"]
+__all__ = ["AsJson", "Folder", "emit", "open_project", "optional_value", "read_rows", "show_progress"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Folder = Annotated[Path, typer.Option("--project", "-C", help="The project folder.", show_default="this folder")]
@@ -22,6 +23,20 @@ def open_project(folder: Path) -> "Project":
     from bakeoff.project.project import Project
 
     return Project(folder, progress=show_progress)
+
+
+def optional_value(option: str, value: str) -> type[TyperCommand]:
+    """A command whose `option` may stand without a value, which is then `value`."""
+
+    class Command(TyperCommand):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            full = [
+                f"{option}={value}" if arg == option and (not after or after.startswith("-")) else arg
+                for arg, after in zip(args, [*args, ""][1:], strict=True)
+            ]
+            return super().parse_args(ctx, full)
+
+    return Command
 
 
 def show_progress(line: str) -> None:
@@ -49,8 +64,8 @@ def read_rows(file: Path | None, inline: str | None, what: str) -> list[dict[str
     try:
         text = inline if inline is not None else _read(file)
         found = _parsed(text)
-    except (ValueError, OSError) as error:
-        raise DataError(f"expected {what} as JSON or JSON lines, found: {error}") from error
+    except (ValueError, RecursionError, OSError) as error:
+        raise DataError(f"expected {what} as JSON or JSON lines in UTF-8, found: {error}") from error
     items: list[Any] = found if isinstance(found, list) else [found]
     for number, item in enumerate(items):
         if not isinstance(item, dict):
@@ -59,14 +74,23 @@ def read_rows(file: Path | None, inline: str | None, what: str) -> list[dict[str
 
 
 def _read(file: Path | None) -> str:
-    return sys.stdin.read() if file is None or str(file) == "-" else file.read_text(encoding="utf-8")
+    data = sys.stdin.buffer.read() if file is None or str(file) == "-" else file.read_bytes()
+    return data.decode("utf-8-sig")
 
 
 def _parsed(text: str) -> Any:
+    """One JSON value or one in each line, as strict as the endpoint: no NaN, no halves of characters."""
+    import msgspec
+
+    if not text.strip():
+        raise ValueError("nothing")
     try:
-        return json.loads(text)
-    except ValueError:
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) == 1:
+            raise
+        return [msgspec.json.decode(line) for line in lines]
 
 
 def _table_rows(file: Path) -> list[dict[str, Any]]:
@@ -79,4 +103,5 @@ def _table_rows(file: Path) -> list[dict[str, Any]]:
             return pl.read_parquet(file).to_dicts()
         return pl.read_csv(file, separator="\t" if file.suffix == ".tsv" else ",", infer_schema=False).to_dicts()
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"expected a readable table in {str(file)!r}, found: {error}") from error
+        found = str(error).partition("\n")[0]
+        raise DataError(f"expected a readable table (UTF-8) in {str(file)!r}, found: {found}") from error

@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
 
 def runs(
     *,
-    limit: Annotated[int, typer.Option(help="How many.", min=1)] = 20,
+    limit: Annotated[int, typer.Option(help="How many.", min=1, max=1_000_000)] = 20,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:

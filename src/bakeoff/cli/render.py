@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -14,6 +15,7 @@ from bakeoff.core.types import Json
 if TYPE_CHECKING:
     from bakeoff.loop.watching import Turn
     from bakeoff.monitor.signals import Report
+    from bakeoff.report.model import Report as RunReport
 
 __all__ = [
     "answers_page",
@@ -21,6 +23,7 @@ __all__ = [
     "full_report",
     "leaderboard",
     "lineage_page",
+    "markdown_report",
     "models_page",
     "runs_page",
     "settings_page",
@@ -29,10 +32,13 @@ __all__ = [
     "table",
     "turn_json",
     "turn_page",
+    "write_report",
 ]
 
 Doc = Mapping[str, Any]
 WIDTH = 120
+MOST_WEAK = 3
+"""Weak slices and drops shown of each candidate."""
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> str:
@@ -59,8 +65,8 @@ def leaderboard(document: Doc, *, unchanged: bool = False) -> str:
     rows = [_candidate_row(candidate, verdict, metric) for candidate in document["candidates"]]
     heads = ["", "candidate", metric, "95% interval", "p50 ms", "p95 ms", "$ / 1k", "train s", "MB", "version"]
     parts = [
-        f"{document['project']}: {data['rows']:,} rows ({data['train']:,} train, {data['validation']:,} validation, "
-        f"{data['test']:,} test; split: {data['split']}), dataset {data['version'][:12]}",
+        f"{document['project']}: {data['rows']:,} rows, dataset {data['version'][:12]}",
+        f"split by {data['split']}: {data['train']:,} train, {data['validation']:,} validation, {data['test']:,} test",
         "",
         table(heads, rows, right=[metric, "p50 ms", "p95 ms", "$ / 1k", "train s", "MB"]),
         "",
@@ -108,6 +114,8 @@ def full_report(document: Doc) -> str:
             for g in gates
         ]
         parts += ["", table(["candidate", "gate", "limit", "value", "outcome"], told)]
+    parts += _combinations(document)
+    parts += _weaknesses(fine, document["verdict"]["metric"])
     parts += [f"note: {note}" for note in (*document["dataset"]["notes"], *document["dataset"]["schema_notes"])]
     parts += [
         f"{candidate['name']} failed: {candidate['error']}\n{candidate['traceback'] or ''}".rstrip()
@@ -115,6 +123,74 @@ def full_report(document: Doc) -> str:
         if candidate["status"] != "ok"
     ]
     return "\n".join(parts)
+
+
+def _combinations(document: Doc) -> list[str]:
+    """What was tried of blends, cascades and routes: worth, price, and why it is a candidate or not."""
+    tried = document.get("combinations", [])
+    if not tried:
+        return []
+    metric = document["verdict"]["metric"]
+    rows = [
+        [
+            "+" if each["entered"] else "",
+            each["name"],
+            _interval(each["quality"]),
+            _number(each["cost_usd_per_1k"]),
+            " ".join(f"{share:.0%}" for share in each["shares"]),
+        ]
+        for each in tried
+    ]
+    heads = ["", "combination", metric, "$ / 1k", "rows that reach each"]
+    return ["", table(heads, rows, right=["$ / 1k"]), "", *(f"{each['name']}: {each['reason']}" for each in tried)]
+
+
+def _weaknesses(candidates: Sequence[Doc], metric: str) -> list[str]:
+    """The weakest slices and the largest drops under changed inputs, a few of each candidate."""
+    weak = [
+        [c["name"], s["slice"], f"{s['rows']:,}", _interval(s), f"{s['rest']:.4f}", f"{s['p_value']:.3f}"]
+        for c in candidates
+        for s in c.get("weak_slices", ())[:MOST_WEAK]
+    ]
+    drops = [
+        [c["name"], d["told"], f"{d['drop']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}]", f"{d['rows']:,}"]
+        for c in candidates
+        for d in sorted(c.get("robustness", ()), key=lambda d: -d.get("drop", 0.0))[:MOST_WEAK]
+        if d.get("drop", 0.0) > 0
+    ]
+    parts: list[str] = []
+    if weak:
+        heads = ["candidate", "weak slice", "rows", f"{metric} there", "elsewhere", "p"]
+        parts += ["", table(heads, weak, right=["rows", "elsewhere", "p"])]
+    if drops:
+        parts += ["", table(["candidate", "changed input", f"{metric} lost", "rows"], drops, right=["rows"])]
+    return parts
+
+
+def write_report(report: "RunReport", *, html: Path | None, png: Path | None) -> list[str]:
+    """Write the page and the pictures that are asked for; the files."""
+    from bakeoff.core.errors import StoreError
+    from bakeoff.report.html import html as page
+    from bakeoff.report.pictures import pictures
+
+    written: list[Path] = []
+    if html is not None:
+        text = page(report)
+        try:
+            html.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise StoreError(f"expected a file for the report, could not write {str(html)!r}: {error}") from error
+        written.append(html)
+    if png is not None:
+        written += pictures(report, png)
+    return [str(file) for file in written]
+
+
+def markdown_report(report: "RunReport") -> str:
+    """The report as Markdown."""
+    from bakeoff.report.markdown import markdown
+
+    return markdown(report)
 
 
 def _interval(score: Doc | None) -> str:
@@ -236,8 +312,8 @@ def lineage_page(found: Doc) -> str:
         f"  sources    {data.get('sources', '?')}",
         f"code         {made['code_commit'] or 'not in a git repository'}{dirty}",
         f"environment  {made['environment']}",
-        f"  python     {around.get('python', '?')} on {around.get('platform', '?')}, "
-        f"{len(around.get('packages', {}))} packages",
+        f"  python     {around.get('python', '?')} on {around.get('platform', '?')}",
+        f"  packages   {len(around.get('packages', {}))}",
     ]
     return "\n".join(lines)
 

@@ -21,7 +21,9 @@ def add_to(app: typer.Typer) -> None:
 def serve(
     *,
     host: Annotated[str | None, typer.Option(help="A loopback address; [endpoint] host by default.")] = None,
-    port: Annotated[int | None, typer.Option(help="0 for any free one; [endpoint] port by default.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="0 for any free one; [endpoint] port by default.")
+    ] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:

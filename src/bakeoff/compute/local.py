@@ -24,6 +24,7 @@ from bakeoff.core.protocols import Job, JobResult
 __all__ = ["LocalCompute"]
 
 STDERR_TAIL_BYTES = 20_000
+WAIT_S = 0.2
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
 
@@ -68,7 +69,7 @@ class LocalCompute:
                 while waiting and len(running) < at_once:
                     job = waiting.popleft()
                     running[job.name] = self._start(job, messages)
-                name, line = messages.get()
+                name, line = _next(messages)
                 if line is None:
                     yield _result(running.pop(name), values.get(name))
                     continue
@@ -100,6 +101,13 @@ class LocalCompute:
             process.stdin.flush()  # and left open: its end tells the worker that the parent is gone
         threading.Thread(target=_forward, args=(job.name, process, messages), daemon=True).start()
         return _Worker(job, process, stderr, time.monotonic())
+
+
+def _next(messages: "queue.SimpleQueue[tuple[str, bytes | None]]") -> tuple[str, bytes | None]:
+    """Wait for a message in short waits: polars' handler of SIGINT restarts a long one, and Ctrl-C is never seen."""
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return messages.get(timeout=WAIT_S)
 
 
 def _forward(

@@ -32,7 +32,7 @@ def _run(request: dict[str, Any], out: TextIO) -> dict[str, Any]:
     except BakeoffError as error:
         return {"error": str(error)}
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a candidate does becomes its error
-        text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        text = f"{type(error).__name__}: {str(error) or 'no message'}".splitlines()[0]
         return {"error": text, "traceback": traceback.format_exc()}
 
 

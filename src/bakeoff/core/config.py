@@ -4,6 +4,7 @@ The only module that reads `bakeoff.toml` and the environment. A value is taken 
 (`BAKEOFF_STORE__RECORDS` for `[store] records`), else from the file, else it is the default.
 """
 
+import json
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_serializer
 
 from bakeoff.core.errors import ConfigError, Problem
 from bakeoff.core.plugins import suggestion
@@ -20,8 +21,10 @@ from bakeoff.core.types import Json, Task
 __all__ = [
     "FILE_NAME",
     "CandidateConfig",
+    "CombineConfig",
     "ComputeConfig",
     "Config",
+    "CostConfig",
     "DataConfig",
     "DecideConfig",
     "EndpointConfig",
@@ -32,6 +35,7 @@ __all__ = [
     "PrepareConfig",
     "ProjectConfig",
     "SplitConfig",
+    "StepConfig",
     "StoreConfig",
     "Value",
     "load",
@@ -101,10 +105,32 @@ class SplitConfig(_Section):
     validation: float | str = 0.15
 
 
+def _as_table(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class StepConfig(BaseModel):
+    """A step of `[prepare] steps`: a name, or a table of `name` and the step's parameters."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+    @model_serializer
+    def spec(self) -> Any:
+        """As JSON: the name alone when no parameters are given; the parameters are still unchecked."""
+        params = cast("dict[str, Json]", dict(self.__pydantic_extra__ or {}))
+        return {"name": self.name, **params} if params else self.name
+
+
 class PrepareConfig(_Section):
     """`[prepare]`: steps over the text columns and rows, in order."""
 
-    steps: tuple[str, ...] = ()
+    steps: tuple[Annotated[StepConfig, BeforeValidator(_as_table)], ...] = ()
+
+    @property
+    def specs(self) -> tuple[Json, ...]:
+        """The steps as JSON, for keys, records and `bakeoff.prepare`."""
+        return tuple(step.spec() for step in self.steps)
 
 
 class CandidateConfig(BaseModel):
@@ -127,12 +153,33 @@ class Gate(_Section):
 
 
 class DecideConfig(_Section):
-    """`[decide]`: the metric to maximise (or minimise, by its nature), gates, and how sure to be."""
+    """`[decide]`: the metric to maximise (or minimise, by its nature), gates, and how sure to be.
+
+    `metrics_file` is a Python file of the project with metrics of its own (see `bakeoff.metrics.own`). `test`
+    is how two candidates are told apart: by the bootstrap (with exact McNemar for accuracy), or by swapping
+    their answers (used without a `margin`).
+    """
 
     metric: str | None = None
     gates: dict[str, Gate] = {}
     margin: float = Field(default=0.0, ge=0)
     resamples: int = Field(default=2000, ge=100, le=100_000)
+    test: Literal["bootstrap", "permutation"] = "bootstrap"
+    metrics_file: str | None = None
+
+
+class CostConfig(_Section):
+    """`[cost]`: what the machine that serves costs; predictions are priced by the time that they take on it."""
+
+    price_per_hour_usd: float = Field(default=0.10, gt=0)
+
+
+class CombineConfig(_Section):
+    """`[combine]`: whether blends and cascades of the candidates are tried, and of how many at most."""
+
+    blends: bool = True
+    cascades: bool = True
+    max_members: int = Field(default=3, ge=2, le=5)
 
 
 class EndpointConfig(_Section):
@@ -197,7 +244,9 @@ class Config(_Section):
     split: SplitConfig = SplitConfig()
     prepare: PrepareConfig = PrepareConfig()
     candidates: dict[Name, CandidateConfig] = {"linear": CandidateConfig()}
+    combine: CombineConfig = CombineConfig()
     decide: DecideConfig = DecideConfig()
+    cost: CostConfig = CostConfig()
     endpoint: EndpointConfig = EndpointConfig()
     monitor: MonitorConfig = MonitorConfig()
     loop: LoopConfig = LoopConfig()
@@ -228,8 +277,9 @@ class Loaded:
         """Every setting with its origin, in the order of the schema."""
 
         def origin(key: str) -> str:
-            if key in self.overrides:
-                return self.overrides[key]
+            for overridden, variable in self.overrides.items():
+                if key == overridden or key.startswith(overridden + "."):
+                    return variable
             inside = any(key == g or key.startswith(g + ".") for g in self.given)
             return self.file if inside else "default"
 
@@ -247,7 +297,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:
     """
     file = path / FILE_NAME if path.is_dir() else path
     try:
-        text = file.read_bytes().decode("utf-8")
+        text = file.read_bytes().decode("utf-8-sig")  # some editors put a byte order mark first
     except FileNotFoundError:
         raise ConfigError(
             (
@@ -271,14 +321,14 @@ def loads(text: str, *, folder: Path, file: str = FILE_NAME, environ: Mapping[st
     """Check a project file given as text; the same errors as `load`."""
     try:
         tree: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also of numbers and nesting that Python cannot take
         raise ConfigError((Problem(file=file, key="", expected="valid TOML", found=str(error)),)) from None
     given = frozenset(key for key, _ in _flatten(tree, ""))
     overrides = _override(tree, os.environ if environ is None else environ)
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(tuple(_problems(error, file))) from None
+        raise ConfigError(tuple(_problems(error, file, overrides))) from None
     problems = tuple(_semantic_problems(config, file))
     if problems:
         raise ConfigError(problems)
@@ -295,15 +345,26 @@ def _flatten(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Json]]
 
 def _override(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
     """Put `BAKEOFF_SECTION__KEY` values into the tree; gives dotted key → variable."""
-    sections = Config.model_fields
     overrides: dict[str, str] = {}
     for variable, text in sorted(environ.items()):
         section, _, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
-        if not variable.startswith(ENVIRONMENT_PREFIX) or not key or section not in sections:
+        if not variable.startswith(ENVIRONMENT_PREFIX) or not key:
             continue
-        tree.setdefault(section, {})[key] = text
-        overrides[f"{section}.{key}"] = f"${variable}"
+        given = tree.setdefault(section, {})
+        if isinstance(given, dict):  # else the file is wrong there, and is told so
+            given[key] = _environment_value(text)
+            overrides[f"{section}.{key}"] = f"${variable}"
     return overrides
+
+
+def _environment_value(text: str) -> Json:
+    """Lists and tables are written as JSON; all else is text, of which the schema makes what it wants."""
+    if text.startswith(("[", "{")):
+        try:
+            return cast("Json", json.loads(text))
+        except ValueError:
+            pass  # the schema says what it expected
+    return text
 
 
 def _known_keys(location: tuple[str, ...]) -> list[str]:
@@ -315,21 +376,27 @@ def _known_keys(location: tuple[str, ...]) -> list[str]:
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
 
 
-def _problems(error: ValidationError, file: str) -> Iterator[Problem]:
+def _problems(error: ValidationError, file: str, overrides: Mapping[str, str]) -> Iterator[Problem]:
+    variables = {key.partition(".")[0]: variable for key, variable in overrides.items()} | dict(overrides)
     for item in error.errors(include_url=False):
         location = tuple(str(part) for part in item["loc"])
         key = ".".join(location)
-        found = repr(item["input"])
+        where = variables.get(".".join(location[:2]), file)
         if item["type"] == "extra_forbidden":
             known = _known_keys(location)
             hint = suggestion(location[-1], known) or f"Known here: {', '.join(known)}."
-            yield Problem(file=file, key=key, expected="a known key", found=repr(location[-1]), hint=hint)
+            yield Problem(file=where, key=key, expected="a known key", found=repr(location[-1]), hint=hint)
         elif item["type"] == "missing":
             yield Problem(file=file, key=key, expected="a value", found="nothing")
         else:
-            short = found if len(found) <= SHOWN_CHARACTERS else found[: SHOWN_CHARACTERS - 3] + "..."
             message = item["msg"].removeprefix("Input should be ")
-            yield Problem(file=file, key=key, expected=message[0].lower() + message[1:], found=short)
+            expected = message[0].lower() + message[1:]
+            yield Problem(file=where, key=key, expected=expected, found=_short(item["input"]))
+
+
+def _short(value: object) -> str:
+    found = repr(value)
+    return found if len(found) <= SHOWN_CHARACTERS else found[: SHOWN_CHARACTERS - 3] + "..."
 
 
 def _semantic_problems(config: Config, file: str) -> Iterator[Problem]:
@@ -348,12 +415,37 @@ def _semantic_problems(config: Config, file: str) -> Iterator[Problem]:
         yield problem("data", f"column {name!r} in one list", "it in several")
     if data.target in roles:
         yield problem("data.target", "a column that is no input", f"{data.target!r} listed twice")
-    for name, gate in config.decide.gates.items():
-        if gate.min is None and gate.max is None:
-            yield problem(f"decide.gates.{name}", "min or max", "neither")
+    for name, candidate in config.candidates.items():
+        for key, value in candidate.params.items():
+            if not _is_json(value):
+                yield problem(
+                    f"candidates.{name}.{key}", "texts, numbers of 64 bits, booleans, lists and tables", _short(value)
+                )
+    for role, column in (("time", data.time), ("group", data.group)):
+        if column == data.target:
+            yield problem(f"data.{role}", "another column than the target", repr(column))
     if not config.candidates:
         yield problem("candidates", "at least one candidate", "none")
+    yield from _decide_problems(config.decide, problem)
     yield from _split_problems(config, problem)
+
+
+def _is_json(value: object) -> bool:
+    """Whether JSON can hold it: a TOML date or a number of any size cannot go to a worker."""
+    if isinstance(value, dict):
+        return all(_is_json(item) for item in cast("dict[str, object]", value).values())
+    if isinstance(value, list):
+        return all(_is_json(item) for item in cast("list[object]", value))
+    return isinstance(value, bool | float | str) or (isinstance(value, int) and abs(value) < 2**63)
+
+
+def _decide_problems(decide: DecideConfig, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:
+    for name, gate in decide.gates.items():
+        if gate.min is None and gate.max is None:
+            yield problem(f"decide.gates.{name}", "min or max", "neither")
+    if decide.test == "permutation" and decide.margin:
+        expected = 'no decide.margin beside decide.test = "permutation", which can only tell a difference from none'
+        yield problem("decide.margin", expected, repr(decide.margin))
 
 
 def _split_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:

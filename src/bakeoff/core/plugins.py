@@ -1,4 +1,4 @@
-"""Find families, stores and compute backends by entry point; built-ins register as third parties do."""
+"""Find families, stores, compute backends, steps and metrics by entry point; built-ins register as third parties do."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,11 +6,13 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, TypeAlias
 
-from bakeoff.core.errors import MissingExtraError, NotFoundError
+from bakeoff.core.errors import BakeoffError, MissingExtraError, NotFoundError
 
 __all__ = ["Group", "load", "names", "suggestion"]
 
-Group: TypeAlias = Literal["bakeoff.families", "bakeoff.stores", "bakeoff.compute", "bakeoff.prepare"]
+Group: TypeAlias = Literal[
+    "bakeoff.families", "bakeoff.stores", "bakeoff.compute", "bakeoff.prepare", "bakeoff.metrics"
+]
 
 
 @cache
@@ -47,4 +49,11 @@ def load(group: Group, name: str) -> Any:
         raise MissingExtraError(
             f"{group} {name!r} needs the module {error.name!r}, which is not installed: pip install it, "
             f"or the extra of bakeoff that holds it"
+        ) from error
+    except BakeoffError:
+        raise
+    except Exception as error:  # whatever the code of a third party does when it is imported
+        raise NotFoundError(
+            f"expected {group} {name!r} ({points[name].value}) to be importable, "
+            f"found {type(error).__name__}: {error}; mend or reinstall the package that holds it"
         ) from error

@@ -17,7 +17,7 @@ from bakeoff.core.errors import DataError
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Bad", "load_texts", "quoted", "typed_columns"]
+__all__ = ["Bad", "first_line", "load_texts", "quoted", "typed_columns"]
 
 DELIMITERS = (",", ";", "\t", "|")
 MAX_LINE_BYTES = 256 << 20
@@ -25,11 +25,14 @@ HEADER_BYTES = 16 << 20
 TEXT_LIMIT = 500
 MISSING_WORDS = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "Null", "None", "none")
 HEAD_ROWS = 5000
+COLUMNS_AT_ONCE = 20  # DuckDB's planning time grows with the square of the expressions in a query
 # How many values {v} are of a type. What DuckDB would read as a number but a person would not is none:
-# codes with leading zeros, 1_000, 0x10. A time starts with an ISO date.
+# codes with leading zeros, 1_000, 0x10, whole numbers of 19 digits and more (a float would merge different
+# ones). A time starts with an ISO date.
 TYPES = {
     "BIGINT": "count_if(TRY_CAST({v} AS BIGINT)::VARCHAR = {v})",
-    "DOUBLE": r"count_if(TRY_CAST({v} AS DOUBLE) IS NOT NULL AND NOT regexp_matches({v}, '^\s*[+-]?0[0-9]|[_xX]'))",
+    "DOUBLE": r"count_if(TRY_CAST({v} AS DOUBLE) IS NOT NULL AND "
+    r"NOT regexp_matches({v}, '^\s*[+-]?0[0-9]|[_xX]|^\s*[+-]?[0-9]{{19,}}\s*$'))",
     "BOOLEAN": "count_if(lower({v}) IN ('true', 'false'))",
     "TIMESTAMP": r"count_if(TRY_CAST({v} AS TIMESTAMP) IS NOT NULL AND "
     r"regexp_matches({v}, '^\s*[0-9]{{4}}-[0-9]{{1,2}}-[0-9]{{1,2}}'))",
@@ -94,11 +97,12 @@ def load_texts(
             [str(path)],
         )
     except duckdb.Error as error:
-        raise DataError(f"{name}: could not be read as CSV: {_first_line(error)}") from error
+        raise DataError(f"{name}: could not be read as CSV: {first_line(error)}") from error
     return _rejected(connection, path, name)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What DuckDB says, without the SQL that it repeats."""
     return str(error).strip().partition("\n")[0]
 
 
@@ -154,6 +158,16 @@ def _fitting(
     connection: "duckdb.DuckDBPyConnection", source: str, kinds: Mapping[str, tuple[str, ...]]
 ) -> dict[str, tuple[str, ...]]:
     """Of the types to try for each column, those that fit all values of the source, narrowest first."""
+    found: dict[str, tuple[str, ...]] = {}
+    waiting = list(kinds.items())
+    for start in range(0, len(waiting), COLUMNS_AT_ONCE):
+        found |= _fitting_some(connection, source, dict(waiting[start : start + COLUMNS_AT_ONCE]))
+    return found
+
+
+def _fitting_some(
+    connection: "duckdb.DuckDBPyConnection", source: str, kinds: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
     tests = [(name, kind) for name, tried in kinds.items() for kind in tried]
     if not tests:
         return dict(kinds)

@@ -9,6 +9,7 @@ from bakeoff.core.errors import DataError
 __all__ = ["as_utf8"]
 
 PIECE = 1 << 20
+HEAD_BYTES = 4096
 MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 GUESSES = ("cp1252", "latin-1")
 
@@ -28,21 +29,34 @@ def as_utf8(path: Path, encoding: str, scratch: Path, name: str) -> Path:
     Raises:
         DataError: the encoding is unknown, or not that of the file.
     """
-    try:
-        codec = codecs.lookup(encoding).name
-    except LookupError:
-        raise DataError(f"expected an encoding such as 'utf-8' or 'latin-1', received {encoding!r}") from None
+    codec = _codec(encoding)
     with path.open("rb") as file:
-        head = file.read(3)
+        head = file.read(HEAD_BYTES)
     marked = next((found for mark, found in MARKS.items() if head.startswith(mark)), None)
     if codec in {"utf-8", "utf-8-sig"}:
         if marked == "utf-16":
             raise DataError(f'{name}: expected utf-8, found utf-16 (by its first bytes). Set encoding = "utf-16".')
+        if b"\0" in head:
+            raise DataError(
+                f"{name}: expected text, found zero bytes, as in a compressed or binary file. Give the file the "
+                'ending of what it is (.gz, .zip, .parquet, …), or set encoding in [data] (perhaps "utf-16-le").'
+            )
         returns = _check_utf8(path, name)
         if marked is None and not returns:
             return path
         return _rewritten(_raw_pieces(path, skip=3 if marked else 0), scratch / "clean")
     return _rewritten(_converted_pieces(path, codec, name), scratch / "clean")
+
+
+def _codec(encoding: str) -> str:
+    """The codec's own name; refuses what Python also calls a codec, such as base64."""
+    try:
+        b"a".decode(encoding)
+    except UnicodeDecodeError:
+        pass  # one letter is no whole text in it
+    except (LookupError, ValueError):
+        raise DataError(f"[data] encoding: expected one such as 'utf-8' or 'latin-1', received {encoding!r}") from None
+    return codecs.lookup(encoding).name
 
 
 def _check_utf8(path: Path, name: str) -> bool:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Inferred", "conform", "infer", "prepare_target"]
 
-TEXT_WORDS = 5.0
+TEXT_WORDS = 3.0
 TEXT_CHARACTERS = 100.0
 TEXT_DISTINCT_SHARE = 0.3
 TEXT_DISTINCT = 50
@@ -72,7 +72,9 @@ def infer(table: "pl.DataFrame", config: DataConfig, task: Task) -> Inferred:
         else:
             inputs.append(name)
     if not inputs:
-        raise DataError(f"expected at least one input column besides {config.target!r}, found none. {' '.join(notes)}")
+        hint = "; to use one all the same, list it in [data] text, categorical or numeric" if notes else ""
+        found = "; ".join(notes) or "the table has no other column"
+        raise DataError(f"expected at least one input column besides {config.target!r}, found none: {found}{hint}.")
     schema = Schema(
         columns=tuple(columns), target=config.target, inputs=tuple(inputs), time=config.time, group=config.group
     )

@@ -148,13 +148,24 @@ def _notes(table: "pl.DataFrame", schema: Schema, by: By, test: Rows) -> "list[s
     return []
 
 
+def _together(by: By, table: "pl.DataFrame", schema: Schema) -> str:
+    """What cannot be cut apart, and how many pieces there are."""
+    column = {"time": schema.time, "group": schema.group}.get(by)
+    if column is not None:
+        return f"Rows of one {by} stay together, and {column!r} has {table[column].drop_nulls().n_unique():,} values."
+    distinct = table.select(*schema.inputs, schema.target).n_unique()
+    return f"Equal rows stay together, and {distinct:,} of {table.height:,} are distinct."
+
+
 def _check(found: Split, table: "pl.DataFrame", schema: Schema, config: SplitConfig, task: Task) -> None:
     parts = {"train": found.train, "validation": found.validation, "test": found.test}
     sizes = ", ".join(f"{name} {len(rows):,}" for name, rows in parts.items())
     settings = f"[split] by = {found.by!r}, test = {config.test!r}, validation = {config.validation!r}"
     empty = [name for name, rows in parts.items() if not len(rows)]
     if empty:
-        raise DataError(f"{settings}: expected rows in each part, found {sizes}. Change the shares, or add rows.")
+        together = f" {_together(found.by, table, schema)}"
+        hint = "Change the shares, or add rows."
+        raise DataError(f"{settings}: expected rows in each part, found {sizes}.{together} {hint}")
     if task != "classification":
         return
     target = table[schema.target]

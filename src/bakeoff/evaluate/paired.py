@@ -139,14 +139,18 @@ def compare(
     seed: int,
     resamples: int = 2000,
     groups_n: ArrayLike | None = None,
+    task: Task | None = None,
     names: tuple[str, str] = ("challenger", "champion"),
 ) -> Comparison:
     """How much better a is than b on the same rows; ask the result whether it is superior or non-inferior.
 
+    Without a `task` the metric's name tells it: regression if that has one of the name, else classification.
+
     Raises:
-        NotFoundError: no task has a metric of that name.
+        NotFoundError: the task has no metric of that name.
     """
-    task: Task = "regression" if metric in measures("regression") else "classification"
+    if task is None:
+        task = "regression" if metric in measures("regression") else "classification"
     field = Field(
         truth_n,
         dict(zip(names, (a, b), strict=True)),

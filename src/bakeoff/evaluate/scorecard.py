@@ -1,7 +1,7 @@
 """The scorecard: what evaluation found of one candidate, and its JSON."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -16,7 +16,12 @@ MEASUREMENTS = (
     "latency_p50_ms",
     "latency_p95_ms",
     "latency_p99_ms",
+    "batch_latency_p50_ms",
+    "batch_latency_p95_ms",
+    "batch_latency_p99_ms",
     "throughput_rows_s",
+    "throughput_rows_s_per_core",
+    "predict_memory_bytes",
     "train_s",
     "size_bytes",
     "cost_usd_per_1k",
@@ -54,8 +59,10 @@ class Scores:
 class Scorecard(Scores):
     """What evaluation found of one candidate.
 
-    `latency_ms` is of single predictions (`p50`, `p95`, `p99`); `throughput_rows_s` of batches;
-    `cost_usd_per_1k` the price of 1,000 batched predictions.
+    `latency_ms` is of single predictions (`p50`, `p95`, `p99`), `batch_latency_ms` of batches of `batch_rows`
+    rows, from which `throughput_rows_s` is, too; `cost_usd_per_1k` is the price of 1,000 batched predictions.
+    `predict_memory_bytes` is the most memory that a process held which loaded the model and predicted the
+    test rows. What was not measured (a combination that is only priced) is left at its default.
     """
 
     latency_ms: Mapping[str, float]
@@ -63,16 +70,22 @@ class Scorecard(Scores):
     train_s: float
     size_bytes: int
     cost_usd_per_1k: float
+    throughput_rows_s_per_core: float | None = None
+    batch_latency_ms: Mapping[str, float] = field(default_factory=dict[str, float])
+    batch_rows: int | None = None
+    predict_memory_bytes: int | None = None
 
     def number(self, name: str) -> float | None:
         """The value of a metric or of a gated measurement (`latency_p95_ms`, `train_s`, …); None if unknown."""
         if name in self.metrics:
             return self.metrics[name].value
-        match name:
-            case "latency_p50_ms" | "latency_p95_ms" | "latency_p99_ms":
-                return self.latency_ms[name.removeprefix("latency_").removesuffix("_ms")]
-            case _:
-                return float(getattr(self, name)) if name in MEASUREMENTS else None
+        if name not in MEASUREMENTS:
+            return None
+        if name.endswith("_ms"):
+            timings = self.batch_latency_ms if name.startswith("batch_") else self.latency_ms
+            return timings.get(name.removeprefix("batch_").removeprefix("latency_").removesuffix("_ms"))
+        found = getattr(self, name)
+        return None if found is None else float(found)
 
     def to_json(self) -> dict[str, Json]:
         """As a JSON document."""

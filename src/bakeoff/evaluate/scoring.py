@@ -16,7 +16,7 @@ from bakeoff.metrics.outcome import Outcome, outcome
 from bakeoff.metrics.ranks import Curves
 from bakeoff.metrics.registry import Measure, Statistic, bind, measures
 
-__all__ = ["score"]
+__all__ = ["estimate", "score"]
 
 WILSON_BELOW = 500
 """Rows below which an ungrouped accuracy gets Wilson's interval instead of resamples."""
@@ -44,8 +44,9 @@ def score(
 
     `groups_n` names for each row the group (user, document) it belongs to; then whole groups are drawn.
     BCa is the default method: in simulations (`tests/evaluate/test_coverage.py`) it covers at least as well
-    as percentiles. The calibration error gets reflected quantiles, and accuracies of fewer than 500
-    ungrouped rows Wilson's interval.
+    as percentiles. The calibration error gets reflected quantiles. Where resamples of few rows say too little
+    (ten of ten right is no certainty), shares of fewer than 500 ungrouped rows get Wilson's interval: the
+    accuracy, and of each class precision, recall and F1.
     """
     result = outcome(truth_n, predictions, task)
     wanted = [m for m in measures(task).values() if m.needs != "probabilities" or result.probabilities_nk is not None]
@@ -61,9 +62,32 @@ def score(
         n_test=len(result),
         intervals=_described(method, resamples, grouped=groups_n is not None, small=small),
         classes=result.classes,
-        per_class=_per_class(result, found, method),
+        per_class=_per_class(result, found, method, grouped=groups_n is not None),
         confusion=_confusion(result),
     )
+
+
+def estimate(
+    measure: Measure,
+    result: Outcome,
+    *,
+    resamples: int,
+    seed: int,
+    groups_n: ArrayLike | None = None,
+    method: IntervalMethod = "bca",
+) -> Interval | None:
+    """One measure with its 95% interval, as `score` gives it; None where it is undefined."""
+    (found,) = replicate(
+        [bind([measure], result)[measure.name]],
+        len(result),
+        resamples=resamples,
+        seed=seed,
+        groups_n=groups_n,
+        jackknife=True,
+    )
+    small = groups_n is None and len(result) < WILSON_BELOW
+    interval = _interval(measure, found, method, len(result) if small else None)
+    return interval if math.isfinite(interval.value + interval.low + interval.high) else None
 
 
 def _replicates(
@@ -113,21 +137,42 @@ def _resampled(
     return Interval(value=value, low=low, high=high)
 
 
-def _per_class(result: Outcome, found: Mapping[str, Replicates], method: IntervalMethod) -> dict[str, ClassScore]:
+def _per_class(
+    result: Outcome, found: Mapping[str, Replicates], method: IntervalMethod, *, grouped: bool
+) -> dict[str, ClassScore]:
     if not result.classes:
         return {}
-    support = np.bincount(result.truth_n, minlength=len(result.classes)).tolist()
-    precision, recall, f1 = (
-        [
-            _resampled(float(value), draws, left, method)
-            for value, draws, left in zip(each.value_m, each.draws_rm.T, each.jackknife_bm.T, strict=True)
-        ]
-        for each in (found[name] for name in OF_CLASS)
-    )
+    k = len(result.classes)
+    true_k, predicted_k = (np.bincount(each, minlength=k) for each in (result.truth_n, result.predicted_n))
+    hit_k = np.bincount(result.truth_n[result.truth_n == result.predicted_n], minlength=k)
+    # F1 = 2 J / (1 + J) rises with J, the share of hits among the rows that are or are called of the class.
+    rows = {
+        "class precision": (predicted_k, _as_it_is),
+        "class recall": (true_k, _as_it_is),
+        "class f1": (true_k + predicted_k - hit_k, lambda share: 2 * share / (1 + share)),
+    }
+
+    def interval(name: str, at: int) -> Interval:
+        replicates, (n_k, made) = found[name], rows[name]
+        value, n = float(replicates.value_m[at]), int(n_k[at])
+        if grouped or not 0 < n < WILSON_BELOW:
+            return _resampled(value, replicates.draws_rm[:, at], replicates.jackknife_bm[:, at], method)
+        low, high = (made(end) for end in wilson(int(hit_k[at]), n))
+        return Interval(value=value, low=low, high=high)
+
     return {
-        name: ClassScore(precision=precision[at], recall=recall[at], f1=f1[at], support=support[at])
+        name: ClassScore(
+            precision=interval("class precision", at),
+            recall=interval("class recall", at),
+            f1=interval("class f1", at),
+            support=int(true_k[at]),
+        )
         for at, name in enumerate(result.classes)
     }
+
+
+def _as_it_is(share: float) -> float:
+    return share
 
 
 def _confusion(result: Outcome) -> tuple[tuple[int, ...], ...]:

@@ -24,15 +24,27 @@ from bakeoff.core.plugins import suggestion
 from bakeoff.core.types import Json, Predictions, Task
 from bakeoff.evaluate import reasons
 from bakeoff.evaluate.paired import Comparison, Field, compare
+from bakeoff.evaluate.permutation import permutation_p_value
 from bakeoff.evaluate.scorecard import MEASUREMENTS, Scorecard
 from bakeoff.metrics.registry import default, find, measures
 from bakeoff.metrics.significance import detectable, holm
 
-__all__ = ["CHEAPER", "Comparison", "GateOutcome", "Verdict", "check_gates", "compare", "decide"]
+__all__ = [
+    "CHEAPER",
+    "LEVEL",
+    "Comparison",
+    "GateOutcome",
+    "Verdict",
+    "check_gates",
+    "compare",
+    "decide",
+    "gate_outcomes",
+]
 
 CHEAPER = 1.5
 """How many times cheaper a candidate must be for its price to count."""
 LEVEL = 0.05
+"""The chance of calling any two equal candidates different."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +122,7 @@ def decide(
     """Decide between candidates from their scorecards and their kept outcomes on the same test rows."""
     check_gates(config, task)
     metric = config.metric or default(task)
-    gates = tuple(_gate(name, card, config, gate) for name, card in scorecards.items() for gate in config.gates)
+    gates = tuple(outcome for name, card in scorecards.items() for outcome in gate_outcomes(name, card, config))
     scored = {name: card for name, card in scorecards.items() if metric in card.metrics}
     if not scored:
         return _nobody(metric, gates, reasons.unscored(metric, list(scorecards)))
@@ -153,6 +165,11 @@ def _nobody(metric: str, gates: tuple[GateOutcome, ...], reason: str) -> Verdict
     )
 
 
+def gate_outcomes(name: str, card: Scorecard, config: DecideConfig) -> tuple[GateOutcome, ...]:
+    """What every gate says of one candidate."""
+    return tuple(_gate(name, card, config, metric) for metric in config.gates)
+
+
 def _gate(name: str, card: Scorecard, config: DecideConfig, metric: str) -> GateOutcome:
     gate, value = config.gates[metric], card.number(metric)
     low = -math.inf if gate.min is None else gate.min
@@ -187,17 +204,32 @@ def _compared(
             raise DataError(
                 f"expected outcomes of {name!r} and {best!r} on the same test rows; received different truth"
             )
+    measure = find(metric, task)
     field = Field(
         truth_n,
         {name: outcomes[name][1] for name in scored},
-        find(metric, task),
+        measure,
         seed=seed,
         resamples=config.resamples,
         groups_n=groups_n,
     )
+
+    def swapped(pair: Comparison) -> float:
+        return permutation_p_value(
+            truth_n,
+            outcomes[pair.candidate][1],
+            outcomes[pair.versus][1],
+            measure,
+            seed=seed,
+            permutations=config.resamples,
+            groups_n=groups_n,
+        )
+
     # The best stands second in its pairs, so that differences are the other's advantage.
     order = [name for name in scored if name != best] + [best]
     pairs = [field.compare(a, b, margin=config.margin) for a, b in combinations(order, 2)]
+    if config.test == "permutation":
+        pairs = [replace(pair, p_value=swapped(pair)) for pair in pairs]
     adjusted = holm([pair.p_value for pair in pairs])
     against = [replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted, strict=True) if pair.versus == best]
     mdd = detectable(float(np.median([field.se(pair.candidate, best) for pair in against])))

@@ -35,10 +35,11 @@ class BoostingParams:
     """Parameters of `boosting`.
 
     `trees`: how many rounds; chosen by early stopping on validation rows when left out, up to
-    `max_trees`, after `patience` rounds without a better loss (or area under the curve, when that is the metric). `learning_rate`, `leaves`, `min_leaf_rows`,
-    `column_share`, `row_share` and `penalty` (L2) shape the trees as LightGBM's parameters do.
-    `balanced`: whether every class weighs the same (as the metric calls for, when left out). `max_categories`: columns with more categories are
-    encoded by their target means. `max_terms`, `min_rows`: which terms of texts are kept.
+    `max_trees`, after `patience` rounds without a better loss (or area under the curve, when that is the
+    metric). `learning_rate`, `leaves`, `min_leaf_rows`, `column_share`, `row_share` and `penalty` (L2) shape
+    the trees as LightGBM's parameters do. `balanced`: whether every class weighs the same (as the metric
+    calls for, when left out). `max_categories`: columns with more categories are encoded by their target
+    means. `max_terms`, `min_rows`: which terms of texts are kept.
     """
 
     trees: Annotated[int, Field(ge=1)] | None = None

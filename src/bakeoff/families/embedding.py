@@ -24,7 +24,7 @@ from bakeoff.families.columns import input_columns, of_kind, require, texts
 from bakeoff.families.heads import HeadSpec, LinearHead, best_penalty
 from bakeoff.families.onnx_encoder import EncoderSource, OnnxEncoder, known_encoders
 from bakeoff.families.table_features import LinearTable
-from bakeoff.families.targets import Target, is_balanced
+from bakeoff.families.targets import Target
 from bakeoff.families.vectors_cache import VectorCache
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class EmbeddingParams:
     """Parameters of `embedding`.
 
     `model`: the encoder by name. `penalty`: the strength of the head's L2 regularisation; chosen on
-    validation rows when left out. `balanced`: whether every class weighs the same (as the metric calls for, when left out). `bins` and
-    `max_categories`: as in `linear`, for the columns that are no texts.
+    validation rows when left out. `balanced`: whether every class weighs the same (as the metric calls for,
+    when left out). `bins` and `max_categories`: as in `linear`, for the columns that are no texts.
     """
 
     model: str = "minilm-l6-int8"
@@ -179,9 +179,7 @@ class _Fit:
                 for column in of_kind(self.columns, "text")
             ]
         )
-        spec = HeadSpec(
-            classes=self.target.classes, balanced=is_balanced(self.job), metric=self.job.metric, seed=self.job.seed, progress=self.job.progress
-        )
+        spec = HeadSpec.of(self.job, self.target.classes)
         given = (self.job.chosen or {}).get("penalty", params.penalty)
         penalty = self._penalty(spec, vector_nd) if given is None else float(given)  # type: ignore[arg-type]
         table, x_nd = self._features(vector_nd, self.target.split(whole=True))

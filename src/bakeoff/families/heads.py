@@ -13,10 +13,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.core.protocols import Progress
+from bakeoff.core.protocols import FitJob, Progress
 from bakeoff.core.types import Predictions
 from bakeoff.families.saved import Array
-from bakeoff.families.targets import RANKS, balanced_weights
+from bakeoff.families.targets import RANKS, balanced_weights, is_balanced
 from bakeoff.metrics.value import value
 
 __all__ = ["HeadSpec", "LinearHead", "best_penalty", "log_loss"]
@@ -63,6 +63,12 @@ class HeadSpec:
     metric: str
     seed: int
     progress: Progress
+
+    @classmethod
+    def of(cls, job: FitJob, classes: tuple[str, ...]) -> "HeadSpec":
+        """As a job wants its heads."""
+        balanced = is_balanced(job)
+        return cls(classes=classes, balanced=balanced, metric=job.metric, seed=job.seed, progress=job.progress)
 
     def fit(self, x_nd: Features, value_n: _Floats, penalty: float, scale_d: _Floats) -> LinearHead:
         """Fit with an L2 `penalty`: 1/C of logistic regression, alpha of ridge.

@@ -23,7 +23,7 @@ from bakeoff.families import saved
 from bakeoff.families.columns import input_columns, of_kind, require, texts
 from bakeoff.families.heads import HeadSpec, LinearHead, best_penalty
 from bakeoff.families.table_features import LinearTable
-from bakeoff.families.targets import Target, is_balanced
+from bakeoff.families.targets import Target
 from bakeoff.families.text_features import ANALYZERS, TermCounts, Vectorizer
 
 if TYPE_CHECKING:
@@ -136,9 +136,7 @@ class _Fit:
         self.params: LinearParams = job.params
         self.columns = input_columns(job)
         self.target = Target.of(job)
-        self.spec = HeadSpec(
-            classes=self.target.classes, balanced=is_balanced(job), metric=job.metric, seed=job.seed, progress=job.progress
-        )
+        self.spec = HeadSpec.of(job, self.target.classes)
         self.counts: list[tuple[str, TermCounts]] = []
         for column in of_kind(self.columns, "text"):
             job.progress(f"counting terms of {column.name!r}")

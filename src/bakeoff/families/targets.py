@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.protocols import FitJob
+from bakeoff.metrics.labels import EVEN_METRICS
 
 if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["RANKS", "Target", "balanced_weights", "is_balanced"]
 
-EVEN_METRICS = frozenset({"f1_macro", "balanced_accuracy", "precision_macro", "recall_macro", "mcc"})
-"""Metrics in which every class counts the same; they are served by fits that weigh them so."""
 RANKS = frozenset({"roc_auc", "pr_auc"})
 """Metrics of the order of scores, which a shifted base rate does not touch while it moves every loss."""
 

@@ -1,5 +1,6 @@
 """Join predictions with the feedback on them: what monitoring scores and what joins the dataset."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, cast
@@ -138,16 +139,25 @@ def _pair(event: Event, feedback: Event) -> Pair:
         row=cast("Mapping[str, Json]", event["row"]),
         said=cast("str | float | None", said),
         probabilities=cast("Mapping[str, float] | None", event.get("probabilities")),
-        label=_as_label(label, text="label" in event),
+        label=_as_label(label, number=isinstance(said, int | float)),
         rating=cast("float | None", feedback.get("rating")),
         source=cast("str | None", feedback.get("source")),
     )
 
 
-def _as_label(label: Json, *, text: bool) -> str | float | None:
-    """Class names are text, as they are in a dataset: true is "true", 1 is "1"."""
-    if label is None or isinstance(label, str):
+def _as_label(label: Json, *, number: bool) -> str | float | None:
+    """The truth as the task has it: class names are text (true is "true", 1 is "1"), quantities are numbers.
+
+    Where a number was said, a text that is none says nothing.
+    """
+    if label is None:
+        return None
+    if number:
+        try:
+            value = float(cast("float | str", label))
+        except ValueError:
+            return None
+        return value if math.isfinite(value) else None
+    if isinstance(label, str):
         return label
-    if not text:
-        return float(cast("float", label))
     return str(label).lower() if isinstance(label, bool) else str(label)

@@ -1,7 +1,7 @@
 """Fit every contender, each in a process of its own; one that fails does not stop the others."""
 
 import shutil
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,14 +17,17 @@ from bakeoff.environment.capture import versions_of
 from bakeoff.loop.gathering import Gathered, data_code
 from bakeoff.loop.stage import Contender, Stage
 from bakeoff.loop.steps import Result, Steps
-from bakeoff.train.worker import FIT
+from bakeoff.train.worker import FIT, HELD, HOLD_OUT
 
-__all__ = ["Fitted", "fit", "refit", "workspace"]
+__all__ = ["Fitted", "fit", "hold_out", "refit", "workspace"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """What became of a contender: its model (`tree_blob`) with figures, or the `error`."""
+    """What became of a contender: its model (`tree_blob`) with figures, or the `error`.
+
+    `members` name the contenders that it is made of, if it is a combination.
+    """
 
     contender: Contender
     key: str
@@ -36,6 +39,7 @@ class Fitted:
     signature: Mapping[str, Json] | None = None
     error: str | None = None
     traceback: str | None = None
+    members: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -65,8 +69,8 @@ def fit(stage: Stage, steps: Steps, gathered: Gathered) -> list[Fitted]:
                     stage.progress(f"{result.name}: failed: {result.error}")
                     failed[result.name] = result
                 else:
-                    stage.progress(f"{result.name}: fitted in {result.seconds:.1f} s")
                     done[result.name] = steps.publish(keys[result.name], _kept(stage, result, folder))
+                    stage.progress(f"{result.name}: fitted in {result.seconds:.1f} s")
     return [_fitted(contender, keys[contender.name], done, failed) for contender in stage.contenders]
 
 
@@ -83,7 +87,36 @@ def refit(stage: Stage, steps: Steps, gathered: Gathered, fitted: Fitted) -> Fit
             if result.value is None:
                 return replace(fitted, error=result.error, traceback=result.traceback, tree_blob=None)
             kept = steps.publish(key, _kept(stage, result, folder))
-    return _fitted(contender, key, {contender.name: kept}, {})
+    return replace(_fitted(contender, key, {contender.name: kept}, {}), members=fitted.members)
+
+
+def hold_out(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fitted]) -> dict[str, str]:
+    """What each contender says of validation rows when it is fitted on training rows alone: blobs, by name.
+
+    One fit each, with what the first one chose. One that fails is told of and left out.
+    """
+    keys = {
+        each.contender.name: steps.key(
+            "hold_out", _inputs(stage, gathered, each.contender) | {"chosen": dict(each.chosen or {})}
+        )
+        for each in fitted
+    }
+    done = {name: steps.done(key) for name, key in keys.items()}
+    waiting = [each for each in fitted if done[each.contender.name] is None]
+    if waiting:
+        stage.progress("holding validation rows out: fitting on training rows alone")
+        with workspace(stage, gathered, "hold-out") as folder:
+            jobs = [
+                replace(_job(stage, gathered, each.contender, folder, chosen=each.chosen or {}), function=HOLD_OUT)
+                for each in waiting
+            ]
+            for result in stage.compute.run(jobs, progress=lambda name, line: stage.progress(f"{name}: {line}")):
+                if result.value is None:
+                    stage.progress(f"{result.name}: not combined with others: {result.error}")
+                    continue
+                blob = stage.blobs.put(folder / result.name / HELD)
+                done[result.name] = steps.publish(keys[result.name], {"held_blob": blob})
+    return {name: cast("str", kept["held_blob"]) for name, kept in done.items() if kept is not None}
 
 
 def _inputs(stage: Stage, gathered: Gathered, contender: Contender) -> dict[str, Json]:

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -17,6 +17,9 @@ from bakeoff.data.sources import SourceFile, resolve
 from bakeoff.environment.capture import versions_of
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Result, Steps
+
+if TYPE_CHECKING:
+    from bakeoff.prepare.steps import Preparation
 
 __all__ = ["FEEDBACK", "Gathered", "gather", "ingested", "load_arrays", "resolve_all"]
 
@@ -85,16 +88,20 @@ def load_arrays(stage: Stage, blob: str) -> Any:
 
 def _snapshot(stage: Stage, steps: Steps) -> Result:
     files = resolve_all(stage)
-    feedback = ingested(stage)
     inputs: dict[str, Json] = {
         "files": [[name, *(file.digest for file in listed)] for name, listed in files.items()],
         "data": stage.config.data.model_dump(mode="json", exclude={"source", "sources"}),
         "task": stage.config.project.task,
-        "feedback": feedback["rows_blob"] if feedback else None,
         "code": data_code(),
         "environment": cast("Json", versions_of(("polars", "duckdb"))),
     }
-    return steps.once(steps.key("read", inputs), lambda: _read(stage, files, feedback))
+    key = steps.key("read", inputs)
+    snapshot = steps.once(key, lambda: _read(stage, files))
+    feedback = ingested(stage)
+    if feedback is None:
+        return snapshot
+    joined = steps.key("join", {"read": key, "feedback": feedback["rows_blob"]})
+    return steps.once(joined, lambda: _join(stage, snapshot, cast("str", feedback["rows_blob"])))
 
 
 def resolve_all(stage: Stage) -> dict[str, Sequence[SourceFile]]:
@@ -111,20 +118,15 @@ def resolve_all(stage: Stage) -> dict[str, Sequence[SourceFile]]:
     }
 
 
-def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]], feedback: Mapping[str, Json] | None) -> Result:
-    import polars as pl
-
+def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
     from bakeoff.data.reading import read
-    from bakeoff.data.schema import conform, infer, prepare_target
+    from bakeoff.data.schema import infer, prepare_target
     from bakeoff.data.snapshot import version_of
 
     stage.progress("reading " + ", ".join(file.location for listed in files.values() for file in listed))
     reading = read(stage.config.data, files)
     inferred = infer(reading.table, stage.config.data, stage.config.project.task)
     table, set_aside = prepare_target(reading.table, inferred.schema, stage.config.project.task)
-    if feedback is not None:
-        fed = pl.read_parquet(io.BytesIO(stage.blobs.get(cast("str", feedback["rows_blob"]))))
-        table = pl.concat([table, conform(fed, inferred.schema.columns)])
     version = version_of(table)
     return {
         "version": version,
@@ -137,10 +139,34 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]], feedback: Map
             "columns": len(inferred.schema.columns),
             "rejected": len(reading.rejected),
             "set_aside": cast("Json", set_aside),
-            "from_feedback": feedback["rows"] if feedback else 0,
+            "from_feedback": 0,
             "schema_notes": list(inferred.notes),
         },
     }
+
+
+def _join(stage: Stage, snapshot: Result, feedback_blob: str) -> Result:
+    """Append labelled rows to what was read; a class that the sources do not know is a slip, and set aside."""
+    import polars as pl
+
+    from bakeoff.data.schema import conform
+    from bakeoff.data.snapshot import version_of
+
+    schema = msgspec.convert(snapshot["schema"], Schema)
+    table = pl.read_parquet(io.BytesIO(stage.blobs.get(cast("str", snapshot["table_blob"]))))
+    fed = conform(pl.read_parquet(io.BytesIO(stage.blobs.get(feedback_blob))), schema.columns)
+    fits = pl.col(schema.target).is_not_null()
+    if stage.config.project.task == "classification":
+        fits &= pl.col(schema.target).is_in(table[schema.target].unique().to_list())
+    kept = fed.filter(fits)
+    table = pl.concat([table, kept])
+    version = version_of(table)
+    summary = dict(cast("Result", snapshot["summary"]))
+    set_aside = cast("dict[str, Json]", summary["set_aside"])
+    if len(kept) < len(fed):
+        set_aside = {**set_aside, "feedback with an unknown label": len(fed) - len(kept)}
+    summary |= {"version": version, "rows": len(table), "from_feedback": len(kept), "set_aside": set_aside}
+    return {**snapshot, "version": version, "table_blob": _put_table(stage, table), "summary": summary}
 
 
 def _put_table(stage: Stage, table: Any) -> str:
@@ -153,32 +179,35 @@ def _put_table(stage: Stage, table: Any) -> str:
 
 
 def _parts(stage: Stage, steps: Steps, snapshot: Result) -> Result:
+    from bakeoff.prepare.steps import Preparation
+
     config = stage.config
+    preparation = Preparation(config.prepare.specs)
     inputs: dict[str, Json] = {
         "table": snapshot["table_blob"],
         "schema": snapshot["schema"],
         "split": config.split.model_dump(mode="json"),
-        "steps": list(config.prepare.steps),
+        "steps": preparation.key,
         "seed": stage.seed,
         "code": data_code(),
-        "environment": cast("Json", versions_of(("polars", "numpy"))),
+        "environment": cast("Json", versions_of(("polars", "numpy", *preparation.requires))),
     }
-    return steps.once(steps.key("split", inputs), lambda: _split(stage, snapshot))
+    return steps.once(steps.key("split", inputs), lambda: _split(stage, snapshot, preparation))
 
 
-def _split(stage: Stage, snapshot: Result) -> Result:
+def _split(stage: Stage, snapshot: Result, preparation: "Preparation") -> Result:
     import numpy as np
 
     from bakeoff.data.snapshot import read, row_hashes
     from bakeoff.data.splits import split
-    from bakeoff.prepare.steps import Preparation
+    from bakeoff.prepare.contamination import overlap_notes
 
     schema = msgspec.convert(snapshot["schema"], Schema)
     stage.progress("preparing and splitting")
     with tempfile.TemporaryDirectory(dir=stage.work) as scratch:
         folder = Path(scratch)
         table = read(stage.blobs.fetch(cast("str", snapshot["table_blob"]), folder / "read.parquet"))
-        prepared = Preparation(stage.config.prepare.steps).apply_rows_and_columns(table, schema)
+        prepared = preparation.apply_rows_and_columns(table, schema)
         parts = split(prepared.table, schema, stage.config.split, stage.config.project.task, stage.seed)
         np.savez(
             folder / "rows.npz", train=parts.train, validation=parts.validation, test=parts.test, kept=prepared.kept
@@ -195,7 +224,7 @@ def _split(stage: Stage, snapshot: Result) -> Result:
                 "validation": len(parts.validation),
                 "test": len(parts.test),
                 "split": parts.by,
-                "notes": list(parts.notes),
+                "notes": [*parts.notes, *overlap_notes(prepared.table, schema, train=parts.train, test=parts.test)],
                 "changes": msgspec.to_builtins(prepared.changes),
             },
         }

@@ -1,9 +1,11 @@
 """Evaluate every model on the same test rows, and decide."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
 
 import bakeoff.evaluate
 import bakeoff.metrics
@@ -13,14 +15,15 @@ from bakeoff.core.records import Version
 from bakeoff.core.types import Json, Predictions
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.loop.fitting import Fitted, workspace
-from bakeoff.loop.gathering import Gathered
+from bakeoff.loop.gathering import Gathered, load_arrays
 from bakeoff.loop.stage import Contender, Stage
 from bakeoff.loop.steps import Result, Steps
+from bakeoff.metrics.own import digest_own
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.verdict import Verdict
 
-__all__ = ["CHAMPION", "Judged", "evaluate", "judge_champion", "outcomes", "verdict"]
+__all__ = ["CHAMPION", "Judged", "evaluate", "groups", "judge_champion", "outcomes", "verdict"]
 
 CHAMPION = "champion"
 EVALUATE = "bakeoff.evaluate.worker:evaluate"
@@ -28,12 +31,16 @@ EVALUATE = "bakeoff.evaluate.worker:evaluate"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A fitted candidate with its scorecard and kept per-row outcomes; or the error that ended it."""
+    """A fitted candidate with its scorecard and kept per-row outcomes; or the error that ended it.
+
+    `findings` are what `bakeoff.evaluate.findings` found beside the scorecard.
+    """
 
     fitted: Fitted
     key: str = ""
     scorecard: Scorecard | None = None
     outcomes_blob: str | None = None
+    findings: Mapping[str, Json] = field(default_factory=dict[str, Json])
     error: str | None = None
     traceback: str | None = None
 
@@ -62,9 +69,7 @@ def evaluate(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fi
                     errors[result.name] = (result.error or "", result.traceback)
                     continue
                 blob = stage.blobs.put(folder / f"{result.name}-out" / "outcomes.parquet")
-                done[result.name] = steps.publish(
-                    keys[result.name], {"scorecard": dict(result.value), "outcomes_blob": blob}
-                )
+                done[result.name] = steps.publish(keys[result.name], dict(result.value) | {"outcomes_blob": blob})
     return [_judged(fit, keys.get(fit.contender.name, ""), done.get(fit.contender.name), errors) for fit in fitted]
 
 
@@ -82,6 +87,10 @@ def _inputs(stage: Stage, gathered: Gathered, fit: Fitted) -> dict[str, Json]:
         "resamples": stage.config.decide.resamples,
         "seed": stage.seed,
         "group": gathered.schema.group,
+        "schema": msgspec.to_builtins(gathered.schema),
+        "metric": stage.metric,
+        "metrics": digest_own(),
+        "cost": stage.config.cost.model_dump(mode="json"),
         "code": digest_sources(*code),
     }
 
@@ -112,6 +121,10 @@ def _job(stage: Stage, gathered: Gathered, fit: Fitted, folder: Path) -> Job:
         "size_bytes": fit.size_bytes,
         "cache_dir": str(stage.cache),
         "out_dir": str(folder / f"{name}-out"),
+        "schema": msgspec.to_builtins(gathered.schema),
+        "metric": stage.metric,
+        "metrics_file": None if stage.metrics_file is None else str(stage.metrics_file),
+        "price_per_hour_usd": stage.config.cost.price_per_hour_usd,
     }
     return Job(name=name, function=EVALUATE, argument=argument)
 
@@ -125,6 +138,7 @@ def _judged(fit: Fitted, key: str, result: Result | None, errors: Mapping[str, t
         key=key,
         scorecard=Scorecard.from_json(cast("Mapping[str, Json]", result["scorecard"])),
         outcomes_blob=cast("str", result["outcomes_blob"]),
+        findings=cast("Mapping[str, Json]", result["findings"]),
     )
 
 
@@ -140,7 +154,21 @@ def outcomes(stage: Stage, judged: Judged) -> "tuple[Any, Predictions]":
     return read_outcomes(pl.read_parquet(io.BytesIO(stage.blobs.get(judged.outcomes_blob))))
 
 
-def verdict(stage: Stage, judged: Sequence[Judged]) -> "Verdict":
+def groups(stage: Stage, gathered: Gathered) -> "Any | None":
+    """The group of each test row, in their order; None when the project names no column of groups."""
+    import io
+
+    import polars as pl
+
+    column = gathered.schema.group
+    if column is None:
+        return None
+    table = pl.read_parquet(io.BytesIO(stage.blobs.get(gathered.table_blob)), columns=[column])
+    test_rows = load_arrays(stage, gathered.rows_blob)["test"]
+    return table[column][test_rows].cast(pl.String).fill_null("").to_numpy()
+
+
+def verdict(stage: Stage, gathered: Gathered, judged: Sequence[Judged]) -> "Verdict":
     """The decision over all scorecards."""
     from bakeoff.evaluate.verdict import decide
 
@@ -151,6 +179,7 @@ def verdict(stage: Stage, judged: Sequence[Judged]) -> "Verdict":
         stage.config.decide,
         stage.config.project.task,
         stage.seed,
+        groups_n=groups(stage, gathered),
     )
 
 

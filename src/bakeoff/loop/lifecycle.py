@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 
@@ -14,14 +14,17 @@ from bakeoff.core.protocols import BlobStore, RecordStore
 from bakeoff.core.types import Json
 from bakeoff.data.sources import fingerprint
 from bakeoff.environment.capture import capture, code_state, versions_of
+from bakeoff.loop.calibrating import calibrated
+from bakeoff.loop.combining import Combined, combine
 from bakeoff.loop.fitting import fit
 from bakeoff.loop.gathering import Gathered, gather, ingested, resolve_all
 from bakeoff.loop.judging import Judged, evaluate, verdict
-from bakeoff.loop.releasing import Contest, Origin, challenge, make_live, register_dataset, register_model
+from bakeoff.loop.releasing import Contest, Origin, challenge, make_live, register_dataset, register_models
 from bakeoff.loop.result import document
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
 from bakeoff.loop.tracking import Tracker
+from bakeoff.metrics.own import digest_own
 from bakeoff.registry.lineage import label
 
 if TYPE_CHECKING:
@@ -88,7 +91,7 @@ def run_pass(stage: Stage, *, trigger: str = "manual") -> Outcome:
         plan = _plan(stage)
     assert plan is not None
     kept = stage.records.documents.get(PASSES, LAST)
-    if kept is not None and kept.body["plan"] == plan:
+    if kept is not None and kept.body["plan"] == plan and _whole(stage, kept.body):
         return Outcome(document=cast("Mapping[str, Json]", kept.body["document"]), unchanged=True)
     tracker = Tracker(stage, plan=plan, trigger=trigger)
     with tracker.running() as run_id:
@@ -97,6 +100,19 @@ def run_pass(stage: Stage, *, trigger: str = "manual") -> Outcome:
         body |= {"snapshot_blob": gathered.snapshot_blob, "rows_blob": gathered.rows_blob}
         stage.records.documents.put(PASSES, LAST, body)
     return Outcome(document=finished, unchanged=False)
+
+
+def _whole(stage: Stage, kept: Mapping[str, Json]) -> bool:
+    """Whether a finished pass leaves nothing to do: what it made is still stored, and no candidate failed.
+
+    A candidate may have failed for want of memory, or of a package that is there now: it is tried again.
+    """
+    finished = cast("Mapping[str, Any]", kept["document"])
+    if any(candidate["status"] != "ok" for candidate in finished["candidates"]):
+        return False
+    live = finished["release"]
+    blobs = [kept["snapshot_blob"], kept["rows_blob"], *([live["blob_id"], live["reference_id"]] if live else [])]
+    return all(stage.blobs.contains(cast("str", blob)) for blob in blobs)
 
 
 def _run(stage: Stage, tracker: Tracker, run_id: str) -> tuple[Mapping[str, Json], Gathered]:
@@ -108,17 +124,22 @@ def _run(stage: Stage, tracker: Tracker, run_id: str) -> tuple[Mapping[str, Json
 
     fitted = fit(stage, steps, gathered)
     judged = evaluate(stage, steps, gathered, fitted)
-    versions = {e.name: register_model(stage, origin, e) for e in judged if e.scorecard is not None}
+    combined = combine(stage, steps, gathered, judged)
+    judged = calibrated(stage, steps, judged, combined.held)
+    judged += evaluate(stage, steps, gathered, combined.fitted)
+    versions = register_models(stage, origin, judged)
     tracker.candidates(judged, versions)
 
-    decision = verdict(stage, judged)
+    decision = verdict(stage, gathered, judged)
     winner = next((entry for entry in judged if entry.name == decision.winner), None)
     contest = challenge(stage, steps, gathered, winner) if winner else None
     live = None
     if winner is not None and contest is not None and contest.promoted:
-        live = make_live(stage, steps, origin, winner)
+        live = make_live(stage, steps, origin, winner, versions)
     tracker.verdict(decision, contest)
-    return _told(stage, run_id, gathered, judged, versions, decision, contest, live), gathered
+    return _told(
+        stage, run_id, gathered, judged, combined, versions=versions, decision=decision, contest=contest, live=live
+    ), gathered
 
 
 def _told(
@@ -126,6 +147,8 @@ def _told(
     run_id: str,
     gathered: Gathered,
     judged: Sequence[Judged],
+    combined: Combined,
+    *,
     versions: "Mapping[str, Version]",
     decision: "Verdict",
     contest: Contest | None,
@@ -137,6 +160,7 @@ def _told(
         run_id=run_id,
         gathered=gathered,
         judged=judged,
+        combined=combined,
         versions=labels,
         decision=decision,
         contest=contest,
@@ -147,7 +171,13 @@ def _told(
 def data_changed(stage: Stage) -> bool:
     """Whether the sources hold something else than at the last finished pass."""
     kept = stage.records.documents.get(PASSES, LAST)
-    return kept is not None and kept.body["files"] != _files(stage)
+    if kept is None:
+        return False
+    files = _files(stage)
+    if files is None:  # not looked at yet, as after the cache was deleted: that alone is no change
+        resolve_all(stage)
+        files = _files(stage)
+    return kept.body["files"] != files
 
 
 def _files(stage: Stage) -> str | None:
@@ -169,10 +199,11 @@ def _plan(stage: Stage) -> str | None:
         {
             "files": files,
             "config": config.model_dump(
-                mode="json", include={"project", "data", "split", "prepare", "decide", "endpoint"}
+                mode="json", include={"project", "data", "split", "prepare", "combine", "decide", "cost", "endpoint"}
             ),
             "candidates": [[c.name, c.family_name, msgspec.to_builtins(c.params), c.code] for c in stage.contenders],
             "feedback": feedback["rows_blob"] if feedback else None,
+            "metrics": digest_own(),
             "refit": config.loop.refit,
             "code": digest_sources(Path(bakeoff.__file__).parent),
             "environment": versions_of(needed | {"polars", "duckdb", "numpy"}),

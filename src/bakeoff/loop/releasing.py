@@ -1,18 +1,19 @@
 """Register models with their lineage, hold the winner against the champion, release it."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from bakeoff.core.errors import CorruptError, NotFoundError
 from bakeoff.core.records import Version
 from bakeoff.core.types import Json, Signature
 from bakeoff.environment.capture import CodeState, Environment
 from bakeoff.loop.fitting import Fitted, refit
 from bakeoff.loop.gathering import Gathered, load_arrays
-from bakeoff.loop.judging import Judged, judge_champion, outcomes
+from bakeoff.loop.judging import Judged, groups, judge_champion, outcomes
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
 from bakeoff.registry.lineage import label
@@ -22,7 +23,7 @@ from bakeoff.serve.releases import Release, release
 if TYPE_CHECKING:
     from bakeoff.evaluate.verdict import Comparison
 
-__all__ = ["Contest", "Origin", "challenge", "make_live", "register_dataset", "register_model"]
+__all__ = ["Contest", "Origin", "challenge", "make_live", "register_dataset", "register_model", "register_models"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +69,22 @@ def register_dataset(stage: Stage, origin: Origin) -> None:
     )
 
 
-def register_model(stage: Stage, origin: Origin, judged: Judged, *, refitted: Fitted | None = None) -> Version:
-    """Register a fitted candidate; `refitted` is the same one fitted on all rows after the decision."""
+def register_models(stage: Stage, origin: Origin, judged: Sequence[Judged]) -> dict[str, Version]:
+    """Register all candidates that could be evaluated, by name; those that others are made of come first."""
+    fine = [entry for entry in judged if entry.scorecard is not None]
+    known: dict[str, Version] = {}
+    for entry in sorted(fine, key=lambda entry: bool(entry.fitted.members)):
+        known[entry.name] = register_model(stage, origin, entry, known)
+    return known
+
+
+def register_model(
+    stage: Stage, origin: Origin, judged: Judged, known: Mapping[str, Version], *, refitted: Fitted | None = None
+) -> Version:
+    """Register a fitted candidate; `refitted` is the same one fitted on all rows after the decision.
+
+    `known` are the versions of the candidates that it may be made of.
+    """
     fitted = refitted or judged.fitted
     assert fitted.tree_blob is not None
     assert judged.scorecard is not None
@@ -86,7 +101,7 @@ def register_model(stage: Stage, origin: Origin, judged: Judged, *, refitted: Fi
         "rows": "all" if refitted else "train",
         "rows_blob": origin.gathered.rows_blob,
         "hashes_blob": origin.gathered.hashes_blob,
-        "steps": list(stage.config.prepare.steps),
+        "steps": list(stage.config.prepare.specs),
         "columns": msgspec.to_builtins(origin.gathered.schema.columns),
         "signature": dict(judged.fitted.signature or {}),
         "environment": origin.environment.digest,
@@ -95,6 +110,7 @@ def register_model(stage: Stage, origin: Origin, judged: Judged, *, refitted: Fi
         "family_code": contender.code,
         "scorecard": judged.scorecard.to_json(),
         "evaluated_tree": judged.fitted.tree_blob,
+        "members": {name: label(known[name]) for name in fitted.members},
     }
     tags = {"candidate": contender.name, "family": contender.family_name}
     name = stage.config.project.name
@@ -117,14 +133,18 @@ def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) ->
     named = label(champion)
     if champion.content == winner.fitted.tree_blob:
         return Contest(promoted=True, champion=named, reason=f"{named} is this very model")
-    judged = judge_champion(stage, steps, gathered, champion)
+    try:
+        judged = judge_champion(stage, steps, gathered, champion)
+        unseen = _unseen(stage, gathered, champion)
+    except (NotFoundError, CorruptError) as error:  # a lost or damaged champion must not stop its successor
+        return Contest(promoted=True, champion=named, reason=f"{named} cannot be read any more: {error}")
     if judged.scorecard is None:
         return Contest(promoted=True, champion=named, reason=f"{named} cannot be evaluated any more: {judged.error}")
-    unseen = _unseen(stage, gathered, champion)
     truth, ours = outcomes(stage, winner)
     _, theirs = outcomes(stage, judged)
     if not unseen.any():
         return Contest(promoted=True, champion=named, reason=f"{named} has seen every test row: nothing to compare on")
+    group_n = groups(stage, gathered)
     found = compare(
         truth[unseen],
         _rows(ours, unseen),
@@ -132,9 +152,12 @@ def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) ->
         stage.metric,
         seed=stage.seed,
         resamples=stage.config.decide.resamples,
+        groups_n=None if group_n is None else group_n[unseen],
+        task=stage.config.project.task,
     )
     worse = found.inferior(stage.config.decide.margin)
-    told = f"{found.difference:+.4f} {stage.metric} [{found.low:+.4f}, {found.high:+.4f}] on {int(unseen.sum())} unseen rows"
+    numbers = f"{found.difference:+.4f} {stage.metric} [{found.low:+.4f}, {found.high:+.4f}]"
+    told = f"{numbers} on {int(unseen.sum())} unseen rows"
     reason = f"distinguishably worse than {named}: {told}" if worse else f"not worse than {named}: {told}"
     return Contest(promoted=not worse, champion=named, reason=reason, comparison=found)
 
@@ -163,7 +186,7 @@ def _unseen(stage: Stage, gathered: Gathered, champion: Version) -> Any:
     return ~np.isin(tests, seen)
 
 
-def make_live(stage: Stage, steps: Steps, origin: Origin, winner: Judged) -> Release:
+def make_live(stage: Stage, steps: Steps, origin: Origin, winner: Judged, known: Mapping[str, Version]) -> Release:
     """Promote the winner and move the endpoint to it; with `[loop] refit` it is fitted on all rows first."""
     refitted = None
     if stage.config.loop.refit:
@@ -172,7 +195,7 @@ def make_live(stage: Stage, steps: Steps, origin: Origin, winner: Judged) -> Rel
         if refitted.tree_blob is None:
             stage.progress(f"{winner.name}: not fitted on all rows ({refitted.error}); releasing the evaluated model")
             refitted = None
-    version = promote(stage.records.versions, register_model(stage, origin, winner, refitted=refitted))
+    version = promote(stage.records.versions, register_model(stage, origin, winner, known, refitted=refitted))
     return release(
         stage.records.documents,
         endpoint=stage.endpoint,
@@ -181,10 +204,11 @@ def make_live(stage: Stage, steps: Steps, origin: Origin, winner: Judged) -> Rel
         family=winner.fitted.contender.reference,
         blob_id=version.content,
         clock=stage.clock,
-        steps=stage.config.prepare.steps,
+        steps=stage.config.prepare.specs,
         reference_id=_reference(stage, steps, origin.gathered, winner),
         columns=tuple(c.name for c in origin.gathered.schema.columns if c.name != origin.gathered.schema.target),
     )
+
 
 def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) -> str:
     """What monitoring compares with: the test rows as they came, what the winner said of them and how well."""

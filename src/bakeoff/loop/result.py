@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from bakeoff.core.types import Json
+from bakeoff.loop.combining import Combined
 from bakeoff.loop.gathering import Gathered
 from bakeoff.loop.judging import Judged
 from bakeoff.loop.releasing import Contest
@@ -13,8 +14,9 @@ from bakeoff.loop.stage import Stage
 from bakeoff.loop.tracking import child_id
 
 if TYPE_CHECKING:
-    from bakeoff.serve.releases import Release
+    from bakeoff.evaluate.combine import Combination
     from bakeoff.evaluate.verdict import Verdict
+    from bakeoff.serve.releases import Release
 
 __all__ = ["document"]
 
@@ -25,27 +27,58 @@ def document(
     run_id: str,
     gathered: Gathered,
     judged: Sequence[Judged],
+    combined: Combined,
     versions: Mapping[str, str],
     decision: "Verdict",
     contest: Contest | None,
     released: "Release | None",
 ) -> Mapping[str, Json]:
     """Everything that a pass found and did, as JSON."""
+    from bakeoff.evaluate.power import power_curve
+
     told = decision.to_json()
     told["promoted"] = contest is not None and contest.promoted
     told["champion"] = contest.champion if contest else None
     told["contest"] = contest.reason if contest else None
+    curve = power_curve(decision.mdd, gathered.test_rows) if decision.mdd else ()
+    told["power_curve"] = msgspec.to_builtins(curve)
     body: dict[str, Any] = {
         "run_id": run_id,
         "project": stage.config.project.name,
         "task": stage.config.project.task,
         "dataset": dict(gathered.summary),
         "candidates": [_candidate(run_id, entry, versions.get(entry.name)) for entry in judged],
+        "combinations": [_combination(each, stage.metric) for each in combined.tried],
         "verdict": told,
         "endpoint": stage.endpoint if released else None,
         "release": released,
     }
     return msgspec.json.decode(msgspec.json.encode(body))  # as it will be read back: lists, not tuples
+
+
+def _combination(each: "Combination", metric: str) -> dict[str, Any]:
+    """A combination that was tried: of what it is made, what it would be worth and cost, and what became of it."""
+    told: dict[str, Any] = {
+        "name": each.name,
+        "kind": each.kind,
+        "members": each.members,
+        **each.params,
+        "validation": each.validation,
+        "shares": each.shares,
+        "right": each.right,
+        "curve": each.curve,
+        "entered": each.entered,
+        "reason": each.reason,
+    }
+    if each.card is None:
+        return told | {"quality": None, "cost_usd_per_1k": None}
+    return told | {
+        "quality": each.card.metrics.get(metric),
+        "metrics": each.card.metrics,
+        "latency_ms": each.card.latency_ms,
+        "cost_usd_per_1k": each.card.cost_usd_per_1k,
+        "size_bytes": each.card.size_bytes,
+    }
 
 
 def _candidate(run_id: str, entry: Judged, version: str | None) -> dict[str, Any]:
@@ -70,5 +103,10 @@ def _candidate(run_id: str, entry: Judged, version: str | None) -> dict[str, Any
         "train_s": entry.fitted.train_s,
         "peak_memory_bytes": entry.fitted.peak_memory_bytes,
         "size_bytes": entry.fitted.size_bytes,
+        "predict_memory_bytes": card.predict_memory_bytes,
+        "throughput_rows_s": card.throughput_rows_s,
+        "throughput_rows_s_per_core": card.throughput_rows_s_per_core,
+        "batch_latency_ms": dict(card.batch_latency_ms),
         "chosen": dict(entry.fitted.chosen or {}),
+        **entry.findings,
     }

@@ -1,7 +1,7 @@
 """What a pass through the loop works with: the project's settings, its stores and its contenders."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,8 @@ class Contender:
 class Stage:
     """The world of one pass; handed down by the project, which alone wires it.
 
-    `work` is scratch, `cache` outlives runs.
+    `work` is scratch, `cache` outlives runs. `combiners` are the families that make one model of several,
+    by name ("blend", "cascade"); their parameters are found in the pass.
     """
 
     config: Config
@@ -46,6 +47,7 @@ class Stage:
     clock: Clock
     progress: Progress
     new_id: Callable[[], str]
+    combiners: Mapping[str, Contender] = field(default_factory=dict[str, Contender])
 
     @property
     def seed(self) -> int:
@@ -56,6 +58,12 @@ class Stage:
     def metric(self) -> str:
         """The metric that decides; the task's default unless set."""
         return self.config.decide.metric or default(self.config.project.task)
+
+    @property
+    def metrics_file(self) -> Path | None:
+        """The Python file with metrics of the project's own, if it names one."""
+        file = self.config.decide.metrics_file
+        return None if file is None else self.folder / file
 
     @property
     def endpoint(self) -> str:

@@ -113,7 +113,12 @@ class Tracker:
         figures = {name: interval.value for name, interval in entry.scorecard.metrics.items()}
         figures |= {"train_s": entry.fitted.train_s, "size_bytes": float(entry.fitted.size_bytes)}
         figures |= {f"latency_{key}_ms": value for key, value in entry.scorecard.latency_ms.items()}
-        artifacts = {"model": entry.fitted.tree_blob or "", "outcomes.parquet": entry.outcomes_blob or ""}
+        card = {**entry.scorecard.to_json(), **entry.findings}
+        artifacts = {
+            "model": entry.fitted.tree_blob or "",
+            "outcomes.parquet": entry.outcomes_blob or "",
+            "scorecard.json": self._stage.blobs.put(json.dumps(card).encode()),
+        }
         runs.log(
             run.run_id,
             metrics=[Metric(key=name, value=float(value), time_ms=now) for name, value in figures.items()],

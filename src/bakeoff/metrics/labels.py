@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bakeoff.metrics.outcome import Outcome
 
 __all__ = [
+    "EVEN_METRICS",
     "Confusion",
     "Margins",
     "accuracy",
@@ -28,6 +29,9 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+
+EVEN_METRICS = frozenset({"f1_macro", "balanced_accuracy", "precision_macro", "recall_macro", "mcc"})
+"""Metrics in which every class counts the same; they are served by fits that weigh them so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

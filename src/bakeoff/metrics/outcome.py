@@ -1,13 +1,13 @@
 """What happened on n rows: truth and prediction, in the arrays that every measure reads."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bakeoff.core.errors import CandidateError, DataError, UsageError
+from bakeoff.core.errors import CandidateError, DataError
 from bakeoff.core.types import Predictions, Task
 
 __all__ = ["BINARY", "Outcome", "outcome"]
@@ -25,7 +25,7 @@ class Outcome:
 
     Classification: `truth_n` and `predicted_n` are int64 positions in `classes`, the sorted union of the
     model's classes and those seen in truth and prediction; `probabilities_nk` has their columns (zero where
-    the model does not know a class). Regression: both are float64.
+    the model does not know a class). Regression: both are float64. Generation: both are texts (objects).
     """
 
     truth_n: NDArray[Any]
@@ -36,6 +36,11 @@ class Outcome:
     def __len__(self) -> int:
         return len(self.truth_n)
 
+    def take(self, rows: NDArray[Any]) -> "Outcome":
+        """The same of some rows (positions or a mask); the classes stay."""
+        shares = None if self.probabilities_nk is None else self.probabilities_nk[rows]
+        return replace(self, truth_n=self.truth_n[rows], predicted_n=self.predicted_n[rows], probabilities_nk=shares)
+
 
 def outcome(truth_n: ArrayLike, predictions: Predictions, task: Task) -> Outcome:
     """Put truth and predictions on common codes, checked.
@@ -43,7 +48,6 @@ def outcome(truth_n: ArrayLike, predictions: Predictions, task: Task) -> Outcome
     Raises:
         DataError: no rows.
         CandidateError: other rows than the truth, values that are not finite, or no probabilities.
-        UsageError: a task without measures.
     """
     truth = np.asarray(truth_n)
     if not len(truth):
@@ -61,7 +65,12 @@ def outcome(truth_n: ArrayLike, predictions: Predictions, task: Task) -> Outcome
                 truth_n=_finite("the truth", truth), predicted_n=_finite("predictions", predictions.values_n)
             )
         case "generation":
-            raise UsageError("expected task 'classification' or 'regression'; received 'generation'")
+            return Outcome(truth_n=_texts(truth), predicted_n=_texts(predictions.values_n))
+
+
+def _texts(values: ArrayLike) -> NDArray[np.object_]:
+    """Texts as objects (a fixed width would take the longest text's room for each); missing ones are empty."""
+    return np.asarray(["" if value is None else str(value) for value in np.asarray(values).tolist()], dtype=object)
 
 
 def _finite(what: str, values: ArrayLike) -> NDArray[np.float64]:

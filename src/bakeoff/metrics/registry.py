@@ -1,67 +1,21 @@
 """The measures by name: which task each belongs to, which way is better, and how it is computed."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.core.errors import NotFoundError
+from bakeoff.core.errors import ConfigError, NotFoundError, Problem
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.types import Task
-from bakeoff.metrics import labels, moments, ranks
+from bakeoff.metrics import labels, moments, ngrams, ranks, texts
+from bakeoff.metrics.measure import Measure, Need, Statistic, Sums
 from bakeoff.metrics.outcome import Outcome
+from bakeoff.metrics.own import own
 
 __all__ = ["Measure", "Need", "Statistic", "Sums", "bind", "default", "find", "measures"]
-
-Need: TypeAlias = Literal["labels", "probabilities", "values"]
-
-
-class Sums(Protocol):
-    """What a measure needs of weighted rows; made once, then asked for many weightings."""
-
-    @property
-    def key_n(self) -> NDArray[np.int64] | None:
-        """Units with the same key are alike; None when no two are."""
-        ...
-
-    def take(self, units: NDArray[np.intp]) -> "Sums":
-        """The same over some of the units."""
-        ...
-
-    def __call__(self, weights_ru: NDArray[Any]) -> Any:
-        """The sums for weights (r, u): whole numbers, how often each unit is drawn."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statistic:
-    """A number of weighted rows: `finish(sums(weights))` is (r,), or (r, k) for one number per class."""
-
-    sums: Sums
-    finish: Callable[[Any], NDArray[np.float64]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measure:
-    """One measure; `gather` makes the sums from an outcome, `finish` the value from the sums.
-
-    `biased`: small samples make it too large, so that resamples lie above it (expected calibration error).
-    """
-
-    name: str
-    task: Task
-    higher_is_better: bool
-    needs: Need
-    gather: Callable[[Outcome], Sums]
-    finish: Callable[[Any], NDArray[np.float64]]
-    biased: bool = False
-
-    def __call__(self, outcome: Outcome) -> float:
-        """Its value on all rows; NaN when it is undefined there."""
-        return float(self.finish(self.gather(outcome)(np.ones((1, len(outcome)), dtype=np.int64)))[0])
 
 
 def _label(name: str, finish: Callable[[labels.Margins], NDArray[np.float64]]) -> Measure:
@@ -102,6 +56,15 @@ def _value(
     gather: Callable[[Outcome], Sums] = moments.number_moments,
 ) -> Measure:
     return Measure(name=name, task="regression", higher_is_better=higher, needs="values", gather=gather, finish=finish)
+
+
+def _text(
+    name: str,
+    finish: Callable[[moments.Means], NDArray[np.float64]],
+    *,
+    gather: Callable[[Outcome], Sums] = texts.text_moments,
+) -> Measure:
+    return Measure(name=name, task="generation", higher_is_better=True, needs="values", gather=gather, finish=finish)
 
 
 def _index(rows: Sequence[Measure]) -> Mapping[str, Measure]:
@@ -146,14 +109,33 @@ _BY_TASK: Mapping[Task, Mapping[str, Measure]] = MappingProxyType(
                 _value("r2", moments.r2, higher=True),
             ]
         ),
-        "generation": MappingProxyType({}),
+        "generation": _index(
+            [
+                _text("token_f1", texts.mean_of(texts.ROW_SCORES.index("token_f1"))),
+                _text("exact_match", texts.mean_of(texts.ROW_SCORES.index("exact_match"))),
+                _text("rouge1", texts.mean_of(texts.ROW_SCORES.index("rouge1"))),
+                _text("rouge2", texts.mean_of(texts.ROW_SCORES.index("rouge2"))),
+                _text("rouge_l", texts.mean_of(texts.ROW_SCORES.index("rouge_l"))),
+                _text("json_valid", texts.mean_of(texts.ROW_SCORES.index("json_valid"))),
+                _text("bleu", ngrams.bleu, gather=ngrams.bleu_counts),
+                _text("chrf", ngrams.chrf, gather=ngrams.chrf_counts),
+            ]
+        ),
     }
 )
 
 
 def measures(task: Task) -> Mapping[str, Measure]:
-    """Measures of a task by name, the default first."""
-    return _BY_TASK[task]
+    """Measures of a task by name, the default first: built-in ones, third parties' and those of the file in use.
+
+    Raises:
+        ConfigError: a metric of one's own has the name of a built-in one.
+    """
+    built_in, more = _BY_TASK[task], own(task)
+    for name in built_in.keys() & more.keys():
+        expected = f"a name that no built-in metric has ({', '.join(built_in)})"
+        raise ConfigError((Problem(file="bakeoff.metrics", key=name, expected=expected, found=repr(name)),))
+    return {**built_in, **more} if more else built_in
 
 
 def default(task: Task) -> str:
@@ -174,8 +156,7 @@ def find(name: str, task: Task) -> Measure:
     known = measures(task)
     if name not in known:
         raise NotFoundError(
-            f"expected a metric for {task}: {', '.join(known) or 'none yet'}; received {name!r}. "
-            f"{suggestion(name, known)}".rstrip()
+            f"expected a metric for {task}: {', '.join(known)}; received {name!r}. {suggestion(name, known)}".rstrip()
         )
     return known[name]
 

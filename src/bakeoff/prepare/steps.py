@@ -1,27 +1,39 @@
 """What a preparation step is, and the sequence of them that a project names.
 
-To add a step: write an object with `name`, `version` (raise it when results change), `kind` and `apply`,
-and register it under the entry point group `bakeoff.prepare`.
+To add a step: write an object with `name`, `version` (raise it when results change), `kind`, `params` (a
+frozen dataclass whose fields all have defaults), `requires` and `bind`, and register it under the entry
+point group `bakeoff.prepare`.
 """
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 
+import msgspec
 import numpy as np
 
 from bakeoff.core import plugins
-from bakeoff.core.types import Column, Schema
+from bakeoff.core.errors import ConfigError, MissingExtraError, Problem
+from bakeoff.core.hashing import canonical_json
+from bakeoff.core.params import check
+from bakeoff.core.types import Column, Json, Schema
 
 if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = ["Change", "Preparation", "Prepared", "Step", "StepKind"]
+__all__ = ["Apply", "Change", "NoParams", "Preparation", "Prepared", "Step", "StepKind", "preparation"]
 
 StepKind: TypeAlias = Literal["columns", "rows"]
-ROW = "__row__"
+Apply: TypeAlias = "Callable[[pl.DataFrame, Schema], pl.DataFrame]"
+KEPT_PREPARATIONS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoParams:
+    """The parameters of a step that has none."""
 
 
 class Step(Protocol):
@@ -46,8 +58,21 @@ class Step(Protocol):
         """What it may change."""
         ...
 
-    def apply(self, table: "pl.DataFrame", schema: Schema) -> "pl.DataFrame":
-        """The changed table; columns that it does not know stay as they are."""
+    @property
+    def params(self) -> type:
+        """A frozen dataclass whose fields all have defaults: the keys beside `name` in the project file."""
+        ...
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """Distributions whose versions can change results."""
+        ...
+
+    def bind(self, params: Any) -> Apply:
+        """The step with these parameters; columns that it does not know stay as they are.
+
+        `MissingExtraError` when a library that it needs is not installed, so that this is known before a run.
+        """
         ...
 
 
@@ -70,40 +95,116 @@ class Prepared:
     changes: tuple[Change, ...]
 
 
-class Preparation:
-    """The steps of a project, in order.
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """A step with its parameters; `key` names it, its version and every parameter that is no default."""
 
-    >>> Preparation(["squeeze_whitespace"]).key
-    'squeeze_whitespace@1'
+    step: Step
+    apply: Apply
+    key: str
+
+
+class Preparation:
+    """The steps of a project, in order: names, or tables of `name` and parameters.
+
+    >>> Preparation(["squeeze_whitespace", {"name": "mask", "kinds": ["url"]}]).key
+    'squeeze_whitespace@1,mask@1{"kinds":["url"]}'
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.steps: tuple[Step, ...] = tuple(plugins.load("bakeoff.prepare", name) for name in names)
+    def __init__(self, specs: Sequence[Json], *, file: str = "bakeoff.toml") -> None:
+        """Look the steps up and check their parameters.
+
+        Raises:
+            ConfigError: unknown steps or parameters, wrong values; all together.
+            MissingExtraError: a library that a step needs is not installed.
+        """
+        bound: list[_Bound] = []
+        problems: list[Problem] = []
+        for place, spec in enumerate(specs):
+            try:
+                bound.append(_bind(spec, key=f"prepare.steps.{place}", file=file))
+            except ConfigError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigError(tuple(problems))
+        self._bound = tuple(bound)
 
     @cached_property
     def key(self) -> str:
-        """Names and versions: equal keys give equal results."""
-        return ",".join(f"{step.name}@{step.version}" for step in self.steps)
+        """Names, versions and parameters: equal keys give equal results."""
+        return ",".join(bound.key for bound in self._bound)
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """Distributions whose versions can change results."""
+        return tuple(sorted({name for bound in self._bound for name in bound.step.requires}))
 
     def apply_rows_and_columns(self, table: "pl.DataFrame", schema: Schema) -> Prepared:
         """Run every step, for training data."""
-        table = table.with_row_index(ROW)
+        row = _unused(table)
+        table = table.with_row_index(row)
         changes: list[Change] = []
-        for step in self.steps:
-            after = step.apply(table, schema)
+        for bound in self._bound:
+            step, after = bound.step, bound.apply(table, schema)
             cells = _cells_changed(table, after, schema) if step.kind == "columns" else 0
             changes.append(Change(step=step.name, rows_in=table.height, rows_out=after.height, cells_changed=cells))
             table = after
-        kept = table[ROW].to_numpy().astype(np.int64)
-        return Prepared(table=table.drop(ROW), kept=kept, changes=tuple(changes))
+        kept = table[row].to_numpy().astype(np.int64)
+        return Prepared(table=table.drop(row), kept=kept, changes=tuple(changes))
 
     def apply_columns(self, table: "pl.DataFrame", columns: Sequence[Column]) -> "pl.DataFrame":
         """Run the column steps, for requests and for rows whose number must not change."""
         schema = Schema(columns=tuple(columns), target="", inputs=tuple(column.name for column in columns))
-        for step in self.steps:
-            if step.kind == "columns":
-                table = step.apply(table, schema)
+        for bound in self._bound:
+            if bound.step.kind == "columns":
+                table = bound.apply(table, schema)
         return table
+
+
+def preparation(specs: Sequence[Json]) -> Preparation:
+    """The preparation of these steps, kept from call to call: for serving, where every request asks for it."""
+    return _kept(canonical_json(list(specs)))
+
+
+@lru_cache(maxsize=KEPT_PREPARATIONS)
+def _kept(specs: bytes) -> Preparation:
+    return Preparation(msgspec.json.decode(specs))
+
+
+def _bind(spec: Json, *, key: str, file: str) -> _Bound:
+    table = cast("dict[str, Json]", spec if isinstance(spec, dict) else {"name": spec})
+    name, given = str(table["name"]), {k: v for k, v in table.items() if k != "name"}
+    known = plugins.names("bakeoff.prepare")
+    if name not in known:
+        expected, hint = f"steps among {', '.join(known)}", plugins.suggestion(name, known)
+        raise ConfigError((Problem(file=file, key=key, expected=expected, found=repr(name), hint=hint),))
+    step = cast("Step", plugins.load("bakeoff.prepare", name))
+    params = check(step.params, given, owner=name, key=key, file=file)
+    try:
+        apply = step.bind(params)
+    except MissingExtraError:
+        raise
+    except ValueError as error:
+        raise ConfigError(
+            (Problem(file=file, key=key, expected="parameters that fit", found=repr(given), hint=str(error)),)
+        ) from None
+    return _Bound(step, apply, f"{step.name}@{step.version}{_told(params)}")
+
+
+def _told(params: Any) -> str:
+    """The parameters that are no defaults, as JSON; nothing when there are none."""
+    defaults = msgspec.to_builtins(type(params)())
+    given = {name: value for name, value in msgspec.to_builtins(params).items() if value != defaults[name]}
+    assert dataclasses.is_dataclass(params)
+    return canonical_json(given).decode() if given else ""
+
+
+def _unused(table: "pl.DataFrame") -> str:
+    """A name that no column has."""
+    name = "row"
+    while name in table.columns:
+        name += "_"
+    return name
 
 
 def _cells_changed(before: "pl.DataFrame", after: "pl.DataFrame", schema: Schema) -> int:

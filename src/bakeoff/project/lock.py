@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bakeoff.core.errors import ConflictError
+from bakeoff.core.errors import ConflictError, StoreError
 
 __all__ = ["held"]
 
@@ -16,10 +16,14 @@ def held(path: Path) -> Generator[None]:
     """Hold the lock for the block.
 
     Raises:
-        ConflictError: another process holds it.
+        ConflictError: another process holds it. StoreError: the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("a+")
+    except OSError as error:
+        raise StoreError(f"cannot lock {str(path)!r}: {error.strerror or error}; it must be writable") from error
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

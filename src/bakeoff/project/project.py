@@ -3,13 +3,13 @@
 import shutil
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from bakeoff.core.config import Config, Loaded, Value, load
-from bakeoff.core.errors import NotFoundError
+from bakeoff.core.errors import NotFoundError, StoreError
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Model, Progress, RecordStore
 from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Json
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bakeoff.loop.watching import Turn
     from bakeoff.monitor.signals import Report
     from bakeoff.registry.lineage import Lineage
+    from bakeoff.report.model import Report as RunReport
     from bakeoff.serve.engine import Answer, Engine
     from bakeoff.serve.releases import Release
 
@@ -153,10 +154,15 @@ class Project:
 
     def _state_folder(self) -> Path:
         state = self.folder / STATE
-        state.mkdir(exist_ok=True)
         ignore = state / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text(IGNORE)
+        try:
+            state.mkdir(exist_ok=True)
+            if not ignore.exists():
+                ignore.write_text(IGNORE)
+        except OSError as error:
+            raise StoreError(
+                f"cannot keep anything in {str(state)!r}: {error.strerror or error}; a project folder must be writable"
+            ) from error
         return state
 
     # --- the loop -------------------------------------------------------------------------------
@@ -192,6 +198,18 @@ class Project:
 
     @contextmanager
     def _stage(self, *, lock: bool = True) -> "Generator[Stage]":
+        with self._own_metrics(), self._staged(lock=lock) as stage:
+            yield stage
+
+    def _own_metrics(self) -> AbstractContextManager[None]:
+        """Within it, the metrics of the project's own file are found by name."""
+        from bakeoff.metrics.own import using
+
+        file = self.config.decide.metrics_file
+        return using(None if file is None else self.folder / file)
+
+    @contextmanager
+    def _staged(self, *, lock: bool) -> "Generator[Stage]":
         from bakeoff.loop.stage import Stage
 
         contenders = wiring.contenders(self.loaded)
@@ -210,6 +228,7 @@ class Project:
             clock=self._clock,
             progress=self._progress,
             new_id=wiring.new_id,
+            combiners=wiring.combiners(),
         )
         if not lock:
             work.mkdir(exist_ok=True)
@@ -224,7 +243,7 @@ class Project:
 
     def engine(self) -> "Engine":
         """An engine that answers for the project's endpoint and follows its releases."""
-        from bakeoff.prepare.steps import Preparation
+        from bakeoff.prepare.steps import preparation
         from bakeoff.serve.engine import Engine
         from bakeoff.serve.releases import current
 
@@ -232,7 +251,7 @@ class Project:
             self.endpoint,
             load=lambda release: self._load(release.family, release.blob_id),
             pointer=lambda: current(self.records.documents, self.endpoint),
-            prepare=lambda table, steps, columns: Preparation(steps).apply_columns(table, columns),
+            prepare=lambda table, steps, columns: preparation(steps).apply_columns(table, columns),
             events=self.events,
             clock=self._clock,
             ids=wiring.new_id,
@@ -283,6 +302,17 @@ class Project:
         if outcome is None:
             raise NotFoundError(f"expected a finished run in {self.folder}, found none; run 'bakeoff run' first")
         return outcome
+
+    def report(self) -> "RunReport":
+        """The report of the last finished run: `bakeoff.report.html`, `.markdown` and `.pictures` render it.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        from bakeoff.project.reporting import report
+
+        with self._own_metrics():
+            return report(self)
 
     def rows(self, part: Literal["train", "validation", "test"]) -> "pl.DataFrame":
         """Rows of a part of the last run's split, as they were read.

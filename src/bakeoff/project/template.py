@@ -2,12 +2,13 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
 from bakeoff.core.config import FILE_NAME, DataConfig, loads
-from bakeoff.core.errors import UsageError
+from bakeoff.core.errors import BakeoffError, StoreError, UsageError
 from bakeoff.core.plugins import names
 from bakeoff.core.types import Schema, Task
 
@@ -29,11 +30,32 @@ def write_project(folder: Path, *, name: str | None, source: str, target: str, t
         raise UsageError(f"expected no project file yet, found {str(file)!r}; edit it, or choose another folder")
     if task not in {None, "classification", "regression", "generation"}:
         raise UsageError(f"expected the task classification, regression or generation, received {task!r}")
-    chosen, schema = _look(folder, source, target, cast("Task | None", task))
+    with _made(folder):
+        return _write(file, name=name, source=source, target=target, task=cast("Task | None", task))
+
+
+@contextmanager
+def _made(folder: Path) -> Generator[None]:
+    """The folder exists within; one that was made for nothing is removed again."""
+    new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException as error:
+        if new:
+            with suppress(OSError):
+                folder.rmdir()
+        if isinstance(error, OSError) and not isinstance(error, BakeoffError):
+            raise StoreError(f"cannot write a project in {str(folder)!r}: {error.strerror or error}") from error
+        raise
+
+
+def _write(file: Path, *, name: str | None, source: str, target: str, task: Task | None) -> Path:
+    folder = file.parent
+    chosen, schema = _look(folder, source, target, task)
     slug = re.sub(r"[^a-z0-9_.-]+", "-", (name or folder.resolve().name).lower()).strip("-_.") or "project"
     text = _text(slug, chosen, source, schema)
     loads(text, folder=folder, environ={})
-    folder.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     return file
 
@@ -42,7 +64,7 @@ def _look(folder: Path, source: str, target: str, task: Task | None) -> tuple[Ta
     import tempfile
 
     from bakeoff.data.reading import read
-    from bakeoff.data.schema import infer
+    from bakeoff.data.schema import infer, prepare_target
     from bakeoff.data.sources import resolve
 
     config = DataConfig(source=(source,), target=target)
@@ -51,8 +73,12 @@ def _look(folder: Path, source: str, target: str, task: Task | None) -> tuple[Ta
         table = read(config, {"source": files}).table
         if task is None:
             numeric = target in table.columns and table.schema[target].is_numeric()
-            task = "regression" if numeric and table[target].n_unique() > MANY_CLASSES else "classification"
-        return task, infer(table, config, task).schema
+            distinct = table[target].n_unique() if numeric else 0
+            many = distinct > MANY_CLASSES or distinct > table.height / 2
+            task = "regression" if many else "classification"
+        schema = infer(table, config, task).schema
+        prepare_target(table, schema, task)  # tells what stands in the way of learning it
+        return task, schema
 
 
 def _quiet(line: str) -> None:

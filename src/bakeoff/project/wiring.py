@@ -16,7 +16,9 @@ from bakeoff.evaluate.verdict import check_gates
 from bakeoff.loop.stage import Contender
 from bakeoff.train.params import check_params
 
-__all__ = ["compute", "contenders", "family_of", "new_id", "open_blobs", "open_events", "open_records"]
+__all__ = ["combiners", "compute", "contenders", "family_of", "new_id", "open_blobs", "open_events", "open_records"]
+
+COMBINERS = ("blend", "cascade")
 
 
 class _Opener(Protocol):
@@ -62,7 +64,7 @@ def contenders(loaded: Loaded) -> tuple[Contender, ...]:
         ConfigError: unknown families, parameters, gates, metrics or preparation steps.
     """
     problems = [
-        *_step_problems(loaded),
+        *_caught(lambda: _check_steps(loaded)),
         *_caught(lambda: check_gates(loaded.config.decide, loaded.config.project.task)),
     ]
     found: list[Contender] = []
@@ -88,30 +90,30 @@ def _contender(loaded: Loaded, name: str) -> Contender:
     if task not in family.tasks:
         found = f"{family_name!r}, which is for {', '.join(sorted(family.tasks))}"
         raise ConfigError((Problem(file=loaded.file, key=key, expected=f"a family for {task}", found=found),))
+    params = check_params(family, candidate.params, file=loaded.file, key=key)
+    return _ready(name, family_name, family, params)
+
+
+def _ready(name: str, family_name: str, family: Family, params: Any) -> Contender:
     return Contender(
         name=name,
         family_name=family_name,
         requires=family.requires,
         reference=f"{type(family).__module__}:{type(family).__qualname__}",
-        params=check_params(family, candidate.params, file=loaded.file, key=key),
+        params=params,
         code=_code(type(family).__module__),
     )
 
 
-def _step_problems(loaded: Loaded) -> list[Problem]:
-    known = plugins.names("bakeoff.prepare")
-    expected = f"steps among {', '.join(known)}"
-    return [
-        Problem(
-            file=loaded.file,
-            key="prepare.steps",
-            expected=expected,
-            found=repr(step),
-            hint=plugins.suggestion(step, known),
-        )
-        for step in loaded.config.prepare.steps
-        if step not in known
-    ]
+def combiners() -> dict[str, Contender]:
+    """The families that make one model of several, as contenders whose parameters are not known yet."""
+    return {name: _ready(name, name, plugins.load("bakeoff.families", name)(), {}) for name in COMBINERS}
+
+
+def _check_steps(loaded: Loaded) -> None:
+    from bakeoff.prepare.steps import Preparation
+
+    Preparation(loaded.config.prepare.specs, file=loaded.file)
 
 
 def _caught(check: Callable[[], None]) -> tuple[Problem, ...]:

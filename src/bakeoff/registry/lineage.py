@@ -1,5 +1,6 @@
 """Follow a version back to everything that made it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -10,6 +11,8 @@ from bakeoff.core.records import Version
 from bakeoff.core.types import Json
 
 __all__ = ["Lineage", "find_version", "label", "lineage"]
+
+NUMBER = re.compile(r"[0-9]{1,18}\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +63,20 @@ def find_version(versions: VersionRecords, name: str, which: str | None = None) 
     which = which or "champion"
     owner, _, tail = which.rpartition("/")
     name = owner or name
-    if tail.isdigit():
-        return versions.get("model", name, int(tail))
-    version = versions.by_alias(name, tail)
+    version = _numbered(versions, name, int(tail)) if NUMBER.match(tail) else versions.by_alias(name, tail)
     if version is None:
-        known = ", ".join(label(v) for v in versions.find("model", name)[:5]) or "none"
+        known = ", ".join(label(v) for v in versions.find("model", name)[:5]) or "none yet; 'bakeoff run' makes them"
         raise NotFoundError(
             f"expected a model version, a number or an alias of {name!r}, received {which!r}; versions: {known}"
         )
     return version
+
+
+def _numbered(versions: VersionRecords, name: str, number: int) -> Version | None:
+    try:
+        return versions.get("model", name, number)
+    except NotFoundError:
+        return None
 
 
 def lineage(versions: VersionRecords, model: Version) -> Lineage:

@@ -27,7 +27,7 @@ __all__ = ["Answer", "Engine", "Health", "LogMode", "Row"]
 
 Row: TypeAlias = Mapping[str, Json]
 LogMode: TypeAlias = Literal["required", "best_effort"]
-Prepare: TypeAlias = "Callable[[pl.DataFrame, tuple[str, ...], tuple[Column, ...]], pl.DataFrame]"
+Prepare: TypeAlias = "Callable[[pl.DataFrame, tuple[Json, ...], tuple[Column, ...]], pl.DataFrame]"
 
 POLL_MS = 500
 RETRY_MS = 10_000
@@ -248,9 +248,9 @@ class Engine:
         self._polled_ms = self._clock()
         try:
             live = self._pointer()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is kept as the problem, and logged
             self._problem = f"cannot read the endpoint's pointer: {error}"
-            logger.exception("pointer not read", extra={"endpoint": self.endpoint})
+            _log_problem(self._problem, error)
             return
         if live is None or (self._serving and live.release_id == self._serving.release.release_id):
             self._problem = self._failed = None
@@ -259,10 +259,10 @@ class Engine:
             return
         try:
             self._serving = _Serving(live, self._load(live))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is kept as the problem, and logged
             self._failed = (live.release_id, self._clock())
             self._problem = f"cannot load release {live.release_id} ({live.model_version}): {error}"
-            logger.exception("release not loaded", extra={"endpoint": self.endpoint, "release": live.release_id})
+            _log_problem(self._problem, error)
         else:
             self._problem = self._failed = None
 
@@ -270,6 +270,11 @@ class Engine:
         if self._failed is None or self._failed[0] != live.release_id:
             return False
         return 0 <= self._clock() - self._failed[1] < RETRY_MS
+
+
+def _log_problem(problem: str, error: Exception) -> None:
+    """Errors raised on purpose say all there is to say; of others the traceback is wanted."""
+    logger.warning(problem, exc_info=None if isinstance(error, BakeoffError) else error)
 
 
 def _check(predictions: Predictions, rows: int, release: Release) -> None:

@@ -39,7 +39,7 @@ class Release:
     number: int
     family: str
     blob_id: str
-    steps: tuple[str, ...] = ()
+    steps: tuple[Json, ...] = ()
     columns: tuple[str, ...] = ()
     reference_id: str | None = None
     previous: str | None = None
@@ -62,7 +62,7 @@ def release(
     family: str,
     blob_id: str,
     clock: Clock,
-    steps: tuple[str, ...] = (),
+    steps: tuple[Json, ...] = (),
     columns: tuple[str, ...] = (),
     reference_id: str | None = None,
 ) -> Release:
@@ -175,5 +175,5 @@ def _must_read(documents: DocumentRecords, endpoint: str, release_id: str) -> Re
 def _from(document: Document, *, live: bool) -> Release:
     fields = cast("Mapping[str, object]", document.body)
     made = Release(release_id=document.key.rpartition("/")[2], **fields)  # pyright: ignore[reportArgumentType]
-    steps, columns = (tuple(cast("list[str]", fields[name])) for name in ("steps", "columns"))
+    steps, columns = tuple(cast("list[Json]", fields["steps"])), tuple(cast("list[str]", fields["columns"]))
     return replace(made, steps=steps, columns=columns, status="live" if live else "retired", share=1.0 if live else 0.0)

@@ -79,10 +79,18 @@ class FileBlobs:
         return target
 
     def contains(self, blob_id: str) -> bool:
-        """Whether it is there (not verified)."""
-        return _is_id(blob_id) and any(
-            self._objects.path(kind, blob_id).exists() for kind in ("whole", "lists", "trees")
-        )
+        """Whether it is there with all its parts (not verified)."""
+        if not _is_id(blob_id):
+            return False
+        if self._objects.path("whole", blob_id).exists():
+            return True
+        try:
+            parts = self._list(blob_id) or list((self._tree(blob_id) or {}).values())
+        except CorruptError:
+            return False
+        if not parts:  # nothing, or the tree of an empty folder
+            return self._objects.path("trees", blob_id).exists()
+        return all(self.contains(part) for part, _ in parts)
 
     def size_bytes(self, blob_id: str) -> int:
         """Logical size of a blob or of a tree's files."""

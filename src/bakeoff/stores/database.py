@@ -1,5 +1,6 @@
 """One database behind a URL: connections, transactions, and its errors in our words."""
 
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,7 +116,8 @@ def _sqlite_engine(url: URL, module: ModuleType) -> Engine:
 
     def prepare(raw: Any, _record: object) -> None:
         cursor = raw.cursor()
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        _use_wal(cursor, module.OperationalError)
+        for pragma in ("synchronous = FULL", "foreign_keys = ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -127,6 +129,20 @@ def _sqlite_engine(url: URL, module: ModuleType) -> Engine:
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", begin)
     return engine
+
+
+def _use_wal(cursor: Any, busy: type[Exception]) -> None:
+    """Switch to the write-ahead log; of several that open a new file at once, SQLite lets the others not wait."""
+    until = time.monotonic() + _BUSY_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except busy as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _postgresql(url: URL) -> Engine:

@@ -92,8 +92,9 @@ class Writer:
                 continue
             try:
                 size, last_seq = _recover(path, descriptor)
-            except CorruptError:
-                _logger.exception("event segment left as it is")  # its readers are told; appending goes on
+            except CorruptError as error:
+                # Its readers are told; appending goes on.
+                _logger.error("event segment left as it is: %s", error)  # noqa: TRY400 - the error says all
                 os.close(descriptor)
                 continue
             greatest = max(greatest, last_seq)

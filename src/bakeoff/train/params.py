@@ -1,15 +1,9 @@
 """Check the parameters given for a candidate against its family, before anything runs."""
 
-import dataclasses
-import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from bakeoff.core.errors import ConfigError, Problem
-from bakeoff.core.plugins import suggestion
+from bakeoff.core.params import check
 from bakeoff.core.protocols import Family
 from bakeoff.core.types import Json
 
@@ -21,42 +15,7 @@ def check_params(
 ) -> Any:
     """The family's `params` made of what a project file gives under `key` ("candidates.NAME").
 
-    Types are strict: "1" is no number, though 1 is a float and an array is a tuple.
-
     Raises:
         ConfigError: unknown keys (with a suggestion), wrong types or ranges; all together.
     """
-    prefix = f"candidates.{family.name}" if key is None else key
-    known = [field.name for field in dataclasses.fields(family.params)]
-    problems = [
-        Problem(
-            file=file,
-            key=f"{prefix}.{name}",
-            expected=f"a parameter of {family.name!r}",
-            found=repr(name),
-            hint=suggestion(name, known) or f"Known here: {', '.join(known) or 'none'}.",
-        )
-        for name in given
-        if name not in known
-    ]
-    problems += [
-        Problem(file=file, key=f"{prefix}.{name}", expected="a finite number", found=repr(value))
-        for name, value in given.items()
-        if name in known and isinstance(value, float) and not math.isfinite(value)
-    ]
-    wrong = {problem.key for problem in problems}
-    values = {name: value for name, value in given.items() if f"{prefix}.{name}" not in wrong}
-    checked = None
-    try:
-        checked = TypeAdapter(family.params).validate_json(json.dumps(values), strict=True)
-    except ValidationError as error:
-        problems += [_problem(item, file, prefix) for item in error.errors(include_url=False)]
-    if problems:
-        raise ConfigError(tuple(problems))
-    return checked
-
-
-def _problem(item: Any, file: str, prefix: str) -> Problem:
-    place = ".".join([prefix, *(str(part) for part in item["loc"])])
-    message: str = item["msg"].removeprefix("Input should be ")
-    return Problem(file=file, key=place, expected=message[0].lower() + message[1:], found=repr(item["input"])[:80])
+    return check(family.params, given, owner=family.name, key=key or f"candidates.{family.name}", file=file)

@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,10 +20,12 @@ from bakeoff.train.params import check_params
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["FIT", "FitArgument", "FitValue", "fit"]
+__all__ = ["FIT", "HELD", "HOLD_OUT", "FitArgument", "FitValue", "fit", "hold_out"]
 
 FIT = "bakeoff.train.worker:fit"
+HOLD_OUT = "bakeoff.train.worker:hold_out"
 """What `core.protocols.Job.function` names."""
+HELD = "held.npz"
 
 
 class FitArgument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,10 +72,7 @@ def fit(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
     """
     from threadpoolctl import threadpool_limits
 
-    try:
-        asked = msgspec.convert(argument, FitArgument)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"expected the JSON of a FitArgument, received one with a problem: {error}") from error
+    asked = _asked(argument)
     family = _family(asked.family)
     if asked.task not in family.tasks:
         raise CandidateError(
@@ -94,6 +94,45 @@ def fit(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
         classes=list(model.signature.classes),
     )
     return msgspec.to_builtins(value)
+
+
+def hold_out(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
+    """Fit on training rows alone, with what an earlier fit chose, and keep what that says of validation rows.
+
+    What `fit` makes has seen the validation rows and says of them what it says of no others. The argument is
+    the JSON of a `FitArgument` with `chosen`; `out_dir` gets the file `held.npz`: `truth_n`, `values_n`,
+    and for classification `probabilities_nk` and `classes`.
+
+    Raises:
+        UsageError, ConfigError, CandidateError: as for `fit`.
+    """
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    asked = _asked(argument)
+    if asked.chosen is None:
+        raise UsageError("expected 'chosen' of an earlier fit, received None")
+    family = _family(asked.family)
+    job = _job(asked, family, progress)
+    with threadpool_limits(asked.threads):
+        model = family.fit(replace(job, validation=job.validation[:0]))
+    said = model.predict(job.validation.drop(asked.schema.target))
+    kept: dict[str, Any] = {"truth_n": job.validation[asked.schema.target].to_numpy(), "values_n": said.values_n}
+    if asked.task != "regression":
+        kept = {name: values_n.astype(np.str_) for name, values_n in kept.items()}
+    if said.probabilities_nk is not None:
+        kept |= {"probabilities_nk": said.probabilities_nk, "classes": np.asarray(said.classes, dtype=np.str_)}
+    out = Path(asked.out_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    np.savez(out / HELD, allow_pickle=False, **kept)
+    return {"rows": len(said)}
+
+
+def _asked(argument: Mapping[str, Json]) -> FitArgument:
+    try:
+        return msgspec.convert(argument, FitArgument)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"expected the JSON of a FitArgument, received one with a problem: {error}") from error
 
 
 def _family(name: str) -> Family:

@@ -30,13 +30,18 @@ class Client:
     """
 
     def __init__(self, url: str, *, timeout_s: float = 30.0) -> None:
-        parts = urlsplit(url)
+        wrong = UsageError(f"expected the URL of an endpoint (http://host:port), received {url!r}")
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise wrong from error
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise UsageError(f"expected the URL of an endpoint (http://host:port), received {url!r}")
+            raise wrong
         make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self.url = url.rstrip("/")
         self._path = parts.path.rstrip("/")
-        self._connection = make(parts.hostname, parts.port, timeout=timeout_s)
+        self._connection = make(parts.hostname, port, timeout=timeout_s)
 
     def predict(self, rows: Sequence[Mapping[str, Json]]) -> dict[str, Any]:
         """Answers for the rows: `{"predictions": […], "model_version", "release_id"}`.
@@ -64,7 +69,10 @@ class Client:
         self.close()
 
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        data = json.dumps(body, allow_nan=False).encode()
+        try:
+            data = json.dumps(body, allow_nan=False).encode()
+        except (ValueError, TypeError) as error:
+            raise DataError(f"expected values that JSON can hold, found: {error}") from error
         reused = self._connection.sock is not None
         try:
             status, answer = self._exchange(path, data)

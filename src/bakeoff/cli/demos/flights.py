@@ -7,16 +7,16 @@ from typing import Any, cast
 import numpy as np
 import polars as pl
 
-from bakeoff.cli.demos.play import Tell, send, served, where_next
+from bakeoff.cli.demos.play import Endpoint, Tell, send, served, where_next
 from bakeoff.cli.render import leaderboard, signals_page, table
 from bakeoff.core.errors import DataError
+from bakeoff.core.protocols import Model
 from bakeoff.core.types import Json, Predictions, Signature
 from bakeoff.data.reading import read
 from bakeoff.data.schema import conform
 from bakeoff.data.sources import resolve
 from bakeoff.metrics.value import value
 from bakeoff.project.project import Project
-from bakeoff.web.client import Client
 
 __all__ = ["play_flights"]
 
@@ -47,10 +47,10 @@ def play_flights(project: Project, *, tell: Tell) -> dict[str, Json]:
     later = _later(project)
     tell(f"\nreplaying {len(later):,} flights from August to December; frozen champion: {frozen_version}")
     months: list[Month] = []
-    with served(project) as client:
+    with served(project) as endpoint:
         for number, name in MONTHS.items():
             rows = later.filter(pl.col("departure").dt.month() == number)
-            months.append(_live_through(project, client, rows, name, frozen, tell))
+            months.append(_live_through(project, endpoint, rows=rows, name=name, frozen=frozen, tell=tell))
     frozen_mean = statistics.mean(month.frozen for month in months)
     loop_mean = statistics.mean(month.loop for month in months)
     tell("\n" + _table(months, frozen_mean, loop_mean))
@@ -77,26 +77,29 @@ def _later(project: Project) -> pl.DataFrame:
     if config.query is None or KNOWN not in config.query:
         raise DataError(f"expected {KNOWN!r} in the demo's [data] query, which the replay turns around; found another")
     later = config.model_copy(update={"query": config.query.replace(KNOWN, LATER)})
-    files = [
-        file
-        for location in config.source
-        for file in resolve(location, folder=project.folder, cache=project.folder / ".bakeoff/cache", progress=lambda _: None)
-    ]
-    return read(later, {"source": files}).table
+    places = {"folder": project.folder, "cache": project.folder / ".bakeoff" / "cache"}
+    files = {
+        name: [file for location in locations for file in resolve(location, **places, progress=lambda _: None)]
+        for name, locations in config.sources.items()
+    }
+    return read(later, files).table
 
 
-def _live_through(project: Project, client: Client, rows: pl.DataFrame, name: str, frozen: Any, tell: Tell) -> Month:
+def _live_through(
+    project: Project, endpoint: Endpoint, *, rows: pl.DataFrame, name: str, frozen: Model, tell: Tell
+) -> Month:
     truth = ["true" if late else "false" for late in rows[TARGET].to_list()]
     sent = rows.drop(TARGET).with_columns(pl.col("departure").dt.to_string("iso:strict")).to_dicts()
-    answers = send(client, sent, truth)
+    answers = send(endpoint.client, sent, truth)
     turn = project.loop_once()
+    endpoint.engine.refresh()  # it would notice by itself within half a second
     assert turn.report is not None
     tell(f"\n{name}: {signals_page(turn.report)}")
     if turn.outcome is None:
         then = "kept on"
     else:
         then = "; ".join(trigger.kind for trigger in turn.triggers) + " → retrained"
-        if not turn.outcome.document["verdict"]["promoted"]:
+        if not cast("Any", turn.outcome.document)["verdict"]["promoted"]:
             then += ", not promoted"
     classes = frozen.signature.classes
     said = np.asarray([[answer["probabilities"][c] for c in classes] for answer in answers])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from bakeoff.core.plugins import suggestion
 from bakeoff.core.protocols import Progress
 from bakeoff.core.types import Json
 from bakeoff.project.project import Project
+from bakeoff.serve.engine import Engine
 from bakeoff.web.app import create_app
 from bakeoff.web.client import Client
 from bakeoff.web.server import Server, local_hosts
 
-__all__ = ["DEMOS", "Tell", "play", "send", "served"]
+__all__ = ["DEMOS", "Endpoint", "Tell", "play", "send", "served"]
 
 DEMOS = ("reviews", "flights")
 Tell = Callable[[str], None]
@@ -51,15 +53,24 @@ def make_project(name: str, folder: Path) -> None:
     file = folder / FILE_NAME
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(files("bakeoff.cli.demos").joinpath(f"{name}.toml").read_text(encoding="utf-8"), encoding="utf-8")
+        file.write_bytes(files("bakeoff.cli.demos").joinpath(f"{name}.toml").read_bytes())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A served engine and a client that talks to it over HTTP."""
+
+    engine: Engine
+    client: Client
 
 
 @contextmanager
-def served(project: Project) -> Generator[Client]:
+def served(project: Project) -> Generator[Endpoint]:
     """The project's endpoint, served in this process on a free loopback port, and a client of it."""
-    app = create_app(project.engine(), project.feedback, hosts=local_hosts("127.0.0.1"))
+    engine = project.engine()
+    app = create_app(engine, project.feedback, hosts=local_hosts("127.0.0.1"))
     with Server(app) as server, Client(server.url) as client:
-        yield client
+        yield Endpoint(engine=engine, client=client)
 
 
 def send(

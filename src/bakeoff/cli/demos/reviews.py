@@ -2,9 +2,9 @@
 
 from typing import cast
 
+from bakeoff.cli.demos.play import Tell, send, served, where_next
 from bakeoff.cli.render import leaderboard, signals_page
 from bakeoff.core.types import Json
-from bakeoff.cli.demos.play import Tell, send, served, where_next
 from bakeoff.monitor.signals import to_json
 from bakeoff.project.project import Project
 
@@ -20,13 +20,12 @@ def play_reviews(project: Project, *, tell: Tell) -> dict[str, Json]:
     held_back = project.rows("test").head(TRAFFIC)
     truth = held_back["verdict"].to_list()
     rows = held_back.drop("verdict").to_dicts()
-    with served(project) as client:
-        answers = send(client, rows, truth, rows_in_call=50)
-        tell(f"\nserved {len(answers)} held-back reviews at {client.url}, with feedback; for instance")
+    with served(project) as endpoint:
+        answers = send(endpoint.client, rows, truth, rows_in_call=50)
+        tell(f"\nserved {len(answers)} held-back reviews at {endpoint.client.url}, with feedback; for instance")
         for row, answer, label in list(zip(rows, answers, truth, strict=True))[:3]:
-            tell(
-                f"  {row['review'][:70]!r} → {answer['label']} ({answer['probabilities'][answer['label']]:.2f}), was {label}"
-            )
+            sure = answer["probabilities"][answer["label"]]
+            tell(f"  {row['review'][:70]!r} → {answer['label']} ({sure:.2f}), was {label}")
     report = project.monitor()
     tell("\nwhat monitoring saw: " + signals_page(report))
     tell("\n" + where_next(project))

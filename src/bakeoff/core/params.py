@@ -1,0 +1,58 @@
+"""Check parameters that a project file gives against the frozen dataclass that declares them."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from bakeoff.core.errors import ConfigError, Problem
+from bakeoff.core.plugins import suggestion
+from bakeoff.core.types import Json
+
+__all__ = ["check"]
+
+
+def check(declared: type, given: Mapping[str, Json], *, owner: str, key: str, file: str = "bakeoff.toml") -> Any:
+    """An instance of the dataclass `declared` made of what a project file gives `owner` under `key`.
+
+    Types are strict: "1" is no number, though 1 is a float and an array is a tuple.
+
+    Raises:
+        ConfigError: unknown keys (with a suggestion), wrong types or ranges; all together.
+    """
+    known = [field.name for field in dataclasses.fields(declared)]
+    problems = [
+        Problem(
+            file=file,
+            key=f"{key}.{name}",
+            expected=f"a parameter of {owner!r}",
+            found=repr(name),
+            hint=suggestion(name, known) or f"Known here: {', '.join(known) or 'none'}.",
+        )
+        for name in given
+        if name not in known
+    ]
+    problems += [
+        Problem(file=file, key=f"{key}.{name}", expected="a finite number", found=repr(value))
+        for name, value in given.items()
+        if name in known and isinstance(value, float) and not math.isfinite(value)
+    ]
+    wrong = {problem.key for problem in problems}
+    values = {name: value for name, value in given.items() if f"{key}.{name}" not in wrong}
+    checked = None
+    try:
+        checked = TypeAdapter(declared).validate_json(json.dumps(values), strict=True)
+    except ValidationError as error:
+        problems += [_problem(item, file, key) for item in error.errors(include_url=False)]
+    if problems:
+        raise ConfigError(tuple(problems))
+    return checked
+
+
+def _problem(item: Any, file: str, key: str) -> Problem:
+    place = ".".join([key, *(str(part) for part in item["loc"])])
+    message: str = item["msg"].removeprefix("Input should be ")
+    return Problem(file=file, key=place, expected=message[0].lower() + message[1:], found=repr(item["input"])[:80])

@@ -1,0 +1,182 @@
+"""Whether stated probabilities are kept, and what rescaling them on validation rows would gain."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.metrics.moments import ECE_BINS
+from bakeoff.metrics.outcome import Outcome
+
+__all__ = [
+    "Bin",
+    "Calibration",
+    "Isotonic",
+    "Temperature",
+    "calibration",
+    "ece",
+    "isotonic",
+    "reliability",
+    "rescaled",
+    "temperature",
+]
+
+Floats = NDArray[np.float64]
+
+EPS = 1e-12
+TEMPERATURES = (0.05, 20.0)
+"""Between these the temperature is searched for."""
+MIN_ROWS = 30
+MIN_ISOTONIC_ROWS = 200
+"""Steps fitted on fewer rows follow chance (Niculescu-Mizil and Caruana, ICML 2005)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bin:
+    """Rows whose confidence lies in a bin: how many, their mean confidence, and the share of right ones."""
+
+    rows: int
+    confidence: float
+    right: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Temperature:
+    """Probabilities to the power 1 / `value`, made to sum to 1: over 1 less sure, below 1 surer."""
+
+    value: float
+
+    def __call__(self, p_nk: Floats) -> Floats:
+        """Rescaled probabilities (n, k); the most probable class stays."""
+        scaled = np.log(np.clip(p_nk, EPS, 1.0)) / self.value
+        shares = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        return shares / shares.sum(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isotonic:
+    """For each class the thresholds and values of a rising function of its probability."""
+
+    x: tuple[tuple[float, ...], ...]
+    y: tuple[tuple[float, ...], ...]
+
+    def __call__(self, p_nk: Floats) -> Floats:
+        """Rescaled probabilities (n, k), made to sum to 1; a row without any left keeps its own."""
+        raised = np.column_stack([np.interp(p_nk[:, at], self.x[at], self.y[at]) for at in range(p_nk.shape[1])])
+        total = raised.sum(axis=1, keepdims=True)
+        return np.where(total > EPS, raised / np.maximum(total, EPS), p_nk)
+
+
+Calibrator: TypeAlias = Temperature | Isotonic
+
+
+def reliability(outcome: Outcome) -> list[Bin]:
+    """The reliability curve: up to 15 equal bins of confidence, the empty ones left out.
+
+    Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 2.
+    """
+    confidence, right = _confidence(outcome)
+    at_n = np.clip(np.ceil(confidence * ECE_BINS).astype(np.intp) - 1, 0, ECE_BINS - 1)
+    counts, sure, fine = (
+        np.bincount(at_n, weights, minlength=ECE_BINS) for weights in (None, confidence, right.astype(np.float64))
+    )
+    return [
+        Bin(rows=int(counts[at]), confidence=float(sure[at] / counts[at]), right=float(fine[at] / counts[at]))
+        for at in np.flatnonzero(counts).tolist()
+    ]
+
+
+def ece(outcome: Outcome) -> float:
+    """Expected calibration error: the mean distance of confidence and share of right rows over the bins."""
+    bins = reliability(outcome)
+    return sum(each.rows * abs(each.right - each.confidence) for each in bins) / len(outcome)
+
+
+def temperature(outcome: Outcome) -> Temperature:
+    """The temperature with the least log loss on these rows.
+
+    Source: Guo et al. (2017), section 4.2; on log probabilities in place of logits, from which they differ by
+    a constant of the row.
+    """
+    from scipy.optimize import minimize_scalar
+
+    p_nk = _probabilities(outcome)
+    rows = np.arange(len(outcome))
+
+    def loss(log_value: float) -> float:
+        p_true = Temperature(value=math.exp(log_value))(p_nk)[rows, outcome.truth_n]
+        return float(-np.log(np.clip(p_true, EPS, 1.0)).mean())
+
+    low, high = (math.log(end) for end in TEMPERATURES)
+    found: Any = minimize_scalar(loss, bounds=(low, high), method="bounded")
+    return Temperature(value=math.exp(found.x))
+
+
+def isotonic(outcome: Outcome) -> Isotonic:
+    """Rising step functions, one for each class against the rest.
+
+    Source: Zadrozny and Elkan, "Transforming Classifier Scores into Accurate Multiclass Probability
+    Estimates", KDD 2002.
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    p_nk = _probabilities(outcome)
+    x: list[tuple[float, ...]] = []
+    y: list[tuple[float, ...]] = []
+    for at in range(p_nk.shape[1]):
+        fitted = IsotonicRegression(y_min=0.0, y_max=1.0).fit(p_nk[:, at], outcome.truth_n == at)
+        x.append(tuple(fitted.X_thresholds_.tolist()))
+        y.append(tuple(fitted.y_thresholds_.tolist()))
+    return Isotonic(x=tuple(x), y=tuple(y))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """The reliability curve on test rows, and the calibration error there before and after rescaling.
+
+    The scalings are fitted on `validation_rows` other rows; None where those are too few.
+    """
+
+    bins: tuple[Bin, ...]
+    ece: float
+    validation_rows: int = 0
+    temperature: float | None = None
+    ece_temperature: float | None = None
+    ece_isotonic: float | None = None
+
+
+def calibration(test: Outcome, validation: Outcome | None = None) -> Calibration:
+    """What is to know of the probabilities of `test`; rescaling is fitted on `validation` (same classes) alone."""
+    bins, before = tuple(reliability(test)), ece(test)
+    if validation is None or len(validation) < MIN_ROWS:
+        return Calibration(bins=bins, ece=before)
+    assert validation.classes == test.classes
+    scale = temperature(validation)
+    enough = len(validation) >= MIN_ISOTONIC_ROWS
+    return Calibration(
+        bins=bins,
+        ece=before,
+        validation_rows=len(validation),
+        temperature=scale.value,
+        ece_temperature=ece(rescaled(test, scale)),
+        ece_isotonic=ece(rescaled(test, isotonic(validation))) if enough else None,
+    )
+
+
+def rescaled(outcome: Outcome, by: Calibrator) -> Outcome:
+    """The outcome with other probabilities; its answers are the most probable classes."""
+    p_nk = by(_probabilities(outcome))
+    return Outcome(
+        truth_n=outcome.truth_n, predicted_n=p_nk.argmax(axis=1), classes=outcome.classes, probabilities_nk=p_nk
+    )
+
+
+def _probabilities(outcome: Outcome) -> Floats:
+    assert outcome.probabilities_nk is not None
+    return outcome.probabilities_nk
+
+
+def _confidence(outcome: Outcome) -> tuple[Floats, NDArray[np.bool_]]:
+    return _probabilities(outcome).max(axis=1), outcome.truth_n == outcome.predicted_n

@@ -1,0 +1,300 @@
+"""Blends, cascades and routes of candidates, from what the candidates said of rows; no model runs here.
+
+1. What a combination is made of (weights, thresholds, classes to pass on) is found on validation rows, from
+   models that were not fitted on them.
+2. The best of each kind and size by validation rows is scored on the test rows, from kept outcomes, and
+   priced by what its members cost.
+3. It enters as a candidate when no single candidate makes it needless (`bakeoff.evaluate.entering`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import combinations, pairwise
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bakeoff.core.config import CombineConfig
+from bakeoff.core.types import Json, Predictions, Task
+from bakeoff.evaluate.blending import find_mix
+from bakeoff.evaluate.cascading import Climb, composed_latency_ms, find_ladder, find_route, settings
+from bakeoff.evaluate.scorecard import Scorecard
+from bakeoff.evaluate.scoring import score
+from bakeoff.evaluate.verdict import CHEAPER
+from bakeoff.metrics.combined import Ladder, common_classes
+from bakeoff.metrics.labels import EVEN_METRICS
+from bakeoff.metrics.outcome import outcome
+from bakeoff.metrics.registry import Measure, find
+
+__all__ = ["Combination", "CurvePoint", "Kind", "Part", "Rows", "combine"]
+
+Kind: TypeAlias = Literal["blend", "cascade", "route"]
+
+MOST_PARTS = 6
+"""Candidates, the best on validation rows, of which combinations are tried."""
+SEARCH_ROWS = 10_000
+"""Validation rows that are enough to find thresholds on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A single candidate: its scorecard, what it said of test rows, and what its like said of validation rows.
+
+    `held` are predictions of a model fitted in the same way on training rows alone.
+    """
+
+    card: Scorecard
+    held: Predictions
+    test: Predictions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """What was true of the validation (`held_n`) and test (`test_n`) rows, and the test rows' groups, if any."""
+
+    held_n: ArrayLike
+    test_n: ArrayLike
+    groups_n: ArrayLike | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvePoint:
+    """A cascade that passes on this `share` of test rows: what it would cost and its value of the metric."""
+
+    share: float
+    cost_usd_per_1k: float
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Combination:
+    """A combination that was tried; without a `card` when validation rows already spoke against it.
+
+    `members` stand in the order of `weights`, or of the stages. `shares` are of test rows that reach each
+    member, `right` how often each was right on those that it answered. `params` are those of its family.
+    """
+
+    name: str
+    kind: Kind
+    members: tuple[str, ...] = ()
+    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    validation: float | None = None
+    shares: tuple[float, ...] = ()
+    right: tuple[float | None, ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
+    card: Scorecard | None = None
+    entered: bool = False
+    reason: str = ""
+
+    def to_json(self) -> dict[str, Json]:
+        """As a JSON document."""
+        return msgspec.json.decode(msgspec.json.encode(self), type=dict[str, Any])
+
+    @classmethod
+    def from_json(cls, body: Json) -> "Combination":
+        """Read what `to_json` gave."""
+        return msgspec.convert(body, cls)
+
+
+def combine(
+    parts: Mapping[str, Part],
+    rows: Rows,
+    config: CombineConfig,
+    *,
+    task: Task,
+    metric: str,
+    seed: int,
+    resamples: int,
+) -> list[tuple[Combination, Predictions | None]]:
+    """The best blend and cascade of each size, and the best route, each with its answers on the test rows."""
+    search = _Search(parts, rows, task=task, metric=metric, seed=seed, resamples=resamples)
+    sizes = range(2, min(config.max_members, len(search.names)) + 1)
+    found: list[tuple[Combination, Predictions | None]] = []
+    if config.blends:
+        found += [search.blend(size) for size in sizes]
+    if config.cascades and task == "classification":
+        found += [search.cascade(size) for size in sizes]
+        found.append(search.route())
+    elif config.cascades:
+        reason = "No cascade: predictions of numbers do not say how sure they are."
+        found.append((Combination(name="cascade", kind="cascade", reason=reason), None))
+    return found
+
+
+class _Search:
+    """Tries combinations of the same candidates on the same rows."""
+
+    def __init__(
+        self, parts: Mapping[str, Part], rows: Rows, *, task: Task, metric: str, seed: int, resamples: int
+    ) -> None:
+        self.task: Task = task
+        self.measure: Measure = find(metric, task)
+        self.sign = 1.0 if self.measure.higher_is_better else -1.0
+        self.rows, self.seed, self.resamples = rows, seed, resamples
+        fit = {
+            name: part
+            for name, part in parts.items()
+            if task == "regression"
+            or (part.held.probabilities_nk is not None and part.test.probabilities_nk is not None)
+        }
+        self.held_value = {name: self._value(part.held) for name, part in fit.items()}
+        self.names = sorted(fit, key=lambda name: -self.sign * self.held_value[name])[:MOST_PARTS]
+        self.parts = {name: fit[name] for name in self.names}
+        n = len(np.asarray(rows.held_n))
+        picked = np.random.default_rng(seed).permutation(n)[:SEARCH_ROWS]
+        self.searched_n: NDArray[np.intp] = np.sort(picked)
+
+    def _value(self, held: Predictions) -> float:
+        return self.measure(outcome(self.rows.held_n, held, self.task))
+
+    def _classes(self, members: Sequence[str], *, test: bool) -> tuple[str, ...]:
+        said = [self.parts[name].test if test else self.parts[name].held for name in members]
+        return common_classes(each.classes for each in said)
+
+    # --- blends -----------------------------------------------------------------------------------
+
+    def blend(self, size: int) -> tuple[Combination, Predictions | None]:
+        """The blend of so many members that is best on validation rows."""
+        even = self.measure.name in EVEN_METRICS
+        tried: list[tuple[float, tuple[str, ...], Any]] = []
+        for members in combinations(self.names, size):
+            held = [self.parts[name].held for name in members]
+            mix = find_mix(self.rows.held_n, held, self.task, even=even, seed=self.seed)
+            tried.append((self._value(mix(held, self._classes(members, test=False))), members, mix))
+        value, members, mix = max(tried, key=lambda each: self.sign * each[0])
+        said = mix([self.parts[name].test for name in members], self._classes(members, test=True))
+        params: dict[str, Json] = {"weights": list(mix.weights), "biases": dict(mix.biases), "log": mix.log}
+        return self._scored("blend", members, params, value=value, shares=(1.0,) * size, said=said), said
+
+    # --- cascades and routes ------------------------------------------------------------------------
+
+    def _chains(self, size: int) -> Iterator[tuple[str, ...]]:
+        """Members from cheap to dear, each clearly dearer than the one before."""
+        cost = {name: part.card.cost_usd_per_1k for name, part in self.parts.items()}
+        for chosen in combinations(self.names, size):
+            chain = tuple(sorted(chosen, key=lambda name: cost[name]))
+            if all(cost[b] >= CHEAPER * cost[a] for a, b in pairwise(chain)):
+                yield chain
+
+    def _searched(self, members: Sequence[str]) -> tuple[NDArray[np.str_], list[Predictions], list[float]]:
+        truth_n = np.asarray(self.rows.held_n).astype(np.str_)[self.searched_n]
+        held = [_taken(self.parts[name].held, self.searched_n) for name in members]
+        return truth_n, held, [self.parts[name].card.cost_usd_per_1k for name in members]
+
+    def cascade(self, size: int) -> tuple[Combination, Predictions | None]:
+        """The cascade of so many stages that is best on validation rows."""
+        best: tuple[float, tuple[str, ...], Ladder] | None = None
+        told: list[str] = []
+        for members in self._chains(size):
+            truth_n, held, costs = self._searched(members)
+            first = self.measure(outcome(truth_n, held[0], self.task))
+            tried = list(settings(truth_n, held, costs, self.measure))
+            setting = find_ladder(tried, first, self.measure)
+            if setting is None:
+                most = max(self.sign * each.value for each in tried) * self.sign if tried else first
+                told.append(f"{' to '.join(members)}: {first:.4f} alone, {most:.4f} at best")
+            elif best is None or self.sign * setting.value > self.sign * best[0]:
+                best = setting.value, members, setting.ladder
+        if best is None:
+            return self._none("cascade", size, told)
+        value, members, ladder = best
+        return self._climbed("cascade", members, ladder, value)
+
+    def route(self) -> tuple[Combination, Predictions | None]:
+        """The pair of which the first passes on some of the classes that it says, best on validation rows."""
+        best: tuple[float, tuple[str, ...], Ladder] | None = None
+        told: list[str] = []
+        for members in self._chains(2):
+            truth_n, held, costs = self._searched(members)
+            setting = find_route(truth_n, held, costs, self.measure)
+            if setting is None:
+                told.append(f"{members[1]} is better than {members[0]} on all or on none of the classes that it says")
+            elif best is None or self.sign * setting.value > self.sign * best[0]:
+                best = setting.value, members, setting.ladder
+        if best is None:
+            return self._none("route", 2, told)
+        return self._climbed("route", best[1], best[2], best[0])
+
+    def _none(self, kind: Kind, size: int, told: Sequence[str]) -> tuple[Combination, None]:
+        why = "; ".join(told) or f"no {size} candidates of which each costs {CHEAPER:g} times as much as the one before"
+        name = f"{kind}+{size}"
+        return Combination(name=name, kind=kind, reason=f"Nothing gained on validation rows ({why})."), None
+
+    def _climbed(
+        self, kind: Kind, members: tuple[str, ...], ladder: Ladder, value: float
+    ) -> tuple[Combination, Predictions]:
+        truth_n = np.asarray(self.rows.test_n).astype(np.str_)
+        climb = Climb.of(ladder, [self.parts[name].test for name in members], truth_n)
+        params: dict[str, Json] = {
+            "thresholds": list(ladder.thresholds),
+            "doubted": list(ladder.doubted),
+            "pooled": ladder.pooled,
+        }
+        curve = self._curve(members, ladder) if kind == "cascade" and len(members) == 2 else ()  # noqa: PLR2004
+        found = self._scored(kind, members, params, value=value, shares=climb.shares, said=climb.predictions)
+        return replace(found, right=climb.answered_right, curve=curve), climb.predictions
+
+    def _curve(self, members: tuple[str, ...], ladder: Ladder) -> tuple[CurvePoint, ...]:
+        """What the thresholds that were tried on validation rows give on test rows: from the one model to both."""
+        truth_n, held, costs = self._searched(members)
+        test_n = np.asarray(self.rows.test_n).astype(np.str_)
+        test = [self.parts[name].test for name in members]
+        points: list[CurvePoint] = []
+        for setting in settings(truth_n, held, costs, self.measure):
+            if setting.ladder.pooled == ladder.pooled:
+                climb = Climb.of(setting.ladder, test, test_n)
+                cost = sum(cost * share for cost, share in zip(costs, climb.shares, strict=True))
+                value = self.measure(outcome(test_n, climb.predictions, self.task))
+                points.append(CurvePoint(share=climb.shares[1], cost_usd_per_1k=cost, value=value))
+        return tuple(points)
+
+    # --- scorecards -------------------------------------------------------------------------------
+
+    def _scored(
+        self,
+        kind: Kind,
+        members: tuple[str, ...],
+        params: Mapping[str, Json],
+        *,
+        value: float,
+        shares: tuple[float, ...],
+        said: Predictions,
+    ) -> Combination:
+        scores = score(
+            self.rows.test_n,
+            said,
+            self.task,
+            resamples=self.resamples,
+            seed=self.seed,
+            groups_n=self.rows.groups_n,
+        )
+        cards = [self.parts[name].card for name in members]
+        seconds = sum(share / card.throughput_rows_s for share, card in zip(shares, cards, strict=True))
+        card = Scorecard(
+            **{each.name: getattr(scores, each.name) for each in fields(scores)},
+            latency_ms=composed_latency_ms([card.latency_ms for card in cards], shares),
+            throughput_rows_s=1 / seconds,
+            train_s=sum(card.train_s for card in cards),
+            size_bytes=sum(card.size_bytes for card in cards),
+            cost_usd_per_1k=sum(share * card.cost_usd_per_1k for share, card in zip(shares, cards, strict=True)),
+        )
+        return Combination(
+            name="+".join([kind, *members]),
+            kind=kind,
+            members=members,
+            params=params,
+            validation=value,
+            shares=shares,
+            card=card,
+        )
+
+
+def _taken(predictions: Predictions, rows: NDArray[np.intp]) -> Predictions:
+    given_nk = predictions.probabilities_nk
+    return Predictions(
+        values_n=predictions.values_n[rows],
+        probabilities_nk=None if given_nk is None else given_nk[rows],
+        classes=predictions.classes,
+    )

@@ -1,0 +1,158 @@
+"""What `blend` and `cascade` share: their members, fitted one by one, lying in folders below the model's own.
+
+A member is named by its family's entry point, so that a saved model can name nothing else to be run.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol, cast
+
+import msgspec
+
+from bakeoff.core import plugins
+from bakeoff.core.errors import CandidateError, CorruptError
+from bakeoff.core.hashing import digest_file
+from bakeoff.core.params import check
+from bakeoff.core.protocols import Family, FitJob, Model, Progress
+from bakeoff.core.types import Column, Json, Signature
+
+__all__ = [
+    "Member",
+    "SavedMember",
+    "assemble",
+    "chosen_of",
+    "fit_members",
+    "joint_signature",
+    "load_members",
+    "save_members",
+]
+
+FOLDER = "members"
+FEWEST = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One member: a name of its own, its family by entry point, and the family's parameters."""
+
+    name: str
+    family: str
+    params: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedMember:
+    """A member on disk: its family, and the digest of each of its files."""
+
+    name: str
+    family: str
+    files: dict[str, str]
+
+
+class _Combining(Protocol):
+    """A family whose models are made of others."""
+
+    params: type[Any]
+
+    def combined(self, params: Any, models: Sequence[Model]) -> Model: ...
+
+
+def assemble(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
+    """A job: make a combined model of fitted members without fitting anything, and save it.
+
+    The argument: `family` (entry point) and its `params`; `model_dirs`, the members' folders in the order of
+    `params["members"]`; `threads`; `out_dir`, which is created. The value: `size_bytes`, `chosen`, `signature`.
+    """
+    told = cast("dict[str, Any]", argument)
+    family = cast("_Combining", plugins.load("bakeoff.families", told["family"])())
+    params = check(family.params, told["params"], owner=told["family"], key="members", file="the combination")
+    progress(f"putting {len(params.members)} models together")
+    models = [
+        _family(member.family).load(Path(folder), told["threads"])
+        for member, folder in zip(params.members, told["model_dirs"], strict=True)
+    ]
+    model = family.combined(params, models)
+    out = Path(told["out_dir"])
+    out.mkdir(parents=True)
+    model.save(out)
+    return {
+        "size_bytes": sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
+        "chosen": dict(model.chosen),
+        "signature": msgspec.to_builtins(model.signature),
+    }
+
+
+def _family(name: str) -> Family:
+    return cast("Family", plugins.load("bakeoff.families", name)())
+
+
+def fit_members(job: FitJob, members: Sequence[Member]) -> list[Model]:
+    """Fit each member on the job's rows, with what was chosen for it if that is given.
+
+    Raises:
+        CandidateError: too few members, two of one name, or a member that cannot be fitted.
+    """
+    names = [member.name for member in members]
+    if len(members) < FEWEST or len(set(names)) < len(names):
+        raise CandidateError(f"expected at least two members with names of their own, received {names!r}")
+    chosen = cast("Mapping[str, Mapping[str, Json]]", (job.chosen or {}).get("members", {}))
+    models: list[Model] = []
+    for member in members:
+        family = _family(member.family)
+        if job.task not in family.tasks:
+            tasks = ", ".join(sorted(family.tasks))
+            raise CandidateError(f"expected members for {job.task}, received {member.family!r}, which is for {tasks}")
+        params = check(family.params, member.params, owner=member.family, key=f"members.{member.name}", file="members")
+
+        def told(line: str, name: str = member.name) -> None:
+            job.progress(f"{name}: {line}")
+
+        models.append(family.fit(replace(job, params=params, chosen=chosen.get(member.name), progress=told)))
+    return models
+
+
+def chosen_of(members: Sequence[Member], models: Sequence[Model]) -> dict[str, Any]:
+    """What the members chose, by name, as it reads back from JSON."""
+    chosen = {member.name: dict(model.chosen) for member, model in zip(members, models, strict=True)}
+    return msgspec.json.decode(msgspec.json.encode({"members": chosen}))
+
+
+def joint_signature(models: Sequence[Model]) -> Signature:
+    """What models take and give together: every input of any, every class of any."""
+    inputs: dict[str, Column] = {column.name: column for model in models for column in model.signature.inputs}
+    classes = {name for model in models for name in model.signature.classes}
+    return Signature(task=models[0].signature.task, inputs=tuple(inputs.values()), classes=tuple(sorted(classes)))
+
+
+def save_members(folder: Path, members: Sequence[SavedMember | Member], models: Sequence[Model]) -> list[SavedMember]:
+    """Save each model into a folder of its own below `folder`; what was written."""
+    saved: list[SavedMember] = []
+    for at, (member, model) in enumerate(zip(members, models, strict=True)):
+        own = folder / FOLDER / str(at)
+        own.mkdir(parents=True)
+        model.save(own)
+        files = {p.relative_to(own).as_posix(): digest_file(p) for p in sorted(own.rglob("*")) if p.is_file()}
+        saved.append(SavedMember(name=member.name, family=member.family, files=files))
+    return saved
+
+
+def load_members(folder: Path, members: Sequence[SavedMember], threads: int, cache: Path | None) -> list[Model]:
+    """Read the models that `save_members` wrote, every file checked first.
+
+    Raises:
+        CorruptError: a file is missing or changed. NotFoundError: a member's family is not installed.
+    """
+    for at, member in enumerate(members):
+        for name, expected in member.files.items():
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts:
+                raise CorruptError(f"{folder}: expected a path inside member {member.name!r}, found {name!r}")
+            file = folder / FOLDER / str(at) / path
+            found = digest_file(file) if file.is_file() else "no file"
+            if found != expected:
+                raise CorruptError(
+                    f"{file}: expected content with digest {expected}, found {found}; "
+                    "restore the folder or fit the candidate again"
+                )
+    return [_family(member.family).load(folder / FOLDER / str(at), threads, cache) for at, member in enumerate(members)]

@@ -1,0 +1,200 @@
+"""Combine the candidates: hold validation rows out, look for blends and cascades, put those that enter together.
+
+Every piece of work is a step: a killed pass goes on where it was, and a pass in which nothing changed for
+the candidates finds what it found before.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+import bakeoff.evaluate
+import bakeoff.metrics
+from bakeoff.core.hashing import digest_json, digest_sources
+from bakeoff.core.protocols import Job
+from bakeoff.core.types import Json, Predictions
+from bakeoff.loop.fitting import Fitted, hold_out
+from bakeoff.loop.gathering import Gathered
+from bakeoff.loop.judging import Judged, groups, outcomes
+from bakeoff.loop.stage import Contender, Stage
+from bakeoff.loop.steps import Steps
+from bakeoff.metrics.own import digest_own
+
+if TYPE_CHECKING:
+    from bakeoff.evaluate.combine import Combination, Part, Rows
+
+__all__ = ["Combined", "combine", "held_out"]
+
+ASSEMBLE = "bakeoff.families.members:assemble"
+FEWEST = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Combined:
+    """What was tried, and the combinations that become candidates, made of the fitted members.
+
+    `held` are blobs of what each candidate says of validation rows when fitted without them, by name.
+    """
+
+    tried: "tuple[Combination, ...]" = ()
+    fitted: tuple[Fitted, ...] = ()
+    held: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def combine(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Judged]) -> Combined:
+    """Look for combinations of the candidates that could be evaluated, if there are at least two."""
+    wanted = stage.config.combine
+    singles = [e for e in judged if e.scorecard is not None and e.fitted.contender.family_name not in stage.combiners]
+    if len(singles) < FEWEST or not (wanted.blends or wanted.cascades) or stage.config.project.task == "generation":
+        return Combined()
+    held = hold_out(stage, steps, gathered, [entry.fitted for entry in singles])
+    members = {entry.name: entry for entry in singles if entry.name in held}
+    if len(members) < FEWEST:
+        return Combined(held=held)
+    tried = _found(stage, steps, gathered, members, held)
+    fitted: list[Fitted] = []
+    for at, each in enumerate(tried):
+        if not each.entered:
+            continue
+        made = _assembled(stage, steps, each, [members[name].fitted for name in each.members])
+        if made.tree_blob is None:
+            tried[at] = replace(each, entered=False, reason=f"It could not be put together: {made.error}.")
+            stage.progress(f"{each.name}: could not be put together: {made.error}")
+        else:
+            fitted.append(made)
+    return Combined(tried=tuple(tried), fitted=tuple(fitted), held=held)
+
+
+def _found(
+    stage: Stage, steps: Steps, gathered: Gathered, members: Mapping[str, Judged], held: Mapping[str, str]
+) -> "list[Combination]":
+    from bakeoff.evaluate.combine import Combination
+
+    code = [Path(cast("str", p.__file__)).parent for p in (bakeoff.evaluate, bakeoff.metrics)]
+    inputs: dict[str, Json] = {
+        "members": [[name, entry.key, held[name]] for name, entry in members.items()],
+        "combine": stage.config.combine.model_dump(mode="json"),
+        "decide": stage.config.decide.model_dump(mode="json"),
+        "task": stage.config.project.task,
+        "group": gathered.schema.group,
+        "seed": stage.seed,
+        "metrics": digest_own(),
+        "code": digest_sources(*code),
+    }
+    result = steps.once(steps.key("combine", inputs), lambda: _search(stage, gathered, members, held))
+    return [Combination.from_json(each) for each in cast("list[Json]", result["tried"])]
+
+
+def _search(
+    stage: Stage, gathered: Gathered, members: Mapping[str, Judged], held: Mapping[str, str]
+) -> dict[str, Json]:
+    from bakeoff.evaluate.combine import combine as look
+    from bakeoff.evaluate.entering import enter
+
+    stage.progress(f"looking for combinations of {', '.join(members)}")
+    parts, rows = _parts(stage, gathered, members, held)
+    task, decide = stage.config.project.task, stage.config.decide
+    found = look(
+        parts,
+        rows,
+        stage.config.combine,
+        task=task,
+        metric=stage.metric,
+        seed=stage.seed,
+        resamples=decide.resamples,
+    )
+    tried = enter(found, parts, rows, decide, task=task, seed=stage.seed)
+    for each in tried:
+        stage.progress(f"{each.name}: {'enters' if each.entered else 'does not enter'}: {each.reason}")
+    return {"tried": [each.to_json() for each in tried]}
+
+
+def _parts(
+    stage: Stage, gathered: Gathered, members: Mapping[str, Judged], held: Mapping[str, str]
+) -> "tuple[dict[str, Part], Rows]":
+    from bakeoff.evaluate.combine import Part, Rows
+
+    parts: dict[str, Part] = {}
+    truth: dict[str, Any] = {}
+    for name, entry in members.items():
+        assert entry.scorecard is not None
+        truth["held"], said = held_out(stage.blobs.get(held[name]))
+        truth["test"], test = outcomes(stage, entry)
+        parts[name] = Part(card=entry.scorecard, held=said, test=test)
+    return parts, Rows(held_n=truth["held"], test_n=truth["test"], groups_n=groups(stage, gathered))
+
+
+def held_out(content: bytes) -> tuple[Any, Predictions]:
+    """Truth and predictions of the validation rows, as `bakeoff.train.worker.hold_out` keeps them."""
+    import numpy as np
+
+    with np.load(io.BytesIO(content), allow_pickle=False) as kept:
+        shares = kept["probabilities_nk"] if "probabilities_nk" in kept.files else None
+        classes = tuple(kept["classes"].tolist()) if shares is not None else ()
+        return kept["truth_n"], Predictions(values_n=kept["values_n"], probabilities_nk=shares, classes=classes)
+
+
+def _assembled(stage: Stage, steps: Steps, each: "Combination", members: Sequence[Fitted]) -> Fitted:
+    """One model made of the members' models, without fitting anything."""
+    contender = _contender(stage, each, members)
+    inputs: dict[str, Json] = {
+        "members": [fitted.tree_blob for fitted in members],
+        "params": contender.params,
+        "family": contender.family_name,
+        "code": contender.code,
+    }
+    key = steps.key("assemble", inputs)
+    kept = steps.done(key)
+    if kept is None:
+        folder = stage.work / f"assemble-{stage.new_id()}"
+        argument: dict[str, Json] = {
+            "family": contender.family_name,
+            "params": contender.params,
+            "model_dirs": [str(folder / str(at)) for at in range(len(members))],
+            "threads": stage.compute.threads,
+            "out_dir": str(folder / "model"),
+        }
+        for at, fitted in enumerate(members):
+            assert fitted.tree_blob is not None
+            stage.blobs.fetch(fitted.tree_blob, folder / str(at))
+        job = Job(name=contender.name, function=ASSEMBLE, argument=argument)
+        (result,) = stage.compute.run([job], progress=lambda name, line: stage.progress(f"{name}: {line}"))
+        if result.value is None:
+            return Fitted(contender=contender, key=key, error=result.error, traceback=result.traceback)
+        kept = steps.publish(key, dict(result.value) | {"tree_blob": stage.blobs.put_tree(folder / "model")})
+    return Fitted(
+        contender=contender,
+        key=key,
+        tree_blob=cast("str", kept["tree_blob"]),
+        train_s=sum(fitted.train_s for fitted in members),
+        peak_memory_bytes=max(fitted.peak_memory_bytes for fitted in members),
+        size_bytes=cast("int", kept["size_bytes"]),
+        chosen=cast("Mapping[str, Json]", kept["chosen"]),
+        signature=cast("Mapping[str, Json]", kept["signature"]),
+        members=each.members,
+    )
+
+
+def _contender(stage: Stage, each: "Combination", members: Sequence[Fitted]) -> Contender:
+    """The combination as a contender: its parameters name its members' families and theirs."""
+    combiner = stage.combiners["blend" if each.kind == "blend" else "cascade"]
+    described: list[Json] = [
+        {
+            "name": fitted.contender.name,
+            "family": fitted.contender.family_name,
+            "params": msgspec.to_builtins(fitted.contender.params),
+        }
+        for fitted in members
+    ]
+    needed = {requirement for fitted in members for requirement in fitted.contender.requires}
+    return replace(
+        combiner,
+        name=each.name,
+        requires=tuple(sorted(needed | set(combiner.requires))),
+        params={"members": described, **each.params},
+        code=digest_json([combiner.code, *(fitted.contender.code for fitted in members)]),
+    )

@@ -1,0 +1,74 @@
+"""Whether test rows were seen in training: equal texts, and texts whose word runs the training rows hold."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bakeoff.core.types import Schema
+from bakeoff.prepare.rows import texts_of
+from bakeoff.prepare.words import shingles_of, words_of
+
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
+
+__all__ = ["Contamination", "contamination", "overlap_notes"]
+
+RUN_WORDS = 8
+SEEN_SHARE = 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contamination:
+    """What training texts hold of each of n test texts.
+
+    `share_n`: the share of the text's word runs that occur in some training text (0 without words);
+    `exact_n`: whether the whole text occurs there, but for case and what stands between words.
+    """
+
+    share_n: "NDArray[np.float64]"
+    exact_n: "NDArray[np.bool_]"
+
+    def overlapping(self, share: float = SEEN_SHARE) -> "NDArray[np.int64]":
+        """Numbers of the test texts of which training texts hold at least the share."""
+        return np.flatnonzero(self.exact_n | (self.share_n >= share))
+
+
+def contamination(train: "pl.Series", test: "pl.Series", *, words: int = RUN_WORDS) -> Contamination:
+    """Compare every test text with all training texts, by runs of `words` words.
+
+    Source: n-gram overlap as in Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C (which
+    takes 8 to 13 words); a text of fewer words is one run, so it overlaps only when it is equal.
+    """
+    seen, asked = shingles_of(train, words), shingles_of(test, words)
+    held_s = np.isin(asked.hash_s, seen.hash_s)
+    count_n = np.diff(asked.start_n)
+    sums = np.concatenate(([0], np.cumsum(held_s)))
+    held_n = sums[asked.start_n[1:]] - sums[asked.start_n[:-1]]
+    share_n = np.divide(held_n, count_n, out=np.zeros(len(count_n)), where=count_n > 0)
+    exact_n = np.zeros(len(count_n), dtype=bool)
+    maybe = np.flatnonzero(share_n == 1.0)
+    if len(maybe):
+        exact_n[maybe] = _whole(test.gather(maybe)).is_in(_whole(train).unique().implode()).to_numpy()
+    return Contamination(share_n=share_n, exact_n=exact_n)
+
+
+def _whole(texts: "pl.Series") -> "pl.Series":
+    return words_of(texts).list.join(" ")
+
+
+def overlap_notes(
+    table: "pl.DataFrame", schema: Schema, *, train: "NDArray[np.int64]", test: "NDArray[np.int64]"
+) -> list[str]:
+    """What a person should know of test rows whose texts training rows hold; nothing when there are none."""
+    texts = texts_of(table, schema)
+    if texts is None:
+        return []
+    found = contamination(texts.gather(train), texts.gather(test))
+    overlapping, exact = len(found.overlapping()), int(found.exact_n.sum())
+    if not overlapping:
+        return []
+    told = f"train rows hold to {SEEN_SHARE:.0%} or more ({exact:,} of them whole)"
+    advice = "scores may flatter; look at the step drop_near_duplicates"
+    return [f"{overlapping:,} of {len(test):,} test rows have a text that {told}: {advice}"]

@@ -1,0 +1,111 @@
+"""MinHash signatures of texts and the pairs that locality-sensitive hashing proposes.
+
+Sources: Broder 1997, "On the resemblance and containment of documents" (the share of equal minima estimates
+the Jaccard similarity of the sets); Leskovec, Rajaraman, Ullman 2014, "Mining of Massive Datasets", §3.4 (a
+pair of similarity s agrees in a whole band with chance 1 - (1 - s**rows) ** bands).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bakeoff.data.snapshot import mix
+from bakeoff.prepare.words import Shingles, shingles_of
+
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
+
+__all__ = ["Buckets", "MinHashParams", "buckets", "minima", "signatures"]
+
+BLOCK_TEXTS = 512  # a block's shingles stay in the processor's cache
+FACTOR = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinHashParams:
+    """How near two texts must be to count as duplicates, and how that is found.
+
+    `threshold`: the Jaccard similarity of their sets of `words`-word runs. `bands` of `rows` hashes each: 20 × 6
+    find a pair of similarity 0.8 with a chance of 0.998, one of 0.5 with 0.27 (and most of those are then
+    refused by their estimated similarity).
+    """
+
+    threshold: float = 0.8
+    words: int = 3
+    bands: int = 20
+    rows: int = 6
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold <= 1 or min(self.words, self.bands, self.rows) < 1 or self.seed < 0:
+            raise ValueError(f"threshold is in (0, 1], words, bands and rows are at least 1; received {self}")
+
+    @property
+    def hashes(self) -> int:
+        """Length of a signature."""
+        return self.bands * self.rows
+
+    @property
+    def least_agreement(self) -> float:
+        """The share of equal minima from which a pair counts: two standard errors below the threshold."""
+        return self.threshold - 2 * float(np.sqrt(self.threshold * (1 - self.threshold) / self.hashes))
+
+
+def signatures(texts: "pl.Series", params: MinHashParams) -> "NDArray[np.uint32]":
+    """Signatures (n, bands × rows) of texts; each row depends on its text and the parameters alone.
+
+    A text without words has a row of 2**32 - 1.
+    """
+    return minima(shingles_of(texts, params.words), params)
+
+
+def minima(shingles: Shingles, params: MinHashParams) -> "NDArray[np.uint32]":
+    """The least hash of each text's shingles under each of the hash functions.
+
+    Function j maps a shingle's upper 32 bits x to (a_j x + b_j) mod 2**32 with a_j odd (a bijection).
+    """
+    factors, offsets = _functions(params)
+    shingle_s = (shingles.hash_s >> np.uint64(32)).astype(np.uint32)
+    found = np.full((len(factors), len(shingles)), np.iinfo(np.uint32).max, dtype=np.uint32)
+    told = np.flatnonzero(np.diff(shingles.start_n))
+    for block in np.array_split(told, max(1, -(-len(told) // BLOCK_TEXTS))):
+        if not len(block):
+            continue
+        low, high = shingles.start_n[block[0]], shingles.start_n[block[-1] + 1]
+        part, starts = shingle_s[low:high], shingles.start_n[block] - low
+        hashed = np.empty_like(part)
+        for j, (factor, offset) in enumerate(zip(factors, offsets, strict=True)):
+            np.multiply(part, factor, out=hashed)
+            np.add(hashed, offset, out=hashed)
+            found[j, block] = np.minimum.reduceat(hashed, starts)
+    return np.ascontiguousarray(found.T)
+
+
+def _functions(params: MinHashParams) -> "tuple[NDArray[np.uint32], NDArray[np.uint32]]":
+    counted = np.arange(2 * params.hashes, dtype=np.uint64) + (np.uint64(params.seed) << np.uint64(20))
+    drawn = (mix(counted) >> np.uint64(32)).astype(np.uint32)
+    return drawn[: params.hashes] | np.uint32(1), drawn[params.hashes :]
+
+
+def buckets(signature_nk: "NDArray[np.uint32]", params: MinHashParams) -> "Iterator[Buckets]":
+    """For each band, the rows that share its hashes with another row."""
+    for band in range(params.bands):
+        key_n = np.zeros(len(signature_nk), dtype=np.uint64)
+        for column in range(band * params.rows, (band + 1) * params.rows):
+            key_n = mix(key_n * FACTOR + signature_nk[:, column])
+        order = np.argsort(key_n, kind="stable")
+        changes = key_n[order][1:] != key_n[order][:-1]
+        bucket = np.concatenate(([0], np.cumsum(changes)))
+        many = (np.bincount(bucket) > 1)[bucket] if len(order) else np.zeros(0, dtype=bool)
+        yield Buckets(row_m=order[many], bucket_m=bucket[many])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buckets:
+    """Rows that may be near each other: those with one number in `bucket_m`, which ascends."""
+
+    row_m: "NDArray[np.int64]"
+    bucket_m: "NDArray[np.int64]"

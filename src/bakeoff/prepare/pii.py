@@ -1,0 +1,129 @@
+"""Personal data and secrets: find them, count them, put a mark in their place."""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from bakeoff.prepare.pii_kinds import PATTERN_KINDS, PatternKind, spans
+from bakeoff.prepare.text import Rewrite, TextStep, each
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Finding", "PiiKind", "RedactPiiParams", "count_pii", "find_pii", "redact_pii"]
+
+EntityKind: TypeAlias = Literal["name", "place"]
+PiiKind: TypeAlias = PatternKind | EntityKind
+# The labels of spaCy's pipelines: OntoNotes (English, …) and WikiNER (most other languages).
+ENTITY_LABELS: dict[str, EntityKind] = {
+    "PERSON": "name",
+    "PER": "name",
+    "GPE": "place",
+    "LOC": "place",
+    "FAC": "place",
+}
+# What every pattern needs: an at sign, a double colon, a word before a secret, or two digits.
+MAYBE = r"(?i)@|:[0-9a-f]*:|\d.*\d|-----BEGIN|key|token|secret|passw|pwd|[a-z0-9_-]{20}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something personal at `text[start:end]`."""
+
+    kind: PiiKind
+    start: int
+    end: int
+
+
+def find_pii(text: str, kinds: Sequence[PatternKind] = PATTERN_KINDS) -> list[Finding]:
+    """What patterns and their checks find, in the order of the text; findings do not overlap.
+
+    >>> [(f.kind, f.start) for f in find_pii("Mail ann@example.org or call +44 20 7946 0958.")]
+    [('email', 5), ('phone', 29)]
+    """
+    return _apart([Finding(kind=k, start=a, end=b) for k in PATTERN_KINDS if k in kinds for a, b in spans(text, k)])
+
+
+def _apart(findings: list[Finding]) -> list[Finding]:
+    """Without those that touch one found before (kinds come in order of preference)."""
+    kept: list[Finding] = []
+    starts: list[int] = []
+    for found in findings:
+        place = bisect_right(starts, found.start)
+        before = kept[place - 1] if place else None
+        after = kept[place] if place < len(kept) else None
+        if (before is None or before.end <= found.start) and (after is None or found.end <= after.start):
+            kept.insert(place, found)
+            starts.insert(place, found.start)
+    return kept
+
+
+def count_pii(texts: "pl.Series", kinds: Sequence[PatternKind] = PATTERN_KINDS) -> dict[PatternKind, int]:
+    """How many of each kind the texts hold."""
+    maybe = texts.filter(texts.str.contains(MAYBE).fill_null(value=False))
+    counted = Counter(found.kind for text in maybe.to_list() for found in find_pii(text, kinds))
+    return {kind: counted[kind] for kind in kinds}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedactPiiParams:
+    """`kinds` to redact; `template` is what stands for one, with `{kind}` in it.
+
+    The kinds "name" and "place" need `model`, the name of an installed spaCy pipeline that finds entities.
+    """
+
+    kinds: tuple[PiiKind, ...] = PATTERN_KINDS
+    template: str = "[{kind}]"
+    model: str | None = None
+
+
+def _redact_pii(params: RedactPiiParams) -> Rewrite:
+    marks: dict[PiiKind, str] = {kind: params.template.replace("{kind}", kind) for kind in params.kinds}
+    patterns: tuple[PatternKind, ...] = tuple(kind for kind in PATTERN_KINDS if kind in params.kinds)
+    entities: dict[str, EntityKind] = {label: kind for label, kind in ENTITY_LABELS.items() if kind in params.kinds}
+    by_pattern = each(lambda text: _replaced(text, find_pii(text, patterns), marks), where=MAYBE)
+    if not entities:
+        return by_pattern
+    if params.model is None:
+        raise ValueError("names and places need a 'model': the name of an installed spaCy pipeline")
+    by_model = _entities(params.model, entities, marks)
+    # Patterns first: what they know for sure should not be torn apart by what a model guesses.
+    return lambda texts: by_model(by_pattern(texts))
+
+
+def _entities(model: str, labels: dict[str, EntityKind], marks: dict[PiiKind, str]) -> Rewrite:
+    from bakeoff.prepare.linguistics import pipeline
+
+    find: Callable[[str], Any] = pipeline(model, needs=("ner",))
+
+    def redact(text: str) -> str:
+        document = find(text)
+        found = [
+            Finding(kind=labels[entity.label_], start=entity.start_char, end=entity.end_char)
+            for entity in document.ents
+            if entity.label_ in labels and not _is_mark(text, entity.start_char, entity.end_char, marks)
+        ]
+        return _replaced(text, _apart(found), marks)
+
+    return each(redact)
+
+
+def _is_mark(text: str, start: int, end: int, marks: dict[PiiKind, str]) -> bool:
+    """Whether a model took (a part of) a mark for an entity."""
+    around = text[max(0, start - max(map(len, marks.values()))) : end + max(map(len, marks.values()))]
+    return any(mark in around and text[start:end] in mark for mark in marks.values())
+
+
+def _replaced(text: str, findings: Sequence[Finding], marks: dict[PiiKind, str]) -> str:
+    pieces: list[str] = []
+    end = 0
+    for found in findings:
+        pieces += [text[end : found.start], marks[found.kind]]
+        end = found.end
+    return "".join([*pieces, text[end:]])
+
+
+redact_pii = TextStep(name="redact_pii", version=1, make=_redact_pii, params=RedactPiiParams, requires=("spacy",))
+"""E-mail addresses, phones, cards, IBANs, IP addresses, secrets (and names, places by a model) as `[kind]`."""

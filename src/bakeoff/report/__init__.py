@@ -1,0 +1,1 @@
+"""The report of a run: a plain model of what was found, and its HTML, Markdown and PNG forms."""

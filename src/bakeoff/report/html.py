@@ -1,0 +1,193 @@
+"""One HTML file: no network, no scripts but its own, light and dark, on paper and on a phone."""
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from bakeoff.core.errors import MissingExtraError
+from bakeoff.report import numbers
+from bakeoff.report.answers import FEW_CLASSES
+from bakeoff.report.charts import charts
+from bakeoff.report.drawing import MOST_SERIES, NARROW, WIDE, svg
+from bakeoff.report.model import Candidate, Drop, Report, Slice, WeakSlice
+from bakeoff.report.telling import gates, headline
+
+__all__ = ["html"]
+
+FILTERS = (
+    *("chance", "count", "cut", "dollars", "duration", "interval", "loss", "milliseconds"),
+    *("moment", "number", "share", "signed", "size"),
+)
+LONG_TEXT = 60
+MOST_CONFUSED = 10
+EDGE = 0.04
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A chart as the page shows it: SVG for wide and for narrow screens."""
+
+    title: str
+    told: str
+    wide: Any
+    narrow: Any
+
+
+def html(report: Report) -> str:
+    """The whole report as one page.
+
+    Raises:
+        MissingExtraError: jinja2 or vl-convert is not installed.
+    """
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from markupsafe import Markup
+    except ImportError as error:
+        raise MissingExtraError.of("an HTML report", "report", "jinja2") from error
+    environment = Environment(
+        loader=PackageLoader("bakeoff.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    span = _span(report)
+    filters: dict[str, Any] = {name: getattr(numbers, name) for name in FILTERS} | {"place": _place(span)}
+    environment.filters.update(filters)
+    script = _own("page.js")
+    page = environment.get_template("page.html")
+    figures = _figures(report, Markup)
+    return page.render(
+        report=report,
+        headline=headline(report),
+        span=span,
+        figures=figures,
+        colours=_colours(report),
+        contents=_contents(report, figures),
+        gates=gates(report),
+        kept_out={gate.candidate for gate in report.verdict.gates if not gate.passed},
+        gate_names=list(dict.fromkeys(gate.candidate for gate in report.verdict.gates)),
+        classes=_classes(report),
+        confused=_confused(report),
+        texts=_texts(report),
+        weak=_weak(report),
+        slices=_slices(report),
+        slice_names=[each.name for each in report.fine if each.slices],
+        drops=_drops(report),
+        drop_names=[each.name for each in report.fine if each.robustness],
+        rescaled=[each for each in report.fine if each.calibration],
+        style=Markup(_own("page.css")),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own file
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _own(name: str) -> str:
+    return files("bakeoff.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _figures(report: Report, markup: Any) -> Mapping[str, Figure]:
+    shown = dict(charts(report))
+    shown.pop("leaderboard", None)  # the table has bars of its own
+    if report.leader and report.leader.card and len(report.leader.card.classes) <= FEW_CLASSES:
+        shown.pop("confusion", None)  # a table with numbers
+    return {
+        name: Figure(title=each.title, told=each.told, wide=markup(svg(each, WIDE)), narrow=markup(svg(each, NARROW)))
+        for name, each in shown.items()
+    }
+
+
+def _colours(report: Report) -> dict[str, str]:
+    return {each.name: f"var(--s{at % MOST_SERIES + 1})" for at, each in enumerate(report.candidates)}
+
+
+def _span(report: Report) -> tuple[float, float]:
+    """The scale of the leaderboard's bars."""
+    ends = [end for each in report.fine for end in (report.scored(each).low, report.scored(each).high)] or [0.0, 1.0]
+    low, high = min(ends), max(ends)
+    room = (high - low) * EDGE or 1.0
+    return low - room, high + room
+
+
+def _place(span: tuple[float, float]) -> Callable[[float], float]:
+    """A value's place on the scale, in percent."""
+    return lambda value: round(100 * (value - span[0]) / (span[1] - span[0]), 2)
+
+
+def _contents(report: Report, figures: Mapping[str, Figure]) -> list[tuple[str, str]]:
+    card = report.leader.card if report.leader else None
+    parts = [
+        ("leaderboard", "Leaderboard", bool(report.fine)),
+        ("differences", "Differences", bool(report.verdict.comparisons)),
+        ("front", "Quality and price", "front" in figures),
+        ("gates", "Gates", bool(report.verdict.gates)),
+        ("combinations", "Combinations", bool(report.combinations)),
+        ("calibration", "Calibration", "calibration" in figures),
+        ("classes", "Classes", bool(card and card.per_class)),
+        ("slices", "Slices", any(each.slices for each in report.fine)),
+        ("robustness", "Robustness", any(each.robustness for each in report.fine)),
+        ("rows", "Rows to read", bool(report.rows)),
+        ("candidates", "Candidates", True),
+        ("data", "Data", True),
+        ("lineage", "Lineage", True),
+    ]
+    return [(anchor, title) for anchor, title, there in parts if there]
+
+
+def _classes(report: Report) -> list[str]:
+    """Classes of the leader, the weakest by F1 first."""
+    scores = report.leader.card.per_class if report.leader and report.leader.card else {}
+    return sorted(scores, key=lambda name: scores[name].f1.value)
+
+
+def _confused(report: Report) -> list[tuple[str, str, int]]:
+    """The pairs of classes that the leader confuses most: true, predicted, rows."""
+    card = report.leader.card if report.leader else None
+    if card is None or len(card.classes) <= 2:  # noqa: PLR2004
+        return []
+    pairs = [
+        (card.classes[at], card.classes[to], rows)
+        for at, line in enumerate(card.confusion)
+        for to, rows in enumerate(line)
+        if at != to and rows
+    ]
+    return sorted(pairs, key=lambda pair: -pair[2])[:MOST_CONFUSED]
+
+
+def _texts(report: Report) -> list[str]:
+    """Input columns that are read as language: those of that kind, or with long values."""
+    kinds = {column.name: column.kind for column in report.origin.columns} if report.origin else {}
+    names = report.rows[0].inputs if report.rows else {}
+    return [
+        name
+        for name in names
+        if kinds.get(name) == "text" or any(len(row.inputs[name]) > LONG_TEXT for row in report.rows)
+    ]
+
+
+def _weak(report: Report) -> list[tuple[Candidate, WeakSlice]]:
+    return [(each, part) for each in report.fine for part in each.weak_slices]
+
+
+def _slices(report: Report) -> list[tuple[Slice, dict[str, Slice]]]:
+    """Slices with the candidates' values, those on which the leader is weakest first."""
+    found: dict[tuple[str, str], dict[str, Slice]] = {}
+    for each in report.fine:
+        for part in each.slices:
+            found.setdefault((part.column, part.slice), {})[each.name] = part
+    first = report.leader.name if report.leader else ""
+    sign = 1 if report.higher_is_better else -1
+    listed = [(cells.get(first) or next(iter(cells.values())), cells) for cells in found.values()]
+    return sorted(listed, key=lambda item: sign * item[0].value)
+
+
+def _drops(report: Report) -> list[tuple[str, dict[str, Drop]]]:
+    """What each perturbation costs each candidate."""
+    found: dict[str, dict[str, Drop]] = {}
+    for each in report.fine:
+        for drop in each.robustness:
+            found.setdefault(drop.told, {})[each.name] = drop
+    return list(found.items())

@@ -1,0 +1,151 @@
+"""The commands on a small project: documents, pages and exit codes."""
+
+import json
+import platform
+
+import pytest
+
+ROW = '{"review": "good film", "year": 2000}'
+
+
+def test_a_run_ends_with_the_document_of_the_design(films_project, bakeoff):
+    ended = bakeoff("run", "-C", films_project, "--json")
+    assert ended.code == 0
+    document = ended.document
+    assert {"run_id", "dataset", "candidates", "verdict", "endpoint", "unchanged"} <= document.keys()
+    assert document["verdict"]["winner"] in {"first", "second"}
+    assert document["verdict"]["promoted"]
+    assert document["endpoint"] == "films"
+    for candidate in document["candidates"]:
+        assert candidate["status"] == "ok"
+        assert candidate["model_version"].startswith("films/")
+        assert candidate["metrics"]["f1_macro"].keys() == {"value", "low", "high"}
+        assert {"p50", "p95"} <= candidate["latency_ms"].keys()
+    again = bakeoff("run", "-C", films_project, "--json")
+    assert again.document == {**document, "unchanged": True}
+
+
+def test_all_that_can_be_looked_up_after_a_run(ran, bakeoff):
+    answers = bakeoff("predict", ROW, "-C", ran, "--json").document["predictions"]
+    assert answers[0]["label"] == "yes"
+    told = bakeoff("feedback", answers[0]["id"], "yes", "-C", ran, "--json")
+    assert told.document == {"accepted": 1}
+    for command in ("report", "status", "runs", "models", "lineage", "config", "doctor", "monitor"):
+        as_json, as_text = bakeoff(command, "-C", ran, "--json"), bakeoff(command, "-C", ran)
+        assert (as_json.code, as_text.code) == (0, 0), command
+        assert as_json.document
+        assert as_text.out.strip()
+    turn = bakeoff("loop", "--once", "-C", ran, "--json")
+    assert turn.code == 0
+    assert turn.document["run"] is None
+
+
+def test_a_failed_gate_is_exit_code_3_and_says_so(films_project, bakeoff):
+    with (films_project / "bakeoff.toml").open("a") as file:
+        file.write("gates = { f1_macro = { min = 1.5 } }\n")
+    ended = bakeoff("run", "-C", films_project, "--json")
+    assert ended.code == 3
+    assert ended.document["verdict"]["winner"] is None
+    assert bakeoff("predict", ROW, "-C", films_project).code == 1
+
+
+def test_when_every_candidate_fails_no_gate_is_blamed(films_project, bakeoff):
+    toml = films_project / "bakeoff.toml"
+    toml.write_text(toml.read_text().replace('family = "firstword"', 'family = "firstword"\ncrash = "error"'))
+    ended = bakeoff("run", "-C", films_project, "--json")
+    assert ended.code == 1
+    assert [candidate["status"] for candidate in ended.document["candidates"]] == ["failed", "failed"]
+    assert len(ended.errors) == 1
+    assert "made to fail" in bakeoff("report", "-C", films_project).out
+
+
+@pytest.mark.parametrize("command", ["report", "lineage", "monitor"])
+def test_what_needs_a_run_says_so(films_project, bakeoff, command):
+    ended = bakeoff(command, "-C", films_project, "--json")
+    assert ended.code == 1
+    assert ended.document["error"]["type"] == "NotFoundError"
+    assert "bakeoff run" in ended.errors[0]
+
+
+def test_rows_come_from_files_of_many_kinds(ran, bakeoff, tmp_path):
+    (tmp_path / "rows.csv").write_text("review,year\ngood film,2000\nbad film,\n")
+    (tmp_path / "rows.tsv").write_text("review\tyear\ngood film\t2000\nbad film\t\n")
+    (tmp_path / "rows.jsonl").write_text('{"review": "good film"}\n\n{"review": "bad film"}\n')
+    (tmp_path / "rows.json").write_bytes(b'\xef\xbb\xbf[{"review": "good film"}, {"review": "bad film"}]')
+    for name in ("rows.csv", "rows.tsv", "rows.jsonl", "rows.json"):
+        ended = bakeoff("predict", "-f", tmp_path / name, "-C", ran, "--json")
+        assert [answer["label"] for answer in ended.document["predictions"]] == ["yes", "no"], name
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ("", "nothing"),
+        ("[1]", "received 1"),
+        ('{"review": ', "truncated"),
+        ('{"year": NaN}', "malformed"),
+        ('{"review": "\\ud800"}', "JSON"),
+        ("[" * 3000, "depth"),
+        ('{"year": "soon"}', "column 'year': expected a number"),
+        ('{"review": ["a"]}', "column 'review': expected text"),
+    ],
+)
+def test_rows_that_cannot_be_are_one_clear_error(ran, bakeoff, row, why):
+    ended = bakeoff("predict", row, "-C", ran, "--json")
+    assert ended.code == 1
+    assert ended.document["error"]["type"] == "DataError"
+    assert len(ended.errors) == 1
+    assert why in ended.errors[0]
+
+
+def test_feedback_files_are_taken_whole_or_not_at_all(ran, bakeoff, tmp_path):
+    items = tmp_path / "items.jsonl"
+    items.write_text('{"id": "a", "label": "yes"}\n{"id": "b"}\n')
+    ended = bakeoff("feedback", "-f", items, "-C", ran, "--json")
+    assert ended.code == 1
+    assert "nothing was recorded" in ended.errors[0]
+    items.write_text('{"id": "a", "label": "yes"}\n')
+    assert bakeoff("feedback", "-f", items, "-C", ran, "--json").document == {"accepted": 1}
+
+
+def test_a_project_is_made_and_run_from_another_folder(tmp_path, bakeoff, monkeypatch, films_project):
+    source = films_project / "films.csv"
+    monkeypatch.chdir(tmp_path.parent)
+    made = bakeoff("init", source, "--target", "liked", "-C", tmp_path / "made", "--json")
+    assert made.document == {"file": str(tmp_path / "made" / "bakeoff.toml")}
+    again = bakeoff("init", source, "--target", "liked", "-C", tmp_path / "made")
+    assert again.code == 2
+    assert "expected no project file yet" in again.errors[0]
+    assert bakeoff("run", "-C", films_project, "--json").code == 0  # its source is relative to it
+
+
+def test_settings_show_where_they_come_from(films_project, bakeoff, monkeypatch):
+    monkeypatch.setenv("BAKEOFF_PROJECT__SEED", "7")
+    settings = bakeoff("config", "-C", films_project, "--json").document
+    assert settings["project.seed"] == {"value": 7, "origin": "$BAKEOFF_PROJECT__SEED"}
+    assert settings["data.target"] == {"value": "liked", "origin": "bakeoff.toml"}
+    assert settings["split.test"]["origin"] == "default"
+
+
+def test_the_endpoints_own_words_come_back_through_a_url(ran, bakeoff):
+    refused = bakeoff("predict", ROW, "--url", "http://127.0.0.1:1", "--json")
+    assert refused.code == 1
+    assert "bakeoff serve" in refused.errors[0]
+    for url in ("junk", "http://host:port", "http://[::1"):
+        wrong = bakeoff("predict", ROW, "--url", url, "--json")
+        assert wrong.code == 2
+        assert "http://host:port" in json.dumps(wrong.document)
+
+
+@pytest.mark.parametrize("args", [["--port", "99999"], ["--host", "0.0.0.0"]])
+def test_an_address_that_cannot_be_served_is_told_at_once(ran, bakeoff, args):
+    ended = bakeoff("serve", *args, "-C", ran, "--json")
+    assert ended.code in {1, 2}
+    assert len(ended.errors) == 1
+
+
+def test_doctor_works_without_a_project(bakeoff, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = bakeoff("doctor", "--json")
+    assert ended.code == 0
+    assert {"check": "python", "ok": True, "found": platform.python_version()} in ended.document["checks"]

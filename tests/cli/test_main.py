@@ -1,0 +1,99 @@
+"""The entry point: wrong calls, defects, interrupts, broken pipes, start-up time."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bakeoff.cli import main as entry
+
+BAKEOFF = [sys.executable, "-m", "bakeoff"]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["nope"],
+        ["run", "--nope"],
+        ["run", "extra"],
+        ["serve", "--port", "x"],
+        ["init", "a.csv"],
+        ["runs", "--limit", "0"],
+    ],
+)
+def test_a_wrong_call_is_exit_code_2_with_one_document(bakeoff, args):
+    ended = bakeoff(*args, "--json")
+    assert ended.code == 2
+    assert ended.document["error"]["type"] == "UsageError"
+    assert len(ended.errors) == 1
+    assert "--help" in ended.errors[0]
+
+
+def test_without_a_command_the_help_is_shown(bakeoff):
+    ended = bakeoff()
+    assert ended.code == 0
+    assert "run" in ended.out
+
+
+def test_a_defect_of_ours_is_one_line_that_asks_for_a_report(bakeoff, films_project, monkeypatch):
+    def broken(*_args, **_kwargs):
+        raise KeyError("x")
+
+    monkeypatch.setattr("bakeoff.project.project.Project.status", broken)
+    ended = bakeoff("status", "-C", films_project, "--json")
+    assert ended.code == 1
+    assert ended.document["error"]["type"] == "KeyError"
+    assert "report it" in ended.errors[0]
+
+
+def test_a_missing_project_names_the_way_to_one(bakeoff, tmp_path):
+    ended = bakeoff("run", "-C", tmp_path / "nowhere", "--json")
+    assert ended.code == 2
+    assert "bakeoff init" in ended.document["error"]["message"]
+
+
+def test_an_interrupt_ends_a_fit_at_once_and_the_next_run_goes_on(films_project):
+    """Polars' handler of SIGINT restarts system calls: a wait without end for a worker never saw Ctrl-C."""
+    toml = films_project / "bakeoff.toml"
+    slow = toml.read_text().replace("smooth = 5.0", "sleep_s = 60.0")
+    toml.write_text(slow)
+    command = [*BAKEOFF, "run", "-C", str(films_project), "--json"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert run.stderr is not None
+    for line in run.stderr:
+        if line.startswith("  first: fitted"):
+            break
+    run.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    out, err = run.communicate(timeout=30)
+    assert time.monotonic() - started < 10
+    assert run.returncode == entry.INTERRUPTED
+    assert json.loads(out)["error"]["type"] == "Interrupted"
+    assert "Traceback" not in err
+    runs = subprocess.run([*BAKEOFF, "runs", "-C", str(films_project), "--json"], capture_output=True, check=True)
+    assert [run["status"] for run in json.loads(runs.stdout)["runs"]] == ["KILLED"]
+
+    toml.write_text(slow.replace("sleep_s = 60.0", "smooth = 5.0"))
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(again.stdout)["verdict"]["winner"]
+    assert "first: counting" not in again.stderr.partition("second: fitted")[0]  # it was fitted before the interrupt
+
+
+def test_a_reader_that_leaves_is_no_error(films_project):
+    command = [*BAKEOFF, "config", "-C", str(films_project)]
+    shown = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert shown.stdout is not None
+    shown.stdout.close()
+    _, err = shown.communicate(timeout=30)
+    assert err == b""
+
+
+def test_starting_imports_nothing_heavy():
+    heavy = "polars", "numpy", "sklearn", "duckdb", "sqlalchemy", "scipy", "lightgbm", "starlette", "pydantic"
+    look = f"import sys, bakeoff.cli.main; print([name for name in {heavy!r} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, env=os.environ)
+    assert found.stdout.strip() == "[]"

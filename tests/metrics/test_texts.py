@@ -1,0 +1,74 @@
+"""Measures of texts equal sacrebleu's and rouge-score's on random texts."""
+
+import numpy as np
+import pytest
+import sacrebleu
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
+
+from bakeoff.core.types import Predictions
+from bakeoff.metrics.bootstrap import replicate
+from bakeoff.metrics.outcome import outcome
+from bakeoff.metrics.registry import bind, default, find, measures
+from bakeoff.metrics.texts import exact_match, json_valid, token_f1
+
+WORDS = ["the", "a", "Cat", "cat's", "1,000.50", "3-4", "über", "猫", "&quot;x&amp;", "end.", "(so)", "e-\nf", "\t", ""]
+SENTENCES = st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join)
+TEXTS = st.one_of(SENTENCES, st.text(alphabet=st.characters(codec="utf-8"), max_size=30))
+CORPORA = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=8)
+few = settings(max_examples=150, deadline=None)
+
+
+def scored(name, pairs):
+    truth, predicted = zip(*pairs, strict=True)
+    said = Predictions(values_n=np.asarray(predicted, dtype=object))
+    return find(name, "generation")(outcome(np.asarray(truth, dtype=object), said, "generation"))
+
+
+@few
+@given(CORPORA)
+@example([("", "")])
+@example([("the cat sat on the mat", "the cat sat on a mat")])
+@example([("a", "the cat sat on a mat")])
+def test_corpus_scores_equal_sacrebleu(pairs):
+    truth, predicted = zip(*pairs, strict=True)
+    bleu = sacrebleu.BLEU().corpus_score(predicted, [truth]).score
+    chrf = sacrebleu.CHRF().corpus_score(predicted, [truth]).score
+    assert 100 * scored("bleu", pairs) == pytest.approx(bleu, abs=1e-9)
+    assert 100 * scored("chrf", pairs) == pytest.approx(chrf, abs=1e-9)
+
+
+@few
+@given(CORPORA)
+def test_rouge_equals_rouge_score(pairs):
+    scorer = RougeScorer(["rouge1", "rouge2", "rougeL"])
+    found = [scorer.score(truth, predicted) for truth, predicted in pairs]
+    for ours, theirs in (("rouge1", "rouge1"), ("rouge2", "rouge2"), ("rouge_l", "rougeL")):
+        expected = np.mean([each[theirs].fmeasure for each in found])
+        assert scored(ours, pairs) == pytest.approx(expected, abs=1e-9)
+
+
+def test_words_are_compared_without_case_punctuation_and_articles():
+    assert token_f1("The red cat!", "red CAT") == 1.0
+    assert token_f1("", "the") == 1.0
+    assert token_f1("cat", "") == 0.0
+    assert exact_match("«Der Hund»", "der hund") == 1.0
+    assert exact_match("cat", "dog") == 0.0
+    assert json_valid("[1, NaN]") == json_valid("") == json_valid("[" * 100_000) == 0.0
+    assert json_valid(' {"é": null} ') == 1.0
+
+
+def test_texts_are_resampled_like_everything_else():
+    assert default("generation") == "token_f1"
+    rng = np.random.default_rng(0)
+    pairs = [(" ".join(rng.choice(WORDS, 8)), " ".join(rng.choice(WORDS, 8))) for _ in range(40)]
+    truth, predicted = (np.asarray(each, dtype=object) for each in zip(*pairs, strict=True))
+    result = outcome(truth, Predictions(values_n=predicted), "generation")
+    rows = np.random.default_rng(1).integers(0, 40, 40)
+    weights = np.bincount(rows, minlength=40)[None, :]
+    for name, statistic in bind(list(measures("generation").values()), result).items():
+        again = find(name, "generation")(result.take(rows))
+        assert statistic.finish(statistic.sums(weights))[0] == pytest.approx(again, abs=1e-12), name
+        (found,) = replicate([statistic], 40, resamples=50, seed=0)
+        assert np.isfinite(found.draws_rm).all()

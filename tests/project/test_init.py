@@ -1,0 +1,80 @@
+"""A first project file from a look at the data."""
+
+import gzip
+import zipfile
+
+import pytest
+
+from bakeoff import Project
+from bakeoff.core.config import load
+from bakeoff.core.errors import DataError, UsageError
+
+
+def rows(label, count=60):
+    lines = [f"{'good' if i % 2 else 'bad'} film number {i} of many,{i / 7},{label(i)}" for i in range(count)]
+    return "\n".join(["review,score,y", *lines]) + "\n"
+
+
+def yes_or_no(number):
+    return "yes" if number % 2 else "no"
+
+
+def test_kinds_task_and_name_come_from_the_data(tmp_path):
+    folder = tmp_path / "Ünï cödé!"
+    folder.mkdir()
+    (folder / "d.csv").write_text(rows(yes_or_no))
+    config = load(Project.init(folder, source="d.csv", target="y")).config
+    assert (config.project.name, config.project.task) == ("n-c-d", "classification")
+    assert (config.data.text, config.data.numeric) == (("review",), ("score",))
+
+
+@pytest.mark.parametrize(
+    ("label", "count", "task"),
+    [
+        (lambda i: i % 2, 60, "classification"),
+        (lambda i: (i % 3) / 2, 60, "classification"),
+        (lambda i: i * 1.5, 60, "regression"),
+        (lambda i: i * 1.5, 20, "regression"),  # few values, but nearly every row has its own
+    ],
+)
+def test_a_quantity_is_told_from_classes(tmp_path, label, count, task):
+    (tmp_path / "d.csv").write_text(rows(label, count))
+    assert load(Project.init(tmp_path, name="p", source="d.csv", target="y")).config.project.task == task
+
+
+def test_sources_of_every_format(tmp_path):
+    text = rows(yes_or_no)
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text.encode()))
+    (tmp_path / "b.tsv").write_text(text.replace(",", "\t"))
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("in/d.csv", text)
+    for number, source in enumerate(["a.csv.gz", "b.tsv", "c.zip", "c.zip!in/d.csv"]):
+        folder = tmp_path / str(number)
+        file = Project.init(folder, name="p", source=f"../{source}", target="y")  # the folder is made for it
+        assert load(file).config.data.text == ("review",)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"target": "z"}, DataError),
+        ({"source": "nope.csv"}, DataError),
+        ({"task": "clf"}, UsageError),
+        ({"task": "regression"}, DataError),
+        ({"target": "score", "task": "classification"}, DataError),
+    ],
+)
+def test_what_cannot_be_learned_leaves_nothing_behind(tmp_path, arguments, error):
+    (tmp_path / "d.csv").write_text(rows(yes_or_no))
+    given = {"source": "../d.csv", "target": "y", **arguments}
+    with pytest.raises(error):
+        Project.init(tmp_path / "new", name="p", **given)
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_existing_project_file_is_kept(tmp_path):
+    (tmp_path / "d.csv").write_text(rows(yes_or_no))
+    before = Project.init(tmp_path, name="p", source="d.csv", target="y").read_text()
+    with pytest.raises(UsageError, match="no project file yet"):
+        Project.init(tmp_path, name="q", source="d.csv", target="y")
+    assert (tmp_path / "bakeoff.toml").read_text() == before

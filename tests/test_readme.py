@@ -1,0 +1,67 @@
+"""The README's commands work, in the order in which it gives them."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+README = Path(__file__).parents[1] / "README.md"
+DATA = "\n".join(
+    f"{word} {thing} number {i},{label}"
+    for i in range(120)
+    for word, label, thing in [("delight", "fresh", "film"), ("bore", "rotten", "play")]
+)
+
+
+def bakeoff(folder, *arguments):
+    command = [sys.executable, "-m", "bakeoff", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def block(heading, kind):
+    section = README.read_text(encoding="utf-8").split(f"## {heading}")[1]
+    return re.search(rf"```{kind}\n(.*?)```", section, re.DOTALL).group(1)
+
+
+def test_your_own_data_in_ten_lines(tmp_path):
+    (tmp_path / "reviews.csv").write_text("text,label\n" + DATA + "\n")
+    lines = [shlex.split(line, comments=True)[1:] for line in block("Your own data", "sh").splitlines()]
+    assert len(lines) == 10
+    prediction = ""
+    for line in lines:
+        if line[0] == "serve":
+            with subprocess.Popen(
+                [sys.executable, "-m", "bakeoff", "serve", "--port", "0", "--json"],
+                cwd=tmp_path,
+                stdout=subprocess.PIPE,
+                env=os.environ,
+            ) as server:
+                timer = threading.Timer(60, server.kill)
+                timer.start()
+                url = json.loads(server.stdout.readline())["url"]
+                answers = bakeoff(tmp_path, "predict", '{"text": "a delight"}', "--url", url, "--json")
+                assert json.loads(answers)["predictions"][0]["label"] == "fresh"
+                server.terminate()
+                assert server.wait(timeout=30) == 0
+                timer.cancel()
+            continue
+        out = bakeoff(tmp_path, *[prediction if word == "ID" else word for word in line])
+        if line[0] == "init":
+            toml = (tmp_path / "bakeoff.toml").read_text()
+            (tmp_path / "bakeoff.toml").write_text(toml.replace("[candidates.embedding]\n", ""))
+        if line[0] == "predict":
+            prediction = out.split()[-1]
+            assert re.fullmatch(r"[0-9a-f]{32}", prediction)
+
+
+def test_the_project_file_is_valid(tmp_path):
+    from bakeoff.core.config import loads
+
+    loaded = loads(block("Your own data", "toml"), folder=tmp_path, environ={})
+    assert set(loaded.config.candidates) == {"linear", "boosting", "embedding"}
