@@ -157,7 +157,8 @@ class DecideConfig(_Section):
 
     `metrics_file` is a Python file of the project with metrics of its own (see `bakeoff.metrics.own`). `test`
     is how two candidates are told apart: by the bootstrap (with exact McNemar for accuracy), or by swapping
-    their answers (used without a `margin`).
+    their answers (used without a `margin`). `findings` are weak slices, robustness and calibration of every
+    candidate: they decide nothing, and take seconds on tens of thousands of test rows.
     """
 
     metric: str | None = None
@@ -166,6 +167,7 @@ class DecideConfig(_Section):
     resamples: int = Field(default=2000, ge=100, le=100_000)
     test: Literal["bootstrap", "permutation"] = "bootstrap"
     metrics_file: str | None = None
+    findings: bool = True
 
 
 class CostConfig(_Section):

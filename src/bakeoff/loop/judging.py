@@ -88,11 +88,17 @@ def _inputs(stage: Stage, gathered: Gathered, fit: Fitted) -> dict[str, Json]:
         "seed": stage.seed,
         "group": gathered.schema.group,
         "schema": msgspec.to_builtins(gathered.schema),
+        "findings": _wanted(stage, fit),
         "metric": stage.metric,
         "metrics": digest_own(),
         "cost": stage.config.cost.model_dump(mode="json"),
         "code": digest_sources(*code),
     }
+
+
+def _wanted(stage: Stage, fit: Fitted) -> bool:
+    """Whether findings are asked for; nobody reads the champion's again."""
+    return stage.config.decide.findings and fit.contender.name != CHAMPION
 
 
 def _save_test_rows(folder: Path) -> None:
@@ -121,11 +127,12 @@ def _job(stage: Stage, gathered: Gathered, fit: Fitted, folder: Path) -> Job:
         "size_bytes": fit.size_bytes,
         "cache_dir": str(stage.cache),
         "out_dir": str(folder / f"{name}-out"),
-        "schema": msgspec.to_builtins(gathered.schema),
         "metric": stage.metric,
         "metrics_file": None if stage.metrics_file is None else str(stage.metrics_file),
         "price_per_hour_usd": stage.config.cost.price_per_hour_usd,
     }
+    if _wanted(stage, fit):
+        argument["schema"] = msgspec.to_builtins(gathered.schema)
     return Job(name=name, function=EVALUATE, argument=argument)
 
 

@@ -91,16 +91,8 @@ def _live_through(
     truth = ["true" if late else "false" for late in rows[TARGET].to_list()]
     sent = rows.drop(TARGET).with_columns(pl.col("departure").dt.to_string("iso:strict")).to_dicts()
     answers = send(endpoint.client, sent, truth)
-    turn = project.loop_once()
+    then = _turn(project, name, tell) if name != "December" else _look(project, name, tell)
     endpoint.engine.refresh()  # it would notice by itself within half a second
-    assert turn.report is not None
-    tell(f"\n{name}: {signals_page(turn.report)}")
-    if turn.outcome is None:
-        then = "kept on"
-    else:
-        then = "; ".join(trigger.kind for trigger in turn.triggers) + " → retrained"
-        if not cast("Any", turn.outcome.document)["verdict"]["promoted"]:
-            then += ", not promoted"
     classes = frozen.signature.classes
     said = np.asarray([[answer["probabilities"][c] for c in classes] for answer in answers])
     return Month(
@@ -111,6 +103,25 @@ def _live_through(
         served_by=answers[-1]["model_version"],
         then=then,
     )
+
+
+def _turn(project: Project, name: str, tell: Tell) -> str:
+    """One turn of the loop, in a few words."""
+    turn = project.loop_once()
+    assert turn.report is not None
+    tell(f"\n{name}: {signals_page(turn.report)}")
+    if turn.outcome is None:
+        return "kept on"
+    promoted = cast("Any", turn.outcome.document)["verdict"]["promoted"]
+    return (
+        "; ".join(trigger.kind for trigger in turn.triggers) + " → retrained" + ("" if promoted else ", not promoted")
+    )
+
+
+def _look(project: Project, name: str, tell: Tell) -> str:
+    """Nothing follows the last month, so nothing is fitted for it."""
+    tell(f"\n{name}: {signals_page(project.monitor())}")
+    return "the year ends"
 
 
 def _auc(truth: list[str], predictions: Predictions, signature: Signature) -> float:
