@@ -61,7 +61,7 @@ class Project:
         >>> import tempfile
         >>> from pathlib import Path
         >>> folder = Path(tempfile.mkdtemp())
-        >>> rows = "".join(f"{'good' if i % 2 else 'bad'} film {i % 7},{'yes' if i % 2 else 'no'}\n" for i in range(80))
+        >>> rows = "".join(f"{'good' if i % 2 else 'bad'} film {i},{'yes' if i % 2 else 'no'}\n" for i in range(80))
         >>> _ = (folder / "films.csv").write_text("review,liked\n" + rows)
         >>> _ = Project.init(folder, name="films", source="films.csv", target="liked")
         >>> with Project(folder) as project:
