@@ -26,7 +26,8 @@ from bakeoff.data.download import download, file_name
 
 __all__ = ["PackagePath", "archive_of", "cached_archive"]
 
-DEFAULT_INDEX = "https://pypi.org/simple"
+ASK_INDEX = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
+"""What makes pip itself tell the index that it uses by default."""
 TIMEOUT_S = 1800.0
 
 
@@ -141,8 +142,13 @@ class _Links(HTMLParser):
             self.found.append(urllib.parse.urljoin(self.base, href))
 
 
+def _default_index() -> str:
+    asked = subprocess.run([sys.executable, "-c", ASK_INDEX], capture_output=True, text=True, timeout=60, check=False)
+    return asked.stdout.strip()
+
+
 def _pages(package: PackagePath, settings: Mapping[str, str]) -> Iterator[str]:
-    indexes = [] if settings.get("no-index") == "true" else [settings.get("index-url", DEFAULT_INDEX)]
+    indexes = [] if settings.get("no-index") == "true" else [settings.get("index-url") or _default_index()]
     for index in [*indexes, *settings.get("extra-index-url", "").split()]:
         yield f"{index.rstrip('/')}/{package.name}/"
 
