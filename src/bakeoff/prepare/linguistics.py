@@ -26,7 +26,7 @@ def pipeline(model: str, *, needs: tuple[str, ...]) -> Any:
         ValueError: the pipeline lacks one of the components.
     """
     try:
-        import spacy
+        import spacy  # pyright: ignore[reportMissingImports] - an extra
     except ModuleNotFoundError:
         raise MissingExtraError.of("A spaCy pipeline", "nlp", "spacy") from None
     try:
