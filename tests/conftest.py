@@ -178,9 +178,10 @@ def steady():
 
 
 def _steady(document):
+    """Not the winner among equals, nor which combinations enter: prices decide that, and prices are timings."""
     kept = {
         candidate["name"]: {key: candidate.get(key) for key in ("status", "metrics", "chosen", "size_bytes")}
         for candidate in document["candidates"]
+        if candidate["family"] not in {"blend", "cascade"}
     }
-    verdict = document["verdict"]
-    return kept, verdict["winner"], document["dataset"]["version"]
+    return kept, document["verdict"]["winner"] is not None, document["dataset"]["version"]
