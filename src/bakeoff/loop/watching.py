@@ -11,7 +11,7 @@ import msgspec
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.types import Column, Json, Signature
 from bakeoff.loop.gathering import FEEDBACK, ingested
-from bakeoff.loop.lifecycle import PASSES, Outcome, data_changed, run_pass
+from bakeoff.loop.lifecycle import LAST, PASSES, Outcome, data_changed, run_pass
 from bakeoff.loop.stage import Stage
 from bakeoff.serve.releases import Release, current
 
@@ -55,7 +55,7 @@ def turn(stage: Stage) -> Turn:
     now = stage.clock() + 1
     labelled = _labelled(stage, 0, now)
     report = _observe(stage, live, labelled, live.created_ms, now)
-    last = stage.records.documents.get(PASSES, "last")
+    last = stage.records.documents.get(PASSES, LAST)
     before = cast("int", (ingested(stage) or {}).get("labelled", 0))
     usable = sum(pair.label is not None for pair in labelled.pairs)
     triggers = due(
