@@ -1,0 +1,156 @@
+"""Text that comes piece by piece: what an engine that runs a language model must offer."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
+
+from bakeoff.core import plugins
+from bakeoff.core.types import Json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = [
+    "ChatModel",
+    "Finish",
+    "Message",
+    "Messages",
+    "Piece",
+    "Sampling",
+    "Speaking",
+    "Speech",
+    "TextEngine",
+    "TextSession",
+    "Token",
+    "engine_of",
+]
+
+Message: TypeAlias = Mapping[str, Json]
+"""One turn as the OpenAI API has it: `role` ("system", "user", "assistant") and `content`."""
+
+Messages: TypeAlias = Sequence[Message]
+Finish: TypeAlias = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How to choose the next token; `temperature` 0 takes the likeliest.
+
+    `top_logprobs` asks for the log-probability of each token, and of so many alternatives; `json_schema` allows
+    only texts that are JSON of that schema.
+    """
+
+    max_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    top_logprobs: int | None = None
+    json_schema: Mapping[str, Json] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A token of an answer: its id, its text, its log-probability, and its likeliest alternatives."""
+
+    id: int
+    text: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """The next bit of an answer; the last one says why it ended and what was counted."""
+
+    text: str = ""
+    tokens: tuple[Token, ...] = ()
+    finish: Finish | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class TextSession(Protocol):
+    """A language model that is loaded. Safe to call from several threads at once."""
+
+    def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
+        """The answer, piece by piece; closing the iterator stops it. `DataError` when the prompt is too long."""
+        ...
+
+    def render(self, messages: Messages) -> list[int]:
+        """The token ids of the prompt that `chat` would give to the model."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> "NDArray[np.float32]":
+        """Mean-pooled vectors of length one, (n, d)."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds; answers that are under way end."""
+        ...
+
+
+class TextEngine(Protocol):
+    """Runs language models that stand in a folder as Hugging Face safetensors; registered under `bakeoff.engines`."""
+
+    name: str
+
+    def open(
+        self,
+        model: Path,
+        *,
+        adapter: Path | None = None,
+        threads: int,
+        cache: Path,
+        context: int = 2048,
+        parallel: int = 4,
+        quantisation: str = "q8_0",
+    ) -> TextSession:
+        """Load a model, with a peft adapter on it if one is given.
+
+        `context` tokens for each of `parallel` conversations. `quantisation` is for engines that convert the
+        weights; what they made is kept in `cache`. `CandidateError` when it cannot be done.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speech:
+    """What an engine runs for a model: the folder that was trained, the engine's name and how it may convert it."""
+
+    model: Path
+    adapter: Path | None
+    engine: str
+    quantisation: str
+
+
+@runtime_checkable
+class Speaking(Protocol):
+    """A model whose answers come from an engine, which may run something else than what was trained."""
+
+    @property
+    def speech(self) -> Speech | None:
+        """What the engine runs; None when the trained weights answer themselves."""
+        ...
+
+
+@runtime_checkable
+class ChatModel(Protocol):
+    """A model that also converses: what `/v1/chat/completions` asks for."""
+
+    def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
+        """As `TextSession.chat`."""
+        ...
+
+
+def engine_of(spec: str) -> TextEngine:
+    """The engine of a name, or of `name:URL` for one that runs elsewhere.
+
+    Raises:
+        NotFoundError: there is no such engine. MissingExtraError: what it needs is not installed.
+    """
+    name, _, url = spec.partition(":")
+    made = plugins.load("bakeoff.engines", name)
+    return made(url) if url else made()

@@ -1,0 +1,1 @@
+"""Engines that run language models: llama.cpp on processors, transformers as the reference, vLLM by URL."""

@@ -1,0 +1,305 @@
+# pyright: basic
+# transformers is only partly typed
+"""llama.cpp in this process: continuous batching, JSON schemas, adapters, on processors first."""
+
+import contextlib
+import importlib
+import json
+import queue
+import secrets
+import shutil
+import tempfile
+import threading
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bakeoff.core.errors import CandidateError, DataError, MissingExtraError
+from bakeoff.core.generation import Messages, Piece, Sampling, TextSession, Token
+from bakeoff.core.hashing import digest_file, digest_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["LlamaCppEngine"]
+
+PRE_TOKENIZERS = ("smollm", "llama-bpe", "qwen2", "gpt-2", "default")
+PROBES = (
+    "In 12345 days it's 3.14 o'clock!!\n\n  don't I'LL WE'VE naïve",
+    "日本語 текст עברית العربية 👩‍👩‍👧 ½ x²",
+    "tabs\t\tand   spaces \r\n\r\n(end) ...---===   ",
+    "def f(x):\n    return x[1:-1] + 007 # 1,000,000",
+)
+EXPORT_VERSION = 1
+TOO_LONG = "exceed_context_size_error"
+
+
+class LlamaCppEngine:
+    """Converts safetensors to GGUF once, checks that both split texts into the same tokens, and runs it."""
+
+    name = "llamacpp"
+
+    def open(
+        self,
+        model: Path,
+        *,
+        adapter: Path | None = None,
+        threads: int,
+        cache: Path,
+        context: int = 2048,
+        parallel: int = 4,
+        quantisation: str = "q8_0",
+    ) -> TextSession:
+        """Load a model; see `bakeoff.core.generation.TextEngine`."""
+        _require()
+        file = gguf_of(model, cache, quantisation)
+        lora = None if adapter is None else _adapter_of(model, adapter, cache)
+        return _Session(file, lora, threads=threads, context=context, parallel=parallel)
+
+
+def _require() -> None:
+    for module in ("xllamacpp", "gguf", "transformers"):
+        try:
+            __import__(module)
+        except ImportError as error:
+            raise MissingExtraError.of("the engine llamacpp", "llm", module) from error
+
+
+def gguf_of(model: Path, cache: Path, quantisation: str = "q8_0") -> Path:
+    """The model as GGUF: itself when it is a GGUF file, else converted once and kept in `cache` by content."""
+    if model.is_file():
+        with model.open("rb") as opened:
+            magic = opened.read(4)
+        if magic != b"GGUF":
+            raise CandidateError(f"expected a GGUF file, found something else in {str(model)!r}; fetch it again")
+        return model
+    from bakeoff.engines.gguf_export import QUANTISATIONS, model_to_gguf
+
+    if quantisation not in QUANTISATIONS:
+        known = ", ".join(QUANTISATIONS)
+        raise CandidateError(f"expected quantisation among {known}, received {quantisation!r}")
+    key = digest_json([EXPORT_VERSION, quantisation, _digests(model)])
+    file = cache / "gguf" / f"{key}.gguf"
+    if not file.exists():
+        rule = _pre_tokenizer(model)
+        _write_whole(file, lambda made: model_to_gguf(model, made, quantisation=quantisation, pre_tokenizer=rule))
+    return file
+
+
+def _adapter_of(model: Path, adapter: Path, cache: Path) -> Path:
+    from bakeoff.engines.gguf_export import adapter_to_gguf
+
+    file = cache / "gguf" / f"lora-{digest_json([EXPORT_VERSION, _digests(adapter)])}.gguf"
+    if not file.exists():
+        _write_whole(file, lambda made: adapter_to_gguf(model, adapter, made))
+    return file
+
+
+def _digests(folder: Path) -> list[list[str]]:
+    wanted = ("*.safetensors", "config.json", "adapter_config.json", "tokenizer*.json", "chat_template.jinja")
+    files = sorted(file for pattern in wanted for file in folder.glob(pattern))
+    return [[file.name, digest_file(file)] for file in files]
+
+
+def _write_whole(file: Path, write: Any) -> None:
+    """All or nothing: a killed conversion leaves no half file behind under the final name."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
+        made = Path(scratch) / file.name
+        write(made)
+        made.replace(file)
+
+
+def _pre_tokenizer(model: Path) -> str:
+    """llama.cpp's name of the rule that splits texts as the model's own tokenizer does, found by trying.
+
+    Raises:
+        CandidateError: none does.
+    """
+    from transformers import AutoTokenizer
+
+    from bakeoff.engines.gguf_export import model_to_gguf
+
+    tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
+    expected = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in PROBES]
+    with tempfile.TemporaryDirectory() as scratch:
+        small = Path(scratch) / "small"
+        _shrink(model, small)
+        for name in PRE_TOKENIZERS:
+            file = Path(scratch) / f"{name}.gguf"
+            model_to_gguf(small, file, quantisation="f16", pre_tokenizer=name)
+            session = _Session(file, None, threads=1, context=64, parallel=1)
+            try:
+                if [session.tokenise(text, special=False) for text in PROBES] == expected:
+                    return name
+            finally:
+                session.close()
+    tried = ", ".join(PRE_TOKENIZERS)
+    raise CandidateError(
+        f"expected one of llama.cpp's pre-tokenizers ({tried}) to split texts as the model's own, found none; "
+        "use engine transformers"
+    )
+
+
+def _shrink(model: Path, folder: Path) -> None:
+    """A model with the same tokenizer and hardly any weights: enough to ask how llama.cpp splits texts."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    shutil.copytree(model, folder, ignore=shutil.ignore_patterns("*.safetensors*"))
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1}
+    config.update({**sizes, "num_key_value_heads": 1, "head_dim": 32})
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[:1]
+    with torch.random.fork_rng():
+        AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
+
+
+class _Session:
+    """One llama.cpp server inside this process, called directly; its own port is locked with a random key."""
+
+    def __init__(self, file: Path, lora: Path | None, *, threads: int, context: int, parallel: int) -> None:
+        xllamacpp: Any = importlib.import_module("xllamacpp")  # compiled, without types
+        params = xllamacpp.CommonParams()
+        params.model.path = str(file)
+        params.n_ctx, params.n_parallel = context * parallel, parallel
+        params.kv_unified = False
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+        params.warmup, params.verbosity = False, -1
+        params.embedding, params.pooling_type = False, xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+        self._key = secrets.token_hex(16)
+        params.api_keys = [self._key]
+        if lora is not None:
+            params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(lora), 1.0)]
+        try:
+            self._server: Any = xllamacpp.Server(params)
+        except Exception as error:
+            raise CandidateError(
+                f"expected a model that llama.cpp can load, found {str(file)!r}: {error}; "
+                "the file may be damaged, or memory too small"
+            ) from error
+
+    def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
+        """The answer, piece by piece; see `bakeoff.core.generation.TextSession`."""
+        asked = _request(messages, sampling)
+        pieces: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        stopped = threading.Event()
+
+        def take(chunk: Any) -> bool:
+            pieces.put(chunk)
+            return stopped.is_set()
+
+        def work() -> None:
+            try:
+                self._server.handle_chat_completions(asked, take)
+            except Exception as error:  # noqa: BLE001 - handed to the reader
+                pieces.put(error)
+            pieces.put(None)
+
+        threading.Thread(target=work, name="llamacpp", daemon=True).start()
+        try:
+            yield from _pieces(pieces)
+        finally:
+            stopped.set()
+
+    def render(self, messages: Messages) -> list[int]:
+        """The token ids of the prompt."""
+        prompt = self._post("/apply-template", {"messages": [dict(message) for message in messages]})["prompt"]
+        return self.tokenise(prompt, special=True)
+
+    def tokenise(self, text: str, *, special: bool) -> list[int]:
+        """Token ids of a text; `special`: with those that open a prompt, and special tokens in it are read as such."""
+        return self._post("/tokenize", {"content": text, "add_special": special, "parse_special": special})["tokens"]
+
+    def embed(self, texts: Sequence[str]) -> "NDArray[np.float32]":
+        """This server generates; texts are embedded by the family `embedding`."""
+        raise DataError(f"expected a chat request, received {len(texts)} texts to embed; serve an encoder for that")
+
+    def close(self) -> None:
+        """Free the model."""
+        self._server = None
+
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
+        headers = {"content-type": "application/json", "authorization": f"Bearer {self._key}", "connection": "close"}
+        request = urllib.request.Request(  # noqa: S310 - the address is the server's own
+            self._server.listening_address + path, json.dumps(body).encode(), headers
+        )
+        with contextlib.closing(urllib.request.urlopen(request, timeout=60)) as answer:  # noqa: S310
+            return json.load(answer)
+
+
+def _request(messages: Messages, sampling: Sampling) -> dict[str, Any]:
+    asked: dict[str, Any] = {
+        "messages": [dict(message) for message in messages],
+        "max_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": 0,
+        "min_p": 0.0,
+        "seed": sampling.seed,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "cache_prompt": True,
+    }
+    if sampling.stop:
+        asked["stop"] = list(sampling.stop)
+    if sampling.top_logprobs is not None:
+        asked |= {"logprobs": True, "top_logprobs": sampling.top_logprobs}
+    if sampling.json_schema is not None:
+        schema = {"name": "answer", "schema": dict(sampling.json_schema)}
+        asked["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return asked
+
+
+def _pieces(chunks: "queue.SimpleQueue[Any]") -> Iterator[Piece]:
+    """Pieces from what the server says; the last one holds the reason of the end and the counts."""
+    finish: Any = None
+    usage: dict[str, int] = {}
+    while (chunk := chunks.get()) is not None:
+        if isinstance(chunk, Exception):
+            raise DataError(f"llama.cpp refused the request: {chunk}") from chunk
+        for each in chunk if isinstance(chunk, list) else [chunk]:
+            if "error" in each:
+                raise _refusal(each["error"])
+            usage = each.get("usage") or usage
+            for choice in each.get("choices", ()):
+                finish = choice.get("finish_reason") or finish
+                piece = _piece(choice)
+                if piece is not None:
+                    yield piece
+    yield Piece(
+        finish="length" if finish == "length" else "stop",
+        prompt_tokens=usage.get("prompt_tokens", 0),
+        completion_tokens=usage.get("completion_tokens", 0),
+    )
+
+
+def _piece(choice: dict[str, Any]) -> Piece | None:
+    text = (choice.get("delta") or {}).get("content") or ""
+    said = (choice.get("logprobs") or {}).get("content") or ()
+    if not text and not said:
+        return None
+    return Piece(
+        text=text,
+        tokens=tuple(
+            Token(
+                id=token["id"],
+                text=token["token"],
+                logprob=token["logprob"],
+                top=tuple((other["token"], other["logprob"]) for other in token.get("top_logprobs", ())),
+            )
+            for token in said
+        ),
+    )
+
+
+def _refusal(error: Any) -> Exception:
+    if error.get("type") == TOO_LONG:
+        return DataError(
+            f"expected a prompt of at most {error.get('n_ctx')} tokens, received {error.get('n_prompt_tokens')}; "
+            "shorten it, or serve with a longer context"
+        )
+    return DataError(f"llama.cpp refused the request: {error.get('message', error)}")

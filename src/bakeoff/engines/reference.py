@@ -1,0 +1,181 @@
+# pyright: basic
+# torch and transformers are only partly typed
+"""transformers, as the reference: always there with the `llm` extra, the engine that others are held against."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bakeoff.core.errors import CandidateError, DataError, MissingExtraError
+from bakeoff.core.generation import Messages, Piece, Sampling, TextSession, Token
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["ReferenceEngine", "ReferenceSession"]
+
+
+class ReferenceEngine:
+    """Runs the trained weights as they are, in float32, one answer at a time."""
+
+    name = "transformers"
+
+    def open(
+        self,
+        model: Path,
+        *,
+        adapter: Path | None = None,
+        threads: int,
+        cache: Path,
+        context: int = 2048,
+        parallel: int = 4,
+        quantisation: str = "f32",
+    ) -> TextSession:
+        """Load a model; nothing is converted, so `cache`, `parallel` and `quantisation` change nothing."""
+        del cache, parallel, quantisation
+        return ReferenceSession(model, adapter, threads=threads, context=context)
+
+
+class ReferenceSession:
+    """A loaded model; answers wait for each other, as torch already uses all the threads it may."""
+
+    def __init__(self, folder: Path, adapter: Path | None, *, threads: int, context: int) -> None:
+        try:
+            import torch
+            from transformers import AutoModelForCausalLM, AutoTokenizer
+        except ImportError as error:
+            raise MissingExtraError.of("the engine transformers", "llm", error.name or "transformers") from error
+        torch.set_num_threads(threads)
+        try:
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+            )
+            if adapter is not None:
+                from peft import PeftModel
+
+                model = PeftModel.from_pretrained(model, str(adapter), local_files_only=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise CandidateError(
+                f"expected a model that transformers can load, found {str(folder)!r}: {error}"
+            ) from error
+        self._model: Any = model.eval()
+        self._context = min(context, getattr(model.config, "max_position_embeddings", context))
+        self._lock = threading.Lock()
+
+    def render(self, messages: Messages) -> list[int]:
+        """The token ids of the prompt.
+
+        Raises:
+            CandidateError: the tokenizer has no chat template.
+        """
+        if not self._tokenizer.chat_template:
+            raise CandidateError("expected a tokenizer with a chat template, found none; add chat_template.jinja")
+        plain = [dict(message) for message in messages]
+        text = self._tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
+        return self._tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
+        """The answer, piece by piece; see `bakeoff.core.generation.TextSession`."""
+        if sampling.json_schema is not None:
+            raise DataError("expected no JSON schema: the engine transformers cannot hold to one; use engine llamacpp")
+        prompt = self.render(messages)
+        if len(prompt) + 1 > self._context:
+            raise DataError(
+                f"expected a prompt of at most {self._context} tokens, received {len(prompt)}; "
+                "shorten it, or serve with a longer context"
+            )
+        with self._lock:
+            yield from self._generate(prompt, sampling)
+
+    def score(self, prompt: Sequence[int], answer: Sequence[int]) -> list[float]:
+        """The log-probability of each token of the answer after the prompt."""
+        import torch
+
+        with self._lock, torch.inference_mode():
+            ids = torch.tensor([[*prompt, *answer]])
+            logits = self._model(input_ids=ids).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+            return logits.gather(1, torch.tensor(answer)[:, None])[:, 0].tolist()
+
+    def text_of(self, token: int) -> str:
+        """The text of one token."""
+        return self._tokenizer.decode([token])
+
+    def embed(self, texts: Sequence[str]) -> "NDArray[np.float32]":
+        """Mean of the last hidden states over the tokens of each text, of length one."""
+        import numpy as np
+        import torch
+
+        found: list[NDArray[np.float32]] = []
+        for text in texts:
+            ids = self._tokenizer(text, add_special_tokens=True)["input_ids"][: self._context] or [0]
+            with self._lock, torch.inference_mode():
+                states = self._model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states[-1]
+            vector = states[0].mean(0).numpy()
+            found.append(vector / max(float(np.linalg.norm(vector)), 1e-12))
+        return np.stack(found).astype(np.float32) if found else np.zeros((0, 0), np.float32)
+
+    def close(self) -> None:
+        """Free the model."""
+        self._model = None
+
+    def _generate(self, prompt: list[int], sampling: Sampling) -> Iterator[Piece]:
+        import torch
+
+        room = min(sampling.max_tokens, self._context - len(prompt))
+        ends = self._ends()
+        generator = torch.Generator().manual_seed(sampling.seed)
+        past: Any = None
+        said: list[int] = []
+        text, ids, finish = "", prompt, "length"
+        while len(said) < room:
+            with torch.inference_mode():
+                out = self._model(input_ids=torch.tensor([ids]), past_key_values=past, use_cache=True)
+            past, logprobs = out.past_key_values, out.logits[0, -1].log_softmax(-1)
+            token = _choose(logprobs, sampling, generator)
+            if token in ends:
+                finish = "stop"
+                break
+            said.append(token)
+            ids = [token]
+            whole = self._tokenizer.decode(said)
+            if whole.endswith("�"):  # half a character: wait for the rest
+                continue
+            new, text, stopped = _until(text, whole, sampling.stop)
+            yield Piece(text=new, tokens=self._told(token, logprobs, sampling))
+            if stopped:
+                finish = "stop"
+                break
+        yield Piece(finish=finish, prompt_tokens=len(prompt), completion_tokens=len(said))  # pyright: ignore[reportArgumentType]
+
+    def _ends(self) -> frozenset[int]:
+        known = self._model.generation_config.eos_token_id
+        listed = known if isinstance(known, list) else [known]
+        return frozenset(i for i in (*listed, self._tokenizer.eos_token_id) if i is not None)
+
+    def _told(self, token: int, logprobs: Any, sampling: Sampling) -> tuple[Token, ...]:
+        if sampling.top_logprobs is None:
+            return ()
+        best = logprobs.topk(sampling.top_logprobs)
+        top = tuple(
+            (self.text_of(int(i)), float(p)) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        )
+        return (Token(id=token, text=self.text_of(token), logprob=float(logprobs[token]), top=top),)
+
+
+def _choose(logprobs: Any, sampling: Sampling, generator: Any) -> int:
+    """The likeliest token, or one drawn from the nucleus. Source: Holtzman et al. 2020, section 3.1."""
+    if sampling.temperature <= 0:
+        return int(logprobs.argmax())
+    shares, order = (logprobs / sampling.temperature).softmax(-1).sort(descending=True)
+    shares[(shares.cumsum(-1) - shares) >= sampling.top_p] = 0.0
+    return int(order[int(shares.multinomial(1, generator=generator))])
+
+
+def _until(before: str, whole: str, stops: tuple[str, ...]) -> tuple[str, str, bool]:
+    """The new text up to the first stop string, all text, and whether one was met."""
+    met = [place for stop in stops if (place := whole.find(stop, max(0, len(before) - len(stop)))) >= 0]
+    end = min(met) if met else len(whole)
+    return whole[len(before) : end], whole, bool(met)

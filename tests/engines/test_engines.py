@@ -1,0 +1,196 @@
+"""llama.cpp against the reference: the same tokens, the same log-probabilities, the same answers."""
+
+import threading
+
+import pytest
+
+pytest.importorskip("transformers")
+pytest.importorskip("xllamacpp")
+
+from bakeoff.core.errors import CandidateError, DataError
+from bakeoff.core.generation import Sampling
+from bakeoff.engines.fidelity import compare, require
+from bakeoff.engines.llamacpp import LlamaCppEngine
+from bakeoff.engines.reference import ReferenceEngine, ReferenceSession
+from tests.engines.conftest import make_model
+
+ASKED = [{"role": "user", "content": "what is the capital of france 123"}]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def reference(tiny_model, cache):
+    return ReferenceEngine().open(tiny_model, threads=1, cache=cache, context=256)
+
+
+@pytest.fixture(scope="module")
+def served(tiny_model, cache):
+    session = LlamaCppEngine().open(tiny_model, threads=1, cache=cache, context=256, parallel=2, quantisation="f32")
+    yield session
+    session.close()
+
+
+def text_of(pieces) -> str:
+    return "".join(piece.text for piece in pieces)
+
+
+def test_both_read_a_prompt_as_the_same_tokens(reference, served):
+    for text in ("hello", "  12345, it's naïve 日本 👩‍👧 עברית\n\n", "<|im_end|> is no end here?", "\ttab\r\n"):
+        messages = [{"role": "system", "content": "be brief"}, {"role": "user", "content": text}]
+        assert served.render(messages) == reference.render(messages)
+
+
+@pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2", "qwen3"])
+def test_converted_weights_say_what_the_trained_ones_say(kind, tmp_path):
+    model = make_model(tmp_path / "model", kind)
+    served = LlamaCppEngine().open(model, threads=1, cache=tmp_path, context=256, parallel=1, quantisation="f32")
+    try:
+        found = compare(ReferenceSession(model, None, threads=1, context=256), served, tolerance=0.02)
+    finally:
+        served.close()
+    assert found.holds, found.diverges
+    assert found.tokens > 5
+    assert found.max_gap < 0.05
+
+
+def test_adapter_is_served_and_missing_it_is_seen(tiny_model, tiny_adapter, cache):
+    engine = LlamaCppEngine()
+    trained = ReferenceSession(tiny_model, tiny_adapter, threads=1, context=256)
+    with_adapter = engine.open(
+        tiny_model, adapter=tiny_adapter, threads=1, cache=cache, context=256, parallel=1, quantisation="f32"
+    )
+    found = compare(trained, with_adapter, tolerance=0.02)
+    with_adapter.close()
+    assert found.holds, found.diverges
+    without = engine.open(tiny_model, threads=1, cache=cache, context=256, parallel=1, quantisation="f32")
+    found = compare(trained, without, tolerance=0.02)
+    without.close()
+    assert not found.holds
+    with pytest.raises(CandidateError, match=r"token \d+ of the answer"):
+        require(found, "llamacpp")
+
+
+def test_other_template_is_seen_with_the_first_token_that_differs(tiny_model, served, tmp_path):
+    import shutil
+
+    shutil.copytree(tiny_model, tmp_path / "other")
+    template = tmp_path / "other" / "chat_template.jinja"
+    template.write_text(template.read_text().replace("assistant\n", "helper\n"))
+    found = compare(ReferenceSession(tmp_path / "other", None, threads=1, context=256), served, tolerance=0.02)
+    assert "of the prompt is" in found.diverges
+    assert "'hel" in found.diverges or "'h" in found.diverges
+
+
+def test_damaged_weights_are_seen(tiny_model, cache, tmp_path):
+    other = make_model(tmp_path / "model", seed=7)
+    served = LlamaCppEngine().open(other, threads=1, cache=cache, context=256, parallel=1, quantisation="f32")
+    found = compare(ReferenceSession(tiny_model, None, threads=1, context=256), served, tolerance=0.1)
+    served.close()
+    assert not found.holds
+
+
+def test_greedy_answers_agree_and_are_counted(reference, served):
+    sampling = Sampling(max_tokens=8)
+    ours, theirs = list(reference.chat(ASKED, sampling)), list(served.chat(ASKED, sampling))
+    assert ours[-1].prompt_tokens == theirs[-1].prompt_tokens == len(reference.render(ASKED))
+    assert {ours[-1].finish, theirs[-1].finish} <= {"stop", "length"}
+    assert ours[-1].completion_tokens == theirs[-1].completion_tokens == 8
+
+
+@pytest.mark.parametrize("which", ["reference", "served"])
+def test_session_limits_and_stops(which, request):
+    session = request.getfixturevalue(which)
+    pieces = list(session.chat(ASKED, Sampling(max_tokens=3, top_logprobs=2)))
+    assert all(len(token.top) == 2 for piece in pieces for token in piece.tokens)
+    assert pieces[-1].finish in {"stop", "length"}
+    drawn = [text_of(session.chat(ASKED, Sampling(max_tokens=6, temperature=1.0, seed=3))) for _ in range(2)]
+    assert drawn[0] == drawn[1]
+    with pytest.raises(DataError, match="at most 256 tokens"):
+        list(session.chat([{"role": "user", "content": "cat " * 600}], Sampling()))
+    broken_off = session.chat(ASKED, Sampling(max_tokens=200, temperature=2.0))
+    next(broken_off)
+    broken_off.close()
+    assert text_of(session.chat(ASKED, Sampling(max_tokens=2))) is not None
+
+
+def test_stop_string_ends_the_reference_answer(reference):
+    whole = text_of(reference.chat(ASKED, Sampling(max_tokens=12)))
+    stop = whole[3:5]
+    cut = text_of(reference.chat(ASKED, Sampling(max_tokens=12, stop=(stop,))))
+    assert cut == whole[: whole.index(stop)]
+
+
+def test_schema_gives_json_of_that_shape(served):
+    import json
+
+    schema = {"type": "object", "properties": {"a": {"type": "integer", "maximum": 9}}, "required": ["a"]}
+    schema["additionalProperties"] = False
+    said = text_of(served.chat(ASKED, Sampling(max_tokens=100, json_schema=schema)))
+    assert isinstance(json.loads(said)["a"], int)
+
+
+def test_reference_refuses_a_schema(reference):
+    with pytest.raises(DataError, match="JSON schema"):
+        list(reference.chat(ASKED, Sampling(json_schema={"type": "object"})))
+
+
+def test_answers_at_once_do_not_mix(served):
+    alone = text_of(served.chat(ASKED, Sampling(max_tokens=6)))
+    said: dict[int, str] = {}
+
+    def ask(i: int) -> None:
+        said[i] = text_of(served.chat(ASKED, Sampling(max_tokens=6)))
+
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(said) == 6
+    assert set(said.values()) == {alone}
+
+
+def test_broken_files_are_one_clear_error(tmp_path, cache):
+    text = tmp_path / "model.gguf"
+    text.write_text("not a model")
+    with pytest.raises(CandidateError, match="expected a GGUF file"):
+        LlamaCppEngine().open(text, threads=1, cache=cache)
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(b"GGUF" + bytes(40))
+    with pytest.raises(CandidateError, match=r"llama\.cpp can load"):
+        LlamaCppEngine().open(cut, threads=1, cache=cache)
+
+
+def test_unknown_architecture_and_quantisation_are_named(tiny_model, cache, tmp_path):
+    import json
+    import shutil
+
+    shutil.copytree(tiny_model, tmp_path / "model")
+    file = tmp_path / "model" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"model_type": "gpt_neox"}))
+    with pytest.raises(CandidateError, match="gpt_neox"):
+        LlamaCppEngine().open(tmp_path / "model", threads=1, cache=cache)
+    with pytest.raises(CandidateError, match="q9_9"):
+        LlamaCppEngine().open(tiny_model, threads=1, cache=cache, quantisation="q9_9")
+
+
+def test_model_without_a_template_is_named(tiny_model, tmp_path):
+    import shutil
+
+    shutil.copytree(tiny_model, tmp_path / "model")
+    (tmp_path / "model" / "chat_template.jinja").unlink()
+    session = ReferenceSession(tmp_path / "model", None, threads=1, context=64)
+    with pytest.raises(CandidateError, match="chat template"):
+        session.render(ASKED)
+
+
+def test_reference_embeds_to_length_one(reference):
+    import numpy as np
+
+    vectors = reference.embed(["the cat", "the dog", ""])
+    assert vectors.shape == (3, 64)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, rtol=1e-5)
