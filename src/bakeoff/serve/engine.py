@@ -8,15 +8,19 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import numpy as np
 
-from bakeoff.core.errors import BakeoffError, CandidateError, DataError, NotFoundError, StoreError
+from bakeoff.core.errors import BakeoffError, CandidateError, ContractError, DataError, NotFoundError, StoreError
+from bakeoff.core.generation import ChatModel, Messages, Piece, Sampling
 from bakeoff.core.protocols import Clock, EventLog, Model
 from bakeoff.core.types import Column, Json, Predictions, Signature
+from bakeoff.data.contract_rows import Broken, RowCheck
+from bakeoff.data.conversations import question_text
 from bakeoff.data.schema import conform
 from bakeoff.serve.releases import Release
 
@@ -27,6 +31,7 @@ __all__ = ["Answer", "Engine", "Health", "LogMode", "Row"]
 
 Row: TypeAlias = Mapping[str, Json]
 LogMode: TypeAlias = Literal["required", "best_effort"]
+OnViolation: TypeAlias = Literal["reject", "log", "off"]
 Prepare: TypeAlias = "Callable[[pl.DataFrame, tuple[Json, ...], tuple[Column, ...]], pl.DataFrame]"
 
 POLL_MS = 500
@@ -62,6 +67,7 @@ class Health:
 class _Serving:
     release: Release
     model: Model
+    check: RowCheck | None
 
 
 def _random_id() -> str:
@@ -82,6 +88,9 @@ class Engine:
         timer: seconds, for latencies.
         log: "required": no answer before its record is durable; "best_effort": answers do not wait for it.
         max_rows: the most rows in one call.
+        check: compiles a released contract (its blob) for the model's columns; without it none is held.
+        on_violation: "reject": a call with a row that violates an error rule is refused whole; "log": it is
+            answered and counted; "off": rows are not looked at.
     """
 
     def __init__(
@@ -97,18 +106,32 @@ class Engine:
         timer: Callable[[], float] = time.perf_counter,
         log: LogMode = "required",
         max_rows: int = 10_000,
+        check: Callable[[str, Collection[str]], RowCheck] | None = None,
+        on_violation: OnViolation = "reject",
     ) -> None:
         self.endpoint = endpoint
         self._load, self._pointer, self._prepare = load, pointer, prepare
         self._events, self._clock, self._ids, self._timer = events, clock, ids, timer
         self._log: LogMode = log
         self._max_rows = max_rows
+        self._check = check
+        self._on_violation: OnViolation = on_violation
+        self._violated: Counter[tuple[str, str]] = Counter()
+        self._counting = threading.Lock()
         self._serving: _Serving | None = None
         self._refreshing = threading.Lock()
         self._polled_ms: int | None = None
         self._failed: tuple[str, int] | None = None
         self._problem: str | None = None
         self._lost = 0
+
+    def new_id(self) -> str:
+        """An id for an answer that is yet to come."""
+        return self._ids()
+
+    def now_ms(self) -> int:
+        """The engine's clock: milliseconds since the epoch."""
+        return self._clock()
 
     # --- answering ------------------------------------------------------------------------------
 
@@ -117,6 +140,7 @@ class Engine:
 
         Raises:
             DataError: too many rows, or a row that does not fit the model's inputs.
+            ContractError: a row violates an error rule of the released contract, and such calls are refused.
             NotFoundError: nothing is released on the endpoint.
             CandidateError: the model failed.
             StoreError: the answers could not be logged.
@@ -124,20 +148,38 @@ class Engine:
         serving = self._current()
         started = self._timer()
         try:
+            broken = self._held(serving, rows)
             predictions = self._say(serving, rows)
         except Exception as error:
             self._log_failure(serving, len(rows), (self._timer() - started) * 1e3, error)
             raise
         latency_ms = (self._timer() - started) * 1e3
         answers = _answers(serving, predictions, self._ids)
-        self._log_answers(serving, rows, answers, latency_ms)
+        self._log_answers(serving, rows, answers, latency_ms, broken)
         return answers
 
-    def _say(self, serving: _Serving, rows: Sequence[Row]) -> Predictions:
+    def _held(self, serving: _Serving, rows: Sequence[Row]) -> list[Broken]:
+        """What the rows violate of the released contract, counted; refused when that is the project's wish."""
         if len(rows) > self._max_rows:
             raise DataError(
                 f"expected at most {self._max_rows} rows in a call, received {len(rows)}; send them in several calls"
             )
+        broken = serving.check(rows) if serving.check is not None else []
+        if broken:
+            with self._counting:
+                self._violated.update((each.rule.column, each.rule.rule) for each in broken)
+            errors = [each for each in broken if each.rule.severity == "error"]
+            if errors and self._on_violation == "reject":
+                raise RowCheck.error(errors)
+        return broken
+
+    @property
+    def violated(self) -> Mapping[tuple[str, str], int]:
+        """How often served rows violated the released contract, by column and rule, since the start."""
+        with self._counting:
+            return dict(self._violated)
+
+    def _say(self, serving: _Serving, rows: Sequence[Row]) -> Predictions:
         inputs = serving.model.signature.inputs
         table = conform(rows, inputs)
         try:
@@ -151,7 +193,12 @@ class Engine:
         return predictions
 
     def _log_answers(
-        self, serving: _Serving, rows: Sequence[Row], answers: Sequence[Answer], latency_ms: float
+        self,
+        serving: _Serving,
+        rows: Sequence[Row],
+        answers: Sequence[Answer],
+        latency_ms: float,
+        broken: Sequence[Broken],
     ) -> None:
         logged = serving.release.columns or [column.name for column in serving.model.signature.inputs]
         common: dict[str, Json] = {
@@ -166,6 +213,9 @@ class Engine:
             common | {"id": answer.id, "row": {name: row.get(name) for name in logged}} | _said(answer)
             for row, answer in zip(rows, answers, strict=True)
         ]
+        for each in broken:
+            told = cast("list[Json]", events[each.row - 1].setdefault("violations", []))
+            told.append([each.rule.column, each.rule.rule])
         try:
             self._events.append("prediction", events, durable=self._log == "required")
         except StoreError as error:
@@ -185,6 +235,8 @@ class Engine:
             "error": type(error).__name__,
             "message": str(error)[:500],
         }
+        if isinstance(error, ContractError):
+            event["violating_rows"] = len({each["row"] for each in error.violations})
         try:
             self._events.append("prediction", [event], durable=False)
         except StoreError as lost:
@@ -193,6 +245,57 @@ class Engine:
     def _lose(self, records: int, error: StoreError) -> None:
         self._lost += records
         logger.warning("prediction log failed: %s", error, extra={"endpoint": self.endpoint, "records": records})
+
+    # --- conversing -------------------------------------------------------------------------------
+
+    def chat(self, messages: Messages, sampling: Sampling, *, answer_id: str) -> Generator[Piece]:
+        """Answer a conversation piece by piece; logged under `answer_id` when it ends, so feedback finds it.
+
+        An answer that its reader breaks off is logged as far as it came.
+
+        Raises:
+            DataError: the live model does not converse, or the prompt is too long.
+            NotFoundError: nothing is released on the endpoint.
+            StoreError: the answer could not be logged.
+        """
+        serving = self._current()
+        if not isinstance(serving.model, ChatModel):
+            task = serving.model.signature.task
+            raise DataError(f"expected a model that converses, found one for {task}; ask it by POST /predict")
+        row = _row_of(messages, serving.model.signature)
+        broken = self._held(serving, [row])
+        pieces = serving.model.chat(messages, sampling)
+
+        def log(text: str, latency_ms: float) -> None:
+            version = serving.release.model_version
+            answer = Answer(id=answer_id, value=text, release_id=serving.release.release_id, model_version=version)
+            self._log_answers(serving, [row], [answer], latency_ms, broken)
+
+        return self._conversed(serving, pieces, log)
+
+    def _conversed(
+        self, serving: _Serving, pieces: Iterator[Piece], log: Callable[[str, float], None]
+    ) -> Generator[Piece]:
+        started = self._timer()
+
+        def since_ms() -> float:
+            return (self._timer() - started) * 1e3
+
+        said: list[str] = []
+        try:
+            for piece in pieces:
+                said.append(piece.text)
+                if piece.finish is not None:
+                    text, said = "".join(said), []
+                    log(text, since_ms())  # durable before its end is told
+                yield piece
+        except GeneratorExit:
+            if said:
+                log("".join(said), since_ms())
+            raise
+        except Exception as error:
+            self._log_failure(serving, 1, since_ms(), error)
+            raise
 
     # --- following the pointer --------------------------------------------------------------------
 
@@ -258,7 +361,8 @@ class Engine:
         if self._failed_lately(live):
             return
         try:
-            self._serving = _Serving(live, self._load(live))
+            model = self._load(live)
+            self._serving = _Serving(live, model, self._compiled(live, model))
         except Exception as error:  # noqa: BLE001 - it is kept as the problem, and logged
             self._failed = (live.release_id, self._clock())
             self._problem = f"cannot load release {live.release_id} ({live.model_version}): {error}"
@@ -266,10 +370,21 @@ class Engine:
         else:
             self._problem = self._failed = None
 
+    def _compiled(self, live: Release, model: Model) -> RowCheck | None:
+        if self._check is None or live.contract_id is None or self._on_violation == "off":
+            return None
+        return self._check(live.contract_id, {column.name for column in model.signature.inputs})
+
     def _failed_lately(self, live: Release) -> bool:
         if self._failed is None or self._failed[0] != live.release_id:
             return False
         return 0 <= self._clock() - self._failed[1] < RETRY_MS
+
+
+def _row_of(messages: Messages, signature: Signature) -> Row:
+    """The conversation as a row of the dataset: as the text that training knows conversations by."""
+    text = next((column.name for column in signature.inputs if column.kind == "text"), None)
+    return {} if text is None else {text: question_text(messages)}
 
 
 def _log_problem(problem: str, error: Exception) -> None:

@@ -29,7 +29,8 @@ class Release:
 
     `blob_id` is the model's blob tree, `steps` the preparation steps that served rows pass through,
     `columns` what is logged of a row (the model's inputs when empty; a dataset may need more to learn from it),
-    `reference_id` the blob of what monitoring compares with, `previous` the release that it replaced,
+    `reference_id` the blob of what monitoring compares with, `contract_id` that of the data contract which served
+    rows are held against, `previous` the release that it replaced,
     `share` its part of the endpoint's traffic (0 to 1).
     """
 
@@ -42,6 +43,7 @@ class Release:
     steps: tuple[Json, ...] = ()
     columns: tuple[str, ...] = ()
     reference_id: str | None = None
+    contract_id: str | None = None
     previous: str | None = None
     status: ReleaseStatus = "retired"
     share: float = 0.0
@@ -65,6 +67,7 @@ def release(
     steps: tuple[Json, ...] = (),
     columns: tuple[str, ...] = (),
     reference_id: str | None = None,
+    contract_id: str | None = None,
 ) -> Release:
     """Make a model version live on the endpoint; when it already is, nothing happens.
 
@@ -82,6 +85,7 @@ def release(
         "steps": list(steps),
         "columns": list(columns),
         "reference_id": reference_id,
+        "contract_id": contract_id,
     }
     if live is not None and _content(live) == body:
         return live
@@ -145,6 +149,7 @@ def _content(live: Release) -> dict[str, Json]:
         "steps": list(live.steps),
         "columns": list(live.columns),
         "reference_id": live.reference_id,
+        "contract_id": live.contract_id,
     }
 
 

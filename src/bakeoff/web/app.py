@@ -6,7 +6,7 @@ new ones are turned away (503) instead of piling up.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from bakeoff.core.errors import BakeoffError, NotFoundError
 from bakeoff.core.types import Json
 from bakeoff.feedback.record import Recorded
 from bakeoff.serve.engine import Answer, Engine
+from bakeoff.web import openai
 from bakeoff.web.guard import Guard
 from bakeoff.web.measures import Measures
 from bakeoff.web.permissions import permission, require_permissions
@@ -84,6 +85,8 @@ def create_app(
         Route("/", handlers.index),
         Route("/predict", handlers.predict, methods=["POST"]),
         Route("/feedback", handlers.feedback, methods=["POST"]),
+        Route("/v1/chat/completions", handlers.chat, methods=["POST"]),
+        Route("/v1/models", handlers.models),
         Route("/endpoints/{name}/predict", handlers.predict, methods=["POST"]),
         Route("/endpoints/{name}/feedback", handlers.feedback, methods=["POST"]),
         Route("/health/live", handlers.live),
@@ -135,12 +138,21 @@ class _Handlers:
             await asyncio.sleep(REFRESH_S)
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
+        with self._place():
+            return await asyncio.get_running_loop().run_in_executor(self._running_pool(), call)
+
+    def _running_pool(self) -> ThreadPoolExecutor:
         assert self.pool is not None, "the app's lifespan has not started"
+        return self.pool
+
+    @contextlib.contextmanager
+    def _place(self) -> Generator[None]:
+        """A place among the calls that wait, if there is one left."""
         if self.waiting >= MAX_WAITING:
             raise HttpError(503, "Overloaded", f"{self.waiting} calls are waiting; try again in a second")
         self.waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self.pool, call)
+            yield
         finally:
             self.waiting -= 1
 
@@ -166,6 +178,26 @@ class _Handlers:
         recorded = await self._in_thread(lambda: self.record_feedback(asked.items))
         return JsonResponse({"accepted": recorded.accepted})
 
+    @permission("predict")
+    async def chat(self, request: Request) -> Response:
+        asked = openai.decoded(await request.body())
+        if asked.model not in {"", self.engine.endpoint}:
+            raise NotFoundError(f"expected model {self.engine.endpoint!r}, received {asked.model[:80]!r}")
+        sampling, turns, answer_id = asked.sampling(), asked.turns(), self.engine.new_id()
+        with self._place():
+            return await openai.chat_response(
+                asked,
+                lambda: self.engine.chat(turns, sampling, answer_id=answer_id),
+                answer_id=answer_id,
+                model=self.engine.endpoint,
+                created_s=self.engine.now_ms() // 1000,
+                executor=self._running_pool(),
+            )
+
+    @permission("read")
+    async def models(self, _request: Request) -> Response:
+        return JsonResponse(openai.model_list(self.engine.endpoint, self.engine.now_ms() // 1000))
+
     @permission("public")
     async def live(self, _request: Request) -> Response:
         return JsonResponse({"status": "live"})
@@ -178,7 +210,9 @@ class _Handlers:
     @permission("read")
     async def metrics(self, _request: Request) -> Response:
         health = self.engine.health()
-        text = self.measures.render(self.engine.endpoint, health.model_version, ready=health.ready)
+        text = self.measures.render(
+            self.engine.endpoint, health.model_version, ready=health.ready, violated=self.engine.violated
+        )
         return PlainTextResponse(text, headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})
 
     @permission("read")

@@ -3,7 +3,7 @@
 import bisect
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 __all__ = ["Measures"]
@@ -34,8 +34,15 @@ class Measures:
             histogram.counts[bisect.bisect_left(BUCKETS_S, seconds)] += 1
             histogram.sum_s += seconds
 
-    def render(self, endpoint: str, model_version: str | None, *, ready: bool) -> str:
-        """All series, ending in a newline."""
+    def render(
+        self,
+        endpoint: str,
+        model_version: str | None,
+        *,
+        ready: bool,
+        violated: Mapping[tuple[str, str], int] | None = None,
+    ) -> str:
+        """All series, ending in a newline; `violated` counts violations of the contract by column and rule."""
         with self._lock:
             lines = [*self._requests_lines(), *self._duration_lines()]
         labels = f'endpoint="{_escaped(endpoint)}",model_version="{_escaped(model_version or "")}"'
@@ -44,6 +51,7 @@ class Measures:
             "# TYPE bakeoff_endpoint_ready gauge",
             f"bakeoff_endpoint_ready{{{labels}}} {int(ready)}",
         ]
+        lines += _violation_lines(violated or {})
         return "\n".join(lines) + "\n"
 
     def _requests_lines(self) -> Iterator[str]:
@@ -70,6 +78,13 @@ class Measures:
                 yield f'{name}_bucket{{{label},le="{limit}"}} {total}'
             yield f"{name}_sum{{{label}}} {histogram.sum_s:.9g}"
             yield f"{name}_count{{{label}}} {total}"
+
+
+def _violation_lines(violated: Mapping[tuple[str, str], int]) -> Iterator[str]:
+    yield "# HELP bakeoff_contract_violations_total Violations of the released data contract by column and rule."
+    yield "# TYPE bakeoff_contract_violations_total counter"
+    for (column, rule), count in sorted(violated.items()):
+        yield f'bakeoff_contract_violations_total{{column="{_escaped(column)}",rule="{_escaped(rule)}"}} {count}'
 
 
 def _escaped(value: str) -> str:

@@ -9,6 +9,7 @@ from bakeoff.core.errors import (
     BakeoffError,
     CandidateError,
     ConflictError,
+    ContractError,
     DataError,
     NotFoundError,
     SecurityError,
@@ -16,7 +17,7 @@ from bakeoff.core.errors import (
     UsageError,
 )
 
-__all__ = ["HttpError", "JsonResponse", "error_response"]
+__all__ = ["HttpError", "JsonResponse", "error_body", "error_response"]
 
 UNAVAILABLE = 503
 STATUS: tuple[tuple[type[BakeoffError], int], ...] = (
@@ -50,12 +51,26 @@ class JsonResponse(Response):
 
 def error_response(error: Exception) -> JsonResponse:
     """The answer for an error; what we did not foresee is told without its details."""
+    status = _status(error)
+    headers = {"retry-after": "1"} if status == UNAVAILABLE else None
+    return JsonResponse(error_body(error), status_code=status, headers=headers)
+
+
+def _status(error: Exception) -> int:
     if isinstance(error, HttpError):
-        status, kind, message = error.status, error.kind, error.message
+        return error.status
+    return next((code for cls, code in STATUS if isinstance(error, cls)), 500)
+
+
+def error_body(error: Exception) -> dict[str, Any]:
+    """What an error says, for answers and for streams whose status is sent already."""
+    if isinstance(error, HttpError):
+        kind, message = error.kind, error.message
     elif isinstance(error, BakeoffError):
-        status = next((code for cls, code in STATUS if isinstance(error, cls)), 500)
         kind, message = type(error).__name__, str(error)
     else:
-        status, kind, message = 500, "InternalError", "unexpected error; the server's log has the details"
-    headers = {"retry-after": "1"} if status == UNAVAILABLE else None
-    return JsonResponse({"error": {"message": message, "type": kind}}, status_code=status, headers=headers)
+        kind, message = "InternalError", "unexpected error; the server's log has the details"
+    body: dict[str, Any] = {"message": message, "type": kind}
+    if isinstance(error, ContractError):
+        body["violations"] = error.violations
+    return {"error": body}
