@@ -23,6 +23,7 @@ import pytest
 from bakeoff.core.errors import BakeoffError, CandidateError, CorruptError, DataError
 from bakeoff.core.protocols import Family, FitJob, Model
 from bakeoff.core.types import Column, ColumnKind, Predictions, Schema, Task
+from bakeoff.data.schema import TARGET_KINDS
 
 __all__ = ["FamilyConformance", "sample_table"]
 
@@ -53,6 +54,8 @@ def sample_table(task: Task, *, rows: int = 240, classes: int = 2, seed: int = 0
     target = [f"class {group}" for group in group_n]
     if task == "regression":
         target = (group_n * 3.0 + noise_n).tolist()
+    if task == "generation":
+        target = [f"what group {group} says" for group in group_n]
     return pl.DataFrame(
         {
             "text": gappy([text(group) for group in group_n.tolist()], 11),
@@ -79,8 +82,9 @@ class FamilyConformance:
 
     @pytest.fixture
     def job(self, family: Family, params: Any, tmp_path: Path) -> FitJob:
-        """A mixed table with two classes (or numbers, when the family does regression only)."""
-        task: Task = "classification" if "classification" in family.tasks else "regression"
+        """A mixed table with two classes (or numbers, or texts, when the family does no classification)."""
+        tasks: tuple[Task, ...] = ("classification", "regression", "generation")
+        task: Task = next(each for each in tasks if each in family.tasks)
         return self.job_of(task, params, tmp_path)
 
     def job_of(
@@ -90,7 +94,7 @@ class FamilyConformance:
         kinds = columns or self.columns
         table = sample_table(task, classes=classes)
         inputs = tuple(Column(name=kind, kind=kind, dtype=DTYPES[kind]) for kind in kinds)
-        target = Column(name="target", kind="numeric" if task == "regression" else "categorical", dtype="")
+        target = Column(name="target", kind=TARGET_KINDS[task], dtype="")
         table = table.select(*kinds, "target")
         return FitJob(
             task=task,
@@ -98,7 +102,7 @@ class FamilyConformance:
             train=table[:160],
             validation=table[160:200],
             params=params,
-            metric="rmse" if task == "regression" else "f1_macro",
+            metric={"classification": "f1_macro", "regression": "rmse", "generation": "token_f1"}[task],
             seed=3,
             threads=1,
             cache=folder / "cache",
@@ -126,7 +130,7 @@ class FamilyConformance:
     def test_it_predicts_better_than_chance(self, family: Family, job: FitJob) -> None:
         predictions = family.fit(job).predict(self.held(job))
         truth = sample_table(job.task)[200:]["target"].to_numpy()
-        if job.task == "classification":
+        if job.task != "regression":
             assert np.mean(predictions.values_n == truth) > 0.6
         else:
             assert np.mean((predictions.values_n - truth) ** 2) < truth.var()
@@ -230,6 +234,9 @@ class FamilyConformance:
         batch = _numbers(model.predict(held))
         alone = np.concatenate([_numbers(model.predict(held[i : i + 1])) for i in range(len(held))])
         reverse = _numbers(model.predict(held[::-1]))[::-1]
+        if job.task == "generation":
+            assert alone.tolist() == batch.tolist() == reverse.tolist()
+            return
         np.testing.assert_allclose(alone, batch, atol=self.tolerance, rtol=0)
         np.testing.assert_allclose(reverse, batch, atol=self.tolerance, rtol=0)
 

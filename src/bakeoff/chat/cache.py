@@ -1,0 +1,59 @@
+"""Replies of services by what was asked, in one SQLite file: what was paid for once is not paid for again.
+
+The file holds no prompts, only their digests, and the replies.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+__all__ = ["ReplyCache"]
+
+TABLE = "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, seconds REAL NOT NULL, body BLOB NOT NULL)"
+CHUNK = 500
+WAIT_S = 60.0
+
+
+class ReplyCache:
+    """Replies in `folder`, each with the seconds that it took; several processes and threads may use it at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "replies.sqlite"
+
+    def find(self, keys: Iterable[str]) -> dict[str, tuple[float, dict[str, Any]]]:
+        """What is kept of these keys: seconds and body."""
+        wanted = list(keys)
+        found: dict[str, tuple[float, dict[str, Any]]] = {}
+        with closing(self._open()) as connection:
+            for start in range(0, len(wanted), CHUNK):
+                part = wanted[start : start + CHUNK]
+                marks = ",".join("?" * len(part))
+                rows = connection.execute(f"SELECT key, seconds, body FROM replies WHERE key IN ({marks})", part)  # noqa: S608
+                found |= {key: (seconds, msgspec.json.decode(body)) for key, seconds, body in rows}
+        return found
+
+    def keep(self, key: str, seconds: float, body: Mapping[str, Any]) -> None:
+        """Keep a reply; durable before the next one is asked for, as it may have cost money."""
+        with closing(self._open()) as connection, connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO replies VALUES (?, ?, ?)", (key, seconds, msgspec.json.encode(body))
+            )
+
+    def _open(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self._path, timeout=WAIT_S)
+        try:
+            connection.execute(TABLE)
+        except sqlite3.OperationalError:
+            connection.close()
+            raise
+        except sqlite3.DatabaseError:
+            connection.close()
+            self._path.unlink(missing_ok=True)  # no database: it is only a cache, start anew
+            connection = sqlite3.connect(self._path, timeout=WAIT_S)
+            connection.execute(TABLE)
+        return connection

@@ -1,0 +1,348 @@
+"""A client of services with an OpenAI-compatible API: many calls at once, retried, kept on disk.
+
+Waiting between attempts doubles, with jitter (Brooker, "Exponential Backoff And Jitter", AWS Architecture
+Blog 2015), unless the service says how long to wait. No key and no prompt is ever logged.
+"""
+
+import logging
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from bakeoff.chat.cache import ReplyCache
+from bakeoff.chat.privacy import may_call
+from bakeoff.core.config import secret
+from bakeoff.core.errors import CandidateError, MissingExtraError, UsageError
+from bakeoff.core.hashing import digest_json
+from bakeoff.core.types import Json
+
+if TYPE_CHECKING:
+    import httpx2
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Client", "Refusal", "Reply", "Service", "ServiceError"]
+
+Request: TypeAlias = Mapping[str, Json]
+"""The body of a call but for the model: `messages`, `temperature`, …"""
+
+CHAT, EMBEDDINGS = "/chat/completions", "/embeddings"
+REFUSED = frozenset({400, 413, 422})
+"""The service will not take this request; others it may."""
+AGAIN = frozenset({408, 409, 425, 429})
+SERVER_ERROR = 500
+KEY_WRONG = frozenset({401, 403})
+NOT_FOUND = 404
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0
+LONGEST_ADVICE_S = 300.0
+"""A service that asks for a longer wait than this has run dry (of quota) rather than hot."""
+SHOWN = 300
+TEXTS_PER_CALL = 64
+CHARACTERS_PER_TOKEN = 4
+
+logger = logging.getLogger(__name__)
+
+
+class ServiceError(CandidateError):
+    """A service that does not answer, or with something that is no answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """Which model of which service, and how to call it.
+
+    `url` ends where `/chat/completions` would be added; `key_env` names the environment variable with the key.
+    A call that fails is made up to `attempts` times; up to `concurrency` calls run at once.
+    """
+
+    url: str
+    model: str
+    key_env: str | None = None
+    timeout_s: float = 60.0
+    attempts: int = 6
+    concurrency: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer of the service: its `body`, the `seconds` it took when it was made, whether the disk had it."""
+
+    body: Mapping[str, Any]
+    seconds: float
+    cached: bool
+    asked_characters: int = 0
+
+    @property
+    def text(self) -> str:
+        """What was said; empty when it was nothing."""
+        return str(self.body["choices"][0]["message"].get("content") or "")
+
+    @property
+    def first_token(self) -> tuple[tuple[str, float], ...]:
+        """The likeliest first tokens with their log-probabilities; empty when the service does not tell."""
+        logprobs = self.body["choices"][0].get("logprobs") or {}
+        content = logprobs.get("content") or [{}]
+        return tuple((str(each["token"]), float(each["logprob"])) for each in content[0].get("top_logprobs") or ())
+
+    @property
+    def tokens_in(self) -> int:
+        """Tokens read; where the service does not count, a quarter of the characters."""
+        return self._counted("prompt_tokens", self.asked_characters)
+
+    @property
+    def tokens_out(self) -> int:
+        """Tokens written; where the service does not count, a quarter of the characters."""
+        return self._counted("completion_tokens", len(self.text) if "choices" in self.body else 0)
+
+    def _counted(self, name: str, characters: int) -> int:
+        found = (self.body.get("usage") or {}).get(name)
+        return int(found) if isinstance(found, int | float) else -(-characters // CHARACTERS_PER_TOKEN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """The service took the call but will not answer this request (content filter, too long)."""
+
+    status: int
+    message: str
+
+
+class Client:
+    """Calls one service; safe to use from several threads.
+
+    Whether it may call other machines is decided where it is made (`bakeoff.chat.privacy.remote_calls`).
+
+    Args:
+        service: what to call.
+        cache: a folder for replies; without it nothing is kept.
+        environ: where the key is looked up; the process's environment by default.
+        sleep: waits between attempts.
+
+    Raises:
+        UsageError: the URL is none.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        cache: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if not service.url.startswith(("http://", "https://")):
+            raise UsageError(f"expected a URL of a service (https://host/v1), received {service.url!r}")
+        self.service = service
+        self._url = service.url.rstrip("/").removesuffix(CHAT)
+        self._cache = None if cache is None else ReplyCache(cache)
+        self._environ, self._sleep = environ, sleep
+        self._forbidden = may_call(self._url)
+        self._making = threading.Lock()
+
+    def chat(
+        self, requests: Sequence[Request], *, progress: Callable[[str], None] = lambda _: None
+    ) -> list[Reply | Refusal]:
+        """The reply to each request, in order; equal requests are asked once.
+
+        Raises:
+            SecurityError: the service is on another machine and the project does not allow that.
+            ServiceError: it cannot be reached, refuses the key, does not know the model, or makes no sense.
+            ConfigError: the environment variable of the key is not set.
+        """
+        return self._all(CHAT, requests, _is_chat, progress)
+
+    def embeddings(self, texts: Sequence[str]) -> "NDArray[np.float64]":
+        """Vectors (n, d) of texts; the errors of `chat`, and `ServiceError` for a refusal."""
+        import numpy as np
+
+        parts = [list(texts[start : start + TEXTS_PER_CALL]) for start in range(0, len(texts), TEXTS_PER_CALL)]
+        requests: list[Request] = [{"input": cast("Json", part), "encoding_format": "float"} for part in parts]
+        vectors: list[list[float]] = []
+        for part, reply in zip(parts, self._all(EMBEDDINGS, requests, _is_embedding, lambda _: None), strict=True):
+            found: list[list[float]] = [] if isinstance(reply, Refusal) else _vectors(reply)
+            if len(found) != len(part):
+                raise ServiceError(f"expected {len(part)} vectors from {self._url}, received {reply!r:.200}")
+            vectors += found
+        return np.asarray(vectors, dtype=np.float64).reshape(len(texts), -1)
+
+    def _all(
+        self,
+        path: str,
+        requests: Sequence[Request],
+        fits: Callable[[Any], bool],
+        progress: Callable[[str], None],
+    ) -> list[Reply | Refusal]:
+        bodies = [{**request, "model": self.service.model} for request in requests]
+        keys = [digest_json([self._url, path, body]) for body in bodies]
+        distinct = dict(zip(keys, bodies, strict=True))
+        kept = self._cache.find(distinct) if self._cache else {}
+        found: dict[str, Reply | Refusal] = {
+            key: Reply(body=body, seconds=seconds, cached=True, asked_characters=_characters(distinct[key]))
+            for key, (seconds, body) in kept.items()
+        }
+        waiting = [key for key in distinct if key not in found]
+        if waiting and self._forbidden is not None:
+            raise self._forbidden
+        stop = threading.Event()
+
+        def work(key: str) -> Reply | Refusal | None:
+            if stop.is_set():
+                return None
+            try:
+                return self._one(path, key, distinct[key], fits)
+            except BaseException:
+                stop.set()
+                raise
+
+        with ThreadPoolExecutor(max(1, min(self.service.concurrency, len(waiting)))) as pool:
+            for done, (key, reply) in enumerate(zip(waiting, pool.map(work, waiting), strict=True), start=1):
+                if reply is not None:
+                    found[key] = reply
+                if done % 100 == 0:
+                    progress(f"{done:,} of {len(waiting):,} calls answered")
+        return [found[key] for key in keys]
+
+    def _one(self, path: str, key: str, body: Mapping[str, Json], fits: Callable[[Any], bool]) -> Reply | Refusal:
+        problem = ""
+        for attempt in range(self.service.attempts):
+            started = time.perf_counter()
+            outcome = self._attempt(path, body, fits)
+            if isinstance(outcome, Refusal):
+                return outcome
+            if not isinstance(outcome, _Again):
+                seconds = time.perf_counter() - started
+                if self._cache:
+                    self._cache.keep(key, seconds, outcome)
+                return Reply(body=outcome, seconds=seconds, cached=False, asked_characters=_characters(body))
+            problem = outcome.problem
+            if outcome.wait_s is not None and outcome.wait_s > LONGEST_ADVICE_S:
+                break
+            if attempt + 1 < self.service.attempts:
+                wait_s = outcome.wait_s if outcome.wait_s is not None else _wait_s(attempt)
+                logger.info("%s: %s; again in %.1f s", self._url, problem, wait_s)
+                self._sleep(wait_s)
+        raise ServiceError(
+            f"expected an answer from {self._url} (model {self.service.model!r}) in {self.service.attempts} attempts, "
+            f"received at last: {problem}"
+        )
+
+    def _attempt(
+        self, path: str, body: Mapping[str, Json], fits: Callable[[Any], bool]
+    ) -> "dict[str, Any] | Refusal | _Again":
+        http = self._http
+        import httpx2  # it is there: `_http` would have said otherwise
+
+        try:
+            response = http.post(self._url + path, json=dict(body), headers=self._headers())
+        except httpx2.TimeoutException:
+            return _Again(problem=f"no answer within {self.service.timeout_s:g} s")
+        except httpx2.RequestError as error:
+            return _Again(problem=f"{type(error).__name__}: {error}")
+        status = response.status_code
+        if status in AGAIN or status >= SERVER_ERROR:
+            return _Again(problem=f"HTTP {status}: {self._shown(response)}", wait_s=_advised_s(response))
+        if status in REFUSED:
+            return Refusal(status=status, message=self._shown(response))
+        if status in KEY_WRONG:
+            hint = f"the key in ${self.service.key_env}" if self.service.key_env else "no key: name one in key_env"
+            raise ServiceError(f"{self._url} answers HTTP {status} to {hint}: {self._shown(response)}")
+        if not response.is_success:
+            hint = f" (is there a model {self.service.model!r}?)" if status == NOT_FOUND else ""
+            raise ServiceError(f"{self._url}{path} answers HTTP {status}{hint}: {self._shown(response)}")
+        try:
+            found = response.json()
+        except ValueError:
+            found = None
+        if not fits(found):
+            return _Again(problem=f"something that is no answer: {self._shown(response)}")
+        return cast("dict[str, Any]", found)
+
+    def _headers(self) -> dict[str, str]:
+        key_env = self.service.key_env
+        return {} if key_env is None else {"Authorization": f"Bearer {secret(key_env, self._environ)}"}
+
+    def _shown(self, response: "httpx2.Response") -> str:
+        """The start of a response, without the key that a service may repeat."""
+        text = " ".join(response.text.split())
+        if self.service.key_env is not None:
+            text = text.replace(secret(self.service.key_env, self._environ), "…")
+        return repr(text[:SHOWN])
+
+    @property
+    def _http(self) -> "httpx2.Client":
+        with self._making:  # one pool of connections, however many threads ask first
+            return self._connections
+
+    @cached_property
+    def _connections(self) -> "httpx2.Client":
+        try:
+            import httpx2
+        except ModuleNotFoundError as error:
+            raise MissingExtraError.of("Calling a language model's API", "chat", "httpx2") from error
+        from bakeoff.core.addresses import is_local_url
+
+        connections = httpx2.Client(
+            timeout=self.service.timeout_s,
+            limits=httpx2.Limits(max_connections=self.service.concurrency),
+            follow_redirects=False,  # the privacy switch was asked about this URL, not about others
+            trust_env=not is_local_url(self._url),  # a proxy is another machine
+        )
+        weakref.finalize(self, connections.close)
+        return connections
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Again:
+    """An attempt that failed and may go well later, after `wait_s` if the service said so."""
+
+    problem: str
+    wait_s: float | None = None
+
+
+def _wait_s(attempt: int) -> float:
+    longest = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**attempt)
+    return random.uniform(longest / 2, longest)  # noqa: S311 - so that callers do not come back together
+
+
+def _advised_s(response: "httpx2.Response") -> float | None:
+    """Seconds that the service asks to wait: a number or a date, in the header Retry-After (RFC 9110, 10.2.3)."""
+    from email.utils import parsedate_to_datetime
+
+    told = response.headers.get("retry-after", "").strip()
+    if told.isdecimal():
+        return float(told)
+    try:
+        return max(0.0, parsedate_to_datetime(told).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _characters(body: Mapping[str, Json]) -> int:
+    asked = body.get("messages") or body.get("input") or ""
+    return len(str(asked))
+
+
+def _is_chat(found: Any) -> bool:
+    try:
+        content = found["choices"][0]["message"].get("content")
+    except (TypeError, KeyError, IndexError, AttributeError):
+        return False
+    return content is None or isinstance(content, str)
+
+
+def _is_embedding(found: Any) -> bool:
+    return isinstance(found, dict) and isinstance(cast("dict[str, Any]", found).get("data"), list)
+
+
+def _vectors(reply: Reply) -> list[list[float]]:
+    """Vectors in the order of the texts; services may send them in another."""
+    data = cast("list[dict[str, Any]]", reply.body["data"])
+    ordered = sorted(enumerate(data), key=lambda item: item[1].get("index", item[0]))
+    return [list(map(float, each["embedding"])) for _, each in ordered]

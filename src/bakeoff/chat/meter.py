@@ -1,0 +1,97 @@
+"""What calls have used: rows, tokens and dollars, counted from several threads."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bakeoff.chat.client import Refusal, Reply
+from bakeoff.core.protocols import Usage
+
+__all__ = ["Meter", "Prices", "since", "together"]
+
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """Dollars for a million tokens, read and written; None when the service has no price by the token."""
+
+    usd_in: float | None = None
+    usd_out: float | None = None
+
+    def cost_usd(self, tokens_in: int, tokens_out: int) -> float | None:
+        """What so many tokens cost; None without prices.
+
+        >>> Prices(usd_in=0.15, usd_out=0.60).cost_usd(2_000_000, 500_000)
+        0.6
+        """
+        if self.usd_in is None and self.usd_out is None:
+            return None
+        return (tokens_in * (self.usd_in or 0.0) + tokens_out * (self.usd_out or 0.0)) / MILLION
+
+
+class Meter:
+    """Adds up what a client's calls have used; safe to use from several threads."""
+
+    def __init__(self, prices: Prices, *, concurrency: int) -> None:
+        self._prices = prices
+        self._lock = threading.Lock()
+        self._usage = Usage(concurrency=concurrency, cost_usd=prices.cost_usd(0, 0))
+
+    def count(self, replies: Sequence[Reply | Refusal], *, rows: int, unreadable: int = 0) -> None:
+        """Count the replies to calls about so many rows; `unreadable` of them said nothing that could be used."""
+        answered = [reply for reply in replies if isinstance(reply, Reply)]
+        with self._lock:
+            known = self._usage
+            tokens_in = known.tokens_in + sum(reply.tokens_in for reply in answered)
+            tokens_out = known.tokens_out + sum(reply.tokens_out for reply in answered)
+            self._usage = replace(
+                known,
+                rows=known.rows + rows,
+                calls=known.calls + len(replies),
+                cached=known.cached + sum(reply.cached for reply in answered),
+                tokens_in=tokens_in,
+                tokens_out=tokens_out,
+                cost_usd=self._prices.cost_usd(tokens_in, tokens_out),
+                refused=known.refused + len(replies) - len(answered),
+                unreadable=known.unreadable + unreadable,
+                seconds=known.seconds + tuple(reply.seconds for reply in answered),
+            )
+
+    @property
+    def usage(self) -> Usage:
+        """All that was counted so far."""
+        return self._usage
+
+
+def since(now: Usage, before: Usage) -> Usage:
+    """What was used between two readings of one meter."""
+    return replace(
+        now,
+        rows=now.rows - before.rows,
+        calls=now.calls - before.calls,
+        cached=now.cached - before.cached,
+        tokens_in=now.tokens_in - before.tokens_in,
+        tokens_out=now.tokens_out - before.tokens_out,
+        cost_usd=None if now.cost_usd is None else now.cost_usd - (before.cost_usd or 0.0),
+        refused=now.refused - before.refused,
+        unreadable=now.unreadable - before.unreadable,
+        seconds=now.seconds[len(before.seconds) :],
+    )
+
+
+def together(parts: Sequence[Usage]) -> Usage:
+    """What several models used in all; `cost_usd` is None when none has a price, `concurrency` 0 when none pays."""
+    prices = [part.cost_usd for part in parts if part.cost_usd is not None]
+    return Usage(
+        rows=sum(part.rows for part in parts),
+        calls=sum(part.calls for part in parts),
+        cached=sum(part.cached for part in parts),
+        tokens_in=sum(part.tokens_in for part in parts),
+        tokens_out=sum(part.tokens_out for part in parts),
+        cost_usd=sum(prices) if prices else None,
+        refused=sum(part.refused for part in parts),
+        unreadable=sum(part.unreadable for part in parts),
+        seconds=tuple(each for part in parts for each in part.seconds),
+        concurrency=max((part.concurrency for part in parts), default=0),
+    )

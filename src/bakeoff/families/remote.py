@@ -1,0 +1,394 @@
+"""`remote`: a language model behind any OpenAI-compatible API, asked with the row and examples of training rows.
+
+Nothing is fitted: examples are drawn from training rows, and what to say when an answer cannot be read is counted
+on them. Classes are chosen by the probabilities of their first tokens where the service tells them (`logprobs`),
+else by what was said. The service sees rows: `[privacy] remote` must allow that unless it runs on this machine.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bakeoff.chat.client import Client, Refusal, Reply, Service, ServiceError
+from bakeoff.chat.meter import Meter, Prices
+from bakeoff.chat.prompts import check_template, messages_of_row
+from bakeoff.core.addresses import is_local_url
+from bakeoff.core.errors import CandidateError
+from bakeoff.core.generation import Messages, Piece, Sampling
+from bakeoff.core.protocols import FitJob, Usage
+from bakeoff.core.types import Json, Predictions, Signature, Task
+from bakeoff.families import saved
+from bakeoff.families.columns import input_columns, require
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["RemoteFamily", "RemoteModel", "RemoteParams"]
+
+Floats: TypeAlias = NDArray[np.float64]
+Turn: TypeAlias = dict[str, str]
+
+SURE = 0.9
+"""The probability of a class that was said without being told how sure the model is; the others share the rest."""
+LEAST_MASS = 0.5
+"""Token probabilities that name classes must make up this much, or what was said is read instead."""
+TOP_LOGPROBS = 20
+NUMBER = re.compile(r"[-+]?(?:\d+(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+)?")
+CLASSIFY = "Answer with exactly one of these labels and nothing else: {labels}."
+REGRESS = "Answer with one number and nothing else."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteParams:
+    """Parameters of `remote`.
+
+    `url`: the API's, up to where `/chat/completions` would be added; `model`: its name there; `key_env`: the
+    environment variable with the key. `template`: how a row becomes a question, with `{column}` for its values
+    (all inputs when left out); `system`: what comes before it. `shots`: examples from training rows, drawn
+    `balanced` over classes or at `random`. `answers`: `json` asks the service for JSON that can only name a class.
+    `logprobs`: whether it is asked for probabilities of tokens. `price_in`, `price_out`: dollars for a million
+    tokens; without them a service on this machine costs the machine's time.
+    """
+
+    url: str = "http://127.0.0.1:8000/v1"
+    model: str = "default"
+    key_env: str | None = None
+    template: str | None = None
+    system: str | None = None
+    shots: Annotated[int, Field(ge=0, le=200)] = 0
+    examples: Literal["balanced", "random"] = "balanced"
+    answers: Literal["text", "json"] = "text"
+    logprobs: bool = True
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    max_tokens: Annotated[int, Field(ge=1)] = 256
+    price_in: Annotated[float, Field(ge=0)] | None = None
+    price_out: Annotated[float, Field(ge=0)] | None = None
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 8
+    timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    attempts: Annotated[int, Field(ge=1, le=20)] = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    """What is saved: all but the key. `fallback` says what unreadable answers count as."""
+
+    signature: Signature
+    chosen: Mapping[str, Any]
+    params: RemoteParams
+    instruction: str | None
+    shots: tuple[tuple[Turn, ...], ...]
+    fallback: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteModel:
+    """A `remote` candidate: what it asks, and the client that asks it."""
+
+    state: _State
+    client: Client = field(repr=False)
+    meter: Meter = field(repr=False)
+
+    @property
+    def signature(self) -> Signature:
+        """See `bakeoff.core.protocols.Model`."""
+        return self.state.signature
+
+    @property
+    def chosen(self) -> Mapping[str, Any]:
+        """See `bakeoff.core.protocols.Model`."""
+        return self.state.chosen
+
+    @property
+    def usage(self) -> Usage:
+        """See `bakeoff.core.protocols.Metered`."""
+        return self.meter.usage
+
+    def predict(self, table: "pl.DataFrame") -> Predictions:
+        """See `bakeoff.core.protocols.Model`.
+
+        Raises:
+            ServiceError: the service fails, or refuses every row.
+        """
+        require(table, self.signature)
+        names = [column.name for column in self.signature.inputs]
+        requests = [self.request(row) for row in table.select(names).iter_rows(named=True)]
+        replies = self.client.chat(requests)
+        refusals = [reply for reply in replies if isinstance(reply, Refusal)]
+        if refusals and len(refusals) == len(replies) > 0:
+            raise ServiceError(
+                f"{self.state.params.url} refuses every row (HTTP {refusals[0].status}): {refusals[0].message}"
+            )
+        predictions, unreadable = self._read(replies)
+        self.meter.count(replies, rows=len(replies), unreadable=unreadable)
+        return predictions
+
+    def request(self, row: Mapping[str, Any]) -> dict[str, Json]:
+        """What the service is asked about a row."""
+        params, names = self.state.params, [column.name for column in self.signature.inputs]
+        asked = messages_of_row(row, names, template=params.template)
+        opening = [turn for turn in asked if turn["role"] in {"system", "developer"}]
+        lines = [text for text in (params.system, self.state.instruction) if text]
+        system = [{"role": "system", "content": "\n".join(lines)}] if lines else []
+        turns = [*system, *opening, *(turn for shot in self.state.shots for turn in shot)]
+        turns += [turn for turn in asked if turn not in opening]
+        body: dict[str, Json] = {"messages": [dict(turn) for turn in turns], "temperature": params.temperature}
+        body["max_tokens"] = params.max_tokens
+        if self.signature.task == "classification":
+            if params.answers == "json":
+                body["response_format"] = _label_format(self.signature.classes)
+            elif params.logprobs:
+                body |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+        return body
+
+    def _read(self, replies: Sequence[Reply | Refusal]) -> tuple[Predictions, int]:
+        """Predictions, and how many answers could not be read."""
+        match self.signature.task:
+            case "classification":
+                return self._read_labels(replies)
+            case "regression":
+                numbers = [_number(reply.text) if isinstance(reply, Reply) else None for reply in replies]
+                values = [self.state.fallback[0] if number is None else number for number in numbers]
+                unreadable = sum(
+                    number is None and isinstance(r, Reply) for r, number in zip(replies, numbers, strict=True)
+                )
+                return Predictions(values_n=np.asarray(values, dtype=np.float64)), unreadable
+            case "generation":
+                said = [reply.text.strip() if isinstance(reply, Reply) else "" for reply in replies]
+                empty = sum(not text and isinstance(r, Reply) for r, text in zip(replies, said, strict=True))
+                return Predictions(values_n=np.asarray(said, dtype=object)), empty
+
+    def _read_labels(self, replies: Sequence[Reply | Refusal]) -> tuple[Predictions, int]:
+        classes = self.signature.classes
+        rows: list[Floats] = []
+        unreadable = 0
+        for reply in replies:
+            shares_k = label_shares(reply, classes) if isinstance(reply, Reply) else None
+            unreadable += shares_k is None and isinstance(reply, Reply)
+            rows.append(np.asarray(self.state.fallback) if shares_k is None else shares_k)
+        shares_nk = np.stack(rows) if rows else np.empty((0, len(classes)))
+        return Predictions.of_probabilities(shares_nk, classes), unreadable
+
+    def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
+        """See `bakeoff.core.generation.ChatModel`; the answer comes in one piece."""
+        told = self.state.params.system
+        system: list[Json] = [{"role": "system", "content": told}] if told else []
+        body: dict[str, Json] = {
+            "messages": [*system, *(dict(turn) for turn in messages)],
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_tokens": sampling.max_tokens,
+            **({"stop": list(sampling.stop)} if sampling.stop else {}),
+        }
+        (reply,) = self.client.chat([body])
+        self.meter.count([reply], rows=1)
+        if isinstance(reply, Refusal):
+            raise ServiceError(f"{self.state.params.url} refuses (HTTP {reply.status}): {reply.message}")
+        finish = "length" if reply.body["choices"][0].get("finish_reason") == "length" else "stop"
+        yield Piece(text=reply.text, finish=finish, prompt_tokens=reply.tokens_in, completion_tokens=reply.tokens_out)
+
+    def save(self, folder: Path) -> None:
+        """See `bakeoff.core.protocols.Model`; the key is not saved."""
+        saved.write(folder, RemoteFamily.name, self.state)
+
+
+class RemoteFamily:
+    """Builds `RemoteModel`s."""
+
+    name = "remote"
+    tasks: frozenset[Task] = frozenset({"classification", "regression", "generation"})
+    params = RemoteParams
+    requires = ("numpy", "polars")
+    extra: str | None = "chat"
+
+    def fit(self, job: FitJob) -> RemoteModel:
+        """See `bakeoff.core.protocols.Family`; one call finds out whether the service works."""
+        params: RemoteParams = job.params
+        columns = input_columns(job)
+        if not len(job.train):
+            raise CandidateError("expected training rows, received none; look at [split] and [prepare]")
+        if not is_local_url(params.url) and (params.price_in is None or params.price_out is None):
+            raise CandidateError(
+                f"expected price_in and price_out (dollars for a million tokens) for {params.url!r}, received "
+                f"{params.price_in!r} and {params.price_out!r}: without them it would win for being free"
+            )
+        if params.template is not None:
+            check_template("remote", params.template, [column.name for column in columns])
+        classes, fallback, instruction = _learned(job)
+        signature = Signature(task=job.task, inputs=columns, classes=classes)
+        state = _State(
+            signature=signature,
+            chosen={"fallback": _told_fallback(job.task, classes, fallback)},
+            params=params,
+            instruction=instruction,
+            shots=_shots(job, [column.name for column in columns]),
+            fallback=fallback,
+        )
+        model = _model(state, job.cache)
+        job.progress(f"asking {params.url} (model {params.model!r})")
+        model.predict(job.train[:1].select(signature_names(signature)))
+        return model
+
+    def load(self, folder: Path, threads: int, cache: Path | None = None) -> RemoteModel:  # noqa: ARG002
+        """See `bakeoff.core.protocols.Family`; a `cache` folder holds what was answered before."""
+        return _model(saved.read(folder, self.name, _State)[0], cache)
+
+
+def signature_names(signature: Signature) -> list[str]:
+    """The names of a signature's inputs."""
+    return [column.name for column in signature.inputs]
+
+
+def _model(state: _State, cache: Path | None) -> RemoteModel:
+    params = state.params
+    service = Service(
+        url=params.url,
+        model=params.model,
+        key_env=params.key_env,
+        timeout_s=params.timeout_s,
+        attempts=params.attempts,
+        concurrency=params.concurrency,
+    )
+    prices = Prices(usd_in=params.price_in, usd_out=params.price_out)
+    meter = Meter(prices, concurrency=params.concurrency)
+    return RemoteModel(state=state, client=Client(service, cache=cache), meter=meter)
+
+
+def _learned(job: FitJob) -> tuple[tuple[str, ...], tuple[float, ...], str | None]:
+    """Classes, what unreadable answers count as (class shares, or the median), and the instruction."""
+    import polars as pl
+
+    target = job.train[job.schema.target]
+    match job.task:
+        case "generation":
+            return (), (), None
+        case "regression":
+            return (), (float(np.median(target.cast(pl.Float64).to_numpy())),), REGRESS
+        case "classification":
+            held = job.validation[job.schema.target].cast(pl.String).to_list()
+            labels = [*target.cast(pl.String).to_list(), *held]
+            classes = tuple(sorted(set(labels)))
+            if len(set(labels[: len(target)])) < 2:  # noqa: PLR2004
+                raise CandidateError(
+                    f"expected at least two classes among the training rows, received {classes[:1]!r} only"
+                )
+            shares = np.asarray([labels.count(name) for name in classes]) / len(labels)
+            return classes, tuple(shares.tolist()), CLASSIFY.format(labels=", ".join(classes))
+
+
+def _told_fallback(task: Task, classes: Sequence[str], fallback: Sequence[float]) -> Json:
+    if task == "classification":
+        return classes[int(np.argmax(fallback))]
+    return fallback[0] if fallback else ""
+
+
+def _shots(job: FitJob, names: Sequence[str]) -> tuple[tuple[Turn, ...], ...]:
+    """Examples from training rows: one row of each class in turn (`balanced`), or as they are drawn."""
+    params: RemoteParams = job.params
+    order = np.random.default_rng(job.seed).permutation(len(job.train))
+    if job.task == "classification" and params.examples == "balanced":
+        labels = [str(label) for label in job.train[job.schema.target].to_list()]
+        seen: dict[str, int] = {}
+        turn_n = {at: _next(seen, labels[at]) for at in order.tolist()}
+        order = np.asarray(sorted(turn_n, key=turn_n.__getitem__), dtype=np.int64)
+    found: list[tuple[Turn, ...]] = []
+    for row in job.train[order[: params.shots]].iter_rows(named=True):
+        asked = [_turn(turn) for turn in messages_of_row(row, names, template=params.template)]
+        answer: Any = row[job.schema.target]
+        text = f"{answer:g}" if isinstance(answer, float) else str(answer)
+        if job.task == "classification" and params.answers == "json":
+            text = json.dumps({"label": text}, ensure_ascii=False)
+        asked = [turn for turn in asked if turn["role"] != "system"]
+        found.append((*asked, {"role": "assistant", "content": text}))
+    return tuple(found)
+
+
+def _turn(message: Mapping[str, Json]) -> Turn:
+    return {"role": str(message["role"]), "content": str(message["content"])}
+
+
+def _next(seen: dict[str, int], label: str) -> int:
+    seen[label] = seen.get(label, 0) + 1
+    return seen[label]
+
+
+def _label_format(classes: Sequence[str]) -> Json:
+    schema: Json = {
+        "type": "object",
+        "properties": {"label": {"type": "string", "enum": list(classes)}},
+        "required": ["label"],
+        "additionalProperties": False,
+    }
+    return {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
+
+
+def label_shares(reply: Reply, classes: Sequence[str]) -> Floats | None:
+    """Probabilities (k,) of the classes by an answer; None when it names none.
+
+    Where the likeliest first tokens are told, each gives its probability to the only class that starts with it.
+    """
+    said = label_said(reply.text, classes)
+    mass_k = np.zeros(len(classes))
+    for token, logprob in reply.first_token:
+        stem = token.strip().lower()
+        starting = [at for at, name in enumerate(classes) if stem and name.lower().startswith(stem)]
+        if len(starting) > 1 and said in starting:
+            starting = [said]
+        if len(starting) == 1:
+            mass_k[starting[0]] += math.exp(min(0.0, logprob))
+    if mass_k.sum() >= LEAST_MASS:
+        floored_k = np.maximum(mass_k, 1e-6)  # a class below the tokens told is unlikely, not impossible
+        return floored_k / floored_k.sum()
+    if said is None:
+        return None
+    shares_k = np.full(len(classes), (1 - SURE) / max(1, len(classes) - 1))
+    shares_k[said] = SURE
+    return shares_k / shares_k.sum()
+
+
+def label_said(text: str, classes: Sequence[str]) -> int | None:
+    """The position of the class that an answer names; None when it names none, or several.
+
+    The answer may be JSON with a `label`, the name alone (whatever its case and quotes), or a text in which one
+    class is named as a whole word.
+
+    >>> [label_said(text, ["bad", "not bad"]) for text in ('{"label": "bad"}', " Not bad.", "It is bad!", "hm")]
+    [0, 1, 0, None]
+    """
+    found = text.strip()
+    if found.startswith("{"):
+        try:
+            found = str(json.loads(found).get("label", ""))
+        except (ValueError, AttributeError):
+            return None
+    names = {name.lower(): at for at, name in enumerate(classes)}
+    bare = found.strip(" \t\n\r\"'`.:;,!*").lower()
+    if bare in names:
+        return names[bare]
+    rest, named = found.lower(), set[int]()
+    for name in sorted(names, key=len, reverse=True):  # "not bad" is no "bad"
+        pattern = rf"(?<!\w){re.escape(name)}(?!\w)"
+        if name and re.search(pattern, rest):
+            named.add(names[name])
+            rest = re.sub(pattern, " ", rest)
+    return named.pop() if len(named) == 1 else None
+
+
+def _number(text: str) -> float | None:
+    """The first number in an answer; None when there is none.
+
+    >>> _number("about 1,250.5 km"), _number("-3"), _number("none")
+    (1250.5, -3.0, None)
+    """
+    for match in NUMBER.finditer(text):
+        if any(character.isdigit() for character in match.group()):
+            value = float(match.group().replace(",", ""))
+            return value if math.isfinite(value) else None
+    return None

@@ -1,0 +1,100 @@
+"""A stand-in for a service with an OpenAI-compatible API: a real server on loopback that says what it is told to."""
+
+import threading
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from bakeoff.core.types import Json
+
+__all__ = ["Asked", "FakeService", "completion", "serving"]
+
+START_S = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One request as it came: its path, body and headers (names in lower case)."""
+
+    path: str
+    body: Mapping[str, Any]
+    headers: Mapping[str, str]
+
+    @property
+    def said(self) -> str:
+        """The content of the last message."""
+        return str(self.body["messages"][-1]["content"])
+
+
+Answer = Callable[[Asked], "tuple[int, Any, Mapping[str, str]] | str | dict[str, Any]"]
+"""Gives a text to be said, a whole body, or (status, body, headers); a body that is a text is sent as it is."""
+
+
+@dataclass(slots=True, kw_only=True)
+class FakeService:
+    """A running service: `url` is what a client takes, `asked` all requests so far, in the order they came."""
+
+    url: str
+    asked: list[Asked] = field(default_factory=list[Asked])
+
+
+def completion(text: str, *, top: Mapping[str, float] | None = None, usage: Mapping[str, int] | None = None) -> Any:
+    """The body of a chat completion; `top` are log-probabilities of first tokens."""
+    logprobs: Json = None
+    if top is not None:
+        first: Json = [{"token": token, "logprob": logprob} for token, logprob in top.items()]
+        logprobs = {"content": [{"token": text, "logprob": 0.0, "top_logprobs": first}]}
+    message = {"role": "assistant", "content": text}
+    return {
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": logprobs}],
+        "usage": dict(usage or {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}),
+    }
+
+
+@contextmanager
+def serving(answer: Answer) -> Generator[FakeService]:
+    """Serve on a free port of 127.0.0.1 within the block."""
+    import socket
+
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse, Response
+    from starlette.routing import Route
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    service = FakeService(url=f"http://127.0.0.1:{listening.getsockname()[1]}/v1")
+
+    async def handle(request: Request) -> Response:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        asked = Asked(path=request.url.path, body=await request.json(), headers=headers)
+        service.asked.append(asked)
+        found = await run_in_threadpool(answer, asked)
+        if isinstance(found, str):
+            found = completion(found)
+        if isinstance(found, dict):
+            return JSONResponse(found)
+        status, body, extra = found
+        if isinstance(body, str):
+            return Response(body, status_code=status, headers=dict(extra))
+        return JSONResponse(body, status_code=status, headers=dict(extra))
+
+    app = Starlette(routes=[Route("/v1/{rest:path}", handle, methods=["POST"])])
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    started = threading.Event()
+    for _ in range(int(START_S / 0.01)):
+        if server.started:
+            break
+        started.wait(0.01)
+    assert server.started, "the stand-in service did not start"
+    try:
+        yield service
+    finally:
+        server.should_exit = True
+        thread.join(START_S)
+        listening.close()

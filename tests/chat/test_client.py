@@ -1,0 +1,223 @@
+"""The client against a real server on loopback: errors, slowness, nonsense, the cache, the privacy switch."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from bakeoff.chat.client import Client, Refusal, Reply, Service, ServiceError
+from bakeoff.chat.meter import Meter, Prices, since, together
+from bakeoff.chat.privacy import remote_calls
+from bakeoff.core.errors import ConfigError, SecurityError, UsageError
+from bakeoff.testing.service import completion, serving
+
+
+def asking(*texts):
+    return [{"messages": [{"role": "user", "content": text}]} for text in texts]
+
+
+def client_of(service, *, cache=None, sleeps=None, environ=None, **options):
+    made = Service(url=service.url, model="tiny", **options)
+    return Client(made, cache=cache, sleep=(sleeps if sleeps is not None else []).append, environ=environ or {})
+
+
+def test_replies_come_in_order_and_equal_requests_are_asked_once():
+    with serving(lambda asked: asked.said.upper()) as service:
+        replies = client_of(service).chat(asking(*"abcab"))
+    assert [reply.text for reply in replies] == list("ABCAB")
+    assert len(service.asked) == 3
+    assert {asked.path for asked in service.asked} == {"/v1/chat/completions"}
+    assert {asked.body["model"] for asked in service.asked} == {"tiny"}
+
+
+def test_calls_run_at_once_up_to_the_limit():
+    barrier = threading.Barrier(4, timeout=10)
+
+    def answer(asked):
+        barrier.wait()  # passes only when four are here together
+        return "ok"
+
+    with serving(answer) as service:
+        assert len(client_of(service, concurrency=4).chat(asking(*"abcd"))) == 4
+
+
+def test_failures_are_tried_again_and_advice_is_heeded():
+    outcomes = iter(
+        [(429, {}, {"retry-after": "7"}), (503, "down", {}), (200, "<html>", {}), (200, {"choices": []}, {})]
+    )
+    sleeps = []
+    with serving(lambda asked: next(outcomes, "fine")) as service:
+        (reply,) = client_of(service, sleeps=sleeps).chat(asking("a"))
+    assert reply.text == "fine"
+    assert sleeps[0] == 7.0
+    assert len(sleeps) == 4
+    assert all(0 < wait <= 60 for wait in sleeps[1:])
+
+
+def test_advice_may_be_a_date():
+    from email.utils import formatdate
+
+    later = formatdate(time.time() + 100, usegmt=True)
+    outcomes = iter([(503, "", {"retry-after": later}), (503, "", {"retry-after": "soon"})])
+    sleeps = []
+    with serving(lambda asked: next(outcomes, "fine")) as service:
+        client_of(service, sleeps=sleeps).chat(asking("a"))
+    assert 80 < sleeps[0] <= 100
+    assert sleeps[1] <= 1.0
+
+
+def test_a_service_that_wants_hours_of_waiting_is_an_error():
+    with (
+        serving(lambda asked: (429, {"error": "quota"}, {"retry-after": "86400"})) as service,
+        pytest.raises(ServiceError, match=r"429.*quota"),
+    ):
+        client_of(service).chat(asking("a"))
+    assert len(service.asked) == 1
+
+
+def test_it_gives_up_in_the_end():
+    with (
+        serving(lambda asked: (500, {"error": "broken"}, {})) as service,
+        pytest.raises(ServiceError, match=r"3 attempts.*500.*broken"),
+    ):
+        client_of(service, attempts=3).chat(asking("a"))
+    assert len(service.asked) == 3
+
+
+def test_a_slow_answer_is_a_timeout():
+    def answer(asked):
+        time.sleep(1.0)
+        return "late"
+
+    with serving(answer) as service, pytest.raises(ServiceError, match=r"no answer within 0\.1 s"):
+        client_of(service, attempts=2, timeout_s=0.1).chat(asking("a"))
+
+
+def test_nobody_there():
+    with serving(lambda asked: "") as service:
+        pass
+    with pytest.raises(ServiceError, match="Connect"):
+        client_of(service, attempts=2).chat(asking("a"))
+
+
+def test_a_refused_request_does_not_stop_the_others():
+    def answer(asked):
+        return (400, {"error": "filtered"}, {}) if asked.said == "b" else "ok"
+
+    with serving(answer) as service:
+        first, second, third = client_of(service).chat(asking(*"abc"))
+    assert isinstance(second, Refusal)
+    assert second.status == 400
+    assert first.text == third.text == "ok"
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_what_will_never_work_is_not_tried_again(status):
+    with (
+        serving(lambda asked: (status, {"error": "no"}, {})) as service,
+        pytest.raises(ServiceError, match=str(status)),
+    ):
+        client_of(service, concurrency=1).chat(asking(*"abcdef"))
+    assert len(service.asked) == 1
+
+
+def test_the_key_comes_from_the_environment_and_is_not_repeated():
+    def answer(asked):
+        return 401, {"error": f"wrong key: {asked.headers['authorization']}"}, {}
+
+    with serving(answer) as service:
+        with pytest.raises(ServiceError) as caught:
+            client_of(service, key_env="A_KEY", environ={"A_KEY": "sk-secret"}).chat(asking("a"))
+        assert service.asked[0].headers["authorization"] == "Bearer sk-secret"
+        assert "sk-secret" not in str(caught.value)
+        assert "$A_KEY" in str(caught.value)
+        with pytest.raises(ConfigError, match="A_KEY"):
+            client_of(service, key_env="A_KEY").chat(asking("a"))
+
+
+def test_a_repeated_run_costs_nothing(tmp_path):
+    with serving(lambda asked: asked.said.upper()) as service:
+        first = client_of(service, cache=tmp_path).chat(asking(*"ab"))
+        again = client_of(service, cache=tmp_path).chat(asking(*"abc"))
+        client_of(service, cache=tmp_path).chat([{**asking("a")[0], "temperature": 1}])
+    assert [reply.text for reply in again] == ["A", "B", "C"]
+    assert [reply.cached for reply in again] == [True, True, False]
+    assert [reply.seconds for reply in again[:2]] == [reply.seconds for reply in first]
+    assert len(service.asked) == 4
+
+
+def test_what_was_answered_before_a_failure_is_kept(tmp_path):
+    with serving(lambda asked: (401, {}, {}) if asked.said == "c" else "ok") as service:
+        with pytest.raises(ServiceError):
+            client_of(service, cache=tmp_path, concurrency=1).chat(asking(*"abc"))
+        assert len(client_of(service, cache=tmp_path).chat(asking(*"ab"))) == 2
+    assert len(service.asked) == 3
+
+
+def test_a_damaged_cache_is_started_anew(tmp_path):
+    (tmp_path / "replies.sqlite").write_bytes(b"no database at all" * 100)
+    with serving(lambda asked: "ok") as service:
+        client_of(service, cache=tmp_path).chat(asking("a"))
+        client_of(service, cache=tmp_path).chat(asking("a"))
+    assert len(service.asked) == 1
+
+
+def test_other_machines_are_not_called_until_that_is_allowed():
+    service = Service(url="http://192.0.2.1:9/v1", model="m", timeout_s=0.05, attempts=1)
+    with pytest.raises(SecurityError, match=r"remote = true.*\[privacy\]"):
+        Client(service).chat(asking("a"))
+    with remote_calls(allowed=True):
+        allowed = Client(service)
+    with pytest.raises(ServiceError):
+        allowed.chat(asking("a"))
+    with pytest.raises(SecurityError):
+        Client(service).chat(asking("a"))
+
+
+def test_a_redirect_is_not_followed():
+    with (
+        serving(lambda asked: (307, "", {"location": "http://192.0.2.1/v1/chat/completions"})) as service,
+        pytest.raises(ServiceError, match="307"),
+    ):
+        client_of(service).chat(asking("a"))
+
+
+def test_a_url_that_is_none():
+    with pytest.raises(UsageError, match="https://host/v1"):
+        Client(Service(url="localhost:8000", model="m"))
+
+
+def test_tokens_and_dollars_are_counted(tmp_path):
+    answer = lambda asked: completion("four", usage={"prompt_tokens": 1000, "completion_tokens": 100})  # noqa: E731
+    meter = Meter(Prices(usd_in=1.0, usd_out=10.0), concurrency=8)
+    with serving(answer) as service:
+        meter.count(client_of(service, cache=tmp_path).chat(asking("a")), rows=1)
+        before = meter.usage
+        meter.count(client_of(service, cache=tmp_path).chat(asking("a", "b")), rows=2, unreadable=1)
+    spent = since(meter.usage, before)
+    assert meter.usage.cost_usd == pytest.approx(0.006)
+    assert (spent.rows, spent.calls, spent.cached, spent.tokens_in, spent.tokens_out) == (2, 2, 1, 2000, 200)
+    assert spent.cost_usd == pytest.approx(0.004)
+    assert (spent.unreadable, spent.refused, len(spent.seconds)) == (1, 0, 2)
+    assert together([spent, spent]).cost_usd == pytest.approx(0.008)
+
+
+def test_a_service_that_does_not_count_is_counted_by_characters():
+    reply = Reply(body={"choices": [{"message": {"content": "12345678"}}]}, seconds=0, cached=False, asked_characters=9)
+    assert (reply.tokens_in, reply.tokens_out) == (3, 2)
+
+
+def test_embeddings_in_the_order_of_the_texts():
+    def answer(asked):
+        found = [{"index": at, "embedding": [len(text), 1.0]} for at, text in enumerate(asked.body["input"])]
+        return {"data": found[::-1], "usage": {"prompt_tokens": 3}}
+
+    with serving(answer) as service:
+        vectors = client_of(service).embeddings(["a" * n for n in range(100)])
+    np.testing.assert_array_equal(vectors[:, 0], np.arange(100))
+
+
+def test_wrong_embeddings_are_an_error():
+    with serving(lambda asked: {"data": []}) as service, pytest.raises(ServiceError, match="expected 1 vectors"):
+        client_of(service).embeddings(["a"])

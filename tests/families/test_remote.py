@@ -1,0 +1,182 @@
+"""The remote family against a real server on loopback: the suite of all families, labels, prices, refusals."""
+
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+
+from bakeoff.chat.client import Reply, ServiceError
+from bakeoff.core.errors import CandidateError, SecurityError
+from bakeoff.core.generation import Sampling
+from bakeoff.families.remote import RemoteFamily, RemoteParams, label_said, label_shares
+from bakeoff.testing.families import FamilyConformance
+from bakeoff.testing.service import completion, serving
+
+
+def obliging(asked):
+    """Finds the sign that `sample_table` puts into texts, or the category."""
+    group = (re.findall(r"sign(\d)|\bc(\d)\b", asked.said) or [("0", "")])[0]
+    number = group[0] or group[1]
+    system = asked.body["messages"][0]["content"]
+    return f"{int(number) * 3}" if "number" in system else f"class {number}"
+
+
+@pytest.fixture(scope="module")
+def obliging_service():
+    with serving(obliging) as service:
+        yield service
+
+
+class TestRemote(FamilyConformance):
+    @pytest.fixture
+    def family(self):
+        return RemoteFamily()
+
+    @pytest.fixture
+    def params(self, family, obliging_service):
+        return RemoteParams(url=obliging_service.url, shots=2)
+
+
+def job_of(service, tmp_path, task="classification", **params):
+    suite = FamilyConformance()
+    made = RemoteParams(url=service.url, model="tiny", **params)
+    return suite.job_of(task, made, tmp_path, columns=("text",))
+
+
+QUESTIONS = pl.DataFrame({"text": ["one", "two", "three"]})
+
+
+def test_token_probabilities_become_class_probabilities(tmp_path):
+    top = {"class": -0.2, " Class 1": -0.1, "class 0": -3.0, "x": -5.0}
+    with serving(lambda asked: completion("class 1", top=top)) as service:
+        said = RemoteFamily().fit(job_of(service, tmp_path)).predict(QUESTIONS)
+        assert service.asked[0].body["top_logprobs"] == 20
+    likely, unlikely = np.exp(-0.1) + np.exp(-0.2), np.exp(-3.0)
+    np.testing.assert_allclose(said.probabilities_nk[0], [unlikely / (likely + unlikely), likely / (likely + unlikely)])
+
+
+def test_an_unreadable_answer_counts_as_the_fallback_and_is_counted(tmp_path):
+    def answer(asked):
+        return "class 1" if asked.said == "one" else "I would rather not say"
+
+    with serving(answer) as service:
+        job = job_of(service, tmp_path)
+        model = RemoteFamily().fit(job)
+        before = model.usage.unreadable
+        said = model.predict(QUESTIONS)
+    labels = [*job.train["target"], *job.validation["target"]]
+    most = max(set(labels), key=labels.count)
+    assert said.values_n.tolist() == ["class 1", most, most]
+    assert model.usage.unreadable - before == 2
+    assert said.probabilities_nk[1].tolist() == [labels.count(name) / len(labels) for name in said.classes]
+    assert model.chosen["fallback"] == most
+
+
+def test_refused_rows_are_counted_and_all_refused_is_an_error(tmp_path):
+    refused = set()
+
+    def answer(asked):
+        return (400, {"error": "filtered"}, {}) if asked.said in refused else "class 0"
+
+    with serving(answer) as service:
+        model = RemoteFamily().fit(job_of(service, tmp_path))
+        refused.update(["one", "two"])
+        assert model.predict(QUESTIONS).values_n.tolist()[2] == "class 0"
+        assert (model.usage.refused, model.usage.rows) == (2, 4)
+        refused.add("three")
+        fresh = RemoteFamily().load(_saved(model, tmp_path / "m"), 1)
+        with pytest.raises(ServiceError, match=r"refuses every row.*400.*filtered"):
+            fresh.predict(QUESTIONS)
+
+
+def _saved(model, folder):
+    folder.mkdir()
+    model.save(folder)
+    return folder
+
+
+def test_examples_are_of_all_classes_in_turn(tmp_path):
+    with serving(obliging) as service:
+        RemoteFamily().fit(job_of(service, tmp_path, shots=4))
+        turns = service.asked[0].body["messages"]
+    assert [turn["role"] for turn in turns] == ["system", *["user", "assistant"] * 4, "user"]
+    assert sorted(turn["content"] for turn in turns[2:-1:2]) == ["class 0", "class 0", "class 1", "class 1"]
+    assert turns[2]["content"] != turns[4]["content"]
+
+
+def test_json_answers_can_only_name_a_class(tmp_path):
+    with serving(lambda asked: '{"label": "class 1"}') as service:
+        job = job_of(service, tmp_path, answers="json", shots=1)
+        assert RemoteFamily().fit(job).predict(QUESTIONS).values_n.tolist() == ["class 1"] * 3
+        body = service.asked[0].body
+    assert body["response_format"]["json_schema"]["schema"]["properties"]["label"]["enum"] == ["class 0", "class 1"]
+    assert body["messages"][2]["content"].startswith('{"label":')
+
+
+def test_generation_says_what_the_service_says(tmp_path):
+    with serving(lambda asked: f" {asked.said.upper()}\n") as service:
+        model = RemoteFamily().fit(job_of(service, tmp_path, "generation", template="<{text}>", system="Be brief."))
+        assert model.predict(QUESTIONS).values_n.tolist() == ["<ONE>", "<TWO>", "<THREE>"]
+        assert service.asked[0].body["messages"][0] == {"role": "system", "content": "Be brief."}
+        (piece,) = model.chat([{"role": "user", "content": "hi"}], Sampling())
+    assert (piece.text, piece.finish, piece.prompt_tokens) == (" HI\n", "stop", 10)
+
+
+def test_tokens_are_priced(tmp_path):
+    usage = {"prompt_tokens": 100, "completion_tokens": 10}
+    with serving(lambda asked: completion("class 0", usage=usage)) as service:
+        model = RemoteFamily().fit(job_of(service, tmp_path, price_in=1.0, price_out=5.0))
+        model.predict(QUESTIONS)
+    assert model.usage.cost_usd == pytest.approx(4 * (100 * 1.0 + 10 * 5.0) / 1e6)
+
+
+def test_a_service_elsewhere_needs_leave_and_prices(tmp_path):
+    class Elsewhere:
+        url = "https://192.0.2.1/v1"
+
+    with pytest.raises(CandidateError, match="price_in and price_out"):
+        RemoteFamily().fit(job_of(Elsewhere, tmp_path, price_in=1.0))
+    with pytest.raises(SecurityError, match=r"\[privacy\]"):
+        RemoteFamily().fit(job_of(Elsewhere, tmp_path, price_in=1.0, price_out=1.0))
+
+
+def test_a_saved_model_holds_no_key(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOME_KEY", "sk-very-secret")
+    with serving(obliging) as service:
+        model = RemoteFamily().fit(job_of(service, tmp_path, key_env="SOME_KEY"))
+    folder = _saved(model, tmp_path / "model")
+    kept = b"".join(path.read_bytes() for path in [*folder.iterdir(), *(tmp_path / "cache").iterdir()])
+    assert b"sk-very-secret" not in kept
+    assert "sk-very-secret" not in repr(model)
+
+
+def test_labels_in_answers():
+    classes = ["no", "no idea", "yes"]
+    assert label_said("NO IDEA", classes) == 1
+    assert label_said("yes or no", classes) is None
+    assert label_said("I have no idea at all", classes) == 1
+    assert label_said('{"label": 3}', classes) is None
+    assert label_said("{broken", classes) is None
+    assert label_said("", classes) is None
+    reply = Reply(body=completion("yes", top={"y": -4.0}), seconds=0, cached=False)
+    assert label_shares(reply, classes).argmax() == 2  # too little mass: what was said counts
+
+
+def test_regression_reads_a_number(tmp_path):
+    with serving(lambda asked: "about 1,200 km" if asked.said == "one" else "far") as service:
+        job = job_of(service, tmp_path, "regression")
+        said = RemoteFamily().fit(job).predict(QUESTIONS)
+    assert said.values_n.tolist() == [1200.0, *[pytest.approx(job.train["target"].median())] * 2]
+
+
+def test_the_same_rows_again_are_free(tmp_path):
+    with serving(obliging) as service:
+        job = job_of(service, tmp_path)
+        model = RemoteFamily().fit(job)
+        model.predict(QUESTIONS)
+        asked = len(service.asked)
+        again = RemoteFamily().load(_saved(model, tmp_path / "model"), 1, cache=job.cache)
+        again.predict(QUESTIONS)
+        assert len(service.asked) == asked
+        assert again.usage.cached == 3
