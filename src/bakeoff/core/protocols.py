@@ -3,16 +3,17 @@
 Each has a conformance suite in `bakeoff.testing` that built-ins, fakes and third parties all run.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from bakeoff.core.records import Document, Experiment, Metric, Run, RunInput, RunStatus, Version, VersionKind
-from bakeoff.core.types import Json, Predictions, Schema, Signature, Task
+from bakeoff.core.types import Column, Json, Predictions, Schema, Signature, Task
 
 if TYPE_CHECKING:
     import polars as pl
+    from numpy.typing import NDArray
 
 __all__ = [
     "BlobStore",
@@ -23,12 +24,18 @@ __all__ = [
     "EventLog",
     "Family",
     "FitJob",
+    "FittedStep",
     "Job",
     "JobResult",
+    "Likely",
+    "Metered",
     "Model",
     "Progress",
     "RecordStore",
     "RunRecords",
+    "TrainingRows",
+    "Transform",
+    "Usage",
     "VersionRecords",
 ]
 
@@ -92,6 +99,47 @@ class Model(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a model had of a service since it was loaded.
+
+    `rows` were asked about in `calls`, of which `cached` were answered from the disk; tokens and `cost_usd` count
+    those as if they had been paid again, since serving will pay for them. `cost_usd` is None without prices.
+    `refused` rows (by the service) and `unreadable` answers got the family's fallback. `seconds` has the duration of
+    each call as it was first made; up to `concurrency` of them run at once (0: this model calls nobody).
+    """
+
+    rows: int = 0
+    calls: int = 0
+    cached: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost_usd: float | None = None
+    refused: int = 0
+    unreadable: int = 0
+    seconds: tuple[float, ...] = ()
+    concurrency: int = 1
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A model that pays for its answers (some of them, if it is made of several models)."""
+
+    @property
+    def usage(self) -> Usage:
+        """All that it has used since it was loaded."""
+        ...
+
+
+@runtime_checkable
+class Likely(Protocol):
+    """A model that can tell how likely a given text is as its answer: what perplexity is made of."""
+
+    def log_likelihood(self, table: "pl.DataFrame", texts: Sequence[str]) -> "tuple[NDArray[Any], NDArray[Any]]":
+        """The natural log-probability of each text as the answer to its row (n,), and its number of tokens (n,)."""
+        ...
+
+
 @runtime_checkable
 class Family(Protocol):
     """A way to build models; registered under the entry point group `bakeoff.families`."""
@@ -113,6 +161,81 @@ class Family(Protocol):
         """Read what `Model.save` wrote; `CorruptError` when it is damaged.
 
         `cache` is the folder that fits shared, for a caller that predicts rows which fits may have seen.
+        """
+        ...
+
+
+# --- preparation that is fitted -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRows:
+    """All that a fitted step may look at: the input columns of the training rows, and their target."""
+
+    table: "pl.DataFrame"
+    columns: tuple[Column, ...]
+    target: "pl.Series"
+    task: Task
+    seed: int
+
+
+class Transform(Protocol):
+    """What a fitted step learned: a frozen dataclass of JSON values, saved with the model.
+
+    Rows and their order stay, and so do columns that it does not know; so no row's result depends on another row.
+    Values that training rows did not have (missing, unseen) never fail.
+    """
+
+    def __call__(self, table: "pl.DataFrame") -> "pl.DataFrame":
+        """The table with input columns rewritten, added or dropped."""
+        ...
+
+    def columns(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+        """The input columns that come out when these go in."""
+        ...
+
+
+class FittedStep(Protocol):
+    """A preparation step that learns from training rows; registered under `bakeoff.prepare`.
+
+    It belongs to the model: it is fitted with every candidate and saved beside it.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name in `[prepare] steps`."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Counts up when results change."""
+        ...
+
+    @property
+    def kind(self) -> Literal["fitted"]:
+        """What tells it from the steps that learn nothing."""
+        ...
+
+    @property
+    def params(self) -> type[Any]:
+        """A frozen dataclass whose fields all have defaults: the keys beside `name` in the project file."""
+        ...
+
+    @property
+    def transform(self) -> type[Any]:
+        """The class of what `fit` learns."""
+        ...
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """Distributions whose versions can change results."""
+        ...
+
+    def fit(self, rows: TrainingRows, params: Any) -> "tuple[Transform, pl.DataFrame]":
+        """What was learned, and the training rows as a model should see them.
+
+        Those differ from what the transform makes of them when it holds their own targets (target encoding).
+        `CandidateError` when the columns that the parameters name are not there or not of a kind that fits.
         """
         ...
 
@@ -351,10 +474,11 @@ class Compute(Protocol):
         ...
 
     def run(
-        self, jobs: Sequence[Job], *, progress: Callable[[str, str], None], exclusive: bool = False
+        self, jobs: Iterable[Job], *, progress: Callable[[str, str], None], exclusive: bool = False
     ) -> Iterator[JobResult]:
         """Run jobs and yield each result as it comes; a crash of one does not touch the others.
 
+        A job is taken when there is room for it, so that an iterator can make the next one of what came before.
         `progress(job_name, line)`; `exclusive` runs them one at a time (for timings).
         """
         ...

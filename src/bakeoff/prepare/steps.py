@@ -2,7 +2,9 @@
 
 To add a step: write an object with `name`, `version` (raise it when results change), `kind`, `params` (a
 frozen dataclass whose fields all have defaults), `requires` and `bind`, and register it under the entry
-point group `bakeoff.prepare`.
+point group `bakeoff.prepare`. Steps of kind "fitted" (`bakeoff.prepare.fitted`) are named and checked here like
+the others, but they run with the models that they belong to: those of all candidates, or of the ones that the
+key `only` lists.
 """
 
 import dataclasses
@@ -18,13 +20,25 @@ from bakeoff.core import plugins
 from bakeoff.core.errors import ConfigError, MissingExtraError, Problem
 from bakeoff.core.hashing import canonical_json
 from bakeoff.core.params import check
+from bakeoff.core.protocols import FittedStep
 from bakeoff.core.types import Column, Json, Schema
 
 if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = ["Apply", "Change", "NoParams", "Preparation", "Prepared", "Step", "StepKind", "preparation"]
+__all__ = [
+    "Apply",
+    "Change",
+    "Learning",
+    "NoParams",
+    "Preparation",
+    "Prepared",
+    "Step",
+    "StepKind",
+    "cells_changed",
+    "preparation",
+]
 
 StepKind: TypeAlias = Literal["columns", "rows"]
 Apply: TypeAlias = "Callable[[pl.DataFrame, Schema], pl.DataFrame]"
@@ -104,6 +118,16 @@ class _Bound:
     key: str
 
 
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """A fitted step at its place among the steps: the parameters given for it, and before whom it stands (all)."""
+
+    place: int
+    step: FittedStep
+    given: dict[str, Json]
+    only: tuple[str, ...] | None
+
+
 class Preparation:
     """The steps of a project, in order: names, or tables of `name` and parameters.
 
@@ -115,38 +139,73 @@ class Preparation:
         """Look the steps up and check their parameters.
 
         Raises:
-            ConfigError: unknown steps or parameters, wrong values; all together.
+            ConfigError: unknown steps or parameters, wrong values, a wrong order; all together.
             MissingExtraError: a library that a step needs is not installed.
         """
         bound: list[_Bound] = []
+        learning: list[Learning] = []
         problems: list[Problem] = []
         for place, spec in enumerate(specs):
+            key = f"prepare.steps.{place}"
             try:
-                bound.append(_bind(spec, key=f"prepare.steps.{place}", file=file))
+                found = _bind(spec, place, file=file)
             except ConfigError as error:
                 problems += error.problems
+                continue
+            if isinstance(found, Learning):
+                learning.append(found)
+                continue
+            bound.append(found)
+            if learning:
+                expected = "steps that learn from training rows after all others, since they run with the model"
+                told = f"{found.step.name!r} after {learning[-1].step.name!r}"
+                problems.append(Problem(file=file, key=key, expected=expected, found=told))
         if problems:
             raise ConfigError(tuple(problems))
-        self._bound = tuple(bound)
+        self._bound, self._learning = tuple(bound), tuple(learning)
 
     @cached_property
     def key(self) -> str:
-        """Names, versions and parameters: equal keys give equal results."""
+        """Names, versions and parameters of the steps that run here: equal keys give equal results."""
         return ",".join(bound.key for bound in self._bound)
+
+    @property
+    def learning(self) -> tuple[Learning, ...]:
+        """The steps that belong to models, in order."""
+        return self._learning
+
+    @property
+    def fitted(self) -> tuple[dict[str, Json], ...]:
+        """The steps that belong to models, in order: `name`, `version` and the `params` given."""
+        return tuple(_described(found) for found in self._learning)
+
+    def fitted_for(self, candidate: str) -> tuple[dict[str, Json], ...]:
+        """Those of them that stand before a candidate."""
+        return tuple(_described(each) for each in self._learning if each.only is None or candidate in each.only)
+
+    @property
+    def fitted_requires(self) -> tuple[str, ...]:
+        """Distributions whose versions can change what the fitted steps learn."""
+        return tuple(sorted({name for found in self._learning for name in found.step.requires}))
 
     @property
     def requires(self) -> tuple[str, ...]:
         """Distributions whose versions can change results."""
         return tuple(sorted({name for bound in self._bound for name in bound.step.requires}))
 
+    @property
+    def bound(self) -> tuple[tuple[Step, Apply], ...]:
+        """The steps that run here, each with its function, in order."""
+        return tuple((bound.step, bound.apply) for bound in self._bound)
+
     def apply_rows_and_columns(self, table: "pl.DataFrame", schema: Schema) -> Prepared:
-        """Run every step, for training data."""
+        """Run every step that is not fitted, for training data."""
         row = _unused(table)
         table = table.with_row_index(row)
         changes: list[Change] = []
         for bound in self._bound:
             step, after = bound.step, bound.apply(table, schema)
-            cells = _cells_changed(table, after, schema) if step.kind == "columns" else 0
+            cells = cells_changed(table, after, schema) if step.kind == "columns" else 0
             changes.append(Change(step=step.name, rows_in=table.height, rows_out=after.height, cells_changed=cells))
             table = after
         kept = table[row].to_numpy().astype(np.int64)
@@ -161,25 +220,33 @@ class Preparation:
         return table
 
 
-def preparation(specs: Sequence[Json]) -> Preparation:
+def _described(found: Learning) -> dict[str, Json]:
+    return {"name": found.step.name, "version": found.step.version, "params": found.given}
+
+
+def preparation(specs: Sequence[Json], *, file: str = "bakeoff.toml") -> Preparation:
     """The preparation of these steps, kept from call to call: for serving, where every request asks for it."""
-    return _kept(canonical_json(list(specs)))
+    return _kept(canonical_json(list(specs)), file)
 
 
 @lru_cache(maxsize=KEPT_PREPARATIONS)
-def _kept(specs: bytes) -> Preparation:
-    return Preparation(msgspec.json.decode(specs))
+def _kept(specs: bytes, file: str) -> Preparation:
+    return Preparation(msgspec.json.decode(specs), file=file)
 
 
-def _bind(spec: Json, *, key: str, file: str) -> _Bound:
+def _bind(spec: Json, place: int, *, file: str) -> _Bound | Learning:
+    key = f"prepare.steps.{place}"
     table = cast("dict[str, Json]", spec if isinstance(spec, dict) else {"name": spec})
     name, given = str(table["name"]), {k: v for k, v in table.items() if k != "name"}
     known = plugins.names("bakeoff.prepare")
     if name not in known:
         expected, hint = f"steps among {', '.join(known)}", plugins.suggestion(name, known)
         raise ConfigError((Problem(file=file, key=key, expected=expected, found=repr(name), hint=hint),))
-    step = cast("Step", plugins.load("bakeoff.prepare", name))
+    step = cast("Step | FittedStep", plugins.load("bakeoff.prepare", name))
+    only = _only(given.pop("only", None), key=f"{key}.only", file=file) if step.kind == "fitted" else None
     params = check(step.params, given, owner=name, key=key, file=file)
+    if step.kind == "fitted":
+        return Learning(place, step, given, only)
     try:
         apply = step.bind(params)
     except MissingExtraError:
@@ -189,6 +256,14 @@ def _bind(spec: Json, *, key: str, file: str) -> _Bound:
             (Problem(file=file, key=key, expected="parameters that fit", found=repr(given), hint=str(error)),)
         ) from None
     return _Bound(step, apply, f"{step.name}@{step.version}{_told(params)}")
+
+
+def _only(given: Json, *, key: str, file: str) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    if not isinstance(given, list) or not given or not all(isinstance(name, str) for name in given):
+        raise ConfigError((Problem(file=file, key=key, expected="names of candidates", found=repr(given)),))
+    return tuple(cast("list[str]", given))
 
 
 def _told(params: Any) -> str:
@@ -207,6 +282,7 @@ def _unused(table: "pl.DataFrame") -> str:
     return name
 
 
-def _cells_changed(before: "pl.DataFrame", after: "pl.DataFrame", schema: Schema) -> int:
+def cells_changed(before: "pl.DataFrame", after: "pl.DataFrame", schema: Schema) -> int:
+    """In how many cells two tables of the same rows differ."""
     names = [column.name for column in schema.columns if column.name in before.columns]
     return sum(int(before[name].ne_missing(after[name]).sum()) for name in names)
