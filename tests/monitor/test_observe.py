@@ -98,6 +98,7 @@ def test_an_empty_window_is_calm(reference):
         ("volume", False),
         ("latency", False),
         ("errors", False),
+        ("contract", False),
         ("drift", False),
         ("quality", False),
     ]

@@ -4,6 +4,7 @@
     ├── UsageError        (ValueError)       the call makes no sense; exit code 2
     ├── ConfigError       (ValueError)       problems of a project file, all together
     ├── DataError         (ValueError)       rows, columns or files that cannot be used
+    │   └── ContractError                    rows that violate the data contract; exit code 3
     ├── NotFoundError     (LookupError)      a name, id or version that does not exist
     ├── ConflictError     (RuntimeError)     somebody else changed or holds it
     ├── CandidateError    (RuntimeError)     a candidate cannot be fitted or used
@@ -24,6 +25,7 @@ __all__ = [
     "CandidateError",
     "ConfigError",
     "ConflictError",
+    "ContractError",
     "CorruptError",
     "DataError",
     "GateError",
@@ -79,6 +81,19 @@ class ConfigError(BakeoffError, ValueError):
 
 class DataError(BakeoffError, ValueError):
     """Rows, columns or files that cannot be used."""
+
+
+class ContractError(DataError):
+    """Rows that violate the data contract; `violations` names each as plain values, for programs."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, violations: tuple[dict[str, str | int | None], ...] = ()) -> None:
+        super().__init__(message, violations)
+        self.violations = violations
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class NotFoundError(BakeoffError, LookupError):

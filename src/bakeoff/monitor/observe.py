@@ -71,6 +71,9 @@ class _Seen:
     latency_ms: "array[float]" = field(default_factory=lambda: array("d"))
     calls: float = 0.0
     failed: Counter[str] = field(default_factory=Counter[str])
+    violating: int = 0
+    refused: int = 0
+    violated: Counter[str] = field(default_factory=Counter[str])
     versions: Counter[str] = field(default_factory=Counter[str])
 
     @property
@@ -99,6 +102,8 @@ def observe(
       `latency_p95_ms` when that is set and there are `min_rows` rows.
     - errors: the share of failed calls; an alert when even the lower end of its Wilson interval is over
       `error_share`, so that one failure among few calls is none.
+    - contract: the share of rows that violate the released data contract, served or refused; an alert when even
+      the lower end of its Wilson interval is over `contract_share`.
     - drift: the largest PSI over input columns and predictions against the reference, on at most 50,000 rows
       drawn at random; an alert over `drift_psi`, from `min_rows` rows on.
     - quality: the reference's metric on rows whose truth is known (`truth` with what was `said` of them), with
@@ -120,6 +125,7 @@ def observe(
         look.signal("volume", float(seen.rows), limit=None, rows=seen.rows, detail=_volume(seen)),
         _latency(seen, look),
         _errors(seen, look),
+        _contract(seen, look),
         _drift(seen, look),
         _quality(truth, said, look),
     )
@@ -133,9 +139,11 @@ def _gather(events: EventLog, endpoint: str, release_id: str | None, look: _Look
             continue
         if event.get("status") == "error":
             seen.failed[str(event["error"])] += 1
+            seen.refused += cast("int", event.get("violating_rows", 0))
             continue
         seen.latency_ms.append(cast("float", event["latency_ms"]))
         _keep(event, seen, draw)
+        _count_violations(event, seen)
         seen.calls += 1 / cast("int", event["rows_in_call"])
         seen.versions[str(event["model_version"])] += 1
     return seen
@@ -147,6 +155,24 @@ def _keep(event: Event, seen: _Seen, draw: random.Random) -> None:
         seen.sample.append(event)
     elif (place := draw.randrange(seen.rows)) < MAX_DRIFT_ROWS:
         seen.sample[place] = event
+
+
+def _count_violations(event: Event, seen: _Seen) -> None:
+    broken = cast("list[list[str]]", event.get("violations", ()))
+    seen.violating += bool(broken)
+    seen.violated.update(f"{column}: {rule}" for column, rule in broken)
+
+
+def _contract(seen: _Seen, look: _Look) -> Signal:
+    rows, limit = seen.rows + seen.refused, look.config.contract_share
+    if not rows:
+        return look.signal("contract", None, limit=limit, rows=0, detail={"reason": "no rows"})
+    low, high = wilson(seen.violating + seen.refused, rows)
+    by_rule = cast("dict[str, Json]", dict(seen.violated.most_common(WORST)))
+    detail: dict[str, Json] = {"low": low, "high": high, "refused": seen.refused, "served": seen.violating}
+    share = (seen.violating + seen.refused) / rows
+    detail["by_rule"] = by_rule
+    return look.signal("contract", share, limit=limit, rows=rows, alert=low > limit, detail=detail)
 
 
 def _volume(seen: _Seen) -> dict[str, Json]:

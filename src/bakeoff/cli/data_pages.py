@@ -1,0 +1,107 @@
+"""What `bakeoff data` prints, and the files that it writes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from bakeoff.cli.render import table
+from bakeoff.core.errors import StoreError
+from bakeoff.core.records import Version
+
+if TYPE_CHECKING:
+    from bakeoff.report.card import DataCard
+
+__all__ = ["card_page", "dataset_page", "write_card"]
+
+MOST_COLUMNS = 40
+MOST_NOTES = 10
+
+
+def write_card(card: "DataCard", *, html: Path | None, png: Path | None) -> list[str]:
+    """Write the page and the pictures that are asked for; the files."""
+    written: list[Path] = []
+    if html is not None:
+        from bakeoff.report.card_html import html as page
+
+        text = page(card)
+        try:
+            html.write_text(text, encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise StoreError(f"expected a file for the card, could not write {str(html)!r}: {error}") from error
+        written.append(html)
+    if png is not None:
+        from bakeoff.report.card_charts import charts
+        from bakeoff.report.pictures import write
+
+        written += write({f"column-{name}": chart for name, chart in charts(card).items()}, png)
+    return [str(file) for file in written]
+
+
+def card_page(card: "DataCard") -> str:
+    """The card in the terminal."""
+    from bakeoff.report.card_html import in_a_line
+    from bakeoff.report.numbers import cut, part
+
+    shown = card.columns[:MOST_COLUMNS]
+    rows = [
+        [cut(c.name, 30), c.role, c.kind, f"{c.missing:,}", f"{c.distinct:,}", cut(in_a_line(c), 60)] for c in shown
+    ]
+    near, doubles = card.duplicates.near, card.duplicates
+    lines = [
+        f"{card.project}: {card.rows:,} rows, {len(card.columns):,} columns, dataset {card.version[:12]}",
+        f"split by {card.split}: " + ", ".join(f"{each.rows:,} {each.name}" for each in card.parts),
+        "",
+        table(["column", "role", "kind", "missing", "distinct", "values"], rows, right=["missing", "distinct"]),
+        *([f"… and {len(card.columns) - len(shown):,} more columns"] if len(card.columns) > len(shown) else []),
+        "",
+        f"repeated rows  {doubles.exact:,}; same inputs with another target {doubles.conflicting:,}",
+    ]
+    if near:
+        lines.append(f"nearly alike   {near.rows:,} in {near.clusters:,} groups, of {near.looked_at:,} rows looked at")
+    for each in card.languages:
+        told = ", ".join(f"{code} {part(rows / max(each.looked_at, 1))}" for code, rows in list(each.rows.items())[:5])
+        lines.append(f"languages      {each.column}: {told} (of {each.looked_at:,} looked at)")
+    for found in card.personal:
+        counts = ", ".join(f"{times:,} {kind}" for kind, times in found.counts.items() if times)
+        lines += [f"personal data  {found.column}: {counts}"] if counts else []
+    if card.classes:
+        shares = [f"{name} {part(rows / max(card.rows, 1))}" for name, rows in list(card.classes.items())[:8]]
+        lines.append(f"classes        {', '.join(shares)}")
+    for step in card.steps:
+        told = "learns with the model" if step.fitted else f"{step.rows_in:,} → {step.rows_out:,} rows"
+        lines.append(
+            f"step           {step.step}: {told}" + (f", {step.cells_changed:,} cells" if step.cells_changed else "")
+        )
+    if card.contract:
+        kept = f"{len(card.contract.violations)} with a warning" if card.contract.violations else "all kept"
+        lines.append(f"contract       {card.contract.file}: {card.contract.rules} rules, {kept}")
+    lines += [f"warning: {told}" for told in card.warnings]
+    lines += [f"note: {note}" for note in card.notes[:MOST_NOTES]]
+    return "\n".join(lines)
+
+
+def dataset_page(versions: Sequence[Version]) -> str:
+    """The newest of some dataset versions, then the others in a line each."""
+    if not versions:
+        return "no dataset version yet: bakeoff run makes one, bakeoff data card looks at the data before"
+    newest, about = versions[0], cast("Mapping[str, Any]", versions[0].lineage)
+    columns = about.get("gathered", {}).get("schema", {}).get("columns", [])
+    contract = about.get("contract")
+    lines = [
+        f"dataset   {newest.name}/{newest.number}  {newest.content}",
+        f"rows      {about['rows']:,} ({about['from_feedback']:,} from feedback, {about['rejected']:,} rejected)",
+        f"split     by {about['split']}: "
+        + ", ".join(f"{about[part]:,} {part}" for part in ("train", "validation", "test")),
+        f"contract  {contract['rules']} rules of {contract['file']}, version {contract['version'][:12]}"
+        if contract
+        else "contract  none",
+        *(f"source    {each['table']}: {each['location']}  {each['digest'][:12]}" for each in about.get("files", ())),
+        "",
+        table(
+            ["column", "kind", "missing"],
+            [[each["name"], each["kind"], f"{each['missing']:,}"] for each in columns[:MOST_COLUMNS]],
+            right=["missing"],
+        ),
+        *(f"{each.name}/{each.number}  {each.content[:12]}  {each.lineage['rows']} rows" for each in versions[1:]),
+    ]
+    return "\n".join(lines)

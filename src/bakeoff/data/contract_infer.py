@@ -1,0 +1,210 @@
+"""Write a first contract from a look at the data: bounds with slack, and above each the reason for it.
+
+What cannot be meant is an error (a wrong type, a class that does not exist, a value where none was ever
+missing, numbers far outside all that was seen); what is merely unusual is a warning.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, cast
+
+from bakeoff.core.hashing import digest
+from bakeoff.core.types import Column, Schema
+from bakeoff.data.contract_check import typed_as
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["draft", "is_unedited"]
+
+ENOUGH_ROWS = 100
+"""From so many rows on, what never happened is taken for a rule."""
+CLOSED_VALUES, CLOSED_SHARE = 20, 0.01
+"""So few values, each with at least this share of the rows, are all that there are."""
+LISTED_VALUES = 50
+SLACK = 0.5
+"""Of the span that was seen, on either side of it."""
+LENGTH_SLACK = 2
+DIGITS = 3
+BARE = re.compile(r"[A-Za-z0-9_-]+")
+MARK = "# unedited: "
+HEADER = """\
+# The data contract of {name}: what rows must keep to. Written by 'bakeoff data contract' from {rows:,} rows.
+# It is held at every run before anything is fitted, when feedback joins the data, and for every served row.
+# Edit it: a rule is an error (stops the run, refuses the request) unless it says severity = "warn".
+# Rules: type, missing (share), range, allowed, unique, length (characters), and SQL (at the end of this file).
+"""
+FOOTER = """
+# Rules in SQL (DuckDB): a query over the table 'data' that gives the rows that violate; _row is their number.
+# Columns have the types above. It is held at runs, not for served rows.
+# [[sql]]
+# name = "a name to be told by"
+# query = "SELECT * FROM data WHERE {example} IS NULL"
+# severity = "warn"
+
+# The next line lets 'bakeoff data contract' write this file anew as long as nobody changed it.
+"""
+
+
+def draft(table: "pl.DataFrame", schema: Schema, *, name: str) -> str:
+    """A commented contract, as TOML, that the table keeps to.
+
+    Args:
+        table: the rows as they were read.
+        schema: what the columns are.
+        name: of the project.
+    """
+    parts = [HEADER.format(name=_text(name), rows=table.height)]
+    for column in schema.columns:
+        role = " (the target)" if column.name == schema.target else ""
+        parts.append(f"\n[columns.{_key(column.name)}]{'  #' + role if role else ''}\n")
+        parts += [f"{line}\n" for line in _rules(table[column.name], column, schema)]
+    parts.append(FOOTER.format(example=_example(schema.columns[0].name)))
+    body = "".join(parts)
+    return f"{body}{MARK}{digest(body.encode())[:32]}\n"
+
+
+def is_unedited(text: str) -> bool:
+    """Whether a contract is as `draft` wrote it."""
+    body, found, mark = text.replace("\r\n", "\n").rpartition(MARK)
+    return bool(found) and mark.strip() == digest(body.encode())[:32]
+
+
+def _text(text: str) -> str:
+    """A TOML string on one line."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(name: str) -> str:
+    return name if BARE.fullmatch(name) else _text(name)
+
+
+def _example(name: str) -> str:
+    """A column in SQL inside a TOML string inside a comment."""
+    return _text('"' + name.replace('"', '""') + '"')[1:-1]
+
+
+def _rules(series: "pl.Series", column: Column, schema: Schema) -> Iterator[str]:
+    values, misfit = typed_as(series, column.kind)
+    if misfit is None:
+        yield f'type = "{column.kind}"'
+    else:
+        yield f"# {int(misfit.sum()):,} values cannot be read so"
+        yield f'type = {{ kind = "{column.kind}", severity = "warn" }}'
+    yield from _missing(values)
+    present = values.drop_nulls()
+    if present.is_empty():
+        yield "# nothing to see: every value is missing"
+        return
+    if column.kind == "numeric":
+        yield from _range(present)
+    elif column.kind == "datetime":
+        yield from _since(present)
+    elif column.kind in {"text", "categorical"}:
+        yield from _words(present, column, target=column.name == schema.target)
+    if _is_id(present, column, rows=len(series)):
+        yield f"# each of the {len(present):,} rows has another one"
+        yield "unique = true"
+
+
+def _missing(values: "pl.Series") -> Iterator[str]:
+    rows, absent = len(values), values.null_count()
+    if absent == rows:
+        return
+    share = absent / rows
+    if not absent and rows >= ENOUGH_ROWS:
+        yield f"# no value was missing in {rows:,} rows"
+        yield "missing = 0"
+        return
+    # Three standard errors or half as much again; where nothing was missing, 3 / n is the upper end of what may
+    # have been missed. Source: the rule of three (Hanley, Lippman-Hand 1983, JAMA 249).
+    limit = share + max(SLACK * share, 3 * math.sqrt(share * (1 - share) / rows)) if absent else 3 / rows
+    told = "half as much again, or three standard errors" if absent else "in so few rows 3 / n may have been missed"
+    yield f"# {absent:,} of {rows:,} were missing; {told}"
+    yield f'missing = {{ max_share = {min(1.0, _outward(limit, up=True)):g}, severity = "warn" }}'
+
+
+def _range(present: "pl.Series") -> Iterator[str]:
+    low, high = cast("float", present.min()), cast("float", present.max())
+    whole = bool((present == present.floor()).all())
+    slack = SLACK * (high - low) or abs(high) * SLACK or 1.0
+    least, most = _outward(low - slack, up=False, whole=whole), _outward(high + slack, up=True, whole=whole)
+    if not math.isfinite(most - least):
+        return
+    # Counts, and what begins at zero, stay on their side of it; a temperature may fall below.
+    if low >= 0 and (whole or low <= CLOSED_SHARE * (high - low)):
+        least = max(least, 0.0)
+    if high <= 0:
+        most = min(most, 0.0)
+    yield f"# seen: {low:.6g} to {high:.6g}; half of that span more on either side{'' if least else ', from 0 on'}"
+    yield f"range = {{ min = {_number(least)}, max = {_number(most)} }}"
+
+
+def _since(present: "pl.Series") -> Iterator[str]:
+    low, high = cast("datetime", present.min()), cast("datetime", present.max())
+    try:
+        least = (low - max(SLACK * (high - low), timedelta(days=1))).replace(hour=0, minute=0, second=0, microsecond=0)
+    except OverflowError:
+        return
+    yield f"# seen: {low.isoformat()} to {high.isoformat()}; half of that span earlier; later ones are new data"
+    yield f"range = {{ min = {least.isoformat()} }}"
+
+
+def _words(present: "pl.Series", column: Column, *, target: bool) -> Iterator[str]:
+    counts = present.value_counts(sort=True, name="rows") if column.kind == "categorical" else None
+    if counts is not None and (len(counts) <= LISTED_VALUES or target):
+        listed: list[str] = sorted(counts[column.name].to_list())
+        least, rows = cast("int", counts["rows"].min()), len(present)
+        values = f"[{', '.join(_text(value) for value in listed)}]"
+        if target:
+            yield f"# the {len(listed)} classes"
+            yield f"allowed = {values}"
+            return
+        closed = len(listed) <= CLOSED_VALUES and least >= CLOSED_SHARE * rows
+        if closed and rows >= ENOUGH_ROWS:
+            yield f"# all values that were seen, each in at least {least:,} rows"
+            yield f"allowed = {values}"
+            return
+        if least > 1 and rows >= ENOUGH_ROWS:
+            yield f"# all values that were seen, some of them seldom ({least:,} rows): new ones are told, not refused"
+            yield f'allowed = {{ values = {values}, severity = "warn" }}'
+            return
+    lengths = present.str.len_chars()
+    longest = cast("int", lengths.max())
+    yield f"# the longest has {longest:,} characters; twice that"
+    yield f"length = {{ max = {int(_outward(LENGTH_SLACK * longest, up=True, whole=True))} }}"
+
+
+def _is_id(present: "pl.Series", column: Column, *, rows: int) -> bool:
+    """Whether values differ by design: names of rows, or whole numbers that would have met by chance."""
+    if len(present) < max(rows, ENOUGH_ROWS) or column.kind not in {"categorical", "numeric"}:
+        return False
+    if column.kind == "numeric":
+        if not (present == present.floor()).all():
+            return False
+        span = cast("float", present.max()) - cast("float", present.min()) + 1
+        if len(present) ** 2 / (2 * span) < 10:  # noqa: PLR2004 - pairs that chance alone would make equal
+            return False
+    return present.n_unique() == len(present)
+
+
+def _outward(value: float, *, up: bool, whole: bool = False) -> float:
+    """Rounded to three digits, away from what was seen."""
+    if value == 0 or not math.isfinite(value):
+        return value
+    step = 10.0 ** (math.floor(math.log10(abs(value))) - DIGITS + 1)
+    if whole:
+        step = max(step, 1.0)
+    rounded = (math.ceil if up else math.floor)(round(value / step, 9)) * step
+    return float(f"{rounded:.12g}")
+
+
+def _number(value: float) -> str:
+    """A TOML number."""
+    if value == int(value) and abs(value) < 1e15:  # noqa: PLR2004 - beyond it a float is not exact
+        return str(int(value))
+    told = repr(value)
+    return told if "." in told or "e" in told else f"{told}.0"

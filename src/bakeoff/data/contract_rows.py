@@ -1,0 +1,154 @@
+"""Hold single rows of requests against a contract: the rules as closures, made once and called often.
+
+What a row alone can violate is checked: types, ranges, allowed values, lengths, and a value where every row
+must have one. Uniqueness, shares and SQL take a whole table (`bakeoff.data.contract_check`).
+"""
+
+import reprlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+from bakeoff.core.errors import ContractError
+from bakeoff.core.types import ColumnKind
+from bakeoff.data.cast import CONVERSIONS, EXPECTED
+from bakeoff.data.contract import ColumnRules, Contract, RuleName, Severity
+from bakeoff.data.contract_check import expected_allowed, expected_length, expected_range
+
+__all__ = ["Broken", "RowCheck", "compiled"]
+
+TOLD = 10
+"""Violations that an error's message names; all are in its `violations`, up to MOST."""
+MOST = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A rule of a column, as it is told."""
+
+    column: str
+    rule: RuleName
+    severity: Severity
+    expected: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """A rule that a row (from 1) does not keep, and what it holds."""
+
+    row: int
+    rule: Rule
+    received: str
+
+    def told(self) -> str:
+        """In one line."""
+        where = f"row {self.row}, column {self.rule.column!r}, rule {self.rule.rule}"
+        return f"{where}: expected {self.rule.expected}, received {self.received}"
+
+    def to_json(self) -> dict[str, str | int | None]:
+        """As plain values."""
+        rule = self.rule
+        return {
+            "row": self.row,
+            "column": rule.column,
+            "rule": rule.rule,
+            "expected": rule.expected,
+            "received": self.received,
+        }
+
+
+Test: TypeAlias = tuple[Callable[[Any], bool], Rule]
+"""Whether a present value keeps to the rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    convert: Callable[[object], object]
+    type: Rule
+    required: Rule | None
+    tests: tuple[Test, ...]
+
+
+class RowCheck:
+    """The compiled rules of some columns."""
+
+    def __init__(self, columns: Mapping[str, _Column]) -> None:
+        self._columns = tuple(columns.items())
+
+    def __call__(self, rows: Sequence[Mapping[str, object]]) -> list[Broken]:
+        """What the rows violate, by row; what is no object is left to others to refuse."""
+        found: list[Broken] = []
+        for number, row in enumerate(rows, start=1):
+            if not isinstance(row, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - comes from outside
+                continue
+            for name, column in self._columns:
+                value = row.get(name)
+                if broken := _broken(column, value):
+                    shown = reprlib.repr(value)
+                    found += [Broken(row=number, rule=rule, received=shown) for rule in broken]
+        return found
+
+    @staticmethod
+    def error(broken: Sequence[Broken]) -> ContractError:
+        """The error that refuses a request."""
+        first = "\n".join(each.told() for each in broken[:TOLD])
+        more = f"\nand {len(broken) - TOLD:,} more" if len(broken) > TOLD else ""
+        return ContractError(f"{first}{more}", tuple(each.to_json() for each in broken[:MOST]))
+
+
+def _broken(column: _Column, value: object) -> Sequence[Rule]:
+    """The rules that a value does not keep; a type that does not fit is all that can be said."""
+    if value is None or value == "":
+        return (column.required,) if column.required else ()
+    try:
+        read = column.convert(value)
+    except (ValueError, TypeError, OverflowError):
+        return (column.type,)
+    if read is None:  # a number that is not finite
+        return (column.required,) if column.required else ()
+    for keeps, _ in column.tests:
+        if not keeps(read):
+            return [rule for test, rule in column.tests if not test(read)]
+    return ()
+
+
+def compiled(contract: Contract, columns: Collection[str]) -> RowCheck:
+    """The rules of these columns, ready to be called for every request."""
+    return RowCheck({name: _compiled(name, rules) for name, rules in contract.columns.items() if name in columns})
+
+
+def _compiled(name: str, rules: ColumnRules) -> _Column:
+    kind = rules.type.kind
+    rule = partial(Rule, column=name)
+    required = None
+    if rules.missing is not None and rules.missing.max_share == 0:
+        required = rule(rule="missing", severity=rules.missing.severity, expected="a value")
+    return _Column(
+        convert=CONVERSIONS[kind],
+        type=rule(rule="type", severity=rules.type.severity, expected=EXPECTED[kind]),
+        required=required,
+        tests=tuple(_tests(rules, kind, rule)),
+    )
+
+
+def _tests(rules: ColumnRules, kind: ColumnKind, rule: Callable[..., Rule]) -> Iterator[Test]:
+    if rules.range is not None:
+        told = rule(rule="range", severity=rules.range.severity, expected=expected_range(rules.range))
+        yield _between(rules.range.min, rules.range.max), told
+    if rules.allowed is not None:
+        known = frozenset(CONVERSIONS[kind](value) for value in rules.allowed.values)
+        told = rule(rule="allowed", severity=rules.allowed.severity, expected=expected_allowed(rules.allowed))
+        yield known.__contains__, told
+    if rules.length is not None:
+        least, most = rules.length.min, rules.length.max
+        told = rule(rule="length", severity=rules.length.severity, expected=expected_length(rules.length))
+        yield (lambda text: len(text) >= least and (most is None or len(text) <= most)), told
+
+
+def _between(low: Any, high: Any) -> Callable[[Any], bool]:
+    if low is None:
+        return lambda value: value <= high
+    if high is None:
+        return lambda value: value >= low
+    return lambda value: low <= value <= high

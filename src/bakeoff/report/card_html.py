@@ -1,0 +1,123 @@
+"""The data card as one HTML file, of the same make as the report: no network, light and dark, also on a phone."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from bakeoff.core.errors import MissingExtraError
+from bakeoff.data.facts import ColumnFacts, Numbers
+from bakeoff.report import numbers
+from bakeoff.report.card import DataCard
+from bakeoff.report.card_charts import MOST_DRAWN, charts, day
+from bakeoff.report.drawing import svg
+
+__all__ = ["FILE", "html"]
+
+FILE = "data-card.html"
+"""The name under which the run report looks for it."""
+FILTERS = ("count", "cut", "moment", "part", "plain")
+UNITS = ("characters", "words", "tokens")
+NOTES = 20
+WIDTH = 270
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A chart as the page shows it."""
+
+    title: str
+    told: str
+    svg: Any
+
+
+def html(card: DataCard) -> str:
+    """The whole card as one page.
+
+    Raises:
+        MissingExtraError: jinja2 or vl-convert is not installed.
+    """
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from markupsafe import Markup
+    except ImportError as error:
+        raise MissingExtraError.of("a data card as HTML", "report", "jinja2") from error
+    environment = Environment(
+        loader=PackageLoader("bakeoff.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update({name: getattr(numbers, name) for name in FILTERS})
+    script = _own("page.js")
+    drawn = {
+        name: Drawn(title=chart.title, told=chart.told, svg=Markup(svg(chart, WIDTH)))  # noqa: S704 - our own drawing
+        for name, chart in charts(card).items()
+    }
+    return environment.get_template("card.html").render(
+        card=card,
+        drawn=drawn,
+        worded=[each for each in _lengths(card) if each[2] != "characters" and f"{each[0]}-{each[2]}" in drawn],
+        shown=card.columns[:MOST_DRAWN],
+        most_drawn=MOST_DRAWN,
+        in_a_line=in_a_line,
+        lengths=_lengths(card),
+        personal=sum(sum(each.counts.values()) for each in card.personal),
+        kinds=_kinds(card),
+        trouble=bool(card.warnings),
+        notes=card.notes[:NOTES],
+        more_notes=max(0, len(card.notes) - NOTES),
+        contents=_contents(card),
+        style=Markup(_own("page.css") + _own("card.css")),  # noqa: S704 - our own files
+        script=Markup(script),  # noqa: S704 - our own file
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _own(name: str) -> str:
+    return files("bakeoff.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def in_a_line(column: ColumnFacts) -> str:
+    """The values of a column in a line."""
+    if column.numbers is not None:
+        form = day if column.kind == "datetime" else numbers.plain
+        found = column.numbers
+        return f"{form(found.least)} to {form(found.most)}, median {form(found.median)}"
+    if column.characters is not None:
+        found = column.characters
+        return f"{found.least:,.0f} to {found.most:,.0f} characters, median {found.median:,.0f}"
+    first = ", ".join(f"{value} ({rows:,})" for value, rows in column.top[:3])
+    return first or "no values"
+
+
+def _lengths(card: DataCard) -> list[tuple[int, str, str, Numbers]]:
+    """Lengths of texts: the column's place and name, the unit, the distribution."""
+    found = [(at, column.name, unit, getattr(column, unit)) for at, column in enumerate(card.columns) for unit in UNITS]
+    return [(at, name, unit, lengths) for at, name, unit, lengths in found if lengths is not None]
+
+
+def _kinds(card: DataCard) -> Mapping[str, int]:
+    """Kinds of personal data that were found, with how many."""
+    found: dict[str, int] = {}
+    for each in card.personal:
+        for kind, times in each.counts.items():
+            found[kind] = found.get(kind, 0) + times
+    return {kind: times for kind, times in found.items() if times}
+
+
+def _contents(card: DataCard) -> list[tuple[str, str]]:
+    parts = [
+        ("warnings", "What to know", bool(card.warnings or card.contract or card.notes)),
+        ("columns", "Columns", True),
+        ("texts", "Texts", any(column.kind == "text" for column in card.columns)),
+        ("duplicates", "Duplicates", True),
+        ("personal", "Personal data", bool(card.personal)),
+        ("split", "Split", True),
+        ("steps", "Preparation", bool(card.steps)),
+        ("sources", "Sources", True),
+    ]
+    return [(anchor, title) for anchor, title, there in parts if there]
