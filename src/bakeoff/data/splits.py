@@ -1,12 +1,13 @@
 """Train, validation and test rows: by content hash, by group or by time, the same for the same rows and seed.
 
 A row's side follows from its content, not from its place: in a random split, adding or reordering rows
-moves few others across, and identical rows never straddle.
+moves few others across. What belongs together stands on one side: equal rows, rows of one group, and rows that
+the caller calls near-duplicates.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -14,49 +15,123 @@ from bakeoff.core.config import SplitConfig
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Schema, Task
 from bakeoff.data.periods import last_period
-from bakeoff.data.snapshot import mix, row_hashes
+from bakeoff.data.snapshot import mix
+from bakeoff.data.units import By, strata, units
 
 if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = ["Split", "split"]
+__all__ = ["By", "Cut", "Rows", "Split", "cutting", "k_fold", "split"]
 
-By: TypeAlias = Literal["random", "stratified", "group", "time"]
 Rows: TypeAlias = "NDArray[np.int64]"
 Share: TypeAlias = float | str
 
 
+def _no_rows() -> Rows:
+    return np.zeros(0, dtype=np.int64)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Row numbers (ascending) of each part, how they were chosen, and what a person should know of it."""
+    """Row numbers (ascending) of each part, how they were chosen, and what a person should know of it.
+
+    `left_out` are rows of no part: near-duplicates of earlier rows, when the split is by time. `parted` counts the
+    groups of near-duplicates that would stand on several sides if they were not looked at.
+    """
 
     train: Rows
     validation: Rows
     test: Rows
     by: By
+    left_out: Rows = field(default_factory=_no_rows)
+    parted: int = 0
     notes: tuple[str, ...] = ()
 
 
-def split(table: "pl.DataFrame", schema: Schema, config: SplitConfig, task: Task, seed: int) -> Split:
+def split(
+    table: "pl.DataFrame",
+    schema: Schema,
+    config: SplitConfig,
+    task: Task,
+    seed: int,
+    *,
+    near_n: "NDArray[np.int64] | None" = None,
+) -> Split:
     """Split the rows of a prepared table (no target missing).
 
     First the test rows are cut off, then validation rows in the same way from what is left.
+
+    Args:
+        table: the rows.
+        schema: its columns.
+        config: how to split; `folds` is `k_fold`'s.
+        task: classification asks for every class in train and test.
+        seed: moves rows across.
+        near_n: a number for each row (`bakeoff.prepare.alike`): rows with the same one stay together. By time,
+            where later rows cannot move, those that have one in an earlier part are left out.
 
     Raises:
         DataError: a part would be empty, or train or test would lack a class.
     """
     by = _resolve(config, schema, task)
-    make = {"random": _by_content, "stratified": _by_content, "group": _by_group, "time": _by_time}[by]
-    cut = make(table, schema, by, seed)
-    rest = np.arange(table.height, dtype=np.int64)
-    test = cut(rest, config.test)
-    rest = np.setdiff1d(rest, test, assume_unique=True)
-    validation = cut(rest, config.validation)
-    train = np.setdiff1d(rest, validation, assume_unique=True)
-    found = Split(train=train, validation=validation, test=test, by=by, notes=tuple(_notes(table, schema, by, test)))
-    _check(found, table, schema, config, task)
+    near_n = _of_several(near_n)
+    found = _parts(cutting(table, schema, by, seed, near_n=near_n), table.height, config, by)
+    if near_n is not None:
+        plain = found if by == "time" else _parts(cutting(table, schema, by, seed), table.height, config, by)
+        found = replace(found, parted=_parted(near_n, [plain.train, plain.validation, plain.test]))
+        if by == "time":
+            found = _without_copies(found, near_n)
+    found = replace(found, notes=tuple(_notes(table, schema, found)))
+    settings = f"[split] by = {by!r}, test = {config.test!r}, validation = {config.validation!r}"
+    _check(found, table, schema, task, settings=settings, near_n=near_n)
     return found
+
+
+def k_fold(
+    table: "pl.DataFrame",
+    schema: Schema,
+    config: SplitConfig,
+    task: Task,
+    seed: int,
+    *,
+    near_n: "NDArray[np.int64] | None" = None,
+) -> tuple[Split, ...]:
+    """As many splits as `config.folds` says; every row is a test row of exactly one.
+
+    Validation rows are cut from each split's other rows. Arguments are those of `split`. What stays together is
+    dealt out by size to the fold with the fewest rows (of its class, when stratified), so that one large group
+    fills a fold and does not empty others. A class may lack in the test rows of a fold, not in its train rows.
+
+    Raises:
+        DataError: by time, which has no folds; a part would be empty, or train rows would lack a class.
+    """
+    by = _resolve(config, schema, task)
+    if by == "time":
+        raise DataError(
+            "expected a split by random, stratified or group for folds, received by = 'time': early rows cannot be "
+            'tested with later ones. Leave out folds and say test = "1mo" or another duration.'
+        )
+    near_n = _of_several(near_n)
+    keys, class_n = units(table, schema, by, seed, near_n=near_n)
+    fold_n = _dealt(keys, class_n, config.folds)
+    parted = 0
+    if near_n is not None:
+        plain_n = _dealt(*units(table, schema, by, seed), config.folds)
+        parted = _parted(near_n, [np.flatnonzero(plain_n == fold) for fold in range(config.folds)])
+    splits: list[Split] = []
+    for fold in range(config.folds):
+        test = np.flatnonzero(fold_n == fold)
+        rest = np.flatnonzero(fold_n != fold)
+        # With keys of each fold's own, validation rows are not the same ones in all folds.
+        cut = _cutting_units(mix(keys ^ np.uint64(fold + 1)), class_n, least=int(by == "stratified"))
+        validation = cut(rest, config.validation)
+        train = np.setdiff1d(rest, validation, assume_unique=True)
+        splits.append(Split(train=train, validation=validation, test=test, by=by, parted=parted))
+    for fold, found in enumerate(splits):
+        settings = f"[split] by = {by!r}, validation = {config.validation!r}, fold {fold + 1} of {config.folds}"
+        _check(found, table, schema, task, settings=settings, near_n=near_n, tested=False)
+    return tuple(splits)
 
 
 def _resolve(config: SplitConfig, schema: Schema, task: Task) -> By:
@@ -73,51 +148,101 @@ Cut: TypeAlias = Callable[[Rows, Share], Rows]
 """Takes the rows left and how much to cut off; gives the rows cut off, ascending."""
 
 
-def _keyed(hashes: "NDArray[np.uint64]", seed: int) -> "NDArray[np.uint64]":
-    return mix(hashes ^ mix(np.full(1, seed, dtype=np.uint64)))
+def cutting(table: "pl.DataFrame", schema: Schema, by: By, seed: int, near_n: "NDArray[np.int64] | None" = None) -> Cut:
+    """How rows of a table are cut off in this way; near-duplicates stay together, unless it is by time."""
+    if by == "time":
+        return _by_time(table, schema)
+    keys, class_n = units(table, schema, by, seed, near_n=near_n)
+    return _cutting_units(keys, class_n, least=int(by == "stratified"))
 
 
-def _by_content(table: "pl.DataFrame", schema: Schema, by: By, seed: int) -> Cut:
-    keys = _keyed(row_hashes(table.select(*schema.inputs, schema.target)), seed)
-    strata = [np.arange(table.height, dtype=np.int64)]
-    if by == "stratified":
-        _, codes = np.unique(table[schema.target].cast(str).to_numpy(), return_inverse=True)
-        strata = [np.flatnonzero(codes == code) for code in range(codes.max(initial=-1) + 1)]
-    least = 1 if by == "stratified" else 0
+def _parts(cut: Cut, rows: int, config: SplitConfig, by: By) -> Split:
+    rest = np.arange(rows, dtype=np.int64)
+    test = cut(rest, config.test)
+    rest = np.setdiff1d(rest, test, assume_unique=True)
+    validation = cut(rest, config.validation)
+    train = np.setdiff1d(rest, validation, assume_unique=True)
+    return Split(train=train, validation=validation, test=test, by=by)
+
+
+def _of_several(near_n: "NDArray[np.int64] | None") -> "NDArray[np.int64] | None":
+    """The groups, or None when each is of one row."""
+    return None if near_n is None or len(np.unique(near_n)) == len(near_n) else near_n
+
+
+def _parted(near_n: "NDArray[np.int64]", parts: Sequence[Rows]) -> int:
+    """How many groups have rows in several parts."""
+    _, times = np.unique(np.concatenate([np.unique(near_n[rows]) for rows in parts]), return_counts=True)
+    return int((times > 1).sum())
+
+
+def _without_copies(found: Split, near_n: "NDArray[np.int64]") -> Split:
+    """Leave later near-duplicates out: training rows from after a cut, or fewer of the past, would both mislead."""
+    before_test = near_n[np.concatenate([found.train, found.validation])]
+    copied = np.isin(near_n[found.validation], near_n[found.train])
+    copied_test = np.isin(near_n[found.test], before_test)
+    return replace(
+        found,
+        validation=found.validation[~copied],
+        test=found.test[~copied_test],
+        left_out=np.concatenate([found.validation[copied], found.test[copied_test]]),
+    )
+
+
+def _cutting_units(keys: "NDArray[np.uint64]", class_n: "NDArray[np.int64]", *, least: int) -> Cut:
+    stratum_n = strata(keys, class_n)
+    parted = [np.flatnonzero(stratum_n == stratum) for stratum in np.unique(stratum_n)]
 
     def cut(rest: Rows, share: Share) -> Rows:
-        parts = [_lowest(np.intersect1d(rest, rows, assume_unique=True), keys, float(share), least) for rows in strata]
-        return np.sort(np.concatenate(parts))
+        parts = [_lowest(np.intersect1d(rest, rows, assume_unique=True), keys, float(share), least) for rows in parted]
+        return np.sort(np.concatenate([_no_rows(), *parts]))
 
     return cut
 
 
-def _by_group(table: "pl.DataFrame", schema: Schema, by: By, seed: int) -> Cut:
-    import polars as pl
-
-    assert by == "group"
-    assert schema.group is not None
-    group = table[schema.group]
-    # A row without a group is a group of its own.
-    alone = row_hashes(table.select(*schema.inputs, schema.target))
-    together = row_hashes(pl.DataFrame({"group": group}))
-    keys = _keyed(np.where(group.is_null().to_numpy(), alone, together), seed)
-    return lambda rest, share: np.sort(_lowest(rest, keys, float(share), 0))
-
-
 def _lowest(rows: Rows, keys: "NDArray[np.uint64]", share: float, least: int) -> Rows:
-    """The share of rows with the lowest keys, cut at the nearest place where the key changes."""
+    """The share of rows with the lowest keys, cut at the nearest place where the key changes.
+
+    Rows of one key that are more than what is wanted come last: one large group is not cut off for a small part.
+    """
     wanted = round(share * len(rows))
     if len(rows) > least:
         wanted = min(max(wanted, least), len(rows) - 1)
-    order = rows[np.argsort(keys[rows], kind="stable")]
+    _, unit_n, rows_u = np.unique(keys[rows], return_inverse=True, return_counts=True)
+    order = rows[np.lexsort((keys[rows], rows_u[unit_n] > max(wanted, 1)))]
     ordered = keys[order]
     places = np.concatenate(([0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1, [len(order)]))
     return order[: places[np.abs(places - wanted).argmin()]] if len(order) else order
 
 
-def _by_time(table: "pl.DataFrame", schema: Schema, by: By, seed: int) -> Cut:
-    del by, seed  # nothing is left to chance
+def _dealt(keys: "NDArray[np.uint64]", class_n: "NDArray[np.int64]", folds: int) -> "NDArray[np.int64]":
+    """A fold for each row; rows of one key get the same one."""
+    _, first_u, unit_n, rows_u = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+    stratum_u = strata(keys, class_n)[first_u]
+    classes = int(class_n.max(initial=0)) + 1
+    rows_in = _classes_of(unit_n, class_n, classes)
+    fold_u = np.zeros(len(rows_u), dtype=np.int64)
+    total, held = [0] * folds, [[0] * classes for _ in range(folds)]
+    for unit in np.lexsort((np.arange(len(rows_u)), -rows_u, stratum_u)).tolist():  # units are in the order of keys
+        its = stratum_u[unit]
+        fold = min(range(folds), key=lambda k: (held[k][its], total[k]))
+        fold_u[unit] = fold
+        for each, rows in rows_in[unit]:
+            held[fold][each] += rows
+            total[fold] += rows
+    return fold_u[unit_n]
+
+
+def _classes_of(unit_n: "NDArray[np.int64]", class_n: "NDArray[np.int64]", classes: int) -> list[list[tuple[int, int]]]:
+    """For each unit, its classes and how many rows each has."""
+    pairs, rows_p = np.unique(unit_n * classes + class_n, return_counts=True)
+    found: list[list[tuple[int, int]]] = [[] for _ in range(int(unit_n.max(initial=-1)) + 1)]
+    for pair, rows in zip(pairs.tolist(), rows_p.tolist(), strict=True):
+        found[pair // classes].append((pair % classes, rows))
+    return found
+
+
+def _by_time(table: "pl.DataFrame", schema: Schema) -> Cut:
     assert schema.time is not None
     time = table[schema.time]
     stamps = time.to_physical().fill_null(0).to_numpy()
@@ -138,42 +263,63 @@ def _by_time(table: "pl.DataFrame", schema: Schema, by: By, seed: int) -> Cut:
     return cut
 
 
-def _notes(table: "pl.DataFrame", schema: Schema, by: By, test: Rows) -> "list[str]":
-    if by == "time" and schema.time is not None and len(test):
-        time = table[schema.time]
-        notes = [f"test rows are those from {time.gather(test).min()} on"]
-        if time.null_count():
-            notes.append(f"{time.null_count():,} rows without a time went to train")
-        return notes
-    return []
+def _notes(table: "pl.DataFrame", schema: Schema, found: Split) -> "list[str]":
+    if found.by != "time" or schema.time is None or not len(found.test):
+        return []
+    time = table[schema.time]
+    notes = [f"test rows are those from {time.gather(found.test).min()} on"]
+    if time.null_count():
+        notes.append(f"{time.null_count():,} rows without a time went to train")
+    if len(found.left_out):
+        rows = f"{len(found.left_out):,} rows" if len(found.left_out) > 1 else "1 row"
+        notes.append(f"{rows} left out: near-duplicates of rows in an earlier part")
+    return notes
 
 
-def _together(by: By, table: "pl.DataFrame", schema: Schema) -> str:
+def _together(by: By, table: "pl.DataFrame", schema: Schema, near_n: "NDArray[np.int64] | None") -> str:
     """What cannot be cut apart, and how many pieces there are."""
     column = {"time": schema.time, "group": schema.group}.get(by)
     if column is not None:
-        return f"Rows of one {by} stay together, and {column!r} has {table[column].drop_nulls().n_unique():,} values."
-    distinct = table.select(*schema.inputs, schema.target).n_unique()
-    return f"Equal rows stay together, and {distinct:,} of {table.height:,} are distinct."
+        told = f"Rows of one {by} stay together, and {column!r} has {table[column].drop_nulls().n_unique():,} values."
+    else:
+        distinct = table.select(*schema.inputs, schema.target).n_unique()
+        told = f"Equal rows stay together, and {distinct:,} of {table.height:,} are distinct."
+    if near_n is None:
+        return told
+    _, rows_g = np.unique(near_n, return_counts=True)
+    return (
+        f"{told} Near-duplicates {'are left out of later parts' if by == 'time' else 'stay together'}, too: "
+        f"the largest group has {rows_g.max():,} rows ([split] near_duplicates = 0 parts them)."
+    )
 
 
-def _check(found: Split, table: "pl.DataFrame", schema: Schema, config: SplitConfig, task: Task) -> None:
+def _check(
+    found: Split,
+    table: "pl.DataFrame",
+    schema: Schema,
+    task: Task,
+    *,
+    settings: str,
+    near_n: "NDArray[np.int64] | None",
+    tested: bool = True,
+) -> None:
+    """Refuse an empty part, and a class that lacks in train rows (or in test rows, if each must be `tested`)."""
     parts = {"train": found.train, "validation": found.validation, "test": found.test}
     sizes = ", ".join(f"{name} {len(rows):,}" for name, rows in parts.items())
-    settings = f"[split] by = {found.by!r}, test = {config.test!r}, validation = {config.validation!r}"
-    empty = [name for name, rows in parts.items() if not len(rows)]
-    if empty:
-        together = f" {_together(found.by, table, schema)}"
-        hint = "Change the shares, or add rows."
-        raise DataError(f"{settings}: expected rows in each part, found {sizes}.{together} {hint}")
+    if not all(len(rows) for rows in parts.values()):
+        together = _together(found.by, table, schema, near_n)
+        raise DataError(
+            f"{settings}: expected rows in each part, found {sizes}. {together} Change the split, or add rows."
+        )
     if task != "classification":
         return
     target = table[schema.target]
     classes = set(target.unique().to_list())
-    for name in ("train", "test"):
+    for name in ("train", "test") if tested else ("train",):
         lacking = sorted(classes - set(target.gather(parts[name]).unique().to_list()))
         if lacking:
+            together = _together(found.by, table, schema, near_n)
             raise DataError(
                 f"{settings}: expected every class in {name} rows, found none of {', '.join(map(repr, lacking[:5]))} "
-                f"({sizes}). Change the split, or drop such classes in [data] query."
+                f"({sizes}). {together} Change the split, or drop such classes in [data] query."
             )

@@ -11,17 +11,24 @@ import msgspec
 
 import bakeoff.data
 import bakeoff.prepare
+from bakeoff.core.config import DataConfig
 from bakeoff.core.hashing import digest_sources
+from bakeoff.core.protocols import BlobStore, Progress
 from bakeoff.core.types import Json, Schema
 from bakeoff.data.sources import SourceFile, resolve
 from bakeoff.environment.capture import versions_of
+from bakeoff.loop.contracting import hold, violating
+from bakeoff.loop.examining import examine
+from bakeoff.loop.splitting import sides
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Result, Steps
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from bakeoff.prepare.steps import Preparation
 
-__all__ = ["FEEDBACK", "Gathered", "gather", "ingested", "load_arrays", "resolve_all"]
+__all__ = ["FEEDBACK", "Gathered", "gather", "ingested", "load_arrays", "load_table", "resolve_all", "resolved"]
 
 FEEDBACK = ("ingested", "feedback")
 
@@ -48,20 +55,35 @@ class Gathered:
         """Rows of the test split."""
         return cast("int", self.summary["test"])
 
+    @property
+    def folds(self) -> int:
+        """In how many folds the rows are tested; 0: one test part."""
+        return cast("int", self.summary["folds"])
+
 
 def gather(stage: Stage, steps: Steps) -> Gathered:
     """Read the sources and all feedback taken in so far, keep a snapshot, prepare and split it."""
     snapshot = _snapshot(stage, steps)
     parts = _parts(stage, steps, snapshot)
+    schema = msgspec.convert(snapshot["schema"], Schema)
+    table_blob, rows_blob = cast("str", parts["table_blob"]), cast("str", parts["rows_blob"])
+    examined = examine(stage, steps, table_blob=table_blob, rows_blob=rows_blob, schema=schema, code=data_code())
     return Gathered(
         version=cast("str", snapshot["version"]),
-        schema=msgspec.convert(snapshot["schema"], Schema),
+        schema=schema,
         snapshot_blob=cast("str", snapshot["table_blob"]),
-        table_blob=cast("str", parts["table_blob"]),
-        rows_blob=cast("str", parts["rows_blob"]),
+        table_blob=table_blob,
+        rows_blob=rows_blob,
         hashes_blob=cast("str", parts["hashes_blob"]),
-        summary={**cast("Result", snapshot["summary"]), **cast("Result", parts["summary"])},
+        summary=_summary(cast("Result", snapshot["summary"]), cast("Result", parts["summary"]), examined),
     )
+
+
+def _summary(*parts: Result) -> Result:
+    """What all parts tell; each may have warnings."""
+    told: Result = {key: value for part in parts for key, value in part.items()}
+    told["warnings"] = [each for part in parts for each in cast("list[Json]", part.get("warnings", []))]
+    return told
 
 
 def data_code() -> str:
@@ -79,11 +101,18 @@ def ingested(stage: Stage) -> Mapping[str, Json] | None:
     return document.body if document else None
 
 
-def load_arrays(stage: Stage, blob: str) -> Any:
+def load_arrays(blobs: BlobStore, blob: str) -> Any:
     """The arrays that a .npy or .npz blob holds."""
     import numpy as np
 
-    return np.load(io.BytesIO(stage.blobs.get(blob)), allow_pickle=False)
+    return np.load(io.BytesIO(blobs.get(blob)), allow_pickle=False)
+
+
+def load_table(blobs: BlobStore, blob: str, columns: Sequence[str] | None = None) -> "pl.DataFrame":
+    """The table (or some columns of it) that a Parquet blob holds."""
+    import polars as pl
+
+    return pl.read_parquet(io.BytesIO(blobs.get(blob)), columns=None if columns is None else list(columns))
 
 
 def _snapshot(stage: Stage, steps: Steps) -> Result:
@@ -92,6 +121,7 @@ def _snapshot(stage: Stage, steps: Steps) -> Result:
         "files": [[name, *(file.digest for file in listed)] for name, listed in files.items()],
         "data": stage.config.data.model_dump(mode="json", exclude={"source", "sources"}),
         "task": stage.config.project.task,
+        "contract": stage.contract.version if stage.contract else None,
         "code": data_code(),
         "environment": cast("Json", versions_of(("polars", "duckdb"))),
     }
@@ -106,13 +136,15 @@ def _snapshot(stage: Stage, steps: Steps) -> Result:
 
 def resolve_all(stage: Stage) -> dict[str, Sequence[SourceFile]]:
     """The files of every source, fetched and hashed where they are new."""
-    data = stage.config.data
+    return resolved(stage.config.data, folder=stage.folder, cache=stage.cache, progress=stage.progress)
+
+
+def resolved(data: DataConfig, *, folder: Path, cache: Path, progress: Progress) -> dict[str, Sequence[SourceFile]]:
+    """The same without a stage: for a look at the data alone."""
     sources = dict(data.sources) if data.sources else {"source": data.source}
     return {
         name: [
-            file
-            for location in locations
-            for file in resolve(location, folder=stage.folder, cache=stage.cache, progress=stage.progress)
+            file for location in locations for file in resolve(location, folder=folder, cache=cache, progress=progress)
         ]
         for name, locations in sources.items()
     }
@@ -125,6 +157,7 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
 
     stage.progress("reading " + ", ".join(file.location for listed in files.values() for file in listed))
     reading = read(stage.config.data, files)
+    held = hold(stage, reading.table)
     inferred = infer(reading.table, stage.config.data, stage.config.project.task)
     table, set_aside = prepare_target(reading.table, inferred.schema, stage.config.project.task)
     version = version_of(table)
@@ -141,6 +174,13 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
             "set_aside": cast("Json", set_aside),
             "from_feedback": 0,
             "schema_notes": list(inferred.notes),
+            "files": [
+                {"table": name, "location": file.location, "digest": file.digest}
+                for name, listed in files.items()
+                for file in listed
+            ],
+            "contract": held,
+            "warnings": held["warnings"] if held else [],
         },
     }
 
@@ -159,13 +199,17 @@ def _join(stage: Stage, snapshot: Result, feedback_blob: str) -> Result:
     if stage.config.project.task == "classification":
         fits &= pl.col(schema.target).is_in(table[schema.target].unique().to_list())
     kept = fed.filter(fits)
-    table = pl.concat([table, kept])
+    bad_n = violating(stage, kept, schema)
+    sound = kept if bad_n is None else kept.filter(~bad_n)
+    table = pl.concat([table, sound])
     version = version_of(table)
     summary = dict(cast("Result", snapshot["summary"]))
     set_aside = cast("dict[str, Json]", summary["set_aside"])
     if len(kept) < len(fed):
         set_aside = {**set_aside, "feedback with an unknown label": len(fed) - len(kept)}
-    summary |= {"version": version, "rows": len(table), "from_feedback": len(kept), "set_aside": set_aside}
+    if len(sound) < len(kept):
+        set_aside = {**set_aside, "feedback that violates the contract": len(kept) - len(sound)}
+    summary |= {"version": version, "rows": len(table), "from_feedback": len(sound), "set_aside": set_aside}
     return {**snapshot, "version": version, "table_blob": _put_table(stage, table), "summary": summary}
 
 
@@ -190,7 +234,7 @@ def _parts(stage: Stage, steps: Steps, snapshot: Result) -> Result:
         "steps": preparation.key,
         "seed": stage.seed,
         "code": data_code(),
-        "environment": cast("Json", versions_of(("polars", "numpy", *preparation.requires))),
+        "environment": cast("Json", versions_of(("polars", "numpy", "scipy", *preparation.requires))),
     }
     return steps.once(steps.key("split", inputs), lambda: _split(stage, snapshot, preparation))
 
@@ -199,8 +243,6 @@ def _split(stage: Stage, snapshot: Result, preparation: "Preparation") -> Result
     import numpy as np
 
     from bakeoff.data.snapshot import read, row_hashes
-    from bakeoff.data.splits import split
-    from bakeoff.prepare.contamination import overlap_notes
 
     schema = msgspec.convert(snapshot["schema"], Schema)
     stage.progress("preparing and splitting")
@@ -208,10 +250,8 @@ def _split(stage: Stage, snapshot: Result, preparation: "Preparation") -> Result
         folder = Path(scratch)
         table = read(stage.blobs.fetch(cast("str", snapshot["table_blob"]), folder / "read.parquet"))
         prepared = preparation.apply_rows_and_columns(table, schema)
-        parts = split(prepared.table, schema, stage.config.split, stage.config.project.task, stage.seed)
-        np.savez(
-            folder / "rows.npz", train=parts.train, validation=parts.validation, test=parts.test, kept=prepared.kept
-        )
+        arrays, told = sides(stage.config, prepared.table, schema)
+        np.savez(folder / "rows.npz", allow_pickle=False, kept=prepared.kept, **arrays)
         hashed = prepared.table.select(*schema.inputs, schema.target)
         np.save(folder / "hashes.npy", row_hashes(hashed))
         return {
@@ -220,11 +260,7 @@ def _split(stage: Stage, snapshot: Result, preparation: "Preparation") -> Result
             "hashes_blob": stage.blobs.put(folder / "hashes.npy"),
             "summary": {
                 "prepared_rows": len(prepared.table),
-                "train": len(parts.train),
-                "validation": len(parts.validation),
-                "test": len(parts.test),
-                "split": parts.by,
-                "notes": [*parts.notes, *overlap_notes(prepared.table, schema, train=parts.train, test=parts.test)],
+                **told,
                 "changes": msgspec.to_builtins(prepared.changes),
             },
         }

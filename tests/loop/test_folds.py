@@ -1,0 +1,123 @@
+"""Whole runs by folds, on candidates that fit in no time."""
+
+import random
+
+import numpy as np
+import polars as pl
+import pytest
+
+from bakeoff import Project
+from bakeoff.core.errors import UsageError
+from bakeoff.loop.folding import middle
+from bakeoff.loop.gathering import load_arrays
+from bakeoff.project.project import Project as Opened
+
+FOLDS = """
+[split]
+folds = 3
+[combine]
+blends = false
+cascades = false
+"""
+
+
+@pytest.fixture
+def by_folds(films_project):
+    with (films_project / "bakeoff.toml").open("a") as file:
+        file.write(FOLDS)
+    with (films_project / "films.csv").open("a") as file:
+        file.write("good film number 7 with words and more words in it all the way to the end of the line,1999,yes\n")
+        file.write("good film number 7 with words and more words in it all the way to the end of the page,1998,yes\n")
+        file.writelines(f"word{at} that only row {at} begins with,{1950 + at},yes\n" for at in range(9))
+    return films_project
+
+
+def run(folder, lines=None, **given):
+    with Project(folder, progress=(lines if lines is not None else []).append) as project:
+        return project.run(**given)
+
+
+def edit(folder, old, new):
+    file = folder / "bakeoff.toml"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+
+
+def outcomes_of(project: Opened, name: str) -> pl.DataFrame:
+    run_of = next(each for each in project.runs() if each.name == name)
+    return pl.read_parquet(project.blobs.get(run_of.artifacts["outcomes.parquet"]))
+
+
+def test_every_row_is_tested_by_a_model_that_did_not_see_it_and_the_released_one_saw_all(by_folds) -> None:
+    document = run(by_folds).document
+    assert document["split"] == {"by": "stratified", "folds": 3}
+    dataset = document["dataset"]
+    assert (dataset["train"], dataset["validation"], dataset["test"], dataset["folds"]) == (311, 0, 311, 3)
+    assert dataset["near_duplicates"]["groups"] == 1
+    first = document["candidates"][0]
+    assert len(first["fold_metrics"]["f1_macro"]) == 3
+    with Project(by_folds) as project:
+        kept = outcomes_of(project, "first")
+        assert kept["row"].to_list() == list(range(311))
+        made = project.lineage().model.lineage
+        assert made["rows"] == "all"
+        assert len(made["fold_trees"]) == 3
+        fold_n = load_arrays(project.blobs, made["rows_blob"])["fold"]
+        texts = project.rows("test")["review"]
+        near = [at for at, text in enumerate(texts.to_list()) if "and more words" in text]
+        assert len(set(fold_n[near].tolist())) == 1
+        values = [
+            float((part["truth"] == part["predicted"]).mean())
+            for part in (kept.filter(pl.Series(fold_n == fold)) for fold in range(3))
+        ]
+        assert values == pytest.approx(first["fold_metrics"]["accuracy"])
+        history = project.records.runs.history(first["run_id"], "fold_accuracy")
+        assert [each.value for each in history] == pytest.approx(values)
+        alone = kept.filter(texts.str.starts_with("word"))
+        assert alone["probability:yes"].to_list() == [0.5] * 9  # an unknown word, to a model that did not see the row
+        said = project.predict([{"review": "word3 that only", "year": 2000}])[0]
+        assert said.label == "yes"
+
+
+def test_again_nothing_is_done_a_change_refits_one_and_the_champion_is_held_to_unseen_rows(by_folds, steady) -> None:
+    before = run(by_folds)
+    again = run(by_folds)
+    assert again.unchanged
+    assert again.document == before.document
+    edit(by_folds, "smooth = 5.0", "smooth = 6.0")
+    lines = []
+    after = run(by_folds, lines)
+    fitted = {line.partition(":")[0] for line in lines if "fitted in" in line}
+    assert fitted == {"second", *(f"second, fold {fold} of 3" for fold in (1, 2, 3))}
+    assert not any(line.startswith("first") for line in lines)
+    assert steady(after.document)[0]["first"] == steady(before.document)[0]["first"]
+
+    # The champion has seen every row: on those, its like that had not are compared, and on new ones it is itself.
+    with (by_folds / "films.csv").open("a") as file:
+        file.writelines(f"great new film {at} that nobody saw before {at},{1950 + at},yes\n" for at in range(10))
+    edit(by_folds, "[candidates.second]", "smooth = 300.0\n[candidates.second]")
+    contest = run(by_folds).document["verdict"]["contest"]
+    assert "on 321 unseen rows" in contest
+
+
+def test_a_fold_that_fails_fails_its_candidate_alone(by_folds) -> None:
+    edit(by_folds, "smooth = 5.0", 'crash = "error"')
+    first, second = run(by_folds).document["candidates"]
+    assert first["status"] == "ok"
+    assert second["status"] == "failed"
+    assert "made to fail" in second["error"]
+
+
+def test_a_budget_beside_folds_is_refused(by_folds) -> None:
+    with pytest.raises(UsageError, match="no budget beside"):
+        run(by_folds, budget_s=5.0)
+
+
+def test_the_middle_choice() -> None:
+    assert middle([{"penalty": 1.0}, {"penalty": 0.1}, {"penalty": 0.3}]) == {"penalty": 0.3}
+    assert middle([{"kind": "a"}, {"kind": "b"}, {"kind": "b"}]) == {"kind": "b"}
+    assert middle([{"n": {"trees": 5}}, {"n": {"trees": 50}}, {"n": {"trees": 9}}]) == {"n": {"trees": 9}}
+    assert middle([{}, {}]) == {}
+    rng = random.Random(0)
+    numbers = [rng.random() for _ in range(7)]
+    assert middle([{"x": each} for each in numbers]) == {"x": float(np.median(numbers))}
