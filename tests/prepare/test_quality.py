@@ -97,3 +97,13 @@ def test_the_step_drops_what_breaks_a_rule_and_can_waive_rules() -> None:
     assert kept(waive=["word_count", "stop_words", "word_length"]) == [0, 1, 2, 3]
     with pytest.raises(ConfigError, match="rules to waive are among"):
         kept(waive=["word_cont"])
+
+
+def test_the_step_is_all_rules_on_all_texts() -> None:
+    fine = " ".join(f"wort{i}x" for i in range(60)) + " and so to it. Then the rest. Be well."
+    texts = [GOOD, fine, "too short", "f() { One. Two. Three.", None, GOOD + " #tag" * 20, GOOD * 2]
+    table = pl.DataFrame({"text": texts, "label": ["x"] * len(texts)})
+    rules = ["gopher", "gopher_repetition", "c4"]
+    broken = [any(row) for row in pl.concat([judge(table["text"], r) for r in rules], how="horizontal").iter_rows()]
+    kept = Preparation([{"name": "keep_quality", "rules": rules}]).apply_rows_and_columns(table, SCHEMA).kept.tolist()
+    assert kept == [row for row, is_broken in enumerate(broken) if not is_broken] == [1, 4]

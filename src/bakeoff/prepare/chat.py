@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
+from bakeoff.chat.prompts import check_template, filled
 from bakeoff.core.errors import DataError, MissingExtraError
 from bakeoff.core.types import Json
 
@@ -52,35 +53,11 @@ def messages_of(
     given: list[tuple[Role, str | None]] = [("system", system), ("user", user), ("assistant", assistant)]
     parts = [_Part(role=role, template=template) for role, template in given if template is not None]
     for part in parts:
-        _check(part, table.columns)
+        check_template(part.role, part.template, table.columns)
     return [
-        tuple(Message(role=part.role, content=_filled(part.template, row)) for part in parts)
+        tuple(Message(role=part.role, content=filled(part.template, row)) for part in parts)
         for row in table.iter_rows(named=True)
     ]
-
-
-def _check(part: _Part, columns: Sequence[str]) -> None:
-    from string import Formatter
-
-    try:
-        named = [(name, spec, how) for _, name, spec, how in Formatter().parse(part.template) if name is not None]
-    except ValueError as error:
-        raise DataError(f"{part.role} template {part.template!r}: {error}; write {{{{ and }}}} for braces") from None
-    for name, spec, how in named:
-        if name not in columns or spec or how:
-            raise DataError(
-                f"{part.role} template: expected {{column}} with one of {', '.join(columns)}, received {{{name}}}"
-            )
-
-
-def _filled(template: str, row: Mapping[str, Any]) -> str:
-    from string import Formatter
-
-    pieces: list[str] = []
-    for text, name, _, _ in Formatter().parse(template):
-        value = row[name] if name is not None else None
-        pieces += [text, "" if value is None else str(value)]
-    return "".join(pieces)
 
 
 def write_messages(conversations: Sequence[Sequence[Message]]) -> bytes:

