@@ -62,7 +62,7 @@ def test_isotonic_of_a_class_never_seen():
     )
     shares = rescaled(two, isotonic(two)).probabilities_nk
     assert shares.sum(axis=1) == pytest.approx(np.ones(300))
-    assert (shares[:, 2] == 0).all()
+    assert (shares[:, 2] < 0.01).all()
 
 
 def test_what_is_told():

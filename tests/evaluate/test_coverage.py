@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 
+from bakeoff.core.config import DecideConfig
 from bakeoff.core.types import Predictions
 from bakeoff.evaluate.paired import Field
+from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.evaluate.scoring import score
-from bakeoff.metrics.outcome import Outcome
+from bakeoff.evaluate.verdict import decide
+from bakeoff.metrics.intervals import Interval
+from bakeoff.metrics.outcome import Outcome, outcome
 from bakeoff.metrics.registry import find
 
 pytestmark = pytest.mark.slow
@@ -46,8 +50,62 @@ def test_intervals_cover_the_truth():
         for name in CLASSES:
             found = scores.per_class[name].f1
             covered[name] += found.low <= per_class[name] <= found.high
-    for name, hits in covered.items():
-        assert 0.93 <= hits / SIMULATIONS <= 0.97, (name, hits / SIMULATIONS)
+    assert within(covered)
+
+
+def stated(rng, n, over):
+    """Rows of two classes, and how probable a model with a fair score says each is; `over` = 1 keeps its word."""
+    truth = rng.integers(0, 2, n)
+    score = rng.normal(size=n) + 1.4 * truth
+    chance = 1 / (1 + np.exp(-over * (1.4 * score - 0.98)))
+    return truth, np.column_stack([1 - chance, chance])
+
+
+def said_with(probabilities):
+    return Predictions.of_probabilities(probabilities, ("a", "b"))
+
+
+@pytest.mark.parametrize("over", [1.0, 2.0])
+def test_intervals_of_stated_probabilities_cover_the_truth(over):
+    n = 250
+    names = ("accuracy", "f1_macro", "roc_auc", "pr_auc", "log_loss", "brier", "ece")
+    truth, probabilities = stated(np.random.default_rng(5), 2_000_000, over)
+    whole = outcome(named(truth), said_with(probabilities), "classification")
+    true = {name: find(name, "classification")(whole) for name in names}
+    covered = dict.fromkeys(names, 0)
+    for i in range(SIMULATIONS):
+        truth, probabilities = stated(np.random.default_rng([6, i]), n, over)
+        scores = score(named(truth), said_with(probabilities), "classification", resamples=400, seed=i, threads=2)
+        for name in names:
+            covered[name] += scores.metrics[name].low <= true[name] <= scores.metrics[name].high
+    assert within(covered)
+
+
+def test_intervals_of_numbers_cover_the_truth():
+    """Errors are normal; with heavier tails (t of 8 degrees) 92 of 100 intervals of the rmse cover, at 300 rows."""
+
+    def made(rng, n):
+        x = rng.normal(size=n)
+        return x + 0.5 * rng.normal(size=n) + 3.0, x + 3.0
+
+    names = ("mae", "rmse", "r2", "median_ae")
+    truth, said = made(np.random.default_rng(7), 2_000_000)
+    whole = outcome(truth, Predictions(values_n=said), "regression")
+    true = {name: find(name, "regression")(whole) for name in names}
+    covered = dict.fromkeys(names, 0)
+    for i in range(SIMULATIONS):
+        truth, said = made(np.random.default_rng([8, i]), 300)
+        scores = score(truth, Predictions(values_n=said), "regression", resamples=400, seed=i)
+        for name in names:
+            covered[name] += scores.metrics[name].low <= true[name] <= scores.metrics[name].high
+    assert within(covered)
+
+
+def within(covered):
+    """Whether all cover in 93 to 97 of 100 simulations; those that do not are printed."""
+    off = {name: hits / SIMULATIONS for name, hits in covered.items() if not 0.93 <= hits / SIMULATIONS <= 0.97}
+    print({name: hits / SIMULATIONS for name, hits in covered.items()})
+    return not off
 
 
 @pytest.mark.parametrize(("metric", "n"), [("f1_macro", 300), ("f1_macro", 60), ("accuracy", 60)])
@@ -63,3 +121,39 @@ def test_equal_candidates_are_called_different_at_most_one_time_in_twenty(metric
         rejected += field.compare("a", "b").p_value < 0.05
     # three standard errors of the simulation itself are allowed for
     assert rejected / SIMULATIONS <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / SIMULATIONS)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_verdicts_between_equal_candidates_are_wrong_at_most_one_time_in_twenty(grouped):
+    """Four equal candidates, Holm's correction: hardly ever is any called worse, with groups of alike rows, too."""
+    wrong, candidates, users, rows = 0, "abcd", 60, 5
+    config = DecideConfig(metric="f1_macro", resamples=200)
+    for i in range(SIMULATIONS // 2):
+        rng = np.random.default_rng([9, i])
+        group = np.repeat(np.arange(users), rows) if grouped else np.arange(users * rows)
+        truth = rng.integers(0, 2, users)[group] if grouped else rng.integers(0, 2, users * rows)
+        said = {}
+        for name in candidates:
+            hit = (rng.random(users)[group] if grouped else rng.random(len(truth))) < 0.75
+            said[name] = Predictions(values_n=named(np.where(hit, truth, 1 - truth)))
+        outcomes = {name: (named(truth), each) for name, each in said.items()}
+        cards = {name: card_of(find("f1_macro", "classification"), named(truth), each) for name, each in said.items()}
+        found = decide(cards, outcomes, config, "classification", i, groups_n=group if grouped else None)
+        wrong += len(found.best_set) < len(candidates)
+    print(wrong / (SIMULATIONS // 2))
+    assert wrong / (SIMULATIONS // 2) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / (SIMULATIONS // 2))
+
+
+def card_of(measure, truth, said):
+    value = measure(outcome(truth, said, "classification"))
+    return Scorecard(
+        metrics={measure.name: Interval(value=value, low=value, high=value)},
+        n_test=len(truth),
+        intervals="none",
+        per_class={},
+        latency_ms={},
+        throughput_rows_s=1.0,
+        train_s=0.0,
+        size_bytes=0,
+        cost_usd_per_1k=1.0,
+    )

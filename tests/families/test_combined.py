@@ -9,6 +9,7 @@ import pytest
 
 from bakeoff.core.errors import CandidateError, ConfigError, CorruptError
 from bakeoff.families.blend import BlendFamily, BlendParams
+from bakeoff.families.calibrated import CalibratedFamily, CalibratedParams
 from bakeoff.families.cascade import CascadeFamily, CascadeParams
 from bakeoff.families.linear import LinearFamily, LinearParams
 from bakeoff.families.members import Member, assemble
@@ -150,3 +151,32 @@ def test_a_blend_of_numbers(tmp_path):
     held: pl.DataFrame = suite.held(job)
     first, second = (member.predict(held).values_n for member in model.models)
     np.testing.assert_allclose(model.predict(held).values_n, 0.25 * first + 0.75 * second)
+
+
+class TestCalibrated(FamilyConformance):
+    @pytest.fixture
+    def family(self) -> CalibratedFamily:
+        return CalibratedFamily()
+
+    @pytest.fixture
+    def params(self) -> CalibratedParams:
+        return CalibratedParams(members=QUICK[:1], temperature=2.0)
+
+    def test_a_temperature_divides_log_odds(self, family, job):
+        model = family.fit(job)
+        held = self.held(job)
+        raw, scaled = (each.predict(held).probabilities_nk for each in (model.models[0], model))
+        odds = [np.log(p[:, 1] / p[:, 0]) for p in (raw, scaled)]
+        np.testing.assert_allclose(odds[1], odds[0] / 2, atol=1e-6)
+
+    @pytest.mark.parametrize(
+        "params",
+        [
+            CalibratedParams(members=QUICK),
+            CalibratedParams(members=QUICK[:1], x=((0.0, 1.0),), y=((0.1, 0.9),)),
+            CalibratedParams(members=QUICK[:1], x=((0.0, 1.0), (0.0,)), y=((0.1, 0.9), ())),
+        ],
+    )
+    def test_what_does_not_fit_is_refused(self, family, job, params):
+        with pytest.raises(CandidateError, match="expected"):
+            family.fit(replace(job, params=params))

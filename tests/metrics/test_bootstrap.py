@@ -5,7 +5,8 @@ from sklearn.metrics import f1_score, roc_auc_score
 from bakeoff.core.errors import UsageError
 from bakeoff.core.types import Predictions
 from bakeoff.metrics import bootstrap, labels
-from bakeoff.metrics.bootstrap import replicate
+from bakeoff.metrics.bootstrap import jackknife, replicate
+from bakeoff.metrics.intervals import jackknifed
 from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.ranks import Curves
 from bakeoff.metrics.registry import Statistic, bind, find, measures
@@ -150,3 +151,18 @@ def test_statistics_may_have_one_number_per_class():
     (found,) = replicate([Statistic(sums=confusion, finish=labels.class_f1)], 400, resamples=10, seed=0)
     assert found.draws_rm.shape == (10, 3)
     assert found.value_m == pytest.approx(f1_score(truth, predictions.values_n, average=None))
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("name", ["roc_auc", "log_loss", "f1_macro"])
+def test_blocks_left_out_tell_what_resamples_tell(name, grouped):
+    truth, predictions = scored(n=2000, k=2)
+    groups = np.arange(2000) // 2 if grouped else None
+    (statistic,) = statistics([name], truth, predictions)
+    value, left = jackknife(statistic, 2000, blocks=25, seed=1, groups_n=groups)
+    (found,) = replicate([statistic], 2000, resamples=400, seed=2, groups_n=groups)
+    assert len(left) == 25
+    assert value == pytest.approx(found.value_m[0])
+    low, high = jackknifed(value, left)
+    assert low < value < high
+    assert (high - low) / 4 == pytest.approx(found.draws_rm.std(), rel=0.6)

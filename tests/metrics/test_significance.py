@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bakeoff.metrics.intervals import bca, percentile, reflected, wilson
+from bakeoff.metrics.intervals import bca, inverted, percentile, wilson
 from bakeoff.metrics.significance import detectable, holm, mcnemar_exact, t_interval, t_p_value
 
 
@@ -73,6 +73,19 @@ def test_intervals_from_degenerate_resamples():
     assert bca(0.7, constant, constant) == (0.7, 0.7)
     assert percentile(np.array([np.nan, 1.0, 1.0])) == (1.0, 1.0)
     assert np.isnan(percentile(np.array([np.nan]))).all()
-    low, high = reflected(0.1, np.linspace(0.12, 0.3, 100))
+    assert inverted(0.0, np.zeros(3), np.zeros((50, 3)), 20) == (0.0, 0.0)
+    assert np.isnan(inverted(0.1, np.array([0.1]), np.full((5, 1), np.nan), 20)).all()
+
+
+def test_a_sum_of_sizes_that_noise_alone_explains_may_be_nothing():
+    noise = np.random.default_rng(3).normal(0.0, 0.02, size=(2000, 10))
+    parts = np.where(np.arange(10) % 2, 0.016, -0.016)
+    low, high = inverted(float(np.abs(parts).sum()), parts, parts + noise, 1000)
     assert low == 0.0
-    assert high == 0.1
+    assert 0 < high < 0.25
+
+
+def test_a_sure_sum_of_sizes_has_the_interval_of_a_mean():
+    noise = np.random.default_rng(4).normal(0.0, 0.01, size=(4000, 1))
+    low, high = inverted(0.5, np.array([0.5]), 0.5 + noise, 1000)
+    assert (low, high) == pytest.approx((0.5 - 0.0196, 0.5 + 0.0196), abs=0.001)

@@ -64,7 +64,13 @@ def test_texts_are_resampled_like_everything_else():
     rng = np.random.default_rng(0)
     pairs = [(" ".join(rng.choice(WORDS, 8)), " ".join(rng.choice(WORDS, 8))) for _ in range(40)]
     truth, predicted = (np.asarray(each, dtype=object) for each in zip(*pairs, strict=True))
-    result = outcome(truth, Predictions(values_n=predicted), "generation")
+    said = Predictions(
+        values_n=predicted,
+        log_likelihood_n=-rng.exponential(10, 40),
+        tokens_n=rng.integers(1, 9, 40),
+        scores={"embedding_similarity": rng.random(40), "judge": np.where(rng.random(40) < 0.5, np.nan, 0.5)},
+    )
+    result = outcome(truth, said, "generation")
     rows = np.random.default_rng(1).integers(0, 40, 40)
     weights = np.bincount(rows, minlength=40)[None, :]
     for name, statistic in bind(list(measures("generation").values()), result).items():

@@ -2,20 +2,20 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.metrics.moments import ECE_BINS
 from bakeoff.metrics.outcome import Outcome
+from bakeoff.metrics.scaling import EPS, Calibrator, Isotonic, Temperature
 
 __all__ = [
     "Bin",
     "Calibration",
-    "Isotonic",
-    "Temperature",
     "calibration",
+    "calibrator",
     "ece",
     "isotonic",
     "reliability",
@@ -25,7 +25,6 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-EPS = 1e-12
 TEMPERATURES = (0.05, 20.0)
 """Between these the temperature is searched for."""
 MIN_ROWS = 30
@@ -40,36 +39,6 @@ class Bin:
     rows: int
     confidence: float
     right: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Temperature:
-    """Probabilities to the power 1 / `value`, made to sum to 1: over 1 less sure, below 1 surer."""
-
-    value: float
-
-    def __call__(self, p_nk: Floats) -> Floats:
-        """Rescaled probabilities (n, k); the most probable class stays."""
-        scaled = np.log(np.clip(p_nk, EPS, 1.0)) / self.value
-        shares = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        return shares / shares.sum(axis=1, keepdims=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Isotonic:
-    """For each class the thresholds and values of a rising function of its probability."""
-
-    x: tuple[tuple[float, ...], ...]
-    y: tuple[tuple[float, ...], ...]
-
-    def __call__(self, p_nk: Floats) -> Floats:
-        """Rescaled probabilities (n, k), made to sum to 1; a row without any left keeps its own."""
-        raised = np.column_stack([np.interp(p_nk[:, at], self.x[at], self.y[at]) for at in range(p_nk.shape[1])])
-        total = raised.sum(axis=1, keepdims=True)
-        return np.where(total > EPS, raised / np.maximum(total, EPS), p_nk)
-
-
-Calibrator: TypeAlias = Temperature | Isotonic
 
 
 def reliability(outcome: Outcome) -> list[Bin]:
@@ -123,10 +92,11 @@ def isotonic(outcome: Outcome) -> Isotonic:
     from sklearn.isotonic import IsotonicRegression
 
     p_nk = _probabilities(outcome)
+    floor = 1 / (len(outcome) + 2)  # no class is impossible because these few rows lack it
     x: list[tuple[float, ...]] = []
     y: list[tuple[float, ...]] = []
     for at in range(p_nk.shape[1]):
-        fitted = IsotonicRegression(y_min=0.0, y_max=1.0).fit(p_nk[:, at], outcome.truth_n == at)
+        fitted = IsotonicRegression(y_min=floor, y_max=1 - floor).fit(p_nk[:, at], outcome.truth_n == at)
         x.append(tuple(fitted.X_thresholds_.tolist()))
         y.append(tuple(fitted.y_thresholds_.tolist()))
     return Isotonic(x=tuple(x), y=tuple(y))
@@ -163,6 +133,14 @@ def calibration(test: Outcome, validation: Outcome | None = None) -> Calibration
         ece_temperature=ece(rescaled(test, scale)),
         ece_isotonic=ece(rescaled(test, isotonic(validation))) if enough else None,
     )
+
+
+def calibrator(validation: Outcome, how: Literal["temperature", "isotonic"]) -> Calibrator | str:
+    """How to rescale probabilities, fitted on these rows; or in words why not."""
+    least = MIN_ROWS if how == "temperature" else MIN_ISOTONIC_ROWS
+    if len(validation) < least:
+        return f"{how} needs {least} validation rows, and there are {len(validation)}"
+    return temperature(validation) if how == "temperature" else isotonic(validation)
 
 
 def rescaled(outcome: Outcome, by: Calibrator) -> Outcome:

@@ -67,7 +67,7 @@ def robustness(
     rows = np.sort(rng.permutation(table.height)[:size])
     sample, truth, plain = table[rows], truth_n[rows], _rows_of(predictions, rows)
     groups = None if groups_n is None else groups_n[rows]
-    slow = f"predicting takes too long ({rows_per_s:.3g} rows a second)"
+    slow = f"predicting takes too long, or costs too much ({rows_per_s:.3g} rows a second can be had)"
     found: list[Drop] = []
     started = perf_counter()
     for at, each in enumerate(wanted):

@@ -20,8 +20,12 @@ from numpy.typing import ArrayLike, NDArray
 from bakeoff.core.types import Column, Predictions
 from bakeoff.evaluate.conditions import Condition, conditions
 from bakeoff.evaluate.scoring import estimate
+from bakeoff.metrics.bootstrap import jackknife
+from bakeoff.metrics.intervals import jackknifed
 from bakeoff.metrics.measure import Measure
 from bakeoff.metrics.outcome import Outcome, outcome
+from bakeoff.metrics.registry import bind
+from bakeoff.metrics.slicing import Slice, WeakSlice
 from bakeoff.metrics.texts import ROW_SCORES, row_scores
 
 if TYPE_CHECKING:
@@ -43,35 +47,9 @@ MOST_WEAK = 5
 SAME = 0.8
 """Two slices that share this much of the rows of both together tell the same."""
 RESAMPLES = 300
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """The metric with its 95% interval on the rows for which a condition holds."""
-
-    column: str
-    slice: str
-    rows: int
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeakSlice:
-    """A part of the rows that fares worse than chance allows.
-
-    `p_value` is corrected for the search. `value` is that of a slice chosen for being bad, so new rows will
-    look a little better; `rest` is the metric on all other rows.
-    """
-
-    slice: str
-    rows: int
-    value: float
-    low: float
-    high: float
-    rest: float
-    p_value: float
+MANY_ROWS = 1000
+"""From so many rows on, `BLOCKS` blocks left out take the place of resamples where those are slow."""
+BLOCKS = 25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +100,7 @@ def slices(
 
     def interval(rows_n: NDArray[np.bool_]) -> tuple[float, float, float] | None:
         groups = None if group_n is None else group_n[rows_n]
-        found = estimate(measure, result.take(rows_n), resamples=RESAMPLES, seed=seed, groups_n=groups)
-        return None if found is None else (found.value, found.low, found.high)
+        return _interval(measure, result.take(rows_n), seed, groups)
 
     shown = ((each, interval(each.rows_n)) for each in _spread(held, MOST_SHOWN))
     found, tested = _weak(held, row_losses(result, measure), min_rows=min_rows, seed=seed, group_n=group_n)
@@ -152,6 +129,21 @@ def slices(
     )
 
 
+def _interval(
+    measure: Measure, result: Outcome, seed: int, group_n: NDArray[np.intp] | None
+) -> tuple[float, float, float] | None:
+    """Value and interval; of many rows that are all apart (so that resamples are slow), by leaving blocks out."""
+    (statistic,) = bind([measure], result).values()
+    if len(result) < MANY_ROWS or statistic.sums.key_n is not None or measure.parts is not None:
+        found = estimate(measure, result, resamples=RESAMPLES, seed=seed, groups_n=group_n)
+        return None if found is None else (found.value, found.low, found.high)
+    value, left_b = jackknife(statistic, len(result), blocks=BLOCKS, seed=seed, groups_n=group_n)
+    low, high = jackknifed(value, left_b)
+    if measure.needs == "probabilities" and measure.higher_is_better and value <= 1:
+        high = min(high, 1.0)  # areas end there
+    return (value, low, high) if np.isfinite(value + low + high) else None
+
+
 def row_losses(result: Outcome, measure: Measure) -> Floats:
     """The loss (n,) of each row that goes with a measure; 0 is best.
 
@@ -162,6 +154,8 @@ def row_losses(result: Outcome, measure: Measure) -> Floats:
     """
     match measure.task:
         case "generation":
+            if measure.name in result.scores:
+                return 1.0 - result.scores[measure.name]
             column = ROW_SCORES.index(measure.name if measure.name in ROW_SCORES else "token_f1")
             pairs = zip(result.truth_n.tolist(), result.predicted_n.tolist(), strict=True)
             return np.asarray([1.0 - row_scores(truth, predicted)[column] for truth, predicted in pairs])

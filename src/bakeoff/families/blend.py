@@ -1,24 +1,15 @@
 """`blend`: several models, each asked about every row; the answer is a weighted mean of theirs."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.protocols import FitJob, Model
-from bakeoff.core.types import Predictions, Signature, Task
-from bakeoff.families import saved
+from bakeoff.core.types import Predictions, Task
 from bakeoff.families.columns import require
-from bakeoff.families.members import (
-    Member,
-    SavedMember,
-    chosen_of,
-    fit_members,
-    joint_signature,
-    load_members,
-    save_members,
-)
+from bakeoff.families.members import JointModel, JointState, Member, fit_members, load_joint
 from bakeoff.metrics.combined import Mix
 
 if TYPE_CHECKING:
@@ -57,41 +48,23 @@ class BlendParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _State:
+class _State(JointState):
     """All of a blend but its members' files."""
 
-    signature: Signature
-    chosen: Mapping[str, Any]
     mix: Mix
-    members: tuple[SavedMember, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlendModel:
+class BlendModel(JointModel):
     """A fitted `blend` candidate."""
 
+    family = "blend"
     state: _State
-    models: tuple[Model, ...]
-
-    @property
-    def signature(self) -> Signature:
-        """See `bakeoff.core.protocols.Model`."""
-        return self.state.signature
-
-    @property
-    def chosen(self) -> Mapping[str, Any]:
-        """See `bakeoff.core.protocols.Model`."""
-        return self.state.chosen
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
         require(table, self.signature)
         return self.state.mix([model.predict(table) for model in self.models], self.signature.classes)
-
-    def save(self, folder: Path) -> None:
-        """See `bakeoff.core.protocols.Model`."""
-        members = save_members(folder, self.state.members, self.models)
-        saved.write(folder, BlendFamily.name, replace(self.state, members=tuple(members)))
 
 
 class BlendFamily:
@@ -111,16 +84,10 @@ class BlendFamily:
 
     def combined(self, params: BlendParams, models: Sequence[Model]) -> BlendModel:
         """A blend of models that are fitted already, in the order of the members."""
-        unsaved = tuple(SavedMember(name=each.name, family=each.family, files={}) for each in params.members)
-        state = _State(
-            signature=joint_signature(models),
-            chosen=chosen_of(params.members, models),
-            mix=params.mix,
-            members=unsaved,
-        )
+        state = _State(mix=params.mix, **JointState.fields(params.members, models))
         return BlendModel(state=state, models=tuple(models))
 
     def load(self, folder: Path, threads: int, cache: Path | None = None) -> BlendModel:
         """See `bakeoff.core.protocols.Family`."""
-        state, _ = saved.read(folder, self.name, _State)
-        return BlendModel(state=state, models=tuple(load_members(folder, state.members, threads, cache)))
+        state, models = load_joint(folder, self.name, _State, threads, cache)
+        return BlendModel(state=state, models=models)

@@ -6,7 +6,7 @@ Source: G. Ke et al. (2017), "LightGBM: A Highly Efficient Gradient Boosting Dec
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +16,7 @@ from pydantic import Field
 
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.protocols import FitJob
+from bakeoff.core.search import between, one_of
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.boosting_features import TreeTable
@@ -45,15 +46,15 @@ class BoostingParams:
     trees: Annotated[int, Field(ge=1)] | None = None
     max_trees: Annotated[int, Field(ge=1)] = 1500
     patience: Annotated[int, Field(ge=1)] = 60
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
-    leaves: Annotated[int, Field(ge=2)] = 31
-    min_leaf_rows: Annotated[int, Field(ge=1)] = 20
-    column_share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    row_share: Annotated[float, Field(gt=0, le=1)] = 0.7
-    penalty: Annotated[float, Field(ge=0)] = 10.0
-    balanced: bool | None = None
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = field(default=0.05, metadata=between(0.02, 0.2, log=True))
+    leaves: Annotated[int, Field(ge=2)] = field(default=31, metadata=between(7, 255, log=True))
+    min_leaf_rows: Annotated[int, Field(ge=1)] = field(default=20, metadata=between(5, 200, log=True))
+    column_share: Annotated[float, Field(gt=0, le=1)] = field(default=0.5, metadata=between(0.2, 1.0))
+    row_share: Annotated[float, Field(gt=0, le=1)] = field(default=0.7, metadata=between(0.4, 1.0))
+    penalty: Annotated[float, Field(ge=0)] = field(default=10.0, metadata=between(0.1, 100.0, log=True))
+    balanced: bool | None = field(default=None, metadata=one_of((True, False)))
     max_categories: Annotated[int, Field(ge=1)] = 255
-    max_terms: Annotated[int, Field(ge=1)] = 2000
+    max_terms: Annotated[int, Field(ge=1)] = field(default=2000, metadata=between(300, 6000, log=True, kinds=("text",)))
     min_rows: Annotated[int, Field(ge=1)] = 2
 
 

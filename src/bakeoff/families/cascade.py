@@ -4,28 +4,19 @@ Source: Viola and Jones, "Rapid Object Detection using a Boosted Cascade of Simp
 idea; thresholds on confidence as in Wang et al., "IDK Cascades", UAI 2018.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.protocols import FitJob, Model
-from bakeoff.core.types import Predictions, Signature, Task
-from bakeoff.families import saved
+from bakeoff.core.types import Predictions, Task
 from bakeoff.families.columns import require
-from bakeoff.families.members import (
-    Member,
-    SavedMember,
-    chosen_of,
-    fit_members,
-    joint_signature,
-    load_members,
-    save_members,
-)
+from bakeoff.families.members import JointModel, JointState, Member, fit_members, load_joint
 from bakeoff.metrics.combined import Ladder, spread
 
 if TYPE_CHECKING:
@@ -65,31 +56,18 @@ class CascadeParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _State:
+class _State(JointState):
     """All of a cascade but its members' files."""
 
-    signature: Signature
-    chosen: Mapping[str, Any]
     ladder: Ladder
-    members: tuple[SavedMember, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CascadeModel:
+class CascadeModel(JointModel):
     """A fitted `cascade` candidate."""
 
+    family = "cascade"
     state: _State
-    models: tuple[Model, ...]
-
-    @property
-    def signature(self) -> Signature:
-        """See `bakeoff.core.protocols.Model`."""
-        return self.state.signature
-
-    @property
-    def chosen(self) -> Mapping[str, Any]:
-        """See `bakeoff.core.protocols.Model`."""
-        return self.state.chosen
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
@@ -102,11 +80,6 @@ class CascadeModel:
 
         answer_nk, _ = self.state.ladder.climb(ask, len(table), classes)
         return Predictions.of_probabilities(answer_nk, classes)
-
-    def save(self, folder: Path) -> None:
-        """See `bakeoff.core.protocols.Model`."""
-        members = save_members(folder, self.state.members, self.models)
-        saved.write(folder, CascadeFamily.name, replace(self.state, members=tuple(members)))
 
 
 class CascadeFamily:
@@ -126,16 +99,10 @@ class CascadeFamily:
 
     def combined(self, params: CascadeParams, models: Sequence[Model]) -> CascadeModel:
         """A cascade of models that are fitted already, in the order of the members."""
-        unsaved = tuple(SavedMember(name=each.name, family=each.family, files={}) for each in params.members)
-        state = _State(
-            signature=joint_signature(models),
-            chosen=chosen_of(params.members, models),
-            ladder=params.ladder,
-            members=unsaved,
-        )
+        state = _State(ladder=params.ladder, **JointState.fields(params.members, models))
         return CascadeModel(state=state, models=tuple(models))
 
     def load(self, folder: Path, threads: int, cache: Path | None = None) -> CascadeModel:
         """See `bakeoff.core.protocols.Family`."""
-        state, _ = saved.read(folder, self.name, _State)
-        return CascadeModel(state=state, models=tuple(load_members(folder, state.members, threads, cache)))
+        state, models = load_joint(folder, self.name, _State, threads, cache)
+        return CascadeModel(state=state, models=models)

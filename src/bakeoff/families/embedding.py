@@ -5,7 +5,7 @@
 Source: N. Reimers, I. Gurevych (2019), "Sentence-BERT"; W. Wang et al. (2020), "MiniLM".
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,8 @@ from pydantic import Field
 
 from bakeoff.core.errors import CandidateError, NotFoundError
 from bakeoff.core.plugins import suggestion
-from bakeoff.core.protocols import FitJob
+from bakeoff.core.protocols import FitJob, Progress
+from bakeoff.core.search import between
 from bakeoff.core.types import Column, Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.columns import input_columns, of_kind, require, texts
@@ -50,7 +51,7 @@ class EmbeddingParams:
     """
 
     model: str = "minilm-l6-int8"
-    penalty: Annotated[float, Field(gt=0)] | None = None
+    penalty: Annotated[float, Field(gt=0)] | None = field(default=None, metadata=between(30.0, 10_000.0, log=True))
     balanced: bool | None = None
     bins: Annotated[int, Field(ge=1, le=100)] = 10
     max_categories: Annotated[int, Field(ge=1)] = 200
@@ -119,7 +120,7 @@ class EmbeddingFamily:
                 "expected a column of texts for 'embedding', received none; list one in [data] text, or use 'linear'"
             )
         target = Target.of(job)
-        encoder = self._encoder(job)
+        encoder = self._encoder(job.params.model, cache=job.cache, threads=job.threads, progress=job.progress)
         cache = VectorCache(job.cache, encoder.digest, encoder.width)
         return _Fit(job, columns, target, encoder, cache).model()
 
@@ -138,10 +139,23 @@ class EmbeddingFamily:
             state=state, encoder=encoder, cache=VectorCache(cache, encoder.digest, width) if cache else None
         )
 
-    def _encoder(self, job: FitJob) -> OnnxEncoder:
+    def sentence_vectors(
+        self, name: str, texts: Sequence[str], *, cache: Path, threads: int, progress: Progress
+    ) -> _Floats:
+        """Vectors (n, d) of length one by the last layer of an encoder, for those who compare meanings.
+
+        Raises:
+            NotFoundError: there is no encoder of that name.
+        """
+        encoder = self._encoder(name, cache=cache, threads=threads, progress=progress)
+        kept = VectorCache(cache, encoder.digest, encoder.width)
+        layer = encoder.width // (len(encoder.inner) + 1)
+        vector_nd = kept.vectors(texts, encoder, progress)[:, -layer:].astype(np.float64)
+        return vector_nd / np.maximum(np.linalg.norm(vector_nd, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+
+    def _encoder(self, name: str, *, cache: Path, threads: int, progress: Progress) -> OnnxEncoder:
         from bakeoff.data.sources import fetch
 
-        name = job.params.model
         if name not in self._encoders:
             known = ", ".join(sorted(self._encoders))
             raise NotFoundError(
@@ -150,14 +164,14 @@ class EmbeddingFamily:
         source = self._encoders[name]
 
         def content(location: str) -> bytes:
-            return fetch(location, folder=job.cache, cache=job.cache, progress=job.progress).read_bytes()
+            return fetch(location, folder=cache, cache=cache, progress=progress).read_bytes()
 
         return OnnxEncoder(
             weights=content(source.weights),
             tokenizer=content(source.tokenizer),
             inner=source.inner,
             max_tokens=source.max_tokens,
-            threads=job.threads,
+            threads=threads,
         )
 
 

@@ -9,7 +9,7 @@ Source: S. Wang, C. Manning (2012), "Baselines and Bigrams: Simple, Good Sentime
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bakeoff.core.protocols import FitJob
-from bakeoff.core.types import Predictions, Signature, Task
+from bakeoff.core.search import between, one_of
+from bakeoff.core.types import ColumnKind, Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.columns import input_columns, of_kind, require, texts
 from bakeoff.families.heads import HeadSpec, LinearHead, best_penalty
@@ -36,6 +37,7 @@ Rows: TypeAlias = NDArray[np.int64]
 Sparse: TypeAlias = Any
 
 TEXT_GRID = (0.025, 0.05, 0.1, 0.2, 0.5, 2.0)
+TEXT: tuple[ColumnKind, ...] = ("text",)
 TABLE_GRID = (0.1, 1.0, 10.0, 100.0, 1000.0)
 
 
@@ -51,11 +53,15 @@ class LinearParams:
     """
 
     penalty: Annotated[float, Field(gt=0)] | None = None
-    balanced: bool | None = None
-    min_rows: Annotated[int, Field(ge=1)] = 2
-    max_terms: Annotated[int, Field(ge=1)] = 300_000
-    bins: Annotated[int, Field(ge=1, le=100)] = 10
-    max_categories: Annotated[int, Field(ge=1)] = 200
+    balanced: bool | None = field(default=None, metadata=one_of((True, False)))
+    min_rows: Annotated[int, Field(ge=1)] = field(default=2, metadata=between(1, 8, log=True, kinds=TEXT))
+    max_terms: Annotated[int, Field(ge=1)] = field(
+        default=300_000, metadata=between(20_000, 600_000, log=True, kinds=TEXT)
+    )
+    bins: Annotated[int, Field(ge=1, le=100)] = field(default=10, metadata=between(3, 40, log=True, kinds=("numeric",)))
+    max_categories: Annotated[int, Field(ge=1)] = field(
+        default=200, metadata=between(20, 1000, log=True, kinds=("categorical",))
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What `blend` and `cascade` share: their members, fitted one by one, lying in folders below the model's own.
+"""What `blend`, `cascade` and `calibrated` share: their members, fitted one by one, in folders below the model's.
 
 A member is named by its family's entry point, so that a saved model can name nothing else to be run.
 """
@@ -6,26 +6,32 @@ A member is named by its family's entry point, so that a saved model can name no
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 import msgspec
 
+from bakeoff.chat.meter import together
 from bakeoff.core import plugins
 from bakeoff.core.errors import CandidateError, CorruptError
 from bakeoff.core.hashing import digest_file
 from bakeoff.core.params import check
-from bakeoff.core.protocols import Family, FitJob, Model, Progress
+from bakeoff.core.protocols import Family, FitJob, Metered, Model, Progress, Usage
 from bakeoff.core.types import Column, Json, Signature
+from bakeoff.families import saved
 
 __all__ = [
+    "JointModel",
+    "JointState",
     "Member",
     "SavedMember",
     "assemble",
     "chosen_of",
     "fit_members",
     "joint_signature",
+    "load_joint",
     "load_members",
     "save_members",
+    "usage_of",
 ]
 
 FOLDER = "members"
@@ -87,15 +93,15 @@ def _family(name: str) -> Family:
     return cast("Family", plugins.load("bakeoff.families", name)())
 
 
-def fit_members(job: FitJob, members: Sequence[Member]) -> list[Model]:
+def fit_members(job: FitJob, members: Sequence[Member], *, fewest: int = FEWEST) -> list[Model]:
     """Fit each member on the job's rows, with what was chosen for it if that is given.
 
     Raises:
         CandidateError: too few members, two of one name, or a member that cannot be fitted.
     """
     names = [member.name for member in members]
-    if len(members) < FEWEST or len(set(names)) < len(names):
-        raise CandidateError(f"expected at least two members with names of their own, received {names!r}")
+    if len(members) < fewest or len(set(names)) < len(names):
+        raise CandidateError(f"expected at least {fewest} members with names of their own, received {names!r}")
     chosen = cast("Mapping[str, Mapping[str, Json]]", (job.chosen or {}).get("members", {}))
     models: list[Model] = []
     for member in members:
@@ -118,6 +124,11 @@ def chosen_of(members: Sequence[Member], models: Sequence[Model]) -> dict[str, A
     return msgspec.json.decode(msgspec.json.encode({"members": chosen}))
 
 
+def usage_of(models: Sequence[Model]) -> Usage:
+    """What the members that pay for their answers have used in all."""
+    return together([model.usage for model in models if isinstance(model, Metered)])
+
+
 def joint_signature(models: Sequence[Model]) -> Signature:
     """What models take and give together: every input of any, every class of any."""
     inputs: dict[str, Column] = {column.name: column for model in models for column in model.signature.inputs}
@@ -125,16 +136,75 @@ def joint_signature(models: Sequence[Model]) -> Signature:
     return Signature(task=models[0].signature.task, inputs=tuple(inputs.values()), classes=tuple(sorted(classes)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointState:
+    """All of a model that is made of others, but their files; each kind adds how they are put together."""
+
+    signature: Signature
+    chosen: Mapping[str, Any]
+    members: tuple[SavedMember, ...]
+
+    @staticmethod
+    def fields(members: Sequence[Member], models: Sequence[Model]) -> dict[str, Any]:
+        """The fields above, of models that are not saved yet."""
+        unsaved = tuple(SavedMember(name=each.name, family=each.family, files={}) for each in members)
+        return {"signature": joint_signature(models), "chosen": chosen_of(members, models), "members": unsaved}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointModel:
+    """What all models that are made of others share; each kind adds `predict`."""
+
+    family: ClassVar[str]
+    state: JointState
+    models: tuple[Model, ...]
+
+    @property
+    def signature(self) -> Signature:
+        """See `bakeoff.core.protocols.Model`."""
+        return self.state.signature
+
+    @property
+    def chosen(self) -> Mapping[str, Any]:
+        """See `bakeoff.core.protocols.Model`."""
+        return self.state.chosen
+
+    @property
+    def usage(self) -> Usage:
+        """See `bakeoff.core.protocols.Metered`."""
+        return usage_of(self.models)
+
+    def save(self, folder: Path) -> None:
+        """See `bakeoff.core.protocols.Model`."""
+        members = save_members(folder, self.state.members, self.models)
+        saved.write(folder, self.family, replace(self.state, members=tuple(members)))
+
+
+_State = TypeVar("_State", bound=JointState)
+
+
+def load_joint(
+    folder: Path, family: str, state: type[_State], threads: int, cache: Path | None
+) -> tuple[_State, tuple[Model, ...]]:
+    """The state and the models of what `JointModel.save` wrote.
+
+    Raises:
+        CorruptError: it is damaged. NotFoundError: a member's family is not installed.
+    """
+    found, _ = saved.read(folder, family, state)
+    return found, tuple(load_members(folder, found.members, threads, cache))
+
+
 def save_members(folder: Path, members: Sequence[SavedMember | Member], models: Sequence[Model]) -> list[SavedMember]:
     """Save each model into a folder of its own below `folder`; what was written."""
-    saved: list[SavedMember] = []
+    written: list[SavedMember] = []
     for at, (member, model) in enumerate(zip(members, models, strict=True)):
         own = folder / FOLDER / str(at)
         own.mkdir(parents=True)
         model.save(own)
         files = {p.relative_to(own).as_posix(): digest_file(p) for p in sorted(own.rglob("*")) if p.is_file()}
-        saved.append(SavedMember(name=member.name, family=member.family, files=files))
-    return saved
+        written.append(SavedMember(name=member.name, family=member.family, files=files))
+    return written
 
 
 def load_members(folder: Path, members: Sequence[SavedMember], threads: int, cache: Path | None) -> list[Model]:

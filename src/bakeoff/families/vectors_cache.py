@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from blake3 import blake3
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 __all__ = ["VectorCache"]
 
-Vectors: TypeAlias = NDArray[np.float16]
+Vectors: TypeAlias = NDArray[Any]
 
 TABLE = "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID"
 CHUNK = 512
@@ -27,10 +27,11 @@ WAIT_S = 60.0
 class VectorCache:
     """Vectors of one encoder in `folder`; `encoder` is the digest of all that decides them."""
 
-    def __init__(self, folder: Path, encoder: str, width: int) -> None:
+    def __init__(self, folder: Path, encoder: str, width: int, *, dtype: type[np.floating[Any]] = np.float16) -> None:
         self._path = folder / "vectors.sqlite"
         self._encoder = encoder.encode()
         self._width = width
+        self._dtype = np.dtype(dtype)
 
     def vectors(
         self,
@@ -52,7 +53,7 @@ class VectorCache:
                 with connection:
                     connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
                 progress(f"encoded {start + len(part)} of {len(lacking)} new texts")
-        return np.stack([found[key] for key in keys]) if keys else np.empty((0, self._width), dtype=np.float16)
+        return np.stack([found[key] for key in keys]) if keys else np.empty((0, self._width), dtype=self._dtype)
 
     def _read(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
         found: dict[bytes, Vectors] = {}
@@ -61,8 +62,8 @@ class VectorCache:
             marks = ",".join("?" * len(part))
             rows = connection.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", part)  # noqa: S608
             for key, vector in rows:
-                if len(vector) == 2 * self._width:  # another width: made by something else, encode again
-                    found[key] = np.frombuffer(vector, dtype=np.float16)
+                if len(vector) == self._dtype.itemsize * self._width:  # else made by something else: encode again
+                    found[key] = np.frombuffer(vector, dtype=self._dtype)
         return found
 
     @contextmanager

@@ -15,11 +15,12 @@ import msgspec
 import bakeoff.evaluate
 import bakeoff.metrics
 from bakeoff.core.hashing import digest_json, digest_sources
-from bakeoff.core.protocols import Job
+from bakeoff.core.protocols import Job, JobResult
 from bakeoff.core.types import Json, Predictions
 from bakeoff.loop.fitting import Fitted, hold_out
-from bakeoff.loop.gathering import Gathered
+from bakeoff.loop.gathering import Gathered, load_arrays
 from bakeoff.loop.judging import Judged, groups, outcomes
+from bakeoff.loop.splitting import FOLD
 from bakeoff.loop.stage import Contender, Stage
 from bakeoff.loop.steps import Steps
 from bakeoff.metrics.own import digest_own
@@ -27,7 +28,7 @@ from bakeoff.metrics.own import digest_own
 if TYPE_CHECKING:
     from bakeoff.evaluate.combine import Combination, Part, Rows
 
-__all__ = ["Combined", "combine", "held_out"]
+__all__ = ["Combined", "combine", "contender_of", "held_out", "put_together", "too_long"]
 
 ASSEMBLE = "bakeoff.families.members:assemble"
 FEWEST = 2
@@ -37,24 +38,32 @@ FEWEST = 2
 class Combined:
     """What was tried, and the combinations that become candidates, made of the fitted members.
 
-    `held` are blobs of what each candidate says of validation rows when fitted without them, by name.
+    `held` are blobs of what each candidate says of validation rows when fitted without them, by name. `left_out` tells
+    which candidates were not combined with others, and why.
     """
 
     tried: "tuple[Combination, ...]" = ()
     fitted: tuple[Fitted, ...] = ()
     held: Mapping[str, str] = field(default_factory=dict[str, str])
+    left_out: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def combine(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Judged]) -> Combined:
     """Look for combinations of the candidates that could be evaluated, if there are at least two."""
     wanted = stage.config.combine
-    singles = [e for e in judged if e.scorecard is not None and e.fitted.contender.family_name not in stage.combiners]
+    made = stage.combiners
+    singles = [e for e in judged if e.scorecard is not None and e.fitted.contender.shown.family_name not in made]
     if len(singles) < FEWEST or not (wanted.blends or wanted.cascades) or stage.config.project.task == "generation":
         return Combined()
-    held = hold_out(stage, steps, gathered, [entry.fitted for entry in singles])
-    members = {entry.name: entry for entry in singles if entry.name in held}
+    left_out = {} if gathered.folds else too_long(stage, singles)
+    for name, why in left_out.items():
+        stage.progress(f"{name}: not combined with others: {why}")
+    singles = [entry for entry in singles if entry.name not in left_out]
+    # With folds, what was said of test rows was said without them: nothing else has to be held out.
+    held = {} if gathered.folds else hold_out(stage, steps, gathered, [entry.fitted for entry in singles])
+    members = {entry.name: entry for entry in singles if gathered.folds or entry.name in held}
     if len(members) < FEWEST:
-        return Combined(held=held)
+        return Combined(held=held, left_out=left_out)
     tried = _found(stage, steps, gathered, members, held)
     fitted: list[Fitted] = []
     for at, each in enumerate(tried):
@@ -66,7 +75,17 @@ def combine(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Jud
             stage.progress(f"{each.name}: could not be put together: {made.error}")
         else:
             fitted.append(made)
-    return Combined(tried=tuple(tried), fitted=tuple(fitted), held=held)
+    return Combined(tried=tuple(tried), fitted=tuple(fitted), held=held, left_out=left_out)
+
+
+def too_long(stage: Stage, entries: Sequence[Judged]) -> dict[str, str]:
+    """Candidates that would take too long to be fitted once more without validation rows, and how long they took."""
+    limit_s = stage.config.combine.max_train_s
+    return {
+        entry.name: f"its training took {entry.fitted.train_s:.0f} s, over [combine] max_train_s = {limit_s:g}"
+        for entry in entries
+        if entry.fitted.train_s > limit_s
+    }
 
 
 def _found(
@@ -76,7 +95,8 @@ def _found(
 
     code = [Path(cast("str", p.__file__)).parent for p in (bakeoff.evaluate, bakeoff.metrics)]
     inputs: dict[str, Json] = {
-        "members": [[name, entry.key, held[name]] for name, entry in members.items()],
+        "members": [[name, entry.key, held.get(name)] for name, entry in members.items()],
+        "rows": gathered.rows_blob,
         "combine": stage.config.combine.model_dump(mode="json"),
         "decide": stage.config.decide.model_dump(mode="json"),
         "task": stage.config.project.task,
@@ -122,10 +142,11 @@ def _parts(
     truth: dict[str, Any] = {}
     for name, entry in members.items():
         assert entry.scorecard is not None
-        truth["held"], said = held_out(stage.blobs.get(held[name]))
         truth["test"], test = outcomes(stage, entry)
+        truth["held"], said = held_out(stage.blobs.get(held[name])) if name in held else (truth["test"], test)
         parts[name] = Part(card=entry.scorecard, held=said, test=test)
-    return parts, Rows(held_n=truth["held"], test_n=truth["test"], groups_n=groups(stage, gathered))
+    fold_n = load_arrays(stage.blobs, gathered.rows_blob)[FOLD] if gathered.folds else None
+    return parts, Rows(held_n=truth["held"], test_n=truth["test"], groups_n=groups(stage, gathered), fold_n=fold_n)
 
 
 def held_out(content: bytes) -> tuple[Any, Predictions]:
@@ -139,33 +160,20 @@ def held_out(content: bytes) -> tuple[Any, Predictions]:
 
 
 def _assembled(stage: Stage, steps: Steps, each: "Combination", members: Sequence[Fitted]) -> Fitted:
-    """One model made of the members' models, without fitting anything."""
-    contender = _contender(stage, each, members)
-    inputs: dict[str, Json] = {
-        "members": [fitted.tree_blob for fitted in members],
-        "params": contender.params,
-        "family": contender.family_name,
-        "code": contender.code,
-    }
-    key = steps.key("assemble", inputs)
-    kept = steps.done(key)
+    """One model made of the members' models, without fitting anything; and one of each fold's, as it was judged."""
+    contender = _contender(stage, each, members, each.params)
+    key, made = put_together(stage, steps, contender, [fitted.tree_blob or "" for fitted in members])
+    folds: list[str] = []
+    for fold, params in enumerate(each.fold_params):
+        if made.value is None:
+            break
+        of_fold = _contender(stage, each, members, params)
+        _, part = put_together(stage, steps, of_fold, [fitted.folds[fold] for fitted in members])
+        made = made if part.value else part
+        folds += [cast("str", part.value["tree_blob"])] if part.value else []
+    kept = made.value
     if kept is None:
-        folder = stage.work / f"assemble-{stage.new_id()}"
-        argument: dict[str, Json] = {
-            "family": contender.family_name,
-            "params": contender.params,
-            "model_dirs": [str(folder / str(at)) for at in range(len(members))],
-            "threads": stage.compute.threads,
-            "out_dir": str(folder / "model"),
-        }
-        for at, fitted in enumerate(members):
-            assert fitted.tree_blob is not None
-            stage.blobs.fetch(fitted.tree_blob, folder / str(at))
-        job = Job(name=contender.name, function=ASSEMBLE, argument=argument)
-        (result,) = stage.compute.run([job], progress=lambda name, line: stage.progress(f"{name}: {line}"))
-        if result.value is None:
-            return Fitted(contender=contender, key=key, error=result.error, traceback=result.traceback)
-        kept = steps.publish(key, dict(result.value) | {"tree_blob": stage.blobs.put_tree(folder / "model")})
+        return Fitted(contender=contender, key=key, error=made.error, traceback=made.traceback)
     return Fitted(
         contender=contender,
         key=key,
@@ -176,12 +184,45 @@ def _assembled(stage: Stage, steps: Steps, each: "Combination", members: Sequenc
         chosen=cast("Mapping[str, Json]", kept["chosen"]),
         signature=cast("Mapping[str, Json]", kept["signature"]),
         members=each.members,
+        folds=tuple(folds),
     )
 
 
-def _contender(stage: Stage, each: "Combination", members: Sequence[Fitted]) -> Contender:
+def put_together(stage: Stage, steps: Steps, contender: Contender, trees: Sequence[str]) -> tuple[str, JobResult]:
+    """The key of the step and what it kept (or how it failed): a combination of the models in these trees."""
+    inputs: dict[str, Json] = {
+        "members": list(trees),
+        "params": contender.params,
+        "family": contender.family_name,
+        "code": contender.code,
+    }
+    key = steps.key("assemble", inputs)
+    kept = steps.done(key)
+    if kept is not None:
+        return key, JobResult(name=contender.name, value=kept)
+    folder = stage.work / f"assemble-{stage.new_id()}"
+    argument: dict[str, Json] = {
+        "family": contender.family_name,
+        "params": contender.params,
+        "model_dirs": [str(stage.blobs.fetch(tree, folder / str(at))) for at, tree in enumerate(trees)],
+        "threads": stage.compute.threads,
+        "out_dir": str(folder / "model"),
+    }
+    job = Job(name=contender.name, function=ASSEMBLE, argument=argument)
+    (result,) = stage.compute.run([job], progress=lambda name, line: stage.progress(f"{name}: {line}"))
+    if result.value is None:
+        return key, result
+    kept = steps.publish(key, dict(result.value) | {"tree_blob": stage.blobs.put_tree(folder / "model")})
+    return key, replace(result, value=kept)
+
+
+def _contender(stage: Stage, each: "Combination", members: Sequence[Fitted], params: Mapping[str, Any]) -> Contender:
     """The combination as a contender: its parameters name its members' families and theirs."""
-    combiner = stage.combiners["blend" if each.kind == "blend" else "cascade"]
+    return contender_of(stage.combiners["blend" if each.kind == "blend" else "cascade"], each.name, members, params)
+
+
+def contender_of(combiner: Contender, name: str, members: Sequence[Fitted], params: Mapping[str, Any]) -> Contender:
+    """What is made of members, as a contender: its parameters name its members' families and theirs."""
     described: list[Json] = [
         {
             "name": fitted.contender.name,
@@ -193,8 +234,8 @@ def _contender(stage: Stage, each: "Combination", members: Sequence[Fitted]) -> 
     needed = {requirement for fitted in members for requirement in fitted.contender.requires}
     return replace(
         combiner,
-        name=each.name,
+        name=name,
         requires=tuple(sorted(needed | set(combiner.requires))),
-        params={"members": described, **each.params},
+        params={"members": described, **params},
         code=digest_json([combiner.code, *(fitted.contender.code for fitted in members)]),
     )

@@ -20,7 +20,7 @@ from bakeoff.core.errors import UsageError
 from bakeoff.metrics.ranks import Curves
 from bakeoff.metrics.registry import Statistic, Sums
 
-__all__ = ["Replicates", "replicate"]
+__all__ = ["Replicates", "jackknife", "replicate"]
 
 Counts: TypeAlias = NDArray[np.int64]
 Draw: TypeAlias = Callable[[np.random.Generator, int], Counts]
@@ -99,6 +99,20 @@ def replicate(
     ]
 
 
+def jackknife(
+    statistic: Statistic, n: int, *, blocks: int, seed: int, groups_n: ArrayLike | None = None
+) -> tuple[float, NDArray[np.float64]]:
+    """A statistic's value on n rows, and its values with each of so many random blocks of rows (or groups) left out."""
+    group_n = None if groups_n is None else np.unique(np.asarray(groups_n), return_inverse=True)[1]
+    unit_n, first_u = _collapse([statistic.sums.key_n], n, grouped=False)
+    sums = statistic.sums.take(first_u) if len(first_u) < n else statistic.sums
+    counts = np.bincount(unit_n, minlength=len(first_u))
+    block_n = _blocks(n, group_n, np.random.default_rng(seed), blocks)
+    left = [statistic.finish(sums(weights)) for weights in _left_out(block_n, unit_n, counts, MAX_CHUNK)]
+    whole = statistic.finish(sums(counts[None, :]))
+    return float(whole[0]), np.concatenate(left) if left else whole[:0]
+
+
 def _affordable(statistics: Sequence[Statistic], resamples: int) -> dict[int, Sums]:
     """The sums objects by id, curves made linear where they would take too long."""
     distinct = {id(s.sums): s.sums for s in statistics}
@@ -152,10 +166,12 @@ def _drawing_groups(group_n: NDArray[np.intp]) -> Draw:
     return lambda rng, size: draw(rng, size)[:, group_n]
 
 
-def _blocks(n: int, group_n: NDArray[np.intp] | None, rng: np.random.Generator) -> NDArray[np.intp]:
+def _blocks(
+    n: int, group_n: NDArray[np.intp] | None, rng: np.random.Generator, blocks: int = BLOCKS
+) -> NDArray[np.intp]:
     """A random block for each row; rows of one group share theirs."""
     members = n if group_n is None else int(group_n.max()) + 1
-    block = rng.permutation(members) % BLOCKS
+    block = rng.permutation(members) % blocks
     return block if group_n is None else block[group_n]
 
 

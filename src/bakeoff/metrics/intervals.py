@@ -1,6 +1,7 @@
 """Intervals: the Interval itself, Wilson's for a share, and those from resamples."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal, TypeAlias
@@ -8,21 +9,25 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LEVEL", "Interval", "IntervalMethod", "bca", "percentile", "reflected", "wilson"]
+__all__ = ["LEVEL", "Interval", "IntervalMethod", "bca", "inverted", "jackknifed", "percentile", "wilson"]
 
 LEVEL = 0.95
 """The level of every interval that bakeoff reports."""
 
+BISECTIONS = 20
+
 IntervalMethod: TypeAlias = Literal["percentile", "bca"]
+"""What resamples can be made to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """A value and its 95% interval."""
+    """A value and its 95% interval, and how that was made, where it is known."""
 
     value: float
     low: float
     high: float
+    method: Literal["percentile", "bca", "wilson", "inverted", "jackknife"] | None = None
 
 
 def wilson(successes: float, n: float, level: float = LEVEL) -> tuple[float, float]:
@@ -49,15 +54,58 @@ def percentile(draws_r: NDArray[np.float64], level: float = LEVEL) -> tuple[floa
     return float(low), float(high)
 
 
-def reflected(value: float, draws_r: NDArray[np.float64], level: float = LEVEL) -> tuple[float, float]:
-    """Interval of a value ≥ 0 that small samples bias upward, as they do again in every resample.
+def inverted(
+    value: float, parts_k: NDArray[np.float64], draws_rk: NDArray[np.float64], rows: int, level: float = LEVEL
+) -> tuple[float, float]:
+    """Interval of a sum of sizes, |p1| + |p2| + …, which chance makes too large: noise in a part adds to its size.
 
-    The resamples' quantiles are reflected at the value (the basic bootstrap), which takes the bias off
-    once; then the interval is stretched to hold the value.
-    Source: Davison and Hinkley, "Bootstrap Methods and their Application" (1997), section 5.2.
+    The true parts are taken to be the ones found, all shrunk or stretched alike. Each such truth, with the parts'
+    noise as resamples show it, tells which sums would be found; the interval holds those truths under which the
+    value is none of the most extreme 5%. `rows` are those (or the groups) that the parts were estimated from.
+    Source: inverting a test, Davison and Hinkley (1997), section 5.4; why resampling the sum itself fails at 0:
+    Andrews, "Inconsistency of the Bootstrap When a Parameter Is on the Boundary", Econometrica 68 (2000).
     """
-    low, high = percentile(draws_r, level)
-    return max(0.0, min(value, 2 * value - high)), max(value, 2 * value - low)
+    kept_rk = draws_rk[~np.isnan(draws_rk).any(axis=1)]
+    if value <= 0 or not len(kept_rk):
+        return (0.0, 0.0) if value <= 0 else (math.nan, math.nan)
+    estimated = min(int((parts_k != 0).sum()), rows - 1)
+    noise_rk = (kept_rk - parts_k) * math.sqrt(rows / (rows - estimated))  # each part's mean was estimated, too
+    tail = (1 - level) / 2
+
+    def sums(scale: float) -> NDArray[np.float64]:
+        return np.abs(scale * parts_k + noise_rk).sum(axis=1)
+
+    def where(holds: Callable[[float], bool]) -> float:
+        """The scale from which on it holds."""
+        low, high = 0.0, 1.0
+        while not holds(high):
+            low, high = high, 2 * high
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            low, high = (low, middle) if holds(middle) else (middle, high)
+        return high
+
+    low = where(lambda scale: float((sums(scale) >= value).mean()) >= tail)
+    high = where(lambda scale: float((sums(scale) <= value).mean()) < tail)
+    nothing = float((sums(0.0) >= value).mean()) >= tail
+    return (0.0 if nothing else low * value), high * value
+
+
+def jackknifed(value: float, left_b: NDArray[np.float64], level: float = LEVEL) -> tuple[float, float]:
+    """Interval of a smooth statistic from its values with each of a few blocks of many rows left out.
+
+    Student's t with one degree of freedom less than there are blocks.
+    Source: Kott, "The Delete-a-Group Jackknife", Journal of Official Statistics 17 (2001).
+    """
+    from scipy.special import stdtrit
+
+    kept = left_b[~np.isnan(left_b)]
+    blocks = len(kept)
+    if blocks < 2:  # noqa: PLR2004
+        return math.nan, math.nan
+    se = math.sqrt((blocks - 1) / blocks * float(((kept - kept.mean()) ** 2).sum()))
+    half = float(stdtrit(blocks - 1, 0.5 + level / 2)) * se
+    return value - half, value + half
 
 
 def bca(

@@ -12,7 +12,7 @@ from bakeoff.metrics.outcome import Outcome
 
 __all__ = ["Measure", "Need", "Statistic", "Sums"]
 
-Need: TypeAlias = Literal["labels", "probabilities", "values"]
+Need: TypeAlias = Literal["labels", "probabilities", "values", "likelihood", "scores"]
 
 
 class Sums(Protocol):
@@ -44,7 +44,8 @@ class Statistic:
 class Measure:
     """One measure; `gather` makes the sums from an outcome, `finish` the value from the sums.
 
-    `biased`: small samples make it too large, so that resamples lie above it (expected calibration error).
+    `share`: it is the share of rows for which something holds. `parts` gives the numbers (r, k) of whose sizes it is
+    the sum (expected calibration error): small samples make such a measure too large.
     """
 
     name: str
@@ -53,7 +54,20 @@ class Measure:
     needs: Need
     gather: Callable[[Outcome], Sums]
     finish: Callable[[Any], NDArray[np.float64]]
-    biased: bool = False
+    share: bool = False
+    parts: Callable[[Any], NDArray[np.float64]] | None = None
+
+    def fits(self, outcome: Outcome) -> bool:
+        """Whether the outcome has what it needs."""
+        match self.needs:
+            case "probabilities":
+                return outcome.probabilities_nk is not None
+            case "likelihood":
+                return outcome.log_likelihood_n is not None
+            case "scores":
+                return self.name in outcome.scores
+            case _:
+                return True
 
     def __call__(self, outcome: Outcome) -> float:
         """Its value on all rows; NaN when it is undefined there."""

@@ -1,7 +1,7 @@
 """What happened on n rows: truth and prediction, in the arrays that every measure reads."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,21 +25,36 @@ class Outcome:
 
     Classification: `truth_n` and `predicted_n` are int64 positions in `classes`, the sorted union of the
     model's classes and those seen in truth and prediction; `probabilities_nk` has their columns (zero where
-    the model does not know a class). Regression: both are float64. Generation: both are texts (objects).
+    the model does not know a class). Regression: both are float64. Generation: both are texts (objects), with
+    `log_likelihood_n`, `tokens_n` and `scores` as the predictions have them.
     """
 
     truth_n: NDArray[Any]
     predicted_n: NDArray[Any]
     classes: tuple[str, ...] = ()
     probabilities_nk: NDArray[np.float64] | None = None
+    log_likelihood_n: NDArray[np.float64] | None = None
+    tokens_n: NDArray[np.int64] | None = None
+    scores: Mapping[str, NDArray[np.float64]] = field(default_factory=dict[str, Any])
 
     def __len__(self) -> int:
         return len(self.truth_n)
 
     def take(self, rows: NDArray[Any]) -> "Outcome":
         """The same of some rows (positions or a mask); the classes stay."""
-        shares = None if self.probabilities_nk is None else self.probabilities_nk[rows]
-        return replace(self, truth_n=self.truth_n[rows], predicted_n=self.predicted_n[rows], probabilities_nk=shares)
+
+        def some(array: NDArray[Any] | None) -> Any:
+            return None if array is None else array[rows]
+
+        return replace(
+            self,
+            truth_n=some(self.truth_n),
+            predicted_n=some(self.predicted_n),
+            probabilities_nk=some(self.probabilities_nk),
+            log_likelihood_n=some(self.log_likelihood_n),
+            tokens_n=some(self.tokens_n),
+            scores={name: some(score_n) for name, score_n in self.scores.items()},
+        )
 
 
 def outcome(truth_n: ArrayLike, predictions: Predictions, task: Task) -> Outcome:
@@ -65,7 +80,13 @@ def outcome(truth_n: ArrayLike, predictions: Predictions, task: Task) -> Outcome
                 truth_n=_finite("the truth", truth), predicted_n=_finite("predictions", predictions.values_n)
             )
         case "generation":
-            return Outcome(truth_n=_texts(truth), predicted_n=_texts(predictions.values_n))
+            return Outcome(
+                truth_n=_texts(truth),
+                predicted_n=_texts(predictions.values_n),
+                log_likelihood_n=predictions.log_likelihood_n,
+                tokens_n=predictions.tokens_n,
+                scores=predictions.scores,
+            )
 
 
 def _texts(values: ArrayLike) -> NDArray[np.object_]:

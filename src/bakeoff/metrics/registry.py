@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bakeoff.core.errors import ConfigError, NotFoundError, Problem
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.types import Task
-from bakeoff.metrics import labels, moments, ngrams, ranks, texts
+from bakeoff.metrics import generation, labels, moments, ngrams, ranks, texts
 from bakeoff.metrics.measure import Measure, Need, Statistic, Sums
 from bakeoff.metrics.outcome import Outcome
 from bakeoff.metrics.own import own
@@ -26,6 +26,7 @@ def _label(name: str, finish: Callable[[labels.Margins], NDArray[np.float64]]) -
         needs="labels",
         gather=labels.Confusion.of,
         finish=finish,
+        share=finish is labels.accuracy,
     )
 
 
@@ -35,7 +36,7 @@ def _probability(
     finish: Callable[[Any], NDArray[np.float64]],
     *,
     higher: bool,
-    biased: bool = False,
+    parts: Callable[[Any], NDArray[np.float64]] | None = None,
 ) -> Measure:
     return Measure(
         name=name,
@@ -44,7 +45,7 @@ def _probability(
         needs="probabilities",
         gather=gather,
         finish=finish,
-        biased=biased,
+        parts=parts,
     )
 
 
@@ -63,8 +64,22 @@ def _text(
     finish: Callable[[moments.Means], NDArray[np.float64]],
     *,
     gather: Callable[[Outcome], Sums] = texts.text_moments,
+    share: bool = False,
 ) -> Measure:
-    return Measure(name=name, task="generation", higher_is_better=True, needs="values", gather=gather, finish=finish)
+    return Measure(
+        name=name, task="generation", higher_is_better=True, needs="values", gather=gather, finish=finish, share=share
+    )
+
+
+def _score(name: str) -> Measure:
+    return Measure(
+        name=name,
+        task="generation",
+        higher_is_better=True,
+        needs="scores",
+        gather=generation.score_moments(name),
+        finish=generation.mean_score,
+    )
 
 
 def _index(rows: Sequence[Measure]) -> Mapping[str, Measure]:
@@ -96,7 +111,7 @@ _BY_TASK: Mapping[Task, Mapping[str, Measure]] = MappingProxyType(
                     moments.probability_moments,
                     lambda means: np.abs(means.mean_rm[:, 2:]).sum(axis=1),
                     higher=False,
-                    biased=True,
+                    parts=lambda means: means.mean_rm[:, 2:],
                 ),
             ]
         ),
@@ -112,13 +127,23 @@ _BY_TASK: Mapping[Task, Mapping[str, Measure]] = MappingProxyType(
         "generation": _index(
             [
                 _text("token_f1", texts.mean_of(texts.ROW_SCORES.index("token_f1"))),
-                _text("exact_match", texts.mean_of(texts.ROW_SCORES.index("exact_match"))),
+                _text("exact_match", texts.mean_of(texts.ROW_SCORES.index("exact_match")), share=True),
                 _text("rouge1", texts.mean_of(texts.ROW_SCORES.index("rouge1"))),
                 _text("rouge2", texts.mean_of(texts.ROW_SCORES.index("rouge2"))),
                 _text("rouge_l", texts.mean_of(texts.ROW_SCORES.index("rouge_l"))),
-                _text("json_valid", texts.mean_of(texts.ROW_SCORES.index("json_valid"))),
+                _text("json_valid", texts.mean_of(texts.ROW_SCORES.index("json_valid")), share=True),
                 _text("bleu", ngrams.bleu, gather=ngrams.bleu_counts),
                 _text("chrf", ngrams.chrf, gather=ngrams.chrf_counts),
+                Measure(
+                    name="perplexity",
+                    task="generation",
+                    higher_is_better=False,
+                    needs="likelihood",
+                    gather=generation.likelihood_moments,
+                    finish=generation.perplexity,
+                ),
+                _score("embedding_similarity"),
+                _score("judge"),
             ]
         ),
     }

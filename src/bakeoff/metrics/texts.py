@@ -116,9 +116,13 @@ def row_scores(truth: str, predicted: str) -> list[float]:
 
 
 def text_moments(outcome: Outcome) -> Moments:
-    """Columns: `ROW_SCORES`."""
+    """Columns: `ROW_SCORES`; a score of the rows of the same name (JSON held against a schema) takes precedence."""
     pairs = zip(outcome.truth_n.tolist(), outcome.predicted_n.tolist(), strict=True)
-    return Moments(np.asarray([row_scores(truth, predicted) for truth, predicted in pairs]))
+    columns_nm = np.asarray([row_scores(truth, predicted) for truth, predicted in pairs])
+    for at, name in enumerate(ROW_SCORES):
+        if name in outcome.scores:
+            columns_nm[:, at] = outcome.scores[name]
+    return Moments(columns_nm)
 
 
 def mean_of(column: int) -> Callable[[Means], NDArray[np.float64]]:

@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import CandidateError, UsageError
 from bakeoff.core.protocols import Family, FitJob, Progress
 from bakeoff.core.types import Json, Schema, Task
@@ -20,7 +22,8 @@ from bakeoff.train.params import check_params
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["FIT", "HELD", "HOLD_OUT", "FitArgument", "FitValue", "fit", "hold_out"]
+__all__ = ["FIT", "HELD", "HOLD_OUT", "FitArgument", "FitValue", "family_at", "fit", "hold_out", "job_of"]
+__all__ += ["peak_memory_bytes", "table_of"]
 
 FIT = "bakeoff.train.worker:fit"
 HOLD_OUT = "bakeoff.train.worker:hold_out"
@@ -34,6 +37,7 @@ class FitArgument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `family` is "module:Class". `rows_path` is an .npz with int64 arrays `train` and `validation` of row
     numbers of the Parquet table. `rows` = "all" fits every row of the table and needs `chosen`.
     `out_dir` is the model folder to make; it appears when it is complete, and one that exists is replaced.
+    `remote` says whether rows may be sent to services on other machines.
     """
 
     family: str
@@ -49,6 +53,7 @@ class FitArgument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     out_dir: str
     chosen: dict[str, Any] | None = None
     rows: Literal["train", "all"] = "train"
+    remote: bool = False
 
 
 class FitValue(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,21 +78,21 @@ def fit(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
     from threadpoolctl import threadpool_limits
 
     asked = _asked(argument)
-    family = _family(asked.family)
+    family = family_at(asked.family)
     if asked.task not in family.tasks:
         raise CandidateError(
             f"expected a task of family {family.name!r} ({', '.join(sorted(family.tasks))}), received {asked.task!r}"
         )
-    job = _job(asked, family, progress)
+    job = job_of(asked, family, progress)
     started = time.perf_counter()
-    with threadpool_limits(asked.threads):
+    with threadpool_limits(asked.threads), remote_calls(allowed=asked.remote):
         model = family.fit(job)
     train_s = time.perf_counter() - started
     out = Path(asked.out_dir)
     _publish(model.save, out)
     value = FitValue(
         train_s=train_s,
-        peak_memory_bytes=_peak_memory_bytes(),
+        peak_memory_bytes=peak_memory_bytes(),
         size_bytes=sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
         chosen=dict(model.chosen),
         signature=msgspec.to_builtins(model.signature),
@@ -112,9 +117,9 @@ def hold_out(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json
     asked = _asked(argument)
     if asked.chosen is None:
         raise UsageError("expected 'chosen' of an earlier fit, received None")
-    family = _family(asked.family)
-    job = _job(asked, family, progress)
-    with threadpool_limits(asked.threads):
+    family = family_at(asked.family)
+    job = job_of(asked, family, progress)
+    with threadpool_limits(asked.threads), remote_calls(allowed=asked.remote):
         model = family.fit(replace(job, validation=job.validation[:0]))
     said = model.predict(job.validation.drop(asked.schema.target))
     kept: dict[str, Any] = {"truth_n": job.validation[asked.schema.target].to_numpy(), "values_n": said.values_n}
@@ -135,12 +140,14 @@ def _asked(argument: Mapping[str, Json]) -> FitArgument:
         raise UsageError(f"expected the JSON of a FitArgument, received one with a problem: {error}") from error
 
 
-def _family(name: str) -> Family:
+def family_at(name: str) -> Family:
+    """The family that stands at "module:Class"."""
     module, _, attribute = name.partition(":")
     return getattr(import_module(module), attribute)()
 
 
-def _job(asked: FitArgument, family: Family, progress: Progress) -> FitJob:
+def job_of(asked: FitArgument, family: Family, progress: Progress) -> FitJob:
+    """What the argument asks a family to fit, with its tables read."""
     train, validation = _tables(asked)
     cache = Path(asked.cache_dir)
     cache.mkdir(parents=True, exist_ok=True)
@@ -159,15 +166,21 @@ def _job(asked: FitArgument, family: Family, progress: Progress) -> FitJob:
     )
 
 
-def _tables(asked: FitArgument) -> tuple["pl.DataFrame", "pl.DataFrame"]:
-    """The rows to fit on and those to choose on: inputs and target alone, the target in its stored type."""
-    import numpy as np
+def table_of(asked: FitArgument) -> "pl.DataFrame":
+    """All rows: inputs and target alone, the target in its stored type."""
     import polars as pl
 
     target = pl.col(asked.schema.target).cast(pl.String if asked.task == "classification" else pl.Float64)
     if asked.task == "generation":
         target = pl.col(asked.schema.target)
-    table = pl.read_parquet(asked.table_path).select(*asked.schema.inputs, target)
+    return pl.read_parquet(asked.table_path).select(*asked.schema.inputs, target)
+
+
+def _tables(asked: FitArgument) -> tuple["pl.DataFrame", "pl.DataFrame"]:
+    """The rows to fit on and those to choose on."""
+    import numpy as np
+
+    table = table_of(asked)
     if asked.rows == "all":
         if asked.chosen is None:
             raise UsageError("expected 'chosen' of an earlier fit with rows = 'all', received None")
@@ -176,7 +189,11 @@ def _tables(asked: FitArgument) -> tuple["pl.DataFrame", "pl.DataFrame"]:
         return table[rows["train"]], table[rows["validation"]]
 
 
-def _peak_memory_bytes() -> int:
+def peak_memory_bytes() -> int:
+    """The most memory that this process has held; on Linux, without what its parent held when it was started."""
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts kilobytes
 

@@ -1,0 +1,115 @@
+"""Put calibrated models in the place of those that were fitted, when the project asks for it.
+
+How probabilities are rescaled is fitted on what a candidate says of validation rows that it was fitted without; a
+combination says of them what its members, put together as it is, say. What is judged from then on, registered and
+served is the rescaled model, under a name of its own.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from bakeoff.core.types import Json, Predictions
+from bakeoff.loop.combining import Combined, contender_of, held_out, put_together, too_long
+from bakeoff.loop.fitting import Fitted, hold_out
+from bakeoff.loop.gathering import Gathered
+from bakeoff.loop.judging import Judged, evaluate
+from bakeoff.loop.stage import Stage
+from bakeoff.loop.steps import Steps
+
+if TYPE_CHECKING:
+    from bakeoff.evaluate.combine import Combination
+
+__all__ = ["rescaled"]
+
+
+def rescaled(
+    stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Judged], combined: Combined
+) -> list[Judged]:
+    """The candidates, rescaled and judged anew as `[decide] calibrate` says; those that cannot be stay as they are."""
+    how = stage.config.decide.calibrate
+    if how == "none":
+        return list(judged)
+    singles = [each for each in judged if each.scorecard is not None and not each.fitted.members]
+    slow = too_long(stage, singles)
+    wanted = [each.fitted for each in singles if each.name not in slow and each.name not in combined.held]
+    held = {**combined.held, **(hold_out(stage, steps, gathered, wanted) if wanted else {})}
+    said = {name: held_out(stage.blobs.get(blob)) for name, blob in held.items()}
+    tried = {each.name: each for each in combined.tried}
+    made: dict[str, Fitted] = {}
+    for entry in judged:
+        if entry.scorecard is None:
+            continue
+        found = _fit_scale(entry, tried, said, how) if entry.name not in slow else slow[entry.name]
+        fitted = found if isinstance(found, str) else _made(stage, steps, entry.fitted, how, found)
+        if isinstance(fitted, str):
+            stage.progress(f"{entry.name}: not calibrated: {fitted}")
+        else:
+            made[entry.name] = fitted
+    anew = dict(zip(made, evaluate(stage, steps, gathered, list(made.values())), strict=True))
+    return [anew.get(entry.name, entry) for entry in judged]
+
+
+def _fit_scale(
+    entry: Judged,
+    tried: "Mapping[str, Combination]",
+    said: Mapping[str, tuple[Any, Predictions]],
+    how: Literal["temperature", "isotonic"],
+) -> dict[str, Json] | str:
+    """The parameters of the rescaling, or why there are none."""
+    import numpy as np
+
+    from bakeoff.evaluate.calibration import calibrator
+    from bakeoff.metrics.outcome import outcome
+    from bakeoff.metrics.scaling import Temperature
+
+    members = entry.fitted.members or (entry.name,)
+    if not set(members) <= set(said):
+        return "it could not be fitted without the validation rows"
+    truth_n = said[members[0]][0].astype(np.str_)
+    parts = [said[name][1] for name in members]
+    held = parts[0] if not entry.fitted.members else _joint(tried[entry.name], parts, truth_n)
+    known_n = np.isin(truth_n, held.classes)
+    if held.probabilities_nk is None or tuple(sorted(held.classes)) != held.classes:
+        return "it gives no probabilities of sorted classes"
+    of_known = Predictions.of_probabilities(held.probabilities_nk[known_n], held.classes)
+    found = calibrator(outcome(truth_n[known_n], of_known, "classification"), how)
+    if isinstance(found, str):
+        return found
+    if isinstance(found, Temperature):
+        return {"temperature": found.value}
+    return {"x": [list(each) for each in found.x], "y": [list(each) for each in found.y]}
+
+
+def _joint(each: "Combination", parts: Sequence[Predictions], truth_n: Any) -> Predictions:
+    """What a combination says of rows of which its members said this."""
+    from bakeoff.evaluate.cascading import Climb
+    from bakeoff.metrics.combined import Ladder, Mix, common_classes
+
+    given = dict(each.params)
+    if each.kind == "blend":
+        mix = Mix(weights=tuple(given["weights"]), biases=given["biases"], log=given["log"])
+        return mix(parts, common_classes(part.classes for part in parts))
+    ladder = Ladder(
+        thresholds=tuple(given["thresholds"]), doubted=tuple(given["doubted"]), pooled=bool(given["pooled"])
+    )
+    return Climb.of(ladder, parts, truth_n).predictions
+
+
+def _made(stage: Stage, steps: Steps, fitted: Fitted, how: str, params: Mapping[str, Json]) -> Fitted | str:
+    """The model with its rescaling as one model, or why there is none."""
+    name = f"{fitted.contender.name}+{how}"
+    contender = contender_of(stage.combiners["calibrated"], name, [fitted], params)
+    key, result = put_together(stage, steps, contender, [fitted.tree_blob or ""])
+    if result.value is None:
+        return result.error or "it could not be put together"
+    kept = cast("Mapping[str, Any]", result.value)
+    return replace(
+        fitted,
+        contender=contender,
+        key=key,
+        tree_blob=kept["tree_blob"],
+        size_bytes=kept["size_bytes"],
+        chosen=kept["chosen"],
+        signature=kept["signature"],
+    )

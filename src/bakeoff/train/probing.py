@@ -1,0 +1,226 @@
+"""A family on small samples of the project's training rows: how long it takes, how good it gets, how fast it answers.
+
+Samples double in size and share no row, so that nothing remembered of one makes the next one cheaper. What is
+predicted for all rows is extrapolated from them (`bakeoff.evaluate.curves`). Test rows are not read.
+"""
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bakeoff.chat.privacy import remote_calls
+from bakeoff.core.errors import BakeoffError, UsageError
+from bakeoff.core.protocols import Family, FitJob, Model, Progress
+from bakeoff.core.types import Json, Predictions
+from bakeoff.train.params import check_params
+from bakeoff.train.worker import FitArgument, family_at, peak_memory_bytes, table_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["HELD", "POOL", "PROBE", "ProbeArgument", "ProbePoint", "probe"]
+
+PROBE = "bakeoff.train.probing:probe"
+POOL = "pool"
+HELD = "held"
+"""Arrays of row numbers: those to draw samples from, in order, and those to score on."""
+WARM_ROWS = 30
+FIRST_ROWS = 50
+GROWTH = 2.2
+"""How many times longer the fit of the next, doubled sample is taken to need."""
+SINGLE_CALLS = 30
+SINGLE_SHARE = 0.05
+HELD_SHARE = 0.1
+LEAST_HELD = 100
+RESAMPLES = 200
+
+
+class ProbeArgument(FitArgument, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `probe` takes: a `FitArgument` whose file of rows has the arrays `pool` and `held`.
+
+    Of each sample, `validation_share` is for choosing on. A first fit of few rows, which fetches and loads what
+    the family needs, is not measured and may take `warm_limit_s`; `limit_s` after it, what was measured is given.
+    """
+
+    limit_s: float
+    warm_limit_s: float
+    validation_share: float
+    metrics_file: str | None = None
+
+
+class ProbePoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What a fit on `rows` rows took and gave; `se` is the standard error of `value`, the project's metric."""
+
+    rows: int
+    train_s: float
+    memory_bytes: int
+    size_bytes: int
+    value: float | None
+    se: float
+    latency_p50_ms: float
+    latency_p95_ms: float
+    row_s: float
+
+
+def probe(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
+    """Fit and measure on samples that double for as long as the limit allows: `points`, and what ended it, if it did.
+
+    Raises:
+        UsageError: the argument is not a `ProbeArgument`.
+    """
+    try:
+        asked = msgspec.convert(argument, ProbeArgument)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"expected the JSON of a ProbeArgument, received one with a problem: {error}") from error
+    points: list[ProbePoint] = []
+    errors: list[str] = []
+    warm = threading.Event()
+    heard = ["nothing"]
+
+    def tell(line: str) -> None:
+        heard[:] = [line]
+        progress(line)
+
+    def work() -> None:
+        try:
+            with remote_calls(allowed=asked.remote):
+                points.extend(_measured(asked, warm, tell))  # one by one, as they come
+        except BakeoffError as error:
+            errors.append(str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a family does becomes its error
+            errors.append(f"{type(error).__name__}: {str(error) or 'no message'}".splitlines()[0])
+
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    if warm.wait(asked.warm_limit_s):
+        worker.join(asked.limit_s)  # a fit that takes longer is left behind; the process ends with this job
+    if worker.is_alive() and not points:
+        given = f"{asked.limit_s:.1f} s given" if warm.is_set() else f"{asked.warm_limit_s:.1f} s given to get ready"
+        errors.append(f"nothing was measured in the {given}; last heard: {heard[0]}")
+    return {"points": msgspec.to_builtins(points), "error": errors[0] if errors else None}
+
+
+def _measured(asked: ProbeArgument, warm: threading.Event, progress: Progress) -> Iterator[ProbePoint]:
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    from bakeoff.metrics.own import using
+
+    family = family_at(asked.family)
+    table = table_of(asked)
+    with np.load(asked.rows_path, allow_pickle=False) as rows:
+        pool, held = table[rows[POOL]], table[rows[HELD]]
+    start = min(WARM_ROWS, len(pool) // 2)
+    size = min(FIRST_ROWS, max(2, (len(pool) - start) // 4))
+    with threadpool_limits(asked.threads), using(None if asked.metrics_file is None else Path(asked.metrics_file)):
+        busy = time.process_time()
+        try:
+            family.fit(_fit_job(asked, family, pool[:start], progress))
+        finally:
+            warm.set()
+        overhead_s = time.process_time() - busy  # not by the clock, which downloads would count in
+        deadline = time.monotonic() + asked.limit_s
+        while start + size <= len(pool):
+            before = time.monotonic()
+            progress(f"fitting {size} rows")
+            point, used = _point(asked, family, pool[start : start + size], held, progress)
+            held = held[:used]
+            yield msgspec.structs.replace(point, train_s=point.train_s + overhead_s)
+            rest_s = time.monotonic() - before - point.train_s
+            start, size = start + size, size * 2
+            if time.monotonic() + GROWTH * point.train_s + rest_s > deadline:
+                break
+
+
+def _point(
+    asked: ProbeArgument, family: Family, sample: "pl.DataFrame", held: "pl.DataFrame", progress: Progress
+) -> tuple[ProbePoint, int]:
+    """Measure one sample; also the number of held-out rows that there was time for."""
+    job = _fit_job(asked, family, sample, progress)
+    started = time.perf_counter()
+    model = family.fit(job)
+    train_s = time.perf_counter() - started
+    memory_bytes = peak_memory_bytes()
+    folder = Path(asked.out_dir)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    model.save(folder)
+    size_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    timed = family.load(folder, asked.threads)  # nothing remembered
+    inputs = held.drop(asked.schema.target)
+    p50, p95 = _single(timed, inputs, asked.limit_s * SINGLE_SHARE)
+    used = min(len(held), max(LEAST_HELD, int(asked.limit_s * HELD_SHARE / (p50 / 1000))))
+    before = time.perf_counter()
+    said = timed.predict(inputs[:used])
+    row_s = (time.perf_counter() - before) / used
+    value, se = _scored(asked, held[:used], said)
+    point = ProbePoint(
+        rows=len(sample),
+        train_s=train_s,
+        memory_bytes=memory_bytes,
+        size_bytes=size_bytes,
+        value=value,
+        se=se,
+        latency_p50_ms=p50,
+        latency_p95_ms=p95,
+        row_s=row_s,
+    )
+    return point, used
+
+
+def _fit_job(asked: ProbeArgument, family: Family, sample: "pl.DataFrame", progress: Progress) -> FitJob:
+    chosen_on = max(1, ceil(len(sample) * asked.validation_share))
+    cache = Path(asked.cache_dir)
+    cache.mkdir(parents=True, exist_ok=True)
+    return FitJob(
+        task=asked.task,
+        schema=asked.schema,
+        train=sample[chosen_on:],
+        validation=sample[:chosen_on],
+        params=check_params(family, asked.params),
+        metric=asked.metric,
+        seed=asked.seed,
+        threads=asked.threads,
+        cache=cache,
+        progress=progress,
+    )
+
+
+def _single(model: Model, inputs: "pl.DataFrame", budget_s: float) -> tuple[float, float]:
+    """The 50th and 95th percentile of milliseconds for one row."""
+    from bakeoff.metrics.latency import percentiles
+
+    model.predict(inputs[:1])
+    timings: list[float] = []
+    start = time.perf_counter()
+    for row in range(min(SINGLE_CALLS, len(inputs))):
+        before = time.perf_counter()
+        model.predict(inputs[row : row + 1])
+        timings.append((time.perf_counter() - before) * 1000)
+        if time.perf_counter() - start > budget_s:
+            break
+    found = percentiles(timings)
+    return found["p50"], found["p95"]
+
+
+def _scored(asked: ProbeArgument, held: "pl.DataFrame", said: Predictions) -> tuple[float | None, float]:
+    """The metric on held-out rows and its bootstrap standard error; None where it is undefined."""
+    import numpy as np
+
+    from bakeoff.metrics.bootstrap import replicate
+    from bakeoff.metrics.outcome import outcome
+    from bakeoff.metrics.registry import bind, find
+
+    known = outcome(held[asked.schema.target].to_numpy(), said, asked.task)
+    statistic = bind([find(asked.metric, asked.task)], known)[asked.metric]
+    (found,) = replicate([statistic], len(held), resamples=RESAMPLES, seed=asked.seed)
+    value, draws = float(found.value_m[0]), found.draws_rm[np.isfinite(found.draws_rm[:, 0]), 0]
+    if not np.isfinite(value) or len(draws) < 2:  # noqa: PLR2004
+        return None, 0.0
+    return value, float(draws.std(ddof=1))
