@@ -178,10 +178,9 @@ def steady():
 
 
 def _steady(document):
-    """Not the winner among equals, nor which combinations enter: prices decide that, and prices are timings."""
     kept = {
         candidate["name"]: {key: candidate.get(key) for key in ("status", "metrics", "chosen", "size_bytes")}
         for candidate in document["candidates"]
-        if candidate["family"] not in {"blend", "cascade"}
     }
-    return kept, document["verdict"]["winner"] is not None, document["dataset"]["version"]
+    combined = [(each["name"], each["entered"]) for each in document["combinations"]]
+    return kept, combined, document["verdict"]["winner"], document["dataset"]["version"]

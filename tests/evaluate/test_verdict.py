@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from bakeoff.core.errors import ConfigError, DataError, NotFoundError
 from bakeoff.core.types import Predictions
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.evaluate.scoring import score
-from bakeoff.evaluate.verdict import check_gates, compare, decide
+from bakeoff.evaluate.verdict import check_gates, compare, decide, takes_over
 from bakeoff.metrics.significance import mcnemar_exact
 
 N = 1500
@@ -215,3 +216,68 @@ def test_candidates_can_be_told_apart_by_swapping_their_answers():
     assert found.best_set == usual.best_set
     assert found.comparisons[1].p_value == pytest.approx(1 / 501)
     assert [each.difference for each in found.comparisons] == [each.difference for each in usual.comparisons]
+
+
+def test_prices_that_differ_less_than_their_timings_vary_do_not_decide():
+    """Two equal candidates of which one was timed while the machine was busy: the better one wins, as in any run."""
+    cards, outcomes = field({"best": 0.02, "cheap": 0.01}, cheap=0.805, best=0.81)
+    assert verdict(cards, outcomes).winner == "cheap"
+    cards["cheap"] = replace(cards["cheap"], cost_spread=1.6)
+    assert verdict(cards, outcomes).winner == "best"
+
+
+@pytest.mark.parametrize("costs", [{"a": 0.01, "b": 0.0149}, {"a": 0.0149, "b": 0.01}])
+def test_of_equals_the_one_named_first_wins(costs):
+    cards, outcomes = field(costs, a=0.8, b=0.8)
+    cards["b"], outcomes["b"] = replace(cards["a"], cost_usd_per_1k=costs["b"]), outcomes["a"]
+    assert verdict(cards, outcomes).winner == "a"
+    assert verdict(cards, outcomes, utility="f1_macro").winner == "a"
+
+
+def test_the_highest_utility_of_the_best_set_wins():
+    cards, outcomes = field({"best": 0.02, "cheap": 0.005}, cheap=0.805, best=0.81, poor=0.6)
+    found = verdict(cards, outcomes, utility="f1_macro - cost_usd_per_1k")
+    assert found.winner == "cheap"
+    assert set(found.utilities) == {"cheap", "best", "poor"}
+    assert "utility 0.7" in found.reason
+    assert "the highest of the best set, before best" in found.reason
+    assert verdict(cards, outcomes, utility="100 * f1_macro - cost_usd_per_1k").winner == "best"
+    assert verdict(cards, outcomes, utility="0 - f1_macro").winner == "cheap"  # poor is not in the best set
+    alone = verdict(
+        cards, outcomes, utility="f1_macro", margin=0.0, gates={"cost_usd_per_1k": Gate(max=0.01, min=0.01)}
+    )
+    assert "the only one of the best set with one" in alone.reason
+    assert alone.to_json()["utility"] == "f1_macro"
+
+
+def test_a_utility_without_a_value_lets_nobody_win():
+    cards, outcomes = field(a=0.8, b=0.79)
+    found = verdict(cards, outcomes, utility="log(0 - f1_macro)")
+    assert found.winner is None
+    assert "the utility (log(0 - f1_macro)) is undefined for a and b" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("utility", "told"), [("f1_marco - 1", "Did you mean 'f1_macro'?"), ("open(1)", "expected numbers")]
+)
+def test_a_wrong_utility_is_told_before_anything_runs(utility, told):
+    with pytest.raises(ConfigError) as caught:
+        check_gates(DecideConfig(utility=utility), "classification")
+    assert "decide.utility" in str(caught.value)
+    assert told in str(caught.value)
+
+
+def test_when_a_challenger_takes_over():
+    better, equal = (
+        compare(truth(), said(0.9, seed=1), said(0.8, seed=2), "f1_macro", seed=0),
+        compare(truth(), said(0.8, seed=1), said(0.8, seed=2), "f1_macro", seed=0),
+    )
+    worse = compare(truth(), said(0.7, seed=1), said(0.8, seed=2), "f1_macro", seed=0)
+
+    def rule(name, margin=0.0):
+        return [takes_over(each, DecideConfig(champion=name, margin=margin)) for each in (better, equal, worse)]
+
+    assert rule("unless_worse") == [True, True, False]
+    assert rule("non_inferior", 0.05) == [True, True, False]
+    assert rule("non_inferior", 0.0001) == [True, False, False]
+    assert rule("superior") == [True, False, False]

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.types import Predictions
+from bakeoff.evaluate.out_of_fold import in_order
 from bakeoff.metrics.combined import Ladder, common_classes, spread
 from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.registry import Measure
 
-__all__ = ["Climb", "Setting", "composed_latency_ms", "find_ladder", "find_route", "settings"]
+__all__ = ["Climb", "Setting", "composed_latency_ms", "find_ladder", "find_route", "joined", "settings"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -54,6 +55,22 @@ class Climb:
             ladder.shares(stage_n),
             tuple(float(right.mean()) if len(right) else None for right in answered),
         )
+
+
+def joined(rows: Sequence[NDArray[np.intp]], climbs: Sequence[Climb]) -> Climb:
+    """Climbs over parts of a table (`rows`: the numbers of each part's rows) as one over all of it."""
+    if len(climbs) == 1:
+        return climbs[0]
+    rows_c = np.asarray([len(each) for each in rows], dtype=np.float64)
+    reached_cs = np.asarray([climb.shares for climb in climbs]) * rows_c[:, None]
+    answered_cs = reached_cs - np.append(reached_cs[:, 1:], np.zeros((len(climbs), 1)), axis=1)
+    right_cs = np.asarray([[share or 0.0 for share in climb.answered_right] for climb in climbs]) * answered_cs
+    answered_s, right_s = answered_cs.sum(axis=0).tolist(), right_cs.sum(axis=0).tolist()
+    return Climb(
+        in_order(rows, [climb.predictions for climb in climbs]),
+        tuple((reached_cs.sum(axis=0) / rows_c.sum()).tolist()),
+        tuple(right / answered if answered > 0 else None for right, answered in zip(right_s, answered_s, strict=True)),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,10 @@
 3. It enters as a candidate when no single candidate makes it needless (`bakeoff.evaluate.entering`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import combinations, pairwise
-from typing import Any, Literal, TypeAlias
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -19,11 +19,20 @@ from numpy.typing import ArrayLike, NDArray
 from bakeoff.core.config import CombineConfig
 from bakeoff.core.types import Json, Predictions, Task
 from bakeoff.evaluate.blending import find_mix
-from bakeoff.evaluate.cascading import Climb, composed_latency_ms, find_ladder, find_route, settings
+from bakeoff.evaluate.cascading import (
+    Climb,
+    Setting,
+    composed_latency_ms,
+    find_ladder,
+    find_route,
+    joined,
+    settings,
+)
+from bakeoff.evaluate.out_of_fold import in_order
+from bakeoff.evaluate.pricing import CHEAPER, clearly_cheaper
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.evaluate.scoring import score
-from bakeoff.evaluate.verdict import CHEAPER
-from bakeoff.metrics.combined import Ladder, common_classes
+from bakeoff.metrics.combined import Ladder, Mix, common_classes
 from bakeoff.metrics.labels import EVEN_METRICS
 from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.registry import Measure, find
@@ -31,6 +40,8 @@ from bakeoff.metrics.registry import Measure, find
 __all__ = ["Combination", "CurvePoint", "Kind", "Part", "Rows", "combine"]
 
 Kind: TypeAlias = Literal["blend", "cascade", "route"]
+
+Found = TypeVar("Found")
 
 MOST_PARTS = 6
 """Candidates, the best on validation rows, of which combinations are tried."""
@@ -52,11 +63,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """What was true of the validation (`held_n`) and test (`test_n`) rows, and the test rows' groups, if any."""
+    """What was true of the validation (`held_n`) and test (`test_n`) rows, and the test rows' groups, if any.
+
+    With folds (`fold_n`: that of each test row) both are the same rows, of which no model had seen its own. A
+    combination is then judged on each fold with what the rows of the other folds say it should be made of.
+    """
 
     held_n: ArrayLike
     test_n: ArrayLike
     groups_n: ArrayLike | None = None
+    fold_n: ArrayLike | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +89,15 @@ class Combination:
     """A combination that was tried; without a `card` when validation rows already spoke against it.
 
     `members` stand in the order of `weights`, or of the stages. `shares` are of test rows that reach each
-    member, `right` how often each was right on those that it answered. `params` are those of its family.
+    member, `right` how often each was right on those that it answered. `params` are those of its family, and
+    `fold_params` the ones that it was judged with on each fold.
     """
 
     name: str
     kind: Kind
     members: tuple[str, ...] = ()
     params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    fold_params: tuple[Mapping[str, Any], ...] = ()
     validation: float | None = None
     shares: tuple[float, ...] = ()
     right: tuple[float | None, ...] = ()
@@ -123,6 +141,14 @@ def combine(
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn(Generic[Found]):
+    """Test rows, and what is asked about them."""
+
+    found: Found
+    rows: NDArray[np.intp]
+
+
 class _Search:
     """Tries combinations of the same candidates on the same rows."""
 
@@ -145,6 +171,16 @@ class _Search:
         n = len(np.asarray(rows.held_n))
         picked = np.random.default_rng(seed).permutation(n)[:SEARCH_ROWS]
         self.searched_n: NDArray[np.intp] = np.sort(picked)
+        self.test_rows_n = np.arange(len(np.asarray(rows.test_n)))
+
+    def _turns(self, whole: Found, again: "Callable[[NDArray[np.intp]], Found]") -> list[_Turn[Found]]:
+        """What is asked about which test rows: `whole` about all, or by folds what other folds' rows say `again`."""
+        if self.rows.fold_n is None:
+            return [_Turn(whole, self.test_rows_n)]
+        fold_n = np.asarray(self.rows.fold_n)
+        return [
+            _Turn(again(np.flatnonzero(fold_n != fold)), np.flatnonzero(fold_n == fold)) for fold in np.unique(fold_n)
+        ]
 
     def _value(self, held: Predictions) -> float:
         return self.measure(outcome(self.rows.held_n, held, self.task))
@@ -157,30 +193,45 @@ class _Search:
 
     def blend(self, size: int) -> tuple[Combination, Predictions | None]:
         """The blend of so many members that is best on validation rows."""
-        even = self.measure.name in EVEN_METRICS
-        tried: list[tuple[float, tuple[str, ...], Any]] = []
+        tried: list[tuple[float, tuple[str, ...], Mix]] = []
         for members in combinations(self.names, size):
             held = [self.parts[name].held for name in members]
-            mix = find_mix(self.rows.held_n, held, self.task, even=even, seed=self.seed)
+            mix = self._mix(members)
             tried.append((self._value(mix(held, self._classes(members, test=False))), members, mix))
         value, members, mix = max(tried, key=lambda each: self.sign * each[0])
-        said = mix([self.parts[name].test for name in members], self._classes(members, test=True))
-        params: dict[str, Json] = {"weights": list(mix.weights), "biases": dict(mix.biases), "log": mix.log}
-        return self._scored("blend", members, params, value=value, shares=(1.0,) * size, said=said), said
+        turns = self._turns(mix, lambda rows: self._mix(members, rows))
+        classes = self._classes(members, test=True)
+        parts = [turn.found([_taken(self.parts[name].test, turn.rows) for name in members], classes) for turn in turns]
+        said = in_order([turn.rows for turn in turns], parts)
+        found = self._scored("blend", members, _mix_params(mix), value=value, shares=(1.0,) * size, said=said)
+        return self._with_folds(found, [_mix_params(turn.found) for turn in turns]), said
+
+    def _mix(self, members: Sequence[str], rows: "NDArray[np.intp] | None" = None) -> Mix:
+        held = [self.parts[name].held for name in members]
+        truth_n = np.asarray(self.rows.held_n)
+        if rows is not None:
+            held, truth_n = [_taken(each, rows) for each in held], truth_n[rows]
+        return find_mix(truth_n, held, self.task, even=self.measure.name in EVEN_METRICS, seed=self.seed)
+
+    def _with_folds(self, found: Combination, params: Sequence[Mapping[str, Json]]) -> Combination:
+        return found if self.rows.fold_n is None else replace(found, fold_params=tuple(params))
 
     # --- cascades and routes ------------------------------------------------------------------------
 
     def _chains(self, size: int) -> Iterator[tuple[str, ...]]:
         """Members from cheap to dear, each clearly dearer than the one before."""
-        cost = {name: part.card.cost_usd_per_1k for name, part in self.parts.items()}
+        cards = {name: part.card for name, part in self.parts.items()}
         for chosen in combinations(self.names, size):
-            chain = tuple(sorted(chosen, key=lambda name: cost[name]))
-            if all(cost[b] >= CHEAPER * cost[a] for a, b in pairwise(chain)):
+            chain = tuple(sorted(chosen, key=lambda name: cards[name].cost_usd_per_1k))
+            if all(clearly_cheaper(cards[a], cards[b]) for a, b in pairwise(chain)):
                 yield chain
 
-    def _searched(self, members: Sequence[str]) -> tuple[NDArray[np.str_], list[Predictions], list[float]]:
-        truth_n = np.asarray(self.rows.held_n).astype(np.str_)[self.searched_n]
-        held = [_taken(self.parts[name].held, self.searched_n) for name in members]
+    def _searched(
+        self, members: Sequence[str], among: "NDArray[np.intp] | None" = None
+    ) -> tuple[NDArray[np.str_], list[Predictions], list[float]]:
+        rows = self.searched_n if among is None else np.intersect1d(self.searched_n, among, assume_unique=True)
+        truth_n = np.asarray(self.rows.held_n).astype(np.str_)[rows]
+        held = [_taken(self.parts[name].held, rows) for name in members]
         return truth_n, held, [self.parts[name].card.cost_usd_per_1k for name in members]
 
     def cascade(self, size: int) -> tuple[Combination, Predictions | None]:
@@ -188,10 +239,7 @@ class _Search:
         best: tuple[float, tuple[str, ...], Ladder] | None = None
         told: list[str] = []
         for members in self._chains(size):
-            truth_n, held, costs = self._searched(members)
-            first = self.measure(outcome(truth_n, held[0], self.task))
-            tried = list(settings(truth_n, held, costs, self.measure))
-            setting = find_ladder(tried, first, self.measure)
+            first, tried, setting = self._ladder(members)
             if setting is None:
                 most = max(self.sign * each.value for each in tried) * self.sign if tried else first
                 told.append(f"{' to '.join(members)}: {first:.4f} alone, {most:.4f} at best")
@@ -200,22 +248,35 @@ class _Search:
         if best is None:
             return self._none("cascade", size, told)
         value, members, ladder = best
-        return self._climbed("cascade", members, ladder, value)
+        return self._climbed("cascade", members, ladder, value, again=lambda rows: self._ladder(members, rows)[2])
+
+    def _ladder(
+        self, members: Sequence[str], among: "NDArray[np.intp] | None" = None
+    ) -> tuple[float, list[Setting], Setting | None]:
+        """The metric of the first stage alone, every setting tried, and the one to take, if any."""
+        truth_n, held, costs = self._searched(members, among)
+        first = self.measure(outcome(truth_n, held[0], self.task))
+        tried = list(settings(truth_n, held, costs, self.measure))
+        return first, tried, find_ladder(tried, first, self.measure)
 
     def route(self) -> tuple[Combination, Predictions | None]:
         """The pair of which the first passes on some of the classes that it says, best on validation rows."""
         best: tuple[float, tuple[str, ...], Ladder] | None = None
         told: list[str] = []
         for members in self._chains(2):
-            truth_n, held, costs = self._searched(members)
-            setting = find_route(truth_n, held, costs, self.measure)
+            setting = self._route(members)
             if setting is None:
                 told.append(f"{members[1]} is better than {members[0]} on all or on none of the classes that it says")
             elif best is None or self.sign * setting.value > self.sign * best[0]:
                 best = setting.value, members, setting.ladder
         if best is None:
             return self._none("route", 2, told)
-        return self._climbed("route", best[1], best[2], best[0])
+        value, members, ladder = best
+        return self._climbed("route", members, ladder, value, again=lambda rows: self._route(members, rows))
+
+    def _route(self, members: Sequence[str], among: "NDArray[np.intp] | None" = None) -> Setting | None:
+        truth_n, held, costs = self._searched(members, among)
+        return find_route(truth_n, held, costs, self.measure)
 
     def _none(self, kind: Kind, size: int, told: Sequence[str]) -> tuple[Combination, None]:
         why = "; ".join(told) or f"no {size} candidates of which each costs {CHEAPER:g} times as much as the one before"
@@ -223,17 +284,31 @@ class _Search:
         return Combination(name=name, kind=kind, reason=f"Nothing gained on validation rows ({why})."), None
 
     def _climbed(
-        self, kind: Kind, members: tuple[str, ...], ladder: Ladder, value: float
+        self,
+        kind: Kind,
+        members: tuple[str, ...],
+        ladder: Ladder,
+        value: float,
+        *,
+        again: "Callable[[NDArray[np.intp]], Setting | None]",
     ) -> tuple[Combination, Predictions]:
         truth_n = np.asarray(self.rows.test_n).astype(np.str_)
-        climb = Climb.of(ladder, [self.parts[name].test for name in members], truth_n)
-        params: dict[str, Json] = {
-            "thresholds": list(ladder.thresholds),
-            "doubted": list(ladder.doubted),
-            "pooled": ladder.pooled,
-        }
+        alone = Ladder(thresholds=(0.0,) * (len(members) - 1))  # where nothing is gained, the first model answers all
+
+        def found_again(rows: "NDArray[np.intp]") -> Ladder:
+            setting = again(rows)
+            return alone if setting is None else setting.ladder
+
+        turns = self._turns(ladder, found_again)
+        climbs = [
+            Climb.of(turn.found, [_taken(self.parts[name].test, turn.rows) for name in members], truth_n[turn.rows])
+            for turn in turns
+        ]
+        climb = joined([turn.rows for turn in turns], climbs)
         curve = self._curve(members, ladder) if kind == "cascade" and len(members) == 2 else ()  # noqa: PLR2004
+        params = _ladder_params(ladder)
         found = self._scored(kind, members, params, value=value, shares=climb.shares, said=climb.predictions)
+        found = self._with_folds(found, [_ladder_params(turn.found) for turn in turns])
         return replace(found, right=climb.answered_right, curve=curve), climb.predictions
 
     def _curve(self, members: tuple[str, ...], ladder: Ladder) -> tuple[CurvePoint, ...]:
@@ -271,6 +346,8 @@ class _Search:
             groups_n=self.rows.groups_n,
         )
         cards = [self.parts[name].card for name in members]
+        cost = sum(share * card.cost_usd_per_1k for share, card in zip(shares, cards, strict=True))
+        dear = sum(share * card.cost_usd_per_1k * card.cost_spread for share, card in zip(shares, cards, strict=True))
         seconds = sum(share / card.throughput_rows_s for share, card in zip(shares, cards, strict=True))
         card = Scorecard(
             **{each.name: getattr(scores, each.name) for each in fields(scores)},
@@ -278,7 +355,8 @@ class _Search:
             throughput_rows_s=1 / seconds,
             train_s=sum(card.train_s for card in cards),
             size_bytes=sum(card.size_bytes for card in cards),
-            cost_usd_per_1k=sum(share * card.cost_usd_per_1k for share, card in zip(shares, cards, strict=True)),
+            cost_usd_per_1k=cost,
+            cost_spread=dear / cost,
         )
         return Combination(
             name="+".join([kind, *members]),
@@ -298,3 +376,11 @@ def _taken(predictions: Predictions, rows: NDArray[np.intp]) -> Predictions:
         probabilities_nk=None if given_nk is None else given_nk[rows],
         classes=predictions.classes,
     )
+
+
+def _mix_params(mix: Mix) -> dict[str, Json]:
+    return {"weights": list(mix.weights), "biases": dict(mix.biases), "log": mix.log}
+
+
+def _ladder_params(ladder: Ladder) -> dict[str, Json]:
+    return {"thresholds": list(ladder.thresholds), "doubted": list(ladder.doubted), "pooled": ladder.pooled}

@@ -14,8 +14,9 @@ from bakeoff.core.types import Predictions, Task
 from bakeoff.evaluate.combine import Combination, Part, Rows
 from bakeoff.evaluate.paired import Comparison, Field
 from bakeoff.evaluate.permutation import permutation_p_value
+from bakeoff.evaluate.pricing import clearly_cheaper
 from bakeoff.evaluate.scorecard import Scorecard
-from bakeoff.evaluate.verdict import CHEAPER, LEVEL, gate_outcomes
+from bakeoff.evaluate.verdict import LEVEL, gate_outcomes
 from bakeoff.metrics.registry import default, find
 from bakeoff.metrics.significance import holm
 
@@ -33,8 +34,8 @@ def enter(
 ) -> list[Combination]:
     """The combinations, each with whether it enters and why (not), in the order given.
 
-    They are judged from cheap to dear; one of a kind that entered before counts as a single candidate, so
-    that a larger one must be worth its price.
+    They are judged by size; one of a kind that entered before counts as a single candidate, so that a larger
+    one must be worth its price.
     """
     metric = config.metric or default(task)
     singles = _may_win({name: part.card for name, part in parts.items() if metric in part.card.metrics}, config)
@@ -42,7 +43,7 @@ def enter(
     pairs = _compared(scored, singles, parts, rows, config, metric=metric, task=task, seed=seed)
     cards = {name: part.card for name, part in parts.items()}
     judged: dict[str, Combination] = {}
-    for name, card in sorted(_cards(scored).items(), key=lambda item: item[1].cost_usd_per_1k):
+    for name, card in sorted(_cards(scored).items(), key=lambda item: len(scored[item[0]][0].members)):
         each = scored[name][0]
         before = [other for other, entered in judged.items() if entered.entered and entered.kind == each.kind]
         # What cannot be told before it is measured (memory) does not speak against it yet.
@@ -129,7 +130,7 @@ def _needed(card: Scorecard, against: Sequence[tuple[Comparison, Scorecard]], ma
                 if times >= 1
                 else f"better than {each.versus} ({numbers}) and {price}"
             )
-        elif not (different and each.difference < 0) and times * CHEAPER <= 1:
+        elif not (different and each.difference < 0) and clearly_cheaper(card, other):
             told.append(f"not distinguishably worse than {each.versus} ({numbers}) and {price}")
         else:
             worse = "distinguishably worse" if different and each.difference < 0 else "not distinguishably better"

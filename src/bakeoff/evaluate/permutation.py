@@ -1,5 +1,7 @@
 """Whether two candidates differ, by swapping their answers: an exact test for any metric."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -72,4 +74,11 @@ def _stacked(a: Outcome, b: Outcome) -> Outcome:
         predicted_n=np.concatenate([codes(a.predicted_n, a.classes), codes(b.predicted_n, b.classes)]),
         classes=classes,
         probabilities_nk=None if p_a is None or p_b is None else np.concatenate([p_a, p_b]),
+        log_likelihood_n=_joined(a.log_likelihood_n, b.log_likelihood_n),
+        tokens_n=_joined(a.tokens_n, b.tokens_n),
+        scores={name: np.concatenate([a.scores[name], b.scores[name]]) for name in a.scores if name in b.scores},
     )
+
+
+def _joined(a: NDArray[Any] | None, b: NDArray[Any] | None) -> NDArray[Any] | None:
+    return None if a is None or b is None else np.concatenate([a, b])

@@ -37,6 +37,8 @@ def _winner(verdict: "Verdict", scored: Mapping[str, Scorecard]) -> str:
     winner, best, metric = verdict.winner, verdict.best, verdict.metric
     found = scored[winner].metrics[metric]
     head = f"{winner} wins with {metric} {found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
+    if verdict.utility is not None:
+        return f"{head} and {_useful(verdict, winner)}"
     if winner != best:
         (against,) = (each for each in verdict.comparisons if each.candidate == winner)
         ours, theirs = scored[winner].cost_usd_per_1k, scored[best].cost_usd_per_1k
@@ -59,7 +61,20 @@ def _winner(verdict: "Verdict", scored: Mapping[str, Scorecard]) -> str:
     )
 
 
+def _useful(verdict: "Verdict", winner: str) -> str:
+    """The winner's utility, the next one's, and who is out of its reach."""
+    worth = f"the utility {verdict.utilities[winner]:.6g} ({verdict.utility})"
+    others = {name: verdict.utilities[name] for name in verdict.best_set if name != winner}
+    known = {name: value for name, value in others.items() if value is not None}
+    if not known:
+        return f"{worth}: the only one of the best set with one."
+    following = max(known, key=lambda name: known[name])
+    return f"{worth}: the highest of the best set, before {following} ({known[following]:.6g})."
+
+
 def _nobody(verdict: "Verdict") -> str:
+    if all(gate.passed for gate in verdict.gates if gate.candidate == verdict.best):
+        return f"Nobody wins: the utility ({verdict.utility}) is undefined for {_and(verdict.best_set)}."
     return f"Nobody wins: no candidate passes every gate; {verdict.best} leads by {verdict.metric}."
 
 

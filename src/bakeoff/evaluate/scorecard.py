@@ -62,7 +62,8 @@ class Scorecard(Scores):
     `latency_ms` is of single predictions (`p50`, `p95`, `p99`), `batch_latency_ms` of batches of `batch_rows`
     rows, from which `throughput_rows_s` is, too; `cost_usd_per_1k` is the price of 1,000 batched predictions.
     `predict_memory_bytes` is the most memory that a process held which loaded the model and predicted the
-    test rows. What was not measured (a combination that is only priced) is left at its default.
+    test rows. `cost_spread` is how many times dearer the slow batches (the ninth of ten) were than the fastest, by
+    which the price is. What was not measured (a combination that is only priced) is left at its default.
     """
 
     latency_ms: Mapping[str, float]
@@ -74,6 +75,7 @@ class Scorecard(Scores):
     batch_latency_ms: Mapping[str, float] = field(default_factory=dict[str, float])
     batch_rows: int | None = None
     predict_memory_bytes: int | None = None
+    cost_spread: float = 1.0
 
     def number(self, name: str) -> float | None:
         """The value of a metric or of a gated measurement (`latency_p95_ms`, `train_s`, …); None if unknown."""

@@ -1,7 +1,8 @@
 """Scores predictions on test rows: every measure of the task with its interval."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -11,7 +12,7 @@ from bakeoff.core.types import Predictions, Task
 from bakeoff.evaluate.scorecard import ClassScore, Scores
 from bakeoff.metrics import labels
 from bakeoff.metrics.bootstrap import Replicates, replicate
-from bakeoff.metrics.intervals import Interval, IntervalMethod, bca, percentile, reflected, wilson
+from bakeoff.metrics.intervals import Interval, IntervalMethod, bca, inverted, percentile, wilson
 from bakeoff.metrics.outcome import Outcome, outcome
 from bakeoff.metrics.ranks import Curves
 from bakeoff.metrics.registry import Measure, Statistic, bind, measures
@@ -20,6 +21,7 @@ __all__ = ["estimate", "score"]
 
 WILSON_BELOW = 500
 """Rows below which an ungrouped accuracy gets Wilson's interval instead of resamples."""
+PARTS = "parts of "
 OF_CLASS = MappingProxyType(
     {
         "class precision": labels.class_precision,
@@ -44,25 +46,26 @@ def score(
 
     `groups_n` names for each row the group (user, document) it belongs to; then whole groups are drawn.
     BCa is the default method: in simulations (`tests/evaluate/test_coverage.py`) it covers at least as well
-    as percentiles. The calibration error gets reflected quantiles. Where resamples of few rows say too little
-    (ten of ten right is no certainty), shares of fewer than 500 ungrouped rows get Wilson's interval: the
-    accuracy, and of each class precision, recall and F1.
+    as percentiles. The calibration error gets an inverted test. Where resamples of few rows say too little
+    (ten of ten right is no certainty), shares of fewer than 500 ungrouped rows get Wilson's interval: accuracy,
+    exact match and valid JSON, and of each class precision, recall and F1. Every interval tells its method.
     """
     result = outcome(truth_n, predictions, task)
-    wanted = [m for m in measures(task).values() if m.needs != "probabilities" or result.probabilities_nk is not None]
+    wanted = [measure for measure in measures(task).values() if measure.fits(result)]
     statistics = bind(wanted, result)
     if task == "classification":
         confusion = statistics["accuracy"].sums
         statistics |= {name: Statistic(sums=confusion, finish=finish) for name, finish in OF_CLASS.items()}
+    statistics |= {PARTS + name: each for name, each in _parts(wanted, statistics).items()}
     found = _replicates(statistics, len(result), resamples=resamples, seed=seed, groups_n=groups_n, threads=threads)
-    small = groups_n is None and len(result) < WILSON_BELOW
-    metrics = {m.name: _interval(m, found[m.name], method, len(result) if small else None) for m in wanted}
+    rows = _Rows.of(len(result), groups_n)
+    metrics = {m.name: _interval(m, found[m.name], method, rows, found.get(PARTS + m.name)) for m in wanted}
     return Scores(
         metrics={name: each for name, each in metrics.items() if math.isfinite(each.value + each.low + each.high)},
         n_test=len(result),
-        intervals=_described(method, resamples, grouped=groups_n is not None, small=small),
+        intervals=_described(method, resamples, rows),
         classes=result.classes,
-        per_class=_per_class(result, found, method, grouped=groups_n is not None),
+        per_class=_per_class(result, found, method, grouped=rows.grouped),
         confusion=_confusion(result),
     )
 
@@ -77,16 +80,17 @@ def estimate(
     method: IntervalMethod = "bca",
 ) -> Interval | None:
     """One measure with its 95% interval, as `score` gives it; None where it is undefined."""
-    (found,) = replicate(
-        [bind([measure], result)[measure.name]],
+    bound = bind([measure], result)
+    found, *parts = replicate(
+        [bound[measure.name], *_parts([measure], bound).values()],
         len(result),
         resamples=resamples,
         seed=seed,
         groups_n=groups_n,
         jackknife=True,
     )
-    small = groups_n is None and len(result) < WILSON_BELOW
-    interval = _interval(measure, found, method, len(result) if small else None)
+    rows = _Rows.of(len(result), groups_n)
+    interval = _interval(measure, found, method, rows, parts[0] if parts else None)
     return interval if math.isfinite(interval.value + interval.low + interval.high) else None
 
 
@@ -119,22 +123,47 @@ def _replicates(
     return found
 
 
-def _interval(measure: Measure, replicates: Replicates, method: IntervalMethod, small_n: int | None) -> Interval:
-    value, draws_r = float(replicates.value_m[0]), replicates.draws_rm[:, 0]
-    if measure.biased:
-        low, high = reflected(value, draws_r)
-    elif measure.finish is labels.accuracy and small_n is not None:
-        low, high = wilson(value * small_n, small_n)
-    else:
-        return _resampled(value, draws_r, replicates.jackknife_bm[:, 0], method)
-    return Interval(value=value, low=low, high=high)
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """How many rows there are, and how many of them (or groups of them) are independent."""
+
+    count: int
+    independent: int
+    grouped: bool
+
+    @classmethod
+    def of(cls, count: int, groups_n: ArrayLike | None) -> "_Rows":
+        return cls(count, count if groups_n is None else len(np.unique(np.asarray(groups_n))), groups_n is not None)
+
+    @property
+    def few(self) -> bool:
+        """Whether a share of them gets Wilson's interval."""
+        return not self.grouped and self.count < WILSON_BELOW
+
+
+def _parts(wanted: Sequence[Measure], bound: Mapping[str, Statistic]) -> dict[str, Statistic]:
+    """The parts of measures that are sums of sizes."""
+    return {m.name: Statistic(sums=bound[m.name].sums, finish=m.parts) for m in wanted if m.parts is not None}
+
+
+def _interval(
+    measure: Measure, replicates: Replicates, method: IntervalMethod, rows: _Rows, parts: Replicates | None
+) -> Interval:
+    value = float(replicates.value_m[0])
+    if parts is not None:
+        low, high = inverted(value, parts.value_m, parts.draws_rm, rows.independent)
+        return Interval(value=value, low=low, high=high, method="inverted")
+    if measure.share and rows.few:
+        low, high = wilson(value * rows.count, rows.count)
+        return Interval(value=value, low=low, high=high, method="wilson")
+    return _resampled(value, replicates.draws_rm[:, 0], replicates.jackknife_bm[:, 0], method)
 
 
 def _resampled(
     value: float, draws_r: NDArray[np.float64], jackknife_b: NDArray[np.float64], method: IntervalMethod
 ) -> Interval:
     low, high = bca(value, draws_r, jackknife_b) if method == "bca" else percentile(draws_r)
-    return Interval(value=value, low=low, high=high)
+    return Interval(value=value, low=low, high=high, method=method)
 
 
 def _per_class(
@@ -158,7 +187,7 @@ def _per_class(
         if grouped or not 0 < n < WILSON_BELOW:
             return _resampled(value, replicates.draws_rm[:, at], replicates.jackknife_bm[:, at], method)
         low, high = (made(end) for end in wilson(int(hit_k[at]), n))
-        return Interval(value=value, low=low, high=high)
+        return Interval(value=value, low=low, high=high, method="wilson")
 
     return {
         name: ClassScore(
@@ -183,8 +212,8 @@ def _confusion(result: Outcome) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(row) for row in cells.tolist())
 
 
-def _described(method: IntervalMethod, resamples: int, *, grouped: bool, small: bool) -> str:
+def _described(method: IntervalMethod, resamples: int, rows: _Rows) -> str:
     name = "BCa" if method == "bca" else "percentile"
-    what = "groups" if grouped else "rows"
-    accuracy = "; Wilson for accuracy" if small else ""
-    return f"95% {name} bootstrap over {resamples} resamples of {what}{accuracy}"
+    what = "groups" if rows.grouped else "rows"
+    shares = "; Wilson for shares of rows" if rows.few else ""
+    return f"95% {name} bootstrap over {resamples} resamples of {what}{shares}"

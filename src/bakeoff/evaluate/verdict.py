@@ -4,13 +4,14 @@
 2. Of those who may win, the best by the project's metric is compared, paired on the same test rows, with
    every other; Holm's correction covers all pairs, since any pair could have been the one compared. Those
    not distinguishably worse (at 0.05, by more than `margin`) form the best set.
-3. Of the best set the cheapest to serve wins. Prices come from timings, which are never twice the same:
-   only a factor of 1.5 counts as cheaper, and within it the better metric wins.
+3. Of the best set the cheapest to serve wins, or the one with the highest utility, when the project says what
+   that is. Prices come from timings, which are never twice the same: only a factor of 1.5 beyond what the
+   timings vary counts as cheaper, and within it the better metric wins; of equals, the one named first.
 """
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -25,7 +26,9 @@ from bakeoff.core.types import Json, Predictions, Task
 from bakeoff.evaluate import reasons
 from bakeoff.evaluate.paired import Comparison, Field, compare
 from bakeoff.evaluate.permutation import permutation_p_value
+from bakeoff.evaluate.pricing import CHEAPER, clearly_cheaper
 from bakeoff.evaluate.scorecard import MEASUREMENTS, Scorecard
+from bakeoff.evaluate.utility import Utility
 from bakeoff.metrics.registry import default, find, measures
 from bakeoff.metrics.significance import detectable, holm
 
@@ -39,10 +42,9 @@ __all__ = [
     "compare",
     "decide",
     "gate_outcomes",
+    "takes_over",
 ]
 
-CHEAPER = 1.5
-"""How many times cheaper a candidate must be for its price to count."""
 LEVEL = 0.05
 """The chance of calling any two equal candidates different."""
 
@@ -65,7 +67,8 @@ class Verdict:
 
     `comparisons` hold every other candidate against `best`; `pareto` names those that no other beats in
     both metric and price; `mdd` is the least true difference that these test rows show four times in five
-    (None with a single candidate).
+    (None with a single candidate). `utilities` are by candidate, None where undefined; empty when the project
+    has no `utility`.
     """
 
     winner: str | None
@@ -77,6 +80,8 @@ class Verdict:
     comparisons: tuple[Comparison, ...]
     pareto: tuple[str, ...]
     mdd: float | None
+    utility: str | None = None
+    utilities: Mapping[str, float | None] = field(default_factory=dict[str, float | None])
 
     def to_json(self) -> dict[str, Json]:
         """As a JSON document."""
@@ -84,7 +89,7 @@ class Verdict:
 
 
 def check_gates(config: DecideConfig, task: Task, *, file: str = FILE_NAME) -> None:
-    """See that the metric and all gates exist, before anything is trained.
+    """See that the metric, all gates and what the utility is made of exist, before anything is trained.
 
     Raises:
         ConfigError: all unknown names at once, with suggestions.
@@ -95,7 +100,21 @@ def check_gates(config: DecideConfig, task: Task, *, file: str = FILE_NAME) -> N
     ]
     if config.metric is not None:
         asked.insert(0, ("decide.metric", config.metric, known))
-    problems = tuple(
+    wrong: list[Problem] = []
+    if config.utility is not None:
+        try:
+            names = Utility(config.utility).names
+        except ValueError as error:
+            expected, _, found = str(error).removeprefix("expected ").partition(", found ")
+            wrong.append(Problem(file=file, key="decide.utility", expected=expected, found=found))
+        else:
+            asked += [("decide.utility", name, (*known, *MEASUREMENTS)) for name in names]
+    if problems := (*wrong, *_unknown(asked, task, file)):
+        raise ConfigError(problems)
+
+
+def _unknown(asked: Iterable[tuple[str, str, Iterable[str]]], task: Task, file: str) -> Iterable[Problem]:
+    return (
         Problem(
             file=file,
             key=key,
@@ -106,8 +125,6 @@ def check_gates(config: DecideConfig, task: Task, *, file: str = FILE_NAME) -> N
         for key, name, names in asked
         if name not in names
     )
-    if problems:
-        raise ConfigError(problems)
 
 
 def decide(
@@ -136,7 +153,11 @@ def decide(
     )
     worse = {each.candidate for each in comparisons if each.p_holm < LEVEL and each.difference < 0}
     best_set = tuple(name for name in pool if name not in worse)
-    winner = _cheapest(best_set, scored, metric, sign) if may_win else None
+    utilities = {} if config.utility is None else _utilities(config.utility, scored)
+    winner = None
+    if may_win:
+        value = {name: sign * scored[name].metrics[metric].value for name in scored if name in best_set}
+        winner = _most_useful(value, utilities) if utilities else _cheapest(value, scored)
     verdict = Verdict(
         winner=winner,
         reason="",
@@ -147,6 +168,8 @@ def decide(
         comparisons=comparisons,
         pareto=_pareto(scored, metric, sign),
         mdd=mdd,
+        utility=config.utility,
+        utilities=utilities,
     )
     return replace(verdict, reason=reasons.told(verdict, scored))
 
@@ -236,10 +259,31 @@ def _compared(
     return tuple(against), mdd
 
 
-def _cheapest(best_set: tuple[str, ...], scored: Mapping[str, Scorecard], metric: str, sign: float) -> str:
-    lowest = min(scored[name].cost_usd_per_1k for name in best_set)
-    cheap = [name for name in best_set if scored[name].cost_usd_per_1k <= CHEAPER * lowest]
-    return max(cheap, key=lambda name: sign * scored[name].metrics[metric].value)
+def _cheapest(value: Mapping[str, float], scored: Mapping[str, Scorecard]) -> str:
+    """The best by the metric of those than which no other of the best set is clearly cheaper."""
+
+    def beaten(name: str) -> bool:
+        return any(clearly_cheaper(scored[other], scored[name]) for other in value)
+
+    return max((name for name in value if not beaten(name)), key=lambda name: value[name])
+
+
+def _utilities(expression: str, scored: Mapping[str, Scorecard]) -> dict[str, float | None]:
+    worth = Utility(expression)
+    return {name: worth(card.number) for name, card in scored.items()}
+
+
+def _most_useful(value: Mapping[str, float], utilities: Mapping[str, float | None]) -> str | None:
+    """Of the best set, the one with the highest utility; None when it is undefined for all of them."""
+    known = {name: (worth, value[name]) for name in value if (worth := utilities[name]) is not None}
+    return max(known, key=lambda name: known[name], default=None)
+
+
+def takes_over(found: Comparison, config: DecideConfig) -> bool:
+    """Whether a challenger that stands so against the champion takes its place, by `[decide] champion`."""
+    if config.champion == "superior":
+        return found.superior
+    return found.non_inferior(config.margin) if config.champion == "non_inferior" else not found.inferior(config.margin)
 
 
 def _pareto(scored: Mapping[str, Scorecard], metric: str, sign: float) -> tuple[str, ...]:

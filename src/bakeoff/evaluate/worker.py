@@ -3,7 +3,7 @@
 import importlib
 import resource
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,11 +11,22 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.protocols import Family, Progress
 from bakeoff.core.types import Json, Predictions, Schema, Task
+from bakeoff.evaluate.annotating import annotated
 from bakeoff.evaluate.findings import findings
 from bakeoff.evaluate.latency import measure
+from bakeoff.evaluate.metering import (
+    TIMED_ROWS,
+    price_per_1k_usd,
+    told_usage,
+    usage_between,
+    usage_of,
+    wholly_remote_speed,
+)
+from bakeoff.evaluate.out_of_fold import FOLD, OutOfFold, by_fold
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.evaluate.scoring import score
 from bakeoff.metrics.own import using
@@ -29,7 +40,10 @@ __all__ = ["OUTCOMES", "PRICE_PER_HOUR_USD", "evaluate", "read_outcomes", "write
 OUTCOMES = "outcomes.parquet"
 PRICE_PER_HOUR_USD = 0.10
 """What two rented cores cost per hour, about, unless the job says otherwise."""
-PROBABILITY = "probability:"
+PAID_ROWS_S = 34.0
+"""Rows per second that are spent on findings of a model that pays for its answers: about a hundred rows in all."""
+PROBABILITY, SCORE = "probability:", "score:"
+LIKELIHOOD, TOKENS = "log_likelihood", "tokens"
 
 
 def evaluate(argument: dict[str, Json], progress: Progress) -> dict[str, Json]:
@@ -47,10 +61,15 @@ def evaluate(argument: dict[str, Json], progress: Progress) -> dict[str, Json]:
         schema: the columns of the table (JSON of `core.types.Schema`); without it there are no findings.
         metric: the one that decides (the task's default if left out); findings are by it.
         metrics_file: a Python file with metrics of the project's own (or None, or left out).
+        json_schema, encoder: as in `[decide]`, the former as a path (or None, or left out).
+        remote: whether rows may be sent to services on other machines (default: they may not).
+        fold_dirs: the folders of models fitted without each fold, and fold_path: the fold of each row of the table
+            (.npy); then these models are scored, each on its fold's rows, and the saved one is timed and priced
+            (both left out without folds). `fold_metrics` are then the values of every metric on each fold.
     """
     told = cast("dict[str, Any]", argument)
     file = told.get("metrics_file")
-    with using(None if file is None else Path(file)):
+    with using(None if file is None else Path(file)), remote_calls(allowed=bool(told.get("remote"))):
         return _evaluate(told, progress)
 
 
@@ -59,16 +78,36 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
 
     rows_n = np.load(told["test_rows_path"], allow_pickle=False)
     table = pl.read_parquet(told["table_path"])[rows_n]
+    fold_dirs = [Path(folder) for folder in told.get("fold_dirs", ())]
+    if fold_dirs:
+        table = table.with_columns(pl.Series(FOLD, np.load(told["fold_path"], allow_pickle=False)[rows_n]))
     threads, seed, task = told["threads"], told["seed"], cast("Task", told["task"])
     module, _, name = told["family"].partition(":")
     family = cast("Family", getattr(importlib.import_module(module), name)())
     cache = told.get("cache_dir")
-    model = family.load(Path(told["model_dir"]), threads, None if cache is None else Path(cache))
+    shared = None if cache is None else Path(cache)
+    model = family.load(Path(told["model_dir"]), threads, shared)
     truth_n = table[told["target"]].to_numpy()
     inputs = table.drop(told["target"])
     progress(f"predicting {len(rows_n):,} test rows")
-    predictions = model.predict(inputs)
+    asked = OutOfFold(lambda folder: family.load(folder, threads, shared), fold_dirs) if fold_dirs else model
+    before = usage_of(asked)
+    predictions = asked.predict(inputs)
+    spent = usage_between(usage_of(asked), before)
     memory_bytes = _peak_memory_bytes()
+    if task == "generation":
+        schema_file = told.get("json_schema")
+        predictions = annotated(
+            predictions,
+            model,
+            inputs,
+            truth_n,
+            json_schema=None if schema_file is None else Path(schema_file),
+            encoder=told.get("encoder"),
+            cache=Path(cache or told["out_dir"]),
+            threads=threads,
+            progress=progress,
+        )
     group = told.get("group")
     groups_n = None if group is None else table[group].cast(pl.String).fill_null("").to_numpy()
     scores = score(
@@ -82,7 +121,13 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
     )
     progress("measuring latency")
     timed = model if cache is None else family.load(Path(told["model_dir"]), threads)  # nothing remembered
-    speed = measure(timed, inputs, seed=seed)
+    remote_speed = wholly_remote_speed(spent, len(rows_n))
+    if remote_speed is not None:
+        speed, timed = remote_speed, model
+    elif spent is not None:
+        speed, timed = measure(timed, inputs[:TIMED_ROWS], seed=seed, calls=TIMED_ROWS), model
+    else:
+        speed = measure(timed, inputs, seed=seed)
     hourly = told.get("price_per_hour_usd", PRICE_PER_HOUR_USD)
     card = Scorecard(
         **{field.name: getattr(scores, field.name) for field in fields(scores)},
@@ -90,32 +135,39 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
         throughput_rows_s=speed.throughput_rows_s,
         train_s=told["train_s"],
         size_bytes=told["size_bytes"],
-        cost_usd_per_1k=hourly / 3600 * 1000 / speed.throughput_rows_s,
+        cost_usd_per_1k=price_per_1k_usd(
+            spent, len(rows_n), speed, price_per_hour_usd=hourly, alone=remote_speed is not None
+        ),
         throughput_rows_s_per_core=speed.throughput_rows_s_per_core,
         batch_latency_ms=speed.batch_latency_ms,
         batch_rows=speed.batch_rows,
         predict_memory_bytes=memory_bytes,
+        cost_spread=speed.spread,
     )
     folder = Path(told["out_dir"])
     folder.mkdir(parents=True, exist_ok=True)
     write_outcomes(folder / OUTCOMES, rows_n, truth_n, predictions)
-    found: dict[str, Json] = {}
+    found: dict[str, Json] = {} if spent is None else {"usage": told_usage(spent)}
     if "schema" in told:
         progress("looking for weak slices, robustness and calibration")
         schema = msgspec.convert(told["schema"], Schema)
-        found = findings(
-            timed.predict,
+        deciding = find(told.get("metric") or default(task), task)
+        found |= findings(
+            asked.predict if fold_dirs else timed.predict,
             table,
             truth_n,
-            predictions,
-            find(told.get("metric") or default(task), task),
+            replace(predictions, scores={}),
+            find(default(task), task) if deciding.needs in {"likelihood", "scores"} else deciding,
             columns=[column for column in schema.columns if column.name != schema.target],
             inputs=[schema.column(name) for name in schema.inputs],
             seed=seed,
-            rows_per_s=speed.throughput_rows_s,
+            rows_per_s=speed.throughput_rows_s if spent is None else min(speed.throughput_rows_s, PAID_ROWS_S),
             groups_n=groups_n,
         )
-    return {"scorecard": card.to_json(), "findings": found}
+    result: dict[str, Json] = {"scorecard": card.to_json(), "findings": found}
+    if fold_dirs:
+        result["fold_metrics"] = dict(by_fold(list(card.metrics), truth_n, predictions, table[FOLD].to_numpy(), task))
+    return result
 
 
 def _peak_memory_bytes() -> int:
@@ -124,13 +176,16 @@ def _peak_memory_bytes() -> int:
 
 
 def write_outcomes(path: Path, rows_n: NDArray[np.int64], truth_n: NDArray[Any], predictions: Predictions) -> None:
-    """Keep what was true and what was said of each row: row, truth, predicted, a probability per class."""
+    """Keep what was true and what was said of each row: row, truth, predicted, probabilities, scores."""
     import polars as pl
 
     columns: dict[str, Any] = {"row": rows_n, "truth": truth_n, "predicted": predictions.values_n}
     if predictions.probabilities_nk is not None:
         for at, name in enumerate(predictions.classes):
             columns[PROBABILITY + name] = predictions.probabilities_nk[:, at]
+    columns |= {SCORE + name: score_n for name, score_n in predictions.scores.items()}
+    if predictions.log_likelihood_n is not None and predictions.tokens_n is not None:
+        columns |= {LIKELIHOOD: predictions.log_likelihood_n, TOKENS: predictions.tokens_n}
     pl.DataFrame({name: pl.Series(np.asarray(values).tolist()) for name, values in columns.items()}).write_parquet(path)
 
 
@@ -144,5 +199,8 @@ def read_outcomes(table: "pl.DataFrame") -> tuple[NDArray[Any], Predictions]:
         values_n=table["predicted"].to_numpy(),
         probabilities_nk=table.select(columns).to_numpy() if columns else None,
         classes=tuple(name.removeprefix(PROBABILITY) for name in columns),
+        log_likelihood_n=table[LIKELIHOOD].to_numpy() if LIKELIHOOD in table.columns else None,
+        tokens_n=table[TOKENS].to_numpy() if TOKENS in table.columns else None,
+        scores={n.removeprefix(SCORE): table[n].to_numpy() for n in table.columns if n.startswith(SCORE)},
     )
     return table["truth"].to_numpy(), predictions

@@ -1,0 +1,86 @@
+"""Commands before and beside a run: check, the gate for CI, and advise, before anything is spent."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bakeoff.cli.options import AsJson, Folder, emit, open_project
+
+if TYPE_CHECKING:
+    from bakeoff.report.checks import Checked
+
+__all__ = ["add_to"]
+
+HERE = Path()
+GATE_FAILED = 3
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    for command in (check, advise):
+        app.command()(command)
+
+
+def check(
+    *,
+    candidate: Annotated[str | None, typer.Option(help="Check this candidate instead of the winner.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Check a registered version (NAME/2, 2, an alias) as it is.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="What cannot be compared fails.")] = False,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write Markdown, for a pull request.")] = None,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """The gate for CI: fit what changed, hold the winner against gates and champion; nothing is released."""
+    from bakeoff.cli.render import check_page
+    from bakeoff.report.checks import checks_markdown
+    from bakeoff.report.checks import junit as as_junit
+
+    with open_project(folder) as project:
+        found = project.check(candidate=candidate, model=model, strict=strict)
+    files = {file: make(found) for file, make in ((junit, as_junit), (markdown, checks_markdown)) if file is not None}
+    _write(files)
+    if as_json:
+        emit({**found.to_json(), "files": [str(file) for file in files]})
+    else:
+        typer.echo(check_page(found))
+    _end(found)
+
+
+def _write(files: Mapping[Path, str]) -> None:
+    from bakeoff.core.errors import StoreError
+
+    for file, text in files.items():
+        try:
+            file.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise StoreError(f"expected a file to write, could not write {str(file)!r}: {error}") from error
+        typer.echo(f"wrote {file}", err=True)
+
+
+def _end(found: "Checked") -> None:
+    if not found.passed:
+        typer.echo(f"error: GateError: failed: {'; '.join(found.failing)}", err=True)
+        raise typer.Exit(GATE_FAILED)
+
+
+def advise(
+    *,
+    seconds: Annotated[float, typer.Option("--seconds", help="Time for probing, in all.", min=1.0, max=3600.0)] = 20.0,
+    again: Annotated[bool, typer.Option("--again", help="Probe even if the same was probed before.")] = False,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """What to try on this data and machine, and why: from a short probe, before anything is spent."""
+    with open_project(folder) as project:
+        found = project.advise(seconds=seconds, again=again)
+    if as_json:
+        emit(found)
+    else:
+        from bakeoff.cli.render import advice_page
+
+        typer.echo(advice_page(found))

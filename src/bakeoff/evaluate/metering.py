@@ -1,0 +1,76 @@
+"""Models that pay for their answers: their speed from the calls that were made anyway, their price from tokens."""
+
+import numpy as np
+
+from bakeoff.core.protocols import Metered, Usage
+from bakeoff.core.types import Json
+from bakeoff.evaluate.latency import Speed
+from bakeoff.metrics.latency import percentiles
+
+__all__ = ["TIMED_ROWS", "price_per_1k_usd", "told_usage", "usage_between", "usage_of", "wholly_remote_speed"]
+
+TIMED_ROWS = 20
+"""Rows by which a model is timed that pays for some of its answers: each of them is paid for again."""
+
+
+def usage_of(model: object) -> Usage | None:
+    """What the model has used so far; None for one that pays for nothing."""
+    usage = model.usage if isinstance(model, Metered) else None
+    return usage if usage is not None and usage.concurrency > 0 else None
+
+
+def usage_between(now: Usage | None, before: Usage | None) -> Usage | None:
+    """What was used between two readings."""
+    from bakeoff.chat.meter import since
+
+    return None if now is None or before is None else since(now, before)
+
+
+def wholly_remote_speed(spent: Usage | None, rows: int) -> Speed | None:
+    """Latencies of the calls that answered `rows` rows, one each; None when it was otherwise.
+
+    Calls are timed when they are first made, and the cache keeps the times: a repeated run costs nothing.
+    Batches are of as many rows as are asked at once; each takes as long as its slowest call.
+    """
+    if spent is None or spent.rows != rows or len(spent.seconds) + spent.refused < rows or not spent.seconds:
+        return None
+    seconds_n = np.maximum(np.asarray(spent.seconds), 1e-9)
+    at_once = min(spent.concurrency, len(seconds_n))
+    batches = [float(part.max()) for part in np.array_split(seconds_n, len(seconds_n) // at_once)]
+    throughput = at_once / float(seconds_n.mean())
+    return Speed(
+        latency_ms=percentiles((seconds_n * 1000).tolist()),
+        throughput_rows_s=throughput,
+        throughput_rows_s_per_core=throughput,
+        batch_latency_ms=percentiles([each * 1000 for each in batches]),
+        batch_rows=at_once,
+        spread=1.0,
+    )
+
+
+def price_per_1k_usd(spent: Usage | None, rows: int, speed: Speed, *, price_per_hour_usd: float, alone: bool) -> float:
+    """Dollars for 1,000 predictions.
+
+    A model without prices by the token costs the time that its machine is taken, whether it runs in this process
+    or in a server beside it. With them it costs its tokens, and (unless it is `alone` in being asked) the
+    processor's time of the models that run here; waiting for a service takes no machine.
+    """
+    hourly_per_1k = price_per_hour_usd / 3600 * 1000
+    if spent is None or spent.cost_usd is None:
+        return hourly_per_1k / speed.throughput_rows_s
+    here = 0.0 if alone else hourly_per_1k / speed.throughput_rows_s_per_core
+    return spent.cost_usd / rows * 1000 + here
+
+
+def told_usage(spent: Usage) -> dict[str, Json]:
+    """The usage on the test rows as JSON, but for the single times."""
+    return {
+        "rows": spent.rows,
+        "calls": spent.calls,
+        "cached": spent.cached,
+        "tokens_in": spent.tokens_in,
+        "tokens_out": spent.tokens_out,
+        "cost_usd": spent.cost_usd,
+        "refused": spent.refused,
+        "unreadable": spent.unreadable,
+    }

@@ -1,0 +1,296 @@
+"""Advice before anything is spent: probe what could be tried, predict what a run would find, compare afterwards."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+import bakeoff.train
+from bakeoff.core.addresses import is_local_url
+from bakeoff.core.hashing import digest_sources
+from bakeoff.core.protocols import Job
+from bakeoff.core.types import Json
+from bakeoff.environment.capture import versions_of
+from bakeoff.environment.hardware import Hardware, hardware
+from bakeoff.loop.fitting import job_of, workspace
+from bakeoff.loop.gathering import Gathered, gather, load_arrays
+from bakeoff.loop.stage import Contender, Stage
+from bakeoff.loop.steps import Steps
+from bakeoff.train.probing import HELD, POOL, PROBE
+
+if TYPE_CHECKING:
+    from bakeoff.evaluate.advice import Option
+
+__all__ = ["ADVICE", "advise", "compared", "last_advice"]
+
+ADVICE = ("advice", "last")
+QUANTITIES = ("train_s", "latency_p50_ms", "latency_p95_ms", "cost_usd_per_1k", "size_bytes", "memory_bytes")
+MOST_HELD = 400
+LEAST_ROWS = 20
+NAMED_WEIGHT = 3
+"""How many times more time a candidate of the project gets than a family that it does not name."""
+NAMED_WARM_S = 60.0
+NOT_PROBED = "it is not probed, since each row would be sent to {url} and may be paid for; try it on few rows"
+
+
+def advise(
+    stage: Stage,
+    families: Sequence[Contender],
+    absent: Mapping[str, str],
+    *,
+    seconds: float,
+    again: bool = False,
+) -> dict[str, Json]:
+    """Look at the data and the machine, probe candidates and families for `seconds`, and say what to try.
+
+    Nothing is fitted on all rows, and test rows are not read. The same data, candidates and machine are not
+    probed twice, unless `again`. The advice is kept, for `compared` after a run.
+
+    Args:
+        stage: what to work with; its contenders are probed with the project's parameters.
+        families: others that could be tried, with their defaults.
+        absent: families that cannot be probed, with what is missing.
+        seconds: the time for probing, in all.
+        again: probe even if it was done before.
+    """
+    steps = Steps(stage.records.documents, stage.blobs)
+    gathered = gather(stage, steps)
+    machine = hardware()
+    sent = {contender.name: url for contender in stage.contenders if (url := _elsewhere(contender))}
+    tried = [contender for contender in (*stage.contenders, *families) if contender.name not in sent]
+    absent = {**absent, **{name: NOT_PROBED.format(url=url) for name, url in sent.items()}}
+    key = steps.key("probe", _inputs(stage, gathered, tried, machine, seconds))
+    kept = None if again else steps.done(key)
+    if kept is None:
+        kept = steps.publish(key, {"probed": _probed(stage, gathered, tried, machine, seconds)})
+    found = cast("Mapping[str, Any]", kept["probed"])
+    rows = cast("int", gathered.summary["train"]) + cast("int", gathered.summary["validation"])
+    options = _options(stage, tried, found, absent, memory_bytes=machine.memory_bytes, rows=rows)
+    body: dict[str, Json] = {
+        "project": stage.config.project.name,
+        "task": stage.config.project.task,
+        "metric": stage.metric,
+        "dataset": gathered.version,
+        "rows": rows,
+        "made_ms": stage.clock(),
+        "probe_s": seconds,
+        "data": _facts(stage, gathered),
+        "hardware": msgspec.to_builtins(machine),
+        "limits": {name: gate.model_dump() for name, gate in stage.config.decide.gates.items()},
+        "remote_allowed": stage.config.privacy.remote,
+        "options": [_told(option, stage.metric) for option in options],
+    }
+    stage.records.documents.put(*ADVICE, body)
+    return body
+
+
+def last_advice(stage: Stage) -> Mapping[str, Json] | None:
+    """The advice that was given last."""
+    kept = stage.records.documents.get(*ADVICE)
+    return kept.body if kept else None
+
+
+def _elsewhere(contender: Contender) -> str | None:
+    """The service on another machine that a candidate's parameters name, if they name one."""
+    url = getattr(contender.shown.params, "url", None)
+    return url if isinstance(url, str) and not is_local_url(url) else None
+
+
+# --- the probe ----------------------------------------------------------------------------------
+
+
+def _inputs(
+    stage: Stage, gathered: Gathered, tried: Sequence[Contender], machine: Hardware, seconds: float
+) -> dict[str, Json]:
+    return {
+        "table": gathered.table_blob,
+        "rows": gathered.rows_blob,
+        "schema": msgspec.to_builtins(gathered.schema),
+        "metric": stage.metric,
+        "seed": stage.seed,
+        "tried": [[c.name, c.family_name, msgspec.to_builtins(c.params), c.code] for c in tried],
+        "environment": cast("Json", versions_of({name for c in tried for name in c.requires})),
+        "machine": [platform.node(), msgspec.to_builtins(machine)],
+        "threads": stage.compute.threads,
+        "seconds": seconds,
+        "code": digest_sources(Path(bakeoff.train.__file__).parent),
+    }
+
+
+def _probed(
+    stage: Stage, gathered: Gathered, tried: Sequence[Contender], machine: Hardware, seconds: float
+) -> dict[str, Json]:
+    """What each probe measured, by name. They share the time, of which candidates of the project get more.
+
+    As many run at once as in a run. What candidates of the project must fetch and load first comes on top.
+    """
+    import numpy as np
+
+    at_once = min(len(tried), max(1, machine.cores // stage.compute.threads))
+    named = {contender.name for contender in stage.contenders}
+    weights = {contender.name: NAMED_WEIGHT if contender.name in named else 1 for contender in tried}
+    limits = {name: seconds * at_once * weight / sum(weights.values()) for name, weight in weights.items()}
+    rng = np.random.default_rng(stage.seed)
+    found: dict[str, Json] = {}
+    with workspace(stage, gathered, "probe") as folder:
+        rows = load_arrays(stage.blobs, gathered.rows_blob)
+        train, validation = rows["train"], rows["validation"]
+        held = validation if len(validation) >= LEAST_ROWS else train[-max(1, len(train) // 5) :]
+        pool = train if held is validation else train[: -len(held)]
+        drawn: dict[str, Any] = {POOL: rng.permutation(pool), HELD: rng.permutation(held)[:MOST_HELD]}
+        np.savez(folder / "probe.npz", allow_pickle=False, **drawn)
+        more: dict[str, Json] = {
+            "rows_path": str(folder / "probe.npz"),
+            "validation_share": len(validation) / max(1, len(train) + len(validation)),
+            "metrics_file": None if stage.metrics_file is None else str(stage.metrics_file),
+        }
+        warm = {name: NAMED_WARM_S if name in named else limit_s for name, limit_s in limits.items()}
+        jobs = [
+            _job(stage, gathered, each, folder, {**more, "limit_s": limits[each.name], "warm_limit_s": warm[each.name]})
+            for each in tried
+        ]
+        told = ", ".join(f"{name} ({limit_s:.1f} s)" for name, limit_s in limits.items())
+        stage.progress(f"probing {told}, {at_once} at once")
+        for result in stage.compute.run(jobs, progress=lambda name, line: stage.progress(f"{name}: {line}")):
+            found[result.name] = dict(result.value or {"points": [], "error": result.error})
+    return found
+
+
+def _job(stage: Stage, gathered: Gathered, contender: Contender, folder: Path, more: Mapping[str, Json]) -> Job:
+    job = job_of(stage, gathered, contender, folder)
+    argument = {key: value for key, value in job.argument.items() if key not in {"chosen", "rows"}}
+    return Job(name=job.name, function=PROBE, argument={**argument, **more})
+
+
+# --- what to make of it -------------------------------------------------------------------------
+
+
+def _options(
+    stage: Stage,
+    tried: Sequence[Contender],
+    found: Mapping[str, Any],
+    absent: Mapping[str, str],
+    *,
+    memory_bytes: int,
+    rows: int,
+) -> "list[Option]":
+    from bakeoff.evaluate.advice import Option, Point, predicted, ranked
+    from bakeoff.metrics.registry import find
+
+    higher = find(stage.metric, stage.config.project.task).higher_is_better
+    most = 1.0 if higher and stage.config.project.task == "classification" else None
+    named = {contender.name for contender in stage.contenders}
+    price = stage.config.cost.price_per_hour_usd
+
+    def option(contender: Contender) -> Option:
+        probe = found.get(contender.name, {})
+        points = msgspec.convert(probe.get("points", []), tuple[Point, ...])
+        outlook = (
+            predicted(points, rows, price_per_hour_usd=price, higher_is_better=higher, most=most) if points else None
+        )
+        return Option(
+            name=contender.name,
+            family=contender.shown.family_name,
+            named=contender.name in named,
+            points=points,
+            trouble=None if points else probe.get("error"),
+            outlook=outlook,
+        )
+
+    options = [option(contender) for contender in tried]
+    options += [Option(name=name, family=name, named=False, trouble=why) for name, why in absent.items()]
+    return ranked(
+        options,
+        metric=stage.metric,
+        higher_is_better=higher,
+        decide=stage.config.decide,
+        memory_bytes=memory_bytes,
+        rows=rows,
+    )
+
+
+def _facts(stage: Stage, gathered: Gathered) -> dict[str, Json]:
+    import io
+
+    import numpy as np
+    import polars as pl
+
+    from bakeoff.loop.facts import facts
+
+    rows = load_arrays(stage.blobs, gathered.rows_blob)
+    table = pl.read_parquet(io.BytesIO(stage.blobs.get(gathered.table_blob)))
+    seen = table[np.concatenate([rows["train"], rows["validation"]])]
+    told = facts(seen, gathered.schema, stage.config.project.task, seed=stage.seed)
+    return {**told, "split": gathered.summary["split"], "test": gathered.summary["test"]}
+
+
+def _told(option: "Option", metric: str) -> dict[str, Json]:
+    expected: dict[str, Json] = {}
+    if option.outlook is not None:
+        listed = {metric: option.outlook.metric, **option.outlook.figures}
+        expected = {
+            name: {"value": found.value, "low": found.low, "high": found.high}
+            for name, found in listed.items()
+            if found is not None
+        }
+    return {
+        "name": option.name,
+        "family": option.family,
+        "named": option.named,
+        "call": option.call,
+        "reasons": list(option.reasons),
+        "evidence": list(option.evidence),
+        "trouble": option.trouble,
+        "expected": expected,
+        "points": cast("Json", msgspec.to_builtins(option.points)),
+    }
+
+
+# --- afterwards ---------------------------------------------------------------------------------
+
+
+def compared(advice: Mapping[str, Json] | None, candidates: Sequence[Mapping[str, Any]], dataset: str) -> list[Json]:
+    """What was predicted beside what a run measured, for each candidate and quantity of both.
+
+    `factor` is by how much the two differ, as a ratio; None for what is not positive. Nothing is compared with
+    advice on other data.
+    """
+    if advice is None or advice["dataset"] != dataset:
+        return []
+    told = cast("Mapping[str, Any]", advice)
+    fine = {each["name"]: each for each in candidates if each["status"] == "ok"}
+    rows: list[Json] = []
+    for option in told["options"]:
+        candidate = fine.get(option["name"])
+        if candidate is None or candidate["family"] != option["family"]:
+            continue
+        for name in (told["metric"], *QUANTITIES):
+            expected, measured = option["expected"].get(name), _measured(candidate, name, told["metric"])
+            if expected is not None and measured is not None:
+                rows.append({"name": option["name"], "quantity": name, **_beside(expected, measured)})
+    return rows
+
+
+def _measured(candidate: Mapping[str, Any], name: str, metric: str) -> float | None:
+    if name == metric:
+        found = candidate["metrics"].get(metric)
+        return None if found is None else found["value"]
+    if name.startswith("latency_"):
+        return candidate["latency_ms"].get(name.removeprefix("latency_").removesuffix("_ms"))
+    return candidate.get("peak_memory_bytes" if name == "memory_bytes" else name)
+
+
+def _beside(expected: Mapping[str, float], measured: float) -> dict[str, Json]:
+    value = expected["value"]
+    factor = max(measured / value, value / measured) if measured > 0 and value > 0 else None
+    inside = expected["low"] <= measured <= expected["high"]
+    return {
+        "expected": value,
+        "low": expected["low"],
+        "high": expected["high"],
+        "measured": measured,
+        "factor": factor,
+        "inside": inside,
+    }

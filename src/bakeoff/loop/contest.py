@@ -1,0 +1,174 @@
+"""How the winner stands against the champion, paired, on test rows that neither was fitted on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from bakeoff.core.errors import CorruptError, NotFoundError
+from bakeoff.core.records import Version
+from bakeoff.loop.gathering import Gathered, load_arrays, load_table
+from bakeoff.loop.judging import Judged, groups, outcomes
+from bakeoff.loop.refereeing import judge_registered
+from bakeoff.loop.stage import Stage
+from bakeoff.loop.steps import Steps
+from bakeoff.registry.lineage import label
+from bakeoff.registry.register import CHAMPION
+
+if TYPE_CHECKING:
+    from bakeoff.core.config import DecideConfig
+    from bakeoff.core.types import Predictions
+    from bakeoff.evaluate.verdict import Comparison
+
+__all__ = ["Contest", "Standing", "challenge", "champion_of", "rows_of", "stand", "told", "unseen"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contest:
+    """How the winner stands against the champion, and whether it takes its place."""
+
+    promoted: bool
+    reason: str
+    champion: str | None = None
+    comparison: "Comparison | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A model beside the champion: the comparison on `rows` test rows, or why there is none.
+
+    `gone`: the champion cannot be read or evaluated any more. `judged` is the champion on all test rows.
+    """
+
+    champion: str
+    comparison: "Comparison | None" = None
+    rows: int = 0
+    why: str = ""
+    gone: bool = False
+    judged: Judged | None = None
+
+
+def champion_of(stage: Stage) -> Version | None:
+    """The project's champion."""
+    return stage.records.versions.by_alias(stage.config.project.name, CHAMPION)
+
+
+def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) -> Contest:
+    """Compare the winner with the champion; it takes its place as `[decide] champion` says.
+
+    By default it does unless it is distinguishably worse: newer data and the project's present settings speak
+    for it. What cannot be compared is not worse; where superiority or non-inferiority is asked for, it is
+    not shown either. A champion that cannot be read any more must not stop its successor.
+    """
+    from bakeoff.evaluate.verdict import takes_over
+
+    champion = champion_of(stage)
+    if champion is None:
+        return Contest(promoted=True, reason="there was no champion")
+    named = label(champion)
+    if champion.content == winner.fitted.tree_blob:
+        return Contest(promoted=True, champion=named, reason=f"{named} is this very model")
+    found = stand(stage, steps, gathered, winner, champion)
+    decide = stage.config.decide
+    if found.comparison is None:
+        return Contest(
+            promoted=found.gone or decide.champion == "unless_worse", champion=named, reason=f"{named} {found.why}"
+        )
+    holds = takes_over(found.comparison, decide)
+    reason = told(found, decide, stage.metric, holds=holds)
+    return Contest(promoted=holds, champion=named, reason=reason, comparison=found.comparison)
+
+
+def told(found: Standing, decide: "DecideConfig", metric: str, *, holds: bool) -> str:
+    """What the comparison says of the rule, with its numbers."""
+    assert found.comparison is not None
+    each = found.comparison
+    numbers = f"{each.difference:+.4f} {metric} [{each.low:+.4f}, {each.high:+.4f}] on {found.rows} unseen rows"
+    said = {
+        "unless_worse": ("not worse than", "distinguishably worse than"),
+        "non_inferior": (f"worse by less than {decide.margin:g}, if at all, than", "not shown to be as good as"),
+        "superior": ("distinguishably better than", "not distinguishably better than"),
+    }[decide.champion]
+    return f"{said[0] if holds else said[1]} {found.champion}: {numbers}"
+
+
+def stand(
+    stage: Stage, steps: Steps, gathered: Gathered, entry: Judged, champion: Version, *, usable_n: Any = None
+) -> Standing:
+    """Hold a model against the champion on the test rows that the latter was not fitted on (and are usable)."""
+    from bakeoff.evaluate.verdict import compare
+
+    named = label(champion)
+    try:
+        judged = judge_registered(stage, steps, gathered, champion)
+        if judged.scorecard is None:
+            return Standing(champion=named, why=f"cannot be evaluated any more: {judged.error}", gone=True)
+        theirs, fair_n = _answers(stage, gathered, champion, judged)
+    except (NotFoundError, CorruptError) as error:
+        return Standing(champion=named, why=f"cannot be read any more: {error}", gone=True)
+    if usable_n is not None:
+        fair_n &= usable_n
+    if not fair_n.any():
+        why = "has seen every test row: nothing to compare on"
+        return Standing(champion=named, why=why, judged=judged)
+    truth_n, ours = outcomes(stage, entry)
+    group_n = groups(stage, gathered)
+    found = compare(
+        truth_n[fair_n],
+        rows_of(ours, fair_n),
+        rows_of(theirs, fair_n),
+        stage.metric,
+        seed=stage.seed,
+        resamples=stage.config.decide.resamples,
+        groups_n=None if group_n is None else group_n[fair_n],
+        task=stage.config.project.task,
+    )
+    return Standing(champion=named, comparison=found, rows=int(fair_n.sum()), judged=judged)
+
+
+def _answers(stage: Stage, gathered: Gathered, champion: Version, judged: Judged) -> "tuple[Predictions, Any]":
+    """What the champion says of the test rows, and a mask of those on which that is fair.
+
+    One that came of folds was fitted on all rows of its time: of those, it is held to what its like said that
+    were fitted without them, when it was chosen.
+    """
+    import numpy as np
+
+    from bakeoff.evaluate.out_of_fold import in_order
+    from bakeoff.evaluate.worker import read_outcomes
+
+    _, said = outcomes(stage, judged)
+    fair_n = unseen(stage, gathered, champion)
+    kept = cast("str | None", champion.lineage.get("fold_outcomes_blob"))
+    if kept is None:
+        return said, fair_n
+    _, before = read_outcomes(load_table(stage.blobs, kept))
+    known_m = load_arrays(stage.blobs, cast("str", champion.lineage["hashes_blob"]))
+    order = np.argsort(known_m)
+    tests_n = _hashes(stage, gathered)
+    place_n = order[np.minimum(np.searchsorted(known_m, tests_n, sorter=order), len(known_m) - 1)]
+    known_n = ~fair_n & (known_m[place_n] == tests_n)
+    live, old = np.flatnonzero(~known_n), np.flatnonzero(known_n)
+    return in_order([live, old], [said.take(live), before.take(place_n[old])]), fair_n | known_n
+
+
+def _hashes(stage: Stage, gathered: Gathered) -> Any:
+    return load_arrays(stage.blobs, gathered.hashes_blob)[load_arrays(stage.blobs, gathered.rows_blob)["test"]]
+
+
+def rows_of(predictions: Any, which: Any) -> Any:
+    """The predictions of some of the rows."""
+    return predictions.take(which)
+
+
+def unseen(stage: Stage, gathered: Gathered, version: Version) -> Any:
+    """Which test rows a registered model was not fitted on, as a mask over the test rows."""
+    import numpy as np
+
+    made: Mapping[str, Any] = version.lineage
+    hashes = load_arrays(stage.blobs, cast("str", made["hashes_blob"]))
+    if made["rows"] == "all":
+        seen = hashes
+    else:
+        rows = load_arrays(stage.blobs, cast("str", made["rows_blob"]))
+        seen = hashes[np.concatenate([rows["train"], rows["validation"]])]
+    return ~np.isin(_hashes(stage, gathered), seen)

@@ -1,0 +1,46 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bakeoff.core.types import Predictions
+from bakeoff.evaluate.latency import measure
+from bakeoff.evaluate.pricing import clearly_cheaper
+from bakeoff.evaluate.scorecard import Scorecard
+
+CARD = Scorecard(
+    metrics={},
+    n_test=10,
+    intervals="",
+    per_class={},
+    latency_ms={},
+    throughput_rows_s=1.0,
+    train_s=1.0,
+    size_bytes=1,
+    cost_usd_per_1k=1.0,
+)
+
+
+@pytest.mark.parametrize(
+    ("cost", "spread", "cheaper"), [(1.0, 1.0, True), (1.01, 1.0, False), (1.0, 1.1, False), (0.5, 1.9, True)]
+)
+def test_a_price_counts_beyond_what_timings_vary(cost, spread, cheaper):
+    card, other = replace(CARD, cost_usd_per_1k=cost, cost_spread=spread), replace(CARD, cost_usd_per_1k=1.5)
+    assert clearly_cheaper(card, other) is cheaper
+    assert not clearly_cheaper(other, card)
+
+
+def test_batches_of_a_fast_model_are_timed_for_a_while_and_their_spread_is_kept():
+    import polars as pl
+
+    class Model:
+        batches = 0
+
+        def predict(self, table):
+            self.batches += table.height > 1
+            return Predictions(values_n=np.zeros(table.height))
+
+    model = Model()
+    speed = measure(model, pl.DataFrame({"x": np.arange(50.0)}), seed=0)
+    assert model.batches > 10
+    assert speed.spread >= 1
