@@ -2,7 +2,7 @@
 
 | kind | stored as | also accepted |
 |---|---|---|
-| text, categorical | String | numbers and booleans (5.0 is "5", True is "true") |
+| text, categorical | String | numbers and booleans (5.0 is "5", True is "true"), a list of chat messages |
 | numeric | Float64 | booleans, text that is a number; what is not finite is missing |
 | datetime | Datetime, UTC without a zone | ISO 8601 text, dates, times with a zone |
 | boolean | Boolean | "true", "false", 0, 1 |
@@ -14,15 +14,16 @@ import math
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Column, ColumnKind
+from bakeoff.data.conversations import question_text
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["conform", "stored_type", "to_kind"]
+__all__ = ["CONVERSIONS", "EXPECTED", "conform", "stored_type", "to_kind"]
 
 EXPECTED: Mapping[ColumnKind, str] = {
     "text": "text",
@@ -105,6 +106,8 @@ def _text(value: object) -> str:
         return str(int(value)) if value.is_integer() and abs(value) < WHOLE_LIMIT else _float_text(value)
     if isinstance(value, (datetime, date)):
         return _time(value).isoformat()
+    if isinstance(value, list):
+        return question_text(cast("list[Any]", value))
     raise TypeError
 
 

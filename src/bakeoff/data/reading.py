@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from bakeoff.core.config import DataConfig
 from bakeoff.core.errors import DataError
+from bakeoff.data.conversations import unpacked
 from bakeoff.data.delimited import Bad, first_line, load_texts, quoted, typed_columns
 from bakeoff.data.encoding import as_utf8
 from bakeoff.data.sources import SourceFile
@@ -67,7 +68,7 @@ def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Readi
     if table.height == 0:
         why = "the query gives no rows" if config.query else "the files hold a header and no rows"
         raise DataError(f"expected rows, found none: {why}.")
-    return Reading(table=table, rejected=_rejected(bad))
+    return Reading(table=unpacked(table, config.target), rejected=_rejected(bad))
 
 
 class _Loader:

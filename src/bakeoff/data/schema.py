@@ -13,7 +13,7 @@ from bakeoff.data.cast import conform, stored_type, to_kind
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Inferred", "conform", "infer", "prepare_target"]
+__all__ = ["TARGET_KINDS", "Inferred", "conform", "infer", "prepare_target"]
 
 TEXT_WORDS = 3.0
 TEXT_CHARACTERS = 100.0
@@ -62,7 +62,7 @@ def infer(table: "pl.DataFrame", config: DataConfig, task: Task) -> Inferred:
         name = series.name
         if name in config.ignore and name not in special:
             continue
-        kind = special.get(name) or listed.get(name) or _kind(series)
+        kind = special.get(name) or listed.get(name) or _kind(series, task)
         columns.append(_column(series, kind))
         if name == config.target or (name in special and name not in listed):
             continue
@@ -103,7 +103,7 @@ def _column(series: "pl.Series", kind: ColumnKind) -> Column:
     return Column(name=series.name, kind=kind, dtype=str(stored_type(kind).base_type()), missing=series.null_count())
 
 
-def _kind(series: "pl.Series") -> ColumnKind:
+def _kind(series: "pl.Series", task: Task) -> ColumnKind:
     import polars as pl
 
     dtype = series.dtype
@@ -113,19 +113,25 @@ def _kind(series: "pl.Series") -> ColumnKind:
         return "numeric"
     if isinstance(dtype, (pl.Date, pl.Datetime)):
         return "datetime"
-    return "text" if dtype == pl.String and _is_language(series.drop_nulls()) else "categorical"
+    present = series.drop_nulls()
+    language = _is_language(present) or (task == "generation" and _is_varied(present))  # short questions, too
+    return "text" if dtype == pl.String and language else "categorical"
 
 
 def _is_language(present: "pl.Series") -> bool:
     """Many distinct values of several words each, or long ones (scripts without spaces)."""
-    if present.is_empty():
-        return False
-    distinct = present.n_unique()
-    if distinct / len(present) < TEXT_DISTINCT_SHARE and distinct < TEXT_DISTINCT:
+    if not _is_varied(present):
         return False
     words = cast("float", (present.str.count_matches(r"\s+") + 1).mean())
     characters = cast("float", present.str.len_chars().mean())
     return words >= TEXT_WORDS or characters >= TEXT_CHARACTERS
+
+
+def _is_varied(present: "pl.Series") -> bool:
+    if present.is_empty():
+        return False
+    distinct = present.n_unique()
+    return distinct / len(present) >= TEXT_DISTINCT_SHARE or distinct >= TEXT_DISTINCT
 
 
 def _useless(series: "pl.Series", kind: ColumnKind, *, listed: bool) -> str | None:

@@ -1,0 +1,340 @@
+"""Let a judge compare the candidates' answers, correct it by what people say, and put its scores beside the metrics."""
+
+import io
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+import bakeoff.chat
+import bakeoff.evaluate
+import bakeoff.metrics
+from bakeoff.chat.client import Client, Service, ServiceError
+from bakeoff.chat.meter import Meter, Prices
+from bakeoff.chat.privacy import remote_calls
+from bakeoff.chat.prompts import messages_of_row
+from bakeoff.core.config import JudgeConfig
+from bakeoff.core.errors import DataError
+from bakeoff.core.hashing import digest_file, digest_json, digest_sources
+from bakeoff.core.records import Version
+from bakeoff.core.types import Json
+from bakeoff.evaluate.scorecard import Scorecard
+from bakeoff.loop.gathering import Gathered, load_table
+from bakeoff.loop.judging import Judged, groups, judge_champion, outcomes
+from bakeoff.loop.stage import Stage
+from bakeoff.loop.steps import Result, Steps
+from bakeoff.metrics.registry import find
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from bakeoff.evaluate.refereeing import Pair, Referee, Votes
+
+__all__ = ["JUDGE", "Refereed", "judge_registered", "referee"]
+
+JUDGE = "judge"
+"""The metric that the judge's scores make."""
+SCORES = {"a": 1.0, "b": 0.0, "tie": 0.5}
+LABEL_COLUMNS = ("a", "b", "preferred")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refereed:
+    """The candidates, those that were judged with the metric `judge`, and what is to be told of the judge."""
+
+    judged: tuple[Judged, ...]
+    told: Mapping[str, Json] | None = None
+
+
+def referee(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Judged]) -> Refereed:
+    """Compare answers to some test rows with the true ones (or the leader's), as `[judge]` says.
+
+    A judge that fails does not end the pass, unless it is the one to decide.
+
+    Raises:
+        ServiceError: the judge cannot be asked, and `[decide] metric` is "judge".
+    """
+    config = stage.config.judge
+    fine = [entry for entry in judged if entry.scorecard is not None]
+    if config is None or not fine:
+        return Refereed(judged=tuple(judged))
+    key = steps.key("referee", _inputs(stage, gathered, config, fine))
+    try:
+        with remote_calls(allowed=stage.config.privacy.remote):
+            kept = steps.once(key, lambda: _Bench(stage, gathered, config, fine).result())
+    except ServiceError as error:
+        if stage.metric == JUDGE:
+            raise
+        stage.progress(f"judge: {error}")
+        return Refereed(judged=tuple(judged), told={"model": config.model, "error": str(error)})
+    told = cast("Mapping[str, Json]", kept["told"])
+    return Refereed(judged=tuple(_scored(entry, key, kept) for entry in judged), told=told)
+
+
+def judge_registered(stage: Stage, steps: Steps, gathered: Gathered, version: Version) -> Judged:
+    """A registered model on the present test rows, with all that the metric that decides asks for."""
+    judged = judge_champion(stage, steps, gathered, version)
+    return referee(stage, steps, gathered, [judged]).judged[0] if stage.metric == JUDGE else judged
+
+
+def _inputs(stage: Stage, gathered: Gathered, config: JudgeConfig, fine: Sequence[Judged]) -> dict[str, Json]:
+    code = [Path(cast("str", p.__file__)).parent for p in (bakeoff.evaluate, bakeoff.metrics, bakeoff.chat)]
+    labels = stage.judge_labels
+    return {
+        "judge": config.model_dump(mode="json", exclude={"concurrency", "timeout_s", "key_env"}),
+        "answers": [[entry.name, entry.outcomes_blob] for entry in fine],
+        "table": gathered.table_blob,
+        "metric": stage.metric,
+        "resamples": stage.config.decide.resamples,
+        "seed": stage.seed,
+        "labels": None if labels is None else digest_file(labels),
+        "ratings": digest_json([list(each) for each in _ratings(stage, gathered)]),
+        "code": [digest_sources(*code), digest_sources(Path(__file__).parent)],
+    }
+
+
+def _scored(entry: Judged, key: str, kept: Result) -> Judged:
+    """The candidate with its judge's score; the leader, whom others were held against, has none."""
+    found = cast("Mapping[str, Any] | None", cast("Mapping[str, Json]", kept["scores"]).get(entry.name))
+    if found is None or entry.scorecard is None:
+        return entry
+    card = entry.scorecard.to_json()
+    card["metrics"] = {**cast("dict[str, Json]", card["metrics"]), JUDGE: cast("Json", found)}
+    blob = cast("str", kept[f"{entry.name}_blob"])
+    return replace(entry, key=f"{entry.key}+{key}", scorecard=Scorecard.from_json(card), outcomes_blob=blob)
+
+
+def _ratings(stage: Stage, gathered: Gathered) -> list[tuple[str, str, bool]]:
+    """Question, answer and whether people liked it, of what was served and rated."""
+    from bakeoff.feedback.join import labelled
+
+    rated = [pair for pair in labelled(stage.events, stage.endpoint).pairs if pair.rating]
+    names = gathered.schema.inputs
+    return [(_question(pair.row, names), str(pair.said), float(pair.rating or 0) > 0) for pair in rated]
+
+
+def _question(row: Mapping[str, Any], names: Sequence[str]) -> str:
+    """What was asked, as the judge reads it."""
+    turns = messages_of_row({name: _flat(row.get(name)) for name in names}, list(names))
+    if len(turns) == 1:
+        return str(turns[0]["content"])
+    return "\n".join(f"{turn['role']}: {turn['content']}" for turn in turns)
+
+
+def _flat(value: object) -> object:
+    return msgspec.json.encode(value).decode() if isinstance(value, list) else value
+
+
+class _Bench:
+    """One sitting: the rows, the answers to them, and the judge."""
+
+    def __init__(self, stage: Stage, gathered: Gathered, config: JudgeConfig, fine: Sequence[Judged]) -> None:
+        import numpy as np
+
+        self.stage, self.gathered, self.config, self.fine = stage, gathered, config, fine
+        self.said = {entry.name: outcomes(stage, entry) for entry in fine}
+        rows = len(next(iter(self.said.values()))[0])
+        self.rows = np.sort(np.random.default_rng(stage.seed).permutation(rows)[: config.rows])
+        self.leader = self._leader() if config.against == "leader" else None
+        prices = Prices(usd_in=config.price_in, usd_out=config.price_out)
+        self.meter = Meter(prices, concurrency=config.concurrency)
+        self.questions = self._questions()
+
+    def _leader(self) -> str:
+        metric = find(self.stage.metric, self.stage.config.project.task)
+        sign = 1 if metric.higher_is_better else -1
+        scored = {e.name: e.scorecard.number(metric.name) for e in self.fine if e.scorecard is not None}
+        return max(scored, key=lambda name: -float("inf") if scored[name] is None else sign * (scored[name] or 0.0))
+
+    def _questions(self) -> list[str]:
+        first = load_table(self.stage.blobs, cast("str", self.fine[0].outcomes_blob), ["row"])["row"]
+        names = self.gathered.schema.inputs
+        table = load_table(self.stage.blobs, self.gathered.table_blob, names)
+        return [_question(row, names) for row in table[first.to_list()][self.rows].iter_rows(named=True)]
+
+    def _referee(self) -> "Referee":
+        from bakeoff.evaluate.refereeing import Referee
+
+        config = self.config
+        service = Service(
+            url=config.url,
+            model=config.model,
+            key_env=config.key_env,
+            timeout_s=config.timeout_s,
+            concurrency=config.concurrency,
+        )
+        client = Client(service, cache=self.stage.cache)
+        return Referee(client, self.meter, criteria=config.criteria, max_tokens=config.max_tokens)
+
+    def result(self) -> Result:
+        """What the step keeps: what is told of the judge, the scores, and outcomes with them (blobs)."""
+        from bakeoff.evaluate.refereeing import bias
+        from bakeoff.evaluate.scoring import estimate
+        from bakeoff.metrics.outcome import outcome
+
+        judge, stage = self._referee(), self.stage
+        stage.progress(f"judge: comparing answers to {len(self.rows):,} rows")
+        people = _People(self, judge)
+        scores: dict[str, Json] = {}
+        candidates: list[Json] = []
+        result: Result = {}
+        all_votes: list[Votes] = []
+        for entry in self.fine:
+            if entry.name == self.leader:
+                continue
+            pairs = self._pairs(entry.name)
+            votes = judge.compare(pairs)
+            all_votes.append(votes)
+            judged_outcomes = self._with_scores(entry, votes)
+            truth_n, said = outcomes(stage, replace(entry, outcomes_blob=judged_outcomes))
+            found = estimate(
+                find(JUDGE, "generation"),
+                outcome(truth_n, said, "generation"),
+                resamples=stage.config.decide.resamples,
+                seed=stage.seed,
+                groups_n=groups(stage, self.gathered),
+            )
+            assert found is not None, "every judged row has a score"
+            scores[entry.name] = msgspec.to_builtins(found)
+            result[f"{entry.name}_blob"] = judged_outcomes
+            told: dict[str, Json] = {
+                "name": entry.name,
+                "score": scores[entry.name],
+                "unreadable": votes.unreadable,
+                "bias": msgspec.to_builtins(bias([votes])),
+                **people.corrected(votes, pairs),
+            }
+            candidates.append(told)
+            stage.progress(f"judge: {entry.name} scores {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]")
+        result["scores"] = scores
+        result["told"] = self._told(candidates, all_votes, people)
+        return result
+
+    def _pairs(self, name: str) -> "list[Pair]":
+        from bakeoff.evaluate.refereeing import Pair
+
+        truth_n, said = self.said[name]
+        others = truth_n if self.leader is None else self.said[self.leader][1].values_n
+        return [
+            Pair(question=question, answer=str(said.values_n[at]), other=str(others[at]))
+            for question, at in zip(self.questions, self.rows.tolist(), strict=True)
+        ]
+
+    def _with_scores(self, entry: Judged, votes: "Votes") -> str:
+        """The candidate's outcomes with a column of the judge's scores, missing where it was not asked."""
+        import numpy as np
+        import polars as pl
+
+        assert entry.outcomes_blob is not None
+        table = pl.read_parquet(io.BytesIO(self.stage.blobs.get(entry.outcomes_blob)))
+        score_n = np.full(table.height, np.nan)
+        score_n[self.rows] = votes.score_n
+        with tempfile.TemporaryDirectory(dir=self.stage.work) as scratch:
+            path = Path(scratch) / "outcomes.parquet"
+            table.with_columns(pl.Series(f"score:{JUDGE}", score_n)).write_parquet(path)
+            return self.stage.blobs.put(path)
+
+    def _told(self, candidates: list[Json], votes: "Sequence[Votes]", people: "_People") -> dict[str, Json]:
+        from bakeoff.evaluate.refereeing import bias
+
+        usage = self.meter.usage
+        return {
+            "model": self.config.model,
+            "criteria": self.config.criteria,
+            "against": self.leader or "reference",
+            "rows": len(self.rows),
+            "bias": msgspec.to_builtins(bias(votes)) if votes else None,
+            "candidates": candidates,
+            "pairs": people.pairs,
+            "ratings": people.ratings,
+            "calls": usage.calls,
+            "tokens": usage.tokens_in + usage.tokens_out,
+            "cost_usd": usage.cost_usd,
+        }
+
+
+class _People:
+    """What people said of answers, what the judge says of the same, and its scores corrected by both."""
+
+    def __init__(self, bench: _Bench, judge: "Referee") -> None:
+        import numpy as np
+
+        from bakeoff.evaluate.refereeing import agreement
+
+        self._judge = judge
+        labels = bench.stage.judge_labels
+        labelled = [] if labels is None else _labels(labels, bench.gathered.schema.inputs)
+        self._human_m = np.asarray([score for _, score in labelled])
+        self._judged_m = judge.compare([pair for pair, _ in labelled]).score_n if labelled else np.empty(0)
+        self.pairs: Json = msgspec.to_builtins(agreement(self._human_m, self._judged_m))
+        rated = _ratings(bench.stage, bench.gathered)
+        self._liked_m = np.asarray([liked for *_, liked in rated], dtype=bool)
+        self._accepted_m = judge.accept([(q, a) for q, a, _ in rated]) if rated else np.empty(0)
+        self.ratings: Json = msgspec.to_builtins(agreement(self._liked_m.astype(np.float64), self._accepted_m))
+
+    def corrected(self, votes: "Votes", pairs: "Sequence[Pair]") -> dict[str, Json]:
+        """The score that people would give (`corrected`, by labelled pairs), and the share of answers that they
+        would like (`accepted`, by ratings).
+        """  # noqa: D205 - one sentence
+        from bakeoff.metrics.judges import prediction_powered, rogan_gladen
+
+        found: dict[str, Json] = {}
+        try:
+            if len(self._human_m):
+                corrected = prediction_powered(self._human_m, self._judged_m, votes.score_n)
+                found["corrected"] = msgspec.to_builtins(corrected)
+            if len(self._liked_m):
+                accepted_n = self._judge.accept([(pair.question, pair.answer) for pair in pairs])
+                liked = self._liked_m
+                rate = rogan_gladen(
+                    int(accepted_n.sum()),
+                    len(accepted_n),
+                    true_positives=int(self._accepted_m[liked].sum()),
+                    positives=int(liked.sum()),
+                    true_negatives=int((1 - self._accepted_m[~liked]).sum()),
+                    negatives=int((~liked).sum()),
+                )
+                found["accepted"] = msgspec.to_builtins(rate)
+        except DataError as error:
+            found["uncorrected"] = str(error)
+        return found
+
+
+def _labels(file: Path, names: Sequence[str]) -> "list[tuple[Pair, float]]":
+    """Pairs that people compared: the inputs, the answers `a` and `b`, and which is `preferred` (a, b or tie).
+
+    Raises:
+        DataError: the file cannot be read, lacks a column, or says something else; with the row.
+    """
+    from bakeoff.evaluate.refereeing import Pair
+
+    table = _read(file)
+    missing = [name for name in (*names, *LABEL_COLUMNS) if name not in table.columns]
+    if missing:
+        raise DataError(f"[judge] labels {str(file)!r}: expected the columns {missing}, received {table.columns}")
+    found: list[tuple[Pair, float]] = []
+    for number, row in enumerate(table.iter_rows(named=True), start=1):
+        score = SCORES.get(str(row["preferred"]).strip().lower())
+        if score is None:
+            raise DataError(
+                f"[judge] labels {str(file)!r}, row {number}: expected preferred to be a, b or tie, "
+                f"received {row['preferred']!r}"
+            )
+        found.append((Pair(question=_question(row, names), answer=str(row["a"]), other=str(row["b"])), score))
+    return found
+
+
+def _read(file: Path) -> "pl.DataFrame":
+    import polars as pl
+
+    readers = {".csv": pl.read_csv, ".jsonl": pl.read_ndjson, ".parquet": pl.read_parquet}
+    reader = readers.get(file.suffix)
+    if reader is None:
+        raise DataError(f"[judge] labels: expected a file ending in {', '.join(readers)}, received {str(file)!r}")
+    try:
+        return reader(file)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"[judge] labels {str(file)!r}: expected a table, found: {error}") from error

@@ -1,0 +1,72 @@
+"""Conversations as rows: a column `messages` becomes question and answer, and requests may be conversations."""
+
+import json
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bakeoff.chat.prompts import conversation, messages_of_row
+from bakeoff.core.errors import DataError
+from bakeoff.core.types import Column
+from bakeoff.data.cast import conform
+from bakeoff.data.conversations import question_text, unpacked
+
+TURNS = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant"]), "content": st.text()}), min_size=1
+)
+
+
+@given(TURNS)
+def test_a_conversation_survives_being_a_text(turns):
+    text = question_text(turns)
+    alone = len(turns) == 1 and turns[0]["role"] == "user"
+    assert alone or conversation(text) == turns
+    assert not alone or text == turns[0]["content"]
+
+
+@given(st.text())
+def test_any_text_is_a_conversation(text):
+    turns = conversation(text)
+    assert turns
+    assert all(isinstance(turn["content"], str) for turn in turns)
+
+
+def rows(*conversations):
+    return pl.DataFrame({"messages": [json.dumps(turns) for turns in conversations]})
+
+
+def test_the_last_turn_is_the_answer():
+    asked, told = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
+    system = {"role": "system", "content": "Be brief."}
+    table = unpacked(rows([asked, told], [system, asked, told]), "answer")
+    assert table["answer"].to_list() == ["Hello", "Hello"]
+    assert table["messages"].to_list() == ["Hi", json.dumps([system, asked], separators=(",", ":"))]
+
+
+def test_a_row_that_ends_otherwise_is_named():
+    asked, told = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
+    with pytest.raises(DataError, match=r"row 2.*ends with the assistant"):
+        unpacked(rows([asked, told], [told, asked]), "answer")
+
+
+def test_other_tables_stay_as_they_are():
+    plain = pl.DataFrame({"messages": ["3 new messages", "none"], "x": [1, 2]})
+    assert unpacked(plain, "answer").equals(plain)
+    both = rows([{"role": "user", "content": "Hi"}]).with_columns(answer=pl.lit("Hello"))
+    assert unpacked(both, "answer").equals(both)
+
+
+def test_a_request_may_be_a_conversation():
+    column = Column(name="messages", kind="text", dtype="String")
+    asked = {"role": "user", "content": "Hi"}
+    assert conform([{"messages": [asked]}], (column,))["messages"].to_list() == ["Hi"]
+    for wrong in ([], ["Hi"], [{"role": "user"}], [[]]):
+        with pytest.raises(DataError, match="row 1"):
+            conform([{"messages": wrong}], (column,))
+
+
+def test_a_system_line_comes_first():
+    turns = messages_of_row({"q": "Hi"}, ["q"], system="Be brief.", template="Say: {q}")
+    assert [turn["content"] for turn in turns] == ["Be brief.", "Say: Hi"]
