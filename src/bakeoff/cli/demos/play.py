@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.core.config import FILE_NAME
-from bakeoff.core.errors import NotFoundError
+from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.protocols import Progress
 from bakeoff.core.types import Json
@@ -20,13 +20,15 @@ from bakeoff.web.server import Server, local_hosts
 
 __all__ = ["DEMOS", "Endpoint", "Tell", "play", "send", "served"]
 
-DEMOS = ("reviews", "flights")
+DEMOS = ("reviews", "flights", "chat")
 Tell = Callable[[str], None]
 ROWS_IN_CALL = 1000
 
 
-def play(name: str, folder: Path, *, tell: Tell, progress: Progress) -> dict[str, Json]:
+def play(name: str, folder: Path, *, tell: Tell, progress: Progress, with_llm: bool = False) -> dict[str, Json]:
     """Play the demo in a folder, which then is a project to edit and run again.
+
+    `with_llm` adds language models to the reviews.
 
     Returns:
         What `bakeoff run --json` gives, with `traffic` (answers, signals) and for flights `replay`.
@@ -37,12 +39,21 @@ def play(name: str, folder: Path, *, tell: Tell, progress: Progress) -> dict[str
     if name not in DEMOS:
         known = ", ".join(DEMOS)
         raise NotFoundError(f"expected a demo among {known}; received {name!r}. {suggestion(name, DEMOS)}".rstrip())
+    if with_llm and name != "reviews":
+        raise UsageError(f"expected --with-llm with the demo reviews, received {name!r}; leave it out")
     make_project(name, folder)
+    if with_llm:
+        add_language_models(folder)
     with Project(folder, progress=progress) as project:
         if name == "flights":
             from bakeoff.cli.demos.flights import play_flights
 
             return play_flights(project, tell=tell)
+        if name == "chat":
+            from bakeoff.cli.demos.chat import play_chat, write_conversations
+
+            write_conversations(project.folder, progress=progress)
+            return play_chat(project, tell=tell)
         from bakeoff.cli.demos.reviews import play_reviews
 
         return play_reviews(project, tell=tell)
@@ -54,6 +65,15 @@ def make_project(name: str, folder: Path) -> None:
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         file.write_bytes(files("bakeoff.cli.demos").joinpath(f"{name}.toml").read_bytes())
+
+
+def add_language_models(folder: Path) -> None:
+    """Add the language models' candidates to the reviews' project file, unless they are there."""
+    file = folder / FILE_NAME
+    text = file.read_text(encoding="utf-8")
+    if "[candidates.lora]" not in text:
+        more = files("bakeoff.cli.demos").joinpath("reviews-llm.toml").read_text(encoding="utf-8")
+        file.write_text(f"{text.rstrip()}\n\n{more}", encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

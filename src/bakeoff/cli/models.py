@@ -1,0 +1,98 @@
+"""Commands about models: registered versions, and the catalogue of language models for this machine."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bakeoff.cli.options import AsJson, Folder, emit, open_project, show_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bakeoff.families.language.available import Available
+    from bakeoff.families.language.footprint import Machine, Use
+
+__all__ = ["add_to"]
+
+HERE = Path()
+GIB = 2**30
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the group `models` to the app; alone, it lists registered versions."""
+    group = typer.Typer(name="models", invoke_without_command=True, rich_markup_mode=None)
+    group.callback()(models)
+    group.command()(available)
+    app.add_typer(group)
+
+
+def models(context: typer.Context, *, folder: Folder = HERE, as_json: AsJson = False) -> None:
+    """Registered model versions, newest first; or the language models that are available."""
+    if context.invoked_subcommand is not None:
+        return
+    from dataclasses import asdict
+
+    with open_project(folder) as project:
+        found = project.models()
+    if as_json:
+        emit({"models": [asdict(version) for version in found]})
+    else:
+        from bakeoff.cli.render import models_page
+
+        typer.echo(models_page(found))
+
+
+def available(
+    *,
+    task: Annotated[str | None, typer.Option(help="classification, regression or generation.")] = None,
+    languages: Annotated[str, typer.Option(help="Codes that a model must know: en,de.")] = "",
+    licence: Annotated[str | None, typer.Option(help="Part of the licence's name.")] = None,
+    max_memory: Annotated[float | None, typer.Option(help="Memory to serve with, in GiB.", min=0)] = None,
+    max_latency: Annotated[float | None, typer.Option(help="Milliseconds for a row of 64 tokens.", min=0)] = None,
+    no_probe: Annotated[bool, typer.Option("--no-probe", help="Do not run models that are at hand.")] = False,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Language models of the catalogue: what fits this machine for prompting, LoRA, full fine-tuning and serving."""
+    from dataclasses import asdict
+
+    from bakeoff.families.language.available import Wanted, available
+
+    wanted = Wanted(
+        task=task,
+        languages=tuple(code.strip() for code in languages.split(",") if code.strip()),
+        licence=licence,
+        max_memory_bytes=None if max_memory is None else int(max_memory * GIB),
+        max_latency_ms=max_latency,
+    )
+    cache = folder / ".bakeoff" / "cache"
+    machine, found = available(
+        wanted, folder=folder, cache=cache if cache.is_dir() else None, progress=show_progress, probing=not no_probe
+    )
+    if as_json:
+        emit({"machine": asdict(machine), "models": [each.to_json() for each in found]})
+    else:
+        typer.echo(_page(machine, found))
+
+
+def _page(machine: "Machine", found: "Sequence[Available]") -> str:
+    from bakeoff.cli.render import table
+
+    uses: tuple[Use, ...] = ("prompt", "lora", "full", "serve")
+    heads = ["model", "M", "licence", "here", *uses, "ms a row", "lora tok/s", "probe"]
+    rows: list[list[str]] = []
+    for each in found:
+        needed = [
+            f"{need.memory_bytes / GIB:.1f}{'' if need.fits else ' ✗'}" for need in map(each.needs.__getitem__, uses)
+        ]
+        probe = "" if each.probe is None else f"{each.probe.row_ms:.0f} ms ({each.probe.row_ms_error:+.0%})"
+        speed = [f"{each.needs['serve'].row_ms:,.0f}", f"{each.needs['lora'].tokens_s:,.0f}"]
+        told = [each.name, f"{each.entry.parameters_m:,.0f}", each.entry.licence, "yes" if each.at_hand else ""]
+        rows.append([*told, *needed, *speed, probe])
+    lead = (
+        f"{machine.memory_bytes / GIB:.1f} GiB free, {machine.cores} cores, {machine.device}, "
+        f"{machine.flops / 1e9:,.0f} GFLOP/s; "
+        f"in GiB what each use needs (✗: does not fit). Rows of 64 tokens; a probe's error is the prediction's."
+    )
+    return f"{lead}\n\n{table(heads, rows, right=['M', *heads[4:10]])}"

@@ -1,0 +1,308 @@
+# pyright: basic
+# torch and transformers come without complete types
+"""`prompted`: a language model as it is, asked with an instruction and, if wanted, examples; nothing is trained.
+
+The answer is the label that the model finds likeliest as the continuation of the prompt, after calibration.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from bakeoff.core.errors import CandidateError
+from bakeoff.core.hashing import digest_json
+from bakeoff.core.protocols import FitJob
+from bakeoff.core.search import one_of
+from bakeoff.core.types import Predictions, Signature, Task
+from bakeoff.families.columns import input_columns, require
+from bakeoff.families.language import backbone, storing
+from bakeoff.families.language.backbone import Backbone, Precision
+from bakeoff.families.language.calibration import CONTENT_FREE, Scaling
+from bakeoff.families.language.catalogue import base_of
+from bakeoff.families.language.likelihood import Scorer, common_prefix
+from bakeoff.families.language.prompts import Prompt, Shot, row_texts, shortened, text_room
+from bakeoff.families.language.quiet import need_llm
+from bakeoff.families.language.shots import Shots, drawn
+from bakeoff.families.language.spoken import SpokenModel, SpokenState, load_spoken, require_chat, speaks
+from bakeoff.families.language.tuned import Reading
+from bakeoff.families.targets import Target, balanced_weights, is_balanced
+from bakeoff.families.vectors_cache import VectorCache
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["PromptedFamily", "PromptedModel", "PromptedParams"]
+
+POOL = 2000
+"""Training rows among which the nearest examples are looked for."""
+MOST_CALIBRATION = 400
+PROBES = ("a", "The end", "9 x", "'quoted'", "Überall")
+"""Texts that begin differently: what prompts of all of them share, all prompts share."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptedParams:
+    """Parameters of `prompted`.
+
+    `model`: see `bakeoff models available`. `instruction` comes first; one that names target and classes unless
+    given. `template`: the row's text, in which `{column}` stands for a value; the only column, or a line for each,
+    unless given. `system`: a system turn. `chat`: whether to ask in the model's chat template; if it has one, unless
+    said. `shots`: examples before each row, taken by `select`. `calibration`: from `calibration_rows` validation
+    rows, from prompts without content ("contextual"), or none. `max_tokens`: of a row's text, what is longer loses
+    its end. `balanced`: whether every class weighs the same in calibration (as the metric calls for, unless said).
+
+    Task generation: answers have at most `max_new_tokens` tokens and come from `engine` (llama.cpp where it is
+    installed, else transformers; "vllm", "vllm:URL"), which may convert the weights to `quantisation`.
+    """
+
+    model: str = "smollm2-135m-instruct"
+    instruction: str | None = None
+    template: str | None = None
+    system: str | None = None
+    chat: bool | None = None
+    shots: Annotated[int, Field(ge=0, le=64)] = 0
+    select: Literal["random", "balanced", "nearest"] = "balanced"
+    calibration: Literal["validation", "contextual", "none"] = field(
+        default="validation", metadata=one_of(("validation", "contextual", "none"))
+    )
+    calibration_rows: Annotated[int, Field(ge=1)] = MOST_CALIBRATION
+    max_tokens: Annotated[int, Field(ge=1)] = 512
+    balanced: bool | None = None
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    max_new_tokens: Annotated[int, Field(ge=1)] = 128
+    engine: str = "auto"
+    quantisation: str = "q8_0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    """All of a model but its base."""
+
+    signature: Signature
+    chosen: dict[str, Any]
+    prompt: Prompt
+    template: str | None
+    shots: Shots
+    scaling: Scaling
+    max_tokens: int
+    precision: Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptedModel:
+    """A `prompted` candidate: its base is the folder `base`, loaded as `backbone`."""
+
+    state: _State
+    base: Path
+    backbone: Backbone = field(repr=False)
+    cache: VectorCache | None = None
+
+    @property
+    def signature(self) -> Signature:
+        """See `bakeoff.core.protocols.Model`."""
+        return self.state.signature
+
+    @property
+    def chosen(self) -> Mapping[str, Any]:
+        """See `bakeoff.core.protocols.Model`."""
+        return self.state.chosen
+
+    def predict(self, table: "pl.DataFrame") -> Predictions:
+        """See `bakeoff.core.protocols.Model`."""
+        require(table, self.signature)
+        texts = row_texts(table, [column.name for column in self.signature.inputs], self.state.template)
+        score_nk = self.scores(texts) if self.cache is None else self.cache.vectors(texts, self.scores)
+        return Predictions.of_probabilities(self.state.scaling(score_nk), self.signature.classes)
+
+    def save(self, folder: Path) -> None:
+        """See `bakeoff.core.protocols.Model`."""
+        storing.write(folder, PromptedFamily.name, self.state, self.signature, {storing.BASE: self.base})
+
+    def scores(self, texts: Sequence[str], progress: Any = lambda _: None) -> Any:
+        """Log-probabilities (n, k) of the labels, before calibration."""
+        return self._scorer(self.prompts(texts), progress) if texts else np.zeros((0, len(self.signature.classes)))
+
+    def prompts(self, texts: Sequence[str]) -> list[list[int]]:
+        """The token ids of each row's prompt."""
+        words, state = self.backbone.tokenizer, self.state
+        answer = max(len(label) for label in self._labels)
+        room = text_room(state.prompt, words, self._longest_shots, context=self.backbone.context, answer=answer)
+        texts = shortened(words, texts, min(state.max_tokens, room))
+        shots = state.shots.of(texts, self._vectors)
+        rendered = [state.prompt.render(words, text, shown) for text, shown in zip(texts, shots, strict=True)]
+        return self.backbone.tokens(rendered, special=False)
+
+    @cached_property
+    def _labels(self) -> tuple[tuple[int, ...], ...]:
+        told = [self.state.prompt.continuation(name) for name in self.signature.classes]
+        return tuple(tuple(ids) or (0,) for ids in self.backbone.tokens(told, special=False))
+
+    @cached_property
+    def _longest_shots(self) -> tuple[Shot, ...]:
+        longest = sorted(self.state.shots.pool, key=lambda shot: -len(shot.text))
+        return tuple(longest[: self.state.shots.count])
+
+    @cached_property
+    def _scorer(self) -> Scorer:
+        fixed = () if self.state.shots.nearest else self.state.shots.pool[: self.state.shots.count]
+        words = self.backbone.tokenizer
+        probes = [self.state.prompt.render(words, text, fixed) for text in PROBES]
+        prefix = common_prefix(self.backbone.tokens(probes, special=False))
+        return Scorer(backbone=self.backbone, labels=self._labels, prefix=prefix)
+
+    def _vectors(self, texts: Sequence[str]) -> Any:
+        """Word vectors (n, d) of length one; a token weighs less the more texts of the pool have it."""
+        weight_v, table_vd = self._words
+        ids = self.backbone.tokens(texts, special=False)
+        sums = [weight_v[row] @ table_vd[row] if row else table_vd[0] * 0 for row in ids]
+        vector_nd = np.stack(sums).astype(np.float32)
+        return vector_nd / np.maximum(np.linalg.norm(vector_nd, axis=1, keepdims=True), 1e-9)
+
+    @cached_property
+    def _words(self) -> tuple[Any, Any]:
+        table_vd = self.backbone.model.get_input_embeddings().weight.detach().float().cpu().numpy()
+        pool = self.backbone.tokens([shot.text for shot in self.state.shots.pool], special=False)
+        count_v = np.ones(len(table_vd))
+        for row in pool:
+            count_v[list(set(row))] += 1
+        return np.log((len(pool) + 1) / count_v).clip(min=0) + 0.1, table_vd
+
+
+class PromptedFamily:
+    """Builds `PromptedModel`s."""
+
+    name = "prompted"
+    tasks: frozenset[Task] = frozenset({"classification", "generation"})
+    params = PromptedParams
+    requires = ("torch", "transformers", "tokenizers", "numpy", "scipy", "polars")
+    extra: str | None = "llm"
+
+    def fit(self, job: FitJob) -> PromptedModel | SpokenModel:
+        """See `bakeoff.core.protocols.Family`."""
+        need_llm(self.name)
+        if job.task == "generation":
+            return _speaking(job)
+        params: PromptedParams = job.params
+        target = Target.of(job)
+        base = base_of(params.model, kind="decoder", cache=job.cache, progress=job.progress)
+        precision = backbone.fastest_precision() if params.precision == "auto" else params.precision
+        loaded = backbone.load(base.folder, "decoder", precision=precision, threads=job.threads)
+        model = PromptedModel(state=_asked(job, target, loaded), base=base.folder, backbone=loaded)
+        prompt = model.state.prompt.to_json() | {"shots": [[s.text, s.answer] for s in model.state.shots.pool]}
+        scaling = self._scaling(job, target, model)
+        chosen = {"scaling": scaling.to_json(), "base": base.digest, "prompt": digest_json(prompt)[:16]}
+        chosen |= {"instruction": model.state.prompt.instruction, "chat": model.state.prompt.chat}
+        return replace(model, state=replace(model.state, scaling=scaling, chosen=chosen))
+
+    def load(self, folder: Path, threads: int, cache: Path | None = None) -> PromptedModel | SpokenModel:
+        """See `bakeoff.core.protocols.Family`."""
+        need_llm(self.name)
+        if speaks(folder, self.name):
+            return load_spoken(folder, self.name, threads, cache)
+        state = storing.read(folder, self.name, _State)
+        base = folder / storing.BASE
+        loaded = backbone.load(base, "decoder", precision=state.precision, threads=threads)
+        width = len(state.signature.classes)
+        scores = None if cache is None else storing.score_cache(folder, cache, width=width)
+        return PromptedModel(state=state, base=base, backbone=loaded, cache=scores)
+
+    def _scaling(self, job: FitJob, target: Target, model: PromptedModel) -> Scaling:
+        params: PromptedParams = job.params
+        names, classes = list(model.signature.inputs), len(target.classes)
+        if job.chosen is not None:
+            scaling = Scaling.of_json(job.chosen["scaling"])
+            known = len(scaling.biases) == classes
+            return scaling if known else Scaling.none(classes)
+        if params.calibration == "none":
+            return Scaling.none(classes)
+        if params.calibration == "contextual":
+            return Scaling.contextual(model.scores(CONTENT_FREE))
+        rng = np.random.default_rng(job.seed)
+        held = np.arange(target.training, len(target.value_n))
+        rows = np.sort(rng.permutation(held)[: params.calibration_rows])
+        texts = row_texts(target.table[rows], [column.name for column in names], params.template)
+        label_n = target.value_n[rows]
+        weight_n = balanced_weights(label_n) if is_balanced(job) else np.ones(len(rows))
+        return Scaling.fitted(model.scores(texts, job.progress), label_n.astype(np.int64), weight_n)
+
+
+def _asked(job: FitJob, target: Target, loaded: Backbone) -> _State:
+    """The model before calibration: its prompt and its examples."""
+    params: PromptedParams = job.params
+    columns = input_columns(job)
+    names = [column.name for column in columns]
+    classes, what = target.classes, job.schema.target
+    prompt = Prompt.of(
+        loaded.tokenizer,
+        instruction=params.instruction,
+        target=what,
+        columns=names,
+        classes=classes,
+        chat=params.chat,
+        system=params.system,
+    )
+    train = target.table[: target.training]
+    texts = row_texts(train, names, params.template) if params.shots else []
+    nearest = params.select == "nearest"
+    answers = [classes[int(value)] for value in target.value_n[: len(texts)]]
+    if params.shots > len(texts) and params.shots:
+        raise CandidateError(f"expected at least shots = {params.shots} training rows, received {len(texts)}")
+    texts = shortened(loaded.tokenizer, texts, params.max_tokens)
+    pool = drawn(
+        texts, answers, count=POOL if nearest else params.shots, balanced=params.select == "balanced", seed=job.seed
+    )
+    return _State(
+        signature=Signature(task=job.task, inputs=columns, classes=classes),
+        chosen={},
+        prompt=prompt,
+        template=params.template,
+        shots=Shots(pool=pool, count=params.shots, nearest=nearest),
+        scaling=Scaling.none(len(classes)),
+        max_tokens=params.max_tokens,
+        precision=loaded.precision,
+    )
+
+
+def _speaking(job: FitJob) -> SpokenModel:
+    """The model as it is, answering in its own words; examples are the same training rows before every question."""
+    params: PromptedParams = job.params
+    if params.select == "nearest" and params.shots:
+        raise CandidateError('expected select = "random" or "balanced" for task generation, received "nearest"')
+    base = base_of(params.model, kind="decoder", cache=job.cache, progress=job.progress)
+    loaded = backbone.load(base.folder, "decoder", precision="fp32", threads=job.threads)
+    columns = input_columns(job)
+    names = tuple(column.name for column in columns)
+    prompt = Prompt.of(
+        loaded.tokenizer,
+        instruction=params.instruction or "",
+        target=job.schema.target,
+        columns=names,
+        classes=(),
+        chat=params.chat,
+        system=params.system,
+        conversations=True,
+    )
+    require_chat(prompt)
+    texts = row_texts(job.train, names, params.template) if params.shots else []
+    if params.shots > len(texts) and params.shots:
+        raise CandidateError(f"expected at least shots = {params.shots} training rows, received {len(texts)}")
+    answers = [str(answer) for answer in job.train[job.schema.target].to_list()] if texts else []
+    shots = drawn(texts, answers, count=params.shots, balanced=False, seed=job.seed)
+    told = prompt.to_json() | {"shots": [[shot.text, shot.answer] for shot in shots]}
+    chosen = {"base": base.digest, "prompt": digest_json(told)[:16], "instruction": prompt.instruction}
+    state = SpokenState(
+        family=PromptedFamily.name,
+        signature=Signature(task=job.task, inputs=columns),
+        chosen=dict(job.chosen) if job.chosen is not None else chosen,
+        reading=Reading(columns=names, template=params.template, prompt=prompt, max_tokens=params.max_tokens),
+        shots=shots,
+        max_new_tokens=params.max_new_tokens,
+        engine=params.engine,
+        quantisation=params.quantisation,
+    )
+    return SpokenModel(state=state, parts={storing.BASE: base.folder}, threads=job.threads, cache=job.cache)

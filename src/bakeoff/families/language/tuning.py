@@ -1,0 +1,380 @@
+# pyright: basic
+# torch comes without complete types
+"""One fine-tuning from a job to a model: rows to examples, training (or what an earlier fit trained), the model.
+
+What was trained is kept in the cache by the content of all that decided it. So the fit that holds validation rows
+out of training, which is the very training that a first fit did, takes it from there.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.core.errors import CandidateError
+from bakeoff.core.hashing import digest, digest_json
+from bakeoff.core.protocols import FitJob
+from bakeoff.core.types import Json, Signature
+from bakeoff.data.cache import place
+from bakeoff.families.columns import input_columns
+from bakeoff.families.language import backbone, storing
+from bakeoff.families.language.backbone import Backbone, Precision
+from bakeoff.families.language.catalogue import base_of
+from bakeoff.families.language.checkpoints import Checkpoint, Position
+from bakeoff.families.language.convert import Base, Kind
+from bakeoff.families.language.examples import Example, stratified
+from bakeoff.families.language.network import Network
+from bakeoff.families.language.objectives import Classes, Completions, Contrast, Numbers
+from bakeoff.families.language.prompts import Prompt
+from bakeoff.families.language.training import Recipe, Trainer
+from bakeoff.families.language.tuned import Reading, TunedModel, TunedState, open_tuned
+from bakeoff.families.targets import Target, balanced_weights, is_balanced
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Adaptation", "TuningParams", "tune"]
+
+KEPT_FITS = 6
+HEAD, POSITION = "head.npz", "position.json"
+VERSION = 1
+"""Grows when the same training would give another result."""
+
+
+class TuningParams(Protocol):
+    """The parameters that every fine-tuning family has.
+
+    Those of decoders have `instruction`, `chat`, `head` and `max_new_tokens` besides, `encoder` has `contrastive`
+    and `few`.
+    """
+
+    model: str
+    template: str | None
+    layers: int
+    learning_rate: float
+    epochs: float
+    batch: int
+    accumulate: int
+    checkpointing: bool
+    warmup: float
+    weight_decay: float
+    checks: int
+    patience: int
+    max_tokens: int
+    max_train_rows: int | None
+    max_minutes: float | None
+    validation_rows: int
+    balanced: bool | None
+    precision: str
+
+
+class Adaptation(Protocol):
+    """What of a model learns, and how that is written into a folder."""
+
+    @property
+    def kind(self) -> Kind | None:
+        """The kind of model that it takes; None: any."""
+        ...
+
+    def prepare(self, network: Network, seed: int) -> None:
+        """Make the parameters that learn trainable (in float32)."""
+        ...
+
+    def write(self, network: Network, folder: Path) -> None:
+        """Write what was learned: `adapter/` or a whole `base/`."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    """Examples, and what classes, weights and numbers they have."""
+
+    train: list[Example]
+    held: list[Example]
+    classes: tuple[str, ...]
+    weights: tuple[float, ...]
+    center: float
+    spread: float
+
+
+def tune(job: FitJob, family: str, adaptation: Adaptation) -> TunedModel:
+    """Fine-tune as a job asks.
+
+    Raises:
+        CandidateError, NotFoundError, MissingExtraError: it cannot be done, and why.
+    """
+    params: TuningParams = job.params
+    base = base_of(params.model, kind=adaptation.kind, cache=job.cache, progress=job.progress)
+    wanted: Any = (job.chosen or {}).get("precision") or params.precision
+    precision: Precision = backbone.fastest_precision() if wanted == "auto" else wanted
+    loaded = backbone.load(base.folder, base.kind, precision=precision, threads=job.threads)
+    columns = input_columns(job)
+    reading = _reading(job, loaded, tuple(column.name for column in columns))
+    data = _examples(job, loaded, reading)
+    fit = _Fit(job=job, family=family, adaptation=adaptation, base=base, reading=reading, data=data)
+    folder, position = fit.trained(loaded)
+    del loaded
+    with np.load(folder / HEAD, allow_pickle=False) as head:
+        head_dk, bias_k = head["head_dk"], head["bias_k"]
+    chosen: dict[str, Any] = {
+        "base": base.digest,
+        "precision": precision,
+        "rows": len(data.train),
+        "planned_steps": position.planned,
+        "steps": position.best_step,
+        "validation_losses": [[step, round(loss, 6)] for step, loss in position.checks],
+    }
+    if job.chosen is not None:
+        chosen = dict(job.chosen)
+    state = TunedState(
+        family=family,
+        signature=Signature(task=job.task, inputs=columns, classes=data.classes),
+        chosen=chosen,
+        reading=reading,
+        kind=base.kind,
+        precision=precision,
+        head_dk=head_dk,
+        bias_k=bias_k,
+        center=data.center,
+        spread=data.spread,
+        max_new_tokens=job.params.max_new_tokens if job.task == "generation" else 0,
+    )
+    parts = {storing.BASE: base.folder}
+    parts |= {name: folder / name for name in (storing.BASE, storing.ADAPTER) if (folder / name).is_dir()}
+    return open_tuned(state, parts, job.threads)
+
+
+def _reading(job: FitJob, loaded: Backbone, columns: tuple[str, ...]) -> Reading:
+    params: Any = job.params
+    prompt = None
+    if job.task == "generation" or _by_labels(job):
+        classes = sorted(set(job.train[job.schema.target].to_list())) if job.task == "classification" else []
+        instruction = params.instruction if params.instruction is not None or classes else ""
+        prompt = Prompt.of(
+            loaded.tokenizer,
+            instruction=instruction,
+            target=job.schema.target,
+            columns=columns,
+            classes=classes,
+            chat=params.chat,
+            system=None,
+            conversations=job.task == "generation",
+        )
+    return Reading(columns=columns, template=params.template, prompt=prompt, max_tokens=params.max_tokens)
+
+
+def _by_labels(job: FitJob) -> bool:
+    """Whether classes are told by their labels' tokens."""
+    return job.task == "classification" and getattr(job.params, "head", "linear") == "labels"
+
+
+def _examples(job: FitJob, loaded: Backbone, reading: Reading) -> _Data:
+    params: TuningParams = job.params
+    if job.task == "generation":
+        return _conversations(job, loaded, reading)
+    target = Target.of(job)
+    count = target.training
+    train_n = stratified(target.value_n[:count], _most(job, count), classes=len(target.classes), seed=job.seed)
+    held_n = count + stratified(
+        target.value_n[count:], params.validation_rows, classes=len(target.classes), seed=job.seed
+    )
+    value_n, center, spread, weights = target.value_n, 0.0, 1.0, (1.0,)
+    if target.classes:
+        weight_n = balanced_weights(value_n[train_n]) if is_balanced(job) else np.ones(len(train_n))
+        by_class = dict(zip(value_n[train_n].tolist(), weight_n.tolist(), strict=True))
+        weights = tuple(float(by_class.get(float(k), 1.0)) for k in range(len(target.classes)))
+    else:
+        center, spread = float(value_n[train_n].mean()), float(value_n[train_n].std()) or 1.0
+        value_n = (value_n - center) / spread
+
+    def made(rows: NDArray[np.int64]) -> list[Example]:
+        ids = reading.ids(loaded, reading.texts(target.table[rows]))
+        return [Example(ids=tuple(row), target=float(v)) for row, v in zip(ids, value_n[rows].tolist(), strict=True)]
+
+    return _Data(
+        train=made(train_n), held=made(held_n), classes=target.classes, weights=weights, center=center, spread=spread
+    )
+
+
+def _most(job: FitJob, rows: int) -> int:
+    most = job.params.max_train_rows
+    if most is None or most >= rows:
+        return rows
+    job.progress(f"training on {most:,} of {rows:,} rows (max_train_rows)")
+    return most
+
+
+def _conversations(job: FitJob, loaded: Backbone, reading: Reading) -> _Data:
+    params: Any = job.params
+    if not len(job.train):
+        raise CandidateError("expected training rows, received none; look at [split] and [prepare]")
+    end = loaded.tokenizer.eos_token_id
+
+    def made(table: "pl.DataFrame", most: int) -> list[Example]:
+        chosen = stratified(np.zeros(len(table)), most, classes=0, seed=job.seed)
+        table = table[chosen]
+        prompts = reading.ids(loaded, reading.texts(table), answer=params.max_new_tokens)
+        told = [str(answer) for answer in table[job.schema.target].to_list()]
+        answers = loaded.tokens(told, special=False)
+        examples: list[Example] = []
+        for prompt, answer in zip(prompts, answers, strict=True):
+            ended = [*answer[: params.max_new_tokens], end]
+            examples.append(Example(ids=(*prompt, *ended), completion=len(ended)))
+        return examples
+
+    train = made(job.train, _most(job, len(job.train)))
+    held = made(job.validation, params.validation_rows) if len(job.validation) else []
+    return _Data(train=train, held=held, classes=(), weights=(), center=0.0, spread=1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fit:
+    job: FitJob
+    family: str
+    adaptation: Adaptation
+    base: Base
+    reading: Reading
+    data: _Data
+
+    def trained(self, loaded: Backbone) -> tuple[Path, Position]:
+        """The folder of what was learned, from the cache or from training now."""
+        job, fits = self.job, self.job.cache / "language" / "fits"
+        planned, stop = self._as_chosen()
+        definition = self._definition(loaded)
+        name = digest_json([definition, planned, stop, _content(self.data.held) if stop is None else None])[:32]
+        memo = fits / f"{name}.json"
+        if stop is None and memo.is_file():
+            at = Position(**json.loads(memo.read_bytes()))
+            planned, stop = at.planned, at.best_step
+        if planned is not None and stop is not None:
+            folder = fits / digest_json([definition, planned, stop])[:32]
+            if folder.is_dir():
+                job.progress("taking what an earlier fit trained on the same rows")
+                return folder, Position(**json.loads((folder / POSITION).read_bytes()))
+        network, objective = self._network(loaded)
+        checkpoint = Checkpoint(folder=job.cache / "language" / "training" / name)
+        trainer = Trainer(network, objective, self._recipe(), progress=job.progress)
+        at = trainer.run(self.data.train, self.data.held, checkpoint, planned=planned, stop=stop)
+        folder = fits / digest_json([definition, at.planned, at.best_step])[:32]
+        place(folder, lambda target: self._write(target, network, objective, at), cache=job.cache)
+        if stop is None:
+            place(memo, lambda target: _write_json(target, at), cache=job.cache)
+        shutil.rmtree(checkpoint.folder, ignore_errors=True)
+        _prune(fits)
+        return folder, at
+
+    def _as_chosen(self) -> tuple[int | None, int | None]:
+        """Steps planned and taken, as an earlier fit chose them; on other rows the same share of their epochs."""
+        chosen = self.job.chosen
+        if chosen is None:
+            return None, None
+        planned, steps, rows = (int(chosen[key]) for key in ("planned_steps", "steps", "rows"))  # type: ignore[arg-type]
+        if rows == len(self.data.train):
+            return planned, steps
+        more = len(self.data.train) / rows
+        return max(1, round(planned * more)), max(1, round(steps * more))
+
+    def _definition(self, loaded: Backbone) -> list[Json]:
+        import peft
+        import torch
+        import transformers
+
+        versions: list[Json] = [VERSION, torch.__version__, transformers.__version__, peft.__version__]
+        recipe = replace(self._recipe(), max_minutes=None)
+        params = {k: v for k, v in _fields(self.job.params).items() if k not in _WITHOUT_INFLUENCE}
+        data: list[Json] = [_content(self.data.train), *self.data.classes, *self.data.weights]
+        return [versions, self.family, self.base.digest, loaded.precision, _fields(recipe), params, data]
+
+    def _recipe(self) -> Recipe:
+        params: TuningParams = self.job.params
+        return Recipe(
+            learning_rate=params.learning_rate,
+            epochs=params.epochs,
+            batch=params.batch,
+            accumulate=params.accumulate,
+            warmup=params.warmup,
+            weight_decay=params.weight_decay,
+            checks=params.checks,
+            patience=params.patience,
+            max_minutes=params.max_minutes,
+            seed=self.job.seed,
+        )
+
+    def _network(self, loaded: Backbone) -> tuple[Network, Any]:
+        import torch
+
+        params: TuningParams = self.job.params
+        torch.manual_seed(self.job.seed)
+        network = Network(loaded, top=params.layers)
+        self.adaptation.prepare(network, self.job.seed)
+        if params.checkpointing:
+            loaded.model.activation_checkpointing_enable({"use_reentrant": False})
+        if self.job.task == "generation":
+            return network, Completions(loaded)
+        if self.job.task == "regression":
+            return network, Numbers(loaded)
+        if self._contrastive():
+            return network, Contrast(loaded, self.data.weights)
+        label_ids = self._label_ids(loaded) if _by_labels(self.job) else ()
+        return network, Classes(loaded, self.data.weights, label_ids=label_ids)
+
+    def _contrastive(self) -> bool:
+        params: Any = self.job.params
+        wanted: bool | None = getattr(params, "contrastive", False)
+        few = wanted is None and len(self.data.train) <= params.few * len(self.data.classes)
+        return bool(wanted) or few
+
+    def _label_ids(self, loaded: Backbone) -> Sequence[int]:
+        assert self.reading.prompt is not None
+        told = [self.reading.prompt.continuation(name) for name in self.data.classes]
+        first = [ids[0] if ids else 0 for ids in loaded.tokens(told, special=False)]
+        if len(set(first)) < len(first):
+            raise CandidateError(
+                f"expected classes whose first tokens differ with head = 'labels', received {self.data.classes}; "
+                "use head = 'linear'"
+            )
+        return first
+
+    def _write(self, folder: Path, network: Network, objective: Any, at: Position) -> None:
+        folder.mkdir()
+        if isinstance(objective, Contrast):
+            objective.settle(network, self.data.train)
+        self.adaptation.write(network, folder)
+        head_dk, bias_k = np.zeros((0, 0)), np.zeros(0)
+        if hasattr(objective, "layer"):
+            head_dk = objective.layer.weight.detach().double().cpu().numpy().T.copy()
+            bias_k = objective.layer.bias.detach().double().cpu().numpy()
+        np.savez(folder / HEAD, allow_pickle=False, head_dk=head_dk, bias_k=bias_k)
+        _write_json(folder / POSITION, at)
+
+
+_WITHOUT_INFLUENCE = frozenset({"max_minutes", "validation_rows", "max_train_rows", "checks", "patience", "precision"})
+"""Parameters that what is trained does not depend on, once its rows and steps are known."""
+
+
+def _write_json(file: Path, at: Position) -> None:
+    """Write a position without how long it took, which no result depends on."""
+    file.write_text(json.dumps(_fields(replace(at, seconds=0.0))), encoding="utf-8")
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(value)
+
+
+def _content(examples: Sequence[Example]) -> str:
+    parts = [[list(example.ids), example.target, example.completion] for example in examples]
+    return digest(json.dumps(parts).encode())
+
+
+def _prune(fits: Path) -> None:
+    """Keep the newest fits; older ones can be trained again."""
+    folders = sorted((p for p in fits.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime, reverse=True)
+    for folder in folders[KEPT_FITS:]:
+        shutil.rmtree(folder, ignore_errors=True)

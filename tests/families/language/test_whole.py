@@ -1,0 +1,51 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from bakeoff.core.errors import CandidateError
+from bakeoff.families.language.encoder import EncoderFamily, EncoderParams
+from bakeoff.families.language.full import FullFamily, FullParams
+from bakeoff.testing.families import FamilyConformance
+
+
+class TestFull(FamilyConformance):
+    tolerance = 1e-4
+
+    @pytest.fixture
+    def family(self) -> FullFamily:
+        return FullFamily()
+
+    @pytest.fixture
+    def params(self, tiny_encoder: Path) -> FullParams:
+        return FullParams(model=str(tiny_encoder), learning_rate=2e-3, epochs=8, precision="fp32", max_tokens=48)
+
+    def test_a_decoder(self, family, job, params, tiny: Path, tmp_path: Path) -> None:
+        own = dataclasses.replace(params, model=str(tiny), layers=1, max_train_rows=32)
+        model = family.fit(dataclasses.replace(job, params=own))
+        (tmp_path / "model").mkdir()
+        model.save(tmp_path / "model")
+        loaded = family.load(tmp_path / "model", 1)
+        assert (loaded.predict(self.held(job)).probabilities_nk == model.predict(self.held(job)).probabilities_nk).all()
+
+
+class TestEncoder:
+    @pytest.mark.parametrize("contrastive", [True, False, None])
+    def test_it_learns(self, tiny_encoder: Path, tmp_path: Path, contrastive: bool | None) -> None:
+        suite = TestFull()
+        params = EncoderParams(
+            model=str(tiny_encoder),
+            learning_rate=3e-3,
+            epochs=4,
+            precision="fp32",
+            max_tokens=48,
+            contrastive=contrastive,
+            few=100,
+        )
+        job = suite.job_of("classification", params, tmp_path, columns=("categorical",))
+        suite.test_it_predicts_better_than_chance(EncoderFamily(), job)
+
+    def test_a_decoder_is_refused(self, tiny: Path, tmp_path: Path) -> None:
+        job = TestFull().job_of("classification", EncoderParams(model=str(tiny)), tmp_path)
+        with pytest.raises(CandidateError, match="which is a decoder"):
+            EncoderFamily().fit(job)
