@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SOURCES := src tests benchmarks
 
-.PHONY: help install demo demo-flights test check format lint types layers bench-evaluate clean
+.PHONY: help install demo demo-flights test check format lint types layers bench-evaluate bench-finetune bench-data bench-llm-serving clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -44,6 +44,15 @@ format: $(INSTALLED)  ## Format the sources
 
 bench-evaluate: $(INSTALLED)  ## Bootstrap speed against a scikit-learn loop
 	$(BIN)/python benchmarks/evaluate.py
+
+bench-finetune: $(INSTALLED)  ## Fine-tuning against transformers' Trainer with peft; scoring of labels
+	$(BIN)/python benchmarks/finetune.py
+
+bench-llm-serving: $(INSTALLED)  ## Tokens a second against llama.cpp's own server and transformers
+	$(BIN)/python benchmarks/llm_serving.py
+
+bench-data: $(INSTALLED)  ## Preparing 100,000 documents, against datatrove and a plain script
+	$(BIN)/python benchmarks/data.py
 
 clean:  ## Remove the virtual environment and what tools leave
 	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis build

@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bakeoff.core.errors import BakeoffError
+    from bakeoff.prepare.streaming.run import prepare_corpus
     from bakeoff.project.project import Project
 
-__all__ = ["BakeoffError", "Project", "__version__"]
+__all__ = ["BakeoffError", "Project", "__version__", "prepare_corpus"]
 
 __version__ = "0.1.0"
 
-_HOMES = {"Project": "bakeoff.project.project", "BakeoffError": "bakeoff.core.errors"}
+_HOMES = {
+    "Project": "bakeoff.project.project",
+    "BakeoffError": "bakeoff.core.errors",
+    "prepare_corpus": "bakeoff.prepare.streaming.run",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ TEXTS = ["the cat sat on the mat and said hello to the dog", "what is the capita
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
 
-def make_model(folder: Path, kind: str = "llama", *, seed: int = 0) -> Path:
+def _make_model(folder: Path, kind: str = "llama", *, seed: int = 0) -> Path:
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
@@ -55,9 +55,14 @@ def make_model(folder: Path, kind: str = "llama", *, seed: int = 0) -> Path:
 
 
 @pytest.fixture(scope="session")
+def make_model():
+    return _make_model
+
+
+@pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
     pytest.importorskip("transformers")
-    return make_model(tmp_path_factory.mktemp("tiny") / "model")
+    return _make_model(tmp_path_factory.mktemp("tiny") / "model")
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ from bakeoff.core.generation import Sampling
 from bakeoff.engines.fidelity import compare, require
 from bakeoff.engines.llamacpp import LlamaCppEngine
 from bakeoff.engines.reference import ReferenceEngine, ReferenceSession
-from tests.engines.conftest import make_model
 
 ASKED = [{"role": "user", "content": "what is the capital of france 123"}]
 
@@ -45,7 +44,7 @@ def test_both_read_a_prompt_as_the_same_tokens(reference, served):
 
 
 @pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2", "qwen3"])
-def test_converted_weights_say_what_the_trained_ones_say(kind, tmp_path):
+def test_converted_weights_say_what_the_trained_ones_say(kind, tmp_path, make_model):
     model = make_model(tmp_path / "model", kind)
     served = LlamaCppEngine().open(model, threads=1, cache=tmp_path, context=256, parallel=1, quantisation="f32")
     try:
@@ -85,7 +84,7 @@ def test_other_template_is_seen_with_the_first_token_that_differs(tiny_model, se
     assert "'hel" in found.diverges or "'h" in found.diverges
 
 
-def test_damaged_weights_are_seen(tiny_model, cache, tmp_path):
+def test_damaged_weights_are_seen(tiny_model, cache, tmp_path, make_model):
     other = make_model(tmp_path / "model", seed=7)
     served = LlamaCppEngine().open(other, threads=1, cache=cache, context=256, parallel=1, quantisation="f32")
     found = compare(ReferenceSession(tiny_model, None, threads=1, context=256), served, tolerance=0.1)

@@ -290,3 +290,40 @@ def test_groups_are_drawn_whole_when_the_project_names_them(signs_project):
     assert by_kind(document, "blend")[0]["entered"]
     free = document["verdict"]["comparisons"][0]
     assert free["low"] < free["difference"] < free["high"]
+
+
+def test_by_folds_a_blend_is_judged_as_it_was_found_without_each_fold(signs_project):
+    edit(signs_project, "[combine]", "[split]\nfolds = 2\n[combine]")
+    document = run(signs_project).document
+    (tried,) = [each for each in document["combinations"] if each["kind"] == "blend"]
+    assert tried["entered"]
+    made = next(each for each in document["candidates"] if each["family"] == "blend")
+    assert made["status"] == "ok"
+    assert len(made["fold_metrics"]["f1_macro"]) == 2
+    # Measured again through saved models, it is what was made of kept outcomes.
+    assert made["metrics"]["f1_macro"] == pytest.approx(tried["quality"])
+    with Project(signs_project) as project:
+        assert len(project.lineage(made["model_version"]).model.lineage["fold_trees"]) == 2
+
+
+@pytest.mark.parametrize("how", ["temperature", "isotonic"])
+def test_what_is_calibrated_is_judged_served_and_named(signs_project, how):
+    edit(signs_project, "[decide]", f'[decide]\ncalibrate = "{how}"')
+    document = run(signs_project).document
+    names = [candidate["name"] for candidate in document["candidates"]]
+    assert {"first+" + how, "second+" + how} <= set(names)
+    assert all(name.endswith(how) for name in names)
+    assert document["verdict"]["winner"].startswith("blend+")
+    with Project(signs_project) as project:
+        made = project.lineage().model.lineage
+        assert made["family"] == "calibrated"
+        assert made["params"]["members"][0]["family"] == "blend"
+        assert project.predict([{"left": "sure1 word", "right": "fair1 word"}])[0].label == "yes"
+
+
+def test_what_took_long_to_fit_is_not_combined_and_it_is_said(signs_project):
+    edit(signs_project, "cascades = false", "cascades = false\nmax_train_s = 0.000001")
+    document = run(signs_project).document
+    assert document["combinations"] == []
+    assert set(document["not_combined"]) == {"first", "second"}
+    assert "max_train_s" in document["not_combined"]["first"]

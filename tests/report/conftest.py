@@ -5,6 +5,8 @@ import polars as pl
 import pytest
 
 from bakeoff.core.types import Predictions
+from bakeoff.data.facts import column_facts
+from bakeoff.report import card as cards
 from bakeoff.report.build import Kept, build
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)> | `a` & \"b\" \x07 \u202e"
@@ -96,3 +98,90 @@ def _card(outcomes, classes, task, wrong):
     score = {key: _interval(0.7) for key in ("precision", "recall", "f1")} | {"support": 10}
     per_class = dict.fromkeys(names, score)
     return card | {"classes": names, "confusion": confusion, "per_class": per_class}
+
+
+@pytest.fixture(scope="session")
+def make_card():
+    """A function that makes a data card; with `hostile`, of names and values that would like to be markup."""
+    return lambda *, hostile=False, **more: _hostile_card() if hostile else _made_card(**more)
+
+
+NASTY = "<script>alert('x')</script><img src=x onerror=alert(1)> \x07 \u202e עברית 👩‍👩‍👧 " + "x" * 300
+
+
+def _columns(rows=200):
+    rng = np.random.default_rng(0)
+    return {
+        "review": ("text", pl.Series("review", [f"a fine film, number {at}" for at in range(rows)], dtype=pl.String)),
+        "year": ("numeric", pl.Series("year", rng.integers(1950, 2020, rows).astype(float))),
+        "price": ("numeric", pl.Series("price", np.exp(rng.normal(size=rows) * 3))),
+        "seen": (
+            "datetime",
+            pl.Series("seen", rng.integers(0, 10**15, rows)).cast(pl.Datetime("us")),
+        ),
+        "liked": ("categorical", pl.Series("liked", rng.choice(["yes", "no"], rows).tolist(), dtype=pl.String)),
+    }
+
+
+def _made_card(columns=None, *, text="a fine film", **more):
+    columns = _columns() if columns is None else columns
+    rows = len(next(iter(columns.values()))[1]) if columns else 0
+    facts = tuple(
+        column_facts(
+            series.alias(name), kind, "target" if name == "liked" else "input", shown=lambda value: value[:240]
+        )
+        for name, (kind, series) in columns.items()
+    )
+    settings = {
+        "project": "films",
+        "task": "classification",
+        "version": "ab" * 32,
+        "number": 3,
+        "run_id": "r1",
+        "made_ms": 0,
+        "rows": rows,
+        "prepared_rows": rows,
+        "target": "liked",
+        "split": "random",
+        "columns": facts,
+        "parts": (
+            cards.Part(
+                name="train", rows=140, since="2020-01-01T00:00:00", until="2020-06-01T00:00:00", classes={text: 90}
+            ),
+            cards.Part(name="test", rows=60, classes={text: 30}),
+        ),
+        "classes": {text: 120, "no": 80},
+        "duplicates": cards.Duplicates(
+            exact=2,
+            conflicting=1,
+            near=cards.NearDuplicates(looked_at=100, clusters=1, rows=1, largest=((text, text),)),
+        ),
+        "personal": (cards.Personal(column=text, looked_at=10, values=20, counts={"email": 3, "phone": 0}),),
+        "languages": (cards.Languages(column=text, looked_at=10, texts=20, rows={"en": 9}, unsure=1),),
+        "steps": (
+            cards.StepFacts(
+                step="squeeze",
+                rows_in=9,
+                rows_out=8,
+                cells_changed=3,
+                examples=(cards.Example(before=text, after=None),),
+            ),
+            cards.StepFacts(step="fill_gaps", fitted=True),
+        ),
+        "sources": (cards.Source(table="source", location=text, digest="cd" * 32),),
+        "contract": cards.ContractFacts(file="contract.toml", version="ef" * 32, rules=7, violations=(text,)),
+        "warnings": (text,),
+        "notes": (text,),
+        "set_aside": {text: 3},
+    }
+    return cards.DataCard(**{**settings, **more})
+
+
+def _hostile_card():
+    """Names and values that would like to be markup, very long, right to left."""
+    rows = 30
+    columns = {f"{NASTY}{at}": ("categorical", pl.Series([f"{NASTY}{i % 7}" for i in range(rows)])) for at in range(3)}
+    columns[f"{NASTY} text"] = ("text", pl.Series([NASTY] * rows))
+    columns[f"{NASTY} number"] = ("numeric", pl.Series([1e308, -1e308, 0.0] * 10))
+    columns["empty"] = ("numeric", pl.Series([None] * rows, dtype=pl.Float64))
+    return _made_card(columns, text=NASTY, target=NASTY, project="<b>films</b>")

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from bakeoff.report.card_html import html as card_page
 from bakeoff.report.html import html
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -51,8 +52,13 @@ class Site:
         self.server.server_close()
 
 
-@pytest.fixture(scope="module", params=["plain", "hostile"])
-def site(make, request):
+@pytest.fixture(scope="module", params=["plain", "hostile", "card", "hostile card"])
+def site(make, make_card, request):
+    if "card" in request.param:
+        site = Site(card_page(make_card(hostile="hostile" in request.param)))
+        yield site
+        site.close()
+        return
     nasty = "<script>alert(1)</script>" + "x" * 10_000
     classes = tuple(f"{nasty[:60]}{at}" for at in range(77))
     made = make() if request.param == "plain" else make(classes=classes, text=nasty, column=nasty, winner=False)

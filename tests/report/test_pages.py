@@ -61,9 +61,28 @@ def hostile(make):
         ],
         "calibration": {"ece": 0.03, "temperature": 0.8, "ece_temperature": 0.01, "validation_rows": 100},
     }
+    trial = {"candidate": "linear", "rung": 1, "status": "done", "seconds": 2.0, "at_s": 3.0, "value": 0.8}
+    budget = {
+        "limit_s": 60.0,
+        "used_s": 31.0,
+        "metric": "f1_macro",
+        "scored_rows": 100,
+        "rungs": [{"share": 1 / 3, "rows": 230, "trials": 1}, {"share": 1.0, "rows": 700, "trials": 2}],
+        "by_candidate": [
+            {"name": "linear", "trials": 3, "seconds": 9.0, "default": 0.8, "best": 0.82, "params": {"kind": HOSTILE}},
+            {"name": "boosting", "trials": 0, "seconds": 0.0},
+        ],
+        "trials": [
+            trial | {"setting": 0},
+            trial | {"setting": 1, "at_s": 5.0, "value": 0.82, "params": {"kind": HOSTILE}},
+            trial | {"setting": 2, "rung": 0, "status": "failed", "value": None, "at_s": 9.0},
+        ],
+    }
     return make(
         classes=classes, text=HOSTILE + "x" * 10_000, column=HOSTILE, names=("linear", "boosting", "broken"),
-        failed=("broken",), winner=False, more={"combinations": [blend, cascade]}, found=found, n=400,
+        failed=("broken",), winner=False,
+        more={"combinations": [blend, cascade], "budget": budget, "not_combined": {"broken": HOSTILE}},
+        found=found, n=400,
     )  # fmt: skip
 
 

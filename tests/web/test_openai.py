@@ -27,9 +27,9 @@ class EchoModel:
     """Says the last message back, word by word; waits for `pause` after the first."""
 
     signature = Signature(task="generation", inputs=(QUESTION,))
-    chosen: dict = {}
 
     def __init__(self) -> None:
+        self.chosen: dict = {}
         self.asked: list = []
         self.pause = threading.Event()
         self.pause.set()
@@ -134,7 +134,7 @@ def test_first_words_arrive_before_the_last_are_made(world):
             assert next(stream).choices[0].delta.role == "assistant"
             assert next(stream).choices[0].delta.content == "now "
             world.model.pause.set()
-            assert [chunk.choices[0].delta.content for chunk in stream][0] == "later "
+            assert next(chunk.choices[0].delta.content for chunk in stream) == "later "
     finally:
         world.model.pause.set()
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from bakeoff.cli.options import AsJson, Folder, emit, open_project, optional_value, show_progress
+from bakeoff.cli.options import AsJson, Folder, duration_s, emit, open_project, optional_value, show_progress
 
 if TYPE_CHECKING:
     from bakeoff.loop.lifecycle import Outcome
@@ -30,7 +30,7 @@ def init(
     target: Annotated[str, typer.Option(help="The column to predict.")],
     folder: Folder = HERE,
     name: Annotated[str | None, typer.Option(help="The project's name; the folder's by default.")] = None,
-    task: Annotated[str | None, typer.Option(help="classification or regression; seen from the data.")] = None,
+    task: Annotated[str | None, typer.Option(help="classification, regression or generation.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a project file from a look at the data."""
@@ -43,10 +43,19 @@ def init(
         typer.echo(f"wrote {file}\n\n{file.read_text(encoding='utf-8')}\nnext: bakeoff run -C {folder}")
 
 
-def run(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
+def run(
+    *,
+    budget: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="First try parameters for so long (90s, 30m, 2h); never on test rows."),
+    ] = None,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
     """Fit what changed, evaluate, decide, register, release."""
+    budget_s = None if budget is None else duration_s(budget)
     with open_project(folder) as project:
-        outcome = project.run()
+        outcome = project.run(budget_s=budget_s)
     if as_json:
         emit({**outcome.document, "unchanged": outcome.unchanged})
     else:
@@ -138,6 +147,9 @@ def demo(
     name: Annotated[str, typer.Argument(help="reviews or flights.")] = "reviews",
     folder: Annotated[Path | None, typer.Argument(help="Where to put the project; demo-NAME here.")] = None,
     *,
+    with_llm: Annotated[
+        bool, typer.Option("--with-llm", help="reviews: add language models (some 15 minutes on two cores).")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """The whole loop on real data: reviews (text) or flights (a table over time)."""
@@ -146,6 +158,6 @@ def demo(
     def tell(text: str) -> None:
         typer.echo(text, err=as_json)
 
-    document = play(name, folder or Path(f"demo-{name}"), tell=tell, progress=show_progress)
+    document = play(name, folder or Path(f"demo-{name}"), tell=tell, progress=show_progress, with_llm=with_llm)
     if as_json:
         emit(document)

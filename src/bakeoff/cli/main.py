@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import bakeoff
-from bakeoff.cli import lifecycle, records, serving
+from bakeoff.cli import checking, data, lifecycle, models, records, serving
 
 __all__ = ["app", "main"]
 
@@ -48,7 +48,7 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
         logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="  %(levelname)s: %(message)s")
 
 
-for _module in (lifecycle, serving, records):
+for _module in (lifecycle, serving, records, data, checking, models):
     _module.add_to(app)
 
 

@@ -1,4 +1,4 @@
-"""Commands that look things up: runs, models, lineage, config, doctor."""
+"""Commands that look things up: runs, lineage, config, doctor."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ HERE = Path()
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    for command in (runs, models, lineage, config, doctor):
+    for command in (runs, lineage, config, doctor):
         app.command()(command)
 
 
@@ -35,20 +35,6 @@ def runs(
         from bakeoff.cli.render import runs_page
 
         typer.echo(runs_page(found))
-
-
-def models(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
-    """Registered model versions, newest first."""
-    from dataclasses import asdict
-
-    with open_project(folder) as project:
-        found = project.models()
-    if as_json:
-        emit({"models": [asdict(version) for version in found]})
-    else:
-        from bakeoff.cli.render import models_page
-
-        typer.echo(models_page(found))
 
 
 def lineage(

@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import stdev
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -15,10 +16,13 @@ from bakeoff.core.types import Json
 if TYPE_CHECKING:
     from bakeoff.loop.watching import Turn
     from bakeoff.monitor.signals import Report
+    from bakeoff.report.checks import Checked
     from bakeoff.report.model import Report as RunReport
 
 __all__ = [
+    "advice_page",
     "answers_page",
+    "check_page",
     "checks_page",
     "full_report",
     "leaderboard",
@@ -37,6 +41,7 @@ __all__ = [
 
 Doc = Mapping[str, Any]
 WIDTH = 120
+MOST_WARNINGS = 10
 MOST_WEAK = 3
 """Weak slices and drops shown of each candidate."""
 
@@ -58,17 +63,112 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Seque
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
+def advice_page(found: Doc) -> str:
+    """What to try: the data and machine in two lines, each option with predictions and reasons, then what happened."""
+    machine, metric = found["hardware"], found["metric"]
+    gpus = ", ".join(machine["gpus"]) or "no GPU"
+    shown = [option for option in found["options"] if option["expected"]]
+    heads = ["", "candidate", metric, "", "train s", "", "p95 ms", "$ / 1k", "MB", "memory MB"]
+    rows = [
+        [option["call"], option["name"], *_expected(option["expected"], metric)]
+        for option in shown
+    ]
+    parts = [
+        f"{found['project']}: {_data(found)}",
+        f"machine: {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB, {gpus}",
+        f"rows {'may' if found['remote_allowed'] else 'must not'} be sent to services on other machines",
+        "",
+        f"expected of a run on {found['rows']:,} rows, from a probe of {found['probe_s']:g} s:",
+        "",
+        table(heads, rows) if rows else "nothing could be measured",
+    ]
+    for option in found["options"]:
+        added = "" if option["named"] else f"; to try it: [candidates.{option['family']}]"
+        parts += ["", f"{option['name']}: {option['call']}{added}"]
+        parts += [f"  because {reason}" for reason in option["reasons"]]
+        parts += [f"  would change: {each}" for each in option["evidence"]]
+    return "\n".join(parts + _happened(found["compared"]))
+
+
+def _expected(expected: Doc, metric: str) -> list[str]:
+    """The metric and the training time with their intervals, and the other figures."""
+    quality, train = expected.get(metric), expected["train_s"]
+    mega = 1e-6
+    return [
+        "?" if quality is None else f"{quality['value']:.4f}",
+        "" if quality is None else f"{quality['low']:.4f} – {quality['high']:.4f}",
+        f"{train['value']:.1f}",
+        f"{train['low']:.1f} – {train['high']:.1f}",
+        f"{expected['latency_p95_ms']['value']:.2f}",
+        f"{expected['cost_usd_per_1k']['value']:.6f}",
+        f"{expected['size_bytes']['value'] * mega:.1f}",
+        f"{expected['memory_bytes']['value'] * mega:.0f}",
+    ]
+
+
+def _data(found: Doc) -> str:
+    """The training rows in a line."""
+    data = found["data"]
+    parts = [f"{data['rows']:,} training rows ({data['test']:,} test rows are left alone)"]
+    if "classes" in data["label"]:
+        parts.append(f"{data['label']['classes']} classes, the rarest {data['label']['rarest_share']:.1%}")
+    parts += [f"{len(names)} {kind}" for kind, names in data["inputs"].items()]
+    parts += [f"{name}: {text['words_p50']:,} words (median)" for name, text in data["texts"].items()]
+    languages = data.get("languages")
+    if isinstance(languages, Mapping):
+        told = cast("Mapping[str, float]", languages)
+        parts.append(" ".join(f"{name} {share:.0%}" for name, share in told.items()))
+    return "; ".join(parts)
+
+
+def _happened(compared: Sequence[Doc]) -> list[str]:
+    """Predictions beside what the last run measured."""
+    if not compared:
+        return []
+    rows = [
+        [
+            each["name"],
+            each["quantity"],
+            f"{each['expected']:.4g} [{each['low']:.4g}, {each['high']:.4g}]",
+            f"{each['measured']:.4g}",
+            "" if each["factor"] is None else f"{each['factor']:.2f}",
+            "inside" if each["inside"] else "outside",
+        ]
+        for each in compared
+    ]
+    heads = ["candidate", "quantity", "expected", "measured", "factor", "interval"]
+    return ["", "expected beside what the run measured:", "", table(heads, rows, right=["measured", "factor"])]
+
+
+def check_page(found: "Checked") -> str:
+    """What a check found: each gate, then the outcome."""
+    mark = {"passed": "ok", "failed": "FAILED", "not comparable": "–"}
+    rows = [[mark[check.outcome], check.name, check.told] for check in found.checks]
+    against = f" against champion {found.champion}" if found.champion else ""
+    parts = [f"{found.project}: {found.model}{against}", "", table(["", "gate", "found"], rows) if rows else "no gates"]
+    parts += ["", *found.notes]
+    parts.append("passed" if found.passed else f"failed: {'; '.join(found.failing)}")
+    return "\n".join(parts)
+
+
 def leaderboard(document: Doc, *, unchanged: bool = False) -> str:
     """The candidates with their main figures, and the verdict."""
     verdict, data = document["verdict"], document["dataset"]
     metric = verdict["metric"]
     rows = [_candidate_row(candidate, verdict, metric) for candidate in document["candidates"]]
     heads = ["", "candidate", metric, "95% interval", "p50 ms", "p95 ms", "$ / 1k", "train s", "MB", "version"]
+    worth = verdict.get("utilities") or {}
+    if worth:
+        heads.append("utility")
+        rows = [
+            [*row, _number(worth.get(each["name"]))] for row, each in zip(rows, document["candidates"], strict=True)
+        ]
     parts = [
         f"{document['project']}: {data['rows']:,} rows, dataset {data['version'][:12]}",
-        f"split by {data['split']}: {data['train']:,} train, {data['validation']:,} validation, {data['test']:,} test",
+        _split(data),
+        *_warnings(data),
         "",
-        table(heads, rows, right=[metric, "p50 ms", "p95 ms", "$ / 1k", "train s", "MB"]),
+        table(heads, rows, right=[metric, "p50 ms", "p95 ms", "$ / 1k", "train s", "MB", "utility"]),
         "",
         f"verdict: {verdict['reason']}",
     ]
@@ -80,6 +180,34 @@ def leaderboard(document: Doc, *, unchanged: bool = False) -> str:
     if unchanged:
         parts.append("nothing changed since the last run: nothing was done")
     return "\n".join(parts)
+
+
+def _warnings(data: Doc, *, most: int = MOST_WARNINGS) -> list[str]:
+    """What to look at in the data; beyond `most`, how much more there is."""
+    told = [f"warning: {each['told']}" for each in data.get("warnings") or ()]
+    more = [f"and {len(told) - most} more warnings; 'bakeoff report --html' tells them"] if len(told) > most else []
+    return told[:most] + more
+
+
+def _split(data: Doc) -> str:
+    by, test = data["split"], data["test"]
+    if data.get("folds"):
+        return f"split by {by} into {data['folds']} folds: each of {test:,} rows is tested once"
+    return f"split by {by}: {data['train']:,} train, {data['validation']:,} validation, {test:,} test"
+
+
+def _by_fold(candidates: Sequence[Doc], metric: str) -> list[str]:
+    """The metric on each fold's rows, and their standard deviation."""
+    rows: list[list[str]] = []
+    for each in candidates:
+        values = (each.get("fold_metrics") or {}).get(metric, [])
+        known = [value for value in values if value is not None]
+        if values:
+            rows.append([each["name"], *map(_number, values), _number(stdev(known) if len(known) > 1 else None)])
+    if not rows:
+        return []
+    heads = [metric, *(f"fold {at + 1}" for at in range(len(rows[0]) - 2)), "spread"]
+    return ["", table(heads, rows, right=heads[1:])]
 
 
 def _candidate_row(candidate: Doc, verdict: Doc, metric: str) -> list[str]:
@@ -114,7 +242,12 @@ def full_report(document: Doc) -> str:
             for g in gates
         ]
         parts += ["", table(["candidate", "gate", "limit", "value", "outcome"], told)]
+    parts += _by_fold(fine, document["verdict"]["metric"])
     parts += _combinations(document)
+    parts += _judge(document)
+    parts += _usage(fine)
+    parts += _budget(document.get("budget"))
+    parts += _happened(document.get("advice", ()))
     parts += _weaknesses(fine, document["verdict"]["metric"])
     parts += [f"note: {note}" for note in (*document["dataset"]["notes"], *document["dataset"]["schema_notes"])]
     parts += [
@@ -125,11 +258,35 @@ def full_report(document: Doc) -> str:
     return "\n".join(parts)
 
 
+def _judge(document: Doc) -> list[str]:
+    """What a judge found, and how far it can be believed."""
+    if document.get("judge") is None:
+        return []
+    from bakeoff.report.judging import HEADS, judged_row, sentences
+    from bakeoff.report.model import Judge
+
+    judge = msgspec.convert(document["judge"], Judge)
+    rows = [judged_row(each) for each in judge.candidates]
+    return ["", *([table(HEADS, rows, right=HEADS[1:]), ""] if rows else []), *sentences(judge)]
+
+
+def _usage(candidates: Sequence[Doc]) -> list[str]:
+    """What answering the test rows took of services, by candidate."""
+    used = [(c["name"], c["usage"]) for c in candidates if c.get("usage")]
+    if not used:
+        return []
+    figures = ("calls", "tokens_in", "tokens_out", "refused", "unreadable")
+    rows = [[name, *(f"{u[key]:,}" for key in figures), _number(u["cost_usd"])] for name, u in used]
+    heads = ["candidate", "calls", "tokens in", "tokens out", "refused", "unreadable", "$ for the test rows"]
+    return ["", table(heads, rows, right=heads[1:])]
+
+
 def _combinations(document: Doc) -> list[str]:
     """What was tried of blends, cascades and routes: worth, price, and why it is a candidate or not."""
-    tried = document.get("combinations", [])
+    tried, left_out = document.get("combinations", []), document.get("not_combined", {})
+    told = [f"{name}: not combined with others: {why}" for name, why in left_out.items()]
     if not tried:
-        return []
+        return told
     metric = document["verdict"]["metric"]
     rows = [
         [
@@ -142,7 +299,40 @@ def _combinations(document: Doc) -> list[str]:
         for each in tried
     ]
     heads = ["", "combination", metric, "$ / 1k", "rows that reach each"]
-    return ["", table(heads, rows, right=["$ / 1k"]), "", *(f"{each['name']}: {each['reason']}" for each in tried)]
+    told += [f"{each['name']}: {each['reason']}" for each in tried]
+    return ["", table(heads, rows, right=["$ / 1k"]), "", *told]
+
+
+def _budget(found: Doc | None) -> list[str]:
+    """How the time for trying parameters went, and the lines that keep what was found."""
+    if not found:
+        return []
+    rows = [
+        [
+            each["name"],
+            str(each["trials"]),
+            f"{each['seconds']:.0f}",
+            _number(each.get("default")),
+            _number(each.get("best")),
+            ", ".join(f"{key} = {_toml(value)}" for key, value in each["params"].items()) or "as it is",
+        ]
+        for each in found["by_candidate"]
+    ]
+    heads = ["candidate", "trials", "s", "as it is", "best", "parameters"]
+    told = f"budget: {found['used_s']:.0f} of {found['limit_s']:.0f} s for {len(found['trials'])} trials"
+    rungs = ", ".join(f"{rung['trials']} on {rung['rows']:,} training rows" for rung in found["rungs"])
+    keep = "runs without --budget take parameters from the project file; write them there to keep them"
+    return [
+        "",
+        f"{told} ({rungs}); {found['metric']} on {found['scored_rows']:,} validation rows",
+        "",
+        table(heads, rows, right=heads[1:5]),
+        *([keep] if any(each["params"] for each in found["by_candidate"]) else []),
+    ]
+
+
+def _toml(value: Json) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _weaknesses(candidates: Sequence[Doc], metric: str) -> list[str]:
@@ -170,12 +360,13 @@ def _weaknesses(candidates: Sequence[Doc], metric: str) -> list[str]:
 def write_report(report: "RunReport", *, html: Path | None, png: Path | None) -> list[str]:
     """Write the page and the pictures that are asked for; the files."""
     from bakeoff.core.errors import StoreError
+    from bakeoff.report.card_html import FILE
     from bakeoff.report.html import html as page
     from bakeoff.report.pictures import pictures
 
     written: list[Path] = []
     if html is not None:
-        text = page(report)
+        text = page(report, card=FILE if html.with_name(FILE).exists() else None)
         try:
             html.write_text(text, encoding="utf-8")
         except OSError as error:

@@ -78,6 +78,8 @@ def feedback(
     prediction_id: Annotated[str | None, typer.Argument(help="The id of a prediction.")] = None,
     label: Annotated[str | None, typer.Argument(help="What was true.")] = None,
     *,
+    correction: Annotated[str | None, typer.Option(help="What should have been said.")] = None,
+    rating: Annotated[float | None, typer.Option(help="How good the answer was: -1 or +1.")] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Items: JSON(L), CSV; - for stdin.")] = None,
     url: Annotated[str | None, typer.Option(help="Send to a running endpoint.")] = None,
     folder: Folder = HERE,
@@ -87,9 +89,12 @@ def feedback(
     from bakeoff.core.errors import UsageError
 
     if prediction_id is not None:
-        if file is not None or label is None:
-            raise UsageError("expected a prediction's id and its label, or --file; received another mix")
-        items: list[dict[str, Any]] = [{"id": prediction_id, "label": label}]
+        said = {"label": label, "correction": correction, "rating": rating}
+        if file is not None or all(value is None for value in said.values()):
+            expected = "a prediction's id with its label, --correction or --rating, or --file"
+            raise UsageError(f"expected {expected}; received another mix")
+        given = {kind: value for kind, value in said.items() if value is not None}
+        items: list[dict[str, Any]] = [{"id": prediction_id, **given}]
     else:
         items = read_rows(file, None, "feedback items")
     if url is not None:

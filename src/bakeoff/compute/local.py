@@ -13,8 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -56,19 +55,24 @@ class LocalCompute:
         return self._threads
 
     def run(
-        self, jobs: Sequence[Job], *, progress: Callable[[str, str], None], exclusive: bool = False
+        self, jobs: Iterable[Job], *, progress: Callable[[str, str], None], exclusive: bool = False
     ) -> Iterator[JobResult]:
         """Run the jobs, yielding each result as it comes (see `Compute.run`)."""
-        waiting = deque(jobs)
+        waiting, done = iter(jobs), False
         running: dict[str, _Worker] = {}
         messages: queue.SimpleQueue[tuple[str, bytes | None]] = queue.SimpleQueue()
         values: dict[str, dict[str, Any]] = {}
         at_once = 1 if exclusive else self.workers
         try:
-            while waiting or running:
-                while waiting and len(running) < at_once:
-                    job = waiting.popleft()
-                    running[job.name] = self._start(job, messages)
+            while True:
+                while not done and len(running) < at_once:
+                    job = next(waiting, None)
+                    if job is None:
+                        done = True
+                    else:
+                        running[job.name] = self._start(job, messages)
+                if not running:
+                    return
                 name, line = _next(messages)
                 if line is None:
                     yield _result(running.pop(name), values.get(name))

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_serializer
 
@@ -29,22 +29,28 @@ __all__ = [
     "DecideConfig",
     "EndpointConfig",
     "Gate",
+    "JudgeConfig",
     "Loaded",
     "LoopConfig",
     "MonitorConfig",
     "PrepareConfig",
+    "PrivacyConfig",
     "ProjectConfig",
+    "SearchConfig",
     "SplitConfig",
     "StepConfig",
     "StoreConfig",
     "Value",
     "load",
     "loads",
+    "secret",
 ]
 
 FILE_NAME = "bakeoff.toml"
 ENVIRONMENT_PREFIX = "BAKEOFF_"
 SHOWN_CHARACTERS = 80
+NEAR = 0.8
+"""The similarity from which texts are near-duplicates, unless it is set."""
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]*$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=80)]
@@ -74,6 +80,7 @@ class DataConfig(_Section):
 
     `source` is one location (or several to be appended); `sources` names tables for `query` (DuckDB SQL;
     a lone `source` is the table `source`). Columns that are not listed get a kind from their values.
+    `contract` is a file with rules that rows must keep to (see `bakeoff.data.contract`).
     """
 
     source: Names = ()
@@ -90,6 +97,11 @@ class DataConfig(_Section):
     group: str | None = None
     encoding: str = "utf-8"
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
+    contract: str | None = None
+
+
+def _as_similarity(value: object) -> object:
+    return (NEAR if value else 0.0) if isinstance(value, bool) else value
 
 
 class SplitConfig(_Section):
@@ -98,11 +110,17 @@ class SplitConfig(_Section):
     `test` and `validation` are shares of rows; with `by = "time"` they may be durations ("1mo", "14d").
     `auto` means time when `[data] time` is set, group when `[data] group` is, else stratified for
     classification and random for the rest.
+
+    `folds` makes every row a test row once, of a model fitted on the other folds; the released model is fitted
+    on all rows. 0: one test part of the size of `test`. Rows whose texts are near-duplicates, of this Jaccard
+    similarity of word runs, stay on one side; `near_duplicates` = 0 (or false) does not look for them.
     """
 
     by: Literal["auto", "random", "stratified", "group", "time"] = "auto"
     test: float | str = 0.2
     validation: float | str = 0.15
+    folds: int = Field(default=0, ge=0, le=100)
+    near_duplicates: Annotated[float, BeforeValidator(_as_similarity)] = Field(default=NEAR, ge=0, le=1)
 
 
 def _as_table(value: object) -> object:
@@ -123,7 +141,11 @@ class StepConfig(BaseModel):
 
 
 class PrepareConfig(_Section):
-    """`[prepare]`: steps over the text columns and rows, in order."""
+    """`[prepare]`: steps over columns and rows, in order.
+
+    Steps that learn from training rows come last; they belong to the models of all candidates, or of those that
+    the step's key `only` lists.
+    """
 
     steps: tuple[Annotated[StepConfig, BeforeValidator(_as_table)], ...] = ()
 
@@ -133,11 +155,27 @@ class PrepareConfig(_Section):
         return tuple(step.spec() for step in self.steps)
 
 
+class SearchConfig(_Section):
+    """`[candidates.NAME.search] PARAMETER`: numbers from `low` to `high` (`log`: by ratio), or one of `choices`.
+
+    Whole numbers when both ends are; read by runs with a budget.
+    """
+
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+    choices: tuple[bool | int | float | str, ...] = ()
+
+
 class CandidateConfig(BaseModel):
-    """`[candidates.NAME]`: `family` (the name when left out); every other key is a parameter of the family."""
+    """`[candidates.NAME]`: `family` (the name when left out); every other key is a parameter of the family.
+
+    `search` says what a run with a budget tries for parameters that are not given; the family knows by default.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
     family: str | None = None
+    search: dict[str, SearchConfig] = {}
 
     @property
     def params(self) -> dict[str, Json]:
@@ -157,17 +195,30 @@ class DecideConfig(_Section):
 
     `metrics_file` is a Python file of the project with metrics of its own (see `bakeoff.metrics.own`). `test`
     is how two candidates are told apart: by the bootstrap (with exact McNemar for accuracy), or by swapping
-    their answers (used without a `margin`). `findings` are weak slices, robustness and calibration of every
+    their answers (used without a `margin`). `json_schema` is a file with the JSON schema that `json_valid` asks for
+    and `encoder` the sentence encoder of the embedding family by which `embedding_similarity` compares texts (task
+    generation). `findings` are weak slices, robustness and calibration of every
     candidate: they decide nothing, and take seconds on tens of thousands of test rows.
+
+    `utility` is an expression over metrics and measurements ("f1_macro - 0.01 * latency_p95_ms"); of the best
+    set the highest wins instead of the cheapest. `champion` is when the winner takes the champion's place:
+    "unless_worse" (it is not shown to be worse by more than `margin`), "non_inferior" (it is shown to be worse
+    by less than `margin`) or "superior" (it is shown to be better). With `calibrate`, candidates and combinations
+    are judged and served with probabilities that are rescaled so on validation rows.
     """
 
     metric: str | None = None
+    utility: str | None = None
+    champion: Literal["unless_worse", "non_inferior", "superior"] = "unless_worse"
     gates: dict[str, Gate] = {}
     margin: float = Field(default=0.0, ge=0)
     resamples: int = Field(default=2000, ge=100, le=100_000)
     test: Literal["bootstrap", "permutation"] = "bootstrap"
     metrics_file: str | None = None
+    json_schema: str | None = None
+    encoder: str | None = None
     findings: bool = True
+    calibrate: Literal["none", "temperature", "isotonic"] = "none"
 
 
 class CostConfig(_Section):
@@ -177,21 +228,59 @@ class CostConfig(_Section):
 
 
 class CombineConfig(_Section):
-    """`[combine]`: whether blends and cascades of the candidates are tried, and of how many at most."""
+    """`[combine]`: whether blends and cascades of the candidates are tried, and of how many at most.
+
+    A candidate that took longer than `max_train_s` to fit is left out, since combining it means fitting it again.
+    """
 
     blends: bool = True
     cascades: bool = True
     max_members: int = Field(default=3, ge=2, le=5)
+    max_train_s: float = Field(default=600.0, gt=0)
+
+
+class PrivacyConfig(_Section):
+    """`[privacy]`: whether rows may be sent to services on other machines (`remote` candidates, judges)."""
+
+    remote: bool = False
+
+
+class JudgeConfig(_Section):
+    """`[judge]`: a language model behind an OpenAI-compatible API that compares answers (task generation).
+
+    `url` ends where `/chat/completions` would be added; `key_env` names the environment variable with the key.
+    Answers to `rows` test rows (drawn by the seed) are compared with the true ones (`against = "reference"`) or
+    with the leader's, in both orders. `labels` is a table of what people think, to correct the judge by.
+    Prices are in dollars for a million tokens.
+    """
+
+    url: str
+    model: str
+    key_env: str | None = None
+    criteria: str = "Which answer is more correct, helpful and to the point?"
+    against: Literal["reference", "leader"] = "reference"
+    rows: int = Field(default=200, ge=2, le=100_000)
+    labels: str | None = None
+    concurrency: int = Field(default=8, ge=1, le=256)
+    timeout_s: float = Field(default=60.0, gt=0)
+    max_tokens: int = Field(default=16, ge=1)
+    price_in: float | None = Field(default=None, ge=0)
+    price_out: float | None = Field(default=None, ge=0)
 
 
 class EndpointConfig(_Section):
-    """`[endpoint]`: the stable name that serves, where, and whether an answer waits for its log record."""
+    """`[endpoint]`: the stable name that serves, where, and whether an answer waits for its log record.
+
+    `contract`: a request with a row that violates the released data contract is refused, or served and counted
+    ("log"), or not looked at ("off").
+    """
 
     name: Name | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     log: Literal["required", "best_effort"] = "required"
     max_rows: int = Field(default=10_000, ge=1)
+    contract: Literal["reject", "log", "off"] = "reject"
 
 
 class MonitorConfig(_Section):
@@ -201,6 +290,7 @@ class MonitorConfig(_Section):
     quality_drop: float = Field(default=0.02, ge=0)
     latency_p95_ms: float | None = Field(default=None, gt=0)
     error_share: float = Field(default=0.01, ge=0, le=1)
+    contract_share: float = Field(default=0.01, ge=0, le=1)
     min_rows: int = Field(default=200, ge=1)
     min_feedback: int = Field(default=100, ge=1)
 
@@ -249,6 +339,8 @@ class Config(_Section):
     combine: CombineConfig = CombineConfig()
     decide: DecideConfig = DecideConfig()
     cost: CostConfig = CostConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
+    judge: JudgeConfig | None = None
     endpoint: EndpointConfig = EndpointConfig()
     monitor: MonitorConfig = MonitorConfig()
     loop: LoopConfig = LoopConfig()
@@ -337,6 +429,25 @@ def loads(text: str, *, folder: Path, file: str = FILE_NAME, environ: Mapping[st
     return Loaded(config=config, folder=folder, file=file, overrides=overrides, given=given)
 
 
+def secret(variable: str, environ: Mapping[str, str] | None = None) -> str:
+    """The secret in an environment variable that a project file names; never in a file, a record or a log.
+
+    Raises:
+        ConfigError: the variable is not set.
+    """
+    found = (os.environ if environ is None else environ).get(variable, "").strip()
+    if not found:
+        problem = Problem(
+            file="environment",
+            key=variable,
+            expected="a key",
+            found="nothing",
+            hint=f"Set it where bakeoff runs: export {variable}=…",
+        )
+        raise ConfigError((problem,))
+    return found
+
+
 def _flatten(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Json]]:
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
@@ -375,6 +486,7 @@ def _known_keys(location: tuple[str, ...]) -> list[str]:
         return list(Gate.model_fields)
     section = Config.model_fields.get(location[0]) if len(location) > 1 else None
     model = section.annotation if section else Config
+    model = next(iter(get_args(model)), model)  # of a section that may be left out
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
 
 
@@ -423,12 +535,14 @@ def _semantic_problems(config: Config, file: str) -> Iterator[Problem]:
                 yield problem(
                     f"candidates.{name}.{key}", "texts, numbers of 64 bits, booleans, lists and tables", _short(value)
                 )
+        yield from _search_problems(f"candidates.{name}.search", candidate.search, problem)
     for role, column in (("time", data.time), ("group", data.group)):
         if column == data.target:
             yield problem(f"data.{role}", "another column than the target", repr(column))
     if not config.candidates:
         yield problem("candidates", "at least one candidate", "none")
-    yield from _decide_problems(config.decide, problem)
+    yield from _decide_problems(config, problem)
+    yield from _judge_problems(config, problem)
     yield from _split_problems(config, problem)
 
 
@@ -441,13 +555,51 @@ def _is_json(value: object) -> bool:
     return isinstance(value, bool | float | str) or (isinstance(value, int) and abs(value) < 2**63)
 
 
-def _decide_problems(decide: DecideConfig, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:
+def _search_problems(
+    where: str, searched: Mapping[str, SearchConfig], problem: Callable[[str, str, str], Problem]
+) -> Iterator[Problem]:
+    for name, search in searched.items():
+        key = f"{where}.{name}"
+        if search.choices:
+            if search.low is not None or search.high is not None or search.log:
+                yield problem(key, "either choices or low and high", "both")
+        elif search.low is None or search.high is None:
+            yield problem(key, "low and high, or choices", "neither" if search.low is search.high else "one end")
+        elif not search.low < search.high:
+            yield problem(key, "low < high", f"low = {search.low!r}, high = {search.high!r}")
+        elif search.log and search.low <= 0:
+            yield problem(f"{key}.low", "a number over 0, because log = true", repr(search.low))
+
+
+def _decide_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:
+    decide = config.decide
     for name, gate in decide.gates.items():
         if gate.min is None and gate.max is None:
             yield problem(f"decide.gates.{name}", "min or max", "neither")
+    if decide.calibrate != "none" and (config.project.task != "classification" or config.split.folds):
+        why = '"none", unless it is a classification without [split] folds'
+        yield problem("decide.calibrate", why, repr(decide.calibrate))
+    if decide.champion == "non_inferior" and not decide.margin:
+        why = 'a decide.margin over 0 beside decide.champion = "non_inferior" (without one, say "superior")'
+        yield problem("decide.margin", why, repr(decide.margin))
     if decide.test == "permutation" and decide.margin:
         expected = 'no decide.margin beside decide.test = "permutation", which can only tell a difference from none'
         yield problem("decide.margin", expected, repr(decide.margin))
+
+
+def _judge_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:
+    judge, decide, task = config.judge, config.decide, config.project.task
+    if judge is not None and task != "generation":
+        yield problem("judge", 'no judge unless project.task = "generation"', repr(task))
+    for key, value in (("json_schema", decide.json_schema), ("encoder", decide.encoder)):
+        if value is not None and task != "generation":
+            yield problem(f"decide.{key}", 'none unless project.task = "generation"', f"{value!r} for {task}")
+    if decide.encoder is None and "embedding_similarity" in {decide.metric, *decide.gates}:
+        yield problem("decide.encoder", 'an encoder, such as "minilm-l6-int8", to compare meanings by', "nothing")
+    if decide.metric == "judge" and judge is None:
+        yield problem("decide.metric", "a section [judge] with url and model, or another metric", "no [judge]")
+    if decide.metric == "judge" and judge is not None and judge.against == "leader":
+        yield problem("judge.against", '"reference", because decide.metric = "judge"', repr(judge.against))
 
 
 def _split_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:
@@ -462,6 +614,15 @@ def _split_problems(config: Config, problem: Callable[[str, str, str], Problem])
             yield problem(f"split.{part}", "a share between 0 and 1", repr(share))
         if isinstance(share, str) and not by_time:
             yield problem(f"split.{part}", "a share (durations need a time split)", repr(share))
+    if split.folds and by_time:
+        why = '0 for a split by time: what is early cannot be tested with what is later; say test = "1mo" instead'
+        yield problem("split.folds", why, repr(split.folds))
+    if split.folds and config.project.task == "generation":
+        yield problem("split.folds", '0, because project.task = "generation"', repr(split.folds))
+    if split.folds == 1:
+        yield problem("split.folds", "at least 2 folds, or 0 for one test part", "1")
+    if split.folds and "test" in split.model_fields_set:
+        yield problem("split.test", "nothing beside split.folds, which make every row a test row", repr(split.test))
     if config.loop.refit and not by_time:
         why = "false unless the split is by time (else champion and challenger share no unseen rows)"
         yield problem("loop.refit", why, "true")

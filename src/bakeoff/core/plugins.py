@@ -11,7 +11,12 @@ from bakeoff.core.errors import BakeoffError, MissingExtraError, NotFoundError
 __all__ = ["Group", "load", "names", "suggestion"]
 
 Group: TypeAlias = Literal[
-    "bakeoff.families", "bakeoff.stores", "bakeoff.compute", "bakeoff.prepare", "bakeoff.metrics"
+    "bakeoff.families",
+    "bakeoff.stores",
+    "bakeoff.compute",
+    "bakeoff.prepare",
+    "bakeoff.metrics",
+    "bakeoff.engines",
 ]
 
 

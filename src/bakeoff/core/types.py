@@ -1,8 +1,8 @@
 """Columns, schemas, predictions: what flows between data, families and evaluation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,11 +65,18 @@ class Predictions:
 
     Classification: `probabilities_nk` (n, k), rows summing to 1, columns in the order of `classes`;
     `values_n` are the class names of the largest. Regression: `values_n` floats. Generation: texts.
+
+    What evaluation adds for generation: `log_likelihood_n`, the log-probability (natural logarithm) that the model
+    gives to the true text, which has `tokens_n` tokens; `scores`, further numbers (n,) by name, NaN where a row
+    has none (`embedding_similarity`, `json_valid`, `judge`).
     """
 
     values_n: "NDArray[np.generic]"
     probabilities_nk: "NDArray[np.float64] | None" = None
     classes: tuple[str, ...] = ()
+    log_likelihood_n: "NDArray[np.float64] | None" = None
+    tokens_n: "NDArray[np.int64] | None" = None
+    scores: "Mapping[str, NDArray[np.float64]]" = field(default_factory=dict[str, Any])
 
     @classmethod
     def of_probabilities(cls, probabilities_nk: "NDArray[np.float64]", classes: tuple[str, ...]) -> "Predictions":
@@ -79,6 +86,21 @@ class Predictions:
         names = np.asarray(classes, dtype=np.str_)
         values_n = names[probabilities_nk.argmax(axis=1)] if len(probabilities_nk) else names[:0]
         return cls(values_n=values_n, probabilities_nk=probabilities_nk, classes=classes)
+
+    def take(self, rows_m: "NDArray[Any]") -> "Predictions":
+        """What is said about some of the rows (positions or a mask)."""
+
+        def some(array: "NDArray[Any] | None") -> Any:
+            return None if array is None else array[rows_m]
+
+        return replace(
+            self,
+            values_n=some(self.values_n),
+            probabilities_nk=some(self.probabilities_nk),
+            log_likelihood_n=some(self.log_likelihood_n),
+            tokens_n=some(self.tokens_n),
+            scores={name: some(scores_n) for name, scores_n in self.scores.items()},
+        )
 
     def __len__(self) -> int:
         return len(self.values_n)

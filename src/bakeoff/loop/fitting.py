@@ -14,19 +14,33 @@ from bakeoff.core.hashing import digest_sources
 from bakeoff.core.protocols import Job, JobResult
 from bakeoff.core.types import Json
 from bakeoff.environment.capture import versions_of
-from bakeoff.loop.gathering import Gathered, data_code
+from bakeoff.loop.gathering import Gathered, data_code, load_arrays
+from bakeoff.loop.splitting import write_fold
 from bakeoff.loop.stage import Contender, Stage
 from bakeoff.loop.steps import Result, Steps
 from bakeoff.train.worker import FIT, HELD, HOLD_OUT
 
-__all__ = ["Fitted", "fit", "hold_out", "refit", "workspace"]
+__all__ = [
+    "Ask",
+    "Fitted",
+    "fit",
+    "fit_each",
+    "fitted_of",
+    "hold_out",
+    "inputs_of",
+    "job_of",
+    "on_all_rows",
+    "refit",
+    "workspace",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
     """What became of a contender: its model (`tree_blob`) with figures, or the `error`.
 
-    `members` name the contenders that it is made of, if it is a combination.
+    `members` name the contenders that it is made of, if it is a combination. With folds the model is fitted on all
+    rows, and `folds` are its like, each fitted without one fold (trees, in the order of the folds).
     """
 
     contender: Contender
@@ -40,6 +54,7 @@ class Fitted:
     error: str | None = None
     traceback: str | None = None
     members: tuple[str, ...] = ()
+    folds: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -57,37 +72,71 @@ def workspace(stage: Stage, gathered: Gathered, name: str) -> Generator[Path]:
 
 def fit(stage: Stage, steps: Steps, gathered: Gathered) -> list[Fitted]:
     """Fit the contenders that are not fitted yet on exactly this; results in the contenders' order."""
-    keys = {c.name: steps.key("fit", _inputs(stage, gathered, c)) for c in stage.contenders}
-    done = {name: steps.done(key) for name, key in keys.items()}
-    waiting = [contender for contender in stage.contenders if done[contender.name] is None]
-    failed: dict[str, JobResult] = {}
+    asks = [
+        Ask(name=c.name, contender=c, key=steps.key("fit", inputs_of(stage, gathered, c))) for c in stage.contenders
+    ]
+    results = fit_each(stage, steps, gathered, asks)
+    return [fitted_of(ask, results[ask.name]) for ask in asks]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A fit that is wanted: the name of its job, the key of its step, and what it is fitted on.
+
+    Without a fold these are the split's training and validation rows, or all rows with what was `chosen` before.
+    """
+
+    name: str
+    contender: Contender
+    key: str
+    fold: int | None = None
+    chosen: Mapping[str, Json] | None = None
+
+
+def fit_each(stage: Stage, steps: Steps, gathered: Gathered, asks: Sequence[Ask]) -> dict[str, Result | JobResult]:
+    """Make the fits that are not made yet: by name what is kept of each, or how its job failed."""
+    found: dict[str, Result | JobResult] = {ask.name: kept for ask in asks if (kept := steps.done(ask.key)) is not None}
+    waiting = {ask.name: ask for ask in asks if ask.name not in found}
     if waiting:
         with workspace(stage, gathered, "fit") as folder:
-            jobs = [_job(stage, gathered, contender, folder) for contender in waiting]
+            for fold in {ask.fold for ask in waiting.values() if ask.fold is not None}:
+                write_fold(load_arrays(stage.blobs, gathered.rows_blob), fold, folder / f"rows-{fold}.npz")
+            jobs = [_asked(stage, gathered, ask, folder) for ask in waiting.values()]
             for result in stage.compute.run(jobs, progress=lambda name, line: stage.progress(f"{name}: {line}")):
                 if result.value is None:
                     stage.progress(f"{result.name}: failed: {result.error}")
-                    failed[result.name] = result
+                    found[result.name] = result
                 else:
-                    done[result.name] = steps.publish(keys[result.name], _kept(stage, result, folder))
+                    found[result.name] = steps.publish(waiting[result.name].key, _kept(stage, result, folder))
                     stage.progress(f"{result.name}: fitted in {result.seconds:.1f} s")
-    return [_fitted(contender, keys[contender.name], done, failed) for contender in stage.contenders]
+    return found
+
+
+def _asked(stage: Stage, gathered: Gathered, ask: Ask, folder: Path) -> Job:
+    job = job_of(
+        stage, gathered, ask.contender, folder, rows="train" if ask.chosen is None else "all", chosen=ask.chosen
+    )
+    argument = {**job.argument, "out_dir": str(folder / ask.name)}
+    if ask.fold is not None:
+        argument["rows_path"] = str(folder / f"rows-{ask.fold}.npz")
+    return replace(job, name=ask.name, argument=argument)
 
 
 def refit(stage: Stage, steps: Steps, gathered: Gathered, fitted: Fitted) -> Fitted:
     """Fit a contender once more on all rows, with what its first fit chose on validation rows."""
-    contender = fitted.contender
-    inputs = _inputs(stage, gathered, contender) | {"rows": "all", "chosen": dict(fitted.chosen or {})}
-    key = steps.key("refit", inputs)
-    kept = steps.done(key)
-    if kept is None:
-        with workspace(stage, gathered, "refit") as folder:
-            job = _job(stage, gathered, contender, folder, rows="all", chosen=fitted.chosen)
-            (result,) = stage.compute.run([job], progress=lambda name, line: stage.progress(f"{name}: {line}"))
-            if result.value is None:
-                return replace(fitted, error=result.error, traceback=result.traceback, tree_blob=None)
-            kept = steps.publish(key, _kept(stage, result, folder))
-    return replace(_fitted(contender, key, {contender.name: kept}, {}), members=fitted.members)
+    ask = on_all_rows(stage, steps, gathered, fitted.contender, fitted.chosen or {})
+    made = fitted_of(ask, fit_each(stage, steps, gathered, [ask])[ask.name])
+    if made.tree_blob is None:
+        return replace(fitted, error=made.error, traceback=made.traceback, tree_blob=None)
+    return replace(made, members=fitted.members)
+
+
+def on_all_rows(
+    stage: Stage, steps: Steps, gathered: Gathered, contender: Contender, chosen: Mapping[str, Json]
+) -> Ask:
+    """The fit of a contender on all rows."""
+    inputs = inputs_of(stage, gathered, contender) | {"rows": "all", "chosen": dict(chosen)}
+    return Ask(name=contender.name, contender=contender, key=steps.key("refit", inputs), chosen=chosen)
 
 
 def hold_out(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fitted]) -> dict[str, str]:
@@ -97,7 +146,7 @@ def hold_out(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fi
     """
     keys = {
         each.contender.name: steps.key(
-            "hold_out", _inputs(stage, gathered, each.contender) | {"chosen": dict(each.chosen or {})}
+            "hold_out", inputs_of(stage, gathered, each.contender) | {"chosen": dict(each.chosen or {})}
         )
         for each in fitted
     }
@@ -107,7 +156,7 @@ def hold_out(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fi
         stage.progress("holding validation rows out: fitting on training rows alone")
         with workspace(stage, gathered, "hold-out") as folder:
             jobs = [
-                replace(_job(stage, gathered, each.contender, folder, chosen=each.chosen or {}), function=HOLD_OUT)
+                replace(job_of(stage, gathered, each.contender, folder, chosen=each.chosen or {}), function=HOLD_OUT)
                 for each in waiting
             ]
             for result in stage.compute.run(jobs, progress=lambda name, line: stage.progress(f"{name}: {line}")):
@@ -119,7 +168,8 @@ def hold_out(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fi
     return {name: cast("str", kept["held_blob"]) for name, kept in done.items() if kept is not None}
 
 
-def _inputs(stage: Stage, gathered: Gathered, contender: Contender) -> dict[str, Json]:
+def inputs_of(stage: Stage, gathered: Gathered, contender: Contender) -> dict[str, Json]:
+    """All that a fit of the contender depends on, for the key of a step."""
     return {
         "table": gathered.table_blob,
         "rows": gathered.rows_blob,
@@ -127,14 +177,14 @@ def _inputs(stage: Stage, gathered: Gathered, contender: Contender) -> dict[str,
         "task": stage.config.project.task,
         "family": contender.family_name,
         "params": msgspec.to_builtins(contender.params),
-        "metric": stage.metric,
+        "metric": stage.live_metric,
         "seed": stage.seed,
         "code": [contender.code, data_code(), digest_sources(Path(bakeoff.train.__file__).parent)],
         "environment": cast("Json", versions_of(contender.requires)),
     }
 
 
-def _job(
+def job_of(
     stage: Stage,
     gathered: Gathered,
     contender: Contender,
@@ -143,12 +193,13 @@ def _job(
     rows: Literal["train", "all"] = "train",
     chosen: Mapping[str, Json] | None = None,
 ) -> Job:
+    """The job that fits a contender in a workspace."""
     argument: dict[str, Json] = {
         "family": contender.reference,
         "params": msgspec.to_builtins(contender.params),
         "task": stage.config.project.task,
         "schema": msgspec.to_builtins(gathered.schema),
-        "metric": stage.metric,
+        "metric": stage.live_metric,
         "table_path": str(folder / "table.parquet"),
         "rows_path": str(folder / "rows.npz"),
         "rows": rows,
@@ -156,6 +207,7 @@ def _job(
         "seed": stage.seed,
         "threads": stage.compute.threads,
         "cache_dir": str(stage.cache),
+        "remote": stage.config.privacy.remote,
         "out_dir": str(folder / contender.name),
     }
     return Job(name=contender.name, function=FIT, argument=argument)
@@ -166,12 +218,10 @@ def _kept(stage: Stage, result: JobResult, folder: Path) -> Result:
     return dict(result.value) | {"tree_blob": stage.blobs.put_tree(folder / result.name)}
 
 
-def _fitted(
-    contender: Contender, key: str, done: Mapping[str, Result | None], failed: Mapping[str, JobResult]
-) -> Fitted:
-    kept = done[contender.name]
-    if kept is None:
-        result = failed[contender.name]
-        return Fitted(contender=contender, key=key, error=result.error, traceback=result.traceback)
-    figures = {name: kept[name] for name in ("tree_blob", "train_s", "peak_memory_bytes", "size_bytes", "chosen")}
-    return Fitted(contender=contender, key=key, signature=cast("Mapping[str, Json]", kept["signature"]), **figures)  # pyright: ignore[reportArgumentType]
+def fitted_of(ask: Ask, result: Result | JobResult) -> Fitted:
+    """What became of the contender that was asked for."""
+    if isinstance(result, JobResult):
+        return Fitted(contender=ask.contender, key=ask.key, error=result.error, traceback=result.traceback)
+    figures = {name: result[name] for name in ("tree_blob", "train_s", "peak_memory_bytes", "size_bytes", "chosen")}
+    signature = cast("Mapping[str, Json]", result["signature"])
+    return Fitted(contender=ask.contender, key=ask.key, signature=signature, **figures)  # pyright: ignore[reportArgumentType]

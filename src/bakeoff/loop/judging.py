@@ -9,13 +9,14 @@ import msgspec
 
 import bakeoff.evaluate
 import bakeoff.metrics
-from bakeoff.core.hashing import digest_sources
+from bakeoff.core.hashing import digest_file, digest_sources
 from bakeoff.core.protocols import Job
 from bakeoff.core.records import Version
 from bakeoff.core.types import Json, Predictions
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.loop.fitting import Fitted, workspace
 from bakeoff.loop.gathering import Gathered, load_arrays
+from bakeoff.loop.splitting import FOLD
 from bakeoff.loop.stage import Contender, Stage
 from bakeoff.loop.steps import Result, Steps
 from bakeoff.metrics.own import digest_own
@@ -33,7 +34,8 @@ EVALUATE = "bakeoff.evaluate.worker:evaluate"
 class Judged:
     """A fitted candidate with its scorecard and kept per-row outcomes; or the error that ended it.
 
-    `findings` are what `bakeoff.evaluate.findings` found beside the scorecard.
+    `findings` are what `bakeoff.evaluate.findings` found beside the scorecard, `fold_metrics` every metric's values
+    on the rows of each fold.
     """
 
     fitted: Fitted
@@ -41,6 +43,7 @@ class Judged:
     scorecard: Scorecard | None = None
     outcomes_blob: str | None = None
     findings: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    fold_metrics: Mapping[str, Sequence[float | None]] | None = None
     error: str | None = None
     traceback: str | None = None
 
@@ -61,7 +64,7 @@ def evaluate(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fi
     waiting = [fit for name, fit in fine.items() if done[name] is None]
     if waiting:
         with workspace(stage, gathered, "evaluate") as folder:
-            _save_test_rows(folder)
+            _save_test_rows(stage, gathered, folder)
             jobs = [_job(stage, gathered, fit, folder) for fit in waiting]
             for result in stage.compute.run(jobs, progress=_told(stage), exclusive=True):
                 if result.value is None:
@@ -82,6 +85,7 @@ def _inputs(stage: Stage, gathered: Gathered, fit: Fitted) -> dict[str, Json]:
     return {
         "model": fit.tree_blob,
         "fit": fit.key,
+        "folds": list(fit.folds),
         "table": gathered.table_blob,
         "rows": gathered.rows_blob,
         "resamples": stage.config.decide.resamples,
@@ -91,6 +95,8 @@ def _inputs(stage: Stage, gathered: Gathered, fit: Fitted) -> dict[str, Json]:
         "findings": _wanted(stage, fit),
         "metric": stage.metric,
         "metrics": digest_own(),
+        "json_schema": None if stage.json_schema is None else digest_file(stage.json_schema),
+        "encoder": stage.config.decide.encoder,
         "cost": stage.config.cost.model_dump(mode="json"),
         "code": digest_sources(*code),
     }
@@ -101,11 +107,13 @@ def _wanted(stage: Stage, fit: Fitted) -> bool:
     return stage.config.decide.findings and fit.contender.name != CHAMPION
 
 
-def _save_test_rows(folder: Path) -> None:
+def _save_test_rows(stage: Stage, gathered: Gathered, folder: Path) -> None:
     import numpy as np
 
-    with np.load(folder / "rows.npz", allow_pickle=False) as rows:
-        np.save(folder / "test.npy", rows["test"])
+    rows = load_arrays(stage.blobs, gathered.rows_blob)
+    np.save(folder / "test.npy", rows["test"])
+    if gathered.folds:
+        np.save(folder / "fold.npy", rows[FOLD])
 
 
 def _job(stage: Stage, gathered: Gathered, fit: Fitted, folder: Path) -> Job:
@@ -129,8 +137,15 @@ def _job(stage: Stage, gathered: Gathered, fit: Fitted, folder: Path) -> Job:
         "out_dir": str(folder / f"{name}-out"),
         "metric": stage.metric,
         "metrics_file": None if stage.metrics_file is None else str(stage.metrics_file),
+        "json_schema": None if stage.json_schema is None else str(stage.json_schema),
+        "encoder": stage.config.decide.encoder,
+        "remote": stage.config.privacy.remote,
         "price_per_hour_usd": stage.config.cost.price_per_hour_usd,
     }
+    if fit.folds:
+        folders = {folder / f"{name}, fold {at}": tree for at, tree in enumerate(fit.folds)}
+        argument["fold_dirs"] = [str(stage.blobs.fetch(tree, target)) for target, tree in folders.items()]
+        argument["fold_path"] = str(folder / "fold.npy")
     if _wanted(stage, fit):
         argument["schema"] = msgspec.to_builtins(gathered.schema)
     return Job(name=name, function=EVALUATE, argument=argument)
@@ -146,6 +161,7 @@ def _judged(fit: Fitted, key: str, result: Result | None, errors: Mapping[str, t
         scorecard=Scorecard.from_json(cast("Mapping[str, Json]", result["scorecard"])),
         outcomes_blob=cast("str", result["outcomes_blob"]),
         findings=cast("Mapping[str, Json]", result["findings"]),
+        fold_metrics=cast("Mapping[str, Sequence[float | None]] | None", result.get("fold_metrics")),
     )
 
 
@@ -171,7 +187,7 @@ def groups(stage: Stage, gathered: Gathered) -> "Any | None":
     if column is None:
         return None
     table = pl.read_parquet(io.BytesIO(stage.blobs.get(gathered.table_blob)), columns=[column])
-    test_rows = load_arrays(stage, gathered.rows_blob)["test"]
+    test_rows = load_arrays(stage.blobs, gathered.rows_blob)["test"]
     return table[column][test_rows].cast(pl.String).fill_null("").to_numpy()
 
 

@@ -1,29 +1,31 @@
 """One pass: gather → fit → evaluate → decide → register → release, tracked as runs, resumable anywhere."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 
 import bakeoff
-from bakeoff.core.errors import NotFoundError
-from bakeoff.core.hashing import digest_json, digest_sources
+from bakeoff.core.errors import NotFoundError, UsageError
+from bakeoff.core.hashing import digest_file, digest_json, digest_sources
 from bakeoff.core.protocols import BlobStore, RecordStore
 from bakeoff.core.types import Json
 from bakeoff.data.sources import fingerprint
 from bakeoff.environment.capture import capture, code_state, versions_of
-from bakeoff.loop.calibrating import calibrated
-from bakeoff.loop.combining import Combined, combine
-from bakeoff.loop.fitting import fit
-from bakeoff.loop.gathering import Gathered, gather, ingested, resolve_all
-from bakeoff.loop.judging import Judged, evaluate, verdict
-from bakeoff.loop.releasing import Contest, Origin, challenge, make_live, register_dataset, register_models
+from bakeoff.loop.combining import Combined
+from bakeoff.loop.competing import compete
+from bakeoff.loop.contest import Contest, challenge
+from bakeoff.loop.gathering import Gathered, gather, ingested, load_arrays, resolve_all
+from bakeoff.loop.judging import Judged
+from bakeoff.loop.releasing import Origin, make_live, register_dataset, register_models
 from bakeoff.loop.result import document
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
 from bakeoff.loop.tracking import Tracker
+from bakeoff.loop.tuning import tune
+from bakeoff.loop.verifying import verified
 from bakeoff.metrics.own import digest_own
 from bakeoff.registry.lineage import label
 
@@ -67,13 +69,12 @@ def last_rows(records: RecordStore, blobs: BlobStore, part: Literal["train", "va
     """
     import io
 
-    import numpy as np
     import polars as pl
 
     kept = records.documents.get(PASSES, LAST)
     if kept is None:
         raise NotFoundError("expected a finished run, found none; run 'bakeoff run' first")
-    rows = np.load(io.BytesIO(blobs.get(cast("str", kept.body["rows_blob"]))), allow_pickle=False)
+    rows = load_arrays(blobs, cast("str", kept.body["rows_blob"]))
     table = pl.read_parquet(io.BytesIO(blobs.get(cast("str", kept.body["snapshot_blob"]))))
     return table[rows["kept"][rows[part]]]
 
@@ -85,6 +86,11 @@ def run_pass(stage: Stage, *, trigger: str = "manual") -> Outcome:
         stage: what to work with.
         trigger: what started it, for the record.
     """
+    if stage.budget_s is not None and stage.config.split.folds:
+        raise UsageError(
+            f"expected no budget beside [split] folds = {stage.config.split.folds}, received one of {stage.budget_s:g} "
+            "s: what is tried on rows must not be tested on them. Leave out one of the two."
+        )
     plan = _plan(stage)
     if plan is None:
         resolve_all(stage)  # fetches and hashes what is new
@@ -98,6 +104,7 @@ def run_pass(stage: Stage, *, trigger: str = "manual") -> Outcome:
         finished, gathered = _run(stage, tracker, run_id)
         body: dict[str, Json] = {"plan": plan, "files": _files(stage), "document": dict(finished)}
         body |= {"snapshot_blob": gathered.snapshot_blob, "rows_blob": gathered.rows_blob}
+        body |= {"gathered": msgspec.to_builtins(gathered)}
         stage.records.documents.put(PASSES, LAST, body)
     return Outcome(document=finished, unchanged=False)
 
@@ -122,24 +129,25 @@ def _run(stage: Stage, tracker: Tracker, run_id: str) -> tuple[Mapping[str, Json
     register_dataset(stage, origin)
     tracker.dataset(gathered, origin)
 
-    fitted = fit(stage, steps, gathered)
-    judged = evaluate(stage, steps, gathered, fitted)
-    combined = combine(stage, steps, gathered, judged)
-    judged = calibrated(stage, steps, judged, combined.held)
-    judged += evaluate(stage, steps, gathered, combined.fitted)
+    tuned = tune(stage, gathered) if stage.budget_s is not None else None
+    if tuned is not None:
+        stage = replace(stage, contenders=tuned.contenders)
+    found = compete(stage, steps, gathered)
+    judged, combined, decision = found.judged, found.combined, found.decision
     versions = register_models(stage, origin, judged)
     tracker.candidates(judged, versions)
 
-    decision = verdict(stage, gathered, judged)
-    winner = next((entry for entry in judged if entry.name == decision.winner), None)
-    contest = challenge(stage, steps, gathered, winner) if winner else None
+    winner = found.entry(decision.winner)
+    contest = verified(stage, steps, winner, challenge(stage, steps, gathered, winner)) if winner else None
     live = None
     if winner is not None and contest is not None and contest.promoted:
         live = make_live(stage, steps, origin, winner, versions)
     tracker.verdict(decision, contest)
-    return _told(
+    finished = _told(
         stage, run_id, gathered, judged, combined, versions=versions, decision=decision, contest=contest, live=live
-    ), gathered
+    )
+    judge = dict(found.judge) if found.judge else None
+    return {**finished, "budget": dict(tuned.budget) if tuned else None, "judge": judge}, gathered
 
 
 def _told(
@@ -166,6 +174,13 @@ def _told(
         contest=contest,
         released=live,
     )
+
+
+def _budget(stage: Stage) -> Json:
+    """What a search for parameters depends on; nothing without a budget."""
+    if stage.budget_s is None:
+        return None
+    return [stage.budget_s, {each.name: msgspec.to_builtins(dict(each.search)) for each in stage.contenders}]
 
 
 def data_changed(stage: Stage) -> bool:
@@ -201,10 +216,14 @@ def _plan(stage: Stage) -> str | None:
             "config": config.model_dump(
                 mode="json", include={"project", "data", "split", "prepare", "combine", "decide", "cost", "endpoint"}
             ),
+            "judge": [] if config.judge is None else [config.judge.model_dump(mode="json")],
+            "settings_files": [None if file is None else digest_file(file) for file in stage.settings_files],
             "candidates": [[c.name, c.family_name, msgspec.to_builtins(c.params), c.code] for c in stage.contenders],
             "feedback": feedback["rows_blob"] if feedback else None,
+            "contract": stage.contract.version if stage.contract else None,
             "metrics": digest_own(),
             "refit": config.loop.refit,
+            "budget": _budget(stage),
             "code": digest_sources(Path(bakeoff.__file__).parent),
             "environment": versions_of(needed | {"polars", "duckdb", "numpy"}),
         }

@@ -1,29 +1,25 @@
-"""Register models with their lineage, hold the winner against the champion, release it."""
+"""Register models with their lineage, release the winner."""
 
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import cast
 
 import msgspec
 
-from bakeoff.core.errors import CorruptError, NotFoundError
 from bakeoff.core.records import Version
 from bakeoff.core.types import Json, Signature
 from bakeoff.environment.capture import CodeState, Environment
 from bakeoff.loop.fitting import Fitted, refit
 from bakeoff.loop.gathering import Gathered, load_arrays
-from bakeoff.loop.judging import Judged, groups, judge_champion, outcomes
+from bakeoff.loop.judging import Judged, outcomes
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
 from bakeoff.registry.lineage import label
-from bakeoff.registry.register import CHAMPION, promote, register_once
+from bakeoff.registry.register import promote, register_once
 from bakeoff.serve.releases import Release, release
 
-if TYPE_CHECKING:
-    from bakeoff.evaluate.verdict import Comparison
-
-__all__ = ["Contest", "Origin", "challenge", "make_live", "register_dataset", "register_model", "register_models"]
+__all__ = ["Origin", "make_live", "register_dataset", "register_model", "register_models"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,22 +32,13 @@ class Origin:
     code: CodeState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contest:
-    """How the winner stands against the champion, and whether it takes its place."""
-
-    promoted: bool
-    reason: str
-    champion: str | None = None
-    comparison: "Comparison | None" = None
-
-
 def register_dataset(stage: Stage, origin: Origin) -> None:
     """Register the dataset version and the environment of a run."""
     name = stage.config.project.name
     data = stage.config.data
     sources = {n: list(s) for n, s in data.sources.items()} if data.sources else {"source": list(data.source)}
     about: dict[str, Json] = {"sources": cast("Json", sources), "query": data.query, **origin.gathered.summary}
+    about["gathered"] = msgspec.to_builtins(replace(origin.gathered, summary={}))
     versions = stage.records.versions
     register_once(versions, "dataset", name, origin.gathered.version, run_id=origin.run_id, lineage=about)
     environment = {
@@ -98,11 +85,12 @@ def register_model(
         "seed": stage.seed,
         "task": stage.config.project.task,
         "dataset_version": origin.gathered.version,
-        "rows": "all" if refitted else "train",
+        "rows": "all" if refitted or fitted.folds else "train",
         "rows_blob": origin.gathered.rows_blob,
         "hashes_blob": origin.gathered.hashes_blob,
         "steps": list(stage.config.prepare.specs),
         "columns": msgspec.to_builtins(origin.gathered.schema.columns),
+        "contract": stage.contract.version if stage.contract else None,
         "signature": dict(judged.fitted.signature or {}),
         "environment": origin.environment.digest,
         "code_commit": origin.code.commit,
@@ -110,80 +98,15 @@ def register_model(
         "family_code": contender.code,
         "scorecard": judged.scorecard.to_json(),
         "evaluated_tree": judged.fitted.tree_blob,
-        "members": {name: label(known[name]) for name in fitted.members},
+        "fold_trees": list(fitted.folds),
+        "fold_outcomes_blob": judged.outcomes_blob if fitted.folds else None,
+        "members": {name: label(known[name]) for name in fitted.members if name in known},
     }
-    tags = {"candidate": contender.name, "family": contender.family_name}
+    tags = {"candidate": contender.name, "family": contender.shown.family_name}
     name = stage.config.project.name
     return register_once(
         stage.records.versions, "model", name, fitted.tree_blob, run_id=origin.run_id, lineage=made_from, tags=tags
     )
-
-
-def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) -> Contest:
-    """Compare the winner with the champion, paired, on test rows that neither was fitted on.
-
-    The winner takes the champion's place unless it is distinguishably worse: newer data and the project's
-    present settings speak for it.
-    """
-    from bakeoff.evaluate.verdict import compare
-
-    champion = stage.records.versions.by_alias(stage.config.project.name, CHAMPION)
-    if champion is None:
-        return Contest(promoted=True, reason="there was no champion")
-    named = label(champion)
-    if champion.content == winner.fitted.tree_blob:
-        return Contest(promoted=True, champion=named, reason=f"{named} is this very model")
-    try:
-        judged = judge_champion(stage, steps, gathered, champion)
-        unseen = _unseen(stage, gathered, champion)
-    except (NotFoundError, CorruptError) as error:  # a lost or damaged champion must not stop its successor
-        return Contest(promoted=True, champion=named, reason=f"{named} cannot be read any more: {error}")
-    if judged.scorecard is None:
-        return Contest(promoted=True, champion=named, reason=f"{named} cannot be evaluated any more: {judged.error}")
-    truth, ours = outcomes(stage, winner)
-    _, theirs = outcomes(stage, judged)
-    if not unseen.any():
-        return Contest(promoted=True, champion=named, reason=f"{named} has seen every test row: nothing to compare on")
-    group_n = groups(stage, gathered)
-    found = compare(
-        truth[unseen],
-        _rows(ours, unseen),
-        _rows(theirs, unseen),
-        stage.metric,
-        seed=stage.seed,
-        resamples=stage.config.decide.resamples,
-        groups_n=None if group_n is None else group_n[unseen],
-        task=stage.config.project.task,
-    )
-    worse = found.inferior(stage.config.decide.margin)
-    numbers = f"{found.difference:+.4f} {stage.metric} [{found.low:+.4f}, {found.high:+.4f}]"
-    told = f"{numbers} on {int(unseen.sum())} unseen rows"
-    reason = f"distinguishably worse than {named}: {told}" if worse else f"not worse than {named}: {told}"
-    return Contest(promoted=not worse, champion=named, reason=reason, comparison=found)
-
-
-def _rows(predictions: Any, which: Any) -> Any:
-    shares = predictions.probabilities_nk
-    return replace(
-        predictions,
-        values_n=predictions.values_n[which],
-        probabilities_nk=None if shares is None else shares[which],
-    )
-
-
-def _unseen(stage: Stage, gathered: Gathered, champion: Version) -> Any:
-    """Which test rows the champion was not fitted on, as a mask over the test rows."""
-    import numpy as np
-
-    made = champion.lineage
-    tests = load_arrays(stage, gathered.hashes_blob)[load_arrays(stage, gathered.rows_blob)["test"]]
-    hashes = load_arrays(stage, cast("str", made["hashes_blob"]))
-    if made["rows"] == "all":
-        seen = hashes
-    else:
-        rows = load_arrays(stage, cast("str", made["rows_blob"]))
-        seen = hashes[np.concatenate([rows["train"], rows["validation"]])]
-    return ~np.isin(tests, seen)
 
 
 def make_live(stage: Stage, steps: Steps, origin: Origin, winner: Judged, known: Mapping[str, Version]) -> Release:
@@ -206,6 +129,7 @@ def make_live(stage: Stage, steps: Steps, origin: Origin, winner: Judged, known:
         clock=stage.clock,
         steps=stage.config.prepare.specs,
         reference_id=_reference(stage, steps, origin.gathered, winner),
+        contract_id=stage.contract.version if stage.contract else None,
         columns=tuple(c.name for c in origin.gathered.schema.columns if c.name != origin.gathered.schema.target),
     )
 
@@ -213,6 +137,7 @@ def make_live(stage: Stage, steps: Steps, origin: Origin, winner: Judged, known:
 def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) -> str:
     """What monitoring compares with: the test rows as they came, what the winner said of them and how well."""
     inputs: dict[str, Json] = {"snapshot": gathered.snapshot_blob, "rows": gathered.rows_blob, "key": winner.key}
+    inputs["metric"] = stage.live_metric
 
     def work() -> dict[str, Json]:
         import polars as pl
@@ -221,7 +146,7 @@ def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) -
 
         assert winner.scorecard is not None
         signature = msgspec.convert(winner.fitted.signature, Signature)
-        rows = load_arrays(stage, gathered.rows_blob)
+        rows = load_arrays(stage.blobs, gathered.rows_blob)
         table = pl.read_parquet(io.BytesIO(stage.blobs.get(gathered.snapshot_blob)))
         _, said = outcomes(stage, winner)
         reference = make(
@@ -229,8 +154,8 @@ def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) -
             signature.inputs,
             said,
             task=signature.task,
-            metric=stage.metric,
-            value=winner.scorecard.metrics[stage.metric].value,
+            metric=stage.live_metric,
+            value=winner.scorecard.metrics[stage.live_metric].value,
         )
         return {"reference_blob": stage.blobs.put(to_bytes(reference))}
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from bakeoff.core.types import Json
+from bakeoff.loop.advising import compared, last_advice
 from bakeoff.loop.combining import Combined
+from bakeoff.loop.contest import Contest
 from bakeoff.loop.gathering import Gathered
 from bakeoff.loop.judging import Judged
-from bakeoff.loop.releasing import Contest
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.tracking import child_id
 
@@ -47,12 +48,15 @@ def document(
         "project": stage.config.project.name,
         "task": stage.config.project.task,
         "dataset": dict(gathered.summary),
+        "split": {"by": gathered.summary["split"], "folds": gathered.folds},
         "candidates": [_candidate(run_id, entry, versions.get(entry.name)) for entry in judged],
         "combinations": [_combination(each, stage.metric) for each in combined.tried],
+        "not_combined": dict(combined.left_out),
         "verdict": told,
         "endpoint": stage.endpoint if released else None,
         "release": released,
     }
+    body["advice"] = compared(last_advice(stage), body["candidates"], gathered.version)
     return msgspec.json.decode(msgspec.json.encode(body))  # as it will be read back: lists, not tuples
 
 
@@ -85,7 +89,7 @@ def _candidate(run_id: str, entry: Judged, version: str | None) -> dict[str, Any
     contender = entry.fitted.contender
     told: dict[str, Any] = {
         "name": contender.name,
-        "family": contender.family_name,
+        "family": contender.shown.family_name,
         "status": "ok" if entry.scorecard is not None else "failed",
         "run_id": child_id(run_id, contender.name),
         "model_version": version,
@@ -94,7 +98,8 @@ def _candidate(run_id: str, entry: Judged, version: str | None) -> dict[str, Any
         return told | {"error": entry.error, "traceback": entry.traceback}
     card = entry.scorecard
     metrics = {
-        name: {"value": found.value, "low": found.low, "high": found.high} for name, found in card.metrics.items()
+        name: {"value": found.value, "low": found.low, "high": found.high, "method": found.method}
+        for name, found in card.metrics.items()
     }
     return told | {
         "metrics": cast("Json", metrics),
@@ -108,5 +113,6 @@ def _candidate(run_id: str, entry: Judged, version: str | None) -> dict[str, Any
         "throughput_rows_s_per_core": card.throughput_rows_s_per_core,
         "batch_latency_ms": dict(card.batch_latency_ms),
         "chosen": dict(entry.fitted.chosen or {}),
+        "fold_metrics": entry.fold_metrics,
         **entry.findings,
     }

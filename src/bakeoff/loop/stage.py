@@ -3,11 +3,17 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bakeoff.core.config import Config
+from bakeoff.core.config import FILE_NAME, Config
+from bakeoff.core.errors import ConfigError, Problem
 from bakeoff.core.protocols import BlobStore, Clock, Compute, EventLog, Progress, RecordStore
-from bakeoff.metrics.registry import default
+from bakeoff.core.search import Search
+from bakeoff.core.types import Json
+from bakeoff.metrics.registry import default, find
+
+if TYPE_CHECKING:
+    from bakeoff.data.contract import Contract
 
 __all__ = ["Contender", "Stage"]
 
@@ -17,6 +23,8 @@ class Contender:
     """A candidate ready to be fitted: its family and where a worker finds it ("module:Class"), its parameters.
 
     `requires` names the distributions, and `code` is the hash of the family's source, that a fit depends on.
+    `search` is what a run with a budget tries for parameters that the project does not give. Behind fitted
+    preparation steps, the family is "prepared", and `wraps` is the candidate as the project names it.
     """
 
     name: str
@@ -25,6 +33,13 @@ class Contender:
     reference: str
     params: Any
     code: str
+    search: Mapping[str, Search] = field(default_factory=dict[str, Search])
+    wraps: "Contender | None" = None
+
+    @property
+    def shown(self) -> "Contender":
+        """The candidate as people know it: its own family and parameters, without the steps before it."""
+        return self.wraps or self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +47,8 @@ class Stage:
     """The world of one pass; handed down by the project, which alone wires it.
 
     `work` is scratch, `cache` outlives runs. `combiners` are the families that make one model of several,
-    by name ("blend", "cascade"); their parameters are found in the pass.
+    by name ("blend", "cascade"); their parameters are found in the pass. `with_params` makes a named contender
+    anew, with these parameters beside those that the project gives. `budget_s` is the time for trying some.
     """
 
     config: Config
@@ -47,7 +63,10 @@ class Stage:
     clock: Clock
     progress: Progress
     new_id: Callable[[], str]
+    with_params: Callable[[str, Mapping[str, Json]], Contender]
     combiners: Mapping[str, Contender] = field(default_factory=dict[str, Contender])
+    budget_s: float | None = None
+    contract: "Contract | None" = None
 
     @property
     def seed(self) -> int:
@@ -60,10 +79,45 @@ class Stage:
         return self.config.decide.metric or default(self.config.project.task)
 
     @property
+    def live_metric(self) -> str:
+        """The metric that monitoring can work out from truth and answers alone: the one that decides if it can be."""
+        task = self.config.project.task
+        return default(task) if find(self.metric, task).needs in {"likelihood", "scores"} else self.metric
+
+    @property
     def metrics_file(self) -> Path | None:
         """The Python file with metrics of the project's own, if it names one."""
         file = self.config.decide.metrics_file
         return None if file is None else self.folder / file
+
+    @property
+    def json_schema(self) -> Path | None:
+        """The file with the JSON schema that generated texts should keep, if the project names one."""
+        file = self.config.decide.json_schema
+        return None if file is None else self.folder / file
+
+    @property
+    def judge_labels(self) -> Path | None:
+        """The file with what people think of answers, to correct the judge by, if the project names one."""
+        file = self.config.judge.labels if self.config.judge else None
+        return None if file is None else self.folder / file
+
+    @property
+    def settings_files(self) -> tuple[Path | None, ...]:
+        """Files that the project file names and that results depend on.
+
+        Raises:
+            ConfigError: one of them does not exist; all are named.
+        """
+        named = {"decide.json_schema": self.json_schema, "judge.labels": self.judge_labels}
+        missing = [
+            Problem(file=FILE_NAME, key=key, expected="a file", found=f"nothing at {str(file)!r}")
+            for key, file in named.items()
+            if file is not None and not file.is_file()
+        ]
+        if missing:
+            raise ConfigError(tuple(missing))
+        return tuple(named.values())
 
     @property
     def endpoint(self) -> str:

@@ -10,9 +10,10 @@ import msgspec
 from bakeoff.core.hashing import digest
 from bakeoff.core.records import Metric, RunInput, Version
 from bakeoff.core.types import Json
+from bakeoff.loop.contest import Contest
 from bakeoff.loop.gathering import Gathered
 from bakeoff.loop.judging import Judged
-from bakeoff.loop.releasing import Contest, Origin
+from bakeoff.loop.releasing import Origin
 from bakeoff.loop.stage import Stage
 from bakeoff.registry.lineage import label
 
@@ -93,7 +94,7 @@ class Tracker:
         tags = {
             "bakeoff.kind": "candidate",
             "bakeoff.candidate": contender.name,
-            "bakeoff.family": contender.family_name,
+            "bakeoff.family": contender.shown.family_name,
         }
         run = runs.start(
             self._experiment_id,
@@ -102,7 +103,9 @@ class Tracker:
             parent_id=self._run_id,
             tags=tags,
         )
-        given: dict[str, Json] = msgspec.to_builtins(contender.params)
+        given: dict[str, Json] = msgspec.to_builtins(contender.shown.params)
+        if contender.wraps:
+            given |= {"prepare.steps": msgspec.to_builtins(contender.params)["steps"]}
         chosen = {f"chosen.{key}": value for key, value in (entry.fitted.chosen or {}).items()}
         params = {key: _text(value) for key, value in (given | chosen | {"seed": self._stage.seed}).items()}
         runs.log(run.run_id, params=params)
@@ -121,7 +124,13 @@ class Tracker:
         }
         runs.log(
             run.run_id,
-            metrics=[Metric(key=name, value=float(value), time_ms=now) for name, value in figures.items()],
+            metrics=[Metric(key=name, value=float(value), time_ms=now) for name, value in figures.items()]
+            + [
+                Metric(key=f"fold_{name}", value=value, step=fold, time_ms=now)
+                for name, values in (entry.fold_metrics or {}).items()
+                for fold, value in enumerate(values)
+                if value is not None
+            ],
             tags={"bakeoff.model_version": label(version)} if version else {},
             artifacts=artifacts,
         )

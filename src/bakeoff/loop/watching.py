@@ -10,17 +10,20 @@ import msgspec
 
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.types import Column, Json, Signature
-from bakeoff.loop.gathering import FEEDBACK, ingested
+from bakeoff.loop.gathering import FEEDBACK, gather, ingested, load_arrays, load_table
 from bakeoff.loop.lifecycle import LAST, PASSES, Outcome, data_changed, run_pass
 from bakeoff.loop.stage import Stage
+from bakeoff.loop.steps import Steps
 from bakeoff.serve.releases import Release, current
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from bakeoff.feedback.join import Labelled
     from bakeoff.monitor.signals import Report
     from bakeoff.monitor.triggers import Trigger
 
-__all__ = ["Turn", "observe", "turn"]
+__all__ = ["Turn", "observe", "take_in", "turn"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +76,22 @@ def turn(stage: Stage) -> Turn:
     taken_in = _take_in(stage, live, labelled) if stage.config.loop.use_feedback and usable > before else 0
     outcome = run_pass(stage, trigger=triggers[0].kind)
     return Turn(report=report, triggers=tuple(triggers), taken_in=taken_in, outcome=outcome)
+
+
+def take_in(stage: Stage) -> "pl.DataFrame":
+    """Let all feedback join the data now, without a run: the next dataset's rows, with the `part` that each is in.
+
+    Raises:
+        NotFoundError: nothing is released on the endpoint.
+    """
+    import polars as pl
+
+    live = _live(stage)
+    _take_in(stage, live, _labelled(stage, 0, stage.clock() + 1))
+    gathered = gather(stage, Steps(stage.records.documents, stage.blobs))
+    table, rows = load_table(stage.blobs, gathered.table_blob), load_arrays(stage.blobs, gathered.rows_blob)
+    parts = [table[rows[name]].with_columns(part=pl.lit(name)) for name in ("train", "validation", "test")]
+    return pl.concat(parts)
 
 
 def _live(stage: Stage) -> Release:

@@ -2,12 +2,13 @@
 
 import shutil
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.config import Config, Loaded, Value, load
 from bakeoff.core.errors import NotFoundError, StoreError
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Model, Progress, RecordStore
@@ -19,12 +20,16 @@ from bakeoff.project.lock import held
 if TYPE_CHECKING:
     import polars as pl
 
+    from bakeoff.data.contract_rows import RowCheck
     from bakeoff.feedback.record import Recorded
     from bakeoff.loop.lifecycle import Outcome
     from bakeoff.loop.stage import Stage
     from bakeoff.loop.watching import Turn
     from bakeoff.monitor.signals import Report
+    from bakeoff.project.contracts import Held, Written
     from bakeoff.registry.lineage import Lineage
+    from bakeoff.report.card import DataCard
+    from bakeoff.report.checks import Checked
     from bakeoff.report.model import Report as RunReport
     from bakeoff.serve.engine import Answer, Engine
     from bakeoff.serve.releases import Release
@@ -167,16 +172,51 @@ class Project:
 
     # --- the loop -------------------------------------------------------------------------------
 
-    def run(self) -> "Outcome":
+    def run(self, *, budget_s: float | None = None) -> "Outcome":
         """Fit what changed, evaluate, decide, register and release; nothing when nothing changed.
+
+        With a budget, so many seconds go into trying parameters on training rows first.
 
         Raises:
             ConfigError, DataError: settings or data cannot be used. ConflictError: another run is on.
         """
         from bakeoff.loop.lifecycle import run_pass
 
-        with self._stage() as stage:
+        with self._stage(budget_s=budget_s) as stage:
             return run_pass(stage)
+
+    def check(self, *, candidate: str | None = None, model: str | None = None, strict: bool = False) -> "Checked":
+        """Hold the would-be winner against all gates and the champion; nothing is registered or released.
+
+        Args:
+            candidate: check this one instead of the winner.
+            model: check this registered version as it is, without fitting anything.
+            strict: what cannot be compared fails.
+
+        Raises:
+            UsageError, NotFoundError: the candidate or model named makes no sense.
+        """
+        from bakeoff.loop.checking import check
+
+        with self._stage() as stage:
+            return check(stage, candidate=candidate, model=model, strict=strict)
+
+    def advise(self, *, seconds: float = 20.0, again: bool = False) -> dict[str, Json]:
+        """What to try on this data and machine, and why, from a short probe; `compared` with the last run.
+
+        Args:
+            seconds: the time for probing candidates and installed families, in all.
+            again: probe even if the same was probed before.
+        """
+        from bakeoff.loop.advising import advise, compared
+        from bakeoff.loop.lifecycle import last_outcome
+
+        families, lacking = wiring.others(self.loaded)
+        with self._stage() as stage:
+            found = advise(stage, families, lacking, seconds=seconds, again=again)
+        last = last_outcome(self.records)
+        told: Mapping[str, Any] = last.document if last else {"candidates": [], "dataset": {"version": ""}}
+        return {**found, "compared": compared(found, told["candidates"], told["dataset"]["version"])}
 
     def loop_once(self) -> "Turn":
         """Look at what was served; when a trigger fires, take feedback into the data and run."""
@@ -184,6 +224,17 @@ class Project:
 
         with self._stage() as stage:
             return turn(stage)
+
+    def take_in(self) -> "pl.DataFrame":
+        """Let all feedback join the data without a run: the next dataset's rows and the `part` that each is in.
+
+        Raises:
+            NotFoundError: nothing is released.
+        """
+        from bakeoff.loop.watching import take_in
+
+        with self._stage() as stage:
+            return take_in(stage)
 
     def monitor(self, *, since_ms: int | None = None, until_ms: int | None = None) -> "Report":
         """Signals of the live release: drift, quality, latency, errors, volume.
@@ -196,9 +247,58 @@ class Project:
         with self._stage(lock=False) as stage:
             return observe(stage, since_ms=since_ms, until_ms=until_ms)
 
+    # --- the data -------------------------------------------------------------------------------
+
+    def write_contract(self, *, force: bool = False) -> "Written":
+        """Write a commented `contract.toml` (or what `[data] contract` names), inferred from the present data.
+
+        Raises:
+            UsageError: there is one that somebody edited, and `force` is not set.
+        """
+        from bakeoff.project.contracts import write_contract
+
+        return write_contract(self.loaded, self._state_folder() / "cache", self._progress, force=force)
+
+    def check_contract(self) -> "Held":
+        """Hold the present data against the contract.
+
+        Raises:
+            ConfigError: there is no contract, or it is wrong.
+        """
+        from bakeoff.project.contracts import check_contract
+
+        return check_contract(self.loaded, self._state_folder() / "cache", self._progress)
+
+    def datasets(self, which: str | None = None) -> list[Version]:
+        """Registered dataset versions, newest first; or the one that `which` names (number, beginning of its hash).
+
+        Raises:
+            NotFoundError: there is no such version.
+        """
+        from bakeoff.loop.describing import find_dataset
+
+        found = self.records.versions.find("dataset", self.config.project.name)
+        return found if which is None else [find_dataset(found, self.config.project.name, which)]
+
+    def data_card(
+        self, *, version: str | None = None, show_personal: bool = False, tokenizer: Path | None = None
+    ) -> "DataCard":
+        """What the last run's dataset version holds (or `version`; or, before any run, the data as it is now).
+
+        `bakeoff.report.card_html.html` renders it. Personal data in examples is marked unless `show_personal`;
+        `tokenizer` (a `tokenizer.json`) tells lengths in tokens too.
+
+        Raises:
+            NotFoundError: there is no such version.
+        """
+        from bakeoff.loop.describing import describe
+
+        with self._stage(lock=False) as stage:
+            return describe(stage, version=version, show_personal=show_personal, tokenizer=tokenizer)
+
     @contextmanager
-    def _stage(self, *, lock: bool = True) -> "Generator[Stage]":
-        with self._own_metrics(), self._staged(lock=lock) as stage:
+    def _stage(self, *, lock: bool = True, budget_s: float | None = None) -> "Generator[Stage]":
+        with self._own_metrics(), self._staged(lock=lock, budget_s=budget_s) as stage:
             yield stage
 
     def _own_metrics(self) -> AbstractContextManager[None]:
@@ -209,7 +309,7 @@ class Project:
         return using(None if file is None else self.folder / file)
 
     @contextmanager
-    def _staged(self, *, lock: bool) -> "Generator[Stage]":
+    def _staged(self, *, lock: bool, budget_s: float | None) -> "Generator[Stage]":
         from bakeoff.loop.stage import Stage
 
         contenders = wiring.contenders(self.loaded)
@@ -228,7 +328,10 @@ class Project:
             clock=self._clock,
             progress=self._progress,
             new_id=wiring.new_id,
+            with_params=lambda name, params: wiring.contender(self.loaded, name, params),
             combiners=wiring.combiners(),
+            budget_s=budget_s,
+            contract=wiring.contract(self.loaded),
         )
         if not lock:
             work.mkdir(exist_ok=True)
@@ -257,7 +360,15 @@ class Project:
             ids=wiring.new_id,
             log=self.config.endpoint.log,
             max_rows=self.config.endpoint.max_rows,
+            check=self._row_check,
+            on_violation=self.config.endpoint.contract,
         )
+
+    def _row_check(self, contract_id: str, columns: Collection[str]) -> "RowCheck":
+        from bakeoff.data.contract import from_bytes
+        from bakeoff.data.contract_rows import compiled
+
+        return compiled(from_bytes(self.blobs.get(contract_id)), columns)
 
     def predict(self, rows: Sequence[Mapping[str, Json]]) -> "list[Answer]":
         """Answer rows with the live release, in this process; logged like those of the endpoint.
@@ -286,7 +397,8 @@ class Project:
         if not folder.exists():
             folder.parent.mkdir(parents=True, exist_ok=True)
             self.blobs.fetch(blob_id, folder)
-        return wiring.family_of(family).load(folder, wiring.compute(self.config, jobs=1).threads)
+        with remote_calls(allowed=self.config.privacy.remote):
+            return wiring.family_of(family).load(folder, wiring.compute(self.config, jobs=1).threads)
 
     # --- looking --------------------------------------------------------------------------------
 

@@ -11,10 +11,16 @@ from bakeoff.core.config import FILE_NAME, DataConfig, loads
 from bakeoff.core.errors import BakeoffError, StoreError, UsageError
 from bakeoff.core.plugins import names
 from bakeoff.core.types import Schema, Task
+from bakeoff.metrics.registry import default
 
 __all__ = ["write_project"]
 
 MANY_CLASSES = 30
+REMOTE_HINT = (
+    "# [candidates.remote]                  # a language model behind an OpenAI-compatible API",
+    '# url = "http://127.0.0.1:8000/v1"      # on another machine: [privacy] remote = true, price_in, price_out',
+    '# model = "NAME"',
+)
 EMBEDDING_MODULES = ("onnxruntime", "tokenizers")
 
 
@@ -93,10 +99,10 @@ def _has_embedding() -> bool:
 
 def _text(name: str, task: Task, source: str, schema: Schema) -> str:
     texts = schema.of_kind("text")
-    candidates = ["linear", "boosting"]
-    if texts and _has_embedding():
+    candidates = ["retrieval"] if task == "generation" else ["linear", "boosting"]
+    if texts and _has_embedding() and task != "generation":
         candidates.append("embedding")
-    metric = "rmse" if task == "regression" else "f1_macro"
+    metric = default(task)
     lines = [
         "[project]",
         f"name = {json.dumps(name)}",
@@ -116,6 +122,7 @@ def _text(name: str, task: Task, source: str, schema: Schema) -> str:
         "# gates = { latency_p95_ms = { max = 50 } }",
         "",
         *(f"[candidates.{candidate}]" for candidate in candidates),
+        *(REMOTE_HINT if task == "generation" else ()),
         "",
         "[endpoint]",
         f"name = {json.dumps(name)}",

@@ -3,22 +3,34 @@
 import importlib
 import importlib.util
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import msgspec
 
 from bakeoff.core import plugins
-from bakeoff.core.config import Config, Loaded
+from bakeoff.core.addresses import is_local_url
+from bakeoff.core.config import Config, Loaded, SearchConfig
 from bakeoff.core.errors import BakeoffError, ConfigError, NotFoundError, Problem
-from bakeoff.core.hashing import digest_file, digest_sources
+from bakeoff.core.hashing import digest_file, digest_json, digest_sources
 from bakeoff.core.protocols import BlobStore, Clock, Compute, EventLog, Family, RecordStore
+from bakeoff.core.search import Choices, Range, Search, space
+from bakeoff.core.types import Json
 from bakeoff.evaluate.verdict import check_gates
 from bakeoff.loop.stage import Contender
 from bakeoff.train.params import check_params
 
-__all__ = ["combiners", "compute", "contenders", "family_of", "new_id", "open_blobs", "open_events", "open_records"]
+if TYPE_CHECKING:
+    from bakeoff.data.contract import Contract
 
-COMBINERS = ("blend", "cascade")
+__all__ = ["combiners", "compute", "contender", "contenders", "family_of", "new_id", "open_blobs", "open_events"]
+__all__ += ["open_records", "others"]
+
+COMBINERS = ("blend", "cascade", "calibrated")
+PREPARED = "prepared"
 
 
 class _Opener(Protocol):
@@ -66,19 +78,45 @@ def contenders(loaded: Loaded) -> tuple[Contender, ...]:
     problems = [
         *_caught(lambda: _check_steps(loaded)),
         *_caught(lambda: check_gates(loaded.config.decide, loaded.config.project.task)),
+        *_caught(lambda: contract(loaded)),
+        *_sent_away(loaded),
     ]
     found: list[Contender] = []
     for name in loaded.config.candidates:
         try:
-            found.append(_contender(loaded, name))
+            found.append(contender(loaded, name))
         except ConfigError as error:
             problems += error.problems
     if problems:
-        raise ConfigError(tuple(problems))
+        raise ConfigError(tuple(dict.fromkeys(problems)))  # those of steps are told by every candidate
     return tuple(found)
 
 
-def _contender(loaded: Loaded, name: str) -> Contender:
+def _sent_away(loaded: Loaded) -> list[Problem]:
+    """Services on other machines that the project names but does not allow to be sent rows."""
+    config = loaded.config
+    named = {f"candidates.{name}.url": candidate.params.get("url") for name, candidate in config.candidates.items()}
+    if config.judge is not None:
+        named["judge.url"] = config.judge.url
+    return [
+        Problem(
+            file=loaded.file,
+            key=key,
+            expected="a service on this machine, as rows of your data would be sent to it",
+            found=repr(url),
+            hint="To allow it, set remote = true in [privacy].",
+        )
+        for key, url in named.items()
+        if isinstance(url, str) and not config.privacy.remote and not is_local_url(url)
+    ]
+
+
+def contender(loaded: Loaded, name: str, tuned: Mapping[str, Json] | None = None) -> Contender:
+    """One of the project's candidates, checked; `tuned` are parameters beside those that the project gives.
+
+    Raises:
+        ConfigError: an unknown family, or parameters or searches that it does not take.
+    """
     candidate, task = loaded.config.candidates[name], loaded.config.project.task
     family_name, key = candidate.family or name, f"candidates.{name}"
     known = plugins.names("bakeoff.families")
@@ -90,8 +128,78 @@ def _contender(loaded: Loaded, name: str) -> Contender:
     if task not in family.tasks:
         found = f"{family_name!r}, which is for {', '.join(sorted(family.tasks))}"
         raise ConfigError((Problem(file=loaded.file, key=key, expected=f"a family for {task}", found=found),))
-    params = check_params(family, candidate.params, file=loaded.file, key=key)
-    return _ready(name, family_name, family, params)
+    params = check_params(family, {**candidate.params, **(tuned or {})}, file=loaded.file, key=key)
+    wanted = {each: _search(search) for each, search in candidate.search.items()}
+    search = space(family.params, candidate.params, wanted, owner=family.name, key=key, file=loaded.file)
+    return _prepared(loaded, replace(_ready(name, family_name, family, params), search=search))
+
+
+def _prepared(loaded: Loaded, ready: Contender) -> Contender:
+    """The candidate behind the project's fitted steps, which then are fitted, saved and served with it."""
+    import bakeoff.prepare
+    from bakeoff.prepare.steps import preparation
+
+    steps = preparation(loaded.config.prepare.specs, file=loaded.file)
+    fitted = steps.fitted_for(ready.name)
+    if not fitted:
+        return ready
+    family = cast("Family", plugins.load("bakeoff.families", PREPARED)())
+    if loaded.config.project.task not in family.tasks:
+        found = f"{', '.join(str(step['name']) for step in fitted)} for {loaded.config.project.task}"
+        expected = f"steps that learn from training rows for {' or '.join(sorted(family.tasks))} only"
+        raise ConfigError((Problem(file=loaded.file, key="prepare.steps", expected=expected, found=found),))
+    given: dict[str, Json] = {
+        "family": ready.family_name,
+        "params": msgspec.to_builtins(ready.params),
+        "steps": list[Json](fitted),
+    }
+    outer = _ready(ready.name, PREPARED, family, check_params(family, given, file=loaded.file))
+    return replace(
+        outer,
+        requires=tuple(sorted({*outer.requires, *ready.requires, *steps.fitted_requires})),
+        code=digest_json([outer.code, ready.code, digest_sources(Path(str(bakeoff.prepare.__file__)).parent)]),
+        search=ready.search,
+        wraps=ready,
+    )
+
+
+def others(loaded: Loaded) -> tuple[list[Contender], dict[str, str]]:
+    """Families for the task that no candidate is of, with their defaults; and those that lack something, with what."""
+    used = {candidate.family or name for name, candidate in loaded.config.candidates.items()}
+    ready: list[Contender] = []
+    lacking: dict[str, str] = {}
+    for name in plugins.names("bakeoff.families"):
+        if name in {*used, *COMBINERS, PREPARED} or name in loaded.config.candidates:
+            continue
+        try:
+            family = cast("Family", plugins.load("bakeoff.families", name)())
+            if loaded.config.project.task not in family.tasks:
+                continue
+            missing = [each for each in family.requires if not _installed(each)]
+            if missing:
+                what = f"bakeoff[{family.extra}]" if family.extra else " ".join(missing)
+                lacking[name] = f'{", ".join(missing)} is not installed: pip install "{what}"'
+                continue
+            params = check_params(family, {}, file=loaded.file, key=f"candidates.{name}")
+            ready.append(_prepared(loaded, _ready(name, name, family, params)))
+        except BakeoffError as error:
+            lacking[name] = str(error).partition("\n")[0]
+    return ready, lacking
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        return bool(version(distribution))
+    except PackageNotFoundError:
+        return False
+
+
+def _search(search: SearchConfig) -> Search:
+    if search.choices:
+        return Choices(values=search.choices)
+    assert search.low is not None
+    assert search.high is not None
+    return Range(low=search.low, high=search.high, log=search.log)
 
 
 def _ready(name: str, family_name: str, family: Family, params: Any) -> Contender:
@@ -113,10 +221,39 @@ def combiners() -> dict[str, Contender]:
 def _check_steps(loaded: Loaded) -> None:
     from bakeoff.prepare.steps import Preparation
 
-    Preparation(loaded.config.prepare.specs, file=loaded.file)
+    known = loaded.config.candidates
+    expected = f"candidates among {', '.join(known)}"
+    unknown = [
+        Problem(
+            file=loaded.file,
+            key=f"prepare.steps.{step.place}.only",
+            expected=expected,
+            found=repr(name),
+            hint=plugins.suggestion(name, known),
+        )
+        for step in Preparation(loaded.config.prepare.specs, file=loaded.file).learning
+        for name in step.only or ()
+        if name not in known
+    ]
+    if unknown:
+        raise ConfigError(tuple(unknown))
 
 
-def _caught(check: Callable[[], None]) -> tuple[Problem, ...]:
+def contract(loaded: Loaded) -> "Contract | None":
+    """The data contract that the project names, checked; None when it names none.
+
+    Raises:
+        ConfigError: it is missing or wrong; all that is wrong with it together.
+    """
+    file = loaded.config.data.contract
+    if file is None:
+        return None
+    from bakeoff.data.contract import load
+
+    return load(loaded.folder / file)
+
+
+def _caught(check: Callable[[], object]) -> tuple[Problem, ...]:
     try:
         check()
     except ConfigError as error:

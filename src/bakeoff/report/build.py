@@ -9,7 +9,7 @@ import msgspec
 from bakeoff.core.types import Json, Task
 from bakeoff.metrics.registry import measures
 from bakeoff.report import reading
-from bakeoff.report.model import Candidate, Card, Combination, Data, Origin, Report, Verdict
+from bakeoff.report.model import Asked, Budget, Candidate, Card, Combination, Data, Judge, Origin, Report, Verdict
 
 if TYPE_CHECKING:
     import polars as pl
@@ -63,7 +63,11 @@ def build(
         endpoint=told.get("endpoint"),
         agreement=reading.agreement(outcomes, task),
         rows=reading.worth_reading(outcomes, task, rows, target),
+        judge=msgspec.convert(told.get("judge"), Judge | None),
         combinations=msgspec.convert(told.get("combinations", ()), tuple[Combination, ...]),
+        not_combined=told.get("not_combined", {}),
+        advice=msgspec.convert(told.get("advice", ()), tuple[Asked, ...]),
+        budget=msgspec.convert(told.get("budget"), Budget | None),
         origin=_origin(cast("Mapping[str, Any]", lineage), target) if lineage else None,
     )
 

@@ -8,6 +8,7 @@ from bakeoff.report.drawing import Chart, Palette, Spec, colour, names, numeric,
 from bakeoff.report.front import front
 from bakeoff.report.model import Report
 from bakeoff.report.numbers import chance, interval, number, signed
+from bakeoff.report.spending import power, trials
 
 __all__ = ["charts"]
 
@@ -21,6 +22,10 @@ def charts(report: Report) -> Mapping[str, Chart]:
         made["front"] = front(report)
     if report.verdict.comparisons:
         made["differences"] = _differences(report)
+    if report.verdict.power_curve:
+        made["power"] = power(report.verdict.power_curve, report.verdict.metric, report.dataset.test)
+    if report.budget and any(each.value is not None for each in report.budget.trials):
+        made["budget"] = trials(report, report.budget)
     if any(candidate.reliability for candidate in report.candidates):
         made["calibration"] = reliability(report)
     card = report.leader.card if report.leader else None

@@ -8,12 +8,12 @@ from importlib.resources import files
 from typing import Any
 
 from bakeoff.core.errors import MissingExtraError
-from bakeoff.report import numbers
+from bakeoff.report import judging, numbers
 from bakeoff.report.answers import FEW_CLASSES
 from bakeoff.report.charts import charts
 from bakeoff.report.drawing import MOST_SERIES, NARROW, WIDE, svg
 from bakeoff.report.model import Candidate, Drop, Report, Slice, WeakSlice
-from bakeoff.report.telling import gates, headline
+from bakeoff.report.telling import by_fold, gates, headline
 
 __all__ = ["html"]
 
@@ -22,6 +22,8 @@ FILTERS = (
     *("moment", "number", "share", "signed", "size"),
 )
 LONG_TEXT = 60
+LONGEST_LABEL, LONGEST_ANSWER = 80, 600
+"""Characters of a label, and of a generated text, that are shown."""
 MOST_CONFUSED = 10
 EDGE = 0.04
 
@@ -36,8 +38,8 @@ class Figure:
     narrow: Any
 
 
-def html(report: Report) -> str:
-    """The whole report as one page.
+def html(report: Report, *, card: str | None = None) -> str:
+    """The whole report as one page; `card` is the address of the data card, if there is one.
 
     Raises:
         MissingExtraError: jinja2 or vl-convert is not installed.
@@ -62,12 +64,14 @@ def html(report: Report) -> str:
     figures = _figures(report, Markup)
     return page.render(
         report=report,
+        card=card,
         headline=headline(report),
         span=span,
         figures=figures,
         colours=_colours(report),
         contents=_contents(report, figures),
         gates=gates(report),
+        by_fold=by_fold(report),
         kept_out={gate.candidate for gate in report.verdict.gates if not gate.passed},
         gate_names=list(dict.fromkeys(gate.candidate for gate in report.verdict.gates)),
         classes=_classes(report),
@@ -77,6 +81,10 @@ def html(report: Report) -> str:
         slices=_slices(report),
         slice_names=[each.name for each in report.fine if each.slices],
         drops=_drops(report),
+        longest_answer=LONGEST_ANSWER if report.task == "generation" else LONGEST_LABEL,
+        judged_heads=judging.HEADS,
+        judged_rows=[judging.judged_row(each) for each in report.judge.candidates] if report.judge else [],
+        judge_told=judging.sentences(report.judge) if report.judge else [],
         drop_names=[each.name for each in report.fine if each.robustness],
         rescaled=[each for each in report.fine if each.calibration],
         style=Markup(_own("page.css")),  # noqa: S704 - our own file
@@ -124,11 +132,14 @@ def _contents(report: Report, figures: Mapping[str, Figure]) -> list[tuple[str, 
         ("differences", "Differences", bool(report.verdict.comparisons)),
         ("front", "Quality and price", "front" in figures),
         ("gates", "Gates", bool(report.verdict.gates)),
-        ("combinations", "Combinations", bool(report.combinations)),
+        ("combinations", "Combinations", bool(report.combinations or report.not_combined)),
+        ("advice", "Advice", bool(report.advice)),
+        ("budget", "Budget", report.budget is not None),
         ("calibration", "Calibration", "calibration" in figures),
         ("classes", "Classes", bool(card and card.per_class)),
         ("slices", "Slices", any(each.slices for each in report.fine)),
         ("robustness", "Robustness", any(each.robustness for each in report.fine)),
+        ("judge", "Judge", report.judge is not None),
         ("rows", "Rows to read", bool(report.rows)),
         ("candidates", "Candidates", True),
         ("data", "Data", True),

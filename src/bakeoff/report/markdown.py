@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from bakeoff.report.model import Report
+from bakeoff.report.judging import HEADS, judged_row, sentences
+from bakeoff.report.model import Budget, Report
 from bakeoff.report.numbers import (
     chance,
     count,
@@ -17,9 +18,9 @@ from bakeoff.report.numbers import (
     signed,
     size,
 )
-from bakeoff.report.telling import gates, headline
+from bakeoff.report.telling import by_fold, gates, headline, sides
 
-__all__ = ["markdown"]
+__all__ = ["markdown", "safe"]
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&@!])")
 LONGEST = 200
@@ -28,28 +29,36 @@ LONGEST = 200
 def markdown(report: Report) -> str:
     """Verdict, leaderboard, differences, gates and data in a page that any Markdown reader shows."""
     verdict, data = report.verdict, report.dataset
-    parts = [f"## {_safe(report.project)}: {_safe(headline(report))}", _safe(verdict.reason, longest=2000)]
+    parts = [f"## {safe(report.project)}: {safe(headline(report))}", safe(verdict.reason, longest=2000)]
     if verdict.contest:
-        parts.append(f"Champion {'promoted' if verdict.promoted else 'kept'}: {_safe(verdict.contest)}.")
+        parts.append(f"Champion {'promoted' if verdict.promoted else 'kept'}: {safe(verdict.contest)}.")
     if report.fine:
         parts.append(_leaderboard(report))
-    parts += [f"**{_safe(each.name)} failed:** {_safe(each.error or '')}" for each in report.failed]
+    if by_fold(report):
+        parts.append(_by_fold(report))
+    parts += [f"**{safe(each.name)} failed:** {safe(each.error or '')}" for each in report.failed]
     if verdict.comparisons:
         parts.append(_differences(report))
     if verdict.gates:
         parts.append(_gates(report))
     if report.combinations:
         parts.append(_combinations(report))
+    if report.judge:
+        parts.append(_table(HEADS, [judged_row(each) for each in report.judge.candidates], right=range(1, len(HEADS))))
+        parts.append(safe(" ".join(sentences(report.judge)), longest=2000))
+    if report.budget:
+        parts.append(_budget(report.budget))
+    if report.advice:
+        parts.append(_advice(report))
     if report.agreement:
         found = report.agreement
         parts.append(
             f"All candidates are right on {share(found.all_right / data.test)} of the test rows, all are wrong on "
             f"{share(found.all_wrong / data.test)}, and only some are right on {share(found.mixed / data.test)}."
         )
-    parts.append(
-        f"{count(data.rows)} rows: {count(data.train)} train, {count(data.validation)} validation, {count(data.test)} "
-        f"test (split: {data.split}). Dataset `{data.version[:12]}`, run `{report.run_id}`."
-    )
+    parts.append(f"{count(data.rows)} rows: {sides(data)}. Dataset `{data.version[:12]}`, run `{report.run_id}`.")
+    if data.warnings:
+        parts.append("\n".join(f"- ⚠ {safe(each.told, longest=500)}" for each in data.warnings))
     return "\n\n".join(parts) + "\n"
 
 
@@ -68,6 +77,16 @@ def _leaderboard(report: Report) -> str:
         ]
         for each in report.fine
     ]
+    worth = report.verdict.utilities
+    if worth:
+        heads.append("Utility")
+        rows = [[*row, number(worth.get(each.name))] for row, each in zip(rows, report.fine, strict=True)]
+    return _table(heads, rows, right=range(1, len(heads)))
+
+
+def _by_fold(report: Report) -> str:
+    heads = ["Candidate", *(f"Fold {fold + 1}" for fold in range(report.dataset.folds)), "Spread (SD)"]
+    rows = [[name, *map(number, values), number(spread)] for name, values, spread in by_fold(report)]
     return _table(heads, rows, right=range(1, len(heads)))
 
 
@@ -95,6 +114,42 @@ def _combinations(report: Report) -> str:
     return _table(heads, rows, right=(1, 2), longest=500)
 
 
+def _budget(budget: Budget) -> str:
+    told = (
+        f"{duration(budget.used_s)} of {duration(budget.limit_s)} went into {count(len(budget.trials))} trials of "
+        f"parameters, compared on {count(budget.scored_rows)} validation rows:"
+    )
+    heads = ["Searched", "Trials", "Time", "As it is", "Best", "Parameters"]
+    rows = [
+        [
+            each.name,
+            count(each.trials),
+            duration(each.seconds),
+            number(each.default),
+            number(each.best),
+            ", ".join(f"{key} = {value}" for key, value in each.params.items()) or "as it is",
+        ]
+        for each in budget.by_candidate
+    ]
+    return told + "\n\n" + _table(heads, rows, right=range(1, 5))
+
+
+def _advice(report: Report) -> str:
+    heads = ["Advised", "Quantity", "Expected", "Interval", "Measured", "Factor"]
+    rows = [
+        [
+            each.name,
+            each.quantity,
+            number(each.expected),
+            interval(each) + ("" if each.inside else " (missed)"),
+            number(each.measured),
+            "" if each.factor is None else f"{each.factor:.2f}",
+        ]
+        for each in report.advice
+    ]
+    return _table(heads, rows, right=(2, 3, 4, 5))
+
+
 def _gates(report: Report) -> str:
     names = list(dict.fromkeys(gate.candidate for gate in report.verdict.gates))
     rows = [
@@ -109,10 +164,10 @@ def _table(
 ) -> str:
     to_right = set(right)
     rule = ["---:" if at in to_right else "---" for at in range(len(heads))]
-    lines = [[_safe(head) for head in heads], rule, *([_safe(cell, longest=longest) for cell in row] for row in rows)]
+    lines = [[safe(head) for head in heads], rule, *([safe(cell, longest=longest) for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _safe(text: str, *, longest: int = LONGEST) -> str:
+def safe(text: str, *, longest: int = LONGEST) -> str:
     """Text in one line that is read as text, not as Markdown or HTML."""
     return SPECIAL.sub(r"\\\1", " ".join(cut(text, longest).split()))

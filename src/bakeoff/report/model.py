@@ -4,34 +4,49 @@ Fields have the names that the pass document and the scorecards use; what a run 
 its default and is left out of the pages.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from bakeoff.core.types import Column, Task
 from bakeoff.metrics.intervals import Interval
+from bakeoff.metrics.slicing import Slice, WeakSlice
 
 __all__ = [
     "Agreement",
     "Answer",
+    "Asked",
     "Bin",
+    "Broken",
+    "Budget",
     "Calibration",
     "Candidate",
     "Card",
     "Change",
+    "ClassRows",
     "ClassScore",
     "Combination",
     "Comparison",
+    "Contract",
     "CurvePoint",
     "Data",
     "Drop",
     "Gate",
+    "Judge",
+    "JudgeAgreement",
+    "JudgeBias",
+    "JudgedCandidate",
     "Origin",
     "Power",
     "Report",
     "Row",
+    "Rung",
+    "Searched",
     "Slice",
+    "Tried",
     "Verdict",
+    "Warned",
     "WeakSlice",
 ]
 
@@ -70,7 +85,7 @@ class Power:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The decision: the winner, why, and what stands behind it."""
+    """The decision: the winner, why, and what stands behind it; `utilities` are by candidate, if asked for."""
 
     winner: str | None
     reason: str
@@ -82,6 +97,8 @@ class Verdict:
     pareto: tuple[str, ...] = ()
     mdd: float | None = None
     power_curve: tuple[Power, ...] = ()
+    utility: str | None = None
+    utilities: Mapping[str, float | None] = field(default_factory=dict[str, float | None])
     promoted: bool = False
     contest: str | None = None
 
@@ -97,8 +114,49 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """Something about the data to look at: a leak, a constant column, a rule of the contract."""
+
+    kind: str
+    told: str
+    column: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """A rule of the data contract that is not kept; `column` is None for a rule in SQL."""
+
+    rule: str
+    expected: str
+    count: int
+    column: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """The data contract that the rows were held against, and its rules that gave warnings."""
+
+    file: str
+    version: str
+    rules: int
+    violations: tuple[Broken, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassRows:
+    """A class and its training rows."""
+
+    name: str
+    rows: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
-    """The dataset version and its split; counts are rows."""
+    """The dataset version and its split; counts are rows.
+
+    With `folds` every row is a test row once, and one that the released model is fitted on.
+    """
 
     version: str
     rows: int
@@ -106,12 +164,16 @@ class Data:
     validation: int
     test: int
     split: str
+    folds: int = 0
     rejected: int = 0
     from_feedback: int = 0
     set_aside: Mapping[str, int] = field(default_factory=dict[str, int])
     notes: tuple[str, ...] = ()
     schema_notes: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
+    warnings: tuple[Warned, ...] = ()
+    contract: Contract | None = None
+    classes: tuple[ClassRows, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,31 +213,6 @@ class Bin:
     low: float
     high: float
     rows: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """The deciding metric on the rows for which a condition on a column holds."""
-
-    column: str
-    slice: str
-    rows: int
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeakSlice:
-    """A part of the rows that fares worse than chance allows; `rest` is the metric on all others."""
-
-    slice: str
-    rows: int
-    value: float
-    low: float
-    high: float
-    rest: float
-    p_value: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,8 +269,78 @@ class Combination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What answering the test rows took of a service; `cost_usd` is None without prices by the token."""
+
+    rows: int
+    calls: int
+    cached: int
+    tokens_in: int
+    tokens_out: int
+    refused: int
+    unreadable: int
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeBias:
+    """The share of `decided` votes for the answer shown first, and of pairs whose vote changed when `swapped`."""
+
+    first: float
+    low: float
+    high: float
+    decided: int
+    swapped: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeAgreement:
+    """How often a judge says what people say of n answers or pairs."""
+
+    n: int
+    share: float
+    low: float
+    high: float
+    kappa: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedCandidate:
+    """A candidate's score by the judge; `corrected` and `accepted` are what people would say, as far as known."""
+
+    name: str
+    score: Interval
+    unreadable: int
+    bias: JudgeBias | None = None
+    corrected: Interval | None = None
+    accepted: Interval | None = None
+    uncorrected: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """A language model that compared answers `against` the true ones ("reference") or a candidate's."""
+
+    model: str
+    criteria: str = ""
+    against: str = "reference"
+    rows: int = 0
+    bias: JudgeBias | None = None
+    candidates: tuple[JudgedCandidate, ...] = ()
+    pairs: JudgeAgreement | None = None
+    ratings: JudgeAgreement | None = None
+    calls: int = 0
+    tokens: int = 0
+    cost_usd: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A candidate and what is known of it; without a `card` when it failed."""
+    """A candidate and what is known of it; without a `card` when it failed.
+
+    `fold_metrics` are the values of each metric on the rows of each fold, if there are folds.
+    """
 
     name: str
     family: str
@@ -258,7 +365,9 @@ class Candidate:
     slices_tested: int = 0
     robustness: tuple[Drop, ...] = ()
     calibration: Calibration | None = None
+    usage: Usage | None = None
     reliability: tuple[Bin, ...] = ()
+    fold_metrics: Mapping[str, tuple[float | None, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,6 +418,80 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """A part of the training rows that settings were tried on."""
+
+    share: float
+    rows: int
+    trials: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One trial of a candidate's setting on a rung; `value` is the deciding metric on validation rows."""
+
+    candidate: str
+    setting: int
+    rung: int
+    status: str
+    seconds: float
+    at_s: float
+    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searched:
+    """What the search found for a candidate: `params` over what it does by itself (none: nothing better)."""
+
+    name: str
+    trials: int
+    seconds: float
+    default: float | None = None
+    best: float | None = None
+    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    searched: tuple[str, ...] = ()
+
+    @property
+    def toml(self) -> str:
+        """The lines of a project file that keep the parameters."""
+        lines = [f"{key} = {json.dumps(value)}" for key, value in self.params.items()]
+        return "\n".join([f"[candidates.{self.name}]", *lines])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How the time for trying parameters was spent; test rows had no part in it."""
+
+    limit_s: float
+    used_s: float
+    metric: str
+    scored_rows: int
+    rungs: tuple[Rung, ...] = ()
+    by_candidate: tuple[Searched, ...] = ()
+    trials: tuple[Tried, ...] = ()
+
+    @property
+    def tuned(self) -> tuple[Searched, ...]:
+        """Candidates that go on with other parameters than by themselves."""
+        return tuple(each for each in self.by_candidate if each.params)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What advice expected of a candidate before the run, and what the run measured."""
+
+    name: str
+    quantity: str
+    expected: float
+    low: float
+    high: float
+    measured: float
+    factor: float | None
+    inside: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Everything that a report tells. `made_ms` is when the run ended."""
 
@@ -325,7 +508,11 @@ class Report:
     agreement: Agreement | None = None
     rows: tuple[Row, ...] = ()
     combinations: tuple[Combination, ...] = ()
+    advice: tuple[Asked, ...] = ()
+    not_combined: Mapping[str, str] = field(default_factory=dict[str, str])
+    judge: Judge | None = None
     origin: Origin | None = None
+    budget: Budget | None = None
 
     @property
     def fine(self) -> tuple[Candidate, ...]:

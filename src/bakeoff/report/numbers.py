@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 __all__ = ["count", "cut", "dollars", "duration", "interval", "limits", "milliseconds", "moment", "number", "share"]
-__all__ += ["chance", "loss", "signed", "size"]
+__all__ += ["chance", "loss", "part", "plain", "signed", "size"]
 
 
 class Ends(Protocol):
@@ -35,6 +35,28 @@ def number(value: float | None) -> str:
         if abs(value) >= least:
             return f"{value:,.{decimals}f}"
     return f"{value:.2g}"
+
+
+def plain(value: float) -> str:
+    """A value of the data: whole numbers as they are (it may be a year), others in about four digits.
+
+    >>> plain(1984.0), plain(49830.0), plain(10.94), plain(1e20)
+    ('1984', '49,830', '10.94', '1e+20')
+    """
+    if abs(value) >= 1e15:  # noqa: PLR2004 - beyond it digits say nothing
+        return f"{value:.4g}"
+    if value == int(value):
+        return f"{value:.0f}" if abs(value) < 10_000 else f"{value:,.0f}"  # noqa: PLR2004
+    return number(value)
+
+
+def part(value: float) -> str:
+    """A share of rows; one that is not nothing never looks like it.
+
+    >>> part(0.42), part(0.0001), part(0)
+    ('42%', '< 0.1%', '0%')
+    """
+    return "< 0.1%" if 0 < value < 0.0005 else share(value)  # noqa: PLR2004
 
 
 def signed(value: float) -> str:

@@ -1,13 +1,14 @@
 """The charts as PNG files."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from bakeoff.core.errors import StoreError
 from bakeoff.report.charts import charts
-from bakeoff.report.drawing import png
+from bakeoff.report.drawing import Chart, png
 from bakeoff.report.model import Report
 
-__all__ = ["pictures"]
+__all__ = ["pictures", "write"]
 
 
 def pictures(report: Report, folder: Path) -> list[Path]:
@@ -16,7 +17,12 @@ def pictures(report: Report, folder: Path) -> list[Path]:
     Raises:
         MissingExtraError: vl-convert is not installed. StoreError: the folder cannot be written.
     """
-    drawn = {name: png(chart) for name, chart in charts(report).items()}
+    return write(charts(report), folder)
+
+
+def write(charts: Mapping[str, Chart], folder: Path) -> list[Path]:
+    """The same for any charts, by name."""
+    drawn = {name: png(chart) for name, chart in charts.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, picture in drawn.items():

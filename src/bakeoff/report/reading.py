@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from bakeoff.core.types import Predictions, Task
 from bakeoff.metrics.intervals import wilson
+from bakeoff.metrics.texts import token_f1
 from bakeoff.report.model import Agreement, Answer, Bin, Row
 from bakeoff.report.numbers import cut, number
 
@@ -70,8 +71,8 @@ def worth_reading(
 ) -> tuple[Row, ...]:
     """The rows on which candidates disagree most; of a single candidate, its worst mistakes.
 
-    Candidates disagree by the largest difference of the probabilities that they give to a class, or of the
-    numbers that they predict; rows to which they give different answers come first.
+    Candidates disagree by the largest difference of the probabilities that they give to a class, of the numbers that
+    they predict, or of how much of the true text they say; rows to which they give different answers come first.
     """
     if not outcomes:
         return ()
@@ -92,6 +93,8 @@ def worth_reading(
 
 def _spread(outcomes: Sequence[Outcomes], task: Task) -> NDArray[np.float64]:
     truth_n, said = outcomes[0]
+    if task == "generation":
+        return _differing_texts(outcomes)
     if task != "classification":
         values_cn = np.stack([predictions.values_n.astype(np.float64) for _, predictions in outcomes])
         return np.abs(values_cn[0] - truth_n.astype(np.float64)) if len(outcomes) == 1 else np.ptp(values_cn, axis=0)
@@ -105,6 +108,18 @@ def _spread(outcomes: Sequence[Outcomes], task: Task) -> NDArray[np.float64]:
         low_nk, high_nk = np.minimum(low_nk, shares_nk), np.maximum(high_nk, shares_nk)
     differs_n = np.any([each.values_n.astype(np.str_) != said.values_n.astype(np.str_) for _, each in outcomes], axis=0)
     return cast("NDArray[np.float64]", (high_nk - low_nk).max(axis=1) + differs_n)
+
+
+def _differing_texts(outcomes: Sequence[Outcomes]) -> NDArray[np.float64]:
+    """How far the best answer is from the worst by token F1 with the truth; of one candidate, its distance."""
+    truth_n = outcomes[0][0]
+    score_cn = np.asarray(
+        [
+            [token_f1(str(truth), str(text)) for truth, text in zip(truth_n, said.values_n, strict=True)]
+            for _, said in outcomes
+        ]
+    )
+    return 1.0 - score_cn[0] if len(outcomes) == 1 else np.ptp(score_cn, axis=0)
 
 
 def _shares(said: Predictions, classes: Sequence[str]) -> NDArray[np.float64]:

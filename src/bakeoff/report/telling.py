@@ -1,9 +1,11 @@
 """What the page and the Markdown say alike."""
 
-from bakeoff.report.model import Gate, Report
-from bakeoff.report.numbers import limits, number
+from statistics import stdev
 
-__all__ = ["gates", "headline"]
+from bakeoff.report.model import Data, Gate, Report
+from bakeoff.report.numbers import count, limits, number
+
+__all__ = ["by_fold", "gates", "headline", "sides"]
 
 
 def headline(report: Report) -> str:
@@ -21,3 +23,23 @@ def gates(report: Report) -> list[tuple[str, dict[str, Gate]]]:
     for gate in report.verdict.gates:
         found.setdefault(f"{gate.metric} {limits(gate.min, gate.max)}", {})[gate.candidate] = gate
     return list(found.items())
+
+
+def sides(data: Data) -> str:
+    """How many rows are on which side of the split."""
+    if data.folds:
+        return f"every row tested once, in {data.folds} folds (split: {data.split})"
+    return (
+        f"{count(data.train)} train, {count(data.validation)} validation, {count(data.test)} test (split: {data.split})"
+    )
+
+
+def by_fold(report: Report) -> list[tuple[str, tuple[float | None, ...], float | None]]:
+    """Each candidate's values of the metric on the folds, and their standard deviation."""
+    found: list[tuple[str, tuple[float | None, ...], float | None]] = []
+    for each in report.fine:
+        values = (each.fold_metrics or {}).get(report.verdict.metric, ())
+        known = [value for value in values if value is not None]
+        if values:
+            found.append((each.name, values, stdev(known) if len(known) > 1 else None))
+    return found
