@@ -12,7 +12,7 @@ help:  ## List the targets
 
 $(INSTALLED): pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[embedding,text,report,postgres,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[chat,embedding,llm,nlp,text,report,postgres,dev]'
 	touch $@
 
 install: $(INSTALLED)  ## Make the virtual environment from pinned versions
