@@ -24,7 +24,7 @@ demo-flights: $(INSTALLED)  ## The whole loop on flights, month by month
 	$(BIN)/bakeoff demo flights
 
 test: $(INSTALLED)  ## Run the tests
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n 2 --dist loadfile
 
 check: $(INSTALLED) lint types layers test  ## All that CI checks
 
