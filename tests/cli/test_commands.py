@@ -19,7 +19,7 @@ def test_a_run_ends_with_the_document_of_the_design(films_project, bakeoff):
     for candidate in document["candidates"]:
         assert candidate["status"] == "ok"
         assert candidate["model_version"].startswith("films/")
-        assert candidate["metrics"]["f1_macro"].keys() == {"value", "low", "high"}
+        assert candidate["metrics"]["f1_macro"].keys() == {"value", "low", "high", "method"}
         assert {"p50", "p95"} <= candidate["latency_ms"].keys()
     again = bakeoff("run", "-C", films_project, "--json")
     assert again.document == {**document, "unchanged": True}

@@ -41,6 +41,7 @@ resamples = 200
 findings = false
 [compute]
 workers = 1
+threads = 1
 """
 SAID = {"aaord bbord": "eeord", "ccord ddord": "fford"}
 
