@@ -69,10 +69,7 @@ def advice_page(found: Doc) -> str:
     gpus = ", ".join(machine["gpus"]) or "no GPU"
     shown = [option for option in found["options"] if option["expected"]]
     heads = ["", "candidate", metric, "", "train s", "", "p95 ms", "$ / 1k", "MB", "memory MB"]
-    rows = [
-        [option["call"], option["name"], *_expected(option["expected"], metric)]
-        for option in shown
-    ]
+    rows = [[option["call"], option["name"], *_expected(option["expected"], metric)] for option in shown]
     parts = [
         f"{found['project']}: {_data(found)}",
         f"machine: {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB, {gpus}",
