@@ -6,6 +6,7 @@ from bakeoff.core.config import FILE_NAME, load, loads
 from bakeoff.core.errors import ConfigError
 
 GOOD = '[project]\nname = "p"\n[data]\nsource = "d.csv"\ntarget = "y"\n'
+TALK = GOOD.replace('name = "p"\n', 'name = "p"\ntask = "generation"\n')
 
 
 def told(text, folder, **environ):
@@ -38,6 +39,9 @@ def test_all_problems_come_together_with_their_keys(tmp_path):
         (GOOD + "[decide.gates.accuracy]\n", "min or max"),
         (GOOD.replace('target = "y"', 'target = "y"\ntime = "y"'), "another column than the target"),
         (GOOD.replace('target = "y"', 'target = "y"\ntext = ["a"]\nnumeric = ["a"]'), "in one list"),
+        (GOOD + 'rejected = "n"\n', 'none unless project.task = "generation"'),
+        (TALK + 'text = ["y_rejected"]\n', "a column of its own for answers that were turned down"),
+        (TALK + 'rejected = "n"\nignore = ["n"]\n', "'n', which is listed for something else"),
         (GOOD.replace('source = "d.csv"\n', ""), "either source or [data.sources]"),
     ],
 )

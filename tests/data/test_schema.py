@@ -50,6 +50,22 @@ def test_kinds_come_from_types_and_values_and_lists_win() -> None:
     assert schema.inputs == ("review", "genre", "size", "seen", "day", "zone")
 
 
+def test_rejected_answers_are_no_input() -> None:
+    rows = table(review=SENTENCES, label_rejected=SENTENCES, worse=SENTENCES)
+
+    def found(task: Any = "generation", **settings: Any) -> tuple[str | None, tuple[str, ...]]:
+        schema = infer(rows, config(**settings), task).schema
+        return schema.rejected, schema.inputs
+
+    assert found() == ("label_rejected", ("review", "worse"))
+    assert found(rejected="worse") == ("worse", ("review", "label_rejected"))
+    assert found(ignore=["label_rejected"]) == (None, ("review", "worse"))
+    assert found("classification")[0] is None
+    assert infer(rows, config(rejected="worse"), "generation").schema.column("worse").kind == "text"
+    with pytest.raises(DataError, match=r"\[data\] rejected: no column 'wors'. Did you mean 'worse'"):
+        found(rejected="wors")
+
+
 def test_columns_without_use_are_left_out_with_a_note() -> None:
     rows = table(size=[1, 2] * 50, empty=[None] * ROWS, row=range(ROWS), code=[f"id{i}" for i in range(ROWS)])
     found = infer(rows, config(), "classification")

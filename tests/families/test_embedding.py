@@ -3,10 +3,12 @@ import dataclasses
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from bakeoff.core.errors import CandidateError, MissingExtraError, NotFoundError
+from bakeoff.families.blend import BlendModel
 from bakeoff.families.embedding import EmbeddingFamily, EmbeddingParams
 from bakeoff.families.onnx_encoder import OnnxEncoder
 from bakeoff.testing.families import FamilyConformance
@@ -48,6 +50,18 @@ class TestEmbedding(FamilyConformance):
         expected = model.predict(job.train).probabilities_nk
         monkeypatch.setattr(OnnxEncoder, "__call__", None)
         assert (loaded.predict(job.train).probabilities_nk == expected).all()
+
+    def test_texts_become_vectors_of_length_one_alone_or_within_others(self, family, job) -> None:
+        model = family.fit(job)
+        found = model.embedder.embed(["aa bb", "", "aa bb", "zz"])
+        assert found.vectors_nd.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(found.vectors_nd[[0, 3]], axis=1), 1, rtol=1e-6)
+        np.testing.assert_array_equal(found.vectors_nd[0], found.vectors_nd[2])
+        assert found.tokens > model.embedder.embed(["zz"]).tokens > 0
+        assert model.embedder.embed([]).vectors_nd.shape == (0, found.vectors_nd.shape[1])
+        joint = BlendModel(state=None, models=(object(), BlendModel(state=None, models=(model,))))
+        assert joint.embedder is model.embedder
+        assert BlendModel(state=None, models=(object(),)).embedder is None
 
     def test_without_texts_it_says_what_to_use(self, family, job, params, tmp_path) -> None:
         with pytest.raises(CandidateError, match=r"\[data\] text"):

@@ -1,17 +1,19 @@
 """The remote family against a real server on loopback: the suite of all families, labels, prices, refusals."""
 
 import re
+import threading
 
 import numpy as np
 import polars as pl
 import pytest
 
 from bakeoff.chat.client import Reply, ServiceError
+from bakeoff.chat.meter import since
 from bakeoff.core.errors import CandidateError, SecurityError
 from bakeoff.core.generation import Sampling
 from bakeoff.families.remote import RemoteFamily, RemoteParams, label_said, label_shares
 from bakeoff.testing.families import FamilyConformance
-from bakeoff.testing.service import completion, serving
+from bakeoff.testing.service import completion, event, serving
 
 
 def obliging(asked):
@@ -119,8 +121,87 @@ def test_generation_says_what_the_service_says(tmp_path):
         model = RemoteFamily().fit(job_of(service, tmp_path, "generation", template="<{text}>", system="Be brief."))
         assert model.predict(QUESTIONS).values_n.tolist() == ["<ONE>", "<TWO>", "<THREE>"]
         assert service.asked[0].body["messages"][0] == {"role": "system", "content": "Be brief."}
-        (piece,) = model.chat([{"role": "user", "content": "hi"}], Sampling())
-    assert (piece.text, piece.finish, piece.prompt_tokens) == (" HI\n", "stop", 10)
+        piece, last = model.chat([{"role": "user", "content": "hi"}], Sampling())  # it does not stream: whole
+    assert (piece.text, last.finish, last.prompt_tokens) == (" HI\n", "stop", 10)
+
+
+HI = [{"role": "user", "content": "hi"}]
+
+
+def talking(service, tmp_path, **params):
+    return RemoteFamily().fit(job_of(service, tmp_path, "generation", **params))
+
+
+def streamed(*events, status=200):
+    """Answers a stream with events, other calls with a word."""
+
+    def answer(asked):
+        return (status, iter(events), {}) if asked.body.get("stream") else "ok"
+
+    return answer
+
+
+def test_a_stream_is_passed_on_as_it_comes_and_paid_by_its_usage(tmp_path):
+    later = threading.Event()
+
+    def events():
+        yield event("now\u2028 ")
+        assert later.wait(10)
+        yield ": still there\n\n"
+        yield event("later")
+        yield event(finish="length")
+        yield event(usage={"prompt_tokens": 100, "completion_tokens": 10})
+        yield "data: [DONE]\n\n"
+
+    with serving(lambda asked: (200, events(), {}) if asked.body.get("stream") else "ok") as service:
+        model = talking(service, tmp_path, price_in=1.0, price_out=5.0, system="Be brief.")
+        before = model.usage
+        pieces = model.chat(HI, Sampling(max_tokens=9, stop=("x",), seed=3))
+        assert next(pieces).text == "now\u2028 "
+        later.set()
+        assert [(each.text, each.finish) for each in pieces] == [("later", None), ("", "length")]
+        body = service.asked[-1].body
+    assert [turn["role"] for turn in body["messages"]] == ["system", "user"]
+    assert (body["max_tokens"], body["stop"], body["seed"], body["model"]) == (9, ["x"], 3, "tiny")
+    used = since(model.usage, before)
+    assert (used.tokens_in, used.tokens_out, used.calls) == (100, 10, 1)
+    assert used.cost_usd == pytest.approx((100 * 1.0 + 10 * 5.0) / 1e6)
+
+
+def test_a_stream_is_tried_again_before_its_first_piece_only(tmp_path, monkeypatch):
+    monkeypatch.setattr("bakeoff.chat.client.FIRST_WAIT_S", 0.0)
+    outcomes = [(503, {"error": "hot"}, {}), (200, iter(()), {}), (200, iter([event("half"), "data: oops\n\n"]), {})]
+    with serving(lambda asked: outcomes.pop(0) if asked.body.get("stream") else "ok") as service:
+        model = talking(service, tmp_path)
+        asked = len(service.asked)
+        pieces = model.chat(HI, Sampling())
+        assert next(pieces).text == "half"
+        with pytest.raises(ServiceError, match="the stream broke: 'oops'"):
+            next(pieces)
+        assert len(service.asked) == asked + 3
+    assert model.usage.tokens_out == 2 + 1  # what came was paid for
+
+
+def test_a_stream_that_ends_too_early_is_an_error_and_one_refused_says_why(tmp_path):
+    with serving(streamed(event("half"))) as service:
+        pieces = talking(service, tmp_path).chat(HI, Sampling())
+        with pytest.raises(ServiceError, match="ended before the answer did"):
+            list(pieces)
+    with serving(lambda asked: (400, {"error": "filtered"}, {}) if asked.body.get("stream") else "ok") as service:
+        model = talking(service, tmp_path / "other")
+        with pytest.raises(ServiceError, match="filtered"):
+            list(model.chat(HI, Sampling()))
+    assert model.usage.refused == 1
+
+
+def test_a_reader_that_goes_away_is_counted_as_far_as_it_read(tmp_path):
+    with serving(streamed(*[event(f"word{i} ") for i in range(500)], event(finish="stop"))) as service:
+        model = talking(service, tmp_path)
+        before = model.usage
+        pieces = model.chat(HI, Sampling())
+        next(pieces)
+        pieces.close()
+    assert since(model.usage, before).tokens_out == 2  # a quarter of six characters
 
 
 def test_tokens_are_priced(tmp_path):

@@ -119,6 +119,16 @@ def test_a_correction_is_a_label_and_a_rating_is_none(events):
     assert as_rows(found, "target") == [{"x": "a", "target": "no"}]
 
 
+def test_what_was_said_and_corrected_is_rejected(events):
+    for name, said in [("a", "wrong"), ("b", "right "), ("c", " ")]:
+        predict(events, name, value=said)
+    predict(events, "d", value=2.5)
+    record(events, [{"id": name, "correction": "right"} for name in "abc"] + [{"id": "d", "label": 3}])
+    rows = as_rows(labelled(events, "late"), "y", rejected="y_rejected")
+    assert [row["y_rejected"] for row in rows] == ["wrong", None, None, None]
+    assert rows[0] == {"x": "a", "y": "right", "y_rejected": "wrong"}
+
+
 def test_judged_gives_probabilities_in_the_order_of_the_classes(events):
     predict(events, "a", "b")
     predict(events, "c", label="perhaps", probabilities={"perhaps": 1.0})

@@ -165,8 +165,11 @@ def test_a_correction_becomes_training_data_and_a_rating_checks_the_judge(docume
         turn = project.loop_once()
         assert turn.taken_in == 1
         assert turn.outcome.document["dataset"]["from_feedback"] == 1
-        answers = [row["answer"] for part in ("train", "validation", "test") for row in project.rows(part).to_dicts()]
-        assert "It is in your mail." in answers
+        rows = [row for part in ("train", "validation", "test") for row in project.rows(part).to_dicts()]
+        assert [row["answer_rejected"] for row in rows if row["answer"] == "It is in your mail."] == [answer.value]
+        assert sum(row["answer_rejected"] is not None for row in rows) == 1
+        signature = project.records.versions.find("model")[0].lineage["signature"]
+        assert [column["name"] for column in signature["inputs"]] == ["messages"]
         ratings = turn.outcome.document["judge"]["ratings"]
         assert ratings["n"] == 2
     said = [each.said for each in service.asked if each.body["model"] == "talker"]

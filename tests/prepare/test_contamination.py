@@ -2,7 +2,7 @@ import numpy as np
 import polars as pl
 
 from bakeoff.core.types import Column, Schema
-from bakeoff.prepare.contamination import contamination, overlap_notes
+from bakeoff.prepare.contamination import Overlap, contamination, overlaps
 
 LONG = " ".join(f"word{i}" for i in range(40))
 
@@ -29,11 +29,15 @@ def test_no_rows_at_all() -> None:
     assert len(contamination(pl.Series(["a"]), empty).share_n) == 0
 
 
-def test_the_note_of_a_split() -> None:
+def test_what_a_split_tells() -> None:
     schema = Schema(columns=(Column(name="text", kind="text", dtype="String"),), target="y", inputs=("text",))
-    table = pl.DataFrame({"text": [LONG, "b", LONG, "c"], "y": list("abcd")})
-    (note,) = overlap_notes(table, schema, train=np.array([0, 1]), test=np.array([2, 3]))
+    table = pl.DataFrame({"text": [LONG, "b", LONG, "c"], "y": ["Yes.", "no", "yes", "maybe"]})
+    found = overlaps(table, schema, "generation", train=np.array([0, 1]), test=np.array([2, 3]))
+    assert found.texts == Overlap(rows=1, exact=1)
+    assert found.answers == Overlap(rows=1, exact=1)
+    (note,) = found.notes()
     assert note.startswith("1 of 2 test rows have a text that train rows hold to 80% or more (1 of them whole)")
-    assert overlap_notes(table, schema, train=np.array([0, 1]), test=np.array([3])) == []
+    assert overlaps(table, schema, "classification", train=np.array([0, 1]), test=np.array([3])).notes() == []
+    assert overlaps(table, schema, "classification", train=np.array([0]), test=np.array([2])).answers is None
     numeric = Schema(columns=(Column(name="x", kind="numeric", dtype="Int64"),), target="y", inputs=("x",))
-    assert overlap_notes(table, numeric, train=np.array([0]), test=np.array([1])) == []
+    assert overlaps(table, numeric, "classification", train=np.array([0]), test=np.array([1])).texts is None

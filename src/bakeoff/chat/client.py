@@ -9,15 +9,16 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from bakeoff.chat.cache import ReplyCache
 from bakeoff.chat.privacy import may_call
+from bakeoff.chat.streaming import chunk_of, events
 from bakeoff.core.config import secret
 from bakeoff.core.errors import CandidateError, MissingExtraError, UsageError
 from bakeoff.core.hashing import digest_json
@@ -33,6 +34,8 @@ __all__ = ["Client", "Refusal", "Reply", "Service", "ServiceError"]
 Request: TypeAlias = Mapping[str, Json]
 """The body of a call but for the model: `messages`, `temperature`, …"""
 
+_T = TypeVar("_T")
+
 CHAT, EMBEDDINGS = "/chat/completions", "/embeddings"
 REFUSED = frozenset({400, 413, 422})
 """The service will not take this request; others it may."""
@@ -46,6 +49,7 @@ LONGEST_ADVICE_S = 300.0
 SHOWN = 300
 TEXTS_PER_CALL = 64
 CHARACTERS_PER_TOKEN = 4
+DONE = "[DONE]"
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +82,11 @@ class Reply:
     seconds: float
     cached: bool
     asked_characters: int = 0
+
+    @classmethod
+    def streamed(cls, asked: Request, body: Mapping[str, Any], seconds: float) -> "Reply":
+        """What came of a stream, as one reply."""
+        return cls(body=body, seconds=seconds, cached=False, asked_characters=_characters(asked))
 
     @property
     def text(self) -> str:
@@ -210,22 +219,30 @@ class Client:
         return [found[key] for key in keys]
 
     def _one(self, path: str, key: str, body: Mapping[str, Json], fits: Callable[[Any], bool]) -> Reply | Refusal:
-        problem = ""
-        for attempt in range(self.service.attempts):
+        def attempt() -> Reply | Refusal | _Again:
             started = time.perf_counter()
             outcome = self._attempt(path, body, fits)
-            if isinstance(outcome, Refusal):
+            if isinstance(outcome, Refusal | _Again):
                 return outcome
+            seconds = time.perf_counter() - started
+            if self._cache:
+                self._cache.keep(key, seconds, outcome)
+            return Reply(body=outcome, seconds=seconds, cached=False, asked_characters=_characters(body))
+
+        return self._insisting(attempt)
+
+    def _insisting(self, attempt: "Callable[[], _T | _Again]") -> _T:
+        """What an attempt gives that does not fail, after as many as the service may have."""
+        problem = ""
+        for number in range(self.service.attempts):
+            outcome = attempt()
             if not isinstance(outcome, _Again):
-                seconds = time.perf_counter() - started
-                if self._cache:
-                    self._cache.keep(key, seconds, outcome)
-                return Reply(body=outcome, seconds=seconds, cached=False, asked_characters=_characters(body))
+                return outcome
             problem = outcome.problem
             if outcome.wait_s is not None and outcome.wait_s > LONGEST_ADVICE_S:
                 break
-            if attempt + 1 < self.service.attempts:
-                wait_s = outcome.wait_s if outcome.wait_s is not None else _wait_s(attempt)
+            if number + 1 < self.service.attempts:
+                wait_s = outcome.wait_s if outcome.wait_s is not None else _wait_s(number)
                 logger.info("%s: %s; again in %.1f s", self._url, problem, wait_s)
                 self._sleep(wait_s)
         raise ServiceError(
@@ -241,10 +258,22 @@ class Client:
 
         try:
             response = http.post(self._url + path, json=dict(body), headers=self._headers())
-        except httpx2.TimeoutException:
-            return _Again(problem=f"no answer within {self.service.timeout_s:g} s")
         except httpx2.RequestError as error:
-            return _Again(problem=f"{type(error).__name__}: {error}")
+            return self._lost(error)
+        found = self._failure(response, path) or _json(response)
+        if isinstance(found, Refusal | _Again) or fits(found):
+            return cast("dict[str, Any] | Refusal | _Again", found)
+        return _Again(problem=f"something that is no answer: {self._shown(response)}")
+
+    def _lost(self, error: Exception) -> "_Again":
+        import httpx2
+
+        if isinstance(error, httpx2.TimeoutException):
+            return _Again(problem=f"no answer within {self.service.timeout_s:g} s")
+        return _Again(problem=f"{type(error).__name__}: {error}")
+
+    def _failure(self, response: "httpx2.Response", path: str) -> "Refusal | _Again | None":
+        """What is wrong with a response by its status; None when it holds an answer."""
         status = response.status_code
         if status in AGAIN or status >= SERVER_ERROR:
             return _Again(problem=f"HTTP {status}: {self._shown(response)}", wait_s=_advised_s(response))
@@ -256,13 +285,85 @@ class Client:
         if not response.is_success:
             hint = f" (is there a model {self.service.model!r}?)" if status == NOT_FOUND else ""
             raise ServiceError(f"{self._url}{path} answers HTTP {status}{hint}: {self._shown(response)}")
+        return None
+
+    # --- streams --------------------------------------------------------------------------------
+
+    def stream(self, request: Request) -> "Refusal | Generator[dict[str, Any]]":
+        """The chunks of one reply as they come; the first one is there when this returns.
+
+        What fails before the first chunk is tried again, what fails later ends the stream with `ServiceError`. A
+        service that does not stream gives its whole reply as the only chunk. Closing the generator ends the call.
+        The errors are those of `chat`; nothing is kept on disk.
+        """
+        if self._forbidden is not None:
+            raise self._forbidden
+        body = {**request, "model": self.service.model}
+        return self._insisting(lambda: self._opened(body))
+
+    def _opened(self, body: Mapping[str, Json]) -> "Refusal | _Again | Generator[dict[str, Any]]":
+        http = self._http
+        import httpx2
+
         try:
-            found = response.json()
-        except ValueError:
-            found = None
-        if not fits(found):
-            return _Again(problem=f"something that is no answer: {self._shown(response)}")
-        return cast("dict[str, Any]", found)
+            asked = http.build_request("POST", self._url + CHAT, json=dict(body), headers=self._headers())
+            response = http.send(asked, stream=True)
+        except httpx2.RequestError as error:
+            return self._lost(error)
+        chunks = self._chunks(response)
+        try:
+            if not response.is_success or "text/event-stream" not in response.headers.get("content-type", ""):
+                response.read()  # an error, or a whole reply
+            failure = self._failure(response, CHAT)
+            first = None if failure else next(chunks, None)
+        except httpx2.RequestError as error:
+            response.close()
+            return self._lost(error)
+        except _BrokenError as error:
+            response.close()
+            return _Again(problem=str(error))
+        except BaseException:
+            response.close()
+            raise
+        if failure or first is None:
+            response.close()
+            return failure or _Again(problem="a stream without a chunk")
+        return self._following(response, first, chunks)
+
+    def _following(
+        self, response: "httpx2.Response", first: dict[str, Any], chunks: Iterator[dict[str, Any]]
+    ) -> "Generator[dict[str, Any]]":
+        import httpx2
+
+        try:
+            yield first
+            yield from chunks
+        except (httpx2.RequestError, _BrokenError) as error:
+            told = str(error) or type(error).__name__
+            raise ServiceError(
+                f"expected the rest of an answer from {self._url}, but the stream broke: {told}"
+            ) from error
+        finally:
+            response.close()
+
+    def _chunks(self, response: "httpx2.Response") -> Iterator[dict[str, Any]]:
+        if response.is_stream_consumed:
+            whole = _json(response)
+            if not _is_chat(whole):
+                raise _BrokenError(f"something that is no answer: {self._shown(response)}")
+            yield whole
+            return
+        ended = False
+        for data in events(response.iter_bytes()):
+            if data == DONE:
+                return
+            chunk = chunk_of(data)
+            if chunk is None or "error" in chunk:
+                raise _BrokenError(f"{self._without_key(data)[:SHOWN]!r} in the stream")
+            ended = ended or any(choice.get("finish_reason") for choice in chunk.get("choices") or ())
+            yield chunk
+        if not ended:
+            raise _BrokenError("it ended before the answer did")
 
     def _headers(self) -> dict[str, str]:
         key_env = self.service.key_env
@@ -270,10 +371,10 @@ class Client:
 
     def _shown(self, response: "httpx2.Response") -> str:
         """The start of a response, without the key that a service may repeat."""
-        text = " ".join(response.text.split())
-        if self.service.key_env is not None:
-            text = text.replace(secret(self.service.key_env, self._environ), "…")
-        return repr(text[:SHOWN])
+        return repr(self._without_key(" ".join(response.text.split()))[:SHOWN])
+
+    def _without_key(self, text: str) -> str:
+        return text if self.service.key_env is None else text.replace(secret(self.service.key_env, self._environ), "…")
 
     @property
     def _http(self) -> "httpx2.Client":
@@ -304,6 +405,17 @@ class _Again:
 
     problem: str
     wait_s: float | None = None
+
+
+class _BrokenError(Exception):
+    """A stream that does not hold an answer, or not all of it."""
+
+
+def _json(response: "httpx2.Response") -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        return None
 
 
 def _wait_s(attempt: int) -> float:

@@ -1,10 +1,11 @@
-"""Commands about models: registered versions, and the catalogue of language models for this machine."""
+"""Commands about models: registered versions, the catalogue for this machine, and the LM Evaluation Harness."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bakeoff.cli.harness import harness
 from bakeoff.cli.options import AsJson, Folder, emit, open_project, show_progress
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(name="models", invoke_without_command=True, rich_markup_mode=None)
     group.callback()(models)
     group.command()(available)
+    group.command()(harness)
     app.add_typer(group)
 
 

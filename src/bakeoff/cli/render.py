@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bakeoff.loop.watching import Turn
     from bakeoff.monitor.signals import Report
     from bakeoff.report.checks import Checked
+    from bakeoff.report.model import Memorisation
     from bakeoff.report.model import Report as RunReport
 
 __all__ = [
@@ -169,6 +170,7 @@ def leaderboard(document: Doc, *, unchanged: bool = False) -> str:
         "",
         f"verdict: {verdict['reason']}",
     ]
+    parts += [f"warning: {told}" for told in _memory_warnings(document)]
     if verdict["contest"]:
         parts.append(f"champion: {'promoted' if verdict['promoted'] else 'kept'}; {verdict['contest']}")
     if document["release"]:
@@ -242,6 +244,7 @@ def full_report(document: Doc) -> str:
     parts += _by_fold(fine, document["verdict"]["metric"])
     parts += _combinations(document)
     parts += _judge(document)
+    parts += _memorised(document)
     parts += _usage(fine)
     parts += _budget(document.get("budget"))
     parts += _happened(document.get("advice", ()))
@@ -265,6 +268,36 @@ def _judge(document: Doc) -> list[str]:
     judge = msgspec.convert(document["judge"], Judge)
     rows = [judged_row(each) for each in judge.candidates]
     return ["", *([table(HEADS, rows, right=HEADS[1:]), ""] if rows else []), *sentences(judge)]
+
+
+def _memorised(document: Doc) -> list[str]:
+    """What language models know by heart, and how far test rows were seen in training."""
+    from bakeoff.report.model import Contamination
+    from bakeoff.report.remembering import heads, recalled_row, sentences
+
+    found = _recalled(document)
+    if not found:
+        return []
+    contamination = msgspec.convert(document["dataset"].get("contamination"), Contamination | None)
+    names = heads(document["task"])
+    shown = table(names, [recalled_row(*each) for each in found], right=names[1:])
+    return ["", shown, "", *sentences(found, contamination, document["task"])]
+
+
+def _memory_warnings(document: Doc) -> list[str]:
+    found = _recalled(document)
+    if not any(each.warning for _, each in found):
+        return []
+    from bakeoff.report.remembering import warnings
+
+    return warnings(found, document["task"])
+
+
+def _recalled(document: Doc) -> "list[tuple[str, Memorisation]]":
+    from bakeoff.report.model import Memorisation
+
+    told = [(c["name"], c["memorisation"]) for c in document["candidates"] if c.get("memorisation")]
+    return [(name, msgspec.convert(each, Memorisation)) for name, each in told]
 
 
 def _usage(candidates: Sequence[Doc]) -> list[str]:

@@ -80,7 +80,9 @@ class DataConfig(_Section):
 
     `source` is one location (or several to be appended); `sources` names tables for `query` (DuckDB SQL;
     a lone `source` is the table `source`). Columns that are not listed get a kind from their values.
-    `contract` is a file with rules that rows must keep to (see `bakeoff.data.contract`).
+    `contract` is a file with rules that rows must keep to (see `bakeoff.data.contract`). `rejected` is a column of
+    answers that were turned down, beside the target that is better (task generation); by default `TARGET_rejected`,
+    where corrected answers of the endpoint go, too.
     """
 
     source: Names = ()
@@ -95,9 +97,15 @@ class DataConfig(_Section):
     ignore: Names = ()
     time: str | None = None
     group: str | None = None
+    rejected: str | None = None
     encoding: str = "utf-8"
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
     contract: str | None = None
+
+    @property
+    def rejected_column(self) -> str:
+        """Where answers that were turned down stand, if there are any."""
+        return self.rejected or f"{self.target}_rejected"
 
 
 def _as_similarity(value: object) -> object:
@@ -198,7 +206,8 @@ class DecideConfig(_Section):
     their answers (used without a `margin`). `json_schema` is a file with the JSON schema that `json_valid` asks for
     and `encoder` the sentence encoder of the embedding family by which `embedding_similarity` compares texts (task
     generation). `findings` are weak slices, robustness and calibration of every
-    candidate: they decide nothing, and take seconds on tens of thousands of test rows.
+    candidate: they decide nothing, and take seconds on tens of thousands of test rows. `memorisation`: of how many
+    training and as many held-out rows a language model is asked what it knows by heart (0: none).
 
     `utility` is an expression over metrics and measurements ("f1_macro - 0.01 * latency_p95_ms"); of the best
     set the highest wins instead of the cheapest. `champion` is when the winner takes the champion's place:
@@ -218,6 +227,7 @@ class DecideConfig(_Section):
     json_schema: str | None = None
     encoder: str | None = None
     findings: bool = True
+    memorisation: int = Field(default=50, ge=0, le=10_000)
     calibrate: Literal["none", "temperature", "isotonic"] = "none"
 
 
@@ -539,11 +549,25 @@ def _semantic_problems(config: Config, file: str) -> Iterator[Problem]:
     for role, column in (("time", data.time), ("group", data.group)):
         if column == data.target:
             yield problem(f"data.{role}", "another column than the target", repr(column))
+    yield from _rejected_problems(config, problem)
     if not config.candidates:
         yield problem("candidates", "at least one candidate", "none")
     yield from _decide_problems(config, problem)
     yield from _judge_problems(config, problem)
     yield from _split_problems(config, problem)
+
+
+def _rejected_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:
+    data, name = config.data, config.data.rejected_column
+    if config.project.task != "generation":
+        if data.rejected is not None:
+            yield problem("data.rejected", 'none unless project.task = "generation"', repr(data.rejected))
+        return
+    others = [data.target, data.time, data.group]
+    others += [*data.text, *data.categorical, *data.numeric, *data.datetime, *data.boolean]
+    if name in (others if data.rejected is None else [*others, *data.ignore]):
+        expected = "a column of its own for answers that were turned down"
+        yield problem("data.rejected", expected, f"{name!r}, which is listed for something else")
 
 
 def _is_json(value: object) -> bool:

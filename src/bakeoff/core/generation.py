@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChatModel",
+    "Embedded",
+    "Embedder",
+    "Embedding",
     "Finish",
     "Message",
     "Messages",
@@ -24,6 +27,7 @@ __all__ = [
     "TextEngine",
     "TextSession",
     "Token",
+    "Warming",
     "engine_of",
 ]
 
@@ -142,6 +146,41 @@ class ChatModel(Protocol):
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """As `TextSession.chat`."""
+        ...
+
+
+@runtime_checkable
+class Warming(Protocol):
+    """A model that loads what its answers need when it is first asked, or before."""
+
+    def warm(self) -> None:
+        """Load it now, so that no answer waits for it and what is broken is told here."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """Vectors of texts, each of length one, (n, d); and the number of tokens that were read."""
+
+    vectors_nd: "NDArray[np.float32]"
+    tokens: int
+
+
+class Embedder(Protocol):
+    """An encoder: texts become vectors. Safe to call from several threads at once."""
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        """A vector for each text; of a text that is longer than the encoder reads, for its beginning."""
+        ...
+
+
+@runtime_checkable
+class Embedding(Protocol):
+    """A model that may hold an encoder: what `/v1/embeddings` asks for."""
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """Its encoder, or the first one among those of the models that it is made of; None when there is none."""
         ...
 
 

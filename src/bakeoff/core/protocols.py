@@ -31,6 +31,7 @@ __all__ = [
     "Metered",
     "Model",
     "Progress",
+    "Recalling",
     "RecordStore",
     "RunRecords",
     "TrainingRows",
@@ -56,10 +57,10 @@ class FitJob:
     """All that a family may look at when it fits.
 
     `train` and `validation` hold the input columns and the target; the target is text for classification
-    (class names) and float64 for regression, never missing. `params` is an instance of the family's
-    `params` class. `metric` is the project's: what is chosen on validation rows should serve it. When
-    `chosen` is given (what an earlier fit of the same candidate chose), the family must use it instead of
-    choosing again, and `validation` may be empty.
+    (class names) and float64 for regression, never missing. For generation they may hold `schema.rejected`,
+    too. `params` is an instance of the family's `params` class. `metric` is the project's: what is chosen on
+    validation rows should serve it. When `chosen` is given (what an earlier fit of the same candidate chose),
+    the family must use it instead of choosing again, and `validation` may be empty.
     `cache` is a folder shared by all fits of a project, for things keyed by content.
     """
 
@@ -137,6 +138,20 @@ class Likely(Protocol):
 
     def log_likelihood(self, table: "pl.DataFrame", texts: Sequence[str]) -> "tuple[NDArray[Any], NDArray[Any]]":
         """The natural log-probability of each text as the answer to its row (n,), and its number of tokens (n,)."""
+        ...
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """A language model of which can be asked what it knows by heart; for regression it is not asked."""
+
+    def recall(
+        self, table: "pl.DataFrame", texts: Sequence[str], most: int
+    ) -> "tuple[NDArray[Any], NDArray[Any], NDArray[Any]]":
+        """As `Likely.log_likelihood`, and whether the model would say each text by itself (n,).
+
+        It would, when the text (or its first `most` tokens) is what it finds likeliest after the row, token by token.
+        """
         ...
 
 

@@ -29,7 +29,8 @@ class Column:
 class Schema:
     """The columns of a dataset; `target`, `time` and `group` name columns that are not model inputs.
 
-    `time` is the exception: a datetime column that is also listed in the project's inputs stays one.
+    `time` is the exception: a datetime column that is also listed in the project's inputs stays one. `rejected` names
+    the column of answers that were turned down (task generation; null where a row has none), which is no input.
     """
 
     columns: tuple[Column, ...]
@@ -37,6 +38,7 @@ class Schema:
     inputs: tuple[str, ...]
     time: str | None = None
     group: str | None = None
+    rejected: str | None = None
 
     def column(self, name: str) -> Column:
         """The column called `name`; `KeyError` when there is none."""

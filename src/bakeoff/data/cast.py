@@ -172,7 +172,8 @@ def to_kind(series: "pl.Series", kind: ColumnKind) -> "pl.Series":
         return _as_text(series)
     if kind == "numeric" and (series.dtype.is_numeric() or series.dtype == pl.Boolean):
         numbers = series.cast(pl.Float64)
-        return numbers.set(~numbers.is_finite().fill_null(value=True), None)
+        finite = numbers.is_finite()
+        return numbers if finite.all() else numbers.set(~finite.fill_null(value=True), None)
     if kind == "datetime" and series.dtype.is_temporal():
         return _as_time(series)
     if kind == "boolean" and series.dtype == pl.Boolean:
@@ -184,7 +185,8 @@ def _as_text(series: "pl.Series") -> "pl.Series":
     import polars as pl
 
     if series.dtype == pl.String:
-        return series.set((series == "").fill_null(value=False), None)
+        empty = series == ""
+        return series.set(empty.fill_null(value=False), None) if empty.any() else series
     if series.dtype.is_float():
         whole = (series.is_finite() & (series == series.floor()) & (series.abs() < WHOLE_LIMIT)).fill_null(value=False)
         texts = series.cast(pl.Float64).cast(pl.String)

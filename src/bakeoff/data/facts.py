@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ColumnFacts", "Histogram", "Numbers", "Role", "column_facts", "numbers_of", "role_of"]
 
-Role: TypeAlias = Literal["input", "target", "time", "group", "unused"]
+Role: TypeAlias = Literal["input", "target", "time", "group", "rejected", "unused"]
 
 BINS = 24
 ENDS = (0.005, 0.995)
@@ -75,6 +75,8 @@ def role_of(name: str, schema: Schema) -> Role:
         return "time"
     if name == schema.group:
         return "group"
+    if name == schema.rejected:
+        return "rejected"
     return "input" if name in schema.inputs else "unused"
 
 

@@ -53,6 +53,9 @@ def infer(table: "pl.DataFrame", config: DataConfig, task: Task) -> Inferred:
     special: dict[str, ColumnKind] = {config.target: TARGET_KINDS[task]}
     if config.time:
         special[config.time] = "datetime"
+    rejected = _rejected(table, config, task)
+    if rejected:
+        special[rejected] = "text"
     if config.group:
         special.setdefault(config.group, listed.get(config.group, "categorical"))
     columns: list[Column] = []
@@ -76,9 +79,22 @@ def infer(table: "pl.DataFrame", config: DataConfig, task: Task) -> Inferred:
         found = "; ".join(notes) or "the table has no other column"
         raise DataError(f"expected at least one input column besides {config.target!r}, found none: {found}{hint}.")
     schema = Schema(
-        columns=tuple(columns), target=config.target, inputs=tuple(inputs), time=config.time, group=config.group
+        columns=tuple(columns),
+        target=config.target,
+        inputs=tuple(inputs),
+        time=config.time,
+        group=config.group,
+        rejected=rejected,
     )
     return Inferred(schema=schema, notes=tuple(notes))
+
+
+def _rejected(table: "pl.DataFrame", config: DataConfig, task: Task) -> str | None:
+    """The column of answers that were turned down: the one that is named, else the one that feedback fills."""
+    name = config.rejected_column
+    if task != "generation" or name not in table.columns or (config.rejected is None and name in config.ignore):
+        return None
+    return name
 
 
 def _listed(config: DataConfig, kind: ColumnKind) -> tuple[str, ...]:
@@ -87,6 +103,7 @@ def _listed(config: DataConfig, kind: ColumnKind) -> tuple[str, ...]:
 
 def _check_named(table: "pl.DataFrame", config: DataConfig) -> None:
     named = {"target": (config.target,), "time": (config.time,), "group": (config.group,), "ignore": config.ignore}
+    named["rejected"] = (config.rejected,)
     named |= {kind: _listed(config, kind) for kind in KINDS}
     problems = [
         f"[data] {key}: no column {name!r}. {suggestion(name, table.columns)}".rstrip()

@@ -5,6 +5,7 @@
 import contextlib
 import importlib
 import json
+import os
 import queue
 import secrets
 import shutil
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bakeoff.chat.streaming import request_of
 from bakeoff.core.errors import CandidateError, DataError, MissingExtraError
 from bakeoff.core.generation import Messages, Piece, Sampling, TextSession, Token
 from bakeoff.core.hashing import digest_file, digest_json
@@ -167,7 +169,9 @@ class _Session:
         params.model.path = str(file)
         params.n_ctx, params.n_parallel = context * parallel, parallel
         params.kv_unified = False
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+        for cores in (params.cpuparams, params.cpuparams_batch):
+            cores.n_threads = threads
+            _stay(cores, threads)
         params.warmup, params.verbosity = False, -1
         params.embedding, params.pooling_type = False, xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
         self._key = secrets.token_hex(16)
@@ -184,7 +188,13 @@ class _Session:
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """The answer, piece by piece; see `bakeoff.core.generation.TextSession`."""
-        asked = _request(messages, sampling)
+        asked = {
+            **request_of(messages, sampling),
+            "seed": sampling.seed,
+            "top_k": 0,
+            "min_p": 0.0,
+            "cache_prompt": True,
+        }
         pieces: queue.SimpleQueue[Any] = queue.SimpleQueue()
         stopped = threading.Event()
 
@@ -231,27 +241,18 @@ class _Session:
             return json.load(answer)
 
 
-def _request(messages: Messages, sampling: Sampling) -> dict[str, Any]:
-    asked: dict[str, Any] = {
-        "messages": [dict(message) for message in messages],
-        "max_tokens": sampling.max_tokens,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": 0,
-        "min_p": 0.0,
-        "seed": sampling.seed,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-        "cache_prompt": True,
-    }
-    if sampling.stop:
-        asked["stop"] = list(sampling.stop)
-    if sampling.top_logprobs is not None:
-        asked |= {"logprobs": True, "top_logprobs": sampling.top_logprobs}
-    if sampling.json_schema is not None:
-        schema = {"name": "answer", "schema": dict(sampling.json_schema)}
-        asked["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return asked
+def _stay(cores: Any, threads: int) -> None:
+    """Let each thread stay on a core of its own when they take all cores.
+
+    Threads wait for each other after every layer's step. Where another process takes part of a core, the system moves
+    them about, each time while the others wait: pinned ones are slowed by that process's share alone.
+    """
+    known = os.sched_getaffinity(0)
+    mask = list(cores.cpumask)
+    if threads != len(known) or max(known) >= len(mask):
+        return  # on some of the cores, several models would meet on the same ones
+    cores.cpumask = [core in known for core in range(len(mask))]
+    cores.mask_valid = cores.strict_cpu = True
 
 
 def _pieces(chunks: "queue.SimpleQueue[Any]") -> Iterator[Piece]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from bakeoff.chat.streaming import request_of
 from bakeoff.core.errors import CandidateError, DataError, MissingExtraError
 from bakeoff.core.generation import Messages, Piece, Sampling, TextSession, Token
 
@@ -180,24 +181,8 @@ class _Session:
 
 
 def _request(model: str, messages: Messages, sampling: Sampling) -> dict[str, Any]:
-    asked: dict[str, Any] = {
-        "model": model,
-        "messages": [dict(message) for message in messages],
-        "max_tokens": sampling.max_tokens,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "seed": sampling.seed,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    if sampling.stop:
-        asked["stop"] = list(sampling.stop)
-    if sampling.top_logprobs is not None:
-        asked |= {"logprobs": True, "top_logprobs": sampling.top_logprobs, "return_tokens_as_token_ids": True}
-    if sampling.json_schema is not None:
-        schema = {"name": "answer", "schema": dict(sampling.json_schema)}
-        asked["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return asked
+    asked = {**request_of(messages, sampling), "model": model, "seed": sampling.seed}
+    return asked if sampling.top_logprobs is None else asked | {"return_tokens_as_token_ids": True}
 
 
 def _piece(choice: dict[str, Any]) -> Piece:

@@ -18,6 +18,7 @@ from bakeoff.core.types import Json, Predictions, Schema, Task
 from bakeoff.evaluate.annotating import annotated
 from bakeoff.evaluate.findings import findings
 from bakeoff.evaluate.latency import measure
+from bakeoff.evaluate.memorising import memorised
 from bakeoff.evaluate.metering import (
     TIMED_ROWS,
     price_per_1k_usd,
@@ -66,6 +67,8 @@ def evaluate(argument: dict[str, Json], progress: Progress) -> dict[str, Json]:
         fold_dirs: the folders of models fitted without each fold, and fold_path: the fold of each row of the table
             (.npy); then these models are scored, each on its fold's rows, and the saved one is timed and priced
             (both left out without folds). `fold_metrics` are then the values of every metric on each fold.
+        memorisation: of how many rows a language model is asked what it knows by heart (default: 0), and rows_path: the
+            split (.npz), whose `train` are the rows that it was trained on.
     """
     told = cast("dict[str, Any]", argument)
     file = told.get("metrics_file")
@@ -164,6 +167,7 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
             rows_per_s=speed.throughput_rows_s if spent is None else min(speed.throughput_rows_s, PAID_ROWS_S),
             groups_n=groups_n,
         )
+    found |= memorised(told, model, lambda folder: family.load(folder, threads, shared), progress)
     result: dict[str, Json] = {"scorecard": card.to_json(), "findings": found}
     if fold_dirs:
         result["fold_metrics"] = dict(by_fold(list(card.metrics), truth_n, predictions, table[FOLD].to_numpy(), task))

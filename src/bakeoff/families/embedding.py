@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bakeoff.core.errors import CandidateError, NotFoundError
+from bakeoff.core.generation import Embedder
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.protocols import FitJob, Progress
 from bakeoff.core.search import between
@@ -94,6 +95,11 @@ class EmbeddingModel:
         vectors = [encode(texts(table, column.name)) for column in of_kind(self.signature.inputs, "text")]
         return self.state.head(np.hstack([*vectors, self.state.table(table)]))
 
+    @property
+    def embedder(self) -> Embedder:
+        """See `bakeoff.core.generation.Embedding`."""
+        return self.encoder
+
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`."""
         files = {WEIGHTS: self.encoder.weights, TOKENIZER: self.encoder.tokenizer}
@@ -149,9 +155,7 @@ class EmbeddingFamily:
         """
         encoder = self._encoder(name, cache=cache, threads=threads, progress=progress)
         kept = VectorCache(cache, encoder.digest, encoder.width)
-        layer = encoder.width // (len(encoder.inner) + 1)
-        vector_nd = kept.vectors(texts, encoder, progress)[:, -layer:].astype(np.float64)
-        return vector_nd / np.maximum(np.linalg.norm(vector_nd, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+        return encoder.last_layer(kept.vectors(texts, encoder, progress))
 
     def _encoder(self, name: str, *, cache: Path, threads: int, progress: Progress) -> OnnxEncoder:
         from bakeoff.data.sources import fetch

@@ -13,6 +13,7 @@ import msgspec
 from bakeoff.chat.meter import together
 from bakeoff.core import plugins
 from bakeoff.core.errors import CandidateError, CorruptError
+from bakeoff.core.generation import Embedder, Embedding
 from bakeoff.core.hashing import digest_file
 from bakeoff.core.params import check
 from bakeoff.core.protocols import Family, FitJob, Metered, Model, Progress, Usage
@@ -173,6 +174,12 @@ class JointModel:
     def usage(self) -> Usage:
         """See `bakeoff.core.protocols.Metered`."""
         return usage_of(self.models)
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """See `bakeoff.core.generation.Embedding`."""
+        held = (model.embedder for model in self.models if isinstance(model, Embedding))
+        return next((each for each in held if each is not None), None)
 
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`."""

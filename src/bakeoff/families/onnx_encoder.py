@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.errors import CandidateError, MissingExtraError
+from bakeoff.core.generation import Embedded
 from bakeoff.core.hashing import digest, digest_json
 
 if TYPE_CHECKING:
@@ -115,8 +116,27 @@ class OnnxEncoder:
         """Vectors (n, layers · hidden); texts of like length share a batch, so that little padding is computed."""
         if not texts:
             return np.empty((0, self.width), dtype=np.float16)
-        encoded = [tokens.ids for tokens in self._tokens.encode_batch([text[:MAX_CHARS] for text in texts])]
-        order = sorted(range(len(texts)), key=lambda i: len(encoded[i]))
+        return self._vectors(self._encoded(texts))
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        """See `bakeoff.core.generation.Embedder`; vectors of the last layer."""
+        if not texts:
+            return Embedded(vectors_nd=np.empty((0, self.last_layer(self([])).shape[1]), dtype=np.float32), tokens=0)
+        encoded = self._encoded(texts)
+        vector_nd = self.last_layer(self._vectors(encoded)).astype(np.float32)
+        return Embedded(vectors_nd=vector_nd, tokens=sum(map(len, encoded)))
+
+    def last_layer(self, vector_nd: Vectors) -> NDArray[np.float64]:
+        """The part of vectors that the last layer made (n, hidden), of length one."""
+        width = vector_nd.shape[1] // (len(self.inner) + 1)
+        last_nd = vector_nd[:, -width:].astype(np.float64)
+        return last_nd / np.maximum(np.linalg.norm(last_nd, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+
+    def _encoded(self, texts: Sequence[str]) -> list[list[int]]:
+        return [tokens.ids for tokens in self._tokens.encode_batch([text[:MAX_CHARS] for text in texts])]
+
+    def _vectors(self, encoded: Sequence[list[int]]) -> Vectors:
+        order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
         batches = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
         session, outputs = self._session, self._outputs
 
@@ -124,7 +144,7 @@ class OnnxEncoder:
             return _pool(session, outputs, [encoded[i] for i in batch])
 
         vectors: list[Vectors] = list(_map(run, batches, self.threads))
-        result = np.empty((len(texts), vectors[0].shape[1]), dtype=np.float16)
+        result = np.empty((len(encoded), vectors[0].shape[1]), dtype=np.float16)
         for batch, part in zip(batches, vectors, strict=True):
             result[batch] = part
         return result

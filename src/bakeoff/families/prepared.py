@@ -13,8 +13,19 @@ import msgspec
 
 from bakeoff.core import plugins
 from bakeoff.core.errors import CandidateError, CorruptError
+from bakeoff.core.generation import Embedder, Embedding
 from bakeoff.core.params import check
-from bakeoff.core.protocols import Family, FitJob, FittedStep, Metered, Model, TrainingRows, Transform, Usage
+from bakeoff.core.protocols import (
+    Family,
+    FitJob,
+    FittedStep,
+    Metered,
+    Model,
+    Recalling,
+    TrainingRows,
+    Transform,
+    Usage,
+)
 from bakeoff.core.types import Column, Predictions, Signature, Task
 from bakeoff.data.cast import conform
 from bakeoff.families import saved
@@ -23,6 +34,7 @@ from bakeoff.families.members import SavedMember, load_members, save_members
 
 if TYPE_CHECKING:
     import polars as pl
+    from numpy.typing import NDArray
 
 __all__ = ["PreparedFamily", "PreparedModel", "PreparedParams", "StepSpec"]
 
@@ -94,6 +106,11 @@ class PreparedModel:
         """See `bakeoff.core.protocols.Model`."""
         return self.model.predict(self.features(table))
 
+    @property
+    def embedder(self) -> Embedder | None:
+        """See `bakeoff.core.generation.Embedding`; a text is no row, so the steps leave it as it is."""
+        return self.model.embedder if isinstance(self.model, Embedding) else None
+
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`."""
         (inner,) = save_members(folder, [self.state.inner], [self.model])
@@ -108,6 +125,17 @@ class _MeteredModel(PreparedModel):
     def usage(self) -> Usage:
         """See `bakeoff.core.protocols.Metered`."""
         return cast("Metered", self.model).usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RecallingModel(PreparedModel):
+    """A prepared language model."""
+
+    def recall(
+        self, table: "pl.DataFrame", texts: Sequence[str], most: int
+    ) -> "tuple[NDArray[Any], NDArray[Any], NDArray[Any]]":
+        """See `bakeoff.core.protocols.Recalling`."""
+        return cast("Recalling", self.model).recall(self.features(table), texts, most)
 
 
 def _transformed(table: "pl.DataFrame", inputs: tuple[Column, ...], transforms: Sequence[Transform]) -> "pl.DataFrame":
@@ -184,7 +212,9 @@ def _made(
 
 
 def _kind(model: Model) -> type[PreparedModel]:
-    return _MeteredModel if isinstance(model, Metered) else PreparedModel
+    if isinstance(model, Metered):
+        return _MeteredModel
+    return _RecallingModel if isinstance(model, Recalling) else PreparedModel
 
 
 def _step(name: str, version: int) -> FittedStep:

@@ -8,7 +8,9 @@ else by what was said. The service sees rows: `[privacy] remote` must allow that
 import json
 import math
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -20,9 +22,10 @@ from pydantic import Field
 from bakeoff.chat.client import Client, Refusal, Reply, Service, ServiceError
 from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.prompts import check_template, messages_of_row
+from bakeoff.chat.streaming import Heard, request_of
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.errors import CandidateError
-from bakeoff.core.generation import Messages, Piece, Sampling
+from bakeoff.core.generation import Message, Messages, Piece, Sampling
 from bakeoff.core.protocols import FitJob, Usage
 from bakeoff.core.types import Json, Predictions, Signature, Task
 from bakeoff.families import saved
@@ -177,22 +180,22 @@ class RemoteModel:
         return Predictions.of_probabilities(shares_nk, classes), unreadable
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
-        """See `bakeoff.core.generation.ChatModel`; the answer comes in one piece."""
+        """See `bakeoff.core.generation.ChatModel`; what is broken off is counted as far as it came."""
         told = self.state.params.system
-        system: list[Json] = [{"role": "system", "content": told}] if told else []
-        body: dict[str, Json] = {
-            "messages": [*system, *(dict(turn) for turn in messages)],
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "max_tokens": sampling.max_tokens,
-            **({"stop": list(sampling.stop)} if sampling.stop else {}),
-        }
-        (reply,) = self.client.chat([body])
-        self.meter.count([reply], rows=1)
-        if isinstance(reply, Refusal):
-            raise ServiceError(f"{self.state.params.url} refuses (HTTP {reply.status}): {reply.message}")
-        finish = "length" if reply.body["choices"][0].get("finish_reason") == "length" else "stop"
-        yield Piece(text=reply.text, finish=finish, prompt_tokens=reply.tokens_in, completion_tokens=reply.tokens_out)
+        system: list[Message] = [{"role": "system", "content": told}] if told else []
+        body = request_of([*system, *messages], sampling)
+        heard, started = Heard(), time.perf_counter()
+        chunks = self.client.stream(body)
+        if isinstance(chunks, Refusal):
+            self.meter.count([chunks], rows=1)
+            raise ServiceError(f"{self.state.params.url} refuses (HTTP {chunks.status}): {chunks.message}")
+        try:
+            with closing(chunks):
+                yield from heard.pieces(chunks)
+        finally:
+            reply = Reply.streamed(body, heard.body, time.perf_counter() - started)
+            self.meter.count([reply], rows=1)
+        yield Piece(finish=heard.finish, prompt_tokens=reply.tokens_in, completion_tokens=reply.tokens_out)
 
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`; the key is not saved."""

@@ -72,10 +72,13 @@ def labelled(
     return Labelled(pairs=tuple(found.values()), predicted=predicted, unmatched=len(given) - matched)
 
 
-def as_rows(pairs: Labelled, target: str, *, time: str | None = None) -> list[dict[str, Json]]:
+def as_rows(
+    pairs: Labelled, target: str, *, time: str | None = None, rejected: str | None = None
+) -> list[dict[str, Json]]:
     """Labelled pairs as rows of a dataset: the inputs, the truth under `target`, and nothing without a label.
 
-    With `time`, a row whose inputs lack that column gets the prediction's time (ISO 8601, UTC).
+    With `time`, a row whose inputs lack that column gets the prediction's time (ISO 8601, UTC). With `rejected`,
+    that column has the text that was said where the truth is another one, else None: together, a preference.
 
     >>> pair = Pair(id="a", time_ms=0, known_ms=0, release_id="r", model_version="m/1", row={"x": 1.0},
     ...             said="no", probabilities=None, label="yes", rating=None, source=None)
@@ -87,6 +90,8 @@ def as_rows(pairs: Labelled, target: str, *, time: str | None = None) -> list[di
         if pair.label is None:
             continue
         row = {**pair.row, target: pair.label}
+        if rejected is not None:
+            row[rejected] = _turned_down(pair)
         if time is not None and row.get(time) is None:
             row[time] = _iso(pair.time_ms)
         rows.append(row)
@@ -117,6 +122,13 @@ def _comparable(pair: Pair, classes: frozenset[str], *, text: bool) -> bool:
     kind = str if text else (int, float)
     known = pair.probabilities is None or pair.probabilities.keys() <= classes
     return known and isinstance(pair.label, kind) and isinstance(pair.said, kind)
+
+
+def _turned_down(pair: Pair) -> str | None:
+    said, label = pair.said, pair.label
+    if not isinstance(said, str) or not isinstance(label, str):
+        return None
+    return said if said.strip() and said.strip() != label.strip() else None
 
 
 def _iso(time_ms: int) -> str:

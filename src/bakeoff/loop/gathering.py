@@ -3,7 +3,7 @@
 import io
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,7 +14,7 @@ import bakeoff.prepare
 from bakeoff.core.config import DataConfig
 from bakeoff.core.hashing import digest_sources
 from bakeoff.core.protocols import BlobStore, Progress
-from bakeoff.core.types import Json, Schema
+from bakeoff.core.types import Column, Json, Schema
 from bakeoff.data.sources import SourceFile, resolve
 from bakeoff.environment.capture import versions_of
 from bakeoff.loop.contracting import hold, violating
@@ -194,7 +194,9 @@ def _join(stage: Stage, snapshot: Result, feedback_blob: str) -> Result:
 
     schema = msgspec.convert(snapshot["schema"], Schema)
     table = pl.read_parquet(io.BytesIO(stage.blobs.get(cast("str", snapshot["table_blob"]))))
-    fed = conform(pl.read_parquet(io.BytesIO(stage.blobs.get(feedback_blob))), schema.columns)
+    fed = pl.read_parquet(io.BytesIO(stage.blobs.get(feedback_blob)))
+    table, schema = _with_rejected(table, schema, fed, stage.config.data.rejected_column)
+    fed = conform(fed, schema.columns)
     fits = pl.col(schema.target).is_not_null()
     if stage.config.project.task == "classification":
         fits &= pl.col(schema.target).is_in(table[schema.target].unique().to_list())
@@ -210,7 +212,24 @@ def _join(stage: Stage, snapshot: Result, feedback_blob: str) -> Result:
     if len(sound) < len(kept):
         set_aside = {**set_aside, "feedback that violates the contract": len(kept) - len(sound)}
     summary |= {"version": version, "rows": len(table), "from_feedback": len(sound), "set_aside": set_aside}
-    return {**snapshot, "version": version, "table_blob": _put_table(stage, table), "summary": summary}
+    summary["columns"] = len(schema.columns)
+    told = {"version": version, "schema": msgspec.to_builtins(schema), "summary": summary}
+    return {**snapshot, **told, "table_blob": _put_table(stage, table)}
+
+
+def _with_rejected(
+    table: "pl.DataFrame", schema: Schema, fed: "pl.DataFrame", name: str
+) -> "tuple[pl.DataFrame, Schema]":
+    """The table with an empty column for the answers that were turned down, when feedback brings the first."""
+    import polars as pl
+
+    if schema.rejected is not None or name not in fed.columns or fed[name].null_count() == len(fed):
+        return table, schema
+    column = Column(name=name, kind="text", dtype="String", missing=len(table))
+    columns = (*schema.columns, column)
+    return table.with_columns(pl.lit(None, dtype=pl.String).alias(name)), replace(
+        schema, columns=columns, rejected=name
+    )
 
 
 def _put_table(stage: Stage, table: Any) -> str:

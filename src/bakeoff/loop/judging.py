@@ -93,6 +93,7 @@ def _inputs(stage: Stage, gathered: Gathered, fit: Fitted) -> dict[str, Json]:
         "group": gathered.schema.group,
         "schema": msgspec.to_builtins(gathered.schema),
         "findings": _wanted(stage, fit),
+        "memorisation": _recalled(stage, fit),
         "metric": stage.metric,
         "metrics": digest_own(),
         "json_schema": None if stage.json_schema is None else digest_file(stage.json_schema),
@@ -105,6 +106,11 @@ def _inputs(stage: Stage, gathered: Gathered, fit: Fitted) -> dict[str, Json]:
 def _wanted(stage: Stage, fit: Fitted) -> bool:
     """Whether findings are asked for; nobody reads the champion's again."""
     return stage.config.decide.findings and fit.contender.name != CHAMPION
+
+
+def _recalled(stage: Stage, fit: Fitted) -> int:
+    """Of how many training rows is asked whether the model knows them by heart; the champion saw others."""
+    return 0 if fit.contender.name == CHAMPION else stage.config.decide.memorisation
 
 
 def _save_test_rows(stage: Stage, gathered: Gathered, folder: Path) -> None:
@@ -125,6 +131,8 @@ def _job(stage: Stage, gathered: Gathered, fit: Fitted, folder: Path) -> Job:
         "model_dir": str(folder / name),
         "table_path": str(folder / "table.parquet"),
         "test_rows_path": str(folder / "test.npy"),
+        "rows_path": str(folder / "rows.npz"),
+        "memorisation": _recalled(stage, fit),
         "target": gathered.schema.target,
         "group": gathered.schema.group,
         "task": stage.config.project.task,

@@ -119,6 +119,7 @@ def make_live(stage: Stage, steps: Steps, origin: Origin, winner: Judged, known:
             stage.progress(f"{winner.name}: not fitted on all rows ({refitted.error}); releasing the evaluated model")
             refitted = None
     version = promote(stage.records.versions, register_model(stage, origin, winner, known, refitted=refitted))
+    schema = origin.gathered.schema
     return release(
         stage.records.documents,
         endpoint=stage.endpoint,
@@ -130,7 +131,7 @@ def make_live(stage: Stage, steps: Steps, origin: Origin, winner: Judged, known:
         steps=stage.config.prepare.specs,
         reference_id=_reference(stage, steps, origin.gathered, winner),
         contract_id=stage.contract.version if stage.contract else None,
-        columns=tuple(c.name for c in origin.gathered.schema.columns if c.name != origin.gathered.schema.target),
+        columns=tuple(c.name for c in schema.columns if c.name not in {schema.target, schema.rejected}),
     )
 
 

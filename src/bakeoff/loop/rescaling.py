@@ -47,7 +47,13 @@ def rescaled(
         else:
             made[entry.name] = fitted
     anew = dict(zip(made, evaluate(stage, steps, gathered, list(made.values())), strict=True))
-    return [anew.get(entry.name, entry) for entry in judged]
+    return [_with_memory(anew.get(entry.name, entry), entry) for entry in judged]
+
+
+def _with_memory(anew: Judged, before: Judged) -> Judged:
+    """The rescaled model knows by heart what the model within it does."""
+    known = {key: value for key, value in before.findings.items() if key == "memorisation"}
+    return replace(anew, findings={**known, **anew.findings})
 
 
 def _fit_scale(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import numpy as np
 
 from bakeoff.core.config import Config, SplitConfig
@@ -31,7 +32,7 @@ def sides(config: Config, table: "pl.DataFrame", schema: Schema) -> "tuple[dict[
     """
     from bakeoff.data.splits import k_fold, split
     from bakeoff.prepare.alike import alike
-    from bakeoff.prepare.contamination import overlap_notes
+    from bakeoff.prepare.contamination import overlaps
 
     wanted, task, seed = config.split, config.project.task, config.project.seed
     near_n = alike(table, schema, wanted.near_duplicates) if wanted.near_duplicates else None
@@ -40,8 +41,9 @@ def sides(config: Config, table: "pl.DataFrame", schema: Schema) -> "tuple[dict[
         return _of_folds(splits, table.height), _told(splits[0], (table.height, 0, table.height), near_n, wanted)
     found = split(table, schema, wanted, task, seed, near_n=near_n)
     told = _told(found, (len(found.train), len(found.validation), len(found.test)), near_n, wanted)
-    overlap = overlap_notes(table, schema, train=found.train, test=found.test)
-    told["notes"] = [*cast("list[Json]", told["notes"]), *overlap]
+    overlap = overlaps(table, schema, task, train=found.train, test=found.test)
+    told["notes"] = [*cast("list[Json]", told["notes"]), *overlap.notes()]
+    told["contamination"] = msgspec.to_builtins(overlap)
     arrays = {"train": found.train, "validation": found.validation, "test": found.test}
     return arrays if near_n is None else arrays | {NEAR: near_n}, told
 

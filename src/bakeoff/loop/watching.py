@@ -148,7 +148,12 @@ def _take_in(stage: Stage, live: Release, labelled: "Labelled") -> int:
 
     made = stage.records.versions.get("model", live.model, live.number).lineage
     columns = msgspec.convert(made["columns"], tuple[Column, ...])
-    rows = as_rows(labelled, stage.config.data.target, time=stage.config.data.time)
+    data, rejected = stage.config.data, None
+    if stage.config.project.task == "generation":
+        rejected = data.rejected_column
+        columns = tuple(column for column in columns if column.name != rejected)
+        columns += (Column(name=rejected, kind="text", dtype="String"),)
+    rows = as_rows(labelled, data.target, time=data.time, rejected=rejected)
     before = ingested(stage) or {}
     with tempfile.TemporaryDirectory(dir=stage.work) as scratch:
         path = Path(scratch) / "feedback.parquet"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bakeoff.core.types import Schema
+from bakeoff.core.types import Schema, Task
 from bakeoff.prepare.rows import texts_of
 from bakeoff.prepare.words import shingles_of, words_of
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = ["Contamination", "contamination", "overlap_notes"]
+__all__ = ["Contamination", "Overlap", "Overlaps", "contamination", "overlaps"]
 
 RUN_WORDS = 8
 SEEN_SHARE = 0.8
@@ -58,17 +58,47 @@ def _whole(texts: "pl.Series") -> "pl.Series":
     return words_of(texts).list.join(" ")
 
 
-def overlap_notes(
-    table: "pl.DataFrame", schema: Schema, *, train: "NDArray[np.int64]", test: "NDArray[np.int64]"
-) -> list[str]:
-    """What a person should know of test rows whose texts training rows hold; nothing when there are none."""
-    texts = texts_of(table, schema)
-    if texts is None:
-        return []
-    found = contamination(texts.gather(train), texts.gather(test))
-    overlapping, exact = len(found.overlapping()), int(found.exact_n.sum())
-    if not overlapping:
-        return []
-    told = f"train rows hold to {SEEN_SHARE:.0%} or more ({exact:,} of them whole)"
-    advice = "scores may flatter; look at the step drop_near_duplicates"
-    return [f"{overlapping:,} of {len(test):,} test rows have a text that {told}: {advice}"]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlap:
+    """Of how many test rows training rows hold the text inputs, or the answer, nearly whole or (`exact`) whole."""
+
+    rows: int
+    exact: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlaps:
+    """What training rows hold of `test` test rows: runs of `words` words, to at least the `share` of a text's.
+
+    `texts` is None without text inputs, `answers` for tasks whose truth is no text.
+    """
+
+    test: int
+    texts: Overlap | None
+    answers: Overlap | None
+    words: int = RUN_WORDS
+    share: float = SEEN_SHARE
+
+    def notes(self) -> list[str]:
+        """What a person should know of the test rows' inputs; nothing when there is nothing."""
+        found = self.texts
+        if found is None or not found.rows:
+            return []
+        told = f"train rows hold to {self.share:.0%} or more ({found.exact:,} of them whole)"
+        advice = "scores may flatter; look at the step drop_near_duplicates"
+        return [f"{found.rows:,} of {self.test:,} test rows have a text that {told}: {advice}"]
+
+
+def overlaps(
+    table: "pl.DataFrame", schema: Schema, task: Task, *, train: "NDArray[np.int64]", test: "NDArray[np.int64]"
+) -> Overlaps:
+    """Look for the test rows' text inputs among those of training rows and, for generation, their answers."""
+
+    def of(texts: "pl.Series | None") -> Overlap | None:
+        if texts is None:
+            return None
+        found = contamination(texts.gather(train), texts.gather(test))
+        return Overlap(rows=len(found.overlapping()), exact=int(found.exact_n.sum()))
+
+    answers = table[schema.target] if task == "generation" else None
+    return Overlaps(test=len(test), texts=of(texts_of(table, schema)), answers=of(answers))

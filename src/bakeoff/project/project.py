@@ -449,6 +449,44 @@ class Project:
         version = find_version(self.records.versions, self.config.project.name, which)
         return self._load(str(version.lineage["family_reference"]), version.content)
 
+    def harness(
+        self,
+        candidate: str,
+        tasks: Sequence[str],
+        *,
+        include: Path | None = None,
+        limit: int | None = None,
+        shots: int | None = None,
+        chat: bool = False,
+        batch: int = 8,
+    ) -> dict[str, Json]:
+        """Run tasks of the LM Evaluation Harness on a candidate of the last run; what is found is kept with its run.
+
+        Args:
+            candidate: one with the weights of a language model.
+            tasks: names of tasks or groups.
+            include: a folder with tasks of your own.
+            limit: documents of each task.
+            shots: examples before each document, instead of as many as the task says.
+            chat: ask through the chat template.
+            batch: what the model reads at once.
+
+        Raises:
+            NotFoundError: there is no such candidate or task. MissingExtraError: the extra `harness` is not installed.
+        """
+        from bakeoff.project.harness import Asked, run_harness
+
+        asked = Asked(
+            tasks=tuple(tasks),
+            include=include,
+            limit=limit,
+            shots=shots,
+            chat=chat,
+            batch=batch,
+            seed=self.config.project.seed,
+        )
+        return run_harness(self, candidate, asked, progress=self._progress, now_ms=self._clock())
+
     def runs(self, *, limit: int = 100) -> list[Run]:
         """Tracked runs, newest first."""
         experiment = self.records.runs.experiment(self.config.project.name)

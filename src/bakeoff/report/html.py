@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from bakeoff.core.errors import MissingExtraError
-from bakeoff.report import judging, numbers
+from bakeoff.report import judging, numbers, remembering
 from bakeoff.report.answers import FEW_CLASSES
 from bakeoff.report.charts import charts
 from bakeoff.report.drawing import MOST_SERIES, NARROW, WIDE, svg
@@ -62,6 +62,7 @@ def html(report: Report, *, card: str | None = None) -> str:
     script = _own("page.js")
     page = environment.get_template("page.html")
     figures = _figures(report, Markup)
+    recalled = remembering.remembering(report.candidates)
     return page.render(
         report=report,
         card=card,
@@ -85,6 +86,11 @@ def html(report: Report, *, card: str | None = None) -> str:
         judged_heads=judging.HEADS,
         judged_rows=[judging.judged_row(each) for each in report.judge.candidates] if report.judge else [],
         judge_told=judging.sentences(report.judge) if report.judge else [],
+        recalled_heads=remembering.heads(report.task),
+        recalled_rows=[remembering.recalled_row(*each) for each in recalled],
+        recalled_told=remembering.sentences(recalled, report.dataset.contamination, report.task),
+        by_heart=[name for name, each in recalled if each.warning],
+        recalled_warnings=remembering.warnings(recalled, report.task),
         drop_names=[each.name for each in report.fine if each.robustness],
         rescaled=[each for each in report.fine if each.calibration],
         style=Markup(_own("page.css")),  # noqa: S704 - our own file
@@ -139,6 +145,7 @@ def _contents(report: Report, figures: Mapping[str, Figure]) -> list[tuple[str, 
         ("classes", "Classes", bool(card and card.per_class)),
         ("slices", "Slices", any(each.slices for each in report.fine)),
         ("robustness", "Robustness", any(each.robustness for each in report.fine)),
+        ("memorisation", "Memorisation", any(each.memorisation for each in report.candidates)),
         ("judge", "Judge", report.judge is not None),
         ("rows", "Rows to read", bool(report.rows)),
         ("candidates", "Candidates", True),

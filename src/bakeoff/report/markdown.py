@@ -18,6 +18,8 @@ from bakeoff.report.numbers import (
     signed,
     size,
 )
+from bakeoff.report.remembering import heads, recalled_row, remembering
+from bakeoff.report.remembering import sentences as recalled_told
 from bakeoff.report.telling import by_fold, gates, headline, sides
 
 __all__ = ["markdown", "safe"]
@@ -46,6 +48,7 @@ def markdown(report: Report) -> str:
     if report.judge:
         parts.append(_table(HEADS, [judged_row(each) for each in report.judge.candidates], right=range(1, len(HEADS))))
         parts.append(safe(" ".join(sentences(report.judge)), longest=2000))
+    parts += _recalled(report)
     if report.budget:
         parts.append(_budget(report.budget))
     if report.advice:
@@ -112,6 +115,16 @@ def _combinations(report: Report) -> str:
         for each in report.combinations
     ]
     return _table(heads, rows, right=(1, 2), longest=500)
+
+
+def _recalled(report: Report) -> list[str]:
+    found = remembering(report.candidates)
+    if not found:
+        return []
+    names = heads(report.task)
+    told = recalled_told(found, report.dataset.contamination, report.task)
+    shown = _table(names, [recalled_row(*each) for each in found], right=range(1, len(names)))
+    return [shown, safe("Memorisation: " + " ".join(told), longest=2000)]
 
 
 def _budget(budget: Budget) -> str:

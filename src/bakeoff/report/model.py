@@ -28,6 +28,7 @@ __all__ = [
     "ClassScore",
     "Combination",
     "Comparison",
+    "Contamination",
     "Contract",
     "CurvePoint",
     "Data",
@@ -37,8 +38,11 @@ __all__ = [
     "JudgeAgreement",
     "JudgeBias",
     "JudgedCandidate",
+    "Memorisation",
     "Origin",
+    "Overlap",
     "Power",
+    "Recalled",
     "Report",
     "Row",
     "Rung",
@@ -143,6 +147,25 @@ class Contract:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Overlap:
+    """Test rows of which training rows hold a text nearly whole, or (`exact`) whole."""
+
+    rows: int
+    exact: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contamination:
+    """What training rows hold of the `test` rows: runs of `words` words, to at least this `share` of a text's."""
+
+    test: int
+    words: int
+    share: float
+    texts: Overlap | None = None
+    answers: Overlap | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClassRows:
     """A class and its training rows."""
 
@@ -174,6 +197,7 @@ class Data:
     warnings: tuple[Warned, ...] = ()
     contract: Contract | None = None
     classes: tuple[ClassRows, ...] = ()
+    contamination: Contamination | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +307,31 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """The share of rows whose truth a model says by itself, and its mean loss for a token of it (nats)."""
+
+    verbatim: float
+    loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memorisation:
+    """What a language model knows of `rows` training rows and of as many held-out rows; or why it was not asked.
+
+    `seen` is the share of the training rows that it was trained on, `loss_ratio` the training loss over the other.
+    """
+
+    rows: int = 0
+    tokens: int = 0
+    seen: float = 1.0
+    train: Recalled | None = None
+    held_out: Recalled | None = None
+    loss_ratio: float | None = None
+    warning: bool = False
+    skipped: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeBias:
     """The share of `decided` votes for the answer shown first, and of pairs whose vote changed when `swapped`."""
 
@@ -366,6 +415,7 @@ class Candidate:
     robustness: tuple[Drop, ...] = ()
     calibration: Calibration | None = None
     usage: Usage | None = None
+    memorisation: Memorisation | None = None
     reliability: tuple[Bin, ...] = ()
     fold_metrics: Mapping[str, tuple[float | None, ...]] | None = None
 

@@ -15,8 +15,16 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import numpy as np
 
-from bakeoff.core.errors import BakeoffError, CandidateError, ContractError, DataError, NotFoundError, StoreError
-from bakeoff.core.generation import ChatModel, Messages, Piece, Sampling
+from bakeoff.core.errors import (
+    BakeoffError,
+    CandidateError,
+    ContractError,
+    DataError,
+    NotFoundError,
+    StoreError,
+    UsageError,
+)
+from bakeoff.core.generation import ChatModel, Embedded, Embedding, Messages, Piece, Sampling, Warming
 from bakeoff.core.protocols import Clock, EventLog, Model
 from bakeoff.core.types import Column, Json, Predictions, Signature
 from bakeoff.data.contract_rows import Broken, RowCheck
@@ -297,6 +305,35 @@ class Engine:
             self._log_failure(serving, 1, since_ms(), error)
             raise
 
+    # --- embedding --------------------------------------------------------------------------------
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        """Vectors of texts by the encoder of the live release; not logged, as no label ever comes for them.
+
+        Raises:
+            UsageError: the live model has no encoder.
+            NotFoundError: nothing is released on the endpoint.
+            CandidateError: the encoder failed.
+        """
+        serving = self._current()
+        encoder = serving.model.embedder if isinstance(serving.model, Embedding) else None
+        version = serving.release.model_version
+        if encoder is None:
+            raise UsageError(
+                f"expected a release with an encoder, found {version} of family {serving.release.family!r}, which has "
+                "none; release a candidate of family embedding or encoder, or ask this one by POST /predict"
+            )
+        try:
+            found = encoder.embed(texts)
+        except BakeoffError:
+            raise
+        except Exception as error:
+            name = type(error).__name__
+            raise CandidateError(f"model {version} failed on {len(texts)} texts: {name}: {error}") from error
+        if len(found.vectors_nd) != len(texts) or not np.isfinite(found.vectors_nd).all():
+            raise CandidateError(f"model {version}: expected {len(texts)} finite vectors, received others")
+        return found
+
     # --- following the pointer --------------------------------------------------------------------
 
     def refresh(self) -> None:
@@ -362,6 +399,8 @@ class Engine:
             return
         try:
             model = self._load(live)
+            if isinstance(model, Warming):
+                model.warm()  # the old release answers meanwhile, and stays if this fails
             self._serving = _Serving(live, model, self._compiled(live, model))
         except Exception as error:  # noqa: BLE001 - it is kept as the problem, and logged
             self._failed = (live.release_id, self._clock())

@@ -1,14 +1,15 @@
 """A stand-in for a service with an OpenAI-compatible API: a real server on loopback that says what it is told to."""
 
+import json
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from bakeoff.core.types import Json
 
-__all__ = ["Asked", "FakeService", "completion", "serving"]
+__all__ = ["Asked", "FakeService", "completion", "event", "serving"]
 
 START_S = 20.0
 
@@ -28,7 +29,10 @@ class Asked:
 
 
 Answer = Callable[[Asked], "tuple[int, Any, Mapping[str, str]] | str | dict[str, Any]"]
-"""Gives a text to be said, a whole body, or (status, body, headers); a body that is a text is sent as it is."""
+"""Gives a text to be said, a whole body, or (status, body, headers).
+
+A body that is a text is sent as it is, one that is an iterator as server-sent events, piece by piece.
+"""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,6 +57,14 @@ def completion(text: str, *, top: Mapping[str, float] | None = None, usage: Mapp
     }
 
 
+def event(text: str | None = None, *, finish: str | None = None, usage: Mapping[str, int] | None = None) -> str:
+    """A chunk of a streamed completion as a server-sent event."""
+    delta = {} if text is None else {"content": text}
+    choices = [{"index": 0, "delta": delta, "finish_reason": finish}] if usage is None else []
+    body = {"object": "chat.completion.chunk", "choices": choices, "usage": None if usage is None else dict(usage)}
+    return f"data: {json.dumps(body, ensure_ascii=False)}\n\n"
+
+
 @contextmanager
 def serving(answer: Answer) -> Generator[FakeService]:
     """Serve on a free port of 127.0.0.1 within the block."""
@@ -62,7 +74,7 @@ def serving(answer: Answer) -> Generator[FakeService]:
     from starlette.applications import Starlette
     from starlette.concurrency import run_in_threadpool
     from starlette.requests import Request
-    from starlette.responses import JSONResponse, Response
+    from starlette.responses import JSONResponse, Response, StreamingResponse
     from starlette.routing import Route
 
     listening = socket.create_server(("127.0.0.1", 0))
@@ -80,6 +92,8 @@ def serving(answer: Answer) -> Generator[FakeService]:
         status, body, extra = found
         if isinstance(body, str):
             return Response(body, status_code=status, headers=dict(extra))
+        if isinstance(body, Iterator):
+            return StreamingResponse(body, status_code=status, headers=dict(extra), media_type="text/event-stream")
         return JSONResponse(body, status_code=status, headers=dict(extra))
 
     app = Starlette(routes=[Route("/v1/{rest:path}", handle, methods=["POST"])])

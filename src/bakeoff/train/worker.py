@@ -167,13 +167,14 @@ def job_of(asked: FitArgument, family: Family, progress: Progress) -> FitJob:
 
 
 def table_of(asked: FitArgument) -> "pl.DataFrame":
-    """All rows: inputs and target alone, the target in its stored type."""
+    """All rows: inputs and target alone, the target in its stored type; rejected answers where there are any."""
     import polars as pl
 
     target = pl.col(asked.schema.target).cast(pl.String if asked.task == "classification" else pl.Float64)
     if asked.task == "generation":
         target = pl.col(asked.schema.target)
-    return pl.read_parquet(asked.table_path).select(*asked.schema.inputs, target)
+    rejected = [asked.schema.rejected] if asked.schema.rejected else []
+    return pl.read_parquet(asked.table_path).select(*asked.schema.inputs, target, *rejected)
 
 
 def _tables(asked: FitArgument) -> tuple["pl.DataFrame", "pl.DataFrame"]:

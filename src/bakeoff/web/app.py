@@ -22,7 +22,7 @@ from bakeoff.core.errors import BakeoffError, NotFoundError
 from bakeoff.core.types import Json
 from bakeoff.feedback.record import Recorded
 from bakeoff.serve.engine import Answer, Engine
-from bakeoff.web import openai
+from bakeoff.web import embeddings, openai
 from bakeoff.web.guard import Guard
 from bakeoff.web.measures import Measures
 from bakeoff.web.permissions import permission, require_permissions
@@ -86,6 +86,7 @@ def create_app(
         Route("/predict", handlers.predict, methods=["POST"]),
         Route("/feedback", handlers.feedback, methods=["POST"]),
         Route("/v1/chat/completions", handlers.chat, methods=["POST"]),
+        Route("/v1/embeddings", handlers.embed, methods=["POST"]),
         Route("/v1/models", handlers.models),
         Route("/endpoints/{name}/predict", handlers.predict, methods=["POST"]),
         Route("/endpoints/{name}/feedback", handlers.feedback, methods=["POST"]),
@@ -161,6 +162,10 @@ class _Handlers:
         if name != self.engine.endpoint:
             raise NotFoundError(f"expected endpoint {self.engine.endpoint!r}, received {name!r}")
 
+    def _check_model(self, name: str) -> None:
+        if name not in {"", self.engine.endpoint}:
+            raise NotFoundError(f"expected model {self.engine.endpoint!r}, received {name[:80]!r}")
+
     @permission("predict")
     async def predict(self, request: Request) -> Response:
         self._check_name(request)
@@ -181,8 +186,7 @@ class _Handlers:
     @permission("predict")
     async def chat(self, request: Request) -> Response:
         asked = openai.decoded(await request.body())
-        if asked.model not in {"", self.engine.endpoint}:
-            raise NotFoundError(f"expected model {self.engine.endpoint!r}, received {asked.model[:80]!r}")
+        self._check_model(asked.model)
         sampling, turns, answer_id = asked.sampling(), asked.turns(), self.engine.new_id()
         with self._place():
             return await openai.chat_response(
@@ -193,6 +197,14 @@ class _Handlers:
                 created_s=self.engine.now_ms() // 1000,
                 executor=self._running_pool(),
             )
+
+    @permission("predict")
+    async def embed(self, request: Request) -> Response:
+        asked = embeddings.decoded(await request.body())
+        self._check_model(asked.model)
+        texts = asked.texts()
+        found = await self._in_thread(lambda: self.engine.embed(texts))
+        return JsonResponse(embeddings.embeddings(asked, found, model=self.engine.endpoint))
 
     @permission("read")
     async def models(self, _request: Request) -> Response:

@@ -1,4 +1,6 @@
 import importlib.util
+import json
+import random
 from pathlib import Path
 
 import pytest
@@ -25,3 +27,52 @@ def tiny_plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _tiny.write_tiny_encoder(tmp_path_factory.mktemp("models"))
+
+
+OVERFITTED = """
+[project]
+name = "tiny"
+task = "generation"
+[data]
+source = "rows.jsonl"
+target = "answer"
+text = ["question"]
+[split]
+test = 0.3
+near_duplicates = 0
+[candidates.full]
+model = "{model}"
+precision = "fp32"
+learning_rate = 0.003
+epochs = 120
+checks = 1
+engine = "transformers"
+max_new_tokens = 6
+[candidates.retrieval]
+[decide]
+resamples = 200
+findings = false
+[combine]
+blends = false
+cascades = false
+[compute]
+workers = 1
+threads = 1
+"""
+WORDS = [f"{letter}{letter}ord" for letter in "abcdefghijklmnopqrstuvwxyz"]
+
+
+@pytest.fixture(scope="session")
+def overfitted(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose language model was trained on few rows, nobody could guess, until it knew them by heart."""
+    from bakeoff.project.project import Project
+
+    folder = tmp_path_factory.mktemp("overfitted")
+    draw = random.Random(1)
+    pairs = draw.sample([f"{first} {second}" for first in WORDS for second in WORDS], 40)
+    lines = [json.dumps({"question": pair, "answer": " ".join(draw.sample(WORDS, 2))}) for pair in pairs]
+    (folder / "rows.jsonl").write_text("\n".join(lines))
+    (folder / "bakeoff.toml").write_text(OVERFITTED.format(model=tiny), encoding="utf-8")
+    with Project(folder) as project:
+        project.run()
+    return folder

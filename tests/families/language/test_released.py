@@ -55,7 +55,8 @@ def test_what_was_trained_is_released_and_converses(tiny: Path, tmp_path: Path) 
     ]
     (tmp_path / "talks.jsonl").write_text("\n".join(lines))
     (tmp_path / "bakeoff.toml").write_text(FILE.format(model=tiny), encoding="utf-8")
-    with Project(tmp_path) as project:
+    told: list[str] = []
+    with Project(tmp_path, progress=told.append) as project:
         outcome = project.run()
         verdict = outcome.document["verdict"]
         assert verdict["promoted"], verdict
@@ -65,7 +66,13 @@ def test_what_was_trained_is_released_and_converses(tiny: Path, tmp_path: Path) 
         assert "".join(piece.text for piece in pieces) == "eeord"
         project.feedback([{"id": "a1", "rating": -1, "correction": "ggord"}])
         joined = project.take_in()
-        assert joined.filter(joined["answer"] == "ggord")["messages"].to_list() == ["aaord bbord 3"]
+        corrected = joined.filter(joined["answer"] == "ggord")
+        assert corrected.select("messages", "answer_rejected").rows() == [("aaord bbord 3", "eeord")]
+        assert joined["answer_rejected"].null_count() == len(joined) - 1
+        again = project.run().document
+        assert [candidate["status"] for candidate in again["candidates"]] == ["ok"]
+        learned = any("learned in place of a rejected one" in line for line in told)
+        assert learned == (corrected["part"][0] == "train")
 
 
 def test_a_model_that_is_served_as_something_else_is_not_promoted(tmp_path: Path) -> None:

@@ -61,12 +61,14 @@ def test_the_learned_answer_is_likelier_than_another(job, tiny):
 def test_prompted_generates_with_examples_and_is_saved(job, tiny, tmp_path):
     params = PromptedParams(model=str(tiny), shots=2, select="random", max_new_tokens=4, system="Be brief.")
     model = PromptedFamily().fit(dataclasses.replace(job, params=params))
-    rows = pl.DataFrame({"text": ["aaord", None]})
-    said = model.predict(rows).values_n.tolist()
     folder = tmp_path / "saved"
     folder.mkdir()
     model.save(folder)
-    assert PromptedFamily().load(folder, 1).predict(rows).values_n.tolist() == said
+    loaded = PromptedFamily().load(folder, 1)
+    # Alone, and both engines the same rows: random weights have near-ties, which flip with what was read together.
+    for text in ("aaord", None):
+        row = pl.DataFrame({"text": [text]}, schema={"text": pl.String})
+        assert loaded.predict(row).values_n.tolist() == model.predict(row).values_n.tolist()
     assert len(model.state.shots) == 2
 
 

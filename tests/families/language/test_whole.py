@@ -1,6 +1,7 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bakeoff.core.errors import CandidateError
@@ -49,3 +50,14 @@ class TestEncoder:
         job = TestFull().job_of("classification", EncoderParams(model=str(tiny)), tmp_path)
         with pytest.raises(CandidateError, match="which is a decoder"):
             EncoderFamily().fit(job)
+
+
+def test_an_encoder_embeds_texts_to_length_one(tiny_encoder: Path, tmp_path: Path) -> None:
+    params = EncoderParams(model=str(tiny_encoder), contrastive=False, epochs=0.1, precision="fp32", max_tokens=48)
+    model = EncoderFamily().fit(FamilyConformance().job_of("classification", params, tmp_path, columns=("text",)))
+    texts = ["aaord bbord", "", "aaord bbord"]
+    found = model.embedder.embed(texts)
+    assert found.vectors_nd.shape == (3, model.backbone.width)
+    assert found.tokens == sum(map(len, model.state.reading.ids(model.backbone, texts)))
+    np.testing.assert_allclose(np.linalg.norm(found.vectors_nd, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(found.vectors_nd[0], found.vectors_nd[2], rtol=1e-5)

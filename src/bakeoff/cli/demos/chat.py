@@ -61,7 +61,8 @@ def play_chat(project: Project, *, tell: Tell) -> dict[str, Json]:
     joined = project.take_in()
     corrected = joined.filter(joined[project.config.data.target] == CORRECTION).to_dicts()
     for row in corrected:
-        tell(f"the next dataset holds it, in its {row['part']} rows: {row['messages']!r} → {row['answer']!r}")
+        told = f"{row['messages']!r} → {row['answer']!r}, rather than {row.get('answer_rejected')!r}"
+        tell(f"the next dataset holds it, in its {row['part']} rows: {told}")
     tell("\n" + where_next(project))
     chat: dict[str, Json] = {"question": QUESTION, "answer": said, "joined": cast("Json", corrected)}
     return {**outcome.document, "unchanged": outcome.unchanged, "chat": chat}

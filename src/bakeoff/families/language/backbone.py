@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from bakeoff.core.errors import CandidateError, CorruptError
+from bakeoff.core.errors import CandidateError, CorruptError, MissingExtraError
 from bakeoff.families.language.convert import Kind, unreadable
 from bakeoff.families.language.quiet import quietly
 
-__all__ = ["Backbone", "Precision", "by_length", "device_of", "fastest_precision", "load"]
+__all__ = ["Backbone", "Precision", "Quantised", "by_length", "device_of", "fastest_precision", "load"]
+__all__ += ["need_quantisation"]
 
 Precision: TypeAlias = Literal["bf16", "fp32"]
+Quantised: TypeAlias = Literal["none", "8bit", "4bit"]
 Tensor: TypeAlias = Any
 
 
@@ -105,8 +107,54 @@ def fastest_precision() -> Precision:
     return "bf16" if can else "fp32"
 
 
-def load(folder: Path, kind: Kind, *, precision: Precision, threads: int) -> Backbone:
-    """Read a model in the form that `convert.prepare` writes.
+def need_quantisation(quantised: Quantised) -> None:
+    """See that frozen weights can be held in so few bits here.
+
+    Raises:
+        CandidateError: there is no CUDA device. MissingExtraError: bitsandbytes is not installed.
+    """
+    import importlib.util
+
+    import torch
+
+    if quantised == "none":
+        return
+    if not torch.cuda.is_available():
+        raise CandidateError(
+            f"expected a CUDA device for quantise_base = {quantised!r}, found none; leave quantise_base out "
+            "(weights stay in bf16 or float32), or fit the candidate where there is one"
+        )
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise MissingExtraError.of(f"quantise_base = {quantised!r}", "gpu", "bitsandbytes")
+
+
+def _quantisation(quantised: Quantised, dtype: Any) -> Any:
+    """How transformers shall hold weights: of 8 bits, or of 4 (NF4 with quantised constants) computed in `dtype`.
+
+    Source: T. Dettmers et al. (2022), "LLM.int8()"; T. Dettmers et al. (2023), "QLoRA".
+    """
+    from transformers import BitsAndBytesConfig
+
+    if quantised == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def load(
+    folder: Path,
+    kind: Kind,
+    *,
+    precision: Precision,
+    threads: int,
+    device: str | None = None,
+    quantised: Quantised = "none",
+) -> Backbone:
+    """Read a model in the form that `convert.prepare` writes, onto a device (the accelerator if there is one).
 
     Raises:
         CorruptError: a file is damaged. CandidateError: there is no memory for it.
@@ -117,20 +165,21 @@ def load(folder: Path, kind: Kind, *, precision: Precision, threads: int) -> Bac
 
     torch.set_num_threads(threads)
     reader = AutoModelForCausalLM if kind == "decoder" else AutoModel
+    dtype, device = torch.bfloat16 if precision == "bf16" else torch.float32, device or device_of()
+    fewer: dict[str, Any] = {}
+    if quantised != "none":
+        fewer = {"quantization_config": _quantisation(quantised, dtype), "device_map": {"": device}}
     try:
         with quietly():
             model: Any = reader.from_pretrained(
-                folder,
-                dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
+                folder, dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=False, **fewer
             )
-            model.to(device_of())
+            if not fewer:
+                model.to(device)
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (SafetensorError, OSError) as error:
         raise CorruptError(f"{folder}: expected a readable model, found: {error}; fit the candidate again") from error
-    except MemoryError as error:
+    except (MemoryError, torch.OutOfMemoryError) as error:
         raise CandidateError("no memory to load the model; take a smaller one (bakeoff models available)") from error
     except Exception as error:  # readers of configs and tokenizers raise errors of many classes
         raise unreadable(folder.name, kind, error) from error

@@ -45,6 +45,7 @@ class EncoderParams:
     validation_rows: Annotated[int, Field(ge=1)] = 500
     balanced: bool | None = None
     precision: Literal["auto", "bf16", "fp32"] = "auto"
+    processes: Annotated[int, Field(ge=0)] = 0
 
 
 class EncoderFamily(FullFamily):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Example", "epoch_batches", "stratified"]
+__all__ = ["Example", "epoch_batches", "stratified", "with_rejected"]
 
 POOLED_BATCHES = 16
 """Batches among which rows are sorted by length: enough to hardly pad, few enough to stay random."""
@@ -14,11 +14,33 @@ POOLED_BATCHES = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """Token ids and the answer: a class position or a number (`target`), or the last `completion` ids."""
+    """Token ids and the answer: a class position or a number (`target`), or the last `completion` ids.
+
+    `rejected` is the same prompt with an answer that was turned down, and `reference` the log-probability of the
+    answer less that of the rejected one, by the model that training starts from.
+    """
 
     ids: tuple[int, ...]
     target: float = 0.0
     completion: int = 0
+    rejected: "Example | None" = None
+    reference: float = 0.0
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longer one of its texts."""
+        return max(len(self.ids), len(self.rejected.ids) if self.rejected else 0)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all its texts."""
+        return len(self.ids) + (len(self.rejected.ids) if self.rejected else 0)
+
+
+def with_rejected(rows: Sequence[int], examples: Sequence[Example]) -> tuple[list[int], list[Example]]:
+    """A batch with the rejected answers of its examples behind it, in order; that of row 3 is row -4 (`~3`)."""
+    pairs = [(row, example.rejected) for row, example in zip(rows, examples, strict=True) if example.rejected]
+    return [*rows, *(~row for row, _ in pairs)], [*examples, *(rejected for _, rejected in pairs)]
 
 
 def epoch_batches(lengths: Sequence[int], size: int, *, seed: int, epoch: int) -> list[list[int]]:

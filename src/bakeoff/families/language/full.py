@@ -50,6 +50,8 @@ class FullParams:
     validation_rows: Annotated[int, Field(ge=1)] = 500
     balanced: bool | None = None
     precision: Literal["auto", "bf16", "fp32"] = "auto"
+    processes: Annotated[int, Field(ge=0)] = 0
+    preference_beta: Annotated[float, Field(ge=0)] = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from bakeoff.core.protocols import FitJob
 from bakeoff.core.search import between
 from bakeoff.core.types import Task
 from bakeoff.families.language import storing
+from bakeoff.families.language.backbone import Quantised, need_quantisation
 from bakeoff.families.language.convert import Kind
 from bakeoff.families.language.network import Network
 from bakeoff.families.language.quiet import need_llm, quietly
@@ -40,8 +41,14 @@ class LoraParams:
     `max_train_rows` takes a stratified sample, `max_minutes` plans no more steps than fit. `checkpointing` needs less
     memory and more time. `precision`: what is fast here, unless said. Texts keep `max_tokens` tokens.
 
-    Task generation: answers have at most `max_new_tokens` tokens and come from `engine` (llama.cpp where it is
-    installed, else transformers; "vllm", "vllm:URL"), which may convert the weights to `quantisation`.
+    `quantise_base` holds the frozen weights in 8 or 4 bits during training (CUDA, extra `gpu`); what is saved and
+    served is the adapter on the base as it was. Each of `processes` reads its share of every batch (0: one for each
+    CUDA device, else one); the step is that of a single process.
+
+    Task generation: rows that have a rejected answer are pairs, too: the answer shall gain on the rejected one, at
+    strength `preference_beta` (smaller: further from the base; 0: rejected answers are not used). Answers have at most
+    `max_new_tokens` tokens and come from `engine` (llama.cpp where it is installed, else transformers; "vllm",
+    "vllm:URL"), which may convert the weights to `quantisation`.
     """
 
     model: str = "smollm2-135m-instruct"
@@ -70,6 +77,9 @@ class LoraParams:
     validation_rows: Annotated[int, Field(ge=1)] = 500
     balanced: bool | None = None
     precision: Literal["auto", "bf16", "fp32"] = "auto"
+    quantise_base: Quantised = "none"
+    processes: Annotated[int, Field(ge=0)] = 0
+    preference_beta: Annotated[float, Field(ge=0)] = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +147,7 @@ class LoraFamily:
         """See `bakeoff.core.protocols.Family`."""
         need_llm(self.name)
         params: LoraParams = job.params
+        need_quantisation(params.quantise_base)
         adapters = _Adapters(rank=params.rank, dropout=params.dropout, base=params.model)
         return spoken(job, tune(job, self.name, adapters))
 

@@ -24,7 +24,8 @@ CLOSE = 0.05
 class Network:
     """A backbone of `depth` layers, of which those from `cut` on learn; adapters go beside its `linear_names`."""
 
-    def __init__(self, backbone: Backbone, *, top: int) -> None:
+    def __init__(self, backbone: Backbone, *, top: int, share: float = 1.0) -> None:
+        """Cut a backbone, of which the `top` layers learn; it may keep states in this `share` of the free memory."""
         self.backbone = backbone
         body = backbone.body()
         layers = getattr(body, "layers", None)
@@ -34,7 +35,7 @@ class Network:
         self._trunk: Any = None
         self._top: Any = body
         self._kept: dict[tuple[str, int], Tensor] = {}
-        self._room = int(free_memory_bytes() * KEPT_SHARE)
+        self._room = int(_free_bytes(backbone.device) * KEPT_SHARE * share)
         if self.cut and layers is not None and hasattr(body, "norm") and _alike(backbone.model.config):
             import torch
 
@@ -101,6 +102,12 @@ def _linear_names(layers: Any) -> list[str]:
 
     named = layers.named_modules() if layers is not None else ()
     return sorted({name.rpartition(".")[2] for name, module in named if isinstance(module, torch.nn.Linear)})
+
+
+def _free_bytes(device: Any) -> int:
+    import torch
+
+    return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else free_memory_bytes()
 
 
 def free_memory_bytes() -> int:

@@ -7,13 +7,15 @@ can be cut into pieces and still be one mean.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
 from bakeoff.families.language.backbone import Backbone, by_length
-from bakeoff.families.language.examples import Example
+from bakeoff.families.language.examples import Example, with_rejected
 from bakeoff.families.language.network import Network
+from bakeoff.families.language.spreading import Group
 
-__all__ = ["Classes", "Completions", "Contrast", "Numbers", "Objective"]
+__all__ = ["Classes", "Completions", "Contrast", "Numbers", "Objective", "Preferences"]
 
 Tensor: TypeAlias = Any
 HEAD_BATCH = 32
@@ -155,9 +157,13 @@ class Completions:
 
     def loss(self, hidden_btd: Tensor, lengths_b: Tensor, examples: Sequence[Example]) -> tuple[Tensor, float]:
         """See `Objective`."""
+        del lengths_b
+        loss = self._cross_entropy(hidden_btd, examples, "sum")
+        return loss, float(sum(example.completion for example in examples))
+
+    def _cross_entropy(self, hidden_btd: Tensor, examples: Sequence[Example], reduction: str) -> Tensor:
         import torch
 
-        del lengths_b
         rows: list[int] = []
         places: list[int] = []
         wanted: list[int] = []
@@ -168,4 +174,60 @@ class Completions:
             wanted += example.ids[begin:]
         logit_mv = self._output(hidden_btd[rows, places]).float()
         wanted_m = torch.tensor(wanted, device=hidden_btd.device)
-        return torch.nn.functional.cross_entropy(logit_mv, wanted_m, reduction="sum"), float(len(wanted))
+        return torch.nn.functional.cross_entropy(logit_mv, wanted_m, reduction=reduction)
+
+
+class Preferences(Completions):
+    """The loss of `Completions`, and one on pairs of an answer and a rejected one.
+
+    -ln sigmoid(beta · (margin - reference)) asks that the margin, the log-probability of the answer less that of the
+    rejected one, grows over what it was before training. A pair weighs as much as the `weight` tokens of an average
+    answer do, so that the whole is the mean loss of a token, and of a pair by the share of rows that have one. Behind
+    the examples of a batch stand their rejected answers (`with_rejected`).
+
+    Source: R. Rafailov et al. (2023), "Direct Preference Optimization", equation 7; R. Pang et al. (2024),
+    "Iterative Reasoning Preference Optimization", equation 1 (together with the likelihood of the answers).
+    """
+
+    def __init__(self, backbone: Backbone, *, beta: float, weight: float) -> None:
+        super().__init__(backbone)
+        self._beta, self._weight = beta, weight
+
+    def loss(self, hidden_btd: Tensor, lengths_b: Tensor, examples: Sequence[Example]) -> tuple[Tensor, float]:
+        """See `Objective`."""
+        import torch
+
+        del lengths_b
+        likely_b = self._log_likelihood(hidden_btd, examples)
+        pairs = [b for b, example in enumerate(examples) if example.rejected]
+        first = len(examples) - len(pairs)
+        total = -likely_b[:first].sum()
+        if pairs:
+            reference_p = torch.tensor([examples[b].reference for b in pairs], device=likely_b.device)
+            gain_p = likely_b[pairs] - likely_b[first:] - reference_p
+            total = total - self._weight * torch.nn.functional.logsigmoid(self._beta * gain_p).sum()
+        return total, float(sum(example.completion for example in examples[:first]))
+
+    def _log_likelihood(self, hidden_btd: Tensor, examples: Sequence[Example]) -> Tensor:
+        """The log-probability of each example's answer (b,)."""
+        import torch
+
+        each_m = -self._cross_entropy(hidden_btd, examples, "none")
+        return torch.stack([part.sum() for part in each_m.split([example.completion for example in examples])])
+
+    def referred(self, network: Network, part: str, examples: Sequence[Example], group: Group) -> list[Example]:
+        """The examples with their reference: what the network says of their pairs now, before it learns."""
+        import torch
+
+        network.backbone.model.eval()
+        pairs = [row for row, example in enumerate(examples) if example.rejected]
+        reference_n = [0.0] * len(examples)
+        with torch.no_grad():
+            for places in group.share(by_length([range(examples[row].length) for row in pairs], HEAD_BATCH)):
+                some = [pairs[place] for place in places]
+                rows, batch = with_rejected(some, [examples[row] for row in some])
+                likely_b = self._log_likelihood(network.hidden(part, rows, batch)[0], batch)
+                for row, margin in zip(some, (likely_b[: len(some)] - likely_b[len(some) :]).tolist(), strict=True):
+                    reference_n[row] = margin
+        reference_n = group.summed(*reference_n)
+        return [replace(example, reference=told) for example, told in zip(examples, reference_n, strict=True)]

@@ -91,15 +91,22 @@ class SpokenModel:
         self, table: "pl.DataFrame", texts: Sequence[str]
     ) -> "tuple[NDArray[np.float64], NDArray[np.int64]]":
         """See `bakeoff.core.protocols.Likely`; by the trained weights, the end of the answer included."""
+        likely_n, count_n, _ = self.recall(table, texts, 0)
+        return likely_n, count_n
+
+    def recall(
+        self, table: "pl.DataFrame", texts: Sequence[str], most: int
+    ) -> "tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]":
+        """See `bakeoff.core.protocols.Recalling`; greedy decoding says a text if each token is the likeliest next."""
         import torch
 
-        loaded = self._backbone
+        loaded = self.backbone
         end = loaded.tokenizer.eos_token_id
         answers = [[*ids, end] for ids in loaded.tokens([str(text) for text in texts], special=False)]
         asked = self._prompted(loaded, table)
         whole = [[*ask, *answer][: loaded.context] for ask, answer in zip(asked, answers, strict=True)]
         counts = [max(len(ids) - len(ask), 0) for ids, ask in zip(whole, asked, strict=True)]
-        likely_n = np.zeros(len(whole))
+        likely_n, said_n = np.zeros(len(whole)), np.zeros(len(whole), dtype=np.bool_)
         with torch.inference_mode():
             for batch in by_length(whole, BATCH):
                 ids_bt, lengths_b = loaded.padded([whole[i] for i in batch])
@@ -110,7 +117,14 @@ class SpokenModel:
                     logprob = loaded.model.get_output_embeddings()(hidden_btd[b, place]).float().log_softmax(-1)
                     told = ids_bt[b, last - counts[i] : last]
                     likely_n[i] = float(logprob.gather(1, told[:, None]).double().sum())
-        return likely_n, np.asarray(counts, dtype=np.int64)
+                    asked_of = min(most, len(answers[i]) - 1, counts[i])  # the end is no part of the text
+                    right = (logprob[:asked_of].argmax(-1) == told[:asked_of]).all()
+                    said_n[i] = asked_of > 0 and bool(right)
+        return likely_n, np.asarray(counts, dtype=np.int64), said_n
+
+    def warm(self) -> None:
+        """See `bakeoff.core.generation.Warming`."""
+        self._speaker.session()
 
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`."""
@@ -131,7 +145,8 @@ class SpokenModel:
         return Speaker(speech=self.speech, threads=self.threads, cache=self.cache)
 
     @cached_property
-    def _backbone(self) -> Backbone:
+    def backbone(self) -> Backbone:
+        """The trained weights, as they are."""
         loaded = backbone.load(self.parts[storing.BASE], "decoder", precision="fp32", threads=self.threads)
         if storing.ADAPTER in self.parts:
             put_on(loaded, self.parts[storing.ADAPTER])

@@ -16,9 +16,10 @@ from bakeoff.core.errors import CandidateError
 from bakeoff.core.protocols import Progress
 from bakeoff.families.language.backbone import by_length
 from bakeoff.families.language.checkpoints import Checkpoint, Position
-from bakeoff.families.language.examples import Example, epoch_batches
+from bakeoff.families.language.examples import Example, epoch_batches, with_rejected
 from bakeoff.families.language.network import Network
 from bakeoff.families.language.objectives import Objective
+from bakeoff.families.language.spreading import Group
 
 __all__ = ["Recipe", "Trainer"]
 
@@ -57,12 +58,15 @@ class Recipe:
 
 
 class Trainer:
-    """Trains what learns of a network and an objective on examples."""
+    """Trains what learns of a network and an objective on examples; alone, or in step with a group of processes."""
 
-    def __init__(self, network: Network, objective: Objective, recipe: Recipe, *, progress: Progress) -> None:
+    def __init__(
+        self, network: Network, objective: Objective, recipe: Recipe, *, progress: Progress, group: Group | None = None
+    ) -> None:
         import torch
 
         self._network, self._objective, self._recipe, self._progress = network, objective, recipe, progress
+        self._group = group or Group()
         model = network.backbone.model
         self.learned = [*(p for p in model.parameters() if p.requires_grad), *objective.parameters()]
         self._optimiser = torch.optim.AdamW(
@@ -127,7 +131,8 @@ class Trainer:
             self._step(train, batch, at)
             at.seconds += time.monotonic() - started
             if fits_minutes and at.step == MEASURED_STEPS:
-                most = int((self._recipe.max_minutes or 0) * 60 / at.seconds * MEASURED_STEPS)
+                (seconds,) = self._group.summed(0.0 if self._group.rank else at.seconds)  # all go by the first one's
+                most = int((self._recipe.max_minutes or 0) * 60 / seconds * MEASURED_STEPS)
                 at.planned = max(MEASURED_STEPS + 1, min(at.planned, most))
             if held and self._is_check(at):
                 loss = self.loss("held", held)
@@ -135,11 +140,10 @@ class Trainer:
                 self._progress(f"step {at.step} of {at.planned}: validation loss {loss:.4f}")
                 if loss <= min(value for _, value in at.checks):
                     best, at.best_step = [tensor.detach().clone() for tensor in self.learned], at.step
-                checkpoint.save(at, self.learned, self._optimiser, best)
+                self._save(checkpoint, at, best)
             self._tell(at)
             if time.monotonic() - self._saved > SAVED_EVERY_S:
-                checkpoint.save(at, self.learned, self._optimiser, best)
-                self._saved = time.monotonic()
+                self._save(checkpoint, at, best)
         if best is not None:
             import torch
 
@@ -150,9 +154,14 @@ class Trainer:
             at.best_step = at.step
         return at
 
+    def _save(self, checkpoint: Checkpoint, at: Position, best: Sequence[Tensor] | None) -> None:
+        if not self._group.rank:
+            checkpoint.save(at, self.learned, self._optimiser, best)
+        self._saved = time.monotonic()
+
     def _batches(self, train: Sequence[Example], at: Position) -> Iterator[list[list[int]]]:
         """The batches of each step from the position on, each in `accumulate` pieces."""
-        lengths = [len(example.ids) for example in train]
+        lengths = [example.length for example in train]
         pieces, size = self._recipe.accumulate, self._recipe.batch
         per_epoch = math.ceil(math.ceil(len(train) / size) / pieces)
         epoch, skip = divmod(at.step, per_epoch)
@@ -165,18 +174,22 @@ class Trainer:
     def _step(self, train: Sequence[Example], pieces: Sequence[Sequence[int]], at: Position) -> None:
         import torch
 
-        torch.manual_seed(self._recipe.seed * 1_000_003 + at.step)  # dropout of a step is the same after a resume
+        # Dropout of a step is the same after a resume, and another one in each process.
+        torch.manual_seed(self._recipe.seed * 1_000_003 + at.step + self._group.rank * 2**40)
         self._network.backbone.model.train()
         for group in self._optimiser.param_groups:
             group["lr"] = self._recipe.rate(at.step, at.planned)
         self._optimiser.zero_grad(set_to_none=True)
         total = weight = 0.0
         for rows in pieces:
-            examples = [train[row] for row in rows]
-            summed, count = self._objective.loss(*self._network.hidden("train", rows, examples), examples)
-            summed.backward()
-            total, weight = total + float(summed.detach()), weight + count
-            at.tokens += sum(len(example.ids) for example in examples)
+            at.tokens += sum(train[row].tokens for row in rows)
+            mine = self._group.share(rows)
+            if mine:
+                summed, count = self._summed("train", mine, train)
+                summed.backward()
+                total, weight = total + float(summed.detach()), weight + count
+        total, weight = self._group.summed(total, weight)
+        self._group.sum_gradients(self.learned)
         for tensor in self.learned:
             if tensor.grad is not None:
                 tensor.grad /= weight
@@ -186,6 +199,11 @@ class Trainer:
         share = min(at.step, 20)
         at.smooth_loss += (total / weight - at.smooth_loss) / share
 
+    def _summed(self, part: str, rows: Sequence[int], examples: Sequence[Example]) -> tuple[Tensor, float]:
+        """The summed loss of some examples, and what to divide sums by."""
+        rows, some = with_rejected(rows, [examples[row] for row in rows])
+        return self._objective.loss(*self._network.hidden(part, rows, some), some)
+
     def loss(self, part: str, examples: Sequence[Example]) -> float:
         """The mean loss over examples."""
         import torch
@@ -193,10 +211,10 @@ class Trainer:
         self._network.backbone.model.eval()
         total = weight = 0.0
         with torch.no_grad():
-            for rows in by_length([example.ids for example in examples], HELD_BATCH):
-                some = [examples[row] for row in rows]
-                summed, count = self._objective.loss(*self._network.hidden(part, rows, some), some)
+            for rows in self._group.share(by_length([range(example.length) for example in examples], HELD_BATCH)):
+                summed, count = self._summed(part, rows, examples)
                 total, weight = total + float(summed), weight + count
+        total, weight = self._group.summed(total, weight)
         return total / weight
 
     def _is_check(self, at: Position) -> bool:

@@ -2,7 +2,7 @@
 # torch and transformers come without complete types
 """A fine-tuned model: its base, an adapter on it if there is one, and a head."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bakeoff.core.errors import CorruptError
+from bakeoff.core.generation import Embedded, Embedder
 from bakeoff.core.types import Predictions, Signature
 from bakeoff.families.columns import require
 from bakeoff.families.language import backbone, storing
@@ -22,10 +23,13 @@ from bakeoff.families.vectors_cache import VectorCache
 
 if TYPE_CHECKING:
     import polars as pl
+    from numpy.typing import NDArray
 
 __all__ = ["Reading", "TunedModel", "TunedState", "load_tuned", "open_tuned", "put_on"]
 
 BATCH = 32
+LEAST_SHARE = 1e-12
+"""What a class that is ruled out, or unknown, still gets, so that its loss is a number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,21 +110,52 @@ class TunedModel:
         power_nk = np.exp(score_nk - score_nk.max(axis=1, keepdims=True, initial=-np.inf))
         return Predictions.of_probabilities(power_nk / power_nk.sum(axis=1, keepdims=True), self.signature.classes)
 
+    def recall(
+        self, table: "pl.DataFrame", texts: Sequence[str], most: int
+    ) -> "tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]":
+        """See `bakeoff.core.protocols.Recalling`; a label counts as one token."""
+        del most
+        said = self.predict(table)
+        assert said.probabilities_nk is not None
+        known = {name: at for at, name in enumerate(said.classes)}
+        share_n = np.asarray([said.probabilities_nk[n, known[t]] if t in known else 0.0 for n, t in enumerate(texts)])
+        right_n = said.values_n.astype(np.str_) == np.asarray(texts, dtype=np.str_)
+        return np.log(np.maximum(share_n, LEAST_SHARE)), np.ones(len(texts), dtype=np.int64), right_n
+
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`."""
         storing.write(folder, self.state.family, self.state, self.signature, self.parts)
 
-    def _scores(self, texts: Sequence[str]) -> Any:
-        import torch
+    @property
+    def embedder(self) -> Embedder:
+        """See `bakeoff.core.generation.Embedding`; vectors as its head reads them."""
+        return self
 
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        """See `bakeoff.core.generation.Embedder`."""
+        ids = self.state.reading.ids(self.backbone, texts)
+        vector_nd = np.zeros((len(ids), self.backbone.width))
+        for batch, vector_bd in self._pooled(ids):
+            vector_nd[batch] = vector_bd
+        vector_nd /= np.maximum(np.linalg.norm(vector_nd, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+        return Embedded(vectors_nd=vector_nd.astype(np.float32), tokens=sum(map(len, ids)))
+
+    def _scores(self, texts: Sequence[str]) -> Any:
         ids = self.state.reading.ids(self.backbone, texts)
         score_nk = np.zeros((len(ids), len(self.state.bias_k)))
-        with torch.inference_mode():
-            for batch in by_length(ids, BATCH):
+        for batch, vector_bd in self._pooled(ids):
+            score_nk[batch] = vector_bd @ self.state.head_dk + self.state.bias_k
+        return score_nk
+
+    def _pooled(self, ids: Sequence[Sequence[int]]) -> "Iterator[tuple[list[int], NDArray[np.float64]]]":
+        """Positions and vectors (b, d), batch by batch."""
+        import torch
+
+        for batch in by_length(ids, BATCH):
+            with torch.inference_mode():
                 ids_bt, lengths_b = self.backbone.padded([ids[i] for i in batch])
                 vector_bd = self.backbone.pooled(self.backbone.hidden(ids_bt, lengths_b), lengths_b)
-                score_nk[batch] = vector_bd.double().cpu().numpy() @ self.state.head_dk + self.state.bias_k
-        return score_nk
+            yield batch, vector_bd.double().cpu().numpy()
 
 
 def open_tuned(state: TunedState, parts: Mapping[str, Path], threads: int) -> TunedModel:

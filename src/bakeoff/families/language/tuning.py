@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.hashing import digest, digest_json
-from bakeoff.core.protocols import FitJob
+from bakeoff.core.protocols import FitJob, Progress
 from bakeoff.core.types import Json, Signature
 from bakeoff.data.cache import place
 from bakeoff.families.columns import input_columns
@@ -29,8 +29,9 @@ from bakeoff.families.language.checkpoints import Checkpoint, Position
 from bakeoff.families.language.convert import Base, Kind
 from bakeoff.families.language.examples import Example, stratified
 from bakeoff.families.language.network import Network
-from bakeoff.families.language.objectives import Classes, Completions, Contrast, Numbers
+from bakeoff.families.language.objectives import Classes, Completions, Contrast, Numbers, Preferences
 from bakeoff.families.language.prompts import Prompt
+from bakeoff.families.language.spreading import Group, spread
 from bakeoff.families.language.training import Recipe, Trainer
 from bakeoff.families.language.tuned import Reading, TunedModel, TunedState, open_tuned
 from bakeoff.families.targets import Target, balanced_weights, is_balanced
@@ -49,8 +50,8 @@ VERSION = 1
 class TuningParams(Protocol):
     """The parameters that every fine-tuning family has.
 
-    Those of decoders have `instruction`, `chat`, `head` and `max_new_tokens` besides, `encoder` has `contrastive`
-    and `few`.
+    Those of decoders have `instruction`, `chat`, `head`, `max_new_tokens` and `preference_beta` besides, `lora` has
+    `quantise_base`, `encoder` has `contrastive` and `few`.
     """
 
     model: str
@@ -71,6 +72,7 @@ class TuningParams(Protocol):
     validation_rows: int
     balanced: bool | None
     precision: str
+    processes: int
 
 
 class Adaptation(Protocol):
@@ -112,13 +114,23 @@ def tune(job: FitJob, family: str, adaptation: Adaptation) -> TunedModel:
     base = base_of(params.model, kind=adaptation.kind, cache=job.cache, progress=job.progress)
     wanted: Any = (job.chosen or {}).get("precision") or params.precision
     precision: Precision = backbone.fastest_precision() if wanted == "auto" else wanted
-    loaded = backbone.load(base.folder, base.kind, precision=precision, threads=job.threads)
+    processes = _processes(params)
+    words = _loaded(base, precision, job, Group(), alone=processes == 1)
     columns = input_columns(job)
-    reading = _reading(job, loaded, tuple(column.name for column in columns))
-    data = _examples(job, loaded, reading)
-    fit = _Fit(job=job, family=family, adaptation=adaptation, base=base, reading=reading, data=data)
-    folder, position = fit.trained(loaded)
-    del loaded
+    reading = _reading(job, words, tuple(column.name for column in columns))
+    data = _examples(job, words, reading)
+    fit = _Fit(
+        job=job,
+        family=family,
+        adaptation=adaptation,
+        base=base,
+        precision=precision,
+        processes=processes,
+        reading=reading,
+        data=data,
+    )
+    folder, position = fit.trained(words)
+    del words
     with np.load(folder / HEAD, allow_pickle=False) as head:
         head_dk, bias_k = head["head_dk"], head["bias_k"]
     chosen: dict[str, Any] = {
@@ -147,6 +159,26 @@ def tune(job: FitJob, family: str, adaptation: Adaptation) -> TunedModel:
     parts = {storing.BASE: base.folder}
     parts |= {name: folder / name for name in (storing.BASE, storing.ADAPTER) if (folder / name).is_dir()}
     return open_tuned(state, parts, job.threads)
+
+
+def _processes(params: TuningParams) -> int:
+    """How many processes train: as many as asked for, else as there are accelerators (one without any)."""
+    import torch
+
+    devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if devices and params.processes > devices:
+        raise CandidateError(f"expected processes = at most {devices}, the CUDA devices, received {params.processes}")
+    return params.processes or max(devices, 1)
+
+
+def _loaded(base: Base, precision: Precision, job: FitJob, group: Group, *, alone: bool) -> Backbone:
+    """The model where it is trained; where others will do that, where it is not in their way."""
+    quantised: Any = getattr(job.params, "quantise_base", "none") if alone else "none"
+    device = group.device if alone else "cpu"
+    threads = max(1, job.threads // group.size)
+    return backbone.load(
+        base.folder, base.kind, precision=precision, threads=threads, device=device, quantised=quantised
+    )
 
 
 def _reading(job: FitJob, loaded: Backbone, columns: tuple[str, ...]) -> Reading:
@@ -215,21 +247,42 @@ def _conversations(job: FitJob, loaded: Backbone, reading: Reading) -> _Data:
         raise CandidateError("expected training rows, received none; look at [split] and [prepare]")
     end = loaded.tokenizer.eos_token_id
 
+    rejected = job.schema.rejected if params.preference_beta else None
+
+    def answers(table: "pl.DataFrame", column: str) -> list[list[int]]:
+        told = ["" if answer is None else str(answer) for answer in table[column].to_list()]
+        return [[*answer[: params.max_new_tokens], end] for answer in loaded.tokens(told, special=False)]
+
+    def example(prompt: Sequence[int], answer: Sequence[int], other: Sequence[int]) -> Example:
+        pair = None
+        if len(other) > 1 and other != answer:  # more than the end
+            pair = Example(ids=(*prompt, *other), completion=len(other))
+        return Example(ids=(*prompt, *answer), completion=len(answer), rejected=pair)
+
     def made(table: "pl.DataFrame", most: int) -> list[Example]:
         chosen = stratified(np.zeros(len(table)), most, classes=0, seed=job.seed)
         table = table[chosen]
         prompts = reading.ids(loaded, reading.texts(table), answer=params.max_new_tokens)
-        told = [str(answer) for answer in table[job.schema.target].to_list()]
-        answers = loaded.tokens(told, special=False)
-        examples: list[Example] = []
-        for prompt, answer in zip(prompts, answers, strict=True):
-            ended = [*answer[: params.max_new_tokens], end]
-            examples.append(Example(ids=(*prompt, *ended), completion=len(ended)))
-        return examples
+        good = answers(table, job.schema.target)
+        others = answers(table, rejected) if rejected in table.columns else [[]] * len(good)
+        return [example(*each) for each in zip(prompts, good, others, strict=True)]
 
     train = made(job.train, _most(job, len(job.train)))
+    pairs = sum(example.rejected is not None for example in train)
+    if pairs:
+        job.progress(f"{pairs:,} of {len(train):,} answers are learned in place of a rejected one")
     held = made(job.validation, params.validation_rows) if len(job.validation) else []
     return _Data(train=train, held=held, classes=(), weights=(), center=0.0, spread=1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What names a training and what it makes, and the steps where they are known."""
+
+    definition: list[Json]
+    name: str
+    planned: int | None
+    stop: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,14 +291,20 @@ class _Fit:
     family: str
     adaptation: Adaptation
     base: Base
+    precision: Precision
+    processes: int
     reading: Reading
     data: _Data
 
-    def trained(self, loaded: Backbone) -> tuple[Path, Position]:
-        """The folder of what was learned, from the cache or from training now."""
-        job, fits = self.job, self.job.cache / "language" / "fits"
+    @property
+    def _fits(self) -> Path:
+        return self.job.cache / "language" / "fits"
+
+    def trained(self, words: Backbone) -> tuple[Path, Position]:
+        """The folder of what was learned, from the cache or from training now; `words` reads texts as it does."""
+        job, fits = self.job, self._fits
         planned, stop = self._as_chosen()
-        definition = self._definition(loaded)
+        definition = self._definition()
         name = digest_json([definition, planned, stop, _content(self.data.held) if stop is None else None])[:32]
         memo = fits / f"{name}.json"
         if stop is None and memo.is_file():
@@ -256,16 +315,33 @@ class _Fit:
             if folder.is_dir():
                 job.progress("taking what an earlier fit trained on the same rows")
                 return folder, Position(**json.loads((folder / POSITION).read_bytes()))
-        network, objective = self._network(loaded)
-        checkpoint = Checkpoint(folder=job.cache / "language" / "training" / name)
-        trainer = Trainer(network, objective, self._recipe(), progress=job.progress)
-        at = trainer.run(self.data.train, self.data.held, checkpoint, planned=planned, stop=stop)
-        folder = fits / digest_json([definition, at.planned, at.best_step])[:32]
-        place(folder, lambda target: self._write(target, network, objective, at), cache=job.cache)
-        if stop is None:
-            place(memo, lambda target: _write_json(target, at), cache=job.cache)
-        shutil.rmtree(checkpoint.folder, ignore_errors=True)
-        _prune(fits)
+        plan = _Plan(definition=definition, name=name, planned=planned, stop=stop)
+        if self.processes == 1 or self._contrastive():  # comparing rows needs a whole batch in one place
+            alone = self.processes == 1
+            return self.train(words if alone else _loaded(self.base, self.precision, job, Group(), alone=True), plan)
+        job.progress(f"training in {self.processes} processes")
+        told = replace(job, train=job.train[:0], validation=job.validation[:0], progress=_silent)
+        asked = (replace(self, job=told), plan)
+        return spread(_train, asked, size=self.processes, scratch=job.cache, progress=job.progress)
+
+    def train(self, loaded: Backbone, plan: _Plan, group: Group | None = None) -> tuple[Path, Position]:
+        """Train now, alone or as one of a group, whose first process writes what was learned."""
+        job, fits, group = self.job, self._fits, group or Group()
+        network, objective = self._network(loaded, group)
+        train, held = self.data.train, self.data.held
+        if isinstance(objective, Preferences):
+            train = objective.referred(network, "train", train, group)
+            held = objective.referred(network, "held", held, group)
+        checkpoint = Checkpoint(folder=job.cache / "language" / "training" / plan.name)
+        trainer = Trainer(network, objective, self._recipe(), progress=job.progress, group=group)
+        at = trainer.run(train, held, checkpoint, planned=plan.planned, stop=plan.stop)
+        folder = fits / digest_json([plan.definition, at.planned, at.best_step])[:32]
+        if not group.rank:
+            place(folder, lambda target: self._write(target, network, objective, at), cache=job.cache)
+            if plan.stop is None:
+                place(fits / f"{plan.name}.json", lambda target: _write_json(target, at), cache=job.cache)
+            shutil.rmtree(checkpoint.folder, ignore_errors=True)
+            _prune(fits)
         return folder, at
 
     def _as_chosen(self) -> tuple[int | None, int | None]:
@@ -279,7 +355,7 @@ class _Fit:
         more = len(self.data.train) / rows
         return max(1, round(planned * more)), max(1, round(steps * more))
 
-    def _definition(self, loaded: Backbone) -> list[Json]:
+    def _definition(self) -> list[Json]:
         import peft
         import torch
         import transformers
@@ -288,7 +364,7 @@ class _Fit:
         recipe = replace(self._recipe(), max_minutes=None)
         params = {k: v for k, v in _fields(self.job.params).items() if k not in _WITHOUT_INFLUENCE}
         data: list[Json] = [_content(self.data.train), *self.data.classes, *self.data.weights]
-        return [versions, self.family, self.base.digest, loaded.precision, _fields(recipe), params, data]
+        return [versions, self.family, self.base.digest, self.precision, _fields(recipe), params, data]
 
     def _recipe(self) -> Recipe:
         params: TuningParams = self.job.params
@@ -305,23 +381,30 @@ class _Fit:
             seed=self.job.seed,
         )
 
-    def _network(self, loaded: Backbone) -> tuple[Network, Any]:
+    def _network(self, loaded: Backbone, group: Group) -> tuple[Network, Any]:
         import torch
 
         params: TuningParams = self.job.params
         torch.manual_seed(self.job.seed)
-        network = Network(loaded, top=params.layers)
+        network = Network(loaded, top=params.layers, share=1 / group.size)
         self.adaptation.prepare(network, self.job.seed)
         if params.checkpointing:
             loaded.model.activation_checkpointing_enable({"use_reentrant": False})
         if self.job.task == "generation":
-            return network, Completions(loaded)
+            return network, self._completions(loaded)
         if self.job.task == "regression":
             return network, Numbers(loaded)
         if self._contrastive():
             return network, Contrast(loaded, self.data.weights)
         label_ids = self._label_ids(loaded) if _by_labels(self.job) else ()
         return network, Classes(loaded, self.data.weights, label_ids=label_ids)
+
+    def _completions(self, loaded: Backbone) -> Completions:
+        examples = self.data.train
+        if not any(example.rejected for example in examples):
+            return Completions(loaded)
+        mean = sum(example.completion for example in examples) / len(examples)
+        return Preferences(loaded, beta=self.job.params.preference_beta, weight=mean)
 
     def _contrastive(self) -> bool:
         params: Any = self.job.params
@@ -353,7 +436,22 @@ class _Fit:
         _write_json(folder / POSITION, at)
 
 
-_WITHOUT_INFLUENCE = frozenset({"max_minutes", "validation_rows", "max_train_rows", "checks", "patience", "precision"})
+def _train(asked: tuple[_Fit, _Plan], group: Group, progress: Progress) -> tuple[Path, Position]:
+    """What each process of a group does."""
+    fit, plan = asked
+    job = replace(fit.job, progress=progress)
+    loaded = _loaded(fit.base, fit.precision, job, group, alone=True)
+    return replace(fit, job=job).train(loaded, plan, group)
+
+
+def _silent(line: str) -> None:
+    """Progress of a job on its way to another process."""
+    del line
+
+
+_WITHOUT_INFLUENCE = frozenset(
+    {"max_minutes", "validation_rows", "max_train_rows", "checks", "patience", "precision", "processes"}
+)
 """Parameters that what is trained does not depend on, once its rows and steps are known."""
 
 
@@ -369,8 +467,11 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def _content(examples: Sequence[Example]) -> str:
-    parts = [[list(example.ids), example.target, example.completion] for example in examples]
-    return digest(json.dumps(parts).encode())
+    def part(example: Example) -> list[Any]:
+        rejected = [part(example.rejected)] if example.rejected else []
+        return [list(example.ids), example.target, example.completion, *rejected]
+
+    return digest(json.dumps([part(example) for example in examples]).encode())
 
 
 def _prune(fits: Path) -> None:

@@ -1,0 +1,67 @@
+"""`bakeoff models harness`: tasks of the LM Evaluation Harness on a candidate of the last run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bakeoff.cli.options import AsJson, Folder, emit, open_project
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["harness"]
+
+HERE = Path()
+
+
+def harness(
+    candidate: Annotated[str, typer.Argument(help="A candidate of the last run, with a language model's weights.")],
+    *,
+    tasks: Annotated[str, typer.Option(help="Names of tasks or groups: hellaswag,my_task.")],
+    include_path: Annotated[Path | None, typer.Option(help="A folder with tasks of your own (YAML).")] = None,
+    limit: Annotated[int | None, typer.Option(help="Documents of each task; all by default.", min=1)] = None,
+    shots: Annotated[int | None, typer.Option(help="Examples before each; as the task says by default.", min=0)] = None,
+    chat: Annotated[bool, typer.Option("--chat", help="Ask through the model's chat template.")] = False,
+    batch: Annotated[int, typer.Option(help="What the model reads at once.", min=1)] = 8,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Run tasks of the LM Evaluation Harness on a candidate of the last run; results are kept with its run."""
+    from bakeoff.core.errors import UsageError
+
+    names = tuple(dict.fromkeys(name.strip() for name in tasks.split(",") if name.strip()))
+    if not names:
+        raise UsageError(f"expected names of tasks, received {tasks!r}")
+    with open_project(folder) as project:
+        found = project.harness(
+            candidate, names, include=include_path, limit=limit, shots=shots, chat=chat, batch=batch
+        )
+    if as_json:
+        emit(found)
+    else:
+        typer.echo(_page(found))
+
+
+def _page(found: "Mapping[str, Any]") -> str:
+    from bakeoff.cli.render import table
+
+    rows = [
+        [
+            task["name"],
+            task["version"] or "",
+            "" if task["shots"] is None else str(task["shots"]),
+            "" if task["rows"] is None else f"{task['rows']:,}",
+            each["name"] + ("" if each["filter"] == "none" else f" ({each['filter']})"),
+            "–" if each["value"] is None else f"{each['value']:.4f}",
+            "" if each["stderr"] is None else f"± {each['stderr']:.4f}",
+        ]
+        for task in found["tasks"]
+        for each in task["metrics"]
+    ]
+    heads = ["task", "version", "shots", "documents", "metric", "value", "standard error"]
+    told = (
+        f"{found['candidate']} ({found['family']}, {found['model_version']}, {found['precision']}), "
+        f"LM Evaluation Harness {found['harness']}; kept with run {found['run_id']}"
+    )
+    return f"{table(heads, rows, right=['shots', 'documents', 'value'])}\n\n{told}"

@@ -1,0 +1,65 @@
+"""Run tasks of the LM Evaluation Harness on a candidate of the last run, and keep what was found with its run."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from bakeoff.core.errors import CandidateError, NotFoundError
+from bakeoff.core.plugins import suggestion
+from bakeoff.core.protocols import Progress
+from bakeoff.core.records import Metric
+from bakeoff.core.types import Json
+from bakeoff.families.language.harness import Asked, harness, need_harness
+
+if TYPE_CHECKING:
+    from bakeoff.project.project import Project
+
+__all__ = ["Asked", "run_harness"]
+
+
+def run_harness(
+    project: "Project", candidate: str, asked: Asked, *, progress: Progress, now_ms: int
+) -> dict[str, Json]:
+    """Results of the tasks, as JSON; metrics and an artifact `harness/TASK.json` of each go to the candidate's run.
+
+    Raises:
+        NotFoundError: there is no such candidate or task. CandidateError: it has no weights of a language model.
+    """
+    need_harness()
+    found = _candidate(project, candidate)
+    if found["status"] != "ok":
+        raise CandidateError(f"expected a candidate that was fitted, {candidate!r} failed: {found['error']}")
+    try:
+        told = harness(project.model(found["model_version"]), asked, progress=progress)
+    except CandidateError as error:
+        raise CandidateError(f"candidate {candidate!r} (family {found['family']}): {error}") from error
+    about = {key: found[key] for key in ("family", "run_id", "model_version")}
+    told = {"candidate": candidate, **about, **told}
+    _keep(project, str(found["run_id"]), told, now_ms)
+    return told
+
+
+def _candidate(project: "Project", name: str) -> Mapping[str, Any]:
+    document = cast("Mapping[str, Any]", project.last().document)
+    known = {each["name"]: each for each in document["candidates"]}
+    if name not in known:
+        told = (
+            f"expected a candidate of the last run ({', '.join(known)}), received {name!r}. {suggestion(name, known)}"
+        )
+        raise NotFoundError(told.rstrip())
+    return known[name]
+
+
+def _keep(project: "Project", run_id: str, told: Mapping[str, Any], now_ms: int) -> None:
+    """What was found, as metrics and artifacts of a run that is over."""
+    metrics: list[Metric] = []
+    artifacts: dict[str, str] = {}
+    for task in told["tasks"]:
+        name = f"harness/{task['name']}"
+        artifacts[f"{name}.json"] = project.blobs.put(json.dumps({**told, "tasks": [task]}).encode())
+        for each in task["metrics"]:
+            if each["value"] is None:
+                continue
+            key = "/".join([name, each["name"], *([each["filter"]] if each["filter"] != "none" else [])])
+            metrics.append(Metric(key=key, value=each["value"], time_ms=now_ms))
+    project.records.runs.log(run_id, metrics=metrics, artifacts=artifacts)
