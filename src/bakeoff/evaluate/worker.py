@@ -1,8 +1,6 @@
 """The job that evaluates one model in a process of its own, and the file of per-row outcomes that it keeps."""
 
 import importlib
-import resource
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import CorruptError
+from bakeoff.core.memory import peak_memory_bytes
 from bakeoff.core.protocols import Family, Progress
 from bakeoff.core.types import Json, Predictions, Schema, Task
 from bakeoff.evaluate.annotating import annotated
@@ -97,7 +96,7 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
     before = usage_of(asked)
     predictions = asked.predict(inputs)
     spent = usage_between(usage_of(asked), before)
-    memory_bytes = _peak_memory_bytes()
+    memory_bytes = peak_memory_bytes()
     if task == "generation":
         schema_file = told.get("json_schema")
         predictions = annotated(
@@ -172,11 +171,6 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
     if fold_dirs:
         result["fold_metrics"] = dict(by_fold(list(card.metrics), truth_n, predictions, table[FOLD].to_numpy(), task))
     return result
-
-
-def _peak_memory_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts kilobytes
 
 
 def write_outcomes(path: Path, rows_n: NDArray[np.int64], truth_n: NDArray[Any], predictions: Predictions) -> None:

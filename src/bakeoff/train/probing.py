@@ -16,10 +16,11 @@ import msgspec
 
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import BakeoffError, UsageError
+from bakeoff.core.memory import peak_memory_bytes
 from bakeoff.core.protocols import Family, FitJob, Model, Progress
 from bakeoff.core.types import Json, Predictions
 from bakeoff.train.params import check_params
-from bakeoff.train.worker import FitArgument, family_at, peak_memory_bytes, table_of
+from bakeoff.train.worker import FitArgument, family_at, table_of
 
 if TYPE_CHECKING:
     import polars as pl

@@ -1,11 +1,8 @@
 """Fit one candidate in a process of its own: from a table and row numbers on disk to a model folder."""
 
-import resource
 import shutil
-import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +12,7 @@ import msgspec
 
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import CandidateError, UsageError
+from bakeoff.core.memory import peak_memory_bytes
 from bakeoff.core.protocols import Family, FitJob, Progress
 from bakeoff.core.types import Json, Schema, Task
 from bakeoff.train.params import check_params
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["FIT", "HELD", "HOLD_OUT", "FitArgument", "FitValue", "family_at", "fit", "hold_out", "job_of"]
-__all__ += ["peak_memory_bytes", "table_of"]
+__all__ += ["table_of"]
 
 FIT = "bakeoff.train.worker:fit"
 HOLD_OUT = "bakeoff.train.worker:hold_out"
@@ -188,15 +186,6 @@ def _tables(asked: FitArgument) -> tuple["pl.DataFrame", "pl.DataFrame"]:
         return table, table[:0]
     with np.load(asked.rows_path, allow_pickle=False) as rows:
         return table[rows["train"]], table[rows["validation"]]
-
-
-def peak_memory_bytes() -> int:
-    """The most memory that this process has held; on Linux, without what its parent held when it was started."""
-    with suppress(OSError, StopIteration, ValueError):
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts kilobytes
 
 
 def _publish(save: Any, out: Path) -> None:

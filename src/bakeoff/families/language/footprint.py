@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from bakeoff.core.memory import peak_memory_bytes
 from bakeoff.families.language.catalogue import Entry
 
 __all__ = ["USES", "Machine", "Need", "Probe", "Use", "machine", "needs", "probe"]
@@ -133,8 +134,6 @@ def needs(entry: Entry, found: Machine) -> dict[Use, Need]:
 
 def probe(entry: Entry, folder: Path, found: Machine) -> Probe:
     """Run a model that is at hand on a batch of rows of 64 tokens, some seconds long."""
-    import resource
-
     import torch
 
     from bakeoff.families.language import backbone
@@ -148,7 +147,7 @@ def probe(entry: Entry, folder: Path, found: Machine) -> Probe:
             started = time.perf_counter()
             loaded.hidden(ids_bt, lengths_b).sum().item()
             best_s = min(best_s, time.perf_counter() - started)
-    row_ms, memory = best_s * 1000 / 16, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    row_ms, memory = best_s * 1000 / 16, peak_memory_bytes()
     said = needs(entry, found)["prompt"]
     return Probe(
         row_ms=row_ms,
