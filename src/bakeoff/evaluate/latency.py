@@ -93,10 +93,13 @@ def _batches(
         perf_counter() - start < budget_s and (len(wall_s) < MAX_BATCHES or perf_counter() - start < STEADY_S)
     ):
         batch = table[rng.choice(table.height, size=size, replace=False)]
-        waited_before, before, busy_before = _waited_s(), perf_counter(), process_time()
+        outside, waited_before = perf_counter(), _waited_s()
+        before, busy_before = perf_counter(), process_time()
         model.predict(batch)
         wall_s.append(max(perf_counter() - before, 1e-9))
-        ran_s.append(max(wall_s[-1] - (_waited_s() - waited_before), 1e-9))
+        waited_s = _waited_s() - waited_before
+        # Waiting is taken off the time around both of its readings: it may lie between them and the call.
+        ran_s.append(min(wall_s[-1], max(perf_counter() - outside - waited_s, 1e-9)))
         # No more precise than the processor's clock; a model that sleeps is not a fast one.
         busy_s.append(max(process_time() - busy_before, 1e-6))
     return wall_s, ran_s, busy_s
