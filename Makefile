@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SOURCES := src tests benchmarks
 
-.PHONY: help install demo demo-flights test check format lint types layers bench-evaluate bench-finetune bench-data bench-llm-serving clean
+.PHONY: help install demo demo-flights test check format lint types layers bench-evaluate bench-finetune bench-resume bench-data bench-llm-serving clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -47,6 +47,9 @@ bench-evaluate: $(INSTALLED)  ## Bootstrap speed against a scikit-learn loop
 
 bench-finetune: $(INSTALLED)  ## Fine-tuning against transformers' Trainer with peft; scoring of labels
 	$(BIN)/python benchmarks/finetune.py
+
+bench-resume: $(INSTALLED)  ## Fine-tuning killed at random moments, against the same left alone
+	$(BIN)/python benchmarks/resume.py
 
 bench-llm-serving: $(INSTALLED)  ## Tokens a second against llama.cpp's own server and transformers
 	$(BIN)/python benchmarks/llm_serving.py
