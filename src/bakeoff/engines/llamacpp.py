@@ -4,6 +4,7 @@
 
 import contextlib
 import importlib
+import io
 import json
 import os
 import queue
@@ -156,7 +157,7 @@ def _shrink(model: Path, folder: Path) -> None:
     config.update({**sizes, "num_key_value_heads": 1, "head_dim": 32})
     if getattr(config, "layer_types", None):
         config.layer_types = config.layer_types[:1]
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), contextlib.redirect_stderr(io.StringIO()):  # its progress bar cannot be turned off
         AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
 
 
