@@ -144,7 +144,7 @@ def _end(outcome: "Outcome") -> None:
 
 
 def demo(
-    name: Annotated[str, typer.Argument(help="reviews or flights.")] = "reviews",
+    name: Annotated[str, typer.Argument(help="reviews, flights or chat.")] = "reviews",
     folder: Annotated[Path | None, typer.Argument(help="Where to put the project; demo-NAME here.")] = None,
     *,
     with_llm: Annotated[
@@ -152,7 +152,7 @@ def demo(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """The whole loop on real data: reviews (text) or flights (a table over time)."""
+    """The whole loop on real data: reviews (text), flights (a table over time) or chat (a language model)."""
     from bakeoff.cli.demos.play import play
 
     def tell(text: str) -> None:

@@ -27,6 +27,7 @@ DATETIME_PARTS = (
     "day",
     *("month", "month_sin", "month_cos"),
 )
+MONDAY = "1970-01-05"
 
 
 def input_columns(job: FitJob) -> tuple[Column, ...]:
@@ -94,32 +95,41 @@ def numbers(table: "pl.DataFrame", columns: Sequence[Column]) -> _Floats:
 
     if not columns:
         return np.empty((len(table), 0))
-    values: list[pl.Series] = []
+    parts: list[_Floats] = []
     for column in columns:
         series = table.get_column(column.name)
         if column.kind == "datetime":
-            values.extend(_datetime_parts(series))
+            parts.append(_datetime_parts(series))
         else:
-            values.append(series.cast(pl.Float64, strict=False))
-    matrix = np.column_stack([series.fill_null(float("nan")).to_numpy() for series in values]).astype(np.float64)
+            parts.append(series.cast(pl.Float64, strict=False).to_numpy()[:, None])  # nulls become NaN
+    matrix = np.hstack(parts)
     matrix[~np.isfinite(matrix)] = np.nan
     return matrix
 
 
-def _datetime_parts(series: "pl.Series") -> "list[pl.Series]":
-    """The values of `DATETIME_PARTS`; the cyclic ones on a circle, so that 23:00 is near 00:00."""
+def _datetime_parts(series: "pl.Series") -> _Floats:
+    """The values of `DATETIME_PARTS` (n, 9); the cyclic ones on a circle, so that 23:00 is near 00:00.
+
+    By numpy, which takes a tenth of the time of polars for a single row.
+    """
     import polars as pl
 
     if series.dtype == pl.String:
         series = series.str.to_datetime(strict=False, time_unit="us")
-    moment = series.cast(pl.Datetime("us", getattr(series.dtype, "time_zone", None)), strict=False)
-    hour = moment.dt.hour().cast(pl.Float64) + moment.dt.minute().cast(pl.Float64) / 60
-    weekday = moment.dt.weekday().cast(pl.Float64) - 1
-    day = moment.dt.day().cast(pl.Float64)
-    month = moment.dt.month().cast(pl.Float64) - 1
+    zone = getattr(series.dtype, "time_zone", None)
+    moment = series.cast(pl.Datetime("us", zone), strict=False)
+    if zone is not None:
+        moment = moment.dt.replace_time_zone(None)  # what the clock on the wall there shows
+    minute_n = moment.to_numpy().astype("datetime64[m]")
+    day_n, month_n = minute_n.astype("datetime64[D]"), minute_n.astype("datetime64[M]")
+    of_day_n = (minute_n - day_n) / np.timedelta64(1, "m")
+    hour_n = of_day_n // 60 + of_day_n % 60 / 60
+    weekday_n = (day_n - np.datetime64(MONDAY)) / np.timedelta64(1, "D") % 7
+    of_month_n = (day_n - month_n.astype("datetime64[D]")) / np.timedelta64(1, "D") + 1
+    of_year_n = (month_n - np.datetime64("1970-01")) / np.timedelta64(1, "M") % 12
 
-    def circle(values: "pl.Series", period: float) -> "list[pl.Series]":
-        angle = values * (2 * np.pi / period)
-        return [values, angle.sin(), angle.cos()]
+    def circle(value_n: _Floats, period: float) -> list[_Floats]:
+        angle_n = value_n * (2 * np.pi / period)
+        return [value_n, np.sin(angle_n), np.cos(angle_n)]
 
-    return [*circle(hour, 24), *circle(weekday, 7), day, *circle(month, 12)]
+    return np.column_stack([*circle(hour_n, 24), *circle(weekday_n, 7), of_month_n, *circle(of_year_n, 12)])

@@ -165,6 +165,8 @@ def _solver(x_nd: Features, n_classes: int) -> str:
 
 
 def _scaled(x_nd: Features, scale_d: _Floats) -> Features:
+    if (scale_d == 1).all():
+        return x_nd
     if isinstance(x_nd, np.ndarray):
         return x_nd * scale_d
     import scipy.sparse as sp

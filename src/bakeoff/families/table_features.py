@@ -21,6 +21,8 @@ __all__ = ["CategoryCodes", "LinearTable", "PiecewiseLinear", "TargetMeans"]
 
 _Floats: TypeAlias = NDArray[np.float64]
 FOLDS = 5
+BLOCK_ROWS = 4096
+"""Rows encoded at once: what is written on the way stays in the processor's cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +126,11 @@ class PiecewiseLinear:
         number_b, low_b, width_b = np.array(pieces, dtype=np.float64).reshape(-1, 3).T
         return cls(center_d=centers, spread_d=spreads, number_b=number_b.astype(np.int64), low_b=low_b, width_b=width_b)
 
+    @property
+    def width(self) -> int:
+        """Columns of the encoding."""
+        return 2 * len(self.center_d) + len(self.number_b)
+
     def __call__(self, value_nd: _Floats) -> _Floats:
         """The encoding: flags, scores, bins."""
         score_nd = np.clip((value_nd - self.center_d) / self.spread_d, -3, 3)
@@ -171,9 +178,16 @@ class LinearTable:
         return self._join(table, [mean(table) for mean in self.means])
 
     def _join(self, table: "pl.DataFrame", means: Sequence[_Floats]) -> _Floats:
-        one_hot = [_one_hot(code(table), len(code.known) + 2) for code in self.codes]
+        value_nd = numbers(table, self.numeric)
+        codes = [(code(table), len(code.known) + 2) for code in self.codes]
         scaled = [(mean - scale[0]) / scale[1] for mean, scale in zip(means, self.mean_scales, strict=True)]
-        return np.hstack([self.pieces(numbers(table, self.numeric)), *one_hot, *scaled])
+        width = self.pieces.width + sum(size for _, size in codes) + sum(values.shape[1] for values in scaled)
+        out_nd = np.empty((len(table), width))
+        for start in range(0, len(table), BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            parts = [self.pieces(value_nd[rows]), *(_one_hot(code_n[rows], size) for code_n, size in codes)]
+            np.concatenate([*parts, *(values[rows] for values in scaled)], axis=1, out=out_nd[rows])
+        return out_nd
 
 
 def _one_hot(code_n: NDArray[np.int64], size: int) -> _Floats:
