@@ -56,7 +56,8 @@ def test_a_missing_project_names_the_way_to_one(bakeoff, tmp_path):
     assert "bakeoff init" in ended.document["error"]["message"]
 
 
-def test_an_interrupt_ends_a_fit_at_once_and_the_next_run_goes_on(films_project):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_a_fit_at_once_and_the_next_run_goes_on(films_project, sent):
     """Polars' handler of SIGINT restarts system calls: a wait without end for a worker never saw Ctrl-C."""
     toml = films_project / "bakeoff.toml"
     slow = toml.read_text().replace("smooth = 5.0", "sleep_s = 60.0")
@@ -67,7 +68,7 @@ def test_an_interrupt_ends_a_fit_at_once_and_the_next_run_goes_on(films_project)
     for line in run.stderr:
         if line.startswith("  first: fitted"):
             break
-    run.send_signal(signal.SIGINT)
+    run.send_signal(sent)
     started = time.monotonic()
     out, err = run.communicate(timeout=30)
     assert time.monotonic() - started < 10

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import sys
 from typing import Annotated, NoReturn
 
@@ -56,6 +57,7 @@ def main() -> NoReturn:
     """Run the command line and exit."""
     from bakeoff.core.errors import BakeoffError
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop is as clean as Ctrl-C
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
         sys.stdout.flush()
