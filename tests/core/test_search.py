@@ -4,8 +4,8 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from bakeoff.core.config import loads
 from bakeoff.core.errors import ConfigError
+from bakeoff.core.project_file import loads
 from bakeoff.core.search import Choices, Range, between, one_of, space
 
 

@@ -1,8 +1,8 @@
 import polars as pl
 import pytest
 
-from bakeoff.core.config import loads
 from bakeoff.core.errors import ConfigError
+from bakeoff.core.project_file import loads
 from bakeoff.core.types import Column, Schema
 from bakeoff.prepare.steps import Preparation, preparation
 

@@ -6,8 +6,8 @@ import zipfile
 import pytest
 
 from bakeoff import Project
-from bakeoff.core.config import load
 from bakeoff.core.errors import DataError, UsageError
+from bakeoff.core.project_file import load
 
 
 def rows(label, count=60):

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 from bakeoff.chat.cache import ReplyCache
 from bakeoff.chat.privacy import may_call
 from bakeoff.chat.streaming import chunk_of, events
-from bakeoff.core.config import secret
 from bakeoff.core.errors import CandidateError, MissingExtraError, UsageError
 from bakeoff.core.hashing import digest_json
+from bakeoff.core.project_file import secret
 from bakeoff.core.types import Json
 
 if TYPE_CHECKING:

@@ -57,7 +57,7 @@ def prepare(
 def _from_project(folder: Path | None) -> "tuple[list[Json], list[str], str]":
     if folder is None:
         return [], [], ""
-    from bakeoff.core.config import load
+    from bakeoff.core.project_file import load
 
     config = load(folder).config
     return list(config.prepare.specs), list(config.data.text), config.data.target

@@ -68,7 +68,7 @@ def config(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
 
 def doctor(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
     """Look for what may stand in the way."""
-    from bakeoff.core.config import FILE_NAME
+    from bakeoff.core.project_file import FILE_NAME
 
     if (folder / FILE_NAME).exists() or folder != HERE:
         with open_project(folder) as project:

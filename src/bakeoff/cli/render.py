@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from bakeoff.core.config import Value
+from bakeoff.core.project_file import Value
 from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Json
 

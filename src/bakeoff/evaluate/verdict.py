@@ -19,9 +19,10 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bakeoff.core.config import FILE_NAME, DecideConfig
+from bakeoff.core.config import DecideConfig
 from bakeoff.core.errors import ConfigError, DataError, Problem
 from bakeoff.core.plugins import suggestion
+from bakeoff.core.project_file import FILE_NAME
 from bakeoff.core.types import Json, Predictions, Task
 from bakeoff.evaluate import reasons
 from bakeoff.evaluate.paired import Comparison, Field, compare

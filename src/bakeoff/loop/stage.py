@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bakeoff.core.config import FILE_NAME, Config
+from bakeoff.core.config import Config
 from bakeoff.core.errors import ConfigError, Problem
+from bakeoff.core.project_file import FILE_NAME
 from bakeoff.core.protocols import BlobStore, Clock, Compute, EventLog, Progress, RecordStore
 from bakeoff.core.search import Search
 from bakeoff.core.types import Json

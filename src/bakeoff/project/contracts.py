@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bakeoff.core.config import Loaded
 from bakeoff.core.errors import StoreError, UsageError
+from bakeoff.core.project_file import Loaded
 from bakeoff.core.protocols import Progress
 from bakeoff.core.types import Schema
 

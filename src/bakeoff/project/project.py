@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from bakeoff.chat.privacy import remote_calls
-from bakeoff.core.config import Config, Loaded, Value, load
+from bakeoff.core.config import Config
 from bakeoff.core.errors import NotFoundError, StoreError
+from bakeoff.core.project_file import Loaded, Value, load
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Model, Progress, RecordStore
 from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Json

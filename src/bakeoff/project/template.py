@@ -7,9 +7,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
-from bakeoff.core.config import FILE_NAME, DataConfig, loads
+from bakeoff.core.config import DataConfig
 from bakeoff.core.errors import BakeoffError, StoreError, UsageError
 from bakeoff.core.plugins import names
+from bakeoff.core.project_file import FILE_NAME, loads
 from bakeoff.core.types import Schema, Task
 from bakeoff.metrics.registry import default
 

@@ -13,9 +13,10 @@ import msgspec
 
 from bakeoff.core import plugins
 from bakeoff.core.addresses import is_local_url
-from bakeoff.core.config import Config, Loaded, SearchConfig
+from bakeoff.core.config import Config, SearchConfig
 from bakeoff.core.errors import BakeoffError, ConfigError, NotFoundError, Problem
 from bakeoff.core.hashing import digest_file, digest_json, digest_sources
+from bakeoff.core.project_file import Loaded
 from bakeoff.core.protocols import BlobStore, Clock, Compute, EventLog, Family, RecordStore
 from bakeoff.core.search import Choices, Range, Search, space
 from bakeoff.core.types import Json

@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("xllamacpp")
 
-from bakeoff.core.config import loads
 from bakeoff.core.generation import Sampling
+from bakeoff.core.project_file import loads
 from bakeoff.core.protocols import JobResult
 from bakeoff.loop.contest import Contest
 from bakeoff.loop.fitting import Fitted

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bakeoff.core.config import FILE_NAME, load, loads
 from bakeoff.core.errors import ConfigError
+from bakeoff.core.project_file import FILE_NAME, load, loads
 
 GOOD = '[project]\nname = "p"\n[data]\nsource = "d.csv"\ntarget = "y"\n'
 TALK = GOOD.replace('name = "p"\n', 'name = "p"\ntask = "generation"\n')
