@@ -73,8 +73,15 @@ def test_what_was_not_measured_is_not_judged():
         ("once", "cannot say"),
     ]
     assert "bakeoff[llm]" in found["lora"].reasons[0]
-    assert "'bakeoff advise' again" in found["lora"].evidence[0]
+    assert "'bakeoff advise --again'" in found["lora"].evidence[0]
     assert "one sample" in found["once"].reasons[0]
+
+
+def test_what_was_too_slow_for_the_probe_is_told_to_take_a_longer_one():
+    slow = Option(name="lora", family="lora", named=True, trouble="nothing was measured in the 4.0 s given", late=True)
+    found = order(slow, option("good", top=0.8))
+    assert found["lora"].call == "cannot say"
+    assert "bakeoff advise --seconds" in found["lora"].evidence[0]
 
 
 def test_more_rows_may_turn_it_round():

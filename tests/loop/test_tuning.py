@@ -97,7 +97,56 @@ def test_a_trial_that_outlasts_the_budget_is_stopped(searched):
         tuned = tune(stage, gather(stage, Steps(stage.records.documents, stage.blobs)))
     assert time.monotonic() - began < 30
     assert {trial["status"] for trial in tuned.budget["trials"]} == {"stopped"}
-    assert tuned.contenders == stage.contenders
+    assert tuned.stage.contenders == stage.contenders
+
+
+@pytest.fixture
+def alone(searched):
+    """One candidate, judged by its probabilities: hardly ever is the default the best smoothing."""
+    file = searched / "bakeoff.toml"
+    text = file.read_text().replace('[candidates.first]\nfamily = "firstword"\n', "")
+    file.write_text(text.replace("[decide]", '[decide]\nmetric = "log_loss"'))
+    return searched
+
+
+def smooth(version):
+    return version.lineage["params"]["smooth"]
+
+
+def test_a_check_and_a_retrain_go_on_with_what_the_search_of_the_champion_found(alone):
+    searched = alone
+    document = run(searched, 6.0).document
+    with Project(searched) as project:
+        champion = project.records.versions.by_alias("films", "champion")
+        found = champion.lineage["found"]
+        assert found == {each["name"]: each["params"] for each in document["budget"]["by_candidate"] if each["params"]}
+        assert smooth(champion) == found["second"]["smooth"] != 1.0
+
+        lines = []
+        with Project(searched, progress=lines.append) as again:
+            checked = again.check()
+        assert checked.checks[0].told.endswith("is this very model")
+        assert f"second: smooth {found['second']['smooth']}" in checked.notes[-1]
+        assert not any("fitted in" in line for line in lines)
+
+        with (searched / "bakeoff.toml").open("a") as file:
+            file.write('[loop]\ntriggers = ["feedback"]\nfeedback_rows = 20\n')
+    with Project(searched) as project:
+        rows = [{"review": f"good film {i}", "year": 2021} for i in range(30)]
+        project.feedback([{"id": each.id, "label": "yes"} for each in project.predict(rows)])
+        document = project.loop_once().outcome.document
+        retrained = project.lineage(document["candidates"][0]["model_version"]).model
+        assert smooth(retrained) == found["second"]["smooth"]
+        assert retrained.lineage["found"] == found
+
+
+def test_what_the_project_file_says_goes_before_what_a_search_found(searched):
+    run(searched, 6.0)
+    text = (searched / "bakeoff.toml").read_text().replace(SEARCH, "smooth = 3.0\n")
+    (searched / "bakeoff.toml").write_text(text)
+    with Project(searched) as project:
+        checked = project.check()
+    assert not any("search" in note for note in checked.notes)
 
 
 @pytest.mark.slow

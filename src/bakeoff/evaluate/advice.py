@@ -17,6 +17,7 @@ ENOUGH = 2
 """Sizes from which a curve can be drawn."""
 FARTHEST = 100
 """How many times more rows are looked ahead for two curves to cross."""
+LONGER = "a longer probe ('bakeoff advise --seconds 120') or a run of it alone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,8 @@ class Outlook:
 class Option:
     """A candidate or family that might be tried: what was measured, expected and advised.
 
-    `trouble` is why there are no measurements: an error, or what is missing and how to install it.
+    `trouble` is why there are no measurements: an error, or what is missing and how to install it; `late`, that
+    the time was too short for any.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Option:
     named: bool
     points: tuple[Point, ...] = ()
     trouble: str | None = None
+    late: bool = False
     outlook: Outlook | None = None
     call: Call = "cannot say"
     reasons: tuple[str, ...] = ()
@@ -167,17 +170,16 @@ class _Judge:
     def call(self, option: Option, barred: Sequence[str]) -> Option:
         """The option with its call, reasons and evidence."""
         if option.outlook is None:
-            cure = "a longer probe or a run of it alone" if option.trouble is None else "that, mended"
+            late = option.late or option.trouble is None
             why = option.trouble or "nothing was measured in the time given"
-            return replace(
-                option, call="cannot say", reasons=(why,), evidence=(f"{cure}, then 'bakeoff advise' again",)
-            )
+            evidence = LONGER if late else "that, mended, then 'bakeoff advise --again'"
+            return replace(option, call="cannot say", reasons=(why,), evidence=(evidence,))
         if barred:
             evidence = ("a run in which it keeps the limit, or a wider limit",)
             return replace(option, call="leave out", reasons=tuple(barred), evidence=evidence)
         if option.outlook.metric is None:
             why = f"one sample was all there was time for, so {self.metric} at {self.rows:,} rows is not known"
-            return replace(option, call="cannot say", reasons=(why,), evidence=("a longer probe",))
+            return replace(option, call="cannot say", reasons=(why,), evidence=(LONGER,))
         if self.leader is None or option.name == self.leader.name:
             return self._first(option)
         return self._beside(option, self.leader)

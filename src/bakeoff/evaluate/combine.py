@@ -281,7 +281,8 @@ class _Search:
     def _none(self, kind: Kind, size: int, told: Sequence[str]) -> tuple[Combination, None]:
         why = "; ".join(told) or f"no {size} candidates of which each costs {CHEAPER:g} times as much as the one before"
         name = f"{kind}+{size}"
-        return Combination(name=name, kind=kind, reason=f"Nothing gained on validation rows ({why})."), None
+        where = "validation rows" if self.rows.fold_n is None else "the rows that each fold left out"
+        return Combination(name=name, kind=kind, reason=f"Nothing gained on {where} ({why})."), None
 
     def _climbed(
         self,

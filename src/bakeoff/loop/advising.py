@@ -196,6 +196,7 @@ def _options(
             named=contender.name in named,
             points=points,
             trouble=None if points else probe.get("error"),
+            late=not points and probe.get("late", False),
             outlook=outlook,
         )
 

@@ -20,6 +20,7 @@ from bakeoff.loop.refereeing import judge_registered
 from bakeoff.loop.result import document
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
+from bakeoff.loop.tuning import as_found, shown
 from bakeoff.registry.lineage import find_version, label
 from bakeoff.report.checks import Check, Checked, Outcome
 
@@ -63,12 +64,13 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
     versions, name = stage.records.versions, stage.config.project.name
     version = None if model is None else find_version(versions, name, model)
     steps = Steps(stage.records.documents, stage.blobs)
+    champion = champion_of(stage)
+    stage = stage if version is not None else as_found(stage, champion)
     gathered = gather(stage, steps)
     found = None if version is not None else compete(stage, steps, gathered)
     held = (
         _registered(stage, steps, gathered, version) if version else _competing(cast("Competition", found), candidate)
     )
-    champion = champion_of(stage)
     rule = _rule(stage, strict=strict)
     standing, against = _against(stage, steps, gathered, held, champion, rule=rule, strict=strict)
     checks = [*_gates(stage, held, strict=strict), *against]
@@ -77,6 +79,9 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
     notes = [*held.notes, *([] if found is None else _failed(found))]
     if champion is None:
         notes.append("There is no champion to compare with: only the gates were checked.")
+    if stage.found:
+        listed = "; ".join(f"{name}: {shown(params)}" for name, params in stage.found.items())
+        notes.append(f"Fitted with what the champion's search found ({listed}).")
     compared = standing.comparison if standing else None
     return Checked(
         project=name,

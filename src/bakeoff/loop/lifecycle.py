@@ -1,7 +1,7 @@
 """One pass: gather → fit → evaluate → decide → register → release, tracked as runs, resumable anywhere."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -131,7 +131,7 @@ def _run(stage: Stage, tracker: Tracker, run_id: str) -> tuple[Mapping[str, Json
 
     tuned = tune(stage, gathered) if stage.budget_s is not None else None
     if tuned is not None:
-        stage = replace(stage, contenders=tuned.contenders)
+        stage = tuned.stage
     found = compete(stage, steps, gathered)
     judged, combined, decision = found.judged, found.combined, found.decision
     versions = register_models(stage, origin, judged)

@@ -15,6 +15,7 @@ from bakeoff.loop.gathering import Gathered, load_arrays
 from bakeoff.loop.judging import Judged, outcomes
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
+from bakeoff.loop.tuning import FOUND
 from bakeoff.registry.lineage import label
 from bakeoff.registry.register import promote, register_once
 from bakeoff.serve.releases import Release, release
@@ -82,6 +83,7 @@ def register_model(
         "family_reference": contender.reference,
         "params": msgspec.to_builtins(contender.params),
         "chosen": dict(fitted.chosen or {}),
+        FOUND: msgspec.to_builtins(dict(stage.found)),
         "seed": stage.seed,
         "task": stage.config.project.task,
         "dataset_version": origin.gathered.version,

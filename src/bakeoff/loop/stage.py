@@ -49,7 +49,8 @@ class Stage:
 
     `work` is scratch, `cache` outlives runs. `combiners` are the families that make one model of several,
     by name ("blend", "cascade"); their parameters are found in the pass. `with_params` makes a named contender
-    anew, with these parameters beside those that the project gives. `budget_s` is the time for trying some.
+    anew, with these parameters beside those that the project gives. `budget_s` is the time for trying some;
+    `found` are those that a search found, by candidate, and that its contenders have.
     """
 
     config: Config
@@ -67,6 +68,7 @@ class Stage:
     with_params: Callable[[str, Mapping[str, Json]], Contender]
     combiners: Mapping[str, Contender] = field(default_factory=dict[str, Contender])
     budget_s: float | None = None
+    found: Mapping[str, Mapping[str, Json]] = field(default_factory=dict[str, Mapping[str, Json]])
     contract: "Contract | None" = None
 
     @property

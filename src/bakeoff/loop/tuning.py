@@ -15,6 +15,7 @@ import msgspec
 
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.protocols import Job, JobResult
+from bakeoff.core.records import Version
 from bakeoff.core.types import Json
 from bakeoff.loop.fitting import inputs_of, job_of, workspace
 from bakeoff.loop.gathering import Gathered, load_arrays
@@ -22,12 +23,15 @@ from bakeoff.loop.splitting import NEAR
 from bakeoff.loop.stage import Contender, Stage
 from bakeoff.metrics.own import digest_own
 from bakeoff.metrics.registry import find
+from bakeoff.registry.lineage import label
 from bakeoff.train.halving import SHARES, Ask, Study, Trial, pick
 from bakeoff.train.proposing import proposing
 from bakeoff.train.trial import SCORED, TRIAL
 
-__all__ = ["Tuned", "tune"]
+__all__ = ["FOUND", "Tuned", "as_found", "shown", "tune"]
 
+FOUND = "found"
+"""What a model's lineage holds of the search of its run: parameters, by candidate."""
 STUDIES, SEARCHES = "studies", "searches"
 MOST_AHEAD = 16
 """Trials that a backend gets before it has told what became of any."""
@@ -37,9 +41,9 @@ LATE_S = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuned:
-    """The contenders, with the best parameters found, and how the budget went: `budget` of a pass's document."""
+    """The stage, with the best parameters found, and how the budget went: `budget` of a pass's document."""
 
-    contenders: tuple[Contender, ...]
+    stage: Stage
     budget: Mapping[str, Json]
 
 
@@ -51,12 +55,41 @@ def tune(stage: Stage, gathered: Gathered) -> Tuned:
         search = _Search(stage, gathered, folder, rows=rows, limit_s=stage.budget_s)
         search.run()
     best = {study.name: study.best for study in search.studies}
+    return Tuned(
+        stage=_with_found(stage, {name: trial.params for name, trial in best.items() if trial and trial.params}),
+        budget=search.told(),
+    )
 
-    def tuned(contender: Contender) -> Contender:
-        found = best.get(contender.name)
-        return stage.with_params(contender.name, found.params) if found and found.params else contender
 
-    return Tuned(contenders=tuple(tuned(each) for each in stage.contenders), budget=search.told())
+def as_found(stage: Stage, champion: Version | None) -> Stage:
+    """The stage with what the search of the champion's run found, where the project still leaves it open.
+
+    With folds it is left alone: rows that settings were compared on would be tested on.
+    """
+    if champion is None or stage.config.split.folds:
+        return stage
+    kept = cast("Mapping[str, Mapping[str, Json]]", champion.lineage.get(FOUND) or {})
+    open_now = {each.name: each.search.keys() for each in stage.contenders}
+    still = {
+        name: {key: value for key, value in params.items() if key in open_now.get(name, ())}
+        for name, params in kept.items()
+    }
+    found = {name: params for name, params in still.items() if params}
+    if not found:
+        return stage
+    told = "; ".join(f"{name}: {shown(params)}" for name, params in found.items())
+    stage.progress(f"with what the search behind {label(champion)} found ({told})")
+    return _with_found(stage, found)
+
+
+def _with_found(stage: Stage, found: Mapping[str, Mapping[str, Json]]) -> Stage:
+    made = tuple(stage.with_params(c.name, found[c.name]) if c.name in found else c for c in stage.contenders)
+    return replace(stage, contenders=made, found=found)
+
+
+def shown(params: Mapping[str, Json]) -> str:
+    """Parameters in a line."""
+    return ", ".join(f"{key} {value}" for key, value in params.items())
 
 
 def _write_rungs(stage: Stage, gathered: Gathered, folder: Path) -> list[int]:
@@ -187,11 +220,11 @@ class _Search:
         )
         study.trials.append(trial)
         self._keep(study)
-        shown = trial.status if trial.value is None else f"{self._stage.live_metric} {trial.value:.4f}"
-        params = ", ".join(f"{key} {value}" for key, value in ask.params.items()) or "as it is"
+        told = trial.status if trial.value is None else f"{self._stage.live_metric} {trial.value:.4f}"
+        params = shown(ask.params) or "as it is"
         rows = f"{self._rows[ask.rung]:,} rows"
         used = f"{self.used_s:.0f} of {self._limit_s:.0f} s"
-        self._stage.progress(f"{ask.candidate}: {params}: {shown} with {rows} ({used})")
+        self._stage.progress(f"{ask.candidate}: {params}: {told} with {rows} ({used})")
 
     def _keep(self, study: Study) -> None:
         documents = self._stage.records.documents

@@ -10,10 +10,12 @@ import msgspec
 
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.types import Column, Json, Signature
+from bakeoff.loop.contest import champion_of
 from bakeoff.loop.gathering import FEEDBACK, gather, ingested, load_arrays, load_table
 from bakeoff.loop.lifecycle import LAST, PASSES, Outcome, data_changed, run_pass
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
+from bakeoff.loop.tuning import as_found
 from bakeoff.serve.releases import Release, current
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ def turn(stage: Stage) -> Turn:
     for trigger in triggers:
         stage.progress(f"trigger {trigger.kind}: {trigger.reason}")
     taken_in = _take_in(stage, live, labelled) if stage.config.loop.use_feedback and usable > before else 0
-    outcome = run_pass(stage, trigger=triggers[0].kind)
+    outcome = run_pass(as_found(stage, champion_of(stage)), trigger=triggers[0].kind)
     return Turn(report=report, triggers=tuple(triggers), taken_in=taken_in, outcome=outcome)
 
 

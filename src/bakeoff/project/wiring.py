@@ -182,6 +182,9 @@ def others(loaded: Loaded) -> tuple[list[Contender], dict[str, str]]:
                 lacking[name] = f'{", ".join(missing)} is not installed: pip install "{what}"'
                 continue
             params = check_params(family, {}, file=loaded.file, key=f"candidates.{name}")
+            if hasattr(params, "url"):
+                lacking[name] = f"nobody is asked unasked: name a service by url and model in [candidates.{name}]"
+                continue
             ready.append(_prepared(loaded, _ready(name, name, family, params)))
         except BakeoffError as error:
             lacking[name] = str(error).partition("\n")[0]

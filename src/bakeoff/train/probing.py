@@ -101,10 +101,11 @@ def probe(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
     worker.start()
     if warm.wait(asked.warm_limit_s):
         worker.join(asked.limit_s)  # a fit that takes longer is left behind; the process ends with this job
-    if worker.is_alive() and not points:
+    late = worker.is_alive() and not points
+    if late:
         given = f"{asked.limit_s:.1f} s given" if warm.is_set() else f"{asked.warm_limit_s:.1f} s given to get ready"
         errors.append(f"nothing was measured in the {given}; last heard: {heard[0]}")
-    return {"points": msgspec.to_builtins(points), "error": errors[0] if errors else None}
+    return {"points": msgspec.to_builtins(points), "error": errors[0] if errors else None, "late": late}
 
 
 def _measured(asked: ProbeArgument, warm: threading.Event, progress: Progress) -> Iterator[ProbePoint]:
