@@ -24,8 +24,7 @@ MAX_LINE_BYTES = 256 << 20
 HEADER_BYTES = 16 << 20
 TEXT_LIMIT = 500
 MISSING_WORDS = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "Null", "None", "none")
-HEAD_ROWS = 5000
-COLUMNS_AT_ONCE = 20  # DuckDB's planning time grows with the square of the expressions in a query
+HEAD_ROWS = 1000
 # How many values {v} are of a type. What DuckDB would read as a number but a person would not is none:
 # codes with leading zeros, 1_000, 0x10, whole numbers of 19 digits and more (a float would merge different
 # ones). A time starts with an ISO date.
@@ -141,41 +140,39 @@ def typed_columns(connection: "duckdb.DuckDBPyConnection", table: str) -> list[s
     names = [row[0] for row in connection.execute(f"DESCRIBE {quoted(table)}").fetchall()]
     source = quoted(table)
     # What some values refute need not be tried on all.
-    head = _fitting(connection, f"(FROM {source} LIMIT {HEAD_ROWS})", {name: tuple(TYPES) for name in names})
+    every = {name: tuple(TYPES) for name in names}
+    head = every | _fitting(connection, f"(FROM {source} LIMIT {HEAD_ROWS})", every)
     fitting = _fitting(connection, source, head)
     return [
-        f"CAST({_present(name)} AS {fitting[name][0]}) AS {quoted(name)}" if fitting[name] else quoted(name)
+        f"CAST({_present(quoted(name))} AS {fitting[name][0]}) AS {quoted(name)}" if fitting.get(name) else quoted(name)
         for name in names
     ]
 
 
-def _present(name: str) -> str:
+def _present(value: str) -> str:
     words = ", ".join(_literal(word) for word in MISSING_WORDS)
-    return f"(CASE WHEN {quoted(name)} NOT IN ({words}) THEN {quoted(name)} END)"
+    return f"(CASE WHEN {value} NOT IN ({words}) THEN {value} END)"
 
 
 def _fitting(
     connection: "duckdb.DuckDBPyConnection", source: str, kinds: Mapping[str, tuple[str, ...]]
 ) -> dict[str, tuple[str, ...]]:
-    """Of the types to try for each column, those that fit all values of the source, narrowest first."""
+    """Of the types to try for each column, those that fit all its values, narrowest first; empty columns are left out.
+
+    Columns with the same types to try are tested together, one value a row: the time that DuckDB takes to plan a
+    query grows with the square of its expressions, which tables of thousands of columns would feel.
+    """
     found: dict[str, tuple[str, ...]] = {}
-    waiting = list(kinds.items())
-    for start in range(0, len(waiting), COLUMNS_AT_ONCE):
-        found |= _fitting_some(connection, source, dict(waiting[start : start + COLUMNS_AT_ONCE]))
+    for tried in {kind for kind in kinds.values() if kind}:
+        names = [name for name, kind in kinds.items() if kind == tried]
+        columns = ", ".join(quoted(name) for name in names)
+        fits = ", ".join(TYPES[kind].format(v="value") for kind in tried)
+        rows = connection.execute(
+            f"SELECT name, count(value), {fits} FROM "  # noqa: S608
+            f"(SELECT name, {_present('value')} AS value FROM "
+            f"(UNPIVOT (SELECT {columns} FROM {source}) ON COLUMNS(*) INTO NAME name VALUE value)) GROUP BY name"
+        ).fetchall()
+        for name, present, *counts in rows:
+            if present:
+                found[name] = tuple(kind for kind, count in zip(tried, counts, strict=True) if count == present)
     return found
-
-
-def _fitting_some(
-    connection: "duckdb.DuckDBPyConnection", source: str, kinds: Mapping[str, tuple[str, ...]]
-) -> dict[str, tuple[str, ...]]:
-    tests = [(name, kind) for name, tried in kinds.items() for kind in tried]
-    if not tests:
-        return dict(kinds)
-    columns = ", ".join(f"count({_present(name)}), {TYPES[kind].format(v=_present(name))}" for name, kind in tests)
-    row = connection.execute(f"SELECT {columns} FROM {source}").fetchone()  # noqa: S608
-    assert row is not None
-    found: dict[str, list[str]] = {name: [] for name in kinds}
-    for (name, kind), present, fitting in zip(tests, row[::2], row[1::2], strict=True):
-        if present == fitting and (present or source.startswith("(")):
-            found[name].append(kind)
-    return {name: tuple(fits) for name, fits in found.items()}
