@@ -97,3 +97,16 @@ def test_climbs_over_parts_are_one_over_all() -> None:
     assert together.shares == pytest.approx(whole.shares)
     assert together.answered_right == pytest.approx(whole.answered_right)
     assert together.predictions.values_n.tolist() == whole.predictions.values_n.tolist()
+
+
+@pytest.mark.parametrize(("folds", "where"), [(True, "the rows that each fold left out"), (False, "validation rows")])
+def test_reasons_name_the_rows_that_were_looked_at(folds, where):
+    parts, rows = world({"one": 2.0, "two": 2.0}, 200, folds=folds)
+    alike = dict.fromkeys(parts, parts["one"])  # none is dearer, so that no cascade is possible
+    config = CombineConfig(blends=False)
+    tried = [
+        each
+        for each, _ in combine(alike, rows, config, task="classification", metric="f1_macro", seed=0, resamples=100)
+    ]
+    assert tried
+    assert all(each.reason.startswith(f"Nothing gained on {where} (") for each in tried)

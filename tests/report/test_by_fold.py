@@ -12,7 +12,8 @@ VALUES = [0.7, None, 0.9]
 
 def folded(make):
     data = {"version": "ab" * 32, "rows": 200, "train": 200, "validation": 0, "test": 200, "split": "group", "folds": 3}
-    return make(found={"fold_metrics": {"f1_macro": VALUES}}, more={"dataset": data})
+    tried = [{"name": "cascade+2", "kind": "cascade", "reason": "nothing gained"}]
+    return make(found={"fold_metrics": {"f1_macro": VALUES}}, more={"dataset": data, "combinations": tried})
 
 
 def test_values_and_their_spread_stand_in_every_report(make):
@@ -22,6 +23,7 @@ def test_values_and_their_spread_stand_in_every_report(make):
     assert "| Spread (SD) |" in markdown(report)
     page = html(report)
     assert "By fold" in page
+    assert "Settings were found on the rows of the other folds" in page
     assert "3, every row tested once" in page
 
 
