@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SOURCES := src tests benchmarks
 
-.PHONY: help install demo demo-flights test check format lint types layers bench-evaluate bench-finetune bench-resume bench-data bench-llm-serving clean
+.PHONY: help install demo demo-flights test check format lint types layers collected bench-evaluate bench-finetune bench-resume bench-data bench-llm-serving clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -26,7 +26,7 @@ demo-flights: $(INSTALLED)  ## The whole loop on flights, month by month
 test: $(INSTALLED)  ## Run the tests
 	$(BIN)/pytest -q -n 2 --dist loadfile
 
-check: $(INSTALLED) lint types layers test  ## All that CI checks
+check: $(INSTALLED) lint types layers collected test  ## All that CI checks
 
 lint: $(INSTALLED)  ## Formatting and lint
 	$(BIN)/ruff format --check $(SOURCES)
@@ -37,6 +37,9 @@ types: $(INSTALLED)  ## Types, strictly
 
 layers: $(INSTALLED)  ## The import layers
 	$(BIN)/lint-imports
+
+collected: $(INSTALLED)  ## Tests are the same ones in every process
+	tools/collected
 
 format: $(INSTALLED)  ## Format the sources
 	$(BIN)/ruff format $(SOURCES)

@@ -42,7 +42,7 @@ def zipped(**members: bytes) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)  # without the clock's time
     return buffer.getvalue()
 
 
@@ -50,12 +50,13 @@ def zipped(**members: bytes) -> bytes:
     ("name", "content"),
     [
         ("rows.csv", CSV),
-        ("rows.csv.gz", gzip.compress(CSV)),
+        ("rows.csv.gz", gzip.compress(CSV, mtime=0)),
         ("rows.csv.bz2", bz2.compress(CSV)),
         ("rows.csv.zst", zstandard.compress(CSV)),
         ("rows.csv.zip", zipped(**{"rows.csv": CSV, "README.md": b"hello", "__MACOSX/._rows.csv": b""})),
-        ("rows.zip", zipped(**{"rows.csv.gz": gzip.compress(CSV)})),
+        ("rows.zip", zipped(**{"rows.csv.gz": gzip.compress(CSV, mtime=0)})),
     ],
+    ids=["csv", "gz", "bz2", "zst", "zip", "gz in zip"],
 )
 def test_files_arrive_unpacked(here: Here, name: str, content: bytes) -> None:
     (here.folder / name).write_bytes(content)
