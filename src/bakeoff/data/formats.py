@@ -15,7 +15,7 @@ import msgspec
 
 from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.types import CANONICAL, ColumnFormat, ColumnKind, DateOrder
-from bakeoff.data.canonical import compact_days, iso_times, numbers, true_false, whole_numbers
+from bakeoff.data.canonical import Shape, compact_days, iso_times, shapes_of, true_false
 from bakeoff.data.numerals_learned import Decimal, is_number_like, learn_numbers
 from bakeoff.data.times import moment, seconds
 from bakeoff.data.times_learned import learn_times
@@ -87,21 +87,29 @@ class Typed:
     proven: Hints = Hints()
 
 
-def typed(series: "pl.Series", wanted: Wanted, hints: Hints = Hints()) -> Typed:
+def typed(
+    series: "pl.Series",
+    wanted: Wanted,
+    hints: Hints = Hints(),  # noqa: B008 - frozen
+    shape: Shape | None = None,
+) -> Typed:
     """The column of texts in the type that its values have.
 
     Args:
         series: Texts; missing where a cell is empty.
         wanted: What the project says of the column.
         hints: What other columns show, for what this one leaves open.
+        shape: Of the texts, when it is known.
     """
     losses: list[Loss] = []
     if wanted.missing:
         series, losses = _without_words(series, wanted.missing)
+    if shape is None or losses:
+        shape = shapes_of(series.to_frame()).get(series.name, Shape())
     if series.null_count() == len(series) or wanted.kind == "text":
         result = Typed(series=series)
     else:
-        result = _canonical(series, wanted, hints) or _learned(series, wanted, hints)
+        result = _canonical(series, wanted, hints, shape) or _learned(series, wanted, hints)
     style = result.style
     if wanted.missing:
         style = replace(style, missing=(*wanted.missing, *style.missing))
@@ -121,29 +129,28 @@ def _without_words(series: "pl.Series", words: tuple[str, ...]) -> "tuple[pl.Ser
     return series.set(is_word, None), [loss]
 
 
-def _canonical(series: "pl.Series", wanted: Wanted, hints: Hints) -> Typed | None:
+def _canonical(series: "pl.Series", wanted: Wanted, hints: Hints, shape: Shape) -> Typed | None:
     """The column, when all its texts are canonical whole numbers, numbers, booleans or ISO times."""
+    import polars as pl
+
     name, kind = series.name, wanted.kind
     if kind != "datetime":
-        if (values := whole_numbers(series)) is not None:
+        if shape.whole:
+            values = series.cast(pl.Int64)
             days = compact_days(series, values) if kind is None and not wanted.target else None
             if days is None:
                 return Typed(series=values, style=ColumnFormat(form="whole"))
             note = f'column {name!r} is taken as dates (20240131); numeric = ["{name}"] in [data] takes it as numbers'
             return Typed(series=days, style=ColumnFormat(form="time"), notes=(note,))
-        if (wanted.decimal or hints.decimal or ".") == "." and (values := numbers(series)) is not None:
-            proven = Hints(decimal=".") if _shows_point(series) else Hints()
-            return Typed(series=values, style=ColumnFormat(form="number"), proven=proven, open=not proven.decimal)
+        if shape.number and (wanted.decimal or hints.decimal or ".") == ".":
+            proven = Hints(decimal=".") if shape.point else Hints()
+            style = ColumnFormat(form="number")
+            return Typed(series=series.cast(pl.Float64), style=style, proven=proven, open=not shape.point)
     if kind in {None, "boolean", "categorical"} and (values := true_false(series)) is not None:
         return Typed(series=values, style=ColumnFormat(form="boolean"))
     if kind in {None, "datetime"} and not wanted.target and (times := iso_times(series)) is not None:
         return Typed(series=times.values, style=ColumnFormat(form="time"), notes=_zones(name, times.zoned, times.naive))
     return None
-
-
-def _shows_point(series: "pl.Series") -> bool:
-    """Whether the point must be a decimal mark: it need not be where three digits follow it everywhere."""
-    return not series.str.contains(r"^[+-]?(?:[1-9][0-9]{0,2}\.[0-9]{3}|[0-9]{1,3})$").all()
 
 
 def _zones(name: str, zoned: int, naive: int) -> tuple[str, ...]:

@@ -102,7 +102,8 @@ def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Readi
         raise DataError(f"expected rows, found none: {why}.")
     conversations = unpacked(result.table, config.target)
     flat = unfolded(conversations)
-    formats = {name: style for name, style in result.formats.items() if name in flat.table.columns}
+    present = set(flat.table.columns)
+    formats = {name: style for name, style in result.formats.items() if name in present}
     if conversations is not result.table:
         formats = {name: style for name, style in formats.items() if name in result.table.columns}
         formats = {n: s for n, s in formats.items() if conversations[n].equals(result.table[n])}

@@ -178,7 +178,7 @@ def _judge_whole(series: "pl.Series") -> _Judged:
         note = f'column {name!r} is taken as categories: whole numbers beyond 2^53 would be merged as floats; numeric = ["{name}"] in [data] takes them as numbers'
         judged = _Judged(kind="categorical", note=note)
         return _no_id(series, judged, series.n_unique())
-    if len(series) >= ID_ROWS and not series.null_count():
+    if len(series) >= ID_ROWS and not series.null_count() and series[1] - series[0] == 1:
         steps = series.cast(pl.Int64).diff().drop_nulls()
         if (steps == 1).all():
             return _Judged(kind="numeric", useless="it only numbers the rows", remedy=f'numeric = ["{name}"] in [data]')
