@@ -9,7 +9,7 @@ from bakeoff.core.config import DataConfig
 from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import Loss
 from bakeoff.core.plugins import suggestion
-from bakeoff.core.types import CANONICAL, Column, ColumnFormat, ColumnKind, Schema, Task
+from bakeoff.core.types import CANONICAL, Column, ColumnFormat, ColumnKind, Schema, Task, TextForm
 from bakeoff.data.cast import conform, stored_type, to_kind
 from bakeoff.data.wording import ID_ROWS, ID_SHARE, wording_of
 
@@ -145,8 +145,22 @@ def _check_named(table: "pl.DataFrame", config: DataConfig, formats: Mapping[str
 
 
 def _column(series: "pl.Series", kind: ColumnKind, style: ColumnFormat) -> Column:
+    if style == CANONICAL and kind in {"text", "categorical"}:
+        style = replace(style, form=_form(series))  # so that the text "5.0" is the 5 of a column of numbers
     dtype = str(stored_type(kind).base_type())
     return Column(name=series.name, kind=kind, dtype=dtype, missing=series.null_count(), format=style)
+
+
+def _form(series: "pl.Series") -> TextForm:
+    import polars as pl
+
+    if series.dtype.is_integer():
+        return "whole"
+    if series.dtype.is_numeric():
+        return "number"
+    if isinstance(series.dtype, (pl.Date, pl.Datetime)):
+        return "time"
+    return "boolean" if series.dtype == pl.Boolean else "plain"
 
 
 def _judge(series: "pl.Series", style: ColumnFormat, task: Task) -> _Judged:
