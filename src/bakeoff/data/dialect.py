@@ -65,6 +65,8 @@ def dialect_of(head: bytes, *, delimiter: str | None, file: str) -> Dialect:
         delimiter, skipped = match[1], 1
     escaped = '\\"' in "".join(lines) and _more_regular(lines[skipped:], delimiter)
     best, records = _split(lines[skipped:], delimiter, escaped=escaped)
+    if not records:
+        raise DataError(f"{file}: expected a header line and rows, found {lines[skipped][:80]!r} and nothing readable.")
     place = _header_place([cells for cells, _ in records])
     before = skipped + (records[place - 1][1] if place else 0)
     cells, end = records[place]
@@ -77,12 +79,13 @@ def dialect_of(head: bytes, *, delimiter: str | None, file: str) -> Dialect:
     notes += note
     if cells and cells[0].startswith("#"):
         cells = [cells[0].lstrip("# "), *cells[1:]]
+    cells = [cell.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for cell in cells]
     names, renamed = clean_names(cells, file=file)
     return Dialect(
         delimiter=best,
         names=tuple(names),
-        header="".join(header_lines[blank:]).rstrip("\n").encode(),
-        start=sum(len(line.encode()) for line in lines[: skipped + end]),
+        header="".join(header_lines[blank:]).rstrip("\n").encode("utf-8", "surrogateescape"),
+        start=sum(len(line.encode("utf-8", "surrogateescape")) for line in lines[: skipped + end]),
         line=skipped + end + 1,
         escaped=escaped,
         trailing=trailing,
@@ -104,6 +107,7 @@ def _lines(head: bytes) -> list[str]:
 def _records(lines: Sequence[str], delimiter: str, *, escaped: bool) -> list[tuple[list[str], int]]:
     """The first records that are not blank, and how many lines they and those before them take."""
     records: list[tuple[list[str], int]] = []
+    lines = [line.replace("\r", " ") for line in lines]  # the reader takes one in a line for a fault
     old = csv.field_size_limit(HEADER_BYTES)
     try:
         reader = csv.reader(lines, delimiter=delimiter, doublequote=not escaped, escapechar="\\" if escaped else None)
@@ -141,8 +145,7 @@ def _split(lines: Sequence[str], delimiter: str | None, *, escaped: bool) -> tup
         score = (round(share, 1), width)
         if records and (best is None or score > best[:2]):
             best = (*score, each, records)
-    assert best is not None  # the head is not blank
-    return best[2], best[3]
+    return (best[2], best[3]) if best else (delimiter or ",", [])
 
 
 def _more_regular(lines: Sequence[str], delimiter: str | None) -> bool:

@@ -134,9 +134,9 @@ def _look_at_damage(path: Path, name: str, *, guess: bool) -> tuple[bool, tuple[
                     first, sample = number, line[max(0, error.start - 40) : error.start + 40].strip()
     if unsound < sound:
         return returns, None
-    codec = next(codec for codec in GUESSES if _decodes(sample, codec))
+    codec = next(codec for codec in GUESSES if _decodes_whole(path, codec))  # latin-1 knows every byte
     shown = sample.decode(codec)
-    if guess and beyond <= WESTERN_SHARE * letters and _decodes_whole(path, codec):
+    if guess and beyond <= WESTERN_SHARE * letters:
         note = f'{name} is not utf-8 and is read as {codec}, first in line {first}: {shown!r}; [data] encoding = "…" names another'
         return returns, (codec, (note,))
     raise DataError(
