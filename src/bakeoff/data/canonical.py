@@ -82,7 +82,7 @@ def _is_number(name: str) -> "pl.Expr":
 
     text = pl.col(name)
     value = text.cast(pl.Float64, strict=False)
-    short = ~((value.abs() > 2**53) & text.str.contains(LONG)).any()
+    short = ~((value.abs() >= 2**53) & text.str.contains(LONG)).any()
     return (value.null_count() == text.null_count()) & value.is_finite().all() & text.str.contains(NUMBER).all() & short
 
 

@@ -41,7 +41,13 @@ MANY_VALUES = 30
 CODE = re.compile(r"[+-]?0[0-9]")
 LONG = re.compile(r"[+-]?[0-9]{16,}")
 EXACT_WHOLE = 2**53
-NAMES = {"number": "numbers", "time": "times", "duration": "durations or times of day", "boolean": "booleans"}
+NAMES = {
+    "json": "lists",
+    "number": "numbers",
+    "time": "times",
+    "duration": "durations or times of day",
+    "boolean": "booleans",
+}
 KINDS = {"number": "numeric", "time": "datetime", "duration": "numeric", "boolean": "boolean"}
 
 
@@ -106,8 +112,10 @@ def typed(
         series, losses = _without_words(series, wanted.missing)
     if shape is None or losses:
         shape = shapes_of(series.to_frame()).get(series.name, Shape())
-    if series.null_count() == len(series) or wanted.kind == "text":
+    if series.null_count() == len(series):
         result = Typed(series=series)
+    elif wanted.kind == "text":
+        result = _learned(series, wanted, hints)
     else:
         result = _canonical(series, wanted, hints, shape) or _learned(series, wanted, hints)
     style = result.style
@@ -166,7 +174,7 @@ def _learned(series: "pl.Series", wanted: Wanted, hints: Hints) -> Typed:
         return Typed(series=series)
     counts = dict(cast("list[tuple[str, int]]", series.drop_nulls().value_counts(name="rows").rows()))
     if form == "json":
-        return _nested(series, counts)
+        return _nested(series, counts, wanted)
     values = sorted(counts)
     learned = values[:: max(1, len(values) // LEARNED)]
     sound = [text for text in learned if _form(text.strip()) == form]
@@ -205,8 +213,8 @@ def _allowed(wanted: Wanted) -> frozenset[Form]:
         "numeric": ("number", "duration"),
         "datetime": ("time",),
         "boolean": ("boolean",),
-        "categorical": ("number",),
-        "text": (),
+        "categorical": ("number", "json"),
+        "text": ("json",),
     }
     return frozenset(kinds[wanted.kind])
 
@@ -455,20 +463,25 @@ def _cell_losses(attempt: _Attempt, words: dict[str, int], odd: dict[str, int]) 
     return tuple(losses)
 
 
-def _nested(series: "pl.Series", counts: dict[str, int]) -> Typed:
+def _nested(series: "pl.Series", counts: dict[str, int], wanted: Wanted) -> Typed:
     """Texts that are JSON: lists of equally many numbers become a column of lists, others stay texts."""
     import polars as pl
 
-    values: dict[str, object] = {}
-    for text in counts:
+    values: dict[str | None, object] = {None: None}
+    words: dict[str, int] = {}
+    for text, rows in counts.items():
+        if _form(text.strip()) == "missing":
+            words[text], values[text] = rows, None
+            continue
         try:
             values[text] = msgspec.json.decode(text)
         except (msgspec.DecodeError, RecursionError):
             return Typed(series=series)
-    if not is_vector(list(values.values())):
+    if wanted.kind not in {None, "numeric"} or not is_vector(list(values.values())):
         return Typed(series=series, style=ColumnFormat(form="json"))
-    lists = [values[text] if text is not None else None for text in series.to_list()]
-    return Typed(series=pl.Series(series.name, lists, dtype=pl.List(pl.Float64)))
+    attempt = _Attempt(series=series, counts=counts, style=ColumnFormat(form="json"), wanted=wanted)
+    lists = pl.Series(series.name, [values[text] for text in series.to_list()], dtype=pl.List(pl.Float64), strict=False)
+    return Typed(series=lists, losses=_cell_losses(attempt, words, {}))
 
 
 MOST_ELEMENTS = 4096

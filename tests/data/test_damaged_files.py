@@ -1,13 +1,23 @@
-"""Files of rows, damaged at random: bytes flipped, lines cut, encodings and types mixed."""
+"""Damaged files end with a table and a ledger that adds up, or with one clear error; never with anything else.
+
+`tools/fuzz_files.py` runs thousands of them.
+"""
 
 import csv
 import io
 import json
 import random
+from pathlib import Path
 
 import polars as pl
+import pytest
 
-__all__ = ["damaged", "data_rows"]
+from bakeoff.core.config import DataConfig
+from bakeoff.core.errors import BakeoffError
+from bakeoff.data.reading import read
+from bakeoff.data.schema import infer, prepare_target
+from bakeoff.data.sources import resolve
+
 
 WORDS = ("red", "grün", "青", "a word", 'said "so"', "1,5", "NA", "", "two\nlines", "x;y", "=1+1", "None")
 ENCODINGS = ("utf-8", "utf-8-sig", "cp1252", "utf-16", "latin-1", "utf-16-le")
@@ -43,8 +53,10 @@ def data_rows(name: str, content: bytes) -> int | None:
 def _row(chance: random.Random, place: int) -> dict[str, object]:
     row: dict[str, object] = {
         "label": chance.choice("xy"),
-        "number": chance.choice((place, place / 7, f"{place},5", "?", None, 10**chance.randrange(30))),
-        "time": chance.choice((f"2024-01-{place % 28 + 1:02d}", f"{place % 28 + 1}/3/2024", "soon", None, "2024-01-01T00:00Z")),
+        "number": chance.choice((place, place / 7, f"{place},5", "?", None, 10 ** chance.randrange(30))),
+        "time": chance.choice(
+            (f"2024-01-{place % 28 + 1:02d}", f"{place % 28 + 1}/3/2024", "soon", None, "2024-01-01T00:00Z")
+        ),
         "word": chance.choice(WORDS),
         "mixed": chance.choice((True, "yes", 5, 0.5, None, "12:30", "5%")),
     }
@@ -79,7 +91,9 @@ def _jsonl(chance: random.Random, rows: list[dict[str, object]]) -> bytes:
 
 def _parquet(chance: random.Random, rows: list[dict[str, object]]) -> bytes:
     out = io.BytesIO()
-    texts = {name: [None if row[name] is None else str(row[name]) for row in rows] for name in ("label", "word", "mixed")}
+    texts = {
+        name: [None if row[name] is None else str(row[name]) for row in rows] for name in ("label", "word", "mixed")
+    }
     table = pl.DataFrame(texts, schema=dict.fromkeys(texts, pl.String))
     table.write_parquet(out, compression=chance.choice(("zstd", "uncompressed")))
     return out.getvalue()
@@ -136,3 +150,42 @@ def _returns(chance: random.Random, content: bytes) -> bytes:
 def _quotes(chance: random.Random, content: bytes) -> bytes:
     place = chance.randrange(len(content))
     return content[:place] + b'"' + content[place:]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_damaged_file_is_read_or_explained(tmp_path: Path, seed: int) -> None:
+    outcome(tmp_path, seed)
+
+
+def outcome(folder: Path, seed: int) -> str:
+    """What became of a damaged file: "table", "table with rows set aside" or "error"."""
+    name, content = damaged(seed)
+    (folder / name).write_bytes(content)
+    config = DataConfig(source=name, target="label", max_bad_share=1.0 if seed % 2 else 0.05)
+    files = resolve(name, folder=folder, cache=folder / "cache", progress=lambda _: None)
+    try:
+        reading = read(config, {"source": files})
+        assert reading.rows == reading.table.height + reading.rejected.height
+        assert reading.rejected.height == sum(loss.count for loss in reading.losses if loss.kind == "row")
+        assert data_rows(name, content) in {None, reading.rows}
+        schema = infer(reading.table, config, "classification", reading.formats).schema
+        table, dropped = prepare_target(reading.table, schema, "classification")
+        assert table.height + sum(dropped.values()) == reading.table.height
+    except BakeoffError as error:
+        message = str(error)
+        assert "defect" not in message
+        assert len(message) < 5000
+        return "error"
+    return "table with rows set aside" if reading.rejected.height else "table"
+
+
+def test_deeply_nested_json_is_a_bad_row(tmp_path: Path) -> None:
+    deep = b"[" * 100_000 + b"]" * 100_000
+    rows = b'{"a": 1, "label": "x"}\n{"a": 2, "label": "y"}\n'
+    (tmp_path / "rows.jsonl").write_bytes(rows + b'{"a": ' + deep + b', "label": "x"}\n' + deep + b"\n")
+    config = DataConfig(source="rows.jsonl", target="label", max_bad_share=0.5)
+    files = resolve("rows.jsonl", folder=tmp_path, cache=tmp_path / "cache", progress=lambda _: None)
+    reading = read(config, {"source": files})
+    assert reading.table.height == 2
+    assert reading.rejected["reason"].to_list() == ["not a JSON object: nested too deeply"] * 2
+    assert len(str(reading.losses)) < 2000
