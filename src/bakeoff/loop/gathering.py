@@ -152,14 +152,25 @@ def resolved(data: DataConfig, *, folder: Path, cache: Path, progress: Progress)
 
 def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
     from bakeoff.data.reading import read
-    from bakeoff.data.schema import infer, prepare_target
+    from bakeoff.data.schema import infer
     from bakeoff.data.snapshot import version_of
+    from bakeoff.data.target import name_classes, prepare_target
 
     stage.progress("reading " + ", ".join(file.location for listed in files.values() for file in listed))
+    task = stage.config.project.task
     reading = read(stage.config.data, files)
-    held = hold(stage, reading.table)
-    inferred = infer(reading.table, stage.config.data, stage.config.project.task)
-    table, set_aside = prepare_target(reading.table, inferred.schema, stage.config.project.task)
+    named = name_classes(reading.table, stage.config.data, task)
+    held = hold(stage, named.table)
+    inferred = infer(named.table, stage.config.data, task)
+    prepared = prepare_target(named.table, inferred.schema, task)
+    table, losses = prepared.table, (*named.losses, *prepared.losses)
+    set_aside = {loss.reason: loss.count for loss in losses if loss.kind == "row"}
+    warnings: list[Json] = [
+        {"kind": "labels", "column": inferred.schema.target, "told": warning}
+        for warning in (*named.warnings, *prepared.warnings)
+    ]
+    for warning in (*named.warnings, *prepared.warnings):
+        stage.progress(f"data: {warning}")
     version = version_of(table)
     return {
         "version": version,
@@ -173,14 +184,15 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
             "rejected": len(reading.rejected),
             "set_aside": cast("Json", set_aside),
             "from_feedback": 0,
-            "schema_notes": list(inferred.notes),
+            "losses": msgspec.to_builtins(losses),
+            "schema_notes": [*inferred.notes, *named.notes],
             "files": [
                 {"table": name, "location": file.location, "digest": file.digest}
                 for name, listed in files.items()
                 for file in listed
             ],
             "contract": held,
-            "warnings": held["warnings"] if held else [],
+            "warnings": [*(cast("list[Json]", held["warnings"]) if held else []), *warnings],
         },
     }
 

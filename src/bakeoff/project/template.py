@@ -71,8 +71,9 @@ def _look(folder: Path, source: str, target: str, task: Task | None) -> tuple[Ta
     import tempfile
 
     from bakeoff.data.reading import read
-    from bakeoff.data.schema import infer, prepare_target
+    from bakeoff.data.schema import infer
     from bakeoff.data.sources import resolve
+    from bakeoff.data.target import name_classes, prepare_target
 
     config = DataConfig(source=(source,), target=target)
     with tempfile.TemporaryDirectory() as cache:
@@ -83,6 +84,7 @@ def _look(folder: Path, source: str, target: str, task: Task | None) -> tuple[Ta
             distinct = table[target].n_unique() if numeric else 0
             many = distinct > MANY_CLASSES or distinct > table.height / 2
             task = "regression" if many else "classification"
+        table = name_classes(table, config, task).table
         schema = infer(table, config, task).schema
         prepare_target(table, schema, task)  # tells what stands in the way of learning it
         return task, schema
