@@ -30,7 +30,7 @@ from bakeoff.data.labels import Labels, alike, class_names, fold, is_list, joine
         (None, None),
         (float("nan"), None),
         (True, "true"),
-        (np.bool_(False), "false"),  # noqa: FBT003
+        (np.bool_(False), "false"),
         (1, "1"),
         (1.0, "1"),
         (np.float64(2.0), "2"),
@@ -51,7 +51,6 @@ def test_any_value_names_a_class(value: Any, name: str | None) -> None:
 @pytest.mark.parametrize(
     ("classes", "value", "name"),
     [
-        # case 09: what the model says comes back in another type
         (("0", "1"), 1.0, "1"),
         (("0", "1"), True, "1"),
         (("0", "1"), "1 ", "1"),
