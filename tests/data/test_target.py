@@ -15,7 +15,7 @@ from bakeoff.data.target import Prepared, name_classes, prepare_target
 
 
 def config(**settings: Any) -> DataConfig:
-    return DataConfig(**{"source": "x", "target": "label", "numeric": ["size"], **settings})
+    return DataConfig(source=("x",), target="label", numeric=("size",), **settings)
 
 
 def rows(target: Any, dtype: Any = None) -> pl.DataFrame:

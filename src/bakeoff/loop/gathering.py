@@ -282,6 +282,8 @@ def _split(stage: Stage, snapshot: Result, preparation: "Preparation") -> Result
         table = read(stage.blobs.fetch(cast("str", snapshot["table_blob"]), folder / "read.parquet"))
         prepared = preparation.apply_rows_and_columns(table, schema)
         arrays, told = sides(stage.config, prepared.table, schema)
+        for warning in cast("list[dict[str, Json]]", told["warnings"]):
+            stage.progress(f"split: {warning['told']}")
         np.savez(folder / "rows.npz", allow_pickle=False, kept=prepared.kept, **arrays)
         hashed = prepared.table.select(*schema.inputs, schema.target)
         np.save(folder / "hashes.npy", row_hashes(hashed))
