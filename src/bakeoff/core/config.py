@@ -296,7 +296,8 @@ class MonitorConfig(_Section):
 class LoopConfig(_Section):
     """`[loop]`: what starts the loop again, and whether feedback rows join the data.
 
-    `refit` (time splits only): after the decision, the winner is fitted once more on all rows.
+    `refit` (time splits only): after the decision, the winner is fitted once more on all rows. A winner with other
+    inputs than the live model is released by the loop only with `accept_changed_inputs`; else it waits for a person.
     """
 
     triggers: tuple[Literal["quality", "drift", "feedback", "data", "schedule"], ...] = (
@@ -308,6 +309,7 @@ class LoopConfig(_Section):
     schedule_hours: float = Field(default=24 * 7, gt=0)
     use_feedback: bool = True
     refit: bool = False
+    accept_changed_inputs: bool = False
 
 
 class StoreConfig(_Section):

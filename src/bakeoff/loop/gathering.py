@@ -13,12 +13,14 @@ import bakeoff.data
 import bakeoff.prepare
 from bakeoff.core.config import DataConfig
 from bakeoff.core.hashing import digest_sources
+from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import BlobStore, Progress
 from bakeoff.core.types import Column, Json, Schema
 from bakeoff.data.sources import SourceFile, resolve
 from bakeoff.environment.capture import versions_of
 from bakeoff.loop.contracting import hold, violating
 from bakeoff.loop.examining import examine
+from bakeoff.loop.feeding import fitting
 from bakeoff.loop.splitting import sides
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Result, Steps
@@ -130,8 +132,8 @@ def _snapshot(stage: Stage, steps: Steps) -> Result:
     feedback = ingested(stage)
     if feedback is None:
         return snapshot
-    joined = steps.key("join", {"read": key, "feedback": feedback["rows_blob"]})
-    return steps.once(joined, lambda: _join(stage, snapshot, cast("str", feedback["rows_blob"])))
+    joined = steps.key("join", {"read": key, "feedback": [feedback["rows_blob"], feedback.get("losses")]})
+    return steps.once(joined, lambda: _join(stage, snapshot, feedback))
 
 
 def resolve_all(stage: Stage) -> dict[str, Sequence[SourceFile]]:
@@ -184,6 +186,7 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
             "rejected": len(reading.rejected),
             "set_aside": cast("Json", set_aside),
             "from_feedback": 0,
+            "feedback_rows": 0,
             "losses": msgspec.to_builtins(losses),
             "schema_notes": [*inferred.notes, *named.notes],
             "files": [
@@ -197,36 +200,37 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
     }
 
 
-def _join(stage: Stage, snapshot: Result, feedback_blob: str) -> Result:
-    """Append labelled rows to what was read; a class that the sources do not know is a slip, and set aside."""
+def _join(stage: Stage, snapshot: Result, feedback: Mapping[str, Json]) -> Result:
+    """Append labelled rows to what was read; those that do not fit are set aside and counted."""
     import polars as pl
 
-    from bakeoff.data.schema import conform
     from bakeoff.data.snapshot import version_of
 
     schema = msgspec.convert(snapshot["schema"], Schema)
     table = pl.read_parquet(io.BytesIO(stage.blobs.get(cast("str", snapshot["table_blob"]))))
-    fed = pl.read_parquet(io.BytesIO(stage.blobs.get(feedback_blob)))
+    fed = pl.read_parquet(io.BytesIO(stage.blobs.get(cast("str", feedback["rows_blob"]))))
     table, schema = _with_rejected(table, schema, fed, stage.config.data.rejected_column)
-    fed = conform(fed, schema.columns)
-    fits = pl.col(schema.target).is_not_null()
-    if stage.config.project.task == "classification":
-        fits &= pl.col(schema.target).is_in(table[schema.target].unique().to_list())
-    kept = fed.filter(fits)
+    config = stage.config
+    kept, misfits = fitting(fed, schema, table[schema.target], config.project.task, config.data.labels)
     bad_n = violating(stage, kept, schema)
     sound = kept if bad_n is None else kept.filter(~bad_n)
     table = pl.concat([table, sound])
     version = version_of(table)
     summary = dict(cast("Result", snapshot["summary"]))
-    set_aside = cast("dict[str, Json]", summary["set_aside"])
-    if len(kept) < len(fed):
-        set_aside = {**set_aside, "feedback with an unknown label": len(fed) - len(kept)}
-    if len(sound) < len(kept):
-        set_aside = {**set_aside, "feedback that violates the contract": len(kept) - len(sound)}
-    summary |= {"version": version, "rows": len(table), "from_feedback": len(sound), "set_aside": set_aside}
+    violations = Loss(kind="row", reason="feedback that violates the contract", count=len(kept) - len(sound))
+    earlier = msgspec.convert(feedback.get("losses") or [], list[Loss])
+    losses = [loss for loss in (*earlier, *misfits, violations) if loss.count]
+    set_aside = dict(cast("dict[str, int]", summary["set_aside"]))
+    for loss in losses:
+        if loss.kind == "row":
+            set_aside[loss.reason] = set_aside.get(loss.reason, 0) + loss.count
+    summary |= {"version": version, "rows": len(table), "from_feedback": len(sound)}
+    summary["set_aside"] = cast("Json", set_aside)
+    summary["feedback_rows"] = feedback.get("brought", len(fed))
+    summary["losses"] = [*cast("list[Json]", summary["losses"]), *msgspec.to_builtins(losses)]
     summary["columns"] = len(schema.columns)
-    told = {"version": version, "schema": msgspec.to_builtins(schema), "summary": summary}
-    return {**snapshot, **told, "table_blob": _put_table(stage, table)}
+    changed: Result = {"version": version, "schema": msgspec.to_builtins(schema), "summary": summary}
+    return {**snapshot, **changed, "table_blob": _put_table(stage, table)}
 
 
 def _with_rejected(
