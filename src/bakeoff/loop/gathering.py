@@ -161,12 +161,12 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
     stage.progress("reading " + ", ".join(file.location for listed in files.values() for file in listed))
     task = stage.config.project.task
     reading = read(stage.config.data, files)
-    named = name_classes(reading.table, stage.config.data, task)
+    named = name_classes(reading.table, stage.config.data, task, reading.formats)
     held = hold(stage, named.table)
-    inferred = infer(named.table, stage.config.data, task)
+    inferred = infer(named.table, stage.config.data, task, named.formats)
     prepared = prepare_target(named.table, inferred.schema, task)
-    table, losses = prepared.table, (*named.losses, *prepared.losses)
-    set_aside = {loss.reason: loss.count for loss in losses if loss.kind == "row"}
+    table, losses = prepared.table, (*reading.losses, *inferred.losses, *named.losses, *prepared.losses)
+    set_aside = {loss.reason: loss.count for loss in prepared.losses if loss.kind == "row"}
     warnings: list[Json] = [
         {"kind": "labels", "column": inferred.schema.target, "told": warning}
         for warning in (*named.warnings, *prepared.warnings)
@@ -188,7 +188,12 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
             "from_feedback": 0,
             "feedback_rows": 0,
             "losses": msgspec.to_builtins(losses),
-            "schema_notes": [*inferred.notes, *named.notes],
+            "schema_notes": [
+                *(f"column {loss.subject!r} is not used: {loss.reason}" for loss in inferred.losses),
+                *inferred.notes,
+                *named.notes,
+                *reading.notes,
+            ],
             "files": [
                 {"table": name, "location": file.location, "digest": file.digest}
                 for name, listed in files.items()
