@@ -10,8 +10,8 @@ from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.types import ColumnFormat, Schema, Task
 from bakeoff.data.cast import to_kind
+from bakeoff.data.formats import Wanted, typed
 from bakeoff.data.labels import NUMBER, alike, class_names, is_list, joined_by, label_text, trim
-from bakeoff.data.values import MISSING_WORDS, WEAK_WORDS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -198,7 +198,7 @@ def prepare_target(table: "pl.DataFrame", schema: Schema, task: Task) -> Prepare
 
     if table.height == 0:
         raise DataError("expected rows, found none.")
-    target = _without_words(table[schema.target]) if task == "regression" else table[schema.target]
+    target, cells = _quantity(table[schema.target]) if task == "regression" else (table[schema.target], ())
     missing = target.null_count()
     if target.dtype == pl.String:
         missing += int((target == "").sum())
@@ -215,7 +215,7 @@ def prepare_target(table: "pl.DataFrame", schema: Schema, task: Task) -> Prepare
             of=table.height,
         ),
     ]
-    losses = [loss for loss in losses if loss.count]
+    losses = [*cells, *(loss for loss in losses if loss.count)]
     if labelled.height == 0:
         raise DataError(f"target {schema.target!r}: expected values, but all {table.height:,} rows lack one.")
     if task != "classification":
@@ -224,15 +224,14 @@ def prepare_target(table: "pl.DataFrame", schema: Schema, task: Task) -> Prepare
     return Prepared(table=learnable, losses=(*losses, *rare), warnings=tuple(_rare_told(schema.target, rare)))
 
 
-def _without_words(target: "pl.Series") -> "pl.Series":
-    """A quantity that is written as text may have words for what is missing."""
+def _quantity(target: "pl.Series") -> "tuple[pl.Series, tuple[Loss, ...]]":
+    """A quantity that was left as text, since its few values could have been classes."""
     import polars as pl
 
     if target.dtype != pl.String:
-        return target
-    stripped = target.str.strip_chars()
-    words = stripped.is_in(list(MISSING_WORDS)) | stripped.str.to_lowercase().is_in(list(WEAK_WORDS))
-    return target.set(words.fill_null(value=False), None)
+        return target, ()
+    result = typed(target, Wanted(kind="numeric", target=True))
+    return result.series, result.losses
 
 
 def _without_rare(table: "pl.DataFrame", target: str) -> "tuple[pl.DataFrame, tuple[Loss, ...]]":
