@@ -42,6 +42,12 @@ class Loss:
     classes: Mapping[str, int] = field(default_factory=dict[str, int])
     remedy: str | None = None
 
+    def __str__(self) -> str:
+        of = f" of {self.of:,}" if self.of else ""
+        where = f" {self.subject!r}" if self.subject else ""
+        shown = f" ({', '.join(self.examples)})" if self.examples else ""
+        return f"{self.kind}: {self.count:,}{of}: {self.reason}{where}{shown}"
+
     @property
     def concentrated(self) -> str | None:
         """The class that all lost rows belong to, when at least ten rows of one class alone were lost."""

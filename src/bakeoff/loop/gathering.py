@@ -13,12 +13,14 @@ import bakeoff.data
 import bakeoff.prepare
 from bakeoff.core.config import DataConfig
 from bakeoff.core.hashing import digest_sources
+from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import BlobStore, Progress
 from bakeoff.core.types import Column, Json, Schema
 from bakeoff.data.sources import SourceFile, resolve
 from bakeoff.environment.capture import versions_of
 from bakeoff.loop.contracting import hold, violating
 from bakeoff.loop.examining import examine
+from bakeoff.loop.feeding import fitting
 from bakeoff.loop.splitting import sides
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Result, Steps
@@ -130,8 +132,8 @@ def _snapshot(stage: Stage, steps: Steps) -> Result:
     feedback = ingested(stage)
     if feedback is None:
         return snapshot
-    joined = steps.key("join", {"read": key, "feedback": feedback["rows_blob"]})
-    return steps.once(joined, lambda: _join(stage, snapshot, cast("str", feedback["rows_blob"])))
+    joined = steps.key("join", {"read": key, "feedback": [feedback["rows_blob"], feedback.get("losses")]})
+    return steps.once(joined, lambda: _join(stage, snapshot, feedback))
 
 
 def resolve_all(stage: Stage) -> dict[str, Sequence[SourceFile]]:
@@ -152,14 +154,25 @@ def resolved(data: DataConfig, *, folder: Path, cache: Path, progress: Progress)
 
 def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
     from bakeoff.data.reading import read
-    from bakeoff.data.schema import infer, prepare_target
+    from bakeoff.data.schema import infer
     from bakeoff.data.snapshot import version_of
+    from bakeoff.data.target import name_classes, prepare_target
 
     stage.progress("reading " + ", ".join(file.location for listed in files.values() for file in listed))
+    task = stage.config.project.task
     reading = read(stage.config.data, files)
-    held = hold(stage, reading.table)
-    inferred = infer(reading.table, stage.config.data, stage.config.project.task, reading.formats)
-    table, set_aside = prepare_target(reading.table, inferred.schema, stage.config.project.task)
+    named = name_classes(reading.table, stage.config.data, task, reading.formats)
+    held = hold(stage, named.table)
+    inferred = infer(named.table, stage.config.data, task, named.formats)
+    prepared = prepare_target(named.table, inferred.schema, task)
+    table, losses = prepared.table, (*reading.losses, *inferred.losses, *named.losses, *prepared.losses)
+    set_aside = {loss.reason: loss.count for loss in prepared.losses if loss.kind == "row"}
+    warnings: list[Json] = [
+        {"kind": "labels", "column": inferred.schema.target, "told": warning}
+        for warning in (*named.warnings, *prepared.warnings)
+    ]
+    for warning in (*named.warnings, *prepared.warnings):
+        stage.progress(f"data: {warning}")
     version = version_of(table)
     return {
         "version": version,
@@ -173,9 +186,12 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
             "rejected": len(reading.rejected),
             "set_aside": cast("Json", set_aside),
             "from_feedback": 0,
+            "feedback_rows": 0,
+            "losses": msgspec.to_builtins(losses),
             "schema_notes": [
                 *(f"column {loss.subject!r} is not used: {loss.reason}" for loss in inferred.losses),
                 *inferred.notes,
+                *named.notes,
                 *reading.notes,
             ],
             "files": [
@@ -184,41 +200,42 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
                 for file in listed
             ],
             "contract": held,
-            "warnings": held["warnings"] if held else [],
+            "warnings": [*(cast("list[Json]", held["warnings"]) if held else []), *warnings],
         },
     }
 
 
-def _join(stage: Stage, snapshot: Result, feedback_blob: str) -> Result:
-    """Append labelled rows to what was read; a class that the sources do not know is a slip, and set aside."""
+def _join(stage: Stage, snapshot: Result, feedback: Mapping[str, Json]) -> Result:
+    """Append labelled rows to what was read; those that do not fit are set aside and counted."""
     import polars as pl
 
-    from bakeoff.data.schema import conform
     from bakeoff.data.snapshot import version_of
 
     schema = msgspec.convert(snapshot["schema"], Schema)
     table = pl.read_parquet(io.BytesIO(stage.blobs.get(cast("str", snapshot["table_blob"]))))
-    fed = pl.read_parquet(io.BytesIO(stage.blobs.get(feedback_blob)))
+    fed = pl.read_parquet(io.BytesIO(stage.blobs.get(cast("str", feedback["rows_blob"]))))
     table, schema = _with_rejected(table, schema, fed, stage.config.data.rejected_column)
-    fed = conform(fed, schema.columns)
-    fits = pl.col(schema.target).is_not_null()
-    if stage.config.project.task == "classification":
-        fits &= pl.col(schema.target).is_in(table[schema.target].unique().to_list())
-    kept = fed.filter(fits)
+    config = stage.config
+    kept, misfits = fitting(fed, schema, table[schema.target], config.project.task, config.data.labels)
     bad_n = violating(stage, kept, schema)
     sound = kept if bad_n is None else kept.filter(~bad_n)
     table = pl.concat([table, sound])
     version = version_of(table)
     summary = dict(cast("Result", snapshot["summary"]))
-    set_aside = cast("dict[str, Json]", summary["set_aside"])
-    if len(kept) < len(fed):
-        set_aside = {**set_aside, "feedback with an unknown label": len(fed) - len(kept)}
-    if len(sound) < len(kept):
-        set_aside = {**set_aside, "feedback that violates the contract": len(kept) - len(sound)}
-    summary |= {"version": version, "rows": len(table), "from_feedback": len(sound), "set_aside": set_aside}
+    violations = Loss(kind="row", reason="feedback that violates the contract", count=len(kept) - len(sound))
+    earlier = msgspec.convert(feedback.get("losses") or [], list[Loss])
+    losses = [loss for loss in (*earlier, *misfits, violations) if loss.count]
+    set_aside = dict(cast("dict[str, int]", summary["set_aside"]))
+    for loss in losses:
+        if loss.kind == "row":
+            set_aside[loss.reason] = set_aside.get(loss.reason, 0) + loss.count
+    summary |= {"version": version, "rows": len(table), "from_feedback": len(sound)}
+    summary["set_aside"] = cast("Json", set_aside)
+    summary["feedback_rows"] = feedback.get("brought", len(fed))
+    summary["losses"] = [*cast("list[Json]", summary["losses"]), *msgspec.to_builtins(losses)]
     summary["columns"] = len(schema.columns)
-    told = {"version": version, "schema": msgspec.to_builtins(schema), "summary": summary}
-    return {**snapshot, **told, "table_blob": _put_table(stage, table)}
+    changed: Result = {"version": version, "schema": msgspec.to_builtins(schema), "summary": summary}
+    return {**snapshot, **changed, "table_blob": _put_table(stage, table)}
 
 
 def _with_rejected(
@@ -274,6 +291,8 @@ def _split(stage: Stage, snapshot: Result, preparation: "Preparation") -> Result
         table = read(stage.blobs.fetch(cast("str", snapshot["table_blob"]), folder / "read.parquet"))
         prepared = preparation.apply_rows_and_columns(table, schema)
         arrays, told = sides(stage.config, prepared.table, schema)
+        for warning in cast("list[dict[str, Json]]", told["warnings"]):
+            stage.progress(f"split: {warning['told']}")
         np.savez(folder / "rows.npz", allow_pickle=False, kept=prepared.kept, **arrays)
         hashed = prepared.table.select(*schema.inputs, schema.target)
         np.save(folder / "hashes.npy", row_hashes(hashed))

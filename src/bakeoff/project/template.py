@@ -71,8 +71,9 @@ def _look(folder: Path, source: str, target: str, task: Task | None) -> tuple[Ta
     import tempfile
 
     from bakeoff.data.reading import read
-    from bakeoff.data.schema import infer, prepare_target
+    from bakeoff.data.schema import infer
     from bakeoff.data.sources import resolve
+    from bakeoff.data.target import name_classes, prepare_target
 
     config = DataConfig(source=(source,), target=target)
     with tempfile.TemporaryDirectory() as cache:
@@ -84,8 +85,9 @@ def _look(folder: Path, source: str, target: str, task: Task | None) -> tuple[Ta
             distinct = table[target].n_unique() if numeric else 0
             many = distinct > MANY_CLASSES or distinct > table.height / 2
             task = "regression" if many else "classification"
-        schema = infer(table, config, task, reading.formats).schema
-        prepare_target(table, schema, task)  # tells what stands in the way of learning it
+        named = name_classes(table, config, task, reading.formats)
+        schema = infer(named.table, config, task, named.formats).schema
+        prepare_target(named.table, schema, task)  # tells what stands in the way of learning it
         return task, schema
 
 
