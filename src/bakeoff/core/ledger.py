@@ -115,7 +115,7 @@ class Ledger:
         return name if math.exp(-known * _divergence(among_lost, among_all)) < BY_CHANCE else None
 
     def matters(self, loss: Loss) -> bool:
-        """Whether a loss should be seen by everyone: a class, over 1% of the rows, most of one class, or a grave one."""
+        """Whether everyone should see a loss: a class, over 1% of the rows, rows of one class, or a grave one."""
         if loss.grave or (loss.kind == "class" and not loss.chosen) or self.concentration(loss) is not None:
             return True
         return loss.kind == "row" and loss.candidate is None and loss.count > LOUD_SHARE * self.rows_in
