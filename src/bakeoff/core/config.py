@@ -62,6 +62,9 @@ class DataConfig(_Section):
     `contract` is a file with rules that rows must keep to (see `bakeoff.data.contract`). `rejected` is a column of
     answers that were turned down, beside the target that is better (task generation); by default `TARGET_rejected`,
     where corrected answers of the endpoint go, too.
+
+    `max_lost` is the largest share of rows that may be lost on the way to the models, whatever the reason (steps of
+    `[prepare]` among them); more is an error before anything is fitted.
     """
 
     source: Names = ()
@@ -79,6 +82,7 @@ class DataConfig(_Section):
     rejected: str | None = None
     encoding: str = "utf-8"
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
+    max_lost: float | None = Field(default=None, ge=0, le=1)
     contract: str | None = None
 
     @property

@@ -13,15 +13,18 @@ import bakeoff.data
 import bakeoff.prepare
 from bakeoff.core.config import DataConfig
 from bakeoff.core.hashing import digest_sources
+from bakeoff.core.ledger import EXAMPLES, Ledger, Loss, example
 from bakeoff.core.protocols import BlobStore, Progress
 from bakeoff.core.types import Column, Json, Schema
 from bakeoff.data.sources import SourceFile, resolve
 from bakeoff.environment.capture import versions_of
 from bakeoff.loop.contracting import hold, violating
 from bakeoff.loop.examining import examine
+from bakeoff.loop.losses import check_lost, decoded, gone_classes, of_reading, of_split, unused_settings
 from bakeoff.loop.splitting import sides
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Result, Steps
+from bakeoff.report.ledger import alarms
 
 if TYPE_CHECKING:
     import polars as pl
@@ -39,7 +42,8 @@ class Gathered:
 
     `snapshot_blob` is the table as read and `table_blob` as prepared (Parquet); `rows_blob` (.npz) holds row
     indexes into the prepared table for train, validation and test, and `kept`, the snapshot's row of each
-    prepared one; `hashes_blob` one content hash for each prepared row (.npy).
+    prepared one; `hashes_blob` one content hash for each prepared row (.npy). `ledger` is what became of all rows and
+    columns (None: gathered by a version that kept none).
     """
 
     version: str
@@ -49,6 +53,7 @@ class Gathered:
     rows_blob: str
     hashes_blob: str
     summary: Mapping[str, Json]
+    ledger: Ledger | None = None
 
     @property
     def test_rows(self) -> int:
@@ -62,10 +67,18 @@ class Gathered:
 
 
 def gather(stage: Stage, steps: Steps) -> Gathered:
-    """Read the sources and all feedback taken in so far, keep a snapshot, prepare and split it."""
+    """Read the sources and all feedback taken in so far, keep a snapshot, prepare and split it.
+
+    Raises:
+        DataError: the data cannot be used, or more of it was lost than `[data] max_lost`.
+    """
     snapshot = _snapshot(stage, steps)
     parts = _parts(stage, steps, snapshot)
     schema = msgspec.convert(snapshot["schema"], Schema)
+    ledger = _ledger(stage, snapshot, parts, schema)
+    check_lost(ledger, stage.config.data)
+    for alarm in alarms(ledger):
+        stage.progress(f"ledger: {alarm}")
     table_blob, rows_blob = cast("str", parts["table_blob"]), cast("str", parts["rows_blob"])
     examined = examine(stage, steps, table_blob=table_blob, rows_blob=rows_blob, schema=schema, code=data_code())
     return Gathered(
@@ -76,7 +89,19 @@ def gather(stage: Stage, steps: Steps) -> Gathered:
         rows_blob=rows_blob,
         hashes_blob=cast("str", parts["hashes_blob"]),
         summary=_summary(cast("Result", snapshot["summary"]), cast("Result", parts["summary"]), examined),
+        ledger=ledger,
     )
+
+
+def _ledger(stage: Stage, snapshot: Result, parts: Result, schema: Schema) -> Ledger:
+    """What became of every row that the sources and feedback brought."""
+    read, split = cast("Result", snapshot["ledger"]), cast("Result", parts["ledger"])
+    losses = [*decoded(read["losses"]), *decoded(split["losses"]), *unused_settings(stage.config, schema)]
+    classes = cast("dict[str, int]", split["classes"])
+    ledger = Ledger(rows_in=cast("int", read["rows"]), rows_used=cast("int", split["rows"]), classes=classes)
+    ledger = ledger.with_losses([*losses, *gone_classes(losses, classes)])
+    assert ledger.balanced, f"{ledger.rows_in} rows in, {ledger.rows_used} used, {ledger.rows_lost} lost"
+    return ledger
 
 
 def _summary(*parts: Result) -> Result:
@@ -119,7 +144,7 @@ def _snapshot(stage: Stage, steps: Steps) -> Result:
     files = resolve_all(stage)
     inputs: dict[str, Json] = {
         "files": [[name, *(file.digest for file in listed)] for name, listed in files.items()],
-        "data": stage.config.data.model_dump(mode="json", exclude={"source", "sources"}),
+        "data": stage.config.data.model_dump(mode="json", exclude={"source", "sources", "max_lost"}),
         "task": stage.config.project.task,
         "contract": stage.contract.version if stage.contract else None,
         "code": data_code(),
@@ -161,8 +186,10 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
     inferred = infer(reading.table, stage.config.data, stage.config.project.task)
     table, set_aside = prepare_target(reading.table, inferred.schema, stage.config.project.task)
     version = version_of(table)
+    losses = of_reading(reading, inferred, set_aside, stage.config.data)
     return {
         "version": version,
+        "ledger": {"rows": len(reading.table) + len(reading.rejected), "losses": msgspec.to_builtins(losses)},
         "table_blob": _put_table(stage, table),
         "rejected_blob": _put_table(stage, reading.rejected) if len(reading.rejected) else None,
         "schema": msgspec.to_builtins(inferred.schema),
@@ -214,7 +241,30 @@ def _join(stage: Stage, snapshot: Result, feedback_blob: str) -> Result:
     summary |= {"version": version, "rows": len(table), "from_feedback": len(sound), "set_aside": set_aside}
     summary["columns"] = len(schema.columns)
     told = {"version": version, "schema": msgspec.to_builtins(schema), "summary": summary}
+    told["ledger"] = _with_feedback(cast("Result", snapshot["ledger"]), (fed, kept, sound), schema)
     return {**snapshot, **told, "table_blob": _put_table(stage, table)}
+
+
+def _with_feedback(
+    ledger: Result, rows: "tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]", schema: Schema
+) -> dict[str, Json]:
+    """The ledger of reading, with the rows of feedback that came in, and those that could not be used."""
+    fed, known, sound = rows
+    labels = fed[schema.target]
+    unknown = labels.filter(~labels.is_in(known[schema.target].unique().implode()).fill_null(value=True))
+    losses = [
+        Loss(
+            kind="feedback",
+            reason="a label that is no class of the data",
+            subject=schema.target,
+            count=len(fed) - len(known),
+            of=len(fed),
+            examples=tuple(example(value) for value in unknown.unique().sort().head(EXAMPLES).to_list()),
+        ),
+        Loss(kind="feedback", reason="violates the data contract", count=len(known) - len(sound), of=len(fed)),
+    ]
+    every = [*decoded(ledger["losses"]), *(loss for loss in losses if loss.count)]
+    return {"rows": cast("int", ledger["rows"]) + len(sound), "losses": msgspec.to_builtins(every)}
 
 
 def _with_rejected(
@@ -262,6 +312,7 @@ def _split(stage: Stage, snapshot: Result, preparation: "Preparation") -> Result
     import numpy as np
 
     from bakeoff.data.snapshot import read, row_hashes
+    from bakeoff.prepare.losses import class_counts
 
     schema = msgspec.convert(snapshot["schema"], Schema)
     stage.progress("preparing and splitting")
@@ -270,6 +321,10 @@ def _split(stage: Stage, snapshot: Result, preparation: "Preparation") -> Result
         table = read(stage.blobs.fetch(cast("str", snapshot["table_blob"]), folder / "read.parquet"))
         prepared = preparation.apply_rows_and_columns(table, schema)
         arrays, told = sides(stage.config, prepared.table, schema)
+        used = np.unique(np.concatenate([arrays[name] for name in ("train", "validation", "test")]))
+        unused = prepared.table[np.setdiff1d(np.arange(len(prepared.table)), used)]
+        lost = [*prepared.losses, *of_split(unused, schema, of=len(prepared.table))]
+        ledger = {"rows": len(used), "losses": msgspec.to_builtins([loss for loss in lost if loss.count])}
         np.savez(folder / "rows.npz", allow_pickle=False, kept=prepared.kept, **arrays)
         hashed = prepared.table.select(*schema.inputs, schema.target)
         np.save(folder / "hashes.npy", row_hashes(hashed))
@@ -277,6 +332,7 @@ def _split(stage: Stage, snapshot: Result, preparation: "Preparation") -> Result
             "table_blob": _put_table(stage, prepared.table),
             "rows_blob": stage.blobs.put(folder / "rows.npz"),
             "hashes_blob": stage.blobs.put(folder / "hashes.npy"),
+            "ledger": {**ledger, "classes": cast("Json", class_counts(prepared.table[used], schema))},
             "summary": {
                 "prepared_rows": len(prepared.table),
                 **told,
