@@ -10,12 +10,12 @@ from bakeoff.core.ledger import Ledger
 __all__ = ["ledger_page", "ledger_part"]
 
 
-def ledger_page(ledger: Ledger) -> str:
+def ledger_page(ledger: Ledger, *, came: str = "read", went: str = "used") -> str:
     """The headline, what matters in bold and red, and the table; a single line when nothing was lost."""
     from bakeoff.cli.render import table
     from bakeoff.report.ledger import losses_of
 
-    losses = losses_of(ledger)
+    losses = losses_of(ledger, came=came, went=went)
     parts = [_loud(f"ledger: {losses.headline}") if losses.alarms else f"ledger: {losses.headline}"]
     parts += [_loud(f"LOST: {alarm}") for alarm in losses.alarms]
     if losses.lines:

@@ -131,6 +131,9 @@ def loop(
         if once:
             break
         time.sleep(every_s)
+    if turn.blocked is not None:
+        typer.echo(f"not released: {turn.blocked}", err=True)
+        raise typer.Exit(GATE_FAILED)
     if turn.outcome is not None:
         _end(turn.outcome)
 

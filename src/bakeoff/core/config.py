@@ -1,6 +1,6 @@
 """What a project file may say: its sections, their keys and defaults."""
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
 
@@ -17,6 +17,7 @@ __all__ = [
     "EndpointConfig",
     "Gate",
     "JudgeConfig",
+    "LabelRule",
     "LoopConfig",
     "MonitorConfig",
     "PrepareConfig",
@@ -38,6 +39,8 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=80)]
 def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
+
+LabelRule: TypeAlias = Literal["exact", "trim", "fold"]
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
@@ -63,6 +66,10 @@ class DataConfig(_Section):
     answers that were turned down, beside the target that is better (task generation); by default `TARGET_rejected`,
     where corrected answers of the endpoint go, too.
 
+    `labels` is what makes one class of several spellings (see `bakeoff.data.labels`): sign for sign ("exact"), with
+    what is not seen around them left out ("trim"), or also whatever the case, spacing and form ("fold").
+    `target_missing` are words of the target that mean that there is none; without them "None" and "NA" are classes.
+
     `max_lost` is the largest share of rows that may be lost on the way to the models, whatever the reason (steps of
     `[prepare]` among them); more is an error before anything is fitted.
     """
@@ -71,6 +78,8 @@ class DataConfig(_Section):
     sources: dict[Name, Names] = {}
     query: str | None = None
     target: str
+    labels: LabelRule = "trim"
+    target_missing: Names = ()
     text: Names = ()
     categorical: Names = ()
     numeric: Names = ()
@@ -291,7 +300,8 @@ class MonitorConfig(_Section):
 class LoopConfig(_Section):
     """`[loop]`: what starts the loop again, and whether feedback rows join the data.
 
-    `refit` (time splits only): after the decision, the winner is fitted once more on all rows.
+    `refit` (time splits only): after the decision, the winner is fitted once more on all rows. A winner with other
+    inputs than the live model is released by the loop only with `accept_changed_inputs`; else it waits for a person.
     """
 
     triggers: tuple[Literal["quality", "drift", "feedback", "data", "schedule"], ...] = (
@@ -303,6 +313,7 @@ class LoopConfig(_Section):
     schedule_hours: float = Field(default=24 * 7, gt=0)
     use_feedback: bool = True
     refit: bool = False
+    accept_changed_inputs: bool = False
 
 
 class StoreConfig(_Section):

@@ -57,6 +57,12 @@ class Loss:
     chosen: bool = False
     grave: bool = False
 
+    def __str__(self) -> str:
+        of = f" of {self.of:,}" if self.of else ""
+        where = f" {self.subject!r}" if self.subject else ""
+        shown = f" ({', '.join(self.examples)})" if self.examples else ""
+        return f"{self.kind}: {self.count:,}{of}: {self.reason}{where}{shown}"
+
     @property
     def share(self) -> float | None:
         """Which part of all of the kind it is, when that is known."""

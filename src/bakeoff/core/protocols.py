@@ -454,6 +454,13 @@ class EventLog(Protocol):
         """Events with since_ms ≤ time_ms < until_ms in the order of appending, each with its `seq`."""
         ...
 
+    def follow(self, kind: EventKind) -> Callable[[], Iterator[Mapping[str, Json]]]:
+        """A function that gives the events that it has not given before: all at first, then what was added.
+
+        By their place in the log, not by time: a clock that is set back hides nothing.
+        """
+        ...
+
     def compact(self) -> int:
         """Move closed segments to Parquet; the number of events moved."""
         ...

@@ -25,6 +25,7 @@ HEADER_BYTES = 16 << 20
 TEXT_LIMIT = 500
 MISSING_WORDS = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "Null", "None", "none")
 HEAD_ROWS = 1000
+MANY_CLASSES = 50
 # How many values {v} are of a type. What DuckDB would read as a number but a person would not is none:
 # codes with leading zeros, 1_000, 0x10, whole numbers of 19 digits and more (a float would merge different
 # ones). A time starts with an ISO date.
@@ -135,18 +136,30 @@ def _newlines(file: io.BufferedReader, size: int) -> int:
     return count
 
 
-def typed_columns(connection: "duckdb.DuckDBPyConnection", table: str) -> list[str]:
-    """SQL expressions that give each text column of `table` the narrowest type that fits all its values."""
+def typed_columns(connection: "duckdb.DuckDBPyConnection", table: str, *, literal: str | None = None) -> list[str]:
+    """SQL expressions that give each text column of `table` the narrowest type that fits all its values.
+
+    In the column `literal` words such as None and NA are values, too, when it has few others, as classes are.
+    """
     names = [row[0] for row in connection.execute(f"DESCRIBE {quoted(table)}").fetchall()]
     source = quoted(table)
     # What some values refute need not be tried on all.
     every = {name: tuple(TYPES) for name in names}
     head = every | _fitting(connection, f"(FROM {source} LIMIT {HEAD_ROWS})", every)
     fitting = _fitting(connection, source, head)
+    if fitting.get(literal or "") and _holds_words(connection, source, quoted(literal or "")):
+        del fitting[literal or ""]
     return [
         f"CAST({_present(quoted(name))} AS {fitting[name][0]}) AS {quoted(name)}" if fitting.get(name) else quoted(name)
         for name in names
     ]
+
+
+def _holds_words(connection: "duckdb.DuckDBPyConnection", source: str, column: str) -> bool:
+    counted = connection.execute(
+        f"SELECT count({column}) - count({_present(column)}), count(DISTINCT {column}) FROM {source}"  # noqa: S608
+    ).fetchone()
+    return counted is not None and counted[0] > 0 and counted[1] <= MANY_CLASSES
 
 
 def _present(value: str) -> str:

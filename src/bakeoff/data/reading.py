@@ -93,7 +93,7 @@ class _Loader:
         if texts:
             whole = f"{name} texts"
             self._append(whole, texts)
-            columns = ", ".join(typed_columns(self._connection, whole))
+            columns = ", ".join(typed_columns(self._connection, whole, literal=self._config.target))
             select = f"SELECT {columns} FROM {quoted(whole)}"  # noqa: S608
             typed.insert(0, f"{name} typed")
             self._connection.execute(f"CREATE TABLE {quoted(typed[0])} AS {select}")

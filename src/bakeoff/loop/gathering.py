@@ -13,13 +13,14 @@ import bakeoff.data
 import bakeoff.prepare
 from bakeoff.core.config import DataConfig
 from bakeoff.core.hashing import digest_sources
-from bakeoff.core.ledger import EXAMPLES, Ledger, Loss, example
+from bakeoff.core.ledger import Ledger, Loss
 from bakeoff.core.protocols import BlobStore, Progress
 from bakeoff.core.types import Column, Json, Schema
 from bakeoff.data.sources import SourceFile, resolve
 from bakeoff.environment.capture import versions_of
 from bakeoff.loop.contracting import hold, violating
 from bakeoff.loop.examining import examine
+from bakeoff.loop.feeding import fitting
 from bakeoff.loop.losses import check_lost, decoded, gone_classes, of_reading, of_split, unused_settings
 from bakeoff.loop.splitting import sides
 from bakeoff.loop.stage import Stage
@@ -155,8 +156,8 @@ def _snapshot(stage: Stage, steps: Steps) -> Result:
     feedback = ingested(stage)
     if feedback is None:
         return snapshot
-    joined = steps.key("join", {"read": key, "feedback": feedback["rows_blob"]})
-    return steps.once(joined, lambda: _join(stage, snapshot, cast("str", feedback["rows_blob"])))
+    joined = steps.key("join", {"read": key, "feedback": [feedback["rows_blob"], feedback.get("losses")]})
+    return steps.once(joined, lambda: _join(stage, snapshot, feedback))
 
 
 def resolve_all(stage: Stage) -> dict[str, Sequence[SourceFile]]:
@@ -177,16 +178,27 @@ def resolved(data: DataConfig, *, folder: Path, cache: Path, progress: Progress)
 
 def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
     from bakeoff.data.reading import read
-    from bakeoff.data.schema import infer, prepare_target
+    from bakeoff.data.schema import infer
     from bakeoff.data.snapshot import version_of
+    from bakeoff.data.target import name_classes, prepare_target
 
     stage.progress("reading " + ", ".join(file.location for listed in files.values() for file in listed))
+    task = stage.config.project.task
     reading = read(stage.config.data, files)
-    held = hold(stage, reading.table)
-    inferred = infer(reading.table, stage.config.data, stage.config.project.task)
-    table, set_aside = prepare_target(reading.table, inferred.schema, stage.config.project.task)
+    named = name_classes(reading.table, stage.config.data, task)
+    held = hold(stage, named.table)
+    inferred = infer(named.table, stage.config.data, task)
+    prepared = prepare_target(named.table, inferred.schema, task)
+    table = prepared.table
+    losses = of_reading(reading, inferred, [*named.losses, *prepared.losses], stage.config.data)
+    set_aside = {loss.reason: loss.count for loss in prepared.losses if loss.kind == "row"}
+    warnings: list[Json] = [
+        {"kind": "labels", "column": inferred.schema.target, "told": warning}
+        for warning in (*named.warnings, *prepared.warnings)
+    ]
+    for warning in (*named.warnings, *prepared.warnings):
+        stage.progress(f"data: {warning}")
     version = version_of(table)
-    losses = of_reading(reading, inferred, set_aside, stage.config.data)
     return {
         "version": version,
         "ledger": {"rows": len(reading.table) + len(reading.rejected), "losses": msgspec.to_builtins(losses)},
@@ -200,71 +212,52 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
             "rejected": len(reading.rejected),
             "set_aside": cast("Json", set_aside),
             "from_feedback": 0,
-            "schema_notes": list(inferred.notes),
+            "schema_notes": [*inferred.notes, *named.notes],
             "files": [
                 {"table": name, "location": file.location, "digest": file.digest}
                 for name, listed in files.items()
                 for file in listed
             ],
             "contract": held,
-            "warnings": held["warnings"] if held else [],
+            "warnings": [*(cast("list[Json]", held["warnings"]) if held else []), *warnings],
         },
     }
 
 
-def _join(stage: Stage, snapshot: Result, feedback_blob: str) -> Result:
-    """Append labelled rows to what was read; a class that the sources do not know is a slip, and set aside."""
+def _join(stage: Stage, snapshot: Result, feedback: Mapping[str, Json]) -> Result:
+    """Append labelled rows to what was read; those that do not fit are set aside and counted."""
     import polars as pl
 
-    from bakeoff.data.schema import conform
     from bakeoff.data.snapshot import version_of
 
     schema = msgspec.convert(snapshot["schema"], Schema)
     table = pl.read_parquet(io.BytesIO(stage.blobs.get(cast("str", snapshot["table_blob"]))))
-    fed = pl.read_parquet(io.BytesIO(stage.blobs.get(feedback_blob)))
+    fed = pl.read_parquet(io.BytesIO(stage.blobs.get(cast("str", feedback["rows_blob"]))))
     table, schema = _with_rejected(table, schema, fed, stage.config.data.rejected_column)
-    fed = conform(fed, schema.columns)
-    fits = pl.col(schema.target).is_not_null()
-    if stage.config.project.task == "classification":
-        fits &= pl.col(schema.target).is_in(table[schema.target].unique().to_list())
-    kept = fed.filter(fits)
+    config = stage.config
+    kept, misfits = fitting(fed, schema, table[schema.target], config.project.task, config.data.labels)
     bad_n = violating(stage, kept, schema)
     sound = kept if bad_n is None else kept.filter(~bad_n)
     table = pl.concat([table, sound])
     version = version_of(table)
     summary = dict(cast("Result", snapshot["summary"]))
-    set_aside = cast("dict[str, Json]", summary["set_aside"])
-    if len(kept) < len(fed):
-        set_aside = {**set_aside, "feedback with an unknown label": len(fed) - len(kept)}
-    if len(sound) < len(kept):
-        set_aside = {**set_aside, "feedback that violates the contract": len(kept) - len(sound)}
-    summary |= {"version": version, "rows": len(table), "from_feedback": len(sound), "set_aside": set_aside}
+    violations = Loss(kind="row", reason="feedback that violates the contract", count=len(kept) - len(sound))
+    earlier = msgspec.convert(feedback.get("losses") or [], list[Loss])
+    losses = [loss for loss in (*earlier, *misfits, violations) if loss.count]
+    set_aside = dict(cast("dict[str, int]", summary["set_aside"]))
+    for loss in losses:
+        if loss.kind == "row":
+            set_aside[loss.reason] = set_aside.get(loss.reason, 0) + loss.count
+    summary |= {"version": version, "rows": len(table), "from_feedback": len(sound)}
+    summary["set_aside"] = cast("Json", set_aside)
     summary["columns"] = len(schema.columns)
-    told = {"version": version, "schema": msgspec.to_builtins(schema), "summary": summary}
-    told["ledger"] = _with_feedback(cast("Result", snapshot["ledger"]), (fed, kept, sound), schema)
-    return {**snapshot, **told, "table_blob": _put_table(stage, table)}
-
-
-def _with_feedback(
-    ledger: Result, rows: "tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]", schema: Schema
-) -> dict[str, Json]:
-    """The ledger of reading, with the rows of feedback that came in, and those that could not be used."""
-    fed, known, sound = rows
-    labels = fed[schema.target]
-    unknown = labels.filter(~labels.is_in(known[schema.target].unique().implode()).fill_null(value=True))
-    losses = [
-        Loss(
-            kind="feedback",
-            reason="a label that is no class of the data",
-            subject=schema.target,
-            count=len(fed) - len(known),
-            of=len(fed),
-            examples=tuple(example(value) for value in unknown.unique().sort().head(EXAMPLES).to_list()),
-        ),
-        Loss(kind="feedback", reason="violates the data contract", count=len(known) - len(sound), of=len(fed)),
-    ]
-    every = [*decoded(ledger["losses"]), *(loss for loss in losses if loss.count)]
-    return {"rows": cast("int", ledger["rows"]) + len(sound), "losses": msgspec.to_builtins(every)}
+    changed: Result = {"version": version, "schema": msgspec.to_builtins(schema), "summary": summary}
+    read = cast("Result", snapshot["ledger"])
+    changed["ledger"] = {
+        "rows": cast("int", read["rows"]) + cast("int", feedback.get("brought", len(fed))),
+        "losses": [*cast("list[Json]", read["losses"]), *msgspec.to_builtins(losses)],
+    }
+    return {**snapshot, **changed, "table_blob": _put_table(stage, table)}
 
 
 def _with_rejected(
@@ -325,6 +318,8 @@ def _split(stage: Stage, snapshot: Result, preparation: "Preparation") -> Result
         unused = prepared.table[np.setdiff1d(np.arange(len(prepared.table)), used)]
         lost = [*prepared.losses, *of_split(unused, schema, of=len(prepared.table))]
         ledger = {"rows": len(used), "losses": msgspec.to_builtins([loss for loss in lost if loss.count])}
+        for warning in cast("list[dict[str, Json]]", told["warnings"]):
+            stage.progress(f"split: {warning['told']}")
         np.savez(folder / "rows.npz", allow_pickle=False, kept=prepared.kept, **arrays)
         hashed = prepared.table.select(*schema.inputs, schema.target)
         np.save(folder / "hashes.npy", row_hashes(hashed))

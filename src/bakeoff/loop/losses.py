@@ -29,14 +29,10 @@ INFORMATIVE_NUMBERS = 0.5
 NUMBER = r"^[^0-9]{0,4}[0-9][0-9.,' ]*[^0-9]{0,4}$"
 
 
-def of_reading(reading: "Reading", inferred: "Inferred", set_aside: Mapping[str, int], data: DataConfig) -> list[Loss]:
-    """What reading, the choice of inputs and the choice of rows with a target leave out."""
+def of_reading(reading: "Reading", inferred: "Inferred", target: Sequence[Loss], data: DataConfig) -> list[Loss]:
+    """What reading, the choice of inputs and (as told) the target leave out."""
     table = reading.table
-    rows = [
-        Loss(kind="row", reason=reason, subject=data.target, count=count, of=table.height)
-        for reason, count in set_aside.items()
-    ]
-    return [*_unreadable(reading, data), *rows, *_left_out(table, inferred), *ignored(table, data)]
+    return [*_unreadable(reading, data), *target, *_left_out(table, inferred), *ignored(table, data)]
 
 
 def _unreadable(reading: "Reading", data: DataConfig) -> list[Loss]:

@@ -42,6 +42,10 @@ def document(
     told["promoted"] = contest is not None and contest.promoted
     told["champion"] = contest.champion if contest else None
     told["contest"] = contest.reason if contest else None
+    told["blocked"] = contest is not None and contest.blocked
+    told["inputs"] = contest.inputs.to_json() if contest and contest.inputs else None
+    if contest and contest.promoted and contest.inputs:
+        told["contest"] = f"{contest.reason}. The inputs changed: {contest.inputs.told()}; callers must send these now"
     curve = power_curve(decision.mdd, gathered.test_rows) if decision.mdd else ()
     told["power_curve"] = msgspec.to_builtins(curve)
     body: dict[str, Any] = {

@@ -1,8 +1,10 @@
 """Signals and reports: what monitoring saw in a window of time, kept as documents."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
+
+import msgspec
 
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.protocols import DocumentRecords
@@ -38,7 +40,7 @@ class Signal:
 class Report:
     """All signals of an endpoint in since_ms ≤ time < until_ms; `release_id` when only one release was looked at.
 
-    `ledger` is what signals could not be made of: rows that were refused, feedback that fits no prediction.
+    `ledger` is what signals could not be made of: rows that got no answer, and feedback that does not count.
     """
 
     endpoint: str
@@ -61,7 +63,7 @@ class Report:
 def to_json(report: Report) -> dict[str, Json]:
     """The report as JSON."""
     ledger = report.ledger.to_json() if report.ledger else None
-    return {**asdict(report), "signals": [asdict(signal) for signal in report.signals], "ledger": ledger}
+    return {**cast("dict[str, Json]", msgspec.to_builtins(report)), "ledger": ledger}
 
 
 def from_json(body: Mapping[str, Json]) -> Report:
@@ -69,7 +71,8 @@ def from_json(body: Mapping[str, Json]) -> Report:
     fields = cast("dict[str, Any]", dict(body))
     fields["signals"] = tuple(Signal(**signal) for signal in fields["signals"])
     ledger = fields.get("ledger")
-    return Report(**fields | {"ledger": Ledger.from_json(ledger) if ledger else None})
+    fields["ledger"] = Ledger.from_json(ledger) if ledger else None
+    return Report(**fields)
 
 
 def store(documents: DocumentRecords, report: Report) -> None:

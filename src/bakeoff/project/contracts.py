@@ -85,9 +85,10 @@ def _path(loaded: Loaded) -> Path:
 def _rows(loaded: Loaded, cache: Path, progress: Progress) -> "tuple[pl.DataFrame, Schema]":
     from bakeoff.data.reading import read
     from bakeoff.data.schema import infer
+    from bakeoff.data.target import name_classes
     from bakeoff.loop.gathering import resolved
 
     data = loaded.config.data
     files = resolved(data, folder=loaded.folder, cache=cache, progress=progress)
-    table = read(data, files).table
+    table = name_classes(read(data, files).table, data, loaded.config.project.task).table
     return table, infer(table, data, loaded.config.project.task).schema

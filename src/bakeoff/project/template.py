@@ -81,8 +81,9 @@ def _look(folder: Path, source: str, target: str, task: Task | None) -> tuple[Ta
     import tempfile
 
     from bakeoff.data.reading import read
-    from bakeoff.data.schema import infer, prepare_target
+    from bakeoff.data.schema import infer
     from bakeoff.data.sources import resolve
+    from bakeoff.data.target import name_classes, prepare_target
     from bakeoff.loop.losses import gone_classes, of_reading
     from bakeoff.prepare.losses import class_counts
 
@@ -96,13 +97,15 @@ def _look(folder: Path, source: str, target: str, task: Task | None) -> tuple[Ta
             distinct = table[target].n_unique() if numeric else 0
             many = distinct > MANY_CLASSES or distinct > table.height / 2
             task = "regression" if many else "classification"
-        inferred = infer(table, config, task)
-        schema = inferred.schema
-        usable, set_aside = prepare_target(table, schema, task)  # tells what stands in the way of learning it
-        losses, classes = of_reading(reading, inferred, set_aside, config), class_counts(usable, schema)
-        rows = table.height + reading.rejected.height
-        ledger = Ledger(rows_in=rows, rows_used=usable.height, classes=classes)
-        return task, schema, ledger.with_losses([*losses, *gone_classes(losses, classes)])
+        named = name_classes(table, config, task)
+        inferred = infer(named.table, config, task)
+        prepared = prepare_target(named.table, inferred.schema, task)  # tells what stands in the way of learning it
+        losses = of_reading(reading, inferred, [*named.losses, *prepared.losses], config)
+        classes = class_counts(prepared.table, inferred.schema)
+        ledger = Ledger(
+            rows_in=table.height + reading.rejected.height, rows_used=prepared.table.height, classes=classes
+        )
+        return task, inferred.schema, ledger.with_losses([*losses, *gone_classes(losses, classes)])
 
 
 def _quiet(line: str) -> None:

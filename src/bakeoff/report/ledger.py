@@ -51,14 +51,17 @@ class Losses:
     numbers: tuple[str, ...] = NUMBERS
 
 
-def losses_of(ledger: Ledger) -> Losses:
-    """All that a page shows of a ledger."""
+def losses_of(ledger: Ledger, *, came: str = "read", went: str = "used") -> Losses:
+    """All that a page shows of a ledger; `came` and `went` say what was done with its rows."""
     return Losses(
-        headline=headline(ledger), alarms=tuple(alarms(ledger)), lines=tuple(lines(ledger)), chosen=chosen(ledger)
+        headline=headline(ledger, came=came, went=went),
+        alarms=tuple(alarms(ledger)),
+        lines=tuple(lines(ledger)),
+        chosen=chosen(ledger),
     )
 
 
-def headline(ledger: Ledger) -> str:
+def headline(ledger: Ledger, *, came: str = "read", went: str = "used") -> str:
     """What became of the rows, and how much else was lost.
 
     >>> headline(Ledger(rows_in=12808, rows_used=12808))
@@ -71,11 +74,11 @@ def headline(ledger: Ledger) -> str:
     ]
     if not ledger.rows_lost:
         if not others and not any(loss.candidate for loss in ledger.losses):
-            return f"nothing was lost: {count(ledger.rows_in)} rows read, all used"
-        told = f"{count(ledger.rows_in)} rows read, all used"
+            return f"nothing was lost: {count(ledger.rows_in)} rows {came}, all {went}"
+        told = f"{count(ledger.rows_in)} rows {came}, all {went}"
     else:
         told = (
-            f"{count(ledger.rows_in)} rows read, {count(ledger.rows_used)} used, {count(ledger.rows_lost)} lost "
+            f"{count(ledger.rows_in)} rows {came}, {count(ledger.rows_used)} {went}, {count(ledger.rows_lost)} lost "
             f"({part(ledger.lost_share)})"
         )
     return told + (f"; also lost: {', '.join(others)}" if others else "")
