@@ -23,6 +23,8 @@ EXAMPLES = 5
 EXAMPLE_CHARACTERS = 80
 FEWEST_OF_A_CLASS = 10
 CONCENTRATED_SHARE = 0.9
+KNOWN_SHARE = 0.5
+"""Of the rows lost, those whose class is known."""
 BY_CHANCE = 0.01
 LOUD_SHARE = 0.01
 
@@ -103,7 +105,7 @@ class Ledger:
         return sum(loss.count for loss in self.losses if loss.kind == kind and loss.candidate is None)
 
     def concentration(self, loss: Loss) -> str | None:
-        """The class that a loss hits, when ten rows and more of it are nearly all that was lost, and not by chance.
+        """The class that a loss hits, when ten rows and more of it are nearly all that is known, and not by chance.
 
         The chance that so many of the rows lost are of a class, were they drawn from all rows, is at most
         exp(-n · KL(share lost ‖ share of all)). Source: Chernoff (1952), "A Measure of Asymptotic Efficiency".
@@ -112,7 +114,7 @@ class Ledger:
             return None
         known = sum(loss.classes.values())
         name, rows = max(loss.classes.items(), key=lambda item: item[1])
-        if rows < FEWEST_OF_A_CLASS or rows < CONCENTRATED_SHARE * loss.count:
+        if rows < FEWEST_OF_A_CLASS or rows < CONCENTRATED_SHARE * known or known < KNOWN_SHARE * loss.count:
             return None
         total = sum(self.classes.values()) + known
         among_all, among_lost = (self.classes.get(name, 0) + rows) / total, rows / known

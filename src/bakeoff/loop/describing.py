@@ -124,11 +124,11 @@ def _registered(version: Version) -> _Dataset:
     return _Dataset(gathered=gathered, number=version.number, run_id=version.run_id)
 
 
-def _gathered(kept: dict[str, Any]) -> Gathered:
-    typed = {"schema": msgspec.convert(kept["schema"], Schema)}
-    if kept.get("ledger"):
-        typed["ledger"] = Ledger.from_json(kept["ledger"])
-    return Gathered(**kept | typed)
+def _gathered(body: Mapping[str, Any]) -> Gathered:
+    kept = dict(body)
+    kept["schema"] = msgspec.convert(kept["schema"], Schema)
+    kept["ledger"] = Ledger.from_json(kept["ledger"]) if kept.get("ledger") else None
+    return Gathered(**kept)
 
 
 def _card(stage: Stage, found: _Dataset, *, show_personal: bool, tokenizer: Path | None) -> DataCard:

@@ -25,8 +25,8 @@ __all__ += ["unused_settings"]
 
 CELLS = re.compile(r"""[,;\t|]""")
 INFORMATIVE_WORDS = 1.5
-INFORMATIVE_NUMBERS = 0.5
-NUMBER = r"^[^0-9]{0,4}[0-9][0-9.,' ]*[^0-9]{0,4}$"
+INFORMATIVE_SHARE = 0.5
+DECIMAL = r"^[^0-9\p{L}]{0,3}[0-9]{1,3}([.,' ]?[0-9]{3})*[.,][0-9]{1,2}\D{0,4}$"
 
 
 def of_reading(reading: "Reading", inferred: "Inferred", target: Sequence[Loss], data: DataConfig) -> list[Loss]:
@@ -110,9 +110,9 @@ def informative(series: "pl.Series") -> bool:
     if series.dtype != pl.String:
         return False
     words = cast("float", (present.str.strip_chars().str.count_matches(r"\s+") + 1).mean())
-    numbers = cast("float", present.str.strip_chars().str.contains(NUMBER).mean())
+    numbers = cast("float", present.str.strip_chars().str.contains(DECIMAL).mean())
     unspaced = cast("float", present.str.contains(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Hangul}]").mean())
-    return words > INFORMATIVE_WORDS or numbers > INFORMATIVE_NUMBERS or unspaced > INFORMATIVE_NUMBERS
+    return words > INFORMATIVE_WORDS or numbers > INFORMATIVE_SHARE or unspaced > INFORMATIVE_SHARE
 
 
 def ignored(table: "pl.DataFrame", data: DataConfig) -> list[Loss]:

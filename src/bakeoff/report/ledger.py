@@ -16,6 +16,7 @@ NUMBERS = ("count", "of")
 MOST_ALIKE = 3
 MOST_LINES = 30
 NAMED = 5
+LONGEST_EXAMPLES = 72
 PLURALS: Mapping[LossKind, str] = {
     "row": "rows",
     "column": "columns",
@@ -145,8 +146,7 @@ def lines(ledger: Ledger) -> list[Line]:
 
 def _line(ledger: Ledger, loss: Loss) -> Line:
     name = ledger.concentration(loss)
-    known = ", ".join(f"{rows:,} {each}" for each, rows in list(loss.classes.items())[:NAMED]) if loss.classes else ""
-    examples = f"of class {known}" if name is not None else "; ".join(loss.examples[:2])
+    examples = loss.examples[:2] if name is None else (f"{count(loss.classes[name])} of {name!r}", *loss.examples[:1])
     return Line(
         cells=(
             loss.kind,
@@ -154,7 +154,7 @@ def _line(ledger: Ledger, loss: Loss) -> Line:
             ": ".join(each for each in (loss.candidate, loss.subject) if each),
             count(loss.count),
             "" if loss.of is None else f"{count(loss.of)} ({part(loss.count / loss.of)})" if loss.of else "0",
-            cut(examples, 120),
+            cut("; ".join(examples), LONGEST_EXAMPLES),
         ),
         remedy=loss.remedy,
         matters=ledger.matters(loss),
