@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from bakeoff.core.types import Signature
+from bakeoff.core.types import Column, Signature
 from bakeoff.feedback import record as recording
 from bakeoff.feedback.join import as_rows, judged
 from bakeoff.feedback.join import labelled as join
@@ -26,6 +26,10 @@ def labelled(events, endpoint, *, truth=CLASSES, **window):
 
 def record(events, items):
     return recording.record(events, items, truth_of=lambda _version: CLASSES)
+
+
+def numbers(*names):
+    return [Column(name=name, kind="numeric", dtype="Float64") for name in names]
 
 
 class Clock:
@@ -184,11 +188,11 @@ def test_a_clock_that_jumps_back_loses_nothing(events, clock):
 def test_rows_that_lack_an_input_are_counted(events):
     predict(events, "a", "b")
     record(events, [{"id": name, "label": "no"} for name in "ab"])
-    fed = as_rows(labelled(events, "late"), "y", inputs=["x", "score"])
+    fed = as_rows(labelled(events, "late"), "y", inputs=numbers("x", "score"))
     assert (fed.rows, fed.absent, fed.brought) == ((), {"score": 2}, 2)
     assert fed.losses()[0].subject == "score"
-    assert len(as_rows(labelled(events, "late"), "y", inputs=["x"]).rows) == 2
-    assert len(as_rows(labelled(events, "late"), "y", inputs=["x", "at"], time="at").rows) == 2
+    assert len(as_rows(labelled(events, "late"), "y", inputs=numbers("x")).rows) == 2
+    assert len(as_rows(labelled(events, "late"), "y", inputs=numbers("x", "at"), time="at").rows) == 2
 
 
 def test_numbers_stay_numbers_and_what_cannot_be_compared_is_left_out(events):

@@ -177,7 +177,7 @@ def leaderboard(document: Doc, *, unchanged: bool = False) -> str:
     parts += [f"warning: {told}" for told in _memory_warnings(document)]
     if verdict["contest"]:
         parts.append(f"champion: {'promoted' if verdict['promoted'] else 'kept'}; {verdict['contest']}")
-    if verdict.get("inputs"):
+    if verdict.get("inputs") and verdict["promoted"]:
         parts.append(f"warning: the inputs of the endpoint change: {_inputs_told(verdict['inputs'])}")
     if document["release"]:
         release = document["release"]
@@ -490,8 +490,18 @@ def turn_page(turn: "Turn") -> str:
         parts.append("no trigger fired: nothing was done")
         parts += [f"not released: {turn.blocked}"] if turn.blocked else []
     else:
-        parts += [f"{turn.taken_in} labelled rows joined the data", "", leaderboard(turn.outcome.document)]
+        parts += [_joined(turn.taken_in, turn.outcome.document["dataset"]), "", leaderboard(turn.outcome.document)]
     return "\n".join(parts)
+
+
+def _joined(taken_in: int, data: Any) -> str:
+    """How many labelled rows are new, and how many of all are in the data."""
+    told = f"{taken_in:,} new labelled rows"
+    if data.get("feedback_rows"):
+        told += f"; {data['from_feedback']:,} of {data['feedback_rows']:,} are in the data"
+        aside = [f"{rows:,} {why}" for why, rows in data["set_aside"].items() if why.startswith("feedback")]
+        told += f" (set aside: {', '.join(aside)})" if aside else ""
+    return told
 
 
 def turn_json(turn: "Turn") -> dict[str, Json]:

@@ -337,6 +337,13 @@ def _lacking(found: Split, target: "pl.Series") -> "list[str]":
             f"no candidate can answer {_named(unknown.unique().to_list())}: all its rows are test rows, and its "
             f"{len(unknown):,} rows count as wrong. Move the split, add rows, or drop such classes in [data] query"
         )
+    nowhere = set(target.to_list()) - learned - set(tested.to_list())
+    if nowhere:
+        rows = target.is_in(list(nowhere)).sum()
+        warnings.append(
+            f"{_named(nowhere)} is left out: its {rows:,} rows are near-duplicates of earlier ones "
+            "([split] near_duplicates = 0 keeps them)"
+        )
     untested = learned - set(tested.to_list())
     if untested:
         rows = target.is_in(list(untested)).sum()

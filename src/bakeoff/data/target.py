@@ -1,14 +1,16 @@
 """The target column of a table: its classes named by one rule, rows without a target set aside, all of it counted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.core.config import DataConfig, LabelRule
 from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import EXAMPLES, Loss, example
-from bakeoff.core.types import Schema, Task
-from bakeoff.data.cast import stored_type, to_kind
+from bakeoff.core.types import ColumnFormat, Schema, Task
+from bakeoff.data.cast import to_kind
+from bakeoff.data.formats import Wanted, typed
 from bakeoff.data.labels import NUMBER, alike, class_names, is_list, joined_by, label_text, trim
 
 if TYPE_CHECKING:
@@ -21,14 +23,17 @@ FEWEST = 2
 RARE_SHARE = 0.1
 """The share of rows in classes of fewer rows, over which the target is no class at all."""
 MANY_CLASSES = 50
-MISSING_WORDS = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "Null", "None", "none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedTarget:
-    """A table whose target has class names; what was lost on the way, and what a person should know."""
+    """A table whose target has class names; what was lost on the way, and what a person should know.
+
+    `formats` are those of the other columns: names are not written in a format.
+    """
 
     table: "pl.DataFrame"
+    formats: Mapping[str, ColumnFormat] = field(default_factory=dict[str, ColumnFormat])
     losses: tuple[Loss, ...] = ()
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -43,16 +48,26 @@ class Prepared:
     warnings: tuple[str, ...] = ()
 
 
-def name_classes(table: "pl.DataFrame", config: DataConfig, task: Task) -> NamedTarget:
+def name_classes(
+    table: "pl.DataFrame", config: DataConfig, task: Task, formats: Mapping[str, ColumnFormat] = MappingProxyType({})
+) -> NamedTarget:
     """Give every value of the target the name of its class (`[data] labels`); other tasks have no classes.
+
+    Args:
+        table: The rows as they were read.
+        config: The `[data]` section.
+        task: What is to be learned.
+        formats: How the columns are written as text (`Reading.formats`).
 
     Raises:
         DataError: the target holds lists.
     """
     import polars as pl
 
+    if task == "classification" and any(style.vector == config.target for style in formats.values()):
+        raise _of_lists(config.target, "of numbers")
     if task != "classification" or config.target not in table.columns:
-        return NamedTarget(table=table)
+        return NamedTarget(table=table, formats=formats)
     target = table[config.target]
     if isinstance(target.dtype, (pl.Categorical, pl.Enum)):
         target = target.cast(pl.String)
@@ -66,7 +81,11 @@ def name_classes(table: "pl.DataFrame", config: DataConfig, task: Task) -> Named
         named, losses = _of_values(target, words), ()
         notes = _typed_note(target)
     return NamedTarget(
-        table=table.with_columns(named), losses=losses, warnings=tuple(_warnings(named, target, config)), notes=notes
+        table=table.with_columns(named),
+        formats={name: style for name, style in formats.items() if name != config.target},
+        losses=losses,
+        warnings=tuple(_warnings(named, target, config)),
+        notes=notes,
     )
 
 
@@ -179,13 +198,12 @@ def prepare_target(table: "pl.DataFrame", schema: Schema, task: Task) -> Prepare
 
     if table.height == 0:
         raise DataError("expected rows, found none.")
-    target = _without_words(table[schema.target]) if task == "regression" else table[schema.target]
+    target, cells = _quantity(table[schema.target]) if task == "regression" else (table[schema.target], ())
     missing = target.null_count()
     if target.dtype == pl.String:
         missing += int((target == "").sum())
     table = table.with_columns(target)
-    columns = {c.name: to_kind(table[c.name], c.kind) for c in schema.columns}
-    ready = pl.DataFrame([columns[name].cast(stored_type(schema.column(name).kind)) for name in columns])
+    ready = pl.DataFrame([to_kind(table[column.name], column) for column in schema.columns])
     labelled = ready.filter(pl.col(schema.target).is_not_null())
     losses = [
         Loss(kind="row", reason="target missing", subject=schema.target, count=missing, of=table.height),
@@ -197,7 +215,7 @@ def prepare_target(table: "pl.DataFrame", schema: Schema, task: Task) -> Prepare
             of=table.height,
         ),
     ]
-    losses = [loss for loss in losses if loss.count]
+    losses = [*cells, *(loss for loss in losses if loss.count)]
     if labelled.height == 0:
         raise DataError(f"target {schema.target!r}: expected values, but all {table.height:,} rows lack one.")
     if task != "classification":
@@ -206,14 +224,14 @@ def prepare_target(table: "pl.DataFrame", schema: Schema, task: Task) -> Prepare
     return Prepared(table=learnable, losses=(*losses, *rare), warnings=tuple(_rare_told(schema.target, rare)))
 
 
-def _without_words(target: "pl.Series") -> "pl.Series":
-    """A quantity that is written as text may have words for what is missing."""
+def _quantity(target: "pl.Series") -> "tuple[pl.Series, tuple[Loss, ...]]":
+    """A quantity that was left as text, since its few values could have been classes."""
     import polars as pl
 
     if target.dtype != pl.String:
-        return target
-    words = target.str.strip_chars().is_in(MISSING_WORDS).fill_null(value=False)
-    return target.set(words, None)
+        return target, ()
+    result = typed(target, Wanted(kind="numeric", target=True))
+    return result.series, result.losses
 
 
 def _without_rare(table: "pl.DataFrame", target: str) -> "tuple[pl.DataFrame, tuple[Loss, ...]]":

@@ -9,7 +9,7 @@ import numpy as np
 
 from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.protocols import EventLog
-from bakeoff.core.types import Json, Predictions, Signature
+from bakeoff.core.types import Column, Json, Predictions, Signature
 from bakeoff.data.labels import label_text
 from bakeoff.feedback.truth import TruthOf
 
@@ -186,7 +186,7 @@ def as_rows(
     pairs: Labelled,
     target: str,
     *,
-    inputs: Collection[str] = (),
+    inputs: Collection[Column] = (),
     time: str | None = None,
     rejected: str | None = None,
 ) -> FedRows:
@@ -205,7 +205,7 @@ def as_rows(
     rows: list[dict[str, Json]] = []
     absent: dict[str, int] = {}
     for pair, truth in _truths(pairs):
-        lacking = next((name for name in inputs if name not in pair.row and name != time), None)
+        lacking = next((column.name for column in inputs if column.name != time and not _holds(pair.row, column)), None)
         if lacking is not None:
             absent[lacking] = absent.get(lacking, 0) + 1
             continue
@@ -216,6 +216,11 @@ def as_rows(
             row[time] = _iso(pair.time_ms)
         rows.append(row)
     return FedRows(rows=tuple(rows), absent=absent, brought=len(rows) + sum(absent.values()))
+
+
+def _holds(row: Mapping[str, Json], column: Column) -> bool:
+    """Whether a row has an input, be it missing there; of a vector's element also as the list."""
+    return column.name in row or (column.format.vector or column.name) in row
 
 
 def _truths(pairs: Labelled) -> Iterator[tuple[Pair, str | float]]:

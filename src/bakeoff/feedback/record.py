@@ -43,6 +43,9 @@ class Recorded:
     accepted: int
     doubts: tuple[Doubt, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Recorded(accepted={self.accepted}, unmatched={self.unmatched}, unusable={self.unusable})"
+
     @property
     def unmatched(self) -> int:
         """Items without a prediction."""
@@ -65,7 +68,11 @@ class Recorded:
 
 
 def record(
-    events: EventLog, items: Sequence[Mapping[str, Json]], *, index: PredictionIndex | None = None, truth_of: TruthOf
+    events: EventLog,
+    items: Sequence[Mapping[str, Json]],
+    *,
+    index: PredictionIndex | None = None,
+    truth_of: TruthOf | None = None,
 ) -> Recorded:
     """Log feedback durably, and say what of it counts.
 
@@ -78,7 +85,7 @@ def record(
         events: the log.
         items: the feedback.
         index: knows the predictions; made anew when left out, which reads the whole log.
-        truth_of: reads labels.
+        truth_of: reads labels; without it all of them are taken for usable.
 
     Raises:
         DataError: an item has the wrong shape; the message names it, and none of them is logged.
@@ -92,10 +99,12 @@ def record(
     return Recorded(accepted=len(checked) - len(doubts), doubts=tuple(doubts))
 
 
-def _doubt(item: Mapping[str, Json], known: Mapping[str, Served], truth_of: TruthOf) -> Doubt | None:
+def _doubt(item: Mapping[str, Json], known: Mapping[str, Served], truth_of: TruthOf | None) -> Doubt | None:
     name = cast("str", item["id"])
     if name not in known:
         return Doubt(id=name, kind="unmatched", reason=UNMATCHED)
+    if truth_of is None:
+        return None
     truth = truth_of(known[name].model_version)
     for kind in ("label", "correction"):
         value = item.get(kind)

@@ -50,7 +50,8 @@ def fitting(
     """Feedback rows that can join a dataset: with all of its inputs, values that fit, and a class that it knows."""
     import polars as pl
 
-    absent = [name for name in schema.inputs if name not in fed.columns]
+    vectors = {name: schema.column(name).format.vector for name in schema.inputs}
+    absent = [name for name, vector in vectors.items() if not {name, vector} & set(fed.columns)]
     if absent and fed.height:
         reason = "feedback without an input"
         return fed.clear().pipe(lambda none: conformed(none, schema.columns)[0]), (

@@ -21,7 +21,7 @@ from bakeoff.environment.capture import versions_of
 from bakeoff.loop.contracting import hold, violating
 from bakeoff.loop.examining import examine
 from bakeoff.loop.feeding import fitting
-from bakeoff.loop.losses import check_lost, decoded, gone_classes, of_reading, of_split, unused_settings
+from bakeoff.loop.losses import check_lost, decoded, gone_classes, of_reading, of_split, rows_read, unused_settings
 from bakeoff.loop.splitting import sides
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Result, Steps
@@ -185,9 +185,9 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
     stage.progress("reading " + ", ".join(file.location for listed in files.values() for file in listed))
     task = stage.config.project.task
     reading = read(stage.config.data, files)
-    named = name_classes(reading.table, stage.config.data, task)
+    named = name_classes(reading.table, stage.config.data, task, reading.formats)
     held = hold(stage, named.table)
-    inferred = infer(named.table, stage.config.data, task)
+    inferred = infer(named.table, stage.config.data, task, named.formats)
     prepared = prepare_target(named.table, inferred.schema, task)
     table = prepared.table
     losses = of_reading(reading, inferred, [*named.losses, *prepared.losses], stage.config.data)
@@ -201,7 +201,7 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
     version = version_of(table)
     return {
         "version": version,
-        "ledger": {"rows": len(reading.table) + len(reading.rejected), "losses": msgspec.to_builtins(losses)},
+        "ledger": {"rows": rows_read(reading), "losses": msgspec.to_builtins(losses)},
         "table_blob": _put_table(stage, table),
         "rejected_blob": _put_table(stage, reading.rejected) if len(reading.rejected) else None,
         "schema": msgspec.to_builtins(inferred.schema),
@@ -212,7 +212,7 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
             "rejected": len(reading.rejected),
             "set_aside": cast("Json", set_aside),
             "from_feedback": 0,
-            "schema_notes": [*inferred.notes, *named.notes],
+            "schema_notes": [*inferred.notes, *named.notes, *reading.notes],
             "files": [
                 {"table": name, "location": file.location, "digest": file.digest}
                 for name, listed in files.items()

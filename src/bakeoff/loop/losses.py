@@ -2,7 +2,9 @@
 
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from bakeoff.loop.judging import Judged
 
 __all__ = ["check_lost", "decoded", "gone_classes", "ignored", "of_candidate", "of_reading", "of_split"]
-__all__ += ["unused_settings"]
+__all__ += ["rows_read", "unused_settings"]
 
 CELLS = re.compile(r"""[,;\t|]""")
 INFORMATIVE_WORDS = 1.5
@@ -29,32 +31,41 @@ INFORMATIVE_SHARE = 0.5
 DECIMAL = r"^[^0-9\p{L}]{0,3}[0-9]{1,3}([.,' ]?[0-9]{3})*[.,][0-9]{1,2}\D{0,4}$"
 
 
+def rows_read(reading: "Reading") -> int:
+    """The rows that reading gave, and those that it set aside."""
+    return reading.table.height + sum(loss.count for loss in reading.losses if loss.kind == "row")
+
+
 def of_reading(reading: "Reading", inferred: "Inferred", target: Sequence[Loss], data: DataConfig) -> list[Loss]:
-    """What reading, the choice of inputs and (as told) the target leave out."""
+    """What reading, the choice of inputs and (as told) the target leave out.
+
+    A cell of the target that became missing is told by the row that it takes along.
+    """
     table = reading.table
-    return [*_unreadable(reading, data), *target, *_left_out(table, inferred), *ignored(table, data)]
+    cells = [loss for loss in reading.losses if loss.kind != "row"]
+    unread = tuple(text for loss in cells if loss.subject == data.target for text in loss.examples)
+    rows = [
+        replace(loss, examples=unread[:EXAMPLES]) if loss.kind == "row" and not loss.examples else loss
+        for loss in target
+    ]
+    others = [loss for loss in cells if loss.subject != data.target]
+    columns = [_with_evidence(loss, table) for loss in inferred.losses]
+    return [*_unreadable(reading, data), *rows, *others, *columns, *ignored(table, data)]
 
 
 def _unreadable(reading: "Reading", data: DataConfig) -> list[Loss]:
-    """Rows that could not be read, by reason; of what class they are, where a cell names one."""
-    rejected, table = reading.rejected, reading.table
-    classes = _telling_classes(table, data.target)
-    losses: list[Loss] = []
-    for (reason,), part in rejected.group_by("reason", maintain_order=True):
-        named = [name for name in (_class_in(text, classes) for text in part["text"].to_list()) if name]
-        shown = [f"{row['file']}, line {row['line']}: {row['text']}" for row in part.head(EXAMPLES).to_dicts()]
-        losses.append(
-            Loss(
-                kind="row",
-                reason=str(reason),
-                count=part.height,
-                of=table.height + rejected.height,
-                examples=tuple(example(each)[1:-1] for each in shown),
-                classes={name: named.count(name) for name in sorted(set(named))},
-                remedy="mend the file",
-            )
-        )
-    return losses
+    """Rows that could not be read; of what class they are, where a cell names one."""
+    classes = _telling_classes(reading.table, data.target)
+    named: dict[tuple[str, str], list[str]] = {}
+    for row in reading.rejected.iter_rows(named=True) if classes else ():
+        name = _class_in(row["text"], classes)
+        if name is not None:
+            named.setdefault((row["file"], row["reason"].partition(":")[0]), []).append(name)
+    return [
+        replace(loss, classes=dict(Counter(named.get((loss.subject or "", loss.reason), ()))))
+        for loss in reading.losses
+        if loss.kind == "row"
+    ]
 
 
 def _telling_classes(table: "pl.DataFrame", target: str) -> frozenset[str]:
@@ -76,26 +87,13 @@ def _class_in(text: str, classes: frozenset[str]) -> str | None:
     return next(iter(named)) if len(named) == 1 else None
 
 
-def _left_out(table: "pl.DataFrame", inferred: "Inferred") -> list[Loss]:
-    """Columns that are no inputs, and not because the project said so."""
-    losses: list[Loss] = []
-    for note in inferred.notes:
-        matched = re.fullmatch(r"column (['\"])(.*)\1 is not used: (.*)", note, re.DOTALL)
-        if matched and matched[2] in table.columns:
-            series = table[matched[2]]
-            losses.append(
-                Loss(
-                    kind="column",
-                    reason=matched[3],
-                    subject=matched[2],
-                    count=1,
-                    of=table.width,
-                    examples=tuple(example(value) for value in series.drop_nulls().head(3).to_list()),
-                    remedy="list it in [data] text, categorical or numeric",
-                    grave=informative(series),
-                )
-            )
-    return losses
+def _with_evidence(loss: Loss, table: "pl.DataFrame") -> Loss:
+    """A column that is left out, with some of its values, and whether it looks as if it mattered."""
+    if loss.subject not in table.columns:
+        return loss
+    series = table[loss.subject]
+    values = series.drop_nulls().head(3).to_list()
+    return replace(loss, examples=tuple(map(example, values)), grave=loss.grave or informative(series))
 
 
 def informative(series: "pl.Series") -> bool:

@@ -158,7 +158,7 @@ def _take_in(stage: Stage, live: Release, labelled: "Labelled") -> int:
         rejected = data.rejected_column
         columns = tuple(column for column in columns if column.name != rejected)
         columns += (Column(name=rejected, kind="text", dtype="String"),)
-    inputs = [column.name for column in signature_of(stage.records.versions, live.model_version).inputs]
+    inputs = signature_of(stage.records.versions, live.model_version).inputs
     fed = as_rows(labelled, data.target, inputs=inputs, time=data.time, rejected=rejected)
     table, misfits = conformed(fed.rows, columns)
     losses = (*labelled.losses(), *fed.losses(), *misfits)

@@ -90,5 +90,6 @@ def _rows(loaded: Loaded, cache: Path, progress: Progress) -> "tuple[pl.DataFram
 
     data = loaded.config.data
     files = resolved(data, folder=loaded.folder, cache=cache, progress=progress)
-    table = name_classes(read(data, files).table, data, loaded.config.project.task).table
-    return table, infer(table, data, loaded.config.project.task).schema
+    reading, task = read(data, files), loaded.config.project.task
+    named = name_classes(reading.table, data, task, reading.formats)
+    return named.table, infer(named.table, data, task, named.formats).schema

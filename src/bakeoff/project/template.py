@@ -84,7 +84,7 @@ def _look(folder: Path, source: str, target: str, task: Task | None) -> tuple[Ta
     from bakeoff.data.schema import infer
     from bakeoff.data.sources import resolve
     from bakeoff.data.target import name_classes, prepare_target
-    from bakeoff.loop.losses import gone_classes, of_reading
+    from bakeoff.loop.losses import gone_classes, of_reading, rows_read
     from bakeoff.prepare.losses import class_counts
 
     config = DataConfig(source=(source,), target=target)
@@ -97,14 +97,12 @@ def _look(folder: Path, source: str, target: str, task: Task | None) -> tuple[Ta
             distinct = table[target].n_unique() if numeric else 0
             many = distinct > MANY_CLASSES or distinct > table.height / 2
             task = "regression" if many else "classification"
-        named = name_classes(table, config, task)
-        inferred = infer(named.table, config, task)
+        named = name_classes(table, config, task, reading.formats)
+        inferred = infer(named.table, config, task, named.formats)
         prepared = prepare_target(named.table, inferred.schema, task)  # tells what stands in the way of learning it
         losses = of_reading(reading, inferred, [*named.losses, *prepared.losses], config)
         classes = class_counts(prepared.table, inferred.schema)
-        ledger = Ledger(
-            rows_in=table.height + reading.rejected.height, rows_used=prepared.table.height, classes=classes
-        )
+        ledger = Ledger(rows_in=rows_read(reading), rows_used=prepared.table.height, classes=classes)
         return task, inferred.schema, ledger.with_losses([*losses, *gone_classes(losses, classes)])
 
 
