@@ -13,7 +13,7 @@ import msgspec
 
 from bakeoff.core.types import Json
 
-__all__ = ["EXAMPLES", "EXAMPLE_CHARACTERS", "Ledger", "Loss", "LossKind", "example"]
+__all__ = ["EXAMPLES", "EXAMPLE_CHARACTERS", "LOUD_SHARE", "Ledger", "Loss", "LossKind", "example"]
 
 LossKind: TypeAlias = Literal["row", "column", "class", "cell", "label", "feedback", "option", "text"]
 """What is lost: a row set aside, a column left out, a class dropped, a cell that became missing, a label merged
@@ -27,6 +27,7 @@ KNOWN_SHARE = 0.5
 """Of the rows lost, those whose class is known."""
 BY_CHANCE = 0.01
 LOUD_SHARE = 0.01
+"""Of the rows: what is lost beyond it everyone should see."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from bakeoff.core.ledger import EXAMPLES, Ledger, Loss, LossKind
+from bakeoff.core.ledger import EXAMPLES, LOUD_SHARE, Ledger, Loss, LossKind
 from bakeoff.report.numbers import count, cut, part
 
 __all__ = ["HEADS", "NUMBERS", "Line", "Losses", "alarms", "chosen", "headline", "lines", "losses_of", "plain"]
@@ -94,7 +94,7 @@ def alarms(ledger: Ledger) -> list[str]:
     told = [_alarm(loss) for loss in _joined(ledger) if loss.kind != "row" and ledger.matters(loss)]
     concentrated = [(loss, ledger.concentration(loss)) for loss in ledger.losses]
     told += [_of_one_class(ledger, loss, name) for loss, name in concentrated if name is not None]
-    if any(loss.kind == "row" and loss.candidate is None and ledger.matters(loss) for loss in ledger.losses):
+    if ledger.lost_share > LOUD_SHARE:
         told.insert(0, f"{part(ledger.lost_share)} of the rows are lost: no model has seen them")
     return told
 
@@ -103,10 +103,10 @@ def _alarm(loss: Loss) -> str:
     which = loss.subject or ""
     if loss.kind == "column":
         several = loss.count > 1
-        told = f"{'columns' if several else 'column'} {which} {'are' if several else 'is'} left out"
+        told = f"columns {which} are left out" if several else f"column {which!r} is left out"
         return f"{told} though {'they look' if several else 'it looks'} informative: {_with_remedy(loss)}"
     if loss.kind == "class":
-        named = ", ".join(loss.examples) or which
+        named = ", ".join(loss.examples) or repr(which)
         rows = sum(loss.classes.values())
         many = f" ({count(rows)} rows)" if rows else ""
         if loss.count == 1:
