@@ -4,18 +4,24 @@ from typing import Any
 
 import msgspec
 
+from bakeoff.core.ledger import Loss
+
 __all__ = ["Cluster", "CorpusReport", "Duplicates", "StepReport"]
 
 MEGA = 1_000_000
 
 
 class StepReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One step over the whole corpus; `seconds` are summed over workers."""
+    """One step over the whole corpus; `seconds` are summed over workers.
+
+    `cells_emptied`: of the cells that changed, those of which nothing was left.
+    """
 
     step: str
     rows_in: int
     rows_out: int
     cells_changed: int
+    cells_emptied: int = 0
     seconds: float
 
 
@@ -42,7 +48,11 @@ class Duplicates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole run; `peak_memory_bytes` is the sum over all its processes of what each held at most."""
+    """A whole run; `peak_memory_bytes` is the sum over all its processes of what each held at most.
+
+    `losses`: what did not come through as it was, and why; `resumed_blocks`: how many blocks a run that was killed
+    had finished.
+    """
 
     out: str
     rows_in: int
@@ -50,10 +60,11 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
     text_bytes: int
     bad_lines: int
     bad: list[str]
-    left_out: list[str]
+    losses: list[Loss]
     tokens: int | None
     steps: list[StepReport]
     duplicates: list[Duplicates]
+    resumed_blocks: int
     workers: int
     seconds: float
     peak_memory_bytes: int
