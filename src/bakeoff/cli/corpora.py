@@ -85,6 +85,11 @@ def _page(told: "CorpusReport") -> str:
     for found in told.duplicates:
         lines.append(f"\n{found.step}: {found.clusters:,} clusters hold {found.rows_in_clusters:,} rows; the largest:")
         lines += [f"  {cluster.size:>8,} × {cluster.start!r}" for cluster in found.largest]
+        for pair in found.pairs:
+            lines += [
+                f"  row {pair.stayed:,} stays:   {pair.stayed_text!r}",
+                f"  row {pair.dropped:,} dropped: {pair.dropped_text!r}",
+            ]
     lines += ["", *(_loss(loss) for loss in told.losses)] if told.losses else []
     if told.resumed_blocks:
         lines.append(f"\nwent on after {told.resumed_blocks:,} blocks that an unfinished run had done")

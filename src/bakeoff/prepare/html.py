@@ -1,8 +1,8 @@
 """HTML to text, for texts that are HTML; all others stay as they are.
 
 A text is judged first, by tags of known elements with well-formed attributes, outside of code. What holds a whole page
-or blocks (paragraphs, lists, tables) goes through a parser. What only has marks within lines (bold, links, breaks) loses
-these and keeps its lines. What has neither keeps every character but for character references such as `&amp;`.
+or blocks (paragraphs, lists, tables) goes through a parser. What only has marks within lines (bold, links, breaks)
+loses these and keeps its lines. What has neither keeps every character but for character references such as `&amp;`.
 
 Sources: WHATWG, "HTML Living Standard", §3.1.3 and §4 (elements), §13.1.2.4 (end tags that may be left out), §13.5
 (named character references; here those that end in a semicolon, as a link's `&copy=1` holds none).
@@ -64,15 +64,12 @@ ATTRIBUTE = (
 )
 # Elements with hyphens are the page author's own; they hold text, but do not say by themselves what a text is.
 TAG = re.compile(rf"<(/?)([a-zA-Z][a-zA-Z0-9]*(?:-[a-zA-Z0-9-]+)?)((?:\s+(?:{ATTRIBUTE}))*)\s*/?>")
-DOCUMENT = re.compile(
-    r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL
-)
+WHOLE = re.IGNORECASE | re.DOTALL
+DOCUMENT = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html)\b", WHOLE)
 XML = re.compile(r"\s*<\?xml|\s*<(?:rss|feed|svg|urlset|kml|gpx)\b", re.IGNORECASE)
 # What begins again before it ends is taken to end there, which keeps the time linear.
-HIDDEN = re.compile(
-    r"<(script|style)\b[^<>]*>(?:(?!<\1\b).)*?</\1\s*>|<!--(?:(?!<!--).)*?-->", re.IGNORECASE | re.DOTALL
-)
-VERBATIM = re.compile(r"<(pre|code|textarea)\b[^<>]*>(?:(?!<\1\b).)*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+HIDDEN = re.compile(r"<(script|style)\b[^<>]*>(?:(?!<\1\b).)*?</\1\s*>|<!--(?:(?!<!--).)*?-->", WHOLE)
+VERBATIM = re.compile(r"<(pre|code|textarea)\b[^<>]*>(?:(?!<\1\b).)*?</\1\s*>", WHOLE)
 TITLE = re.compile(r"<title\b[^<>]*>([^<]*)</title\s*>", re.IGNORECASE)
 # Code within text: fences and backticks of Markdown, and markup within the quotes of a program.
 QUOTED = re.compile(

@@ -122,6 +122,8 @@ def test_near_duplicates_are_those_of_the_exact_reference_and_told(corpus, tmp_p
     members = [row for row, group in enumerate(groups.tolist()) if group == found.largest[0].rows[0]]
     assert (found.largest[0].size, found.largest[0].rows) == (len(members), members[:10])
     assert sum(found.sizes.values()) == found.clusters
+    assert [groups[pair.dropped] for pair in found.pairs] == [pair.stayed for pair in found.pairs]
+    assert all(pair.stayed_text != pair.dropped_text for pair in found.pairs)
     assert json.dumps(told.to_json())
 
 

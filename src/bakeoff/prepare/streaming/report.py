@@ -6,7 +6,7 @@ import msgspec
 
 from bakeoff.core.ledger import Loss
 
-__all__ = ["Cluster", "CorpusReport", "Duplicates", "StepReport"]
+__all__ = ["Cluster", "CorpusReport", "Duplicates", "Pair", "StepReport"]
 
 MEGA = 1_000_000
 
@@ -33,10 +33,20 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     start: str
 
 
+class Pair(msgspec.Struct, frozen=True, kw_only=True):
+    """A row that was dropped beside the one that stayed for it: their numbers, and both texts where they part."""
+
+    stayed: int
+    dropped: int
+    stayed_text: str
+    dropped_text: str
+
+
 class Duplicates(msgspec.Struct, frozen=True, kw_only=True):
     """What a comparing step found: clusters of two and more, how many rows they hold, the largest ones.
 
-    `sizes`: how many clusters have a size of 2, 3 to 4, 5 to 8, … (by the upper end).
+    `sizes`: how many clusters have a size of 2, 3 to 4, 5 to 8, … (by the upper end). `pairs`: some of what was
+    dropped, spread over the corpus, those first whose texts differ.
     """
 
     step: str
@@ -45,6 +55,7 @@ class Duplicates(msgspec.Struct, frozen=True, kw_only=True):
     rows_dropped: int
     sizes: dict[int, int]
     largest: list[Cluster]
+    pairs: list[Pair] = []
 
 
 class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):

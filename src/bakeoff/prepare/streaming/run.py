@@ -324,7 +324,7 @@ class _Run:
         started = perf_counter()
         self.progress(f"{step.name}: comparing {sum(part.rows for part in done):,} rows")
         parts = [(keys_file(self.scratch, number, part.part), part.rows) for part in done]
-        known = SpilledKeys(parts, keys=max(part.keys for part in done), width=max(part.evidence for part in done))
+        known = SpilledKeys(parts, keys=max(part.keys for part in done))
         groups = comparison.groups(known)
         stay = firsts(groups)
         placed(mask_file(self.scratch, number), stay.tofile)

@@ -58,7 +58,7 @@ class StepDone(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a task: `read` records, `rows` left, tokens, widths of the keys that were written.
+    """What became of a task: `read` records, `rows` left, tokens, columns of keys that were written.
 
     `shape` is what a look saw; `size_bytes` is that of the file of rows that was written.
     """
@@ -74,6 +74,5 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int = 0
     tokens: int = 0
     keys: int = 0
-    evidence: int = 0
     text_bytes: int = 0
     peak_memory_bytes: int = 0

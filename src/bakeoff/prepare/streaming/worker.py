@@ -115,7 +115,6 @@ class Worker:
             base,
             steps=[*base.steps, step],
             keys=keys.key_cn.shape[0],
-            evidence=keys.evidence_nk.shape[1],
             size_bytes=size_bytes,
         )
 
