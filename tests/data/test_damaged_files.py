@@ -15,7 +15,8 @@ import pytest
 from bakeoff.core.config import DataConfig
 from bakeoff.core.errors import BakeoffError
 from bakeoff.data.reading import read
-from bakeoff.data.schema import infer, prepare_target
+from bakeoff.data.schema import infer
+from bakeoff.data.target import name_classes, prepare_target
 from bakeoff.data.sources import resolve
 
 
@@ -168,9 +169,11 @@ def outcome(folder: Path, seed: int) -> str:
         assert reading.rows == reading.table.height + reading.rejected.height
         assert reading.rejected.height == sum(loss.count for loss in reading.losses if loss.kind == "row")
         assert data_rows(name, content) in {None, reading.rows}
-        schema = infer(reading.table, config, "classification", reading.formats).schema
-        table, dropped = prepare_target(reading.table, schema, "classification")
-        assert table.height + sum(dropped.values()) == reading.table.height
+        named = name_classes(reading.table, config, "classification", reading.formats)
+        schema = infer(named.table, config, "classification", named.formats).schema
+        prepared = prepare_target(named.table, schema, "classification")
+        lost = sum(loss.count for loss in prepared.losses if loss.kind == "row")
+        assert prepared.table.height + lost == reading.table.height
     except BakeoffError as error:
         message = str(error)
         assert "defect" not in message
@@ -182,7 +185,7 @@ def outcome(folder: Path, seed: int) -> str:
 def test_deeply_nested_json_is_a_bad_row(tmp_path: Path) -> None:
     deep = b"[" * 100_000 + b"]" * 100_000
     rows = b'{"a": 1, "label": "x"}\n{"a": 2, "label": "y"}\n'
-    (tmp_path / "rows.jsonl").write_bytes(rows + b'{"a": ' + deep + b', "label": "x"}\n' + deep + b"\n")
+    (tmp_path / "rows.jsonl").write_bytes(rows + b'{"a": ' + deep + b', "label": "x"}\n' + b'{"a":' * 100_000 + b"\n")
     config = DataConfig(source="rows.jsonl", target="label", max_bad_share=0.5)
     files = resolve("rows.jsonl", folder=tmp_path, cache=tmp_path / "cache", progress=lambda _: None)
     reading = read(config, {"source": files})

@@ -17,7 +17,8 @@ from bakeoff.core.config import DataConfig
 from bakeoff.core.types import Schema
 from bakeoff.data.cast import conform
 from bakeoff.data.reading import Reading, cells, read
-from bakeoff.data.schema import infer, prepare_target
+from bakeoff.data.schema import infer
+from bakeoff.data.target import name_classes, prepare_target
 from bakeoff.data.sources import resolve
 
 DAY = dt.datetime(2024, 1, 1, tzinfo=dt.UTC).replace(tzinfo=None)
@@ -67,10 +68,11 @@ def table_of(seed: int) -> tuple[list[str], list[list[str]]]:
 
 
 def trained(reading: Reading, config: DataConfig) -> tuple[Schema, pl.DataFrame]:
-    schema = infer(reading.table, config, "classification", reading.formats).schema
-    table, dropped = prepare_target(reading.table, schema, "classification")
-    assert not dropped
-    return schema, table
+    named = name_classes(reading.table, config, "classification", reading.formats)
+    schema = infer(named.table, config, "classification", named.formats).schema
+    prepared = prepare_target(named.table, schema, "classification")
+    assert not prepared.losses
+    return schema, prepared.table
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -137,7 +139,7 @@ def test_numpy_rows_and_typed_tables_are_the_training_rows(tmp_path: Path) -> No
     losses = {loss.subject: loss for loss in inferred.losses}
     assert set(losses) == {"struct", "ragged", "nothing"}
     assert "->>" in str(losses["struct"].remedy)
-    table, _ = prepare_target(reading.table, inferred.schema, "classification")
+    table = prepare_target(reading.table, inferred.schema, "classification").table
     assert table["at"][0] == DAY + dt.timedelta(hours=5)
     assert table["clock"][0] == 5400.0
     assert table["u"][1] == str(2**64 - 1)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bakeoff.core.errors import DataError
@@ -90,7 +90,7 @@ WRITERS: dict[str, tuple[st.SearchStrategy[Any], Any]] = {
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_text_means_the_same_in_training_and_from_every_door(writer: str, data: st.DataObject) -> None:
     """A typed training column in its stored type is what its texts give, by the row and by the table."""

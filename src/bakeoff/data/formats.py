@@ -151,14 +151,20 @@ def _canonical(series: "pl.Series", wanted: Wanted, hints: Hints, shape: Shape) 
             note = f'column {name!r} is taken as dates (20240131); numeric = ["{name}"] in [data] takes it as numbers'
             return Typed(series=days, style=ColumnFormat(form="time"), notes=(note,))
         if shape.number and (wanted.decimal or hints.decimal or ".") == ".":
+            values = series.cast(pl.Float64)
+            if _may_be_classes(wanted) and values.n_unique() < series.n_unique():
+                return None  # "1.0" and "1.00" are two classes
             proven = Hints(decimal=".") if shape.point else Hints()
-            style = ColumnFormat(form="number")
-            return Typed(series=series.cast(pl.Float64), style=style, proven=proven, open=not shape.point)
+            return Typed(series=values, style=ColumnFormat(form="number"), proven=proven, open=not shape.point)
     if kind in {None, "boolean", "categorical"} and (values := true_false(series)) is not None:
         return Typed(series=values, style=ColumnFormat(form="boolean"))
     if kind in {None, "datetime"} and not wanted.target and (times := iso_times(series)) is not None:
         return Typed(series=times.values, style=ColumnFormat(form="time"), notes=_zones(name, times.zoned, times.naive))
     return None
+
+
+def _may_be_classes(wanted: Wanted) -> bool:
+    return wanted.target and wanted.kind is None
 
 
 def _zones(name: str, zoned: int, naive: int) -> tuple[str, ...]:
@@ -178,6 +184,8 @@ def _learned(series: "pl.Series", wanted: Wanted, hints: Hints) -> Typed:
     values = sorted(counts)
     learned = values[:: max(1, len(values) // LEARNED)]
     sound = [text for text in learned if _form(text.strip()) == form]
+    if form == "number" and _may_be_classes(wanted) and len(counts) <= MANY_VALUES:
+        return Typed(series=series)  # 3.1 and 3.10, or 10 and 10 %, may be different classes
     if form == "number":
         return _read_numbers(series, counts, sound, wanted, hints)
     if form == "time":
@@ -349,7 +357,7 @@ def _read(attempt: _Attempt) -> Typed:
     """Read every different text; the column stays one of texts when too much of it cannot be read."""
     import polars as pl
 
-    series, counts, style, wanted = attempt.series, attempt.counts, attempt.style, attempt.wanted
+    series, counts, style = attempt.series, attempt.counts, attempt.style
     read = reader(style, "numeric")
     values: dict[str, object] = {}
     words: dict[str, int] = {}
