@@ -1,4 +1,4 @@
-"""Whether a column of texts holds language, categories or ids: told from how varied its values are and what they share."""
+"""Whether a column holds language, categories or ids: told from how varied its texts are and what they share."""
 
 import re
 from dataclasses import dataclass
