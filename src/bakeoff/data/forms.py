@@ -19,7 +19,7 @@ MOST_LIKE = 0.5
 LONGEST = 80
 BOOLEAN_WORDS = frozenset(word for pair in PAIRS[:-1] for word in pair)
 FORMS: dict[ColumnKind, tuple[Form, ...]] = {
-    "numeric": ("number", "duration"),
+    "numeric": ("number", "duration", "json"),
     "datetime": ("time",),
     "boolean": ("boolean",),
     "categorical": ("number", "json"),
@@ -44,7 +44,7 @@ def likely_form(present: "pl.Series", kind: ColumnKind | None, *, target: bool) 
         counts[form] = counts.get(form, 0) + cast("int", rows)
     counts.pop("missing", None)
     allowed: tuple[Form, ...] = ("number",) if target else ("number", "time", "duration", "boolean", "json")
-    best = max(counts, key=lambda form: counts[form], default="other")
+    best: Form = max(counts, key=counts.__getitem__) if counts else "other"
     if best in (allowed if kind is None else FORMS[kind]) and counts[best] >= MOST_LIKE * sum(counts.values()):
         return best
     return "other" if kind is None else FORCED.get(kind, "other")
