@@ -43,6 +43,8 @@ def problems(config: Config, file: str) -> Iterator[Problem]:
     for role, column in (("time", data.time), ("group", data.group)):
         if column == data.target:
             yield problem(f"data.{role}", "another column than the target", repr(column))
+    if data.labels != "trim" and config.project.task != "classification":
+        yield problem("data.labels", 'none unless project.task = "classification"', repr(data.labels))
     yield from _rejected_problems(config, problem)
     if not config.candidates:
         yield problem("candidates", "at least one candidate", "none")
