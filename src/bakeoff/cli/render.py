@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from bakeoff.cli.ledger_page import ledger_page, ledger_part
+from bakeoff.core.ledger import Ledger
 from bakeoff.core.project_file import Value
 from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Json
@@ -180,6 +182,7 @@ def leaderboard(document: Doc, *, unchanged: bool = False) -> str:
     if document["release"]:
         release = document["release"]
         parts.append(f"live: {release['model']}/{release['number']} on endpoint {document['endpoint']!r}")
+    parts += ledger_part(document)
     if unchanged:
         parts.append("nothing changed since the last run: nothing was done")
     return "\n".join(parts)
@@ -457,7 +460,7 @@ def signals_page(report: "Report") -> str:
     """A monitoring report."""
     found = cast("Doc", msgspec.to_builtins(report))
     head = f"endpoint {report.endpoint!r}, {_time(report.since_ms)} to {_time(report.until_ms)}"
-    lost = [f"lost  {loss}" for loss in report.losses]
+    lost = ["", ledger_page(report.ledger, came="sent", went="answered")] if report.ledger else []
     return "\n".join([head, *(_signal_line(signal) for signal in found["signals"]), *lost])
 
 
@@ -550,8 +553,11 @@ def models_page(versions: Sequence[Version]) -> str:
 
 def lineage_page(found: Doc) -> str:
     """A version and what made it."""
+    from bakeoff.report.ledger import headline
+
     made, data, around = found["made_from"], found["dataset"] or {}, found["environment"] or {}
     dirty = {True: " (with uncommitted changes)", False: "", None: ""}[made["code_dirty"]]
+    ledger = Ledger.from_json(made["ledger"]) if made.get("ledger") else None
     lines = [
         f"model        {found['model_version']}  {' '.join(found['aliases'])}",
         f"  content    {found['content']}",
@@ -562,6 +568,7 @@ def lineage_page(found: Doc) -> str:
         f"  steps      {', '.join(made['steps']) or 'none'}",
         f"dataset      {made['dataset_version']}",
         f"  rows       {data.get('rows', '?')} ({data.get('from_feedback', 0)} from feedback)",
+        *([f"  ledger     {headline(ledger)}"] if ledger else []),
         f"  sources    {data.get('sources', '?')}",
         f"code         {made['code_commit'] or 'not in a git repository'}{dirty}",
         f"environment  {made['environment']}",

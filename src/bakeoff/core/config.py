@@ -71,6 +71,9 @@ class DataConfig(_Section):
 
     `labels` is what makes one class of several spellings (see `bakeoff.data.labels`): sign for sign ("exact"), with
     what is not seen around them left out ("trim"), or also whatever the case, spacing and form ("fold").
+
+    `max_lost` is the largest share of rows that may be lost on the way to the models, whatever the reason (steps of
+    `[prepare]` among them); more is an error before anything is fitted.
     """
 
     source: Names = ()
@@ -93,6 +96,7 @@ class DataConfig(_Section):
     decimal: Literal[".", ","] | None = None
     date_order: Literal["ymd", "dmy", "mdy"] | None = None
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
+    max_lost: float | None = Field(default=None, ge=0, le=1)
     contract: str | None = None
 
     @property

@@ -13,7 +13,7 @@ import bakeoff.data
 import bakeoff.prepare
 from bakeoff.core.config import DataConfig
 from bakeoff.core.hashing import digest_sources
-from bakeoff.core.ledger import Loss
+from bakeoff.core.ledger import Ledger, Loss
 from bakeoff.core.protocols import BlobStore, Progress
 from bakeoff.core.types import Column, Json, Schema
 from bakeoff.data.sources import SourceFile, resolve
@@ -21,9 +21,11 @@ from bakeoff.environment.capture import versions_of
 from bakeoff.loop.contracting import hold, violating
 from bakeoff.loop.examining import examine
 from bakeoff.loop.feeding import fitting
+from bakeoff.loop.losses import check_lost, decoded, gone_classes, of_reading, of_split, rows_read, unused_settings
 from bakeoff.loop.splitting import sides
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Result, Steps
+from bakeoff.report.ledger import alarms
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,7 +43,8 @@ class Gathered:
 
     `snapshot_blob` is the table as read and `table_blob` as prepared (Parquet); `rows_blob` (.npz) holds row
     indexes into the prepared table for train, validation and test, and `kept`, the snapshot's row of each
-    prepared one; `hashes_blob` one content hash for each prepared row (.npy).
+    prepared one; `hashes_blob` one content hash for each prepared row (.npy). `ledger` is what became of all rows and
+    columns (None: gathered by a version that kept none).
     """
 
     version: str
@@ -51,6 +54,7 @@ class Gathered:
     rows_blob: str
     hashes_blob: str
     summary: Mapping[str, Json]
+    ledger: Ledger | None = None
 
     @property
     def test_rows(self) -> int:
@@ -64,10 +68,18 @@ class Gathered:
 
 
 def gather(stage: Stage, steps: Steps) -> Gathered:
-    """Read the sources and all feedback taken in so far, keep a snapshot, prepare and split it."""
+    """Read the sources and all feedback taken in so far, keep a snapshot, prepare and split it.
+
+    Raises:
+        DataError: the data cannot be used, or more of it was lost than `[data] max_lost`.
+    """
     snapshot = _snapshot(stage, steps)
     parts = _parts(stage, steps, snapshot)
     schema = msgspec.convert(snapshot["schema"], Schema)
+    ledger = _ledger(stage, snapshot, parts, schema)
+    check_lost(ledger, stage.config.data)
+    for alarm in alarms(ledger):
+        stage.progress(f"ledger: {alarm}")
     table_blob, rows_blob = cast("str", parts["table_blob"]), cast("str", parts["rows_blob"])
     examined = examine(stage, steps, table_blob=table_blob, rows_blob=rows_blob, schema=schema, code=data_code())
     return Gathered(
@@ -78,7 +90,19 @@ def gather(stage: Stage, steps: Steps) -> Gathered:
         rows_blob=rows_blob,
         hashes_blob=cast("str", parts["hashes_blob"]),
         summary=_summary(cast("Result", snapshot["summary"]), cast("Result", parts["summary"]), examined),
+        ledger=ledger,
     )
+
+
+def _ledger(stage: Stage, snapshot: Result, parts: Result, schema: Schema) -> Ledger:
+    """What became of every row that the sources and feedback brought."""
+    read, split = cast("Result", snapshot["ledger"]), cast("Result", parts["ledger"])
+    losses = [*decoded(read["losses"]), *decoded(split["losses"]), *unused_settings(stage.config, schema)]
+    classes = cast("dict[str, int]", split["classes"])
+    ledger = Ledger(rows_in=cast("int", read["rows"]), rows_used=cast("int", split["rows"]), classes=classes)
+    ledger = ledger.with_losses([*losses, *gone_classes(losses, classes)])
+    assert ledger.balanced, f"{ledger.rows_in} rows in, {ledger.rows_used} used, {ledger.rows_lost} lost"
+    return ledger
 
 
 def _summary(*parts: Result) -> Result:
@@ -121,7 +145,7 @@ def _snapshot(stage: Stage, steps: Steps) -> Result:
     files = resolve_all(stage)
     inputs: dict[str, Json] = {
         "files": [[name, *(file.digest for file in listed)] for name, listed in files.items()],
-        "data": stage.config.data.model_dump(mode="json", exclude={"source", "sources"}),
+        "data": stage.config.data.model_dump(mode="json", exclude={"source", "sources", "max_lost"}),
         "task": stage.config.project.task,
         "contract": stage.contract.version if stage.contract else None,
         "code": data_code(),
@@ -165,7 +189,8 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
     held = hold(stage, named.table)
     inferred = infer(named.table, stage.config.data, task, named.formats)
     prepared = prepare_target(named.table, inferred.schema, task)
-    table, losses = prepared.table, (*reading.losses, *inferred.losses, *named.losses, *prepared.losses)
+    table = prepared.table
+    losses = of_reading(reading, inferred, [*named.losses, *prepared.losses], stage.config.data)
     set_aside = {loss.reason: loss.count for loss in prepared.losses if loss.kind == "row"}
     warnings: list[Json] = [
         {"kind": "labels", "column": inferred.schema.target, "told": warning}
@@ -176,6 +201,7 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
     version = version_of(table)
     return {
         "version": version,
+        "ledger": {"rows": rows_read(reading), "losses": msgspec.to_builtins(losses)},
         "table_blob": _put_table(stage, table),
         "rejected_blob": _put_table(stage, reading.rejected) if len(reading.rejected) else None,
         "schema": msgspec.to_builtins(inferred.schema),
@@ -186,14 +212,7 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
             "rejected": len(reading.rejected),
             "set_aside": cast("Json", set_aside),
             "from_feedback": 0,
-            "feedback_rows": 0,
-            "losses": msgspec.to_builtins(losses),
-            "schema_notes": [
-                *(f"column {loss.subject!r} is not used: {loss.reason}" for loss in inferred.losses),
-                *inferred.notes,
-                *named.notes,
-                *reading.notes,
-            ],
+            "schema_notes": [*inferred.notes, *named.notes, *reading.notes],
             "files": [
                 {"table": name, "location": file.location, "digest": file.digest}
                 for name, listed in files.items()
@@ -231,10 +250,13 @@ def _join(stage: Stage, snapshot: Result, feedback: Mapping[str, Json]) -> Resul
             set_aside[loss.reason] = set_aside.get(loss.reason, 0) + loss.count
     summary |= {"version": version, "rows": len(table), "from_feedback": len(sound)}
     summary["set_aside"] = cast("Json", set_aside)
-    summary["feedback_rows"] = feedback.get("brought", len(fed))
-    summary["losses"] = [*cast("list[Json]", summary["losses"]), *msgspec.to_builtins(losses)]
     summary["columns"] = len(schema.columns)
     changed: Result = {"version": version, "schema": msgspec.to_builtins(schema), "summary": summary}
+    read = cast("Result", snapshot["ledger"])
+    changed["ledger"] = {
+        "rows": cast("int", read["rows"]) + cast("int", feedback.get("brought", len(fed))),
+        "losses": [*cast("list[Json]", read["losses"]), *msgspec.to_builtins(losses)],
+    }
     return {**snapshot, **changed, "table_blob": _put_table(stage, table)}
 
 
@@ -283,6 +305,7 @@ def _split(stage: Stage, snapshot: Result, preparation: "Preparation") -> Result
     import numpy as np
 
     from bakeoff.data.snapshot import read, row_hashes
+    from bakeoff.prepare.losses import class_counts
 
     schema = msgspec.convert(snapshot["schema"], Schema)
     stage.progress("preparing and splitting")
@@ -291,6 +314,10 @@ def _split(stage: Stage, snapshot: Result, preparation: "Preparation") -> Result
         table = read(stage.blobs.fetch(cast("str", snapshot["table_blob"]), folder / "read.parquet"))
         prepared = preparation.apply_rows_and_columns(table, schema)
         arrays, told = sides(stage.config, prepared.table, schema)
+        used = np.unique(np.concatenate([arrays[name] for name in ("train", "validation", "test")]))
+        unused = prepared.table[np.setdiff1d(np.arange(len(prepared.table)), used)]
+        lost = [*prepared.losses, *of_split(unused, schema, of=len(prepared.table))]
+        ledger = {"rows": len(used), "losses": msgspec.to_builtins([loss for loss in lost if loss.count])}
         for warning in cast("list[dict[str, Json]]", told["warnings"]):
             stage.progress(f"split: {warning['told']}")
         np.savez(folder / "rows.npz", allow_pickle=False, kept=prepared.kept, **arrays)
@@ -300,6 +327,7 @@ def _split(stage: Stage, snapshot: Result, preparation: "Preparation") -> Result
             "table_blob": _put_table(stage, prepared.table),
             "rows_blob": stage.blobs.put(folder / "rows.npz"),
             "hashes_blob": stage.blobs.put(folder / "hashes.npy"),
+            "ledger": {**ledger, "classes": cast("Json", class_counts(prepared.table[used], schema))},
             "summary": {
                 "prepared_rows": len(prepared.table),
                 **told,

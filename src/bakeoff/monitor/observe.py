@@ -10,7 +10,7 @@ from typing import TypeAlias, cast
 import numpy as np
 
 from bakeoff.core.config import MonitorConfig
-from bakeoff.core.ledger import Loss
+from bakeoff.core.ledger import Ledger, Loss
 from bakeoff.core.protocols import EventLog
 from bakeoff.core.types import Json, Predictions, Signature
 from bakeoff.data.schema import conform
@@ -79,6 +79,7 @@ class _Seen:
     violated: Counter[str] = field(default_factory=Counter[str])
     versions: Counter[str] = field(default_factory=Counter[str])
     out_of_time: int = 0
+    unanswered: Counter[str] = field(default_factory=Counter[str])
 
     @property
     def rows(self) -> int:
@@ -144,8 +145,18 @@ def observe(
         since_ms=since_ms,
         until_ms=until_ms,
         signals=signals,
-        losses=losses,
+        ledger=_ledger(seen, losses),
     )
+
+
+def _ledger(seen: _Seen, feedback: Sequence[Loss]) -> Ledger:
+    """Rows that were sent, those that were answered, and the feedback that does not count."""
+    rows_in = seen.rows + sum(seen.unanswered.values())
+    unanswered = [
+        Loss(kind="row", reason=f"not answered: {error}", count=rows, of=rows_in)
+        for error, rows in seen.unanswered.most_common()
+    ]
+    return Ledger(rows_in=rows_in, rows_used=seen.rows).with_losses([*unanswered, *feedback])
 
 
 def _gather(events: EventLog, endpoint: str, release_id: str | None, look: _Look) -> _Seen:
@@ -158,6 +169,7 @@ def _gather(events: EventLog, endpoint: str, release_id: str | None, look: _Look
             seen.out_of_time += not look.since_ms <= cast("int", event["time_ms"]) < look.until_ms
         if event.get("status") == "error":
             seen.failed[str(event["error"])] += 1
+            seen.unanswered[str(event["error"])] += cast("int", event.get("rows_in_call", 1))
             seen.refused += cast("int", event.get("violating_rows", 0))
             continue
         seen.latency_ms.append(cast("float", event["latency_ms"]))

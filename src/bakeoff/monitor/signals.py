@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
 
-from bakeoff.core.ledger import Loss
+from bakeoff.core.ledger import Ledger
 from bakeoff.core.protocols import DocumentRecords
 from bakeoff.core.types import Json
 
@@ -40,7 +40,7 @@ class Signal:
 class Report:
     """All signals of an endpoint in since_ms ≤ time < until_ms; `release_id` when only one release was looked at.
 
-    `losses` is the feedback that does not count.
+    `ledger` is what signals could not be made of: rows that got no answer, and feedback that does not count.
     """
 
     endpoint: str
@@ -48,7 +48,7 @@ class Report:
     since_ms: int
     until_ms: int
     signals: tuple[Signal, ...]
-    losses: tuple[Loss, ...] = ()
+    ledger: Ledger | None = None
 
     @property
     def alerts(self) -> tuple[Signal, ...]:
@@ -62,14 +62,16 @@ class Report:
 
 def to_json(report: Report) -> dict[str, Json]:
     """The report as JSON."""
-    return cast("dict[str, Json]", msgspec.to_builtins(report))
+    ledger = report.ledger.to_json() if report.ledger else None
+    return {**cast("dict[str, Json]", msgspec.to_builtins(report)), "ledger": ledger}
 
 
 def from_json(body: Mapping[str, Json]) -> Report:
     """The report that `to_json` gave."""
     fields = cast("dict[str, Any]", dict(body))
     fields["signals"] = tuple(Signal(**signal) for signal in fields["signals"])
-    fields["losses"] = msgspec.convert(fields.get("losses", ()), tuple[Loss, ...])
+    ledger = fields.get("ledger")
+    fields["ledger"] = Ledger.from_json(ledger) if ledger else None
     return Report(**fields)
 
 

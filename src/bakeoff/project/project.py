@@ -104,7 +104,7 @@ class Project:
         """
         from bakeoff.project.template import write_project
 
-        return write_project(Path(folder), name=name, source=source, target=target, task=task)
+        return write_project(Path(folder), name=name, source=source, target=target, task=task).file
 
     # --- settings and stores --------------------------------------------------------------------
 
