@@ -32,6 +32,8 @@ def markdown(report: Report) -> str:
     """Verdict, leaderboard, differences, gates and data in a page that any Markdown reader shows."""
     verdict, data = report.verdict, report.dataset
     parts = [f"## {safe(report.project)}: {safe(headline(report))}", safe(verdict.reason, longest=2000)]
+    if report.positive:
+        parts.append(safe(report.positive.sentence))
     if verdict.contest:
         parts.append(f"Champion {'promoted' if verdict.promoted else 'kept'}: {safe(verdict.contest)}.")
     if report.fine:
