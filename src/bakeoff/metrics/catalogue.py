@@ -135,7 +135,7 @@ def _probability(
 def _expected_cost(_: Arguments) -> Bound:
     costs = costs_in_use()
     assert costs is not None, "it is defined where there are costs"
-    return Bound(gather=ExpectedCost(costs), finish=moments.first_mean)
+    return Bound(gather=ExpectedCost(costs=costs), finish=moments.first_mean)
 
 
 def _value(
