@@ -204,13 +204,16 @@ class DecideConfig(_Section):
     `positive` is the class that metrics of one class ask about unless they name one (`recall[fraud]`): by default the
     rarer of two among training rows, of equals the later by name. `metrics` are shown beside the built-in ones and
     decide nothing. `costs` are those of errors, by true class, then predicted class, in the unit of your choice; "*"
-    is every class that is not named in its place; with them `expected_cost` is a metric. See docs/metrics.md.
+    is every class that is not named in its place; with them `expected_cost` is a metric. `decide_by` is what a model
+    answers: the most probable class, or the one whose expected cost is least (judged and served so, whatever the
+    family; what gives no probabilities stays as it is). See docs/metrics.md.
     """
 
     metric: str | None = None
     metrics: Names = ()
     positive: Annotated[str | None, BeforeValidator(_as_label)] = None
     costs: dict[str, dict[str, float]] = {}
+    decide_by: Literal["probability", "cost"] = "probability"
     utility: str | None = None
     champion: Literal["unless_worse", "non_inferior", "superior"] = "unless_worse"
     gates: dict[str, Gate] = {}
