@@ -360,7 +360,7 @@ class _Search:
             seed=self.seed,
             groups_n=self.rows.groups_n,
             positive=self.positive,
-            metrics=self.metrics,
+            named=self.metrics,
         )
         cards = [self.parts[name].card for name in members]
         cost = sum(share * card.cost_usd_per_1k for share, card in zip(shares, cards, strict=True))

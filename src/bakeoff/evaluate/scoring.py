@@ -42,9 +42,9 @@ def score(
     method: IntervalMethod = "bca",
     threads: int = 1,
     positive: str | None = None,
-    metrics: Sequence[str] = (),
+    named: Sequence[str] = (),
 ) -> Scores:
-    """All measures of the task, and `metrics` beside them, with 95% intervals, from the same resamples of the rows.
+    """All measures of the task and the `named` ones, with 95% intervals, from the same resamples of the rows.
 
     Measures of one class are of the `positive` one; left out, of the rarer of two.
     `groups_n` names for each row the group (user, document) it belongs to; then whole groups are drawn.
@@ -54,7 +54,7 @@ def score(
     exact match and valid JSON, and of each class precision, recall and F1. Every interval tells its method.
     """
     result = outcome(truth_n, predictions, task, positive=positive)
-    wanted = listed(task, result, metrics)
+    wanted = listed(task, result, named)
     statistics = bind(wanted, result)
     if task == "classification":
         confusion = statistics["accuracy"].sums
