@@ -35,6 +35,11 @@ class Moments:
     def __init__(self, columns_nm: Floats, key_n: NDArray[np.int64] | None = None) -> None:
         self._columns_nm, self.key_n = columns_nm, key_n
 
+    @property
+    def only_n(self) -> Floats | None:
+        """The one column (n,), when there is but one: what the measure is the mean of."""
+        return self._columns_nm[:, 0] if self._columns_nm.shape[1] == 1 else None
+
     def take(self, units: NDArray[np.intp]) -> "Moments":
         """The same means over some of the rows."""
         return Moments(self._columns_nm[units], None if self.key_n is None else self.key_n[units])
