@@ -13,7 +13,7 @@ from bakeoff.core.types import Json, Predictions
 from bakeoff.loop.combining import Combined, contender_of, held_out, put_together, too_long
 from bakeoff.loop.fitting import Fitted, hold_out
 from bakeoff.loop.gathering import Gathered
-from bakeoff.loop.judging import Judged, evaluate
+from bakeoff.loop.judging import Judged, evaluate, outcomes
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
 from bakeoff.metrics.costs import Costs
@@ -70,7 +70,7 @@ def _by_cost(stage: Stage, steps: Steps, judged: Sequence[Judged], before: Mappi
             continue
         classes = cast("Sequence[str]", (entry.fitted.signature or {}).get("classes") or ())
         params: dict[str, Json] = {"costs": costs.matrix(classes).tolist()}
-        if "log_loss" not in entry.scorecard.metrics or list(classes) != sorted(classes):
+        if outcomes(stage, entry)[1].probabilities_nk is None or list(classes) != sorted(classes):
             fitted: Fitted | str = "it gives no probabilities of sorted classes"
         else:
             fitted = _made(stage, steps, before.get(entry.name, entry.fitted), "cost", params)
