@@ -14,6 +14,7 @@ from bakeoff.core.ledger import Ledger
 from bakeoff.core.project_file import Value
 from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Json
+from bakeoff.metrics.positive import Positive
 
 if TYPE_CHECKING:
     from bakeoff.loop.watching import Turn
@@ -60,7 +61,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Seque
 
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        made.add_column(Text(column), justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         made.add_row(*(Text(cell) for cell in row))
     out = io.StringIO()
@@ -174,6 +175,8 @@ def leaderboard(document: Doc, *, unchanged: bool = False) -> str:
         "",
         f"verdict: {verdict['reason']}",
     ]
+    if document.get("positive"):
+        parts.append(Positive(**document["positive"]).sentence)
     parts += [f"warning: {told}" for told in _memory_warnings(document)]
     if verdict["contest"]:
         parts.append(f"champion: {'promoted' if verdict['promoted'] else 'kept'}; {verdict['contest']}")
