@@ -58,8 +58,8 @@ class TestPrompted(FamilyConformance):
     def test_texts_that_are_cut_are_counted(self, family, job, params) -> None:
         losses = []
         train = job.train.with_columns(text=pl.lit("aa"))
-        train[3, "text"] = train[5, "text"] = "aaord " * 40
-        own = dataclasses.replace(params, max_tokens=12, calibration="none")
+        train[3, "text"] = train[5, "text"] = "aaord " * 400
+        own = dataclasses.replace(params, max_tokens=120, calibration="none")
         family.fit(dataclasses.replace(job, params=own, train=train, validation=train[:4], on_loss=losses.append))
         assert [(loss.kind, loss.count, loss.of, loss.remedy) for loss in losses] == [
             ("text", 3, len(train) + 4, "raise max_tokens")
