@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -10,8 +11,11 @@ import pytest
 from bakeoff.core.config import DataConfig
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Task
+from bakeoff.data.reading import Reading
 from bakeoff.data.schema import infer
 from bakeoff.data.target import Prepared, name_classes, prepare_target
+
+ReadFile = Callable[..., Reading]
 
 
 def config(**settings: Any) -> DataConfig:
@@ -136,9 +140,17 @@ def test_regression_targets_are_finite() -> None:
     assert counted(done) == {"target missing": 1, "target not a finite number": 2}
 
 
-def test_words_for_a_missing_quantity_are_no_target() -> None:
-    done = prepared(rows(["1", "NA", "2.5", "nan"]), "regression")
-    assert (done.table["label"].to_list(), counted(done)) == ([1.0, 2.5], {"target missing": 2})
+@pytest.mark.parametrize(
+    ("target", "values"),
+    [
+        (["1", "NA", "2.5", "nan"], [1.0, 2.5]),
+        (["10%", "20%", "?", "NA"], [10.0, 20.0]),
+        (["1,5", "2,5", "-", ""], [1.5, 2.5]),
+    ],
+)
+def test_a_quantity_of_few_values_is_read_and_words_are_missing(target: list[str], values: list[float]) -> None:
+    done = prepared(rows([text or None for text in target]), "regression")
+    assert (done.table["label"].to_list(), counted(done)) == (values, {"target missing": 2})
 
 
 @pytest.mark.parametrize(
@@ -167,3 +179,55 @@ def test_a_listed_numeric_column_with_words_names_row_and_column() -> None:
     schema = infer(table, config(), "classification").schema
     with pytest.raises(DataError, match="row 100, column 'size': expected a number, received 'many'"):
         prepare_target(table, schema, "classification")
+
+
+def from_csv(read_file: ReadFile, cells: list[str], **settings: Any) -> tuple[Prepared, list[str]]:
+    lines = "".join(f"{cell},{i * 0.37:.2f}\n" for i, cell in enumerate(cells))
+    reading = read_file(f"label,size\n{lines}".encode(), numeric=["size"], **settings)
+    chosen = config(**settings)
+    named = name_classes(reading.table, chosen, "classification", reading.formats)
+    schema = infer(named.table, chosen, "classification", named.formats).schema
+    return prepare_target(named.table, schema, "classification"), list(named.warnings)
+
+
+@pytest.mark.parametrize(
+    ("cells", "names"),
+    [
+        (["None"] * 8 + ["True"] * 6 + ["False"] * 5, {"None", "True", "False"}),
+        (["NA"] * 2 + ["0"] * 6 + ["1"] * 5, {"NA", "0", "1"}),
+        (["null"] * 2 + ["yes"] * 6 + ["no"] * 5, {"null", "yes", "no"}),
+        (["NaN"] * 2 + ["1.5"] * 6 + ["2.5"] * 5, {"NaN", "1.5", "2.5"}),
+        (["?"] * 3 + ["-"] * 3 + ["1"] * 4, {"?", "-", "1"}),
+        (["True"] * 4 + ["FALSE"] * 4, {"true", "false"}),
+        (["1"] * 4 + ["1.0"] * 4 + ["2"] * 4, {"1", "2"}),
+        (["1 "] * 4 + ["1"] * 4 + ["2"] * 4, {"1", "2"}),
+        (["3.1"] * 4 + ["3.10"] * 4 + ["3.9"] * 4, {"3.1", "3.10", "3.9"}),
+        (["3.1"] * 4 + ["3.10"] * 4, {"3.1", "3.10"}),
+        (["007"] * 4 + ["7"] * 4, {"007", "7"}),
+        (["9007199254740993"] * 4 + ["9007199254740992"] * 4, {"9007199254740993", "9007199254740992"}),
+        (["2024-05-01"] * 4 + ["2024-06-01"] * 4, {"2024-05-01", "2024-06-01"}),
+        (["20240501"] * 4 + ["20240601"] * 4, {"20240501", "20240601"}),
+        (["high "] * 4 + ["high"] * 4 + ["low\u00a0"] * 4, {"high", "low"}),
+        (["10%"] * 4 + ["20%"] * 4, {"10%", "20%"}),
+        (["12:30"] * 4 + ["13:30"] * 4, {"12:30", "13:30"}),
+    ],
+)
+def test_classes_of_a_file_keep_what_tells_them_apart(read_file: ReadFile, cells: list[str], names: set[str]) -> None:
+    done, _ = from_csv(read_file, cells)
+    assert set(done.table["label"].to_list()) == names
+    assert done.table.height == len(cells)
+
+
+def test_empty_cells_of_a_file_are_no_target_and_words_are_when_asked(read_file: ReadFile) -> None:
+    done, _ = from_csv(read_file, ["None"] * 4 + ["a"] * 4 + ["b"] * 4 + [""] * 3 + ["  "])
+    assert counted(done) == {"target missing": 4}
+    done, _ = from_csv(read_file, ["None"] * 4 + ["a"] * 4 + ["b"] * 4, target_missing=["None"])
+    assert (set(done.table["label"]), counted(done)) == ({"a", "b"}, {"target missing": 4})
+
+
+@pytest.mark.parametrize("label", ['["red", "blue"]', '["red"]', "[1, 2]"])
+def test_lists_in_json_lines_are_refused(read_file: ReadFile, label: str) -> None:
+    lines = "".join(f'{{"label": {label}, "size": {i}}}\n' for i in range(8))
+    reading = read_file(lines.encode(), "rows.jsonl")
+    with pytest.raises(DataError, match=r"one class for each row, found lists"):
+        name_classes(reading.table, config(), "classification", reading.formats)
