@@ -7,6 +7,7 @@ becomes, and what to do.
 """
 
 import errno
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -205,6 +206,10 @@ def explained(error: BaseException) -> BaseException:
 
 def _by_rule(error: BaseException, rule: _Rule) -> BakeoffError:
     message = _first_line(error)
+    # Libraries that are not written in Python put the system's error into their own.
+    system = next((advice for code, advice in _FILES.items() if os.strerror(code) in message), None)
+    if system is not None:
+        return StoreError(f"expected {rule.expected}, received: {message}; {system}")
     known = database_advice(message)
     if known is not None and rule.kind in {StoreError, DataError}:
         kind, advice = known

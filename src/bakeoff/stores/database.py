@@ -27,8 +27,9 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._where = engine.url.render_as_string(hide_password=True)
         sqlite_ = engine.dialect.name == "sqlite"
+        # A path may have characters that no URL can be made of.
+        self._where = str(engine.url.database) if sqlite_ else engine.url.render_as_string(hide_password=True)
         # Reading a run takes several selects, which must see one state.
         self._reading = engine if sqlite_ else engine.execution_options(isolation_level="REPEATABLE READ")
         self._writing = engine.execution_options(bakeoff_writes=True)
