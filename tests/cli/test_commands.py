@@ -29,7 +29,7 @@ def test_all_that_can_be_looked_up_after_a_run(ran, bakeoff):
     answers = bakeoff("predict", ROW, "-C", ran, "--json").document["predictions"]
     assert answers[0]["label"] == "yes"
     told = bakeoff("feedback", answers[0]["id"], "yes", "-C", ran, "--json")
-    assert told.document == {"accepted": 1}
+    assert told.document == {"accepted": 1, "unmatched": 0, "unusable": 0, "problems": []}
     for command in ("report", "status", "runs", "models", "lineage", "config", "doctor", "monitor"):
         as_json, as_text = bakeoff(command, "-C", ran, "--json"), bakeoff(command, "-C", ran)
         assert (as_json.code, as_text.code) == (0, 0), command
@@ -105,7 +105,8 @@ def test_feedback_files_are_taken_whole_or_not_at_all(ran, bakeoff, tmp_path):
     assert ended.code == 1
     assert "nothing was recorded" in ended.errors[0]
     items.write_text('{"id": "a", "label": "yes"}\n')
-    assert bakeoff("feedback", "-f", items, "-C", ran, "--json").document == {"accepted": 1}
+    ended = bakeoff("feedback", "-f", items, "-C", ran, "--json")
+    assert (ended.code, ended.document["accepted"], ended.document["unmatched"]) == (1, 0, 1)
 
 
 def test_a_project_is_made_and_run_from_another_folder(tmp_path, bakeoff, monkeypatch, films_project):

@@ -114,9 +114,10 @@ def _fail(kind: str, message: str, code: int, *, as_json: bool) -> NoReturn:
 
 def _leave(code: int) -> NoReturn:
     """End; output that cannot be written any more is dropped, or Python would complain of it at exit."""
-    try:
-        if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]
-            sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    out = sys.stdout
+    if out is not None:  # pyright: ignore[reportUnnecessaryComparison] - it is, when it was closed
+        try:
+            out.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
     sys.exit(code)

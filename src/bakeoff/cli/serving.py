@@ -80,18 +80,19 @@ def feedback(
     *,
     correction: Annotated[str | None, typer.Option(help="What should have been said.")] = None,
     rating: Annotated[float | None, typer.Option(help="How good the answer was: -1 or +1.")] = None,
+    comment: Annotated[str | None, typer.Option(help="Anything to say about it.")] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Items: JSON(L), CSV; - for stdin.")] = None,
     url: Annotated[str | None, typer.Option(help="Send to a running endpoint.")] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Say what was true (or better) for predictions, by id."""
+    """Say what was true (or better) for predictions, by id; exit 1 when some of it does not count."""
     from bakeoff.core.errors import UsageError
 
     if prediction_id is not None:
-        said = {"label": label, "correction": correction, "rating": rating}
+        said = {"label": label, "correction": correction, "rating": rating, "comment": comment}
         if file is not None or all(value is None for value in said.values()):
-            expected = "a prediction's id with its label, --correction or --rating, or --file"
+            expected = "a prediction's id with its label, --correction, --rating or --comment, or --file"
             raise UsageError(f"expected {expected}; received another mix")
         given = {kind: value for kind, value in said.items() if value is not None}
         items: list[dict[str, Any]] = [{"id": prediction_id, **given}]
@@ -101,14 +102,18 @@ def feedback(
         from bakeoff.web.client import Client
 
         with Client(url) as client:
-            accepted = client.feedback(items)["accepted"]
+            answer = client.feedback(items)
     else:
         with open_project(folder) as project:
-            accepted = project.feedback(items).accepted
+            answer = project.feedback(items).to_json()
     if as_json:
-        emit({"accepted": accepted})
+        emit(answer)
     else:
-        typer.echo(f"{accepted} accepted")
+        from bakeoff.cli.render import feedback_page
+
+        typer.echo(feedback_page(answer))
+    if answer["accepted"] != len(items):
+        raise typer.Exit(1)
 
 
 def monitor(

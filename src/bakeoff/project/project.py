@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from bakeoff.core.explain import file_advice
 from bakeoff.core.project_file import Loaded, Value, load
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Model, Progress, RecordStore
 from bakeoff.core.records import Run, Version
-from bakeoff.core.types import Json
+from bakeoff.core.types import Column, Json
 from bakeoff.project import wiring
 from bakeoff.project.lock import held
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from bakeoff.data.contract_rows import RowCheck
+    from bakeoff.feedback.index import PredictionIndex
     from bakeoff.feedback.record import Recorded
+    from bakeoff.feedback.truth import TruthOf
     from bakeoff.loop.lifecycle import Outcome
     from bakeoff.loop.stage import Stage
     from bakeoff.loop.watching import Turn
@@ -103,7 +105,7 @@ class Project:
         """
         from bakeoff.project.template import write_project
 
-        return write_project(Path(folder), name=name, source=source, target=target, task=task)
+        return write_project(Path(folder), name=name, source=source, target=target, task=task).file
 
     # --- settings and stores --------------------------------------------------------------------
 
@@ -366,7 +368,7 @@ class Project:
             on_violation=self.config.endpoint.contract,
         )
 
-    def _row_check(self, contract_id: str, columns: Collection[str]) -> "RowCheck":
+    def _row_check(self, contract_id: str, columns: "Sequence[Column]") -> "RowCheck":
         from bakeoff.data.contract import from_bytes
         from bakeoff.data.contract_rows import compiled
 
@@ -385,14 +387,30 @@ class Project:
         return self.engine()
 
     def feedback(self, items: Sequence[Mapping[str, Json]]) -> "Recorded":
-        """Take in labels, ratings or corrections for prediction ids.
+        """Take in labels, ratings, corrections or comments for prediction ids, and say which of them count.
 
         Raises:
             DataError: an item has the wrong shape; then none is taken in.
         """
         from bakeoff.feedback.record import record
 
-        return record(self.events, items)
+        return record(self.events, items, index=self._predictions, truth_of=self._truth_of)
+
+    @cached_property
+    def _predictions(self) -> "PredictionIndex":
+        from bakeoff.feedback.index import PredictionIndex
+
+        return PredictionIndex(self.events)
+
+    @cached_property
+    def _truth_of(self) -> "TruthOf":
+        from bakeoff.feedback.truth import truth_reader
+        from bakeoff.registry.lineage import signature_of
+
+        versions = self.records.versions
+        return truth_reader(
+            lambda version: signature_of(versions, version), self.config.project.task, self.config.data.labels
+        )
 
     def _load(self, family: str, blob_id: str) -> "Model":
         folder = self._state_folder() / "cache" / "models" / blob_id

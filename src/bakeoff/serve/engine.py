@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
@@ -114,7 +114,7 @@ class Engine:
         timer: Callable[[], float] = time.perf_counter,
         log: LogMode = "required",
         max_rows: int = 10_000,
-        check: Callable[[str, Collection[str]], RowCheck] | None = None,
+        check: Callable[[str, Sequence[Column]], RowCheck] | None = None,
         on_violation: OnViolation = "reject",
     ) -> None:
         self.endpoint = endpoint
@@ -412,7 +412,7 @@ class Engine:
     def _compiled(self, live: Release, model: Model) -> RowCheck | None:
         if self._check is None or live.contract_id is None or self._on_violation == "off":
             return None
-        return self._check(live.contract_id, {column.name for column in model.signature.inputs})
+        return self._check(live.contract_id, model.signature.inputs)
 
     def _failed_lately(self, live: Release) -> bool:
         if self._failed is None or self._failed[0] != live.release_id:
