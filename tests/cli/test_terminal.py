@@ -7,7 +7,7 @@ import json
 import pytest
 
 from bakeoff.cli.render import table
-from bakeoff.cli.terminal import Terminal, printable, terminal, width, write_text
+from bakeoff.cli.terminal import Terminal, loud, printable, terminal, width, write_text
 from bakeoff.core.errors import StoreError
 
 STEERING = [chr(code) for code in range(32) if chr(code) not in "\t\n"]
@@ -65,6 +65,26 @@ def test_a_stream_is_written_in_its_own_encoding():
     out.flush()
     assert below.buffer.getvalue() == "0.5 - é\n".encode("latin-1")
     assert (out.encoding, out.isatty(), out.writable()) == ("latin-1", False, True)
+
+
+class Seen(io.StringIO):
+    encoding = "latin-1"
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("no_color", "shown"), [("", "\x1b[1;31mlost - \\x1b[5m\x1b[0m"), ("1", "lost - \\x1b[5m")])
+def test_what_must_not_be_overlooked_is_red_on_terminals_alone(monkeypatch, no_color, shown):
+    monkeypatch.setenv("NO_COLOR", no_color)
+    seen = Seen()
+    Terminal(seen).write(loud("lost – \x1b[5m"))
+    assert seen.getvalue() == shown
+    below = stream("utf-8")
+    plain = Terminal(below)
+    plain.write(loud("lost"))
+    plain.flush()
+    assert below.buffer.getvalue() == b"lost"
 
 
 class Left(io.StringIO):

@@ -66,7 +66,7 @@ LIBRARIES = {
     "json levels": (lambda: json.loads(nested(100_000)), DataError, "nested deeper"),
     "msgspec levels": (lambda: msgspec.json.decode(nested(100_000)), DataError, "nested deeper"),
     "zip": (lambda: zipfile.ZipFile(__file__), DataError, "fetch it again"),
-    "tar": (lambda: tarfile.open(__file__), DataError, "fetch it again"),
+    "tar": (lambda: tarfile.TarFile(__file__), DataError, "fetch it again"),
     "gzip": (lambda: gzip.decompress(b"no gzip data"), DataError, "fetch it again"),
     "zlib": (lambda: zlib.decompress(b"no data"), DataError, "fetch it again"),
     "utf-8": (b"\xff".decode, DataError, "save it as UTF-8"),

@@ -7,6 +7,7 @@ a program reads back exactly what was meant.
 
 import contextlib
 import io
+import os
 import re
 import shutil
 import sys
@@ -15,7 +16,7 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import TextIO
 
-__all__ = ["Terminal", "printable", "terminal", "width", "write_text"]
+__all__ = ["Terminal", "loud", "printable", "terminal", "width", "write_text"]
 
 WIDTH = 120
 """Of tables where the output is no terminal and COLUMNS is not set."""
@@ -23,6 +24,10 @@ LEAST_WIDTH = 20
 
 # C0 but for tab and line feed, DEL, C1, the line ends of Unicode, what changes the direction of text, half characters.
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+# Of ours alone: what people must not overlook stands between these two, which Unicode keeps for inner use.
+_LOUD, _QUIET = "\ufdd0", "\ufdd1"
+_ANSI: Mapping[str, str] = {_LOUD: "\x1b[1;31m", _QUIET: "\x1b[0m"}
 
 _PLAIN: Mapping[str, str] = {
     "\u2013": "-",
@@ -85,6 +90,11 @@ def _fitting(character: str, encoding: str, *, as_json: bool) -> str:
     return character
 
 
+def loud(text: str) -> str:
+    """The text in bold and red, where a terminal can and NO_COLOR is not set."""
+    return f"{_LOUD}{text}{_QUIET}"
+
+
 class Terminal(io.TextIOBase):
     """A text stream that only writes what is printable.
 
@@ -97,6 +107,7 @@ class Terminal(io.TextIOBase):
     def __init__(self, stream: TextIO, *, as_json: bool = False, optional: bool = False) -> None:
         super().__init__()
         self._stream, self._as_json, self._optional = stream, as_json, optional
+        self._coloured = not as_json and stream.isatty() and not os.environ.get("NO_COLOR")
 
     @property
     def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - a plain attribute there
@@ -118,8 +129,13 @@ class Terminal(io.TextIOBase):
     def write(self, text: str, /) -> int:
         """Write what is printable of a text."""
         with self._leaving():
-            self._stream.write(printable(text, encoding=self.encoding, as_json=self._as_json))
+            self._stream.write("".join(map(self._shown, re.split(f"([{_LOUD}{_QUIET}])", text))))
         return len(text)
+
+    def _shown(self, part: str) -> str:
+        if part in _ANSI:
+            return _ANSI[part] if self._coloured else ""
+        return printable(part, encoding=self.encoding, as_json=self._as_json)
 
     def flush(self) -> None:
         """Send what was written."""
