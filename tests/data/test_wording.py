@@ -12,7 +12,7 @@ from bakeoff.core.config import DataConfig
 from bakeoff.data.schema import Inferred, infer
 
 ROWS = 200
-CHANCE = random.Random(5)  # noqa: S311
+CHANCE = random.Random(5)
 
 
 def joined(words: str, count: int, sign: str = " ") -> Callable[[int], str]:
@@ -27,10 +27,10 @@ TEXTS: dict[str, Callable[[int], str]] = {
     "chinese": characters("很好吃味道不错环境优雅推荐大家来非常满意服务", 12),
     "japanese": characters("とても美味しいお店でしたまた来ます残念", 10),
     "thai": characters("อร่อยมากบริการดีราคาแพง", 14),
-    "queries": lambda i: f"{CHANCE.choice(['red', 'blue', 'cheap', 'used', 'new'])} {CHANCE.choice(['shoes', 'phone', 'sofa'])} {i}",
+    "queries": lambda i: f"{CHANCE.choice(['red', 'blue', 'cheap', 'new'])} {CHANCE.choice(['shoes', 'phone'])} {i}",
     "titles": lambda i: f"{CHANCE.choice(['USB', 'HDMI', 'Audio'])} cable {i}m {CHANCE.choice(['black', 'white'])}",
     "mails": lambda i: f"user{i}@{CHANCE.choice(['mail.com', 'web.de', 'uni.edu'])}",
-    "names": lambda i: characters("abcdefghij", 8)(i),
+    "names": characters("abcdefghij", 8),
     "sentences": joined("this film was good bad and so very long", 6),
 }
 IDS: dict[str, Callable[[int], str]] = {
