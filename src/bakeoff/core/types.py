@@ -17,12 +17,18 @@ Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column: its name, its role for models (`kind`) and its stored type (a polars type's name)."""
+    """One column: its name, its role for models (`kind`) and its stored type (a polars type's name).
+
+    `fill` belongs to the input of a fitted model: what stands there for a missing value, when none was missing in
+    the rows that it was fitted on (the median, or the most frequent value; a time in ISO 8601). None: the model
+    learned what a missing value means, or it is a text, which then is empty.
+    """
 
     name: str
     kind: ColumnKind
     dtype: str
     missing: int = 0
+    fill: float | str | bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ import numpy as np
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.generation import Embedded, Embedder
 from bakeoff.core.types import Predictions, Signature
-from bakeoff.families.columns import require
+from bakeoff.families.columns import complete
 from bakeoff.families.language import backbone, storing
 from bakeoff.families.language.backbone import Backbone, Precision, by_length
 from bakeoff.families.language.convert import Kind
@@ -101,7 +101,7 @@ class TunedModel:
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
-        require(table, self.signature)
+        table = complete(table, self.signature)
         state = self.state
         texts = state.reading.texts(table)
         score_nk = self._scores(texts) if self.cache is None else self.cache.vectors(texts, self._scores)
