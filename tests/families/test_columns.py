@@ -104,7 +104,7 @@ def test_gaps_that_no_row_had_are_filled_with_the_middle():
         datetime=pl.Series([dt.datetime(2024, 1, day) for day in (1, 3, 5, 31)]),
         text=pl.Series(["a", "b", "c", "d"]),
     )
-    assert [each.fill for each in signature.inputs] == [2.5, "a", True, "2024-01-04T00:00:00", None]
+    assert [each.fill for each in signature.inputs] == [2.5, "a", True, "2024-01-04T00:00:00", ""]
     gaps = pl.DataFrame({each.name: [None, None] for each in signature.inputs})
     assert complete(gaps, signature).rows() == [(2.5, "a", True, dt.datetime(2024, 1, 4), None)] * 2
     assert gaps["numeric"].to_list() == [None, None]

@@ -99,6 +99,7 @@ def test_an_empty_window_is_calm(reference):
         ("latency", False),
         ("errors", False),
         ("contract", False),
+        ("inputs", False),
         ("drift", False),
         ("quality", False),
     ]
@@ -273,3 +274,16 @@ def test_a_hundred_and_forty_thousand_predictions_take_seconds(reference):
     assert time.perf_counter() - started < 15
     assert report.signal("drift").rows == 50_000
     assert report.alerts == ()
+
+
+def test_what_rows_lacked_is_counted_by_name(reference):
+    rng, events = np.random.default_rng(4), log()
+    predict(events, table(rng, 30))
+    predict(events, table(rng, 10), absent=["city"], imputed=["city", "x"])
+    predict(events, table(rng, 5), unknown=["ctiy"])
+    signal = look(events, reference).signal("inputs")
+    assert (signal.value, signal.rows, signal.alert) == (15 / 45, 45, False)
+    assert signal.detail["absent"] == {"city": 10}
+    assert signal.detail["imputed"] == {"city": 10, "x": 10}
+    assert signal.detail["unknown"] == {"ctiy": 5}
+    assert signal.detail["reason"].startswith("15 rows: absent 'city' 10; imputed")

@@ -20,8 +20,8 @@ class Column:
     """One column: its name, its role for models (`kind`) and its stored type (a polars type's name).
 
     `fill` belongs to the input of a fitted model: what stands there for a missing value, when none was missing in
-    the rows that it was fitted on (the median, or the most frequent value; a time in ISO 8601). None: the model
-    learned what a missing value means, or it is a text, which then is empty.
+    the rows that it was fitted on (the median, or the most frequent value; a time in ISO 8601; of texts ""). None: the
+    model learned what a missing value means.
     """
 
     name: str

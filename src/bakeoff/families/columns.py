@@ -38,7 +38,7 @@ def input_columns(job: FitJob) -> tuple[Column, ...]:
 
     A column that has no gap in the job's rows has nothing that a model could learn of one, and whatever its
     arithmetic makes of a gap (the least value, the zero of a scale) would be an answer from nowhere. So such a gap is
-    filled with the median, or the most frequent value, by `complete`.
+    filled with the median, or the most frequent value, by `complete`; texts stay empty.
 
     Raises:
         CandidateError: there is none.
@@ -53,12 +53,12 @@ def _fill(job: FitJob, column: Column) -> float | str | bool | None:
     """The middle of a column without gaps; of equally frequent values the least."""
     import polars as pl
 
-    if column.kind == "text":
-        return None
     parts = [part.get_column(column.name) for part in (job.train, job.validation) if part.height]
     typed = [part.cast(stored_type(column.kind), strict=False) for part in parts]
     if not typed or any(_gaps(part).any() for part in typed):
         return None
+    if column.kind == "text":
+        return ""
     values = pl.concat(typed)
     if column.kind == "numeric":
         return float(values.median())  # type: ignore[arg-type]
@@ -98,7 +98,9 @@ def complete(table: "pl.DataFrame", signature: Signature, leave: Collection[str]
     filled = [
         _filled(series, column)
         for column in signature.inputs
-        if column.fill is not None and column.name not in leave and _gaps(series := table.get_column(column.name)).any()
+        if column.fill not in {None, ""}
+        and column.name not in leave
+        and _gaps(series := table.get_column(column.name)).any()
     ]
     return table.with_columns(filled) if filled else table
 

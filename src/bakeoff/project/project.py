@@ -363,6 +363,7 @@ class Project:
             max_rows=self.config.endpoint.max_rows,
             check=self._row_check,
             on_violation=self.config.endpoint.contract,
+            unknown=self.config.endpoint.unknown,
         )
 
     def _row_check(self, contract_id: str, columns: Collection[str]) -> "RowCheck":
