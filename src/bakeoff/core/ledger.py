@@ -4,11 +4,12 @@ Whoever sets something aside adds a `Loss`; the ledger adds them up and is shown
 report a new way of losing something, make a `Loss` of the fitting kind at the place where it is lost.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, get_args
 
-__all__ = ["EXAMPLES", "EXAMPLE_CHARACTERS", "Ledger", "Loss", "LossKind", "example"]
+__all__ = ["EXAMPLES", "EXAMPLE_CHARACTERS", "Ledger", "Loss", "LossKind", "example", "summed"]
 
 LossKind: TypeAlias = Literal["row", "column", "class", "cell", "label", "feedback", "option", "text"]
 """What is lost: a row set aside, a column left out, a class dropped, a cell that became missing, a label merged
@@ -89,6 +90,29 @@ class Ledger:
         return Ledger(
             rows_in=self.rows_in, rows_used=used, losses=tuple(sorted(every, key=lambda loss: order.index(loss.kind)))
         )
+
+
+def summed(losses: Iterable[Loss]) -> tuple[Loss, ...]:
+    """Losses of the same kind, reason and subject as one each, with the first examples.
+
+    >>> [loss.count for loss in summed([Loss(kind="row", reason="bad", count=n) for n in (1, 2)])]
+    [3]
+    """
+    totals: dict[tuple[LossKind, str, str | None], Loss] = {}
+    for loss in losses:
+        key = loss.kind, loss.reason, loss.subject
+        before = totals.get(key)
+        if before is None:
+            totals[key] = loss
+            continue
+        totals[key] = replace(
+            before,
+            count=before.count + loss.count,
+            of=None if before.of is None or loss.of is None else before.of + loss.of,
+            examples=(before.examples + loss.examples)[:EXAMPLES],
+            classes=Counter(before.classes) + Counter(loss.classes),
+        )
+    return tuple(totals.values())
 
 
 def example(value: object) -> str:

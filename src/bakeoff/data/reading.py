@@ -23,9 +23,15 @@ if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
-__all__ = ["Reading", "read"]
+__all__ = ["DELIMITERS", "SETTINGS", "Reading", "check_share", "read", "sound_lines"]
 
 DELIMITERS = {"csv": None, "tsv": "\t"}
+SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "python_enable_replacements": False,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "threads": 1,
+}
 SHOWN = 5
 READ_JSON = (
     "read_json(?, format = 'newline_delimited', sample_size = -1, maximum_depth = 2, maximum_object_size = 268435456)"
@@ -52,13 +58,7 @@ def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Readi
     """
     import duckdb
 
-    settings: dict[str, str | bool | int | float | list[str]] = {
-        "python_enable_replacements": False,
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "threads": 1,
-    }
-    with tempfile.TemporaryDirectory(prefix="bakeoff-read-") as scratch, duckdb.connect(config=settings) as connection:
+    with tempfile.TemporaryDirectory(prefix="bakeoff-read-") as scratch, duckdb.connect(config=SETTINGS) as connection:
         # As joins, the lists of words that mean "missing" take minutes to plan in a table of 500 columns.
         connection.execute("SET disabled_optimizers = 'in_clause'")
         loader = _Loader(connection, config, Path(scratch))
@@ -121,7 +121,7 @@ class _Loader:
             if file.format in DELIMITERS:
                 return load_texts(self._connection, part, clean, delimiter=DELIMITERS[file.format], name=name)
             lines = Path(scratch) / "lines"
-            bad = list(_sound_lines(clean, lines, name))
+            bad = list(sound_lines(clean, lines, name))
             self._create(part, READ_JSON, lines, name)
             self._flatten(part)
             return bad
@@ -146,17 +146,26 @@ class _Loader:
     def _check_share(self, part: str, file: SourceFile, bad: Sequence[Bad]) -> None:
         counted = self._connection.execute(f"SELECT count(*) FROM {quoted(part)}").fetchone()  # noqa: S608
         assert counted is not None
-        lost = sum(item.lines for item in bad)
-        total = counted[0] + lost
-        if lost > self._config.max_bad_share * total:
-            first = "\n".join(f"  line {item.line}: {item.reason}: {item.text[:80]!r}" for item in bad[:SHOWN])
-            raise DataError(
-                f"{file.path.name}: expected at most {self._config.max_bad_share:.0%} bad lines, found {lost:,} "
-                f"of {total:,}. The first:\n{first}\nMend the file, or set max_bad_share in [data]."
-            )
+        check_share(file.path.name, counted[0], bad, self._config)
 
 
-def _sound_lines(path: Path, target: Path, name: str) -> Iterator[Bad]:
+def check_share(name: str, rows: int, bad: Sequence[Bad], config: DataConfig) -> None:
+    """Refuse a file of which too much could not be read.
+
+    Raises:
+        DataError: more lines are bad than `max_bad_share` allows.
+    """
+    lost = sum(item.lines for item in bad)
+    total = rows + lost
+    if lost > config.max_bad_share * total:
+        first = "\n".join(f"  line {item.line}: {item.reason}: {item.text[:80]!r}" for item in bad[:SHOWN])
+        raise DataError(
+            f"{name}: expected at most {config.max_bad_share:.0%} bad lines, found {lost:,} "
+            f"of {total:,}. The first:\n{first}\nMend the file, or set max_bad_share in [data]."
+        )
+
+
+def sound_lines(path: Path, target: Path, name: str) -> Iterator[Bad]:
     """Copy the lines that hold a JSON object to `target`; yields the others."""
     import msgspec
 

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Engine", "Health", "Lack", "LogMode", "Row"]
 
-Row: TypeAlias = Mapping[str, Json]
+Row: TypeAlias = Mapping[str, object]
+"""Columns and values as JSON has them, or as plain Python (times, decimals)."""
 LogMode: TypeAlias = Literal["required", "best_effort"]
 OnViolation: TypeAlias = Literal["reject", "log", "off"]
 Lack: TypeAlias = Literal["absent", "imputed", "unknown"]
@@ -206,6 +207,14 @@ class Engine:
             self._log_failure(serving, len(refused), 0.0, next(iter(refused.values())))
         return [refused[at] if at in refused else next(answers) for at in range(len(rows))]
 
+    def check_names(self, names: Collection[str], where: str) -> None:
+        """See whether rows with these keys could be answered; `where` is how a message calls them.
+
+        Raises:
+            DataError: inputs are lacking, and such rows are refused. NotFoundError: nothing is released.
+        """
+        self._current().inputs.of(names, where)
+
     def _refused(self, serving: _Serving, rows: Sequence[Row]) -> dict[int, DataError]:
         """The rows that cannot be answered, by their place, each looked at alone."""
         refused: dict[int, DataError] = {}
@@ -294,7 +303,7 @@ class Engine:
             "latency_ms": latency_ms / max(len(rows), 1),
             "rows_in_call": len(rows),
         }
-        events = [
+        events: list[dict[str, Json]] = [
             common
             | {"id": answer.id, "row": {name: row.get(name) for name in logged}}
             | _said(answer)
@@ -540,6 +549,10 @@ def _answers(serving: _Serving, predictions: Predictions, gaps: Sequence[Gaps], 
         )
         for i, value in enumerate(values)
     ]
+
+
+def _logged(row: Row, names: Sequence[str]) -> dict[str, Json]:
+    return {name: cast("Json", row.get(name)) for name in names}
 
 
 def _lacked(gaps: Gaps) -> dict[str, Json]:
