@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from bakeoff.core.errors import DataError
-from bakeoff.core.types import Column
+from bakeoff.core.types import Column, ColumnFormat
 from bakeoff.serve.inputs import NO_GAPS, Gaps, Inputs
 
 COLUMNS = (
@@ -65,3 +65,26 @@ def test_values_that_no_training_row_lacked_are_counted():
     table = pl.DataFrame({"amount": [None, 1.0], "group": [None, None], "note": [None, "x"]})
     gaps = inputs().of_rows([{"amount": None, "group": None}, {**WHOLE, "group": ""}])
     assert inputs().with_imputed(gaps, table) == [Gaps(absent=("note",), imputed=("amount", "note")), NO_GAPS]
+
+
+def test_the_elements_of_a_vector_are_one_input():
+    elements = tuple(
+        Column(
+            name=f"point[{at}]",
+            kind="numeric",
+            dtype="Float64",
+            fill=0.0,
+            format=ColumnFormat(vector="point", position=at, length=2),
+        )
+        for at in range(2)
+    )
+    vector = Inputs((*COLUMNS[:1], *elements))
+    assert (
+        vector.of_rows([{"amount": 1, "point": [1, 2]}, {"amount": 1, "point[0]": 1, "point[1]": 2}]) == [NO_GAPS] * 2
+    )
+    (gaps,) = vector.of_rows([{"amount": 1, "point[0]": 1}])
+    assert gaps == Gaps(absent=("point",))
+    table = pl.DataFrame({"amount": [1.0], "point[0]": [None], "point[1]": [None]})
+    assert vector.with_imputed([gaps], table) == [Gaps(absent=("point",), imputed=("point",))]
+    with pytest.raises(DataError, match=r"'pont' \(did you mean 'point'\?\)"):
+        vector.of_rows([{"amount": 1, "pont": [1, 2]}])

@@ -8,12 +8,14 @@ After loading, the query can reach the loaded tables only: no files, no network,
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bakeoff.core.config import DataConfig
 from bakeoff.core.errors import DataError
+from bakeoff.core.ledger import Loss
+from bakeoff.core.types import ColumnFormat
 from bakeoff.data.conversations import unpacked
 from bakeoff.data.delimited import Bad, first_line, load_texts, quoted, typed_columns
 from bakeoff.data.encoding import as_utf8
@@ -40,10 +42,23 @@ READ_JSON = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """The rows read, and those set aside: `rejected` has the columns file, line (1-based), reason, text."""
+    """The rows read, and what became of the rest.
+
+    Attributes:
+        table: The rows, after the query.
+        rejected: The rows set aside: columns file, line (1-based), reason, text.
+        rows: How many rows the files hold, those set aside among them, before the query.
+        formats: How the values of columns are written as text, where that is not the canonical way.
+        losses: Rows set aside and cells that became missing, by reason.
+        notes: What was guessed and what was renamed, one line each.
+    """
 
     table: "pl.DataFrame"
     rejected: "pl.DataFrame"
+    rows: int
+    formats: Mapping[str, ColumnFormat] = field(default_factory=dict[str, ColumnFormat])
+    losses: tuple[Loss, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Reading:
@@ -68,7 +83,7 @@ def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Readi
     if table.height == 0:
         why = "the query gives no rows" if config.query else "the files hold a header and no rows"
         raise DataError(f"expected rows, found none: {why}.")
-    return Reading(table=unpacked(table, config.target), rejected=_rejected(bad))
+    return Reading(table=unpacked(table, config.target), rejected=_rejected(bad), rows=table.height + len(bad))
 
 
 class _Loader:

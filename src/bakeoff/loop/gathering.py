@@ -158,7 +158,7 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
     stage.progress("reading " + ", ".join(file.location for listed in files.values() for file in listed))
     reading = read(stage.config.data, files)
     held = hold(stage, reading.table)
-    inferred = infer(reading.table, stage.config.data, stage.config.project.task)
+    inferred = infer(reading.table, stage.config.data, stage.config.project.task, reading.formats)
     table, set_aside = prepare_target(reading.table, inferred.schema, stage.config.project.task)
     version = version_of(table)
     return {
@@ -173,7 +173,11 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
             "rejected": len(reading.rejected),
             "set_aside": cast("Json", set_aside),
             "from_feedback": 0,
-            "schema_notes": list(inferred.notes),
+            "schema_notes": [
+                *(f"column {loss.subject!r} is not used: {loss.reason}" for loss in inferred.losses),
+                *inferred.notes,
+                *reading.notes,
+            ],
             "files": [
                 {"table": name, "location": file.location, "digest": file.digest}
                 for name, listed in files.items()

@@ -89,5 +89,5 @@ def _rows(loaded: Loaded, cache: Path, progress: Progress) -> "tuple[pl.DataFram
 
     data = loaded.config.data
     files = resolved(data, folder=loaded.folder, cache=cache, progress=progress)
-    table = read(data, files).table
-    return table, infer(table, data, loaded.config.project.task).schema
+    reading = read(data, files)
+    return reading.table, infer(reading.table, data, loaded.config.project.task, reading.formats).schema

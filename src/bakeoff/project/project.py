@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from bakeoff.core.errors import NotFoundError, StoreError
 from bakeoff.core.project_file import Loaded, Value, load
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Model, Progress, RecordStore
 from bakeoff.core.records import Run, Version
-from bakeoff.core.types import Json
+from bakeoff.core.types import Column, Json
 from bakeoff.project import wiring
 from bakeoff.project.lock import held
 
@@ -366,7 +366,7 @@ class Project:
             unknown=self.config.endpoint.unknown,
         )
 
-    def _row_check(self, contract_id: str, columns: Collection[str]) -> "RowCheck":
+    def _row_check(self, contract_id: str, columns: "Sequence[Column]") -> "RowCheck":
         from bakeoff.data.contract import from_bytes
         from bakeoff.data.contract_rows import compiled
 

@@ -77,13 +77,14 @@ def _look(folder: Path, source: str, target: str, task: Task | None) -> tuple[Ta
     config = DataConfig(source=(source,), target=target)
     with tempfile.TemporaryDirectory() as cache:
         files = resolve(source, folder=folder.resolve(), cache=Path(cache), progress=_quiet)
-        table = read(config, {"source": files}).table
+        reading = read(config, {"source": files})
+        table = reading.table
         if task is None:
             numeric = target in table.columns and table.schema[target].is_numeric()
             distinct = table[target].n_unique() if numeric else 0
             many = distinct > MANY_CLASSES or distinct > table.height / 2
             task = "regression" if many else "classification"
-        schema = infer(table, config, task).schema
+        schema = infer(table, config, task, reading.formats).schema
         prepare_target(table, schema, task)  # tells what stands in the way of learning it
         return task, schema
 

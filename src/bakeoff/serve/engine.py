@@ -134,7 +134,7 @@ class Engine:
         timer: Callable[[], float] = time.perf_counter,
         log: LogMode = "required",
         max_rows: int = 10_000,
-        check: Callable[[str, Collection[str]], RowCheck] | None = None,
+        check: Callable[[str, Sequence[Column]], RowCheck] | None = None,
         on_violation: OnViolation = "reject",
         unknown: OnUnknown = "reject",
     ) -> None:
@@ -294,7 +294,9 @@ class Engine:
         latency_ms: float,
         broken: Sequence[Broken],
     ) -> None:
-        logged = serving.release.columns or [column.name for column in serving.model.signature.inputs]
+        inputs = serving.model.signature.inputs
+        logged = serving.release.columns or [column.name for column in inputs]
+        vectors = {column.name: column.format.vector for column in inputs if column.format.vector is not None}
         common: dict[str, Json] = {
             "status": "ok",
             "endpoint": self.endpoint,
@@ -304,10 +306,7 @@ class Engine:
             "rows_in_call": len(rows),
         }
         events: list[dict[str, Json]] = [
-            common
-            | {"id": answer.id, "row": {name: row.get(name) for name in logged}}
-            | _said(answer)
-            | _lacked(answer.gaps)
+            common | {"id": answer.id, "row": _logged(row, logged, vectors)} | _said(answer) | _lacked(answer.gaps)
             for row, answer in zip(rows, answers, strict=True)
         ]
         for each in broken:
@@ -501,7 +500,7 @@ class Engine:
     def _compiled(self, live: Release, model: Model) -> RowCheck | None:
         if self._check is None or live.contract_id is None or self._on_violation == "off":
             return None
-        return self._check(live.contract_id, {column.name for column in model.signature.inputs})
+        return self._check(live.contract_id, model.signature.inputs)
 
     def _inputs(self, live: Release, model: Model) -> Inputs:
         return Inputs(model.signature.inputs, aside=(*live.columns, *live.aside), unknown=self._unknown)
@@ -551,7 +550,10 @@ def _answers(serving: _Serving, predictions: Predictions, gaps: Sequence[Gaps], 
     ]
 
 
-def _logged(row: Row, names: Sequence[str]) -> dict[str, Json]:
+def _logged(row: Row, names: Sequence[str], vectors: Mapping[str, str]) -> Json:
+    """What a row holds under these names; the elements of a vector as the row has them, by the vector's name."""
+    if vectors:
+        names = list(dict.fromkeys(name if name in row else vectors.get(name, name) for name in names))
     return {name: cast("Json", row.get(name)) for name in names}
 
 

@@ -56,10 +56,15 @@ class Inputs:
     def __init__(
         self, columns: Sequence[Column], *, aside: Collection[str] = (), unknown: OnUnknown = "reject"
     ) -> None:
-        self.names = tuple(column.name for column in columns)
+        parts = {column.name: column.format.vector or column.name for column in columns}
+        self.names = tuple(dict.fromkeys(parts.values()))
+        """What a row may call them; a vector is one."""
+        self._parts: dict[str, set[str]] = {name: set[str]() for name in self.names}
+        for name, whole in parts.items():
+            self._parts[whole].add(name)
         self._inputs = frozenset(self.names)
-        self._known = self._inputs | frozenset(aside)
-        self._whole = tuple(column.name for column in columns if column.fill is not None)
+        self._known = self._inputs | frozenset(parts) | frozenset(aside)
+        self._whole = {column.name: parts[column.name] for column in columns if column.fill is not None}
         self._unknown: OnUnknown = unknown
 
     def of(self, names: Collection[object], where: str) -> Gaps:
@@ -69,14 +74,14 @@ class Inputs:
             DataError: no input is there, or some are not while there are unknown keys, and such rows are refused.
         """
         given = frozenset(names)
-        absent = self._inputs - given
+        absent = {name for name in self._inputs - given if not self._parts[name] <= given}
         if not absent and given <= self._known:
             return NO_GAPS
         unknown = tuple(sorted(str(name)[:LONGEST] for name in given - self._known))
         lacking = tuple(name for name in self.names if name in absent)
         if absent and unknown and self._unknown == "reject":
             raise DataError(f"{where}: {self._misnamed(lacking, unknown)}")
-        if absent == self._inputs and not unknown:
+        if len(absent) == len(self._inputs) and not unknown:
             raise DataError(
                 f"{where}: expected values of the inputs {_listed(self.names)}, received none of them; "
                 "a value that is not known is null"
@@ -95,7 +100,10 @@ class Inputs:
         missing = {name: table[name].is_null().to_list() for name in self._whole if table[name].null_count()}
         if not missing:
             return list(gaps)
-        imputed = [tuple(name for name, gap_n in missing.items() if gap_n[row]) for row in range(table.height)]
+        imputed = [
+            tuple(dict.fromkeys(self._whole[name] for name, gap_n in missing.items() if gap_n[row]))
+            for row in range(table.height)
+        ]
         return [replace(each, imputed=names) if names else each for each, names in zip(gaps, imputed, strict=True)]
 
     def _misnamed(self, lacking: Sequence[str], unknown: Sequence[str]) -> str:
