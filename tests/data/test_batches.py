@@ -118,10 +118,12 @@ def test_bad_rows_are_told_with_the_first_batch_and_too_many_are_refused(tmp_pat
         read("rows.jsonl", tmp_path)
 
 
-def test_a_file_without_rows_gives_one_empty_batch(tmp_path):
-    (tmp_path / "rows.csv").write_text("a,b\n")
-    (batch,) = read("rows.csv", tmp_path)
-    assert (batch.rows, batch.names) == ([], ("a", "b"))
+def test_files_without_rows_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b\n")
+    with pytest.raises(DataError, match=r"expected rows, found none in a\.csv"):
+        read("a.csv", tmp_path)
+    (tmp_path / "b.csv").write_text("a,b\n1,2\n")
+    assert rows_of(read("*.csv", tmp_path)) == [{"a": "1", "b": "2"}]
 
 
 def test_answers_of_conversations_are_no_part_of_the_question(tmp_path):

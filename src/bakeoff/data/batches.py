@@ -5,7 +5,7 @@ size is read in bounded memory (text goes through a table on disk), in its own o
 """
 
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from bakeoff.data.encoding import as_utf8
 from bakeoff.data.reading import DELIMITERS, SETTINGS, check_share, sound_lines
 from bakeoff.data.sources import SourceFile
 
-__all__ = ["Batch", "batches"]
+__all__ = ["ROWS", "Batch", "batches"]
 
 ROWS = 1000
 SLICE_ROWS = 50_000
@@ -42,8 +42,8 @@ class Batch:
 
 def batches(
     files: Sequence[SourceFile], config: DataConfig, *, names: Collection[str] = (), rows: int = ROWS
-) -> Iterator[Batch]:
-    """The rows of all files, in order; each file gives at least one batch.
+) -> Generator[Batch]:
+    """The rows of all files, in order; each file gives at least one batch. Close it when it is left before its end.
 
     Args:
         files: What `bakeoff.data.sources.resolve` gives.
@@ -52,14 +52,18 @@ def batches(
         rows: The most rows of a batch.
 
     Raises:
-        DataError: a file cannot be read, or too many of its rows are bad.
+        DataError: a file cannot be read, too many of its rows are bad, or there are no rows at all.
     """
     wanted = {name.casefold(): name for name in names}
+    empty = True
     for file in files:
         with tempfile.TemporaryDirectory(prefix="bakeoff-read-") as scratch:
             read = {"parquet": _parquet, "jsonl": _json_lines}.get(file.format, _texts)
             for batch in read(file, config, Path(scratch), rows):
+                empty = empty and not batch.rows and not batch.bad
                 yield _renamed(batch, wanted, config.target)
+    if empty:
+        raise DataError(f"expected rows, found none in {', '.join(file.path.name for file in files[:3])}.")
 
 
 def _texts(file: SourceFile, config: DataConfig, scratch: Path, rows: int) -> Iterator[Batch]:
