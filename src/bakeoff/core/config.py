@@ -59,6 +59,9 @@ class DataConfig(_Section):
 
     `source` is one location (or several to be appended); `sources` names tables for `query` (DuckDB SQL;
     a lone `source` is the table `source`). Columns that are not listed get a kind from their values.
+    How they are written is seen in their values, too; where those leave it open, `decimal` is the decimal mark and
+    `date_order` tells whether days or months come first. `missing` are further words for "no value", in every column;
+    in the target, words are classes unless `target_missing` lists them. `encoding` "auto" looks at the bytes.
     `contract` is a file with rules that rows must keep to (see `bakeoff.data.contract`). `rejected` is a column of
     answers that were turned down, beside the target that is better (task generation); by default `TARGET_rejected`,
     where corrected answers of the endpoint go, too.
@@ -77,7 +80,11 @@ class DataConfig(_Section):
     time: str | None = None
     group: str | None = None
     rejected: str | None = None
-    encoding: str = "utf-8"
+    encoding: str = "auto"
+    missing: Names = ()
+    target_missing: Names = ()
+    decimal: Literal[".", ","] | None = None
+    date_order: Literal["ymd", "dmy", "mdy"] | None = None
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
     contract: str | None = None
 

@@ -1,20 +1,24 @@
 """Rows of data files a batch at a time, for those who answer or record them: read by the rules of training data.
 
 Cells of text files stay text: whoever takes the rows converts them as the columns were in training. A file of any
-size is read in bounded memory (text goes through a table on disk), in its own order.
+size is read in bounded memory and in its own order; it is read once before, to know whether it is too bad to be used.
 """
 
 import tempfile
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bakeoff.core.config import DataConfig
 from bakeoff.core.errors import DataError
 from bakeoff.data.conversations import question_row
-from bakeoff.data.delimited import Bad, first_line, load_texts
 from bakeoff.data.encoding import as_utf8
-from bakeoff.data.reading import DELIMITERS, SETTINGS, check_share, sound_lines
+from bakeoff.data.flat import plain_types
+from bakeoff.data.headers import clean_names
+from bakeoff.data.json_lines import objects_of
+from bakeoff.data.reading import cells, check_share, parquet_errors
+from bakeoff.data.records import Bad
 from bakeoff.data.sources import SourceFile
 
 __all__ = ["ROWS", "Batch", "batches"]
@@ -22,15 +26,13 @@ __all__ = ["ROWS", "Batch", "batches"]
 ROWS = 1000
 SLICE_ROWS = 50_000
 """Rows of a Parquet file that are decoded at once."""
-TABLE = "rows"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Some rows of a file: `first` is the number of the first one (from 1, without those that are `bad`).
+    """Some rows of a file: `first` is the number of the first one (from 1, those that are `bad` not counted).
 
-    `names` are the file's columns, when all its rows have the same. The rows that could not be read stand in the
-    file's first batch.
+    `names` are the file's columns, when all its rows have the same.
     """
 
     file: str
@@ -48,7 +50,7 @@ def batches(
     Args:
         files: What `bakeoff.data.sources.resolve` gives.
         config: How they are written (encoding), and how many bad rows are too many.
-        names: Columns that are wanted: as when files are appended, upper and lower case in a header are the same.
+        names: Columns that are wanted: in a header, upper and lower case are the same.
         rows: The most rows of a batch.
 
     Raises:
@@ -57,88 +59,67 @@ def batches(
     wanted = {name.casefold(): name for name in names}
     empty = True
     for file in files:
-        with tempfile.TemporaryDirectory(prefix="bakeoff-read-") as scratch:
-            read = {"parquet": _parquet, "jsonl": _json_lines}.get(file.format, _texts)
-            for batch in read(file, config, Path(scratch), rows):
-                empty = empty and not batch.rows and not batch.bad
-                yield _renamed(batch, wanted, config.target)
+        read = {"parquet": _parquet, "jsonl": _json_lines}.get(file.format, _texts)
+        with closing(read(file, config, SLICE_ROWS)) as parts:
+            bad: list[Bad] = []
+            count = 0
+            for part in parts:
+                count += len(part.rows)
+                bad += part.bad
+        check_share(config, file, rows=count, bad=bad)
+        empty = empty and not count and not bad
+        first = 1
+        with closing(read(file, config, rows)) as parts:
+            for part in parts:
+                yield _renamed(replace(part, first=first), wanted, config.target)
+                first += len(part.rows)
     if empty:
         raise DataError(f"expected rows, found none in {', '.join(file.path.name for file in files[:3])}.")
 
 
-def _texts(file: SourceFile, config: DataConfig, scratch: Path, rows: int) -> Iterator[Batch]:
-    import duckdb
-
-    name = file.path.name
-    clean = as_utf8(file.path, config.encoding, scratch, name)
-    with duckdb.connect(str(scratch / "rows.db"), config=SETTINGS) as connection:
-        bad = load_texts(connection, TABLE, clean, delimiter=DELIMITERS[file.format], name=name)
-        counted = connection.execute(f"SELECT count(*) FROM {TABLE}").fetchone()  # noqa: S608
-        assert counted is not None
-        check_share(name, counted[0], bad, config)
-        cursor = connection.execute(f"SELECT * FROM {TABLE}")  # noqa: S608
-        columns = tuple(column[0] for column in cursor.description or ())
-        read = iter(lambda: cursor.fetchmany(rows), [])
-        tables = ([dict(zip(columns, row, strict=True)) for row in part] for part in read)
-        yield from _numbered(name, tables, columns, bad)
+def _texts(file: SourceFile, config: DataConfig, rows: int) -> Generator[Batch]:
+    with closing(cells(config, file)) as parts:
+        for part in parts:
+            batch = Batch(file=file.path.name, first=1, rows=(), names=tuple(part.table.columns), bad=part.bad)
+            if not part.table.height:
+                yield batch
+            for table in part.table.iter_slices(rows):
+                yield replace(batch, rows=table.to_dicts())
+                batch = replace(batch, bad=())
 
 
-def _json_lines(file: SourceFile, config: DataConfig, scratch: Path, rows: int) -> Iterator[Batch]:
-    import msgspec
-
-    name = file.path.name
-    clean, lines = as_utf8(file.path, config.encoding, scratch, name), scratch / "lines"
-    bad = list(sound_lines(clean, lines, name))
-    with lines.open("rb") as source:
-        check_share(name, sum(1 for _ in source), bad, config)
-
-    def tables() -> Iterator[list[dict[str, object]]]:
-        decode = msgspec.json.Decoder(dict[str, object]).decode
-        with lines.open("rb") as source:
-            part: list[dict[str, object]] = []
-            for line in source:
-                part.append(decode(line))
-                if len(part) == rows:
-                    yield part
-                    part = []
-            if part:
-                yield part
-
-    yield from _numbered(name, tables(), None, bad)
+def _json_lines(file: SourceFile, config: DataConfig, rows: int) -> Generator[Batch]:
+    with tempfile.TemporaryDirectory(prefix="bakeoff-read-") as scratch:
+        clean = as_utf8(file.path, config.encoding, Path(scratch), file.path.name).path
+        part: list[Mapping[str, object]] = []
+        bad: list[Bad] = []
+        for each in objects_of(clean, file.path.name):
+            (bad if isinstance(each, Bad) else part).append(each)  # type: ignore[arg-type]
+            if len(part) == rows:
+                yield Batch(file=file.path.name, first=1, rows=part, bad=tuple(bad))
+                part, bad = [], []
+        yield Batch(file=file.path.name, first=1, rows=part, bad=tuple(bad))
 
 
-def _parquet(file: SourceFile, config: DataConfig, scratch: Path, rows: int) -> Iterator[Batch]:
-    """By way of DuckDB, as training data come, so that every type is what it was there."""
+def _parquet(file: SourceFile, config: DataConfig, rows: int) -> Generator[Batch]:
     del config
-    import duckdb
     import polars as pl
 
-    name, copy = file.path.name, scratch / "rows.parquet"
-    try:
-        with duckdb.connect(config=SETTINGS) as connection:
-            connection.sql("SELECT * FROM read_parquet(?)", params=[str(file.path)]).write_parquet(str(copy))
-    except duckdb.Error as error:
-        raise DataError(f"{name}: could not be read: {first_line(error)}") from error
-    scanned = pl.scan_parquet(copy)
-    height = scanned.select(pl.len()).collect().item()
-
-    def tables() -> Iterator[list[dict[str, object]]]:
-        for start in range(0, height, SLICE_ROWS):
-            for part in scanned.slice(start, SLICE_ROWS).collect().iter_slices(rows):
-                yield part.to_dicts()
-
-    yield from _numbered(name, tables(), tuple(scanned.collect_schema().names()), [])
-
-
-def _numbered(
-    name: str, tables: Iterator[list[dict[str, object]]], columns: tuple[str, ...] | None, bad: Sequence[Bad]
-) -> Iterator[Batch]:
-    first, kept = 1, tuple(bad)
-    for rows in tables:
-        yield Batch(file=name, first=first, rows=rows, names=columns, bad=kept)
-        first, kept = first + len(rows), ()
-    if first == 1:
-        yield Batch(file=name, first=1, rows=(), names=columns, bad=kept)
+    name = file.path.name
+    with parquet_errors(name):
+        scanned = pl.scan_parquet(file.path)
+        raw = scanned.collect_schema().names()
+        height = int(scanned.select(pl.len()).collect().item())
+    names, _ = clean_names(raw, file=name)
+    batch = Batch(file=name, first=1, rows=(), names=tuple(names))
+    if not height:
+        yield batch
+    for start in range(0, height, SLICE_ROWS):
+        with parquet_errors(name):
+            table = scanned.slice(start, SLICE_ROWS).collect()
+        table = plain_types(table.rename(dict(zip(raw, names, strict=True))))
+        for part in table.iter_slices(rows):
+            yield replace(batch, rows=part.to_dicts())
 
 
 def _renamed(batch: Batch, wanted: Mapping[str, str], target: str) -> Batch:
@@ -154,4 +135,4 @@ def _renamed(batch: Batch, wanted: Mapping[str, str], target: str) -> Batch:
 
     rows = [question_row({to: row[name] for name, to in names_of(tuple(row)).items()}, target) for row in batch.rows]
     names = None if batch.names is None else tuple(names_of(batch.names).values())
-    return Batch(file=batch.file, first=batch.first, rows=rows, names=names, bad=batch.bad)
+    return replace(batch, rows=rows, names=names)

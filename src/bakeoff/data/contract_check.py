@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bakeoff.core.errors import ConfigError, DataError, Problem
+from bakeoff.core.errors import ConfigError, Problem
 from bakeoff.core.types import Column, ColumnKind, Json
 from bakeoff.data.cast import misfits
 from bakeoff.data.contract import AllowedRule, ColumnRules, Contract, LengthRule, RangeRule, RuleName, Severity, SqlRule
-from bakeoff.data.delimited import first_line
+from bakeoff.data.querying import first_line
 from bakeoff.data.values import EXPECTED, converter
 
 if TYPE_CHECKING:

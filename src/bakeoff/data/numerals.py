@@ -78,8 +78,8 @@ def bare(text: str, units: tuple[str, ...]) -> tuple[str, bool, str]:
 
 
 def _unit(text: str, units: tuple[str, ...]) -> str:
-    """The longest unit at either end, when it stands beside a digit or a blank."""
-    ends = [unit for unit in units if text.endswith(unit) or text.startswith(unit)]
+    """The longest unit at the end, or at the start: there only currencies stand."""
+    ends = [unit for unit in units if text.endswith(unit) or (unit not in MEASURES and text.startswith(unit))]
     return max(ends, key=len, default="")
 
 

@@ -145,7 +145,7 @@ def day_and_month(text: str) -> tuple[int, int, str] | None:
 
 
 OFFSET = re.compile(
-    r"(?:z|[0-9]\s*(?:utc|gmt)?[+-][0-9]{2}(?::?[0-9]{2})?|\s[a-z]{3,4}|[a-z]+/[a-z_/+-]+)(?:\s*\(.*)?", re.I
+    r"(?:z|[0-9]\s*(?:utc|gmt)?[+-][0-9]{2}(?::?[0-9]{2})?|\s[a-z]{3,4}|[a-z]+/[a-z_/+-]+)(?:\s*\(.*)?", re.IGNORECASE
 )
 
 
@@ -175,7 +175,7 @@ ISO = re.compile(
 )
 WITH_DAYS = re.compile(
     r"(?P<sign>-)?(?P<days>[0-9]+)\s*(?:d|days?),?\s+(?P<clock>[-+]?[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?)",
-    re.I,
+    re.IGNORECASE,
 )
 UNIT_SECONDS = {"weeks": 604_800, "days": 86_400, "hours": 3600, "minutes": 60, "seconds": 1}
 

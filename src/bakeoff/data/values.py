@@ -26,7 +26,18 @@ from bakeoff.data.conversations import question_text
 from bakeoff.data.numerals import number
 from bakeoff.data.times import moment, seconds, wall
 
-__all__ = ["EXPECTED", "MISSING_WORDS", "WEAK_WORDS", "Convert", "boolean", "converter", "expected", "plain", "reader"]
+__all__ = [
+    "EXPECTED",
+    "MISSING_WORDS",
+    "WEAK_WORDS",
+    "Convert",
+    "as_text",
+    "boolean",
+    "converter",
+    "expected",
+    "plain",
+    "reader",
+]
 
 Convert: TypeAlias = Callable[[object], object]
 
@@ -40,9 +51,9 @@ EXPECTED: Mapping[ColumnKind, str] = {
 MISSING_WORDS = frozenset(
     ("", "NA", "N/A", "n/a", "na", "#N/A", "#NA", "<NA>", "NaN", "nan", "NAN", "null", "NULL", "Null", "None", "none")
     + ("NONE", "NaT", "nil", "\\N", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "#NAME?", "#N/A N/A", "-nan")
-    + ("1.#QNAN", "1.#IND", "-1.#IND", "N.A.", "n.a.")
+    + ("1.#QNAN", "1.#IND", "-1.#IND", "N.A.", "n.a.", "inf", "-inf", "Inf", "-Inf", "Infinity", "-Infinity")
 )
-"""Words that mean "no value" in every column of numbers, times or booleans."""
+"""Words that mean "no value" (or no finite one) in every column of numbers, times or booleans."""
 WEAK_WORDS = frozenset(
     ("?", "??", "-", "--", "---", "–", "—", ".", "..", "...", "*", "x", "X", "/", "unknown", "missing", "undefined")
     + ("not available", "not applicable", "no data", "nodata", "void", "tbd", "tba", "k.A.", "k. A.", "n.d.", "nd")
@@ -125,6 +136,12 @@ def _text(value: object) -> str | None:
     if isinstance(value, list):
         return question_text(cast("list[Any]", value))
     raise Misread(value)
+
+
+def as_text(value: object) -> str | None:
+    """A scalar as a column of texts stores it; None when it means "no value"."""
+    value = plain(value)
+    return None if value is None or value != value else _text(value)  # noqa: PLR0124 - NaN
 
 
 def _float_text(value: float) -> str:

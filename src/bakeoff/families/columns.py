@@ -150,20 +150,22 @@ def number_names(columns: Sequence[Column]) -> tuple[str, ...]:
 
 def numbers(table: "pl.DataFrame", columns: Sequence[Column]) -> _Floats:
     """Numeric, boolean and datetime columns as floats (n, d): NaN where missing or infinite."""
-    import polars as pl
-
     if not columns:
         return np.empty((len(table), 0))
-    parts: list[_Floats] = []
-    for column in columns:
-        series = table.get_column(column.name)
-        if column.kind == "datetime":
-            parts.append(_datetime_parts(series))
-        else:
-            parts.append(series.cast(pl.Float64, strict=False).to_numpy()[:, None])  # nulls become NaN
+    series = dict(zip(table.columns, table.get_columns(), strict=True))  # each by its name is slow in wide tables
+    parts = [_numbers(series[column.name], column) for column in columns]
     matrix = np.hstack(parts)
     matrix[~np.isfinite(matrix)] = np.nan
     return matrix
+
+
+def _numbers(series: "pl.Series", column: Column) -> _Floats:
+    import polars as pl
+
+    if column.kind == "datetime":
+        return _datetime_parts(series)
+    floats = series if series.dtype == pl.Float64 else series.cast(pl.Float64, strict=False)
+    return floats.to_numpy()[:, None]  # nulls become NaN
 
 
 def _datetime_parts(series: "pl.Series") -> _Floats:

@@ -217,7 +217,7 @@ class _Fit:
         table, x_nd = self._features(vector_nd, rows)
         scale = _standardised(x_nd, vector_nd.shape[1])
         held_nd = np.hstack([vector_nd[count:], table(self.target.table[count:])])
-        return best_penalty(
+        penalty, _ = best_penalty(
             spec,
             x_nd - scale.center_d,
             value_n[:count],
@@ -225,6 +225,7 @@ class _Fit:
             validation=(held_nd - scale.center_d, value_n[count:]),
             grid=GRID,
         )
+        return penalty
 
     def _features(self, vector_nd: _Vectors, rows: NDArray[np.int64]) -> tuple[LinearTable, _Floats]:
         table, rest_nd = LinearTable.fit(
