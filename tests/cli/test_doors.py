@@ -183,7 +183,8 @@ def test_rows_that_cannot_be_answered_are_set_aside_and_end_with_1(pred, bakeoff
         ("AMT,group\n1,a\n", "lacks|expected the inputs 'amount', received none of them but unknown keys: 'AMT'"),
         ("label\nyes\n", "expected values of the inputs 'amount', 'group', received none"),
         ("amount,group\n", "expected rows, found none in new.csv"),
-        ("1,a,2\n" * 9, "expected the inputs"),
+        ("1,a,2\n2,b,3\n3,c,4\n", "expected the inputs"),
+        ("1,a,2\n" * 9, "expected at most 5% bad rows"),
     ],
 )
 def test_a_file_with_other_columns_is_one_clear_error(pred, bakeoff, tmp_path, text, why):

@@ -61,8 +61,6 @@ def test_the_encoding_of_the_project_holds(tmp_path):
     (tmp_path / "rows.csv").write_bytes("group,amount\nMÜNCHEN,1\n".encode("latin-1"))
     config = CONFIG.model_copy(update={"encoding": "latin-1"})
     assert rows_of(read("rows.csv", tmp_path, config)) == [{"group": "MÜNCHEN", "amount": "1"}]
-    with pytest.raises(DataError, match="expected text in utf-8"):
-        read("rows.csv", tmp_path)
 
 
 def test_json_lines_keep_their_values_and_each_row_its_keys(tmp_path):
@@ -114,7 +112,7 @@ def test_bad_rows_are_told_with_the_first_batch_and_too_many_are_refused(tmp_pat
     assert [(bad.line, bad.reason) for bad in first.bad] == [(62, "too many cells")]
     assert (len(first.rows), len(second.rows), second.bad) == (100, 20, ())
     (tmp_path / "rows.jsonl").write_text('{"a": 1}\n[1]\n' * 3)
-    with pytest.raises(DataError, match=r"rows\.jsonl: expected at most 5% bad lines, found 3 of 6"):
+    with pytest.raises(DataError, match=r"rows\.jsonl: expected at most 5% bad rows, found 3 of 6"):
         read("rows.jsonl", tmp_path)
 
 

@@ -74,6 +74,9 @@ def _plain(value: object, name: str, number: int) -> object:
         found = value
     if isinstance(found, list):
         return [_plain(each, name, number) for each in cast("Sequence[object]", found)]
+    for kind in (str, int, float):  # numpy's are of these, but nothing that JSON takes
+        if isinstance(found, kind) and type(found) not in {kind, bool}:
+            return kind(found)
     if found is not None and not isinstance(found, PLAIN):
         raise DataError(
             f"row {number}, column {name!r}: expected a text, number, boolean, time or list of them, "
