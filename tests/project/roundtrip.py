@@ -1,4 +1,4 @@
-"""What training takes, serving takes, and it means the same: generated tables go through a run and back to its endpoint.
+"""What training takes, serving takes, and it means the same: generated tables go through a run and back again.
 
     python tests/project/roundtrip.py 500          # as many tables; --seed N starts with another
 
@@ -131,9 +131,28 @@ def decimal_commas(draw, hidden):
     return values, [str(v).replace(".", ",") for v in values], "numeric"
 
 
-def thousands(draw, hidden):
-    values = [int(h * 90_000) + draw.randint(0, 9000) + 1000 for h in hidden]
-    return values, [grouped(v, draw.choice([","])) for v in values], "numeric"
+def thousands(mark: str) -> Maker:
+    def make(draw, hidden):
+        values = [int(h * 9_000_000) + draw.randint(0, 9000) + 1000 for h in hidden]
+        return values, [grouped(v, mark) for v in values], "numeric"
+
+    return make
+
+
+def commas_and_points(draw, hidden):
+    values = [round(h * 90_000 + draw.random(), 2) for h in hidden]
+    texts = [f"{v:,.2f}".translate(str.maketrans(",.", ".,")) for v in values]
+    return values, texts, "numeric"
+
+
+def euros_after(draw, hidden):
+    values = [round(h * 900 + draw.random(), 2) for h in hidden]
+    return values, [f"{v:.2f} €".replace(".", ",") for v in values], "text form"
+
+
+def durations(draw, hidden):
+    values = [dt.timedelta(minutes=int(h * 900) + draw.randint(0, 50)) for h in hidden]
+    return values, [str(v) for v in values], "text form"
 
 
 def percents(draw, hidden):
@@ -221,7 +240,11 @@ MAKERS: dict[str, Maker] = {
     "exponents": exponents,
     "spaced": spaced_numbers,
     "commas": decimal_commas,
-    "thousands": thousands,
+    "points": commas_and_points,
+    "after": euros_after,
+    "thousands": thousands(","),
+    "blanks": thousands(" "),
+    "durations": durations,
     "percents": percents,
     "euros": euros,
     "true": booleans("true", "false"),
@@ -241,6 +264,9 @@ MAKERS: dict[str, Maker] = {
     "sentences": sentences,
     "unspaced": unspaced,
 }
+POINT = {"numbers", "exponents", "spaced", "percents", "euros", "thousands"}
+"""Columns with a decimal point, or a comma between thousands; a file is written in one convention."""
+COMMA = {"commas", "points", "after"}
 NAMES = ["x", "size", "Größe", "is ok", "a.b", "UPPER", "q1", "city", "when", "n_2", "val%", "data", "名前", "k"]
 GAPS = {
     "numeric": ["", "NA", "?", "null", "-", "n/a"],
@@ -261,9 +287,11 @@ def generated(seed: int) -> Table:
     delimiter = {"csv": draw.choice([",", ";", "|"]), "tsv": "\t"}.get(format_, "")
     hidden = [draw.random() for _ in range(rows)]
     columns = []
+    other = draw.choice([POINT, COMMA])
+    makers = [name for name in MAKERS if name not in other]
     names = draw.sample(NAMES, draw.randint(2, 7))
     for place, name in enumerate(names):
-        what = draw.choice(list(MAKERS))
+        what = draw.choice(makers)
         strong = hidden if place < 2 else [h if draw.random() < 0.3 else draw.random() for h in hidden]
         values, texts, kind = MAKERS[what](draw, strong)
         share = draw.choice([0, 0, 0, 0.03, 0.3])
@@ -297,9 +325,9 @@ def cell(text: str | None, delimiter: str) -> str:
 
 
 def as_json(value: Any) -> Any:
-    if isinstance(value, (dt.datetime, dt.time)):
-        return value.isoformat()
-    return value
+    if isinstance(value, dt.timedelta):
+        return str(value)
+    return value.isoformat() if isinstance(value, (dt.datetime, dt.time)) else value
 
 
 def content(table: Table) -> bytes:
