@@ -14,7 +14,6 @@ import typer
 from bakeoff.cli.options import emit, json_file, json_rows, open_project, show_progress
 
 if TYPE_CHECKING:
-    from bakeoff.core.ledger import Ledger
     from bakeoff.data.batches import Batch
     from bakeoff.project.files import Part, Total
     from bakeoff.serve.engine import Answer
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["answering", "recording", "show_answers", "show_recorded"]
 
 Doc: TypeAlias = Mapping[str, Any]
+MOST_PROBLEMS = 100
 REMOTE_ROWS = 200
 """Rows of a file that are sent to an endpoint in one call, which must not be larger than it takes."""
 
@@ -75,7 +75,7 @@ def recording(file: str | None, item: Doc | None, url: str | None, folder: Path)
         return
     with open_project(folder) as project:
         if item is not None:
-            yield [Part(results=[{"accepted": project.feedback([item]).accepted}], rows=1)]
+            yield [Part(results=[project.feedback([item]).to_json()], rows=1)]
             return
         items = _in_memory(str(file), "feedback items")
         yield project.feedback_file(str(file)) if items is None else project.record_each(items, name=str(file))
@@ -129,7 +129,7 @@ def show_answers(parts: "Iterable[Part[Any]]", *, as_json: bool) -> None:
         end["error"] = {"type": type(error).__name__, "message": str(error)}
         total.code = error.exit_code
     if total.losses:
-        end["ledger"] = asdict(total.ledger)
+        end["ledger"] = total.ledger.to_json()
     typer.echo(
         "]" + "".join(f", {json.dumps(key)}: {json.dumps(each, default=str)}" for key, each in end.items()) + "}"
     )
@@ -146,39 +146,38 @@ def _answer_json(answer: "Answer | Doc") -> Doc:
 
 
 def show_recorded(parts: "Iterable[Part[Doc]]", *, as_json: bool) -> None:
-    """Print how much feedback was taken in, and what was lost of it.
+    """Print how much feedback counts, and what was lost of it.
 
     Raises:
-        typer.Exit: an item was not taken in.
+        typer.Exit: an item does not count.
     """
+    from bakeoff.cli.render import feedback_page
     from bakeoff.project.files import Total
 
     total = Total()
-    answers = chain.from_iterable(part.results for part in total.counted(parts))
-    document: dict[str, Any] = {"accepted": sum(answer["accepted"] for answer in answers)}
+    document: dict[str, Any] = {}
+    for answer in chain.from_iterable(part.results for part in total.counted(parts)):
+        for key, value in answer.items():  # counts, and lists of the first items that do not count
+            document[key] = (
+                (document[key] + value if key in document else value)
+                if key != "problems"
+                else ([*document.get(key, []), *value][:MOST_PROBLEMS])
+            )
+    document = {"accepted": 0} | document
     if as_json:
-        emit(document | ({"ledger": asdict(total.ledger)} if total.losses else {}))
+        emit(document | ({"ledger": total.ledger.to_json()} if total.losses else {}))
     else:
-        typer.echo(f"{document['accepted']} accepted")
-    _end(total)
+        typer.echo(feedback_page(document))
+    if document["accepted"] < total.used:
+        total.code = max(total.code, 1)
+    _end(total, went="recorded")
 
 
-def _end(total: "Total") -> None:
+def _end(total: "Total", *, went: str = "answered") -> None:
     """Tell what was lost on stderr, and end with the worst exit code."""
     if total.losses:
-        typer.echo(_ledger_page(total.ledger), err=True)
+        from bakeoff.cli.ledger_page import ledger_page
+
+        typer.echo(ledger_page(total.ledger, went=went), err=True)
     if total.code:
         raise typer.Exit(total.code)
-
-
-def _ledger_page(ledger: "Ledger") -> str:
-    from bakeoff.cli.render import table
-
-    rows = [
-        [loss.kind, loss.subject or "", loss.reason, f"{loss.count:,}", "\n".join(loss.examples)]
-        for loss in ledger.losses
-    ]
-    head = f"{ledger.rows_lost:,} of {ledger.rows_in:,} rows set aside" if ledger.rows_lost else "every row was taken"
-    heads = ["lost", "of", "because", "how many", "for example"]
-    shown = 5 if any(row[4] for row in rows) else 4
-    return f"{head}\n{table(heads[:shown], [row[:shown] for row in rows], right=['how many'])}"

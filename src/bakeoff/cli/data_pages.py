@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from bakeoff.cli.ledger_page import ledger_page
 from bakeoff.cli.render import table
 from bakeoff.core.errors import StoreError
 from bakeoff.core.records import Version
@@ -75,6 +76,7 @@ def card_page(card: "DataCard") -> str:
     if card.contract:
         kept = f"{len(card.contract.violations)} with a warning" if card.contract.violations else "all kept"
         lines.append(f"contract       {card.contract.file}: {card.contract.rules} rules, {kept}")
+    lines += ["", ledger_page(card.ledger), ""] if card.ledger else []
     lines += [f"warning: {told}" for told in card.warnings]
     lines += [f"note: {note}" for note in card.notes[:MOST_NOTES]]
     return "\n".join(lines)

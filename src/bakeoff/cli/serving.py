@@ -70,6 +70,7 @@ def feedback(
     *,
     correction: Annotated[str | None, typer.Option(help="What should have been said.")] = None,
     rating: Annotated[float | None, typer.Option(help="How good the answer was: -1 or +1.")] = None,
+    comment: Annotated[str | None, typer.Option(help="Anything to say about it.")] = None,
     file: Annotated[
         str | None,
         typer.Option("--file", "-f", help="Items: whatever [data] source may name, or JSON; - for JSON on stdin."),
@@ -78,16 +79,16 @@ def feedback(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Say what was true (or better) for predictions, by id; exit 1 when an item of a file was not taken in."""
+    """Say what was true (or better) for predictions, by id; exit 1 when some of it does not count."""
     from bakeoff.cli.answering import recording, show_recorded
     from bakeoff.core.errors import UsageError
 
     item: dict[str, Any] | None = None
     if prediction_id is not None:
-        said = {"label": label, "correction": correction, "rating": rating}
+        said = {"label": label, "correction": correction, "rating": rating, "comment": comment}
         item = {"id": prediction_id} | {kind: value for kind, value in said.items() if value is not None}
     if (file is None) == (item is None) or (item is not None and len(item) == 1):
-        expected = "a prediction's id with its label, --correction or --rating, or --file"
+        expected = "a prediction's id with its label, --correction, --rating or --comment, or --file"
         raise UsageError(f"expected {expected}; received another mix")
     with recording(file, item, url, folder) as parts:
         show_recorded(parts, as_json=as_json)

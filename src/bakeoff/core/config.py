@@ -1,6 +1,6 @@
 """What a project file may say: its sections, their keys and defaults."""
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
 
@@ -17,6 +17,7 @@ __all__ = [
     "EndpointConfig",
     "Gate",
     "JudgeConfig",
+    "LabelRule",
     "LoopConfig",
     "MonitorConfig",
     "PrepareConfig",
@@ -38,6 +39,8 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=80)]
 def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
+
+LabelRule: TypeAlias = Literal["exact", "trim", "fold"]
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
@@ -65,12 +68,19 @@ class DataConfig(_Section):
     `contract` is a file with rules that rows must keep to (see `bakeoff.data.contract`). `rejected` is a column of
     answers that were turned down, beside the target that is better (task generation); by default `TARGET_rejected`,
     where corrected answers of the endpoint go, too.
+
+    `labels` is what makes one class of several spellings (see `bakeoff.data.labels`): sign for sign ("exact"), with
+    what is not seen around them left out ("trim"), or also whatever the case, spacing and form ("fold").
+
+    `max_lost` is the largest share of rows that may be lost on the way to the models, whatever the reason (steps of
+    `[prepare]` among them); more is an error before anything is fitted.
     """
 
     source: Names = ()
     sources: dict[Name, Names] = {}
     query: str | None = None
     target: str
+    labels: LabelRule = "trim"
     text: Names = ()
     categorical: Names = ()
     numeric: Names = ()
@@ -86,6 +96,7 @@ class DataConfig(_Section):
     decimal: Literal[".", ","] | None = None
     date_order: Literal["ymd", "dmy", "mdy"] | None = None
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
+    max_lost: float | None = Field(default=None, ge=0, le=1)
     contract: str | None = None
 
     @property
@@ -296,7 +307,8 @@ class MonitorConfig(_Section):
 class LoopConfig(_Section):
     """`[loop]`: what starts the loop again, and whether feedback rows join the data.
 
-    `refit` (time splits only): after the decision, the winner is fitted once more on all rows.
+    `refit` (time splits only): after the decision, the winner is fitted once more on all rows. A winner with other
+    inputs than the live model is released by the loop only with `accept_changed_inputs`; else it waits for a person.
     """
 
     triggers: tuple[Literal["quality", "drift", "feedback", "data", "schedule"], ...] = (
@@ -308,6 +320,7 @@ class LoopConfig(_Section):
     schedule_hours: float = Field(default=24 * 7, gt=0)
     use_feedback: bool = True
     refit: bool = False
+    accept_changed_inputs: bool = False
 
 
 class StoreConfig(_Section):

@@ -5,6 +5,7 @@ What a table holds is converted by whole columns where its type allows, else eac
 
 import reprlib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["conform", "misfits", "stored_type", "to_kind", "value_of"]
 
 WHOLE_LIMIT = 1e15
+FEW_ROWS = 8
+"""Rows that are put together at once: a column of its own for each value takes longer than all the rest."""
+FEW_COLUMNS = 500
 
 
+@cache
 def stored_type(kind: ColumnKind) -> "pl.DataType":
     """The polars type in which a kind is stored."""
     import polars as pl
@@ -50,11 +55,18 @@ def conform(rows: "Sequence[Mapping[str, object]] | pl.DataFrame", columns: Sequ
     import polars as pl
 
     if isinstance(rows, pl.DataFrame):
-        return pl.DataFrame([to_kind(_series_of(rows, c), c) for c in columns])
+        if rows.height > FEW_ROWS or rows.width > FEW_COLUMNS:
+            return pl.DataFrame([to_kind(_series_of(rows, c), c) for c in columns])
+        rows = rows.to_dicts()
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - comes from outside
             raise DataError(f"row {number}: expected an object of column names and values, received {row!r:.80}")
-    return pl.DataFrame([_of_rows(rows, column) for column in columns])
+    values = [_of_rows(rows, column) for column in columns]
+    if len(rows) > FEW_ROWS:
+        typed = zip(columns, values, strict=True)
+        return pl.DataFrame([pl.Series(column.name, each, dtype=stored_type(column.kind)) for column, each in typed])
+    schema = {column.name: stored_type(column.kind) for column in columns}
+    return pl.from_dicts([dict(zip(schema, row, strict=True)) for row in zip(*values, strict=True)], schema=schema)
 
 
 def value_of(row: Mapping[str, object], column: Column) -> object:
@@ -92,9 +104,7 @@ def _series_of(table: "pl.DataFrame", column: Column) -> "pl.Series":
     return pl.Series(column.name, [None] * table.height, dtype=stored_type(column.kind))
 
 
-def _of_rows(rows: Sequence[Mapping[str, object]], column: Column) -> "pl.Series":
-    import polars as pl
-
+def _of_rows(rows: Sequence[Mapping[str, object]], column: Column) -> list[object]:
     convert = converter(column)
     values: list[object] = []
     for number, row in enumerate(rows, start=1):
@@ -105,7 +115,7 @@ def _of_rows(rows: Sequence[Mapping[str, object]], column: Column) -> "pl.Series
             if name is not None and column.name not in row:
                 raise _misfit(number, column, f"a list of {column.format.length} numbers", row.get(name)) from None
             raise _misfit(number, column, expected(column), row.get(column.name)) from None
-    return pl.Series(column.name, values, dtype=stored_type(column.kind))
+    return values
 
 
 def _misfit(row: int, column: Column, wanted: str, value: object) -> DataError:

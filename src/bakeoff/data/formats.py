@@ -131,7 +131,8 @@ def _canonical(series: "pl.Series", wanted: Wanted, hints: Hints) -> Typed | Non
                 return Typed(series=values, style=ColumnFormat(form="whole"))
             note = f'column {name!r} is taken as dates (20240131); numeric = ["{name}"] in [data] takes it as numbers'
             return Typed(series=days, style=ColumnFormat(form="time"), notes=(note,))
-        if (wanted.decimal or hints.decimal or ".") == "." and (values := numbers(series)) is not None:
+        values = numbers(series) if (wanted.decimal or hints.decimal or ".") == "." else None
+        if values is not None and not (_may_be_classes(wanted) and values.n_unique() < series.n_unique()):
             proven = Hints(decimal=".") if _shows_point(series) else Hints()
             return Typed(series=values, style=ColumnFormat(form="number"), proven=proven, open=not proven.decimal)
     if kind in {None, "boolean", "categorical"} and (values := true_false(series)) is not None:
@@ -139,6 +140,10 @@ def _canonical(series: "pl.Series", wanted: Wanted, hints: Hints) -> Typed | Non
     if kind in {None, "datetime"} and not wanted.target and (times := iso_times(series)) is not None:
         return Typed(series=times.values, style=ColumnFormat(form="time"), notes=_zones(name, times.zoned, times.naive))
     return None
+
+
+def _may_be_classes(wanted: Wanted) -> bool:
+    return wanted.target and wanted.kind is None
 
 
 def _shows_point(series: "pl.Series") -> bool:
@@ -163,6 +168,8 @@ def _learned(series: "pl.Series", wanted: Wanted, hints: Hints) -> Typed:
     values = sorted(counts)
     learned = values[:: max(1, len(values) // LEARNED)]
     sound = [text for text in learned if _form(text.strip()) == form]
+    if form == "number" and _may_be_classes(wanted) and len(counts) <= MANY_VALUES:
+        return Typed(series=series)  # 3.1 and 3.10, or 10 and 10 %, may be different classes
     if form == "number":
         return _read_numbers(series, counts, sound, wanted, hints)
     if form == "time":

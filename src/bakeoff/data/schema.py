@@ -1,6 +1,6 @@
-"""What the columns of a table are: their kinds, the inputs, and a target that can be learned from."""
+"""What the columns of a table are: their kinds and the inputs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
@@ -10,13 +10,13 @@ from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import Loss
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.types import CANONICAL, Column, ColumnFormat, ColumnKind, Schema, Task
-from bakeoff.data.cast import conform, stored_type, to_kind
+from bakeoff.data.cast import conform, stored_type
 from bakeoff.data.wording import ID_ROWS, ID_SHARE, wording_of
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["TARGET_KINDS", "Inferred", "conform", "infer", "prepare_target"]
+__all__ = ["TARGET_KINDS", "Inferred", "conform", "infer"]
 
 EXACT_WHOLE = 2**53
 """From here on a float no longer tells all whole numbers apart."""
@@ -221,57 +221,3 @@ def _without_values(series: "pl.Series", judged: _Judged) -> _Judged:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def prepare_target(table: "pl.DataFrame", schema: Schema, task: Task) -> "tuple[pl.DataFrame, dict[str, int]]":
-    """The table to learn from: all columns of the schema in their stored types, rows without a target gone.
-
-    Class labels become text (True → "true", 1 → "1"); a regression target becomes a finite Float64.
-
-    Returns:
-        The table, and how many rows were set aside for which reason.
-
-    Raises:
-        DataError: no rows or no targets are left, or the classes cannot be learned.
-    """
-    import polars as pl
-
-    if table.height == 0:
-        raise DataError("expected rows, found none.")
-    target = table[schema.target]
-    missing = target.null_count()
-    if target.dtype == pl.String:
-        missing += int((target == "").sum())
-    ready = pl.DataFrame([to_kind(table[column.name], column) for column in schema.columns])
-    kept = ready.filter(pl.col(schema.target).is_not_null())
-    counts = {
-        "target missing": missing,
-        "target not a finite number": table.height - kept.height - missing,
-    }
-    dropped = {reason: rows for reason, rows in counts.items() if rows}
-    if kept.height == 0:
-        raise DataError(f"target {schema.target!r}: expected values, but all {table.height:,} rows lack one.")
-    if task == "classification":
-        _check_classes(kept[schema.target], numeric=target.dtype.is_numeric())
-    return kept, dropped
-
-
-def _check_classes(target: "pl.Series", *, numeric: bool) -> None:
-    counts = dict(_class_counts(target))
-    if len(counts) < 2:  # noqa: PLR2004
-        raise DataError(
-            f"target {target.name!r}: expected at least two classes, found only {next(iter(counts))!r} "
-            f"in {len(target):,} rows."
-        )
-    rare = [name for name, rows in counts.items() if rows < 2]  # noqa: PLR2004
-    if rare:
-        hint = ' If it is a quantity, set task = "regression".' if numeric else ""
-        shown = ", ".join(repr(name) for name in rare[:5]) + (", …" if len(rare) > 5 else "")  # noqa: PLR2004
-        raise DataError(
-            f"target {target.name!r}: expected at least two rows of each class, found one of {shown} "
-            f"({len(rare)} of {len(counts)} classes). Drop or join them in [data] query.{hint}"
-        )
-
-
-def _class_counts(target: "pl.Series") -> Iterator[tuple[str, int]]:
-    yield from target.value_counts().sort(target.name).iter_rows()

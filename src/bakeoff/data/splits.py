@@ -5,7 +5,7 @@ moves few others across. What belongs together stands on one side: equal rows, r
 the caller calls near-duplicates.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["By", "Cut", "Rows", "Split", "cutting", "k_fold", "split"]
 
+SHOWN = 5
 Rows: TypeAlias = "NDArray[np.int64]"
 Share: TypeAlias = float | str
 
@@ -36,6 +37,7 @@ def _no_rows() -> Rows:
 class Split:
     """Row numbers (ascending) of each part, how they were chosen, and what a person should know of it.
 
+    `warnings` name the classes that lack in a part: nothing stops for them, but what is said of them is less sure.
     `left_out` are rows of no part: near-duplicates of earlier rows, when the split is by time. `parted` counts the
     groups of near-duplicates that would stand on several sides if they were not looked at.
     """
@@ -47,6 +49,7 @@ class Split:
     left_out: Rows = field(default_factory=_no_rows)
     parted: int = 0
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def split(
@@ -66,13 +69,13 @@ def split(
         table: the rows.
         schema: its columns.
         config: how to split; `folds` is `k_fold`'s.
-        task: classification asks for every class in train and test.
+        task: classification asks for two classes in train, and tells of those that lack in a part.
         seed: moves rows across.
         near_n: a number for each row (`bakeoff.prepare.alike`): rows with the same one stay together. By time,
             where later rows cannot move, those that have one in an earlier part are left out.
 
     Raises:
-        DataError: a part would be empty, or train or test would lack a class.
+        DataError: a part would be empty, or train would have one class only.
     """
     by = _resolve(config, schema, task)
     near_n = _of_several(near_n)
@@ -82,10 +85,10 @@ def split(
         found = replace(found, parted=_parted(near_n, [plain.train, plain.validation, plain.test]))
         if by == "time":
             found = _without_copies(found, near_n)
-    found = replace(found, notes=tuple(_notes(table, schema, found)))
     settings = f"[split] by = {by!r}, test = {config.test!r}, validation = {config.validation!r}"
     _check(found, table, schema, task, settings=settings, near_n=near_n)
-    return found
+    warnings = tuple(_lacking(found, table[schema.target])) if task == "classification" else ()
+    return replace(found, notes=tuple(_notes(table, schema, found)), warnings=warnings)
 
 
 def k_fold(
@@ -101,10 +104,10 @@ def k_fold(
 
     Validation rows are cut from each split's other rows. Arguments are those of `split`. What stays together is
     dealt out by size to the fold with the fewest rows (of its class, when stratified), so that one large group
-    fills a fold and does not empty others. A class may lack in the test rows of a fold, not in its train rows.
+    fills a fold and does not empty others. The first split's warnings are of all folds.
 
     Raises:
-        DataError: by time, which has no folds; a part would be empty, or train rows would lack a class.
+        DataError: by time, which has no folds; a part would be empty, or train rows would have one class only.
     """
     by = _resolve(config, schema, task)
     if by == "time":
@@ -130,7 +133,9 @@ def k_fold(
         splits.append(Split(train=train, validation=validation, test=test, by=by, parted=parted))
     for fold, found in enumerate(splits):
         settings = f"[split] by = {by!r}, validation = {config.validation!r}, fold {fold + 1} of {config.folds}"
-        _check(found, table, schema, task, settings=settings, near_n=near_n, tested=False)
+        _check(found, table, schema, task, settings=settings, near_n=near_n)
+    if task == "classification":
+        splits[0] = replace(splits[0], warnings=tuple(_lacking_in_folds(splits, table[schema.target])))
     return tuple(splits)
 
 
@@ -301,9 +306,8 @@ def _check(
     *,
     settings: str,
     near_n: "NDArray[np.int64] | None",
-    tested: bool = True,
 ) -> None:
-    """Refuse an empty part, and a class that lacks in train rows (or in test rows, if each must be `tested`)."""
+    """Refuse an empty part, and train rows of one class, of which nothing can be learned."""
     parts = {"train": found.train, "validation": found.validation, "test": found.test}
     sizes = ", ".join(f"{name} {len(rows):,}" for name, rows in parts.items())
     if not all(len(rows) for rows in parts.values()):
@@ -313,13 +317,59 @@ def _check(
         )
     if task != "classification":
         return
-    target = table[schema.target]
+    classes = table[schema.target].gather(found.train).unique().to_list()
+    if len(classes) < 2:  # noqa: PLR2004
+        together = _together(found.by, table, schema, near_n)
+        raise DataError(
+            f"{settings}: expected at least two classes in train rows, found only {classes[0]!r} ({sizes}). "
+            f"{together} Change the split, or add rows of other classes."
+        )
+
+
+def _lacking(found: Split, target: "pl.Series") -> "list[str]":
+    """Classes that candidates cannot learn, and those that cannot be tested, in words."""
+    learned = set(target.gather(np.concatenate([found.train, found.validation])).to_list())
+    tested = target.gather(found.test)
+    unknown = tested.filter(~tested.is_in(list(learned)))
+    warnings: list[str] = []
+    if len(unknown):
+        warnings.append(
+            f"no candidate can answer {_named(unknown.unique().to_list())}: all its rows are test rows, and its "
+            f"{len(unknown):,} rows count as wrong. Move the split, add rows, or drop such classes in [data] query"
+        )
+    nowhere = set(target.to_list()) - learned - set(tested.to_list())
+    if nowhere:
+        rows = target.is_in(list(nowhere)).sum()
+        warnings.append(
+            f"{_named(nowhere)} is left out: its {rows:,} rows are near-duplicates of earlier ones "
+            "([split] near_duplicates = 0 keeps them)"
+        )
+    untested = learned - set(tested.to_list())
+    if untested:
+        rows = target.is_in(list(untested)).sum()
+        warnings.append(
+            f"nothing is known of how well {_named(untested)} is answered: none of its {rows:,} rows is a test row; "
+            "means over classes leave it out. Move the split or add rows to test it"
+        )
+    return warnings
+
+
+def _lacking_in_folds(splits: Sequence[Split], target: "pl.Series") -> "list[str]":
+    """Classes whose rows all stand in one fold, so that no candidate that they test has learned them."""
     classes = set(target.unique().to_list())
-    for name in ("train", "test") if tested else ("train",):
-        lacking = sorted(classes - set(target.gather(parts[name]).unique().to_list()))
-        if lacking:
-            together = _together(found.by, table, schema, near_n)
-            raise DataError(
-                f"{settings}: expected every class in {name} rows, found none of {', '.join(map(repr, lacking[:5]))} "
-                f"({sizes}). {together} Change the split, or drop such classes in [data] query."
-            )
+    unknown: set[str] = set()
+    for found in splits:
+        unknown |= classes - set(target.gather(np.concatenate([found.train, found.validation])).to_list())
+    if not unknown:
+        return []
+    warning = (
+        f"{_named(unknown)} is tested on candidates that do not know it: all its rows stand in one fold, and count as "
+        "wrong. Change [split], add rows, or drop such classes in [data] query"
+    )
+    return [warning]
+
+
+def _named(classes: Iterable[str]) -> str:
+    names = sorted(map(str, classes))
+    shown = ", ".join(map(repr, names[:SHOWN])) + (", …" if len(names) > SHOWN else "")
+    return f"class {shown}" if len(names) == 1 else f"each of the {len(names)} classes {shown}"

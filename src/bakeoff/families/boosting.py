@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from bakeoff.core.errors import CorruptError
+from bakeoff.core.params import only_for
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.search import between, one_of
 from bakeoff.core.types import Predictions, Signature, Task
@@ -52,7 +53,7 @@ class BoostingParams:
     column_share: Annotated[float, Field(gt=0, le=1)] = field(default=0.5, metadata=between(0.2, 1.0))
     row_share: Annotated[float, Field(gt=0, le=1)] = field(default=0.7, metadata=between(0.4, 1.0))
     penalty: Annotated[float, Field(ge=0)] = field(default=10.0, metadata=between(0.1, 100.0, log=True))
-    balanced: bool | None = field(default=None, metadata=one_of((True, False)))
+    balanced: bool | None = field(default=None, metadata=one_of((True, False)) | only_for("classification"))
     max_categories: Annotated[int, Field(ge=1)] = 255
     max_terms: Annotated[int, Field(ge=1)] = field(default=2000, metadata=between(300, 6000, log=True, kinds=("text",)))
     min_rows: Annotated[int, Field(ge=1)] = 2

@@ -17,6 +17,8 @@ from pydantic import Field
 
 from bakeoff.core.errors import CandidateError, NotFoundError
 from bakeoff.core.generation import Embedder
+from bakeoff.core.ledger import EXAMPLES, Loss, example
+from bakeoff.core.params import only_for
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.protocols import FitJob, Progress
 from bakeoff.core.search import between
@@ -53,7 +55,7 @@ class EmbeddingParams:
 
     model: str = "minilm-l6-int8"
     penalty: Annotated[float, Field(gt=0)] | None = field(default=None, metadata=between(30.0, 10_000.0, log=True))
-    balanced: bool | None = None
+    balanced: bool | None = field(default=None, metadata=only_for("classification"))
     bins: Annotated[int, Field(ge=1, le=100)] = 10
     max_categories: Annotated[int, Field(ge=1)] = 200
 
@@ -191,6 +193,8 @@ class _Fit:
 
     def model(self) -> EmbeddingModel:
         params: EmbeddingParams = self.job.params
+        for column in of_kind(self.columns, "text"):
+            self.job.on_loss(self._texts_cut(column.name))
         vector_nd = np.hstack(
             [
                 self.cache.vectors(texts(self.target.table, column.name), self.encoder, self.job.progress)
@@ -210,6 +214,19 @@ class _Fit:
             head=_standardised(x_nd, vector_nd.shape[1]).fit(spec, x_nd, self.target.value_n, penalty),
         )
         return EmbeddingModel(state=state, encoder=self.encoder, cache=self.cache)
+
+    def _texts_cut(self, name: str) -> Loss:
+        every, most = texts(self.target.table, name), self.encoder.max_tokens
+        cut = self.encoder.cut(every)
+        return Loss(
+            kind="text",
+            reason=f"of a text, {most:,} tokens are read",
+            subject=name,
+            count=len(cut),
+            of=len(every),
+            examples=tuple(example(text) for text in cut[:EXAMPLES]),
+            remedy="a candidate of another family reads whole texts (linear, boosting)",
+        )
 
     def _penalty(self, spec: HeadSpec, vector_nd: _Vectors) -> float:
         rows = self.target.split(whole=False)

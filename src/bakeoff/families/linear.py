@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from bakeoff.core.params import only_for
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.search import between, one_of
 from bakeoff.core.types import ColumnKind, Predictions, Signature, Task
@@ -53,7 +54,7 @@ class LinearParams:
     """
 
     penalty: Annotated[float, Field(gt=0)] | None = None
-    balanced: bool | None = field(default=None, metadata=one_of((True, False)))
+    balanced: bool | None = field(default=None, metadata=one_of((True, False)) | only_for("classification"))
     min_rows: Annotated[int, Field(ge=1)] = field(default=2, metadata=between(1, 8, log=True, kinds=TEXT))
     max_terms: Annotated[int, Field(ge=1)] = field(
         default=300_000, metadata=between(20_000, 600_000, log=True, kinds=TEXT)

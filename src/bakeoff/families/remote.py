@@ -26,6 +26,7 @@ from bakeoff.chat.streaming import Heard, request_of
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.generation import Message, Messages, Piece, Sampling
+from bakeoff.core.params import only_for
 from bakeoff.core.protocols import FitJob, Usage
 from bakeoff.core.types import Json, Predictions, Signature, Task
 from bakeoff.families import saved
@@ -67,9 +68,9 @@ class RemoteParams:
     template: str | None = None
     system: str | None = None
     shots: Annotated[int, Field(ge=0, le=200)] = 0
-    examples: Literal["balanced", "random"] = "balanced"
-    answers: Literal["text", "json"] = "text"
-    logprobs: bool = True
+    examples: Literal["balanced", "random"] = field(default="balanced", metadata=only_for("classification"))
+    answers: Literal["text", "json"] = field(default="text", metadata=only_for("classification"))
+    logprobs: bool = field(default=True, metadata=only_for("classification"))
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     max_tokens: Annotated[int, Field(ge=1)] = 256
     price_in: Annotated[float, Field(ge=0)] | None = None

@@ -1,35 +1,46 @@
 """How the winner stands against the champion, paired, on test rows that neither was fitted on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
 
 from bakeoff.core.errors import CorruptError, NotFoundError
 from bakeoff.core.records import Version
+from bakeoff.core.types import Signature
 from bakeoff.loop.gathering import Gathered, load_arrays, load_table
+from bakeoff.loop.inputs import ChangedInputs, changed_inputs
 from bakeoff.loop.judging import Judged, groups, outcomes
 from bakeoff.loop.refereeing import judge_registered
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
-from bakeoff.registry.lineage import label
+from bakeoff.registry.lineage import label, signature_of
 from bakeoff.registry.register import CHAMPION
+from bakeoff.serve.releases import current
 
 if TYPE_CHECKING:
     from bakeoff.core.config import DecideConfig
     from bakeoff.core.types import Predictions
     from bakeoff.evaluate.verdict import Comparison
 
-__all__ = ["Contest", "Standing", "challenge", "champion_of", "rows_of", "stand", "told", "unseen"]
+__all__ = ["Contest", "Standing", "challenge", "champion_of", "guarded", "rows_of", "stand", "told", "unseen"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contest:
-    """How the winner stands against the champion, and whether it takes its place."""
+    """How the winner stands against the champion, and whether it takes its place.
+
+    `inputs`: how those of the winner differ from those of the live model. `blocked`: it would take the champion's
+    place, were it not for these: a person must say so.
+    """
 
     promoted: bool
     reason: str
     champion: str | None = None
     comparison: "Comparison | None" = None
+    inputs: ChangedInputs | None = None
+    blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +87,25 @@ def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) ->
     holds = takes_over(found.comparison, decide)
     reason = told(found, decide, stage.metric, holds=holds)
     return Contest(promoted=holds, champion=named, reason=reason, comparison=found.comparison)
+
+
+def guarded(stage: Stage, winner: Judged, contest: Contest, *, unasked: bool) -> Contest:
+    """The contest, with what changes for those who call the endpoint; nothing such is promoted unasked."""
+    live = current(stage.records.documents, stage.endpoint)
+    if live is None or winner.fitted.signature is None:
+        return contest
+    before = signature_of(stage.records.versions, live.model_version)
+    inputs = changed_inputs(before, msgspec.convert(winner.fitted.signature, Signature))
+    if inputs is None:
+        return contest
+    if not (contest.promoted and unasked) or stage.config.loop.accept_changed_inputs:
+        return replace(contest, inputs=inputs)
+    reason = (
+        f"the inputs changed ({inputs.told()}), and those who call endpoint {stage.endpoint!r} send those of "
+        f"{live.model_version}: it stays. To release it all the same, call 'bakeoff run', or set [loop] "
+        "accept_changed_inputs = true; else mend the source"
+    )
+    return replace(contest, promoted=False, blocked=True, inputs=inputs, reason=reason)
 
 
 def told(found: Standing, decide: "DecideConfig", metric: str, *, holds: bool) -> str:

@@ -66,6 +66,7 @@ def _fit_scale(
     import numpy as np
 
     from bakeoff.evaluate.calibration import calibrator
+    from bakeoff.metrics.combined import common_classes, spread
     from bakeoff.metrics.outcome import outcome
     from bakeoff.metrics.scaling import Temperature
 
@@ -75,10 +76,12 @@ def _fit_scale(
     truth_n = said[members[0]][0].astype(np.str_)
     parts = [said[name][1] for name in members]
     held = parts[0] if not entry.fitted.members else _joint(tried[entry.name], parts, truth_n)
-    known_n = np.isin(truth_n, held.classes)
     if held.probabilities_nk is None or tuple(sorted(held.classes)) != held.classes:
         return "it gives no probabilities of sorted classes"
-    of_known = Predictions.of_probabilities(held.probabilities_nk[known_n], held.classes)
+    # The model that is served has seen validation rows, too, and may know classes that have no others.
+    classes = common_classes((held.classes, cast("Sequence[str]", (entry.fitted.signature or {}).get("classes", ()))))
+    known_n = np.isin(truth_n, classes)
+    of_known = Predictions.of_probabilities(spread(held, classes)[known_n], classes)
     found = calibrator(outcome(truth_n[known_n], of_known, "classification"), how)
     if isinstance(found, str):
         return found

@@ -10,6 +10,7 @@ from typing import TypeAlias, cast
 import numpy as np
 
 from bakeoff.core.config import MonitorConfig
+from bakeoff.core.ledger import Ledger, Loss
 from bakeoff.core.protocols import EventLog
 from bakeoff.core.types import Json, Predictions, Signature
 from bakeoff.data.schema import conform
@@ -26,9 +27,14 @@ __all__ = ["observe"]
 Event: TypeAlias = Mapping[str, Json]
 
 MAX_DRIFT_ROWS = 50_000
+EVER = -(2**62)
 WORST = 5
-LACKS = ("absent", "imputed", "unknown")
-"""What an answered row's event says of its inputs, see `bakeoff.serve.inputs.Gaps`."""
+LACKS = {
+    "absent": "absent: answered as if it were missing",
+    "imputed": "missing, which no training row was: answered with the median or most frequent value",
+    "unknown": "not a column of the training data: not used",
+}
+"""What an answered row's event says of its inputs (see `bakeoff.serve.inputs.Gaps`), in words."""
 RESAMPLES = 1000
 
 
@@ -42,6 +48,7 @@ class _Look:
     since_ms: int
     until_ms: int
     seed: int
+    by_time: bool
 
     def signal(
         self,
@@ -79,6 +86,8 @@ class _Seen:
     lacking: int = 0
     lacked: dict[str, Counter[str]] = field(default_factory=lambda: {lack: Counter[str]() for lack in LACKS})
     versions: Counter[str] = field(default_factory=Counter[str])
+    out_of_time: int = 0
+    unanswered: Counter[str] = field(default_factory=Counter[str])
 
     @property
     def rows(self) -> int:
@@ -98,10 +107,13 @@ def observe(
     since_ms: int,
     until_ms: int,
     seed: int = 0,
+    by_time: bool = True,
+    losses: tuple[Loss, ...] = (),
 ) -> Report:
-    """Signals of the endpoint in since_ms ≤ time < until_ms.
+    """Signals of the endpoint in since_ms ≤ time < until_ms; without `by_time`, of all that the release ever answered.
 
-    - volume: rows answered; never an alert.
+    - volume: rows answered; never an alert. Rows of the release with a time that is not between its making and now
+      are counted all the same, and told: then a clock was moved.
     - latency: the 95th percentile of a row's share of its call's computing time; an alert over
       `latency_p95_ms` when that is set and there are `min_rows` rows.
     - errors: the share of failed calls; an alert when even the lower end of its Wilson interval is over
@@ -116,7 +128,8 @@ def observe(
       a bootstrap interval; an alert when it is worse than the reference by more than `quality_drop` and the
       95% interval excludes the reference, so that noise is none; from `min_feedback` rows on.
 
-    With `release_id`, only that release's predictions count; `truth` and `said` are taken as given.
+    With `release_id`, only that release's predictions count; `truth`, `said` and `losses` (the feedback that does not
+    count) are taken as given.
     """
     look = _Look(
         signature=signature,
@@ -125,6 +138,7 @@ def observe(
         since_ms=since_ms,
         until_ms=until_ms,
         seed=seed,
+        by_time=by_time,
     )
     seen = _gather(events, endpoint, release_id, look)
     signals = (
@@ -136,16 +150,42 @@ def observe(
         _drift(seen, look),
         _quality(truth, said, look),
     )
-    return Report(endpoint=endpoint, release_id=release_id, since_ms=since_ms, until_ms=until_ms, signals=signals)
+    return Report(
+        endpoint=endpoint,
+        release_id=release_id,
+        since_ms=since_ms,
+        until_ms=until_ms,
+        signals=signals,
+        ledger=_ledger(seen, losses),
+    )
+
+
+def _ledger(seen: _Seen, feedback: Sequence[Loss]) -> Ledger:
+    """Rows that were sent, those that were answered, and the feedback that does not count."""
+    rows_in = seen.rows + sum(seen.unanswered.values())
+    unanswered = [
+        Loss(kind="row", reason=f"not answered: {error}", count=rows, of=rows_in)
+        for error, rows in seen.unanswered.most_common()
+    ]
+    cells = [
+        Loss(kind="cell", reason=LACKS[lack], subject=name, count=rows, of=seen.rows)
+        for lack, names in seen.lacked.items()
+        for name, rows in names.most_common()
+    ]
+    return Ledger(rows_in=rows_in, rows_used=seen.rows).with_losses([*unanswered, *cells, *feedback])
 
 
 def _gather(events: EventLog, endpoint: str, release_id: str | None, look: _Look) -> _Seen:
     seen, draw = _Seen(), random.Random(look.seed)  # noqa: S311 - a sample, no secret
-    for event in events.read("prediction", since_ms=look.since_ms, until_ms=look.until_ms):
+    since_ms, until_ms = (look.since_ms, look.until_ms) if look.by_time else (EVER, None)
+    for event in events.read("prediction", since_ms=since_ms, until_ms=until_ms):
         if event["endpoint"] != endpoint or (release_id and event["release_id"] != release_id):
             continue
+        if not look.by_time:
+            seen.out_of_time += not look.since_ms <= cast("int", event["time_ms"]) < look.until_ms
         if event.get("status") == "error":
             seen.failed[str(event["error"])] += 1
+            seen.unanswered[str(event["error"])] += cast("int", event.get("rows_in_call", 1))
             seen.refused += cast("int", event.get("violating_rows", 0))
             continue
         seen.latency_ms.append(cast("float", event["latency_ms"]))
@@ -201,7 +241,14 @@ def _contract(seen: _Seen, look: _Look) -> Signal:
 
 
 def _volume(seen: _Seen) -> dict[str, Json]:
-    return {"calls": round(seen.calls), "by_model_version": dict(seen.versions)}
+    detail: dict[str, Json] = {"calls": round(seen.calls), "by_model_version": dict(seen.versions)}
+    if seen.out_of_time:
+        detail["out_of_time"] = seen.out_of_time
+        detail["reason"] = (
+            f"{seen.out_of_time:,} records of this release have a time before it was made or after now; they count, "
+            "but a clock was moved"
+        )
+    return detail
 
 
 def _latency(seen: _Seen, look: _Look) -> Signal:

@@ -4,6 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import numpy as np
+
 from bakeoff.core.protocols import TrainingRows
 from bakeoff.core.types import Column
 from bakeoff.prepare.fitted import TableStep, finite, new_column, unused
@@ -49,12 +51,23 @@ class Filled:
         """See `bakeoff.core.protocols.Transform`."""
         import polars as pl
 
-        flagged = table.with_columns(pl.col(name).is_null().alias(flag) for name, flag in self.flags.items())
-        return flagged.with_columns(pl.col(name).fill_null(pl.lit(value)) for name, value in self.values.items())
+        # most single rows have no gaps, and a query takes longer than all else that is done with a row
+        gappy = [name for name in self.values if table[name].null_count()]
+        flags = [_gaps(table[name], flag) for name, flag in self.flags.items()]
+        fillings = [pl.col(name).fill_null(pl.lit(self.values[name])) for name in gappy]
+        return table.with_columns(*flags, *fillings) if flags or fillings else table
 
     def columns(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
         """See `bakeoff.core.protocols.Transform`."""
         return (*columns, *(new_column(flag, "boolean") for flag in self.flags.values()))
+
+
+def _gaps(series: "pl.Series", flag: str) -> "pl.Series":
+    import polars as pl
+
+    if series.null_count() == 0:
+        return pl.Series(flag, np.zeros(len(series), dtype=bool))
+    return series.is_null().alias(flag)
 
 
 def _fillings(rows: TrainingRows, columns: tuple[Column, ...], params: ImputeParams) -> Filled:

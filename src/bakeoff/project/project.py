@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from bakeoff.data.batches import Batch
     from bakeoff.data.contract_rows import RowCheck
+    from bakeoff.feedback.index import PredictionIndex
     from bakeoff.feedback.record import Recorded
+    from bakeoff.feedback.truth import TruthOf
     from bakeoff.loop.lifecycle import Outcome
     from bakeoff.loop.stage import Stage
     from bakeoff.loop.watching import Turn
@@ -104,7 +106,7 @@ class Project:
         """
         from bakeoff.project.template import write_project
 
-        return write_project(Path(folder), name=name, source=source, target=target, task=task)
+        return write_project(Path(folder), name=name, source=source, target=target, task=task).file
 
     # --- settings and stores --------------------------------------------------------------------
 
@@ -425,7 +427,7 @@ class Project:
         return recorded(self._record, self._batches(location, folder, ()))
 
     def _record(self, items: Sequence[Mapping[str, Json]]) -> Mapping[str, Json]:
-        return {"accepted": self.feedback(items).accepted}
+        return self.feedback(items).to_json()
 
     def record_each(
         self, items: Sequence[Mapping[str, Json]], *, name: str = "items"
@@ -454,14 +456,30 @@ class Project:
         return self.engine()
 
     def feedback(self, items: Sequence[Mapping[str, Json]]) -> "Recorded":
-        """Take in labels, ratings or corrections for prediction ids.
+        """Take in labels, ratings, corrections or comments for prediction ids, and say which of them count.
 
         Raises:
             DataError: an item has the wrong shape; then none is taken in.
         """
         from bakeoff.feedback.record import record
 
-        return record(self.events, items)
+        return record(self.events, items, index=self._predictions, truth_of=self._truth_of)
+
+    @cached_property
+    def _predictions(self) -> "PredictionIndex":
+        from bakeoff.feedback.index import PredictionIndex
+
+        return PredictionIndex(self.events)
+
+    @cached_property
+    def _truth_of(self) -> "TruthOf":
+        from bakeoff.feedback.truth import truth_reader
+        from bakeoff.registry.lineage import signature_of
+
+        versions = self.records.versions
+        return truth_reader(
+            lambda version: signature_of(versions, version), self.config.project.task, self.config.data.labels
+        )
 
     def _load(self, family: str, blob_id: str) -> "Model":
         folder = self._state_folder() / "cache" / "models" / blob_id

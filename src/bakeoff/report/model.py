@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bakeoff.core.ledger import Ledger
 from bakeoff.core.types import Column, Task
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.slicing import Slice, WeakSlice
@@ -563,6 +564,7 @@ class Report:
     judge: Judge | None = None
     origin: Origin | None = None
     budget: Budget | None = None
+    ledger: Ledger | None = None
 
     @property
     def fine(self) -> tuple[Candidate, ...]:

@@ -184,7 +184,7 @@ class _Handlers:
         self._check_name(request)
         asked = _decoded(await request.body(), _FEEDBACK, '{"items": [{"id": …, "label": …}, …]}')
         recorded = await self._in_thread(lambda: self.record_feedback(asked.items))
-        return JsonResponse({"accepted": recorded.accepted})
+        return JsonResponse(recorded.to_json())
 
     @permission("predict")
     async def chat(self, request: Request) -> Response:
