@@ -47,7 +47,7 @@ LONG = re.compile(r"[+-]?[0-9]{16,}")
 def typed(
     series: "pl.Series",
     wanted: Wanted,
-    hints: Hints = Hints(),  # noqa: B008 - frozen
+    hints: Hints = Hints(),
     shape: Shape | None = None,
 ) -> Typed:
     """The column of texts in the type that its values have.
