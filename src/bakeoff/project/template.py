@@ -132,7 +132,7 @@ def _text(name: str, task: Task, source: str, schema: Schema) -> str:
         f"target = {json.dumps(schema.target)}",
         *_columns("text", texts),
         *_columns("categorical", schema.of_kind("categorical")),
-        *_columns("numeric", schema.of_kind("numeric")),
+        *_columns("numeric", _listed_once(schema)),
         *_columns("datetime", schema.of_kind("datetime")),
         *_columns("boolean", schema.of_kind("boolean")),
         "",
@@ -148,6 +148,12 @@ def _text(name: str, task: Task, source: str, schema: Schema) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _listed_once(schema: Schema) -> list[str]:
+    """Numeric inputs, the elements of a vector by the name of their vector."""
+    columns = [schema.column(name) for name in schema.of_kind("numeric")]
+    return list(dict.fromkeys(column.format.vector or column.name for column in columns))
 
 
 def _columns(kind: str, columns: Sequence[str]) -> list[str]:
