@@ -1,7 +1,7 @@
 """Taking in feedback: all items or none, wrong ones named; what does not count is told at once."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bakeoff.core.errors import DataError, NotFoundError
@@ -89,6 +89,7 @@ KEYS = ["id", "label", "rating", "correction", "comment", "source", "time_ms"]
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(KEYS), anything), max_size=4))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_json_is_recorded_whole_or_refused_whole(items):
     events = log()
     try:
