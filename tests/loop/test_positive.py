@@ -119,13 +119,13 @@ gates = { "recall[fraud]" = { min = 0.99 }, specificity = { min = 0.01 } }
 
 
 def test_with_three_classes_one_can_be_gated_on(tmp_path, third_party):
-    shares = {"cat": 0.6, "dog, big": 0.3, "fox": 0.1}
-    gates = """metric = "pr_auc"\ngates = { 'recall["dog, big"]' = { min = 0.1 } }\n"""
+    shares = {"cat": 0.6, "dog, big": 0.3, "f\u00f6x": 0.1}
+    gates = """metric = "pr_auc"\ngates = { 'recall["dog, big"]' = { min = 0.1 } }\nmetrics = "f1[fo\u0308x]"\n"""
     document, first = run(project(tmp_path, shares, gates))
     assert document["verdict"]["metric"] == "pr_auc"
     assert document["positive"] is None
     assert 'recall["dog, big"]' in first["metrics"]
-    assert not any(name.startswith("f1[") for name in first["metrics"])
+    assert [name for name in first["metrics"] if name.startswith("f1[")] == ["f1[f\u00f6x]"]
     (gate,) = document["verdict"]["gates"]
     assert gate["metric"] == 'recall["dog, big"]'
     assert gate["passed"]
