@@ -7,7 +7,7 @@ import random
 import numpy as np
 import polars as pl
 import pytest
-from sklearn.metrics import average_precision_score, recall_score
+from sklearn.metrics import average_precision_score, mean_pinball_loss, recall_score
 from typer.testing import CliRunner
 
 from bakeoff import Project
@@ -173,3 +173,23 @@ legit = { fraud = 4 }
         assert answer.label == "fraud"
         assert answer.probabilities["fraud"] < 0.5
     assert document["verdict"]["winner"] == "first+cost"
+
+
+def test_numbers_have_metrics_with_arguments_too(tmp_path):
+    rng = random.Random(0)
+    lines = ["x,y", *(f"{x},{2 * x + rng.gauss(0, 1)}" for x in (rng.uniform(0, 10) for _ in range(200)))]
+    (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
+    decide = 'metric = "pinball[0.90]"\n'
+    toml = (TOML + decide).replace('target = "status"\ntext = ["note"]', 'target = "y"\nnumeric = ["x"]')
+    toml = toml.replace('"payments"', '"payments"\ntask = "regression"')
+    (tmp_path / "bakeoff.toml").write_text(
+        toml.replace("[candidates.first]\nfamily", "[candidates.linear]\nfamily").replace("firstword", "linear")
+    )
+    document, first = run(tmp_path)
+    assert document["verdict"]["metric"] == "pinball[0.9]"
+    assert document["positive"] is None
+    with Project(tmp_path) as opened:
+        truth, said = outcomes(opened, first)
+    assert first["metrics"]["pinball[0.9]"]["value"] == pytest.approx(
+        mean_pinball_loss(truth, said.values_n, alpha=0.9)
+    )
