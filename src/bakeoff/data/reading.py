@@ -7,7 +7,7 @@ The query can reach the loaded tables only: no files, no network, no extensions.
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +22,8 @@ from bakeoff.data.conversations import unpacked
 from bakeoff.data.delimited import texts_of
 from bakeoff.data.encoding import as_utf8
 from bakeoff.data.flat import plain_types, unfolded
-from bakeoff.data.headers import clean_names
 from bakeoff.data.json_lines import json_text, values_of
+from bakeoff.data.parquet import parquet_table
 from bakeoff.data.querying import lineage, run_query
 from bakeoff.data.records import Bad
 from bakeoff.data.sources import SourceFile
@@ -31,7 +31,7 @@ from bakeoff.data.sources import SourceFile
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Cells", "Reading", "cells", "read"]
+__all__ = ["DELIMITERS", "Cells", "Reading", "cells", "check_share", "read"]
 
 DELIMITERS = {"csv": None, "tsv": "\t"}
 SHOWN = 5
@@ -102,7 +102,8 @@ def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Readi
         raise DataError(f"expected rows, found none: {why}.")
     conversations = unpacked(result.table, config.target)
     flat = unfolded(conversations)
-    formats = {name: style for name, style in result.formats.items() if name in flat.table.columns}
+    present = set(flat.table.columns)
+    formats = {name: style for name, style in result.formats.items() if name in present}
     if conversations is not result.table:
         formats = {name: style for name, style in formats.items() if name in result.table.columns}
         formats = {n: s for n, s in formats.items() if conversations[n].equals(result.table[n])}
@@ -116,7 +117,7 @@ def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Readi
     )
 
 
-def cells(config: DataConfig, file: SourceFile) -> Iterator[Cells]:
+def cells(config: DataConfig, file: SourceFile) -> Generator[Cells]:
     """The rows of one file as `[data]` reads it, some at a time; at least one table.
 
     Raises:
@@ -124,7 +125,8 @@ def cells(config: DataConfig, file: SourceFile) -> Iterator[Cells]:
     """
     name = file.path.name
     if file.format == "parquet":
-        yield _parquet(file.path, name)
+        table, notes = parquet_table(file.path, name=name)
+        yield Cells(table=table, notes=notes)
         return
     with tempfile.TemporaryDirectory(prefix="bakeoff-read-") as scratch:
         clean = as_utf8(file.path, config.encoding, Path(scratch), name)
@@ -141,33 +143,27 @@ def cells(config: DataConfig, file: SourceFile) -> Iterator[Cells]:
             notes = ()
 
 
-def _parquet(path: Path, name: str) -> Cells:
-    import polars as pl
-
-    try:
-        table = pl.read_parquet(path, memory_map=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{name}: could not be read as Parquet: {str(error).partition(chr(10))[0]}") from error
-    except BaseException as error:  # a damaged file can make the reader panic, which is no Exception
-        if type(error).__name__ != "PanicException":
-            raise
-        raise DataError(f"{name}: could not be read as Parquet: it is damaged") from None
-    names, notes = clean_names(table.columns, file=name)
-    return Cells(table=table.rename(dict(zip(table.columns, names, strict=True))), notes=notes)
-
-
 def _checked(config: DataConfig, file: SourceFile) -> list[Cells]:
     """All rows of a file, unless too many are bad."""
     parts = list(cells(config, file))
     bad = [item for part in parts for item in part.bad]
-    total = sum(part.table.height for part in parts) + len(bad)
+    check_share(config, file, rows=sum(part.table.height for part in parts), bad=bad)
+    return parts
+
+
+def check_share(config: DataConfig, file: SourceFile, *, rows: int, bad: Sequence[Bad]) -> None:
+    """Refuse a file of which too much cannot be read.
+
+    Raises:
+        DataError: more rows are bad than `max_bad_share` allows.
+    """
+    total = rows + len(bad)
     if len(bad) > config.max_bad_share * total:
         first = "\n".join(f"  line {item.line}: {item.reason}: {item.text[:80]!r}" for item in bad[:SHOWN])
         raise DataError(
             f"{file.path.name}: expected at most {config.max_bad_share:.0%} bad rows, found {len(bad):,} "
             f"of {total:,}. The first:\n{first}\nMend the file, or set max_bad_share in [data]."
         )
-    return parts
 
 
 def _appended(parts: Sequence[Cells]) -> "tuple[pl.DataFrame, frozenset[str]]":

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bakeoff.chat.client import Client, Refusal, Reply, Service, ServiceError
+from bakeoff.chat.client import Client, Refusal, RefusedError, Reply, Service, ServiceError
 from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.prompts import check_template, messages_of_row
 from bakeoff.chat.streaming import Heard, request_of
@@ -30,7 +30,7 @@ from bakeoff.core.params import only_for
 from bakeoff.core.protocols import FitJob, Usage
 from bakeoff.core.types import Json, Predictions, Signature, Task
 from bakeoff.families import saved
-from bakeoff.families.columns import input_columns, require
+from bakeoff.families.columns import complete, input_columns
 
 if TYPE_CHECKING:
     import polars as pl
@@ -121,7 +121,7 @@ class RemoteModel:
         Raises:
             ServiceError: the service fails, or refuses every row.
         """
-        require(table, self.signature)
+        table = complete(table, self.signature)
         names = [column.name for column in self.signature.inputs]
         requests = [self.request(row) for row in table.select(names).iter_rows(named=True)]
         replies = self.client.chat(requests)
@@ -189,7 +189,7 @@ class RemoteModel:
         chunks = self.client.stream(body)
         if isinstance(chunks, Refusal):
             self.meter.count([chunks], rows=1)
-            raise ServiceError(f"{self.state.params.url} refuses (HTTP {chunks.status}): {chunks.message}")
+            raise RefusedError(f"{self.state.params.url} refuses (HTTP {chunks.status}): {chunks.message}")
         try:
             with closing(chunks):
                 yield from heard.pieces(chunks)
