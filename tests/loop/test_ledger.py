@@ -212,6 +212,18 @@ def test_a_column_that_looks_informative_is_told_from_an_id(values, telling):
     assert informative(pl.Series(values)) == telling
 
 
+def test_what_a_candidate_goes_without_is_named_with_it(tmp_path, third_party):
+    folder = project(tmp_path / "p", csv(sick_rows(120)), data='ignore = ["key", "empty", "skip", "note"]')
+    settings = folder / "bakeoff.toml"
+    settings.write_text(settings.read_text() + "[candidates.linear]\nmax_terms = 1000\n")
+    with Project(folder) as opened:
+        document = opened.run().document
+    (option,) = [loss for loss in document["ledger"]["losses"] if loss["kind"] == "option"]
+    assert (option["candidate"], option["subject"]) == ("linear", "max_terms")
+    assert option["reason"] == "there is no text column"
+    assert Ledger.from_json(document["ledger"]).rows_lost == 0
+
+
 def schema(*kinds, **more):
     columns = tuple(Column(name=kind, kind=kind, dtype="String") for kind in kinds)
     inputs = tuple(column.name for column in columns)

@@ -90,6 +90,15 @@ def test_many_small_losses_are_loud_together():
     ]
 
 
+def test_what_the_project_asked_for_is_loud_only_when_most_is_lost():
+    step = loss(reason="step drop_duplicates", count=400, chosen=True)
+    assert alarms(ledger(step)) == []
+    assert alarms(ledger(step, loss(reason="step drop_empty", count=200, chosen=True))) == [
+        "60% of the rows are lost: no model has seen them"
+    ]
+    assert alarms(ledger(step, loss(count=20))) == ["2% of the rows are lost: no model has seen them"]
+
+
 def test_many_columns_of_one_reason_share_a_line():
     columns = [
         loss("column", f"nearly every value is another ({n} in 1,000 rows), as in an id", subject=f"k{n}", of=900)
