@@ -9,8 +9,9 @@ from bakeoff.core.config import Config
 from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import Ledger, Loss
 from bakeoff.core.types import Column, Schema
+from bakeoff.loop.candidate_losses import unused_settings
 from bakeoff.loop.gathering import gather
-from bakeoff.loop.losses import gone_classes, informative, unused_settings
+from bakeoff.loop.losses import gone_classes, informative
 from bakeoff.loop.steps import Steps
 
 WORDS = {"ill": ("bad", "sad", "pain"), "well": ("fine", "good", "happy")}
@@ -123,6 +124,19 @@ def test_a_run_keeps_its_ledger_with_the_dataset_and_the_model(tmp_path, third_p
         assert document["dataset"]["rejected"] == 20  # as before there was a ledger
     assert "ledger: 6% of the rows are lost: no model has seen them" in told
     assert any("'ill'" in line for line in told if line.startswith("ledger: "))
+
+
+def test_infinite_numbers_are_cells_that_become_missing(tmp_path, third_party):
+    import polars as pl
+
+    folder = project(tmp_path / "p", "")
+    values = [float("inf"), float("-inf"), float("nan"), None, *map(float, range(96))]
+    pl.DataFrame({"x": values, "label": ["a", "b"] * 50}).write_parquet(folder / "d.parquet")
+    settings = folder / "bakeoff.toml"
+    settings.write_text(settings.read_text().replace("d.csv", "d.parquet"))
+    ledger = gathered(folder).ledger
+    assert losses_of(ledger, "cell") == {("not a finite number", "x"): 2}
+    assert (ledger.rows_in, ledger.rows_lost) == (100, 0)
 
 
 def test_clean_data_loses_nothing(tmp_path, third_party):
