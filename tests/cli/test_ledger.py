@@ -66,6 +66,7 @@ def test_every_command_shows_the_ledger_of_a_run(folder, third_party):
     document = json.loads(call("run", "-C", folder, "--json").stdout)
     assert document["ledger"]["rows_lost"] == 6
     assert document["dataset"]["set_aside"] == {"target missing": 5}  # the key of before is still there
+    assert headline.removeprefix("ledger: ") in call("data", "show", "-C", folder).stdout
     for command in (("run",), ("report",), ("status",), ("data", "card")):
         assert headline in call(*command, "-C", folder).stdout, command
     assert headline.removeprefix("ledger: ") in call("lineage", "-C", folder).stdout
