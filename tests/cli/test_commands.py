@@ -98,12 +98,15 @@ def test_rows_that_cannot_be_are_one_clear_error(ran, bakeoff, row, why):
     assert why in ended.errors[0]
 
 
-def test_feedback_files_are_taken_whole_or_not_at_all(ran, bakeoff, tmp_path):
+def test_items_of_feedback_files_that_make_no_sense_are_set_aside(ran, bakeoff, tmp_path):
     items = tmp_path / "items.jsonl"
-    items.write_text('{"id": "a", "label": "yes"}\n{"id": "b"}\n')
+    items.write_text('{"id": "a", "label": "yes"}\n{"id": "b"}\n{"id": "c", "rating": 1}\n')
     ended = bakeoff("feedback", "-f", items, "-C", ran, "--json")
-    assert ended.code == 1
-    assert "nothing was recorded" in ended.errors[0]
+    assert (ended.code, ended.document["accepted"]) == (1, 2)
+    (loss,) = ended.document["ledger"]["losses"]
+    assert (loss["kind"], loss["count"]) == ("row", 1)
+    assert loss["examples"] == ["row 2: expected label, rating or correction, received ['id']"]
+    assert "1 of 3 rows set aside" in ended.err
     items.write_text('{"id": "a", "label": "yes"}\n')
     ended = bakeoff("feedback", "-f", items, "-C", ran, "--json")
     assert (ended.code, ended.document["accepted"], ended.document["unmatched"]) == (1, 0, 1)

@@ -16,9 +16,8 @@ from bakeoff.core.config import DataConfig
 from bakeoff.core.errors import BakeoffError
 from bakeoff.data.reading import read
 from bakeoff.data.schema import infer
-from bakeoff.data.target import name_classes, prepare_target
 from bakeoff.data.sources import resolve
-
+from bakeoff.data.target import name_classes, prepare_target
 
 WORDS = ("red", "grün", "青", "a word", 'said "so"', "1,5", "NA", "", "two\nlines", "x;y", "=1+1", "None")
 ENCODINGS = ("utf-8", "utf-8-sig", "cp1252", "utf-16", "latin-1", "utf-16-le")
@@ -61,7 +60,7 @@ def _row(chance: random.Random, place: int) -> dict[str, object]:
         "word": chance.choice(WORDS),
         "mixed": chance.choice((True, "yes", 5, 0.5, None, "12:30", "5%")),
     }
-    if chance.random() < 0.1:  # noqa: PLR2004
+    if chance.random() < 0.1:
         row["nested"] = chance.choice(([1, 2], {"a": 1}, "text", [[1]], [1, "a"]))
     return row
 
@@ -69,7 +68,7 @@ def _row(chance: random.Random, place: int) -> dict[str, object]:
 def _csv(chance: random.Random, rows: list[dict[str, object]]) -> bytes:
     out = io.StringIO()
     names = ["label", "number", "time", "word", "mixed"]
-    plain = chance.random() < 0.4  # noqa: PLR2004
+    plain = chance.random() < 0.4
     writer = csv.writer(
         out,
         delimiter=chance.choice(",;\t|"),
@@ -86,7 +85,7 @@ def _csv(chance: random.Random, rows: list[dict[str, object]]) -> bytes:
 
 
 def _jsonl(chance: random.Random, rows: list[dict[str, object]]) -> bytes:
-    ascii_only = chance.random() < 0.5  # noqa: PLR2004
+    ascii_only = chance.random() < 0.5
     return "".join(json.dumps(row, ensure_ascii=ascii_only) + "\n" for row in rows).encode()
 
 

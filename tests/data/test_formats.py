@@ -117,7 +117,7 @@ def test_words_are_classes_of_a_target() -> None:
         (["2024/02/01", "2024/03/04"], "ymd", False),
     ],
 )
-def test_the_order_of_dates(values: list[str], order: str, is_open: bool) -> None:  # noqa: FBT001
+def test_the_order_of_dates(values: list[str], order: str, is_open: bool) -> None:
     result = of(values)
     assert result.series.dtype == pl.Datetime("us")
     assert (result.style.order, result.open) == (order, is_open)

@@ -18,8 +18,8 @@ from bakeoff.core.types import Schema
 from bakeoff.data.cast import conform
 from bakeoff.data.reading import Reading, cells, read
 from bakeoff.data.schema import infer
-from bakeoff.data.target import name_classes, prepare_target
 from bakeoff.data.sources import resolve
+from bakeoff.data.target import name_classes, prepare_target
 
 DAY = dt.datetime(2024, 1, 1, tzinfo=dt.UTC).replace(tzinfo=None)
 WRITERS: dict[str, Callable[[random.Random, int], str]] = {

@@ -101,6 +101,7 @@ def test_an_empty_window_is_calm(reference):
         ("latency", False),
         ("errors", False),
         ("contract", False),
+        ("inputs", False),
         ("drift", False),
         ("quality", False),
     ]
@@ -302,3 +303,16 @@ def test_a_metric_without_a_class_means_the_second_of_two_as_when_it_was_release
     assert signal.detail["metric"] == "pr_auc[yes]"
     other = replace(known, metric="recall[no]")
     assert look(log(), other, truth=truth, said=said_of(rows)).signal("quality").detail["metric"] == "recall[no]"
+
+
+def test_what_rows_lacked_is_counted_by_name(reference):
+    rng, events = np.random.default_rng(4), log()
+    predict(events, table(rng, 30))
+    predict(events, table(rng, 10), absent=["city"], imputed=["city", "x"])
+    predict(events, table(rng, 5), unknown=["ctiy"])
+    signal = look(events, reference).signal("inputs")
+    assert (signal.value, signal.rows, signal.alert) == (15 / 45, 45, False)
+    assert signal.detail["absent"] == {"city": 10}
+    assert signal.detail["imputed"] == {"city": 10, "x": 10}
+    assert signal.detail["unknown"] == {"ctiy": 5}
+    assert signal.detail["reason"].startswith("15 rows: absent 'city' 10; imputed")

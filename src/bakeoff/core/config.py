@@ -297,7 +297,8 @@ class EndpointConfig(_Section):
     """`[endpoint]`: the stable name that serves, where, and whether an answer waits for its log record.
 
     `contract`: a request with a row that violates the released data contract is refused, or served and counted
-    ("log"), or not looked at ("off").
+    ("log"), or not looked at ("off"). `unknown`: a request with a row that lacks inputs while it has keys that no
+    column of the training data has is refused with the nearest names, or answered as if they were missing ("warn").
     """
 
     name: Name | None = None
@@ -306,6 +307,7 @@ class EndpointConfig(_Section):
     log: Literal["required", "best_effort"] = "required"
     max_rows: int = Field(default=10_000, ge=1)
     contract: Literal["reject", "log", "off"] = "reject"
+    unknown: Literal["reject", "warn"] = "reject"
 
 
 class MonitorConfig(_Section):

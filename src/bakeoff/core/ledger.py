@@ -5,6 +5,7 @@ report a new way of losing something, make a `Loss` of the fitting kind at the p
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, TypeAlias, cast, get_args
@@ -13,7 +14,7 @@ import msgspec
 
 from bakeoff.core.types import Json
 
-__all__ = ["EXAMPLES", "EXAMPLE_CHARACTERS", "Ledger", "Loss", "LossKind", "example"]
+__all__ = ["EXAMPLES", "EXAMPLE_CHARACTERS", "Ledger", "Loss", "LossKind", "example", "summed"]
 
 LossKind: TypeAlias = Literal["row", "column", "class", "cell", "label", "feedback", "option", "text"]
 """What is lost: a row set aside, a column left out, a class dropped, a cell that became missing, a label merged
@@ -165,6 +166,29 @@ def _divergence(p: float, q: float) -> float:
     """The Kullback–Leibler divergence of two shares, in nats."""
     rest = 0.0 if p == 1 else (1 - p) * math.log((1 - p) / (1 - q))
     return p * math.log(p / q) + rest
+
+
+def summed(losses: Iterable[Loss]) -> tuple[Loss, ...]:
+    """Losses of the same kind, reason and subject as one each, with the first examples.
+
+    >>> [loss.count for loss in summed([Loss(kind="row", reason="bad", count=n) for n in (1, 2)])]
+    [3]
+    """
+    totals: dict[tuple[LossKind, str, str | None], Loss] = {}
+    for loss in losses:
+        key = loss.kind, loss.reason, loss.subject
+        before = totals.get(key)
+        if before is None:
+            totals[key] = loss
+            continue
+        totals[key] = replace(
+            before,
+            count=before.count + loss.count,
+            of=None if before.of is None or loss.of is None else before.of + loss.of,
+            examples=(before.examples + loss.examples)[:EXAMPLES],
+            classes=Counter(before.classes) + Counter(loss.classes),
+        )
+    return tuple(totals.values())
 
 
 def example(value: object) -> str:

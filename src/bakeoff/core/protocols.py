@@ -3,7 +3,7 @@
 Each has a conformance suite in `bakeoff.testing` that built-ins, fakes and third parties all run.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
@@ -24,6 +24,7 @@ __all__ = [
     "EventKind",
     "EventLog",
     "Family",
+    "Filling",
     "FitJob",
     "FittedStep",
     "Job",
@@ -217,6 +218,16 @@ class Transform(Protocol):
 
     def columns(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
         """The input columns that come out when these go in."""
+        ...
+
+
+@runtime_checkable
+class Filling(Protocol):
+    """A transform that fills gaps: what the user chose for them goes before what a model does with them."""
+
+    @property
+    def fills(self) -> Collection[str]:
+        """The input columns whose gaps it fills."""
         ...
 
 

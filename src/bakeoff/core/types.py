@@ -66,12 +66,18 @@ CANONICAL = ColumnFormat()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column: its name, its role for models (`kind`), its stored type (a polars type's name), how it is written."""
+    """One column: its name, its role for models (`kind`), its stored type (a polars type's name), how it is written.
+
+    `fill` belongs to the input of a fitted model: what stands there for a missing value, when none was missing in
+    the rows that it was fitted on (the median, or the most frequent value; a time in ISO 8601; of texts ""). None: the
+    model learned what a missing value means.
+    """
 
     name: str
     kind: ColumnKind
     dtype: str
     missing: int = 0
+    fill: float | str | bool | None = None
     format: ColumnFormat = CANONICAL
 
 

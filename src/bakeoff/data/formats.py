@@ -96,7 +96,7 @@ class Typed:
 def typed(
     series: "pl.Series",
     wanted: Wanted,
-    hints: Hints = Hints(),  # noqa: B008 - frozen
+    hints: Hints = Hints(),
     shape: Shape | None = None,
 ) -> Typed:
     """The column of texts in the type that its values have.

@@ -22,7 +22,7 @@ from bakeoff.data.values import as_text
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Values", "json_text", "values_of"]
+__all__ = ["Values", "json_text", "objects_of", "values_of"]
 
 ROWS = 50_000
 TEXT_LIMIT = 500
@@ -50,7 +50,7 @@ def values_of(path: Path, *, name: str) -> Iterator[Values]:
     columns: dict[str, list[object]] = {}
     bad: list[Bad] = []
     rows = 0
-    for each in _objects(path, name):
+    for each in objects_of(path, name):
         if isinstance(each, Bad):
             bad.append(each)
             continue
@@ -74,7 +74,7 @@ def _add(columns: dict[str, list[object]], row: Mapping[str, object], rows: int)
         column.append(value)
 
 
-def _objects(path: Path, name: str) -> "Iterator[dict[str, Any] | Bad]":
+def objects_of(path: Path, name: str) -> "Iterator[dict[str, Any] | Bad]":
     """The objects of a file, one a line, or one list of all; what is none is set aside."""
     decoder = msgspec.json.Decoder(dict[str, Any])
     with path.open("rb") as source:

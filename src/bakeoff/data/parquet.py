@@ -1,5 +1,7 @@
 """Parquet files as tables, with the names of columns by the one rule."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,7 @@ from bakeoff.data.querying import first_line
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["parquet_table"]
+__all__ = ["parquet_errors", "parquet_table"]
 
 FURTHEST = "SELECT max(data_page_offset + total_compressed_size) FROM parquet_metadata(?)"
 
@@ -24,16 +26,29 @@ def parquet_table(path: Path, *, name: str) -> "tuple[pl.DataFrame, tuple[str, .
     import polars as pl
 
     _check_extent(path, name)
-    try:
+    with parquet_errors(name):
         table = pl.read_parquet(path, memory_map=False)
+    names, notes = clean_names(table.columns, file=name)
+    return table.rename(dict(zip(table.columns, names, strict=True))), notes
+
+
+@contextmanager
+def parquet_errors(name: str) -> Generator[None]:
+    """Tell what is wrong with a Parquet file as one of our errors.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    import polars as pl
+
+    try:
+        yield
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{name}: could not be read as Parquet: {first_line(error)}") from error
     except BaseException as error:  # a damaged file can make the reader panic, which is no Exception
         if type(error).__name__ != "PanicException":
             raise
         raise DataError(f"{name}: could not be read as Parquet: it is damaged") from None
-    names, notes = clean_names(table.columns, file=name)
-    return table.rename(dict(zip(table.columns, names, strict=True))), notes
 
 
 def _check_extent(path: Path, name: str) -> None:

@@ -7,7 +7,7 @@ The query can reach the loaded tables only: no files, no network, no extensions.
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +31,7 @@ from bakeoff.data.sources import SourceFile
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Cells", "Reading", "cells", "read"]
+__all__ = ["DELIMITERS", "Cells", "Reading", "cells", "check_share", "read"]
 
 DELIMITERS = {"csv": None, "tsv": "\t"}
 SHOWN = 5
@@ -117,7 +117,7 @@ def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Readi
     )
 
 
-def cells(config: DataConfig, file: SourceFile) -> Iterator[Cells]:
+def cells(config: DataConfig, file: SourceFile) -> Generator[Cells]:
     """The rows of one file as `[data]` reads it, some at a time; at least one table.
 
     Raises:
@@ -147,14 +147,23 @@ def _checked(config: DataConfig, file: SourceFile) -> list[Cells]:
     """All rows of a file, unless too many are bad."""
     parts = list(cells(config, file))
     bad = [item for part in parts for item in part.bad]
-    total = sum(part.table.height for part in parts) + len(bad)
+    check_share(config, file, rows=sum(part.table.height for part in parts), bad=bad)
+    return parts
+
+
+def check_share(config: DataConfig, file: SourceFile, *, rows: int, bad: Sequence[Bad]) -> None:
+    """Refuse a file of which too much cannot be read.
+
+    Raises:
+        DataError: more rows are bad than `max_bad_share` allows.
+    """
+    total = rows + len(bad)
     if len(bad) > config.max_bad_share * total:
         first = "\n".join(f"  line {item.line}: {item.reason}: {item.text[:80]!r}" for item in bad[:SHOWN])
         raise DataError(
             f"{file.path.name}: expected at most {config.max_bad_share:.0%} bad rows, found {len(bad):,} "
             f"of {total:,}. The first:\n{first}\nMend the file, or set max_bad_share in [data]."
         )
-    return parts
 
 
 def _appended(parts: Sequence[Cells]) -> "tuple[pl.DataFrame, frozenset[str]]":

@@ -21,7 +21,7 @@ from bakeoff.core.search import between, one_of
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.boosting_features import TreeTable
-from bakeoff.families.columns import input_columns, of_kind, require, texts
+from bakeoff.families.columns import complete, input_columns, of_kind, texts
 from bakeoff.families.targets import Target, balanced_weights, is_balanced, ranked_by
 from bakeoff.families.text_features import ANALYZERS, TermCounts
 from bakeoff.metrics.positive import BINARY, positive_class
@@ -77,7 +77,7 @@ class BoostingModel:
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
-        require(table, self.signature)
+        table = complete(table, self.signature)
         classes = self.signature.classes
         x_nd = self.table(table)
         if not x_nd.shape[0]:

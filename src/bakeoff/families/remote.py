@@ -30,7 +30,7 @@ from bakeoff.core.params import only_for
 from bakeoff.core.protocols import FitJob, Usage
 from bakeoff.core.types import Json, Predictions, Signature, Task
 from bakeoff.families import saved
-from bakeoff.families.columns import input_columns, require
+from bakeoff.families.columns import complete, input_columns
 
 if TYPE_CHECKING:
     import polars as pl
@@ -121,7 +121,7 @@ class RemoteModel:
         Raises:
             ServiceError: the service fails, or refuses every row.
         """
-        require(table, self.signature)
+        table = complete(table, self.signature)
         names = [column.name for column in self.signature.inputs]
         requests = [self.request(row) for row in table.select(names).iter_rows(named=True)]
         replies = self.client.chat(requests)

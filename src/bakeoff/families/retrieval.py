@@ -26,7 +26,7 @@ from bakeoff.core.generation import Messages, Piece, Sampling
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
-from bakeoff.families.columns import input_columns, require
+from bakeoff.families.columns import complete, input_columns
 from bakeoff.families.saved import Array
 from bakeoff.families.text_features import ANALYZERS, TermCounts, Vectorizer
 from bakeoff.metrics.texts import token_f1
@@ -83,7 +83,7 @@ class RetrievalModel:
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
-        require(table, self.signature)
+        table = complete(table, self.signature)
         said = self.answers_to(_questions(table, self.signature, self.template), int(self.chosen["neighbours"]))
         return Predictions(values_n=np.asarray(said, dtype=object))
 

@@ -140,6 +140,7 @@ def make_live(stage: Stage, steps: Steps, origin: Origin, winner: Judged, known:
         reference_id=_reference(stage, steps, origin.gathered, winner),
         contract_id=stage.contract.version if stage.contract else None,
         columns=tuple(c.name for c in schema.columns if c.name not in {schema.target, schema.rejected}),
+        aside=tuple(sorted({schema.target, stage.config.data.rejected_column, *stage.config.data.ignore})),
     )
 
 

@@ -30,6 +30,12 @@ Event: TypeAlias = Mapping[str, Json]
 MAX_DRIFT_ROWS = 50_000
 EVER = -(2**62)
 WORST = 5
+LACKS = {
+    "absent": "absent: answered as if it were missing",
+    "imputed": "missing, which no training row was: answered with the median or most frequent value",
+    "unknown": "not a column of the training data: not used",
+}
+"""What an answered row's event says of its inputs (see `bakeoff.serve.inputs.Gaps`), in words."""
 RESAMPLES = 1000
 
 
@@ -78,6 +84,8 @@ class _Seen:
     violating: int = 0
     refused: int = 0
     violated: Counter[str] = field(default_factory=Counter[str])
+    lacking: int = 0
+    lacked: dict[str, Counter[str]] = field(default_factory=lambda: {lack: Counter[str]() for lack in LACKS})
     versions: Counter[str] = field(default_factory=Counter[str])
     out_of_time: int = 0
     unanswered: Counter[str] = field(default_factory=Counter[str])
@@ -113,6 +121,8 @@ def observe(
       `error_share`, so that one failure among few calls is none.
     - contract: the share of rows that violate the released data contract, served or refused; an alert when even
       the lower end of its Wilson interval is over `contract_share`.
+    - inputs: the share of answered rows with an input that was absent, or missing though no training row lacked it, or
+      with keys that nobody knows; by name, and never an alert.
     - drift: the largest PSI over input columns and predictions against the reference, on at most 50,000 rows
       drawn at random; an alert over `drift_psi`, from `min_rows` rows on.
     - quality: the reference's metric on rows whose truth is known (`truth` with what was `said` of them), with
@@ -137,6 +147,7 @@ def observe(
         _latency(seen, look),
         _errors(seen, look),
         _contract(seen, look),
+        _inputs(seen, look),
         _drift(seen, look),
         _quality(truth, said, look),
     )
@@ -157,7 +168,12 @@ def _ledger(seen: _Seen, feedback: Sequence[Loss]) -> Ledger:
         Loss(kind="row", reason=f"not answered: {error}", count=rows, of=rows_in)
         for error, rows in seen.unanswered.most_common()
     ]
-    return Ledger(rows_in=rows_in, rows_used=seen.rows).with_losses([*unanswered, *feedback])
+    cells = [
+        Loss(kind="cell", reason=LACKS[lack], subject=name, count=rows, of=seen.rows)
+        for lack, names in seen.lacked.items()
+        for name, rows in names.most_common()
+    ]
+    return Ledger(rows_in=rows_in, rows_used=seen.rows).with_losses([*unanswered, *cells, *feedback])
 
 
 def _gather(events: EventLog, endpoint: str, release_id: str | None, look: _Look) -> _Seen:
@@ -176,6 +192,7 @@ def _gather(events: EventLog, endpoint: str, release_id: str | None, look: _Look
         seen.latency_ms.append(cast("float", event["latency_ms"]))
         _keep(event, seen, draw)
         _count_violations(event, seen)
+        _count_lacks(event, seen)
         seen.calls += 1 / cast("int", event["rows_in_call"])
         seen.versions[str(event["model_version"])] += 1
     return seen
@@ -193,6 +210,23 @@ def _count_violations(event: Event, seen: _Seen) -> None:
     broken = cast("list[list[str]]", event.get("violations", ()))
     seen.violating += bool(broken)
     seen.violated.update(f"{column}: {rule}" for column, rule in broken)
+
+
+def _count_lacks(event: Event, seen: _Seen) -> None:
+    seen.lacking += any(event.get(lack) for lack in LACKS)
+    for lack, names in seen.lacked.items():
+        names.update(cast("list[str]", event.get(lack, ())))
+
+
+def _inputs(seen: _Seen, look: _Look) -> Signal:
+    if not seen.rows:
+        return look.signal("inputs", None, limit=None, rows=0, detail={"reason": "no rows"})
+    named = {lack: dict(names.most_common(WORST)) for lack, names in seen.lacked.items() if names}
+    detail = cast("dict[str, Json]", dict(named))
+    if named:
+        parts = [f"{lack} {', '.join(f'{n!r} {c:,}' for n, c in names.items())}" for lack, names in named.items()]
+        detail["reason"] = f"{seen.lacking:,} rows: {'; '.join(parts)}"
+    return look.signal("inputs", seen.lacking / seen.rows, limit=None, rows=seen.rows, detail=detail)
 
 
 def _contract(seen: _Seen, look: _Look) -> Signal:

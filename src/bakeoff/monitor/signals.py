@@ -12,7 +12,7 @@ from bakeoff.core.types import Json
 
 __all__ = ["Report", "Signal", "SignalName", "from_json", "latest", "reports", "store", "to_json"]
 
-SignalName: TypeAlias = Literal["drift", "quality", "latency", "errors", "volume", "contract"]
+SignalName: TypeAlias = Literal["drift", "quality", "latency", "errors", "volume", "contract", "inputs"]
 
 SIGNALS = "signals"
 KEPT = 500

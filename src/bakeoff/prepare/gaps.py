@@ -1,5 +1,6 @@
 """Missing values: flagged, and filled with what training rows suggest."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -21,7 +22,8 @@ Value: TypeAlias = float | str | bool
 class ImputeParams:
     """How gaps of numbers and of categories are filled; `keep` leaves them, booleans follow categories.
 
-    `value` and `category` are the constants, and what columns get that are empty in all training rows.
+    `value` and `category` are the constants, and what columns get that are empty in all training rows. A `category`
+    that no training row ends with is not used: such gaps are left to the model, which takes the most frequent one.
     `indicators` adds a column that tells where a gap was, for columns that have some in training rows.
     """
 
@@ -39,6 +41,11 @@ class Filled:
 
     values: dict[str, Value]
     flags: dict[str, str]
+
+    @property
+    def fills(self) -> Collection[str]:
+        """See `bakeoff.core.protocols.Filling`."""
+        return self.values
 
     def __call__(self, table: "pl.DataFrame") -> "pl.DataFrame":
         """See `bakeoff.core.protocols.Transform`."""
@@ -89,6 +96,8 @@ def _filling(series: "pl.Series", column: Column, params: ImputeParams) -> Value
         return None
     if column.kind == "boolean":
         return bool(_mode(present))
+    if params.categorical == "constant" and len(present) == len(series) and not (present == params.category).any():
+        return None  # nobody could learn what that category means
     found = _mode(present) if params.categorical == "mode" else params.category
     return params.category if found is None else found
 

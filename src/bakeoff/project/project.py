@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from bakeoff.project.lock import held
 if TYPE_CHECKING:
     import polars as pl
 
+    from bakeoff.data.batches import Batch
     from bakeoff.data.contract_rows import RowCheck
     from bakeoff.feedback.index import PredictionIndex
     from bakeoff.feedback.record import Recorded
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from bakeoff.loop.watching import Turn
     from bakeoff.monitor.signals import Report
     from bakeoff.project.contracts import Held, Written
+    from bakeoff.project.files import Part
     from bakeoff.registry.lineage import Lineage
     from bakeoff.report.card import DataCard
     from bakeoff.report.checks import Checked
@@ -366,6 +368,7 @@ class Project:
             max_rows=self.config.endpoint.max_rows,
             check=self._row_check,
             on_violation=self.config.endpoint.contract,
+            unknown=self.config.endpoint.unknown,
         )
 
     def _row_check(self, contract_id: str, columns: "Sequence[Column]") -> "RowCheck":
@@ -374,13 +377,80 @@ class Project:
 
         return compiled(from_bytes(self.blobs.get(contract_id)), columns)
 
-    def predict(self, rows: Sequence[Mapping[str, Json]]) -> "list[Answer]":
+    def predict(self, rows: object) -> "list[Answer]":
         """Answer rows with the live release, in this process; logged like those of the endpoint.
+
+        Args:
+            rows: dicts, or a table of polars, pandas or Arrow. Values may be those of Python (times, decimals), of
+                numpy, pandas and Arrow; each means what it meant in training.
 
         Raises:
             NotFoundError: nothing is released. DataError: a row does not fit.
         """
-        return self._engine.predict(rows)
+        from bakeoff.project.rows import as_rows
+
+        return self._engine.predict(as_rows(rows))
+
+    def predict_file(self, location: str, *, folder: Path | None = None) -> "Iterator[Part[Answer]]":
+        """Answer the rows of a file (or of all that match a pattern) part by part, in their order.
+
+        Files are read as `[data]` reads them, whatever their size; rows that cannot be answered are set aside and
+        counted in `losses`.
+
+        Args:
+            location: a path or pattern, https://… or pypi://…, as in `[data] source`.
+            folder: where paths start; the present one by default.
+
+        Raises:
+            NotFoundError: nothing is released. DataError: the file cannot be read, or has other columns.
+        """
+        from bakeoff.project.files import answered
+
+        names = [column.format.vector or column.name for column in self._engine.signature.inputs]
+        parts = self._batches(location, folder, names)
+        return answered(self._engine, parts, query=self.config.data.query is not None)
+
+    def predict_each(self, rows: object, *, name: str = "rows") -> "Iterator[Part[Answer]]":
+        """Answer rows like those of a file called `name`: those that cannot be answered are set aside and counted."""
+        from bakeoff.project.files import answered, listed
+        from bakeoff.project.rows import as_rows
+
+        return answered(self._engine, listed(as_rows(rows), name, self._batch_rows), query=False)
+
+    def feedback_file(self, location: str, *, folder: Path | None = None) -> "Iterator[Part[Mapping[str, Json]]]":
+        """Take in the feedback items of a file, as `predict_file` reads rows; items that make no sense are set aside.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        from bakeoff.project.files import recorded
+
+        return recorded(self._record, self._batches(location, folder, ()))
+
+    def _record(self, items: Sequence[Mapping[str, Json]]) -> Mapping[str, Json]:
+        return self.feedback(items).to_json()
+
+    def record_each(
+        self, items: Sequence[Mapping[str, Json]], *, name: str = "items"
+    ) -> "Iterator[Part[Mapping[str, Json]]]":
+        """Take in feedback like that of a file called `name`: items that make no sense are set aside and counted."""
+        from bakeoff.project.files import listed, recorded
+
+        return recorded(self._record, listed(items, name, self._batch_rows))
+
+    @property
+    def _batch_rows(self) -> int:
+        from bakeoff.data.batches import ROWS
+
+        return min(ROWS, self.config.endpoint.max_rows)
+
+    def _batches(self, location: str, folder: Path | None, names: Sequence[str]) -> "Generator[Batch]":
+        from bakeoff.data.batches import batches
+        from bakeoff.data.sources import resolve
+
+        cache = self._state_folder() / "cache"
+        files = resolve(location, folder=folder or Path.cwd(), cache=cache, progress=self._progress)
+        return batches(files, self.config.data, names=names, rows=self._batch_rows)
 
     @cached_property
     def _engine(self) -> "Engine":

@@ -55,6 +55,9 @@ class _Said(msgspec.Struct, omit_defaults=True):
     label: str | None = None
     value: float | str | None = None
     probabilities: dict[str, float] | None = None
+    absent: tuple[str, ...] = ()
+    imputed: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 class _PredictResponse(msgspec.Struct):
@@ -243,7 +246,11 @@ class _Handlers:
     async def metrics(self, _request: Request) -> Response:
         health = self.engine.health()
         text = self.measures.render(
-            self.engine.endpoint, health.model_version, ready=health.ready, violated=self.engine.violated
+            self.engine.endpoint,
+            health.model_version,
+            ready=health.ready,
+            violated=self.engine.violated,
+            lacked=self.engine.lacked,
         )
         return PlainTextResponse(text, headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})
 
@@ -295,6 +302,9 @@ def _rendered(answers: Sequence[Answer]) -> _PredictResponse:
                 label=answer.label,
                 value=answer.value,
                 probabilities=dict(answer.probabilities) if answer.probabilities else None,
+                absent=answer.gaps.absent,
+                imputed=answer.gaps.imputed,
+                unknown=answer.gaps.unknown,
             )
             for answer in answers
         ],

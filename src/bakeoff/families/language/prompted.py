@@ -20,7 +20,7 @@ from bakeoff.core.params import only_for
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.search import one_of
 from bakeoff.core.types import Predictions, Signature, Task
-from bakeoff.families.columns import input_columns, require
+from bakeoff.families.columns import complete, input_columns
 from bakeoff.families.language import backbone, storing
 from bakeoff.families.language.backbone import Backbone, Precision
 from bakeoff.families.language.calibration import CONTENT_FREE, Scaling
@@ -115,7 +115,7 @@ class PromptedModel:
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
-        require(table, self.signature)
+        table = complete(table, self.signature)
         texts = row_texts(table, [column.name for column in self.signature.inputs], self.state.template)
         score_nk = self.scores(texts) if self.cache is None else self.cache.vectors(texts, self.scores)
         return Predictions.of_probabilities(self.state.scaling(score_nk), self.signature.classes)

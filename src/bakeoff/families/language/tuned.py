@@ -14,7 +14,7 @@ from bakeoff.core.generation import Embedded, Embedder
 from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import ignore_loss
 from bakeoff.core.types import Predictions, Signature
-from bakeoff.families.columns import require
+from bakeoff.families.columns import complete
 from bakeoff.families.language import backbone, storing
 from bakeoff.families.language.backbone import Backbone, Precision, by_length
 from bakeoff.families.language.convert import Kind
@@ -110,7 +110,7 @@ class TunedModel:
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
-        require(table, self.signature)
+        table = complete(table, self.signature)
         state = self.state
         texts = state.reading.texts(table)
         score_nk = self._scores(texts) if self.cache is None else self.cache.vectors(texts, self._scores)
