@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["parquet_errors", "parquet_table"]
 
 FURTHEST = """
-SELECT max(least(data_page_offset, coalesce(nullif(dictionary_page_offset, 0), data_page_offset)) + total_compressed_size)
+SELECT max(
+    least(data_page_offset, coalesce(nullif(dictionary_page_offset, 0), data_page_offset)) + total_compressed_size
+)
 FROM parquet_metadata(?)
 """
 
