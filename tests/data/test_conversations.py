@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bakeoff.chat.prompts import conversation, messages_of_row
+from bakeoff.core.config import DataConfig
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Column
-from bakeoff.data.cast import conform
+from bakeoff.data.cast import conform, to_kind
 from bakeoff.data.conversations import question_text, unpacked
+from bakeoff.data.schema import infer
 
 TURNS = st.lists(
     st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant"]), "content": st.text()}), min_size=1
@@ -70,3 +72,16 @@ def test_a_request_may_be_a_conversation():
 def test_a_system_line_comes_first():
     turns = messages_of_row({"q": "Hi"}, ["q"], system="Be brief.", template="Say: {q}")
     assert [turn["content"] for turn in turns] == ["Be brief.", "Say: Hi"]
+
+
+def test_other_columns_of_conversations_are_texts_and_mean_the_same_when_served(read_file):
+    asked = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    rows = [{"dialogue": asked if i % 2 else asked[1:], "label": "xy"[i % 2]} for i in range(60)]
+    reading = read_file("".join(json.dumps(row) + "\n" for row in rows).encode(), "rows.jsonl")
+    config = DataConfig(source=("rows.jsonl",), target="label")
+    schema = infer(reading.table, config, "classification", reading.formats).schema
+    (column,) = (schema.column(name) for name in schema.inputs)
+    assert (column.name, column.kind) == ("dialogue", "text")
+    trained = to_kind(reading.table["dialogue"], column)
+    assert trained[0] == "Hi"
+    assert trained.equals(conform(rows, (column,))["dialogue"])

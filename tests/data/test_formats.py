@@ -5,6 +5,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from bakeoff.data.attempts import NO_HINTS
 from bakeoff.data.formats import Hints, Typed, Wanted, typed
 
 N = 100
@@ -12,7 +13,7 @@ NUMBERS = [f"{i}.5" for i in range(N)]
 WHOLES = [str(i) for i in range(N)]
 
 
-def of(values: list[str], hints: Hints = Hints(), **wanted: Any) -> Typed:  # noqa: B008 - frozen
+def of(values: list[str], hints: Hints = NO_HINTS, **wanted: Any) -> Typed:
     return typed(pl.Series("c", values, dtype=pl.String), Wanted(**wanted), hints)
 
 

@@ -1,12 +1,14 @@
 """One conversion: a text means the same in a training column, in a table and in a single row."""
 
 import datetime as dt
+import json
 import math
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -265,3 +267,11 @@ def test_nested_values_of_a_column_of_texts() -> None:
             one(deep, column(kind))
     with pytest.raises(DataError, match="column 'c'"):
         one(deep, of)
+
+
+def test_columns_of_older_versions_are_canonical() -> None:
+    old = msgspec.convert({"name": "c", "kind": "numeric", "dtype": "Float64", "missing": 0}, Column)
+    assert old == Column(name="c", kind="numeric", dtype="Float64")
+    assert one("2.5", old) == 2.5
+    new = column("numeric", form="number", decimal=",", units=("€",), missing=("?",))
+    assert msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(new))), Column) == new

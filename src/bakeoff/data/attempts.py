@@ -63,6 +63,9 @@ class Hints:
     order: DateOrder | None = None
 
 
+NO_HINTS = Hints()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Typed:
     """A column that has its type: the values, how they were written, what became missing, what was guessed.
@@ -75,7 +78,7 @@ class Typed:
     losses: tuple[Loss, ...] = ()
     notes: tuple[str, ...] = ()
     open: bool = False
-    proven: Hints = Hints()
+    proven: Hints = NO_HINTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +91,7 @@ class Attempt:
     wanted: Wanted
     notes: tuple[str, ...] = ()
     open: bool = False
-    proven: Hints = Hints()
+    proven: Hints = NO_HINTS
 
 
 def read_column(attempt: Attempt) -> Typed:

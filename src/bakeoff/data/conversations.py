@@ -10,7 +10,7 @@ from bakeoff.core.errors import DataError
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["MESSAGES", "question_row", "question_text", "unpacked"]
+__all__ = ["MESSAGES", "is_conversation", "question_row", "question_text", "unpacked"]
 
 MESSAGES = "messages"
 
@@ -34,6 +34,12 @@ def question_text(turns: Sequence[Mapping[str, Any]]) -> str:
     if len(told) == 1 and told[0]["role"] == "user":
         return str(told[0]["content"])
     return msgspec.json.encode(told).decode()
+
+
+def is_conversation(text: str) -> bool:
+    """Whether a text is a list of chat messages as JSON."""
+    turns = _turns(text)
+    return bool(turns) and all(_is_turn(turn) for turn in turns)
 
 
 def _is_turn(turn: object) -> bool:
@@ -90,6 +96,6 @@ def _turns(value: object) -> list[Any]:
     if isinstance(value, str):  # JSON inside CSV
         try:
             value = msgspec.json.decode(value)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return []
     return list(value) if isinstance(value, list) else []

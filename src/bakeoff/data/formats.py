@@ -19,6 +19,7 @@ from bakeoff.data.attempts import (
     EXACT_WHOLE,
     MANY_VALUES,
     MAX_THIRD,
+    NO_HINTS,
     Attempt,
     Hints,
     Typed,
@@ -47,7 +48,7 @@ LONG = re.compile(r"[+-]?[0-9]{16,}")
 def typed(
     series: "pl.Series",
     wanted: Wanted,
-    hints: Hints = Hints(),
+    hints: Hints = NO_HINTS,
     shape: Shape | None = None,
 ) -> Typed:
     """The column of texts in the type that its values have.

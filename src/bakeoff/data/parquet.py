@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["parquet_errors", "parquet_table"]
 
-FURTHEST = "SELECT max(data_page_offset + total_compressed_size) FROM parquet_metadata(?)"
+FURTHEST = """
+SELECT max(
+    least(data_page_offset, coalesce(nullif(dictionary_page_offset, 0), data_page_offset)) + total_compressed_size
+)
+FROM parquet_metadata(?)
+"""
 
 
 def parquet_table(path: Path, *, name: str) -> "tuple[pl.DataFrame, tuple[str, ...]]":
