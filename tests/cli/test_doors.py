@@ -172,7 +172,7 @@ def test_rows_that_cannot_be_answered_are_set_aside_and_end_with_1(pred, bakeoff
     assert [(loss["kind"], loss["count"]) for loss in ledger["losses"]] == [("row", 1), ("row", 1)]
     assert ledger["losses"][0]["examples"][0].startswith("line 11: ")
     assert "row 10: column 'amount': expected a number" in ledger["losses"][1]["examples"][0]
-    assert "2 of 62 rows set aside" in ended.err
+    assert "62 rows read, 60 answered, 2 lost" in ended.err
     told = bakeoff("predict", "-f", tmp_path / "new.csv", "-C", pred)
     assert (told.code, told.out.count("yes") > 10) == (1, True)
 
