@@ -130,7 +130,7 @@ def test_feedback_is_recorded(served):
         }
         answer = client.feedback([{"id": "nobody", "label": "neg"}])
         assert (answer["accepted"], answer["unmatched"], answer["problems"][0]["id"]) == (0, 1, "nobody")
-    assert [e["id"] for e in served.events.read("feedback")] == [said["id"]]
+    assert [e["id"] for e in served.events.read("feedback")] == [said["id"], "nobody"]
 
 
 def test_health_index_and_metrics(served):

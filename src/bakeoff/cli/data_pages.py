@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bakeoff.cli.ledger_page import ledger_page
 from bakeoff.cli.render import table
-from bakeoff.core.errors import StoreError
+from bakeoff.cli.terminal import write_text
 from bakeoff.core.records import Version
 
 if TYPE_CHECKING:
@@ -24,11 +24,7 @@ def write_card(card: "DataCard", *, html: Path | None, png: Path | None) -> list
     if html is not None:
         from bakeoff.report.card_html import html as page
 
-        text = page(card)
-        try:
-            html.write_text(text, encoding="utf-8", errors="replace")
-        except OSError as error:
-            raise StoreError(f"expected a file for the card, could not write {str(html)!r}: {error}") from error
+        write_text(html, page(card))
         written.append(html)
     if png is not None:
         from bakeoff.report.card_charts import charts

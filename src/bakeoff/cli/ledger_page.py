@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-import typer
-
+from bakeoff.cli.terminal import loud
 from bakeoff.core.ledger import Ledger
 
 __all__ = ["ledger_page", "ledger_part"]
@@ -16,8 +15,8 @@ def ledger_page(ledger: Ledger, *, came: str = "read", went: str = "used") -> st
     from bakeoff.report.ledger import losses_of
 
     losses = losses_of(ledger, came=came, went=went)
-    parts = [_loud(f"ledger: {losses.headline}") if losses.alarms else f"ledger: {losses.headline}"]
-    parts += [_loud(f"LOST: {alarm}") for alarm in losses.alarms]
+    parts = [loud(f"ledger: {losses.headline}") if losses.alarms else f"ledger: {losses.headline}"]
+    parts += [loud(f"LOST: {alarm}") for alarm in losses.alarms]
     if losses.lines:
         parts += ["", table(losses.heads, [line.cells for line in losses.lines], right=losses.numbers)]
     return "\n".join(parts + ([losses.chosen] if losses.chosen else []))
@@ -27,8 +26,3 @@ def ledger_part(document: Mapping[str, Any]) -> list[str]:
     """The ledger of a run's document, as a part of a page; nothing for runs of versions that kept none."""
     body = document.get("ledger")
     return ["", ledger_page(Ledger.from_json(body))] if body else []
-
-
-def _loud(line: str) -> str:
-    """Bold and red where the terminal can; elsewhere typer takes that away."""
-    return typer.style(line, fg=typer.colors.RED, bold=True)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from bakeoff.cli.ledger_page import ledger_page, ledger_part
+from bakeoff.cli.terminal import printable, width, write_text
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.project_file import Value
 from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Json
+from bakeoff.metrics.positive import Positive
 
 if TYPE_CHECKING:
     from bakeoff.loop.watching import Turn
@@ -44,7 +46,8 @@ __all__ = [
 ]
 
 Doc = Mapping[str, Any]
-WIDTH = 120
+FOLDED, GAP = 10, 2
+"""A column is folded to no less than this width; columns stand this far apart."""
 MOST_WARNINGS = 10
 INPUT_WORDS = {"added": "new", "removed": "gone"}
 MOST_WEAK = 3
@@ -52,19 +55,24 @@ MOST_WEAK = 3
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> str:
-    """A table as text, as wide as it needs to be."""
+    """A table as text, as wide as the terminal if that is enough; cells are folded into several lines, never cut."""
     from rich import box
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
+        made.add_column(Text(printable(column)), justify="right" if column in right else "left", overflow="fold")
+    cells = [[printable(cell) for cell in row] for row in rows]
+    for row in cells:
         made.add_row(*(Text(cell) for cell in row))
+    # Beyond this rich cuts off what has no room.
+    longest = (max(map(cell_len, each), default=0) for each in zip(columns, *cells, strict=False))
+    least = sum(min(FOLDED, length) + GAP for length in longest)
     out = io.StringIO()
-    Console(file=out, width=WIDTH, no_color=True, highlight=False).print(made)
+    Console(file=out, width=max(width(), least), no_color=True, highlight=False, legacy_windows=False).print(made)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
@@ -174,6 +182,8 @@ def leaderboard(document: Doc, *, unchanged: bool = False) -> str:
         "",
         f"verdict: {verdict['reason']}",
     ]
+    if document.get("positive"):
+        parts.append(Positive(**document["positive"]).sentence)
     parts += [f"warning: {told}" for told in _memory_warnings(document)]
     if verdict["contest"]:
         parts.append(f"champion: {'promoted' if verdict['promoted'] else 'kept'}; {verdict['contest']}")
@@ -401,18 +411,13 @@ def _weaknesses(candidates: Sequence[Doc], metric: str) -> list[str]:
 
 def write_report(report: "RunReport", *, html: Path | None, png: Path | None) -> list[str]:
     """Write the page and the pictures that are asked for; the files."""
-    from bakeoff.core.errors import StoreError
     from bakeoff.report.card_html import FILE
     from bakeoff.report.html import html as page
     from bakeoff.report.pictures import pictures
 
     written: list[Path] = []
     if html is not None:
-        text = page(report, card=FILE if html.with_name(FILE).exists() else None)
-        try:
-            html.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise StoreError(f"expected a file for the report, could not write {str(html)!r}: {error}") from error
+        write_text(html, page(report, card=FILE if html.with_name(FILE).exists() else None))
         written.append(html)
     if png is not None:
         written += pictures(report, png)

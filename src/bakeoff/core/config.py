@@ -40,6 +40,13 @@ def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+def _as_label(value: object) -> object:
+    """A class as its text, as labels are: true and 1 may stand without quotes."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
 LabelRule: TypeAlias = Literal["exact", "trim", "fold"]
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
@@ -211,9 +218,20 @@ class DecideConfig(_Section):
     "unless_worse" (it is not shown to be worse by more than `margin`), "non_inferior" (it is shown to be worse
     by less than `margin`) or "superior" (it is shown to be better). With `calibrate`, candidates and combinations
     are judged and served with probabilities that are rescaled so on validation rows.
+
+    `positive` is the class that metrics of one class ask about unless they name one (`recall[fraud]`): by default the
+    rarer of two among training rows, of equals the later by name. `metrics` are shown beside the built-in ones and
+    decide nothing. `costs` are those of errors, by true class, then predicted class, in the unit of your choice; "*"
+    is every class that is not named in its place; with them `expected_cost` is a metric. `decide_by` is what a model
+    answers: the most probable class, or the one whose expected cost is least (judged and served so, whatever the
+    family; what gives no probabilities stays as it is). See docs/metrics.md.
     """
 
     metric: str | None = None
+    metrics: Names = ()
+    positive: Annotated[str | None, BeforeValidator(_as_label)] = None
+    costs: dict[str, dict[str, float]] = {}
+    decide_by: Literal["probability", "cost"] = "probability"
     utility: str | None = None
     champion: Literal["unless_worse", "non_inferior", "superior"] = "unless_worse"
     gates: dict[str, Gate] = {}

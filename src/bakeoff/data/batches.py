@@ -17,7 +17,8 @@ from bakeoff.data.encoding import as_utf8
 from bakeoff.data.flat import plain_types
 from bakeoff.data.headers import clean_names
 from bakeoff.data.json_lines import objects_of
-from bakeoff.data.reading import cells, check_share, parquet_errors
+from bakeoff.data.parquet import parquet_errors
+from bakeoff.data.reading import cells, check_share
 from bakeoff.data.records import Bad
 from bakeoff.data.sources import SourceFile
 

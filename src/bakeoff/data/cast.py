@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import numpy as np
 
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Column, ColumnKind
-from bakeoff.data.values import converter, expected
+from bakeoff.data.values import MISSING_WORDS, WEAK_WORDS, converter, expected
 
 if TYPE_CHECKING:
     import polars as pl
@@ -78,14 +79,27 @@ def value_of(row: Mapping[str, object], column: Column) -> object:
     style = column.format
     if style.vector is None or column.name in row:
         return row.get(column.name)
-    vector: Any = row.get(style.vector)
+    vector: Any = vector_of(row.get(style.vector))
     if vector is None:
         return None
-    if hasattr(vector, "tolist"):
-        vector = vector.tolist()
     if not isinstance(vector, (list, tuple)) or len(cast("list[object]", vector)) != style.length:
         raise ValueError(f"a list of {style.length} numbers")
     return cast("list[object]", vector)[style.position]
+
+
+def vector_of(value: Any) -> Any:
+    """A vector as a list, from an array or JSON text; None when it is missing."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if not isinstance(value, str):
+        return value
+    word = value.strip()
+    if word in MISSING_WORDS or word.casefold() in WEAK_WORDS:
+        return None
+    try:
+        return msgspec.json.decode(word)
+    except (msgspec.DecodeError, RecursionError):
+        return value
 
 
 def _series_of(table: "pl.DataFrame", column: Column) -> "pl.Series":
@@ -94,8 +108,11 @@ def _series_of(table: "pl.DataFrame", column: Column) -> "pl.Series":
     if column.name in table.columns:
         return table[column.name]
     style = column.format
-    if style.vector is not None and isinstance(table.schema.get(style.vector), (pl.List, pl.Array)):
+    if style.vector is not None and style.vector in table.columns:
         lists = table[style.vector]
+        if not isinstance(lists.dtype, (pl.List, pl.Array)):
+            values = _of_rows(lists.to_frame().to_dicts(), column)
+            return pl.Series(column.name, values, dtype=stored_type(column.kind))
         lists = lists.arr.to_list() if isinstance(lists.dtype, pl.Array) else lists
         wrong = (lists.list.len() != style.length).fill_null(value=False)
         if wrong.any():

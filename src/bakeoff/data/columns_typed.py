@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from bakeoff.core.config import DataConfig
 from bakeoff.core.ledger import Loss
 from bakeoff.core.types import CANONICAL, ColumnFormat, ColumnKind
+from bakeoff.data.canonical import Shape, shapes_of
 from bakeoff.data.formats import Hints, Typed, Wanted, typed
 
 if TYPE_CHECKING:
@@ -62,13 +63,14 @@ def type_columns(
     import polars as pl
 
     wanted = _WantedOf(config, target)
+    shapes = shapes_of(table)
     results: dict[str, Typed] = {}
     for series in table:
         name = series.name
         if series.dtype == pl.String and name in nested:
             results[name] = Typed(series=series, style=ColumnFormat(form="json"))
         elif series.dtype == pl.String:
-            results[name] = typed(series, wanted(name))
+            results[name] = typed(series, wanted(name), shape=shapes.get(name, Shape()))
         elif isinstance(series.dtype, (pl.Time, pl.Duration)):
             results[name] = Typed(series=series, style=ColumnFormat(form="duration"))  # as JSON has them, in texts
         else:

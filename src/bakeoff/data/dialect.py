@@ -63,26 +63,32 @@ def dialect_of(head: bytes, *, delimiter: str | None, file: str) -> Dialect:
     skipped = 0
     if match := SEPARATOR.fullmatch(lines[0].strip()):  # as spreadsheets write it
         delimiter, skipped = match[1], 1
-    escaped = '\\"' in "".join(lines) and _more_regular(lines[skipped:], delimiter)
-    best, records = _split(lines[skipped:], delimiter, escaped=escaped)
+    best, records = _split(lines[skipped:], delimiter, escaped=False)
+    escaped = False
+    if '\\"' in "".join(lines):
+        escaped = _faults(lines[skipped:], best, escaped=True) < _faults(lines[skipped:], best, escaped=False)
+        best, records = _split(lines[skipped:], delimiter, escaped=escaped)
+    if not records:
+        raise DataError(f"{file}: expected a header line and rows, found {lines[skipped][:80]!r} and nothing readable.")
     place = _header_place([cells for cells, _ in records])
     before = skipped + (records[place - 1][1] if place else 0)
     cells, end = records[place]
+    header_lines = lines[before : skipped + end]
+    blank = next((i for i, line in enumerate(header_lines) if line.strip()), 0)
     if place:
         first = next(line.strip() for line in lines[skipped:] if line.strip())
-        notes.append(f"{file}: {before:,} lines before the header are passed over, the first: {first[:80]!r}")
-    header_lines = lines[before : skipped + end]
-    blank = sum(1 for line in header_lines if not line.strip())
+        notes.append(f"{file}: {before + blank:,} lines before the header are passed over, the first: {first[:80]!r}")
     cells, trailing, note = _fitted(cells, [each for each, _ in records[place + 1 :]], file)
     notes += note
     if cells and cells[0].startswith("#"):
         cells = [cells[0].lstrip("# "), *cells[1:]]
+    cells = [cell.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for cell in cells]
     names, renamed = clean_names(cells, file=file)
     return Dialect(
         delimiter=best,
         names=tuple(names),
-        header="".join(header_lines[blank:]).rstrip("\n").encode(),
-        start=sum(len(line.encode()) for line in lines[: skipped + end]),
+        header="".join(header_lines[blank:]).rstrip("\n").encode("utf-8", "surrogateescape"),
+        start=sum(len(line.encode("utf-8", "surrogateescape")) for line in lines[: skipped + end]),
         line=skipped + end + 1,
         escaped=escaped,
         trailing=trailing,
@@ -104,6 +110,7 @@ def _lines(head: bytes) -> list[str]:
 def _records(lines: Sequence[str], delimiter: str, *, escaped: bool) -> list[tuple[list[str], int]]:
     """The first records that are not blank, and how many lines they and those before them take."""
     records: list[tuple[list[str], int]] = []
+    lines = [line.replace("\r", " ") for line in lines]  # the reader takes one in a line for a fault
     old = csv.field_size_limit(HEADER_BYTES)
     try:
         reader = csv.reader(lines, delimiter=delimiter, doublequote=not escaped, escapechar="\\" if escaped else None)
@@ -141,16 +148,24 @@ def _split(lines: Sequence[str], delimiter: str | None, *, escaped: bool) -> tup
         score = (round(share, 1), width)
         if records and (best is None or score > best[:2]):
             best = (*score, each, records)
-    assert best is not None  # the head is not blank
-    return best[2], best[3]
+    return (best[2], best[3]) if best else (delimiter or ",", [])
 
 
-def _more_regular(lines: Sequence[str], delimiter: str | None) -> bool:
-    shares: list[float] = []
-    for escaped in (True, False):
-        _, records = _split(lines, delimiter, escaped=escaped)
-        shares.append(_regularity([len(cells) for cells, _ in records])[0])
-    return shares[0] > shares[1]
+def _faults(lines: Sequence[str], delimiter: str, *, escaped: bool) -> int:
+    """How many records have quotes out of place when quotes inside quotes are written in one way."""
+    faults = 0
+    lines = [line.replace("\r", " ") for line in lines]
+    reader = csv.reader(
+        lines, delimiter=delimiter, doublequote=not escaped, escapechar="\\" if escaped else None, strict=True
+    )
+    while reader.line_num < len(lines):
+        try:
+            next(reader)
+        except csv.Error:
+            faults += 1
+        except StopIteration:
+            break
+    return faults
 
 
 def _header_place(records: Sequence[Sequence[str]]) -> int:

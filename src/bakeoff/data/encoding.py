@@ -23,6 +23,9 @@ GUESSES = ("cp1252", "latin-1")
 WESTERN_SHARE = 0.2
 """Of the letters of a text in a western language, fewer are beyond ASCII."""
 ZEROS_SHARE = 0.3
+CONTROLS = bytes(byte for byte in range(32) if byte not in b"\t\n\r\f")
+FEW_CONTROLS = 3
+CONTROLS_SHARE = 0.05
 ASCII = bytes(range(128))
 
 
@@ -60,7 +63,7 @@ def as_utf8(path: Path, encoding: str, scratch: Path, name: str) -> Clean:
     if codec in {"utf-8", "utf-8-sig"}:
         if marked not in {None, "utf-8"}:
             raise DataError(f'{name}: expected utf-8, found {marked} (by its first bytes). Set encoding = "{marked}".')
-        if b"\0" in head:
+        if _is_binary(head):
             raise DataError(
                 f"{name}: expected text, found zero bytes, as in a compressed or binary file. Give the file the "
                 'ending of what it is (.gz, .zip, .parquet, …), or set encoding in [data] (perhaps "utf-16-le").'
@@ -84,6 +87,12 @@ def _wide(head: bytes) -> str | None:
         return None
     codec = "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
     return codec if _decodes(head[: half * 2], codec) else None
+
+
+def _is_binary(head: bytes) -> bool:
+    """Zero bytes among many others that no text has; a single one is damage, which costs its row."""
+    controls = len(head) - len(head.translate(None, CONTROLS))
+    return b"\0" in head and controls > FEW_CONTROLS and controls > CONTROLS_SHARE * len(head)
 
 
 def _codec(encoding: str) -> str:
@@ -134,9 +143,9 @@ def _look_at_damage(path: Path, name: str, *, guess: bool) -> tuple[bool, tuple[
                     first, sample = number, line[max(0, error.start - 40) : error.start + 40].strip()
     if unsound < sound:
         return returns, None
-    codec = next(codec for codec in GUESSES if _decodes(sample, codec))
+    codec = next(codec for codec in GUESSES if _decodes_whole(path, codec))  # latin-1 knows every byte
     shown = sample.decode(codec)
-    if guess and beyond <= WESTERN_SHARE * letters and _decodes_whole(path, codec):
+    if guess and beyond <= WESTERN_SHARE * letters:
         note = f'{name} is not utf-8 and is read as {codec}, first in line {first}: {shown!r}; [data] encoding = "…" names another'
         return returns, (codec, (note,))
     raise DataError(

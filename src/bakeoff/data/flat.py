@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bakeoff.core.errors import DataError
-from bakeoff.core.types import ColumnFormat
+from bakeoff.core.types import Column, ColumnFormat
+from bakeoff.data.cast import to_kind
 from bakeoff.data.headers import MAX_COLUMNS
 from bakeoff.data.json_lines import json_text
 
@@ -54,7 +55,7 @@ def _plain(series: "pl.Series") -> "pl.Series":
 def unfolded(table: "pl.DataFrame") -> Flat:
     """The table without nested columns.
 
-    A column of lists of equally many numbers becomes a column `name[0]` for each element; other lists, structs
+    Times of day and durations become seconds. A column of lists of equally many numbers becomes a column `name[0]` for each element; other lists, structs
     and maps become JSON texts.
     """
     import polars as pl
@@ -64,6 +65,10 @@ def unfolded(table: "pl.DataFrame") -> Flat:
     for series in table:
         if isinstance(series.dtype, pl.Array):
             series = series.arr.to_list() if len(series.dtype.shape) == 1 else series  # noqa: PLW2901
+        if isinstance(series.dtype, (pl.Time, pl.Duration)):
+            columns.append(to_kind(series, Column(name=series.name, kind="numeric", dtype="")))
+            formats[series.name] = ColumnFormat(form="duration")
+            continue
         if not series.dtype.is_nested():
             columns.append(series)
             continue

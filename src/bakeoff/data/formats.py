@@ -15,7 +15,7 @@ import msgspec
 
 from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.types import CANONICAL, ColumnFormat, ColumnKind, DateOrder
-from bakeoff.data.canonical import compact_days, iso_times, numbers, true_false, whole_numbers
+from bakeoff.data.canonical import Shape, compact_days, iso_times, shapes_of, true_false
 from bakeoff.data.numerals_learned import Decimal, is_number_like, learn_numbers
 from bakeoff.data.times import moment, seconds
 from bakeoff.data.times_learned import learn_times
@@ -41,7 +41,13 @@ MANY_VALUES = 30
 CODE = re.compile(r"[+-]?0[0-9]")
 LONG = re.compile(r"[+-]?[0-9]{16,}")
 EXACT_WHOLE = 2**53
-NAMES = {"number": "numbers", "time": "times", "duration": "durations or times of day", "boolean": "booleans"}
+NAMES = {
+    "json": "lists",
+    "number": "numbers",
+    "time": "times",
+    "duration": "durations or times of day",
+    "boolean": "booleans",
+}
 KINDS = {"number": "numeric", "time": "datetime", "duration": "numeric", "boolean": "boolean"}
 
 
@@ -87,21 +93,31 @@ class Typed:
     proven: Hints = Hints()
 
 
-def typed(series: "pl.Series", wanted: Wanted, hints: Hints = Hints()) -> Typed:
+def typed(
+    series: "pl.Series",
+    wanted: Wanted,
+    hints: Hints = Hints(),
+    shape: Shape | None = None,
+) -> Typed:
     """The column of texts in the type that its values have.
 
     Args:
         series: Texts; missing where a cell is empty.
         wanted: What the project says of the column.
         hints: What other columns show, for what this one leaves open.
+        shape: Of the texts, when it is known.
     """
     losses: list[Loss] = []
     if wanted.missing:
         series, losses = _without_words(series, wanted.missing)
-    if series.null_count() == len(series) or wanted.kind == "text":
+    if shape is None or losses:
+        shape = shapes_of(series.to_frame()).get(series.name, Shape())
+    if series.null_count() == len(series):
         result = Typed(series=series)
+    elif wanted.kind == "text":
+        result = _learned(series, wanted, hints)
     else:
-        result = _canonical(series, wanted, hints) or _learned(series, wanted, hints)
+        result = _canonical(series, wanted, hints, shape) or _learned(series, wanted, hints)
     style = result.style
     if wanted.missing:
         style = replace(style, missing=(*wanted.missing, *style.missing))
@@ -121,20 +137,25 @@ def _without_words(series: "pl.Series", words: tuple[str, ...]) -> "tuple[pl.Ser
     return series.set(is_word, None), [loss]
 
 
-def _canonical(series: "pl.Series", wanted: Wanted, hints: Hints) -> Typed | None:
+def _canonical(series: "pl.Series", wanted: Wanted, hints: Hints, shape: Shape) -> Typed | None:
     """The column, when all its texts are canonical whole numbers, numbers, booleans or ISO times."""
+    import polars as pl
+
     name, kind = series.name, wanted.kind
     if kind != "datetime":
-        if (values := whole_numbers(series)) is not None:
+        if shape.whole:
+            values = series.cast(pl.Int64)
             days = compact_days(series, values) if kind is None and not wanted.target else None
             if days is None:
                 return Typed(series=values, style=ColumnFormat(form="whole"))
             note = f'column {name!r} is taken as dates (20240131); numeric = ["{name}"] in [data] takes it as numbers'
             return Typed(series=days, style=ColumnFormat(form="time"), notes=(note,))
-        values = numbers(series) if (wanted.decimal or hints.decimal or ".") == "." else None
-        if values is not None and not (_may_be_classes(wanted) and values.n_unique() < series.n_unique()):
-            proven = Hints(decimal=".") if _shows_point(series) else Hints()
-            return Typed(series=values, style=ColumnFormat(form="number"), proven=proven, open=not proven.decimal)
+        if shape.number and (wanted.decimal or hints.decimal or ".") == ".":
+            values = series.cast(pl.Float64)
+            if _may_be_classes(wanted) and values.n_unique() < series.n_unique():
+                return None  # "1.0" and "1.00" are two classes
+            proven = Hints(decimal=".") if shape.point else Hints()
+            return Typed(series=values, style=ColumnFormat(form="number"), proven=proven, open=not shape.point)
     if kind in {None, "boolean", "categorical"} and (values := true_false(series)) is not None:
         return Typed(series=values, style=ColumnFormat(form="boolean"))
     if kind in {None, "datetime"} and not wanted.target and (times := iso_times(series)) is not None:
@@ -144,11 +165,6 @@ def _canonical(series: "pl.Series", wanted: Wanted, hints: Hints) -> Typed | Non
 
 def _may_be_classes(wanted: Wanted) -> bool:
     return wanted.target and wanted.kind is None
-
-
-def _shows_point(series: "pl.Series") -> bool:
-    """Whether the point must be a decimal mark: it need not be where three digits follow it everywhere."""
-    return not series.str.contains(r"^[+-]?(?:[1-9][0-9]{0,2}\.[0-9]{3}|[0-9]{1,3})$").all()
 
 
 def _zones(name: str, zoned: int, naive: int) -> tuple[str, ...]:
@@ -164,7 +180,7 @@ def _learned(series: "pl.Series", wanted: Wanted, hints: Hints) -> Typed:
         return Typed(series=series)
     counts = dict(cast("list[tuple[str, int]]", series.drop_nulls().value_counts(name="rows").rows()))
     if form == "json":
-        return _nested(series, counts)
+        return _nested(series, counts, wanted)
     values = sorted(counts)
     learned = values[:: max(1, len(values) // LEARNED)]
     sound = [text for text in learned if _form(text.strip()) == form]
@@ -205,8 +221,8 @@ def _allowed(wanted: Wanted) -> frozenset[Form]:
         "numeric": ("number", "duration"),
         "datetime": ("time",),
         "boolean": ("boolean",),
-        "categorical": ("number",),
-        "text": (),
+        "categorical": ("number", "json"),
+        "text": ("json",),
     }
     return frozenset(kinds[wanted.kind])
 
@@ -341,7 +357,7 @@ def _read(attempt: _Attempt) -> Typed:
     """Read every different text; the column stays one of texts when too much of it cannot be read."""
     import polars as pl
 
-    series, counts, style, wanted = attempt.series, attempt.counts, attempt.style, attempt.wanted
+    series, counts, style = attempt.series, attempt.counts, attempt.style
     read = reader(style, "numeric")
     values: dict[str, object] = {}
     words: dict[str, int] = {}
@@ -455,20 +471,25 @@ def _cell_losses(attempt: _Attempt, words: dict[str, int], odd: dict[str, int]) 
     return tuple(losses)
 
 
-def _nested(series: "pl.Series", counts: dict[str, int]) -> Typed:
+def _nested(series: "pl.Series", counts: dict[str, int], wanted: Wanted) -> Typed:
     """Texts that are JSON: lists of equally many numbers become a column of lists, others stay texts."""
     import polars as pl
 
-    values: dict[str, object] = {}
-    for text in counts:
+    values: dict[str | None, object] = {None: None}
+    words: dict[str, int] = {}
+    for text, rows in counts.items():
+        if _form(text.strip()) == "missing":
+            words[text], values[text] = rows, None
+            continue
         try:
             values[text] = msgspec.json.decode(text)
         except (msgspec.DecodeError, RecursionError):
             return Typed(series=series)
-    if not is_vector(list(values.values())):
+    if wanted.kind not in {None, "numeric"} or not is_vector(list(values.values())):
         return Typed(series=series, style=ColumnFormat(form="json"))
-    lists = [values[text] if text is not None else None for text in series.to_list()]
-    return Typed(series=pl.Series(series.name, lists, dtype=pl.List(pl.Float64)))
+    attempt = _Attempt(series=series, counts=counts, style=ColumnFormat(form="json"), wanted=wanted)
+    lists = pl.Series(series.name, [values[text] for text in series.to_list()], dtype=pl.List(pl.Float64), strict=False)
+    return Typed(series=lists, losses=_cell_losses(attempt, words, {}))
 
 
 MOST_ELEMENTS = 4096

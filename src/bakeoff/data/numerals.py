@@ -101,6 +101,8 @@ def number(text: str, style: ColumnFormat) -> int | float:
             raise ValueError(text)
         whole = "".join(character for character in whole if character not in style.thousands)
     plain = f"{whole}.{decimals}" if mark else whole
+    if style.decimal != "." and ("." in whole or "." in decimals):
+        raise ValueError(text)
     if not NUMBER.fullmatch(plain):
         raise ValueError(text)
     value = int(plain) if WHOLE.fullmatch(plain) else float(plain)

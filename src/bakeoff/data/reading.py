@@ -8,7 +8,6 @@ The query can reach the loaded tables only: no files, no network, no extensions.
 import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,8 +22,8 @@ from bakeoff.data.conversations import unpacked
 from bakeoff.data.delimited import texts_of
 from bakeoff.data.encoding import as_utf8
 from bakeoff.data.flat import plain_types, unfolded
-from bakeoff.data.headers import clean_names
 from bakeoff.data.json_lines import json_text, values_of
+from bakeoff.data.parquet import parquet_table
 from bakeoff.data.querying import lineage, run_query
 from bakeoff.data.records import Bad
 from bakeoff.data.sources import SourceFile
@@ -32,7 +31,7 @@ from bakeoff.data.sources import SourceFile
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["DELIMITERS", "Cells", "Reading", "cells", "check_share", "parquet_errors", "read"]
+__all__ = ["DELIMITERS", "Cells", "Reading", "cells", "check_share", "read"]
 
 DELIMITERS = {"csv": None, "tsv": "\t"}
 SHOWN = 5
@@ -103,7 +102,8 @@ def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Readi
         raise DataError(f"expected rows, found none: {why}.")
     conversations = unpacked(result.table, config.target)
     flat = unfolded(conversations)
-    formats = {name: style for name, style in result.formats.items() if name in flat.table.columns}
+    present = set(flat.table.columns)
+    formats = {name: style for name, style in result.formats.items() if name in present}
     if conversations is not result.table:
         formats = {name: style for name, style in formats.items() if name in result.table.columns}
         formats = {n: s for n, s in formats.items() if conversations[n].equals(result.table[n])}
@@ -125,7 +125,8 @@ def cells(config: DataConfig, file: SourceFile) -> Generator[Cells]:
     """
     name = file.path.name
     if file.format == "parquet":
-        yield _parquet(file.path, name)
+        table, notes = parquet_table(file.path, name=name)
+        yield Cells(table=table, notes=notes)
         return
     with tempfile.TemporaryDirectory(prefix="bakeoff-read-") as scratch:
         clean = as_utf8(file.path, config.encoding, Path(scratch), name)
@@ -140,34 +141,6 @@ def cells(config: DataConfig, file: SourceFile) -> Generator[Cells]:
             each = Cells(table=values.table, nested=values.nested, bad=values.bad, notes=values.notes)
             yield replace(each, notes=(*notes, *each.notes))
             notes = ()
-
-
-def _parquet(path: Path, name: str) -> Cells:
-    import polars as pl
-
-    with parquet_errors(name):
-        table = pl.read_parquet(path, memory_map=False)
-    names, notes = clean_names(table.columns, file=name)
-    return Cells(table=table.rename(dict(zip(table.columns, names, strict=True))), notes=notes)
-
-
-@contextmanager
-def parquet_errors(name: str) -> Generator[None]:
-    """Tell what is wrong with a Parquet file as one of our errors.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
-    import polars as pl
-
-    try:
-        yield
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{name}: could not be read as Parquet: {str(error).partition(chr(10))[0]}") from error
-    except BaseException as error:  # a damaged file can make the reader panic, which is no Exception
-        if type(error).__name__ != "PanicException":
-            raise
-        raise DataError(f"{name}: could not be read as Parquet: it is damaged") from None
 
 
 def _checked(config: DataConfig, file: SourceFile) -> list[Cells]:

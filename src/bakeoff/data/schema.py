@@ -9,7 +9,7 @@ from bakeoff.core.config import DataConfig
 from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import Loss
 from bakeoff.core.plugins import suggestion
-from bakeoff.core.types import CANONICAL, Column, ColumnFormat, ColumnKind, Schema, Task
+from bakeoff.core.types import CANONICAL, Column, ColumnFormat, ColumnKind, Schema, Task, TextForm
 from bakeoff.data.cast import conform, stored_type
 from bakeoff.data.wording import ID_ROWS, ID_SHARE, wording_of
 
@@ -145,8 +145,22 @@ def _check_named(table: "pl.DataFrame", config: DataConfig, formats: Mapping[str
 
 
 def _column(series: "pl.Series", kind: ColumnKind, style: ColumnFormat) -> Column:
+    if style == CANONICAL and kind in {"text", "categorical"}:
+        style = replace(style, form=_form(series))  # so that the text "5.0" is the 5 of a column of numbers
     dtype = str(stored_type(kind).base_type())
     return Column(name=series.name, kind=kind, dtype=dtype, missing=series.null_count(), format=style)
+
+
+def _form(series: "pl.Series") -> TextForm:
+    import polars as pl
+
+    if series.dtype.is_integer():
+        return "whole"
+    if series.dtype.is_numeric():
+        return "number"
+    if isinstance(series.dtype, (pl.Date, pl.Datetime)):
+        return "time"
+    return "boolean" if series.dtype == pl.Boolean else "plain"
 
 
 def _judge(series: "pl.Series", style: ColumnFormat, task: Task) -> _Judged:
@@ -178,7 +192,7 @@ def _judge_whole(series: "pl.Series") -> _Judged:
         note = f'column {name!r} is taken as categories: whole numbers beyond 2^53 would be merged as floats; numeric = ["{name}"] in [data] takes them as numbers'
         judged = _Judged(kind="categorical", note=note)
         return _no_id(series, judged, series.n_unique())
-    if len(series) >= ID_ROWS and not series.null_count():
+    if len(series) >= ID_ROWS and not series.null_count() and series[1] - series[0] == 1:
         steps = series.cast(pl.Int64).diff().drop_nulls()
         if (steps == 1).all():
             return _Judged(kind="numeric", useless="it only numbers the rows", remedy=f'numeric = ["{name}"] in [data]')

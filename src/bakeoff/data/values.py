@@ -212,8 +212,15 @@ def _nested_text(value: object) -> str | None:
         try:
             return question_text(cast("list[Any]", value))
         except (TypeError, KeyError, AttributeError):
-            return msgspec.json.encode(value).decode()
+            return _json(value)
     return _text(value)
+
+
+def _json(value: object) -> str:
+    try:
+        return msgspec.json.encode(value, enc_hook=str).decode()
+    except RecursionError:
+        raise Misread("nested too deeply") from None
 
 
 STORE: Mapping[ColumnKind, Convert] = {

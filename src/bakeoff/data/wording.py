@@ -86,7 +86,9 @@ def wording_of(present: "pl.Series") -> Wording:
     if not rows:
         return Wording(rows=0, distinct=0, words=0, characters=0, unspaced=0, shared=0, lettered=0)
     distinct = present.n_unique()
-    varied = distinct / rows >= VARIED_SHARE  # counting is for those that may be short texts
+    if distinct < VARIED_DISTINCT and distinct < VARIED_SHARE * rows:
+        return Wording(rows=rows, distinct=distinct, words=0, characters=0, unspaced=0, shared=0, lettered=0)
+    varied = distinct >= VARIED_SHARE * rows  # counting is for those that may be short texts
     sample = present.unique(maintain_order=True).gather_every(max(1, distinct // SAMPLE)) if varied else present[:0]
     return Wording(
         rows=rows,

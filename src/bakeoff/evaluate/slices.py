@@ -23,6 +23,7 @@ from bakeoff.evaluate.scoring import estimate
 from bakeoff.metrics.bootstrap import jackknife
 from bakeoff.metrics.intervals import jackknifed
 from bakeoff.metrics.measure import Measure
+from bakeoff.metrics.moments import Moments
 from bakeoff.metrics.outcome import Outcome, outcome
 from bakeoff.metrics.registry import bind
 from bakeoff.metrics.slicing import Slice, WeakSlice
@@ -139,8 +140,7 @@ def _interval(
         return None if found is None else (found.value, found.low, found.high)
     value, left_b = jackknife(statistic, len(result), blocks=BLOCKS, seed=seed, groups_n=group_n)
     low, high = jackknifed(value, left_b)
-    if measure.needs == "probabilities" and measure.higher_is_better and value <= 1:
-        high = min(high, 1.0)  # areas end there
+    low, high = max(low, measure.bounds[0]), min(high, measure.bounds[1])
     return (value, low, high) if np.isfinite(value + low + high) else None
 
 
@@ -150,8 +150,12 @@ def row_losses(result: Outcome, measure: Measure) -> Floats:
     Classification: wrong (1) or right (0) for measures of labels, minus log-likelihood for the log loss,
     squared error of the probabilities for other measures of probabilities. Regression: squared error for
     rmse and r2, relative for mape, else absolute. Generation: one less the row's score (token F1 when the
-    measure is none of rows).
+    measure is none of rows). Of a measure that is the mean of one number of each row (expected cost, top-k, pinball),
+    that number, turned so that less is better.
     """
+    sums = measure.gather(result)
+    if isinstance(sums, Moments) and sums.only_n is not None:
+        return measure.bounds[1] - sums.only_n if measure.higher_is_better else sums.only_n
     match measure.task:
         case "generation":
             if measure.name in result.scores:

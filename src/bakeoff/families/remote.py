@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bakeoff.chat.client import Client, Refusal, Reply, Service, ServiceError
+from bakeoff.chat.client import Client, Refusal, RefusedError, Reply, Service, ServiceError
 from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.prompts import check_template, messages_of_row
 from bakeoff.chat.streaming import Heard, request_of
@@ -189,7 +189,7 @@ class RemoteModel:
         chunks = self.client.stream(body)
         if isinstance(chunks, Refusal):
             self.meter.count([chunks], rows=1)
-            raise ServiceError(f"{self.state.params.url} refuses (HTTP {chunks.status}): {chunks.message}")
+            raise RefusedError(f"{self.state.params.url} refuses (HTTP {chunks.status}): {chunks.message}")
         try:
             with closing(chunks):
                 yield from heard.pieces(chunks)

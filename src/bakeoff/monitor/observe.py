@@ -18,7 +18,8 @@ from bakeoff.metrics.bootstrap import replicate
 from bakeoff.metrics.drift import compare
 from bakeoff.metrics.intervals import percentile, wilson
 from bakeoff.metrics.outcome import outcome
-from bakeoff.metrics.registry import bind, find
+from bakeoff.metrics.positive import BINARY
+from bakeoff.metrics.registry import bind, find, with_class
 from bakeoff.monitor.reference import Reference, said_table
 from bakeoff.monitor.signals import Report, Signal, SignalName
 
@@ -294,12 +295,20 @@ def _drift(seen: _Seen, look: _Look) -> Signal:
     return look.signal("drift", largest.psi, limit=limit, rows=rows, alert=bool(over), detail=detail)
 
 
+def _full_name(metric: str, signature: Signature) -> str:
+    """The metric with its class; releases made before names had one meant the second of two."""
+    classes = signature.classes
+    if "[" in metric or len(classes) != BINARY:
+        return metric
+    return with_class(metric, signature.task, classes=classes, positive=classes[1])
+
+
 def _quality(truth: Sequence[str | float], said: Predictions | None, look: _Look) -> Signal:
     rows, limit = len(truth), look.config.quality_drop
     if said is None or rows < look.config.min_feedback:
         reason = f"{rows} rows with feedback, at least {look.config.min_feedback} needed"
         return look.signal("quality", None, limit=limit, rows=rows, detail={"reason": reason})
-    measure = find(look.reference.metric, look.signature.task)
+    measure = find(_full_name(look.reference.metric, look.signature), look.signature.task)
     seen = outcome(truth, said, look.signature.task)
     statistic = bind([measure], seen)[measure.name]
     drawn = replicate([statistic], rows, resamples=RESAMPLES, seed=look.seed)[0]

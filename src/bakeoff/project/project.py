@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.config import Config
 from bakeoff.core.errors import NotFoundError, StoreError
+from bakeoff.core.explain import file_advice
 from bakeoff.core.project_file import Loaded, Value, load
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Model, Progress, RecordStore
 from bakeoff.core.records import Run, Version
@@ -171,7 +172,7 @@ class Project:
                 ignore.write_text(IGNORE)
         except OSError as error:
             raise StoreError(
-                f"cannot keep anything in {str(state)!r}: {error.strerror or error}; a project folder must be writable"
+                f"cannot keep anything in {str(state)!r}: {error.strerror or error}; {file_advice(error)}"
             ) from error
         return state
 
@@ -310,8 +311,8 @@ class Project:
         """Within it, the metrics of the project's own file are found by name."""
         from bakeoff.metrics.own import using
 
-        file = self.config.decide.metrics_file
-        return using(None if file is None else self.folder / file)
+        decide = self.config.decide
+        return using(None if decide.metrics_file is None else self.folder / decide.metrics_file, decide.costs)
 
     @contextmanager
     def _staged(self, *, lock: bool, budget_s: float | None) -> "Generator[Stage]":

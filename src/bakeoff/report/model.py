@@ -12,6 +12,7 @@ from typing import Any
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.types import Column, Task
 from bakeoff.metrics.intervals import Interval
+from bakeoff.metrics.positive import Positive
 from bakeoff.metrics.slicing import Slice, WeakSlice
 
 __all__ = [
@@ -564,6 +565,7 @@ class Report:
     judge: Judge | None = None
     origin: Origin | None = None
     budget: Budget | None = None
+    positive: Positive | None = None
     ledger: Ledger | None = None
 
     @property
