@@ -19,8 +19,8 @@ def prepare(
     inputs: Annotated[list[str], typer.Argument(help="Files, globs, https:// or pypi:// locations, in order.")],
     *,
     out: Annotated[
-        Path, typer.Option(help="FILE.parquet, .jsonl, .jsonl.gz, .jsonl.zst, or a folder of Parquet files.")
-    ],
+        Path | None, typer.Option(help="FILE.parquet, .jsonl, .jsonl.gz, .jsonl.zst, or a folder of Parquet files.")
+    ] = None,
     steps: Annotated[str | None, typer.Option(help="Names with commas between, or a JSON list.")] = None,
     text: Annotated[list[str] | None, typer.Option(help="A column to prepare; may be repeated.")] = None,
     project: Annotated[Path | None, typer.Option("--project", "-C", help="Take steps and columns from it.")] = None,
@@ -30,18 +30,28 @@ def prepare(
     token_ids: Annotated[bool, typer.Option("--token-ids", help="Keep the tokens too.")] = False,
     workers: Annotated[int, typer.Option(help="Processes; 0: one for each core.", min=0)] = 0,
     max_bad_share: Annotated[float, typer.Option(help="Lines that may be no records.", min=0, max=1)] = 0.01,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show on some rows what each step does and why; write nothing.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run preparation steps over a corpus of any size, in bounded memory and on all cores."""
+    from bakeoff.core.errors import UsageError
     from bakeoff.prepare.streaming.run import Tokens, prepare_corpus
 
     chain, columns, target = _from_project(project)
+    chain, columns = chain if steps is None else _steps(steps), text or columns or ["text"]
+    if explain:
+        _explain(inputs, chain, columns, as_json=as_json)
+        return
+    if out is None:
+        raise UsageError("expected --out, the name of the result, or --explain; received neither")
     told = prepare_corpus(
         inputs,
         out,
-        steps=chain if steps is None else _steps(steps),
-        text=text or columns or ["text"],
+        steps=chain,
+        text=columns,
         target=target,
         tokens=Tokens(tokenizer=None if tokenizer == "words" else tokenizer, ids=token_ids) if tokenizer else None,
         workers=workers,
@@ -53,6 +63,32 @@ def prepare(
         emit(told.to_json())
     else:
         typer.echo(_page(told))
+
+
+def _explain(inputs: list[str], chain: "list[Json]", text: list[str], *, as_json: bool) -> None:
+    import msgspec
+
+    from bakeoff.core.types import Column, Schema
+    from bakeoff.prepare.explain import explain, order_warnings
+    from bakeoff.prepare.streaming.sample import sample
+
+    table = sample(inputs, text=text, progress=show_progress)
+    columns = tuple(Column(name=name, kind="text", dtype="String") for name in text)
+    steps = explain(table, Schema(columns=columns, target="", inputs=tuple(text)), chain)
+    warnings = order_warnings(chain)
+    if as_json:
+        emit({"rows": table.height, "steps": msgspec.to_builtins(steps), "warnings": warnings})
+        return
+    lines = [f"on {table.height:,} rows from the beginning, the middle and the end of the inputs:"]
+    for step in steps:
+        lines.append(
+            f"\n{step.step}: {step.rows_in:,} rows in, {step.rows_out:,} out; {step.cells_changed:,} texts changed"
+        )
+        for example in step.examples:
+            lines.append(f"  row {example.row:,} before: {example.before!r}")
+            after = f"after:  {example.after!r}" if example.after is not None else f"goes:   {example.why}"
+            lines.append(f"  row {example.row:,} {after}")
+    typer.echo("\n".join([*lines, *(f"\nwarning: {warning}" for warning in warnings)]))
 
 
 def _from_project(folder: Path | None) -> "tuple[list[Json], list[str], str]":
@@ -91,6 +127,7 @@ def _page(told: "CorpusReport") -> str:
                 f"  row {pair.dropped:,} dropped: {pair.dropped_text!r}",
             ]
     lines += ["", *(_loss(loss) for loss in told.losses)] if told.losses else []
+    lines += [f"\nwarning: {warning}" for warning in told.warnings]
     if told.resumed_blocks:
         lines.append(f"\nwent on after {told.resumed_blocks:,} blocks that an unfinished run had done")
     tokens = "" if told.tokens is None else f", {told.tokens:,} tokens"

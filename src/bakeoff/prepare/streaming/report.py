@@ -61,8 +61,8 @@ class Duplicates(msgspec.Struct, frozen=True, kw_only=True):
 class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
     """A whole run; `peak_memory_bytes` is the sum over all its processes of what each held at most.
 
-    `losses`: what did not come through as it was, and why; `resumed_blocks`: how many blocks a run that was killed
-    had finished.
+    `warnings`: orders of steps that hurt. `losses`: what did not come through as it was, and why. `resumed_blocks`: how
+    many blocks a run that was killed had finished.
     """
 
     out: str
@@ -72,6 +72,7 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
     bad_lines: int
     bad: list[str]
     losses: list[Loss]
+    warnings: list[str]
     tokens: int | None
     steps: list[StepReport]
     duplicates: list[Duplicates]
