@@ -8,7 +8,6 @@ import typer
 from bakeoff.cli.options import AsJson, emit, show_progress
 
 if TYPE_CHECKING:
-    from bakeoff.core.ledger import Loss
     from bakeoff.core.types import Json
     from bakeoff.prepare.streaming.report import CorpusReport
 
@@ -114,6 +113,8 @@ def _steps(given: str) -> "list[Json]":
 
 
 def _page(told: "CorpusReport") -> str:
+    from bakeoff.cli.ledger_page import ledger_page
+
     lines = [f"{'step':24}{'rows in':>12}{'rows out':>12}{'cells changed':>15}{'seconds':>10}"]
     lines += [
         f"{s.step:24}{s.rows_in:>12,}{s.rows_out:>12,}{s.cells_changed:>15,}{s.seconds:>10.1f}" for s in told.steps
@@ -126,8 +127,8 @@ def _page(told: "CorpusReport") -> str:
                 f"  row {pair.stayed:,} stays:   {pair.stayed_text!r}",
                 f"  row {pair.dropped:,} dropped: {pair.dropped_text!r}",
             ]
-    lines += ["", *(_loss(loss) for loss in told.losses)] if told.losses else []
     lines += [f"\nwarning: {warning}" for warning in told.warnings]
+    lines += ["", ledger_page(told.ledger, went="written")]
     if told.resumed_blocks:
         lines.append(f"\nwent on after {told.resumed_blocks:,} blocks that an unfinished run had done")
     tokens = "" if told.tokens is None else f", {told.tokens:,} tokens"
@@ -137,12 +138,3 @@ def _page(told: "CorpusReport") -> str:
         f"\n{told.rows_in:,} rows in, {told.rows_out:,} out{tokens}, in {told.seconds:.1f} s: {speed}; {memory}"
     )
     return "\n".join([*lines, f"wrote {told.out}"])
-
-
-def _loss(loss: "Loss") -> str:
-    subject = f"{loss.subject}: " if loss.subject else ""
-    of = f" of {loss.of:,}" if loss.of else ""
-    examples = "".join(f"\n  {text}" for text in loss.examples)
-    remedy = f"; {loss.remedy}" if loss.remedy else ""
-    many = "" if loss.kind == "column" and loss.count == 1 else f"{loss.count:,}{of} {loss.kind}s: "
-    return f"{subject}{many}{loss.reason}{remedy}{examples}"
