@@ -102,11 +102,11 @@ def test_items_of_feedback_files_that_make_no_sense_are_set_aside(ran, bakeoff, 
     items = tmp_path / "items.jsonl"
     items.write_text('{"id": "a", "label": "yes"}\n{"id": "b"}\n{"id": "c", "rating": 1}\n')
     ended = bakeoff("feedback", "-f", items, "-C", ran, "--json")
-    assert (ended.code, ended.document["accepted"]) == (1, 2)
+    assert (ended.code, ended.document["accepted"], ended.document["unmatched"]) == (1, 0, 2)
     (loss,) = ended.document["ledger"]["losses"]
     assert (loss["kind"], loss["count"]) == ("row", 1)
     assert loss["examples"] == ["row 2: expected label, rating or correction, received ['id']"]
-    assert "1 of 3 rows set aside" in ended.err
+    assert "3 rows read, 2 recorded, 1 lost" in ended.err
     items.write_text('{"id": "a", "label": "yes"}\n')
     ended = bakeoff("feedback", "-f", items, "-C", ran, "--json")
     assert (ended.code, ended.document["accepted"], ended.document["unmatched"]) == (1, 0, 1)

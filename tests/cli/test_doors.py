@@ -11,6 +11,8 @@ import polars as pl
 import pytest
 
 from bakeoff import Project
+from bakeoff.web.app import create_app
+from bakeoff.web.server import Server
 
 TOML = """
 [project]
@@ -172,7 +174,7 @@ def test_rows_that_cannot_be_answered_are_set_aside_and_end_with_1(pred, bakeoff
     assert [(loss["kind"], loss["count"]) for loss in ledger["losses"]] == [("row", 1), ("row", 1)]
     assert ledger["losses"][0]["examples"][0].startswith("line 11: ")
     assert "row 10: column 'amount': expected a number" in ledger["losses"][1]["examples"][0]
-    assert "2 of 62 rows set aside" in ended.err
+    assert "62 rows read, 60 answered, 2 lost" in ended.err
     told = bakeoff("predict", "-f", tmp_path / "new.csv", "-C", pred)
     assert (told.code, told.out.count("yes") > 10) == (1, True)
 
@@ -276,6 +278,39 @@ def test_where_training_had_gaps_nothing_is_imputed(prices, bakeoff):
     (answer,) = ended.document["predictions"]
     assert "imputed" not in answer
     assert abs(answer["value"] - value(bakeoff("predict", json.dumps(HOUSE), "-C", prices, "--json"))) < 10_000
+
+
+# --- an endpoint elsewhere ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def url(pred):
+    with Project(pred) as project, Server(create_app(project.engine(), project.feedback)) as server:
+        yield server.url
+
+
+@pytest.mark.parametrize("name", ["new.csv", "new.parquet", "new.json"])
+def test_files_for_an_endpoint_elsewhere_are_read_the_same(pred, bakeoff, url, tmp_path, name):
+    rows = amounts()
+    WAYS[name](tmp_path / name, rows)
+    ended = bakeoff("predict", "-f", tmp_path / name, "--url", url, "-C", pred, "--json")
+    assert (ended.code, labels(ended)) == (0, [row["label"] for row in rows])
+
+
+def test_what_an_endpoint_elsewhere_refuses_is_set_aside(bakeoff, url, tmp_path):
+    rows = [{"amount": 3, "group": "a"}] * 30 + [{"amount": "many", "group": "a"}, {"Amount": 3}, {"amount": -1}]
+    (tmp_path / "new.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ended = bakeoff("predict", "-f", tmp_path / "new.jsonl", "--url", url, "-C", tmp_path, "--json")
+    assert (ended.code, labels(ended)) == (1, ["yes"] * 30 + ["no"])
+    lost = [(loss["kind"], loss["count"], loss["examples"][0][:7]) for loss in ended.document["ledger"]["losses"][:1]]
+    assert lost == [("row", 2, "row 31:")]
+    assert ended.document["predictions"][-1]["absent"] == ["group"]
+
+
+def test_one_row_for_an_endpoint_elsewhere(bakeoff, url):
+    assert labels(bakeoff("predict", '{"amount": 3, "group": "a"}', "--url", url, "--json")) == ["yes"]
+    ended = bakeoff("predict", '{"Amount": 3, "group": "a"}', "--url", url, "--json")
+    assert (ended.code, ended.document["error"]["type"]) == (1, "DataError")
 
 
 # --- feedback -----------------------------------------------------------------------------------

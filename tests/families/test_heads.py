@@ -3,7 +3,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from bakeoff.families.heads import HeadSpec, best_penalty
+from bakeoff.families.heads import HeadSpec, LinearHead, best_penalty
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 5))
@@ -65,3 +65,22 @@ def test_the_best_penalty_is_chosen_on_validation_rows() -> None:
     assert chosen == 1.0
     assert np.array_equal(head.coef_dk, spec("a", "b").fit(noise[:40], labels[:40], 1.0, np.ones(80)).coef_dk)
     assert len(lines) == 3
+
+
+@pytest.mark.parametrize("classes", [(), ("a", "b"), ("a", "b", "c")])
+def test_a_row_gets_the_same_to_the_last_bit_whatever_rows_stand_beside_it(classes: tuple[str, ...]) -> None:
+    x_nd = RNG.normal(size=(150, 301))
+    head = LinearHead(
+        coef_dk=RNG.normal(size=(301, max(len(classes) - (len(classes) == 2), 1))),
+        intercept_k=np.array([0.1]),
+        classes=classes,
+    )
+
+    def numbers(rows_nd) -> list[float]:
+        said = head(rows_nd)
+        return (said.values_n if said.probabilities_nk is None else said.probabilities_nk).tolist()
+
+    whole = numbers(x_nd)
+    assert [numbers(x_nd[row : row + 1])[0] for row in range(150)] == whole
+    assert numbers(x_nd[::-1])[::-1] == whole
+    assert numbers(x_nd[3:]) == whole[3:]

@@ -382,3 +382,29 @@ def test_the_client_outlives_a_server_restart_and_says_when_there_is_none():
     with second.server:
         assert client.predict([{"x": 1}])["predictions"]
     client.close()
+
+
+# --- what rows lack -----------------------------------------------------------------------------
+
+
+def test_misspelt_keys_are_422_with_the_nearest_name(served):
+    status, body = served.send("POST", "/predict", b'{"rows": [{"x": 1}, {"X": 1}]}')
+    assert (status, body["error"]["type"]) == (422, "DataError")
+    assert "row 2: expected the inputs 'x', 'note'" in body["error"]["message"]
+    assert "'X' (did you mean 'x'?)" in body["error"]["message"]
+    assert served.send("POST", "/predict", b'{"row": {}}')[0] == 422
+
+
+def test_what_a_row_lacks_stands_in_its_answer_and_in_the_metrics(served):
+    status, body = served.send(
+        "POST", "/predict", b'{"rows": [{"x": 1, "note": "a"}, {"x": 1}, {"x": 1, "note": "", "z": 1}]}'
+    )
+    assert status == 200
+    named = [
+        {key: answer[key] for key in ("absent", "imputed", "unknown") if key in answer}
+        for answer in body["predictions"]
+    ]
+    assert named == [{}, {"absent": ["note"]}, {"unknown": ["z"]}]
+    text = served.send("GET", "/metrics")[1]["text"]
+    assert 'bakeoff_rows_lacking_inputs_total{lack="absent",column="note"} 1' in text
+    assert 'bakeoff_rows_lacking_inputs_total{lack="unknown",column=""} 1' in text

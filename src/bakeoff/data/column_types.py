@@ -74,6 +74,8 @@ def type_columns(
             results[name] = Typed(series=series, style=ColumnFormat(form="json"))
         elif series.dtype == pl.String:
             results[name] = typed(series, wanted(name), shape=shapes.get(name, Shape()))
+        elif isinstance(series.dtype, (pl.Time, pl.Duration)):
+            results[name] = Typed(series=series, style=ColumnFormat(form="duration"))  # as JSON has them, in texts
         else:
             results[name] = Typed(series=series)
     hints = _hints(results.values(), delimiters)

@@ -20,6 +20,7 @@ from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 import msgspec
+import numpy as np
 
 from bakeoff.core.types import Column, ColumnFormat, ColumnKind, TextForm
 from bakeoff.data.conversations import question_text
@@ -127,7 +128,10 @@ def _foreign(value: object) -> object:
     kind = type(value)
     if kind.__name__ in {"NAType", "NaTType"}:
         return None
-    for name in ("as_py", "item", "tolist"):  # Arrow; numpy scalars; arrays
+    if isinstance(value, (np.datetime64, np.timedelta64)):  # in nanoseconds they would give whole numbers
+        return value.astype("M8[us]" if isinstance(value, np.datetime64) else "m8[us]").item()
+    names = ("tolist", "to_list") if getattr(value, "shape", ()) else ("as_py", "item")
+    for name in names:  # arrays and series; scalars of Arrow and numpy
         unpack = getattr(value, name, None)
         if callable(unpack):
             return _unpacked(unpack(), kind)

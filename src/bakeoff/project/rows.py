@@ -74,12 +74,22 @@ def _plain(value: object, name: str, number: int) -> object:
         found = value
     if isinstance(found, list):
         return [_plain(each, name, number) for each in cast("Sequence[object]", found)]
-    for kind in (str, int, float):  # numpy's are of these, but nothing that JSON takes
-        if isinstance(found, kind) and type(found) not in {kind, bool}:
-            return kind(found)
     if found is not None and not isinstance(found, PLAIN):
         raise DataError(
             f"row {number}, column {name!r}: expected a text, number, boolean, time or list of them, "
             f"received {value!r:.80} ({type(value).__name__})"
         )
-    return found
+    return _own(found)
+
+
+def _own(value: object) -> object:
+    """Values of classes that are made from Python's own (numpy's, pandas') as Python's own, which JSON takes."""
+    if isinstance(value, datetime) and type(value) is not datetime:
+        day = (value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond)
+        return datetime(*day, tzinfo=value.tzinfo, fold=value.fold)
+    if isinstance(value, timedelta) and type(value) is not timedelta:
+        return timedelta(days=value.days, seconds=value.seconds, microseconds=value.microseconds)
+    for kind in (str, int, float):
+        if isinstance(value, kind) and type(value) not in {kind, bool}:
+            return kind(value)
+    return value

@@ -254,10 +254,10 @@ class Engine:
             return dict(self._violated)
 
     @property
-    def lacked(self) -> "Mapping[tuple[Lack, str], int]":
+    def lacked(self) -> Mapping[tuple[str, str], int]:
         """How many answered rows lacked which input and how, or had unknown keys (under ""), since the start."""
         with self._counting:
-            return dict(self._lacked)
+            return {(lack, name): count for (lack, name), count in self._lacked.items()}
 
     def _answered(self, serving: _Serving, admitted: _Admitted, started: float) -> list[Answer]:
         """Ask the model and log what it says."""

@@ -7,13 +7,21 @@ from types import TracebackType
 from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
-from bakeoff.core.errors import BakeoffError, CandidateError, DataError, NotFoundError, StoreError, UsageError
+from bakeoff.core.errors import (
+    BakeoffError,
+    CandidateError,
+    ContractError,
+    DataError,
+    NotFoundError,
+    StoreError,
+    UsageError,
+)
 from bakeoff.core.types import Json
 
 __all__ = ["Client", "EndpointError"]
 
 KINDS: Mapping[str, type[BakeoffError]] = {
-    kind.__name__: kind for kind in (DataError, NotFoundError, StoreError, CandidateError)
+    kind.__name__: kind for kind in (DataError, ContractError, NotFoundError, StoreError, CandidateError)
 }
 
 
