@@ -16,6 +16,7 @@ from bakeoff.metrics.outcome import Outcome
 
 __all__ = [
     "EVEN_METRICS",
+    "WEIGHTED_METRICS",
     "Confusion",
     "Margins",
     "accuracy",
@@ -32,6 +33,8 @@ Floats = NDArray[np.float64]
 
 EVEN_METRICS = frozenset({"f1_macro", "balanced_accuracy", "precision_macro", "recall_macro", "mcc"})
 """Metrics in which every class counts the same; they are served by fits that weigh them so."""
+WEIGHTED_METRICS = frozenset({"f1_weighted", "precision_weighted", "recall_weighted"})
+"""Metrics in which rare classes hardly count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
