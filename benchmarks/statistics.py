@@ -15,13 +15,11 @@ import time  # noqa: E402
 
 import numpy as np
 
-from bakeoff.core.config import DecideConfig
-from bakeoff.core.types import Predictions
 from bakeoff.evaluate.estimates import Rows, estimates
 from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.registry import find
-from bakeoff.testing.worlds import WORLDS, candidates
+from bakeoff.testing.worlds import WORLDS
 
 MANY = 1_000_000
 LABELS = ("accuracy", "f1_macro", "mcc", "balanced_accuracy", "f1_weighted")

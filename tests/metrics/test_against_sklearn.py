@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from bakeoff.core.types import Predictions
-from bakeoff.metrics.moments import pinball
 from bakeoff.metrics.outcome import outcome
+from bakeoff.metrics.positive import positive_class
 from bakeoff.metrics.registry import find
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -74,7 +74,8 @@ def test_probability_measures(seed, n, k, ties):
         if k > 2
         else sk.brier_score_loss(onehot[:, 1], shares[:, 1], pos_label=True),
     }
-    asked = [1] if k == 2 else range(k)
+    positive = positive_class({name: int((truth == name).sum()) for name in classes})
+    asked = range(k) if positive is None else [classes.index(positive)]
     rocs = [sk.roc_auc_score(onehot[:, j], shares[:, j]) for j in asked if 0 < onehot[:, j].sum() < n]
     prs = [sk.average_precision_score(onehot[:, j], shares[:, j]) for j in asked if onehot[:, j].any()]
     expected |= {"roc_auc": np.mean(rocs) if rocs else np.nan, "pr_auc": np.mean(prs) if prs else np.nan}
@@ -118,7 +119,10 @@ def test_regression_measures(seed, n, kind):
     for name, value in expected.items():
         assert ours(name, truth, predictions, "regression") == pytest.approx(value, rel=1e-9, abs=1e-9), name
     for quantile in (0.1, 0.5, 0.9):
-        assert pinball(truth, said, quantile) == pytest.approx(sk.mean_pinball_loss(truth, said, alpha=quantile))
+        loss = sk.mean_pinball_loss(truth, said, alpha=quantile)
+        assert ours(f"pinball[{quantile}]", truth, predictions, "regression") == pytest.approx(
+            loss, rel=1e-12, abs=1e-12
+        )
 
 
 def test_r2_of_one_row_is_undefined():
@@ -133,7 +137,7 @@ def test_a_class_that_the_model_does_not_know():
     assert ours("log_loss", truth, predictions) > 10
 
 
-def test_the_positive_class_is_the_second_in_sorted_order():
+def test_of_two_equally_frequent_classes_the_later_by_name_is_positive():
     truth = np.array(["no", "yes", "yes", "no"])
     predictions = Predictions.of_probabilities(
         np.array([[0.1, 0.9], [0.9, 0.1], [0.8, 0.2], [0.3, 0.7]]), ("yes", "no")

@@ -27,14 +27,23 @@ def statistics(names, truth, predictions):
     )
 
 
-@pytest.mark.parametrize("name", [n for n in measures("classification") if n != "ece"])
+ONE_CLASS = ["precision", "recall", "f1", "specificity"]
+BY_CLASS = ["precision[a]", "recall[a]", "f1[a]", "specificity[a]", "roc_auc[a]", "pr_auc[a]", "top_k[2]"]
+POINTS = ["precision_at_recall[a, 0.7]", "recall_at_precision[a, 0.7]"]
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in measures("classification") if n not in {"ece", *ONE_CLASS}] + BY_CLASS + POINTS
+)
 def test_the_value_is_the_measure_and_draws_lie_around_it(name):
     truth, predictions = scored()
     (found,) = replicate(statistics([name], truth, predictions), 400, resamples=300, seed=1)
     value = find(name, "classification")(outcome(truth, predictions, "classification"))
     assert found.value_m[0] == pytest.approx(value)
     assert found.draws_rm.shape == (300, 1)
-    assert abs(found.draws_rm.mean() - value) < 4 * found.draws_rm.std() / np.sqrt(300) + 0.01
+    # The best of many thresholds is a little better in each resample than on all rows.
+    better = 0.04 if name in POINTS else 0.0
+    assert abs(found.draws_rm.mean() - value - better / 2) < 4 * found.draws_rm.std() / np.sqrt(300) + 0.01 + better / 2
 
 
 def test_collapsed_draws_are_distributed_as_resampled_rows():

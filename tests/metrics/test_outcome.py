@@ -50,5 +50,5 @@ def test_metrics_are_found_by_name():
     assert not measures("regression")["rmse"].higher_is_better
     with pytest.raises(NotFoundError, match="Did you mean 'f1_macro'"):
         find("f1_marco", "classification")
-    with pytest.raises(NotFoundError, match="for generation: token_f1"):
+    with pytest.raises(NotFoundError, match="Known here: token_f1"):
         find("accuracy", "generation")

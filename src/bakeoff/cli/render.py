@@ -12,6 +12,7 @@ import msgspec
 from bakeoff.core.project_file import Value
 from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Json
+from bakeoff.metrics.positive import Positive
 
 if TYPE_CHECKING:
     from bakeoff.loop.watching import Turn
@@ -56,7 +57,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Seque
 
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        made.add_column(Text(column), justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         made.add_row(*(Text(cell) for cell in row))
     out = io.StringIO()
@@ -170,6 +171,8 @@ def leaderboard(document: Doc, *, unchanged: bool = False) -> str:
         "",
         f"verdict: {verdict['reason']}",
     ]
+    if document.get("positive"):
+        parts.append(Positive(**document["positive"]).sentence)
     parts += [f"warning: {told}" for told in _memory_warnings(document)]
     if verdict["contest"]:
         parts.append(f"champion: {'promoted' if verdict['promoted'] else 'kept'}; {verdict['contest']}")

@@ -39,6 +39,13 @@ def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+def _as_label(value: object) -> object:
+    """A class as its text, as labels are: true and 1 may stand without quotes."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
@@ -193,9 +200,17 @@ class DecideConfig(_Section):
     "unless_worse" (it is not shown to be worse by more than `margin`), "non_inferior" (it is shown to be worse
     by less than `margin`) or "superior" (it is shown to be better). With `calibrate`, candidates and combinations
     are judged and served with probabilities that are rescaled so on validation rows.
+
+    `positive` is the class that metrics of one class ask about unless they name one (`recall[fraud]`): by default the
+    rarer of two among training rows, of equals the later by name. `metrics` are shown beside the built-in ones and
+    decide nothing. `costs` are those of errors, by true class, then predicted class, in the unit of your choice; "*"
+    is every class that is not named in its place; with them `expected_cost` is a metric. See docs/metrics.md.
     """
 
     metric: str | None = None
+    metrics: Names = ()
+    positive: Annotated[str | None, BeforeValidator(_as_label)] = None
+    costs: dict[str, dict[str, float]] = {}
     utility: str | None = None
     champion: Literal["unless_worse", "non_inferior", "superior"] = "unless_worse"
     gates: dict[str, Gate] = {}

@@ -97,6 +97,9 @@ def _decide_problems(config: Config, problem: Callable[[str, str, str], Problem]
     if decide.calibrate != "none" and (config.project.task != "classification" or config.split.folds):
         why = '"none", unless it is a classification without [split] folds'
         yield problem("decide.calibrate", why, repr(decide.calibrate))
+    for key, given in (("positive", decide.positive), ("costs", decide.costs)):
+        if given and config.project.task != "classification":
+            yield problem(f"decide.{key}", 'none unless project.task = "classification"', shown(given))
     if decide.champion == "non_inferior" and not decide.margin:
         why = 'a decide.margin over 0 beside decide.champion = "non_inferior" (without one, say "superior")'
         yield problem("decide.margin", why, repr(decide.margin))

@@ -33,7 +33,7 @@ from bakeoff.evaluate.pricing import CHEAPER, clearly_cheaper
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.evaluate.scoring import score
 from bakeoff.metrics.combined import Ladder, Mix, common_classes
-from bakeoff.metrics.labels import EVEN_METRICS
+from bakeoff.metrics.labels import weighs_evenly
 from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.registry import Measure, find
 
@@ -125,9 +125,13 @@ def combine(
     metric: str,
     seed: int,
     resamples: int,
+    positive: str | None = None,
+    metrics: Sequence[str] = (),
 ) -> list[tuple[Combination, Predictions | None]]:
     """The best blend and cascade of each size, and the best route, each with its answers on the test rows."""
-    search = _Search(parts, rows, task=task, metric=metric, seed=seed, resamples=resamples)
+    search = _Search(
+        parts, rows, task=task, metric=metric, seed=seed, resamples=resamples, positive=positive, metrics=metrics
+    )
     sizes = range(2, min(config.max_members, len(search.names)) + 1)
     found: list[tuple[Combination, Predictions | None]] = []
     if config.blends:
@@ -153,8 +157,18 @@ class _Search:
     """Tries combinations of the same candidates on the same rows."""
 
     def __init__(
-        self, parts: Mapping[str, Part], rows: Rows, *, task: Task, metric: str, seed: int, resamples: int
+        self,
+        parts: Mapping[str, Part],
+        rows: Rows,
+        *,
+        task: Task,
+        metric: str,
+        seed: int,
+        resamples: int,
+        positive: str | None,
+        metrics: Sequence[str],
     ) -> None:
+        self.positive, self.metrics = positive, metrics
         self.task: Task = task
         self.measure: Measure = find(metric, task)
         self.sign = 1.0 if self.measure.higher_is_better else -1.0
@@ -211,7 +225,7 @@ class _Search:
         truth_n = np.asarray(self.rows.held_n)
         if rows is not None:
             held, truth_n = [_taken(each, rows) for each in held], truth_n[rows]
-        return find_mix(truth_n, held, self.task, even=self.measure.name in EVEN_METRICS, seed=self.seed)
+        return find_mix(truth_n, held, self.task, even=weighs_evenly(self.measure.name), seed=self.seed)
 
     def _with_folds(self, found: Combination, params: Sequence[Mapping[str, Json]]) -> Combination:
         return found if self.rows.fold_n is None else replace(found, fold_params=tuple(params))
@@ -345,6 +359,8 @@ class _Search:
             resamples=self.resamples,
             seed=self.seed,
             groups_n=self.rows.groups_n,
+            positive=self.positive,
+            metrics=self.metrics,
         )
         cards = [self.parts[name].card for name in members]
         cost = sum(share * card.cost_usd_per_1k for share, card in zip(shares, cards, strict=True))

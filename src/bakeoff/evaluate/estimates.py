@@ -27,17 +27,26 @@ from bakeoff.metrics.intervals import (
     student,
     wilson,
 )
-from bakeoff.metrics.labels import EVEN_METRICS, WEIGHTED_METRICS
+from bakeoff.metrics.labels import EVEN_METRICS, WEIGHTED_METRICS, Confusion
 from bakeoff.metrics.measure import Measure, Statistic
+from bakeoff.metrics.names import MetricName
 from bakeoff.metrics.outcome import Outcome
+from bakeoff.metrics.own import Called
+from bakeoff.metrics.points import Thresholds
 from bakeoff.metrics.posterior import FEW_CLASSES, posterior_draws
-from bakeoff.metrics.ranks import Curves
+from bakeoff.metrics.ranks import OneCurve, Sorted
 from bakeoff.metrics.registry import bind
+from bakeoff.metrics.scales import UNBOUNDED, Scale
 from bakeoff.metrics.spread import Spread, pseudo_values, spread
 
 __all__ = ["Rows", "estimate", "estimates"]
 
 POSTERIOR_DRAWS = 4000
+ONE_CLASS = frozenset({"precision", "recall", "f1", "specificity"})
+ONE_CURVE = frozenset({"roc_auc", "pr_auc", "precision_at_recall", "recall_at_precision"})
+"""Measures of one class, by its labels and by its probabilities."""
+SQUARED = frozenset({"rmse", "r2"})
+"""Measures that single rows can carry."""
 FEWEST_OF_A_CLASS = 5
 FEWEST_SCORED = 8
 """Rows of a class below which nothing that depends on it alone is known: of its labels, of its probabilities."""
@@ -47,8 +56,8 @@ FEWEST_GROUPS = 4
 FEWEST_STRETCHES = 30
 """Independent stretches that rows in the order of time must be worth."""
 CARRIED = 20.0, 25.0
-"""A kurtosis of squared errors (15 when they are normal), and rows for each unit of it: when it is over both, a few rows
-carry the error, and the next ones may be larger still."""
+"""A kurtosis of squared errors (15 when they are normal; a fifth of few rows), and rows for each unit of it: when it is
+over both, a few rows carry the error, and the next ones may be larger still."""
 HEAVIEST = 0.01
 
 
@@ -84,7 +93,7 @@ def estimates(wanted: Sequence[Measure], rows: Rows) -> dict[str, Interval]:
     """Several measures by name, without those that are undefined on these rows."""
     bound = bind(wanted, rows.outcome)
     left = _left(bound, rows)
-    drawn = _drawn([m for m in wanted if m.parts is not None or not m.smooth], bound, rows)
+    drawn = _drawn([m for m in wanted if m.parts is not None or _is_rough(bound[m.name])], bound, rows)
     found: dict[str, Interval] = {}
     for measure in wanted:
         value, left_b = (each[..., 0] for each in left[measure.name])
@@ -94,15 +103,29 @@ def estimates(wanted: Sequence[Measure], rows: Rows) -> dict[str, Interval]:
 
 
 def _left(bound: Mapping[str, Statistic], rows: Rows) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Values, and those with units left out; statistics with the same kind of sums are worked out together."""
-    kinds: dict[tuple[bool, bool], list[str]] = {}
+    """Values, and those with units left out; statistics of the same sums are worked out together."""
+    kinds: dict[int, list[str]] = {}
     for name, statistic in bound.items():
-        kinds.setdefault((statistic.sums.key_n is None, isinstance(statistic.sums, Curves)), []).append(name)
+        kinds.setdefault(id(statistic.sums), []).append(name)
     found: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
     for names in kinds.values():
         parts = left_out([bound[name] for name in names], len(rows.outcome), seed=rows.seed, dependence=rows.dependence)
         found |= dict(zip(names, parts, strict=True))
     return found
+
+
+def _is_rough(statistic: Statistic) -> bool:
+    """Whether a jackknife does not follow it: medians, best thresholds, and whatever one's own metrics are."""
+    return isinstance(statistic.sums, Sorted | Thresholds | Called)
+
+
+def _class_of(measure: Measure, outcome: Outcome) -> str | None:
+    """The class that a measure of one class is of, if it is one and there is such a class."""
+    if not outcome.classes or measure.name.partition("[")[0] not in ONE_CLASS | ONE_CURVE:
+        return None
+    arguments = MetricName.parse(measure.name).arguments
+    name = arguments[0] if arguments else outcome.positive
+    return name if name in outcome.classes else None
 
 
 def _drawn(wanted: Sequence[Measure], bound: Mapping[str, Statistic], rows: Rows) -> dict[str, Replicates]:
@@ -155,23 +178,27 @@ class _Seen:
 
 
 def _interval(measure: Measure, seen: _Seen) -> Interval:
-    rows, dependence = seen.rows, seen.rows.dependence
     if reason := _too_little(measure, seen):
         return seen.refused(reason)
     if measure.parts is not None:
         return _of_parts(seen)
     plain = _independent(measure, seen)
-    if dependence.independent and plain is not None:
+    if plain is not None and seen.rows.dependence.independent:
         return plain
-    if not measure.smooth:
+    if seen.drawn is not None:
         return _of_draws(measure, seen)
-    scale = measure.scale
+    found = _of_units(measure, seen)
+    return found if plain is None else found.hull(plain)
+
+
+def _of_units(measure: Measure, seen: _Seen) -> Interval:
+    """Student's t over rows, groups or stretches of time."""
+    scale, rows = Scale(*measure.bounds), seen.rows
     if seen.spread.se == 0 or not scale.inside(seen.value):
         return _at_bound(measure, seen)
-    if measure.squared and (reason := _carried(rows.outcome)):
+    if measure.name in SQUARED and (reason := _carried(rows.outcome)):
         return seen.refused(reason)
-    found = seen.interval(student(seen.value, seen.spread, scale, rows.level), rows.method)
-    return found if plain is None else found.hull(plain)
+    return seen.interval(student(seen.value, seen.spread, scale, rows.level), rows.method)
 
 
 def _too_little(measure: Measure, seen: _Seen) -> str | None:
@@ -191,14 +218,17 @@ def _rare(measure: Measure, rows: Rows) -> str | None:
     if measure.share or measure.name in WEIGHTED_METRICS:
         return None
     count_k, names = rows.class_rows(), rows.outcome.classes
+    of_class = _class_of(measure, rows.outcome)
     fewest = FEWEST_SCORED if measure.needs == "probabilities" else FEWEST_OF_A_CLASS
     rare = [at for at in range(len(names)) if count_k[at] < fewest]
+    if of_class is not None and len(names) > FEW_CLASSES:
+        rare = [at for at in rare if names[at] == of_class]
     if not rare:
         return None
-    if len(names) <= FEW_CLASSES:
+    if len(names) <= FEW_CLASSES or of_class is not None:
         at = min(rare, key=lambda each: int(count_k[each]))
         return f"{count_k[at]} rows of {names[at]!r}; at least {fewest} are needed"
-    even = measure.name in EVEN_METRICS - {"mcc"} or measure.gather == Curves.of
+    even = measure.name in EVEN_METRICS - {"mcc"} or isinstance(measure.gather, OneCurve)
     if even and len(rare) > RARE_CLASSES * len(names):
         return f"{len(rare)} of {len(names)} classes have fewer than {fewest} rows"
     return None
@@ -209,8 +239,10 @@ def _independent(measure: Measure, seen: _Seen) -> Interval | None:
     rows, n = seen.rows, len(seen.rows.outcome)
     if measure.share:
         return seen.interval(wilson(seen.value * n, n, rows.level), "wilson")
-    if measure.needs == "labels" and measure.smooth and len(rows.outcome.classes) <= FEW_CLASSES:
-        draws_r = posterior_draws(measure, rows.outcome, draws=POSTERIOR_DRAWS, seed=rows.seed)
+    of_class = _class_of(measure, rows.outcome)
+    few = len(rows.outcome.classes) <= FEW_CLASSES or of_class is not None
+    if few and measure.gather == Confusion.of:
+        draws_r = posterior_draws(measure, rows.outcome, draws=POSTERIOR_DRAWS, seed=rows.seed, of_class=of_class)
         return seen.interval(percentile(draws_r, rows.level), "posterior")
     return None
 
@@ -241,7 +273,8 @@ def _of_draws(measure: Measure, seen: _Seen) -> Interval:
     known = seen.spread
     times = len(seen.left_b) / known.units if rows.dependence.order_n is not None else 1.0
     se = float(draws_r.std(ddof=1)) * math.sqrt(times * rows.dependence.factor)
-    scale = measure.scale if measure.scale.inside(seen.value) else type(measure.scale)(-math.inf, math.inf)
+    scale = Scale(*measure.bounds)
+    scale = scale if scale.inside(seen.value) else Scale(*UNBOUNDED)
     wide = Spread(se=se, freedom=known.freedom, units=known.units)
     return seen.interval(student(seen.value, wide, scale, rows.level), rows.method)
 
@@ -268,7 +301,7 @@ def _resting(measure: Measure, seen: _Seen) -> float:
     count_k = rows.class_rows()
     count_k = count_k[count_k > 0]
     even = len(count_k) ** 2 / float((1 / count_k).sum()) / len(rows.outcome) * units
-    if measure.gather == Curves.of:
+    if isinstance(measure.gather, OneCurve):
         return max(1.0, float(count_k.min()) / len(rows.outcome) * units)
     return max(1.0, even) if measure.name in EVEN_METRICS else units
 
@@ -278,7 +311,7 @@ def _carried(outcome: Outcome) -> str | None:
     squares = np.sort((outcome.predicted_n - outcome.truth_n) ** 2)[::-1]
     centred = squares - squares.mean()
     kurtosis = len(squares) * float((centred**4).sum()) / float((centred**2).sum()) ** 2
-    if kurtosis <= max(CARRIED[0], len(squares) / CARRIED[1]) and len(squares) >= CARRIED[1]:
+    if kurtosis <= max(min(CARRIED[0], len(squares) / 5), len(squares) / CARRIED[1]):
         return None
     most = max(1, round(HEAVIEST * len(squares)))
     share = float(squares[:most].sum() / squares.sum())

@@ -73,6 +73,7 @@ def _stacked(a: Outcome, b: Outcome) -> Outcome:
         truth_n=np.concatenate([codes(a.truth_n, a.classes), codes(b.truth_n, b.classes)]),
         predicted_n=np.concatenate([codes(a.predicted_n, a.classes), codes(b.predicted_n, b.classes)]),
         classes=classes,
+        positive=a.positive,
         probabilities_nk=None if p_a is None or p_b is None else np.concatenate([p_a, p_b]),
         log_likelihood_n=_joined(a.log_likelihood_n, b.log_likelihood_n),
         tokens_n=_joined(a.tokens_n, b.tokens_n),

@@ -1,5 +1,6 @@
 """Scores predictions on test rows: every measure of the task with its interval."""
 
+from collections.abc import Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -14,7 +15,7 @@ from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.intervals import Interval, student, wilson
 from bakeoff.metrics.measure import Statistic
 from bakeoff.metrics.outcome import Outcome, outcome
-from bakeoff.metrics.registry import measures
+from bakeoff.metrics.registry import listed
 from bakeoff.metrics.scales import Scale
 from bakeoff.metrics.spread import pseudo_values, spread
 
@@ -41,13 +42,16 @@ def score(
     time_n: ArrayLike | None = None,
     folds: int = 0,
     threads: int = 1,
+    positive: str | None = None,
+    metrics: Sequence[str] = (),
 ) -> Scores:
-    """All measures of the task with 95% intervals, each by the method that the rows ask for, which it names.
+    """All measures of the task, and `metrics` beside them, with 95% intervals by the method that each one names.
 
+    Measures of one class are of the `positive` one; left out, of the rarer of two.
     `groups_n` names for each row the group (user, document) it belongs to, `time_n` when it happened: rows of a group,
     or close in time, are not independent. `folds`: the predictions are by models of so many folds.
     """
-    result = outcome(truth_n, predictions, task)
+    result = outcome(truth_n, predictions, task, positive=positive)
     rows = Rows(
         outcome=result,
         dependence=Dependence.of(len(result), groups_n=groups_n, time_n=time_n, folds=folds),
@@ -56,7 +60,7 @@ def score(
         threads=threads,
     )
     return Scores(
-        metrics=estimates([measure for measure in measures(task).values() if measure.fits(result)], rows),
+        metrics=estimates(listed(task, result, metrics), rows),
         n_test=len(result),
         intervals=_described(rows.dependence),
         classes=result.classes,

@@ -11,8 +11,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from bakeoff.metrics.names import MetricName, replace_names
+
 __all__ = ["Utility"]
 
+STAND_IN = "name_in_brackets_"
 LONGEST = 500
 DEEPEST = 50
 BINARY: Mapping[type[ast.operator], Callable[[float, float], float]] = MappingProxyType(
@@ -49,25 +52,39 @@ class Utility:
         ('f1_macro', 'latency_p95_ms')
         >>> worth({"f1_macro": 0.8, "latency_p95_ms": 20}.get)
         0.6000000000000001
+        >>> Utility("recall[not spam] - 0.5 * f1_macro").names
+        ('recall[not spam]', 'f1_macro')
     """
 
     def __init__(self, expression: str) -> None:
         self.expression = expression
         if len(expression) > LONGEST:
             raise ValueError(f"expected at most {LONGEST} characters, found {len(expression)}")
+        # A name with arguments (recall[not spam]) is no Python: it is parsed as a plain one that stands for it.
+        stand_ins: dict[str, str] = {}
+
+        def stand_in(name: MetricName) -> str:
+            return stand_ins.setdefault(str(name), f"{STAND_IN}{len(stand_ins)}") if name.arguments else name.base
+
         try:
-            self._tree = ast.parse(expression.strip(), mode="eval").body
+            plain = replace_names(expression.strip(), stand_in)
+        except ValueError as error:
+            raise ValueError(f"{error}, in {expression!r}") from None
+        try:
+            self._tree = ast.parse(plain, mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise ValueError(f"expected an expression, found {expression!r}: {error}") from None
         found: dict[str, None] = {}
         _check(self._tree, found, DEEPEST)
         if not found:
             raise ValueError(f"expected at least one metric or measurement, found {expression!r}")
-        self.names = tuple(found)
+        written = {short: name for name, short in stand_ins.items()}
+        self._written = {name: written.get(name, name) for name in found}
+        self.names = tuple(self._written.values())
 
     def __call__(self, number: Callable[[str], float | None]) -> float | None:
         """The value when `number` gives each name's; None when one is unknown or the sum has no finite value."""
-        values = {name: number(name) for name in self.names}
+        values = {name: number(written) for name, written in self._written.items()}
         try:
             worth = _value(self._tree, values)
         except (ArithmeticError, ValueError, TypeError):  # TypeError: an unknown value, which is None

@@ -10,7 +10,7 @@
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
@@ -21,7 +21,6 @@ from numpy.typing import ArrayLike
 
 from bakeoff.core.config import DecideConfig
 from bakeoff.core.errors import ConfigError, DataError, Problem
-from bakeoff.core.plugins import suggestion
 from bakeoff.core.project_file import FILE_NAME
 from bakeoff.core.types import Json, Predictions, Task
 from bakeoff.evaluate import reasons
@@ -30,7 +29,8 @@ from bakeoff.evaluate.permutation import permutation_p_value
 from bakeoff.evaluate.pricing import CHEAPER, clearly_cheaper
 from bakeoff.evaluate.scorecard import MEASUREMENTS, Scorecard
 from bakeoff.evaluate.utility import Utility
-from bakeoff.metrics.registry import default, find, measures
+from bakeoff.metrics.own import using
+from bakeoff.metrics.registry import default, find, problem_with
 from bakeoff.metrics.significance import detectable, holm
 
 __all__ = [
@@ -95,12 +95,9 @@ def check_gates(config: DecideConfig, task: Task, *, file: str = FILE_NAME) -> N
     Raises:
         ConfigError: all unknown names at once, with suggestions.
     """
-    known = tuple(measures(task))
-    asked: list[tuple[str, str, Iterable[str]]] = [
-        (f"decide.gates.{name}", name, (*known, *MEASUREMENTS)) for name in config.gates
-    ]
-    if config.metric is not None:
-        asked.insert(0, ("decide.metric", config.metric, known))
+    asked: list[tuple[str, str]] = [("decide.metric", config.metric)] if config.metric is not None else []
+    asked += [("decide.metrics", name) for name in config.metrics]
+    asked += [(f"decide.gates.{name}", name) for name in config.gates]
     wrong: list[Problem] = []
     if config.utility is not None:
         try:
@@ -109,23 +106,14 @@ def check_gates(config: DecideConfig, task: Task, *, file: str = FILE_NAME) -> N
             expected, _, found = str(error).removeprefix("expected ").partition(", found ")
             wrong.append(Problem(file=file, key="decide.utility", expected=expected, found=found))
         else:
-            asked += [("decide.utility", name, (*known, *MEASUREMENTS)) for name in names]
-    if problems := (*wrong, *_unknown(asked, task, file)):
-        raise ConfigError(problems)
-
-
-def _unknown(asked: Iterable[tuple[str, str, Iterable[str]]], task: Task, file: str) -> Iterable[Problem]:
-    return (
-        Problem(
-            file=file,
-            key=key,
-            expected=f"a metric for {task}" + (" or a measurement" if key != "decide.metric" else ""),
-            found=repr(name),
-            hint=suggestion(name, names) or f"Known here: {', '.join(names)}.",
-        )
-        for key, name, names in asked
-        if name not in names
-    )
+            asked += [("decide.utility", name) for name in names]
+    with using(None, config.costs):
+        for key, name in asked:
+            more = () if key in {"decide.metric", "decide.metrics"} else MEASUREMENTS
+            problem = problem_with(name, task, file=file, key=key, more=more)
+            wrong += [] if problem is None else [problem]
+    if wrong:
+        raise ConfigError(tuple(wrong))
 
 
 def decide(

@@ -61,6 +61,8 @@ def evaluate(argument: dict[str, Json], progress: Progress) -> dict[str, Json]:
         schema: the columns of the table (JSON of `core.types.Schema`); without it there are no findings.
         metric: the one that decides (the task's default if left out); findings are by it.
         metrics_file: a Python file with metrics of the project's own (or None, or left out).
+        metrics: names of further metrics that the scorecard holds; positive: the class that those of one class are of;
+            costs: those of errors, by true and predicted class (all may be left out).
         json_schema, encoder: as in `[decide]`, the former as a path (or None, or left out).
         remote: whether rows may be sent to services on other machines (default: they may not).
         fold_dirs: the folders of models fitted without each fold, and fold_path: the fold of each row of the table
@@ -71,7 +73,7 @@ def evaluate(argument: dict[str, Json], progress: Progress) -> dict[str, Json]:
     """
     told = cast("dict[str, Any]", argument)
     file = told.get("metrics_file")
-    with using(None if file is None else Path(file)), remote_calls(allowed=bool(told.get("remote"))):
+    with using(None if file is None else Path(file), told.get("costs")), remote_calls(allowed=bool(told.get("remote"))):
         return _evaluate(told, progress)
 
 
@@ -120,6 +122,8 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
         seed=seed,
         groups_n=groups_n,
         threads=threads,
+        positive=told.get("positive"),
+        metrics=told.get("metrics", ()),
     )
     progress("measuring latency")
     timed = model if cache is None else family.load(Path(told["model_dir"]), threads)  # nothing remembered

@@ -5,7 +5,7 @@
 Source: G. Ke et al. (2017), "LightGBM: A Highly Efficient Gradient Boosting Decision Tree".
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,8 +21,9 @@ from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.boosting_features import TreeTable
 from bakeoff.families.columns import input_columns, of_kind, require, texts
-from bakeoff.families.targets import RANKS, Target, balanced_weights, is_balanced
+from bakeoff.families.targets import Target, balanced_weights, is_balanced, ranked_by
 from bakeoff.families.text_features import ANALYZERS, TermCounts
+from bakeoff.metrics.positive import BINARY, positive_class
 
 if TYPE_CHECKING:
     import lightgbm as lgb
@@ -163,6 +164,7 @@ class _Fit:
             train,
             num_boost_round=self.params.max_trees,
             valid_sets=[validation],
+            feval=self._precise,
             callbacks=[lgb.early_stopping(self.params.patience, verbose=False), self._report],
         )
         return max(booster.best_iteration, 1)
@@ -200,6 +202,35 @@ class _Fit:
     def _weights(self, value_n: Any) -> Any:
         return balanced_weights(value_n) if self.target.classes and is_balanced(self.job) else None
 
+    def _stopping(self) -> dict[str, str]:
+        """The metric of validation rows that tells when to stop, where it is not the loss."""
+        ranked = ranked_by(self.job.metric)
+        if ranked is None or len(self.target.classes) != BINARY:
+            return {}
+        if ranked.base == "roc_auc":
+            return {"metric": "auc"}
+        return {"metric": "average_precision" if self._precise is None else "None"}
+
+    @cached_property
+    def _precise(self) -> "Callable[[Any, lgb.Dataset], tuple[str, float, bool]] | None":
+        """Average precision of the first of two classes, where that is asked for: LightGBM's is of the second."""
+        ranked, classes = ranked_by(self.job.metric), self.target.classes
+        if ranked is None or ranked.base != "pr_auc" or len(classes) != BINARY:
+            return None
+        rows = np.bincount(self.target.value_n[: self.target.training].astype(np.int64), minlength=BINARY).tolist()
+        named = ranked.arguments or (positive_class(dict(zip(classes, rows, strict=True))),)
+        if named[0] != classes[0]:
+            return None
+
+        def of_first(second_n: Any, data: "lgb.Dataset") -> tuple[str, float, bool]:
+            from sklearn.metrics import average_precision_score
+
+            first_n = np.asarray(data.get_label()) == 0
+            area = average_precision_score(first_n, 1.0 - second_n) if first_n.any() else 0.0
+            return "average_precision", float(area), True
+
+        return of_first
+
     def _settings(self) -> dict[str, Any]:
         params, classes = self.params, len(self.target.classes)
         objective: dict[str, Any] = {"objective": "regression"}
@@ -207,21 +238,22 @@ class _Fit:
             objective = (
                 {"objective": "binary"} if classes == 2 else {"objective": "multiclass", "num_class": classes}  # noqa: PLR2004
             )
-        ranks = {"roc_auc": "auc", "pr_auc": "average_precision"}
-        if self.job.metric in RANKS and classes == 2:  # noqa: PLR2004
-            objective["metric"] = ranks[self.job.metric]
-        return objective | {
-            "learning_rate": params.learning_rate,
-            "num_leaves": params.leaves,
-            "min_data_in_leaf": params.min_leaf_rows,
-            "feature_fraction": params.column_share,
-            "bagging_fraction": params.row_share,
-            "bagging_freq": 1,
-            "lambda_l2": params.penalty,
-            "max_bin": 127,
-            "seed": self.job.seed,
-            "num_threads": self.job.threads,
-            "deterministic": True,
-            "force_row_wise": True,
-            "verbosity": -1,
-        }
+        return (
+            objective
+            | self._stopping()
+            | {
+                "learning_rate": params.learning_rate,
+                "num_leaves": params.leaves,
+                "min_data_in_leaf": params.min_leaf_rows,
+                "feature_fraction": params.column_share,
+                "bagging_fraction": params.row_share,
+                "bagging_freq": 1,
+                "lambda_l2": params.penalty,
+                "max_bin": 127,
+                "seed": self.job.seed,
+                "num_threads": self.job.threads,
+                "deterministic": True,
+                "force_row_wise": True,
+                "verbosity": -1,
+            }
+        )

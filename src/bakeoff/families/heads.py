@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bakeoff.core.protocols import FitJob, Progress
 from bakeoff.core.types import Predictions
 from bakeoff.families.saved import Array
-from bakeoff.families.targets import RANKS, balanced_weights, is_balanced
+from bakeoff.families.targets import balanced_weights, is_balanced, ranked_by
 from bakeoff.metrics.value import value
 
 __all__ = ["HeadSpec", "LinearHead", "best_penalty", "log_loss"]
@@ -143,9 +143,11 @@ def best_penalty(
 def _loss(spec: HeadSpec, predictions: Predictions, value_n: _Floats) -> float:
     if predictions.probabilities_nk is None:
         return float(np.mean((predictions.values_n.astype(np.float64) - value_n) ** 2))
-    if spec.metric in RANKS and len(np.unique(value_n)) > 1:
+    if ranked_by(spec.metric) and len(np.unique(value_n)) > 1:
         truth_n = np.asarray(spec.classes)[value_n.astype(np.int64)]
-        return 1 - value(spec.metric, truth_n, predictions, "classification")
+        area = value(spec.metric, truth_n, predictions, "classification")
+        if not np.isnan(area):  # no validation row may be of the class that it is of
+            return 1 - area
     return log_loss(predictions.probabilities_nk, value_n, balanced=spec.balanced)
 
 

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.protocols import FitJob
-from bakeoff.metrics.labels import EVEN_METRICS
+from bakeoff.metrics.labels import weighs_evenly
+from bakeoff.metrics.names import MetricName
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["RANKS", "Target", "balanced_weights", "is_balanced"]
+__all__ = ["RANKS", "Target", "balanced_weights", "is_balanced", "ranked_by"]
 
 RANKS = frozenset({"roc_auc", "pr_auc"})
 """Metrics of the order of scores, which a shifted base rate does not touch while it moves every loss."""
@@ -72,10 +73,16 @@ class Target:
         return (self.value_n[rows, None] == np.arange(1, len(self.classes))).astype(np.float64)
 
 
+def ranked_by(metric: str) -> MetricName | None:
+    """The metric in its parts when it is one of the order of scores, else None."""
+    name = MetricName.parse(metric) if "[" in metric else MetricName(base=metric)
+    return name if name.base in RANKS else None
+
+
 def is_balanced(job: FitJob) -> bool:
     """Whether every class weighs the same: as the candidate says, else as the project's metric calls for."""
     given: bool | None = job.params.balanced
-    return job.metric in EVEN_METRICS if given is None else given
+    return weighs_evenly(job.metric) if given is None else given
 
 
 def balanced_weights(class_n: _Floats) -> _Floats:

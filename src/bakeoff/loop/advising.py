@@ -14,10 +14,12 @@ from bakeoff.core.protocols import Job
 from bakeoff.core.types import Json
 from bakeoff.environment.capture import versions_of
 from bakeoff.environment.hardware import Hardware, hardware
+from bakeoff.loop.classes import with_classes
 from bakeoff.loop.fitting import job_of, workspace
 from bakeoff.loop.gathering import Gathered, gather, load_arrays
 from bakeoff.loop.stage import Contender, Stage
 from bakeoff.loop.steps import Steps
+from bakeoff.metrics.own import digest_own
 from bakeoff.train.probing import HELD, POOL, PROBE
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ def advise(
     """
     steps = Steps(stage.records.documents, stage.blobs)
     gathered = gather(stage, steps)
+    stage = with_classes(stage, gathered)
     machine = hardware()
     sent = {contender.name: url for contender in stage.contenders if (url := _elsewhere(contender))}
     tried = [contender for contender in (*stage.contenders, *families) if contender.name not in sent]
@@ -109,6 +112,7 @@ def _inputs(
         "rows": gathered.rows_blob,
         "schema": msgspec.to_builtins(gathered.schema),
         "metric": stage.metric,
+        "metrics": digest_own(),
         "seed": stage.seed,
         "tried": [[c.name, c.family_name, msgspec.to_builtins(c.params), c.code] for c in tried],
         "environment": cast("Json", versions_of({name for c in tried for name in c.requires})),
@@ -145,6 +149,7 @@ def _probed(
             "rows_path": str(folder / "probe.npz"),
             "validation_share": len(validation) / max(1, len(train) + len(validation)),
             "metrics_file": None if stage.metrics_file is None else str(stage.metrics_file),
+            "costs": stage.config.decide.model_dump(mode="json")["costs"],
         }
         warm = {name: NAMED_WARM_S if name in named else limit_s for name, limit_s in limits.items()}
         jobs = [

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.records import Version
+from bakeoff.loop.classes import with_classes
 from bakeoff.loop.competing import Competition, compete
 from bakeoff.loop.contest import Standing, champion_of, rows_of, stand, unseen
 from bakeoff.loop.gathering import Gathered, gather, load_arrays
@@ -67,6 +68,7 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
     champion = champion_of(stage)
     stage = stage if version is not None else as_found(stage, champion)
     gathered = gather(stage, steps)
+    stage = with_classes(stage, gathered)
     found = None if version is not None else compete(stage, steps, gathered)
     held = (
         _registered(stage, steps, gathered, version) if version else _competing(cast("Competition", found), candidate)
@@ -152,6 +154,8 @@ def _scored(stage: Stage, gathered: Gathered, judged: Judged, fair_n: Any) -> Ma
         resamples=stage.config.decide.resamples,
         seed=stage.seed,
         groups_n=None if group_n is None else group_n[fair_n],
+        positive=stage.config.decide.positive,
+        metrics=stage.metrics,
     ).metrics
 
 

@@ -126,6 +126,8 @@ def _search(
         metric=stage.metric,
         seed=stage.seed,
         resamples=decide.resamples,
+        positive=decide.positive,
+        metrics=stage.metrics,
     )
     tried = enter(found, parts, rows, decide, task=task, seed=stage.seed)
     for each in tried:

@@ -14,6 +14,7 @@ from bakeoff.core.protocols import BlobStore, RecordStore
 from bakeoff.core.types import Json
 from bakeoff.data.sources import fingerprint
 from bakeoff.environment.capture import capture, code_state, versions_of
+from bakeoff.loop.classes import with_classes
 from bakeoff.loop.combining import Combined
 from bakeoff.loop.competing import compete
 from bakeoff.loop.contest import Contest, challenge
@@ -125,6 +126,7 @@ def _whole(stage: Stage, kept: Mapping[str, Json]) -> bool:
 def _run(stage: Stage, tracker: Tracker, run_id: str) -> tuple[Mapping[str, Json], Gathered]:
     steps = Steps(stage.records.documents, stage.blobs)
     gathered = gather(stage, steps)
+    stage = with_classes(stage, gathered)
     origin = Origin(run_id=run_id, gathered=gathered, environment=capture(), code=code_state(stage.folder))
     register_dataset(stage, origin)
     tracker.dataset(gathered, origin)

@@ -53,6 +53,7 @@ def document(
         "combinations": [_combination(each, stage.metric) for each in combined.tried],
         "not_combined": dict(combined.left_out),
         "verdict": told,
+        "positive": msgspec.to_builtins(stage.positive),
         "endpoint": stage.endpoint if released else None,
         "release": released,
     }

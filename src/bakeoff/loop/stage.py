@@ -11,7 +11,8 @@ from bakeoff.core.project_file import FILE_NAME
 from bakeoff.core.protocols import BlobStore, Clock, Compute, EventLog, Progress, RecordStore
 from bakeoff.core.search import Search
 from bakeoff.core.types import Json
-from bakeoff.metrics.registry import default, find
+from bakeoff.metrics.positive import Positive
+from bakeoff.metrics.registry import default, find, problem_with
 
 if TYPE_CHECKING:
     from bakeoff.data.contract import Contract
@@ -50,7 +51,8 @@ class Stage:
     `work` is scratch, `cache` outlives runs. `combiners` are the families that make one model of several,
     by name ("blend", "cascade"); their parameters are found in the pass. `with_params` makes a named contender
     anew, with these parameters beside those that the project gives. `budget_s` is the time for trying some;
-    `found` are those that a search found, by candidate, and that its contenders have.
+    `found` are those that a search found, by candidate, and that its contenders have. `positive` is known once there
+    are rows (see `bakeoff.loop.classes`), and stays None unless there are two classes or the project names one.
     """
 
     config: Config
@@ -70,6 +72,7 @@ class Stage:
     budget_s: float | None = None
     found: Mapping[str, Mapping[str, Json]] = field(default_factory=dict[str, Mapping[str, Json]])
     contract: "Contract | None" = None
+    positive: Positive | None = None
 
     @property
     def seed(self) -> int:
@@ -80,6 +83,17 @@ class Stage:
     def metric(self) -> str:
         """The metric that decides; the task's default unless set."""
         return self.config.decide.metric or default(self.config.project.task)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Every metric that the project file names: to decide by, for gates and utility, or only to be shown."""
+        from bakeoff.evaluate.utility import Utility
+
+        decide = self.config.decide
+        named = [self.metric, *decide.metrics, *decide.gates]
+        named += [] if decide.utility is None else Utility(decide.utility).names
+        known = {name for name in dict.fromkeys(named) if problem_with(name, self.config.project.task) is None}
+        return tuple(name for name in dict.fromkeys(named) if name in known)
 
     @property
     def live_metric(self) -> str:

@@ -199,6 +199,7 @@ class _Search:
             "rows_path": str(_rows_file(self._folder, ask.rung)),
             "limit_s": limit_s,
             "metrics_file": None if file is None else str(file),
+            "costs": self._stage.config.decide.model_dump(mode="json")["costs"],
         }
         name = f"{ask.candidate}, setting {ask.setting}, rung {ask.rung}"
         return replace(made, name=name, function=TRIAL, argument={**made.argument, **more})

@@ -119,8 +119,8 @@ def left_out(
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Of each statistic its values (m,) on n rows, and those (b, m) with each unit left out in turn.
 
-    Units are rows, groups or stretches of time; of more than `blocks` rows or groups, random sets are left out. They are
-    the same for the same seed, so that differences of candidates are paired.
+    Units are rows, groups or stretches of time; of more than `blocks` rows or groups, random sets are left out. They
+    are the same for the same seed, so that differences of candidates are paired.
     """
     block_n = dependence.blocks(n, blocks, seed)
     unit_n, first_u = _collapse([s.sums.key_n for s in statistics], n, grouped=False)

@@ -12,20 +12,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.metrics.names import MetricName
 from bakeoff.metrics.outcome import Outcome
 
 __all__ = [
     "EVEN_METRICS",
     "WEIGHTED_METRICS",
     "Confusion",
+    "Grouped",
     "Margins",
     "accuracy",
     "balanced_accuracy",
     "class_f1",
     "class_precision",
     "class_recall",
+    "class_specificity",
+    "f1_of",
     "macro",
     "mcc",
+    "precision_of",
+    "recall_of",
+    "specificity_of",
+    "weighs_evenly",
     "weighted",
 ]
 
@@ -35,31 +43,52 @@ EVEN_METRICS = frozenset({"f1_macro", "balanced_accuracy", "precision_macro", "r
 """Metrics in which every class counts the same; they are served by fits that weigh them so."""
 WEIGHTED_METRICS = frozenset({"f1_weighted", "precision_weighted", "recall_weighted"})
 """Metrics in which rare classes hardly count."""
+EVEN_BASES = frozenset({"f1", "recall"})
+"""Metrics of one class that are, too: a rare class is hardly ever predicted by fits that weigh every row the same."""
+
+
+def weighs_evenly(metric: str) -> bool:
+    """Whether the metric is served by a fit in which every class weighs the same.
+
+    >>> weighs_evenly("f1_macro"), weighs_evenly("recall[fraud]"), weighs_evenly("pr_auc[fraud]")
+    (True, True, False)
+    """
+    return metric in EVEN_METRICS or ("[" in metric and MetricName.parse(metric).base in EVEN_BASES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Margins:
-    """Weights (r, k) of rows by class: rightly predicted, true, predicted."""
+    """Weights (r, k) of rows by class: rightly predicted, true, predicted; the classes, and the positive one."""
 
     hit_rk: Floats
     true_rk: Floats
     predicted_rk: Floats
+    classes: tuple[str, ...] = ()
+    positive: str | None = None
 
 
 class Confusion:
     """Sums weights into margins. Units with the same `key_n` (the confusion cell) are alike."""
 
-    def __init__(self, truth_n: NDArray[np.int64], predicted_n: NDArray[np.int64], k: int) -> None:
+    def __init__(
+        self,
+        truth_n: NDArray[np.int64],
+        predicted_n: NDArray[np.int64],
+        k: int,
+        classes: tuple[str, ...] = (),
+        positive: str | None = None,
+    ) -> None:
         self._truth_n, self._predicted_n, self._k = truth_n, predicted_n, k
+        self._classes, self._positive = classes, positive
         hits = np.flatnonzero(truth_n == predicted_n)
-        self._hit = _Grouped(truth_n[hits], k, hits)
-        self._true = _Grouped(truth_n, k)
-        self._predicted = _Grouped(predicted_n, k)
+        self._hit = Grouped(truth_n[hits], k, hits)
+        self._true = Grouped(truth_n, k)
+        self._predicted = Grouped(predicted_n, k)
 
     @classmethod
     def of(cls, outcome: Outcome) -> "Confusion":
         """The sums of an outcome."""
-        return cls(outcome.truth_n, outcome.predicted_n, len(outcome.classes))
+        return cls(outcome.truth_n, outcome.predicted_n, len(outcome.classes), outcome.classes, outcome.positive)
 
     @property
     def key_n(self) -> NDArray[np.int64]:
@@ -68,16 +97,20 @@ class Confusion:
 
     def take(self, units: NDArray[np.intp]) -> "Confusion":
         """The same sums over some of the units."""
-        return Confusion(self._truth_n[units], self._predicted_n[units], self._k)
+        return Confusion(self._truth_n[units], self._predicted_n[units], self._k, self._classes, self._positive)
 
     def __call__(self, weights_ru: NDArray[Any]) -> Margins:
         """Margins for weights (r, u)."""
         return Margins(
-            hit_rk=self._hit(weights_ru), true_rk=self._true(weights_ru), predicted_rk=self._predicted(weights_ru)
+            hit_rk=self._hit(weights_ru),
+            true_rk=self._true(weights_ru),
+            predicted_rk=self._predicted(weights_ru),
+            classes=self._classes,
+            positive=self._positive,
         )
 
 
-class _Grouped:
+class Grouped:
     """Sums columns of weights by code: (r, u) → (r, k)."""
 
     def __init__(self, code_u: NDArray[np.int64], k: int, units: NDArray[np.intp] | None = None) -> None:
@@ -89,6 +122,7 @@ class _Grouped:
         self._columns = None if units is None and (order == np.arange(len(order))).all() else columns
 
     def __call__(self, weights_ru: NDArray[Any]) -> Floats:
+        """Sums for weights (r, u)."""
         out = np.zeros((len(weights_ru), self._k))
         if len(self._present):
             ordered = weights_ru if self._columns is None else weights_ru[:, self._columns]
@@ -114,6 +148,51 @@ def class_recall(margins: Margins) -> Floats:
 def class_f1(margins: Margins) -> Floats:
     """Harmonic mean of precision and recall, (r, k)."""
     return _share(2 * margins.hit_rk, margins.true_rk + margins.predicted_rk)
+
+
+def class_specificity(margins: Margins) -> Floats:
+    """Not predicted as the class among the rows that are truly of others, (r, k)."""
+    others_rk = margins.true_rk.sum(axis=1, keepdims=True) - margins.true_rk
+    return _share(others_rk - margins.predicted_rk + margins.hit_rk, others_rk)
+
+
+def precision_of(name: str | None) -> Callable[[Margins], Floats]:
+    """Precision of one class (None: the positive one), (r,).
+
+    Zero when it is never predicted, as for scikit-learn: a model that never names a class is not precise about it.
+    Undefined (NaN) when the class is neither true nor predicted anywhere.
+    """
+    return _of(name, class_precision, lambda margins: margins.true_rk + margins.predicted_rk)
+
+
+def recall_of(name: str | None) -> Callable[[Margins], Floats]:
+    """Recall (sensitivity) of one class, (r,); undefined when it is nowhere true."""
+    return _of(name, class_recall, lambda margins: margins.true_rk)
+
+
+def f1_of(name: str | None) -> Callable[[Margins], Floats]:
+    """F1 of one class, (r,); undefined when it is neither true nor predicted anywhere."""
+    return _of(name, class_f1, lambda margins: margins.true_rk + margins.predicted_rk)
+
+
+def specificity_of(name: str | None) -> Callable[[Margins], Floats]:
+    """Specificity (the true negative rate) of one class, (r,); undefined when no row is of another class."""
+    return _of(name, class_specificity, lambda margins: margins.true_rk.sum(axis=1, keepdims=True) - margins.true_rk)
+
+
+def _of(
+    name: str | None, by_class: Callable[[Margins], Floats], rows_rk: Callable[[Margins], Floats]
+) -> Callable[[Margins], Floats]:
+    """One class's value, NaN where there are no rows to know it by."""
+
+    def one(margins: Margins) -> Floats:
+        named = margins.positive if name is None else name
+        if named not in margins.classes:
+            return np.full(len(margins.hit_rk), np.nan)
+        at = margins.classes.index(named)
+        return np.where(rows_rk(margins)[:, at] > 0, by_class(margins)[:, at], np.nan)
+
+    return one
 
 
 def macro(of_class: Callable[[Margins], Floats]) -> Callable[[Margins], Floats]:

@@ -1,5 +1,6 @@
 """What a measure is: sums of weighted rows, and a number made of them."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
@@ -45,7 +46,7 @@ class Measure:
     """One measure; `gather` makes the sums from an outcome, `finish` the value from the sums.
 
     `share`: it is the share of rows for which something holds. `parts` gives the numbers (r, k) of whose sizes it is
-    the sum (expected calibration error): small samples make such a measure too large.
+    the sum (expected calibration error): small samples make such a measure too large. It lies within `bounds`.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Measure:
     finish: Callable[[Any], NDArray[np.float64]]
     share: bool = False
     parts: Callable[[Any], NDArray[np.float64]] | None = None
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
     def fits(self, outcome: Outcome) -> bool:
         """Whether the outcome has what it needs."""

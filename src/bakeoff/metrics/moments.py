@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.metrics.outcome import BINARY, Outcome
+from bakeoff.metrics.outcome import Outcome
+from bakeoff.metrics.positive import BINARY
 
-__all__ = ["ECE_BINS", "Means", "Moments", "coverage", "number_moments", "pinball", "probability_moments", "r2"]
+__all__ = ["ECE_BINS", "Means", "Moments", "Pinball", "first_mean", "number_moments", "probability_moments", "r2"]
 
 Floats = NDArray[np.float64]
 
@@ -29,16 +30,14 @@ class Means:
 
 
 class Moments:
-    """Weighted means of row-wise columns (n, m); no two rows are alike, so there is no key."""
+    """Weighted means of row-wise columns (n, m); rows with the same `key_n` have the same columns."""
 
-    key_n: NDArray[np.int64] | None = None
-
-    def __init__(self, columns_nm: Floats) -> None:
-        self._columns_nm = columns_nm
+    def __init__(self, columns_nm: Floats, key_n: NDArray[np.int64] | None = None) -> None:
+        self._columns_nm, self.key_n = columns_nm, key_n
 
     def take(self, units: NDArray[np.intp]) -> "Moments":
         """The same means over some of the rows."""
-        return Moments(self._columns_nm[units])
+        return Moments(self._columns_nm[units], None if self.key_n is None else self.key_n[units])
 
     def __call__(self, weights_ru: NDArray[Any]) -> Means:
         """Means for weights (r, n)."""
@@ -94,23 +93,21 @@ def r2(means: Means) -> Floats:
     return np.where(means.total_r == 1, np.nan, value)
 
 
-def pinball(truth_n: Floats, predicted_n: Floats, quantile: float) -> float:
-    """Mean quantile loss of predictions of one quantile, in the truth's unit.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pinball:
+    """Gathers the quantile loss of predictions of one quantile, in the truth's unit.
 
     Source: Koenker and Bassett, "Regression Quantiles", Econometrica 46 (1978).
-
-    >>> pinball(np.array([10.0, 10.0]), np.array([8.0, 11.0]), 0.9)
-    0.95
     """
-    error = np.asarray(truth_n, dtype=np.float64) - np.asarray(predicted_n, dtype=np.float64)
-    return float(np.maximum(quantile * error, (quantile - 1.0) * error).mean())
+
+    quantile: float
+
+    def __call__(self, outcome: Outcome) -> Moments:
+        """One column: the loss of each row."""
+        error = outcome.truth_n - outcome.predicted_n
+        return Moments(np.maximum(self.quantile * error, (self.quantile - 1.0) * error)[:, None])
 
 
-def coverage(truth_n: Floats, low_n: Floats, high_n: Floats) -> float:
-    """Share of rows whose truth lies in the predicted interval, ends included.
-
-    >>> coverage(np.array([1.0, 2.0, 3.0]), np.zeros(3), np.array([1.0, 1.0, 4.0])).__round__(3)
-    0.667
-    """
-    truth = np.asarray(truth_n, dtype=np.float64)
-    return float(((truth >= low_n) & (truth <= high_n)).mean())
+def first_mean(means: Means) -> Floats:
+    """The mean of the first column, (r,)."""
+    return means.mean_rm[:, 0]

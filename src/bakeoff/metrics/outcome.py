@@ -9,11 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from bakeoff.core.errors import CandidateError, DataError
 from bakeoff.core.types import Predictions, Task
+from bakeoff.metrics.positive import positive_class
 
-__all__ = ["BINARY", "Outcome", "outcome"]
-
-BINARY = 2
-"""With so many classes, measures ask about the second one only."""
+__all__ = ["Outcome", "outcome"]
 
 SUM_TOLERANCE = 1e-3
 """How far a row of probabilities may sum from one (float32 models are that inexact)."""
@@ -25,14 +23,16 @@ class Outcome:
 
     Classification: `truth_n` and `predicted_n` are int64 positions in `classes`, the sorted union of the
     model's classes and those seen in truth and prediction; `probabilities_nk` has their columns (zero where
-    the model does not know a class). Regression: both are float64. Generation: both are texts (objects), with
-    `log_likelihood_n`, `tokens_n` and `scores` as the predictions have them.
+    the model does not know a class); measures of one class ask about `positive` where no other is named.
+    Regression: both are float64. Generation: both are texts (objects), with `log_likelihood_n`, `tokens_n` and
+    `scores` as the predictions have them.
     """
 
     truth_n: NDArray[Any]
     predicted_n: NDArray[Any]
     classes: tuple[str, ...] = ()
     probabilities_nk: NDArray[np.float64] | None = None
+    positive: str | None = None
     log_likelihood_n: NDArray[np.float64] | None = None
     tokens_n: NDArray[np.int64] | None = None
     scores: Mapping[str, NDArray[np.float64]] = field(default_factory=dict[str, Any])
@@ -57,8 +57,11 @@ class Outcome:
         )
 
 
-def outcome(truth_n: ArrayLike, predictions: Predictions, task: Task) -> Outcome:
+def outcome(truth_n: ArrayLike, predictions: Predictions, task: Task, *, positive: str | None = None) -> Outcome:
     """Put truth and predictions on common codes, checked.
+
+    Without a `positive` class, that of two is the one that `positive_class` takes from the truth; a project names
+    the one of its training rows, so that it is the same for all rows.
 
     Raises:
         DataError: no rows.
@@ -74,7 +77,7 @@ def outcome(truth_n: ArrayLike, predictions: Predictions, task: Task) -> Outcome
         )
     match task:
         case "classification":
-            return _labelled(truth.astype(np.str_), predictions)
+            return _labelled(truth.astype(np.str_), predictions, positive)
         case "regression":
             return Outcome(
                 truth_n=_finite("the truth", truth), predicted_n=_finite("predictions", predictions.values_n)
@@ -102,16 +105,19 @@ def _finite(what: str, values: ArrayLike) -> NDArray[np.float64]:
     return numbers
 
 
-def _labelled(truth: NDArray[np.str_], predictions: Predictions) -> Outcome:
+def _labelled(truth: NDArray[np.str_], predictions: Predictions, positive: str | None) -> Outcome:
     predicted = np.asarray(predictions.values_n).astype(np.str_)
     seen: set[str] = {*predictions.classes, *np.unique(truth).tolist(), *np.unique(predicted).tolist()}
     classes = tuple(sorted(seen))
     order = np.asarray(classes)
+    truth_n = np.searchsorted(order, truth).astype(np.int64)
+    rows_k = np.bincount(truth_n, minlength=len(classes)).tolist()
     return Outcome(
-        truth_n=np.searchsorted(order, truth).astype(np.int64),
+        truth_n=truth_n,
         predicted_n=np.searchsorted(order, predicted).astype(np.int64),
         classes=classes,
         probabilities_nk=_aligned(predictions, classes),
+        positive=positive_class(dict(zip(classes, rows_k, strict=True))) if positive is None else positive,
     )
 
 

@@ -29,10 +29,11 @@ from bakeoff.core import plugins
 from bakeoff.core.errors import CandidateError, ConfigError, Problem
 from bakeoff.core.hashing import digest_file, digest_json
 from bakeoff.core.types import Task
+from bakeoff.metrics.costs import Costs
 from bakeoff.metrics.measure import Measure
 from bakeoff.metrics.outcome import Outcome
 
-__all__ = ["Function", "adapted", "digest_own", "own", "read_file", "using"]
+__all__ = ["Called", "Function", "adapted", "costs_in_use", "digest_own", "own", "read_file", "using"]
 
 Function: TypeAlias = Callable[..., float]
 
@@ -41,20 +42,30 @@ WITH_PROBABILITIES = 3
 
 # Scoped, not global: what `using` sets ends with its block, and other projects of the process do not see it.
 _IN_USE: ContextVar[Mapping[str, Function]] = ContextVar("metrics_of_a_file", default=MappingProxyType({}))
+_COSTS: ContextVar[Costs | None] = ContextVar("costs_of_errors", default=None)
 
 
 @contextmanager
-def using(file: Path | None) -> Generator[None]:
+def using(file: Path | None, costs: Mapping[str, Mapping[str, float]] | None = None) -> Generator[None]:
     """Within the block, the metrics of a Python file (or of none) are found by name like any other.
+
+    `costs` are those of errors, by true and predicted class; with some, `expected_cost` is a metric.
 
     Raises:
         ConfigError: the file cannot be read or holds no metric.
     """
     token = _IN_USE.set(_IN_USE.get() if file is None else read_file(file))
+    paid = _COSTS.set(Costs(by_class=costs) if costs else _COSTS.get())
     try:
         yield
     finally:
+        _COSTS.reset(paid)
         _IN_USE.reset(token)
+
+
+def costs_in_use() -> Costs | None:
+    """The costs of errors within the block of `using`, or None."""
+    return _COSTS.get()
 
 
 def read_file(file: Path) -> Mapping[str, Function]:
@@ -103,10 +114,11 @@ def _is_for(function: Function, task: Task) -> bool:
 
 
 def digest_own() -> str:
-    """Hash of the source of every metric of one's own that is in use: what results by them depend on."""
+    """Hash of what metrics of one's own depend on: the source of each one that is in use, and the costs of errors."""
     told = [[name, _source(function)] for name, function in sorted(_IN_USE.get().items())]
     told += [[name, _source(plugins.load("bakeoff.metrics", name))] for name in plugins.names("bakeoff.metrics")]
-    return digest_json(told)
+    costs = _COSTS.get()
+    return digest_json(told if costs is None else [*told, {name: dict(row) for name, row in costs.by_class.items()}])
 
 
 def _source(function: Function) -> str:
@@ -140,7 +152,7 @@ def _as_they_are(values_r: NDArray[np.float64]) -> NDArray[np.float64]:
     return values_r
 
 
-def _gather(name: str, function: Function, outcome: Outcome, *, asks: bool) -> "_Called":
+def _gather(name: str, function: Function, outcome: Outcome, *, asks: bool) -> "Called":
     arrays: list[NDArray[Any]] = [outcome.truth_n, outcome.predicted_n]
     if outcome.classes:
         classes = np.asarray(outcome.classes)
@@ -148,10 +160,10 @@ def _gather(name: str, function: Function, outcome: Outcome, *, asks: bool) -> "
     if asks:
         assert outcome.probabilities_nk is not None
         arrays.append(outcome.probabilities_nk)
-    return _Called(name, function, arrays)
+    return Called(name, function, arrays)
 
 
-class _Called:
+class Called:
     """Calls a function on resampled rows; to it no two rows are alike."""
 
     key_n: NDArray[np.int64] | None = None
@@ -159,9 +171,9 @@ class _Called:
     def __init__(self, name: str, function: Function, arrays: list[NDArray[Any]]) -> None:
         self._name, self._function, self._arrays = name, function, arrays
 
-    def take(self, units: NDArray[np.intp]) -> "_Called":
+    def take(self, units: NDArray[np.intp]) -> "Called":
         """The same over some of the rows."""
-        return _Called(self._name, self._function, [array[units] for array in self._arrays])
+        return Called(self._name, self._function, [array[units] for array in self._arrays])
 
     def __call__(self, weights_ru: NDArray[Any]) -> NDArray[np.float64]:
         """Values (r,) for weights (r, n)."""

@@ -1,7 +1,7 @@
 """Measures that need an order of rows: areas under ROC and precision-recall curves, the median error.
 
-For two classes the positive one is the second in sorted order; for more, each class is held against the
-rest and the plain mean is taken over the classes for which the area is defined.
+An area is of one class, held against the rest. Where none is named it is that of the positive class of two; of more,
+the plain mean over the classes for which the area is defined.
 """
 
 from collections.abc import Iterator
@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.metrics.outcome import BINARY, Outcome
+from bakeoff.metrics.outcome import Outcome
+from bakeoff.metrics.positive import BINARY
 
-__all__ = ["Areas", "Curves", "LinearCurves", "Sorted", "median"]
+__all__ = ["Areas", "Curves", "LinearCurves", "OneCurve", "Sorted", "median"]
 
 Floats = NDArray[np.float64]
 
@@ -36,11 +37,23 @@ class Curves:
 
     @classmethod
     def of(cls, outcome: Outcome) -> "Curves":
-        """The questions of an outcome with probabilities."""
+        """The questions of an outcome with probabilities: about the positive class of two, about each of more."""
         p_nk = outcome.probabilities_nk
         assert p_nk is not None
-        asked = [1] if p_nk.shape[1] == BINARY else list(range(p_nk.shape[1]))
-        return cls(p_nk[:, asked], outcome.truth_n[:, None] == np.asarray(asked)[None, :])
+        k = p_nk.shape[1]
+        if k == BINARY and outcome.positive is not None:
+            return cls.about(outcome, outcome.positive)
+        return cls(p_nk, outcome.truth_n[:, None] == np.arange(k)[None, :])
+
+    @classmethod
+    def about(cls, outcome: Outcome, name: str) -> "Curves":
+        """The question about one class; its areas are undefined when the class is not among those of the outcome."""
+        p_nk = outcome.probabilities_nk
+        assert p_nk is not None
+        if name not in outcome.classes:
+            return cls(np.zeros((len(outcome), 1)), np.zeros((len(outcome), 1), dtype=np.bool_))
+        at = outcome.classes.index(name)
+        return cls(p_nk[:, [at]], outcome.truth_n[:, None] == at)
 
     @property
     def work(self) -> int:
@@ -76,6 +89,17 @@ class Curves:
             order = np.argsort(-score, kind="stable")
             ends = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)
             yield order, ends, positive[order]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneCurve:
+    """Gathers the curves of one class (None: as `Curves.of`)."""
+
+    of_class: str | None = None
+
+    def __call__(self, outcome: Outcome) -> Curves:
+        """The curves of an outcome with probabilities."""
+        return Curves.of(outcome) if self.of_class is None else Curves.about(outcome, self.of_class)
 
 
 class LinearCurves:

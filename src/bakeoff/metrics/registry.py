@@ -1,166 +1,111 @@
-"""The measures by name: which task each belongs to, which way is better, and how it is computed."""
+"""Measures by name: built-in ones, third parties', and those of the project's own file.
+
+A name may have arguments in brackets, as `recall[fraud]` or `top_k[3]`; see `bakeoff.metrics.names`.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import replace
 
 from bakeoff.core.errors import ConfigError, NotFoundError, Problem
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.types import Task
-from bakeoff.metrics import generation, labels, moments, ngrams, ranks, texts
+from bakeoff.metrics.catalogue import DEFINITIONS, EXPECTED_COST
+from bakeoff.metrics.definition import Arguments, Definition
 from bakeoff.metrics.measure import Measure, Need, Statistic, Sums
+from bakeoff.metrics.names import MetricName
 from bakeoff.metrics.outcome import Outcome
-from bakeoff.metrics.own import own
+from bakeoff.metrics.own import costs_in_use, own
+from bakeoff.metrics.positive import BINARY
 
-__all__ = ["Measure", "Need", "Statistic", "Sums", "bind", "default", "find", "measures"]
+__all__ = [
+    "Measure",
+    "Need",
+    "Statistic",
+    "Sums",
+    "bind",
+    "default",
+    "definitions",
+    "find",
+    "is_higher_better",
+    "listed",
+    "measures",
+    "problem_with",
+    "with_class",
+]
 
-
-def _label(name: str, finish: Callable[[labels.Margins], NDArray[np.float64]]) -> Measure:
-    return Measure(
-        name=name,
-        task="classification",
-        higher_is_better=True,
-        needs="labels",
-        gather=labels.Confusion.of,
-        finish=finish,
-        share=finish is labels.accuracy,
-    )
-
-
-def _probability(
-    name: str,
-    gather: Callable[[Outcome], Sums],
-    finish: Callable[[Any], NDArray[np.float64]],
-    *,
-    higher: bool,
-    parts: Callable[[Any], NDArray[np.float64]] | None = None,
-) -> Measure:
-    return Measure(
-        name=name,
-        task="classification",
-        higher_is_better=higher,
-        needs="probabilities",
-        gather=gather,
-        finish=finish,
-        parts=parts,
-    )
+COSTS_HINT = "Say what errors cost in [decide.costs]."
 
 
-def _value(
-    name: str,
-    finish: Callable[[Any], NDArray[np.float64]],
-    *,
-    higher: bool = False,
-    gather: Callable[[Outcome], Sums] = moments.number_moments,
-) -> Measure:
-    return Measure(name=name, task="regression", higher_is_better=higher, needs="values", gather=gather, finish=finish)
-
-
-def _text(
-    name: str,
-    finish: Callable[[moments.Means], NDArray[np.float64]],
-    *,
-    gather: Callable[[Outcome], Sums] = texts.text_moments,
-    share: bool = False,
-) -> Measure:
-    return Measure(
-        name=name, task="generation", higher_is_better=True, needs="values", gather=gather, finish=finish, share=share
-    )
-
-
-def _score(name: str) -> Measure:
-    return Measure(
-        name=name,
-        task="generation",
-        higher_is_better=True,
-        needs="scores",
-        gather=generation.score_moments(name),
-        finish=generation.mean_score,
-    )
-
-
-def _index(rows: Sequence[Measure]) -> Mapping[str, Measure]:
-    return MappingProxyType({measure.name: measure for measure in rows})
-
-
-_BY_TASK: Mapping[Task, Mapping[str, Measure]] = MappingProxyType(
-    {
-        "classification": _index(
-            [
-                _label("f1_macro", labels.macro(labels.class_f1)),
-                _label("f1_micro", labels.accuracy),
-                _label("f1_weighted", labels.weighted(labels.class_f1)),
-                _label("accuracy", labels.accuracy),
-                _label("balanced_accuracy", labels.balanced_accuracy),
-                _label("precision_macro", labels.macro(labels.class_precision)),
-                _label("precision_micro", labels.accuracy),
-                _label("precision_weighted", labels.weighted(labels.class_precision)),
-                _label("recall_macro", labels.macro(labels.class_recall)),
-                _label("recall_micro", labels.accuracy),
-                _label("recall_weighted", labels.weighted(labels.class_recall)),
-                _label("mcc", labels.mcc),
-                _probability("roc_auc", ranks.Curves.of, lambda areas: areas.roc_r, higher=True),
-                _probability("pr_auc", ranks.Curves.of, lambda areas: areas.pr_r, higher=True),
-                _probability("log_loss", moments.probability_moments, lambda means: means.mean_rm[:, 0], higher=False),
-                _probability("brier", moments.probability_moments, lambda means: means.mean_rm[:, 1], higher=False),
-                _probability(
-                    "ece",
-                    moments.probability_moments,
-                    lambda means: np.abs(means.mean_rm[:, 2:]).sum(axis=1),
-                    higher=False,
-                    parts=lambda means: means.mean_rm[:, 2:],
-                ),
-            ]
-        ),
-        "regression": _index(
-            [
-                _value("rmse", lambda means: np.sqrt(means.mean_rm[:, 1])),
-                _value("mae", lambda means: means.mean_rm[:, 0]),
-                _value("median_ae", ranks.median, gather=ranks.Sorted.of),
-                _value("mape", lambda means: means.mean_rm[:, 2]),
-                _value("r2", moments.r2, higher=True),
-            ]
-        ),
-        "generation": _index(
-            [
-                _text("token_f1", texts.mean_of(texts.ROW_SCORES.index("token_f1"))),
-                _text("exact_match", texts.mean_of(texts.ROW_SCORES.index("exact_match")), share=True),
-                _text("rouge1", texts.mean_of(texts.ROW_SCORES.index("rouge1"))),
-                _text("rouge2", texts.mean_of(texts.ROW_SCORES.index("rouge2"))),
-                _text("rouge_l", texts.mean_of(texts.ROW_SCORES.index("rouge_l"))),
-                _text("json_valid", texts.mean_of(texts.ROW_SCORES.index("json_valid")), share=True),
-                _text("bleu", ngrams.bleu, gather=ngrams.bleu_counts),
-                _text("chrf", ngrams.chrf, gather=ngrams.chrf_counts),
-                Measure(
-                    name="perplexity",
-                    task="generation",
-                    higher_is_better=False,
-                    needs="likelihood",
-                    gather=generation.likelihood_moments,
-                    finish=generation.perplexity,
-                ),
-                _score("embedding_similarity"),
-                _score("judge"),
-            ]
-        ),
-    }
-)
+def definitions(task: Task) -> Mapping[str, Definition]:
+    """The built-in metrics of a task by name, the default first; expected_cost only where errors have costs."""
+    every = DEFINITIONS[task]
+    if costs_in_use() is not None or EXPECTED_COST not in every:
+        return every
+    return {name: each for name, each in every.items() if name != EXPECTED_COST}
 
 
 def measures(task: Task) -> Mapping[str, Measure]:
-    """Measures of a task by name, the default first: built-in ones, third parties' and those of the file in use.
+    """Measures of a task that need no argument, by name, the default first: built-in ones and one's own.
 
     Raises:
         ConfigError: a metric of one's own has the name of a built-in one.
     """
-    built_in, more = _BY_TASK[task], own(task)
-    for name in built_in.keys() & more.keys():
-        expected = f"a name that no built-in metric has ({', '.join(built_in)})"
+    built_in, more = definitions(task), own(task)
+    for name in DEFINITIONS[task].keys() & more.keys():
+        expected = f"a name that no built-in metric has ({', '.join(DEFINITIONS[task])})"
         raise ConfigError((Problem(file="bakeoff.metrics", key=name, expected=expected, found=repr(name)),))
-    return {**built_in, **more} if more else built_in
+    return {name: each.measure(Arguments()) for name, each in built_in.items() if each.alone} | more
+
+
+def listed(task: Task, outcome: Outcome, wanted: Sequence[str] = ()) -> list[Measure]:
+    """The measures that a scorecard holds: those of the task, and the `wanted` ones, all that fit the outcome.
+
+    Measures of one class are named by it: those of the positive class when there are two, or when the outcome names
+    one of more.
+    """
+    built_in = definitions(task)
+    names = [name for each in built_in.values() if each.listed for name in _names(each, outcome)]
+    names += [name for name in measures(task) if name not in built_in]
+    every = {measure.name: measure for measure in (find(name, task) for name in (*names, *wanted))}
+    return [measure for measure in every.values() if measure.fits(outcome)]
+
+
+def _names(definition: Definition, outcome: Outcome) -> tuple[str, ...]:
+    """What a metric without arguments is called in a scorecard."""
+    if not definition.one_class:
+        return (definition.name,)
+    positive = outcome.positive
+    of_class = () if positive is None else (str(MetricName(base=definition.name, arguments=(positive,))),)
+    return (definition.name, *of_class) if definition.macro and len(outcome.classes) != BINARY else of_class
+
+
+def with_class(name: str, task: Task, *, classes: Sequence[str], positive: str | None) -> str:
+    """A known metric's name in full: with the class that it is of, if it is of one. Other names stay as they are.
+
+    Raises:
+        ValueError: no class is named where one must be.
+        LookupError: the class that is named is none of `classes`.
+
+    >>> with_class("pr_auc", "classification", classes=("fraud", "legit"), positive="fraud")
+    'pr_auc[fraud]'
+    """
+    base = name.partition("[")[0].strip()
+    definition = definitions(task).get(base)
+    if definition is None or name in own(task):
+        return name
+    arguments = definition.arguments(MetricName.parse(name))
+    if not definition.one_class:
+        return definition.measure(arguments).name
+    of_class = arguments.of_class
+    if of_class is None and (positive is None or len(classes) > BINARY):
+        if definition.macro:
+            return name
+        if positive is None:
+            raise ValueError(f"expected a class, as in {definition.form}, found {name!r}")
+    of_class = positive if of_class is None else of_class
+    if of_class not in classes:
+        raise LookupError(of_class)
+    return definition.measure(replace(arguments, of_class=of_class)).name
 
 
 def default(task: Task) -> str:
@@ -169,21 +114,58 @@ def default(task: Task) -> str:
     >>> default("regression")
     'rmse'
     """
-    return next(iter(measures(task)))
+    return next(iter(DEFINITIONS[task]))
 
 
 def find(name: str, task: Task) -> Measure:
-    """The measure of that name.
+    """The measure of that name; its own name is written in one way (`recall[ fraud ]` becomes `recall[fraud]`).
 
     Raises:
-        NotFoundError: the task has none of that name; the closest one is suggested.
+        NotFoundError: the task has none of that name, or not with such arguments; the closest one is suggested.
     """
     known = measures(task)
-    if name not in known:
-        raise NotFoundError(
-            f"expected a metric for {task}: {', '.join(known)}; received {name!r}. {suggestion(name, known)}".rstrip()
-        )
-    return known[name]
+    if name in known:
+        return known[name]
+    problem = problem_with(name, task)
+    if problem is not None:
+        raise NotFoundError(f"expected {problem.expected}; received {name!r}. {problem.hint}".rstrip())
+    parsed = MetricName.parse(name)
+    definition = definitions(task)[parsed.base]
+    return definition.measure(definition.arguments(parsed))
+
+
+def problem_with(name: str, task: Task, *, file: str = "", key: str = "", more: Sequence[str] = ()) -> Problem | None:
+    """What is wrong with the name of a metric, or None; `more` are other names that are known in its place.
+
+    Whether there is such a class is known once there are rows.
+    """
+    known = measures(task)
+    if name in known or name in more:
+        return None
+    built_in = definitions(task)
+    forms = [each.form for each in built_in.values()] + [each for each in known if each not in built_in] + list(more)
+    expected = f"a metric for {task}" + (" or a measurement" if more else "")
+    try:
+        parsed = MetricName.parse(name)
+        if parsed.base in built_in:
+            built_in[parsed.base].arguments(parsed)
+            return None
+        hint = COSTS_HINT if name == EXPECTED_COST and task == "classification" else suggestion(parsed.base, forms)
+        hint = hint or suggestion(parsed.base, [*built_in, *known, *more])
+    except ValueError as error:
+        expected, _, found = str(error).removeprefix("expected ").partition(", found ")
+        hint = f"Found {found}." if found else ""
+    hint = hint or f"Known here: {', '.join(forms)}."
+    return Problem(file=file, key=key, expected=expected, found=repr(name), hint=hint)
+
+
+def is_higher_better(name: str, task: Task) -> bool | None:
+    """Which way a metric runs, also one that is not in use any more; None when nothing is known of it."""
+    definition = DEFINITIONS[task].get(name.partition("[")[0])
+    if definition is not None:
+        return definition.higher_is_better
+    known = own(task)
+    return known[name].higher_is_better if name in known else None
 
 
 def bind(wanted: Sequence[Measure], outcome: Outcome) -> dict[str, Statistic]:

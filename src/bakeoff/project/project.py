@@ -306,8 +306,8 @@ class Project:
         """Within it, the metrics of the project's own file are found by name."""
         from bakeoff.metrics.own import using
 
-        file = self.config.decide.metrics_file
-        return using(None if file is None else self.folder / file)
+        decide = self.config.decide
+        return using(None if decide.metrics_file is None else self.folder / decide.metrics_file, decide.costs)
 
     @contextmanager
     def _staged(self, *, lock: bool, budget_s: float | None) -> "Generator[Stage]":

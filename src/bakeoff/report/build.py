@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from bakeoff.core.types import Json, Task
-from bakeoff.metrics.registry import measures
+from bakeoff.metrics.positive import Positive
+from bakeoff.metrics.registry import is_higher_better
 from bakeoff.report import reading
 from bakeoff.report.model import Asked, Budget, Candidate, Card, Combination, Data, Judge, Origin, Report, Verdict
 
@@ -47,7 +48,6 @@ def build(
     """
     told = cast("Mapping[str, Any]", document)
     task, verdict = told["task"], msgspec.convert(told["verdict"], Verdict)
-    known = measures(task)
     outcomes = {name: each.outcomes for name, each in kept.items()}
     release = told.get("release")
     return Report(
@@ -55,9 +55,10 @@ def build(
         task=task,
         run_id=told["run_id"],
         made_ms=made_ms,
-        higher_is_better=known[verdict.metric].higher_is_better if verdict.metric in known else True,
+        higher_is_better=is_higher_better(verdict.metric, task) is not False,
         dataset=msgspec.convert(told["dataset"], Data),
         verdict=verdict,
+        positive=msgspec.convert(told.get("positive"), Positive | None),
         candidates=tuple(_candidate(each, kept.get(each["name"]), task) for each in told["candidates"]),
         live=f"{release['model']}/{release['number']}" if release else None,
         endpoint=told.get("endpoint"),

@@ -32,8 +32,7 @@ def markdown(report: Report) -> str:
     """Verdict, leaderboard, differences, gates and data in a page that any Markdown reader shows."""
     verdict, data = report.verdict, report.dataset
     parts = [f"## {safe(report.project)}: {safe(headline(report))}", safe(verdict.reason, longest=2000)]
-    if verdict.contest:
-        parts.append(f"Champion {'promoted' if verdict.promoted else 'kept'}: {safe(verdict.contest)}.")
+    parts += _notes(report)
     if report.fine:
         parts.append(_leaderboard(report))
     if by_fold(report):
@@ -63,6 +62,14 @@ def markdown(report: Report) -> str:
     if data.warnings:
         parts.append("\n".join(f"- ⚠ {safe(each.told, longest=500)}" for each in data.warnings))
     return "\n\n".join(parts) + "\n"
+
+
+def _notes(report: Report) -> list[str]:
+    verdict = report.verdict
+    notes = [safe(report.positive.sentence)] if report.positive else []
+    if verdict.contest:
+        notes.append(f"Champion {'promoted' if verdict.promoted else 'kept'}: {safe(verdict.contest)}.")
+    return notes
 
 
 def _leaderboard(report: Report) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from bakeoff.core.types import Column, Task
 from bakeoff.metrics.intervals import Interval
+from bakeoff.metrics.positive import Positive
 from bakeoff.metrics.slicing import Slice, WeakSlice
 
 __all__ = [
@@ -563,6 +564,7 @@ class Report:
     judge: Judge | None = None
     origin: Origin | None = None
     budget: Budget | None = None
+    positive: Positive | None = None
 
     @property
     def fine(self) -> tuple[Candidate, ...]:

@@ -1,7 +1,6 @@
-"""Made-up worlds in which the truth is known, to see how often statistics hold: rare classes, groups, time, heavy tails.
+"""Made-up worlds in which the truth is known: rare classes, groups, time, heavy tails.
 
-A world draws rows with what a model says of them; `many` candidates of the same strength answer alike as far as `tie`
-says. The suite simulates a few of them, `benchmarks/statistics.py` all.
+They show how often statistics hold. The suite simulates a few of them, `benchmarks/statistics.py` all.
 """
 
 import math

@@ -53,6 +53,7 @@ class ProbeArgument(FitArgument, frozen=True, kw_only=True, forbid_unknown_field
     warm_limit_s: float
     validation_share: float
     metrics_file: str | None = None
+    costs: Mapping[str, Mapping[str, float]] = {}
 
 
 class ProbePoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +121,10 @@ def _measured(asked: ProbeArgument, warm: threading.Event, progress: Progress) -
         pool, held = table[rows[POOL]], table[rows[HELD]]
     start = min(WARM_ROWS, len(pool) // 2)
     size = min(FIRST_ROWS, max(2, (len(pool) - start) // 4))
-    with threadpool_limits(asked.threads), using(None if asked.metrics_file is None else Path(asked.metrics_file)):
+    with (
+        threadpool_limits(asked.threads),
+        using(None if asked.metrics_file is None else Path(asked.metrics_file), asked.costs),
+    ):
         busy = time.process_time()
         try:
             family.fit(_fit_job(asked, family, pool[:start], progress))

@@ -34,6 +34,7 @@ class TrialArgument(FitArgument, frozen=True, kw_only=True, forbid_unknown_field
 
     limit_s: float
     metrics_file: str | None = None
+    costs: Mapping[str, Mapping[str, float]] = {}
 
 
 def trial(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
@@ -64,7 +65,7 @@ def trial(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
             model = family.fit(job)
         fit_s = time.perf_counter() - started
         said = model.predict(scored.drop(asked.schema.target))
-        with using(None if asked.metrics_file is None else Path(asked.metrics_file)):
+        with using(None if asked.metrics_file is None else Path(asked.metrics_file), asked.costs):
             found = value(asked.metric, scored[asked.schema.target].to_numpy(), said, asked.task)
     if not isfinite(found):
         raise CandidateError(f"expected {asked.metric} of {len(said)} rows to be a number, received {found}")

@@ -1,0 +1,118 @@
+"""The project's metrics, with the classes that its rows have: `pr_auc` becomes `pr_auc[fraud]`, before any fit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from bakeoff.core.config import DecideConfig, Gate
+from bakeoff.core.errors import ConfigError, Problem
+from bakeoff.core.plugins import suggestion
+from bakeoff.core.project_file import FILE_NAME
+from bakeoff.core.types import Task
+from bakeoff.loop.gathering import Gathered, load_arrays, load_table
+from bakeoff.loop.stage import Stage
+from bakeoff.metrics.costs import Costs
+from bakeoff.metrics.names import MetricName, replace_names
+from bakeoff.metrics.positive import Positive, positive_class
+from bakeoff.metrics.registry import with_class
+
+__all__ = ["with_classes"]
+
+MOST_SHOWN = 20
+
+
+def with_classes(stage: Stage, gathered: Gathered) -> Stage:
+    """The stage with its positive class, and with the class of each metric of one class in the metric's name.
+
+    Raises:
+        ConfigError: a class that is named in `[decide]` is none of the target's; all problems at once.
+    """
+    task: Task = stage.config.project.task
+    if task != "classification":
+        return stage
+    label_n = load_table(stage.blobs, gathered.table_blob, [gathered.schema.target])[gathered.schema.target]
+    classes = tuple(sorted(str(label) for label in label_n.drop_nulls().unique().to_list()))
+    trained_n = label_n[load_arrays(stage.blobs, gathered.rows_blob)["train"]].drop_nulls()
+    counted = {str(label): count for label, count in trained_n.value_counts().iter_rows()}
+    rows = {name: int(counted.get(name, 0)) for name in classes}
+    decide = stage.config.decide
+    naming = _Naming(classes=classes, positive=_positive(decide, rows))
+    resolved = naming.decide(decide)
+    if decide.costs:
+        naming.problems += _cost_problems(decide, classes)
+    if naming.problems:
+        raise ConfigError(tuple(naming.problems))
+    config = stage.config.model_copy(update={"decide": resolved})
+    positive = None
+    if naming.positive is not None:
+        positive = Positive(
+            name=naming.positive,
+            chosen=decide.positive is not None,
+            rows=rows[naming.positive],
+            of=sum(rows.values()),
+        )
+    return replace(stage, config=config, positive=positive)
+
+
+def _positive(decide: DecideConfig, rows: Mapping[str, int]) -> str | None:
+    return positive_class(rows) if decide.positive is None else decide.positive
+
+
+def _cost_problems(decide: DecideConfig, classes: tuple[str, ...]) -> tuple[Problem, ...]:
+    try:
+        Costs(by_class=decide.costs).check(classes, file=FILE_NAME)
+    except ConfigError as error:
+        return error.problems
+    return ()
+
+
+@dataclass(kw_only=True)
+class _Naming:
+    """Names metrics in full, and gathers what is wrong with the classes that they name."""
+
+    classes: tuple[str, ...]
+    positive: str | None
+
+    def __post_init__(self) -> None:
+        self.problems: list[Problem] = []
+        if self.positive is not None and self.positive not in self.classes:
+            self.problems.append(self._unknown("decide.positive", self.positive))
+            self.positive = None
+
+    def decide(self, decide: DecideConfig) -> DecideConfig:
+        """`[decide]` with names in full."""
+        gates: dict[str, Gate] = {}
+        for name, gate in decide.gates.items():
+            full = self._named(name, f"decide.gates.{name}")
+            if full in gates:
+                expected = f"one gate on {full}"
+                self.problems.append(Problem(file=FILE_NAME, key="decide.gates", expected=expected, found="two"))
+            gates[full] = gate
+        update = {
+            "positive": self.positive,
+            "metric": None if decide.metric is None else self._named(decide.metric, "decide.metric"),
+            "metrics": tuple(self._named(name, "decide.metrics") for name in decide.metrics),
+            "gates": gates,
+        }
+        if decide.utility is not None:
+            update["utility"] = replace_names(decide.utility, lambda name: self._named(str(name), "decide.utility"))
+        return decide.model_copy(update=update)
+
+    def _named(self, name: str, key: str) -> str:
+        try:
+            return with_class(name, "classification", classes=self.classes, positive=self.positive)
+        except LookupError:
+            self.problems.append(self._unknown(key, MetricName.parse(name).arguments[0]))
+        except ValueError as error:
+            if not self.problems:  # else it is the positive class that is wrong
+                expected, _, found = str(error).removeprefix("expected ").partition(", found ")
+                hint = 'Or say [decide] positive = "CLASS".'
+                self.problems.append(Problem(file=FILE_NAME, key=key, expected=expected, found=found, hint=hint))
+        return name
+
+    def _unknown(self, key: str, name: str) -> Problem:
+        more = f" and {len(self.classes) - MOST_SHOWN} more" if len(self.classes) > MOST_SHOWN else ""
+        known = ", ".join(map(repr, self.classes[:MOST_SHOWN])) + more
+        hint = suggestion(name, self.classes)
+        return Problem(
+            file=FILE_NAME, key=key, expected=f"a class of the target ({known})", found=repr(name), hint=hint
+        )
