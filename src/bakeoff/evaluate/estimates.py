@@ -1,8 +1,8 @@
 """A measure's value with its interval, by the method that the data ask for; or why too little is known for one.
 
 1. Shares of independent rows: Wilson. Measures of the labels of few classes: the posterior of the confusion cells.
-2. Everything else that is smooth: Student's t on the measure's scale, from a jackknife over rows, groups or stretches of
-   time, with degrees of freedom that fall when few of them carry the result. Where rows are not independent, the
+2. Everything else that is smooth: Student's t on the measure's scale, from a jackknife over rows, groups or stretches
+   of time, with degrees of freedom that fall when few of them carry the result. Where rows are not independent, the
    interval is never narrower than if they were.
 3. Medians and metrics of one's own, which a jackknife does not follow: BCa. Sums of sizes: an inverted test.
 4. At a bound (all right, none right) no spread is seen: Wilson's for as many rows (groups) as the measure rests on.
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.metrics.bootstrap import Replicates, left_out, replicate
+from bakeoff.metrics.bootstrap import BLOCKS, Replicates, left_out, replicate
 from bakeoff.metrics.dependence import INDEPENDENT, Dependence
 from bakeoff.metrics.intervals import (
     LEVEL,
@@ -31,11 +31,10 @@ from bakeoff.metrics.labels import EVEN_METRICS, WEIGHTED_METRICS, Confusion
 from bakeoff.metrics.measure import Measure, Statistic
 from bakeoff.metrics.names import MetricName
 from bakeoff.metrics.outcome import Outcome
-from bakeoff.metrics.own import Called
-from bakeoff.metrics.points import Thresholds
 from bakeoff.metrics.posterior import FEW_CLASSES, posterior_draws
-from bakeoff.metrics.ranks import OneCurve, Sorted
+from bakeoff.metrics.ranks import OneCurve
 from bakeoff.metrics.registry import bind
+from bakeoff.metrics.rough import is_rough
 from bakeoff.metrics.scales import UNBOUNDED, Scale
 from bakeoff.metrics.spread import Spread, pseudo_values, spread
 
@@ -70,6 +69,7 @@ class Rows:
     draws: int = 2000
     seed: int = 0
     level: float = LEVEL
+    blocks: int = BLOCKS
     threads: int = 1
 
     @property
@@ -93,7 +93,7 @@ def estimates(wanted: Sequence[Measure], rows: Rows) -> dict[str, Interval]:
     """Several measures by name, without those that are undefined on these rows."""
     bound = bind(wanted, rows.outcome)
     left = _left(bound, rows)
-    drawn = _drawn([m for m in wanted if m.parts is not None or _is_rough(bound[m.name])], bound, rows)
+    drawn = _drawn([m for m in wanted if m.parts is not None or is_rough(bound[m.name])], bound, rows)
     found: dict[str, Interval] = {}
     for measure in wanted:
         value, left_b = (each[..., 0] for each in left[measure.name])
@@ -109,14 +109,15 @@ def _left(bound: Mapping[str, Statistic], rows: Rows) -> dict[str, tuple[NDArray
         kinds.setdefault(id(statistic.sums), []).append(name)
     found: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
     for names in kinds.values():
-        parts = left_out([bound[name] for name in names], len(rows.outcome), seed=rows.seed, dependence=rows.dependence)
+        parts = left_out(
+            [bound[name] for name in names],
+            len(rows.outcome),
+            seed=rows.seed,
+            dependence=rows.dependence,
+            blocks=rows.blocks,
+        )
         found |= dict(zip(names, parts, strict=True))
     return found
-
-
-def _is_rough(statistic: Statistic) -> bool:
-    """Whether a jackknife does not follow it: medians, best thresholds, and whatever one's own metrics are."""
-    return isinstance(statistic.sums, Sorted | Thresholds | Called)
 
 
 def _class_of(measure: Measure, outcome: Outcome) -> str | None:

@@ -36,7 +36,7 @@ def _winner(verdict: "Verdict", scored: Mapping[str, Scorecard]) -> str:
     assert verdict.best is not None
     winner, best, metric = verdict.winner, verdict.best, verdict.metric
     found = scored[winner].metrics[metric]
-    head = f"{winner} wins with {metric} {found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
+    head = f"{winner} wins with {metric} {found.value:.4f} {found.ends()}"
     if verdict.utility is not None:
         return f"{head} and {_useful(verdict, winner)}"
     if winner != best:

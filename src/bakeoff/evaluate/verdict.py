@@ -244,7 +244,7 @@ def _compared(
         pairs = [replace(pair, p_value=swapped(pair)) for pair in pairs]
     adjusted = holm([pair.p_value for pair in pairs])
     against = [replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted, strict=True) if pair.versus == best]
-    mdd = detectable(float(np.median([field.se(pair.candidate, best) for pair in against])))
+    mdd = detectable(float(np.median([field.spread(pair.candidate, best).se for pair in against])))
     return tuple(against), mdd
 
 

@@ -184,7 +184,7 @@ def _gates(stage: Stage, held: _Held, *, strict: bool) -> list[Check]:
             told = f"not comparable: {held.name} was fitted on every test row"
             return Check(name=name, outcome=_unknown(strict=strict), told=told)
         interval = card.metrics.get(gate.metric)
-        spread = f" [{interval.low:.4f}, {interval.high:.4f}]" if interval else ""
+        spread = f" {interval.ends()}" if interval else ""
         value = "undefined" if gate.value is None else f"{gate.value:.6g}{spread}"
         told = f"{gate.metric} of {held.name} is {value}; the gate asks for {limits}"
         return Check(name=name, outcome="passed" if gate.passed else "failed", told=told)

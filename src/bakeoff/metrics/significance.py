@@ -42,7 +42,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def t_p_value(difference: float, se: float, freedom: int, *, margin: float = 0.0) -> float:
+def t_p_value(difference: float, se: float, freedom: float, *, margin: float = 0.0) -> float:
     """Two-sided p-value that a difference with this standard error is really at most `margin` in size.
 
     `freedom`, the degrees of freedom, is one less than the independent rows (or groups) on which the
@@ -58,7 +58,7 @@ def t_p_value(difference: float, se: float, freedom: int, *, margin: float = 0.0
     return float(2 * stdtr(freedom, -over / se))
 
 
-def t_interval(difference: float, se: float, freedom: int, level: float = 0.95) -> tuple[float, float]:
+def t_interval(difference: float, se: float, freedom: float, level: float = 0.95) -> tuple[float, float]:
     """The interval of a difference that goes with `t_p_value`."""
     if se == 0:
         return difference, difference
