@@ -311,6 +311,8 @@ def _carried(outcome: Outcome) -> str | None:
     """Whether a few rows carry the squared error, in words."""
     squares = np.sort((outcome.predicted_n - outcome.truth_n) ** 2)[::-1]
     centred = squares - squares.mean()
+    if float((centred**2).sum()) <= 1e-24 * max(1.0, float((squares**2).sum())):
+        return None
     kurtosis = len(squares) * float((centred**4).sum()) / float((centred**2).sum()) ** 2
     if kurtosis <= max(min(CARRIED[0], len(squares) / 5), len(squares) / CARRIED[1]):
         return None

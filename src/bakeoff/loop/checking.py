@@ -22,6 +22,7 @@ from bakeoff.loop.result import document
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
 from bakeoff.loop.tuning import as_found, shown
+from bakeoff.metrics.registry import find
 from bakeoff.registry.lineage import find_version, label
 from bakeoff.report.checks import Check, Checked, Outcome
 
@@ -91,7 +92,7 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
         champion=None if champion is None else label(champion),
         metric=stage.metric,
         rule=rule,
-        margin=stage.config.decide.margin,
+        margin=0.0 if held.card is None else _margin(stage, held, rule),
         strict=strict,
         checks=tuple(checks),
         notes=tuple(notes),
@@ -110,7 +111,7 @@ def _rule(stage: Stage, *, strict: bool) -> str:
     A run gives the benefit of the doubt by default; a check asks to be shown, as soon as a margin says what.
     """
     decide = stage.config.decide
-    by_bound = decide.champion == "unless_worse" and (decide.margin > 0 or strict)
+    by_bound = decide.champion == "unless_worse" and ((decide.margin or 0.0) > 0 or strict)
     return "non_inferior" if by_bound else decide.champion
 
 
@@ -217,7 +218,7 @@ def _against(
     """The check against the champion, by the bound that the rule names."""
     if held.card is None:
         return None, ()
-    margin = stage.config.decide.margin
+    margin = _margin(stage, held, rule)
     if champion is None:
         told = "not comparable: no champion is registered (do CI and the project use the same [store]?)"
         return None, [Check(name="champion", outcome="failed", told=told)] if strict else ()
@@ -233,7 +234,7 @@ def _against(
     each = found.comparison
     if each is None:
         return found, [Check(name=name, outcome=_unknown(strict=strict), told=f"not comparable: {named} {found.why}")]
-    bound, told, holds = _bounds(stage)[rule]
+    bound, told, holds = _bounds(margin)[rule]
     numbers = f"{each.difference:+.4f} {each.metric} [{each.low:+.4f}, {each.high:+.4f}] on {found.rows:,} unseen rows"
     told = f"{held.name} against {named}: {numbers}; {told}"
     if rule == "unless_worse":
@@ -241,12 +242,22 @@ def _against(
     return found, [Check(name=name, outcome="passed" if holds(getattr(each, bound)) else "failed", told=told)]
 
 
-def _bounds(stage: Stage) -> Mapping[str, tuple[str, str, Callable[[float], bool]]]:
+def _margin(stage: Stage, held: _Held, rule: str) -> float:
+    """By how much the model may be worse than the champion: the project's margin, or the default of non-inferiority."""
+    from bakeoff.evaluate.margin import margin_of
+
+    decide = stage.config.decide
+    if decide.margin is None and rule != "non_inferior":
+        return 0.0
+    value = None if held.card is None else held.card.number(stage.metric)
+    return margin_of(decide, find(stage.metric, stage.config.project.task), value or 0.0)
+
+
+def _bounds(margin: float) -> Mapping[str, tuple[str, str, Callable[[float], bool]]]:
     """For each rule: the end of the interval that is looked at, what is asked of it in words, and in numbers.
 
     Two models that answer every row alike differ by nothing: neither is worse.
     """
-    margin = stage.config.decide.margin
     least = f"the lower bound must be over {-margin:+.4f}" if margin else "the lower bound must not be under 0"
     return {
         "unless_worse": ("high", f"the upper bound must not be under {-margin:+.4f}", lambda high: high >= -margin),

@@ -1,7 +1,7 @@
 """How the winner stands against the champion, paired, on test rows that neither was fitted on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from bakeoff.core.errors import CorruptError, NotFoundError
@@ -11,6 +11,7 @@ from bakeoff.loop.judging import Judged, groups, outcomes
 from bakeoff.loop.refereeing import judge_registered
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
+from bakeoff.metrics.registry import find
 from bakeoff.registry.lineage import label
 from bakeoff.registry.register import CHAMPION
 
@@ -19,7 +20,17 @@ if TYPE_CHECKING:
     from bakeoff.core.types import Predictions
     from bakeoff.evaluate.verdict import Comparison
 
-__all__ = ["Contest", "Standing", "challenge", "champion_of", "rows_of", "stand", "told", "unseen"]
+__all__ = [
+    "Contest",
+    "Standing",
+    "challenge",
+    "champion_of",
+    "margin_beside",
+    "rows_of",
+    "stand",
+    "told",
+    "unseen",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +66,9 @@ def champion_of(stage: Stage) -> Version | None:
 def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) -> Contest:
     """Compare the winner with the champion; it takes its place as `[decide] champion` says.
 
-    By default it does unless it is distinguishably worse: newer data and the project's present settings speak
-    for it. What cannot be compared is not worse; where superiority or non-inferiority is asked for, it is
-    not shown either. A champion that cannot be read any more must not stop its successor.
+    A champion that was fitted on all rows is met by its twin, which had not seen its test rows. What cannot be
+    compared takes no place: nothing shows that it is as good. Only a champion that cannot be read any more does not
+    stop its successor.
     """
     from bakeoff.evaluate.verdict import takes_over
 
@@ -70,22 +81,30 @@ def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) ->
     found = stand(stage, steps, gathered, winner, champion)
     decide = stage.config.decide
     if found.comparison is None:
-        return Contest(
-            promoted=found.gone or decide.champion == "unless_worse", champion=named, reason=f"{named} {found.why}"
-        )
-    holds = takes_over(found.comparison, decide)
-    reason = told(found, decide, stage.metric, holds=holds)
+        return Contest(promoted=found.gone, champion=named, reason=f"{named} {found.why}")
+    margin = margin_beside(stage, winner)
+    holds = takes_over(found.comparison, decide, margin)
+    reason = told(found, decide, stage.metric, margin=margin, holds=holds)
     return Contest(promoted=holds, champion=named, reason=reason, comparison=found.comparison)
 
 
-def told(found: Standing, decide: "DecideConfig", metric: str, *, holds: bool) -> str:
+def margin_beside(stage: Stage, entry: Judged) -> float:
+    """By how much this model may be worse than the champion, by the project's rule or the metric's default."""
+    from bakeoff.evaluate.margin import champion_margin
+
+    assert entry.scorecard is not None
+    value = entry.scorecard.number(stage.metric)
+    return champion_margin(stage.config.decide, find(stage.metric, stage.config.project.task), value or 0.0)
+
+
+def told(found: Standing, decide: "DecideConfig", metric: str, *, margin: float, holds: bool) -> str:
     """What the comparison says of the rule, with its numbers."""
     assert found.comparison is not None
     each = found.comparison
     numbers = f"{each.difference:+.4f} {metric} [{each.low:+.4f}, {each.high:+.4f}] on {found.rows} unseen rows"
     said = {
         "unless_worse": ("not worse than", "distinguishably worse than"),
-        "non_inferior": (f"worse by less than {decide.margin:g}, if at all, than", "not shown to be as good as"),
+        "non_inferior": (f"worse by less than {margin:g}, if at all, than", "not shown to be as good as"),
         "superior": ("distinguishably better than", "not distinguishably better than"),
     }[decide.champion]
     return f"{said[0] if holds else said[1]} {found.champion}: {numbers}"
@@ -99,10 +118,11 @@ def stand(
 
     named = label(champion)
     try:
-        judged = judge_registered(stage, steps, gathered, champion)
+        standing_in = _twin(stage, gathered, champion)
+        judged = judge_registered(stage, steps, gathered, standing_in)
         if judged.scorecard is None:
             return Standing(champion=named, why=f"cannot be evaluated any more: {judged.error}", gone=True)
-        theirs, fair_n = _answers(stage, gathered, champion, judged)
+        theirs, fair_n = _answers(stage, gathered, standing_in, judged)
     except (NotFoundError, CorruptError) as error:
         return Standing(champion=named, why=f"cannot be read any more: {error}", gone=True)
     if usable_n is not None:
@@ -123,6 +143,19 @@ def stand(
         task=stage.config.project.task,
     )
     return Standing(champion=named, comparison=found, rows=int(fair_n.sum()), judged=judged)
+
+
+def _twin(stage: Stage, gathered: Gathered, champion: Version) -> Version:
+    """The model to compare with: the champion; of one that has seen every test row, the one that was evaluated for it.
+
+    A refitted champion was chosen by a twin fitted on the training rows alone, whose test rows are still new to it.
+    """
+    twin = cast("str | None", champion.lineage.get("evaluated_tree"))
+    if champion.lineage["rows"] != "all" or twin is None or champion.lineage.get("fold_outcomes_blob"):
+        return champion
+    if unseen(stage, gathered, champion).any():
+        return champion
+    return replace(champion, content=twin, lineage={**champion.lineage, "rows": "train"})
 
 
 def _answers(stage: Stage, gathered: Gathered, champion: Version, judged: Judged) -> "tuple[Predictions, Any]":
