@@ -97,7 +97,16 @@ def _compared(
     said = {name: parts[name].test for name in singles}
     said |= {name: predictions for name, (_, predictions) in scored.items() if predictions is not None}
     measure = find(metric, task)
-    field = Field(rows.test_n, said, measure, seed=seed, resamples=config.resamples, groups_n=rows.groups_n)
+    field = Field(
+        rows.test_n,
+        said,
+        measure,
+        seed=seed,
+        resamples=config.resamples,
+        groups_n=rows.groups_n,
+        time_n=rows.time_n,
+        folds=rows.folds,
+    )
     found = [field.compare(a, b, margin=config.margin or 0.0) for a, b in wanted]
     if config.test == "permutation":
         found = [

@@ -34,7 +34,8 @@ class Comparison:
 
     `low` and `high` bound the difference with 95% confidence; of several comparisons made together, all of them at
     once. `p_value` is that of this one alone, `p_holm` is corrected for all. `q` is the share that there is of the rows
-    needed to tell, four times in five, on which side of the margin a difference as large as it looks lies.
+    needed to tell, four times in five, on which side of the margin a difference as large as it looks lies. `alike`: the
+    metric cannot tell the two apart on any row.
     """
 
     candidate: str
@@ -46,6 +47,7 @@ class Comparison:
     p_value: float
     p_holm: float
     q: float | None = None
+    alike: bool = False
 
     @property
     def superior(self) -> bool:
@@ -203,7 +205,17 @@ class Field:
             high=high,
             p_value=p_value,
             p_holm=p_value,
+            alike=self._alike(a, b),
         )
+
+    def _alike(self, a: str, b: str) -> bool:
+        """Whether both answer every row alike, as far as the metric asks."""
+        one, other = self._outcomes[a], self._outcomes[b]
+        if one.classes != other.classes:
+            return False
+        if self.measure.needs == "probabilities":
+            return np.array_equal(np.asarray(one.probabilities_nk), np.asarray(other.probabilities_nk))
+        return self.measure.needs in {"labels", "values"} and np.array_equal(one.predicted_n, other.predicted_n)
 
     def share_of_rows(self, pair: Comparison, *, margin: float, level: float) -> float | None:
         """The share that there is of the rows needed to tell whether the candidate is worse by less than the margin.

@@ -342,8 +342,10 @@ def _most_useful(value: Mapping[str, float], utilities: Mapping[str, float | Non
 def takes_over(found: Comparison, config: DecideConfig, margin: float) -> bool:
     """Whether a challenger that stands so against the champion takes its place, by `[decide] champion`.
 
-    `margin` is the project's, or the metric's default one.
+    `margin` is the project's, or the metric's default one. Two that answer every row alike lose nothing by it.
     """
+    if found.alike and config.champion != "superior":
+        return True
     if config.champion == "superior":
         return found.superior
     return found.non_inferior(margin) if config.champion == "non_inferior" else not found.inferior(margin)

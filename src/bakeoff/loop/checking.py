@@ -16,7 +16,7 @@ from bakeoff.loop.classes import with_classes
 from bakeoff.loop.competing import Competition, compete
 from bakeoff.loop.contest import Standing, champion_of, rows_of, stand, unseen
 from bakeoff.loop.gathering import Gathered, gather, load_arrays
-from bakeoff.loop.judging import Judged, groups, outcomes
+from bakeoff.loop.judging import Judged, groups, outcomes, times
 from bakeoff.loop.refereeing import judge_registered
 from bakeoff.loop.result import document
 from bakeoff.loop.stage import Stage
@@ -147,7 +147,7 @@ def _scored(stage: Stage, gathered: Gathered, judged: Judged, fair_n: Any) -> Ma
     from bakeoff.evaluate.scoring import score
 
     truth_n, said = outcomes(stage, judged)
-    group_n = groups(stage, gathered)
+    group_n, time_n = groups(stage, gathered), times(stage, gathered)
     return score(
         truth_n[fair_n],
         rows_of(said, fair_n),
@@ -155,6 +155,7 @@ def _scored(stage: Stage, gathered: Gathered, judged: Judged, fair_n: Any) -> Ma
         resamples=stage.config.decide.resamples,
         seed=stage.seed,
         groups_n=None if group_n is None else group_n[fair_n],
+        time_n=None if time_n is None else time_n[fair_n],
         positive=stage.config.decide.positive,
         metrics=stage.metrics,
     ).metrics
@@ -228,18 +229,19 @@ def _against(
         "non_inferior": f"non-inferior to champion {named}" + (f" within {margin:g}" if margin else ""),
         "superior": f"superior to champion {named}",
     }[rule]
-    if champion.content == held.judged.fitted.tree_blob:
+    if held.judged.fitted.tree_blob in (champion.content, champion.lineage.get("evaluated_tree")):
         return None, [Check(name=name, outcome="passed", told=f"{named} is this very model")]
     found = stand(stage, steps, gathered, held.judged, champion, usable_n=held.usable_n)
     each = found.comparison
     if each is None:
         return found, [Check(name=name, outcome=_unknown(strict=strict), told=f"not comparable: {named} {found.why}")]
     bound, told, holds = _bounds(margin)[rule]
+    passed = holds(getattr(each, bound)) or (each.alike and rule != "superior")
     numbers = f"{each.difference:+.4f} {each.metric} [{each.low:+.4f}, {each.high:+.4f}] on {found.rows:,} unseen rows"
     told = f"{held.name} against {named}: {numbers}; {told}"
     if rule == "unless_worse":
         told += f" ({NOTHING_COMPARED})"
-    return found, [Check(name=name, outcome="passed" if holds(getattr(each, bound)) else "failed", told=told)]
+    return found, [Check(name=name, outcome="passed" if passed else "failed", told=told)]
 
 
 def _margin(stage: Stage, held: _Held, rule: str) -> float:
@@ -261,7 +263,7 @@ def _bounds(margin: float) -> Mapping[str, tuple[str, str, Callable[[float], boo
     least = f"the lower bound must be over {-margin:+.4f}" if margin else "the lower bound must not be under 0"
     return {
         "unless_worse": ("high", f"the upper bound must not be under {-margin:+.4f}", lambda high: high >= -margin),
-        "non_inferior": ("low", least, lambda low: low > -margin or low == margin == 0),
+        "non_inferior": ("low", least, lambda low: low > -margin),
         "superior": ("low", "the lower bound must be over 0", lambda low: low > 0),
     }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from bakeoff.core.errors import CorruptError, NotFoundError
 from bakeoff.core.records import Version
 from bakeoff.loop.gathering import Gathered, load_arrays, load_table
-from bakeoff.loop.judging import Judged, groups, outcomes
+from bakeoff.loop.judging import Judged, groups, outcomes, times
 from bakeoff.loop.refereeing import judge_registered
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Contest",
     "Standing",
+    "anchor_of",
     "challenge",
     "champion_of",
     "margin_beside",
+    "mark_anchor",
     "rows_of",
     "stand",
     "told",
@@ -33,14 +35,22 @@ __all__ = [
 ]
 
 
+ANCHORS = "anchors"
+"""Documents, one for each project: the last champion that was shown to be better than its anchor."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contest:
-    """How the winner stands against the champion, and whether it takes its place."""
+    """How the winner stands against the champion, and whether it takes its place.
+
+    `raises`: it is shown to be better than the anchor, and becomes the one that later champions are held to.
+    """
 
     promoted: bool
     reason: str
     champion: str | None = None
     comparison: "Comparison | None" = None
+    raises: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +73,22 @@ def champion_of(stage: Stage) -> Version | None:
     return stage.records.versions.by_alias(stage.config.project.name, CHAMPION)
 
 
+def anchor_of(stage: Stage) -> Version | None:
+    """What champions are held to, so that many small steps down do not add up; the champion, where none is marked."""
+    name = stage.config.project.name
+    marked = stage.records.documents.get(ANCHORS, name)
+    return (
+        champion_of(stage)
+        if marked is None
+        else stage.records.versions.get("model", name, cast("int", marked.body["number"]))
+    )
+
+
+def mark_anchor(stage: Stage, version: Version) -> None:
+    """Hold later champions to this version."""
+    stage.records.documents.put(ANCHORS, version.name, {"number": version.number})
+
+
 def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) -> Contest:
     """Compare the winner with the champion; it takes its place as `[decide] champion` says.
 
@@ -74,18 +100,36 @@ def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) ->
 
     champion = champion_of(stage)
     if champion is None:
-        return Contest(promoted=True, reason="there was no champion")
+        return Contest(promoted=True, reason="there was no champion", raises=True)
     named = label(champion)
-    if champion.content == winner.fitted.tree_blob:
+    if winner.fitted.tree_blob in (champion.content, champion.lineage.get("evaluated_tree")):
         return Contest(promoted=True, champion=named, reason=f"{named} is this very model")
     found = stand(stage, steps, gathered, winner, champion)
     decide = stage.config.decide
     if found.comparison is None:
-        return Contest(promoted=found.gone, champion=named, reason=f"{named} {found.why}")
+        return Contest(promoted=found.gone, champion=named, reason=f"{named} {found.why}", raises=found.gone)
     margin = margin_beside(stage, winner)
     holds = takes_over(found.comparison, decide, margin)
     reason = told(found, decide, stage.metric, margin=margin, holds=holds)
-    return Contest(promoted=holds, champion=named, reason=reason, comparison=found.comparison)
+    contest = Contest(
+        promoted=holds, champion=named, reason=reason, comparison=found.comparison, raises=found.comparison.superior
+    )
+    anchor = anchor_of(stage)
+    if not holds or anchor is None or anchor.content == champion.content:
+        return contest
+    return _anchored(contest, stand(stage, steps, gathered, winner, anchor), decide, stage.metric, margin)
+
+
+def _anchored(contest: Contest, beside: Standing, decide: "DecideConfig", metric: str, margin: float) -> Contest:
+    """The contest, when the winner is held to the anchor too; an anchor that is gone gives way."""
+    from bakeoff.evaluate.verdict import takes_over
+
+    if beside.comparison is None:
+        reason = f"{contest.reason}; the anchor {beside.champion} {beside.why}"
+        return replace(contest, reason=reason, raises=contest.raises and beside.gone)
+    holds = takes_over(beside.comparison, decide, margin)
+    reason = f"{contest.reason}; anchor: {told(beside, decide, metric, margin=margin, holds=holds)}"
+    return replace(contest, promoted=holds, reason=reason, raises=beside.comparison.superior)
 
 
 def margin_beside(stage: Stage, entry: Judged) -> float:
@@ -131,7 +175,7 @@ def stand(
         why = "has seen every test row: nothing to compare on"
         return Standing(champion=named, why=why, judged=judged)
     truth_n, ours = outcomes(stage, entry)
-    group_n = groups(stage, gathered)
+    group_n, time_n = groups(stage, gathered), times(stage, gathered)
     found = compare(
         truth_n[fair_n],
         rows_of(ours, fair_n),
@@ -140,6 +184,8 @@ def stand(
         seed=stage.seed,
         resamples=stage.config.decide.resamples,
         groups_n=None if group_n is None else group_n[fair_n],
+        time_n=None if time_n is None else time_n[fair_n],
+        folds=gathered.folds,
         task=stage.config.project.task,
     )
     return Standing(champion=named, comparison=found, rows=int(fair_n.sum()), judged=judged)
