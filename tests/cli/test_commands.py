@@ -29,7 +29,7 @@ def test_all_that_can_be_looked_up_after_a_run(ran, bakeoff):
     answers = bakeoff("predict", ROW, "-C", ran, "--json").document["predictions"]
     assert answers[0]["label"] == "yes"
     told = bakeoff("feedback", answers[0]["id"], "yes", "-C", ran, "--json")
-    assert told.document == {"accepted": 1}
+    assert told.document == {"accepted": 1, "unmatched": 0, "unusable": 0, "problems": []}
     for command in ("report", "status", "runs", "models", "lineage", "config", "doctor", "monitor"):
         as_json, as_text = bakeoff(command, "-C", ran, "--json"), bakeoff(command, "-C", ran)
         assert (as_json.code, as_text.code) == (0, 0), command
@@ -98,14 +98,18 @@ def test_rows_that_cannot_be_are_one_clear_error(ran, bakeoff, row, why):
     assert why in ended.errors[0]
 
 
-def test_feedback_files_are_taken_whole_or_not_at_all(ran, bakeoff, tmp_path):
+def test_items_of_feedback_files_that_make_no_sense_are_set_aside(ran, bakeoff, tmp_path):
     items = tmp_path / "items.jsonl"
-    items.write_text('{"id": "a", "label": "yes"}\n{"id": "b"}\n')
+    items.write_text('{"id": "a", "label": "yes"}\n{"id": "b"}\n{"id": "c", "rating": 1}\n')
     ended = bakeoff("feedback", "-f", items, "-C", ran, "--json")
-    assert ended.code == 1
-    assert "nothing was recorded" in ended.errors[0]
+    assert (ended.code, ended.document["accepted"]) == (1, 2)
+    (loss,) = ended.document["ledger"]["losses"]
+    assert (loss["kind"], loss["count"]) == ("row", 1)
+    assert loss["examples"] == ["row 2: expected label, rating or correction, received ['id']"]
+    assert "1 of 3 rows set aside" in ended.err
     items.write_text('{"id": "a", "label": "yes"}\n')
-    assert bakeoff("feedback", "-f", items, "-C", ran, "--json").document == {"accepted": 1}
+    ended = bakeoff("feedback", "-f", items, "-C", ran, "--json")
+    assert (ended.code, ended.document["accepted"], ended.document["unmatched"]) == (1, 0, 1)
 
 
 def test_a_project_is_made_and_run_from_another_folder(tmp_path, bakeoff, monkeypatch, films_project):

@@ -13,7 +13,8 @@ def test_every_error_is_ours_and_a_standard_one_and_survives_pickling():
         assert issubclass(kind, errors.BakeoffError)
         assert any(base.__module__ == "builtins" and base not in {Exception, object} for base in kind.__mro__[1:-3])
         problem = errors.Problem(file="f", key="k", expected="a", found="b")
-        made = kind((problem,)) if kind is errors.ConfigError else kind("told")
+        arguments = {errors.ConfigError: ((problem,),), errors.OptionError: ("stop", "told")}
+        made = kind(*arguments.get(kind, ("told",)))
         again = pickle.loads(pickle.dumps(made))
         assert (type(again), str(again)) == (kind, str(made))
 

@@ -40,6 +40,8 @@ def test_all_problems_come_together_with_their_keys(tmp_path):
         (GOOD.replace('target = "y"', 'target = "y"\ntime = "y"'), "another column than the target"),
         (GOOD.replace('target = "y"', 'target = "y"\ntext = ["a"]\nnumeric = ["a"]'), "in one list"),
         (GOOD + 'rejected = "n"\n', 'none unless project.task = "generation"'),
+        (TALK + 'labels = "fold"\n', 'none unless project.task = "classification"'),
+        (GOOD + 'labels = "lower"\n', "data.labels"),
         (TALK + 'text = ["y_rejected"]\n', "a column of its own for answers that were turned down"),
         (TALK + 'rejected = "n"\nignore = ["n"]\n', "'n', which is listed for something else"),
         (GOOD.replace('source = "d.csv"\n', ""), "either source or [data.sources]"),

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from bakeoff.core.config import DataConfig
 from bakeoff.core.errors import ConfigError, ContractError, CorruptError
-from bakeoff.data.contract import from_bytes, load, parse, to_bytes
+from bakeoff.core.types import Column
+from bakeoff.data.contract import Contract, from_bytes, load, parse, to_bytes
 from bakeoff.data.contract_check import check
 from bakeoff.data.contract_infer import draft, is_unedited
 from bakeoff.data.contract_rows import RowCheck, compiled
@@ -43,6 +44,13 @@ TABLE = pl.DataFrame(
         "made": ["2014-01-01", "2012-01-01", None, "2015-01-01 10:00", None],
     }
 )
+
+
+def inputs_of(contract: Contract, *names: str) -> list[Column]:
+    """The columns as a model of the contract's types has them."""
+    return [
+        Column(name=name, kind=contract.columns[name].type.kind, dtype="") for name in names if name in contract.columns
+    ]
 
 
 def problems(text):
@@ -234,7 +242,7 @@ def test_sql_without_row_numbers_counts_and_shows():
 
 
 def test_rows_are_told_by_number_column_and_rule():
-    held = compiled(parse(FULL), {"year", "genre", "made"})
+    held = compiled(parse(FULL), inputs_of(parse(FULL), "year", "genre", "made"))
     rows = [{"year": 2000, "genre": "drama"}, {"year": "x", "genre": "zzzzzzzz", "made": "2012-01-01"}, {"year": None}]
     found = held(rows)
     assert [(b.row, b.rule.column, b.rule.rule) for b in found] == [
@@ -251,8 +259,8 @@ def test_rows_are_told_by_number_column_and_rule():
 
 
 def test_columns_that_the_model_does_not_take_are_not_asked_for():
-    assert not compiled(parse(FULL), {"genre"})([{"genre": "drama"}])
-    assert not compiled(parse(FULL), {"year"})([["no", "object"]])
+    assert not compiled(parse(FULL), inputs_of(parse(FULL), "genre"))([{"genre": "drama"}])
+    assert not compiled(parse(FULL), inputs_of(parse(FULL), "year"))([["no", "object"]])
 
 
 VALUES = st.one_of(
@@ -269,7 +277,7 @@ VALUES = st.one_of(
 def test_a_row_and_a_table_of_it_are_judged_alike(row):
     """What is refused when served would be set aside as data, and the other way round."""
     contract = parse(FULL.partition("[[sql]]")[0].replace("unique = true", ""))
-    served = {(b.rule.column, b.rule.rule) for b in compiled(contract, set(row))([row])}
+    served = {(b.rule.column, b.rule.rule) for b in compiled(contract, inputs_of(contract, *row))([row])}
     table = pl.DataFrame({name: pl.Series([value], dtype=_dtype(value)) for name, value in row.items()}, strict=False)
     read = {(v.column, v.rule) for v in check(table, contract).violations if (v.column, v.rule) != ("made", "missing")}
     assert served == read

@@ -179,10 +179,17 @@ def test_a_class_in_one_fold_alone_is_told() -> None:
     )
     near = list(range(200))
     near[80] = 7
-    with pytest.raises(
-        DataError, match=r"fold \d of 4: expected every class in train rows, found none of 'rare'.*part"
-    ):
-        folds(table, "stratified", near)
+    found = folds(table, "stratified", near)
+    (warning,) = found[0].warnings
+    assert warning.startswith("class 'rare' is tested on candidates that do not know it")
+
+
+def test_a_class_of_near_duplicates_that_are_left_out_is_told() -> None:
+    late = pl.col("size") >= 190
+    table = rows().with_columns(label=pl.when(late).then(pl.lit("copied")).otherwise(pl.col("label")))
+    near = [0 if row >= 190 else row for row in range(200)]
+    (warning,) = one(table, "time", near).warnings
+    assert warning.startswith("class 'copied' is left out: its 10 rows are near-duplicates of earlier ones")
 
 
 def test_all_rows_alike_cannot_be_split() -> None:

@@ -47,9 +47,12 @@ def test_bad_rows_are_set_aside_with_their_lines(read_file: ReadFile) -> None:
         read_file(content, max_bad_share=0.05)
 
 
-def test_a_quote_that_swallows_the_file_counts_all_its_lines(read_file: ReadFile) -> None:
-    with pytest.raises(DataError, match="found 51 of 151"):
-        read_file(b"id,label\n" + b"1,x\n" * 100 + b'2,"x\n' + b"3,y\n" * 50, max_bad_share=0.1)
+def test_a_quote_that_never_closes_costs_its_own_line(read_file: ReadFile) -> None:
+    reading = read_file(b"id,label\n" + b"1,x\n" * 100 + b'2,"x\n' + b"3,y\n" * 50)
+    assert reading.table.height == 150
+    assert reading.rejected.select("line", "text").rows() == [(102, '2,"x')]
+    (loss,) = reading.losses
+    assert (loss.kind, loss.count, loss.of) == ("row", 1, 151)
 
 
 @pytest.mark.parametrize(
@@ -69,11 +72,17 @@ def test_marks_line_ends_and_delimiters_do_not_matter(read_file: ReadFile, conte
 def test_wrong_encoding_names_the_line_and_the_way_out(read_file: ReadFile) -> None:
     content = "a,label\n1,x\n2,caf\xe9\n".encode("latin-1")
     with pytest.raises(DataError, match=r'rows\.csv.*line 3.*encoding = "cp1252"'):
-        read_file(content)
+        read_file(content, encoding="utf-8")
+    (note,) = read_file(content).notes
+    assert "cp1252" in note
+    assert "line 3" in note
+    assert read_file(content).table["label"].to_list() == ["x", "café"]
     assert read_file(content, encoding="latin-1").table["label"].to_list() == ["x", "café"]
     assert read_file("a,label\n1,é\n".encode("utf-16"), encoding="utf-16").table.rows() == [(1, "é")]
     with pytest.raises(DataError, match='encoding = "utf-16"'):
-        read_file("a,label\n1,é\n".encode("utf-16"))
+        read_file("a,label\n1,é\n".encode("utf-16"), encoding="utf-8")
+    for wide in ("utf-16", "utf-16-le", "utf-16-be", "utf-32"):
+        assert read_file("a,label\n1,é\n22,word\n".encode(wide)).table.rows() == [(1, "é"), (22, "word")]
     with pytest.raises(DataError, match="received 'klingon'"):
         read_file(content, encoding="klingon")
     with pytest.raises(DataError, match=r"ascii.*line 3"):
@@ -92,7 +101,7 @@ def test_a_damaged_line_among_sound_ones_is_set_aside(read_file: ReadFile) -> No
         (b"", "empty file"),
         (b"\n\n", "empty file"),
         (b"a,label\n", "found none"),
-        (b"a,A,label\n1,2,3\n", "distinct column names.*'A', 'a'"),
+        (b",".join(b"c%d" % i for i in range(50_000)) + b"\n" + b"1," * 49_999 + b"1\n", "at most 10,000 columns"),
     ],
 )
 def test_files_without_usable_rows(read_file: ReadFile, content: bytes, message: str) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bakeoff.core.config import SplitConfig
@@ -130,17 +130,61 @@ def test_what_is_no_period(period: str) -> None:
         last_period(0, period)
 
 
-def test_empty_parts_and_absent_classes_are_errors() -> None:
+def test_empty_parts_are_errors() -> None:
     with pytest.raises(DataError, match="rows in each part, found train 0"):
         cut(rows(), time=True, test="1y")
-    late = rows().with_columns(pl.when(pl.col("size") > 390).then(pl.lit("new")).otherwise("label").alias("label"))
-    with pytest.raises(DataError, match="every class in train rows, found none of 'new'"):
-        cut(late, time=True)
     with pytest.raises(DataError, match="rows in each part"):
         cut(rows(2), by="random")
 
 
+def relabelled(condition: pl.Expr, name: str) -> pl.DataFrame:
+    return rows().with_columns(pl.when(condition).then(pl.lit(name)).otherwise("label").alias("label"))
+
+
+def test_a_class_without_test_rows_is_told() -> None:
+    found = cut(relabelled(pl.col("size") < 20, "early"), time=True)
+    (warning,) = found.warnings
+    assert "nothing is known of how well class 'early' is answered: none of its 20 rows is a test row" in warning
+
+
+def test_a_class_of_test_rows_alone_is_told_as_one_that_nobody_can_answer() -> None:
+    found = cut(relabelled(pl.col("size") > 390, "new"), time=True)
+    (warning,) = found.warnings
+    assert "no candidate can answer class 'new': all its rows are test rows, and its 9 rows count as wrong" in warning
+
+
+def test_a_class_of_validation_rows_alone_is_learned_and_told_as_untested() -> None:
+    found = cut(relabelled(pl.col("size").is_between(300, 309), "between"), time=True)
+    assert ["class 'between'" in warning for warning in found.warnings] == [True]
+    assert "no candidate" not in found.warnings[0]
+
+
+def test_a_class_in_one_group_is_told() -> None:
+    found = cut(relabelled(pl.col("who") == "g3", "lone"), group=True)
+    assert len(found.warnings) == 1
+    assert "class 'lone'" in found.warnings[0]
+
+
+def test_train_rows_of_one_class_are_an_error() -> None:
+    late = rows().with_columns(label=pl.when(pl.col("size") > 330).then(pl.lit("new")).otherwise(pl.lit("old")))
+    with pytest.raises(DataError, match="at least two classes in train rows, found only 'old'"):
+        cut(late, time=True)
+
+
+def test_many_classes_without_test_rows_are_named_up_to_five() -> None:
+    table = rows().with_columns(
+        pl.when(pl.col("size") < 14)
+        .then(pl.lit("c") + (pl.col("size") // 2).cast(pl.Int64).cast(pl.String))
+        .otherwise("label")
+        .alias("label")
+    )
+    (warning,) = cut(table, time=True).warnings
+    assert "each of the 7 classes 'c0', 'c1', 'c2', 'c3', 'c4', …" in warning
+    assert "none of its 14 rows" in warning
+
+
 @given(st.integers(4, 60), st.integers(0, 5))
+@settings(deadline=None)
 def test_every_row_has_one_side_and_every_class_is_tested(count: int, seed: int) -> None:
     sides(cut(rows(count * 10), seed), count * 10)
 

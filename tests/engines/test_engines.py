@@ -7,11 +7,11 @@ import pytest
 pytest.importorskip("transformers")
 pytest.importorskip("xllamacpp")
 
-from bakeoff.core.errors import CandidateError, DataError
+from bakeoff.core.errors import CandidateError, ContextLengthError, OptionError
 from bakeoff.core.generation import Sampling
 from bakeoff.engines.fidelity import compare, require
 from bakeoff.engines.llamacpp import LlamaCppEngine
-from bakeoff.engines.reference import ReferenceEngine, ReferenceSession
+from bakeoff.engines.reference import ReferenceEngine, ReferenceSession, _weighed
 
 ASKED = [{"role": "user", "content": "what is the capital of france 123"}]
 
@@ -108,7 +108,7 @@ def test_session_limits_and_stops(which, request):
     assert pieces[-1].finish in {"stop", "length"}
     drawn = [text_of(session.chat(ASKED, Sampling(max_tokens=6, temperature=1.0, seed=3))) for _ in range(2)]
     assert drawn[0] == drawn[1]
-    with pytest.raises(DataError, match="at most 256 tokens"):
+    with pytest.raises(ContextLengthError, match="at most 256 tokens"):
         list(session.chat([{"role": "user", "content": "cat " * 600}], Sampling()))
     broken_off = session.chat(ASKED, Sampling(max_tokens=200, temperature=2.0))
     next(broken_off)
@@ -133,8 +133,85 @@ def test_schema_gives_json_of_that_shape(served):
 
 
 def test_reference_refuses_a_schema(reference):
-    with pytest.raises(DataError, match="JSON schema"):
+    with pytest.raises(OptionError, match="response_format"):
         list(reference.chat(ASKED, Sampling(json_schema={"type": "object"})))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("frequency_penalty", 2.0),
+        ("frequency_penalty", 0.7),
+        ("logit_bias", {21: -100.0}),
+        ("logit_bias", {60: 100.0}),
+    ],
+)
+def test_penalties_and_biases_are_the_same_in_both(reference, served, option, value):
+    """llama.cpp counts the prompt's tokens too; only those of the answer may count."""
+    plain = text_of(reference.chat(ASKED, Sampling(max_tokens=40)))
+    ours, theirs = (
+        text_of(session.chat(ASKED, Sampling(max_tokens=40, **{option: value}))) for session in (reference, served)
+    )
+    assert ours[:20] == theirs[:20]
+    assert ours != plain
+
+
+def test_a_frequency_penalty_counts_each_time_and_a_presence_penalty_once():
+    import torch
+
+    sampling = Sampling(frequency_penalty=0.5, presence_penalty=2.0, logit_bias={1: 10.0, 99: 1.0})
+    weighed = _weighed(torch.zeros(4), [2, 2, 2, 3], sampling)  # no token 99: there is nothing to weigh
+    assert weighed.tolist() == [0.0, 10.0, -3.5, -2.5]
+
+
+@pytest.mark.parametrize("which", ["reference", "served"])
+@pytest.mark.parametrize("only", [{"top_k": 1}, {"min_p": 1.0}, {"top_p": 0.0}])
+def test_limits_of_drawing_leave_the_likeliest(which, only, request):
+    session = request.getfixturevalue(which)
+    likeliest = text_of(session.chat(ASKED, Sampling(max_tokens=6)))
+    assert text_of(session.chat(ASKED, Sampling(max_tokens=6, temperature=2.0, **only))) == likeliest
+
+
+@pytest.mark.parametrize("which", ["reference", "served"])
+def test_without_a_seed_each_call_draws_anew(which, request):
+    session = request.getfixturevalue(which)
+
+    def drawn(seed) -> str:
+        return text_of(session.chat(ASKED, Sampling(max_tokens=8, temperature=1.5, seed=seed)))
+
+    assert len({drawn(None) for _ in range(3)}) == 3
+    for seed in (0, -1, 2**40):
+        assert drawn(seed) == drawn(seed)
+
+
+@pytest.mark.parametrize("which", ["reference", "served"])
+def test_logprobs_without_alternatives_are_given(which, request):
+    pieces = list(request.getfixturevalue(which).chat(ASKED, Sampling(max_tokens=4, top_logprobs=0)))
+    tokens = [token for piece in pieces for token in piece.tokens]
+    assert tokens
+    assert all(token.top == () and token.logprob < 0 for token in tokens)
+
+
+@pytest.mark.parametrize("which", ["reference", "served"])
+def test_no_piece_holds_the_beginning_of_a_stop_text(which, request):
+    session = request.getfixturevalue(which)
+    whole = text_of(session.chat(ASKED, Sampling(max_tokens=12)))
+    stop = whole[6:9]  # of several tokens
+    pieces = list(session.chat(ASKED, Sampling(max_tokens=12, stop=(stop,))))
+    assert text_of(pieces) == whole[: whole.index(stop)]
+    assert pieces[-1].finish == "stop"
+
+
+def test_what_llamacpp_cannot_do_is_refused_by_name(served):
+    for option, sampling in (
+        ("presence_penalty", Sampling(presence_penalty=1.0)),
+        ("reasoning_effort", Sampling(reasoning_effort="low")),
+        ("response_format", Sampling(json_schema={"type": "wobble"})),
+        ("response_format", Sampling(json_schema={"$ref": "#/nowhere"})),
+    ):
+        with pytest.raises(OptionError) as refused:
+            list(served.chat(ASKED, sampling))
+        assert refused.value.option == option
 
 
 def test_answers_at_once_do_not_mix(served):

@@ -10,6 +10,7 @@ from bakeoff.core.types import Column, Predictions
 from bakeoff.evaluate.conditions import conditions
 from bakeoff.evaluate.slices import row_losses, slices
 from bakeoff.metrics.outcome import outcome
+from bakeoff.metrics.own import using
 from bakeoff.metrics.registry import find
 from bakeoff.metrics.value import value
 
@@ -136,6 +137,16 @@ def test_row_losses_go_with_the_measure(name):
         assert losses.mean() == pytest.approx(find(name, "classification")(result))
     if name == "accuracy":
         assert 1 - losses.mean() == pytest.approx(find(name, "classification")(result))
+
+
+def test_losses_of_a_mean_of_rows_are_its_numbers():
+    truth, said = answers(np.full(100, 0.3))
+    result = outcome(truth, said, "classification")
+    with using(None, {"*": {"*": 3.0}}):
+        cost = find("expected_cost", "classification")
+    assert row_losses(result, cost).mean() == pytest.approx(cost(result))
+    ranked = find("top_k[1]", "classification")
+    assert 1 - row_losses(result, ranked).mean() == pytest.approx(ranked(result))
 
 
 def test_numbers_and_texts_have_slices_too():

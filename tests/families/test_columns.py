@@ -1,14 +1,17 @@
 """Tests for `bakeoff.families.columns`."""
 
 import datetime as dt
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
 
-from bakeoff.core.types import Column
-from bakeoff.families.columns import DATETIME_PARTS, number_names, numbers
+from bakeoff.core.protocols import FitJob
+from bakeoff.core.types import Column, Schema, Signature
+from bakeoff.families.columns import DATETIME_PARTS, complete, input_columns, number_names, numbers
 
 # ruff: noqa: DTZ001 - moments without a zone are what is tested
 MOMENTS = [
@@ -72,3 +75,62 @@ def test_numbers_are_finite_or_missing() -> None:
         matrix, [[1.5, 1, 1, 3], [missing, missing, 2, missing], [missing, 0, missing, missing]]
     )
     assert numbers(table, []).shape == (3, 0)
+
+
+def fitted_on(**columns: pl.Series) -> Signature:
+    """The signature of a model fitted on these columns, each of the kind that its name begins with."""
+    inputs = tuple(column(name, name.partition("_")[0]) for name in columns)
+    table = pl.DataFrame(columns)
+    job = FitJob(
+        task="regression",
+        schema=Schema(columns=inputs, target="y", inputs=tuple(columns)),
+        train=table[: len(table) // 2],
+        validation=table[len(table) // 2 :],
+        params=None,
+        metric="rmse",
+        seed=0,
+        threads=1,
+        cache=Path(),
+        progress=lambda _: None,
+    )
+    return Signature(task="regression", inputs=input_columns(job))
+
+
+def test_gaps_that_no_row_had_are_filled_with_the_middle():
+    signature = fitted_on(
+        numeric=pl.Series([1.0, 2.0, 40.0, 3.0]),
+        categorical=pl.Series(["b", "a", "b", "a"]),
+        boolean=pl.Series([True, True, False, True]),
+        datetime=pl.Series([dt.datetime(2024, 1, day) for day in (1, 3, 5, 31)]),
+        text=pl.Series(["a", "b", "c", "d"]),
+    )
+    assert [each.fill for each in signature.inputs] == [2.5, "a", True, "2024-01-04T00:00:00", ""]
+    gaps = pl.DataFrame({each.name: [None, None] for each in signature.inputs})
+    assert complete(gaps, signature).rows() == [(2.5, "a", True, dt.datetime(2024, 1, 4), None)] * 2
+    assert gaps["numeric"].to_list() == [None, None]
+
+
+def test_a_number_that_is_none_is_a_gap_too():
+    signature = fitted_on(numeric=pl.Series([1.0, 2.0, 3.0, 4.0]))
+    table = complete(pl.DataFrame({"numeric": [np.nan, np.inf, None, 7.0]}, strict=False), signature)
+    assert table["numeric"].to_list() == [2.5, 2.5, 2.5, 7.0]
+
+
+@pytest.mark.parametrize("gap", [None, float("nan"), float("inf")])
+def test_where_training_had_gaps_the_model_knows_what_they_mean(gap: float | None):
+    signature = fitted_on(numeric=pl.Series([1.0, 2.0, 3.0, gap]), categorical=pl.Series(["a", None, "a", "a"]))
+    assert [each.fill for each in signature.inputs] == [None, None]
+    gaps = pl.DataFrame({"numeric": [None], "categorical": [None]})
+    assert complete(gaps, signature).rows() == [(None, None)]
+
+
+def test_a_table_without_gaps_is_left_as_it_is():
+    signature = fitted_on(numeric=pl.Series([1.0, 2.0]))
+    table = pl.DataFrame({"numeric": [5.0], "further": [None]})
+    assert complete(table, signature) is table
+
+
+def test_signatures_of_older_models_have_nothing_to_fill_with():
+    old = {"task": "regression", "inputs": [{"name": "x", "kind": "numeric", "dtype": "Float64", "missing": 0}]}
+    signature = msgspec.convert(old, Signature)
+    assert complete(pl.DataFrame({"x": [None]}), signature).rows() == [(None,)]

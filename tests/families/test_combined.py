@@ -169,10 +169,21 @@ class TestCalibrated(FamilyConformance):
         odds = [np.log(p[:, 1] / p[:, 0]) for p in (raw, scaled)]
         np.testing.assert_allclose(odds[1], odds[0] / 2, atol=1e-6)
 
+    def test_it_answers_what_costs_least(self, family, job):
+        """Of class 0 is dear to miss: from a twentieth on it is answered."""
+        params = CalibratedParams(members=QUICK[:1], costs=((0.0, 19.0), (1.0, 0.0)))
+        model, held = family.fit(replace(job, params=params)), self.held(job)
+        said = model.predict(held)
+        first_n = model.models[0].predict(held).probabilities_nk[:, 0]
+        np.testing.assert_allclose(said.probabilities_nk[:, 0], first_n)
+        assert said.values_n.tolist() == np.where(first_n >= 0.05, "class 0", "class 1").tolist()
+        assert (first_n[said.values_n == "class 0"] < 0.5).any()
+
     @pytest.mark.parametrize(
         "params",
         [
             CalibratedParams(members=QUICK),
+            CalibratedParams(members=QUICK[:1], costs=((0.0, 1.0),)),
             CalibratedParams(members=QUICK[:1], x=((0.0, 1.0),), y=((0.1, 0.9),)),
             CalibratedParams(members=QUICK[:1], x=((0.0, 1.0), (0.0,)), y=((0.1, 0.9), ())),
         ],

@@ -42,6 +42,15 @@ class TestEmbedding(FamilyConformance):
         model.predict(job.train.drop("target"))
         assert not [text for text in encoded if text]
 
+    def test_texts_that_are_cut_are_counted(self, family, job) -> None:
+        losses = []
+        train = job.train.with_columns(text=pl.lit("aa bb"))
+        train[3, "text"], train[5, "text"] = "aa " * 5000, "bb " * 20_000
+        family.fit(dataclasses.replace(job, train=train, on_loss=losses.append))
+        assert [(loss.kind, loss.subject, loss.count, loss.of) for loss in losses] == [
+            ("text", "text", 2, len(train) + len(job.validation))
+        ]
+
     def test_a_loaded_model_may_use_the_cache(self, family, job, tmp_path, monkeypatch) -> None:
         model = family.fit(job)
         (tmp_path / "model").mkdir()

@@ -54,7 +54,7 @@ def test_the_best_penalty_is_chosen_on_validation_rows() -> None:
     noise = np.random.default_rng(1).normal(size=(60, 80))
     labels = (noise[:, 0] > 0).astype(float)
     lines: list[str] = []
-    chosen = best_penalty(
+    chosen, head = best_penalty(
         spec("a", "b", lines=lines),
         noise[:40],
         labels[:40],
@@ -63,4 +63,5 @@ def test_the_best_penalty_is_chosen_on_validation_rows() -> None:
         grid=(1e-6, 1.0, 1e6),
     )
     assert chosen == 1.0
+    assert np.array_equal(head.coef_dk, spec("a", "b").fit(noise[:40], labels[:40], 1.0, np.ones(80)).coef_dk)
     assert len(lines) == 3

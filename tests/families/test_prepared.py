@@ -10,7 +10,7 @@ import pytest
 from bakeoff.core import plugins
 from bakeoff.core.errors import CandidateError, ConfigError, CorruptError
 from bakeoff.core.hashing import digest
-from bakeoff.core.protocols import Metered, Usage
+from bakeoff.core.protocols import FitJob, Metered, Usage
 from bakeoff.data.snapshot import row_hashes
 from bakeoff.families.blend import BlendFamily, BlendParams
 from bakeoff.families.linear import LinearFamily
@@ -27,6 +27,12 @@ STEPS = (
     StepSpec(name="scale", version=1, params={}),
 )
 PARAMS = PreparedParams(family="linear", params={"penalty": 1.0}, steps=STEPS)
+
+
+def whole(job: FitJob) -> FitJob:
+    """The job without the rows that have gaps (texts aside)."""
+    names = [name for name in job.schema.inputs if name != "text"]
+    return replace(job, train=job.train.drop_nulls(names), validation=job.validation.drop_nulls(names))
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,28 @@ class TestPrepared(FamilyConformance):
     @pytest.fixture
     def params(self) -> PreparedParams:
         return PARAMS
+
+    def test_a_gap_that_no_row_had_is_filled_with_the_middle(self, family, job, tmp_path):
+        without = replace(job, params=replace(PARAMS, steps=STEPS[1:]))
+        super().test_a_gap_that_no_row_had_is_filled_with_the_middle(family, without, tmp_path)
+
+    def test_a_step_that_fills_gaps_goes_before_the_model(self, family, job):
+        zero = StepSpec(name="impute", version=1, params={"numeric": "constant", "value": 0.0})
+        model = family.fit(replace(whole(job), params=replace(PARAMS, steps=(zero,))))
+        held = self.held(job)
+        gaps = held.with_columns(pl.lit(None, pl.Float64).alias("numeric"))
+        assert model.predict(gaps).probabilities_nk.tolist() == (
+            model.predict(held.with_columns(numeric=0.0)).probabilities_nk.tolist()
+        )
+
+    def test_a_category_that_no_row_has_means_nothing(self, family, job):
+        model = family.fit(replace(whole(job), params=replace(PARAMS, steps=STEPS[:1])))
+        held = self.held(job)
+        gaps = held.with_columns(pl.lit(None, pl.String).alias("categorical"))
+        often = pl.concat([whole(job).train, whole(job).validation])["categorical"].mode().sort()[0]
+        assert model.predict(gaps).probabilities_nk.tolist() == (
+            model.predict(held.with_columns(categorical=pl.lit(often))).probabilities_nk.tolist()
+        )
 
     def test_regression(self, family, params, tmp_path):
         job = self.job_of("regression", params, tmp_path)

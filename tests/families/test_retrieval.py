@@ -5,7 +5,7 @@ import dataclasses
 import polars as pl
 import pytest
 
-from bakeoff.core.errors import DataError
+from bakeoff.core.errors import DataError, OptionError
 from bakeoff.core.generation import Sampling
 from bakeoff.families.retrieval import RetrievalFamily, RetrievalParams
 from bakeoff.testing.families import FamilyConformance
@@ -64,8 +64,64 @@ def test_a_template_names_columns(job):
         RetrievalFamily().fit(dataclasses.replace(job, params=RetrievalParams(template="{texts}")))
 
 
-def test_a_chat_gets_the_known_answer_in_one_piece(job):
-    model = RetrievalFamily().fit(dataclasses.replace(job, chosen={"neighbours": 1}))
-    pieces = list(model.chat([{"role": "user", "content": "where are you based"}], Sampling()))
-    assert "".join(piece.text for piece in pieces) == "In Ghent."
-    assert pieces[-1].finish == "stop"
+@pytest.fixture(scope="module")
+def talking(tmp_path_factory):
+    made = FamilyConformance().job_of(
+        "generation", RetrievalParams(), tmp_path_factory.mktemp("job"), columns=("text",)
+    )
+    train = pl.DataFrame(
+        {
+            "text": ["Where are you based?", "あなたはどこにいますか"],
+            "target": ["We are based in Ghent, near the river.", "ベルギーです"],
+        }
+    )
+    return RetrievalFamily().fit(dataclasses.replace(made, train=train, validation=train[:0], chosen={"neighbours": 1}))
+
+
+def said(model, question="where are you based", **options):
+    pieces = list(model.chat([{"role": "user", "content": question}], Sampling(**options)))
+    last = pieces[-1]
+    return "".join(piece.text for piece in pieces), last.finish, last.prompt_tokens, last.completion_tokens
+
+
+def test_a_chat_gets_the_known_answer(talking):
+    assert said(talking) == ("We are based in Ghent, near the river.", "stop", 4, 8)
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "finish", "tokens"),
+    [
+        ({"max_tokens": 1}, "We", "length", 1),
+        ({"max_tokens": 5}, "We are based in Ghent,", "length", 5),
+        ({"max_tokens": 8}, "We are based in Ghent, near the river.", "stop", 8),
+        ({"stop": ("Ghent",)}, "We are based in ", "stop", 4),
+        ({"stop": ("river", "are")}, "We ", "stop", 1),
+        ({"stop": ("We",)}, "", "stop", 0),
+        ({"stop": ("Paris",)}, "We are based in Ghent, near the river.", "stop", 8),
+        ({"stop": ("are",), "max_tokens": 3}, "We ", "stop", 1),
+        ({"stop": ("near",), "max_tokens": 2}, "We are", "length", 2),
+    ],
+)
+def test_an_answer_is_cut_by_words_and_at_stop_texts(talking, options, text, finish, tokens):
+    assert said(talking, **options) == (text, finish, 4, tokens)
+
+
+def test_scripts_without_spaces_are_cut_by_characters(talking):
+    assert said(talking, "どこにいますか", max_tokens=4) == ("ベルギー", "length", 7, 4)
+
+
+@pytest.mark.parametrize(
+    ("option", "options"),
+    [
+        ("response_format", {"json_schema": {"type": "object"}}),
+        ("logprobs", {"top_logprobs": 0}),
+        ("logit_bias", {"logit_bias": {1: 5.0}}),
+        ("frequency_penalty", {"frequency_penalty": 0.1}),
+        ("presence_penalty", {"presence_penalty": -0.1}),
+        ("reasoning_effort", {"reasoning_effort": "high"}),
+    ],
+)
+def test_what_a_known_answer_cannot_have_is_refused_by_name(talking, option, options):
+    with pytest.raises(OptionError, match="family retrieval") as refused:
+        said(talking, **options)
+    assert refused.value.option == option

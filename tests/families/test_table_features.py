@@ -45,7 +45,7 @@ def test_pieces_reach_from_zero_to_one() -> None:
     pieces = PiecewiseLinear.fit(np.array([[0.0], [1.0], [2.0], [3.0], [4.0]]), bins=2)
     encoded = pieces(np.array([[-9.0], [1.0], [3.0], [9.0], [np.nan]]))
     assert encoded[:, 0].tolist() == [0, 0, 0, 0, 1]
-    assert encoded[:, 2:].tolist() == [[0, 0], [0.5, 0], [1, 0.5], [1, 1], [0, 0]]
+    assert encoded[:, 2:].tolist() == [[0, 0], [0.5, 0], [1, 0.5], [1, 1], [0.7, 0.3]]
 
 
 @pytest.mark.parametrize("values", [[np.nan, np.nan], [5.0, 5.0], [5.0, np.nan]])

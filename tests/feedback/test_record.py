@@ -1,11 +1,15 @@
-"""Taking in feedback: all items or none, wrong ones named."""
+"""Taking in feedback: all items or none, wrong ones named; what does not count is told at once."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bakeoff.core.errors import DataError
-from bakeoff.feedback.record import record
+from bakeoff.core.errors import DataError, NotFoundError
+from bakeoff.core.types import Signature
+from bakeoff.feedback import index as indexing
+from bakeoff.feedback import record as recording
+from bakeoff.feedback.index import PredictionIndex
+from bakeoff.feedback.truth import Truth, truth_reader
 from bakeoff.testing.memory import MemoryEvents
 
 
@@ -13,10 +17,22 @@ def log() -> MemoryEvents:
     return MemoryEvents(lambda: 5_000)
 
 
+def record(events, items, **settings):
+    return recording.record(events, items, truth_of=lambda _version: CLASSES, **settings)
+
+
+def predict(events, *ids, endpoint="late", version="m/1"):
+    common = {"status": "ok", "endpoint": endpoint, "model_version": version, "release_id": "r"}
+    events.append("prediction", [common | {"id": name, "row": {}, "label": "0"} for name in ids])
+
+
+CLASSES = Truth("classification", ("0", "1"))
+
+
 def test_items_are_logged_as_given():
     events = log()
     recorded = record(events, [{"id": "a", "label": "fresh", "source": "ann", "time_ms": 7}, {"id": "b", "rating": 1}])
-    assert recorded.accepted == 2
+    assert (recorded.accepted, recorded.unmatched) == (0, 2)
     assert list(events.read("feedback")) == [
         {"seq": 1, "time_ms": 5_000, "id": "a", "label": "fresh", "source": "ann", "known_ms": 7},
         {"seq": 2, "time_ms": 5_000, "id": "b", "rating": 1},
@@ -36,8 +52,9 @@ def test_nothing_is_nothing():
         ({"id": "", "label": 1}, "id to be the id"),
         ({"id": 3, "label": 1}, "id to be the id"),
         ({"id": "x" * 201, "label": 1}, "id to be the id"),
-        ({"id": "a"}, "label, rating or correction"),
-        ({"id": "a", "label": None}, "label, rating or correction"),
+        ({"id": "a"}, "label, rating, correction or comment"),
+        ({"id": "a", "label": None}, "label, rating, correction or comment"),
+        ({"id": "a", "comment": 3}, "comment to be"),
         ({"id": "a", "lable": 1}, "only the keys"),
         ({"id": "a", "label": [1]}, "label to be"),
         ({"id": "a", "label": float("nan")}, "label to be"),
@@ -68,7 +85,7 @@ anything = st.one_of(
     st.lists(text),
     st.dictionaries(text, text),
 )
-KEYS = ["id", "label", "rating", "correction", "source", "time_ms"]
+KEYS = ["id", "label", "rating", "correction", "comment", "source", "time_ms"]
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(KEYS), anything), max_size=4))
@@ -79,4 +96,79 @@ def test_any_json_is_recorded_whole_or_refused_whole(items):
     except DataError:
         assert list(events.read("feedback")) == []
     else:
-        assert recorded.accepted == len(items) == len(list(events.read("feedback")))
+        assert recorded.accepted + recorded.unmatched + recorded.unusable == len(items)
+        assert len(items) == len(list(events.read("feedback")))
+
+
+def test_what_does_not_count_is_told_with_id_and_reason():
+    events = log()
+    predict(events, "a", "b", "c")
+    items = [
+        {"id": "a", "label": 1.0},
+        {"id": "b", "label": "maybe"},
+        {"id": "zzz", "label": 1},
+        {"id": "c", "rating": 1},
+    ]
+    told = record(events, items).to_json()
+    assert {key: told[key] for key in ("accepted", "unmatched", "unusable")} == {
+        "accepted": 2,
+        "unmatched": 1,
+        "unusable": 1,
+    }
+    unusable, unmatched = told["problems"]
+    assert (unusable["id"], unusable["kind"]) == ("b", "unusable")
+    assert "label 'maybe' is no class of the model. The classes are '0', '1'." in unusable["reason"]
+    assert (unmatched["id"], unmatched["kind"]) == ("zzz", "unmatched")
+
+
+@pytest.mark.parametrize(
+    ("truth", "value", "usable"),
+    [
+        (Truth("regression", ()), "2.5", True),
+        (Truth("regression", ()), "many", False),
+        (Truth("regression", ()), "inf", False),
+        (Truth("regression", ()), True, True),
+        (Truth("generation", ()), "any text", True),
+        (Truth("generation", ()), 3, True),
+        (Truth("classification", None), "whatever", True),
+    ],
+)
+def test_the_task_says_what_a_truth_is(truth, value, usable):
+    events = log()
+    predict(events, "a")
+    recorded = recording.record(events, [{"id": "a", "label": value}], truth_of=lambda _version: truth)
+    assert recorded.unusable == (not usable)
+
+
+def test_a_label_is_held_against_the_model_that_answered():
+    events = log()
+    predict(events, "a", version="m/1")
+    predict(events, "b", version="m/2")
+    predict(events, "c", version="m/3")
+    classes = {"m/1": ("x", "y"), "m/2": ("x", "z")}
+
+    def signature_of(version):
+        if version not in classes:
+            raise NotFoundError(version)
+        return Signature(task="classification", inputs=(), classes=classes[version])
+
+    truth_of = truth_reader(signature_of, "classification", "trim")
+    recorded = recording.record(events, [{"id": name, "label": "z"} for name in "abc"], truth_of=truth_of)
+    assert [doubt.id for doubt in recorded.doubts] == ["a"]
+
+
+def test_an_index_finds_what_was_added_and_packs_what_is_old(monkeypatch):
+    monkeypatch.setattr(indexing, "RUN", 8)
+    events = log()
+    index = PredictionIndex(events)
+    for turn in range(5):
+        predict(events, *(f"{turn}-{i}" for i in range(5)), endpoint=f"e{turn % 2}")
+        found = index.find([f"{turn}-4", "0-0", "unknown"])
+        assert {name: served.endpoint for name, served in found.items()} == {f"{turn}-4": f"e{turn % 2}", "0-0": "e0"}
+    assert len(index.find([f"{turn}-{i}" for turn in range(5) for i in range(5)])) == 25
+
+
+def test_failed_calls_are_no_predictions():
+    events = log()
+    events.append("prediction", [{"status": "error", "endpoint": "late", "model_version": "m/1"}])
+    assert PredictionIndex(events).find(["a"]) == {}

@@ -11,7 +11,7 @@ from bakeoff.core.types import Predictions
 from bakeoff.metrics.bootstrap import replicate
 from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.registry import bind, default, find, measures
-from bakeoff.metrics.texts import exact_match, json_valid, token_f1
+from bakeoff.metrics.texts import exact_match, json_valid, normalised, token_f1
 
 WORDS = ["the", "a", "Cat", "cat's", "1,000.50", "3-4", "über", "猫", "&quot;x&amp;", "end.", "(so)", "e-\nf", "\t", ""]
 SENTENCES = st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join)
@@ -78,3 +78,47 @@ def test_texts_are_resampled_like_everything_else():
         assert statistic.finish(statistic.sums(weights))[0] == pytest.approx(again, abs=1e-12), name
         (found,) = replicate([statistic], 40, resamples=50, seed=0)
         assert np.isfinite(found.draws_rm).all()
+
+
+def by_characters(truth, predicted):
+    """F1 of characters, worked out apart."""
+    ours, theirs = list(predicted), list(truth)
+    common = sum(min(ours.count(c), theirs.count(c)) for c in set(ours))
+    return 2 * common / (len(ours) + len(theirs)) if common else 0.0
+
+
+@pytest.mark.parametrize(
+    ("truth", "predicted"),
+    [
+        ("东京大学的学生", "东京大学的老师"),
+        ("ひらがなとカタカナ", "ひらがなやカタカナ"),
+        ("กกขคง", "กกขคจ"),
+        ("ພາສາລາວ", "ພາສາລາງ"),
+    ],
+)
+def test_one_character_off_is_not_all_wrong_where_words_have_no_spaces(truth, predicted):
+    assert 0.5 < token_f1(truth, predicted) < 1
+    assert token_f1(truth, predicted) == pytest.approx(by_characters(truth, predicted), abs=1e-12)
+    assert exact_match(truth, predicted) == 0.0
+
+
+@few
+@given(
+    st.lists(st.sampled_from(["东", "京", "大", "学", "tower", " tower ", "2020年", "，", "。"]), max_size=10).map(
+        "".join
+    )
+)
+def test_chinese_is_cut_as_mlqa_cuts_it(text):
+    """The published rule for Chinese: each Chinese character apart, punctuation out, other words at spaces."""
+    apart = "".join(f" {c} " if "\u4e00" <= c <= "\u9fa5" else c for c in text if c not in "，。")
+    assert normalised(text) == apart.split()
+
+
+def test_marks_stay_on_their_characters_and_spaced_scripts_are_cut_at_spaces():
+    assert normalised("ที่นี่") == ["ที่", "นี่"]
+    assert normalised("서울 대학교") == ["서울", "대학교"]
+    assert normalised("в Москве") == ["в", "москве"]
+    assert normalised("東京Tower2020") == ["東", "京", "tower2020"]
+    assert token_f1("caf\u00e9", "cafe\u0301") == exact_match("caf\u00e9", "cafe\u0301") == 1.0
+    assert exact_match("東京 大学。", "東京大学") == 1.0
+    assert token_f1("東京", "") == 0.0

@@ -1,6 +1,7 @@
 """Signals from logs: what is there is seen, and chance alone raises no alert."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -99,6 +100,7 @@ def test_an_empty_window_is_calm(reference):
         ("latency", False),
         ("errors", False),
         ("contract", False),
+        ("inputs", False),
         ("drift", False),
         ("quality", False),
     ]
@@ -273,3 +275,29 @@ def test_a_hundred_and_forty_thousand_predictions_take_seconds(reference):
     assert time.perf_counter() - started < 15
     assert report.signal("drift").rows == 50_000
     assert report.alerts == ()
+
+
+def test_a_metric_without_a_class_means_the_second_of_two_as_when_it_was_released():
+    rng = np.random.default_rng(13)
+    rows = table(rng, 400)
+    truth = truth_of(rng, rows)
+    known = Reference(inputs={}, predictions={}, metric="pr_auc", value=0.7)
+    signal = look(log(), known, truth=truth, said=said_of(rows)).signal("quality")
+    named = find("pr_auc[yes]", "classification")(outcome(truth, said_of(rows), "classification"))
+    assert signal.value == pytest.approx(named)
+    assert signal.detail["metric"] == "pr_auc[yes]"
+    other = replace(known, metric="recall[no]")
+    assert look(log(), other, truth=truth, said=said_of(rows)).signal("quality").detail["metric"] == "recall[no]"
+
+
+def test_what_rows_lacked_is_counted_by_name(reference):
+    rng, events = np.random.default_rng(4), log()
+    predict(events, table(rng, 30))
+    predict(events, table(rng, 10), absent=["city"], imputed=["city", "x"])
+    predict(events, table(rng, 5), unknown=["ctiy"])
+    signal = look(events, reference).signal("inputs")
+    assert (signal.value, signal.rows, signal.alert) == (15 / 45, 45, False)
+    assert signal.detail["absent"] == {"city": 10}
+    assert signal.detail["imputed"] == {"city": 10, "x": 10}
+    assert signal.detail["unknown"] == {"ctiy": 5}
+    assert signal.detail["reason"].startswith("15 rows: absent 'city' 10; imputed")

@@ -60,6 +60,13 @@ def test_one_below_the_limit_is_not_enough():
     assert due(report(), ALL, **(CALM | {"new_feedback": 9, "now_ms": 24 * HOUR_MS - 1})) == []
 
 
+def test_a_clock_that_was_far_ahead_does_not_stop_the_schedule():
+    (trigger,) = due(report(), ALL, **(CALM | {"last_run_ms": CALM["now_ms"] + 400 * 24 * HOUR_MS}))
+    assert trigger.kind == "schedule"
+    assert "the clock was set back" in trigger.reason
+    assert due(report(), ALL, **(CALM | {"last_run_ms": CALM["now_ms"] + HOUR_MS})) == []
+
+
 def test_only_what_the_project_allows():
     everything = CALM | {"new_feedback": 99, "data_changed": True, "last_run_ms": None}
     config = LoopConfig(triggers=("data", "drift"))

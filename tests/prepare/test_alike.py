@@ -68,4 +68,4 @@ def test_bands_find_nearly_every_pair_at_the_threshold(threshold: float) -> None
     params = params_for(threshold)
     assert params.hashes <= 120
     assert 1 - (1 - threshold**params.rows) ** params.bands >= 0.99
-    assert params_for(0.8) == MinHashParams()
+    assert params_for(0.8) == MinHashParams(linkage="chain", signs_below=0)

@@ -15,6 +15,7 @@ def test_exact_partial_and_no_overlap() -> None:
     assert found.exact_n.tolist() == [True, False, True, False, False, False, False]
     assert found.share_n.round(3).tolist() == [1.0, round(13 / 33, 3), 1.0, 0.0, 0.0, 0.0, 0.0]
     assert found.overlapping().tolist() == [0, 2]
+    assert found.collided_n.tolist() == [True, True, True, False, False, False, False]
     assert found.overlapping(0.3).tolist() == [0, 1, 2]
 
 
@@ -33,11 +34,17 @@ def test_what_a_split_tells() -> None:
     schema = Schema(columns=(Column(name="text", kind="text", dtype="String"),), target="y", inputs=("text",))
     table = pl.DataFrame({"text": [LONG, "b", LONG, "c"], "y": ["Yes.", "no", "yes", "maybe"]})
     found = overlaps(table, schema, "generation", train=np.array([0, 1]), test=np.array([2, 3]))
-    assert found.texts == Overlap(rows=1, exact=1)
-    assert found.answers == Overlap(rows=1, exact=1)
+    assert found.texts == Overlap(rows=1, exact=1, collisions=1)
+    assert found.answers == Overlap(rows=1, exact=1, collisions=1)
     (note,) = found.notes()
     assert note.startswith("1 of 2 test rows have a text that train rows hold to 80% or more (1 of them whole)")
     assert overlaps(table, schema, "classification", train=np.array([0, 1]), test=np.array([3])).notes() == []
     assert overlaps(table, schema, "classification", train=np.array([0]), test=np.array([2])).answers is None
     numeric = Schema(columns=(Column(name="x", kind="numeric", dtype="Int64"),), target="y", inputs=("x",))
     assert overlaps(table, numeric, "classification", train=np.array([0]), test=np.array([1])).texts is None
+
+
+def test_scripts_without_spaces_are_compared_by_characters() -> None:
+    text = "".join(chr(0x4E00 + i * 7) for i in range(100))
+    found = contamination(pl.Series([text]), pl.Series([text[:50] + "龙" + text[51:]]))
+    assert found.overlapping().tolist() == [0]

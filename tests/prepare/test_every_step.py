@@ -124,9 +124,9 @@ def test_hostile_text_does_no_harm(name: str) -> None:
 def test_a_line_of_ten_megabytes_takes_linear_time(name: str, unit: str) -> None:
     texts = pl.DataFrame({"text": [unit * (10_000_000 // len(unit.encode()))], "label": ["x"]})
     schema = Schema(columns=SCHEMA.columns[:1], target="label", inputs=("text",))
-    started = time.perf_counter()
+    started = time.process_time()  # of this process, whatever else the machine does
     step(name).apply_rows_and_columns(texts, schema)
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
 
 
 @pytest.fixture(scope="module")

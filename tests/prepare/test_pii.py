@@ -7,6 +7,7 @@ import pytest
 
 from bakeoff.core.errors import ConfigError, MissingExtraError
 from bakeoff.core.types import Column, Schema
+from bakeoff.prepare.national_ids import NATIONAL_IDS, national_ids
 from bakeoff.prepare.pii import count_pii, find_pii
 from bakeoff.prepare.pii_kinds import IBAN_LENGTHS, PATTERN_KINDS, SIGNS, iban_is_valid, luhn_is_valid
 from bakeoff.prepare.steps import Preparation
@@ -90,7 +91,33 @@ def secret(rng: random.Random) -> str:
     )
 
 
+def credential(rng: random.Random) -> str:
+    password = "".join(rng.choices(MIXED + "@!$", k=10)) + "7"
+    return rng.choice([f"admin:{password}", f":{password}", f"{rng.choice(LETTERS)}x:{password}"])
+
+
+def mac(rng: random.Random) -> str:
+    pairs = [f"{rng.randrange(256):02x}" for _ in range(6)]
+    return rng.choice(
+        [":".join(pairs), "-".join(pairs).upper(), ".".join(a + b for a, b in zip(*[iter(pairs)] * 2, strict=True))]
+    )
+
+
+def national_id(rng: random.Random) -> str:
+    made = [
+        lambda: f"{rng.randint(1, 665):03}-{rng.randint(1, 99):02}-{rng.randint(1, 9999):04}",
+        lambda: (n := rng.randrange(10**8)) and f"{n:08}{'TRWAGMYFPDXBNJZSQVHLCKE'[n % 23]}",
+        lambda: f"756.{digits(rng, 4)}.{digits(rng, 4)}.{digits(rng, 2)}",
+        lambda: f"85.{rng.randint(1, 12):02}.{rng.randint(10, 28)}-{digits(rng, 3)}.{digits(rng, 2)}",
+        lambda: f"{digits(rng, 3)}.{digits(rng, 3)}.{digits(rng, 3)}-{digits(rng, 2)}",
+    ]
+    make = rng.choice(made)
+    return next(number for number in iter(make, None) if list(national_ids(number)))
+
+
 MAKERS = {
+    "national_id": national_id,
+    "mac": mac,
     "secret": secret,
     "email": email,
     "iban": lambda rng: iban(rng, valid=True),
@@ -133,6 +160,8 @@ def labelled():
         ("card", 0.97, 0.99),
         ("ip", 0.98, 0.99),
         ("phone", 0.90, 0.97),
+        ("national_id", 0.97, 0.99),
+        ("mac", 0.99, 0.99),
     ],
 )
 def test_precision_and_recall(labelled, kind, precision, recall) -> None:
@@ -201,7 +230,8 @@ def test_signs_over_columns_hide_nothing_from_the_patterns(labelled) -> None:
     texts = [text for text, _ in labelled] + ["pwd\x1f: hunter2hunter2", "İ +49 (0)30 123456", "x" * 50, ""]
     found = {kind: sum(f.kind == kind for text in texts for f in find_pii(text)) for kind in PATTERN_KINDS}
     assert count_pii(pl.Series(texts)) == found
-    assert min(found.values()) >= 300
+    assert min(found[kind] for kind in MAKERS) >= 300
+    texts += [text for text, _, _ in CARRIERS]
     for text in texts:
         for kind in {f.kind for f in find_pii(text)}:
             assert pl.Series([text]).str.contains(SIGNS[kind]).item(), (kind, text)
@@ -223,3 +253,103 @@ def test_precision_and_recall_of_names_and_places_by_a_model() -> None:
         print(f"{kind}: precision {hits / claimed:.3f}, recall {hits / len(told):.3f}")
         assert hits / len(told) >= 0.95
         assert hits / claimed >= 0.95
+
+
+CARD, KEY = "4111" + "1111" * 3, "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8S9t0"
+BEGIN, END = "-----BEGIN " + "PRIVATE KEY-----", "-----END " + "PRIVATE KEY-----"
+CARRIERS = [
+    (f"Ann,{CARD},12/27", "card", CARD),
+    ("a,4111 1111 1111 1111,b", "card", "4111 1111 1111 1111"),
+    (f"12,{CARD},b", "card", CARD),
+    (f'{{"card":"{CARD}","x":1}}', "card", CARD),
+    (f"https://x.org/?card={CARD}&y=1", "card", CARD),
+    ("4111\u00a01111\u202f1111\u20071111", "card", "4111\u00a01111\u202f1111\u20071111"),
+    ("٤١١١١١١١١١١١١١١١", "card", "٤١١١١١١١١١١١١١١١"),
+    (
+        "DE89\u00a03704\u00a00044\u00a00532\u00a00130\u00a000",
+        "iban",
+        "DE89\u00a03704\u00a00044\u00a00532\u00a00130\u00a000",
+    ),
+    ("Bob,+49 30 1234567,12", "phone", "+49 30 1234567"),
+    ("x,415-555-2671,17", "phone", "415-555-2671"),
+    (f'"{BEGIN}\\nMIIabc\\n{END}\\n"', "secret", f"{BEGIN}\\nMIIabc\\n{END}"),
+    (f"{BEGIN}\nMIIabc\n{END}", "secret", f"{BEGIN}\nMIIabc\n{END}"),
+    ("postgres://admin:S3cretPw9@db.example.org:5432/prod", "credential", "admin:S3cretPw9"),
+    ("redis://:p4ssw0rdXYZ@10.1.2.3:6379", "credential", ":p4ssw0rdXYZ"),
+    ("mysql://u:p@ss@host/db", "credential", "u:p@ss"),
+    ("Server=x;Password=abc;Database=y", "credential", "abc"),
+    (f"Authorization: Bearer {KEY}", "secret", KEY),
+    (f"AccountKey={KEY}==;EndpointSuffix=core", "secret", f"{KEY}=="),
+    ('password: "correct-Horse-battery"', "secret", "correct-Horse-battery"),
+    *((shape, "secret", shape) for shape in ("whsec_" + KEY, "GOCSPX-" + KEY[:28], "dop_v1_" + "a1" * 32)),
+    *((shape, "secret", shape) for shape in ("shpat_" + "ab" * 16, "dckr_pat_" + KEY[:27], "gsk_" + KEY + "abcd" * 3)),
+    *(
+        (shape, "secret", shape)
+        for shape in ("hvs." + KEY, "123456789:AA" + KEY[:33], "xapp-1-A1B2C3D4E5-1234567890-" + "ab" * 32)
+    ),
+    ("wallet 1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "wallet", "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"),
+    ("bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", "wallet", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"),
+    ("born on 12 March 1985", "birth_date", "12 March 1985"),
+    ("DOB: 1985-03-12", "birth_date", "1985-03-12"),
+    ("geboren am 12.03.1985 in Bonn", "birth_date", "12.03.1985"),
+]
+
+
+@pytest.mark.parametrize(("text", "kind", "value"), CARRIERS)
+def test_whatever_carries_it(text, kind, value) -> None:
+    assert (kind, value) in [(found.kind, text[found.start : found.end]) for found in find_pii(text)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "3,4111111111111111",
+        "password: please choose",
+        "a token budget of 4096 tokens",
+        "http://host:8080/x@y",
+        "see http://a.org:80/b",
+        "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb",
+        "the meeting is on 1985-03-12",
+        "100.200.300-40 units",
+        "123-00-6789",
+    ],
+)
+def test_what_only_looks_like_it(text) -> None:
+    assert find_pii(text) == []
+
+
+KNOWN_IDS = {
+    "US": "123-45-6789", "GB": "NHS 943 476 5919", "FR": "1 85 05 78 006 084 91", "DE": "Steuer-ID 86095742719",
+    "ES": "12345678Z", "IT": "RSSMRA85T10A562S", "NL": "BSN 111222333", "BE": "85.07.30-033.28",
+    "PL": "PESEL 44051401458", "SE": "640823-3234", "FI": "131052-308T", "NO": "personnummer 01010750160",
+    "BR": "529.982.247-25", "CA": "SIN 130 692 544", "AU": "TFN 123 456 782", "CN": "11010519491231002X",
+    "TR": "TC kimlik no 10000000146", "CH": "756.9217.0769.85",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("country", KNOWN_IDS)
+def test_national_ids_by_their_checks(country) -> None:
+    text = KNOWN_IDS[country]
+    ((start, end),) = set(national_ids(text))
+    plain = "".join(c for c in text[start:end] if c not in " .+-") if country != "FI" else text[start:end]
+    (kind,) = [kind for kind in NATIONAL_IDS if kind.country == country]
+    assert kind.is_valid(plain)
+    at = max(place for place, c in enumerate(plain) if c.isdigit())
+    wrong = [plain[:at] + d + plain[at + 1 :] for d in "0123456789" if d != plain[at]]
+    assert country == "US" or sum(kind.is_valid(number) for number in wrong) <= 1  # the SSN has no check digit
+
+
+def test_pseudonyms_are_the_same_for_the_same_and_need_a_key(monkeypatch) -> None:
+    monkeypatch.setenv("PSEUDONYMS", "a key of many characters")
+    spec = {"name": "redact_pii", "template": "[{kind} {id}]", "key": "PSEUDONYMS"}
+    table = pl.DataFrame({"text": ["ann@x.org, +44 20 7946 0958", "Ann@X.org", "bob@x.org", "+442079460958"]})
+    texts = Preparation([spec]).apply_columns(table, SCHEMA.columns)["text"].to_list()
+    assert texts[1] in texts[0]
+    assert texts[3] in texts[0]
+    assert texts[1] != texts[2]
+    assert texts[1].startswith("[email ")
+    monkeypatch.setenv("PSEUDONYMS", "another key of characters")
+    assert Preparation([spec]).apply_columns(table, SCHEMA.columns)["text"][1] != texts[1]
+    monkeypatch.delenv("PSEUDONYMS")
+    with pytest.raises(ConfigError, match="environment variable"):
+        Preparation([spec])

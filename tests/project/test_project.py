@@ -108,5 +108,5 @@ def test_two_runs_at_once_are_one_too_many(ran):
 
 def test_a_project_that_cannot_be_written_says_so(films_project):
     (films_project / ".bakeoff").write_text("in the way")
-    with Project(films_project) as project, pytest.raises(StoreError, match="must be writable"):
+    with Project(films_project) as project, pytest.raises(StoreError, match="there already: remove it"):
         project.run()

@@ -1,5 +1,6 @@
 """The engine: answers, logs, and follows the pointer without losing a call."""
 
+import dataclasses
 import itertools
 import threading
 import time
@@ -10,7 +11,8 @@ import pytest
 
 from bakeoff.core.errors import CandidateError, CorruptError, DataError, NotFoundError, StoreError
 from bakeoff.core.types import Column, Predictions, Signature
-from bakeoff.serve.engine import Engine
+from bakeoff.serve.engine import Answer, Engine
+from bakeoff.serve.inputs import NO_GAPS, Gaps
 from bakeoff.serve.releases import Release
 from bakeoff.testing.memory import MemoryEvents
 
@@ -152,8 +154,10 @@ def test_each_row_is_logged_with_its_inputs_only():
         "probabilities": {"neg": 0.25, "pos": 0.75},
         "latency_ms": pytest.approx(4.0),
         "rows_in_call": 2,
+        "unknown": ["secret"],
     }
     assert second["row"] == {"x": -2, "note": None}
+    assert second["absent"] == ["note"]
 
 
 def test_an_answer_that_cannot_be_logged_is_not_given():
@@ -343,3 +347,61 @@ def test_no_call_is_lost_or_mixed_while_the_pointer_moves_under_load():
     assert {a.release_id for pair in answers for a in pair} == {"r1", "r2"}
     logged = [event["id"] for event in world.logged()]
     assert sorted(logged) == sorted(a.id for pair in answers for a in pair)
+
+
+# --- what rows lack -----------------------------------------------------------------------------
+
+
+class WholeModel(SignModel):
+    """One whose training rows all had an x."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        whole = (dataclasses.replace(INPUTS[0], fill=0.0), INPUTS[1])
+        self.signature = dataclasses.replace(self.signature, inputs=whole)
+
+
+def test_misspelt_keys_are_refused_and_logged_as_a_failure():
+    world = World()
+    with pytest.raises(DataError, match=r"row 2: .*'X' \(did you mean 'x'\?\)"):
+        world.engine.predict([{"x": 1}, {"X": 1}])
+    assert [event["status"] for event in world.logged()] == ["error"]
+    assert world.engine.lacked == {}
+
+
+def test_what_rows_lack_stands_in_the_answer_the_log_and_the_counts():
+    world = World(unknown="warn")
+    world.models["r1"] = WholeModel()
+    world.live = dataclasses.replace(a_release(), aside=("truth",))
+    rows = [{"x": None, "note": "a"}, {"X": 1}, {"x": 1, "note": "", "truth": "pos"}]
+    answers = world.engine.predict(rows)
+    assert [answer.gaps for answer in answers] == [
+        Gaps(imputed=("x",)),
+        Gaps(absent=("x", "note"), imputed=("x",), unknown=("X",)),
+        NO_GAPS,
+    ]
+    lacks = ("absent", "imputed", "unknown")
+    assert [{lack: event[lack] for lack in lacks if lack in event} for event in world.logged()] == [
+        {"imputed": ["x"]},
+        {"absent": ["x", "note"], "imputed": ["x"], "unknown": ["X"]},
+        {},
+    ]
+    assert world.engine.lacked == {
+        ("imputed", "x"): 2,
+        ("absent", "x"): 1,
+        ("absent", "note"): 1,
+        ("unknown", ""): 1,
+    }
+
+
+def test_rows_that_cannot_be_answered_do_not_stop_the_others():
+    world = World(ids=(f"id{i}" for i in itertools.count()).__next__)
+    rows = [{"x": 1}, {"x": "many"}, {"x": -1}, {}, {"X": 1}, [1], {"x": 2}]
+    answers = world.engine.predict_each(rows)
+    said = [each.label if isinstance(each, Answer) else str(each) for each in answers]
+    assert [said[0], said[2], said[6]] == ["pos", "neg", "pos"]
+    assert "column 'x': expected a number, received 'many'" in said[1]
+    assert all(isinstance(answers[at], DataError) for at in (1, 3, 4, 5))
+    logged = world.logged()
+    assert [(event["status"], event["rows_in_call"]) for event in logged] == [("ok", 3)] * 3 + [("error", 4)]
+    assert world.engine.predict_each([]) == []

@@ -122,8 +122,15 @@ def test_a_single_row_and_the_endpoints_own_path(served, path):
 def test_feedback_is_recorded(served):
     with Client(served.server.url + "/endpoints/signs") as client:
         said = client.predict([{"x": 1}])["predictions"][0]
-        assert client.feedback([{"id": said["id"], "label": "neg"}]) == {"accepted": 1}
-    assert [e["id"] for e in served.events.read("feedback")] == [said["id"]]
+        assert client.feedback([{"id": said["id"], "label": "neg"}]) == {
+            "accepted": 1,
+            "unmatched": 0,
+            "unusable": 0,
+            "problems": [],
+        }
+        answer = client.feedback([{"id": "nobody", "label": "neg"}])
+        assert (answer["accepted"], answer["unmatched"], answer["problems"][0]["id"]) == (0, 1, "nobody")
+    assert [e["id"] for e in served.events.read("feedback")] == [said["id"], "nobody"]
 
 
 def test_health_index_and_metrics(served):

@@ -63,7 +63,7 @@ def post(url, rows):
 
 def test_a_violation_is_422_and_names_row_column_and_rule(url):
     assert post(url, [{"age": 30}])[0] == 200
-    status, body = post(url, [{"age": 30}, {"age": 300}, {}])
+    status, body = post(url, [{"age": 30}, {"age": 300}, {"age": None}])
     assert status == 422
     assert body["error"]["type"] == "ContractError"
     assert "row 2, column 'age', rule range: expected ≥ 0 and ≤ 120, received 300" in body["error"]["message"]

@@ -93,8 +93,12 @@ def test_base64_is_what_was_asked_for(world):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"input": [[1, 2, 3]]}, "tokens are made here"),
-        ({"input": [1, 2, 3]}, "tokens are made here"),
+        ({"input": [[1, 2, 3]]}, r"input\[0\]: .*check_embedding_ctx_length"),
+        ({"input": [1, 2, 3]}, r"input\[0\]: .*tokens are made here"),
+        ({"input": ["a", ""]}, r"input\[1\]: .*not empty"),
+        ({"input": 3}, "input: expected str or array"),
+        ({"input": "a", "extra_body": {"truncate_prompt_tokens": 3}}, "truncate_prompt_tokens: expected it to be left"),
+        ({"input": "a", "encoding_format": "ubinary"}, "encoding_format: "),
         ({"input": []}, "1 to 2048 texts"),
         ({"input": ["a"] * 2049}, "1 to 2048 texts"),
         ({"input": ""}, "not empty"),

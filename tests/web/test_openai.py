@@ -4,11 +4,14 @@ import contextlib
 import json
 import threading
 import time
+import urllib.error
 import urllib.request
 
+import msgspec
 import pytest
 
-from bakeoff.core.errors import DataError
+from bakeoff.chat.client import RefusedError, ServiceError
+from bakeoff.core.errors import ContextLengthError
 from bakeoff.core.generation import Piece, Token
 from bakeoff.core.types import Column, Signature
 from bakeoff.feedback.record import record
@@ -16,6 +19,7 @@ from bakeoff.serve.engine import Engine
 from bakeoff.serve.releases import Release
 from bakeoff.testing.memory import MemoryEvents
 from bakeoff.web.app import create_app
+from bakeoff.web.chat_request import NO_EFFECT, ChatRequest
 from bakeoff.web.server import Server, local_hosts
 
 openai = pytest.importorskip("openai")
@@ -27,6 +31,7 @@ class EchoModel:
     """Says the last message back, word by word; waits for `pause` after the first."""
 
     signature = Signature(task="generation", inputs=(QUESTION,))
+    able = frozenset({"logprobs", "response_format", "frequency_penalty", "presence_penalty", "logit_bias"})
 
     def __init__(self) -> None:
         self.chosen: dict = {}
@@ -34,20 +39,32 @@ class EchoModel:
         self.pause = threading.Event()
         self.pause.set()
         self.closed = threading.Event()
+        self.given = self.paused = 0
 
     def chat(self, messages, sampling):
         self.asked.append(sampling)
+        sampling.require(self.able, "the echo")
+        self.messages = messages
         words = str(messages[-1]["content"]).split()
         if len(words) > 50:
-            raise DataError(f"expected a prompt of at most 50 tokens, received {len(words)}")
+            raise ContextLengthError(f"expected a prompt of at most 50 tokens, received {len(words)}")
+        if words[:1] == ["break"]:
+            raise {"upstream": ServiceError, "refuse": RefusedError, "disk": OSError}[words[1]](28, "no room")
         return self._words(words[: sampling.max_tokens], sampling, cut=len(words) > sampling.max_tokens)
 
     def _words(self, words, sampling, *, cut):
         try:
+            self.given = 0
             for i, word in enumerate(words):
                 if i:
+                    self.paused += 1
                     self.pause.wait(10)
-                tokens = (Token(id=i, text=word, logprob=-0.5, top=(("x", -1.0),)),) if sampling.top_logprobs else ()
+                self.given += 1
+                tokens = (
+                    (Token(id=i, text=word, logprob=-0.5, top=(("x", -1.0),)[: sampling.top_logprobs]),)
+                    if sampling.top_logprobs is not None
+                    else ()
+                )
                 yield Piece(text=word + " ", tokens=tokens)
             yield Piece(finish="length" if cut else "stop", prompt_tokens=7, completion_tokens=len(words))
         finally:
@@ -189,31 +206,282 @@ def test_feedback_finds_the_answer(world):
         assert json.load(response)["accepted"] == 1
 
 
+BAD = [
+    ({"messages": []}, "messages", "invalid_value"),
+    ({"messages": [{"role": "user"}]}, "messages[0].content", "invalid_value"),
+    ({"messages": [{"role": "user", "content": None}]}, "messages[0].content", "invalid_value"),
+    ({"messages": [{"role": "king", "content": "x"}]}, "messages[0].role", "invalid_type"),
+    ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content[0]", "invalid_value"),
+    ({"messages": [{"role": "user", "content": "x", "mood": 1}]}, "messages[0].mood", "unknown_parameter"),
+    ({"messages": "hello"}, "messages", "invalid_type"),
+    ({"n": 0}, "n", "invalid_value"),
+    ({"n": 17}, "n", "invalid_value"),
+    ({"temperature": 3}, "temperature", "invalid_value"),
+    ({"temperature": "hot"}, "temperature", "invalid_type"),
+    ({"top_p": -0.1}, "top_p", "invalid_value"),
+    ({"max_tokens": 0}, "max_tokens", "invalid_value"),
+    ({"max_tokens": 2.5}, "max_tokens", "invalid_type"),
+    ({"max_tokens": 2, "max_completion_tokens": 3}, "max_tokens", "invalid_value"),
+    ({"top_logprobs": 2}, "top_logprobs", "invalid_value"),
+    ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "invalid_value"),
+    ({"logprobs": 3}, "logprobs", "invalid_type"),
+    ({"frequency_penalty": 2.1}, "frequency_penalty", "invalid_value"),
+    ({"presence_penalty": -3}, "presence_penalty", "invalid_value"),
+    ({"logit_bias": {"the": 1}}, "logit_bias.the", "invalid_value"),
+    ({"logit_bias": {"7": 101}}, "logit_bias.7", "invalid_value"),
+    ({"logit_bias": [1]}, "logit_bias", "invalid_type"),
+    ({"seed": 1.5}, "seed", "invalid_type"),
+    ({"stop": ""}, "stop", "invalid_value"),
+    ({"stop": ["a", ""]}, "stop", "invalid_value"),
+    ({"stop": 3}, "stop", "invalid_type"),
+    ({"response_format": {"type": "xml"}}, "response_format.type", "invalid_type"),
+    ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", "invalid_value"),
+    ({"stream_options": {"every": 1}}, "stream_options.every", "unknown_parameter"),
+    ({"tools": [{"type": "function"}]}, "tools", "unsupported_parameter"),
+    ({"tool_choice": "required"}, "tool_choice", "unsupported_parameter"),
+    ({"functions": [{"name": "f"}]}, "functions", "unsupported_parameter"),
+    ({"function_call": {"name": "f"}}, "function_call", "unsupported_parameter"),
+    ({"modalities": ["text", "audio"]}, "modalities", "unsupported_parameter"),
+    ({"audio": {"voice": "x"}}, "audio", "unsupported_parameter"),
+    ({"web_search_options": {}}, "web_search_options", "unsupported_parameter"),
+    ({"verbosity": "low"}, "verbosity", "unsupported_parameter"),
+    ({"reasoning_effort": "high"}, "reasoning_effort", "unsupported_parameter"),
+    ({"extra_body": {"top_k": -2}}, "top_k", "invalid_value"),
+    ({"extra_body": {"min_p": 2}}, "min_p", "invalid_value"),
+    ({"extra_body": {"repetition_penalty": 1.1}}, "repetition_penalty", "unknown_parameter"),
+    ({"extra_body": {"best_of": 2}}, "best_of", "unknown_parameter"),
+    ({"extra_body": {"temprature": 0.5}}, "temprature", "unknown_parameter"),
+]
+
+
+@pytest.mark.parametrize(("change", "param", "code"), BAD)
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_cannot_be_had_is_refused_by_name(world, change, param, code, stream):
+    with world.client() as client, pytest.raises(openai.BadRequestError) as refused:
+        client.chat.completions.create(**{"model": "talk", "messages": said("x"), "stream": stream, **change})
+    error = refused.value
+    assert (error.param, error.code, error.type) == (param, code, "invalid_request_error")
+    assert error.body["message"].startswith(f"{param}: expected ")
+
+
+def test_a_misspelt_option_has_the_nearest_name(world):
+    with world.client() as client, pytest.raises(openai.BadRequestError, match="did you mean 'temperature'"):
+        client.chat.completions.create(model="talk", messages=said("x"), extra_body={"temprature": 0.5})
+
+
+def test_options_without_effect_are_taken(world):
+    values = {
+        "user": "ann",
+        "metadata": {"a": "b"},
+        "store": True,
+        "service_tier": "flex",
+        "safety_identifier": "x",
+        "prompt_cache_key": "y",
+        "prompt_cache_retention": "24h",
+        "prediction": {"type": "content", "content": "one"},
+        "parallel_tool_calls": False,
+    }
+    assert set(values) == set(NO_EFFECT)
+    fine = {
+        "tools": [],
+        "tool_choice": "none",
+        "modalities": ["text"],
+        "verbosity": "medium",
+        "reasoning_effort": "none",
+    }
+    with world.client() as client:
+        answer = client.chat.completions.create(model="talk", messages=said("one"), extra_body={**values, **fine})
+    assert answer.choices[0].message.content == "one "
+
+
+def test_null_is_the_same_as_nothing(world):
+    fields = [field.name for field in msgspec.structs.fields(ChatRequest) if field.name != "messages"]
+    with world.client() as client:
+        answer = client.chat.completions.create(
+            model="talk", messages=said("one"), extra_body=dict.fromkeys(fields, None)
+        )
+    assert answer.choices[0].message.content == "one "
+
+
+def test_all_that_is_chosen_reaches_the_model(world):
+    chosen = {"temperature": 0.5, "top_p": 0.9, "frequency_penalty": 1.0, "presence_penalty": -1.0, "seed": -3}
+    with world.client() as client:
+        client.chat.completions.create(
+            model="talk",
+            messages=said("one"),
+            max_completion_tokens=7,
+            stop=["a", "b"],
+            logit_bias={"50256": -100},
+            extra_body={"top_k": 4, "min_p": 0.1},
+            **chosen,
+        )
+    sampling = world.model.asked[-1]
+    assert {name: getattr(sampling, name) for name in chosen} == chosen
+    assert (sampling.max_tokens, sampling.stop, sampling.logit_bias) == (7, ("a", "b"), {50256: -100})
+    assert (sampling.top_k, sampling.min_p) == (4, 0.1)
+
+
+def test_without_a_seed_none_is_made_up(world):
+    with world.client() as client:
+        client.chat.completions.create(model="talk", messages=said("one"), temperature=1)
+    assert world.model.asked[-1].seed is None
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_several_choices_have_seeds_and_prediction_ids_of_their_own(world, stream):
+    before = len(world.model.asked)
+    options = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+    with world.client() as client:
+        answer = client.chat.completions.create(model="talk", messages=said("a b"), n=3, seed=5, **options)
+        chunks = list(answer) if stream else [answer]
+    texts = {0: "", 1: "", 2: ""}
+    for chunk in chunks:
+        for choice in chunk.choices:
+            texts[choice.index] += (choice.delta if stream else choice.message).content or ""
+    assert texts == dict.fromkeys(range(3), "a b ")
+    assert (chunks[-1].usage.prompt_tokens, chunks[-1].usage.completion_tokens) == (7, 6)
+    assert [sampling.seed for sampling in world.model.asked[before:]] == [5, 6, 7]
+    answer_id = chunks[0].id
+    logged = [event.get("id") for event in world.logged()][-3:]
+    assert logged == [answer_id, f"{answer_id}-1", f"{answer_id}-2"]
+
+
+def test_caller_that_goes_away_stops_an_answer_that_is_not_streamed(world):
+    world.model.closed.clear()
+    world.model.pause.clear()
+    try:
+        with world.client() as client, pytest.raises(openai.APITimeoutError):
+            client.with_options(timeout=0.3).chat.completions.create(
+                model="talk", messages=said(" ".join(f"w{i}" for i in range(40)))
+            )
+        deadline = time.monotonic() + 10
+        while world.model.paused < 1 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.3)  # until it was looked whether the caller is there
+        world.model.pause.set()
+        assert world.model.closed.wait(10)
+        assert world.model.given < 40
+    finally:
+        world.model.pause.set()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_errors_have_the_status_and_the_code_of_the_api(world, stream):
+    def error_of(words: str, model: str = "talk") -> Exception:
+        with world.client() as client, pytest.raises(openai.APIStatusError) as raised:
+            client.chat.completions.create(model=model, messages=said(words), stream=stream)
+        return raised.value
+
+    cases = (
+        (error_of("x", model="other"), 404, "model", "model_not_found", "invalid_request_error"),
+        (error_of("x " * 60), 400, "messages", "context_length_exceeded", "invalid_request_error"),
+        (error_of("break upstream"), 502, None, "upstream_error", "server_error"),
+        (error_of("break refuse"), 400, None, "upstream_refused", "invalid_request_error"),
+        (error_of("break disk"), 503, None, "unavailable", "server_error"),
+    )
+    for error, status, param, code, kind in cases:
+        assert (error.status_code, error.param, error.code, error.type) == (status, param, code, kind)
+    assert "free space" in str(cases[-1][0])
+
+
 @pytest.mark.parametrize(
-    ("change", "part"),
+    "body",
     [
-        ({"messages": []}, "at least one message"),
-        ({"messages": [{"role": "user"}]}, "a role and a content"),
-        ({"messages": [{"role": "king", "content": "x"}]}, "a role and a content"),
-        ({"n": 2}, "n: expected 1"),
-        ({"temperature": 3}, "temperature"),
-        ({"max_tokens": 0}, "max_tokens"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "parts of type text"),
-        ({"response_format": {"type": "xml"}}, "response_format"),
+        b"",
+        b"{",
+        b"[]",
+        b"7",
+        b'{"messages": [{"role": "user", "content": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]}",
+        b'{"metadata": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b', "messages": []}',
+        b'{"messages": [{"role": "user", "content": "\xff"}]}',
     ],
 )
-def test_bad_requests_say_what_was_expected(world, change, part):
-    with world.client() as client, pytest.raises(openai.BadRequestError, match=part):
-        client.chat.completions.create(**{"model": "talk", "messages": said("x"), **change})
+def test_what_is_no_request_is_told_in_the_form_of_the_api(world, body):
+    status, answer = posted(world, "/v1/chat/completions", body)
+    assert status == 400
+    assert set(answer["error"]) == {"message", "type", "param", "code"}
+    assert answer["error"]["type"] == "invalid_request_error"
+    assert "defect" not in answer["error"]["message"]
 
 
-def test_unknown_model_and_too_long_prompt(world):
+def posted(world, path: str, body: bytes):
+    request = urllib.request.Request(f"{world.server.url}{path}", body, {"content-type": "application/json"})
+    try:
+        with contextlib.closing(urllib.request.urlopen(request, timeout=10)) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def test_model_by_its_name_and_another(world):
     with world.client() as client:
-        with pytest.raises(openai.NotFoundError, match="expected model 'talk'"):
-            client.chat.completions.create(model="other", messages=said("x"))
-        for stream in (False, True):
-            with pytest.raises(openai.UnprocessableEntityError, match="at most 50 tokens"):
-                client.chat.completions.create(model="talk", messages=said("x " * 60), stream=stream)
+        assert client.models.retrieve("talk").id == "talk"
+        with pytest.raises(openai.NotFoundError) as raised:
+            client.models.retrieve("other")
+    assert (raised.value.param, raised.value.code) == ("model", "model_not_found")
+
+
+def test_a_history_with_tools_is_taken_whole(world):
+    call = {"id": "c1", "type": "function", "function": {"name": "area", "arguments": '{"city": "Ghent"}'}}
+    history = [
+        {"role": "developer", "content": [{"type": "text", "text": "Be "}, {"type": "text", "text": "brief."}]},
+        {"role": "user", "content": "How large?", "name": "ann"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "156 km2"}]},
+        {"role": "assistant", "content": None, "refusal": "I may not say."},
+        {"role": "assistant", "content": None, "function_call": None, "audio": None, "annotations": []},
+        {"role": "user", "content": "So?"},
+    ]
+    with world.client() as client:
+        client.chat.completions.create(model="talk", messages=history)
+    told = '<tool_call>{"name": "area", "arguments": "{\\"city\\": \\"Ghent\\"}"}</tool_call>'
+    assert [(turn["role"], turn["content"]) for turn in world.model.messages] == [
+        ("system", "Be brief."),
+        ("user", "How large?"),
+        ("assistant", told),
+        ("tool", "156 km2"),
+        ("assistant", "I may not say."),
+        ("assistant", ""),
+        ("user", "So?"),
+    ]
+
+
+def test_an_answer_can_be_sent_back_as_it_came(world):
+    with world.client() as client:
+        first = client.chat.completions.create(model="talk", messages=said("one"))
+        turns = [*said("one"), first.choices[0].message, {"role": "user", "content": "two"}]
+        again = client.chat.completions.create(model="talk", messages=turns)
+    assert again.choices[0].message.content == "two "
+
+
+def test_logprobs_without_alternatives_are_given(world):
+    with world.client() as client:
+        answer = client.chat.completions.create(model="talk", messages=said("one two"), logprobs=True)
+    tokens = answer.choices[0].logprobs.content
+    assert [(token.token, token.logprob, token.top_logprobs) for token in tokens] == [
+        ("one", -0.5, []),
+        ("two", -0.5, []),
+    ]
+
+
+def test_streams_leave_the_other_calls_their_threads(world):
+    world.model.pause.clear()
+    streams = []
+    try:
+        with world.client() as client:
+            for _ in range(20):
+                stream = iter(client.chat.completions.create(model="talk", messages=said("now later"), stream=True))
+                assert next(stream).choices[0].delta.role == "assistant"
+                streams.append(stream)
+            items = json.dumps({"items": [{"id": "none", "rating": 1}]}).encode()
+            began = time.monotonic()
+            assert posted(world, "/feedback", items)[0] == 200
+            assert time.monotonic() - began < 5
+            world.model.pause.set()
+            assert all("later " in [chunk.choices[0].delta.content for chunk in stream] for stream in streams)
+    finally:
+        world.model.pause.set()
 
 
 def test_text_parts_are_joined(world):

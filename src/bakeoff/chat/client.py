@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Client", "Refusal", "Reply", "Service", "ServiceError"]
+__all__ = ["Client", "Refusal", "RefusedError", "Reply", "Service", "ServiceError"]
 
 Request: TypeAlias = Mapping[str, Json]
 """The body of a call but for the model: `messages`, `temperature`, …"""
@@ -56,6 +56,10 @@ logger = logging.getLogger(__name__)
 
 class ServiceError(CandidateError):
     """A service that does not answer, or with something that is no answer."""
+
+
+class RefusedError(ServiceError):
+    """A service that took a call but will not answer this request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

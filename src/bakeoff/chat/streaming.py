@@ -11,8 +11,10 @@ from typing import Any, cast
 from bakeoff.core.generation import Finish, Messages, Piece, Sampling, Token
 from bakeoff.core.types import Json
 
-__all__ = ["Heard", "chunk_of", "events", "request_of"]
+__all__ = ["ANY_OBJECT", "Heard", "chunk_of", "events", "request_of"]
 
+ANY_OBJECT: Mapping[str, Json] = {"type": "object"}
+"""The schema of `response_format = {"type": "json_object"}`."""
 NAMELESS = -1
 """The id of a token of which only the text is known."""
 
@@ -27,16 +29,29 @@ def request_of(messages: Messages, sampling: Sampling) -> dict[str, Json]:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    if sampling.seed:  # some services refuse what they do not know
-        asked["seed"] = sampling.seed
-    if sampling.stop:
-        asked["stop"] = list(sampling.stop)
+    optional: dict[str, Json] = {
+        "seed": sampling.seed,
+        "top_k": sampling.top_k or None,
+        "min_p": sampling.min_p or None,
+        "stop": list(sampling.stop) or None,
+        "frequency_penalty": sampling.frequency_penalty or None,
+        "presence_penalty": sampling.presence_penalty or None,
+        "logit_bias": {str(token): bias for token, bias in sampling.logit_bias.items()} or None,
+        "reasoning_effort": sampling.reasoning_effort,
+        "response_format": _format(sampling.json_schema),
+    }
+    asked |= {name: value for name, value in optional.items() if value is not None}  # some refuse what they do not know
     if sampling.top_logprobs is not None:
         asked |= {"logprobs": True, "top_logprobs": sampling.top_logprobs}
-    if sampling.json_schema is not None:
-        schema: Json = {"name": "answer", "schema": dict(sampling.json_schema)}
-        asked["response_format"] = {"type": "json_schema", "json_schema": schema}
     return asked
+
+
+def _format(schema: Mapping[str, Json] | None) -> Json:
+    if schema is None:
+        return None
+    if schema == ANY_OBJECT:
+        return {"type": "json_object"}
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(schema)}}
 
 
 def events(parts: Iterable[bytes]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bakeoff.cli.options import AsJson, Folder, emit, open_project
+from bakeoff.cli.terminal import write_text
 
 if TYPE_CHECKING:
     from bakeoff.report.checks import Checked
@@ -52,13 +53,8 @@ def check(
 
 
 def _write(files: Mapping[Path, str]) -> None:
-    from bakeoff.core.errors import StoreError
-
     for file, text in files.items():
-        try:
-            file.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise StoreError(f"expected a file to write, could not write {str(file)!r}: {error}") from error
+        write_text(file, text)
         typer.echo(f"wrote {file}", err=True)
 
 

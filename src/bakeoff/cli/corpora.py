@@ -8,6 +8,7 @@ import typer
 from bakeoff.cli.options import AsJson, emit, show_progress
 
 if TYPE_CHECKING:
+    from bakeoff.core.ledger import Loss
     from bakeoff.core.types import Json
     from bakeoff.prepare.streaming.report import CorpusReport
 
@@ -84,10 +85,14 @@ def _page(told: "CorpusReport") -> str:
     for found in told.duplicates:
         lines.append(f"\n{found.step}: {found.clusters:,} clusters hold {found.rows_in_clusters:,} rows; the largest:")
         lines += [f"  {cluster.size:>8,} × {cluster.start!r}" for cluster in found.largest]
-    if told.bad_lines:
-        lines += [f"\n{told.bad_lines:,} lines are no records and were set aside; the first:", *told.bad]
-    if told.left_out:
-        lines.append(f"\ncolumns that the first rows do not have were left out: {', '.join(told.left_out)}")
+        for pair in found.pairs:
+            lines += [
+                f"  row {pair.stayed:,} stays:   {pair.stayed_text!r}",
+                f"  row {pair.dropped:,} dropped: {pair.dropped_text!r}",
+            ]
+    lines += ["", *(_loss(loss) for loss in told.losses)] if told.losses else []
+    if told.resumed_blocks:
+        lines.append(f"\nwent on after {told.resumed_blocks:,} blocks that an unfinished run had done")
     tokens = "" if told.tokens is None else f", {told.tokens:,} tokens"
     speed = f"{told.docs_per_s:,.0f} documents and {told.mb_per_s:.1f} MB a second"
     memory = f"{told.workers} workers, at most {told.peak_memory_bytes / 1e6:,.0f} MB"
@@ -95,3 +100,12 @@ def _page(told: "CorpusReport") -> str:
         f"\n{told.rows_in:,} rows in, {told.rows_out:,} out{tokens}, in {told.seconds:.1f} s: {speed}; {memory}"
     )
     return "\n".join([*lines, f"wrote {told.out}"])
+
+
+def _loss(loss: "Loss") -> str:
+    subject = f"{loss.subject}: " if loss.subject else ""
+    of = f" of {loss.of:,}" if loss.of else ""
+    examples = "".join(f"\n  {text}" for text in loss.examples)
+    remedy = f"; {loss.remedy}" if loss.remedy else ""
+    many = "" if loss.kind == "column" and loss.count == 1 else f"{loss.count:,}{of} {loss.kind}s: "
+    return f"{subject}{many}{loss.reason}{remedy}{examples}"

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from bakeoff.cli.ledger_page import ledger_page
 from bakeoff.cli.render import table
-from bakeoff.core.errors import StoreError
+from bakeoff.cli.terminal import write_text
 from bakeoff.core.records import Version
 
 if TYPE_CHECKING:
@@ -23,11 +24,7 @@ def write_card(card: "DataCard", *, html: Path | None, png: Path | None) -> list
     if html is not None:
         from bakeoff.report.card_html import html as page
 
-        text = page(card)
-        try:
-            html.write_text(text, encoding="utf-8", errors="replace")
-        except OSError as error:
-            raise StoreError(f"expected a file for the card, could not write {str(html)!r}: {error}") from error
+        write_text(html, page(card))
         written.append(html)
     if png is not None:
         from bakeoff.report.card_charts import charts
@@ -75,6 +72,7 @@ def card_page(card: "DataCard") -> str:
     if card.contract:
         kept = f"{len(card.contract.violations)} with a warning" if card.contract.violations else "all kept"
         lines.append(f"contract       {card.contract.file}: {card.contract.rules} rules, {kept}")
+    lines += ["", ledger_page(card.ledger), ""] if card.ledger else []
     lines += [f"warning: {told}" for told in card.warnings]
     lines += [f"note: {note}" for note in card.notes[:MOST_NOTES]]
     return "\n".join(lines)

@@ -34,13 +34,16 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Write a project file from a look at the data."""
-    from bakeoff.project.project import Project
+    from bakeoff.project.template import write_project
 
-    file = Project.init(folder, name=name, source=source, target=target, task=task)
+    written = write_project(folder, name=name, source=source, target=target, task=task)
     if as_json:
-        emit({"file": str(file)})
-    else:
-        typer.echo(f"wrote {file}\n\n{file.read_text(encoding='utf-8')}\nnext: bakeoff run -C {folder}")
+        emit({"file": str(written.file), "ledger": written.ledger.to_json()})
+        return
+    from bakeoff.cli.ledger_page import ledger_page
+
+    typer.echo(f"wrote {written.file}\n\n{written.file.read_text(encoding='utf-8')}")
+    typer.echo(f"{ledger_page(written.ledger)}\n\nnext: bakeoff run -C {folder}")
 
 
 def run(
@@ -128,6 +131,9 @@ def loop(
         if once:
             break
         time.sleep(every_s)
+    if turn.blocked is not None:
+        typer.echo(f"not released: {turn.blocked}", err=True)
+        raise typer.Exit(GATE_FAILED)
     if turn.outcome is not None:
         _end(turn.outcome)
 

@@ -15,6 +15,7 @@ import typer
 
 import bakeoff
 from bakeoff.cli import checking, data, lifecycle, models, records, serving
+from bakeoff.cli.terminal import terminal
 
 __all__ = ["app", "main"]
 
@@ -55,46 +56,68 @@ for _module in (lifecycle, serving, records, data, checking, models):
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    from bakeoff.core.errors import BakeoffError
+    as_json = "--json" in sys.argv
+    with terminal(as_json=as_json):
+        _main(as_json=as_json)
 
+
+def _main(*, as_json: bool) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop is as clean as Ctrl-C
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
-        sys.stdout.flush()
+        if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - it is, when it was closed
+            sys.stdout.flush()
         if code == INTERRUPTED:
-            _fail("Interrupted", "interrupted; what was finished is kept: run again to go on", INTERRUPTED)
-    except BakeoffError as error:
-        _fail(type(error).__name__, str(error), error.exit_code)
+            raise typer.Abort  # noqa: TRY301 - as when it comes out of the command
     except typer.Abort:
-        _fail("Interrupted", "interrupted", INTERRUPTED)
+        message = "interrupted; what was finished is kept: run again to go on"
+        _fail("Interrupted", message, INTERRUPTED, as_json=as_json)
     except BrokenPipeError:
-        _leave()
-    except Exception as error:
-        told = getattr(error, "format_message", None)
-        if told is not None:  # a wrong call, in the words of click, which typer brings along under a private name
-            command = getattr(getattr(error, "ctx", None), "command_path", None) or "bakeoff"
-            _fail("UsageError", f"{told().rstrip('.')}. Try '{command} --help'.", WRONG_CALL)
-        logging.getLogger(__name__).info("unexpected error", exc_info=True)
-        _fail(type(error).__name__, f"unexpected: {str(error) or type(error).__name__}{_hint(error)}", 1)
+        _leave(1)
+    except Exception as error:  # noqa: BLE001 - this is where all errors end
+        _fail(*_told(error), as_json=as_json)
+    except BaseException as error:
+        # What libraries written in Rust raise when they have a defect derives from none of the usual types.
+        if type(error).__module__.partition(".")[0] in {"builtins", "bakeoff"}:
+            raise
+        _fail(*_told(error), as_json=as_json)
     sys.exit(code)
 
 
-def _hint(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return ""
-    return "; this is a defect of bakeoff: run again as 'bakeoff --verbose …' for the traceback, and report it"
+def _told(error: BaseException) -> tuple[str, str, int]:
+    """An error's name, message and exit code."""
+    from bakeoff.core.errors import BakeoffError
+    from bakeoff.core.explain import explained
+
+    wrong_call = getattr(error, "format_message", None)
+    if wrong_call is not None:  # in the words of click, which typer brings along under a private name
+        command = getattr(getattr(error, "ctx", None), "command_path", None) or "bakeoff"
+        return "UsageError", f"{wrong_call().rstrip('.')}. Try '{command} --help'.", WRONG_CALL
+    ours = explained(error)
+    if ours is not error or not isinstance(ours, BakeoffError):
+        logging.getLogger(__name__).info("unexpected error", exc_info=error)
+    if isinstance(ours, BakeoffError):
+        return type(ours).__name__, str(ours), ours.exit_code
+    name = type(error).__name__
+    defect = "this is a defect of bakeoff: run again as 'bakeoff --verbose …' for the traceback, and report it"
+    return name, f"unexpected: {str(error) or name}; {defect}", 1
 
 
-def _leave() -> NoReturn:
-    """End without a word: the reader of our output left (as in `| head`), and Python would complain at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(1)
-
-
-def _fail(kind: str, message: str, code: int) -> NoReturn:
+def _fail(kind: str, message: str, code: int, *, as_json: bool) -> NoReturn:
     """Tell the error on stderr, and with --json as the one document on stdout."""
     typer.echo(f"error: {message}" if kind == "Interrupted" else f"error: {kind}: {message}", err=True)
-    if "--json" in sys.argv:
-        with contextlib.suppress(BrokenPipeError):
+    if as_json:
+        with contextlib.suppress(OSError):  # nobody reads it, or its disk is full: stderr has it
             typer.echo(json.dumps({"error": {"type": kind, "message": message}}))
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End; output that cannot be written any more is dropped, or Python would complain of it at exit."""
+    out = sys.stdout
+    if out is not None:  # pyright: ignore[reportUnnecessaryComparison] - it is, when it was closed
+        try:
+            out.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
     sys.exit(code)

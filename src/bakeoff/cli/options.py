@@ -13,7 +13,17 @@ from typer.core import TyperCommand
 if TYPE_CHECKING:
     from bakeoff.project.project import Project
 
-__all__ = ["AsJson", "Folder", "duration_s", "emit", "open_project", "optional_value", "read_rows", "show_progress"]
+__all__ = [
+    "AsJson",
+    "Folder",
+    "duration_s",
+    "emit",
+    "json_file",
+    "json_rows",
+    "open_project",
+    "optional_value",
+    "show_progress",
+]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Folder = Annotated[Path, typer.Option("--project", "-C", help="The project folder.", show_default="this folder")]
@@ -68,23 +78,18 @@ def emit(document: Mapping[str, Any] | Sequence[Any]) -> None:
     typer.echo(json.dumps(document, ensure_ascii=False, default=str))
 
 
-def read_rows(file: Path | None, inline: str | None, what: str) -> list[dict[str, Any]]:
-    """Objects from an inline JSON text, or a JSON, JSONL, CSV, TSV or Parquet file ("-": JSONL on stdin).
+def json_rows(text: str, what: str) -> list[dict[str, Any]]:
+    """Objects from a JSON text: one, an array of them, or one in each line.
 
     Raises:
-        UsageError: neither or both are given. DataError: it holds something else than objects.
+        DataError: it holds something else.
     """
-    from bakeoff.core.errors import DataError, UsageError
+    from bakeoff.core.errors import DataError
 
-    if (file is None) == (inline is None):
-        raise UsageError(f"expected {what} either inline or as a file, received {'both' if file else 'neither'}")
-    if file is not None and file.suffix in {".csv", ".tsv", ".parquet"}:
-        return _table_rows(file)
     try:
-        text = inline if inline is not None else _read(file)
         found = _parsed(text)
-    except (ValueError, RecursionError, OSError) as error:
-        raise DataError(f"expected {what} as JSON or JSON lines in UTF-8, found: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"expected {what} as JSON or JSON lines, found: {error}") from error
     items: list[Any] = found if isinstance(found, list) else [found]
     for number, item in enumerate(items):
         if not isinstance(item, dict):
@@ -92,9 +97,19 @@ def read_rows(file: Path | None, inline: str | None, what: str) -> list[dict[str
     return items
 
 
-def _read(file: Path | None) -> str:
-    data = sys.stdin.buffer.read() if file is None or str(file) == "-" else file.read_bytes()
-    return data.decode("utf-8-sig")
+def json_file(file: str, what: str) -> list[dict[str, Any]]:
+    """Objects from a JSON file, or from stdin ("-").
+
+    Raises:
+        DataError: it cannot be read, or holds something else.
+    """
+    from bakeoff.core.errors import DataError
+
+    try:
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        return json_rows(data.decode("utf-8-sig"), what)
+    except (UnicodeDecodeError, OSError) as error:
+        raise DataError(f"expected {what} as JSON or JSON lines in UTF-8, found: {error}") from error
 
 
 def _parsed(text: str) -> Any:
@@ -110,17 +125,3 @@ def _parsed(text: str) -> Any:
         if len(lines) == 1:
             raise
         return [msgspec.json.decode(line) for line in lines]
-
-
-def _table_rows(file: Path) -> list[dict[str, Any]]:
-    import polars as pl
-
-    from bakeoff.core.errors import DataError
-
-    try:
-        if file.suffix == ".parquet":
-            return pl.read_parquet(file).to_dicts()
-        return pl.read_csv(file, separator="\t" if file.suffix == ".tsv" else ",", infer_schema=False).to_dicts()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        found = str(error).partition("\n")[0]
-        raise DataError(f"expected a readable table (UTF-8) in {str(file)!r}, found: {found}") from error

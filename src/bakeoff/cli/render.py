@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from bakeoff.cli.ledger_page import ledger_page, ledger_part
+from bakeoff.cli.terminal import printable, width, write_text
+from bakeoff.core.ledger import Ledger
 from bakeoff.core.project_file import Value
 from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Json
@@ -26,6 +29,7 @@ __all__ = [
     "answers_page",
     "check_page",
     "checks_page",
+    "feedback_page",
     "full_report",
     "leaderboard",
     "lineage_page",
@@ -42,26 +46,33 @@ __all__ = [
 ]
 
 Doc = Mapping[str, Any]
-WIDTH = 120
+FOLDED, GAP = 10, 2
+"""A column is folded to no less than this width; columns stand this far apart."""
 MOST_WARNINGS = 10
+INPUT_WORDS = {"added": "new", "removed": "gone"}
 MOST_WEAK = 3
 """Weak slices and drops shown of each candidate."""
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> str:
-    """A table as text, as wide as it needs to be."""
+    """A table as text, as wide as the terminal if that is enough; cells are folded into several lines, never cut."""
     from rich import box
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
-        made.add_column(Text(column), justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
+        made.add_column(Text(printable(column)), justify="right" if column in right else "left", overflow="fold")
+    cells = [[printable(cell) for cell in row] for row in rows]
+    for row in cells:
         made.add_row(*(Text(cell) for cell in row))
+    # Beyond this rich cuts off what has no room.
+    longest = (max(map(cell_len, each), default=0) for each in zip(columns, *cells, strict=False))
+    least = sum(min(FOLDED, length) + GAP for length in longest)
     out = io.StringIO()
-    Console(file=out, width=WIDTH, no_color=True, highlight=False).print(made)
+    Console(file=out, width=max(width(), least), no_color=True, highlight=False, legacy_windows=False).print(made)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
@@ -176,12 +187,20 @@ def leaderboard(document: Doc, *, unchanged: bool = False) -> str:
     parts += [f"warning: {told}" for told in _memory_warnings(document)]
     if verdict["contest"]:
         parts.append(f"champion: {'promoted' if verdict['promoted'] else 'kept'}; {verdict['contest']}")
+    if verdict.get("inputs") and verdict["promoted"]:
+        parts.append(f"warning: the inputs of the endpoint change: {_inputs_told(verdict['inputs'])}")
     if document["release"]:
         release = document["release"]
         parts.append(f"live: {release['model']}/{release['number']} on endpoint {document['endpoint']!r}")
+    parts += ledger_part(document)
     if unchanged:
         parts.append("nothing changed since the last run: nothing was done")
     return "\n".join(parts)
+
+
+def _inputs_told(inputs: Doc) -> str:
+    parts = [f"{word} {', '.join(map(repr, inputs[key]))}" for key, word in INPUT_WORDS.items() if inputs[key]]
+    return "; ".join([*parts, *(f"{name!r} is {new}, was {old}" for name, (old, new) in inputs["kinds"].items())])
 
 
 def _warnings(data: Doc, *, most: int = MOST_WARNINGS) -> list[str]:
@@ -392,18 +411,13 @@ def _weaknesses(candidates: Sequence[Doc], metric: str) -> list[str]:
 
 def write_report(report: "RunReport", *, html: Path | None, png: Path | None) -> list[str]:
     """Write the page and the pictures that are asked for; the files."""
-    from bakeoff.core.errors import StoreError
     from bakeoff.report.card_html import FILE
     from bakeoff.report.html import html as page
     from bakeoff.report.pictures import pictures
 
     written: list[Path] = []
     if html is not None:
-        text = page(report, card=FILE if html.with_name(FILE).exists() else None)
-        try:
-            html.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise StoreError(f"expected a file for the report, could not write {str(html)!r}: {error}") from error
+        write_text(html, page(report, card=FILE if html.with_name(FILE).exists() else None))
         written.append(html)
     if png is not None:
         written += pictures(report, png)
@@ -462,7 +476,8 @@ def signals_page(report: "Report") -> str:
     """A monitoring report."""
     found = cast("Doc", msgspec.to_builtins(report))
     head = f"endpoint {report.endpoint!r}, {_time(report.since_ms)} to {_time(report.until_ms)}"
-    return "\n".join([head, *(_signal_line(signal) for signal in found["signals"])])
+    lost = ["", ledger_page(report.ledger, came="sent", went="answered")] if report.ledger else []
+    return "\n".join([head, *(_signal_line(signal) for signal in found["signals"]), *lost])
 
 
 def _signal_line(signal: Doc) -> str:
@@ -473,15 +488,36 @@ def _signal_line(signal: Doc) -> str:
     return f"{mark} {signal['name']:8} {value}{limit}, {signal['rows']:,} rows" + (f"; {reason}" if reason else "")
 
 
+def feedback_page(answer: Mapping[str, Any]) -> str:
+    """What became of feedback: how much counts, and which items do not, and why."""
+    counts = [f"{answer['accepted']:,} accepted"]
+    counts += [f"{answer[kind]:,} {kind}" for kind in ("unmatched", "unusable") if answer.get(kind)]
+    problems = answer.get("problems") or []
+    lines = [f"  {each['kind']}: {each['id']}: {each['reason']}" for each in problems[:MOST_WARNINGS]]
+    more = sum(answer.get(kind, 0) for kind in ("unmatched", "unusable")) - len(lines)
+    return "\n".join([", ".join(counts), *lines, *([f"  and {more:,} more"] if more > 0 else [])])
+
+
 def turn_page(turn: "Turn") -> str:
     """One turn of the loop."""
     parts = [signals_page(turn.report)] if turn.report else ["nothing is released yet"]
     parts += [f"trigger {trigger.kind}: {trigger.reason}" for trigger in turn.triggers]
     if turn.outcome is None:
         parts.append("no trigger fired: nothing was done")
+        parts += [f"not released: {turn.blocked}"] if turn.blocked else []
     else:
-        parts += [f"{turn.taken_in} labelled rows joined the data", "", leaderboard(turn.outcome.document)]
+        parts += [_joined(turn.taken_in, turn.outcome.document["dataset"]), "", leaderboard(turn.outcome.document)]
     return "\n".join(parts)
+
+
+def _joined(taken_in: int, data: Any) -> str:
+    """How many labelled rows are new, and how many of all are in the data."""
+    told = f"{taken_in:,} new labelled rows"
+    if data.get("feedback_rows"):
+        told += f"; {data['from_feedback']:,} of {data['feedback_rows']:,} are in the data"
+        aside = [f"{rows:,} {why}" for why, rows in data["set_aside"].items() if why.startswith("feedback")]
+        told += f" (set aside: {', '.join(aside)})" if aside else ""
+    return told
 
 
 def turn_json(turn: "Turn") -> dict[str, Json]:
@@ -490,6 +526,7 @@ def turn_json(turn: "Turn") -> dict[str, Json]:
         "report": cast("Json", msgspec.to_builtins(turn.report)),
         "triggers": cast("Json", msgspec.to_builtins(turn.triggers)),
         "taken_in": turn.taken_in,
+        "blocked": turn.blocked,
         "run": cast("Json", dict(turn.outcome.document)) if turn.outcome else None,
     }
 
@@ -532,8 +569,11 @@ def models_page(versions: Sequence[Version]) -> str:
 
 def lineage_page(found: Doc) -> str:
     """A version and what made it."""
+    from bakeoff.report.ledger import headline
+
     made, data, around = found["made_from"], found["dataset"] or {}, found["environment"] or {}
     dirty = {True: " (with uncommitted changes)", False: "", None: ""}[made["code_dirty"]]
+    ledger = Ledger.from_json(made["ledger"]) if made.get("ledger") else None
     lines = [
         f"model        {found['model_version']}  {' '.join(found['aliases'])}",
         f"  content    {found['content']}",
@@ -544,6 +584,7 @@ def lineage_page(found: Doc) -> str:
         f"  steps      {', '.join(made['steps']) or 'none'}",
         f"dataset      {made['dataset_version']}",
         f"  rows       {data.get('rows', '?')} ({data.get('from_feedback', 0)} from feedback)",
+        *([f"  ledger     {headline(ledger)}"] if ledger else []),
         f"  sources    {data.get('sources', '?')}",
         f"code         {made['code_commit'] or 'not in a git repository'}{dirty}",
         f"environment  {made['environment']}",

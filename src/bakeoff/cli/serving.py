@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bakeoff.cli.options import AsJson, Folder, emit, open_project, read_rows
+from bakeoff.cli.options import AsJson, Folder, emit, open_project
 
 __all__ = ["add_to"]
 
@@ -49,29 +49,19 @@ def serve(
 def predict(
     row: Annotated[str | None, typer.Argument(help='A row as JSON: \'{"review": "a delight"}\'.')] = None,
     *,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="Rows: JSON(L), CSV, Parquet; - for stdin.")] = None,
+    file: Annotated[
+        str | None,
+        typer.Option("--file", "-f", help="Rows: whatever [data] source may name, or JSON; - for JSON on stdin."),
+    ] = None,
     url: Annotated[str | None, typer.Option(help="Ask a running endpoint instead of this process.")] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Answer rows with the live release."""
-    rows = read_rows(file, row, "rows")
-    if url is not None:
-        from bakeoff.web.client import Client
+    """Answer rows with the live release; exit 1 when a row of a file has no answer."""
+    from bakeoff.cli.answering import answering, show_answers
 
-        with Client(url) as client:
-            answers: list[dict[str, Any]] = client.predict(rows)["predictions"]
-    else:
-        from dataclasses import asdict
-
-        with open_project(folder) as project:
-            answers = [asdict(answer) for answer in project.predict(rows)]
-    if as_json:
-        emit({"predictions": answers})
-    else:
-        from bakeoff.cli.render import answers_page
-
-        typer.echo(answers_page(answers))
+    with answering(file, row, url, folder) as parts:
+        show_answers(parts, as_json=as_json)
 
 
 def feedback(
@@ -80,35 +70,28 @@ def feedback(
     *,
     correction: Annotated[str | None, typer.Option(help="What should have been said.")] = None,
     rating: Annotated[float | None, typer.Option(help="How good the answer was: -1 or +1.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="Items: JSON(L), CSV; - for stdin.")] = None,
+    comment: Annotated[str | None, typer.Option(help="Anything to say about it.")] = None,
+    file: Annotated[
+        str | None,
+        typer.Option("--file", "-f", help="Items: whatever [data] source may name, or JSON; - for JSON on stdin."),
+    ] = None,
     url: Annotated[str | None, typer.Option(help="Send to a running endpoint.")] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Say what was true (or better) for predictions, by id."""
+    """Say what was true (or better) for predictions, by id; exit 1 when some of it does not count."""
+    from bakeoff.cli.answering import recording, show_recorded
     from bakeoff.core.errors import UsageError
 
+    item: dict[str, Any] | None = None
     if prediction_id is not None:
-        said = {"label": label, "correction": correction, "rating": rating}
-        if file is not None or all(value is None for value in said.values()):
-            expected = "a prediction's id with its label, --correction or --rating, or --file"
-            raise UsageError(f"expected {expected}; received another mix")
-        given = {kind: value for kind, value in said.items() if value is not None}
-        items: list[dict[str, Any]] = [{"id": prediction_id, **given}]
-    else:
-        items = read_rows(file, None, "feedback items")
-    if url is not None:
-        from bakeoff.web.client import Client
-
-        with Client(url) as client:
-            accepted = client.feedback(items)["accepted"]
-    else:
-        with open_project(folder) as project:
-            accepted = project.feedback(items).accepted
-    if as_json:
-        emit({"accepted": accepted})
-    else:
-        typer.echo(f"{accepted} accepted")
+        said = {"label": label, "correction": correction, "rating": rating, "comment": comment}
+        item = {"id": prediction_id} | {kind: value for kind, value in said.items() if value is not None}
+    if (file is None) == (item is None) or (item is not None and len(item) == 1):
+        expected = "a prediction's id with its label, --correction, --rating or --comment, or --file"
+        raise UsageError(f"expected {expected}; received another mix")
+    with recording(file, item, url, folder) as parts:
+        show_recorded(parts, as_json=as_json)
 
 
 def monitor(

@@ -1,6 +1,6 @@
 """What a project file may say: its sections, their keys and defaults."""
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
 
@@ -17,6 +17,7 @@ __all__ = [
     "EndpointConfig",
     "Gate",
     "JudgeConfig",
+    "LabelRule",
     "LoopConfig",
     "MonitorConfig",
     "PrepareConfig",
@@ -46,6 +47,8 @@ def _as_label(value: object) -> object:
     return str(value) if isinstance(value, int | float) else value
 
 
+LabelRule: TypeAlias = Literal["exact", "trim", "fold"]
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
@@ -66,15 +69,25 @@ class DataConfig(_Section):
 
     `source` is one location (or several to be appended); `sources` names tables for `query` (DuckDB SQL;
     a lone `source` is the table `source`). Columns that are not listed get a kind from their values.
+    How they are written is seen in their values, too; where those leave it open, `decimal` is the decimal mark and
+    `date_order` tells whether days or months come first. `missing` are further words for "no value", in every column;
+    in the target, words are classes unless `target_missing` lists them. `encoding` "auto" looks at the bytes.
     `contract` is a file with rules that rows must keep to (see `bakeoff.data.contract`). `rejected` is a column of
     answers that were turned down, beside the target that is better (task generation); by default `TARGET_rejected`,
     where corrected answers of the endpoint go, too.
+
+    `labels` is what makes one class of several spellings (see `bakeoff.data.labels`): sign for sign ("exact"), with
+    what is not seen around them left out ("trim"), or also whatever the case, spacing and form ("fold").
+
+    `max_lost` is the largest share of rows that may be lost on the way to the models, whatever the reason (steps of
+    `[prepare]` among them); more is an error before anything is fitted.
     """
 
     source: Names = ()
     sources: dict[Name, Names] = {}
     query: str | None = None
     target: str
+    labels: LabelRule = "trim"
     text: Names = ()
     categorical: Names = ()
     numeric: Names = ()
@@ -84,8 +97,13 @@ class DataConfig(_Section):
     time: str | None = None
     group: str | None = None
     rejected: str | None = None
-    encoding: str = "utf-8"
+    encoding: str = "auto"
+    missing: Names = ()
+    target_missing: Names = ()
+    decimal: Literal[".", ","] | None = None
+    date_order: Literal["ymd", "dmy", "mdy"] | None = None
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
+    max_lost: float | None = Field(default=None, ge=0, le=1)
     contract: str | None = None
 
     @property
@@ -208,13 +226,16 @@ class DecideConfig(_Section):
     `positive` is the class that metrics of one class ask about unless they name one (`recall[fraud]`): by default the
     rarer of two among training rows, of equals the later by name. `metrics` are shown beside the built-in ones and
     decide nothing. `costs` are those of errors, by true class, then predicted class, in the unit of your choice; "*"
-    is every class that is not named in its place; with them `expected_cost` is a metric. See docs/metrics.md.
+    is every class that is not named in its place; with them `expected_cost` is a metric. `decide_by` is what a model
+    answers: the most probable class, or the one whose expected cost is least (judged and served so, whatever the
+    family; what gives no probabilities stays as it is). See docs/metrics.md.
     """
 
     metric: str | None = None
     metrics: Names = ()
     positive: Annotated[str | None, BeforeValidator(_as_label)] = None
     costs: dict[str, dict[str, float]] = {}
+    decide_by: Literal["probability", "cost"] = "probability"
     utility: str | None = None
     champion: Literal["unless_worse", "non_inferior", "superior"] = "unless_worse"
     gates: dict[str, Gate] = {}
@@ -280,7 +301,8 @@ class EndpointConfig(_Section):
     """`[endpoint]`: the stable name that serves, where, and whether an answer waits for its log record.
 
     `contract`: a request with a row that violates the released data contract is refused, or served and counted
-    ("log"), or not looked at ("off").
+    ("log"), or not looked at ("off"). `unknown`: a request with a row that lacks inputs while it has keys that no
+    column of the training data has is refused with the nearest names, or answered as if they were missing ("warn").
     """
 
     name: Name | None = None
@@ -289,6 +311,7 @@ class EndpointConfig(_Section):
     log: Literal["required", "best_effort"] = "required"
     max_rows: int = Field(default=10_000, ge=1)
     contract: Literal["reject", "log", "off"] = "reject"
+    unknown: Literal["reject", "warn"] = "reject"
 
 
 class MonitorConfig(_Section):
@@ -306,7 +329,8 @@ class MonitorConfig(_Section):
 class LoopConfig(_Section):
     """`[loop]`: what starts the loop again, and whether feedback rows join the data.
 
-    `refit` (time splits only): after the decision, the winner is fitted once more on all rows.
+    `refit` (time splits only): after the decision, the winner is fitted once more on all rows. A winner with other
+    inputs than the live model is released by the loop only with `accept_changed_inputs`; else it waits for a person.
     """
 
     triggers: tuple[Literal["quality", "drift", "feedback", "data", "schedule"], ...] = (
@@ -318,6 +342,7 @@ class LoopConfig(_Section):
     schedule_hours: float = Field(default=24 * 7, gt=0)
     use_feedback: bool = True
     refit: bool = False
+    accept_changed_inputs: bool = False
 
 
 class StoreConfig(_Section):

@@ -43,7 +43,7 @@ def problems(config: Config, file: str) -> Iterator[Problem]:
     for role, column in (("time", data.time), ("group", data.group)):
         if column == data.target:
             yield problem(f"data.{role}", "another column than the target", repr(column))
-    yield from _rejected_problems(config, problem)
+    yield from _task_problems(config, problem)
     if not config.candidates:
         yield problem("candidates", "at least one candidate", "none")
     yield from _decide_problems(config, problem)
@@ -51,8 +51,10 @@ def problems(config: Config, file: str) -> Iterator[Problem]:
     yield from _split_problems(config, problem)
 
 
-def _rejected_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:
+def _task_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:
     data, name = config.data, config.data.rejected_column
+    if data.labels != "trim" and config.project.task != "classification":
+        yield problem("data.labels", 'none unless project.task = "classification"', repr(data.labels))
     if config.project.task != "generation":
         if data.rejected is not None:
             yield problem("data.rejected", 'none unless project.task = "generation"', repr(data.rejected))
@@ -100,6 +102,8 @@ def _decide_problems(config: Config, problem: Callable[[str, str, str], Problem]
     for key, given in (("positive", decide.positive), ("costs", decide.costs)):
         if given and config.project.task != "classification":
             yield problem(f"decide.{key}", 'none unless project.task = "classification"', shown(given))
+    if decide.decide_by == "cost" and not decide.costs:
+        yield problem("decide.costs", 'what errors cost, because decide.decide_by = "cost"', "nothing")
     if decide.champion == "non_inferior" and decide.margin == 0:
         why = 'a decide.margin over 0 beside decide.champion = "non_inferior" (without one, say "superior")'
         yield problem("decide.margin", why, repr(decide.margin))

@@ -2,9 +2,11 @@
 
     BakeoffError
     ├── UsageError        (ValueError)       the call makes no sense; exit code 2
+    │   └── OptionError                      an option of a call that cannot be had; `option` names it
     ├── ConfigError       (ValueError)       problems of a project file, all together
     ├── DataError         (ValueError)       rows, columns or files that cannot be used
-    │   └── ContractError                    rows that violate the data contract; exit code 3
+    │   ├── ContractError                    rows that violate the data contract; exit code 3
+    │   └── ContextLengthError               a text of more tokens than the model reads
     ├── NotFoundError     (LookupError)      a name, id or version that does not exist
     ├── ConflictError     (RuntimeError)     somebody else changed or holds it
     ├── CandidateError    (RuntimeError)     a candidate cannot be fitted or used
@@ -25,12 +27,14 @@ __all__ = [
     "CandidateError",
     "ConfigError",
     "ConflictError",
+    "ContextLengthError",
     "ContractError",
     "CorruptError",
     "DataError",
     "GateError",
     "MissingExtraError",
     "NotFoundError",
+    "OptionError",
     "Problem",
     "SecurityError",
     "StoreError",
@@ -48,6 +52,17 @@ class UsageError(BakeoffError, ValueError):
     """The call itself makes no sense."""
 
     exit_code = 2
+
+
+class OptionError(UsageError):
+    """An option of a call that whoever answers it cannot honour; `option` is its name."""
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(option, message)
+        self.option = option
+
+    def __str__(self) -> str:
+        return f"{self.option}: {self.args[1]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +109,10 @@ class ContractError(DataError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class ContextLengthError(DataError):
+    """A text of more tokens than the model reads."""
 
 
 class NotFoundError(BakeoffError, LookupError):

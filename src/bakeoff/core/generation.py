@@ -1,11 +1,12 @@
 """Text that comes piece by piece: what an engine that runs a language model must offer."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 from bakeoff.core import plugins
+from bakeoff.core.errors import OptionError
 from bakeoff.core.types import Json
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ __all__ = [
     "Finish",
     "Message",
     "Messages",
+    "Option",
     "Piece",
     "Sampling",
     "Speaking",
@@ -36,23 +38,73 @@ Message: TypeAlias = Mapping[str, Json]
 
 Messages: TypeAlias = Sequence[Message]
 Finish: TypeAlias = Literal["stop", "length"]
+Option: TypeAlias = Literal[
+    "frequency_penalty", "logit_bias", "logprobs", "presence_penalty", "reasoning_effort", "response_format"
+]
+"""An option of a call that not every model can honour. Those of drawing (`temperature`, `top_p`, `top_k`, `min_p`,
+`seed`) are honoured by all that draw, and by the others trivially: they give one answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """How to choose the next token; `temperature` 0 takes the likeliest.
 
-    `top_logprobs` asks for the log-probability of each token, and of so many alternatives; `json_schema` allows
-    only texts that are JSON of that schema.
+    Every model that converses honours `max_tokens` and `stop`. Of the rest, `wanted` names what a call asks for;
+    what a model cannot do of it, it refuses (`require`).
+
+    Attributes:
+        max_tokens: The answer is cut after so many tokens.
+        temperature: Logits are divided by it before anything is left out.
+        top_p: Of the likeliest tokens, as many are kept as make up this share.
+            Source: Holtzman et al. 2020, section 3.1.
+        top_k: So many of the likeliest tokens are kept; 0 for all.
+        min_p: Tokens below this share of the likeliest one's probability are left out. Source: Nguyen et al. 2024.
+        seed: The same seed gives the same answer; without one, each call draws anew.
+        stop: The answer ends before the first of these texts.
+        top_logprobs: The log-probability of each token is given, and of so many alternatives (0: of none).
+        json_schema: Only texts that are JSON of that schema are allowed.
+        frequency_penalty: Taken off a token's logit for each time that the answer has it already.
+        presence_penalty: Taken off the logit of each token that the answer has already.
+        logit_bias: Added to the logits of tokens, by id.
+        reasoning_effort: How long a model that reasons may do so, in the words of its service.
     """
 
     max_tokens: int = 256
     temperature: float = 0.0
     top_p: float = 1.0
-    seed: int = 0
+    top_k: int = 0
+    min_p: float = 0.0
+    seed: int | None = None
     stop: tuple[str, ...] = ()
     top_logprobs: int | None = None
     json_schema: Mapping[str, Json] | None = None
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict[int, float])
+    reasoning_effort: str | None = None
+
+    @property
+    def wanted(self) -> frozenset[Option]:
+        """The options, by the names that the OpenAI API gives them, without which the answer would be another."""
+        asks: dict[Option, object] = {
+            "logprobs": self.top_logprobs is not None,
+            "response_format": self.json_schema is not None,
+            "frequency_penalty": self.frequency_penalty,
+            "presence_penalty": self.presence_penalty,
+            "logit_bias": self.logit_bias,
+            "reasoning_effort": self.reasoning_effort is not None,
+        }
+        return frozenset(option for option, asked in asks.items() if asked)
+
+    def require(self, able: frozenset[Option], who: str) -> None:
+        """See that all that is wanted can be done.
+
+        Raises:
+            OptionError: `who` is able to do less; it names the first option by the alphabet.
+        """
+        for option in sorted(self.wanted - able):
+            can = ", ".join(sorted(able)) or "none of such options"
+            raise OptionError(option, f"expected it to be left out: {who} cannot do it (it can do {can})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +132,10 @@ class TextSession(Protocol):
     """A language model that is loaded. Safe to call from several threads at once."""
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
-        """The answer, piece by piece; closing the iterator stops it. `DataError` when the prompt is too long."""
+        """The answer, piece by piece; closing the iterator stops it.
+
+        `ContextLengthError` when the prompt is too long, `OptionError` for an option that cannot be had.
+        """
         ...
 
     def render(self, messages: Messages) -> list[int]:

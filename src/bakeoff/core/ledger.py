@@ -4,11 +4,17 @@ Whoever sets something aside adds a `Loss`; the ledger adds them up and is shown
 report a new way of losing something, make a `Loss` of the fitting kind at the place where it is lost.
 """
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, get_args
+from dataclasses import asdict, dataclass, field, replace
+from typing import Literal, TypeAlias, cast, get_args
 
-__all__ = ["EXAMPLES", "EXAMPLE_CHARACTERS", "Ledger", "Loss", "LossKind", "example"]
+import msgspec
+
+from bakeoff.core.types import Json
+
+__all__ = ["EXAMPLES", "EXAMPLE_CHARACTERS", "LOUD_SHARE", "Ledger", "Loss", "LossKind", "example", "summed"]
 
 LossKind: TypeAlias = Literal["row", "column", "class", "cell", "label", "feedback", "option", "text"]
 """What is lost: a row set aside, a column left out, a class dropped, a cell that became missing, a label merged
@@ -16,6 +22,13 @@ with another spelling, feedback that matched nothing, an option without effect, 
 
 EXAMPLES = 5
 EXAMPLE_CHARACTERS = 80
+FEWEST_OF_A_CLASS = 10
+CONCENTRATED_SHARE = 0.9
+KNOWN_SHARE = 0.5
+"""Of the rows lost, those whose class is known."""
+BY_CHANCE = 0.01
+LOUD_SHARE = 0.01
+"""Of the rows: what is lost beyond it everyone should see."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +44,9 @@ class Loss:
         examples: A few of them as text, at most `EXAMPLES`.
         classes: For rows whose target is known, how many of each class were lost.
         remedy: What to change to keep them, when something can be changed.
+        candidate: The only candidate that goes without them; the others have them. None: no model has them.
+        chosen: Whether the project asked for it.
+        grave: Whether it matters however few they are (a column left out that looks informative).
     """
 
     kind: LossKind
@@ -41,30 +57,39 @@ class Loss:
     examples: tuple[str, ...] = ()
     classes: Mapping[str, int] = field(default_factory=dict[str, int])
     remedy: str | None = None
+    candidate: str | None = None
+    chosen: bool = False
+    grave: bool = False
+
+    def __str__(self) -> str:
+        of = f" of {self.of:,}" if self.of else ""
+        where = f" {self.subject!r}" if self.subject else ""
+        shown = f" ({', '.join(self.examples)})" if self.examples else ""
+        return f"{self.kind}: {self.count:,}{of}: {self.reason}{where}{shown}"
 
     @property
-    def concentrated(self) -> str | None:
-        """The class that all lost rows belong to, when at least ten rows of one class alone were lost."""
-        known = [name for name, rows in self.classes.items() if rows]
-        return known[0] if len(known) == 1 and self.classes[known[0]] == self.count >= 10 else None  # noqa: PLR2004
+    def share(self) -> float | None:
+        """Which part of all of the kind it is, when that is known."""
+        return self.count / self.of if self.of else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
     """All losses on the way from the sources to the models.
 
-    `rows_in` are the rows that the sources and feedback brought, `rows_used` those that were split into train,
-    validation and test; what is between them stands in the losses of kind "row", so that
-    `rows_in == rows_used + rows_lost`.
+    `rows_in` are the rows that the sources and usable feedback brought, `rows_used` those that were split into train,
+    validation and test; what is between them stands in the losses of kind "row" that no model has, so that
+    `rows_in == rows_used + rows_lost`. `classes` counts the rows used of each class.
     """
 
     rows_in: int
     rows_used: int
     losses: tuple[Loss, ...] = ()
+    classes: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @property
     def rows_lost(self) -> int:
-        """Rows set aside, all reasons together."""
+        """Rows that no model has, all reasons together."""
         return self.count("row")
 
     @property
@@ -78,17 +103,83 @@ class Ledger:
         return self.rows_in == self.rows_used + self.rows_lost
 
     def count(self, kind: LossKind) -> int:
-        """How many of a kind were lost."""
-        return sum(loss.count for loss in self.losses if loss.kind == kind)
+        """How many of a kind no model has."""
+        return sum(loss.count for loss in self.losses if loss.kind == kind and loss.candidate is None)
+
+    def concentration(self, loss: Loss) -> str | None:
+        """The class that a loss hits, when ten rows and more of it are nearly all that is known, and not by chance.
+
+        The chance that so many of the rows lost are of a class, were they drawn from all rows, is at most
+        exp(-n · KL(share lost ‖ share of all)). Source: Chernoff (1952), "A Measure of Asymptotic Efficiency".
+        """
+        if loss.kind != "row" or not loss.classes:
+            return None
+        known = sum(loss.classes.values())
+        name, rows = max(loss.classes.items(), key=lambda item: item[1])
+        if rows < FEWEST_OF_A_CLASS or rows < CONCENTRATED_SHARE * known or known < KNOWN_SHARE * loss.count:
+            return None
+        total = sum(self.classes.values()) + known
+        among_all, among_lost = (self.classes.get(name, 0) + rows) / total, rows / known
+        if among_lost <= among_all:
+            return None
+        return name if math.exp(-known * _divergence(among_lost, among_all)) < BY_CHANCE else None
+
+    def matters(self, loss: Loss) -> bool:
+        """Whether everyone should see a loss: a class, over 1% of the rows, rows of one class, or a grave one."""
+        if loss.grave or (loss.kind == "class" and not loss.chosen) or self.concentration(loss) is not None:
+            return True
+        return loss.kind == "row" and loss.candidate is None and loss.count > LOUD_SHARE * self.rows_in
 
     def with_losses(self, losses: Iterable[Loss], *, rows_used: int | None = None) -> "Ledger":
         """The ledger with more losses (those of nothing are left out), sorted by kind."""
         order = get_args(LossKind)
         every = [*self.losses, *(loss for loss in losses if loss.count)]
         used = self.rows_used if rows_used is None else rows_used
-        return Ledger(
-            rows_in=self.rows_in, rows_used=used, losses=tuple(sorted(every, key=lambda loss: order.index(loss.kind)))
+        return replace(self, rows_used=used, losses=tuple(sorted(every, key=lambda loss: order.index(loss.kind))))
+
+    def to_json(self) -> dict[str, Json]:
+        """As `--json` has it; fields of a loss that say nothing are left out."""
+        losses = [{name: value for name, value in asdict(loss).items() if _says(value)} for loss in self.losses]
+        body = {"rows_in": self.rows_in, "rows_used": self.rows_used, "rows_lost": self.rows_lost, "losses": losses}
+        return cast("dict[str, Json]", msgspec.to_builtins({**body, "classes": dict(self.classes)}))
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Json]) -> "Ledger":
+        """The ledger that `to_json` gave."""
+        return msgspec.convert(body, cls)
+
+
+def _says(value: object) -> bool:
+    return value is not None and value is not False and value not in ((), {})
+
+
+def _divergence(p: float, q: float) -> float:
+    """The Kullback–Leibler divergence of two shares, in nats."""
+    rest = 0.0 if p == 1 else (1 - p) * math.log((1 - p) / (1 - q))
+    return p * math.log(p / q) + rest
+
+
+def summed(losses: Iterable[Loss]) -> tuple[Loss, ...]:
+    """Losses of the same kind, reason and subject as one each, with the first examples.
+
+    >>> [loss.count for loss in summed([Loss(kind="row", reason="bad", count=n) for n in (1, 2)])]
+    [3]
+    """
+    totals: dict[tuple[LossKind, str, str | None], Loss] = {}
+    for loss in losses:
+        key = loss.kind, loss.reason, loss.subject
+        before = totals.get(key)
+        if before is None:
+            totals[key] = loss
+            continue
+        totals[key] = replace(
+            before,
+            count=before.count + loss.count,
+            of=None if before.of is None or loss.of is None else before.of + loss.of,
+            examples=(before.examples + loss.examples)[:EXAMPLES],
+            classes=Counter(before.classes) + Counter(loss.classes),
         )
+    return tuple(totals.values())
 
 
 def example(value: object) -> str:

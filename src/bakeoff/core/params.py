@@ -10,9 +10,31 @@ from pydantic import TypeAdapter, ValidationError
 
 from bakeoff.core.errors import ConfigError, Problem
 from bakeoff.core.plugins import suggestion
-from bakeoff.core.types import Json
+from bakeoff.core.types import Json, Task
 
-__all__ = ["check"]
+__all__ = ["check", "only_for", "without_effect"]
+
+TASKS = "tasks"
+
+
+def only_for(*tasks: Task) -> dict[str, Any]:
+    """The metadata of a field whose parameter has an effect for some tasks only.
+
+    >>> only_for("generation")
+    {'tasks': ('generation',)}
+    """
+    return {TASKS: tasks}
+
+
+def without_effect(params: Any, task: Task) -> list[tuple[str, str]]:
+    """Parameters that were given another value than their default though they do nothing for the task, and why."""
+    if not dataclasses.is_dataclass(params):
+        return []
+    return [
+        (field.name, f"it is for {' and '.join(field.metadata[TASKS])} only")
+        for field in dataclasses.fields(params)
+        if task not in field.metadata.get(TASKS, (task,)) and getattr(params, field.name) != field.default
+    ]
 
 
 def check(declared: type, given: Mapping[str, Json], *, owner: str, key: str, file: str = "bakeoff.toml") -> Any:

@@ -31,9 +31,14 @@ def names(group: Group) -> tuple[str, ...]:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """`Did you mean 'x'?` when something known is close to the word, else the empty string."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"Did you mean {close[0]!r}?" if close else ""
+    """`Did you mean 'x'?` when something known is close to the word, else the empty string.
+
+    >>> suggestion(" Amount", ["amount", "mount"]), suggestion("zip", ["amount"])
+    ("Did you mean 'amount'?", '')
+    """
+    folded = {name.strip().casefold(): name for name in reversed(list(known))}
+    close = difflib.get_close_matches(word.strip().casefold(), list(reversed(folded)), n=1, cutoff=0.6)
+    return f"Did you mean {folded[close[0]]!r}?" if close else ""
 
 
 def load(group: Group, name: str) -> Any:

@@ -3,11 +3,12 @@
 Each has a conformance suite in `bakeoff.testing` that built-ins, fakes and third parties all run.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
+from bakeoff.core.ledger import Loss
 from bakeoff.core.records import Document, Experiment, Metric, Run, RunInput, RunStatus, Version, VersionKind
 from bakeoff.core.types import Column, Json, Predictions, Schema, Signature, Task
 
@@ -23,6 +24,7 @@ __all__ = [
     "EventKind",
     "EventLog",
     "Family",
+    "Filling",
     "FitJob",
     "FittedStep",
     "Job",
@@ -38,6 +40,7 @@ __all__ = [
     "Transform",
     "Usage",
     "VersionRecords",
+    "ignore_loss",
 ]
 
 Clock: TypeAlias = Callable[[], int]
@@ -45,6 +48,12 @@ Clock: TypeAlias = Callable[[], int]
 
 Progress: TypeAlias = Callable[[str], None]
 """Takes one short line about what is going on; must be cheap."""
+
+
+def ignore_loss(loss: Loss) -> None:
+    """What a fit does with losses when nobody wants to know of them."""
+    del loss
+
 
 EventKind: TypeAlias = Literal["prediction", "feedback", "span"]
 
@@ -60,7 +69,8 @@ class FitJob:
     (class names) and float64 for regression, never missing. For generation they may hold `schema.rejected`,
     too. `params` is an instance of the family's `params` class. `metric` is the project's: what is chosen on
     validation rows should serve it. When `chosen` is given (what an earlier fit of the same candidate chose),
-    the family must use it instead of choosing again, and `validation` may be empty.
+    the family must use it instead of choosing again, and `validation` may be empty. `on_loss` takes what does not reach
+    the model: rows that are not used, texts that are cut, parameters that have no effect.
     `cache` is a folder shared by all fits of a project, for things keyed by content.
     """
 
@@ -75,6 +85,7 @@ class FitJob:
     cache: Path
     progress: Progress
     chosen: Mapping[str, Json] | None = None
+    on_loss: Callable[[Loss], None] = ignore_loss
 
 
 @runtime_checkable
@@ -207,6 +218,16 @@ class Transform(Protocol):
 
     def columns(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
         """The input columns that come out when these go in."""
+        ...
+
+
+@runtime_checkable
+class Filling(Protocol):
+    """A transform that fills gaps: what the user chose for them goes before what a model does with them."""
+
+    @property
+    def fills(self) -> Collection[str]:
+        """The input columns whose gaps it fills."""
         ...
 
 
@@ -442,6 +463,13 @@ class EventLog(Protocol):
 
     def read(self, kind: EventKind, *, since_ms: int = 0, until_ms: int | None = None) -> Iterator[Mapping[str, Json]]:
         """Events with since_ms ≤ time_ms < until_ms in the order of appending, each with its `seq`."""
+        ...
+
+    def follow(self, kind: EventKind) -> Callable[[], Iterator[Mapping[str, Json]]]:
+        """A function that gives the events that it has not given before: all at first, then what was added.
+
+        By their place in the log, not by time: a clock that is set back hides nothing.
+        """
         ...
 
     def compact(self) -> int:

@@ -8,21 +8,77 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Column", "ColumnKind", "Json", "Predictions", "Schema", "Signature", "Task"]
+__all__ = [
+    "CANONICAL",
+    "Column",
+    "ColumnFormat",
+    "ColumnKind",
+    "Json",
+    "Predictions",
+    "Schema",
+    "Signature",
+    "Task",
+    "TextForm",
+]
 
 Task: TypeAlias = Literal["classification", "regression", "generation"]
 ColumnKind: TypeAlias = Literal["text", "categorical", "numeric", "datetime", "boolean"]
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
 
 
+TextForm: TypeAlias = Literal["plain", "text", "whole", "number", "time", "duration", "boolean", "json"]
+"""What the texts of a column are: "plain" leaves it to the column's kind; "whole" are whole numbers, "duration" are
+durations and times of day (seconds), "json" are nested values."""
+DateOrder: TypeAlias = Literal["ymd", "dmy", "mdy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnFormat:
+    """How the values of a column are written as text; learned from all values of a training column.
+
+    It is kept in the schema and in a model's signature, so that a text from any door (file, HTTP, command line,
+    feedback) is read as it was in training. The defaults are the canonical format, in which models of older
+    versions are read.
+
+    Attributes:
+        form: What the texts are.
+        decimal: The decimal mark of numbers.
+        thousands: The marks that may stand between groups of digits, such as "," or ".".
+        units: What may stand before or after a number and is taken off, such as "%" or "€".
+        missing: Words of this column that mean "no value", beside those that always do.
+        order: How dates of digits alone are read; those with the year first always are.
+        vector: The list column of which this column is the element at `position`, of `length` elements.
+    """
+
+    form: TextForm = "plain"
+    decimal: Literal[".", ","] = "."
+    thousands: str = ""
+    units: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    order: DateOrder = "ymd"
+    vector: str | None = None
+    position: int = 0
+    length: int = 0
+
+
+CANONICAL = ColumnFormat()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column: its name, its role for models (`kind`) and its stored type (a polars type's name)."""
+    """One column: its name, its role for models (`kind`), its stored type (a polars type's name), how it is written.
+
+    `fill` belongs to the input of a fitted model: what stands there for a missing value, when none was missing in
+    the rows that it was fitted on (the median, or the most frequent value; a time in ISO 8601; of texts ""). None: the
+    model learned what a missing value means.
+    """
 
     name: str
     kind: ColumnKind
     dtype: str
     missing: int = 0
+    fill: float | str | bool | None = None
+    format: ColumnFormat = CANONICAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

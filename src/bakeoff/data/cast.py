@@ -1,43 +1,32 @@
-"""One way from any value to a column's stored type, for training tables and serving requests alike.
+"""Tables in the stored types of columns, from rows or other tables, by the one conversion of `bakeoff.data.values`.
 
-| kind | stored as | also accepted |
-|---|---|---|
-| text, categorical | String | numbers and booleans (5.0 is "5", True is "true"), a list of chat messages |
-| numeric | Float64 | booleans, text that is a number; what is not finite is missing |
-| datetime | Datetime, UTC without a zone | ISO 8601 text, dates, times with a zone |
-| boolean | Boolean | "true", "false", 0, 1 |
-
-An empty string is missing, whatever the kind.
+What a table holds is converted by whole columns where its type allows, else each distinct value once.
 """
 
-import math
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import numpy as np
 
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Column, ColumnKind
-from bakeoff.data.conversations import question_text
+from bakeoff.data.values import MISSING_WORDS, WEAK_WORDS, converter, expected
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["CONVERSIONS", "EXPECTED", "conform", "stored_type", "to_kind"]
+__all__ = ["conform", "misfits", "stored_type", "to_kind", "value_of"]
 
-EXPECTED: Mapping[ColumnKind, str] = {
-    "text": "text",
-    "categorical": "text, a number or a boolean",
-    "numeric": "a number",
-    "datetime": "an ISO 8601 time such as '2024-05-01T12:30:00'",
-    "boolean": "true or false",
-}
-BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 WHOLE_LIMIT = 1e15
+FEW_ROWS = 8
+"""Rows that are put together at once: a column of its own for each value takes longer than all the rest."""
+FEW_COLUMNS = 500
 
 
+@cache
 def stored_type(kind: ColumnKind) -> "pl.DataType":
     """The polars type in which a kind is stored."""
     import polars as pl
@@ -67,162 +56,193 @@ def conform(rows: "Sequence[Mapping[str, object]] | pl.DataFrame", columns: Sequ
     import polars as pl
 
     if isinstance(rows, pl.DataFrame):
-        height = rows.height
-        series = [
-            to_kind(rows[c.name], c.kind) if c.name in rows.columns else pl.Series(c.name, [None] * height)
-            for c in columns
-        ]
-        return pl.DataFrame([s.cast(stored_type(c.kind)) for s, c in zip(series, columns, strict=True)])
+        if rows.height > FEW_ROWS or rows.width > FEW_COLUMNS:
+            return pl.DataFrame([to_kind(_series_of(rows, c), c) for c in columns])
+        rows = rows.to_dicts()
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - comes from outside
             raise DataError(f"row {number}: expected an object of column names and values, received {row!r:.80}")
-    return pl.DataFrame([_of_values([row.get(c.name) for row in rows], c.name, c.kind) for c in columns])
+    values = [_of_rows(rows, column) for column in columns]
+    if len(rows) > FEW_ROWS:
+        typed = zip(columns, values, strict=True)
+        return pl.DataFrame([pl.Series(column.name, each, dtype=stored_type(column.kind)) for column, each in typed])
+    schema = {column.name: stored_type(column.kind) for column in columns}
+    return pl.from_dicts([dict(zip(schema, row, strict=True)) for row in zip(*values, strict=True)], schema=schema)
 
 
-def _of_values(values: list[object], name: str, kind: ColumnKind) -> "pl.Series":
-    import polars as pl
+def value_of(row: Mapping[str, object], column: Column) -> object:
+    """The value of a column in a row; of a vector's element, also from the list under the vector's name.
 
-    convert = CONVERSIONS[kind]
-    found: list[object] = []
-    for number, value in enumerate(values, start=1):
-        try:
-            found.append(None if value is None or value == "" else convert(value))
-        except (ValueError, TypeError, OverflowError):
-            raise _misfit(number, name, kind, value) from None
-    return pl.Series(name, found, dtype=stored_type(kind))
-
-
-def _misfit(row: int, name: str, kind: ColumnKind, value: object) -> DataError:
-    shown = reprlib.repr(value)
-    return DataError(f"row {row}, column {name!r}: expected {EXPECTED[kind]}, received {shown}")
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-8", "replace").decode()
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < WHOLE_LIMIT else _float_text(value)
-    if isinstance(value, (datetime, date)):
-        return _time(value).isoformat()
-    if isinstance(value, list):
-        return question_text(cast("list[Any]", value))
-    raise TypeError
+    Raises:
+        ValueError: the list has another length than in training.
+    """
+    style = column.format
+    if style.vector is None or column.name in row:
+        return row.get(column.name)
+    vector: Any = vector_of(row.get(style.vector))
+    if vector is None:
+        return None
+    if not isinstance(vector, (list, tuple)) or len(cast("list[object]", vector)) != style.length:
+        raise ValueError(f"a list of {style.length} numbers")
+    return cast("list[object]", vector)[style.position]
 
 
-def _float_text(value: float) -> str:
-    import polars as pl
-
-    return pl.Series([value]).cast(pl.String)[0]
-
-
-def _number(value: object) -> float | None:
-    if not isinstance(value, (str, int, float)) or (isinstance(value, str) and "_" in value):
-        raise TypeError
-    number = float(value)
-    return number if math.isfinite(number) else None
-
-
-def _time(value: object) -> datetime:
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value.strip())
-    if isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime.combine(value, time())
-    if not isinstance(value, datetime):
-        raise TypeError
-    return value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
-
-
-def _boolean(value: object) -> bool:
-    if isinstance(value, bool):
+def vector_of(value: Any) -> Any:
+    """A vector as a list, from an array or JSON text; None when it is missing."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if not isinstance(value, str):
         return value
-    if isinstance(value, (int, float, str)):
-        found = BOOLEANS.get(_text(value).strip().lower())
-        if found is not None:
-            return found
-    raise ValueError
+    word = value.strip()
+    if word in MISSING_WORDS or word.casefold() in WEAK_WORDS:
+        return None
+    try:
+        return msgspec.json.decode(word)
+    except (msgspec.DecodeError, RecursionError):
+        return value
 
 
-CONVERSIONS: Mapping[ColumnKind, Callable[[object], object]] = {
-    "text": _text,
-    "categorical": _text,
-    "numeric": _number,
-    "datetime": _time,
-    "boolean": _boolean,
-}
+def _series_of(table: "pl.DataFrame", column: Column) -> "pl.Series":
+    import polars as pl
+
+    if column.name in table.columns:
+        return table[column.name]
+    style = column.format
+    if style.vector is not None and style.vector in table.columns:
+        lists = table[style.vector]
+        if not isinstance(lists.dtype, (pl.List, pl.Array)):
+            values = _of_rows(lists.to_frame().to_dicts(), column)
+            return pl.Series(column.name, values, dtype=stored_type(column.kind))
+        lists = lists.arr.to_list() if isinstance(lists.dtype, pl.Array) else lists
+        wrong = (lists.list.len() != style.length).fill_null(value=False)
+        if wrong.any():
+            raise _misfit((wrong.arg_max() or 0) + 1, column, f"a list of {style.length} numbers", lists.to_list()[0])
+        return lists.list.get(style.position).alias(column.name)
+    return pl.Series(column.name, [None] * table.height, dtype=stored_type(column.kind))
 
 
-def to_kind(series: "pl.Series", kind: ColumnKind) -> "pl.Series":
-    """A whole column in the stored type of a kind, by the same rules as single values.
+def _of_rows(rows: Sequence[Mapping[str, object]], column: Column) -> list[object]:
+    convert = converter(column)
+    values: list[object] = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            values.append(convert(value_of(row, column)))
+        except (ValueError, TypeError, OverflowError):
+            name = column.format.vector
+            if name is not None and column.name not in row:
+                raise _misfit(number, column, f"a list of {column.format.length} numbers", row.get(name)) from None
+            raise _misfit(number, column, expected(column), row.get(column.name)) from None
+    return values
+
+
+def _misfit(row: int, column: Column, wanted: str, value: object) -> DataError:
+    name = column.name if column.format.vector is None else column.format.vector
+    return DataError(f"row {row}, column {name!r}: expected {wanted}, received {reprlib.repr(value)}")
+
+
+def to_kind(series: "pl.Series", column: Column) -> "pl.Series":
+    """A whole column in its stored type, by the same conversion as single values.
 
     Raises:
         DataError: a value does not fit; names the row (from 1) and the column.
     """
+    stored, wrong = misfits(series, column)
+    if wrong is not None:
+        row = int(wrong.arg_max() or 0)
+        raise _misfit(row + 1, column, expected(column), series[row])
+    return stored
+
+
+def misfits(series: "pl.Series", column: Column) -> "tuple[pl.Series, pl.Series | None]":
+    """A whole column in its stored type (missing where a value does not fit), and where that is, if anywhere."""
     import polars as pl
 
     dtype = series.dtype
-    if dtype.is_nested() or isinstance(dtype, (pl.Binary, pl.Object)):
-        raise DataError(f"column {series.name!r}: expected plain values, found {dtype}. Unpack it in [data] query.")
+    kind = column.kind
     if isinstance(dtype, (pl.Categorical, pl.Enum)):
         series = series.cast(pl.String)
-    if dtype.is_decimal():
-        series = series.cast(pl.Float64)
+    elif isinstance(dtype, pl.Decimal):
+        whole = dtype.scale == 0
+        series = series.cast(pl.Int64 if whole else pl.Float64, strict=False) if not _is_long(series, whole) else series
+    if series.dtype == pl.Null:
+        return pl.Series(series.name, [None] * len(series), dtype=stored_type(kind)), None
+    fast = _by_type(series, column)
+    if fast is not None:
+        return fast.cast(stored_type(kind)).alias(series.name), None
+    if isinstance(series.dtype, pl.Datetime) and series.dtype.time_zone is not None:
+        series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    return _by_distinct_values(series, column)
+
+
+def _is_long(series: "pl.Series", whole: bool) -> bool:  # noqa: FBT001
+    """Whether there are whole numbers that a 64-bit integer does not hold."""
+    import polars as pl
+
+    return whole and series.cast(pl.Int64, strict=False).null_count() > series.null_count()
+
+
+def _by_type(series: "pl.Series", column: Column) -> "pl.Series | None":
+    """The column converted at once, when its type alone says how."""
+    import polars as pl
+
+    dtype, kind, style = series.dtype, column.kind, column.format
     if kind in {"text", "categorical"}:
-        return _as_text(series)
-    if kind == "numeric" and (series.dtype.is_numeric() or series.dtype == pl.Boolean):
+        if dtype == pl.String:
+            if style.form in {"plain", "text"}:
+                nothing = series.is_in(["", *style.missing]) if style.missing else series == ""
+                return series.set(nothing.fill_null(value=False), None) if nothing.any() else series
+            return None
+        if dtype.is_integer() and style.form != "number":
+            return series.cast(pl.String)
+        if dtype.is_float() or dtype.is_integer():
+            return _float_texts(series.cast(pl.Float64))
+        return series.cast(pl.String) if dtype == pl.Boolean else None
+    if kind == "numeric" and (dtype.is_numeric() or dtype == pl.Boolean) and not dtype.is_decimal():
         numbers = series.cast(pl.Float64)
         odd_n = ~np.isfinite(numbers.to_numpy())  # nulls are NaN there; a tenth of the time of polars for a single row
         return numbers if odd_n.sum() == numbers.null_count() else numbers.set(pl.Series(odd_n), None)
-    if kind == "datetime" and series.dtype.is_temporal():
-        return _as_time(series)
-    if kind == "boolean" and series.dtype == pl.Boolean:
+    if kind == "datetime" and isinstance(dtype, (pl.Date, pl.Datetime)):
+        if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
+            series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         return series
-    return _by_distinct_values(series, kind)
+    return series if kind == "boolean" and dtype == pl.Boolean else None
 
 
-def _as_text(series: "pl.Series") -> "pl.Series":
+def _float_texts(series: "pl.Series") -> "pl.Series":
     import polars as pl
 
-    if series.dtype == pl.String:
-        empty = series == ""
-        return series.set(empty.fill_null(value=False), None) if empty.any() else series
-    if series.dtype.is_float():
-        whole = (series.is_finite() & (series == series.floor()) & (series.abs() < WHOLE_LIMIT)).fill_null(value=False)
-        texts = series.cast(pl.Float64).cast(pl.String)
-        return series.set(~whole, None).cast(pl.Int64).cast(pl.String).zip_with(whole, texts)
-    if series.dtype.is_integer() or series.dtype == pl.Boolean:
-        return series.cast(pl.String)
-    return _by_distinct_values(series, "categorical")
+    whole = (series.is_finite() & (series == series.floor()) & (series.abs() < WHOLE_LIMIT)).fill_null(value=False)
+    texts = series.set(series.is_nan().fill_null(value=False), None).cast(pl.String)
+    return series.set(~whole, None).cast(pl.Int64).cast(pl.String).zip_with(whole, texts)
 
 
-def _as_time(series: "pl.Series") -> "pl.Series":
+def _by_distinct_values(series: "pl.Series", column: Column) -> "tuple[pl.Series, pl.Series | None]":
+    """Convert each distinct value once, by the conversion of single values."""
     import polars as pl
 
-    if isinstance(series.dtype, pl.Datetime) and series.dtype.time_zone is not None:
-        series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-    if isinstance(series.dtype, (pl.Time, pl.Duration)):
-        return _by_distinct_values(series, "datetime")
-    return series.cast(pl.Datetime("us"))
-
-
-def _by_distinct_values(series: "pl.Series", kind: ColumnKind) -> "pl.Series":
-    """Convert each distinct value once, by the rules for single values."""
-    import polars as pl
-
-    convert = CONVERSIONS[kind]
+    dtype = stored_type(column.kind)
+    if series.dtype.is_nested() or series.dtype == pl.Object:  # neither can be grouped
+        values, fits = _converted(series.to_list(), column)
+        wrong = ~pl.Series(fits, dtype=pl.Boolean)
+        return pl.Series(series.name, values, dtype=dtype), wrong if wrong.any() else None
     distinct = series.unique(maintain_order=True)
-    converted: list[object] = []
-    for value in distinct.to_list():
-        try:
-            converted.append(None if value is None or value == "" else convert(value))
-        except (ValueError, TypeError, OverflowError):
-            first = series.index_of(value)
-            raise _misfit((first or 0) + 1, series.name, kind, value) from None
-    names = {"old": distinct, "new": pl.Series(converted, dtype=stored_type(kind))}
-    joined = pl.DataFrame({"old": series}).join(
-        pl.DataFrame(names), on="old", how="left", nulls_equal=True, maintain_order="left"
+    values, fits = _converted(distinct.to_list(), column)
+    pairs = pl.DataFrame(
+        {"old": distinct, "new": pl.Series(values, dtype=dtype), "fits": pl.Series(fits, dtype=pl.Boolean)}
     )
-    return joined["new"].alias(series.name)
+    joined = pl.DataFrame({"old": series}).join(pairs, on="old", how="left", nulls_equal=True, maintain_order="left")
+    return joined["new"].alias(series.name), None if all(fits) else ~joined["fits"]
+
+
+def _converted(values: Sequence[object], column: Column) -> tuple[list[object], list[bool]]:
+    convert = converter(column)
+    converted: list[object] = []
+    fits: list[bool] = []
+    for value in values:
+        try:
+            converted.append(convert(value))
+            fits.append(True)
+        except (ValueError, TypeError, OverflowError):
+            converted.append(None)
+            fits.append(False)
+    return converted, fits

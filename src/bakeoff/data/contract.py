@@ -34,8 +34,8 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from bakeoff.core.errors import ConfigError, CorruptError, Problem
 from bakeoff.core.hashing import canonical_json, digest
 from bakeoff.core.plugins import suggestion
-from bakeoff.core.types import ColumnKind
-from bakeoff.data.cast import CONVERSIONS
+from bakeoff.core.types import Column, ColumnKind
+from bakeoff.data.values import converter
 
 __all__ = ["AllowedRule", "ColumnRules", "Contract", "LengthRule", "MissingRule", "RangeRule", "RuleName"]
 __all__ += ["Severity", "SqlRule", "TypeRule", "UniqueRule", "from_bytes", "load", "parse", "to_bytes"]
@@ -303,7 +303,7 @@ def _mismatches(rules: ColumnRules) -> Iterator[tuple[str, str, str]]:
             yield "length", "min ≤ max", f"{rules.length.min} and {rules.length.max}"
     for value in rules.allowed.values if rules.allowed else ():
         try:
-            CONVERSIONS[kind](value)
+            converter(Column(name="", kind=kind, dtype=""))(value)
         except (ValueError, TypeError, OverflowError):
             yield "allowed", f"values of type {kind}", repr(value)
 

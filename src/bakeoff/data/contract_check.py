@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bakeoff.core.errors import ConfigError, DataError, Problem
-from bakeoff.core.types import ColumnKind, Json
-from bakeoff.data.cast import CONVERSIONS, EXPECTED, stored_type, to_kind
+from bakeoff.core.errors import ConfigError, Problem
+from bakeoff.core.types import Column, ColumnKind, Json
+from bakeoff.data.cast import misfits
 from bakeoff.data.contract import AllowedRule, ColumnRules, Contract, LengthRule, RangeRule, RuleName, Severity, SqlRule
-from bakeoff.data.delimited import first_line
+from bakeoff.data.querying import first_line
+from bakeoff.data.values import EXPECTED, converter
 
 if TYPE_CHECKING:
     import duckdb
@@ -147,7 +148,7 @@ def _column(
     if rules.range is not None:
         yield from told.some(_outside(values, rules.range), "range", rules.range.severity, expected_range(rules.range))
     if rules.allowed is not None:
-        known = {CONVERSIONS[kind](value) for value in rules.allowed.values}
+        known = {converter(Column(name=series.name, kind=kind, dtype=""))(value) for value in rules.allowed.values}
         strange = ~values.is_in(list(known)) & values.is_not_null()
         yield from told.some(strange, "allowed", rules.allowed.severity, expected_allowed(rules.allowed))
     if rules.unique is not None:
@@ -212,28 +213,7 @@ def _missing(
 
 def typed_as(series: "pl.Series", kind: ColumnKind) -> "tuple[pl.Series, pl.Series | None]":
     """The column as this kind (missing where it cannot be), and which values cannot be read so, if any."""
-    import polars as pl
-
-    try:
-        return to_kind(series, kind).cast(stored_type(kind)), None
-    except DataError:
-        pass
-    if series.dtype.is_nested() or isinstance(series.dtype, (pl.Binary, pl.Object)):
-        return pl.Series(series.name, [None] * len(series), dtype=stored_type(kind)), series.is_not_null()
-    distinct = series.unique(maintain_order=True)
-    read, fits = zip(*(_read(value, kind) for value in distinct.to_list()), strict=True)
-    names = {"old": distinct, "new": pl.Series(read, dtype=stored_type(kind)), "fits": pl.Series(fits)}
-    joined = pl.DataFrame({"old": series}).join(
-        pl.DataFrame(names), on="old", how="left", nulls_equal=True, maintain_order="left"
-    )
-    return joined["new"].alias(series.name), ~joined["fits"]
-
-
-def _read(value: object, kind: ColumnKind) -> tuple[object, bool]:
-    try:
-        return (None if value is None or value == "" else CONVERSIONS[kind](value)), True
-    except (ValueError, TypeError, OverflowError):
-        return None, False
+    return misfits(series, Column(name=series.name, kind=kind, dtype=""))
 
 
 def _outside(values: "pl.Series", rule: RangeRule) -> "pl.Series":

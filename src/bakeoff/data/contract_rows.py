@@ -5,16 +5,17 @@ must have one. Uniqueness, shares and SQL take a whole table (`bakeoff.data.cont
 """
 
 import reprlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
 
 from bakeoff.core.errors import ContractError
-from bakeoff.core.types import ColumnKind
-from bakeoff.data.cast import CONVERSIONS, EXPECTED
+from bakeoff.core.types import CANONICAL, Column
+from bakeoff.data.cast import value_of
 from bakeoff.data.contract import ColumnRules, Contract, RuleName, Severity
 from bakeoff.data.contract_check import expected_allowed, expected_length, expected_range
+from bakeoff.data.values import Convert, converter, expected
 
 __all__ = ["Broken", "RowCheck", "compiled"]
 
@@ -64,7 +65,8 @@ Test: TypeAlias = tuple[Callable[[Any], bool], Rule]
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    convert: Callable[[object], object]
+    column: Column
+    convert: Convert
     type: Rule
     required: Rule | None
     tests: tuple[Test, ...]
@@ -83,7 +85,11 @@ class RowCheck:
             if not isinstance(row, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - comes from outside
                 continue
             for name, column in self._columns:
-                value = row.get(name)
+                try:
+                    value = value_of(row, column.column)
+                except ValueError:  # a vector of another length
+                    found.append(Broken(row=number, rule=column.type, received=reprlib.repr(row.get(name))))
+                    continue
                 if broken := _broken(column, value):
                     shown = reprlib.repr(value)
                     found += [Broken(row=number, rule=rule, received=shown) for rule in broken]
@@ -105,7 +111,7 @@ def _broken(column: _Column, value: object) -> Sequence[Rule]:
         read = column.convert(value)
     except (ValueError, TypeError, OverflowError):
         return (column.type,)
-    if read is None:  # a number that is not finite
+    if read is None:  # a number that is not finite, or a word for "no value"
         return (column.required,) if column.required else ()
     for keeps, _ in column.tests:
         if not keeps(read):
@@ -113,31 +119,35 @@ def _broken(column: _Column, value: object) -> Sequence[Rule]:
     return ()
 
 
-def compiled(contract: Contract, columns: Collection[str]) -> RowCheck:
-    """The rules of these columns, ready to be called for every request."""
-    return RowCheck({name: _compiled(name, rules) for name, rules in contract.columns.items() if name in columns})
+def compiled(contract: Contract, columns: Iterable[Column]) -> RowCheck:
+    """The rules of these columns, ready to be called for every request; values are read as the columns are written."""
+    known = {column.name: column for column in columns}
+    return RowCheck({name: _compiled(known[name], rules) for name, rules in contract.columns.items() if name in known})
 
 
-def _compiled(name: str, rules: ColumnRules) -> _Column:
-    kind = rules.type.kind
+def _compiled(served: Column, rules: ColumnRules) -> _Column:
+    name, kind = served.name, rules.type.kind
+    column = replace(served, kind=kind)
     rule = partial(Rule, column=name)
     required = None
     if rules.missing is not None and rules.missing.max_share == 0:
         required = rule(rule="missing", severity=rules.missing.severity, expected="a value")
     return _Column(
-        convert=CONVERSIONS[kind],
-        type=rule(rule="type", severity=rules.type.severity, expected=EXPECTED[kind]),
+        column=column,
+        convert=converter(column),
+        type=rule(rule="type", severity=rules.type.severity, expected=expected(column)),
         required=required,
-        tests=tuple(_tests(rules, kind, rule)),
+        tests=tuple(_tests(rules, column, rule)),
     )
 
 
-def _tests(rules: ColumnRules, kind: ColumnKind, rule: Callable[..., Rule]) -> Iterator[Test]:
+def _tests(rules: ColumnRules, column: Column, rule: Callable[..., Rule]) -> Iterator[Test]:
     if rules.range is not None:
         told = rule(rule="range", severity=rules.range.severity, expected=expected_range(rules.range))
         yield _between(rules.range.min, rules.range.max), told
     if rules.allowed is not None:
-        known = frozenset(CONVERSIONS[kind](value) for value in rules.allowed.values)
+        canonical = converter(replace(column, format=CANONICAL))  # rules are written in the canonical format
+        known = frozenset(canonical(value) for value in rules.allowed.values)
         told = rule(rule="allowed", severity=rules.allowed.severity, expected=expected_allowed(rules.allowed))
         yield known.__contains__, told
     if rules.length is not None:

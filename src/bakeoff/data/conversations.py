@@ -10,7 +10,7 @@ from bakeoff.core.errors import DataError
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["MESSAGES", "question_text", "unpacked"]
+__all__ = ["MESSAGES", "question_row", "question_text", "unpacked"]
 
 MESSAGES = "messages"
 
@@ -71,6 +71,19 @@ def unpacked(table: "pl.DataFrame", target: str) -> "pl.DataFrame":
             ) from None
     texts = [pl.Series(MESSAGES, questions, dtype=pl.String), pl.Series(target, answers, dtype=pl.String)]
     return table.with_columns(texts)
+
+
+def question_row(row: Mapping[str, object], target: str) -> Mapping[str, object]:
+    """A row of a table of conversations without its answer: what `unpacked` makes an input of; other rows as they are.
+
+    >>> question_row({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Oh"}]}, "said")
+    {'messages': [{'role': 'user', 'content': 'Hi'}]}
+    """
+    if MESSAGES not in row or target in row:
+        return row
+    turns = _turns(row[MESSAGES])
+    answered = bool(turns) and all(map(_is_turn, turns)) and turns[-1]["role"] == "assistant"
+    return {**row, MESSAGES: turns[:-1]} if answered else row
 
 
 def _turns(value: object) -> list[Any]:

@@ -2,50 +2,97 @@
 
 import codecs
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from bakeoff.core.errors import DataError
 
-__all__ = ["as_utf8"]
+__all__ = ["AUTO", "Clean", "as_utf8"]
 
+AUTO = "auto"
 PIECE = 1 << 20
 HEAD_BYTES = 4096
-MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 GUESSES = ("cp1252", "latin-1")
+WESTERN_SHARE = 0.2
+"""Of the letters of a text in a western language, fewer are beyond ASCII."""
+ZEROS_SHARE = 0.3
+CONTROLS = bytes(byte for byte in range(32) if byte not in b"\t\n\r\f")
+FEW_CONTROLS = 3
+CONTROLS_SHARE = 0.05
+ASCII = bytes(range(128))
 
 
-def as_utf8(path: Path, encoding: str, scratch: Path, name: str) -> Path:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clean:
+    """A file that is UTF-8 with "\\n" line ends, and what was guessed of its encoding."""
+
+    path: Path
+    notes: tuple[str, ...] = ()
+
+
+def as_utf8(path: Path, encoding: str, scratch: Path, name: str) -> Clean:
     r"""The file itself when it is plain UTF-8 with "\n" line ends, else a converted copy in `scratch`.
 
     A UTF-8 file with a few damaged lines among sound non-ASCII ones is left as it is: those lines are set
-    aside when it is parsed. One whose non-ASCII text is mostly not UTF-8 is written in another encoding.
+    aside when it is parsed. One whose non-ASCII text is mostly not UTF-8 is written in another encoding: UTF-16 is known
+    by its zero bytes, and a western text is read as cp1252 (with a note), unless the project names an encoding.
 
     Args:
         path: The file.
-        encoding: What the project says it is written in.
+        encoding: What the project says it is written in; "auto" looks.
         scratch: An existing folder for the copy.
         name: How messages call the file.
 
     Raises:
         DataError: the encoding is unknown, or not that of the file.
     """
-    codec = _codec(encoding)
+    codec = "utf-8" if encoding == AUTO else _codec(encoding)
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    marked = next((found for mark, found in MARKS.items() if head.startswith(mark)), None)
+    marked = next((known for mark, known in MARKS.items() if head.startswith(mark)), None)
+    notes: tuple[str, ...] = ()
+    if encoding == AUTO:
+        codec = (marked or _wide(head) or codec) if marked != "utf-8" else codec
     if codec in {"utf-8", "utf-8-sig"}:
-        if marked == "utf-16":
-            raise DataError(f'{name}: expected utf-8, found utf-16 (by its first bytes). Set encoding = "utf-16".')
-        if b"\0" in head:
+        if marked not in {None, "utf-8"}:
+            raise DataError(f'{name}: expected utf-8, found {marked} (by its first bytes). Set encoding = "{marked}".')
+        if _is_binary(head):
             raise DataError(
                 f"{name}: expected text, found zero bytes, as in a compressed or binary file. Give the file the "
                 'ending of what it is (.gz, .zip, .parquet, …), or set encoding in [data] (perhaps "utf-16-le").'
             )
-        returns = _check_utf8(path, name)
-        if marked is None and not returns:
-            return path
-        return _rewritten(_raw_pieces(path, skip=3 if marked else 0), scratch / "clean")
-    return _rewritten(_converted_pieces(path, codec, name), scratch / "clean")
+        returns, other = _check_utf8(path, name, guess=encoding == AUTO)
+        if other is None:
+            if marked is None and not returns:
+                return Clean(path=path)
+            return Clean(path=_rewritten(_raw_pieces(path, skip=3 if marked else 0), scratch / "clean"))
+        codec, notes = other
+    return Clean(path=_rewritten(_converted_pieces(path, codec, name), scratch / "clean"), notes=notes)
+
+
+def _wide(head: bytes) -> str | None:
+    """UTF-16 without its mark: every other byte of western text is zero."""
+    half = len(head) // 2
+    if not half:
+        return None
+    zeros = (head[::2].count(0) / half, head[1::2].count(0) / half)
+    if max(zeros) < ZEROS_SHARE or min(zeros) > ZEROS_SHARE / 3:
+        return None
+    codec = "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+    return codec if _decodes(head[: half * 2], codec) else None
+
+
+def _is_binary(head: bytes) -> bool:
+    """Zero bytes among many others that no text has; a single one is damage, which costs its row."""
+    controls = len(head) - len(head.translate(None, CONTROLS))
+    return b"\0" in head and controls > FEW_CONTROLS and controls > CONTROLS_SHARE * len(head)
 
 
 def _codec(encoding: str) -> str:
@@ -59,8 +106,8 @@ def _codec(encoding: str) -> str:
     return codecs.lookup(encoding).name
 
 
-def _check_utf8(path: Path, name: str) -> bool:
-    """Whether there are carriage returns; raises when the file is not UTF-8."""
+def _check_utf8(path: Path, name: str, *, guess: bool) -> tuple[bool, tuple[str, tuple[str, ...]] | None]:
+    """Whether there are carriage returns, and the codec (with a note) when the file is not UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     returns = False
     try:
@@ -70,34 +117,51 @@ def _check_utf8(path: Path, name: str) -> bool:
                 decoder.decode(piece)
             decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        returns = _tolerate_damage(path, name)
-    return returns
+        return _look_at_damage(path, name, guess=guess)
+    return returns, None
 
 
-def _tolerate_damage(path: Path, name: str) -> bool:
-    """Count sound and unsound non-ASCII lines; raises when the unsound are not the exception."""
-    sound = unsound = first = 0
+def _look_at_damage(path: Path, name: str, *, guess: bool) -> tuple[bool, tuple[str, tuple[str, ...]] | None]:
+    """Count sound and unsound non-ASCII lines; when the unsound are not the exception, tell the codec or raise."""
+    sound = unsound = first = beyond = letters = 0
     sample = b""
     returns = False
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             returns = returns or b"\r" in line
             if line.isascii():
+                letters += len(line)
                 continue
             try:
                 line.decode("utf-8")
                 sound += 1
             except UnicodeDecodeError as error:
                 unsound += 1
+                high = len(line.translate(None, ASCII))
+                beyond, letters = beyond + high, letters + len(line)
                 if not first:
-                    first, sample = number, line[max(0, error.start - 40) : error.start + 40]
+                    first, sample = number, line[max(0, error.start - 40) : error.start + 40].strip()
     if unsound < sound:
-        return returns
-    guess = next(guess for guess in GUESSES if _decodes(sample, guess))
+        return returns, None
+    codec = next(codec for codec in GUESSES if _decodes_whole(path, codec))  # latin-1 knows every byte
+    shown = sample.decode(codec)
+    if guess and beyond <= WESTERN_SHARE * letters:
+        note = f'{name} is not utf-8 and is read as {codec}, first in line {first}: {shown!r}; [data] encoding = "…" names another'
+        return returns, (codec, (note,))
     raise DataError(
         f"{name}: expected text in utf-8, found bytes that are not, first in line {first}: {sample!r}. "
-        f'Set encoding = "{guess}" in [data] (there it reads {sample.decode(guess)!r}), or whatever wrote the file.'
+        f'Set encoding = "{codec}" in [data] (there it reads {shown!r}), or whatever wrote the file.'
     )
+
+
+def _decodes_whole(path: Path, codec: str) -> bool:
+    decoder = codecs.getincrementaldecoder(codec)()
+    try:
+        for piece in _raw_pieces(path, skip=0):
+            decoder.decode(piece)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _decodes(sample: bytes, encoding: str) -> bool:
@@ -140,8 +204,9 @@ def _rewritten(pieces: Iterator[bytes], target: Path) -> Path:
     with target.open("wb") as out:
         for piece in pieces:
             whole = held + piece
-            held = b"\r" if whole.endswith(b"\r") else b""
-            clean = (whole[:-1] if held else whole).replace(b"\r\n", b"\n")
+            sure = whole.rstrip(b"\r")
+            held = whole[len(sure) :]
+            clean = sure.replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n")
             newlines = newlines or b"\n" in clean
             out.write(clean)
         out.write(held)

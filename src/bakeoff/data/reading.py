@@ -1,43 +1,75 @@
-"""Read source files into one table: parse, set bad rows aside, join and select by the project's SQL.
+"""Read source files into one table: parse, set bad rows aside, give columns their types, join by the project's SQL.
 
-Equal input gives equal rows in equal order: files are loaded in the order named, and DuckDB runs on one
-thread with a fixed seed, so joins and groups come out the same each time. (On several threads DuckDB 2.0.0
-mixes row groups even in `CREATE TABLE ... AS SELECT CAST(...)` with `preserve_insertion_order`.)
-After loading, the query can reach the loaded tables only: no files, no network, no extensions.
+Equal input gives equal rows in equal order: files are loaded in the order named, and DuckDB, which runs the SQL, has one
+thread and a fixed seed, so joins and groups come out the same each time.
+The query can reach the loaded tables only: no files, no network, no extensions.
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bakeoff.core.config import DataConfig
 from bakeoff.core.errors import DataError
+from bakeoff.core.ledger import EXAMPLES, Loss, example
+from bakeoff.core.types import CANONICAL, Column, ColumnFormat
+from bakeoff.data.cast import to_kind
+from bakeoff.data.columns_typed import TypedTable, type_columns
 from bakeoff.data.conversations import unpacked
-from bakeoff.data.delimited import Bad, first_line, load_texts, quoted, typed_columns
+from bakeoff.data.delimited import texts_of
 from bakeoff.data.encoding import as_utf8
+from bakeoff.data.flat import plain_types, unfolded
+from bakeoff.data.json_lines import json_text, values_of
+from bakeoff.data.parquet import parquet_table
+from bakeoff.data.querying import lineage, run_query
+from bakeoff.data.records import Bad
 from bakeoff.data.sources import SourceFile
 
 if TYPE_CHECKING:
-    import duckdb
     import polars as pl
 
-__all__ = ["Reading", "read"]
+__all__ = ["DELIMITERS", "Cells", "Reading", "cells", "check_share", "read"]
 
 DELIMITERS = {"csv": None, "tsv": "\t"}
 SHOWN = 5
-READ_JSON = (
-    "read_json(?, format = 'newline_delimited', sample_size = -1, maximum_depth = 2, maximum_object_size = 268435456)"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """The rows read, and those set aside: `rejected` has the columns file, line (1-based), reason, text."""
+    """The rows read, and what became of the rest.
+
+    Attributes:
+        table: The rows, after the query.
+        rejected: The rows set aside: columns file, line (1-based), reason, text.
+        rows: How many rows the files hold, those set aside among them, before the query.
+        formats: How the values of columns are written as text, where that is not the canonical way.
+        losses: Rows set aside and cells that became missing, by reason.
+        notes: What was guessed and what was renamed, one line each.
+    """
 
     table: "pl.DataFrame"
     rejected: "pl.DataFrame"
+    rows: int
+    formats: Mapping[str, ColumnFormat] = field(default_factory=dict[str, ColumnFormat])
+    losses: tuple[Loss, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cells:
+    """Rows of a file before columns have types: texts as written (CSV), or values (JSON lines, Parquet).
+
+    `bakeoff.data.cast.conform` makes them the input of a model.
+    """
+
+    table: "pl.DataFrame"
+    nested: frozenset[str] = frozenset()
+    bad: tuple[Bad, ...] = ()
+    notes: tuple[str, ...] = ()
+    delimiter: str | None = None
 
 
 def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Reading:
@@ -50,152 +82,166 @@ def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Readi
     Raises:
         DataError: a file or the query cannot be used, too many rows are bad, or none is left.
     """
-    import duckdb
-
-    settings: dict[str, str | bool | int | float | list[str]] = {
-        "python_enable_replacements": False,
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "threads": 1,
-    }
-    with tempfile.TemporaryDirectory(prefix="bakeoff-read-") as scratch, duckdb.connect(config=settings) as connection:
-        # As joins, the lists of words that mean "missing" take minutes to plan in a table of 500 columns.
-        connection.execute("SET disabled_optimizers = 'in_clause'")
-        loader = _Loader(connection, config, Path(scratch))
-        bad = [item for name, group in files.items() for item in loader.load(name, group)]
-        connection.execute("RESET disabled_optimizers")
-        table = _query(connection, config.query or f"SELECT * FROM {quoted(next(iter(files)))}", Path(scratch))  # noqa: S608
-    if table.height == 0:
+    named = lineage(config.query) if config.query else {}
+    target = named.get(config.target, config.target)
+    bad: list[Bad] = []
+    notes: list[str] = []
+    tables: dict[str, TypedTable] = {}
+    rows = 0
+    for name, group in files.items():
+        parts = [part for file in group for part in _checked(config, file)]
+        bad += [item for part in parts for item in part.bad]
+        notes += [note for part in parts for note in part.notes]
+        delimiters = [part.delimiter for part in parts if part.delimiter]
+        table, nested = _appended(parts)
+        rows += table.height
+        tables[name] = type_columns(plain_types(table), nested, config, target=target, delimiters=delimiters)
+    result = _queried(config, tables, named)
+    if result.table.height == 0:
         why = "the query gives no rows" if config.query else "the files hold a header and no rows"
         raise DataError(f"expected rows, found none: {why}.")
-    return Reading(table=unpacked(table, config.target), rejected=_rejected(bad))
+    conversations = unpacked(result.table, config.target)
+    flat = unfolded(conversations)
+    present = set(flat.table.columns)
+    formats = {name: style for name, style in result.formats.items() if name in present}
+    if conversations is not result.table:
+        formats = {name: style for name, style in formats.items() if name in result.table.columns}
+        formats = {n: s for n, s in formats.items() if conversations[n].equals(result.table[n])}
+    return Reading(
+        table=flat.table,
+        rejected=_rejected(bad),
+        rows=rows + len(bad),
+        formats={**formats, **flat.formats},
+        losses=(*_row_losses(bad, rows + len(bad)), *result.losses),
+        notes=(*notes, *(note for column in result.notes.values() for note in column)),
+    )
 
 
-class _Loader:
-    """Fills tables of one connection from files."""
+def cells(config: DataConfig, file: SourceFile) -> Generator[Cells]:
+    """The rows of one file as `[data]` reads it, some at a time; at least one table.
 
-    def __init__(self, connection: "duckdb.DuckDBPyConnection", config: DataConfig, scratch: Path) -> None:
-        self._connection = connection
-        self._config = config
-        self._scratch = scratch
-
-    def load(self, name: str, files: Sequence[SourceFile]) -> list[Bad]:
-        """Create the table `name` from all files, appended; gives the rows set aside."""
-        bad: list[Bad] = []
-        texts: list[str] = []
-        typed: list[str] = []
-        for number, file in enumerate(files):
-            part = f"{name} part {number}"
-            found = self._load_one(part, file)
-            self._check_share(part, file, found)
-            bad += found
-            (texts if file.format in DELIMITERS else typed).append(part)
-        if texts:
-            whole = f"{name} texts"
-            self._append(whole, texts)
-            columns = ", ".join(typed_columns(self._connection, whole))
-            select = f"SELECT {columns} FROM {quoted(whole)}"  # noqa: S608
-            typed.insert(0, f"{name} typed")
-            self._connection.execute(f"CREATE TABLE {quoted(typed[0])} AS {select}")
-            self._connection.execute(f"DROP TABLE {quoted(whole)}")
-        self._append(name, typed)
-        return bad
-
-    def _append(self, name: str, parts: Sequence[str]) -> None:
-        """Move the rows of all parts into a new table; columns meet by name."""
-        if len(parts) == 1:
-            self._connection.execute(f"ALTER TABLE {quoted(parts[0])} RENAME TO {quoted(name)}")
-            return
-        union = " UNION ALL BY NAME ".join(f"SELECT * FROM {quoted(part)}" for part in parts)  # noqa: S608
-        self._connection.execute(f"CREATE TABLE {quoted(name)} AS {union}")
-        for part in parts:
-            self._connection.execute(f"DROP TABLE {quoted(part)}")
-
-    def _load_one(self, part: str, file: SourceFile) -> list[Bad]:
-        name = file.path.name
-        if file.format == "parquet":
-            self._create(part, "read_parquet(?)", file.path, name)
-            return []
-        with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
-            clean = as_utf8(file.path, self._config.encoding, Path(scratch), name)
-            if file.format in DELIMITERS:
-                return load_texts(self._connection, part, clean, delimiter=DELIMITERS[file.format], name=name)
-            lines = Path(scratch) / "lines"
-            bad = list(_sound_lines(clean, lines, name))
-            self._create(part, READ_JSON, lines, name)
-            self._flatten(part)
-            return bad
-
-    def _create(self, part: str, source: str, path: Path, name: str) -> None:
-        import duckdb
-
-        try:
-            self._connection.execute(f"CREATE TABLE {quoted(part)} AS SELECT * FROM {source}", [str(path)])  # noqa: S608
-        except duckdb.Error as error:
-            raise DataError(f"{name}: could not be read: {first_line(error)}") from error
-
-    def _flatten(self, part: str) -> None:
-        """Turn nested and mixed JSON columns into JSON text."""
-        for name, kind, *_ in self._connection.execute(f"DESCRIBE {quoted(part)}").fetchall():
-            if kind == "JSON" or kind.endswith("]") or kind.startswith(("STRUCT", "MAP")):
-                text = f"to_json({quoted(name)}) ->> '$'"
-                self._connection.execute(
-                    f"ALTER TABLE {quoted(part)} ALTER COLUMN {quoted(name)} TYPE VARCHAR USING {text}"
-                )
-
-    def _check_share(self, part: str, file: SourceFile, bad: Sequence[Bad]) -> None:
-        counted = self._connection.execute(f"SELECT count(*) FROM {quoted(part)}").fetchone()  # noqa: S608
-        assert counted is not None
-        lost = sum(item.lines for item in bad)
-        total = counted[0] + lost
-        if lost > self._config.max_bad_share * total:
-            first = "\n".join(f"  line {item.line}: {item.reason}: {item.text[:80]!r}" for item in bad[:SHOWN])
-            raise DataError(
-                f"{file.path.name}: expected at most {self._config.max_bad_share:.0%} bad lines, found {lost:,} "
-                f"of {total:,}. The first:\n{first}\nMend the file, or set max_bad_share in [data]."
-            )
-
-
-def _sound_lines(path: Path, target: Path, name: str) -> Iterator[Bad]:
-    """Copy the lines that hold a JSON object to `target`; yields the others."""
-    import msgspec
-
-    any_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
-    with path.open("rb") as source, target.open("wb") as out:
-        for number, line in enumerate(source, start=1):
-            if not line.strip():
-                continue
-            try:
-                any_object.decode(line)
-                line.decode()
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                text = line[:500].decode("utf-8", "replace").rstrip("\n")
-                yield Bad(file=name, line=number, reason=f"not a JSON object: {error}", text=text)
-                continue
-            out.write(line)
-
-
-def _query(connection: "duckdb.DuckDBPyConnection", query: str, folder: Path) -> "pl.DataFrame":
-    """Run the project's SQL shut off from all but the empty `folder`, through which its result comes.
-
-    Handing the result to polars in memory (the Arrow capsule) makes DuckDB 2.0.0 print pages about leaked
-    types when the process ends.
+    Raises:
+        DataError: the file cannot be read.
     """
-    import duckdb
+    name = file.path.name
+    if file.format == "parquet":
+        table, notes = parquet_table(file.path, name=name)
+        yield Cells(table=table, notes=notes)
+        return
+    with tempfile.TemporaryDirectory(prefix="bakeoff-read-") as scratch:
+        clean = as_utf8(file.path, config.encoding, Path(scratch), name)
+        notes = clean.notes
+        if file.format in DELIMITERS:
+            for texts in texts_of(clean.path, delimiter=DELIMITERS[file.format], name=name):
+                each = Cells(table=texts.table, bad=texts.bad, notes=texts.notes, delimiter=texts.delimiter)
+                yield replace(each, notes=(*notes, *each.notes))
+                notes = ()
+            return
+        for values in values_of(clean.path, name=name):
+            each = Cells(table=values.table, nested=values.nested, bad=values.bad, notes=values.notes)
+            yield replace(each, notes=(*notes, *each.notes))
+            notes = ()
+
+
+def _checked(config: DataConfig, file: SourceFile) -> list[Cells]:
+    """All rows of a file, unless too many are bad."""
+    parts = list(cells(config, file))
+    bad = [item for part in parts for item in part.bad]
+    check_share(config, file, rows=sum(part.table.height for part in parts), bad=bad)
+    return parts
+
+
+def check_share(config: DataConfig, file: SourceFile, *, rows: int, bad: Sequence[Bad]) -> None:
+    """Refuse a file of which too much cannot be read.
+
+    Raises:
+        DataError: more rows are bad than `max_bad_share` allows.
+    """
+    total = rows + len(bad)
+    if len(bad) > config.max_bad_share * total:
+        first = "\n".join(f"  line {item.line}: {item.reason}: {item.text[:80]!r}" for item in bad[:SHOWN])
+        raise DataError(
+            f"{file.path.name}: expected at most {config.max_bad_share:.0%} bad rows, found {len(bad):,} "
+            f"of {total:,}. The first:\n{first}\nMend the file, or set max_bad_share in [data]."
+        )
+
+
+def _appended(parts: Sequence[Cells]) -> "tuple[pl.DataFrame, frozenset[str]]":
+    """All parts below each other; columns meet by name, and those of several types are texts."""
     import polars as pl
 
-    allowed = str(folder).replace("'", "''")
-    connection.execute(f"SET TimeZone = 'UTC'; SET allowed_directories = ['{allowed}']; SELECT setseed(0.42)")
-    connection.execute("SET enable_external_access = false; SET lock_configuration = true")
-    result = folder / "result.parquet"
-    try:
-        statements = connection.extract_statements(query)
-        if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
-            raise DataError(f"[data] query: expected one SELECT, received {query.strip()[:200]!r}")
-        connection.sql(query).write_parquet(str(result), compression="lz4")
-    except duckdb.Error as error:
-        raise DataError(f"[data] query: {error}") from error
-    return pl.read_parquet(result, memory_map=False)
+    tables = [part.table for part in parts if part.table.height] or [part.table for part in parts[:1]]
+    nested = frozenset(name for part in parts for name in part.nested)
+    if len(tables) == 1:
+        return tables[0], nested
+    types: dict[str, list[pl.DataType]] = {}
+    for table in tables:
+        for name, dtype in table.schema.items():
+            types.setdefault(name, []).append(dtype)
+    mixed = {name for name, all_types in types.items() if _mixed(all_types)}
+    tables = [
+        table.with_columns([_as_texts(table[name]) for name in table.columns if name in mixed]) for table in tables
+    ]
+    return pl.concat(tables, how="diagonal_relaxed"), nested - mixed
+
+
+def _mixed(types: "Sequence[pl.DataType]") -> bool:
+    """Whether values of these types only meet as texts."""
+    import polars as pl
+
+    present = {dtype for dtype in types if dtype != pl.Null}
+    if len(present) <= 1 or all(dtype.is_numeric() for dtype in present):
+        return False
+    return not all(
+        isinstance(dtype, (pl.Date, pl.Datetime)) and not getattr(dtype, "time_zone", None) for dtype in present
+    )
+
+
+def _as_texts(series: "pl.Series") -> "pl.Series":
+    import polars as pl
+
+    if series.dtype == pl.String or series.dtype == pl.Null:
+        return series.cast(pl.String)
+    if series.dtype.is_nested():
+        return pl.Series(series.name, [json_text(value) for value in series.to_list()], dtype=pl.String)
+    return to_kind(series, Column(name=series.name, kind="categorical", dtype=""))
+
+
+def _queried(config: DataConfig, tables: Mapping[str, TypedTable], named: Mapping[str, str]) -> TypedTable:
+    """The result of the project's query, whose columns keep the formats of those that it passes on."""
+    first = next(iter(tables.values()))
+    if config.query is None:
+        return first
+    table = run_query({name: each.table for name, each in tables.items()}, config.query)
+    formats: dict[str, ColumnFormat] = {}
+    notes: dict[str, tuple[str, ...]] = {}
+    losses: list[Loss] = []
+    for name, dtype in table.schema.items():
+        source = named.get(name, name)
+        origins = [each for each in tables.values() if source in each.table.columns]
+        styles = {each.formats.get(source, CANONICAL) for each in origins if each.table.schema[source] == dtype}
+        if len(styles) == 1:
+            formats[name] = next(iter(styles))
+            notes[name] = tuple(note for each in origins for note in each.notes.get(source, ()))
+            losses += [
+                replace(loss, subject=name) for each in origins for loss in each.losses if loss.subject == source
+            ]
+    return TypedTable(table=plain_types(table), formats=formats, losses=tuple(losses), notes=notes)
+
+
+def _row_losses(bad: Sequence[Bad], rows: int) -> Iterator[Loss]:
+    reasons = Counter((item.file, item.reason.partition(":")[0]) for item in bad)
+    for (file, reason), count in reasons.items():
+        some = [item for item in bad if item.file == file and item.reason.startswith(reason)][:EXAMPLES]
+        yield Loss(
+            kind="row",
+            reason=reason,
+            subject=file,
+            count=count,
+            of=rows,
+            examples=tuple(example(f"line {item.line}: {item.text}") for item in some),
+            remedy="mend these lines of the file",
+        )
 
 
 def _rejected(bad: Sequence[Bad]) -> "pl.DataFrame":

@@ -1,26 +1,25 @@
-"""What the columns of a table are: their kinds, the inputs, and a target that can be learned from."""
+"""What the columns of a table are: their kinds and the inputs."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from bakeoff.core.config import DataConfig
 from bakeoff.core.errors import DataError
+from bakeoff.core.ledger import Loss
 from bakeoff.core.plugins import suggestion
-from bakeoff.core.types import Column, ColumnKind, Schema, Task
-from bakeoff.data.cast import conform, stored_type, to_kind
+from bakeoff.core.types import CANONICAL, Column, ColumnFormat, ColumnKind, Schema, Task, TextForm
+from bakeoff.data.cast import conform, stored_type
+from bakeoff.data.wording import ID_ROWS, ID_SHARE, wording_of
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["TARGET_KINDS", "Inferred", "conform", "infer", "prepare_target"]
+__all__ = ["TARGET_KINDS", "Inferred", "conform", "infer"]
 
-TEXT_WORDS = 3.0
-TEXT_CHARACTERS = 100.0
-TEXT_DISTINCT_SHARE = 0.3
-TEXT_DISTINCT = 50
-ID_SHARE = 0.95
-ID_ROWS = 50
+EXACT_WHOLE = 2**53
+"""From here on a float no longer tells all whole numbers apart."""
 KINDS: tuple[ColumnKind, ...] = ("text", "categorical", "numeric", "datetime", "boolean")
 TARGET_KINDS: Mapping[Task, ColumnKind] = {
     "classification": "categorical",
@@ -31,25 +30,42 @@ TARGET_KINDS: Mapping[Task, ColumnKind] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inferred:
-    """The schema, and what a person should know about how it came to be, one line each."""
+    """The schema, the columns that were left out, and what a person should know about how it came to be."""
 
     schema: Schema
-    notes: tuple[str, ...]
+    losses: tuple[Loss, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def infer(table: "pl.DataFrame", config: DataConfig, task: Task) -> Inferred:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """What a column is: its kind, why it is no input (if so), and a note on how its kind came to be."""
+
+    kind: ColumnKind
+    useless: str | None = None
+    remedy: str | None = None
+    note: str | None = None
+
+
+def infer(
+    table: "pl.DataFrame", config: DataConfig, task: Task, formats: Mapping[str, ColumnFormat] = MappingProxyType({})
+) -> Inferred:
     """Give every column a kind, from the project's lists or else from its type and values.
 
     Columns that are all missing, or that only number or name the rows (each value once), are not inputs;
-    the notes say so. Listing such a column keeps it.
+    the losses say so. Listing such a column keeps it.
+
+    Args:
+        table: The rows as they were read.
+        config: The `[data]` section.
+        task: What is to be learned.
+        formats: How the columns are written as text (`Reading.formats`).
 
     Raises:
         DataError: a column that the project names does not exist (all of them at once), or no input is left.
     """
-    _check_named(table, config)
-    listed: dict[str, ColumnKind] = {
-        name: kind for kind in KINDS for name in cast("tuple[str, ...]", getattr(config, kind))
-    }
+    _check_named(table, config, formats)
+    listed: dict[str, ColumnKind] = {name: kind for kind in KINDS for name in _listed(config, kind)}
     special: dict[str, ColumnKind] = {config.target: TARGET_KINDS[task]}
     if config.time:
         special[config.time] = "datetime"
@@ -60,24 +76,35 @@ def infer(table: "pl.DataFrame", config: DataConfig, task: Task) -> Inferred:
         special.setdefault(config.group, listed.get(config.group, "categorical"))
     columns: list[Column] = []
     inputs: list[str] = []
+    losses: list[Loss] = []
     notes: list[str] = []
     for series in table:
         name = series.name
-        if name in config.ignore and name not in special:
+        style = formats.get(name, CANONICAL)
+        ignored = name in config.ignore or style.vector in config.ignore
+        if ignored and name not in special:
             continue
-        kind = special.get(name) or listed.get(name) or _kind(series, task)
-        columns.append(_column(series, kind))
+        set_kind = special.get(name) or listed.get(name) or listed.get(style.vector or name)
+        judged = _Judged(kind=set_kind) if set_kind else _judge(series, style, task)
+        columns.append(_column(series, judged.kind, style))
         if name == config.target or (name in special and name not in listed):
             continue
-        reason = _useless(series, kind, listed=name in listed)
-        if reason:
-            notes.append(f"column {name!r} is not used: {reason}")
-        else:
-            inputs.append(name)
+        judged = _without_values(series, judged)
+        if judged.useless:
+            losses.append(
+                Loss(kind="column", reason=judged.useless, subject=name, count=1, of=table.width, remedy=judged.remedy)
+            )
+            continue
+        inputs.append(name)
+        if judged.note:
+            notes.append(judged.note)
     if not inputs:
-        hint = "; to use one all the same, list it in [data] text, categorical or numeric" if notes else ""
-        found = "; ".join(notes) or "the table has no other column"
-        raise DataError(f"expected at least one input column besides {config.target!r}, found none: {found}{hint}.")
+        hint = "; to use one all the same, list it in [data] text, categorical or numeric" if losses else ""
+        every = "; ".join(f"column {loss.subject!r} is not used: {loss.reason}" for loss in losses)
+        raise DataError(
+            f"expected at least one input column besides {config.target!r}, found none: "
+            f"{every or 'the table has no other column'}{hint}."
+        )
     schema = Schema(
         columns=tuple(columns),
         target=config.target,
@@ -86,7 +113,7 @@ def infer(table: "pl.DataFrame", config: DataConfig, task: Task) -> Inferred:
         group=config.group,
         rejected=rejected,
     )
-    return Inferred(schema=schema, notes=tuple(notes))
+    return Inferred(schema=schema, losses=tuple(losses), notes=tuple(notes))
 
 
 def _rejected(table: "pl.DataFrame", config: DataConfig, task: Task) -> str | None:
@@ -101,7 +128,8 @@ def _listed(config: DataConfig, kind: ColumnKind) -> tuple[str, ...]:
     return cast("tuple[str, ...]", getattr(config, kind))
 
 
-def _check_named(table: "pl.DataFrame", config: DataConfig) -> None:
+def _check_named(table: "pl.DataFrame", config: DataConfig, formats: Mapping[str, ColumnFormat]) -> None:
+    vectors = {style.vector for style in formats.values()}
     named = {"target": (config.target,), "time": (config.time,), "group": (config.group,), "ignore": config.ignore}
     named["rejected"] = (config.rejected,)
     named |= {kind: _listed(config, kind) for kind in KINDS}
@@ -109,116 +137,101 @@ def _check_named(table: "pl.DataFrame", config: DataConfig) -> None:
         f"[data] {key}: no column {name!r}. {suggestion(name, table.columns)}".rstrip()
         for key, names in named.items()
         for name in names
-        if name is not None and name not in table.columns
+        if name is not None and name not in table.columns and name not in vectors
     ]
     if problems:
         known = ", ".join(table.columns[:30]) + (", …" if table.width > 30 else "")  # noqa: PLR2004
         raise DataError("\n".join([*problems, f"The table has: {known}."]))
 
 
-def _column(series: "pl.Series", kind: ColumnKind) -> Column:
-    return Column(name=series.name, kind=kind, dtype=str(stored_type(kind).base_type()), missing=series.null_count())
+def _column(series: "pl.Series", kind: ColumnKind, style: ColumnFormat) -> Column:
+    if style == CANONICAL and kind in {"text", "categorical"}:
+        style = replace(style, form=_form(series))  # so that the text "5.0" is the 5 of a column of numbers
+    dtype = str(stored_type(kind).base_type())
+    return Column(name=series.name, kind=kind, dtype=dtype, missing=series.null_count(), format=style)
 
 
-def _kind(series: "pl.Series", task: Task) -> ColumnKind:
+def _form(series: "pl.Series") -> TextForm:
+    import polars as pl
+
+    if series.dtype.is_integer():
+        return "whole"
+    if series.dtype.is_numeric():
+        return "number"
+    if isinstance(series.dtype, (pl.Date, pl.Datetime)):
+        return "time"
+    return "boolean" if series.dtype == pl.Boolean else "plain"
+
+
+def _judge(series: "pl.Series", style: ColumnFormat, task: Task) -> _Judged:
+    """The kind of a column that no list names."""
     import polars as pl
 
     dtype = series.dtype
     if dtype == pl.Boolean:
-        return "boolean"
-    if dtype.is_numeric():
-        return "numeric"
+        return _Judged(kind="boolean")
     if isinstance(dtype, (pl.Date, pl.Datetime)):
-        return "datetime"
-    present = series.drop_nulls()
-    language = _is_language(present) or (task == "generation" and _is_varied(present))  # short questions, too
-    return "text" if dtype == pl.String and language else "categorical"
+        return _Judged(kind="datetime")
+    if dtype.is_integer():
+        return _judge_whole(series)
+    if dtype.is_numeric() or isinstance(dtype, (pl.Time, pl.Duration)):
+        return _Judged(kind="numeric")
+    if dtype == pl.String:
+        return _judge_texts(series, style, task)
+    if dtype == pl.Null:
+        return _Judged(kind="categorical")
+    return _Judged(kind="categorical", useless=f"it holds {dtype}", remedy="turn it into plain values in [data] query")
 
 
-def _is_language(present: "pl.Series") -> bool:
-    """Many distinct values of several words each, or long ones (scripts without spaces)."""
-    if not _is_varied(present):
-        return False
-    words = cast("float", (present.str.count_matches(r"\s+") + 1).mean())
-    characters = cast("float", present.str.len_chars().mean())
-    return words >= TEXT_WORDS or characters >= TEXT_CHARACTERS
-
-
-def _is_varied(present: "pl.Series") -> bool:
-    if present.is_empty():
-        return False
-    distinct = present.n_unique()
-    return distinct / len(present) >= TEXT_DISTINCT_SHARE or distinct >= TEXT_DISTINCT
-
-
-def _useless(series: "pl.Series", kind: ColumnKind, *, listed: bool) -> str | None:
+def _judge_whole(series: "pl.Series") -> _Judged:
     import polars as pl
 
-    rows = len(series)
-    present = rows - series.null_count()
-    if present == 0:
-        return "all its values are missing"
-    if listed or rows < ID_ROWS:
-        return None
-    if kind == "categorical" and series.n_unique() > ID_SHARE * rows:
-        return f"nearly every value is another ({series.n_unique():,} in {rows:,} rows), as in an id"
-    if series.dtype.is_integer() and present == rows:
+    name = series.name
+    ends = [abs(int(cast("int", end))) for end in (series.min(), series.max()) if end is not None]
+    if max(ends, default=0) > EXACT_WHOLE:
+        note = f'column {name!r} is taken as categories: whole numbers beyond 2^53 would be merged as floats; numeric = ["{name}"] in [data] takes them as numbers'
+        judged = _Judged(kind="categorical", note=note)
+        return _no_id(series, judged, series.n_unique())
+    if len(series) >= ID_ROWS and not series.null_count() and series[1] - series[0] == 1:
         steps = series.cast(pl.Int64).diff().drop_nulls()
         if (steps == 1).all():
-            return "it only numbers the rows"
-    return None
+            return _Judged(kind="numeric", useless="it only numbers the rows", remedy=f'numeric = ["{name}"] in [data]')
+    return _Judged(kind="numeric")
 
 
-def prepare_target(table: "pl.DataFrame", schema: Schema, task: Task) -> "tuple[pl.DataFrame, dict[str, int]]":
-    """The table to learn from: all columns of the schema in their stored types, rows without a target gone.
-
-    Class labels become text (True → "true", 1 → "1"); a regression target becomes a finite Float64.
-
-    Returns:
-        The table, and how many rows were set aside for which reason.
-
-    Raises:
-        DataError: no rows or no targets are left, or the classes cannot be learned.
-    """
-    import polars as pl
-
-    if table.height == 0:
-        raise DataError("expected rows, found none.")
-    target = table[schema.target]
-    missing = target.null_count()
-    if target.dtype == pl.String:
-        missing += int((target == "").sum())
-    columns = {c.name: to_kind(table[c.name], c.kind) for c in schema.columns}
-    ready = pl.DataFrame([columns[name].cast(stored_type(schema.column(name).kind)) for name in columns])
-    kept = ready.filter(pl.col(schema.target).is_not_null())
-    counts = {
-        "target missing": missing,
-        "target not a finite number": table.height - kept.height - missing,
-    }
-    dropped = {reason: rows for reason, rows in counts.items() if rows}
-    if kept.height == 0:
-        raise DataError(f"target {schema.target!r}: expected values, but all {table.height:,} rows lack one.")
-    if task == "classification":
-        _check_classes(kept[schema.target], numeric=target.dtype.is_numeric())
-    return kept, dropped
-
-
-def _check_classes(target: "pl.Series", *, numeric: bool) -> None:
-    counts = dict(_class_counts(target))
-    if len(counts) < 2:  # noqa: PLR2004
-        raise DataError(
-            f"target {target.name!r}: expected at least two classes, found only {next(iter(counts))!r} "
-            f"in {len(target):,} rows."
+def _judge_texts(series: "pl.Series", style: ColumnFormat, task: Task) -> _Judged:
+    name = series.name
+    present = series.drop_nulls()
+    if style.form == "json":
+        query = (
+            f"SELECT * EXCLUDE ({_quoted(name)}), {_quoted(name)} ->> '$.KEY' AS {_quoted(name + '_KEY')} FROM source"
         )
-    rare = [name for name, rows in counts.items() if rows < 2]  # noqa: PLR2004
-    if rare:
-        hint = ' If it is a quantity, set task = "regression".' if numeric else ""
-        shown = ", ".join(repr(name) for name in rare[:5]) + (", …" if len(rare) > 5 else "")  # noqa: PLR2004
-        raise DataError(
-            f"target {target.name!r}: expected at least two rows of each class, found one of {shown} "
-            f"({len(rare)} of {len(counts)} classes). Drop or join them in [data] query.{hint}"
-        )
+        remedy = f'unfold it: [data] query = """{query}""", or text = ["{name}"] to take it as a text'
+        return _Judged(kind="text", useless="its values are nested", remedy=remedy)
+    wording = wording_of(present)
+    if wording.language or (task == "generation" and wording.varied):  # short questions, too
+        return _Judged(kind="text")
+    if wording.short_language:
+        note = f'column {name!r} is taken as text: {wording}; categorical = ["{name}"] in [data] takes it as categories'
+        return _Judged(kind="text", note=note)
+    return _no_id(series, _Judged(kind="categorical"), wording.distinct)
 
 
-def _class_counts(target: "pl.Series") -> Iterator[tuple[str, int]]:
-    yield from target.value_counts().sort(target.name).iter_rows()
+def _no_id(series: "pl.Series", judged: _Judged, distinct: int) -> _Judged:
+    """A column of categories, unless each names a row."""
+    rows, name = len(series), series.name
+    if rows < ID_ROWS or distinct <= ID_SHARE * rows:
+        return judged
+    reason = f"nearly every value is another ({distinct:,} in {rows:,} rows), as in an id"
+    remedy = f'text = ["{name}"] or categorical = ["{name}"] in [data]'
+    return _Judged(kind="categorical", useless=reason, remedy=remedy)
+
+
+def _without_values(series: "pl.Series", judged: _Judged) -> _Judged:
+    if series.null_count() < len(series):
+        return judged
+    return replace(judged, useless="all its values are missing", remedy=None)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

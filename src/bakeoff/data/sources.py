@@ -169,9 +169,10 @@ def _local(location: str, folder: Path) -> tuple[_Raw, ...]:
     if path.is_dir():
         raise DataError(f"expected a file, received the folder {outer!r}. Name its files: {outer.rstrip('/')}/*.csv")
     if GLOB.search(outer):
-        # From the path's own root, so that absolute globs work too.
-        start = Path(path.anchor)
-        matches = sorted(p for p in start.glob(str(path.relative_to(start))) if p.is_file())
+        # Only what the project writes is a pattern, not the name of its folder; absolute globs start at their root.
+        start = Path(Path(outer).anchor) if Path(outer).is_absolute() else folder
+        pattern = str(Path(outer).relative_to(start)) if Path(outer).is_absolute() else outer
+        matches = sorted(p for p in start.glob(pattern) if p.is_file())
         if matches:
             return tuple(_Raw(name=str(match), path=match, inside=inside) for match in matches)
         raise DataError(f"expected files that match {outer!r}, found none in {folder}.")

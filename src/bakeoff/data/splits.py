@@ -16,6 +16,7 @@ from bakeoff.core.errors import DataError
 from bakeoff.core.types import Schema, Task
 from bakeoff.data.periods import last_period
 from bakeoff.data.snapshot import mix
+from bakeoff.data.split_checks import check, lacking, lacking_in_folds
 from bakeoff.data.units import By, strata, units
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def _no_rows() -> Rows:
 class Split:
     """Row numbers (ascending) of each part, how they were chosen, and what a person should know of it.
 
+    `warnings` name the classes that lack in a part: nothing stops for them, but what is said of them is less sure.
     `left_out` are rows of no part: near-duplicates of earlier rows, when the split is by time. `parted` counts the
     groups of near-duplicates that would stand on several sides if they were not looked at.
     """
@@ -47,6 +49,7 @@ class Split:
     left_out: Rows = field(default_factory=_no_rows)
     parted: int = 0
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def split(
@@ -66,13 +69,13 @@ def split(
         table: the rows.
         schema: its columns.
         config: how to split; `folds` is `k_fold`'s.
-        task: classification asks for every class in train and test.
+        task: classification asks for two classes in train, and tells of those that lack in a part.
         seed: moves rows across.
         near_n: a number for each row (`bakeoff.prepare.alike`): rows with the same one stay together. By time,
             where later rows cannot move, those that have one in an earlier part are left out.
 
     Raises:
-        DataError: a part would be empty, or train or test would lack a class.
+        DataError: a part would be empty, or train would have one class only.
     """
     by = _resolve(config, schema, task)
     near_n = _of_several(near_n)
@@ -82,10 +85,10 @@ def split(
         found = replace(found, parted=_parted(near_n, [plain.train, plain.validation, plain.test]))
         if by == "time":
             found = _without_copies(found, near_n)
-    found = replace(found, notes=tuple(_notes(table, schema, found)))
     settings = f"[split] by = {by!r}, test = {config.test!r}, validation = {config.validation!r}"
-    _check(found, table, schema, task, settings=settings, near_n=near_n)
-    return found
+    check(found, table, schema, task, settings=settings, near_n=near_n)
+    warnings = tuple(lacking(found, table[schema.target])) if task == "classification" else ()
+    return replace(found, notes=tuple(_notes(table, schema, found)), warnings=warnings)
 
 
 def k_fold(
@@ -101,10 +104,10 @@ def k_fold(
 
     Validation rows are cut from each split's other rows. Arguments are those of `split`. What stays together is
     dealt out by size to the fold with the fewest rows (of its class, when stratified), so that one large group
-    fills a fold and does not empty others. A class may lack in the test rows of a fold, not in its train rows.
+    fills a fold and does not empty others. The first split's warnings are of all folds.
 
     Raises:
-        DataError: by time, which has no folds; a part would be empty, or train rows would lack a class.
+        DataError: by time, which has no folds; a part would be empty, or train rows would have one class only.
     """
     by = _resolve(config, schema, task)
     if by == "time":
@@ -130,7 +133,9 @@ def k_fold(
         splits.append(Split(train=train, validation=validation, test=test, by=by, parted=parted))
     for fold, found in enumerate(splits):
         settings = f"[split] by = {by!r}, validation = {config.validation!r}, fold {fold + 1} of {config.folds}"
-        _check(found, table, schema, task, settings=settings, near_n=near_n, tested=False)
+        check(found, table, schema, task, settings=settings, near_n=near_n)
+    if task == "classification":
+        splits[0] = replace(splits[0], warnings=tuple(lacking_in_folds(splits, table[schema.target])))
     return tuple(splits)
 
 
@@ -274,52 +279,3 @@ def _notes(table: "pl.DataFrame", schema: Schema, found: Split) -> "list[str]":
         rows = f"{len(found.left_out):,} rows" if len(found.left_out) > 1 else "1 row"
         notes.append(f"{rows} left out: near-duplicates of rows in an earlier part")
     return notes
-
-
-def _together(by: By, table: "pl.DataFrame", schema: Schema, near_n: "NDArray[np.int64] | None") -> str:
-    """What cannot be cut apart, and how many pieces there are."""
-    column = {"time": schema.time, "group": schema.group}.get(by)
-    if column is not None:
-        told = f"Rows of one {by} stay together, and {column!r} has {table[column].drop_nulls().n_unique():,} values."
-    else:
-        distinct = table.select(*schema.inputs, schema.target).n_unique()
-        told = f"Equal rows stay together, and {distinct:,} of {table.height:,} are distinct."
-    if near_n is None:
-        return told
-    _, rows_g = np.unique(near_n, return_counts=True)
-    return (
-        f"{told} Near-duplicates {'are left out of later parts' if by == 'time' else 'stay together'}, too: "
-        f"the largest group has {rows_g.max():,} rows ([split] near_duplicates = 0 parts them)."
-    )
-
-
-def _check(
-    found: Split,
-    table: "pl.DataFrame",
-    schema: Schema,
-    task: Task,
-    *,
-    settings: str,
-    near_n: "NDArray[np.int64] | None",
-    tested: bool = True,
-) -> None:
-    """Refuse an empty part, and a class that lacks in train rows (or in test rows, if each must be `tested`)."""
-    parts = {"train": found.train, "validation": found.validation, "test": found.test}
-    sizes = ", ".join(f"{name} {len(rows):,}" for name, rows in parts.items())
-    if not all(len(rows) for rows in parts.values()):
-        together = _together(found.by, table, schema, near_n)
-        raise DataError(
-            f"{settings}: expected rows in each part, found {sizes}. {together} Change the split, or add rows."
-        )
-    if task != "classification":
-        return
-    target = table[schema.target]
-    classes = set(target.unique().to_list())
-    for name in ("train", "test") if tested else ("train",):
-        lacking = sorted(classes - set(target.gather(parts[name]).unique().to_list()))
-        if lacking:
-            together = _together(found.by, table, schema, near_n)
-            raise DataError(
-                f"{settings}: expected every class in {name} rows, found none of {', '.join(map(repr, lacking[:5]))} "
-                f"({sizes}). {together} Change the split, or drop such classes in [data] query."
-            )

@@ -13,13 +13,14 @@ import shutil
 import tempfile
 import threading
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.chat.streaming import request_of
-from bakeoff.core.errors import CandidateError, DataError, MissingExtraError
-from bakeoff.core.generation import Messages, Piece, Sampling, TextSession, Token
+from bakeoff.core.errors import CandidateError, ContextLengthError, DataError, MissingExtraError, OptionError
+from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token
 from bakeoff.core.hashing import digest_file, digest_json
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ PROBES = (
 )
 EXPORT_VERSION = 1
 TOO_LONG = "exceed_context_size_error"
+BAD_SCHEMA = "JSON schema error"
+SEEDS = 2**32 - 1
+"""One more than the largest seed: llama.cpp reads that one as none."""
+WINDOW = 2**31 - 1
+ABLE: frozenset[Option] = frozenset({"frequency_penalty", "logit_bias", "logprobs", "response_format"})
+"""Not `presence_penalty`: llama.cpp counts the prompt's tokens as well, which for this one cannot be undone."""
 
 
 class LlamaCppEngine:
@@ -189,13 +196,8 @@ class _Session:
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """The answer, piece by piece; see `bakeoff.core.generation.TextSession`."""
-        asked = {
-            **request_of(messages, sampling),
-            "seed": sampling.seed,
-            "top_k": 0,
-            "min_p": 0.0,
-            "cache_prompt": True,
-        }
+        sampling.require(ABLE, "the engine llamacpp")
+        asked = self._request(messages, sampling)
         pieces: queue.SimpleQueue[Any] = queue.SimpleQueue()
         stopped = threading.Event()
 
@@ -212,9 +214,30 @@ class _Session:
 
         threading.Thread(target=work, name="llamacpp", daemon=True).start()
         try:
-            yield from _pieces(pieces)
+            yield from _pieces(pieces, sampling.top_logprobs)
         finally:
             stopped.set()
+
+    def _request(self, messages: Messages, sampling: Sampling) -> dict[str, Any]:
+        """The request in llama.cpp's dialect, whose defaults (min_p, top_k, the order of its steps) are not ours."""
+        asked = request_of(messages, sampling) | {
+            "top_k": sampling.top_k,
+            "min_p": sampling.min_p,
+            "samplers": ["penalties", "temperature", "min_p", "top_k", "top_p"],
+            "cache_prompt": True,
+        }
+        if sampling.seed is not None:
+            asked["seed"] = sampling.seed % SEEDS
+        if sampling.top_logprobs is not None:
+            asked["top_logprobs"] = max(1, sampling.top_logprobs)  # for none it gives no log-probabilities at all
+        if sampling.frequency_penalty:
+            # It takes the penalty off for the prompt's tokens too: their share of it is given back as a bias.
+            bias = Counter(self.render(messages))
+            weighed = {token: count * sampling.frequency_penalty for token, count in bias.items()}
+            for token, own in sampling.logit_bias.items():
+                weighed[token] = weighed.get(token, 0.0) + own
+            asked |= {"repeat_last_n": WINDOW, "logit_bias": {str(token): value for token, value in weighed.items()}}
+        return asked
 
     def render(self, messages: Messages) -> list[int]:
         """The token ids of the prompt."""
@@ -256,20 +279,20 @@ def _stay(cores: Any, threads: int) -> None:
     cores.mask_valid = cores.strict_cpu = True
 
 
-def _pieces(chunks: "queue.SimpleQueue[Any]") -> Iterator[Piece]:
+def _pieces(chunks: "queue.SimpleQueue[Any]", top_logprobs: int | None) -> Iterator[Piece]:
     """Pieces from what the server says; the last one holds the reason of the end and the counts."""
     finish: Any = None
     usage: dict[str, int] = {}
     while (chunk := chunks.get()) is not None:
         if isinstance(chunk, Exception):
-            raise DataError(f"llama.cpp refused the request: {chunk}") from chunk
+            raise _refusal({"message": str(chunk)}) from chunk
         for each in chunk if isinstance(chunk, list) else [chunk]:
             if "error" in each:
                 raise _refusal(each["error"])
             usage = each.get("usage") or usage
             for choice in each.get("choices", ()):
                 finish = choice.get("finish_reason") or finish
-                piece = _piece(choice)
+                piece = _piece(choice, top_logprobs)
                 if piece is not None:
                     yield piece
     yield Piece(
@@ -279,7 +302,7 @@ def _pieces(chunks: "queue.SimpleQueue[Any]") -> Iterator[Piece]:
     )
 
 
-def _piece(choice: dict[str, Any]) -> Piece | None:
+def _piece(choice: dict[str, Any], top_logprobs: int | None) -> Piece | None:
     text = (choice.get("delta") or {}).get("content") or ""
     said = (choice.get("logprobs") or {}).get("content") or ()
     if not text and not said:
@@ -291,7 +314,7 @@ def _piece(choice: dict[str, Any]) -> Piece | None:
                 id=token["id"],
                 text=token["token"],
                 logprob=token["logprob"],
-                top=tuple((other["token"], other["logprob"]) for other in token.get("top_logprobs", ())),
+                top=tuple((other["token"], other["logprob"]) for other in token.get("top_logprobs", ())[:top_logprobs]),
             )
             for token in said
         ),
@@ -300,8 +323,12 @@ def _piece(choice: dict[str, Any]) -> Piece | None:
 
 def _refusal(error: Any) -> Exception:
     if error.get("type") == TOO_LONG:
-        return DataError(
+        return ContextLengthError(
             f"expected a prompt of at most {error.get('n_ctx')} tokens, received {error.get('n_prompt_tokens')}; "
             "shorten it, or serve with a longer context"
         )
-    return DataError(f"llama.cpp refused the request: {error.get('message', error)}")
+    message = str(error.get("message", error))
+    if BAD_SCHEMA in message:
+        reason = message.partition(BAD_SCHEMA)[2].strip()
+        return OptionError("response_format", f"expected a JSON schema that llama.cpp can hold to; {reason}")
+    return DataError(f"llama.cpp refused the request: {message}")

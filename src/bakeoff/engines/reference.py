@@ -7,14 +7,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bakeoff.core.errors import CandidateError, DataError, MissingExtraError
-from bakeoff.core.generation import Messages, Piece, Sampling, TextSession, Token
+from bakeoff.core.errors import CandidateError, ContextLengthError, MissingExtraError
+from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["ReferenceEngine", "ReferenceSession"]
+
+ABLE: frozenset[Option] = frozenset({"frequency_penalty", "logit_bias", "logprobs", "presence_penalty"})
 
 
 class ReferenceEngine:
@@ -79,11 +81,10 @@ class ReferenceSession:
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """The answer, piece by piece; see `bakeoff.core.generation.TextSession`."""
-        if sampling.json_schema is not None:
-            raise DataError("expected no JSON schema: the engine transformers cannot hold to one; use engine llamacpp")
+        sampling.require(ABLE, "the engine transformers")
         prompt = self.render(messages)
         if len(prompt) + 1 > self._context:
-            raise DataError(
+            raise ContextLengthError(
                 f"expected a prompt of at most {self._context} tokens, received {len(prompt)}; "
                 "shorten it, or serve with a longer context"
             )
@@ -126,28 +127,38 @@ class ReferenceSession:
 
         room = min(sampling.max_tokens, self._context - len(prompt))
         ends = self._ends()
-        generator = torch.Generator().manual_seed(sampling.seed)
+        generator = torch.Generator()
+        if sampling.seed is None:
+            generator.seed()
+        else:
+            generator.manual_seed(sampling.seed % 2**63)
         past: Any = None
         said: list[int] = []
-        text, ids, finish = "", prompt, "length"
+        waiting: tuple[Token, ...] = ()
+        whole, sent, ids, finish = "", 0, prompt, "length"
         while len(said) < room:
             with torch.inference_mode():
                 out = self._model(input_ids=torch.tensor([ids]), past_key_values=past, use_cache=True)
             past, logprobs = out.past_key_values, out.logits[0, -1].log_softmax(-1)
-            token = _choose(logprobs, sampling, generator)
+            token = _choose(_weighed(logprobs, said, sampling), sampling, generator)
             if token in ends:
                 finish = "stop"
                 break
             said.append(token)
             ids = [token]
+            waiting += self._told(token, logprobs, sampling)
             whole = self._tokenizer.decode(said)
-            if whole.endswith("�"):  # half a character: wait for the rest
+            if whole.endswith("\ufffd"):  # half a character: wait for the rest
                 continue
-            new, text, stopped = _until(text, whole, sampling.stop)
-            yield Piece(text=new, tokens=self._told(token, logprobs, sampling))
+            end, stopped = _until(sent, whole, sampling.stop)
             if stopped:
-                finish = "stop"
+                whole, finish = whole[:end], "stop"
                 break
+            if end > sent:
+                yield Piece(text=whole[sent:end], tokens=waiting)
+                sent, waiting = end, ()
+        if whole[sent:] or waiting:
+            yield Piece(text=whole[sent:], tokens=waiting)
         yield Piece(finish=finish, prompt_tokens=len(prompt), completion_tokens=len(said))  # pyright: ignore[reportArgumentType]
 
     def _ends(self) -> frozenset[int]:
@@ -165,17 +176,45 @@ class ReferenceSession:
         return (Token(id=token, text=self.text_of(token), logprob=float(logprobs[token]), top=top),)
 
 
-def _choose(logprobs: Any, sampling: Sampling, generator: Any) -> int:
-    """The likeliest token, or one drawn from the nucleus. Source: Holtzman et al. 2020, section 3.1."""
+def _weighed(logprobs: Any, said: list[int], sampling: Sampling) -> Any:
+    """Log-probabilities (up to a constant) with biases, and with what is taken off for what the answer has already."""
+    import torch
+
+    if not (sampling.logit_bias or sampling.frequency_penalty or sampling.presence_penalty):
+        return logprobs
+    size = len(logprobs)
+    change = torch.zeros(size)
+    for token, bias in sampling.logit_bias.items():
+        if 0 <= token < size:
+            change[token] = bias
+    count = torch.bincount(torch.tensor(said, dtype=torch.long), minlength=size)
+    return logprobs + change - sampling.frequency_penalty * count - sampling.presence_penalty * (count > 0)
+
+
+def _choose(logits: Any, sampling: Sampling, generator: Any) -> int:
+    """The likeliest token, or one drawn from those that `min_p`, `top_k` and `top_p` leave."""
     if sampling.temperature <= 0:
-        return int(logprobs.argmax())
-    shares, order = (logprobs / sampling.temperature).softmax(-1).sort(descending=True)
-    shares[(shares.cumsum(-1) - shares) >= sampling.top_p] = 0.0
+        return int(logits.argmax())
+    shares, order = (logits / sampling.temperature).softmax(-1).sort(descending=True)
+    shares[shares < sampling.min_p * shares[0]] = 0.0
+    if sampling.top_k:
+        shares[sampling.top_k :] = 0.0
+    shares = shares / shares.sum()
+    before = shares.cumsum(-1) - shares
+    shares[1:][before[1:] >= sampling.top_p] = 0.0  # the likeliest one stays, whatever the share
     return int(order[int(shares.multinomial(1, generator=generator))])
 
 
-def _until(before: str, whole: str, stops: tuple[str, ...]) -> tuple[str, str, bool]:
-    """The new text up to the first stop string, all text, and whether one was met."""
-    met = [place for stop in stops if (place := whole.find(stop, max(0, len(before) - len(stop)))) >= 0]
-    end = min(met) if met else len(whole)
-    return whole[len(before) : end], whole, bool(met)
+def _until(sent: int, whole: str, stops: tuple[str, ...]) -> tuple[int, bool]:
+    """Where the text ends that may be sent, and whether a stop text was met there.
+
+    What may be the beginning of a stop text waits for what follows.
+
+    >>> _until(0, "one END two", ("END",)), _until(0, "one EN", ("END",)), _until(0, "one", ("END",))
+    ((4, True), (4, False), (3, False))
+    """
+    met = [place for stop in stops if (place := whole.find(stop, sent)) >= 0]
+    if met:
+        return min(met), True
+    begun = [n for stop in stops for n in range(1, len(stop)) if whole.endswith(stop[:n])]
+    return max(sent, len(whole) - max(begun, default=0)), False

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from bakeoff.chat.streaming import request_of
-from bakeoff.core.errors import CandidateError, DataError, MissingExtraError
-from bakeoff.core.generation import Messages, Piece, Sampling, TextSession, Token
+from bakeoff.core.errors import CandidateError, ContextLengthError, DataError, MissingExtraError
+from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +33,10 @@ STOP_S = 30.0
 ANSWER_S = 300.0
 TOKEN_ID = "token_id:"  # noqa: S105 - how vLLM writes a token's id
 BAD_REQUEST = 400
+TOO_LONG = "maximum context length"
+ABLE: frozenset[Option] = frozenset(
+    {"frequency_penalty", "logit_bias", "logprobs", "presence_penalty", "response_format"}
+)
 
 
 class VllmEngine:
@@ -105,6 +109,7 @@ class _Session:
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """The answer, piece by piece; see `bakeoff.core.generation.TextSession`."""
+        sampling.require(ABLE, "the engine vllm")
         body = _request(self._model, messages, sampling)
         with self._asked("POST", "/v1/chat/completions", body) as response:
             finish, usage = "stop", {}
@@ -176,12 +181,13 @@ class _Session:
             response = connection.getresponse()
             if response.status >= BAD_REQUEST:
                 told = response.read().decode(errors="replace")[:500]
-                raise DataError(f"vLLM refused the request with {response.status}: {told}")
+                kind = ContextLengthError if TOO_LONG in told else DataError
+                raise kind(f"vLLM refused the request with {response.status}: {told}")
             yield response
 
 
 def _request(model: str, messages: Messages, sampling: Sampling) -> dict[str, Any]:
-    asked = {**request_of(messages, sampling), "model": model, "seed": sampling.seed}
+    asked = {**request_of(messages, sampling), "model": model}
     return asked if sampling.top_logprobs is None else asked | {"return_tokens_as_token_ids": True}
 
 

@@ -157,4 +157,5 @@ def _probabilities(outcome: Outcome) -> Floats:
 
 
 def _confidence(outcome: Outcome) -> tuple[Floats, NDArray[np.bool_]]:
-    return _probabilities(outcome).max(axis=1), outcome.truth_n == outcome.predicted_n
+    p_nk = _probabilities(outcome)
+    return p_nk.max(axis=1), outcome.truth_n == p_nk.argmax(axis=1)

@@ -368,7 +368,7 @@ class _Search:
             time_n=self.rows.time_n,
             folds=self.rows.folds,
             positive=self.positive,
-            metrics=self.metrics,
+            named=self.metrics,
         )
         cards = [self.parts[name].card for name in members]
         cost = sum(share * card.cost_usd_per_1k for share, card in zip(shares, cards, strict=True))

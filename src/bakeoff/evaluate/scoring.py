@@ -43,9 +43,9 @@ def score(
     folds: int = 0,
     threads: int = 1,
     positive: str | None = None,
-    metrics: Sequence[str] = (),
+    named: Sequence[str] = (),
 ) -> Scores:
-    """All measures of the task, and `metrics` beside them, with 95% intervals by the method that each one names.
+    """All measures of the task, and the `named` ones, with 95% intervals by the method that each one names.
 
     Measures of one class are of the `positive` one; left out, of the rarer of two.
     `groups_n` names for each row the group (user, document) it belongs to, `time_n` when it happened: rows of a group,
@@ -60,7 +60,7 @@ def score(
         threads=threads,
     )
     return Scores(
-        metrics=estimates(listed(task, result, metrics), rows),
+        metrics=estimates(listed(task, result, named), rows),
         n_test=len(result),
         intervals=_described(rows.dependence),
         classes=result.classes,

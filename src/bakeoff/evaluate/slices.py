@@ -23,6 +23,7 @@ from bakeoff.evaluate.estimates import Rows, estimate
 from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.measure import Measure
+from bakeoff.metrics.moments import Moments
 from bakeoff.metrics.outcome import Outcome, outcome
 from bakeoff.metrics.slicing import Slice, WeakSlice
 from bakeoff.metrics.texts import ROW_SCORES, row_scores
@@ -147,8 +148,12 @@ def row_losses(result: Outcome, measure: Measure) -> Floats:
     Classification: wrong (1) or right (0) for measures of labels, minus log-likelihood for the log loss,
     squared error of the probabilities for other measures of probabilities. Regression: squared error for
     rmse and r2, relative for mape, else absolute. Generation: one less the row's score (token F1 when the
-    measure is none of rows).
+    measure is none of rows). Of a measure that is the mean of one number of each row (expected cost, top-k, pinball),
+    that number, turned so that less is better.
     """
+    sums = measure.gather(result)
+    if isinstance(sums, Moments) and sums.only_n is not None:
+        return measure.bounds[1] - sums.only_n if measure.higher_is_better else sums.only_n
     match measure.task:
         case "generation":
             if measure.name in result.scores:

@@ -126,7 +126,7 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
         folds=len(fold_dirs),
         threads=threads,
         positive=told.get("positive"),
-        metrics=told.get("metrics", ()),
+        named=told.get("metrics", ()),
     )
     progress("measuring latency")
     timed = model if cache is None else family.load(Path(told["model_dir"]), threads)  # nothing remembered

@@ -15,12 +15,13 @@ import numpy as np
 from pydantic import Field
 
 from bakeoff.core.errors import CorruptError
+from bakeoff.core.params import only_for
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.search import between, one_of
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.boosting_features import TreeTable
-from bakeoff.families.columns import input_columns, of_kind, require, texts
+from bakeoff.families.columns import complete, input_columns, of_kind, texts
 from bakeoff.families.targets import Target, balanced_weights, is_balanced, ranked_by
 from bakeoff.families.text_features import ANALYZERS, TermCounts
 from bakeoff.metrics.positive import BINARY, positive_class
@@ -53,7 +54,7 @@ class BoostingParams:
     column_share: Annotated[float, Field(gt=0, le=1)] = field(default=0.5, metadata=between(0.2, 1.0))
     row_share: Annotated[float, Field(gt=0, le=1)] = field(default=0.7, metadata=between(0.4, 1.0))
     penalty: Annotated[float, Field(ge=0)] = field(default=10.0, metadata=between(0.1, 100.0, log=True))
-    balanced: bool | None = field(default=None, metadata=one_of((True, False)))
+    balanced: bool | None = field(default=None, metadata=one_of((True, False)) | only_for("classification"))
     max_categories: Annotated[int, Field(ge=1)] = 255
     max_terms: Annotated[int, Field(ge=1)] = field(default=2000, metadata=between(300, 6000, log=True, kinds=("text",)))
     min_rows: Annotated[int, Field(ge=1)] = 2
@@ -76,7 +77,7 @@ class BoostingModel:
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
-        require(table, self.signature)
+        table = complete(table, self.signature)
         classes = self.signature.classes
         x_nd = self.table(table)
         if not x_nd.shape[0]:

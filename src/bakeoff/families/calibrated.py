@@ -1,10 +1,11 @@
 """`calibrated`: one model whose probabilities are rescaled, by a temperature or by a rising function for each class.
 
+It may answer by what errors cost instead of by the most probable class.
 Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017; Zadrozny and Elkan, KDD 2002.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +19,9 @@ from bakeoff.families.members import JointModel, JointState, Member, fit_members
 from bakeoff.metrics.scaling import Calibrator, Isotonic, Temperature
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
 __all__ = ["CalibratedFamily", "CalibratedModel", "CalibratedParams"]
 
@@ -29,12 +32,15 @@ class CalibratedParams:
 
     `members`: one table with `name`, `family` and `params`. `temperature`: by it log probabilities are divided.
     `x` and `y`, instead: for each class, in sorted order, the steps of a rising function of its probability.
+    `costs`: for each true class, in sorted order, what each answer costs; the answer is the one whose expected cost is
+    least (the first of equals).
     """
 
     members: tuple[Member, ...] = (Member(name="linear", family="linear"),)
     temperature: Annotated[float, Field(gt=0)] = 1.0
     x: tuple[tuple[float, ...], ...] = ()
     y: tuple[tuple[float, ...], ...] = ()
+    costs: tuple[tuple[float, ...], ...] = ()
 
     @property
     def scale(self) -> Calibrator:
@@ -71,7 +77,23 @@ class CalibratedModel(JointModel):
         assert said.probabilities_nk is not None
         if not len(said):
             return said
-        return Predictions.of_probabilities(self.state.params.scale(said.probabilities_nk), said.classes)
+        params = self.state.params
+        scaled = Predictions.of_probabilities(params.scale(said.probabilities_nk), said.classes)
+        if not params.costs:
+            return scaled
+        return replace(scaled, values_n=_cheapest(scaled, params.costs))
+
+
+def _cheapest(predictions: Predictions, costs: Sequence[Sequence[float]]) -> "NDArray[np.str_]":
+    """The answers of least expected cost.
+
+    Source: Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, eq. 1.
+    """
+    import numpy as np
+
+    assert predictions.probabilities_nk is not None
+    expected_nk = predictions.probabilities_nk @ np.asarray(costs, dtype=np.float64)
+    return np.asarray(predictions.classes, dtype=np.str_)[expected_nk.argmin(axis=1)]
 
 
 class CalibratedFamily:
@@ -100,6 +122,8 @@ class CalibratedFamily:
         classes = models[0].signature.classes
         if params.x and len(params.x) != len(classes):
             raise CandidateError(f"expected steps for each of {len(classes)} classes, received {len(params.x)}")
+        if params.costs and {len(params.costs), *(len(row) for row in params.costs)} != {len(classes)}:
+            raise CandidateError(f"expected costs for each pair of {len(classes)} classes, received {params.costs}")
         state = _State(params=params, **JointState.fields(params.members, models))
         return CalibratedModel(state=state, models=tuple(models))
 

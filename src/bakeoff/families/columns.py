@@ -4,7 +4,9 @@ Values that came by another way than training (JSON, CSV) may have another type 
 cast by its kind, and what cannot be cast is missing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -13,11 +15,12 @@ from numpy.typing import NDArray
 from bakeoff.core.errors import CandidateError, DataError
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Column, ColumnKind, Signature
+from bakeoff.data.cast import stored_type
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["categories", "input_columns", "number_names", "numbers", "of_kind", "require", "texts"]
+__all__ = ["categories", "complete", "input_columns", "number_names", "numbers", "of_kind", "require", "texts"]
 
 _Floats: TypeAlias = NDArray[np.float64]
 
@@ -31,7 +34,11 @@ MONDAY = "1970-01-05"
 
 
 def input_columns(job: FitJob) -> tuple[Column, ...]:
-    """The input columns of a job.
+    """The input columns of a job, as they belong into a model's signature: with what fills their gaps.
+
+    A column that has no gap in the job's rows has nothing that a model could learn of one, and whatever its
+    arithmetic makes of a gap (the least value, the zero of a scale) would be an answer from nowhere. So such a gap is
+    filled with the median, or the most frequent value, by `complete`; texts stay empty.
 
     Raises:
         CandidateError: there is none.
@@ -39,7 +46,25 @@ def input_columns(job: FitJob) -> tuple[Column, ...]:
     columns = tuple(column for column in job.schema.columns if column.name in job.schema.inputs)
     if not columns:
         raise CandidateError("expected at least one input column, received none; look at [data] ignore")
-    return columns
+    return tuple(replace(column, fill=_fill(job, column)) for column in columns)
+
+
+def _fill(job: FitJob, column: Column) -> float | str | bool | None:
+    """The middle of a column without gaps; of equally frequent values the least."""
+    import polars as pl
+
+    parts = [part.get_column(column.name) for part in (job.train, job.validation) if part.height]
+    typed = [part.cast(stored_type(column.kind), strict=False) for part in parts]
+    if not typed or any(_gaps(part).any() for part in typed):
+        return None
+    if column.kind == "text":
+        return ""
+    values = pl.concat(typed)
+    if column.kind == "numeric":
+        return float(values.median())  # type: ignore[arg-type]
+    if column.kind == "datetime":
+        return str(values.median().isoformat())  # type: ignore[union-attr]
+    return values.mode().sort().first()  # type: ignore[return-value]
 
 
 def of_kind(columns: Sequence[Column], *kinds: ColumnKind) -> tuple[Column, ...]:
@@ -59,6 +84,40 @@ def require(table: "pl.DataFrame", signature: Signature) -> None:
             f"expected the input columns {[column.name for column in signature.inputs]}, received "
             f"{table.columns}; add {missing} (with nulls where a value is not known)"
         )
+
+
+def complete(table: "pl.DataFrame", signature: Signature, leave: Collection[str] = ()) -> "pl.DataFrame":
+    """The table with the gaps filled that the model has learned nothing of; every family predicts from it.
+
+    Models that are made of others leave that to those; `leave` names columns whose gaps are filled by fitted steps.
+
+    Raises:
+        DataError: columns are missing; all are named.
+    """
+    require(table, signature)
+    filled = [
+        _filled(series, column)
+        for column in signature.inputs
+        if column.fill not in {None, ""}
+        and column.name not in leave
+        and _gaps(series := table.get_column(column.name)).any()
+    ]
+    return table.with_columns(filled) if filled else table
+
+
+def _gaps(series: "pl.Series") -> "NDArray[np.bool_]":
+    """Which values are missing (n,); of numbers also those that are not finite."""
+    if series.dtype.is_float():
+        return ~np.isfinite(series.to_numpy())  # nulls are NaN there
+    return series.is_null().to_numpy() if series.null_count() else np.zeros(1, dtype=np.bool_)
+
+
+def _filled(series: "pl.Series", column: Column) -> "pl.Series":
+    import polars as pl
+
+    value = datetime.fromisoformat(str(column.fill)) if column.kind == "datetime" else column.fill
+    typed = series.cast(stored_type(column.kind), strict=False)
+    return typed.set(pl.Series(_gaps(typed)), value) if column.kind == "numeric" else typed.fill_null(value)
 
 
 def texts(table: "pl.DataFrame", name: str) -> list[str]:
@@ -91,20 +150,22 @@ def number_names(columns: Sequence[Column]) -> tuple[str, ...]:
 
 def numbers(table: "pl.DataFrame", columns: Sequence[Column]) -> _Floats:
     """Numeric, boolean and datetime columns as floats (n, d): NaN where missing or infinite."""
-    import polars as pl
-
     if not columns:
         return np.empty((len(table), 0))
-    parts: list[_Floats] = []
-    for column in columns:
-        series = table.get_column(column.name)
-        if column.kind == "datetime":
-            parts.append(_datetime_parts(series))
-        else:
-            parts.append(series.cast(pl.Float64, strict=False).to_numpy()[:, None])  # nulls become NaN
+    series = dict(zip(table.columns, table.get_columns(), strict=True))  # each by its name is slow in wide tables
+    parts = [_numbers(series[column.name], column) for column in columns]
     matrix = np.hstack(parts)
     matrix[~np.isfinite(matrix)] = np.nan
     return matrix
+
+
+def _numbers(series: "pl.Series", column: Column) -> _Floats:
+    import polars as pl
+
+    if column.kind == "datetime":
+        return _datetime_parts(series)
+    floats = series if series.dtype == pl.Float64 else series.cast(pl.Float64, strict=False)
+    return floats.to_numpy()[:, None]  # nulls become NaN
 
 
 def _datetime_parts(series: "pl.Series") -> _Floats:

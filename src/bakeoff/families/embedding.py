@@ -17,12 +17,14 @@ from pydantic import Field
 
 from bakeoff.core.errors import CandidateError, NotFoundError
 from bakeoff.core.generation import Embedder
+from bakeoff.core.ledger import EXAMPLES, Loss, example
+from bakeoff.core.params import only_for
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.protocols import FitJob, Progress
 from bakeoff.core.search import between
 from bakeoff.core.types import Column, Predictions, Signature, Task
 from bakeoff.families import saved
-from bakeoff.families.columns import input_columns, of_kind, require, texts
+from bakeoff.families.columns import complete, input_columns, of_kind, texts
 from bakeoff.families.heads import HeadSpec, LinearHead, best_penalty
 from bakeoff.families.onnx_encoder import EncoderSource, OnnxEncoder, known_encoders
 from bakeoff.families.table_features import LinearTable
@@ -53,7 +55,7 @@ class EmbeddingParams:
 
     model: str = "minilm-l6-int8"
     penalty: Annotated[float, Field(gt=0)] | None = field(default=None, metadata=between(30.0, 10_000.0, log=True))
-    balanced: bool | None = None
+    balanced: bool | None = field(default=None, metadata=only_for("classification"))
     bins: Annotated[int, Field(ge=1, le=100)] = 10
     max_categories: Annotated[int, Field(ge=1)] = 200
 
@@ -90,7 +92,7 @@ class EmbeddingModel:
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
-        require(table, self.signature)
+        table = complete(table, self.signature)
         encode = self.encoder if self.cache is None else partial(self.cache.vectors, encode=self.encoder)
         vectors = [encode(texts(table, column.name)) for column in of_kind(self.signature.inputs, "text")]
         return self.state.head(np.hstack([*vectors, self.state.table(table)]))
@@ -191,6 +193,8 @@ class _Fit:
 
     def model(self) -> EmbeddingModel:
         params: EmbeddingParams = self.job.params
+        for column in of_kind(self.columns, "text"):
+            self.job.on_loss(self._texts_cut(column.name))
         vector_nd = np.hstack(
             [
                 self.cache.vectors(texts(self.target.table, column.name), self.encoder, self.job.progress)
@@ -211,13 +215,26 @@ class _Fit:
         )
         return EmbeddingModel(state=state, encoder=self.encoder, cache=self.cache)
 
+    def _texts_cut(self, name: str) -> Loss:
+        every, most = texts(self.target.table, name), self.encoder.max_tokens
+        cut = self.encoder.cut(every)
+        return Loss(
+            kind="text",
+            reason=f"of a text, {most:,} tokens are read",
+            subject=name,
+            count=len(cut),
+            of=len(every),
+            examples=tuple(example(text) for text in cut[:EXAMPLES]),
+            remedy="a candidate of another family reads whole texts (linear, boosting)",
+        )
+
     def _penalty(self, spec: HeadSpec, vector_nd: _Vectors) -> float:
         rows = self.target.split(whole=False)
         value_n, count = self.target.value_n, len(rows)
         table, x_nd = self._features(vector_nd, rows)
         scale = _standardised(x_nd, vector_nd.shape[1])
         held_nd = np.hstack([vector_nd[count:], table(self.target.table[count:])])
-        return best_penalty(
+        penalty, _ = best_penalty(
             spec,
             x_nd - scale.center_d,
             value_n[:count],
@@ -225,6 +242,7 @@ class _Fit:
             validation=(held_nd - scale.center_d, value_n[count:]),
             grid=GRID,
         )
+        return penalty
 
     def _features(self, vector_nd: _Vectors, rows: NDArray[np.int64]) -> tuple[LinearTable, _Floats]:
         table, rest_nd = LinearTable.fit(

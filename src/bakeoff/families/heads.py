@@ -26,6 +26,11 @@ _Floats: TypeAlias = NDArray[np.float64]
 MOST_FOR_HESSIAN = 1000
 CHOICE_ROWS = 20_000
 """Training rows that are enough to choose a penalty on."""
+TOLERANCE = 1e-6
+"""Share of the objective that a fit of many classes may lie above its minimum."""
+CHOICE_TOLERANCE = 3e-3
+"""The same while a penalty is chosen."""
+BLOCK_ROWS = 64
 NEVER = -30.0
 """Logit of a class that training rows lack."""
 
@@ -40,10 +45,30 @@ class LinearHead:
 
     def __call__(self, x_nd: Features) -> Predictions:
         """Predict from features (n, d)."""
-        score_nk = np.asarray(x_nd @ self.coef_dk) + self.intercept_k
+        score_nk = _products(x_nd, self.coef_dk) + self.intercept_k
         if not self.classes:
             return Predictions(values_n=score_nk[:, 0])
         return Predictions.of_probabilities(probabilities(score_nk), self.classes)
+
+
+def _products(x_nd: Features, coef_dk: Array) -> _Floats:
+    """X · coef, by blocks of one size: what a row gets does not depend on the rows beside it, to the last bit.
+
+    (BLAS adds up in another order for other shapes. Sparse rows are added up one by one anyway.)
+    """
+    if not isinstance(x_nd, np.ndarray):
+        return np.asarray(x_nd @ coef_dk)
+    x_nd, coef_dk = np.ascontiguousarray(x_nd), np.ascontiguousarray(coef_dk)
+    out_nk = np.empty((len(x_nd), coef_dk.shape[1]))
+    for start in range(0, len(x_nd), BLOCK_ROWS):
+        block_bd = x_nd[start : start + BLOCK_ROWS]
+        if len(block_bd) < BLOCK_ROWS:
+            rest = len(block_bd)
+            block_bd = np.concatenate([block_bd, np.zeros((BLOCK_ROWS - rest, x_nd.shape[1]))])
+            out_nk[start:] = (block_bd @ coef_dk)[:rest]
+        else:
+            out_nk[start : start + BLOCK_ROWS] = block_bd @ coef_dk
+    return out_nk
 
 
 def probabilities(score_nk: _Floats) -> _Floats:
@@ -70,25 +95,72 @@ class HeadSpec:
         balanced = is_balanced(job)
         return cls(classes=classes, balanced=balanced, metric=job.metric, seed=job.seed, progress=job.progress)
 
-    def fit(self, x_nd: Features, value_n: _Floats, penalty: float, scale_d: _Floats) -> LinearHead:
+    def fit(
+        self,
+        x_nd: Features,
+        value_n: _Floats,
+        penalty: float,
+        scale_d: _Floats,
+        *,
+        start: LinearHead | None = None,
+        tolerance: float = TOLERANCE,
+    ) -> LinearHead:
         """Fit with an L2 `penalty`: 1/C of logistic regression, alpha of ridge.
 
-        One BLAS thread, so that the result does not depend on how many there are.
+        One BLAS thread, so that the result does not depend on how many there are. Of many classes over sparse
+        features, where a fit is long, it starts from the head `start` and ends at `tolerance`.
         """
         from sklearn.exceptions import ConvergenceWarning
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
-            head = (self._logistic if self.classes else self._ridge)(_scaled(x_nd, scale_d), value_n, penalty)
+            head = self._fitted(_scaled(x_nd, scale_d), value_n, penalty, _unscaled(start, scale_d), tolerance)
         if caught:
             self.progress(f"penalty {penalty:g}: stopped before it converged")
         return LinearHead(coef_dk=head.coef_dk * scale_d[:, None], intercept_k=head.intercept_k, classes=self.classes)
 
-    def _logistic(self, x_nd: Features, value_n: _Floats, penalty: float) -> LinearHead:
+    def _fitted(
+        self, x_nd: Features, value_n: _Floats, penalty: float, start: LinearHead | None, tolerance: float
+    ) -> LinearHead:
+        if not self.classes:
+            return self._ridge(x_nd, value_n, penalty)
+        present = np.unique(value_n).astype(np.int64)
+        if isinstance(x_nd, np.ndarray) or len(present) == 2:  # noqa: PLR2004
+            return self._logistic(x_nd, value_n, penalty, present)
+        return self._softmax(x_nd, value_n, penalty, start, tolerance)
+
+    def _softmax(
+        self,
+        x_nd: Features,
+        value_n: _Floats,
+        penalty: float,
+        start: LinearHead | None,
+        tolerance: float,
+    ) -> LinearHead:
+        from bakeoff.families import softmax
+
+        present, class_n = np.unique(value_n.astype(np.int64), return_inverse=True)
+        start_dk: NDArray[np.float32] | None = None
+        if start is not None:
+            start_dk = np.vstack([start.coef_dk, start.intercept_k])[:, present].astype("f4")
+            start_dk[-1] = np.maximum(start_dk[-1], start_dk[-1, start_dk[-1] > NEVER].min())  # classes new to it
+        fitted = softmax.fit(
+            x_nd,
+            class_n,
+            balanced_weights(value_n) if self.balanced else np.ones(len(value_n)),
+            classes=len(present),
+            penalty=penalty,
+            tolerance=tolerance,
+            start_dk=start_dk,
+        )
+        if not fitted.converged:
+            self.progress(f"penalty {penalty:g}: stopped before it converged")
+        return self._of_all(fitted.w_dk[:-1].astype(np.float64), fitted.w_dk[-1].astype(np.float64), present)
+
+    def _logistic(self, x_nd: Features, value_n: _Floats, penalty: float, present: NDArray[np.int64]) -> LinearHead:
         from sklearn.linear_model import LogisticRegression
 
-        present = np.unique(value_n).astype(np.int64)
         model = LogisticRegression(
             C=1 / penalty,
             solver=_solver(x_nd, len(present)),
@@ -97,6 +169,10 @@ class HeadSpec:
         )
         model.fit(x_nd, value_n, sample_weight=balanced_weights(value_n) if self.balanced else None)
         coef_dk, intercept_k = np.ascontiguousarray(model.coef_.T), np.asarray(model.intercept_)
+        return self._of_all(coef_dk, intercept_k, present)
+
+    def _of_all(self, coef_dk: _Floats, intercept_k: _Floats, present: NDArray[np.int64]) -> LinearHead:
+        """The head with all classes, those that training rows lack next to impossible."""
         if len(self.classes) == coef_dk.shape[1] or len(self.classes) == 2:  # noqa: PLR2004
             return LinearHead(coef_dk=coef_dk, intercept_k=intercept_k, classes=self.classes)
         if coef_dk.shape[1] == 1:  # two of several classes: (0, s) are the same odds as s
@@ -127,17 +203,20 @@ def best_penalty(
     *,
     validation: tuple[Features, _Floats],
     grid: Sequence[float],
-) -> float:
-    """The penalty of the grid whose head is best on validation rows (the larger one on a tie)."""
+) -> tuple[float, LinearHead]:
+    """The penalty of the grid whose head is best on validation rows (the larger one on a tie), and that head."""
     if len(value_n) > CHOICE_ROWS:
         some = np.sort(np.random.default_rng(spec.seed).permutation(len(value_n))[:CHOICE_ROWS])
         x_nd, value_n = x_nd[some], value_n[some]
     losses: dict[float, float] = {}
+    heads: dict[float, LinearHead] = {}
+    head = None
     for penalty in sorted(grid, reverse=True):
-        predictions = spec.fit(x_nd, value_n, penalty, scale_d)(validation[0])
-        losses[penalty] = _loss(spec, predictions, validation[1])
+        head = spec.fit(x_nd, value_n, penalty, scale_d, start=head, tolerance=CHOICE_TOLERANCE)
+        losses[penalty], heads[penalty] = _loss(spec, head(validation[0]), validation[1]), head
         spec.progress(f"penalty {penalty:g}: validation loss {losses[penalty]:.5f}")
-    return min(losses, key=losses.__getitem__)
+    best = min(losses, key=losses.__getitem__)
+    return best, heads[best]
 
 
 def _loss(spec: HeadSpec, predictions: Predictions, value_n: _Floats) -> float:
@@ -158,11 +237,22 @@ def log_loss(probabilities_nk: _Floats, value_n: _Floats, *, balanced: bool) -> 
     return float(np.average(-np.log(np.maximum(chance_n, 1e-12)), weights=weight_n))
 
 
+def _unscaled(head: LinearHead | None, scale_d: _Floats) -> LinearHead | None:
+    """A head of scaled features as one of the features before scaling."""
+    if head is None:
+        return None
+    coef_dk = np.divide(head.coef_dk, scale_d[:, None], out=np.zeros_like(head.coef_dk), where=scale_d[:, None] > 0)
+    return LinearHead(coef_dk=coef_dk, intercept_k=head.intercept_k, classes=head.classes)
+
+
 def _solver(x_nd: Features, n_classes: int) -> str:
-    """The fastest of scikit-learn's solvers: by Hessian for few dense features, else by gradients."""
+    """The fastest of scikit-learn's solvers: by Hessian for few dense features, else by gradients.
+
+    Sparse features come with two classes only; more of them have a solver of their own.
+    """
     n, d = x_nd.shape
     if not isinstance(x_nd, np.ndarray):
-        return "liblinear" if n_classes == 2 else "lbfgs"  # noqa: PLR2004
+        return "liblinear"
     return "newton-cholesky" if n > d and d * max(n_classes - 1, 1) <= MOST_FOR_HESSIAN else "lbfgs"
 
 

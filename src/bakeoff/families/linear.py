@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from bakeoff.core.params import only_for
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.search import between, one_of
 from bakeoff.core.types import ColumnKind, Predictions, Signature, Task
 from bakeoff.families import saved
-from bakeoff.families.columns import input_columns, of_kind, require, texts
+from bakeoff.families.columns import complete, input_columns, of_kind, texts
 from bakeoff.families.heads import HeadSpec, LinearHead, best_penalty
 from bakeoff.families.table_features import LinearTable
 from bakeoff.families.targets import Target
@@ -53,7 +54,7 @@ class LinearParams:
     """
 
     penalty: Annotated[float, Field(gt=0)] | None = None
-    balanced: bool | None = field(default=None, metadata=one_of((True, False)))
+    balanced: bool | None = field(default=None, metadata=one_of((True, False)) | only_for("classification"))
     min_rows: Annotated[int, Field(ge=1)] = field(default=2, metadata=between(1, 8, log=True, kinds=TEXT))
     max_terms: Annotated[int, Field(ge=1)] = field(
         default=300_000, metadata=between(20_000, 600_000, log=True, kinds=TEXT)
@@ -84,7 +85,7 @@ class LinearModel:
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
-        require(table, self.signature)
+        table = complete(table, self.signature)
         return self.head(_encode(table, self.blocks, self.table))
 
     def save(self, folder: Path) -> None:
@@ -134,6 +135,19 @@ class _Fitted:
     scale_d: _Floats
 
 
+def _carried(old: _Fitted, head: LinearHead, new: _Fitted) -> LinearHead:
+    """A head for new encoders that weighs terms as the old one does, and all else not at all: where to start from."""
+    coef_dk = np.zeros((new.x_nd.shape[1], head.coef_dk.shape[1]))
+    old_at = new_at = 0
+    for before, block in zip(old.blocks, new.blocks, strict=True):
+        place = {term: old_at + i for i, term in enumerate(before.vectorizer.terms)}
+        shared = [(new_at + i, place[term]) for i, term in enumerate(block.vectorizer.terms) if term in place]
+        to_d, from_d = np.array(shared, dtype=np.int64).reshape(-1, 2).T
+        coef_dk[to_d] = head.coef_dk[from_d]
+        old_at, new_at = old_at + len(before.vectorizer.terms), new_at + len(block.vectorizer.terms)
+    return LinearHead(coef_dk=coef_dk, intercept_k=head.intercept_k, classes=head.classes)
+
+
 class _Fit:
     """One fit: counts terms once, then encodes and fits training rows, and training with validation rows."""
 
@@ -150,26 +164,28 @@ class _Fit:
             self.counts += [(column.name, TermCounts.of(read, analyzer)) for analyzer in ANALYZERS]
 
     def model(self) -> LinearModel:
-        penalty = self._penalty()
+        penalty, chosen = self._penalty()
         rows = self.target.split(whole=True)
         fitted = self._encode(rows)
+        start = _carried(*chosen, fitted) if chosen else None
         self.job.progress(f"fitting {fitted.x_nd.shape[0]} rows, {fitted.x_nd.shape[1]} features")
         return LinearModel(
             signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),
             chosen={"penalty": penalty},
             blocks=fitted.blocks,
             table=fitted.table,
-            head=self.spec.fit(fitted.x_nd, self.target.value_n, penalty, fitted.scale_d),
+            head=self.spec.fit(fitted.x_nd, self.target.value_n, penalty, fitted.scale_d, start=start),
         )
 
-    def _penalty(self) -> float:
+    def _penalty(self) -> "tuple[float, tuple[_Fitted, LinearHead] | None]":
+        """The penalty, and when it was chosen here, the encoders and the head that it was chosen with."""
         given = (self.job.chosen or {}).get("penalty", self.params.penalty)
         if given is not None:
-            return float(given)  # type: ignore[arg-type]
+            return float(given), None  # type: ignore[arg-type]
         rows = self.target.split(whole=False)
         fitted = self._encode(rows)
         held = self.target.table[len(rows) :]
-        return best_penalty(
+        penalty, head = best_penalty(
             self.spec,
             fitted.x_nd,
             self.target.value_n[rows],
@@ -177,6 +193,7 @@ class _Fit:
             validation=(_encode(held, fitted.blocks, fitted.table), self.target.value_n[len(rows) :]),
             grid=TEXT_GRID if self.counts else TABLE_GRID,
         )
+        return penalty, (fitted, head)
 
     def _encode(self, rows: Rows) -> _Fitted:
         params = self.params

@@ -32,6 +32,8 @@ Vectors: TypeAlias = NDArray[np.float16]
 
 BATCH = 16
 MAX_CHARS = 20_000
+SPECIAL_TOKENS = 2
+"""Of a text's tokens, those that the tokenizer adds at its ends."""
 """More than any encoder's tokens hold; a huge text is not tokenised whole."""
 VERSION = 1
 """Grows when the same files would give other vectors."""
@@ -117,6 +119,12 @@ class OnnxEncoder:
         if not texts:
             return np.empty((0, self.width), dtype=np.float16)
         return self._vectors(self._encoded(texts))
+
+    def cut(self, texts: Sequence[str]) -> list[str]:
+        """Those of the texts that are longer than what is read of them."""
+        long = [text for text in texts if len(text.encode(errors="replace")) > self.max_tokens - SPECIAL_TOKENS]
+        encoded = self._tokens.encode_batch([text[:MAX_CHARS] for text in long])
+        return [text for text, each in zip(long, encoded, strict=True) if each.overflowing or len(text) > MAX_CHARS]
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """See `bakeoff.core.generation.Embedder`; vectors of the last layer."""

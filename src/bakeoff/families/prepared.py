@@ -17,6 +17,7 @@ from bakeoff.core.generation import Embedder, Embedding
 from bakeoff.core.params import check
 from bakeoff.core.protocols import (
     Family,
+    Filling,
     FitJob,
     FittedStep,
     Metered,
@@ -29,7 +30,7 @@ from bakeoff.core.protocols import (
 from bakeoff.core.types import Column, Predictions, Signature, Task
 from bakeoff.data.cast import conform
 from bakeoff.families import saved
-from bakeoff.families.columns import input_columns, require
+from bakeoff.families.columns import complete, input_columns
 from bakeoff.families.members import SavedMember, load_members, save_members
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ class PreparedModel:
         Raises:
             DataError: columns are missing, or a value does not fit its column.
         """
-        require(table, self.signature)
+        own = {name for each in self.transforms if isinstance(each, Filling) for name in each.fills}
+        table = complete(table, self.signature, leave=own)
         return _transformed(table, self.signature.inputs, self.transforms)
 
     def predict(self, table: "pl.DataFrame") -> Predictions:

@@ -19,17 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bakeoff.chat.client import Client, Refusal, Reply, Service, ServiceError
+from bakeoff.chat.client import Client, Refusal, RefusedError, Reply, Service, ServiceError
 from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.prompts import check_template, messages_of_row
 from bakeoff.chat.streaming import Heard, request_of
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.generation import Message, Messages, Piece, Sampling
+from bakeoff.core.params import only_for
 from bakeoff.core.protocols import FitJob, Usage
 from bakeoff.core.types import Json, Predictions, Signature, Task
 from bakeoff.families import saved
-from bakeoff.families.columns import input_columns, require
+from bakeoff.families.columns import complete, input_columns
 
 if TYPE_CHECKING:
     import polars as pl
@@ -67,9 +68,9 @@ class RemoteParams:
     template: str | None = None
     system: str | None = None
     shots: Annotated[int, Field(ge=0, le=200)] = 0
-    examples: Literal["balanced", "random"] = "balanced"
-    answers: Literal["text", "json"] = "text"
-    logprobs: bool = True
+    examples: Literal["balanced", "random"] = field(default="balanced", metadata=only_for("classification"))
+    answers: Literal["text", "json"] = field(default="text", metadata=only_for("classification"))
+    logprobs: bool = field(default=True, metadata=only_for("classification"))
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     max_tokens: Annotated[int, Field(ge=1)] = 256
     price_in: Annotated[float, Field(ge=0)] | None = None
@@ -120,7 +121,7 @@ class RemoteModel:
         Raises:
             ServiceError: the service fails, or refuses every row.
         """
-        require(table, self.signature)
+        table = complete(table, self.signature)
         names = [column.name for column in self.signature.inputs]
         requests = [self.request(row) for row in table.select(names).iter_rows(named=True)]
         replies = self.client.chat(requests)
@@ -188,7 +189,7 @@ class RemoteModel:
         chunks = self.client.stream(body)
         if isinstance(chunks, Refusal):
             self.meter.count([chunks], rows=1)
-            raise ServiceError(f"{self.state.params.url} refuses (HTTP {chunks.status}): {chunks.message}")
+            raise RefusedError(f"{self.state.params.url} refuses (HTTP {chunks.status}): {chunks.message}")
         try:
             with closing(chunks):
                 yield from heard.pieces(chunks)

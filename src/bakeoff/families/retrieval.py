@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bakeoff.chat.prompts import check_template, messages_of_row
+from bakeoff.chat.whole import whole_answer
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.generation import Messages, Piece, Sampling
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
-from bakeoff.families.columns import input_columns, require
+from bakeoff.families.columns import complete, input_columns
 from bakeoff.families.saved import Array
 from bakeoff.families.text_features import ANALYZERS, TermCounts, Vectorizer
 from bakeoff.metrics.texts import token_f1
@@ -82,18 +83,16 @@ class RetrievalModel:
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
-        require(table, self.signature)
+        table = complete(table, self.signature)
         said = self.answers_to(_questions(table, self.signature, self.template), int(self.chosen["neighbours"]))
         return Predictions(values_n=np.asarray(said, dtype=object))
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
-        """See `bakeoff.core.generation.ChatModel`; the known answer comes whole, however long it is."""
-        del sampling
+        """See `bakeoff.core.generation.ChatModel`; tokens are words (`bakeoff.chat.whole.token_ends`)."""
+        sampling.require(frozenset(), "the family retrieval, which gives known answers,")
         question = "\n".join(str(turn["content"]) for turn in messages)
         (answer,) = self.answers_to([question], int(self.chosen["neighbours"]))
-        yield Piece(text=answer)
-        words = len(question.split()), len(answer.split())
-        yield Piece(finish="stop", prompt_tokens=words[0], completion_tokens=words[1])
+        yield from whole_answer(messages, answer, sampling)
 
     def answers_to(self, questions: Sequence[str], neighbours: int) -> list[str]:
         """The answer to each question, with so many neighbours."""

@@ -10,8 +10,7 @@ logarithmic term frequency and smoothed inverse document frequency as in scikit-
 import re
 import unicodedata
 from array import array
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
@@ -39,12 +38,20 @@ class Analyzer:
     max_chars: int = 20_000
     """What a text has beyond this many characters is not read."""
 
-    def terms(self, text: str) -> Iterator[str]:
-        """The terms of a text, with repetitions; case and accents do not count."""
+    def pieces(self, text: str) -> Iterable[str]:
+        """What terms never cross: a whole text when they are of words, each padded word when of characters."""
         text = unicodedata.normalize("NFKD", text[: self.max_chars].lower())
         if not text.isascii():
             text = "".join(c for c in text if not unicodedata.combining(c))
-        return self._words(text) if self.unit == "word" else self._characters(text)
+        return (text,) if self.unit == "word" else text.split()
+
+    def terms(self, text: str) -> Iterator[str]:
+        """The terms of a text, with repetitions; case and accents do not count."""
+        return (term for piece in self.pieces(text) for term in self.terms_of(piece))
+
+    def terms_of(self, piece: str) -> Iterator[str]:
+        """The terms of a piece."""
+        return self._words(piece) if self.unit == "word" else self._characters(f" {piece} ")
 
     def _words(self, text: str) -> Iterator[str]:
         tokens = TOKEN.findall(text)
@@ -52,15 +59,13 @@ class Analyzer:
             for start in range(len(tokens) - n + 1):
                 yield " ".join(tokens[start : start + n])
 
-    def _characters(self, text: str) -> Iterator[str]:
-        for word in text.split():
-            padded = f" {word} "
-            for n in range(self.low, self.high + 1):
-                if n >= len(padded):  # a short word is one term, once
-                    yield padded
-                    break
-                for start in range(len(padded) - n + 1):
-                    yield padded[start : start + n]
+    def _characters(self, padded: str) -> Iterator[str]:
+        for n in range(self.low, self.high + 1):
+            if n >= len(padded):  # a short word is one term, once
+                yield padded
+                break
+            for start in range(len(padded) - n + 1):
+                yield padded[start : start + n]
 
 
 ANALYZERS = (Analyzer(unit="word", low=1, high=2), Analyzer(unit="char", low=3, high=6))
@@ -129,12 +134,23 @@ class Vectorizer:
 
 def _count(texts: Sequence[str], analyzer: Analyzer, index: dict[str, int], *, grow: bool) -> Sparse:
     """Counts of terms (n, terms); a term that is not in the index joins it (`grow`) or is left out."""
-    indices, data, starts = array("i"), array("d"), array("i", [0])
+    known: dict[str, list[int]] = {}  # words come again and again, with the same terms
+    indices, starts = array("i"), array("i", [0])
     for text in texts:
-        for term, count in Counter(analyzer.terms(text)).items():
-            position = index.setdefault(term, len(index)) if grow else index.get(term)
-            if position is not None:
-                indices.append(position)
-                data.append(count)
+        for piece in analyzer.pieces(text):
+            places = known.get(piece)
+            if places is None:
+                places = _places(analyzer.terms_of(piece), index, grow=grow)
+                if analyzer.unit == "char":
+                    known[piece] = places
+            indices.extend(places)
         starts.append(len(indices))
-    return sp.csr_array((np.array(data), np.array(indices), np.array(starts)), shape=(len(texts), len(index)))
+    counts = sp.csr_array((np.ones(len(indices)), np.array(indices), np.array(starts)), shape=(len(texts), len(index)))
+    counts.sum_duplicates()
+    return counts
+
+
+def _places(terms: Iterable[str], index: dict[str, int], *, grow: bool) -> list[int]:
+    if grow:
+        return [index.setdefault(term, len(index)) for term in terms]
+    return [place for term in terms if (place := index.get(term)) is not None]

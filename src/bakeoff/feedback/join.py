@@ -1,26 +1,34 @@
 """Join predictions with the feedback on them: what monitoring scores and what joins the dataset."""
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias, cast
 
 import msgspec
 import numpy as np
 
+from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.protocols import EventLog
-from bakeoff.core.types import Json, Predictions, Signature
+from bakeoff.core.types import Column, Json, Predictions, Signature
+from bakeoff.data.labels import label_text
+from bakeoff.feedback.truth import TruthOf
 
-__all__ = ["Labelled", "Pair", "as_rows", "judged", "labelled"]
+__all__ = ["FedRows", "Labelled", "Pair", "as_rows", "judged", "labelled"]
 
 Event: TypeAlias = Mapping[str, Json]
 
+TRUTHS = ("label", "correction")
+SIDES = (*TRUTHS, "rating", "comment")
+EVER = -(2**62)
+
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A prediction and the last feedback on it.
+    """A prediction and the feedback on it, of each kind the last.
 
-    `row` holds the inputs as they were sent; `said` is the label or value that was predicted; `label` is the
-    truth (a correction counts as one), or None when only a `rating` came. Times are of the log.
+    `row` holds the inputs as they were sent; `said` is the label or value that was predicted. `given` is the truth as
+    it came, of `label` and `correction` the later; `label` is what it means to the model, or None when it means
+    nothing or none came. `known_ms` and `source` are of the truth, without one of the last feedback. Times are of the
+    log.
     """
 
     id: str
@@ -32,70 +40,195 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     said: str | float | None
     probabilities: Mapping[str, float] | None
     label: str | float | None
-    rating: float | None
-    source: str | None
+    given: Json = None
+    correction: str | None = None
+    rating: float | None = None
+    comment: str | None = None
+    source: str | None = None
+
+    @property
+    def unusable(self) -> bool:
+        """Whether a truth came that means nothing to the model."""
+        return self.given is not None and self.label is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labelled:
-    """Pairs in the order of prediction; how many were `predicted`, and feedback ids without a prediction."""
+    """Pairs in the order of prediction; how many were `predicted`, and feedback ids without a prediction.
+
+    `unmatched_ids` are the first of these.
+    """
 
     pairs: tuple[Pair, ...]
     predicted: int
     unmatched: int
+    unmatched_ids: tuple[str, ...] = ()
+
+    @property
+    def usable(self) -> int:
+        """Pairs with a truth that means something to the model."""
+        return sum(pair.label is not None for pair in self.pairs)
+
+    def losses(self) -> tuple[Loss, ...]:
+        """Feedback that does not count, by reason."""
+        unusable = [pair for pair in self.pairs if pair.unusable]
+        shown = dict.fromkeys(example(pair.given) for pair in unusable)
+        losses = (
+            Loss(
+                kind="feedback",
+                reason="no prediction has this id",
+                count=self.unmatched,
+                examples=self.unmatched_ids[:EXAMPLES],
+                remedy="send the ids that the endpoint answered with; what comes later is joined then",
+            ),
+            Loss(
+                kind="feedback",
+                reason="the label is no class or value of the model",
+                count=len(unusable),
+                of=len(self.pairs),
+                examples=tuple(shown)[:EXAMPLES],
+                remedy="send labels as the endpoint says them",
+            ),
+        )
+        return tuple(loss for loss in losses if loss.count)
+
+
+@dataclass(slots=True)
+class _Feedback:
+    """The last feedback of each kind on one id; `truth` is the item that holds the last label or correction."""
+
+    last: Event
+    truth: Event | None = None
+    sides: dict[str, Json] = field(default_factory=dict[str, Json])
+
+    def add(self, item: Event) -> None:
+        self.last = item
+        self.sides |= {side: item[side] for side in SIDES if item.get(side) is not None}
+        if any(item.get(side) is not None for side in TRUTHS):
+            self.truth = item
+
+    @property
+    def given(self) -> Json:
+        """What is said to be true; of an item with both, the label."""
+        truth = self.truth or {}
+        return next((truth[side] for side in TRUTHS if truth.get(side) is not None), None)
 
 
 def labelled(
-    events: EventLog, endpoint: str, *, since_ms: int = 0, until_ms: int | None = None, release_id: str | None = None
+    events: EventLog,
+    endpoint: str,
+    *,
+    truth_of: TruthOf,
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+    release_id: str | None = None,
 ) -> Labelled:
-    """Predictions of the endpoint in since_ms ≤ time < until_ms with the feedback that came on them, ever.
+    """Predictions of the endpoint with the feedback that came on them, ever.
 
-    The last feedback on an id wins. `unmatched` counts the ids for which no endpoint has a prediction in
-    the window: with since_ms = 0 and no until_ms, those that nobody ever predicted. With `release_id` only that
-    release's predictions count. One pass over each log.
+    With `since_ms` and `until_ms` those of since_ms ≤ time < until_ms, with `release_id` those of that release: which
+    release a prediction is of, the log says by id, whatever the clock said. `unmatched` counts the ids that nobody
+    ever predicted. One pass over each log.
     """
-    given = {cast("str", item["id"]): item for item in events.read("feedback", since_ms=since_ms)}
+    feedback: dict[str, _Feedback] = {}
+    for item in events.read("feedback", since_ms=EVER):
+        feedback.setdefault(cast("str", item["id"]), _Feedback(item)).add(item)
     found: dict[str, Pair] = {}
-    matched = predicted = 0
-    for event in events.read("prediction", since_ms=since_ms, until_ms=until_ms):
+    matched: set[str] = set()
+    predicted = 0
+    for event in events.read("prediction", since_ms=EVER):
         if event.get("status") == "error":
             continue
         ours = event["endpoint"] == endpoint and (release_id is None or event["release_id"] == release_id)
+        ours = ours and _within(cast("int", event["time_ms"]), since_ms, until_ms)
         predicted += ours
-        feedback = given.get(cast("str", event["id"]))
-        if feedback is None:
-            continue
-        matched += 1
-        if ours:
-            pair = _pair(event, feedback)
-            found[pair.id] = pair
-    return Labelled(pairs=tuple(found.values()), predicted=predicted, unmatched=len(given) - matched)
+        name = cast("str", event["id"])
+        if name in feedback:
+            matched.add(name)
+            if ours:
+                found[name] = _pair(event, feedback[name], truth_of)
+    unmatched = [name for name in feedback if name not in matched]
+    return Labelled(
+        pairs=tuple(found.values()),
+        predicted=predicted,
+        unmatched=len(unmatched),
+        unmatched_ids=tuple(unmatched[:EXAMPLES]),
+    )
+
+
+def _within(time_ms: int, since_ms: int | None, until_ms: int | None) -> bool:
+    return (since_ms is None or since_ms <= time_ms) and (until_ms is None or time_ms < until_ms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FedRows:
+    """Rows of a dataset made of feedback, and those that lack an input: how many lack which."""
+
+    rows: tuple[dict[str, Json], ...]
+    absent: Mapping[str, int]
+    brought: int
+
+    def losses(self) -> tuple[Loss, ...]:
+        """Rows that cannot join, by the input that they lack first."""
+        return tuple(
+            Loss(
+                kind="row",
+                reason="feedback without an input",
+                subject=name,
+                count=count,
+                of=self.brought,
+                remedy="it was given on predictions of a model without this input",
+            )
+            for name, count in self.absent.items()
+        )
 
 
 def as_rows(
-    pairs: Labelled, target: str, *, time: str | None = None, rejected: str | None = None
-) -> list[dict[str, Json]]:
-    """Labelled pairs as rows of a dataset: the inputs, the truth under `target`, and nothing without a label.
+    pairs: Labelled,
+    target: str,
+    *,
+    inputs: Collection[Column] = (),
+    time: str | None = None,
+    rejected: str | None = None,
+) -> FedRows:
+    """Labelled pairs as rows of a dataset: the inputs, the truth under `target`, and nothing without a truth.
 
-    With `time`, a row whose inputs lack that column gets the prediction's time (ISO 8601, UTC). With `rejected`,
-    that column has the text that was said where the truth is another one, else None: together, a preference.
+    A truth that is no class of the model is kept as it came: it may be one of the dataset's. Rows that lack one of
+    `inputs` are counted and left out. With `time`, a row whose inputs lack that column gets the prediction's time
+    (ISO 8601, UTC). With `rejected`, that column has the text that was said where the truth is another one, else
+    None: together, a preference.
 
     >>> pair = Pair(id="a", time_ms=0, known_ms=0, release_id="r", model_version="m/1", row={"x": 1.0},
-    ...             said="no", probabilities=None, label="yes", rating=None, source=None)
-    >>> as_rows(Labelled(pairs=(pair,), predicted=1, unmatched=0), "late", time="at")
-    [{'x': 1.0, 'late': 'yes', 'at': '1970-01-01T00:00:00.000'}]
+    ...             said="no", probabilities=None, label="yes", given="yes")
+    >>> as_rows(Labelled(pairs=(pair,), predicted=1, unmatched=0), "late", time="at").rows
+    ({'x': 1.0, 'late': 'yes', 'at': '1970-01-01T00:00:00.000'},)
     """
     rows: list[dict[str, Json]] = []
-    for pair in pairs.pairs:
-        if pair.label is None:
+    absent: dict[str, int] = {}
+    for pair, truth in _truths(pairs):
+        lacking = next((column.name for column in inputs if column.name != time and not _holds(pair.row, column)), None)
+        if lacking is not None:
+            absent[lacking] = absent.get(lacking, 0) + 1
             continue
-        row = {**pair.row, target: pair.label}
+        row = {**pair.row, target: truth}
         if rejected is not None:
             row[rejected] = _turned_down(pair)
         if time is not None and row.get(time) is None:
             row[time] = _iso(pair.time_ms)
         rows.append(row)
-    return rows
+    return FedRows(rows=tuple(rows), absent=absent, brought=len(rows) + sum(absent.values()))
+
+
+def _holds(row: Mapping[str, Json], column: Column) -> bool:
+    """Whether a row has an input, be it missing there; of a vector's element also as the list."""
+    return column.name in row or (column.format.vector or column.name) in row
+
+
+def _truths(pairs: Labelled) -> Iterator[tuple[Pair, str | float]]:
+    for pair in pairs.pairs:
+        if pair.label is not None:
+            yield pair, pair.label
+        elif isinstance(pair.said, str) and (name := label_text(pair.given)) is not None:
+            yield pair, name
 
 
 def judged(pairs: Labelled, signature: Signature) -> tuple[list[str | float], Predictions]:
@@ -138,38 +271,22 @@ def _iso(time_ms: int) -> str:
     return moment.isoformat(timespec="milliseconds")
 
 
-def _pair(event: Event, feedback: Event) -> Pair:
-    said = event.get("label", event.get("value"))
-    label = feedback.get("label", feedback.get("correction"))
-    logged_ms = cast("int", feedback["time_ms"])
+def _pair(event: Event, feedback: _Feedback, truth_of: TruthOf) -> Pair:
+    version, given = cast("str", event["model_version"]), feedback.given
+    timed = feedback.truth or feedback.last
     return Pair(
         id=cast("str", event["id"]),
         time_ms=cast("int", event["time_ms"]),
-        known_ms=cast("int", feedback.get("known_ms", logged_ms)),
+        known_ms=cast("int", timed.get("known_ms", timed["time_ms"])),
         release_id=cast("str", event["release_id"]),
-        model_version=cast("str", event["model_version"]),
+        model_version=version,
         row=cast("Mapping[str, Json]", event["row"]),
-        said=cast("str | float | None", said),
+        said=cast("str | float | None", event.get("label", event.get("value"))),
         probabilities=cast("Mapping[str, float] | None", event.get("probabilities")),
-        label=_as_label(label, number=isinstance(said, int | float)),
-        rating=cast("float | None", feedback.get("rating")),
-        source=cast("str | None", feedback.get("source")),
+        label=None if given is None else truth_of(version).read(given),
+        given=given,
+        correction=cast("str | None", feedback.sides.get("correction")),
+        rating=cast("float | None", feedback.sides.get("rating")),
+        comment=cast("str | None", feedback.sides.get("comment")),
+        source=cast("str | None", timed.get("source")),
     )
-
-
-def _as_label(label: Json, *, number: bool) -> str | float | None:
-    """The truth as the task has it: class names are text (true is "true", 1 is "1"), quantities are numbers.
-
-    Where a number was said, a text that is none says nothing.
-    """
-    if label is None:
-        return None
-    if number:
-        try:
-            value = float(cast("float | str", label))
-        except ValueError:
-            return None
-        return value if math.isfinite(value) else None
-    if isinstance(label, str):
-        return label
-    return str(label).lower() if isinstance(label, bool) else str(label)

@@ -1,16 +1,21 @@
-"""Take in feedback: check every item, then log all of them or none."""
+"""Take in feedback: check every item, log all of them or none, and tell which of them say nothing yet."""
 
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, cast
 
 from bakeoff.core.errors import DataError
 from bakeoff.core.protocols import EventLog
 from bakeoff.core.types import Json
+from bakeoff.feedback.index import PredictionIndex, Served
+from bakeoff.feedback.truth import TruthOf
 
-__all__ = ["Recorded", "record"]
+__all__ = ["Doubt", "Recorded", "record"]
 
-KINDS = ("label", "rating", "correction")
+KINDS = ("label", "rating", "correction", "comment")
+SHOWN = 100
+UNMATCHED = "there is no prediction with this id; it counts once there is"
 KNOWN = frozenset({"id", *KINDS, "source", "time_ms"})
 MAX_TEXT = 100_000
 MAX_ID = 200
@@ -19,28 +24,93 @@ MAX_NUMBER = 2**63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """An item that was logged, but does not count: the id, and why."""
+
+    id: str
+    kind: Literal["unmatched", "unusable"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """How many items were taken in. Whether their ids are known is found when they are joined."""
+    """How many items count (`accepted`), and those that do not: all of them are logged.
+
+    An item is `unmatched` when there is no prediction with its id; it counts once there is. It is `unusable` when its
+    label is no class of the model (or no number); what else it holds counts all the same.
+    """
 
     accepted: int
+    doubts: tuple[Doubt, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Recorded(accepted={self.accepted}, unmatched={self.unmatched}, unusable={self.unusable})"
+
+    @property
+    def unmatched(self) -> int:
+        """Items without a prediction."""
+        return sum(doubt.kind == "unmatched" for doubt in self.doubts)
+
+    @property
+    def unusable(self) -> int:
+        """Items whose label says nothing."""
+        return sum(doubt.kind == "unusable" for doubt in self.doubts)
+
+    def to_json(self) -> dict[str, Json]:
+        """As JSON: the three counts, and the first items that do not count."""
+        problems: list[Json] = [{"id": d.id, "kind": d.kind, "reason": d.reason} for d in self.doubts[:SHOWN]]
+        return {
+            "accepted": self.accepted,
+            "unmatched": self.unmatched,
+            "unusable": self.unusable,
+            "problems": problems,
+        }
 
 
-def record(events: EventLog, items: Sequence[Mapping[str, Json]]) -> Recorded:
-    """Log feedback durably.
+def record(
+    events: EventLog,
+    items: Sequence[Mapping[str, Json]],
+    *,
+    index: PredictionIndex | None = None,
+    truth_of: TruthOf | None = None,
+) -> Recorded:
+    """Log feedback durably, and say what of it counts.
 
     An item has the `id` of a prediction and one or more of `label` (the truth: text, number or boolean),
-    `rating` (a number or boolean) and `correction` (the text that should have been said); `source` (who says
-    so) and `time_ms` (since when it is known) are optional. The log keeps all of them; a later item for
-    the same id replaces the earlier one. Ids are not looked up here: an id that no prediction has is counted
-    as unmatched by `labelled`.
+    `rating` (a number or boolean), `correction` (the text that should have been said) and `comment`; `source` (who
+    says so) and `time_ms` (since when it is known) are optional. The log keeps all of them; of each kind the last
+    one for an id counts.
+
+    Args:
+        events: the log.
+        items: the feedback.
+        index: knows the predictions; made anew when left out, which reads the whole log.
+        truth_of: reads labels; without it all of them are taken for usable.
 
     Raises:
         DataError: an item has the wrong shape; the message names it, and none of them is logged.
     """
     checked = [_checked(item, number) for number, item in enumerate(items)]
-    if checked:
-        events.append("feedback", checked)
-    return Recorded(accepted=len(checked))
+    if not checked:
+        return Recorded(accepted=0)
+    events.append("feedback", checked)
+    known = (index or PredictionIndex(events)).find([cast("str", item["id"]) for item in checked])
+    doubts = [doubt for item in checked if (doubt := _doubt(item, known, truth_of)) is not None]
+    return Recorded(accepted=len(checked) - len(doubts), doubts=tuple(doubts))
+
+
+def _doubt(item: Mapping[str, Json], known: Mapping[str, Served], truth_of: TruthOf | None) -> Doubt | None:
+    name = cast("str", item["id"])
+    if name not in known:
+        return Doubt(id=name, kind="unmatched", reason=UNMATCHED)
+    if truth_of is None:
+        return None
+    truth = truth_of(known[name].model_version)
+    for kind in ("label", "correction"):
+        value = item.get(kind)
+        if value is not None and truth.read(value) is None:
+            return Doubt(id=name, kind="unusable", reason=f"{kind} {truth.problem(value)}")
+    return None
 
 
 def _checked(item: object, number: int) -> dict[str, Json]:
@@ -53,7 +123,7 @@ def _checked(item: object, number: int) -> dict[str, Json]:
         raise _wrong(number, f"id to be the id of a prediction (1 to {MAX_ID} characters)", item.get("id"))
     given = {kind: item[kind] for kind in KINDS if item.get(kind) is not None}
     if not given:
-        raise _wrong(number, "label, rating or correction", sorted(map(str, item)))
+        raise _wrong(number, "label, rating, correction or comment", sorted(map(str, item)))
     for kind, value in given.items():
         _check_value(kind, value, number)
     event: dict[str, Json] = {"id": item["id"], **given}
@@ -74,12 +144,13 @@ def _check_value(kind: str, value: object, number: int) -> None:
     text = isinstance(value, str) and len(value) <= MAX_TEXT
     # A boolean is an int too; what is not finite, or too big for a float to hold, cannot be compared.
     figure = isinstance(value, int | float) and -MAX_NUMBER < value < MAX_NUMBER
-    fits = {"label": text or figure, "rating": figure, "correction": text}[kind]
+    fits = {"label": text or figure, "rating": figure, "correction": text, "comment": text}[kind]
     if not fits:
         expected = {
             "label": f"label to be a text (at most {MAX_TEXT} characters), a finite number or a boolean",
             "rating": "rating to be a finite number or a boolean",
             "correction": f"correction to be a text (at most {MAX_TEXT} characters)",
+            "comment": f"comment to be a text (at most {MAX_TEXT} characters)",
         }[kind]
         raise _wrong(number, expected, value)
 

@@ -35,16 +35,18 @@ def calibrated(stage: Stage, steps: Steps, judged: Sequence[Judged], held: Mappi
 
 def _tried(stage: Stage, entry: Judged, blob: str) -> dict[str, Json]:
     from bakeoff.evaluate.findings import told_calibration
+    from bakeoff.metrics.combined import common_classes, spread
     from bakeoff.metrics.outcome import outcome
 
     truth_n, test = outcomes(stage, entry)
     held_truth_n, held = held_out(stage.blobs.get(blob))
-    if held.classes != test.classes or test.probabilities_nk is None or held.probabilities_nk is None:
+    if test.probabilities_nk is None or held.probabilities_nk is None:
         return {"calibration": entry.findings["calibration"]}
+    classes = common_classes((test.classes, held.classes))  # a class may have validation rows alone
     both = Predictions(
         values_n=np.concatenate([test.values_n.astype(np.str_), held.values_n.astype(np.str_)]),
-        probabilities_nk=np.concatenate([test.probabilities_nk, held.probabilities_nk]),
-        classes=test.classes,
+        probabilities_nk=np.concatenate([spread(test, classes), spread(held, classes)]),
+        classes=classes,
     )  # together, so that both know the same classes
     joint = outcome(np.concatenate([truth_n.astype(np.str_), held_truth_n.astype(np.str_)]), both, "classification")
     rows = np.arange(len(joint))

@@ -157,7 +157,7 @@ def _scored(stage: Stage, gathered: Gathered, judged: Judged, fair_n: Any) -> Ma
         groups_n=None if group_n is None else group_n[fair_n],
         time_n=None if time_n is None else time_n[fair_n],
         positive=stage.config.decide.positive,
-        metrics=stage.metrics,
+        named=stage.metrics,
     ).metrics
 
 

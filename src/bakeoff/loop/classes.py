@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from bakeoff.core.config import DecideConfig, Gate
 from bakeoff.core.errors import ConfigError, Problem
-from bakeoff.core.plugins import suggestion
 from bakeoff.core.project_file import FILE_NAME
 from bakeoff.core.types import Task
+from bakeoff.data.labels import Labels
 from bakeoff.loop.gathering import Gathered, load_arrays, load_table
 from bakeoff.loop.stage import Stage
 from bakeoff.metrics.costs import Costs
@@ -30,15 +30,14 @@ def with_classes(stage: Stage, gathered: Gathered) -> Stage:
     if task != "classification":
         return stage
     label_n = load_table(stage.blobs, gathered.table_blob, [gathered.schema.target])[gathered.schema.target]
-    classes = tuple(sorted(str(label) for label in label_n.drop_nulls().unique().to_list()))
+    labels = Labels(sorted(str(label) for label in label_n.drop_nulls().unique().to_list()), stage.config.data.labels)
     trained_n = label_n[load_arrays(stage.blobs, gathered.rows_blob)["train"]].drop_nulls()
-    counted = {str(label): count for label, count in trained_n.value_counts().iter_rows()}
-    rows = {name: int(counted.get(name, 0)) for name in classes}
+    rows = {str(label): int(count) for label, count in sorted(trained_n.value_counts().iter_rows())}
     decide = stage.config.decide
-    naming = _Naming(classes=classes, positive=_positive(decide, rows))
+    naming = _Naming(labels=labels, classes=tuple(rows), positive=_positive(decide, rows))
     resolved = naming.decide(decide)
     if decide.costs:
-        naming.problems += _cost_problems(decide, classes)
+        naming.problems += _cost_problems(decide, labels.classes)
     if naming.problems:
         raise ConfigError(tuple(naming.problems))
     config = stage.config.model_copy(update={"decide": resolved})
@@ -47,7 +46,7 @@ def with_classes(stage: Stage, gathered: Gathered) -> Stage:
         positive = Positive(
             name=naming.positive,
             chosen=decide.positive is not None,
-            rows=rows[naming.positive],
+            rows=rows.get(naming.positive, 0),
             of=sum(rows.values()),
         )
     return replace(stage, config=config, positive=positive)
@@ -67,16 +66,21 @@ def _cost_problems(decide: DecideConfig, classes: tuple[str, ...]) -> tuple[Prob
 
 @dataclass(kw_only=True)
 class _Naming:
-    """Names metrics in full, and gathers what is wrong with the classes that they name."""
+    """Names metrics in full, and gathers what is wrong with the classes that they name.
 
+    `classes` are those of training rows, `labels` all that there are.
+    """
+
+    labels: Labels
     classes: tuple[str, ...]
     positive: str | None
 
     def __post_init__(self) -> None:
         self.problems: list[Problem] = []
-        if self.positive is not None and self.positive not in self.classes:
-            self.problems.append(self._unknown("decide.positive", self.positive))
-            self.positive = None
+        given = self.positive
+        self.positive = None if given is None else self.labels.match(given)
+        if given is not None and self.positive is None:
+            self.problems.append(self._unknown("decide.positive", given))
 
     def decide(self, decide: DecideConfig) -> DecideConfig:
         """`[decide]` with names in full."""
@@ -99,7 +103,9 @@ class _Naming:
 
     def _named(self, name: str, key: str) -> str:
         try:
-            return with_class(name, "classification", classes=self.classes, positive=self.positive)
+            return with_class(
+                name, "classification", classes=self.classes, positive=self.positive, match=self.labels.match
+            )
         except LookupError:
             self.problems.append(self._unknown(key, MetricName.parse(name).arguments[0]))
         except ValueError as error:
@@ -110,9 +116,7 @@ class _Naming:
         return name
 
     def _unknown(self, key: str, name: str) -> Problem:
-        more = f" and {len(self.classes) - MOST_SHOWN} more" if len(self.classes) > MOST_SHOWN else ""
-        known = ", ".join(map(repr, self.classes[:MOST_SHOWN])) + more
-        hint = suggestion(name, self.classes)
-        return Problem(
-            file=FILE_NAME, key=key, expected=f"a class of the target ({known})", found=repr(name), hint=hint
-        )
+        every = self.labels.classes
+        more = f" and {len(every) - MOST_SHOWN} more" if len(every) > MOST_SHOWN else ""
+        expected = f"a class of the target ({', '.join(map(repr, every[:MOST_SHOWN]))}{more})"
+        return Problem(file=FILE_NAME, key=key, expected=expected, found=repr(name), hint=self.labels.hint(name))

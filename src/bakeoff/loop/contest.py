@@ -4,16 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
+
 from bakeoff.core.errors import CorruptError, NotFoundError
 from bakeoff.core.records import Version
+from bakeoff.core.types import Signature
 from bakeoff.loop.gathering import Gathered, load_arrays, load_table
+from bakeoff.loop.inputs import ChangedInputs, changed_inputs
 from bakeoff.loop.judging import Judged, groups, outcomes, times
 from bakeoff.loop.refereeing import judge_registered
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
 from bakeoff.metrics.registry import find
-from bakeoff.registry.lineage import label
+from bakeoff.registry.lineage import label, signature_of
 from bakeoff.registry.register import CHAMPION
+from bakeoff.serve.releases import current
 
 if TYPE_CHECKING:
     from bakeoff.core.config import DecideConfig
@@ -26,6 +31,7 @@ __all__ = [
     "anchor_of",
     "challenge",
     "champion_of",
+    "guarded",
     "margin_beside",
     "mark_anchor",
     "rows_of",
@@ -44,6 +50,8 @@ class Contest:
     """How the winner stands against the champion, and whether it takes its place.
 
     `raises`: it is shown to be better than the anchor, and becomes the one that later champions are held to.
+    `inputs`: how those of the winner differ from those of the live model. `blocked`: it would take the champion's
+    place, were it not for these: a person must say so.
     """
 
     promoted: bool
@@ -51,6 +59,8 @@ class Contest:
     champion: str | None = None
     comparison: "Comparison | None" = None
     raises: bool = False
+    inputs: ChangedInputs | None = None
+    blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +149,25 @@ def margin_beside(stage: Stage, entry: Judged) -> float:
     assert entry.scorecard is not None
     value = entry.scorecard.number(stage.metric)
     return champion_margin(stage.config.decide, find(stage.metric, stage.config.project.task), value or 0.0)
+
+
+def guarded(stage: Stage, winner: Judged, contest: Contest, *, unasked: bool) -> Contest:
+    """The contest, with what changes for those who call the endpoint; nothing such is promoted unasked."""
+    live = current(stage.records.documents, stage.endpoint)
+    if live is None or winner.fitted.signature is None:
+        return contest
+    before = signature_of(stage.records.versions, live.model_version)
+    inputs = changed_inputs(before, msgspec.convert(winner.fitted.signature, Signature))
+    if inputs is None:
+        return contest
+    if not (contest.promoted and unasked) or stage.config.loop.accept_changed_inputs:
+        return replace(contest, inputs=inputs)
+    reason = (
+        f"the inputs changed ({inputs.told()}), and those who call endpoint {stage.endpoint!r} send those of "
+        f"{live.model_version}: it stays. To release it all the same, call 'bakeoff run', or set [loop] "
+        "accept_changed_inputs = true; else mend the source"
+    )
+    return replace(contest, promoted=False, blocked=True, inputs=inputs, reason=reason)
 
 
 def told(found: Standing, decide: "DecideConfig", metric: str, *, margin: float, holds: bool) -> str:

@@ -1,7 +1,7 @@
 """Describe a dataset version: the facts of its card, worked out once and kept."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +12,7 @@ import bakeoff.prepare
 import bakeoff.report
 from bakeoff.core.errors import MissingExtraError, NotFoundError
 from bakeoff.core.hashing import digest_file, digest_sources
+from bakeoff.core.ledger import Ledger
 from bakeoff.core.records import Version
 from bakeoff.core.types import Json, Schema
 from bakeoff.data.facts import column_facts, role_of
@@ -123,9 +124,11 @@ def _registered(version: Version) -> _Dataset:
     return _Dataset(gathered=gathered, number=version.number, run_id=version.run_id)
 
 
-def _gathered(kept: dict[str, Any]) -> Gathered:
-    rest: dict[str, Any] = {name: value for name, value in kept.items() if name != "schema"}
-    return Gathered(schema=msgspec.convert(kept["schema"], Schema), **rest)
+def _gathered(body: Mapping[str, Any]) -> Gathered:
+    kept = dict(body)
+    kept["schema"] = msgspec.convert(kept["schema"], Schema)
+    kept["ledger"] = Ledger.from_json(kept["ledger"]) if kept.get("ledger") else None
+    return Gathered(**kept)
 
 
 def _card(stage: Stage, found: _Dataset, *, show_personal: bool, tokenizer: Path | None) -> DataCard:
@@ -170,9 +173,18 @@ def _card(stage: Stage, found: _Dataset, *, show_personal: bool, tokenizer: Path
         rejected=summary["rejected"],
         from_feedback=summary["from_feedback"],
         set_aside=summary["set_aside"],
+        ledger=_ledger(gathered, shown),
         tokenizer=tokenizer.name if tokenizer else None,
         shows_personal=show_personal,
     )
+
+
+def _ledger(gathered: Gathered, shown: Callable[[str], str]) -> Ledger | None:
+    """The dataset's ledger, its examples fit to be shown."""
+    if gathered.ledger is None:
+        return None
+    losses = [replace(loss, examples=tuple(map(shown, loss.examples))) for loss in gathered.ledger.losses]
+    return replace(gathered.ledger, losses=tuple(losses))
 
 
 def _counter(tokenizer: Path | None) -> "Callable[[pl.Series], pl.Series] | None":

@@ -11,6 +11,7 @@ import msgspec
 
 import bakeoff.train
 from bakeoff.core.hashing import digest_sources
+from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import Job, JobResult
 from bakeoff.core.types import Json
 from bakeoff.environment.capture import versions_of
@@ -40,7 +41,8 @@ class Fitted:
     """What became of a contender: its model (`tree_blob`) with figures, or the `error`.
 
     `members` name the contenders that it is made of, if it is a combination. With folds the model is fitted on all
-    rows, and `folds` are its like, each fitted without one fold (trees, in the order of the folds).
+    rows, and `folds` are its like, each fitted without one fold (trees, in the order of the folds). `losses` are what
+    this model alone goes without.
     """
 
     contender: Contender
@@ -55,6 +57,7 @@ class Fitted:
     traceback: str | None = None
     members: tuple[str, ...] = ()
     folds: tuple[str, ...] = ()
+    losses: tuple[Loss, ...] = ()
 
 
 @contextmanager
@@ -224,4 +227,6 @@ def fitted_of(ask: Ask, result: Result | JobResult) -> Fitted:
         return Fitted(contender=ask.contender, key=ask.key, error=result.error, traceback=result.traceback)
     figures = {name: result[name] for name in ("tree_blob", "train_s", "peak_memory_bytes", "size_bytes", "chosen")}
     signature = cast("Mapping[str, Json]", result["signature"])
-    return Fitted(contender=ask.contender, key=ask.key, signature=signature, **figures)  # pyright: ignore[reportArgumentType]
+    losses = msgspec.convert(result.get("losses", []), tuple[Loss, ...])
+    losses = tuple(replace(loss, candidate=ask.contender.name) for loss in losses)
+    return Fitted(contender=ask.contender, key=ask.key, signature=signature, losses=losses, **figures)  # pyright: ignore[reportArgumentType]

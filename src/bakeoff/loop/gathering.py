@@ -13,15 +13,19 @@ import bakeoff.data
 import bakeoff.prepare
 from bakeoff.core.config import DataConfig
 from bakeoff.core.hashing import digest_sources
+from bakeoff.core.ledger import Ledger, Loss
 from bakeoff.core.protocols import BlobStore, Progress
 from bakeoff.core.types import Column, Json, Schema
 from bakeoff.data.sources import SourceFile, resolve
 from bakeoff.environment.capture import versions_of
 from bakeoff.loop.contracting import hold, violating
 from bakeoff.loop.examining import examine
+from bakeoff.loop.feeding import fitting
+from bakeoff.loop.losses import check_lost, decoded, gone_classes, of_reading, of_split, rows_read, unused_settings
 from bakeoff.loop.splitting import sides
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Result, Steps
+from bakeoff.report.ledger import alarms
 
 if TYPE_CHECKING:
     import polars as pl
@@ -39,7 +43,8 @@ class Gathered:
 
     `snapshot_blob` is the table as read and `table_blob` as prepared (Parquet); `rows_blob` (.npz) holds row
     indexes into the prepared table for train, validation and test, and `kept`, the snapshot's row of each
-    prepared one; `hashes_blob` one content hash for each prepared row (.npy).
+    prepared one; `hashes_blob` one content hash for each prepared row (.npy). `ledger` is what became of all rows and
+    columns (None: gathered by a version that kept none).
     """
 
     version: str
@@ -49,6 +54,7 @@ class Gathered:
     rows_blob: str
     hashes_blob: str
     summary: Mapping[str, Json]
+    ledger: Ledger | None = None
 
     @property
     def test_rows(self) -> int:
@@ -62,10 +68,18 @@ class Gathered:
 
 
 def gather(stage: Stage, steps: Steps) -> Gathered:
-    """Read the sources and all feedback taken in so far, keep a snapshot, prepare and split it."""
+    """Read the sources and all feedback taken in so far, keep a snapshot, prepare and split it.
+
+    Raises:
+        DataError: the data cannot be used, or more of it was lost than `[data] max_lost`.
+    """
     snapshot = _snapshot(stage, steps)
     parts = _parts(stage, steps, snapshot)
     schema = msgspec.convert(snapshot["schema"], Schema)
+    ledger = _ledger(stage, snapshot, parts, schema)
+    check_lost(ledger, stage.config.data)
+    for alarm in alarms(ledger):
+        stage.progress(f"ledger: {alarm}")
     table_blob, rows_blob = cast("str", parts["table_blob"]), cast("str", parts["rows_blob"])
     examined = examine(stage, steps, table_blob=table_blob, rows_blob=rows_blob, schema=schema, code=data_code())
     return Gathered(
@@ -76,7 +90,19 @@ def gather(stage: Stage, steps: Steps) -> Gathered:
         rows_blob=rows_blob,
         hashes_blob=cast("str", parts["hashes_blob"]),
         summary=_summary(cast("Result", snapshot["summary"]), cast("Result", parts["summary"]), examined),
+        ledger=ledger,
     )
+
+
+def _ledger(stage: Stage, snapshot: Result, parts: Result, schema: Schema) -> Ledger:
+    """What became of every row that the sources and feedback brought."""
+    read, split = cast("Result", snapshot["ledger"]), cast("Result", parts["ledger"])
+    losses = [*decoded(read["losses"]), *decoded(split["losses"]), *unused_settings(stage.config, schema)]
+    classes = cast("dict[str, int]", split["classes"])
+    ledger = Ledger(rows_in=cast("int", read["rows"]), rows_used=cast("int", split["rows"]), classes=classes)
+    ledger = ledger.with_losses([*losses, *gone_classes(losses, classes)])
+    assert ledger.balanced, f"{ledger.rows_in} rows in, {ledger.rows_used} used, {ledger.rows_lost} lost"
+    return ledger
 
 
 def _summary(*parts: Result) -> Result:
@@ -119,7 +145,7 @@ def _snapshot(stage: Stage, steps: Steps) -> Result:
     files = resolve_all(stage)
     inputs: dict[str, Json] = {
         "files": [[name, *(file.digest for file in listed)] for name, listed in files.items()],
-        "data": stage.config.data.model_dump(mode="json", exclude={"source", "sources"}),
+        "data": stage.config.data.model_dump(mode="json", exclude={"source", "sources", "max_lost"}),
         "task": stage.config.project.task,
         "contract": stage.contract.version if stage.contract else None,
         "code": data_code(),
@@ -130,8 +156,8 @@ def _snapshot(stage: Stage, steps: Steps) -> Result:
     feedback = ingested(stage)
     if feedback is None:
         return snapshot
-    joined = steps.key("join", {"read": key, "feedback": feedback["rows_blob"]})
-    return steps.once(joined, lambda: _join(stage, snapshot, cast("str", feedback["rows_blob"])))
+    joined = steps.key("join", {"read": key, "feedback": [feedback["rows_blob"], feedback.get("losses")]})
+    return steps.once(joined, lambda: _join(stage, snapshot, feedback))
 
 
 def resolve_all(stage: Stage) -> dict[str, Sequence[SourceFile]]:
@@ -152,17 +178,30 @@ def resolved(data: DataConfig, *, folder: Path, cache: Path, progress: Progress)
 
 def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
     from bakeoff.data.reading import read
-    from bakeoff.data.schema import infer, prepare_target
+    from bakeoff.data.schema import infer
     from bakeoff.data.snapshot import version_of
+    from bakeoff.data.target import name_classes, prepare_target
 
     stage.progress("reading " + ", ".join(file.location for listed in files.values() for file in listed))
+    task = stage.config.project.task
     reading = read(stage.config.data, files)
-    held = hold(stage, reading.table)
-    inferred = infer(reading.table, stage.config.data, stage.config.project.task)
-    table, set_aside = prepare_target(reading.table, inferred.schema, stage.config.project.task)
+    named = name_classes(reading.table, stage.config.data, task, reading.formats)
+    held = hold(stage, named.table)
+    inferred = infer(named.table, stage.config.data, task, named.formats)
+    prepared = prepare_target(named.table, inferred.schema, task)
+    table = prepared.table
+    losses = of_reading(reading, inferred, [*named.losses, *prepared.losses], stage.config.data)
+    set_aside = {loss.reason: loss.count for loss in prepared.losses if loss.kind == "row"}
+    warnings: list[Json] = [
+        {"kind": "labels", "column": inferred.schema.target, "told": warning}
+        for warning in (*named.warnings, *prepared.warnings)
+    ]
+    for warning in (*named.warnings, *prepared.warnings):
+        stage.progress(f"data: {warning}")
     version = version_of(table)
     return {
         "version": version,
+        "ledger": {"rows": rows_read(reading), "losses": msgspec.to_builtins(losses)},
         "table_blob": _put_table(stage, table),
         "rejected_blob": _put_table(stage, reading.rejected) if len(reading.rejected) else None,
         "schema": msgspec.to_builtins(inferred.schema),
@@ -173,48 +212,52 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
             "rejected": len(reading.rejected),
             "set_aside": cast("Json", set_aside),
             "from_feedback": 0,
-            "schema_notes": list(inferred.notes),
+            "schema_notes": [*inferred.notes, *named.notes, *reading.notes],
             "files": [
                 {"table": name, "location": file.location, "digest": file.digest}
                 for name, listed in files.items()
                 for file in listed
             ],
             "contract": held,
-            "warnings": held["warnings"] if held else [],
+            "warnings": [*(cast("list[Json]", held["warnings"]) if held else []), *warnings],
         },
     }
 
 
-def _join(stage: Stage, snapshot: Result, feedback_blob: str) -> Result:
-    """Append labelled rows to what was read; a class that the sources do not know is a slip, and set aside."""
+def _join(stage: Stage, snapshot: Result, feedback: Mapping[str, Json]) -> Result:
+    """Append labelled rows to what was read; those that do not fit are set aside and counted."""
     import polars as pl
 
-    from bakeoff.data.schema import conform
     from bakeoff.data.snapshot import version_of
 
     schema = msgspec.convert(snapshot["schema"], Schema)
     table = pl.read_parquet(io.BytesIO(stage.blobs.get(cast("str", snapshot["table_blob"]))))
-    fed = pl.read_parquet(io.BytesIO(stage.blobs.get(feedback_blob)))
+    fed = pl.read_parquet(io.BytesIO(stage.blobs.get(cast("str", feedback["rows_blob"]))))
     table, schema = _with_rejected(table, schema, fed, stage.config.data.rejected_column)
-    fed = conform(fed, schema.columns)
-    fits = pl.col(schema.target).is_not_null()
-    if stage.config.project.task == "classification":
-        fits &= pl.col(schema.target).is_in(table[schema.target].unique().to_list())
-    kept = fed.filter(fits)
+    config = stage.config
+    kept, misfits = fitting(fed, schema, table[schema.target], config.project.task, config.data.labels)
     bad_n = violating(stage, kept, schema)
     sound = kept if bad_n is None else kept.filter(~bad_n)
     table = pl.concat([table, sound])
     version = version_of(table)
     summary = dict(cast("Result", snapshot["summary"]))
-    set_aside = cast("dict[str, Json]", summary["set_aside"])
-    if len(kept) < len(fed):
-        set_aside = {**set_aside, "feedback with an unknown label": len(fed) - len(kept)}
-    if len(sound) < len(kept):
-        set_aside = {**set_aside, "feedback that violates the contract": len(kept) - len(sound)}
-    summary |= {"version": version, "rows": len(table), "from_feedback": len(sound), "set_aside": set_aside}
+    violations = Loss(kind="row", reason="feedback that violates the contract", count=len(kept) - len(sound))
+    earlier = msgspec.convert(feedback.get("losses") or [], list[Loss])
+    losses = [loss for loss in (*earlier, *misfits, violations) if loss.count]
+    set_aside = dict(cast("dict[str, int]", summary["set_aside"]))
+    for loss in losses:
+        if loss.kind == "row":
+            set_aside[loss.reason] = set_aside.get(loss.reason, 0) + loss.count
+    summary |= {"version": version, "rows": len(table), "from_feedback": len(sound)}
+    summary["set_aside"] = cast("Json", set_aside)
     summary["columns"] = len(schema.columns)
-    told = {"version": version, "schema": msgspec.to_builtins(schema), "summary": summary}
-    return {**snapshot, **told, "table_blob": _put_table(stage, table)}
+    changed: Result = {"version": version, "schema": msgspec.to_builtins(schema), "summary": summary}
+    read = cast("Result", snapshot["ledger"])
+    changed["ledger"] = {
+        "rows": cast("int", read["rows"]) + cast("int", feedback.get("brought", len(fed))),
+        "losses": [*cast("list[Json]", read["losses"]), *msgspec.to_builtins(losses)],
+    }
+    return {**snapshot, **changed, "table_blob": _put_table(stage, table)}
 
 
 def _with_rejected(
@@ -262,6 +305,7 @@ def _split(stage: Stage, snapshot: Result, preparation: "Preparation") -> Result
     import numpy as np
 
     from bakeoff.data.snapshot import read, row_hashes
+    from bakeoff.prepare.losses import class_counts
 
     schema = msgspec.convert(snapshot["schema"], Schema)
     stage.progress("preparing and splitting")
@@ -270,6 +314,12 @@ def _split(stage: Stage, snapshot: Result, preparation: "Preparation") -> Result
         table = read(stage.blobs.fetch(cast("str", snapshot["table_blob"]), folder / "read.parquet"))
         prepared = preparation.apply_rows_and_columns(table, schema)
         arrays, told = sides(stage.config, prepared.table, schema)
+        used = np.unique(np.concatenate([arrays[name] for name in ("train", "validation", "test")]))
+        unused = prepared.table[np.setdiff1d(np.arange(len(prepared.table)), used)]
+        lost = [*prepared.losses, *of_split(unused, schema, of=len(prepared.table))]
+        ledger = {"rows": len(used), "losses": msgspec.to_builtins([loss for loss in lost if loss.count])}
+        for warning in cast("list[dict[str, Json]]", told["warnings"]):
+            stage.progress(f"split: {warning['told']}")
         np.savez(folder / "rows.npz", allow_pickle=False, kept=prepared.kept, **arrays)
         hashed = prepared.table.select(*schema.inputs, schema.target)
         np.save(folder / "hashes.npy", row_hashes(hashed))
@@ -277,6 +327,7 @@ def _split(stage: Stage, snapshot: Result, preparation: "Preparation") -> Result
             "table_blob": _put_table(stage, prepared.table),
             "rows_blob": stage.blobs.put(folder / "rows.npz"),
             "hashes_blob": stage.blobs.put(folder / "hashes.npy"),
+            "ledger": {**ledger, "classes": cast("Json", class_counts(prepared.table[used], schema))},
             "summary": {
                 "prepared_rows": len(prepared.table),
                 **told,

@@ -17,7 +17,7 @@ from bakeoff.environment.capture import capture, code_state, versions_of
 from bakeoff.loop.classes import with_classes
 from bakeoff.loop.combining import Combined
 from bakeoff.loop.competing import compete
-from bakeoff.loop.contest import Contest, anchor_of, challenge, champion_of, mark_anchor
+from bakeoff.loop.contest import Contest, anchor_of, challenge, champion_of, guarded, mark_anchor
 from bakeoff.loop.gathering import Gathered, gather, ingested, load_arrays, resolve_all
 from bakeoff.loop.judging import Judged
 from bakeoff.loop.releasing import Origin, make_live, register_dataset, register_models
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LAST", "PASSES", "Outcome", "data_changed", "last_outcome", "last_rows", "run_pass"]
 
+MANUAL = "manual"
 PASSES = "passes"
 LAST = "last"
 
@@ -54,6 +55,12 @@ class Outcome:
     def won(self) -> bool:
         """Whether some candidate passed the gates and won."""
         return cast("Mapping[str, Json]", self.document["verdict"])["winner"] is not None
+
+    @property
+    def blocked(self) -> str | None:
+        """Why the winner waits for a person's word, if it does."""
+        verdict = cast("Mapping[str, Json]", self.document["verdict"])
+        return str(verdict["contest"]) if verdict.get("blocked") else None
 
 
 def last_outcome(records: RecordStore) -> Outcome | None:
@@ -80,12 +87,12 @@ def last_rows(records: RecordStore, blobs: BlobStore, part: Literal["train", "va
     return table[rows["kept"][rows[part]]]
 
 
-def run_pass(stage: Stage, *, trigger: str = "manual") -> Outcome:
+def run_pass(stage: Stage, *, trigger: str = MANUAL) -> Outcome:
     """Run the whole sequence once; a killed pass is taken up where it was, an unchanged one does nothing.
 
     Args:
         stage: what to work with.
-        trigger: what started it, for the record.
+        trigger: what started it, for the record; a model with other inputs is released only when a person did.
     """
     if stage.budget_s is not None and stage.config.split.folds:
         raise UsageError(
@@ -98,11 +105,11 @@ def run_pass(stage: Stage, *, trigger: str = "manual") -> Outcome:
         plan = _plan(stage)
     assert plan is not None
     kept = stage.records.documents.get(PASSES, LAST)
-    if kept is not None and kept.body["plan"] == plan and _whole(stage, kept.body):
+    if kept is not None and kept.body["plan"] == plan and _whole(stage, kept.body, unasked=trigger != MANUAL):
         return Outcome(document=cast("Mapping[str, Json]", kept.body["document"]), unchanged=True)
     tracker = Tracker(stage, plan=plan, trigger=trigger)
     with tracker.running() as run_id:
-        finished, gathered = _run(stage, tracker, run_id)
+        finished, gathered = _run(stage, tracker, run_id, unasked=trigger != MANUAL)
         body: dict[str, Json] = {"plan": plan, "files": _files(stage), "document": dict(finished)}
         body |= {"snapshot_blob": gathered.snapshot_blob, "rows_blob": gathered.rows_blob}
         body |= {"gathered": msgspec.to_builtins(gathered)}
@@ -110,12 +117,15 @@ def run_pass(stage: Stage, *, trigger: str = "manual") -> Outcome:
     return Outcome(document=finished, unchanged=False)
 
 
-def _whole(stage: Stage, kept: Mapping[str, Json]) -> bool:
+def _whole(stage: Stage, kept: Mapping[str, Json], *, unasked: bool) -> bool:
     """Whether a finished pass leaves nothing to do: what it made is still stored, and no candidate failed.
 
-    A candidate may have failed for want of memory, or of a package that is there now: it is tried again.
+    A candidate may have failed for want of memory, or of a package that is there now: it is tried again. A winner
+    that waited for a person's word is released by the next pass that has it.
     """
     finished = cast("Mapping[str, Any]", kept["document"])
+    if finished["verdict"].get("blocked") and (not unasked or stage.config.loop.accept_changed_inputs):
+        return False
     if any(candidate["status"] != "ok" for candidate in finished["candidates"]):
         return False
     live = finished["release"]
@@ -123,7 +133,7 @@ def _whole(stage: Stage, kept: Mapping[str, Json]) -> bool:
     return all(stage.blobs.contains(cast("str", blob)) for blob in blobs)
 
 
-def _run(stage: Stage, tracker: Tracker, run_id: str) -> tuple[Mapping[str, Json], Gathered]:
+def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple[Mapping[str, Json], Gathered]:
     steps = Steps(stage.records.documents, stage.blobs)
     gathered = gather(stage, steps)
     stage = with_classes(stage, gathered)
@@ -142,6 +152,8 @@ def _run(stage: Stage, tracker: Tracker, run_id: str) -> tuple[Mapping[str, Json
     winner = found.entry(decision.winner)
     contest = verified(stage, steps, winner, challenge(stage, steps, gathered, winner)) if winner else None
     live = None
+    if winner is not None and contest is not None:
+        contest = guarded(stage, winner, contest, unasked=unasked)
     if winner is not None and contest is not None and contest.promoted:
         before = anchor_of(stage)
         live = make_live(stage, steps, origin, winner, versions)

@@ -112,7 +112,7 @@ def _ratings(stage: Stage, gathered: Gathered) -> list[tuple[str, str, bool]]:
     """Question, answer and whether people liked it, of what was served and rated."""
     from bakeoff.feedback.join import labelled
 
-    rated = [pair for pair in labelled(stage.events, stage.endpoint).pairs if pair.rating]
+    rated = [pair for pair in labelled(stage.events, stage.endpoint, truth_of=stage.truth_of).pairs if pair.rating]
     names = gathered.schema.inputs
     return [(_question(pair.row, names), str(pair.said), float(pair.rating or 0) > 0) for pair in rated]
 

@@ -102,6 +102,7 @@ def register_model(
         "evaluated_tree": judged.fitted.tree_blob,
         "fold_trees": list(fitted.folds),
         "fold_outcomes_blob": judged.outcomes_blob if fitted.folds else None,
+        "ledger": _ledger(origin.gathered, fitted),
         "members": {name: label(known[name]) for name in fitted.members if name in known},
     }
     tags = {"candidate": contender.name, "family": contender.shown.family_name}
@@ -109,6 +110,11 @@ def register_model(
     return register_once(
         stage.records.versions, "model", name, fitted.tree_blob, run_id=origin.run_id, lineage=made_from, tags=tags
     )
+
+
+def _ledger(gathered: Gathered, fitted: Fitted) -> Json:
+    """What of the data did not reach this model."""
+    return None if gathered.ledger is None else cast("Json", gathered.ledger.with_losses(fitted.losses).to_json())
 
 
 def make_live(stage: Stage, steps: Steps, origin: Origin, winner: Judged, known: Mapping[str, Version]) -> Release:
@@ -134,6 +140,7 @@ def make_live(stage: Stage, steps: Steps, origin: Origin, winner: Judged, known:
         reference_id=_reference(stage, steps, origin.gathered, winner),
         contract_id=stage.contract.version if stage.contract else None,
         columns=tuple(c.name for c in schema.columns if c.name not in {schema.target, schema.rejected}),
+        aside=tuple(sorted({schema.target, stage.config.data.rejected_column, *stage.config.data.ignore})),
     )
 
 

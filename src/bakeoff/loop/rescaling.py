@@ -1,8 +1,8 @@
-"""Put calibrated models in the place of those that were fitted, when the project asks for it.
+"""Put models that are calibrated, or that answer by cost, in the place of those that were fitted, when asked for.
 
 How probabilities are rescaled is fitted on what a candidate says of validation rows that it was fitted without; a
 combination says of them what its members, put together as it is, say. What is judged from then on, registered and
-served is the rescaled model, under a name of its own.
+served is the rescaled model, under a name of its own. Answers by cost need nothing but probabilities.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,10 @@ from bakeoff.core.types import Json, Predictions
 from bakeoff.loop.combining import Combined, contender_of, held_out, put_together, too_long
 from bakeoff.loop.fitting import Fitted, hold_out
 from bakeoff.loop.gathering import Gathered
-from bakeoff.loop.judging import Judged, evaluate
+from bakeoff.loop.judging import Judged, evaluate, outcomes
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
+from bakeoff.metrics.costs import Costs
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.combine import Combination
@@ -26,10 +27,21 @@ __all__ = ["rescaled"]
 def rescaled(
     stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Judged], combined: Combined
 ) -> list[Judged]:
-    """The candidates, rescaled and judged anew as `[decide] calibrate` says; those that cannot be stay as they are."""
+    """The candidates, changed and judged anew as `[decide]` says; those that cannot be stay as they are."""
+    made = _calibrated(stage, steps, gathered, judged, combined)
+    if stage.config.decide.decide_by == "cost":
+        made = _by_cost(stage, steps, judged, made)
+    anew = dict(zip(made, evaluate(stage, steps, gathered, list(made.values())), strict=True))
+    return [_with_memory(anew.get(entry.name, entry), entry) for entry in judged]
+
+
+def _calibrated(
+    stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Judged], combined: Combined
+) -> dict[str, Fitted]:
+    """Models that are rescaled, by the name of what they take the place of."""
     how = stage.config.decide.calibrate
     if how == "none":
-        return list(judged)
+        return {}
     singles = [each for each in judged if each.scorecard is not None and not each.fitted.members]
     slow = too_long(stage, singles)
     wanted = [each.fitted for each in singles if each.name not in slow and each.name not in combined.held]
@@ -46,8 +58,27 @@ def rescaled(
             stage.progress(f"{entry.name}: not calibrated: {fitted}")
         else:
             made[entry.name] = fitted
-    anew = dict(zip(made, evaluate(stage, steps, gathered, list(made.values())), strict=True))
-    return [_with_memory(anew.get(entry.name, entry), entry) for entry in judged]
+    return made
+
+
+def _by_cost(stage: Stage, steps: Steps, judged: Sequence[Judged], before: Mapping[str, Fitted]) -> dict[str, Fitted]:
+    """Models that answer by cost, by the name of what they take the place of; they keep their rescaling."""
+    costs = Costs(by_class=stage.config.decide.costs)
+    made: dict[str, Fitted] = dict(before)
+    for entry in judged:
+        if entry.scorecard is None:
+            continue
+        classes = cast("Sequence[str]", (entry.fitted.signature or {}).get("classes") or ())
+        params: dict[str, Json] = {"costs": costs.matrix(classes).tolist()}
+        if outcomes(stage, entry)[1].probabilities_nk is None or list(classes) != sorted(classes):
+            fitted: Fitted | str = "it gives no probabilities of sorted classes"
+        else:
+            fitted = _made(stage, steps, before.get(entry.name, entry.fitted), "cost", params)
+        if isinstance(fitted, str):
+            stage.progress(f"{entry.name}: does not answer by cost: {fitted}")
+        else:
+            made[entry.name] = fitted
+    return made
 
 
 def _with_memory(anew: Judged, before: Judged) -> Judged:
@@ -66,6 +97,7 @@ def _fit_scale(
     import numpy as np
 
     from bakeoff.evaluate.calibration import calibrator
+    from bakeoff.metrics.combined import common_classes, spread
     from bakeoff.metrics.outcome import outcome
     from bakeoff.metrics.scaling import Temperature
 
@@ -75,10 +107,12 @@ def _fit_scale(
     truth_n = said[members[0]][0].astype(np.str_)
     parts = [said[name][1] for name in members]
     held = parts[0] if not entry.fitted.members else _joint(tried[entry.name], parts, truth_n)
-    known_n = np.isin(truth_n, held.classes)
     if held.probabilities_nk is None or tuple(sorted(held.classes)) != held.classes:
         return "it gives no probabilities of sorted classes"
-    of_known = Predictions.of_probabilities(held.probabilities_nk[known_n], held.classes)
+    # The model that is served has seen validation rows, too, and may know classes that have no others.
+    classes = common_classes((held.classes, cast("Sequence[str]", (entry.fitted.signature or {}).get("classes", ()))))
+    known_n = np.isin(truth_n, classes)
+    of_known = Predictions.of_probabilities(spread(held, classes)[known_n], classes)
     found = calibrator(outcome(truth_n[known_n], of_known, "classification"), how)
     if isinstance(found, str):
         return found
@@ -103,10 +137,15 @@ def _joint(each: "Combination", parts: Sequence[Predictions], truth_n: Any) -> P
 
 
 def _made(stage: Stage, steps: Steps, fitted: Fitted, how: str, params: Mapping[str, Json]) -> Fitted | str:
-    """The model with its rescaling as one model, or why there is none."""
+    """The model with its rescaling or its costs as one model, and so each fold's; or why there is none."""
     name = f"{fitted.contender.name}+{how}"
     contender = contender_of(stage.combiners["calibrated"], name, [fitted], params)
     key, result = put_together(stage, steps, contender, [fitted.tree_blob or ""])
+    folds: list[str] = []
+    for tree in fitted.folds:
+        _, part = put_together(stage, steps, contender, [tree])
+        result = result if part.value else part
+        folds += [cast("str", part.value["tree_blob"])] if part.value else []
     if result.value is None:
         return result.error or "it could not be put together"
     kept = cast("Mapping[str, Any]", result.value)
@@ -118,4 +157,5 @@ def _made(stage: Stage, steps: Steps, fitted: Fitted, how: str, params: Mapping[
         size_bytes=kept["size_bytes"],
         chosen=kept["chosen"],
         signature=kept["signature"],
+        folds=tuple(folds),
     )

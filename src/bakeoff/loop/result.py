@@ -11,6 +11,7 @@ from bakeoff.loop.combining import Combined
 from bakeoff.loop.contest import Contest
 from bakeoff.loop.gathering import Gathered
 from bakeoff.loop.judging import Judged
+from bakeoff.loop.losses import of_candidate
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.tracking import child_id
 
@@ -41,6 +42,10 @@ def document(
     told["promoted"] = contest is not None and contest.promoted
     told["champion"] = contest.champion if contest else None
     told["contest"] = contest.reason if contest else None
+    told["blocked"] = contest is not None and contest.blocked
+    told["inputs"] = contest.inputs.to_json() if contest and contest.inputs else None
+    if contest and contest.promoted and contest.inputs:
+        told["contest"] = f"{contest.reason}. The inputs changed: {contest.inputs.told()}; callers must send these now"
     curve = power_curve(decision.mdd, gathered.test_rows) if decision.mdd else ()
     told["power_curve"] = msgspec.to_builtins(curve)
     body: dict[str, Any] = {
@@ -57,6 +62,10 @@ def document(
         "endpoint": stage.endpoint if released else None,
         "release": released,
     }
+    if gathered.ledger is not None:
+        task = stage.config.project.task
+        losses = [loss for entry in judged for loss in of_candidate(entry, gathered.schema, task)]
+        body["ledger"] = gathered.ledger.with_losses(losses).to_json()
     body["advice"] = compared(last_advice(stage), body["candidates"], gathered.version)
     return msgspec.json.decode(msgspec.json.encode(body))  # as it will be read back: lists, not tuples
 

@@ -88,6 +88,7 @@ def _told(
         "folds": wanted.folds,
         "near_duplicates": near,
         "notes": [*found.notes, *_near_note(near)],
+        "warnings": [{"kind": "split", "column": None, "told": warning} for warning in found.warnings],
     }
 
 

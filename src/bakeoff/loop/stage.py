@@ -16,6 +16,7 @@ from bakeoff.metrics.registry import default, find, problem_with
 
 if TYPE_CHECKING:
     from bakeoff.data.contract import Contract
+    from bakeoff.feedback.truth import TruthOf
 
 __all__ = ["Contender", "Stage"]
 
@@ -135,6 +136,17 @@ class Stage:
         if missing:
             raise ConfigError(tuple(missing))
         return tuple(named.values())
+
+    @property
+    def truth_of(self) -> "TruthOf":
+        """What reads the labels of feedback, by the version of the model that it is on."""
+        from bakeoff.feedback.truth import truth_reader
+        from bakeoff.registry.lineage import signature_of
+
+        versions = self.records.versions
+        return truth_reader(
+            lambda version: signature_of(versions, version), self.config.project.task, self.config.data.labels
+        )
 
     @property
     def endpoint(self) -> str:

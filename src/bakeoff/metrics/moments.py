@@ -35,6 +35,11 @@ class Moments:
     def __init__(self, columns_nm: Floats, key_n: NDArray[np.int64] | None = None) -> None:
         self._columns_nm, self.key_n = columns_nm, key_n
 
+    @property
+    def only_n(self) -> Floats | None:
+        """The one column (n,), when there is but one: what the measure is the mean of."""
+        return self._columns_nm[:, 0] if self._columns_nm.shape[1] == 1 else None
+
     def take(self, units: NDArray[np.intp]) -> "Moments":
         """The same means over some of the rows."""
         return Moments(self._columns_nm[units], None if self.key_n is None else self.key_n[units])
@@ -63,7 +68,8 @@ def probability_moments(outcome: Outcome) -> Moments:
     error_nk[rows, outcome.truth_n] -= 1.0
     brier = (error_nk**2).sum(axis=1) / (2.0 if p_nk.shape[1] == BINARY else 1.0)
     confidence = p_nk.max(axis=1)
-    gap = (outcome.truth_n == outcome.predicted_n) - confidence
+    # Of the most probable class, which need not be the answer when errors have costs.
+    gap = (outcome.truth_n == p_nk.argmax(axis=1)) - confidence
     bins = np.clip(np.ceil(confidence * ECE_BINS).astype(np.intp) - 1, 0, ECE_BINS - 1)
     columns = np.zeros((len(outcome), 2 + ECE_BINS))
     columns[:, 0], columns[:, 1] = log_loss, brier

@@ -79,12 +79,21 @@ def _names(definition: Definition, outcome: Outcome) -> tuple[str, ...]:
     return (definition.name, *of_class) if definition.macro and len(outcome.classes) != BINARY else of_class
 
 
-def with_class(name: str, task: Task, *, classes: Sequence[str], positive: str | None) -> str:
+def with_class(
+    name: str,
+    task: Task,
+    *,
+    classes: Sequence[str],
+    positive: str | None,
+    match: Callable[[str], str | None] | None = None,
+) -> str:
     """A known metric's name in full: with the class that it is of, if it is of one. Other names stay as they are.
+
+    `match` gives the class that a name means, or None; left out, it is one of `classes`.
 
     Raises:
         ValueError: no class is named where one must be.
-        LookupError: the class that is named is none of `classes`.
+        LookupError: there is no class that the name in brackets means.
 
     >>> with_class("pr_auc", "classification", classes=("fraud", "legit"), positive="fraud")
     'pr_auc[fraud]'
@@ -102,10 +111,12 @@ def with_class(name: str, task: Task, *, classes: Sequence[str], positive: str |
             return name
         if positive is None:
             raise ValueError(f"expected a class, as in {definition.form}, found {name!r}")
-    of_class = positive if of_class is None else of_class
-    if of_class not in classes:
+    if of_class is None:
+        return definition.measure(replace(arguments, of_class=positive)).name
+    known = match(of_class) if match is not None else of_class if of_class in classes else None
+    if known is None:
         raise LookupError(of_class)
-    return definition.measure(replace(arguments, of_class=of_class)).name
+    return definition.measure(replace(arguments, of_class=known)).name
 
 
 def default(task: Task) -> str:

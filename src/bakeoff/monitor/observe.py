@@ -10,6 +10,7 @@ from typing import TypeAlias, cast
 import numpy as np
 
 from bakeoff.core.config import MonitorConfig
+from bakeoff.core.ledger import Ledger, Loss
 from bakeoff.core.protocols import EventLog
 from bakeoff.core.types import Json, Predictions, Signature
 from bakeoff.data.schema import conform
@@ -17,7 +18,8 @@ from bakeoff.metrics.bootstrap import replicate
 from bakeoff.metrics.drift import compare
 from bakeoff.metrics.intervals import percentile, wilson
 from bakeoff.metrics.outcome import outcome
-from bakeoff.metrics.registry import bind, find
+from bakeoff.metrics.positive import BINARY
+from bakeoff.metrics.registry import bind, find, with_class
 from bakeoff.monitor.reference import Reference, said_table
 from bakeoff.monitor.signals import Report, Signal, SignalName
 
@@ -26,7 +28,14 @@ __all__ = ["observe"]
 Event: TypeAlias = Mapping[str, Json]
 
 MAX_DRIFT_ROWS = 50_000
+EVER = -(2**62)
 WORST = 5
+LACKS = {
+    "absent": "absent: answered as if it were missing",
+    "imputed": "missing, which no training row was: answered with the median or most frequent value",
+    "unknown": "not a column of the training data: not used",
+}
+"""What an answered row's event says of its inputs (see `bakeoff.serve.inputs.Gaps`), in words."""
 RESAMPLES = 1000
 
 
@@ -40,6 +49,7 @@ class _Look:
     since_ms: int
     until_ms: int
     seed: int
+    by_time: bool
 
     def signal(
         self,
@@ -74,7 +84,11 @@ class _Seen:
     violating: int = 0
     refused: int = 0
     violated: Counter[str] = field(default_factory=Counter[str])
+    lacking: int = 0
+    lacked: dict[str, Counter[str]] = field(default_factory=lambda: {lack: Counter[str]() for lack in LACKS})
     versions: Counter[str] = field(default_factory=Counter[str])
+    out_of_time: int = 0
+    unanswered: Counter[str] = field(default_factory=Counter[str])
 
     @property
     def rows(self) -> int:
@@ -94,23 +108,29 @@ def observe(
     since_ms: int,
     until_ms: int,
     seed: int = 0,
+    by_time: bool = True,
+    losses: tuple[Loss, ...] = (),
 ) -> Report:
-    """Signals of the endpoint in since_ms ≤ time < until_ms.
+    """Signals of the endpoint in since_ms ≤ time < until_ms; without `by_time`, of all that the release ever answered.
 
-    - volume: rows answered; never an alert.
+    - volume: rows answered; never an alert. Rows of the release with a time that is not between its making and now
+      are counted all the same, and told: then a clock was moved.
     - latency: the 95th percentile of a row's share of its call's computing time; an alert over
       `latency_p95_ms` when that is set and there are `min_rows` rows.
     - errors: the share of failed calls; an alert when even the lower end of its Wilson interval is over
       `error_share`, so that one failure among few calls is none.
     - contract: the share of rows that violate the released data contract, served or refused; an alert when even
       the lower end of its Wilson interval is over `contract_share`.
+    - inputs: the share of answered rows with an input that was absent, or missing though no training row lacked it, or
+      with keys that nobody knows; by name, and never an alert.
     - drift: the largest PSI over input columns and predictions against the reference, on at most 50,000 rows
       drawn at random; an alert over `drift_psi`, from `min_rows` rows on.
     - quality: the reference's metric on rows whose truth is known (`truth` with what was `said` of them), with
       a bootstrap interval; an alert when it is worse than the reference by more than `quality_drop` and the
       95% interval excludes the reference, so that noise is none; from `min_feedback` rows on.
 
-    With `release_id`, only that release's predictions count; `truth` and `said` are taken as given.
+    With `release_id`, only that release's predictions count; `truth`, `said` and `losses` (the feedback that does not
+    count) are taken as given.
     """
     look = _Look(
         signature=signature,
@@ -119,6 +139,7 @@ def observe(
         since_ms=since_ms,
         until_ms=until_ms,
         seed=seed,
+        by_time=by_time,
     )
     seen = _gather(events, endpoint, release_id, look)
     signals = (
@@ -126,24 +147,52 @@ def observe(
         _latency(seen, look),
         _errors(seen, look),
         _contract(seen, look),
+        _inputs(seen, look),
         _drift(seen, look),
         _quality(truth, said, look),
     )
-    return Report(endpoint=endpoint, release_id=release_id, since_ms=since_ms, until_ms=until_ms, signals=signals)
+    return Report(
+        endpoint=endpoint,
+        release_id=release_id,
+        since_ms=since_ms,
+        until_ms=until_ms,
+        signals=signals,
+        ledger=_ledger(seen, losses),
+    )
+
+
+def _ledger(seen: _Seen, feedback: Sequence[Loss]) -> Ledger:
+    """Rows that were sent, those that were answered, and the feedback that does not count."""
+    rows_in = seen.rows + sum(seen.unanswered.values())
+    unanswered = [
+        Loss(kind="row", reason=f"not answered: {error}", count=rows, of=rows_in)
+        for error, rows in seen.unanswered.most_common()
+    ]
+    cells = [
+        Loss(kind="cell", reason=LACKS[lack], subject=name, count=rows, of=seen.rows)
+        for lack, names in seen.lacked.items()
+        for name, rows in names.most_common()
+    ]
+    return Ledger(rows_in=rows_in, rows_used=seen.rows).with_losses([*unanswered, *cells, *feedback])
 
 
 def _gather(events: EventLog, endpoint: str, release_id: str | None, look: _Look) -> _Seen:
     seen, draw = _Seen(), random.Random(look.seed)  # noqa: S311 - a sample, no secret
-    for event in events.read("prediction", since_ms=look.since_ms, until_ms=look.until_ms):
+    since_ms, until_ms = (look.since_ms, look.until_ms) if look.by_time else (EVER, None)
+    for event in events.read("prediction", since_ms=since_ms, until_ms=until_ms):
         if event["endpoint"] != endpoint or (release_id and event["release_id"] != release_id):
             continue
+        if not look.by_time:
+            seen.out_of_time += not look.since_ms <= cast("int", event["time_ms"]) < look.until_ms
         if event.get("status") == "error":
             seen.failed[str(event["error"])] += 1
+            seen.unanswered[str(event["error"])] += cast("int", event.get("rows_in_call", 1))
             seen.refused += cast("int", event.get("violating_rows", 0))
             continue
         seen.latency_ms.append(cast("float", event["latency_ms"]))
         _keep(event, seen, draw)
         _count_violations(event, seen)
+        _count_lacks(event, seen)
         seen.calls += 1 / cast("int", event["rows_in_call"])
         seen.versions[str(event["model_version"])] += 1
     return seen
@@ -163,6 +212,23 @@ def _count_violations(event: Event, seen: _Seen) -> None:
     seen.violated.update(f"{column}: {rule}" for column, rule in broken)
 
 
+def _count_lacks(event: Event, seen: _Seen) -> None:
+    seen.lacking += any(event.get(lack) for lack in LACKS)
+    for lack, names in seen.lacked.items():
+        names.update(cast("list[str]", event.get(lack, ())))
+
+
+def _inputs(seen: _Seen, look: _Look) -> Signal:
+    if not seen.rows:
+        return look.signal("inputs", None, limit=None, rows=0, detail={"reason": "no rows"})
+    named = {lack: dict(names.most_common(WORST)) for lack, names in seen.lacked.items() if names}
+    detail = cast("dict[str, Json]", dict(named))
+    if named:
+        parts = [f"{lack} {', '.join(f'{n!r} {c:,}' for n, c in names.items())}" for lack, names in named.items()]
+        detail["reason"] = f"{seen.lacking:,} rows: {'; '.join(parts)}"
+    return look.signal("inputs", seen.lacking / seen.rows, limit=None, rows=seen.rows, detail=detail)
+
+
 def _contract(seen: _Seen, look: _Look) -> Signal:
     rows, limit = seen.rows + seen.refused, look.config.contract_share
     if not rows:
@@ -176,7 +242,14 @@ def _contract(seen: _Seen, look: _Look) -> Signal:
 
 
 def _volume(seen: _Seen) -> dict[str, Json]:
-    return {"calls": round(seen.calls), "by_model_version": dict(seen.versions)}
+    detail: dict[str, Json] = {"calls": round(seen.calls), "by_model_version": dict(seen.versions)}
+    if seen.out_of_time:
+        detail["out_of_time"] = seen.out_of_time
+        detail["reason"] = (
+            f"{seen.out_of_time:,} records of this release have a time before it was made or after now; they count, "
+            "but a clock was moved"
+        )
+    return detail
 
 
 def _latency(seen: _Seen, look: _Look) -> Signal:
@@ -222,12 +295,20 @@ def _drift(seen: _Seen, look: _Look) -> Signal:
     return look.signal("drift", largest.psi, limit=limit, rows=rows, alert=bool(over), detail=detail)
 
 
+def _full_name(metric: str, signature: Signature) -> str:
+    """The metric with its class; releases made before names had one meant the second of two."""
+    classes = signature.classes
+    if "[" in metric or len(classes) != BINARY:
+        return metric
+    return with_class(metric, signature.task, classes=classes, positive=classes[1])
+
+
 def _quality(truth: Sequence[str | float], said: Predictions | None, look: _Look) -> Signal:
     rows, limit = len(truth), look.config.quality_drop
     if said is None or rows < look.config.min_feedback:
         reason = f"{rows} rows with feedback, at least {look.config.min_feedback} needed"
         return look.signal("quality", None, limit=limit, rows=rows, detail={"reason": reason})
-    measure = find(look.reference.metric, look.signature.task)
+    measure = find(_full_name(look.reference.metric, look.signature), look.signature.task)
     seen = outcome(truth, said, look.signature.task)
     statistic = bind([measure], seen)[measure.name]
     drawn = replicate([statistic], rows, resamples=RESAMPLES, seed=look.seed)[0]

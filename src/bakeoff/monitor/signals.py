@@ -1,15 +1,18 @@
 """Signals and reports: what monitoring saw in a window of time, kept as documents."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
+import msgspec
+
+from bakeoff.core.ledger import Ledger
 from bakeoff.core.protocols import DocumentRecords
 from bakeoff.core.types import Json
 
 __all__ = ["Report", "Signal", "SignalName", "from_json", "latest", "reports", "store", "to_json"]
 
-SignalName: TypeAlias = Literal["drift", "quality", "latency", "errors", "volume", "contract"]
+SignalName: TypeAlias = Literal["drift", "quality", "latency", "errors", "volume", "contract", "inputs"]
 
 SIGNALS = "signals"
 KEPT = 500
@@ -35,13 +38,17 @@ class Signal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All signals of an endpoint in since_ms ≤ time < until_ms; `release_id` when only one release was looked at."""
+    """All signals of an endpoint in since_ms ≤ time < until_ms; `release_id` when only one release was looked at.
+
+    `ledger` is what signals could not be made of: rows that got no answer, and feedback that does not count.
+    """
 
     endpoint: str
     release_id: str | None
     since_ms: int
     until_ms: int
     signals: tuple[Signal, ...]
+    ledger: Ledger | None = None
 
     @property
     def alerts(self) -> tuple[Signal, ...]:
@@ -55,13 +62,16 @@ class Report:
 
 def to_json(report: Report) -> dict[str, Json]:
     """The report as JSON."""
-    return {**asdict(report), "signals": [asdict(signal) for signal in report.signals]}
+    ledger = report.ledger.to_json() if report.ledger else None
+    return {**cast("dict[str, Json]", msgspec.to_builtins(report)), "ledger": ledger}
 
 
 def from_json(body: Mapping[str, Json]) -> Report:
     """The report that `to_json` gave."""
     fields = cast("dict[str, Any]", dict(body))
     fields["signals"] = tuple(Signal(**signal) for signal in fields["signals"])
+    ledger = fields.get("ledger")
+    fields["ledger"] = Ledger.from_json(ledger) if ledger else None
     return Report(**fields)
 
 

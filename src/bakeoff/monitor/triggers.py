@@ -71,4 +71,6 @@ def _of_schedule(last_run_ms: int | None, now_ms: int, hours: float) -> str | No
     if last_run_ms is None:
         return "no run yet"
     passed = (now_ms - last_run_ms) / HOUR_MS
+    if -passed >= hours:  # it would not run again until the clock has caught up
+        return f"the last run ended {-passed:.1f} hours from now: the clock was set back"
     return f"{passed:.1f} hours since the last run (schedule: {hours:g})" if passed >= hours else None

@@ -8,7 +8,7 @@ from bakeoff.core.types import Schema
 from bakeoff.prepare.duplicates import near_duplicate_groups
 from bakeoff.prepare.minhash import MinHashParams
 from bakeoff.prepare.rows import texts_of
-from bakeoff.prepare.words import words_of
+from bakeoff.prepare.words import units_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,7 +24,8 @@ FOUND = 0.995
 def alike(table: "pl.DataFrame", schema: Schema, threshold: float) -> "NDArray[np.int64] | None":
     """A number for each row; rows with the same one have near-duplicate texts, directly or through others.
 
-    The text inputs of a row count as one text. Texts are compared by their runs of three words (see
+    The text inputs of a row count as one text. Texts are compared by their runs of three words or, in scripts without
+    spaces, characters (see
     `near_duplicate_groups`); one of fewer words, or of none (signs, emoji), is alike only to those that are equal
     but for case, punctuation and space, or for space. A row without text is alike to no other. None when there
     are no text inputs.
@@ -37,7 +38,7 @@ def alike(table: "pl.DataFrame", schema: Schema, threshold: float) -> "NDArray[n
     plain = texts.str.replace_all(r"\s+", " ").str.strip_chars().rename("text")
     distinct = plain.filter(plain.str.len_bytes() > 0).unique(maintain_order=True)
     groups = near_duplicate_groups(distinct, params_for(threshold))
-    wordless = np.flatnonzero(words_of(distinct).list.len().to_numpy() == 0)
+    wordless = np.flatnonzero(units_of(distinct).list.len().to_numpy() == 0)
     if len(wordless):
         groups[wordless] = wordless[_first_equal(distinct.gather(wordless).str.replace_all(" ", "", literal=True))]
     known = pl.DataFrame({"text": distinct, "group": groups})
@@ -54,8 +55,13 @@ def params_for(threshold: float) -> MinHashParams:
     for rows in (6, 5, 4, 3, 2):
         bands = HASHES // rows
         if 1 - (1 - threshold**rows) ** bands >= FOUND:
-            return MinHashParams(threshold=threshold, bands=bands, rows=rows)
-    return MinHashParams(threshold=threshold, bands=HASHES, rows=1)
+            return _params(threshold, bands=bands, rows=rows)
+    return _params(threshold, bands=HASHES, rows=1)
+
+
+def _params(threshold: float, *, bands: int, rows: int) -> MinHashParams:
+    """Those that keep together whatever may tell of each other: through others, and whatever their signs are."""
+    return MinHashParams(threshold=threshold, bands=bands, rows=rows, linkage="chain", signs_below=0)
 
 
 def _first_equal(texts: "pl.Series") -> "NDArray[np.int64]":

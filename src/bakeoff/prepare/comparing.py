@@ -15,7 +15,27 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = ["Comparison", "Known", "RowKeys", "firsts"]
+__all__ = ["Comparison", "Known", "RowKeys", "Sets", "firsts"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sets:
+    """A set of numbers (ascending, below 2**30) for each of n rows: `member_s[start_n[i]:start_n[i + 1]]`."""
+
+    member_s: "NDArray[np.int32]"
+    start_n: "NDArray[np.int64]"
+
+    @classmethod
+    def empty(cls, rows: int) -> "Sets":
+        """No members for any row."""
+        return cls(member_s=np.zeros(0, dtype=np.int32), start_n=np.zeros(rows + 1, dtype=np.int64))
+
+    def of(self, rows: "NDArray[np.int64]") -> "Sets":
+        """The sets of these rows."""
+        size_m = self.start_n[rows + 1] - self.start_n[rows]
+        start_m = np.concatenate(([0], np.cumsum(size_m)))
+        place_s = np.arange(start_m[-1]) + np.repeat(self.start_n[rows] - start_m[:-1], size_m)
+        return Sets(member_s=self.member_s[place_s], start_n=start_m)
 
 
 class Known(Protocol):
@@ -27,17 +47,17 @@ class Known(Protocol):
         """One key of every row (n)."""
         ...
 
-    def evidence(self, rows: "NDArray[np.int64]") -> "NDArray[np.uint32]":
-        """What says how alike these rows are (m, k)."""
+    def sets(self, rows: "NDArray[np.int64]") -> Sets:
+        """What says how alike these rows are."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowKeys:
-    """Keys (c, n) by which rows are looked up, and evidence (n, k) for comparing them; k may be 0."""
+    """Keys (c, n) by which rows are looked up, and the sets by which they are compared (empty ones when by none)."""
 
     key_cn: "NDArray[np.uint64]"
-    evidence_nk: "NDArray[np.uint32]"
+    members: Sets
 
     def __len__(self) -> int:
         return self.key_cn.shape[1]
@@ -46,9 +66,9 @@ class RowKeys:
         """One key of every row."""
         return self.key_cn[column]
 
-    def evidence(self, rows: "NDArray[np.int64]") -> "NDArray[np.uint32]":
-        """The evidence of these rows."""
-        return self.evidence_nk[rows]
+    def sets(self, rows: "NDArray[np.int64]") -> Sets:
+        """The sets of these rows."""
+        return self.members.of(rows)
 
 
 @runtime_checkable

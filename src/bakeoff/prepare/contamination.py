@@ -7,7 +7,7 @@ import numpy as np
 
 from bakeoff.core.types import Schema, Task
 from bakeoff.prepare.rows import texts_of
-from bakeoff.prepare.words import shingles_of, words_of
+from bakeoff.prepare.words import shingles_of, units_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Contamination", "Overlap", "Overlaps", "contamination", "overlaps"]
 
 RUN_WORDS = 8
+COLLISION_WORDS = 13
 SEEN_SHARE = 0.8
 
 
@@ -24,11 +25,13 @@ class Contamination:
     """What training texts hold of each of n test texts.
 
     `share_n`: the share of the text's word runs that occur in some training text (0 without words);
-    `exact_n`: whether the whole text occurs there, but for case and what stands between words.
+    `exact_n`: whether the whole text occurs there, but for case and what stands between words; `collided_n`: whether
+    any run of 13 of its words does (the whole, of a shorter one).
     """
 
     share_n: "NDArray[np.float64]"
     exact_n: "NDArray[np.bool_]"
+    collided_n: "NDArray[np.bool_]"
 
     def overlapping(self, share: float = SEEN_SHARE) -> "NDArray[np.int64]":
         """Numbers of the test texts of which training texts hold at least the share."""
@@ -38,8 +41,9 @@ class Contamination:
 def contamination(train: "pl.Series", test: "pl.Series", *, words: int = RUN_WORDS) -> Contamination:
     """Compare every test text with all training texts, by runs of `words` words.
 
-    Source: n-gram overlap as in Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C (which
-    takes 8 to 13 words); a text of fewer words is one run, so it overlaps only when it is equal.
+    Source: n-gram overlap as in Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C: a collision is
+    any run of 13 words in common (the paper takes 8 to 13, by the data set). A text of fewer words is one run, so it
+    overlaps only when it is equal; characters stand for words where a script writes no space between them.
     """
     seen, asked = shingles_of(train, words), shingles_of(test, words)
     held_s = np.isin(asked.hash_s, seen.hash_s)
@@ -51,19 +55,29 @@ def contamination(train: "pl.Series", test: "pl.Series", *, words: int = RUN_WOR
     maybe = np.flatnonzero(share_n == 1.0)
     if len(maybe):
         exact_n[maybe] = _whole(test.gather(maybe)).is_in(_whole(train).unique().implode()).to_numpy()
-    return Contamination(share_n=share_n, exact_n=exact_n)
+    return Contamination(share_n=share_n, exact_n=exact_n, collided_n=_collided(train, test))
+
+
+def _collided(train: "pl.Series", test: "pl.Series") -> "NDArray[np.bool_]":
+    seen, runs = shingles_of(train, COLLISION_WORDS), shingles_of(test, COLLISION_WORDS)
+    sums = np.concatenate(([0], np.cumsum(np.isin(runs.hash_s, seen.hash_s))))
+    return sums[runs.start_n[1:]] > sums[runs.start_n[:-1]]
 
 
 def _whole(texts: "pl.Series") -> "pl.Series":
-    return words_of(texts).list.join(" ")
+    return units_of(texts).list.join(" ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlap:
-    """Of how many test rows training rows hold the text inputs, or the answer, nearly whole or (`exact`) whole."""
+    """Of how many test rows training rows hold the text inputs, or the answer, nearly whole or (`exact`) whole.
+
+    `collisions`: how many have any run of 13 words in common with a training row.
+    """
 
     rows: int
     exact: int
+    collisions: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +112,9 @@ def overlaps(
         if texts is None:
             return None
         found = contamination(texts.gather(train), texts.gather(test))
-        return Overlap(rows=len(found.overlapping()), exact=int(found.exact_n.sum()))
+        return Overlap(
+            rows=len(found.overlapping()), exact=int(found.exact_n.sum()), collisions=int(found.collided_n.sum())
+        )
 
     answers = table[schema.target] if task == "generation" else None
     return Overlaps(test=len(test), texts=of(texts_of(table, schema)), answers=of(answers))

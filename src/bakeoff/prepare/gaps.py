@@ -1,7 +1,10 @@
 """Missing values: flagged, and filled with what training rows suggest."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
 
 from bakeoff.core.protocols import TrainingRows
 from bakeoff.core.types import Column
@@ -19,7 +22,8 @@ Value: TypeAlias = float | str | bool
 class ImputeParams:
     """How gaps of numbers and of categories are filled; `keep` leaves them, booleans follow categories.
 
-    `value` and `category` are the constants, and what columns get that are empty in all training rows.
+    `value` and `category` are the constants, and what columns get that are empty in all training rows. A `category`
+    that no training row ends with is not used: such gaps are left to the model, which takes the most frequent one.
     `indicators` adds a column that tells where a gap was, for columns that have some in training rows.
     """
 
@@ -38,16 +42,32 @@ class Filled:
     values: dict[str, Value]
     flags: dict[str, str]
 
+    @property
+    def fills(self) -> Collection[str]:
+        """See `bakeoff.core.protocols.Filling`."""
+        return self.values
+
     def __call__(self, table: "pl.DataFrame") -> "pl.DataFrame":
         """See `bakeoff.core.protocols.Transform`."""
         import polars as pl
 
-        flagged = table.with_columns(pl.col(name).is_null().alias(flag) for name, flag in self.flags.items())
-        return flagged.with_columns(pl.col(name).fill_null(pl.lit(value)) for name, value in self.values.items())
+        # most single rows have no gaps, and a query takes longer than all else that is done with a row
+        gappy = [name for name in self.values if table[name].null_count()]
+        flags = [_gaps(table[name], flag) for name, flag in self.flags.items()]
+        fillings = [pl.col(name).fill_null(pl.lit(self.values[name])) for name in gappy]
+        return table.with_columns(*flags, *fillings) if flags or fillings else table
 
     def columns(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
         """See `bakeoff.core.protocols.Transform`."""
         return (*columns, *(new_column(flag, "boolean") for flag in self.flags.values()))
+
+
+def _gaps(series: "pl.Series", flag: str) -> "pl.Series":
+    import polars as pl
+
+    if series.null_count() == 0:
+        return pl.Series(flag, np.zeros(len(series), dtype=bool))
+    return series.is_null().alias(flag)
 
 
 def _fillings(rows: TrainingRows, columns: tuple[Column, ...], params: ImputeParams) -> Filled:
@@ -76,6 +96,8 @@ def _filling(series: "pl.Series", column: Column, params: ImputeParams) -> Value
         return None
     if column.kind == "boolean":
         return bool(_mode(present))
+    if params.categorical == "constant" and len(present) == len(series) and not (present == params.category).any():
+        return None  # nobody could learn what that category means
     found = _mode(present) if params.categorical == "mode" else params.category
     return params.category if found is None else found
 

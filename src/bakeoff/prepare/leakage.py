@@ -102,11 +102,12 @@ class _Halves:
 
 def _telling(sample: "pl.DataFrame", schema: Schema, inputs: list[Column], task: Task, seed: int) -> Iterator[Finding]:
     halves = _Halves.of(sample, schema, task, seed)
+    distinct = sample[schema.target].n_unique()
     for column in inputs:
         if column.kind == "text":
             continue
         code_n = _codes(sample[column.name], column, halves.fit_n)
-        if _is_copy(sample[column.name], sample[schema.target], column, task):
+        if _is_copy(sample[column.name], sample[schema.target], column, task, distinct=distinct):
             told = f"column {column.name!r} is the target {schema.target!r} in other words (one for one): leave it out"
             yield Finding(kind="copy", column=column.name, told=told, value=1.0)
         elif halves.classes:
@@ -172,8 +173,8 @@ def _explained(code_n: Codes, halves: _Halves) -> float:
     return 1 - float(((held_n - said_n) ** 2).sum()) / spread if spread else 0.0
 
 
-def _is_copy(series: "pl.Series", target: "pl.Series", column: Column, task: Task) -> bool:
-    """Whether values and targets are one for one; for numbers, whether one is the other on a straight line."""
+def _is_copy(series: "pl.Series", target: "pl.Series", column: Column, task: Task, *, distinct: int) -> bool:
+    """Whether values and the (`distinct`) targets are one for one; of numbers, whether they lie on a straight line."""
     import polars as pl
 
     if task == "regression":
@@ -183,9 +184,9 @@ def _is_copy(series: "pl.Series", target: "pl.Series", column: Column, task: Tas
         x_n, y_n = (both[name].to_numpy() - both[name].to_numpy().mean() for name in ("x", "y"))
         off_n = y_n - x_n * (x_n @ y_n) / (x_n @ x_n)
         return bool(np.abs(off_n).max() <= STRAIGHT * np.abs(y_n).max())
-    distinct = series.n_unique()
-    pairs = pl.DataFrame({"x": series, "y": target}).n_unique()
-    return not series.null_count() and distinct == target.n_unique() == pairs
+    if series.null_count() or series.n_unique() != distinct:
+        return False
+    return pl.DataFrame({"x": series, "y": target}).n_unique() == distinct
 
 
 # --- times and orders ---------------------------------------------------------------------------

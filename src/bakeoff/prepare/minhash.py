@@ -6,7 +6,7 @@ pair of similarity s agrees in a whole band with chance 1 - (1 - s**rows) ** ban
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -28,9 +28,14 @@ NOTHING = np.iinfo(np.uint32).max
 class MinHashParams:
     """How near two texts must be to count as duplicates, and how that is found.
 
-    `threshold`: the Jaccard similarity of their sets of `words`-word runs. `bands` of `rows` hashes each: 20 × 6
-    find a pair of similarity 0.8 with a chance of 0.998, one of 0.5 with 0.27 (and most of those are then
-    refused by their estimated similarity). With a threshold of 0 whatever shares a band is a pair.
+    `threshold`: the least Jaccard similarity of their sets of runs of `words` words (characters, where a script
+    writes no space between words); every pair is compared by these sets themselves. `bands` of `rows` hashes each
+    propose the pairs: 20 × 6 propose one of similarity 0.8 with a chance of 0.998. With a threshold of 0 whatever
+    shares a band is a pair.
+    `linkage`: "star" drops a text only when it is near one that stays; "chain" also when it is near a dropped one,
+    so that the ends of a chain may share nothing.
+    `signs_below`: texts of fewer words are near only when their numbers, negations and signs ("C#", "<", ":(") are
+    the same.
     """
 
     threshold: float = 0.8
@@ -38,10 +43,14 @@ class MinHashParams:
     bands: int = 20
     rows: int = 6
     seed: int = 0
+    linkage: Literal["star", "chain"] = "star"
+    signs_below: int = 50
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1 or min(self.words, self.bands, self.rows) < 1 or self.seed < 0:
             raise ValueError(f"threshold is in [0, 1], words, bands and rows are at least 1; received {self}")
+        if self.signs_below < 0:
+            raise ValueError(f"signs_below is at least 0; received {self.signs_below}")
 
     @property
     def hashes(self) -> int:
@@ -49,14 +58,9 @@ class MinHashParams:
         return self.bands * self.rows
 
     @property
-    def least_agreement(self) -> float:
-        """The share of equal minima from which a pair counts: two standard errors below the threshold."""
-        return self.threshold - 2 * float(np.sqrt(self.threshold * (1 - self.threshold) / self.hashes))
-
-    @property
     def compares(self) -> bool:
         """Whether a pair that shares a band may still be refused."""
-        return self.least_agreement > 1 / self.bands
+        return self.threshold > 0
 
 
 def signatures(texts: "pl.Series", params: MinHashParams) -> "NDArray[np.uint32]":
@@ -96,17 +100,13 @@ def _functions(params: MinHashParams) -> "tuple[NDArray[np.uint32], NDArray[np.u
 
 
 def band_keys(signature_nk: "NDArray[np.uint32]", params: MinHashParams) -> "NDArray[np.uint64]":
-    """Keys (1 + bands, n): of the whole signature (0 for a text without words), then of each band."""
+    """A key of each band (bands, n)."""
     columns_kn = signature_nk.T.astype(np.uint64, order="C")
-    key_cn = np.zeros((1 + params.bands, len(signature_nk)), dtype=np.uint64)
+    key_bn = np.zeros((params.bands, len(signature_nk)), dtype=np.uint64)
     for column, hash_n in enumerate(columns_kn):
-        band = 1 + column // params.rows
-        key_cn[band] = mix(key_cn[band] * FACTOR + hash_n)
-    for band_n in key_cn[1:]:
-        key_cn[0] = mix(key_cn[0] * FACTOR + band_n)
-    key_cn[0] |= np.uint64(1)
-    key_cn[0, (signature_nk == NOTHING).all(axis=1)] = 0
-    return key_cn
+        band = column // params.rows
+        key_bn[band] = mix(key_bn[band] * FACTOR + hash_n)
+    return key_bn
 
 
 def buckets(key_n: "NDArray[np.uint64]") -> "Buckets":

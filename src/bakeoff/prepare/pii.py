@@ -1,12 +1,16 @@
 """Personal data and secrets: find them, count them, put a mark in their place."""
 
+import os
+import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from bakeoff.prepare.pii_kinds import PATTERN_KINDS, SIGNS, PatternKind, spans
+from blake3 import blake3
+
+from bakeoff.prepare.pii_kinds import PATTERN_KINDS, SIGNS, PatternKind, plain, spans
 from bakeoff.prepare.text import Rewrite, TextStep, each
 
 if TYPE_CHECKING:
@@ -26,6 +30,9 @@ ENTITY_LABELS: dict[str, EntityKind] = {
 }
 
 
+LEAST_KEY = 16
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """Something personal at `text[start:end]`."""
@@ -41,7 +48,8 @@ def find_pii(text: str, kinds: Sequence[PatternKind] = PATTERN_KINDS) -> list[Fi
     >>> [(f.kind, f.start) for f in find_pii("Mail ann@example.org or call +44 20 7946 0958.")]
     [('email', 5), ('phone', 29)]
     """
-    return _apart([Finding(kind=k, start=a, end=b) for k in PATTERN_KINDS if k in kinds for a, b in spans(text, k)])
+    read = plain(text)
+    return _apart([Finding(kind=k, start=a, end=b) for k in PATTERN_KINDS if k in kinds for a, b in spans(read, k)])
 
 
 def _apart(findings: list[Finding]) -> list[Finding]:
@@ -77,18 +85,43 @@ def _suspects(texts: "pl.Series", kinds: Sequence[PatternKind]) -> "Iterator[tup
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedactPiiParams:
-    """`kinds` to redact; `template` is what stands for one, with `{kind}` in it.
+    """`kinds` to redact; `template` is what stands for one, with `{kind}` in it, and `{id}` for a pseudonym.
 
+    A pseudonym is the same for the same value wherever it stands, and without the key nobody can tell whose it is:
+    eight hexadecimal digits of keyed BLAKE3. `key` names the environment variable that holds the key.
     The kinds "name" and "place" need `model`, the name of an installed spaCy pipeline that finds entities.
     """
 
     kinds: tuple[PiiKind, ...] = PATTERN_KINDS
     template: str = "[{kind}]"
     model: str | None = None
+    key: str | None = None
+
+
+Marks: TypeAlias = Callable[[PiiKind, str], str]
+"""What stands for a value of a kind."""
+
+
+def _marks(params: RedactPiiParams) -> Marks:
+    if "{id}" not in params.template:
+        return lambda kind, _: params.template.replace("{kind}", kind)
+    secret = os.environ.get(params.key or "", "")
+    if len(secret) < LEAST_KEY:
+        raise ValueError(
+            f"pseudonyms need a 'key': the name of an environment variable that holds at least {LEAST_KEY} characters"
+        )
+    key = blake3(secret.encode(), derive_key_context="bakeoff 2026 pseudonyms of personal data").digest()
+
+    def mark(kind: PiiKind, value: str) -> str:
+        same = "".join(character for character in plain(value).casefold() if character.isalnum() or character in "@.+")
+        pseudonym = blake3(f"{kind}:{same}".encode(), key=key).hexdigest(length=4)
+        return params.template.replace("{kind}", kind).replace("{id}", pseudonym)
+
+    return mark
 
 
 def _redact_pii(params: RedactPiiParams) -> Rewrite:
-    marks: dict[PiiKind, str] = {kind: params.template.replace("{kind}", kind) for kind in params.kinds}
+    marks = _marks(params)
     patterns: tuple[PatternKind, ...] = tuple(kind for kind in PATTERN_KINDS if kind in params.kinds)
     entities: dict[str, EntityKind] = {label: kind for label, kind in ENTITY_LABELS.items() if kind in params.kinds}
     by_pattern = _patterns(patterns, marks)
@@ -96,12 +129,12 @@ def _redact_pii(params: RedactPiiParams) -> Rewrite:
         return by_pattern
     if params.model is None:
         raise ValueError("names and places need a 'model': the name of an installed spaCy pipeline")
-    by_model = _entities(params.model, entities, marks)
+    by_model = _entities(params.model, entities, marks, params.template)
     # Patterns first: what they know for sure should not be torn apart by what a model guesses.
     return lambda texts: by_model(by_pattern(texts))
 
 
-def _patterns(kinds: tuple[PatternKind, ...], marks: dict[PiiKind, str]) -> Rewrite:
+def _patterns(kinds: tuple[PatternKind, ...], marks: Marks) -> Rewrite:
     def redact(texts: "pl.Series") -> "pl.Series":
         redacted = texts.clone()
         for places, some in _suspects(texts, kinds) if kinds else ():
@@ -112,37 +145,41 @@ def _patterns(kinds: tuple[PatternKind, ...], marks: dict[PiiKind, str]) -> Rewr
     return redact
 
 
-def _entities(model: str, labels: dict[str, EntityKind], marks: dict[PiiKind, str]) -> Rewrite:
+def _entities(model: str, labels: dict[str, EntityKind], marks: Marks, template: str) -> Rewrite:
     from bakeoff.prepare.linguistics import pipeline
 
     find: Callable[[str], Any] = pipeline(model, needs=("ner",))
+    mark = re.compile(_pattern_of(template))
 
     def redact(text: str) -> str:
         document = find(text)
+        taken = [found.span() for found in mark.finditer(text)]  # a model takes marks for entities, or parts of them
         found = [
             Finding(kind=labels[entity.label_], start=entity.start_char, end=entity.end_char)
             for entity in document.ents
-            if entity.label_ in labels and not _is_mark(text, entity.start_char, entity.end_char, marks)
+            if entity.label_ in labels
+            and not any(start < entity.end_char and entity.start_char < end for start, end in taken)
         ]
         return _replaced(text, _apart(found), marks)
 
     return each(redact)
 
 
-def _is_mark(text: str, start: int, end: int, marks: dict[PiiKind, str]) -> bool:
-    """Whether a model took (a part of) a mark for an entity."""
-    around = text[max(0, start - max(map(len, marks.values()))) : end + max(map(len, marks.values()))]
-    return any(mark in around and text[start:end] in mark for mark in marks.values())
+def _pattern_of(template: str) -> str:
+    """A pattern of the marks that a template gives."""
+    return re.escape(template).replace(r"\{kind\}", "[a-z_]{2,12}").replace(r"\{id\}", "[0-9a-f]{8}")
 
 
-def _replaced(text: str, findings: Sequence[Finding], marks: dict[PiiKind, str]) -> str:
+def _replaced(text: str, findings: Sequence[Finding], marks: Marks) -> str:
     pieces: list[str] = []
     end = 0
     for found in findings:
-        pieces += [text[end : found.start], marks[found.kind]]
+        pieces += [text[end : found.start], marks(found.kind, text[found.start : found.end])]
         end = found.end
     return "".join([*pieces, text[end:]])
 
 
-redact_pii = TextStep(name="redact_pii", version=1, make=_redact_pii, params=RedactPiiParams, requires=("spacy",))
-"""E-mail addresses, phones, cards, IBANs, IP addresses, secrets (and names, places by a model) as `[kind]`."""
+redact_pii = TextStep(
+    name="redact_pii", version=2, make=_redact_pii, params=RedactPiiParams, requires=("phonenumbers", "spacy")
+)
+"""Personal data and secrets by patterns and checks (and names, places by a model) as `[kind]`."""

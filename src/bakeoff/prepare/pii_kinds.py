@@ -5,22 +5,27 @@ in the length of the text whatever it holds.
 """
 
 import ipaddress
-import math
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Literal, TypeAlias
 
-__all__ = ["PATTERN_KINDS", "SIGNS", "PatternKind", "iban_is_valid", "luhn_is_valid", "spans"]
+from bakeoff.prepare.national_ids import national_ids
+from bakeoff.prepare.secrets import CREDENTIAL_SIGN, SECRET_SIGN, credentials, secrets
+from bakeoff.prepare.wallets import wallets
 
-PatternKind: TypeAlias = Literal["secret", "email", "iban", "card", "ip", "phone"]
+__all__ = ["PATTERN_KINDS", "SIGNS", "PatternKind", "iban_is_valid", "luhn_is_valid", "plain", "spans"]
+
+PatternKind: TypeAlias = Literal[
+    "secret", "credential", "email", "iban", "card", "wallet", "mac", "ip", "national_id", "birth_date", "phone"
+]
 Span: TypeAlias = tuple[int, int]
 
 EMAIL = re.compile(
     r"(?<![\w.%+-])[\w.%+-]{1,64}@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,24}(?![\w-]|\.[^\W\d_])"
 )
 IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?: ?[A-Za-z0-9]){11,30}")
-CARD = re.compile(r"(?<![\d.,-])[2-6]\d{3}(?:[ -]?\d){9,15}(?![\d-]|[.,]\d)")
+CARD = re.compile(r"(?<![\d.-])[2-6]\d{3}(?:[ -]?\d){9,15}(?![\d-]|\.\d)")
+DECIMAL = re.compile(r"(?<!\d)\d,$")
 IPV4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w-]|\.\w)")
 IPV6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f:.]{0,40}:[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:]{2,40}(?:\d|\.){0,15}(?![\w:])")
 PHONE = re.compile(
@@ -28,43 +33,42 @@ PHONE = re.compile(
     r"(?:\+|00)[1-9]\d{0,2}(?:[ .\-/]{0,2}(?:\(\d{1,4}\)|\d{1,5})){2,7}"  # international: E.164
     r"|(?:1[ .-])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[ .-])[2-9]\d{2}[ .-]\d{4}"  # North America
     r"|0\d{1,4}[ /-]\d{2,5}(?:[ -]?\d{2,5}){1,4}"  # national, with the trunk prefix 0
-    r")(?![\w-]|[.,]\d)"
+    r")(?![\w-]|\.\d)"
 )
-# Tokens that their issuers gave a recognisable form.
-TOKENS = re.compile(
-    r"(?<![A-Za-z0-9_-])(?:"
-    r"(?:AKIA|ASIA)[A-Z0-9]{16}"  # AWS
-    r"|gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{36,255}"
-    r"|glpat-[A-Za-z0-9_-]{20,64}|npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_-]{50,255}|hf_[A-Za-z0-9]{30,64}"
-    r"|xox[abeprs]-[A-Za-z0-9-]{10,250}"  # Slack
-    r"|(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{16,250}"  # Stripe
-    r"|sk-[A-Za-z0-9_-]{20,250}|AIza[A-Za-z0-9_-]{35}|SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{16,64}"
-    r"|eyJ[A-Za-z0-9_-]{8,4000}\.eyJ[A-Za-z0-9_-]{8,8000}\.[A-Za-z0-9_-]{8,4000}"  # JSON Web Token (RFC 7519)
-    r")(?![A-Za-z0-9_-])"
+MAC = re.compile(
+    r"(?<![\w:.-])(?:[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2})(?![\w:.-])"
 )
-TOKEN_STARTS = (
-    *("AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "npm_", "pypi-", "hf_", "xox"),
-    *("sk_", "rk_", "pk_", "sk-", "AIza", "SG.", "eyJ"),
+DATE = (
+    r"(?:\d{1,2}[./ -]\d{1,2}[./ -](?:19|20)?\d{2}|(?:19|20)\d{2}[-/.]\d{1,2}[-/.]\d{1,2}"
+    r"|\d{1,2}(?:st|nd|rd|th|\.)? (?:of )?[^\W\d_]{3,12}\.?,? (?:19|20)\d{2}"
+    r"|[A-Z][a-z]{2,8}\.? \d{1,2}(?:st|nd|rd|th)?,? (?:19|20)\d{2})"
 )
-PRIVATE_KEY = re.compile(
-    r"-----BEGIN (?:[A-Z]{2,20} ){0,3}PRIVATE KEY-----"
-    r"[A-Za-z0-9+/=\s:,-]{0,20000}?-----END (?:[A-Z]{2,20} ){0,3}PRIVATE KEY-----"
+BORN = re.compile(
+    r"(?i:\b(?:born|birth|birthday|birthdate|date of birth|d\.?o\.?b\.?|geboren|geburtsdatum|geb\.|née?|naissance"
+    r"|nacid[oa]|nacimiento|nat[oa]|nascita|nascid[oa]|nascimento|urodzon[ya]|geboortedatum|född|født))"
+    rf"[^\d\n]{{0,25}}?({DATE})(?!\d)"
 )
-ASSIGNED = re.compile(
-    r"(?i)(?:api[_-]?key|access[_-]?key|secret(?:[_-]?key)?|auth[_-]?token|access[_-]?token|password|passwd|pwd)"
-    r"[\"']?\s{0,3}[:=]\s{0,3}[\"']?([^\s\"',;<>\[\]]{8,200})"
+# One character for one: whatever blank or digit a text is written with, the same patterns find it.
+PLAIN = str.maketrans(
+    dict.fromkeys("\u00a0\u2007\u2009\u202f", " ")
+    | {chr(zero + digit): str(digit) for zero in (0x0660, 0x06F0, 0x0966, 0xFF10) for digit in range(10)}
+    | dict.fromkeys("\u2010\u2011\u2012\u2013", "-")
 )
-LEAST_ENTROPY = 2.8  # bits for each character; words and placeholders lie below
+BLANK = "[ \u00a0\u2007\u2009\u202f\u2010-\u2013-]"
 
 # What a text must hold to hold one of the kind, in Rust syntax: said of whole columns at once.
 SIGNS: dict[PatternKind, str] = {
-    "secret": r"(?i:key|token|secret|password|passwd|pwd)[\"']?[\s\x1c-\x1f]{0,3}[:=]|PRIVATE KEY|AKIA|ASIA|gh[pousr]_"
-    r"|github_pat_|glpat-|npm_|pypi-|hf_|xox[abeprs]-|[srp]k_(?:live|test)_|sk-[A-Za-z0-9_-]{20}|AIza|SG\.|eyJ",
+    "secret": SECRET_SIGN,
+    "credential": CREDENTIAL_SIGN,
     "email": "@",
-    "iban": r"[A-Za-z]{2}\d{2}(?: ?[A-Za-z0-9]){11}",
-    "card": r"[2-6]\d{3}(?:[ -]?\d){9}",
+    "iban": rf"[A-Za-z]{{2}}\d{{2}}(?:{BLANK}?[A-Za-z0-9\p{{Nd}}]){{11}}",
+    "card": rf"[2-6\p{{Nd}}]\d{{3}}(?:{BLANK}?\d){{9}}",
+    "wallet": r"0x[0-9a-fA-F]{40}|[13LMmn2][1-9A-HJ-NP-Za-km-z]{25}|(?:bc|tb|ltc)1",
+    "mac": r"[0-9A-Fa-f]{2}[:‐-–-][0-9A-Fa-f]{2}[:‐-–-]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.",
     "ip": r"\d\.\d{1,3}\.\d{1,3}\.\d|:[0-9A-Fa-f]{0,4}:",
-    "phone": r"\d(?:[ .()/-]{0,5}\d){7}",
+    "national_id": r"\d(?:[^\w\n]{0,2}\d){6}|[A-Za-z]{6}\d{2}[A-Za-z]|\d{6}[-+A-Z‐-–]\d{3}",
+    "birth_date": r"(?i:born|birth|d\.?o\.?b|gebor|geburt|geb\.|née?\b|naiss|nac|nat[oa]|nasc|urodz|geboort|f[öø]d)",
+    "phone": r"\d(?:[ .()/\x{00a0}\x{2007}\x{2009}\x{202f}\x{2010}-\x{2013}-]{0,5}\d){7}",
 }
 
 # Length of an IBAN in each country (SWIFT, "IBAN Registry", ISO 13616).
@@ -138,7 +142,10 @@ def _ibans(text: str) -> Iterator[Span]:
 def _cards(text: str) -> Iterator[Span]:
     for match in CARD.finditer(text):
         digits = "".join(character for character in match[0] if character.isdigit())
-        if digits.isascii() and luhn_is_valid(digits):
+        # "3,4111…" alone is a number with a decimal comma; among other cells it is a cell.
+        start = match.start()
+        decimal = DECIMAL.search(text[max(0, start - 3) : start]) and text[match.end() : match.end() + 1] != ","
+        if luhn_is_valid(digits) and not decimal:
             yield match.span()
 
 
@@ -157,38 +164,58 @@ def _ips(text: str) -> Iterator[Span]:
 def _phones(text: str) -> Iterator[Span]:
     for match in PHONE.finditer(text):
         digits = sum(character.isdigit() for character in match[0])
-        if 8 <= digits <= 15:  # noqa: PLR2004 - E.164 allows 15; fewer than 8 are more often something else
+        # E.164 allows 15 digits; fewer than 8 are more often something else.
+        if 8 <= digits <= 15 and _is_possible(match[0]):  # noqa: PLR2004
             yield match.span()
 
 
-def _secrets(text: str) -> Iterator[Span]:
-    if "PRIVATE KEY" in text:
-        yield from (match.span() for match in PRIVATE_KEY.finditer(text))
-    if any(start in text for start in TOKEN_STARTS):
-        yield from (match.span() for match in TOKENS.finditer(text))
-    for match in ASSIGNED.finditer(text) if ":" in text or "=" in text else ():
-        value = match[1]
-        if _entropy(value) >= LEAST_ENTROPY and any(character.isdigit() for character in value):
-            yield match.span(1)
+def _is_possible(number: str) -> bool:
+    """Whether a number with a country's code may exist in its plan; without `phonenumbers`, and for others, it may."""
+    if not number.startswith(("+", "00")):
+        return True
+    try:
+        import phonenumbers
+    except ModuleNotFoundError:
+        return True
+    written = number if number.startswith("+") else f"+{number[2:]}"
+    try:
+        parsed = phonenumbers.parse(written.replace("(0)", ""))
+    except phonenumbers.NumberParseException:
+        return False
+    sure = phonenumbers.is_possible_number if number.startswith("+") else phonenumbers.is_valid_number
+    return bool(sure(parsed))
 
 
-def _entropy(text: str) -> float:
-    shares = [count / len(text) for count in Counter(text).values()]
-    return -sum(share * math.log2(share) for share in shares)
+def _macs(text: str) -> Iterator[Span]:
+    return (match.span() for match in MAC.finditer(text))
+
+
+def _birth_dates(text: str) -> Iterator[Span]:
+    return (match.span(1) for match in BORN.finditer(text))
 
 
 # In the order of preference where two kinds claim the same characters.
 FINDERS: dict[PatternKind, Callable[[str], Iterator[Span]]] = {
-    "secret": _secrets,
+    "secret": secrets,
+    "credential": credentials,
     "email": _emails,
     "iban": _ibans,
     "card": _cards,
+    "wallet": wallets,
+    "mac": _macs,
     "ip": _ips,
+    "national_id": national_ids,
+    "birth_date": _birth_dates,
     "phone": _phones,
 }
 PATTERN_KINDS: tuple[PatternKind, ...] = tuple(FINDERS)
 
 
 def spans(text: str, kind: PatternKind) -> Iterator[Span]:
-    """Where the text holds something of the kind."""
+    """Where the text (see `plain`) holds something of the kind."""
     return FINDERS[kind](text)
+
+
+def plain(text: str) -> str:
+    """The text, as long as it is, with one kind of blank, hyphen and digit: what the patterns are for."""
+    return text if text.isascii() else text.translate(PLAIN)

@@ -8,7 +8,7 @@ import numpy as np
 
 from bakeoff.core.types import Schema
 from bakeoff.data.snapshot import row_hashes
-from bakeoff.prepare.comparing import Known, RowKeys
+from bakeoff.prepare.comparing import Known, RowKeys, Sets
 from bakeoff.prepare.steps import Apply, NoParams, StepKind
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class _Equal:
     def keys(self, table: "pl.DataFrame", schema: Schema) -> RowKeys:
         """The 64-bit content hash (two rows among a million differ but agree with a chance of 3e-8)."""
         hash_n = row_hashes(table.select(_compared(table, schema)))
-        return RowKeys(key_cn=hash_n[np.newaxis], evidence_nk=np.zeros((table.height, 0), dtype=np.uint32))
+        return RowKeys(key_cn=hash_n[np.newaxis], members=Sets.empty(table.height))
 
     def groups(self, known: Known) -> "NDArray[np.int64]":
         """Rows with equal hashes."""

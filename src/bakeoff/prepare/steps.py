@@ -19,9 +19,11 @@ import numpy as np
 from bakeoff.core import plugins
 from bakeoff.core.errors import ConfigError, MissingExtraError, Problem
 from bakeoff.core.hashing import canonical_json
+from bakeoff.core.ledger import Loss
 from bakeoff.core.params import check
 from bakeoff.core.protocols import FittedStep
 from bakeoff.core.types import Column, Json, Schema
+from bakeoff.prepare.losses import emptied, set_aside
 
 if TYPE_CHECKING:
     import polars as pl
@@ -102,11 +104,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A prepared table, the numbers of the rows that stayed, and what each step did."""
+    """A prepared table, the numbers of the rows that stayed, what each step did, and what was lost by it."""
 
     table: "pl.DataFrame"
     kept: "NDArray[np.int64]"
     changes: tuple[Change, ...]
+    losses: tuple[Loss, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,13 +206,19 @@ class Preparation:
         row = _unused(table)
         table = table.with_row_index(row)
         changes: list[Change] = []
+        losses: list[Loss] = []
         for bound in self._bound:
             step, after = bound.step, bound.apply(table, schema)
             cells = cells_changed(table, after, schema) if step.kind == "columns" else 0
             changes.append(Change(step=step.name, rows_in=table.height, rows_out=after.height, cells_changed=cells))
+            if cells:
+                losses += emptied(step.name, table, after, schema)
+            if after.height < table.height:
+                lost = table.filter(~np.isin(table[row].to_numpy(), after[row].to_numpy()))
+                losses.append(set_aside(step.name, lost, schema, of=table.height))
             table = after
         kept = table[row].to_numpy().astype(np.int64)
-        return Prepared(table=table.drop(row), kept=kept, changes=tuple(changes))
+        return Prepared(table=table.drop(row), kept=kept, changes=tuple(changes), losses=tuple(losses))
 
     def apply_columns(self, table: "pl.DataFrame", columns: Sequence[Column]) -> "pl.DataFrame":
         """Run the column steps, for requests and for rows whose number must not change."""

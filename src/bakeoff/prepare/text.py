@@ -1,4 +1,4 @@
-"""Steps over text columns: what such a step is, unicode repair, HTML to text, whitespace."""
+"""Steps over text columns: what such a step is, unicode repair, whitespace."""
 
 import re
 import unicodedata
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from bakeoff.core.errors import MissingExtraError
 from bakeoff.core.types import Schema
 from bakeoff.prepare.steps import Apply, NoParams, StepKind
 
@@ -21,14 +20,13 @@ __all__ = [
     "each",
     "repair_unicode",
     "squeeze_whitespace",
-    "strip_html",
 ]
 
-# Control characters but tab, newline and carriage return; and marks that order or join nothing visible.
-CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u200b\u2060\ufeff\ufff9-\ufffb]")
+# Control characters but tab, newline, carriage return, form feed and vertical tab (which part pages and lines); and
+# marks that order or join nothing visible. U+200B stays: it parts words in Thai, Khmer and Burmese.
+CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u2060\ufeff\ufff9-\ufffb]")
 SURROGATES = re.compile("[\ud800-\udfff]")
 ESCAPE = "\x1b"
-MARKUP = r"<[a-zA-Z/!?]|&[a-zA-Z#]"
 
 Rewrite: TypeAlias = "Callable[[pl.Series], pl.Series]"
 
@@ -117,27 +115,6 @@ def _repair_unicode(params: RepairUnicodeParams) -> Rewrite:
     return each(repair)
 
 
-def _strip_html(_: NoParams) -> Rewrite:
-    try:
-        from resiliparse.extract.html2text import extract_plain_text
-    except ModuleNotFoundError:
-        raise MissingExtraError.of("The step 'strip_html'", "text", "resiliparse") from None
-    hidden = ["script", "style", "template", "noscript", "head"]
-
-    def strip(text: str) -> str:
-        return str(
-            extract_plain_text(
-                SURROGATES.sub("\ufffd", text),
-                preserve_formatting=True,
-                list_bullets=False,
-                alt_texts=False,
-                skip_elements=hidden,
-            )
-        ).strip()
-
-    return each(strip, where=MARKUP)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqueezeParams:
     """`keep_lines`: line breaks stay (an empty line at most), for steps that look at lines and paragraphs."""
@@ -157,10 +134,8 @@ def _squeeze_whitespace(params: SqueezeParams) -> Rewrite:
 
 
 repair_unicode = TextStep(
-    name="repair_unicode", version=2, make=_repair_unicode, params=RepairUnicodeParams, requires=("ftfy",)
+    name="repair_unicode", version=3, make=_repair_unicode, params=RepairUnicodeParams, requires=("ftfy",)
 )
 """Undoes text decoded with the wrong encoding (ftfy), brings characters to a normal form, drops control characters."""
-strip_html = TextStep(name="strip_html", version=2, make=_strip_html, requires=("resiliparse",))
-"""The visible text of HTML, blocks on lines of their own (resiliparse); texts without markup stay as they are."""
 squeeze_whitespace = TextStep(name="squeeze_whitespace", version=1, make=_squeeze_whitespace, params=SqueezeParams)
 """One space for each run of whitespace, none at the ends."""

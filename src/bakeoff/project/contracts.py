@@ -85,9 +85,11 @@ def _path(loaded: Loaded) -> Path:
 def _rows(loaded: Loaded, cache: Path, progress: Progress) -> "tuple[pl.DataFrame, Schema]":
     from bakeoff.data.reading import read
     from bakeoff.data.schema import infer
+    from bakeoff.data.target import name_classes
     from bakeoff.loop.gathering import resolved
 
     data = loaded.config.data
     files = resolved(data, folder=loaded.folder, cache=cache, progress=progress)
-    table = read(data, files).table
-    return table, infer(table, data, loaded.config.project.task).schema
+    reading, task = read(data, files), loaded.config.project.task
+    named = name_classes(reading.table, data, task, reading.formats)
+    return named.table, infer(named.table, data, task, named.formats).schema

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -11,23 +11,28 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.config import Config
 from bakeoff.core.errors import NotFoundError, StoreError
+from bakeoff.core.explain import file_advice
 from bakeoff.core.project_file import Loaded, Value, load
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Model, Progress, RecordStore
 from bakeoff.core.records import Run, Version
-from bakeoff.core.types import Json
+from bakeoff.core.types import Column, Json
 from bakeoff.project import wiring
 from bakeoff.project.lock import held
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from bakeoff.data.batches import Batch
     from bakeoff.data.contract_rows import RowCheck
+    from bakeoff.feedback.index import PredictionIndex
     from bakeoff.feedback.record import Recorded
+    from bakeoff.feedback.truth import TruthOf
     from bakeoff.loop.lifecycle import Outcome
     from bakeoff.loop.stage import Stage
     from bakeoff.loop.watching import Turn
     from bakeoff.monitor.signals import Report
     from bakeoff.project.contracts import Held, Written
+    from bakeoff.project.files import Part
     from bakeoff.registry.lineage import Lineage
     from bakeoff.report.card import DataCard
     from bakeoff.report.checks import Checked
@@ -102,7 +107,7 @@ class Project:
         """
         from bakeoff.project.template import write_project
 
-        return write_project(Path(folder), name=name, source=source, target=target, task=task)
+        return write_project(Path(folder), name=name, source=source, target=target, task=task).file
 
     # --- settings and stores --------------------------------------------------------------------
 
@@ -167,7 +172,7 @@ class Project:
                 ignore.write_text(IGNORE)
         except OSError as error:
             raise StoreError(
-                f"cannot keep anything in {str(state)!r}: {error.strerror or error}; a project folder must be writable"
+                f"cannot keep anything in {str(state)!r}: {error.strerror or error}; {file_advice(error)}"
             ) from error
         return state
 
@@ -363,35 +368,119 @@ class Project:
             max_rows=self.config.endpoint.max_rows,
             check=self._row_check,
             on_violation=self.config.endpoint.contract,
+            unknown=self.config.endpoint.unknown,
         )
 
-    def _row_check(self, contract_id: str, columns: Collection[str]) -> "RowCheck":
+    def _row_check(self, contract_id: str, columns: "Sequence[Column]") -> "RowCheck":
         from bakeoff.data.contract import from_bytes
         from bakeoff.data.contract_rows import compiled
 
         return compiled(from_bytes(self.blobs.get(contract_id)), columns)
 
-    def predict(self, rows: Sequence[Mapping[str, Json]]) -> "list[Answer]":
+    def predict(self, rows: object) -> "list[Answer]":
         """Answer rows with the live release, in this process; logged like those of the endpoint.
+
+        Args:
+            rows: dicts, or a table of polars, pandas or Arrow. Values may be those of Python (times, decimals), of
+                numpy, pandas and Arrow; each means what it meant in training.
 
         Raises:
             NotFoundError: nothing is released. DataError: a row does not fit.
         """
-        return self._engine.predict(rows)
+        from bakeoff.project.rows import as_rows
+
+        return self._engine.predict(as_rows(rows))
+
+    def predict_file(self, location: str, *, folder: Path | None = None) -> "Iterator[Part[Answer]]":
+        """Answer the rows of a file (or of all that match a pattern) part by part, in their order.
+
+        Files are read as `[data]` reads them, whatever their size; rows that cannot be answered are set aside and
+        counted in `losses`.
+
+        Args:
+            location: a path or pattern, https://… or pypi://…, as in `[data] source`.
+            folder: where paths start; the present one by default.
+
+        Raises:
+            NotFoundError: nothing is released. DataError: the file cannot be read, or has other columns.
+        """
+        from bakeoff.project.files import answered
+
+        names = [column.format.vector or column.name for column in self._engine.signature.inputs]
+        parts = self._batches(location, folder, names)
+        return answered(self._engine, parts, query=self.config.data.query is not None)
+
+    def predict_each(self, rows: object, *, name: str = "rows") -> "Iterator[Part[Answer]]":
+        """Answer rows like those of a file called `name`: those that cannot be answered are set aside and counted."""
+        from bakeoff.project.files import answered, listed
+        from bakeoff.project.rows import as_rows
+
+        return answered(self._engine, listed(as_rows(rows), name, self._batch_rows), query=False)
+
+    def feedback_file(self, location: str, *, folder: Path | None = None) -> "Iterator[Part[Mapping[str, Json]]]":
+        """Take in the feedback items of a file, as `predict_file` reads rows; items that make no sense are set aside.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        from bakeoff.project.files import recorded
+
+        return recorded(self._record, self._batches(location, folder, ()))
+
+    def _record(self, items: Sequence[Mapping[str, Json]]) -> Mapping[str, Json]:
+        return self.feedback(items).to_json()
+
+    def record_each(
+        self, items: Sequence[Mapping[str, Json]], *, name: str = "items"
+    ) -> "Iterator[Part[Mapping[str, Json]]]":
+        """Take in feedback like that of a file called `name`: items that make no sense are set aside and counted."""
+        from bakeoff.project.files import listed, recorded
+
+        return recorded(self._record, listed(items, name, self._batch_rows))
+
+    @property
+    def _batch_rows(self) -> int:
+        from bakeoff.data.batches import ROWS
+
+        return min(ROWS, self.config.endpoint.max_rows)
+
+    def _batches(self, location: str, folder: Path | None, names: Sequence[str]) -> "Generator[Batch]":
+        from bakeoff.data.batches import batches
+        from bakeoff.data.sources import resolve
+
+        cache = self._state_folder() / "cache"
+        files = resolve(location, folder=folder or Path.cwd(), cache=cache, progress=self._progress)
+        return batches(files, self.config.data, names=names, rows=self._batch_rows)
 
     @cached_property
     def _engine(self) -> "Engine":
         return self.engine()
 
     def feedback(self, items: Sequence[Mapping[str, Json]]) -> "Recorded":
-        """Take in labels, ratings or corrections for prediction ids.
+        """Take in labels, ratings, corrections or comments for prediction ids, and say which of them count.
 
         Raises:
             DataError: an item has the wrong shape; then none is taken in.
         """
         from bakeoff.feedback.record import record
 
-        return record(self.events, items)
+        return record(self.events, items, index=self._predictions, truth_of=self._truth_of)
+
+    @cached_property
+    def _predictions(self) -> "PredictionIndex":
+        from bakeoff.feedback.index import PredictionIndex
+
+        return PredictionIndex(self.events)
+
+    @cached_property
+    def _truth_of(self) -> "TruthOf":
+        from bakeoff.feedback.truth import truth_reader
+        from bakeoff.registry.lineage import signature_of
+
+        versions = self.records.versions
+        return truth_reader(
+            lambda version: signature_of(versions, version), self.config.project.task, self.config.data.labels
+        )
 
     def _load(self, family: str, blob_id: str) -> "Model":
         folder = self._state_folder() / "cache" / "models" / blob_id

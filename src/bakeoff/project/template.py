@@ -4,17 +4,19 @@ import json
 import re
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from bakeoff.core.config import DataConfig
 from bakeoff.core.errors import BakeoffError, StoreError, UsageError
+from bakeoff.core.ledger import Ledger
 from bakeoff.core.plugins import names
 from bakeoff.core.project_file import FILE_NAME, loads
 from bakeoff.core.types import Schema, Task
 from bakeoff.metrics.registry import default
 
-__all__ = ["write_project"]
+__all__ = ["Written", "write_project"]
 
 MANY_CLASSES = 30
 REMOTE_HINT = (
@@ -25,8 +27,16 @@ REMOTE_HINT = (
 EMBEDDING_MODULES = ("onnxruntime", "tokenizers")
 
 
-def write_project(folder: Path, *, name: str | None, source: str, target: str, task: str | None) -> Path:
-    """Write `bakeoff.toml` into the folder (made if need be) and check it; the file's path.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A new project file, and what a run with it would lose of the data before steps and the split."""
+
+    file: Path
+    ledger: Ledger
+
+
+def write_project(folder: Path, *, name: str | None, source: str, target: str, task: str | None) -> Written:
+    """Write `bakeoff.toml` into the folder (made if need be) and check it.
 
     Raises:
         UsageError: there is one already, or the name or the task cannot be used.
@@ -57,35 +67,43 @@ def _made(folder: Path) -> Generator[None]:
         raise
 
 
-def _write(file: Path, *, name: str | None, source: str, target: str, task: Task | None) -> Path:
+def _write(file: Path, *, name: str | None, source: str, target: str, task: Task | None) -> Written:
     folder = file.parent
-    chosen, schema = _look(folder, source, target, task)
+    chosen, schema, ledger = _look(folder, source, target, task)
     slug = re.sub(r"[^a-z0-9_.-]+", "-", (name or folder.resolve().name).lower()).strip("-_.") or "project"
     text = _text(slug, chosen, source, schema)
     loads(text, folder=folder, environ={})
     file.write_text(text, encoding="utf-8")
-    return file
+    return Written(file=file, ledger=ledger)
 
 
-def _look(folder: Path, source: str, target: str, task: Task | None) -> tuple[Task, Schema]:
+def _look(folder: Path, source: str, target: str, task: Task | None) -> tuple[Task, Schema, Ledger]:
     import tempfile
 
     from bakeoff.data.reading import read
-    from bakeoff.data.schema import infer, prepare_target
+    from bakeoff.data.schema import infer
     from bakeoff.data.sources import resolve
+    from bakeoff.data.target import name_classes, prepare_target
+    from bakeoff.loop.losses import gone_classes, of_reading, rows_read
+    from bakeoff.prepare.losses import class_counts
 
     config = DataConfig(source=(source,), target=target)
     with tempfile.TemporaryDirectory() as cache:
         files = resolve(source, folder=folder.resolve(), cache=Path(cache), progress=_quiet)
-        table = read(config, {"source": files}).table
+        reading = read(config, {"source": files})
+        table = reading.table
         if task is None:
             numeric = target in table.columns and table.schema[target].is_numeric()
             distinct = table[target].n_unique() if numeric else 0
             many = distinct > MANY_CLASSES or distinct > table.height / 2
             task = "regression" if many else "classification"
-        schema = infer(table, config, task).schema
-        prepare_target(table, schema, task)  # tells what stands in the way of learning it
-        return task, schema
+        named = name_classes(table, config, task, reading.formats)
+        inferred = infer(named.table, config, task, named.formats)
+        prepared = prepare_target(named.table, inferred.schema, task)  # tells what stands in the way of learning it
+        losses = of_reading(reading, inferred, [*named.losses, *prepared.losses], config)
+        classes = class_counts(prepared.table, inferred.schema)
+        ledger = Ledger(rows_in=rows_read(reading), rows_used=prepared.table.height, classes=classes)
+        return task, inferred.schema, ledger.with_losses([*losses, *gone_classes(losses, classes)])
 
 
 def _quiet(line: str) -> None:

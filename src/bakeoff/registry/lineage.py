@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
+import msgspec
+
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.protocols import VersionRecords
 from bakeoff.core.records import Version
-from bakeoff.core.types import Json
+from bakeoff.core.types import Json, Signature
 
-__all__ = ["Lineage", "find_version", "label", "lineage"]
+__all__ = ["Lineage", "find_version", "label", "lineage", "signature_of"]
 
 NUMBER = re.compile(r"[0-9]{1,18}\Z")
 
@@ -52,6 +54,18 @@ class Lineage:
 def label(version: Version) -> str:
     """A model version as people write it: `name/number`."""
     return f"{version.name}/{version.number}"
+
+
+def signature_of(versions: VersionRecords, model_version: str) -> Signature:
+    """What a model version (`name/number`) takes and gives.
+
+    Raises:
+        NotFoundError: there is no such version.
+    """
+    name, _, number = model_version.rpartition("/")
+    if not NUMBER.match(number):
+        raise NotFoundError(f"expected a model version as name/number, received {model_version!r}")
+    return msgspec.convert(versions.get("model", name, int(number)).lineage["signature"], Signature)
 
 
 def find_version(versions: VersionRecords, name: str, which: str | None = None) -> Version:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from bakeoff.core.ledger import Ledger
 from bakeoff.core.types import Json, Task
 from bakeoff.metrics.positive import Positive
 from bakeoff.metrics.registry import is_higher_better
@@ -69,6 +70,7 @@ def build(
         not_combined=told.get("not_combined", {}),
         advice=msgspec.convert(told.get("advice", ()), tuple[Asked, ...]),
         budget=msgspec.convert(told.get("budget"), Budget | None),
+        ledger=Ledger.from_json(told["ledger"]) if told.get("ledger") else None,
         origin=_origin(cast("Mapping[str, Any]", lineage), target) if lineage else None,
     )
 

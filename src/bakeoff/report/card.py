@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from bakeoff.core.ledger import Ledger
 from bakeoff.core.types import Json, Task
 from bakeoff.data.facts import ColumnFacts
 
@@ -145,6 +146,7 @@ class DataCard:
     rejected: int = 0
     from_feedback: int = 0
     set_aside: Mapping[str, int] = field(default_factory=dict[str, int])
+    ledger: Ledger | None = None
     tokenizer: str | None = None
     shows_personal: bool = False
 
@@ -158,7 +160,7 @@ class DataCard:
 def to_json(card: DataCard) -> dict[str, Json]:
     """The card as JSON: what the page shows, number for number."""
     told: dict[str, Any] = msgspec.json.decode(to_bytes(card))
-    return told
+    return told | ({"ledger": card.ledger.to_json()} if card.ledger else {})
 
 
 def to_bytes(card: DataCard) -> bytes:

@@ -13,6 +13,7 @@ from bakeoff.report import numbers
 from bakeoff.report.card import DataCard
 from bakeoff.report.card_charts import MOST_DRAWN, charts, day
 from bakeoff.report.drawing import svg
+from bakeoff.report.ledger import losses_of
 
 __all__ = ["FILE", "html"]
 
@@ -59,6 +60,7 @@ def html(card: DataCard) -> str:
     }
     return environment.get_template("card.html").render(
         card=card,
+        losses=losses_of(card.ledger) if card.ledger else None,
         drawn=drawn,
         worded=[each for each in _lengths(card) if each[2] != "characters" and f"{each[0]}-{each[2]}" in drawn],
         shown=card.columns[:MOST_DRAWN],
@@ -112,6 +114,7 @@ def _kinds(card: DataCard) -> Mapping[str, int]:
 def _contents(card: DataCard) -> list[tuple[str, str]]:
     parts = [
         ("warnings", "What to know", bool(card.warnings or card.contract or card.notes)),
+        ("ledger", "What was lost", card.ledger is not None),
         ("columns", "Columns", True),
         ("texts", "Texts", any(column.kind == "text" for column in card.columns)),
         ("duplicates", "Duplicates", True),

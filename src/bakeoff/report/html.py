@@ -13,6 +13,7 @@ from bakeoff.report import judging, numbers, remembering
 from bakeoff.report.answers import FEW_CLASSES
 from bakeoff.report.charts import charts
 from bakeoff.report.drawing import MOST_SERIES, NARROW, WIDE, svg
+from bakeoff.report.ledger import losses_of
 from bakeoff.report.model import Candidate, Drop, Report, Slice, WeakSlice
 from bakeoff.report.telling import by_fold, gates, headline
 
@@ -68,6 +69,7 @@ def html(report: Report, *, card: str | None = None) -> str:
         report=report,
         card=card,
         headline=headline(report),
+        losses=losses_of(report.ledger) if report.ledger else None,
         span=span,
         figures=figures,
         colours=_colours(report),
@@ -155,6 +157,7 @@ def _contents(report: Report, figures: Mapping[str, Figure]) -> list[tuple[str, 
         ("judge", "Judge", report.judge is not None),
         ("rows", "Rows to read", bool(report.rows)),
         ("candidates", "Candidates", True),
+        ("ledger", "What was lost", report.ledger is not None),
         ("data", "Data", True),
         ("lineage", "Lineage", True),
     ]

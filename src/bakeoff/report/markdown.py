@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from bakeoff.core.ledger import Ledger
 from bakeoff.report.judging import HEADS, judged_row, sentences
+from bakeoff.report.ledger import losses_of
 from bakeoff.report.model import Budget, Report
 from bakeoff.report.numbers import (
     chance,
@@ -59,6 +61,7 @@ def markdown(report: Report) -> str:
             f"{share(found.all_wrong / data.test)}, and only some are right on {share(found.mixed / data.test)}."
         )
     parts.append(f"{count(data.rows)} rows: {sides(data)}. Dataset `{data.version[:12]}`, run `{report.run_id}`.")
+    parts += _ledger(report.ledger) if report.ledger else []
     if data.warnings:
         parts.append("\n".join(f"- ⚠ {safe(each.told, longest=500)}" for each in data.warnings))
     return "\n\n".join(parts) + "\n"
@@ -168,6 +171,17 @@ def _advice(report: Report) -> str:
         for each in report.advice
     ]
     return _table(heads, rows, right=(2, 3, 4, 5))
+
+
+def _ledger(ledger: Ledger) -> list[str]:
+    losses = losses_of(ledger)
+    parts = [f"{safe(losses.headline[0].upper() + losses.headline[1:], longest=500)}."]
+    if losses.alarms:
+        parts.append("\n".join(f"- ⚠ **{safe(each, longest=600)}**" for each in losses.alarms))
+    if losses.lines:
+        heads, right = [head.capitalize() for head in losses.heads], map(losses.heads.index, losses.numbers)
+        parts.append(_table(heads, [each.cells for each in losses.lines], right=right))
+    return parts + ([safe(losses.chosen, longest=600)] if losses.chosen else [])
 
 
 def _gates(report: Report) -> str:

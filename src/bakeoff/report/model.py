@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bakeoff.core.ledger import Ledger
 from bakeoff.core.types import Column, Task
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.positive import Positive
@@ -565,6 +566,7 @@ class Report:
     origin: Origin | None = None
     budget: Budget | None = None
     positive: Positive | None = None
+    ledger: Ledger | None = None
 
     @property
     def fine(self) -> tuple[Candidate, ...]:

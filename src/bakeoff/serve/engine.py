@@ -30,16 +30,19 @@ from bakeoff.core.types import Column, Json, Predictions, Signature
 from bakeoff.data.contract_rows import Broken, RowCheck
 from bakeoff.data.conversations import question_text
 from bakeoff.data.schema import conform
+from bakeoff.serve.inputs import NO_GAPS, Gaps, Inputs, OnUnknown
 from bakeoff.serve.releases import Release
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Answer", "Engine", "Health", "LogMode", "Row"]
+__all__ = ["Answer", "Engine", "Health", "Lack", "LogMode", "Row"]
 
-Row: TypeAlias = Mapping[str, Json]
+Row: TypeAlias = Mapping[str, object]
+"""Columns and values as JSON has them, or as plain Python (times, decimals)."""
 LogMode: TypeAlias = Literal["required", "best_effort"]
 OnViolation: TypeAlias = Literal["reject", "log", "off"]
+Lack: TypeAlias = Literal["absent", "imputed", "unknown"]
 Prepare: TypeAlias = "Callable[[pl.DataFrame, tuple[Json, ...], tuple[Column, ...]], pl.DataFrame]"
 
 POLL_MS = 500
@@ -50,7 +53,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What was said about one row: `label` for classification, else `value` (a number or a text)."""
+    """What was said about one row: `label` for classification, else `value` (a number or a text).
+
+    `gaps` say which inputs the row lacked, and which of its keys nobody knows.
+    """
 
     id: str
     label: str | None = None
@@ -58,6 +64,7 @@ class Answer:
     probabilities: Mapping[str, float] | None = None
     release_id: str
     model_version: str
+    gaps: Gaps = NO_GAPS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +83,17 @@ class _Serving:
     release: Release
     model: Model
     check: RowCheck | None
+    inputs: Inputs
+
+
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    """Rows that may be answered: their table, what each lacks, and what they violate of the contract."""
+
+    rows: Sequence[Row]
+    table: "pl.DataFrame"
+    gaps: Sequence[Gaps]
+    broken: Sequence[Broken]
 
 
 def _random_id() -> str:
@@ -99,6 +117,8 @@ class Engine:
         check: compiles a released contract (its blob) for the model's columns; without it none is held.
         on_violation: "reject": a call with a row that violates an error rule is refused whole; "log": it is
             answered and counted; "off": rows are not looked at.
+        unknown: "reject": a call with a row that lacks inputs while it has keys that nobody knows is refused whole;
+            "warn": it is answered and counted.
     """
 
     def __init__(
@@ -114,8 +134,9 @@ class Engine:
         timer: Callable[[], float] = time.perf_counter,
         log: LogMode = "required",
         max_rows: int = 10_000,
-        check: Callable[[str, Collection[str]], RowCheck] | None = None,
+        check: Callable[[str, Sequence[Column]], RowCheck] | None = None,
         on_violation: OnViolation = "reject",
+        unknown: OnUnknown = "reject",
     ) -> None:
         self.endpoint = endpoint
         self._load, self._pointer, self._prepare = load, pointer, prepare
@@ -124,7 +145,9 @@ class Engine:
         self._max_rows = max_rows
         self._check = check
         self._on_violation: OnViolation = on_violation
+        self._unknown: OnUnknown = unknown
         self._violated: Counter[tuple[str, str]] = Counter()
+        self._lacked: Counter[tuple[Lack, str]] = Counter()
         self._counting = threading.Lock()
         self._serving: _Serving | None = None
         self._refreshing = threading.Lock()
@@ -156,22 +179,65 @@ class Engine:
         serving = self._current()
         started = self._timer()
         try:
-            broken = self._held(serving, rows)
-            predictions = self._say(serving, rows)
+            return self._answered(serving, self._admitted(serving, rows), started)
         except Exception as error:
             self._log_failure(serving, len(rows), (self._timer() - started) * 1e3, error)
             raise
-        latency_ms = (self._timer() - started) * 1e3
-        answers = _answers(serving, predictions, self._ids)
-        self._log_answers(serving, rows, answers, latency_ms, broken)
-        return answers
 
-    def _held(self, serving: _Serving, rows: Sequence[Row]) -> list[Broken]:
-        """What the rows violate of the released contract, counted; refused when that is the project's wish."""
+    def predict_each(self, rows: Sequence[Row]) -> list[Answer | DataError]:
+        """Answer the rows that can be answered, in order, and say of each other one why not.
+
+        Raises:
+            NotFoundError, CandidateError, StoreError: as for `predict`.
+        """
+        serving = self._current()
+        started = self._timer()
+        refused: dict[int, DataError] = {}
+        try:
+            try:
+                admitted = self._admitted(serving, rows)
+            except DataError:
+                refused = self._refused(serving, rows)
+                admitted = self._admitted(serving, [row for at, row in enumerate(rows) if at not in refused])
+            answers = iter(self._answered(serving, admitted, started))
+        except Exception as error:
+            self._log_failure(serving, len(rows), (self._timer() - started) * 1e3, error)
+            raise
+        if refused:
+            self._log_failure(serving, len(refused), 0.0, next(iter(refused.values())))
+        return [refused[at] if at in refused else next(answers) for at in range(len(rows))]
+
+    def check_names(self, names: Collection[str], where: str) -> None:
+        """See whether rows with these keys could be answered; `where` is how a message calls them.
+
+        Raises:
+            DataError: inputs are lacking, and such rows are refused. NotFoundError: nothing is released.
+        """
+        self._current().inputs.of(names, where)
+
+    def _refused(self, serving: _Serving, rows: Sequence[Row]) -> dict[int, DataError]:
+        """The rows that cannot be answered, by their place, each looked at alone."""
+        refused: dict[int, DataError] = {}
+        for at, row in enumerate(rows):
+            try:
+                self._admitted(serving, [row])
+            except DataError as error:
+                refused[at] = error
+        return refused
+
+    def _admitted(self, serving: _Serving, rows: Sequence[Row]) -> _Admitted:
+        """The rows as the model's table, if all of them may be answered."""
         if len(rows) > self._max_rows:
             raise DataError(
                 f"expected at most {self._max_rows} rows in a call, received {len(rows)}; send them in several calls"
             )
+        gaps = serving.inputs.of_rows(rows)
+        broken = self._violations(serving, rows)
+        table = conform(rows, serving.model.signature.inputs)
+        return _Admitted(rows, table, serving.inputs.with_imputed(gaps, table), broken)
+
+    def _violations(self, serving: _Serving, rows: Sequence[Row]) -> list[Broken]:
+        """What the rows violate of the released contract, counted; refused when that is the project's wish."""
         broken = serving.check(rows) if serving.check is not None else []
         if broken:
             with self._counting:
@@ -187,18 +253,38 @@ class Engine:
         with self._counting:
             return dict(self._violated)
 
-    def _say(self, serving: _Serving, rows: Sequence[Row]) -> Predictions:
-        inputs = serving.model.signature.inputs
-        table = conform(rows, inputs)
+    @property
+    def lacked(self) -> "Mapping[tuple[Lack, str], int]":
+        """How many answered rows lacked which input and how, or had unknown keys (under ""), since the start."""
+        with self._counting:
+            return dict(self._lacked)
+
+    def _answered(self, serving: _Serving, admitted: _Admitted, started: float) -> list[Answer]:
+        """Ask the model and log what it says."""
+        rows, inputs = admitted.rows, serving.model.signature.inputs
         try:
-            predictions = serving.model.predict(self._prepare(table, serving.release.steps, inputs))
+            predictions = serving.model.predict(self._prepare(admitted.table, serving.release.steps, inputs))
         except BakeoffError:
             raise
         except Exception as error:
             name = serving.release.model_version
             raise CandidateError(f"model {name} failed on {len(rows)} rows: {type(error).__name__}: {error}") from error
         _check(predictions, len(rows), serving.release)
-        return predictions
+        latency_ms = (self._timer() - started) * 1e3
+        answers = _answers(serving, predictions, admitted.gaps, self._ids)
+        self._count(admitted.gaps)
+        self._log_answers(serving, rows, answers, latency_ms, admitted.broken)
+        return answers
+
+    def _count(self, gaps: Sequence[Gaps]) -> None:
+        lacked = Counter[tuple[Lack, str]]()
+        for each in filter(None, gaps):
+            lacked.update(("absent", name) for name in each.absent)
+            lacked.update(("imputed", name) for name in each.imputed)
+            lacked["unknown", ""] += bool(each.unknown)
+        if lacked:
+            with self._counting:
+                self._lacked.update(lacked)
 
     def _log_answers(
         self,
@@ -208,7 +294,9 @@ class Engine:
         latency_ms: float,
         broken: Sequence[Broken],
     ) -> None:
-        logged = serving.release.columns or [column.name for column in serving.model.signature.inputs]
+        inputs = serving.model.signature.inputs
+        logged = serving.release.columns or [column.name for column in inputs]
+        vectors = {column.name: column.format.vector for column in inputs if column.format.vector is not None}
         common: dict[str, Json] = {
             "status": "ok",
             "endpoint": self.endpoint,
@@ -217,8 +305,8 @@ class Engine:
             "latency_ms": latency_ms / max(len(rows), 1),
             "rows_in_call": len(rows),
         }
-        events = [
-            common | {"id": answer.id, "row": {name: row.get(name) for name in logged}} | _said(answer)
+        events: list[dict[str, Json]] = [
+            common | {"id": answer.id, "row": _logged(row, logged, vectors)} | _said(answer) | _lacked(answer.gaps)
             for row, answer in zip(rows, answers, strict=True)
         ]
         for each in broken:
@@ -271,7 +359,7 @@ class Engine:
             task = serving.model.signature.task
             raise DataError(f"expected a model that converses, found one for {task}; ask it by POST /predict")
         row = _row_of(messages, serving.model.signature)
-        broken = self._held(serving, [row])
+        broken = self._violations(serving, [row])
         pieces = serving.model.chat(messages, sampling)
 
         def log(text: str, latency_ms: float) -> None:
@@ -401,7 +489,7 @@ class Engine:
             model = self._load(live)
             if isinstance(model, Warming):
                 model.warm()  # the old release answers meanwhile, and stays if this fails
-            self._serving = _Serving(live, model, self._compiled(live, model))
+            self._serving = _Serving(live, model, self._compiled(live, model), self._inputs(live, model))
         except Exception as error:  # noqa: BLE001 - it is kept as the problem, and logged
             self._failed = (live.release_id, self._clock())
             self._problem = f"cannot load release {live.release_id} ({live.model_version}): {error}"
@@ -412,7 +500,10 @@ class Engine:
     def _compiled(self, live: Release, model: Model) -> RowCheck | None:
         if self._check is None or live.contract_id is None or self._on_violation == "off":
             return None
-        return self._check(live.contract_id, {column.name for column in model.signature.inputs})
+        return self._check(live.contract_id, model.signature.inputs)
+
+    def _inputs(self, live: Release, model: Model) -> Inputs:
+        return Inputs(model.signature.inputs, aside=(*live.columns, *live.aside), unknown=self._unknown)
 
     def _failed_lately(self, live: Release) -> bool:
         if self._failed is None or self._failed[0] != live.release_id:
@@ -440,7 +531,7 @@ def _check(predictions: Predictions, rows: int, release: Release) -> None:
         raise CandidateError(f"model {release.model_version}: expected finite predictions, received NaN or infinity")
 
 
-def _answers(serving: _Serving, predictions: Predictions, ids: Callable[[], str]) -> list[Answer]:
+def _answers(serving: _Serving, predictions: Predictions, gaps: Sequence[Gaps], ids: Callable[[], str]) -> list[Answer]:
     release_id, model_version = serving.release.release_id, serving.release.model_version
     values: list[Json] = predictions.values_n.tolist()
     shares = predictions.probabilities_nk.tolist() if predictions.probabilities_nk is not None else None
@@ -453,9 +544,22 @@ def _answers(serving: _Serving, predictions: Predictions, ids: Callable[[], str]
             probabilities=dict(zip(predictions.classes, shares[i], strict=True)) if shares else None,
             release_id=release_id,
             model_version=model_version,
+            gaps=gaps[i],
         )
         for i, value in enumerate(values)
     ]
+
+
+def _logged(row: Row, names: Sequence[str], vectors: Mapping[str, str]) -> Json:
+    """What a row holds under these names; the elements of a vector as the row has them, by the vector's name."""
+    if vectors:
+        names = list(dict.fromkeys(name if name in row else vectors.get(name, name) for name in names))
+    return {name: cast("Json", row.get(name)) for name in names}
+
+
+def _lacked(gaps: Gaps) -> dict[str, Json]:
+    named = {"absent": gaps.absent, "imputed": gaps.imputed, "unknown": gaps.unknown}
+    return {kind: list[Json](names) for kind, names in named.items() if names}
 
 
 def _said(answer: Answer) -> dict[str, Json]:

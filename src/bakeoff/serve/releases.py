@@ -29,6 +29,7 @@ class Release:
 
     `blob_id` is the model's blob tree, `steps` the preparation steps that served rows pass through,
     `columns` what is logged of a row (the model's inputs when empty; a dataset may need more to learn from it),
+    `aside` the further columns of the training data, which a row may have (its target, what the project ignores),
     `reference_id` the blob of what monitoring compares with, `contract_id` that of the data contract which served
     rows are held against, `previous` the release that it replaced,
     `share` its part of the endpoint's traffic (0 to 1).
@@ -42,6 +43,7 @@ class Release:
     blob_id: str
     steps: tuple[Json, ...] = ()
     columns: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
     reference_id: str | None = None
     contract_id: str | None = None
     previous: str | None = None
@@ -66,6 +68,7 @@ def release(
     clock: Clock,
     steps: tuple[Json, ...] = (),
     columns: tuple[str, ...] = (),
+    aside: tuple[str, ...] = (),
     reference_id: str | None = None,
     contract_id: str | None = None,
 ) -> Release:
@@ -84,6 +87,7 @@ def release(
         "blob_id": blob_id,
         "steps": list(steps),
         "columns": list(columns),
+        "aside": list(aside),
         "reference_id": reference_id,
         "contract_id": contract_id,
     }
@@ -148,6 +152,7 @@ def _content(live: Release) -> dict[str, Json]:
         "blob_id": live.blob_id,
         "steps": list(live.steps),
         "columns": list(live.columns),
+        "aside": list(live.aside),
         "reference_id": live.reference_id,
         "contract_id": live.contract_id,
     }
@@ -181,4 +186,12 @@ def _from(document: Document, *, live: bool) -> Release:
     fields = cast("Mapping[str, object]", document.body)
     made = Release(release_id=document.key.rpartition("/")[2], **fields)  # pyright: ignore[reportArgumentType]
     steps, columns = tuple(cast("list[Json]", fields["steps"])), tuple(cast("list[str]", fields["columns"]))
-    return replace(made, steps=steps, columns=columns, status="live" if live else "retired", share=1.0 if live else 0.0)
+    aside = tuple(cast("list[str]", fields.get("aside", ())))
+    return replace(
+        made,
+        steps=steps,
+        columns=columns,
+        aside=aside,
+        status="live" if live else "retired",
+        share=1.0 if live else 0.0,
+    )

@@ -13,7 +13,8 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.sql.schema import Table
 
-from bakeoff.core.errors import BakeoffError, CorruptError, MissingExtraError, StoreError, UsageError
+from bakeoff.core.errors import BakeoffError, MissingExtraError, StoreError, UsageError
+from bakeoff.core.explain import database_advice
 
 __all__ = ["Database", "connect"]
 
@@ -26,8 +27,9 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._where = engine.url.render_as_string(hide_password=True)
         sqlite_ = engine.dialect.name == "sqlite"
+        # A path may have characters that no URL can be made of.
+        self._where = str(engine.url.database) if sqlite_ else engine.url.render_as_string(hide_password=True)
         # Reading a run takes several selects, which must see one state.
         self._reading = engine if sqlite_ else engine.execution_options(isolation_level="REPEATABLE READ")
         self._writing = engine.execution_options(bakeoff_writes=True)
@@ -152,24 +154,13 @@ def _postgresql(url: URL) -> Engine:
         raise MissingExtraError.of("records on PostgreSQL", "postgres", "psycopg") from error
 
 
-_ADVICE = (
-    ("locked", StoreError, "another process holds it: wait for it to end, then try again"),
-    ("disk is full", StoreError, "free space on its disk, then try again"),
-    ("disk i/o error", StoreError, "the disk failed or is full: free space or check it, then try again"),
-    ("readonly", StoreError, "it is read-only: give this user the right to write the file and its folder"),
-    ("unable to open", StoreError, "the path must be a file that this user may read and write"),
-    ("malformed", CorruptError, "the file is damaged: restore it from a backup"),
-    ("not a database", CorruptError, "the file is not a database: restore it, or name another in [store]"),
-    ("no space left", StoreError, "free space on the server's disk, then try again"),
-)
-
-
 def _told(error: DBAPIError, where: str) -> BakeoffError:
     """The driver's error as ours, with what to do."""
     message = str(error.orig).strip()
-    for part, kind, advice in _ADVICE:
-        if part in message.lower():
-            return kind(f"cannot use the records at {where}: {message}; {advice}")
+    known = database_advice(message)
+    if known is not None:
+        kind, advice = known
+        return kind(f"cannot use the records at {where}: {message}; {advice}")
     if isinstance(error, IntegrityError | DataError):
         return UsageError(f"the records at {where} refused a value: {message}")
     return StoreError(f"the records at {where} failed: {message}")

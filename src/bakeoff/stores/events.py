@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from bakeoff.core.protocols import Clock, EventKind
 from bakeoff.core.types import Json
 from bakeoff.stores import segments
 from bakeoff.stores.files import file_url, storage
+from bakeoff.stores.follower import Follower
 from bakeoff.stores.segments import Item, Row
 from bakeoff.stores.writer import Writer
 
@@ -106,6 +107,20 @@ class FileEvents:
                 event = decode(row.payload)
                 event["seq"] = row.seq
                 yield event  # pyright: ignore[reportReturnType]  # JSON by construction
+
+    def follow(self, kind: EventKind) -> Callable[[], Iterator[Mapping[str, Json]]]:
+        """A function that gives the events that it has not given before; what was read is not read again.
+
+        Raises:
+            CorruptError: a damaged segment; the events before it have been given.
+        """
+        follower = Follower(self._root, kind)
+
+        def added() -> Iterator[Mapping[str, Json]]:
+            with storage(f"read events in {self._root}"):
+                yield from follower()
+
+        return added
 
     def compact(self) -> int:
         """Move sealed segments to Parquet; the number of events moved."""

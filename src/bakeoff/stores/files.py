@@ -1,6 +1,5 @@
 """Writing files so that they survive a crash, and the operating system's errors in our words."""
 
-import errno
 import os
 import secrets
 from collections.abc import Generator, Iterable
@@ -9,19 +8,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from bakeoff.core.errors import BakeoffError, StoreError, UsageError
+from bakeoff.core.explain import file_advice
 
 __all__ = ["durable_folder", "durable_write", "file_url", "storage", "sync_folder", "temporary"]
-
-_ADVICE = {
-    errno.ENOSPC: "free space on its disk, then try again",
-    errno.EDQUOT: "the quota is used up: free space, then try again",
-    errno.EFBIG: "the file would exceed the largest size allowed here: raise the limit, then try again",
-    errno.EROFS: "the file system is read-only: name another folder in [store]",
-    errno.EACCES: "give this user the right to read and write it",
-    errno.EPERM: "give this user the right to read and write it",
-    errno.EIO: "the disk failed: check it and restore from a backup",
-    errno.EMFILE: "too many files are open: raise the limit (ulimit -n)",
-}
 
 
 @contextmanager
@@ -32,8 +21,7 @@ def storage(what: str) -> Generator[None]:
     except BakeoffError:
         raise
     except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, "check the folder, then try again")
-        raise StoreError(f"cannot {what}: {error.strerror or error}; {advice}") from error
+        raise StoreError(f"cannot {what}: {error.strerror or error}; {file_advice(error)}") from error
 
 
 def file_url(url: str, folder: Path) -> Path:

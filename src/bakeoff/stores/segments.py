@@ -64,14 +64,13 @@ def encode(items: Sequence[Item], first_seq: int) -> bytes:
     return _HEADER.pack(_MAGIC, len(payload), crc, first_seq, len(items)) + payload
 
 
-def frames(path: Path) -> Iterator[Frame]:
-    """The frames of a segment, verified; those of an open segment end before a torn tail.
+def frames(path: Path, position: int = 0) -> Iterator[Frame]:
+    """The frames of a segment from a frame's start on, verified; those of an open segment end before a torn tail.
 
     Raises:
         CorruptError: a damaged frame in a sealed segment, or before a good one.
     """
     with path.open("rb") as file:
-        position = 0
         while frame := _read(file, position):
             yield frame
             position = frame.end

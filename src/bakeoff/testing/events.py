@@ -108,6 +108,22 @@ class EventLogConformance:
             assert [event["index"] for event in events if event["thread"] == thread] == list(range(21))
         assert len({str(event["seq"]) for event in events}) == len(events)
 
+    def test_following_gives_each_event_once(self, log: EventLog, clock: FakeClock) -> None:
+        """Whatever the clock says, and however much is moved meanwhile."""
+        log.append("prediction", [{"id": "a"}, {"id": "b"}])
+        follow = log.follow("prediction")
+        assert [event["id"] for event in follow()] == ["a", "b"]
+        assert list(follow()) == []
+        clock.now_ms -= 1_000_000
+        log.append("feedback", [{"id": "a"}])
+        log.append("prediction", [{"id": "c", "text": "x" * 500}])
+        assert [event["id"] for event in follow()] == ["c"]
+        for name in "def":
+            log.append("prediction", [{"id": name, "text": "x" * 500}])
+            log.compact()
+        assert [event["id"] for event in follow()] == ["d", "e", "f"]
+        assert [event["id"] for event in log.follow("prediction")()] == list("abcdef")
+
     def test_compacting_changes_nothing_read(self, log: EventLog) -> None:
         """However much was moved."""
         kinds: tuple[EventKind, ...] = ("prediction", "feedback")

@@ -303,6 +303,25 @@ class FamilyConformance:
         model = family.fit(dataclasses.replace(job, train=empty[0], validation=empty[1]))
         _check(model, model.predict(self.held(job)), len(self.held(job)))
 
+    def test_a_gap_that_no_row_had_is_filled_with_the_middle(self, family: Family, job: FitJob, tmp_path: Path) -> None:
+        names = [name for name in job.schema.inputs if job.schema.column(name).kind != "text"]
+        if not names:
+            pytest.skip("texts are empty where they are missing")
+        whole = [table.drop_nulls(names) for table in (job.train, job.validation)]
+        model = family.fit(dataclasses.replace(job, train=whole[0], validation=whole[1]))
+        loaded = family.load(_saved(model, tmp_path / "model"), 1)
+        rows, held = pl.concat(whole), self.held(job)
+        middle = {name: _middle(rows[name]) for name in names}
+        gaps = held.with_columns(pl.lit(None, held[name].dtype).alias(name) for name in names)
+        filled = held.with_columns(pl.lit(middle[name], held[name].dtype).alias(name) for name in names)
+        for each in (model, loaded):
+            _same(each.predict(gaps), each.predict(filled))
+            _same(each.predict(held.with_columns(pl.lit(None).alias(name) for name in names)), each.predict(filled))
+
+
+def _middle(values: pl.Series) -> Any:
+    return values.median() if values.dtype.is_numeric() or values.dtype.is_temporal() else values.mode().sort()[0]
+
 
 def _saved(model: Model, folder: Path) -> Path:
     folder.mkdir()

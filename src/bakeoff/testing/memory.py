@@ -3,7 +3,7 @@
 import itertools
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -367,6 +367,20 @@ class MemoryEvents:
             assert isinstance(time_ms, int)
             if owner == kind and since_ms <= time_ms and (until_ms is None or time_ms < until_ms):
                 yield dict(event)
+
+    def follow(self, kind: EventKind) -> Callable[[], Iterator[Mapping[str, Json]]]:
+        """A function that gives the events of the kind that it has not given before."""
+        place = 0
+
+        def added() -> Iterator[Mapping[str, Json]]:
+            nonlocal place
+            while place < len(self._events):
+                owner, event = self._events[place]
+                place += 1
+                if owner == kind:
+                    yield dict(event)
+
+        return added
 
     def compact(self) -> int:
         """There is nothing to move."""

@@ -12,6 +12,7 @@ import msgspec
 
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import CandidateError, UsageError
+from bakeoff.core.ledger import Loss
 from bakeoff.core.memory import peak_memory_bytes
 from bakeoff.core.protocols import Family, FitJob, Progress
 from bakeoff.core.types import Json, Schema, Task
@@ -63,6 +64,7 @@ class FitValue(msgspec.Struct, frozen=True, kw_only=True):
     chosen: dict[str, Any]
     signature: dict[str, Any]
     classes: list[str]
+    losses: list[Loss] = msgspec.field(default_factory=list[Loss])
 
 
 def fit(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
@@ -81,7 +83,8 @@ def fit(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
         raise CandidateError(
             f"expected a task of family {family.name!r} ({', '.join(sorted(family.tasks))}), received {asked.task!r}"
         )
-    job = job_of(asked, family, progress)
+    losses: list[Loss] = []
+    job = replace(job_of(asked, family, progress), on_loss=losses.append)
     started = time.perf_counter()
     with threadpool_limits(asked.threads), remote_calls(allowed=asked.remote):
         model = family.fit(job)
@@ -95,6 +98,7 @@ def fit(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
         chosen=dict(model.chosen),
         signature=msgspec.to_builtins(model.signature),
         classes=list(model.signature.classes),
+        losses=losses,
     )
     return msgspec.to_builtins(value)
 

@@ -23,6 +23,8 @@ from bakeoff.core.types import Json
 from bakeoff.feedback.record import Recorded
 from bakeoff.serve.engine import Answer, Engine
 from bakeoff.web import embeddings, openai
+from bakeoff.web.bodies import shown
+from bakeoff.web.chat_request import chat_request
 from bakeoff.web.guard import Guard
 from bakeoff.web.measures import Measures
 from bakeoff.web.permissions import permission, require_permissions
@@ -34,6 +36,7 @@ T = TypeVar("T")
 
 MAX_BODY_BYTES = 10 * 2**20
 THREADS = 16
+CHAT_THREADS = 128
 MAX_WAITING = 512
 REFRESH_S = 0.5
 
@@ -52,6 +55,9 @@ class _Said(msgspec.Struct, omit_defaults=True):
     label: str | None = None
     value: float | str | None = None
     probabilities: dict[str, float] | None = None
+    absent: tuple[str, ...] = ()
+    imputed: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 class _PredictResponse(msgspec.Struct):
@@ -88,6 +94,7 @@ def create_app(
         Route("/v1/chat/completions", handlers.chat, methods=["POST"]),
         Route("/v1/embeddings", handlers.embed, methods=["POST"]),
         Route("/v1/models", handlers.models),
+        Route("/v1/models/{model}", handlers.model),
         Route("/endpoints/{name}/predict", handlers.predict, methods=["POST"]),
         Route("/endpoints/{name}/feedback", handlers.feedback, methods=["POST"]),
         Route("/health/live", handlers.live),
@@ -120,11 +127,19 @@ class _Handlers:
         self.engine, self.record_feedback, self.measures = engine, record_feedback, measures
         self.threads, self.waiting = threads, 0
         self.pool: ThreadPoolExecutor | None = None
+        self.chat_pool: ThreadPoolExecutor | None = None
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
-        """Threads live as long as the app; a task follows the endpoint's pointer, so that few calls have to."""
-        with ThreadPoolExecutor(self.threads, thread_name_prefix="predict") as self.pool:
+        """Threads live as long as the app; a task follows the endpoint's pointer, so that few calls have to.
+
+        Answers that come piece by piece wait for their model most of the time: in threads of their own, so that they
+        keep no others waiting.
+        """
+        with (
+            ThreadPoolExecutor(self.threads, thread_name_prefix="predict") as self.pool,
+            ThreadPoolExecutor(CHAT_THREADS, thread_name_prefix="chat") as self.chat_pool,
+        ):
             follower = asyncio.create_task(self._follow())
             try:
                 yield
@@ -142,9 +157,10 @@ class _Handlers:
         with self._place():
             return await asyncio.get_running_loop().run_in_executor(self._running_pool(), call)
 
-    def _running_pool(self) -> ThreadPoolExecutor:
-        assert self.pool is not None, "the app's lifespan has not started"
-        return self.pool
+    def _running_pool(self, *, chat: bool = False) -> ThreadPoolExecutor:
+        pool = self.chat_pool if chat else self.pool
+        assert pool is not None, "the app's lifespan has not started"
+        return pool
 
     @contextlib.contextmanager
     def _place(self) -> Generator[None]:
@@ -162,9 +178,10 @@ class _Handlers:
         if name != self.engine.endpoint:
             raise NotFoundError(f"expected endpoint {self.engine.endpoint!r}, received {name!r}")
 
-    def _check_model(self, name: str) -> None:
-        if name not in {"", self.engine.endpoint}:
-            raise NotFoundError(f"expected model {self.engine.endpoint!r}, received {name[:80]!r}")
+    def _check_model(self, name: str | None) -> None:
+        if name not in {None, "", self.engine.endpoint}:
+            problem = f"expected model {self.engine.endpoint!r}, received {shown(name)}"
+            raise HttpError(404, "NotFoundError", problem, "model", "model_not_found")
 
     @permission("predict")
     async def predict(self, request: Request) -> Response:
@@ -181,26 +198,27 @@ class _Handlers:
         self._check_name(request)
         asked = _decoded(await request.body(), _FEEDBACK, '{"items": [{"id": …, "label": …}, …]}')
         recorded = await self._in_thread(lambda: self.record_feedback(asked.items))
-        return JsonResponse({"accepted": recorded.accepted})
+        return JsonResponse(recorded.to_json())
 
     @permission("predict")
     async def chat(self, request: Request) -> Response:
-        asked = openai.decoded(await request.body())
-        self._check_model(asked.model)
-        sampling, turns, answer_id = asked.sampling(), asked.turns(), self.engine.new_id()
+        body = chat_request(await request.body())
+        self._check_model(body.model)
+        turns = body.turns()
         with self._place():
             return await openai.chat_response(
-                asked,
-                lambda: self.engine.chat(turns, sampling, answer_id=answer_id),
-                answer_id=answer_id,
+                request,
+                body,
+                lambda sampling, answer_id: self.engine.chat(turns, sampling, answer_id=answer_id),
+                answer_id=self.engine.new_id(),
                 model=self.engine.endpoint,
                 created_s=self.engine.now_ms() // 1000,
-                executor=self._running_pool(),
+                executor=self._running_pool(chat=True),
             )
 
     @permission("predict")
     async def embed(self, request: Request) -> Response:
-        asked = embeddings.decoded(await request.body())
+        asked = embeddings.embedding_request(await request.body())
         self._check_model(asked.model)
         texts = asked.texts()
         found = await self._in_thread(lambda: self.engine.embed(texts))
@@ -209,6 +227,11 @@ class _Handlers:
     @permission("read")
     async def models(self, _request: Request) -> Response:
         return JsonResponse(openai.model_list(self.engine.endpoint, self.engine.now_ms() // 1000))
+
+    @permission("read")
+    async def model(self, request: Request) -> Response:
+        self._check_model(request.path_params["model"])
+        return JsonResponse(openai.model_card(self.engine.endpoint, self.engine.now_ms() // 1000))
 
     @permission("public")
     async def live(self, _request: Request) -> Response:
@@ -223,7 +246,11 @@ class _Handlers:
     async def metrics(self, _request: Request) -> Response:
         health = self.engine.health()
         text = self.measures.render(
-            self.engine.endpoint, health.model_version, ready=health.ready, violated=self.engine.violated
+            self.engine.endpoint,
+            health.model_version,
+            ready=health.ready,
+            violated=self.engine.violated,
+            lacked=self.engine.lacked,
         )
         return PlainTextResponse(text, headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})
 
@@ -275,6 +302,9 @@ def _rendered(answers: Sequence[Answer]) -> _PredictResponse:
                 label=answer.label,
                 value=answer.value,
                 probabilities=dict(answer.probabilities) if answer.probabilities else None,
+                absent=answer.gaps.absent,
+                imputed=answer.gaps.imputed,
+                unknown=answer.gaps.unknown,
             )
             for answer in answers
         ],
@@ -283,14 +313,14 @@ def _rendered(answers: Sequence[Answer]) -> _PredictResponse:
     )
 
 
-async def _on_error(_request: Request, error: Exception) -> Response:
-    return error_response(error)
+async def _on_error(request: Request, error: Exception) -> Response:
+    return error_response(error, request.url.path)
 
 
-async def _on_http_exception(_request: Request, error: Exception) -> Response:
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = {404: "NotFoundError", 405: "MethodNotAllowed"}.get(error.status_code, "BadRequest")
-    return error_response(HttpError(error.status_code, kind, error.detail))
+    return error_response(HttpError(error.status_code, kind, error.detail), request.url.path)
 
 
 async def _on_disconnect(_request: Request, _error: Exception) -> Response:

@@ -53,7 +53,11 @@ class Client:
         return self._post("/predict", {"rows": list(rows)})
 
     def feedback(self, items: Sequence[Mapping[str, Json]]) -> dict[str, Any]:
-        """Send feedback items; `{"accepted": n}`; the errors of `predict`."""
+        """Send feedback items; the errors of `predict`.
+
+        The answer has `accepted`, `unmatched` and `unusable` (counts that sum to the items), and `problems`: the id,
+        kind and reason of the first items that do not count.
+        """
         return self._post("/feedback", {"items": list(items)})
 
     def close(self) -> None:

@@ -10,20 +10,22 @@ from typing import Any, Literal
 import msgspec
 
 from bakeoff.core.generation import Embedded
-from bakeoff.web.problems import HttpError
+from bakeoff.web.bodies import decoded, refused
 
-__all__ = ["EmbeddingRequest", "decoded", "embeddings"]
+__all__ = ["EmbeddingRequest", "embedding_request", "embeddings"]
 
 MAX_TEXTS = 2048
+EXAMPLE = '{"input": "…" or ["…", …]}'
 
 
 class EmbeddingRequest(msgspec.Struct):
-    """The body of POST /v1/embeddings, as far as it is understood."""
+    """The body of POST /v1/embeddings; `user` changes nothing."""
 
     input: str | list[Any]
-    model: str = ""
-    encoding_format: Literal["float", "base64"] = "float"
+    model: str | None = None
+    encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = None
+    user: str | None = None
 
     def texts(self) -> list[str]:
         """The texts to embed.
@@ -32,35 +34,31 @@ class EmbeddingRequest(msgspec.Struct):
             HttpError: tokens instead of texts, an empty text, none or too many of them, or other dimensions.
         """
         if self.dimensions is not None:
-            _refuse("dimensions", "none: vectors have the width of the encoder", self.dimensions)
-        found = [self.input] if isinstance(self.input, str) else self.input
-        if not 1 <= len(found) <= MAX_TEXTS:
-            _refuse("input", f"1 to {MAX_TEXTS} texts", f"{len(found)} of them")
-        for text in found:
+            expected = "it to be left out: vectors have the width of the encoder"
+            raise refused("dimensions", expected, self.dimensions, code="unsupported_parameter")
+        texts: list[Any] = [self.input] if isinstance(self.input, str) else self.input
+        if not 1 <= len(texts) <= MAX_TEXTS:
+            raise refused("input", f"1 to {MAX_TEXTS} texts", texts)
+        for at, text in enumerate(texts):
             if not isinstance(text, str):
-                _refuse("input", "texts; tokens are made here, by the encoder's own tokenizer", text)
+                # Clients cut texts into tokens by OpenAI's tokenizer: read as this encoder's they would be other words.
+                expected = (
+                    "a text: tokens are made here, by the encoder's own tokenizer (LangChain: "
+                    "check_embedding_ctx_length=False)"
+                )
+                raise refused(f"input[{at}]", expected, text)
             if not text:
-                _refuse("input", "texts that are not empty", text)
-        return found
+                raise refused(f"input[{at}]", "a text that is not empty", text)
+        return texts
 
 
-def _refuse(name: str, expected: str, found: object) -> None:
-    raise HttpError(400, "BadRequest", f"{name}: expected {expected}; received {str(found)[:80]!r}")
-
-
-def decoded(body: bytes) -> EmbeddingRequest:
+def embedding_request(body: bytes) -> EmbeddingRequest:
     """The request in a body.
 
     Raises:
         HttpError: it is none.
     """
-    try:
-        return _REQUEST.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise HttpError(400, "BadRequest", f'expected {{"input": "…" or ["…", …]}}; {error}') from error
-
-
-_REQUEST = msgspec.json.Decoder(EmbeddingRequest)
+    return decoded(body, EmbeddingRequest, EXAMPLE)
 
 
 def embeddings(asked: EmbeddingRequest, found: Embedded, *, model: str) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Guard:
                 raise
             if not isinstance(error, HttpError):
                 logger.exception("unexpected error", extra={"path": scope["path"]})
-            await error_response(error)(scope, receive, noting)
+            await error_response(error, scope["path"])(scope, receive, noting)
         finally:
             route = scope.get("route")
             pattern = getattr(route, "path", "other")

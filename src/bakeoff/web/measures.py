@@ -41,8 +41,13 @@ class Measures:
         *,
         ready: bool,
         violated: Mapping[tuple[str, str], int] | None = None,
+        lacked: Mapping[tuple[str, str], int] | None = None,
     ) -> str:
-        """All series, ending in a newline; `violated` counts violations of the contract by column and rule."""
+        """All series, ending in a newline.
+
+        `violated` counts violations of the contract by column and rule, `lacked` answered rows by what was wrong with
+        their inputs and which.
+        """
         with self._lock:
             lines = [*self._requests_lines(), *self._duration_lines()]
         labels = f'endpoint="{_escaped(endpoint)}",model_version="{_escaped(model_version or "")}"'
@@ -52,6 +57,7 @@ class Measures:
             f"bakeoff_endpoint_ready{{{labels}}} {int(ready)}",
         ]
         lines += _violation_lines(violated or {})
+        lines += _lacked_lines(lacked or {})
         return "\n".join(lines) + "\n"
 
     def _requests_lines(self) -> Iterator[str]:
@@ -85,6 +91,14 @@ def _violation_lines(violated: Mapping[tuple[str, str], int]) -> Iterator[str]:
     yield "# TYPE bakeoff_contract_violations_total counter"
     for (column, rule), count in sorted(violated.items()):
         yield f'bakeoff_contract_violations_total{{column="{_escaped(column)}",rule="{_escaped(rule)}"}} {count}'
+
+
+def _lacked_lines(lacked: Mapping[tuple[str, str], int]) -> Iterator[str]:
+    name = "bakeoff_rows_lacking_inputs_total"
+    yield f"# HELP {name} Answered rows with an input absent or imputed, or with unknown keys."
+    yield f"# TYPE {name} counter"
+    for (lack, column), count in sorted(lacked.items()):
+        yield f'{name}{{lack="{_escaped(lack)}",column="{_escaped(column)}"}} {count}'
 
 
 def _escaped(value: str) -> str:

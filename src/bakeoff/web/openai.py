@@ -6,194 +6,152 @@ evaluated (the likeliest token), not at the API's temperature of 1.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from bakeoff.core.generation import Piece, Sampling, Token
 from bakeoff.core.types import Json
-from bakeoff.web.problems import HttpError, JsonResponse, error_body
+from bakeoff.web.chat_request import ChatRequest
+from bakeoff.web.problems import JsonResponse, openai_error
 
-__all__ = ["ChatRequest", "chat_response", "decoded", "model_list"]
+__all__ = ["chat_response", "model_card", "model_list", "prediction_id"]
 
-MAX_TOKENS = 256
-MAX_TOP_LOGPROBS = 20
-
-
-class _StreamOptions(msgspec.Struct):
-    include_usage: bool = False
+LOOK_S = 0.1
+"""How often it is looked whether the caller of an answer that is not streamed is still there."""
 
 
-class ChatRequest(msgspec.Struct):
-    """The body of POST /v1/chat/completions, as far as it is understood; the rest of the API's keys is ignored."""
-
-    messages: list[dict[str, Any]]
-    model: str = ""
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    seed: int | None = None
-    stop: str | list[str] | None = None
-    n: int | None = None
-    stream: bool = False
-    stream_options: _StreamOptions | None = None
-    logprobs: bool | None = None
-    top_logprobs: int | None = None
-    response_format: dict[str, Any] | None = None
-    tools: list[dict[str, Any]] | None = None
-
-    def sampling(self) -> Sampling:
-        """How to choose tokens.
-
-        Raises:
-            HttpError: values out of their ranges, or something that no engine here can do.
-        """
-        self._check()
-        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-        known = (self.max_completion_tokens, self.max_tokens)
-        return Sampling(
-            max_tokens=next((number for number in known if number is not None), MAX_TOKENS),
-            temperature=self.temperature or 0.0,
-            top_p=1.0 if self.top_p is None else self.top_p,
-            seed=self.seed or 0,
-            stop=stop,
-            top_logprobs=(self.top_logprobs or 0) if self.logprobs else None,
-            json_schema=_schema(self.response_format),
-        )
-
-    def _check(self) -> None:
-        _expect(bool(self.messages), "messages", "at least one message", [])
-        for message in self.messages:
-            fine = message.get("role") in {"system", "user", "assistant", "developer", "tool"} and isinstance(
-                message.get("content"), str | list
-            )
-            _expect(fine, "messages", "a role and a content in each", message)
-        _expect(self.n in {None, 1}, "n", "1", self.n)
-        _expect(not self.tools, "tools", "none: tools are not served here", "some")
-        for name, value, low, high in (
-            ("max_tokens", self.max_tokens, 1, 1_000_000),
-            ("max_completion_tokens", self.max_completion_tokens, 1, 1_000_000),
-            ("temperature", self.temperature, 0, 2),
-            ("top_p", self.top_p, 0, 1),
-            ("top_logprobs", self.top_logprobs, 0, MAX_TOP_LOGPROBS),
-            ("seed", self.seed, 0, 2**31 - 1),
-        ):
-            _expect(value is None or low <= value <= high, name, f"{low} to {high}", value)
-
-    def turns(self) -> list[dict[str, Json]]:
-        """The messages with plain text as their content."""
-        return [{"role": str(turn["role"]), "content": _text(turn["content"])} for turn in self.messages]
-
-
-def _expect(fine: bool, name: str, expected: str, found: object) -> None:  # noqa: FBT001 - reads as an assertion
-    if not fine:
-        raise HttpError(400, "BadRequest", f"{name}: expected {expected}; received {str(found)[:80]!r}")
-
-
-def _text(content: Any) -> str:
-    """The text of a content: as it is, or of its parts."""
-    if isinstance(content, str):
-        return content
-    parts = [part if isinstance(part, dict) else {} for part in content]
-    _expect(all(part.get("type") == "text" for part in parts), "content", "parts of type text", content)
-    return "".join(str(part.get("text", "")) for part in parts)
-
-
-def _schema(wanted: dict[str, Any] | None) -> dict[str, Json] | None:
-    kind = (wanted or {}).get("type", "text")
-    if kind == "text":
-        return None
-    if kind == "json_object":
-        return {"type": "object"}
-    schema = ((wanted or {}).get("json_schema") or {}).get("schema")
-    _expect(
-        kind == "json_schema" and isinstance(schema, dict), "response_format", "text, json_object, json_schema", kind
-    )
-    return schema
-
-
-def decoded(body: bytes) -> ChatRequest:
-    """The request in a body.
-
-    Raises:
-        HttpError: it is none.
-    """
-    try:
-        return _REQUEST.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise HttpError(
-            400, "BadRequest", f'expected {{"messages": [{{"role": …, "content": …}}]}}; {error}'
-        ) from error
-
-
-_REQUEST = msgspec.json.Decoder(ChatRequest)
+def prediction_id(answer_id: str, index: int) -> str:
+    """The prediction id of one of several answers to a call; that of the first is the call's own."""
+    return answer_id if index == 0 else f"{answer_id}-{index}"
 
 
 async def chat_response(
-    asked: ChatRequest,
-    pieces: Callable[[], Generator[Piece]],
+    request: Request,
+    body: ChatRequest,
+    answer: Callable[[Sampling, str], Generator[Piece]],
     *,
     answer_id: str,
     model: str,
     created_s: int,
     executor: Executor,
 ) -> Response:
-    """Answer with what `pieces` gives, which is read in the executor's threads.
+    """Answer with the pieces of each choice, which are read in the executor's threads, one choice after another.
 
-    The first piece is waited for, so that what is wrong with a request has its status code even when streamed.
+    The first piece is waited for, so that what is wrong with a request has its status code even when streamed. A
+    caller that goes away stops the model.
     """
-    loop = asyncio.get_running_loop()
+    sampling = body.sampling()
     head: dict[str, Json] = {"id": answer_id, "created": created_s, "model": model}
-    if not asked.stream:
-        whole = await loop.run_in_executor(executor, lambda: list(pieces()))
-        return JsonResponse(_completion(head, whole))
-    reading = await loop.run_in_executor(executor, pieces)
+
+    def choice(index: int) -> Generator[Piece]:
+        # Choices of one seed would all be the same answer.
+        seed = None if sampling.seed is None else sampling.seed + index
+        return answer(replace(sampling, seed=seed), prediction_id(answer_id, index))
+
+    if not body.stream:
+        return JsonResponse(await _whole(request, head, choice, body.choices, executor))
+    loop = asyncio.get_running_loop()
+    reading = await loop.run_in_executor(executor, choice, 0)
     first = await loop.run_in_executor(executor, next, reading, None)
-    usage = asked.stream_options is not None and asked.stream_options.include_usage
-    events = _events(head, reading, first, usage=usage, executor=executor)
+    events = _events(head, choice, reading, first, body=body, executor=executor)
     return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-cache"})
 
 
-def _completion(head: dict[str, Json], pieces: list[Piece]) -> dict[str, Any]:
-    last = pieces[-1]
-    choice: dict[str, Any] = {
-        "index": 0,
-        "message": {"role": "assistant", "content": "".join(piece.text for piece in pieces)},
-        "finish_reason": last.finish,
+async def _whole(
+    request: Request,
+    head: dict[str, Json],
+    choice: Callable[[int], Generator[Piece]],
+    count: int,
+    executor: Executor,
+) -> dict[str, Any]:
+    """The body of a completion."""
+    left = threading.Event()
+
+    def read(index: int) -> list[Piece]:
+        pieces: list[Piece] = []
+        reading = choice(index)
+        try:
+            for piece in reading:
+                pieces.append(piece)
+                if left.is_set():
+                    break
+        finally:
+            reading.close()
+        return pieces
+
+    async def watch() -> None:
+        while not await request.is_disconnected():
+            await asyncio.sleep(LOOK_S)
+        left.set()
+
+    watching = asyncio.create_task(watch())
+    try:
+        loop = asyncio.get_running_loop()
+        answers: list[list[Piece]] = []
+        for index in range(count):
+            answers.append(await loop.run_in_executor(executor, read, index))
+            if left.is_set():
+                break
+    finally:
+        watching.cancel()
+    choices = [_choice(head, index, pieces) for index, pieces in enumerate(answers)]
+    return {**head, "object": "chat.completion", "choices": choices, "usage": _usage([one[-1] for one in answers])}
+
+
+def _choice(head: dict[str, Json], index: int, pieces: list[Piece]) -> dict[str, Any]:
+    message = {"role": "assistant", "content": "".join(piece.text for piece in pieces), "refusal": None}
+    return {
+        "index": index,
+        "message": message,
+        "finish_reason": pieces[-1].finish,
         "logprobs": _logprobs([token for piece in pieces for token in piece.tokens]),
+        "prediction_id": prediction_id(str(head["id"]), index),
     }
-    return {**head, "object": "chat.completion", "choices": [choice], "usage": _usage(last)}
 
 
 async def _events(
-    head: dict[str, Json], reading: Iterator[Piece], first: Piece | None, *, usage: bool, executor: Executor
+    head: dict[str, Json],
+    choice: Callable[[int], Generator[Piece]],
+    reading: Generator[Piece],
+    first: Piece | None,
+    *,
+    body: ChatRequest,
+    executor: Executor,
 ) -> AsyncGenerator[bytes]:
     """Server-sent events; a reader that goes away closes the generator, which stops the model."""
     loop = asyncio.get_running_loop()
+    extra: dict[str, Json] = {"usage": None} if body.include_usage else {}
 
-    def chunk(delta: dict[str, Json], piece: Piece | None = None) -> bytes:
+    def chunk(index: int, delta: dict[str, Json], piece: Piece | None = None) -> bytes:
         logprobs = _logprobs(piece.tokens) if piece else None
-        choice = {"index": 0, "delta": delta, "finish_reason": piece.finish if piece else None, "logprobs": logprobs}
-        return _event({**head, "object": "chat.completion.chunk", "choices": [choice]})
+        one = {"index": index, "delta": delta, "finish_reason": piece.finish if piece else None, "logprobs": logprobs}
+        return _event({**head, "object": "chat.completion.chunk", "choices": [one], **extra})
 
+    ends: list[Piece] = []
     try:
-        yield chunk({"role": "assistant", "content": ""})
-        piece = first
-        while piece is not None:
-            yield chunk({"content": piece.text} if piece.text else {}, piece)
-            if piece.finish is not None and usage:
-                yield _event({**head, "object": "chat.completion.chunk", "choices": [], "usage": _usage(piece)})
-            piece = await loop.run_in_executor(executor, next, reading, None)
+        for index in range(body.choices):
+            if index:
+                reading = await loop.run_in_executor(executor, choice, index)
+            yield chunk(index, {"role": "assistant", "content": ""})
+            piece = await loop.run_in_executor(executor, next, reading, None) if index else first
+            while piece is not None:
+                yield chunk(index, {"content": piece.text} if piece.text else {}, piece)
+                ends += [piece] if piece.finish is not None else []
+                piece = await loop.run_in_executor(executor, next, reading, None)
+        if body.include_usage:
+            yield _event({**head, "object": "chat.completion.chunk", "choices": [], "usage": _usage(ends)})
         yield b"data: [DONE]\n\n"
     except Exception as error:  # noqa: BLE001 - the status is sent already: the error is told in the stream
-        yield _event(error_body(error))
+        yield _event(openai_error(error))
     finally:
-        close: Any = getattr(reading, "close", None)
-        await asyncio.shield(loop.run_in_executor(executor, close))
+        await asyncio.shield(loop.run_in_executor(executor, reading.close))
 
 
 def _event(body: Any) -> bytes:
@@ -213,13 +171,17 @@ def _logprobs(tokens: "list[Token] | tuple[Token, ...]") -> dict[str, Any] | Non
     return {"content": content, "refusal": None}
 
 
-def _usage(last: Piece) -> dict[str, int]:
-    total = last.prompt_tokens + last.completion_tokens
-    counts = {"prompt_tokens": last.prompt_tokens, "completion_tokens": last.completion_tokens}
-    return {**counts, "total_tokens": total}
+def _usage(ends: list[Piece]) -> dict[str, int]:
+    """Tokens read (of a prompt that all choices share, once) and written."""
+    read, written = max((end.prompt_tokens for end in ends), default=0), sum(end.completion_tokens for end in ends)
+    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+
+def model_card(endpoint: str, created_s: int) -> dict[str, Any]:
+    """The body of GET /v1/models/{id}."""
+    return {"id": endpoint, "object": "model", "created": created_s, "owned_by": "bakeoff"}
 
 
 def model_list(endpoint: str, created_s: int) -> dict[str, Any]:
     """The body of GET /v1/models: the endpoint is the one model that there is."""
-    listed = {"id": endpoint, "object": "model", "created": created_s, "owned_by": "bakeoff"}
-    return {"object": "list", "data": [listed]}
+    return {"object": "list", "data": [model_card(endpoint, created_s)]}

@@ -5,38 +5,66 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+from bakeoff.chat.client import RefusedError, ServiceError
 from bakeoff.core.errors import (
     BakeoffError,
     CandidateError,
     ConflictError,
+    ContextLengthError,
     ContractError,
     DataError,
     NotFoundError,
+    OptionError,
     SecurityError,
     StoreError,
     UsageError,
 )
+from bakeoff.core.explain import explained
 
-__all__ = ["HttpError", "JsonResponse", "error_body", "error_response"]
+__all__ = ["HttpError", "JsonResponse", "error_body", "error_response", "openai_error"]
 
 UNAVAILABLE = 503
+SERVER_ERROR = 500
+OPENAI = "/v1/"
+"""Paths under it speak the OpenAI API, also of errors."""
+
 STATUS: tuple[tuple[type[BakeoffError], int], ...] = (
+    (ContextLengthError, 400),
     (DataError, 422),
     (UsageError, 400),
     (NotFoundError, 404),
     (ConflictError, 409),
     (SecurityError, 403),
     (StoreError, UNAVAILABLE),
+    (RefusedError, 400),
+    (ServiceError, 502),
     (CandidateError, 500),
+)
+CODES: tuple[tuple[type[BakeoffError], str], ...] = (
+    (ContextLengthError, "context_length_exceeded"),
+    (ContractError, "contract_violated"),
+    (OptionError, "unsupported_parameter"),
+    (NotFoundError, "model_not_found"),
+    (RefusedError, "upstream_refused"),
+    (ServiceError, "upstream_error"),
+    (StoreError, "unavailable"),
 )
 
 
 class HttpError(Exception):
-    """A request that never reaches bakeoff's own words: its status, a name and a message."""
+    """A request that never reaches bakeoff's own words.
 
-    def __init__(self, status: int, kind: str, message: str) -> None:
-        super().__init__(status, kind, message)
-        self.status, self.kind, self.message = status, kind, message
+    Args:
+        status: The status code of the answer.
+        kind: A name for programs.
+        message: Expected, received, what to do.
+        param: The key of the request that it is about, if one.
+        code: A name for clients of the OpenAI API.
+    """
+
+    def __init__(self, status: int, kind: str, message: str, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(status, kind, message, param, code)
+        self.status, self.kind, self.message, self.param, self.code = status, kind, message, param, code
 
 
 class JsonResponse(Response):
@@ -49,21 +77,26 @@ class JsonResponse(Response):
         return msgspec.json.encode(content)
 
 
-def error_response(error: Exception) -> JsonResponse:
-    """The answer for an error; what we did not foresee is told without its details."""
+def error_response(error: BaseException, path: str = "/") -> JsonResponse:
+    """The answer for an error, in the form of the path's API; what we did not foresee is told without its details."""
+    error = explained(error)
+    openai = path.startswith(OPENAI)
     status = _status(error)
+    if openai and type(error) is DataError:
+        status = 400
     headers = {"retry-after": "1"} if status == UNAVAILABLE else None
-    return JsonResponse(error_body(error), status_code=status, headers=headers)
+    body = openai_error(error, status) if openai else error_body(error)
+    return JsonResponse(body, status_code=status, headers=headers)
 
 
-def _status(error: Exception) -> int:
+def _status(error: BaseException) -> int:
     if isinstance(error, HttpError):
         return error.status
-    return next((code for cls, code in STATUS if isinstance(error, cls)), 500)
+    return next((code for cls, code in STATUS if isinstance(error, cls)), SERVER_ERROR)
 
 
-def error_body(error: Exception) -> dict[str, Any]:
-    """What an error says, for answers and for streams whose status is sent already."""
+def error_body(error: BaseException) -> dict[str, Any]:
+    """What an error says in our own API."""
     if isinstance(error, HttpError):
         kind, message = error.kind, error.message
     elif isinstance(error, BakeoffError):
@@ -74,3 +107,25 @@ def error_body(error: Exception) -> dict[str, Any]:
     if isinstance(error, ContractError):
         body["violations"] = error.violations
     return {"error": body}
+
+
+def openai_error(error: BaseException, status: int | None = None) -> dict[str, Any]:
+    """What an error says in the OpenAI API, for answers and for streams whose status is sent already."""
+    error = explained(error)
+    body = error_body(error)["error"]
+    kind = "invalid_request_error" if (status or _status(error)) < SERVER_ERROR else "server_error"
+    return {"error": body | {"type": kind, "param": _param(error), "code": _code(error)}}
+
+
+def _param(error: BaseException) -> str | None:
+    if isinstance(error, HttpError):
+        return error.param
+    if isinstance(error, ContextLengthError):
+        return "messages"
+    return error.option if isinstance(error, OptionError) else None
+
+
+def _code(error: BaseException) -> str | None:
+    if isinstance(error, HttpError):
+        return error.code
+    return next((code for cls, code in CODES if isinstance(error, cls)), None)

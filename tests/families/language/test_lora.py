@@ -42,11 +42,18 @@ class TestLora(FamilyConformance):
 
     def test_rows_minutes_and_pieces(self, family, job, params) -> None:
         told: list[str] = []
+        losses = []
         own = dataclasses.replace(params, max_train_rows=40, max_minutes=0.01, batch=4, accumulate=2, epochs=200)
-        model = family.fit(dataclasses.replace(job, params=own, progress=told.append))
+        own = dataclasses.replace(own, max_tokens=1)
+        made = dataclasses.replace(job, params=own, progress=told.append, on_loss=losses.append)
+        model = family.fit(made)
         assert any("training on 40 of 160 rows" in line for line in told)
         assert model.chosen["rows"] == 40
         assert model.chosen["planned_steps"] < 1000
+        rows, texts = losses
+        assert (rows.kind, rows.reason, rows.count, rows.of) == ("row", "max_train_rows", 120, 160)
+        assert texts.of == 40 + len(job.validation)
+        assert 0 < texts.count <= texts.of
 
     def test_checkpointing_changes_nothing(self, family, job, params) -> None:
         own = dataclasses.replace(params, checkpointing=True, max_train_rows=32)

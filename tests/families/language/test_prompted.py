@@ -55,6 +55,16 @@ class TestPrompted(FamilyConformance):
         assert len(prompt) <= model.backbone.context
         assert "Answer with one of" in model.backbone.tokenizer.decode(prompt)
 
+    def test_texts_that_are_cut_are_counted(self, family, job, params) -> None:
+        losses = []
+        train = job.train.with_columns(text=pl.lit("aa"))
+        train[3, "text"] = train[5, "text"] = "aaord " * 400
+        own = dataclasses.replace(params, max_tokens=120, calibration="none")
+        family.fit(dataclasses.replace(job, params=own, train=train, validation=train[:4], on_loss=losses.append))
+        assert [(loss.kind, loss.count, loss.of, loss.remedy) for loss in losses] == [
+            ("text", 3, len(train) + 4, "raise max_tokens")
+        ]
+
     def test_an_instruction_without_room_for_a_text_is_an_error(self, family, job, params) -> None:
         own = dataclasses.replace(params, instruction="aaord " * 400)
         with pytest.raises(CandidateError, match="shorten the instruction"):

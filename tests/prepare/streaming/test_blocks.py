@@ -12,10 +12,11 @@ from bakeoff.core.errors import DataError
 from bakeoff.data.sources import SourceFile
 from bakeoff.prepare.streaming import blocks
 from bakeoff.prepare.streaming.blocks import cut
-from bakeoff.prepare.streaming.parsing import conform, parse
+from bakeoff.prepare.streaming.parsing import parse
 
 CELLS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00\r"), max_size=12)
 ROWS = st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=20)
+TYPES = {"a": pl.String(), "b": pl.String()}
 ANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -24,7 +25,7 @@ def file(path: Path, kind) -> SourceFile:
 
 
 def pieces(source: SourceFile, block_bytes: int) -> list[pl.DataFrame]:
-    return [parse(block).table for block in cut(source, block_bytes)]
+    return [parse(block, TYPES).table for block in cut(source, block_bytes)]
 
 
 @ANY
@@ -52,12 +53,3 @@ def test_a_quote_that_does_not_close_is_told(tmp_path, monkeypatch) -> None:
     path.write_text('a,b\n1,"2\n' + "3,4\n" * 1000)
     with pytest.raises(DataError, match=r"without an end after byte 4: .* a quote that does not close"):
         list(cut(file(path, "csv"), 100))
-
-
-def test_columns_are_those_of_the_first_rows() -> None:
-    like = pl.DataFrame(schema={"id": pl.Int64, "text": pl.String})
-    table, left_out = conform(pl.DataFrame({"text": [1, 2], "more": [True, False]}), like)
-    assert table.rows() == [(None, "1"), (None, "2")]
-    assert left_out == ["more"]
-    with pytest.raises(DataError, match="types that the first rows have"):
-        conform(pl.DataFrame({"id": ["one"]}), like)

@@ -18,8 +18,10 @@ from bakeoff.core.types import Column, Schema
 from bakeoff.prepare.duplicates import near_duplicate_groups
 from bakeoff.prepare.minhash import MinHashParams
 from bakeoff.prepare.steps import Preparation
+from bakeoff.prepare.streaming.journal import Finished, Journal, is_resumable
 from bakeoff.prepare.streaming.run import Tokens
 from bakeoff.prepare.streaming.run import prepare_corpus as prepare_on_all_cores
+from bakeoff.prepare.streaming.work import Done
 
 STEPS = ["strip_html", "squeeze_whitespace", "drop_empty", "drop_duplicates", "mask", "drop_near_duplicates", "stem"]
 SCHEMA = Schema(columns=(Column(name="text", kind="text", dtype="String"),), target="", inputs=("text",))
@@ -120,6 +122,8 @@ def test_near_duplicates_are_those_of_the_exact_reference_and_told(corpus, tmp_p
     members = [row for row, group in enumerate(groups.tolist()) if group == found.largest[0].rows[0]]
     assert (found.largest[0].size, found.largest[0].rows) == (len(members), members[:10])
     assert sum(found.sizes.values()) == found.clusters
+    assert [groups[pair.dropped] for pair in found.pairs] == [pair.stayed for pair in found.pairs]
+    assert all(pair.stayed_text != pair.dropped_text for pair in found.pairs)
     assert json.dumps(told.to_json())
 
 
@@ -216,6 +220,38 @@ def test_columns_without_a_value_yet_are_text(tmp_path) -> None:
     assert pl.read_parquet(tmp_path / "out.parquet").rows() == [("a", None), ("b", "late")]
 
 
+def test_types_come_from_the_whole_stream(tmp_path) -> None:
+    rows = [{"text": f"row {i}", "score": i % 5 + (0.75 if i >= 50 else 0), "x": i or "none"} for i in range(100)]
+    rows[-1]["late"] = "here"
+    rows[3]["text"] = 12
+    lines = "".join(json.dumps(row) + "\n" for row in rows).replace("row 7", "\\ud800")
+    (tmp_path / "c.jsonl").write_text(lines)
+    out = tmp_path / "out.jsonl"
+    told = prepare_corpus(["c.jsonl"], out, folder=tmp_path, steps=["squeeze_whitespace"], block_bytes=500)
+    made = pl.read_ndjson(out, infer_schema_length=None)
+    assert made["score"].sum() == sum(row["score"] for row in rows)
+    assert made.columns == ["text", "score", "x", "late"]
+    assert (made["late"].to_list()[-1], made["text"].to_list()[3:5]) == ("here", ["12", "row 4"])
+    assert [(loss.kind, loss.subject, loss.count) for loss in told.losses] == [("column", "x", 1), ("text", None, 11)]
+
+
+def test_a_result_without_rows_names_the_step(tmp_path) -> None:
+    (tmp_path / "c.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
+    told = prepare_corpus(["c.jsonl"], tmp_path / "out.jsonl", folder=tmp_path, steps=["keep_quality"])
+    assert told.rows_out == 0
+    assert [(loss.kind, loss.subject, loss.count, loss.of) for loss in told.losses] == [("row", "keep_quality", 2, 2)]
+
+
+def test_a_full_disk_has_an_error_of_its_own_and_leaves_nothing(corpus, tmp_path) -> None:
+    command = [sys.executable, "-m", "bakeoff", "data", "prepare", str(corpus / "c.jsonl"), "--out", "out.jsonl"]
+    limited = ["sh", "-c", 'ulimit -f 40; exec "$@"', "sh", *command, "--workers", "1"]
+    done = subprocess.run(limited, check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "expected room in" in done.stderr
+    assert "Nothing was written; free some room" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_runs_do_not_write_the_same_place(corpus, tmp_path) -> None:
     import fcntl
 
@@ -226,22 +262,43 @@ def test_two_runs_do_not_write_the_same_place(corpus, tmp_path) -> None:
             prepare_corpus([str(corpus / "c.csv")], tmp_path / "out")
 
 
-def test_a_killed_run_leaves_nothing_in_place_and_the_next_one_is_whole(corpus, tmp_path) -> None:
-    (tmp_path / "big.jsonl").write_bytes((corpus / "c.jsonl").read_bytes() * 30)
-    steps = ["--steps", "strip_html,drop_near_duplicates"]
-    given = ["data", "prepare", "big.jsonl", "--out", "out.jsonl", *steps, "--workers", "2", "--json"]
-    command = [sys.executable, "-m", "bakeoff", *given]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    while not list(tmp_path.glob(".out.jsonl.partial/stage-0-*")):
+def test_a_killed_run_leaves_nothing_in_place_and_the_next_one_goes_on(corpus, tmp_path) -> None:
+    (tmp_path / "big.jsonl").write_bytes((corpus / "c.jsonl").read_bytes() * 8)
+    steps = ["strip_html", "drop_near_duplicates", "stem"]
+    code = (
+        "from pathlib import Path; from bakeoff import prepare_corpus; "
+        f"prepare_corpus(['big.jsonl'], Path('out.jsonl'), steps={steps}, workers=2, block_bytes=20_000)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    journal = tmp_path / ".out.jsonl.partial" / "journal.jsonl"
+    while not journal.exists() or journal.read_bytes().count(b'"stage":0,') < 2:
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "out.jsonl").exists()
-    told = json.loads(subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout)
-    assert told["rows_in"] == 18_000
-    assert told["rows_out"] == (tmp_path / "out.jsonl").read_bytes().count(b"\n")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["big.jsonl", "out.jsonl"]
+    given = {"steps": steps, "folder": tmp_path, "block_bytes": 20_000}
+    # An undisturbed run, to another place, is what the one that went on must equal.
+    prepare_corpus(["big.jsonl"], tmp_path / "whole.jsonl", **given)
+    told = prepare_corpus([str(tmp_path / "big.jsonl")], tmp_path / "out.jsonl", **given)
+    assert told.rows_in == 4800
+    assert told.resumed_blocks >= 1
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["big.jsonl", "out.jsonl", "whole.jsonl"]
+
+
+def test_a_journal_is_read_to_its_last_whole_line_and_only_for_its_own_plan(tmp_path) -> None:
+    first = Journal(tmp_path, b"plan")
+    for part in range(3):
+        first.add(Finished(stage=0, done=Done(part=part, size_bytes=part)))
+    with (tmp_path / "journal.jsonl").open("ab") as out:
+        out.write(b'{"type":"Finis')
+    again = Journal(tmp_path, b"plan")
+    assert [done.part for done in again.finished(0, lambda _: True)] == [0, 1, 2]
+    assert [done.part for done in again.finished(0, lambda done: done.size_bytes < 1)] == [0]
+    assert again.finished(1, lambda _: True) == []
+    assert is_resumable(tmp_path, b"plan")
+    assert not is_resumable(tmp_path, b"another")
 
 
 def test_a_worker_that_dies_is_told(corpus, tmp_path, monkeypatch) -> None:

@@ -1,27 +1,31 @@
 """Keys on disk are the keys in memory."""
 
+import itertools
+
 import numpy as np
 
-from bakeoff.prepare.comparing import RowKeys
+from bakeoff.prepare.comparing import RowKeys, Sets
 from bakeoff.prepare.streaming.spill import SpilledKeys, write_keys
 
 
 def test_blocks_on_disk_are_one_table_of_keys(tmp_path) -> None:
     rng = np.random.default_rng(1)
-    parts, made = [], []
+    parts, made, rows_of = [], [], []
     for number, rows in enumerate([3, 0, 5, 1]):
-        keys = RowKeys(
-            key_cn=rng.integers(0, 2**63, (4, rows), dtype=np.uint64),
-            evidence_nk=rng.integers(0, 2**32, (rows, 6), dtype=np.uint32),
-        )
+        sizes = rng.integers(0, 7, rows)
+        start_n = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+        members = Sets(member_s=rng.integers(0, 2**30, start_n[-1], dtype=np.int32), start_n=start_n)
+        keys = RowKeys(key_cn=rng.integers(0, 2**63, (4, rows), dtype=np.uint64), members=members)
         path = tmp_path / str(number)
-        assert write_keys(keys, path) == 6
+        write_keys(keys, path)
         parts.append((path, rows))
         made.append(keys)
-    known = SpilledKeys(parts, keys=4, width=6)
-    whole = np.concatenate([keys.evidence_nk for keys in made])
-    asked = np.array([8, 0, 4, 4, 2])
+        rows_of += [members.member_s[a:b].tolist() for a, b in itertools.pairwise(start_n)]
+    known = SpilledKeys(parts, keys=4)
+    wanted = np.array([8, 0, 4, 4, 2])
+    sets = known.sets(wanted)
     assert len(known) == 9
-    assert (known.evidence(asked) == whole[asked]).all()
+    starts = sets.start_n.tolist()
+    assert [sets.member_s[a:b].tolist() for a, b in itertools.pairwise(starts)] == [rows_of[i] for i in wanted]
     for column in range(4):
         assert (known.key(column) == np.concatenate([keys.key(column) for keys in made])).all()

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from bakeoff.core.params import only_for
 from bakeoff.core.search import between
 from bakeoff.core.types import Task
 from bakeoff.families.language.full import FullFamily, WholeModel
@@ -27,8 +28,8 @@ class EncoderParams:
 
     model: str = "all-minilm-l6-v2"
     template: str | None = None
-    contrastive: bool | None = None
-    few: Annotated[int, Field(ge=1)] = 64
+    contrastive: bool | None = field(default=None, metadata=only_for("classification"))
+    few: Annotated[int, Field(ge=1)] = field(default=64, metadata=only_for("classification"))
     layers: Annotated[int, Field(ge=0)] = 0
     learning_rate: Annotated[float, Field(gt=0)] = field(default=1e-4, metadata=between(1e-5, 5e-4, log=True))
     epochs: Annotated[float, Field(gt=0)] = 3.0
@@ -43,7 +44,7 @@ class EncoderParams:
     max_train_rows: Annotated[int, Field(ge=1)] | None = None
     max_minutes: Annotated[float, Field(gt=0)] | None = None
     validation_rows: Annotated[int, Field(ge=1)] = 500
-    balanced: bool | None = None
+    balanced: bool | None = field(default=None, metadata=only_for("classification"))
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     processes: Annotated[int, Field(ge=0)] = 0
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from bakeoff.core.params import only_for
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.search import between
 from bakeoff.core.types import Task
@@ -30,7 +31,7 @@ class FullParams:
     template: str | None = None
     instruction: str | None = None
     chat: bool | None = None
-    head: Literal["linear", "labels"] = "linear"
+    head: Literal["linear", "labels"] = field(default="linear", metadata=only_for("classification"))
     layers: Annotated[int, Field(ge=0)] = 0
     learning_rate: Annotated[float, Field(gt=0)] = field(default=1e-4, metadata=between(1e-5, 5e-4, log=True))
     epochs: Annotated[float, Field(gt=0)] = 2.0
@@ -42,16 +43,16 @@ class FullParams:
     checks: Annotated[int, Field(ge=1)] = 4
     patience: Annotated[int, Field(ge=1)] = 2
     max_tokens: Annotated[int, Field(ge=1)] = 256
-    max_new_tokens: Annotated[int, Field(ge=1)] = 128
-    engine: str = "auto"
-    quantisation: str = "q8_0"
+    max_new_tokens: Annotated[int, Field(ge=1)] = field(default=128, metadata=only_for("generation"))
+    engine: str = field(default="auto", metadata=only_for("generation"))
+    quantisation: str = field(default="q8_0", metadata=only_for("generation"))
     max_train_rows: Annotated[int, Field(ge=1)] | None = None
     max_minutes: Annotated[float, Field(gt=0)] | None = None
     validation_rows: Annotated[int, Field(ge=1)] = 500
-    balanced: bool | None = None
+    balanced: bool | None = field(default=None, metadata=only_for("classification"))
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     processes: Annotated[int, Field(ge=0)] = 0
-    preference_beta: Annotated[float, Field(ge=0)] = 0.1
+    preference_beta: Annotated[float, Field(ge=0)] = field(default=0.1, metadata=only_for("generation"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from bakeoff.core.params import only_for
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.search import between
 from bakeoff.core.types import Task
@@ -55,7 +56,7 @@ class LoraParams:
     template: str | None = None
     instruction: str | None = None
     chat: bool | None = None
-    head: Literal["linear", "labels"] = "linear"
+    head: Literal["linear", "labels"] = field(default="linear", metadata=only_for("classification"))
     rank: Annotated[int, Field(ge=1, le=256)] = field(default=8, metadata=between(2, 32, log=True))
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     layers: Annotated[int, Field(ge=0)] = 10
@@ -69,17 +70,17 @@ class LoraParams:
     checks: Annotated[int, Field(ge=1)] = 4
     patience: Annotated[int, Field(ge=1)] = 2
     max_tokens: Annotated[int, Field(ge=1)] = 256
-    max_new_tokens: Annotated[int, Field(ge=1)] = 128
-    engine: str = "auto"
-    quantisation: str = "q8_0"
+    max_new_tokens: Annotated[int, Field(ge=1)] = field(default=128, metadata=only_for("generation"))
+    engine: str = field(default="auto", metadata=only_for("generation"))
+    quantisation: str = field(default="q8_0", metadata=only_for("generation"))
     max_train_rows: Annotated[int, Field(ge=1)] | None = None
     max_minutes: Annotated[float, Field(gt=0)] | None = None
     validation_rows: Annotated[int, Field(ge=1)] = 500
-    balanced: bool | None = None
+    balanced: bool | None = field(default=None, metadata=only_for("classification"))
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     quantise_base: Quantised = "none"
     processes: Annotated[int, Field(ge=0)] = 0
-    preference_beta: Annotated[float, Field(ge=0)] = 0.1
+    preference_beta: Annotated[float, Field(ge=0)] = field(default=0.1, metadata=only_for("generation"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,16 +16,17 @@ from pydantic import Field
 
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.hashing import digest_json
+from bakeoff.core.params import only_for
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.search import one_of
 from bakeoff.core.types import Predictions, Signature, Task
-from bakeoff.families.columns import input_columns, require
+from bakeoff.families.columns import complete, input_columns
 from bakeoff.families.language import backbone, storing
 from bakeoff.families.language.backbone import Backbone, Precision
 from bakeoff.families.language.calibration import CONTENT_FREE, Scaling
 from bakeoff.families.language.catalogue import base_of
 from bakeoff.families.language.likelihood import Scorer, common_prefix
-from bakeoff.families.language.prompts import Prompt, Shot, row_texts, shortened, text_room
+from bakeoff.families.language.prompts import Prompt, Shot, row_texts, shortened, text_room, texts_cut
 from bakeoff.families.language.quiet import need_llm
 from bakeoff.families.language.shots import Shots, drawn
 from bakeoff.families.language.spoken import SpokenModel, SpokenState, load_spoken, require_chat, speaks
@@ -68,15 +69,15 @@ class PromptedParams:
     shots: Annotated[int, Field(ge=0, le=64)] = 0
     select: Literal["random", "balanced", "nearest"] = "balanced"
     calibration: Literal["validation", "contextual", "none"] = field(
-        default="validation", metadata=one_of(("validation", "contextual", "none"))
+        default="validation", metadata=one_of(("validation", "contextual", "none")) | only_for("classification")
     )
-    calibration_rows: Annotated[int, Field(ge=1)] = MOST_CALIBRATION
+    calibration_rows: Annotated[int, Field(ge=1)] = field(default=MOST_CALIBRATION, metadata=only_for("classification"))
     max_tokens: Annotated[int, Field(ge=1)] = 512
-    balanced: bool | None = None
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    max_new_tokens: Annotated[int, Field(ge=1)] = 128
-    engine: str = "auto"
-    quantisation: str = "q8_0"
+    balanced: bool | None = field(default=None, metadata=only_for("classification"))
+    precision: Literal["auto", "bf16", "fp32"] = field(default="auto", metadata=only_for("classification"))
+    max_new_tokens: Annotated[int, Field(ge=1)] = field(default=128, metadata=only_for("generation"))
+    engine: str = field(default="auto", metadata=only_for("generation"))
+    quantisation: str = field(default="q8_0", metadata=only_for("generation"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +115,7 @@ class PromptedModel:
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
-        require(table, self.signature)
+        table = complete(table, self.signature)
         texts = row_texts(table, [column.name for column in self.signature.inputs], self.state.template)
         score_nk = self.scores(texts) if self.cache is None else self.cache.vectors(texts, self.scores)
         return Predictions.of_probabilities(self.state.scaling(score_nk), self.signature.classes)
@@ -130,12 +131,17 @@ class PromptedModel:
     def prompts(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of each row's prompt."""
         words, state = self.backbone.tokenizer, self.state
-        answer = max(len(label) for label in self._labels)
-        room = text_room(state.prompt, words, self._longest_shots, context=self.backbone.context, answer=answer)
-        texts = shortened(words, texts, min(state.max_tokens, room))
+        texts = shortened(words, texts, self.most)
         shots = state.shots.of(texts, self._vectors)
         rendered = [state.prompt.render(words, text, shown) for text, shown in zip(texts, shots, strict=True)]
         return self.backbone.tokens(rendered, special=False)
+
+    @cached_property
+    def most(self) -> int:
+        """How many tokens of a row's text are read."""
+        answer, words = max(len(label) for label in self._labels), self.backbone.tokenizer
+        room = text_room(self.state.prompt, words, self._longest_shots, context=self.backbone.context, answer=answer)
+        return min(self.state.max_tokens, room)
 
     @cached_property
     def _labels(self) -> tuple[tuple[int, ...], ...]:
@@ -193,6 +199,9 @@ class PromptedFamily:
         precision = backbone.fastest_precision() if params.precision == "auto" else params.precision
         loaded = backbone.load(base.folder, "decoder", precision=precision, threads=job.threads)
         model = PromptedModel(state=_asked(job, target, loaded), base=base.folder, backbone=loaded)
+        texts = row_texts(target.table, [column.name for column in model.signature.inputs], params.template)
+        shorter, by_setting = shortened(loaded.tokenizer, texts, model.most), model.most == params.max_tokens
+        job.on_loss(texts_cut(texts, shorter, model.most, by_setting=by_setting))
         prompt = model.state.prompt.to_json() | {"shots": [[s.text, s.answer] for s in model.state.shots.pool]}
         scaling = self._scaling(job, target, model)
         chosen = {"scaling": scaling.to_json(), "base": base.digest, "prompt": digest_json(prompt)[:16]}

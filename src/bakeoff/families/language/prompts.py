@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bakeoff.chat.prompts import check_template, conversation, filled, messages_of_row
 from bakeoff.core.errors import CandidateError, DataError
 from bakeoff.core.generation import Message, Messages
+from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.types import Json
 
 if TYPE_CHECKING:
@@ -143,6 +144,19 @@ def shortened(tokenizer: Any, texts: Sequence[str], most: int) -> list[str]:
         offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         result[i] = text[: offsets[most - 1][1]] if len(offsets) > most else text
     return result
+
+
+def texts_cut(texts: Sequence[str], shorter: Sequence[str], most: int, *, by_setting: bool) -> Loss:
+    """The loss of what `shortened` cut off: by the parameter `max_tokens`, or because the model reads no more."""
+    cut = [text for text, kept in zip(texts, shorter, strict=True) if len(kept) < len(text)]
+    return Loss(
+        kind="text",
+        reason=f"of a row's text, {most:,} tokens are read",
+        count=len(cut),
+        of=len(texts),
+        examples=tuple(example(text) for text in cut[:EXAMPLES]),
+        remedy="raise max_tokens" if by_setting else "name a model with a longer context",
+    )
 
 
 def text_room(prompt: Prompt, tokenizer: Any, shots: Sequence[Shot], *, context: int, answer: int) -> int:

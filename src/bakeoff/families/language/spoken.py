@@ -17,7 +17,7 @@ from bakeoff.core.generation import Messages, Piece, Sampling, Speech
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature
 from bakeoff.families import saved
-from bakeoff.families.columns import require
+from bakeoff.families.columns import complete
 from bakeoff.families.language import backbone, storing
 from bakeoff.families.language.backbone import Backbone, by_length
 from bakeoff.families.language.prompts import Prompt, Shot
@@ -77,7 +77,7 @@ class SpokenModel:
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
-        require(table, self.signature)
+        table = complete(table, self.signature)
         texts = self.state.reading.texts(table)
         conversations = [self._prompt.turns(text, self.state.shots) for text in texts]
         said = self._speaker.answers(conversations, Sampling(max_tokens=self.state.max_new_tokens))
@@ -131,7 +131,7 @@ class SpokenModel:
         storing.write(folder, self.state.family, self.state, self.signature, self.parts)
 
     def _prompted(self, loaded: Backbone, table: "pl.DataFrame") -> list[list[int]]:
-        texts = self.state.reading.texts(table)
+        texts = self.state.reading.texts(complete(table, self.signature))
         told = [self._prompt.render(loaded.tokenizer, text, self.state.shots) for text in texts]
         return loaded.tokens(told, special=False)
 

@@ -2,7 +2,7 @@
 # torch and transformers come without complete types
 """A fine-tuned model: its base, an adapter on it if there is one, and a head."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,14 @@ import numpy as np
 
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.generation import Embedded, Embedder
+from bakeoff.core.ledger import Loss
+from bakeoff.core.protocols import ignore_loss
 from bakeoff.core.types import Predictions, Signature
-from bakeoff.families.columns import require
+from bakeoff.families.columns import complete
 from bakeoff.families.language import backbone, storing
 from bakeoff.families.language.backbone import Backbone, Precision, by_length
 from bakeoff.families.language.convert import Kind
-from bakeoff.families.language.prompts import Prompt, row_texts, shortened, text_room
+from bakeoff.families.language.prompts import Prompt, row_texts, shortened, text_room, texts_cut
 from bakeoff.families.language.quiet import quietly
 from bakeoff.families.saved import Array
 from bakeoff.families.vectors_cache import VectorCache
@@ -45,17 +47,24 @@ class Reading:
         """Each row as a text."""
         return row_texts(table, self.columns, self.template)
 
-    def ids(self, loaded: Backbone, texts: Sequence[str], *, answer: int = 0) -> list[list[int]]:
-        """Token ids of each text, at least one; `answer` tokens are left free behind them."""
+    def most(self, loaded: Backbone, *, answer: int = 0) -> int:
+        """How many tokens of a text are read; `answer` tokens are left free behind them."""
         words = loaded.tokenizer
         if self.prompt is None:
-            around = words.num_special_tokens_to_add()
-            most = min(self.max_tokens, loaded.context - around - answer)
-            found = loaded.tokens(shortened(words, texts, most))
+            return min(self.max_tokens, loaded.context - words.num_special_tokens_to_add() - answer)
+        return min(self.max_tokens, text_room(self.prompt, words, (), context=loaded.context, answer=answer))
+
+    def ids(
+        self, loaded: Backbone, texts: Sequence[str], *, answer: int = 0, on_loss: Callable[[Loss], None] = ignore_loss
+    ) -> list[list[int]]:
+        """Token ids of each text, at least one; `answer` tokens are left free behind them."""
+        words, most = loaded.tokenizer, self.most(loaded, answer=answer)
+        shorter = shortened(words, texts, most)
+        on_loss(texts_cut(texts, shorter, most, by_setting=most == self.max_tokens))
+        if self.prompt is None:
+            found = loaded.tokens(shorter)
         else:
-            room = text_room(self.prompt, words, (), context=loaded.context, answer=answer)
-            texts = shortened(words, texts, min(self.max_tokens, room))
-            found = loaded.tokens([self.prompt.render(words, text) for text in texts], special=False)
+            found = loaded.tokens([self.prompt.render(words, text) for text in shorter], special=False)
         nothing = int(words.bos_token_id or words.eos_token_id or 0)
         return [row or [nothing] for row in found]
 
@@ -101,7 +110,7 @@ class TunedModel:
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
-        require(table, self.signature)
+        table = complete(table, self.signature)
         state = self.state
         texts = state.reading.texts(table)
         score_nk = self._scores(texts) if self.cache is None else self.cache.vectors(texts, self._scores)

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.hashing import digest, digest_json
-from bakeoff.core.protocols import FitJob, Progress
+from bakeoff.core.ledger import EXAMPLES, Loss, example
+from bakeoff.core.protocols import FitJob, Progress, ignore_loss
 from bakeoff.core.types import Json, Signature
 from bakeoff.data.cache import place
 from bakeoff.families.columns import input_columns
@@ -224,12 +225,26 @@ def _examples(job: FitJob, loaded: Backbone, reading: Reading) -> _Data:
         center, spread = float(value_n[train_n].mean()), float(value_n[train_n].std()) or 1.0
         value_n = (value_n - center) / spread
 
+    cut: list[Loss] = []
+
     def made(rows: NDArray[np.int64]) -> list[Example]:
-        ids = reading.ids(loaded, reading.texts(target.table[rows]))
+        ids = reading.ids(loaded, reading.texts(target.table[rows]), on_loss=cut.append)
         return [Example(ids=tuple(row), target=float(v)) for row, v in zip(ids, value_n[rows].tolist(), strict=True)]
 
-    return _Data(
+    data = _Data(
         train=made(train_n), held=made(held_n), classes=target.classes, weights=weights, center=center, spread=spread
+    )
+    job.on_loss(_together(cut))
+    return data
+
+
+def _together(losses: Sequence[Loss]) -> Loss:
+    """Losses of one reason on several parts of the rows."""
+    return replace(
+        losses[0],
+        count=sum(loss.count for loss in losses),
+        of=sum(loss.of or 0 for loss in losses),
+        examples=tuple(text for loss in losses for text in loss.examples)[:EXAMPLES],
     )
 
 
@@ -238,6 +253,11 @@ def _most(job: FitJob, rows: int) -> int:
     if most is None or most >= rows:
         return rows
     job.progress(f"training on {most:,} of {rows:,} rows (max_train_rows)")
+    job.on_loss(
+        Loss(
+            kind="row", reason="max_train_rows", count=rows - most, of=rows, remedy="raise max_train_rows", chosen=True
+        )
+    )
     return most
 
 
@@ -249,9 +269,14 @@ def _conversations(job: FitJob, loaded: Backbone, reading: Reading) -> _Data:
 
     rejected = job.schema.rejected if params.preference_beta else None
 
+    cut: list[Loss] = []
+    cut_answers: list[Loss] = []
+
     def answers(table: "pl.DataFrame", column: str) -> list[list[int]]:
         told = ["" if answer is None else str(answer) for answer in table[column].to_list()]
-        return [[*answer[: params.max_new_tokens], end] for answer in loaded.tokens(told, special=False)]
+        every = loaded.tokens(told, special=False)
+        cut_answers.append(_answers_cut(column, told, [len(ids) for ids in every], params.max_new_tokens))
+        return [[*answer[: params.max_new_tokens], end] for answer in every]
 
     def example(prompt: Sequence[int], answer: Sequence[int], other: Sequence[int]) -> Example:
         pair = None
@@ -262,7 +287,7 @@ def _conversations(job: FitJob, loaded: Backbone, reading: Reading) -> _Data:
     def made(table: "pl.DataFrame", most: int) -> list[Example]:
         chosen = stratified(np.zeros(len(table)), most, classes=0, seed=job.seed)
         table = table[chosen]
-        prompts = reading.ids(loaded, reading.texts(table), answer=params.max_new_tokens)
+        prompts = reading.ids(loaded, reading.texts(table), answer=params.max_new_tokens, on_loss=cut.append)
         good = answers(table, job.schema.target)
         others = answers(table, rejected) if rejected in table.columns else [[]] * len(good)
         return [example(*each) for each in zip(prompts, good, others, strict=True)]
@@ -272,7 +297,23 @@ def _conversations(job: FitJob, loaded: Backbone, reading: Reading) -> _Data:
     if pairs:
         job.progress(f"{pairs:,} of {len(train):,} answers are learned in place of a rejected one")
     held = made(job.validation, params.validation_rows) if len(job.validation) else []
+    job.on_loss(_together(cut))
+    for column in {loss.subject for loss in cut_answers}:
+        job.on_loss(_together([loss for loss in cut_answers if loss.subject == column]))
     return _Data(train=train, held=held, classes=(), weights=(), center=0.0, spread=1.0)
+
+
+def _answers_cut(column: str, answers: Sequence[str], tokens: Sequence[int], most: int) -> Loss:
+    cut = [answer for answer, count in zip(answers, tokens, strict=True) if count > most]
+    return Loss(
+        kind="text",
+        reason=f"of an answer, {most:,} tokens are learned",
+        subject=column,
+        count=len(cut),
+        of=len(answers),
+        examples=tuple(example(answer) for answer in cut[:EXAMPLES]),
+        remedy="raise max_new_tokens",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,7 +361,7 @@ class _Fit:
             alone = self.processes == 1
             return self.train(words if alone else _loaded(self.base, self.precision, job, Group(), alone=True), plan)
         job.progress(f"training in {self.processes} processes")
-        told = replace(job, train=job.train[:0], validation=job.validation[:0], progress=_silent)
+        told = replace(job, train=job.train[:0], validation=job.validation[:0], progress=_silent, on_loss=ignore_loss)
         asked = (replace(self, job=told), plan)
         return spread(_train, asked, size=self.processes, scratch=job.cache, progress=job.progress)
 

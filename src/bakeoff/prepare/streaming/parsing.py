@@ -2,33 +2,66 @@
 
 import csv
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from bakeoff.core.errors import DataError
 from bakeoff.prepare.streaming.blocks import Block
+from bakeoff.prepare.streaming.shapes import Shape, shape_of
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Parsed", "conform", "parse"]
+__all__ = ["Parsed", "header_of", "look", "parse"]
 
 SHOWN_CHARACTERS = 80
+# Half of a surrogate pair is no character: a backslash that is itself escaped is none of an escape.
+HALF = re.compile(
+    rb"(?<!\\)((?:\\\\)*)(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+)
+REPLACEMENT = rb"\1\\ufffd"
+MOST_DIGITS = re.compile(rb"\d{39}")
+MOST = 2**127
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parsed:
-    """The rows of a block, and the lines that are no records: why, and how they start."""
+    """The rows of a block, and the lines that are no records: why, and how they start.
+
+    `halves`: how many halves of surrogate pairs became U+FFFD, the replacement character.
+    """
 
     table: "pl.DataFrame"
     bad: tuple[str, ...] = ()
+    halves: int = 0
 
 
-def parse(block: Block) -> Parsed:
-    """Read a block; cells of csv and tsv stay text.
+def look(block: Block, *, number: int) -> tuple[Shape, int, int]:
+    """The kinds of all values of a block of JSON lines, its rows, and its lines that are no records."""
+    data, _ = _whole(_read(block))
+    rows = bad = 0
+
+    def records() -> Iterator[dict[str, Any]]:
+        nonlocal rows, bad
+        for _, record, _ in _records(data):
+            if record is None:
+                bad += 1
+            else:
+                rows += 1
+                yield record
+
+    return shape_of(records(), block=number), rows, bad
+
+
+def parse(block: Block, types: "Mapping[str, pl.DataType]", *, careful: bool = False) -> Parsed:
+    """Read a block; JSON lines into columns of these types, all else as it is; cells of csv and tsv stay text.
+
+    A `careful` reading judges each line as `look` does.
 
     Raises:
         DataError: it cannot be read at all.
@@ -37,48 +70,87 @@ def parse(block: Block) -> Parsed:
 
     if block.format == "parquet":
         return Parsed(table=pl.scan_parquet(block.file).slice(block.start, block.end - block.start).collect())
+    data = _read(block)
+    return _json_lines(data, types, careful=careful) if block.format == "jsonl" else _delimited(data, block)
+
+
+def _read(block: Block) -> bytes:
     with open(block.file, "rb") as source:  # noqa: PTH123 - a path as the block holds it
         source.seek(block.start)
-        data = source.read(block.end - block.start)
-    return _json_lines(data) if block.format == "jsonl" else _delimited(data, block)
+        return source.read(block.end - block.start)
 
 
-def _json_lines(data: bytes) -> Parsed:
+def _whole(data: bytes) -> tuple[bytes, int]:
+    """The data without halves of surrogate pairs, and how many there were."""
+    return HALF.subn(REPLACEMENT, data) if b"\\ud" in data or b"\\uD" in data else (data, 0)
+
+
+def _json_lines(data: bytes, types: "Mapping[str, pl.DataType]", *, careful: bool) -> Parsed:
     import polars as pl
 
-    try:
-        return Parsed(table=_read_json(data))
-    except (pl.exceptions.PolarsError, UnicodeDecodeError):
-        decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+    data, halves = _whole(data)
+    bad: list[str] = []
+    if careful:
         sound: list[bytes] = []
-        bad: list[str] = []
-        for line in data.split(b"\n"):
-            try:
-                if line.strip():
-                    line.decode()
-                    decoder.decode(line)
-                    sound.append(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                bad.append(f"not a JSON object ({error}): {_start(line)}")
+        for line, record, why in _records(data):
+            if record is None:
+                bad.append(f"{why}: {_start(line)}")
+            else:
+                sound.append(line)
+        data = b"\n".join(sound)
+    try:
+        return Parsed(table=_read_json(data, types), bad=tuple(bad), halves=halves)
+    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+        if not careful:
+            return _json_lines(data, types, careful=True)
+        raise DataError(f"JSON lines could not be read: {str(error).partition(chr(10))[0]}") from error
+
+
+def _records(data: bytes) -> "Iterator[tuple[bytes, dict[str, Any] | None, str]]":
+    """Each line that is not blank, its record, or why it is none."""
+    decoder = msgspec.json.Decoder(dict[str, Any])
+    for line in data.split(b"\n"):
+        if not line.strip():
+            continue
         try:
-            return Parsed(table=_read_json(b"\n".join(sound)), bad=tuple(bad))
-        except pl.exceptions.PolarsError as error:
-            raise DataError(f"JSON lines could not be read: {str(error).partition(chr(10))[0]}") from error
+            line.decode()
+            record = decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            yield line, None, f"not a JSON object ({error})"
+            continue
+        if MOST_DIGITS.search(line) and _is_huge(record):
+            yield line, None, "a whole number of more than 128 bits"
+        else:
+            yield line, record, ""
 
 
-def _read_json(data: bytes) -> "pl.DataFrame":
+def _is_huge(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_is_huge(inner) for inner in cast("dict[str, Any]", value).values())
+    if isinstance(value, list):
+        return any(_is_huge(inner) for inner in cast("list[Any]", value))
+    return isinstance(value, int) and not -MOST <= value < MOST
+
+
+def _read_json(data: bytes, types: "Mapping[str, pl.DataType]") -> "pl.DataFrame":
     import polars as pl
 
     if not data.strip():
-        return pl.DataFrame()
+        return pl.DataFrame(schema=dict(types))
     data.decode()  # polars would take bytes that are not UTF-8 as they are
-    return pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
+    return pl.read_ndjson(io.BytesIO(data), schema=dict(types))
+
+
+def header_of(block: Block) -> list[str]:
+    """The names of the columns of a delimited file."""
+    (names,) = _cells(block.header, _separator_of(block))
+    return names
 
 
 def _delimited(data: bytes, block: Block) -> Parsed:
     import polars as pl
 
-    separator = "\t" if block.format == "tsv" else _separator(block.header)
+    separator = _separator_of(block)
     try:
         table = pl.read_csv(io.BytesIO(block.header + data), separator=separator, infer_schema=False)
         return Parsed(table=table)
@@ -86,22 +158,25 @@ def _delimited(data: bytes, block: Block) -> Parsed:
         return _by_hand(data, block.header, separator)
 
 
-def _separator(header: bytes) -> str:
-    return max(",;\t|", key=lambda mark: header.count(mark.encode()))
+def _separator_of(block: Block) -> str:
+    if block.format == "tsv":
+        return "\t"
+    return max(",;\t|", key=lambda mark: block.header.count(mark.encode()))
+
+
+def _cells(data: bytes, separator: str) -> Iterator[list[str]]:
+    csv.field_size_limit(len(data) + 1)
+    return csv.reader(io.StringIO(data.decode("utf-8", "replace"), newline=""), delimiter=separator)
 
 
 def _by_hand(data: bytes, header: bytes, separator: str) -> Parsed:
     """Record by record, where some have too few or too many cells, or bytes that are not UTF-8."""
     import polars as pl
 
-    def records(part: bytes) -> Iterator[list[str]]:
-        csv.field_size_limit(len(part) + 1)
-        return csv.reader(io.StringIO(part.decode("utf-8", "replace"), newline=""), delimiter=separator)
-
-    (names,) = records(header)
+    (names,) = _cells(header, separator)
     rows: list[list[str | None]] = []
     bad: list[str] = []
-    for cells in records(data):
+    for cells in _cells(data, separator):
         if len(cells) != len(names):
             if cells:
                 bad.append(f"{len(cells)} cells where the header has {len(names)}: {_start(separator.join(cells))}")
@@ -115,25 +190,3 @@ def _by_hand(data: bytes, header: bytes, separator: str) -> Parsed:
 def _start(line: bytes | str) -> str:
     text = line.decode("utf-8", "replace") if isinstance(line, bytes) else line
     return repr(text[:SHOWN_CHARACTERS])
-
-
-def conform(table: "pl.DataFrame", like: "pl.DataFrame") -> "tuple[pl.DataFrame, list[str]]":
-    """The columns of `like` with its types (missing ones empty), and the names of columns that it does not have.
-
-    Raises:
-        DataError: values that have no place in a column's type.
-    """
-    import polars as pl
-
-    found: list[pl.Expr] = []
-    for name, dtype in like.schema.items():
-        present = name in table.columns
-        found.append((pl.col(name).cast(dtype) if present else pl.lit(None, dtype=dtype)).alias(name))
-    left_out = [name for name in table.columns if name not in like.schema]
-    if not table.width:
-        return like.clear(), left_out
-    try:
-        return table.select(found), left_out
-    except pl.exceptions.PolarsError as error:
-        told = str(error).partition("\n")[0]
-        raise DataError(f"expected values of the types that the first rows have, found others: {told}") from error

@@ -4,18 +4,24 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Cluster", "CorpusReport", "Duplicates", "StepReport"]
+from bakeoff.core.ledger import Loss
+
+__all__ = ["Cluster", "CorpusReport", "Duplicates", "Pair", "StepReport"]
 
 MEGA = 1_000_000
 
 
 class StepReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One step over the whole corpus; `seconds` are summed over workers."""
+    """One step over the whole corpus; `seconds` are summed over workers.
+
+    `cells_emptied`: of the cells that changed, those of which nothing was left.
+    """
 
     step: str
     rows_in: int
     rows_out: int
     cells_changed: int
+    cells_emptied: int = 0
     seconds: float
 
 
@@ -27,10 +33,20 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     start: str
 
 
+class Pair(msgspec.Struct, frozen=True, kw_only=True):
+    """A row that was dropped beside the one that stayed for it: their numbers, and both texts where they part."""
+
+    stayed: int
+    dropped: int
+    stayed_text: str
+    dropped_text: str
+
+
 class Duplicates(msgspec.Struct, frozen=True, kw_only=True):
     """What a comparing step found: clusters of two and more, how many rows they hold, the largest ones.
 
-    `sizes`: how many clusters have a size of 2, 3 to 4, 5 to 8, … (by the upper end).
+    `sizes`: how many clusters have a size of 2, 3 to 4, 5 to 8, … (by the upper end). `pairs`: some of what was
+    dropped, spread over the corpus, those first whose texts differ.
     """
 
     step: str
@@ -39,10 +55,15 @@ class Duplicates(msgspec.Struct, frozen=True, kw_only=True):
     rows_dropped: int
     sizes: dict[int, int]
     largest: list[Cluster]
+    pairs: list[Pair] = []
 
 
 class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole run; `peak_memory_bytes` is the sum over all its processes of what each held at most."""
+    """A whole run; `peak_memory_bytes` is the sum over all its processes of what each held at most.
+
+    `losses`: what did not come through as it was, and why; `resumed_blocks`: how many blocks a run that was killed
+    had finished.
+    """
 
     out: str
     rows_in: int
@@ -50,10 +71,11 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
     text_bytes: int
     bad_lines: int
     bad: list[str]
-    left_out: list[str]
+    losses: list[Loss]
     tokens: int | None
     steps: list[StepReport]
     duplicates: list[Duplicates]
+    resumed_blocks: int
     workers: int
     seconds: float
     peak_memory_bytes: int

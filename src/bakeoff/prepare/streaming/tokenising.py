@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from bakeoff.core.errors import DataError
 from bakeoff.prepare.streaming.work import Tokens
 from bakeoff.prepare.tokens import Tokenizer
-from bakeoff.prepare.words import words_of
+from bakeoff.prepare.words import units_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,7 +31,7 @@ def tokenise(tokens: Tokens, text: list[str]) -> Tokenise:
 
         if taken := {"tokens", lists_name if tokens.ids else "tokens"} & set(table.columns):
             raise DataError(f"expected a corpus without the columns that tokens go to, found {sorted(taken)}")
-        lists = _ids(tokenizer, table[text[0]]) if tokenizer else words_of(table[text[0]])
+        lists = _ids(tokenizer, table[text[0]]) if tokenizer else units_of(table[text[0]])
         counts = lists.list.len().cast(pl.Int64).alias("tokens")
         columns = [counts, lists.alias(lists_name)] if tokens.ids else [counts]
         return table.with_columns(columns), int(counts.sum())

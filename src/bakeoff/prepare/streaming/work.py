@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from bakeoff.prepare.streaming.blocks import Block
+from bakeoff.prepare.streaming.shapes import Shape
 
 __all__ = ["Done", "Plan", "StepDone", "Task", "Tokens"]
 
@@ -34,13 +35,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """One stage on one block: number `part`; `kept` is where in the mask of kept rows its rows begin.
 
-    A task without a stage only looks at the block, to learn the columns of the corpus.
+    A task without a stage only looks at the block, to learn the columns of the corpus; `careful` reads a block line
+    by line, since some of its lines are no records.
     """
 
     part: int
     stage: int | None
     block: Block | None = None
     kept: int = 0
+    careful: bool = False
 
 
 class StepDone(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,11 +53,15 @@ class StepDone(msgspec.Struct, frozen=True, kw_only=True):
     rows_in: int
     rows_out: int
     cells_changed: int
+    cells_emptied: int = 0
     seconds: float
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a task: `read` records, `rows` left, tokens, widths of the keys that were written."""
+    """What became of a task: `read` records, `rows` left, tokens, columns of keys that were written.
+
+    `shape` is what a look saw; `size_bytes` is that of the file of rows that was written.
+    """
 
     part: int
     read: int = 0
@@ -62,10 +69,10 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     steps: list[StepDone] = []
     bad: list[str] = []
     bad_lines: int = 0
-    left_out: list[str] = []
-    columns: list[str] = []
+    halves: int = 0
+    shape: Shape | None = None
+    size_bytes: int = 0
     tokens: int = 0
     keys: int = 0
-    evidence: int = 0
     text_bytes: int = 0
     peak_memory_bytes: int = 0

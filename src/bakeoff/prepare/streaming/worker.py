@@ -1,5 +1,6 @@
 """The process that works on blocks: a plan on stdin's second line, then tasks; an answer on stdout for each."""
 
+import dataclasses
 import json
 import os
 import resource
@@ -15,11 +16,12 @@ from bakeoff.core.errors import BakeoffError, DataError
 from bakeoff.core.types import Column, Schema
 from bakeoff.prepare.comparing import Comparison
 from bakeoff.prepare.steps import Apply, Preparation, Step
-from bakeoff.prepare.streaming.parsing import Parsed, conform, parse
+from bakeoff.prepare.streaming.columns import conform
+from bakeoff.prepare.streaming.parsing import Parsed, look, parse
 from bakeoff.prepare.streaming.spill import write_keys
 from bakeoff.prepare.streaming.stages import ROW, columns_file, keys_file, mask_file, part_file, spill_file, stages
 from bakeoff.prepare.streaming.work import Done, Plan, StepDone, Task
-from bakeoff.prepare.streaming.writing import write_part
+from bakeoff.prepare.streaming.writing import placed, write_part
 
 if TYPE_CHECKING:
     import polars as pl
@@ -40,7 +42,7 @@ class Worker:
         columns = tuple(Column(name=name, kind="text", dtype="String") for name in plan.text)
         self._schema = Schema(columns=columns, target=plan.target, inputs=tuple(plan.text))
         self._tokenise = tokenise(plan.tokens, plan.text) if plan.tokens else None
-        self._like: pl.DataFrame | None = None
+        self._types: dict[str, pl.DataType] | None = None
 
     def do(self, task: Task) -> Done:
         """Work on one block."""
@@ -48,10 +50,9 @@ class Worker:
             return self._look(task)
         if task.stage == 0:
             parsed = self._parsed(task)
-            table, left_out = conform(parsed.table, self._columns())
-            table = table.with_columns(_row_numbers(table.height))
+            table = parsed.table.with_columns(_row_numbers(parsed.table.height))
         else:
-            parsed, left_out, table = None, [], self._kept(task)
+            parsed, table = None, self._kept(task)
         read, text_bytes = table.height, _bytes(table, self._plan.text)
         steps: list[StepDone] = []
         stage = self._stages[task.stage]
@@ -60,46 +61,43 @@ class Worker:
             steps.append(done)
         base = Done(part=task.part, read=read, rows=table.height, steps=steps, text_bytes=text_bytes)
         if parsed is not None:
-            found = {"bad": list(parsed.bad[:SHOWN]), "bad_lines": len(parsed.bad), "left_out": left_out}
-            base = msgspec.structs.replace(base, **found)
+            base = msgspec.structs.replace(
+                base, bad=list(parsed.bad[:SHOWN]), bad_lines=len(parsed.bad), halves=parsed.halves
+            )
         if stage.comparison is not None:
             return self._compared(task, stage.comparison, table, base)
         return self._finished(task, table, base)
 
-    def _look(self, task: Task) -> Done:
-        parsed = self._parsed(task)
-        missing = [name for name in self._plan.text if name not in parsed.table.columns]
-        if missing:
-            raise DataError(
-                f"expected the text column {missing[0]!r}, found {', '.join(parsed.table.columns) or 'no columns'}. "
-                "Name the text columns with --text."
-            )
-        _as_text(parsed.table.head(0), self._plan.text).write_ipc(columns_file(self._folder))
-        return Done(part=task.part, rows=parsed.table.height, columns=parsed.table.columns)
+    @staticmethod
+    def _look(task: Task) -> Done:
+        assert task.block is not None
+        shape, rows, bad = look(task.block, number=task.part)
+        return Done(part=task.part, rows=rows, shape=shape, bad_lines=bad)
 
     def _parsed(self, task: Task) -> Parsed:
+        """The rows of a block, in the columns of the corpus."""
         assert task.block is not None
+        types = self._columns()
         try:
-            return parse(task.block)
+            parsed = parse(task.block, types, careful=task.careful)
+            return dataclasses.replace(parsed, table=conform(parsed.table, types))
         except DataError as error:
             where = f"{Path(task.block.file).name}, from byte or row {task.block.start:,}"
             raise DataError(f"{where}: {error}") from error
 
-    def _columns(self) -> "pl.DataFrame":
+    def _columns(self) -> "dict[str, pl.DataType]":
         import polars as pl
 
-        if self._like is None:
-            self._like = pl.read_ipc(columns_file(self._folder))
-        return self._like
+        if self._types is None:
+            self._types = dict(pl.read_ipc(columns_file(self._folder)).schema)
+        return self._types
 
     def _kept(self, task: Task) -> "pl.DataFrame":
         """The rows of the stage before that its comparison keeps."""
         import polars as pl
 
         assert task.stage is not None
-        path = spill_file(self._folder, task.stage - 1, task.part)
-        table = pl.read_ipc(path)
-        path.unlink()
+        table = pl.read_ipc(spill_file(self._folder, task.stage - 1, task.part))
         kept = np.fromfile(mask_file(self._folder, task.stage - 1), dtype=bool, count=table.height, offset=task.kept)
         return table.filter(kept)
 
@@ -107,23 +105,30 @@ class Worker:
         assert task.stage is not None
         started = perf_counter()
         keys = found[1].keys(table, self._schema)
-        width = write_keys(keys, keys_file(self._folder, task.stage, task.part))
+        placed(keys_file(self._folder, task.stage, task.part), lambda path: write_keys(keys, path))
         seconds = perf_counter() - started
-        table.write_ipc(spill_file(self._folder, task.stage, task.part), compression="lz4")
+        size_bytes = placed(
+            spill_file(self._folder, task.stage, task.part), lambda path: table.write_ipc(path, compression="lz4")
+        )
         step = StepDone(step=found[0].name, rows_in=table.height, rows_out=0, cells_changed=0, seconds=seconds)
-        return msgspec.structs.replace(base, steps=[*base.steps, step], keys=keys.key_cn.shape[0], evidence=width)
+        return msgspec.structs.replace(
+            base,
+            steps=[*base.steps, step],
+            keys=keys.key_cn.shape[0],
+            size_bytes=size_bytes,
+        )
 
     def _finished(self, task: Task, table: "pl.DataFrame", base: Done) -> Done:
         table = table.drop(ROW)
-        if self._tokenise is None:
-            write_part(table, part_file(self._folder, task.part, self._plan.suffix))
-            return base
-        started = perf_counter()
-        table, tokens = self._tokenise(table)
-        seconds = perf_counter() - started
-        step = StepDone(step="tokenise", rows_in=table.height, rows_out=table.height, cells_changed=0, seconds=seconds)
-        write_part(table, part_file(self._folder, task.part, self._plan.suffix))
-        return msgspec.structs.replace(base, steps=[*base.steps, step], tokens=tokens)
+        if self._tokenise is not None:
+            started = perf_counter()
+            table, tokens = self._tokenise(table)
+            seconds = perf_counter() - started
+            rows = table.height
+            step = StepDone(step="tokenise", rows_in=rows, rows_out=rows, cells_changed=0, seconds=seconds)
+            base = msgspec.structs.replace(base, steps=[*base.steps, step], tokens=tokens)
+        part = part_file(self._folder, task.part, self._plan.suffix)
+        return msgspec.structs.replace(base, size_bytes=placed(part, lambda path: write_part(table, path)))
 
 
 def _row_numbers(rows: int) -> "pl.Series":
@@ -140,16 +145,19 @@ def _timed(step: Step, apply: Apply, table: "pl.DataFrame", schema: Schema) -> "
     after = apply(table, schema)
     seconds = perf_counter() - started
     cells = cells_changed(table, after, schema) if step.kind == "columns" else 0
-    rows_in, rows_out = table.height, after.height
-    return after, StepDone(step=step.name, rows_in=rows_in, rows_out=rows_out, cells_changed=cells, seconds=seconds)
+    emptied = _missing(after, schema) - _missing(table, schema) if step.kind == "columns" else 0
+    return after, StepDone(
+        step=step.name,
+        rows_in=table.height,
+        rows_out=after.height,
+        cells_changed=cells,
+        cells_emptied=max(0, emptied),
+        seconds=seconds,
+    )
 
 
-def _as_text(table: "pl.DataFrame", names: list[str]) -> "pl.DataFrame":
-    """The text columns as text, and also those that have no value yet to tell a type by."""
-    import polars as pl
-
-    unknown = [name for name, dtype in table.schema.items() if dtype == pl.Null]
-    return table.with_columns(pl.col(name).cast(pl.String) for name in {*names, *unknown})
+def _missing(table: "pl.DataFrame", schema: Schema) -> int:
+    return sum(table[name].null_count() for name in schema.inputs)
 
 
 def _bytes(table: "pl.DataFrame", names: list[str]) -> int:

@@ -1,0 +1,187 @@
+"""JSON lines as tables: each column in the type that all its values have, or else as texts.
+
+Numbers stay what they are: whole numbers whole, as texts where 64 bits do not hold them. Lists of numbers of one length
+are a column of lists; other nested values are JSON texts. A column of several types holds texts, each as the conversion
+of single values writes it.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from bakeoff.core.errors import DataError
+from bakeoff.data.formats import is_vector
+from bakeoff.data.headers import MAX_COLUMNS, clean_names
+from bakeoff.data.records import Bad
+from bakeoff.data.values import as_text
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Values", "json_text", "objects_of", "values_of"]
+
+ROWS = 50_000
+TEXT_LIMIT = 500
+NO_JSON = (b"NaN", b"Infinity")
+WHOLE_BITS = 63
+EXACT_WHOLE = 2**53
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Values:
+    """Rows of a file with the columns whose values are nested, the rows set aside, and what was renamed."""
+
+    table: "pl.DataFrame"
+    nested: frozenset[str]
+    bad: tuple[Bad, ...]
+    notes: tuple[str, ...]
+
+
+def values_of(path: Path, *, name: str) -> Iterator[Values]:
+    """The rows of a clean UTF-8 file of JSON objects, some at a time; at least one table.
+
+    Raises:
+        DataError: it has too many columns.
+    """
+    columns: dict[str, list[object]] = {}
+    bad: list[Bad] = []
+    rows = 0
+    for each in objects_of(path, name):
+        if isinstance(each, Bad):
+            bad.append(each)
+            continue
+        _add(columns, each, rows)
+        rows += 1
+        if len(columns) > MAX_COLUMNS:
+            clean_names(list(columns), file=name)  # raises
+        if rows >= ROWS:
+            yield _values(columns, rows, bad, name)
+            columns, bad, rows = {}, [], 0
+    yield _values(columns, rows, bad, name)
+
+
+def _add(columns: dict[str, list[object]], row: Mapping[str, object], rows: int) -> None:
+    for key, value in row.items():
+        column = columns.get(key)
+        if column is None:
+            column = columns[key] = []
+        if len(column) < rows:
+            column.extend([None] * (rows - len(column)))
+        column.append(value)
+
+
+def objects_of(path: Path, name: str) -> "Iterator[dict[str, Any] | Bad]":
+    """The objects of a file, one a line, or one list of all; what is none is set aside."""
+    decoder = msgspec.json.Decoder(dict[str, Any])
+    with path.open("rb") as source:
+        first = source.readline()
+        if first.strip() in {b"[", b"[{"} or (first.lstrip().startswith(b"[") and not source.readline()):
+            whole = _whole_list(path)
+            if whole is not None:
+                yield from whole
+                return
+    with path.open("rb") as source:
+        for number, line in enumerate(source, start=1):
+            if line.isspace():
+                continue
+            try:
+                yield decoder.decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                read = _with_nan(line)
+                text = line[:TEXT_LIMIT].decode("utf-8", "replace").rstrip("\n")
+                reason = f"not a JSON object: {_reason(error)}"
+                yield read if read is not None else Bad(file=name, line=number, reason=reason, text=text)
+
+
+def _reason(error: Exception) -> str:
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
+def _whole_list(path: Path) -> list[dict[str, Any]] | None:
+    """The objects of a file that is one JSON list."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[dict[str, Any]])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _with_nan(line: bytes) -> dict[str, Any] | None:
+    """An object with NaN or Infinity, which Python writes though JSON knows neither."""
+    if not any(word in line for word in NO_JSON):
+        return None
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
+def _values(columns: dict[str, list[object]], rows: int, bad: Sequence[Bad], name: str) -> Values:
+    import polars as pl
+
+    names, notes = clean_names(list(columns), file=name)
+    series: list[pl.Series] = []
+    nested: set[str] = set()
+    for final, values in zip(names, columns.values(), strict=True):
+        values.extend([None] * (rows - len(values)))
+        column, is_nested = _series(final, values)
+        series.append(column)
+        if is_nested:
+            nested.add(final)
+    table = pl.DataFrame(series) if series else pl.DataFrame()
+    return Values(table=table, nested=frozenset(nested), bad=tuple(bad), notes=notes)
+
+
+def _series(name: str, values: list[object]) -> "tuple[pl.Series, bool]":
+    """A column in the one type of its values, and whether they are nested."""
+    import polars as pl
+
+    types = set(map(type, values)) - {type(None)}
+    if not types:
+        return pl.Series(name, values, dtype=pl.String), False
+    if types == {str}:
+        return pl.Series(name, _encodable(cast("list[str | None]", values)), dtype=pl.String), False
+    if types == {bool}:
+        return pl.Series(name, values, dtype=pl.Boolean), False
+    if types == {int} and _longest(values).bit_length() <= WHOLE_BITS:
+        return pl.Series(name, values, dtype=pl.Int64), False
+    if types == {float} or (types == {int, float} and _longest(values) <= EXACT_WHOLE):
+        numbers = [None if value is None else float(cast("float", value)) for value in values]
+        return pl.Series(name, numbers, dtype=pl.Float64), False
+    if types == {list} and is_vector(values):
+        return pl.Series(name, values, dtype=pl.List(pl.Float64), strict=False), False
+    if types <= {list, dict}:
+        return pl.Series(name, [json_text(value) for value in values], dtype=pl.String), True
+    texts = [json_text(value) if isinstance(value, (list, dict)) else as_text(value) for value in values]
+    return pl.Series(name, texts, dtype=pl.String), False
+
+
+def _longest(values: Iterable[object]) -> int:
+    return max(abs(value) for value in values if isinstance(value, int))
+
+
+def _encodable(values: list[str | None]) -> list[str | None]:
+    """Texts without halves of characters (lone surrogates), which no file can hold."""
+    try:
+        "".join(value for value in values if value is not None).encode()
+    except UnicodeEncodeError:
+        return [cast("str | None", as_text(value)) for value in values]
+    return values
+
+
+def json_text(value: object) -> str | None:
+    """A nested value as compact JSON.
+
+    Raises:
+        DataError: it is nested too deeply.
+    """
+    if value is None:
+        return None
+    try:
+        return msgspec.json.encode(value, enc_hook=str).decode()
+    except RecursionError:
+        raise DataError("expected values that are nested a few times, received one that is nested too deeply") from None

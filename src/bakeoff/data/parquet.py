@@ -1,0 +1,66 @@
+"""Parquet files as tables, with the names of columns by the one rule."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bakeoff.core.errors import DataError
+from bakeoff.data.headers import clean_names
+from bakeoff.data.querying import first_line
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["parquet_errors", "parquet_table"]
+
+FURTHEST = "SELECT max(data_page_offset + total_compressed_size) FROM parquet_metadata(?)"
+
+
+def parquet_table(path: Path, *, name: str) -> "tuple[pl.DataFrame, tuple[str, ...]]":
+    """The rows of a file, and a note when names of columns were changed.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    import polars as pl
+
+    _check_extent(path, name)
+    with parquet_errors(name):
+        table = pl.read_parquet(path, memory_map=False)
+    names, notes = clean_names(table.columns, file=name)
+    return table.rename(dict(zip(table.columns, names, strict=True))), notes
+
+
+@contextmanager
+def parquet_errors(name: str) -> Generator[None]:
+    """Tell what is wrong with a Parquet file as one of our errors.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    import polars as pl
+
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{name}: could not be read as Parquet: {first_line(error)}") from error
+    except BaseException as error:  # a damaged file can make the reader panic, which is no Exception
+        if type(error).__name__ != "PanicException":
+            raise
+        raise DataError(f"{name}: could not be read as Parquet: it is damaged") from None
+
+
+def _check_extent(path: Path, name: str) -> None:
+    """Refuse a file whose columns would lie beyond its end: reading one prints pages before it fails."""
+    import duckdb
+
+    try:
+        with duckdb.connect() as connection:
+            row = connection.execute(FURTHEST, [str(path)]).fetchone()
+    except duckdb.Error as error:
+        raise DataError(f"{name}: could not be read as Parquet: {first_line(error)}") from error
+    if row and row[0] is not None and int(row[0]) > path.stat().st_size:
+        raise DataError(
+            f"{name}: could not be read as Parquet: its columns lie beyond its end, as in a file that was cut"
+        )

@@ -1,0 +1,242 @@
+"""The losses of a run on the way to its candidates: what reading, the schema, steps and the split leave out."""
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from bakeoff.core.config import Config, DataConfig
+from bakeoff.core.errors import DataError
+from bakeoff.core.ledger import EXAMPLES, Ledger, Loss, example
+from bakeoff.core.params import without_effect
+from bakeoff.core.types import Json, Schema, Task
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from bakeoff.data.reading import Reading
+    from bakeoff.data.schema import Inferred
+    from bakeoff.loop.judging import Judged
+
+__all__ = ["check_lost", "decoded", "gone_classes", "ignored", "of_candidate", "of_reading", "of_split"]
+__all__ += ["rows_read", "unused_settings"]
+
+CELLS = re.compile(r"""[,;\t|]""")
+INFORMATIVE_WORDS = 1.5
+INFORMATIVE_SHARE = 0.5
+DECIMAL = r"^[^0-9\p{L}]{0,3}[0-9]{1,3}([.,' ]?[0-9]{3})*[.,][0-9]{1,2}\D{0,4}$"
+
+
+def rows_read(reading: "Reading") -> int:
+    """The rows that reading gave, and those that it set aside."""
+    return reading.table.height + sum(loss.count for loss in reading.losses if loss.kind == "row")
+
+
+def of_reading(reading: "Reading", inferred: "Inferred", target: Sequence[Loss], data: DataConfig) -> list[Loss]:
+    """What reading, the choice of inputs and (as told) the target leave out.
+
+    A cell of the target that became missing is told by the row that it takes along.
+    """
+    table = reading.table
+    cells = [loss for loss in reading.losses if loss.kind != "row"]
+    unread = tuple(text for loss in cells if loss.subject == data.target for text in loss.examples)
+    rows = [
+        replace(loss, examples=unread[:EXAMPLES]) if loss.kind == "row" and not loss.examples else loss
+        for loss in target
+    ]
+    others = [loss for loss in cells if loss.subject != data.target]
+    columns = [_with_evidence(loss, table) for loss in inferred.losses]
+    return [*_unreadable(reading, data), *rows, *others, *columns, *ignored(table, data)]
+
+
+def _unreadable(reading: "Reading", data: DataConfig) -> list[Loss]:
+    """Rows that could not be read; of what class they are, where a cell names one."""
+    classes = _telling_classes(reading.table, data.target)
+    named: dict[tuple[str, str], list[str]] = {}
+    for row in reading.rejected.iter_rows(named=True) if classes else ():
+        name = _class_in(row["text"], classes)
+        if name is not None:
+            named.setdefault((row["file"], row["reason"].partition(":")[0]), []).append(name)
+    return [
+        replace(loss, classes=dict(Counter(named.get((loss.subject or "", loss.reason), ()))))
+        for loss in reading.losses
+        if loss.kind == "row"
+    ]
+
+
+def _telling_classes(table: "pl.DataFrame", target: str) -> frozenset[str]:
+    """The classes, if only cells of the target hold them: then a cell of a broken row tells the row's class."""
+    import polars as pl
+
+    if target not in table.columns or table.schema[target] != pl.String:
+        return frozenset()
+    classes = table[target].drop_nulls().unique()
+    others = [name for name, kind in table.schema.items() if kind == pl.String and name != target]
+    if len(classes) > table.height / 2 or any(table[name].is_in(classes.implode()).any() for name in others):
+        return frozenset()
+    return frozenset(classes.to_list())
+
+
+def _class_in(text: str, classes: frozenset[str]) -> str | None:
+    """The one class that a row's cells name."""
+    named = {cell.strip(" \"'\r\n{}") for cell in CELLS.split(text.replace(":", ","))} & classes
+    return next(iter(named)) if len(named) == 1 else None
+
+
+def _with_evidence(loss: Loss, table: "pl.DataFrame") -> Loss:
+    """A column that is left out, with some of its values, and whether it looks as if it mattered."""
+    if loss.subject not in table.columns:
+        return loss
+    series = table[loss.subject]
+    values = series.drop_nulls().head(3).to_list()
+    return replace(loss, examples=tuple(map(example, values)), grave=loss.grave or informative(series))
+
+
+def informative(series: "pl.Series") -> bool:
+    """Whether a column that is left out looks as if a model could learn from it: numbers, words, nested values."""
+    import polars as pl
+
+    present = series.drop_nulls()
+    if present.is_empty():
+        return False
+    if series.dtype.is_nested():
+        return True
+    if series.dtype != pl.String:
+        return False
+    words = cast("float", (present.str.strip_chars().str.count_matches(r"\s+") + 1).mean())
+    numbers = cast("float", present.str.strip_chars().str.contains(DECIMAL).mean())
+    unspaced = cast("float", present.str.contains(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Hangul}]").mean())
+    return words > INFORMATIVE_WORDS or numbers > INFORMATIVE_SHARE or unspaced > INFORMATIVE_SHARE
+
+
+def ignored(table: "pl.DataFrame", data: DataConfig) -> list[Loss]:
+    """Columns that the project leaves out: its choice, listed with the others."""
+    special = {data.target, data.time, data.group}
+    return [
+        Loss(kind="column", reason="[data] ignore", subject=name, count=1, of=table.width, chosen=True)
+        for name in data.ignore
+        if name in table.columns and name not in special
+    ]
+
+
+def of_split(left_out: "pl.DataFrame", schema: Schema, *, of: int) -> list[Loss]:
+    """Rows that stand on no side of the split."""
+    from bakeoff.prepare.losses import class_counts, row_examples
+
+    return [
+        Loss(
+            kind="row",
+            reason="near-duplicate of a row in an earlier part of the split",
+            count=left_out.height,
+            of=of,
+            examples=row_examples(left_out, schema),
+            classes=class_counts(left_out, schema),
+            remedy="[split] near_duplicates = 0 keeps them",
+        )
+    ]
+
+
+def gone_classes(losses: Sequence[Loss], classes: Mapping[str, int]) -> list[Loss]:
+    """Classes of which every row was set aside, beside those that a loss of classes names already."""
+    named = {loss.reason for loss in losses if loss.kind == "class"}
+    lost: dict[str, int] = {}
+    for loss in losses:
+        if loss.kind == "row" and loss.candidate is None and loss.reason not in named:
+            for name, rows in loss.classes.items():
+                lost[name] = lost.get(name, 0) + rows
+    return [
+        Loss(kind="class", reason="all its rows were set aside", subject=name, count=1, classes={name: rows})
+        for name, rows in lost.items()
+        if not classes.get(name)
+    ]
+
+
+def unused_settings(config: Config, schema: Schema) -> list[Loss]:
+    """Settings of the project file that have no effect on these columns and this task."""
+    split, texts = config.split, schema.of_kind("text")
+    by_time = split.by == "time" or (split.by == "auto" and schema.time is not None)
+    by_group = split.by == "group" or (split.by == "auto" and schema.time is None and schema.group is not None)
+    idle: list[tuple[str, str]] = []
+    if schema.group is not None and not by_group:
+        idle.append(("data.group", f"the split is by {'time' if by_time else split.by}: rows of a group may be parted"))
+    if not texts and split.near_duplicates and "near_duplicates" in split.model_fields_set:
+        idle.append(("split.near_duplicates", "there is no column of texts"))
+    if not texts:
+        idle += [(f"prepare.steps.{name}", "there is no column of texts") for name in _text_steps(config)]
+    return [Loss(kind="option", reason=reason, subject=key, count=1) for key, reason in idle]
+
+
+def _text_steps(config: Config) -> list[str]:
+    from bakeoff.prepare.steps import preparation
+
+    return [step.name for step, _ in preparation(config.prepare.specs).bound if step.kind == "columns"]
+
+
+def of_candidate(entry: "Judged", schema: Schema, task: Task) -> list[Loss]:
+    """What one candidate alone goes without: what its fit told, parameters without effect, rows without an answer."""
+    shown = entry.fitted.contender.shown
+    idle = [*without_effect(shown.params, task), *_without_columns(shown.params, schema)]
+    options = [
+        Loss(kind="option", reason=why, subject=name, count=1, candidate=shown.name) for name, why in dict(idle).items()
+    ]
+    return [*entry.fitted.losses, *options, *_unanswered(shown.name, entry)]
+
+
+def _unanswered(name: str, entry: "Judged") -> list[Loss]:
+    """Test rows that got the family's fallback, since a service refused them or its answer could not be read."""
+    usage = cast("Mapping[str, Any]", entry.findings.get("usage") or {})
+    reasons = {"refused": "refused by the service", "unreadable": "an answer that could not be read"}
+    return [
+        Loss(
+            kind="row",
+            reason=f"{why}: the fallback answers instead",
+            count=usage[key],
+            of=usage.get("rows"),
+            candidate=name,
+        )
+        for key, why in reasons.items()
+        if usage.get(key)
+    ]
+
+
+def _without_columns(params: Any, schema: Schema) -> list[tuple[str, str]]:
+    """Parameters that were given another value than their default, but are for columns that are not there."""
+    if not dataclasses.is_dataclass(params):
+        return []
+    searches = ((field, field.metadata.get("search")) for field in dataclasses.fields(params))
+    return [
+        (field.name, f"there is no {' or '.join(search.kinds)} column")
+        for field, search in searches
+        if search and search.kinds and getattr(params, field.name) != field.default
+        if not schema.of_kind(*search.kinds)
+    ]
+
+
+def decoded(losses: Json) -> tuple[Loss, ...]:
+    """The losses that a step's result holds."""
+    return msgspec.convert(losses, tuple[Loss, ...])
+
+
+def check_lost(ledger: Ledger, data: DataConfig) -> None:
+    """Refuse to go on when more rows were lost than the project allows.
+
+    Raises:
+        DataError: the share of rows lost is over `[data] max_lost`.
+    """
+    if data.max_lost is None or ledger.lost_share <= data.max_lost:
+        return
+    from bakeoff.report.ledger import plain
+
+    raise DataError(
+        f"[data] max_lost: expected at most {data.max_lost:.4g} of the rows to be lost, received "
+        f"{ledger.lost_share:.4g} ({ledger.rows_lost:,} of {ledger.rows_in:,}); nothing was fitted.\n"
+        f"{plain(_of_rows(ledger.losses), ledger)}\nMend the data, or raise max_lost."
+    )
+
+
+def _of_rows(losses: Iterable[Loss]) -> list[Loss]:
+    return [loss for loss in losses if loss.kind == "row" and loss.candidate is None]

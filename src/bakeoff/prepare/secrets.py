@@ -1,0 +1,123 @@
+"""Secrets and credentials: tokens that their issuers gave a form, private keys, passwords in links and settings.
+
+The forms are those that the issuers document, mostly so that scanners find them (GitHub, "Secret scanning patterns").
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+__all__ = ["CREDENTIAL_SIGN", "SECRET_SIGN", "credentials", "secrets"]
+
+Span = tuple[int, int]
+B64 = "A-Za-z0-9_-"
+TOKEN_SHAPES = (
+    *(r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}", r"amzn\.mws\.[0-9a-f-]{36}"),  # Amazon
+    *(r"gh[pousr]_[A-Za-z0-9]{36,255}", r"github_pat_[A-Za-z0-9_]{36,255}"),  # GitHub
+    *(rf"glpat-[{B64}]{{20,64}}", rf"gl(?:dt|rt|cbt|ptt|ft|soat|agent|imt)-[{B64}]{{20,64}}"),  # GitLab
+    *(r"npm_[A-Za-z0-9]{36}", rf"pypi-[{B64}]{{50,255}}", r"rubygems_[0-9a-f]{48}", r"oy2[a-z0-9]{43}"),  # packages
+    *(rf"dckr_(?:pat|oat)_[{B64}]{{20,64}}", r"hf_[A-Za-z0-9]{30,64}", r"api_org_[A-Za-z]{34}"),
+    *(r"xox[abeprs]-[A-Za-z0-9-]{10,250}", r"xapp-\d-[A-Z0-9]{8,12}-\d{8,14}-[a-f0-9]{40,70}"),  # Slack
+    r"hooks\.slack\.com/services/T[A-Z0-9]{6,12}/B[A-Z0-9]{6,12}/[A-Za-z0-9]{20,30}",
+    *(r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{16,250}", r"whsec_[A-Za-z0-9+/=]{24,100}"),  # Stripe
+    *(rf"sk-[{B64}]{{20,250}}", r"gsk_[A-Za-z0-9]{40,64}", r"xai-[A-Za-z0-9]{60,100}", r"r8_[A-Za-z0-9]{37}"),  # models
+    *(r"pplx-[A-Za-z0-9]{40,64}", r"nvapi-[A-Za-z0-9_-]{60,80}", r"fw_[A-Za-z0-9]{20,32}"),
+    *(rf"AIza[{B64}]{{35}}", rf"GOCSPX-[{B64}]{{28}}", rf"ya29\.[{B64}]{{20,250}}", r"[0-9]+-[a-z0-9_]{32}\.apps"),
+    *(
+        rf"SG\.[{B64}]{{16,32}}\.[{B64}]{{16,64}}",
+        r"key-[0-9a-f]{32}",
+        r"[0-9a-f]{32}-us\d{1,2}",
+        r"xkeysib-[a-f0-9]{64}-\w{16}",
+    ),
+    *(r"do[oprt]_v1_[a-f0-9]{64}", r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}", r"sq0(?:atp|csp)-[A-Za-z0-9_-]{22,43}"),
+    *(r"EAAA[A-Za-z0-9_-]{60}", r"hv[sbr]\.[A-Za-z0-9_-]{20,250}", r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_-]{60,70}"),
+    *(r"dapi[0-9a-f]{32}(?:-\d)?", r"lin_(?:api|oauth)_[A-Za-z0-9]{32,64}", r"ATATT3[A-Za-z0-9_=-]{150,220}"),
+    *(r"\d{8,10}:AA[A-Za-z0-9_-]{33}", r"[MNO][A-Za-z\d_-]{23,27}\.[A-Za-z\d_-]{6}\.[A-Za-z\d_-]{27,40}"),  # bots
+    *(r"pul-[a-f0-9]{40}", r"PMAK-[a-f0-9]{24}-[a-f0-9]{34}", r"NRAK-[A-Z0-9]{27}", r"glc_[A-Za-z0-9+/=]{32,400}"),
+    *(
+        r"glsa_[A-Za-z0-9]{32}_[A-Fa-f0-9]{8}",
+        r"sntr[ysu]{1,2}_[A-Za-z0-9+/=_-]{40,200}",
+        r"dp\.(?:pt|st|ct)\.[A-Za-z0-9.]{40,60}",
+    ),
+    *(r"AGE-SECRET-KEY-1[A-Z0-9]{58}", r"sbp_[a-f0-9]{40}", r"fly?o1_[A-Za-z0-9_-]{43}", r"figd_[A-Za-z0-9_-]{40}"),
+    *(
+        r"secret_[A-Za-z0-9]{43}",
+        r"ntn_[A-Za-z0-9]{46}",
+        r"SK[0-9a-f]{32}",
+        r"phc_[A-Za-z0-9]{43}",
+        r"tskey-[a-z]+-\w+-\w+",
+    ),
+    r"eyJ[A-Za-z0-9_-]{8,4000}\.eyJ[A-Za-z0-9_-]{8,8000}\.[A-Za-z0-9_-]{8,4000}",  # JSON Web Token (RFC 7519)
+)
+TOKENS = re.compile(rf"(?<![A-Za-z0-9_-])(?:{'|'.join(TOKEN_SHAPES)})(?![A-Za-z0-9_-])")
+PRIVATE_KEY = re.compile(
+    r"-----BEGIN (?:[A-Z0-9]{2,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+    r"(?:[^-]|-(?!----)){0,20000}?-----END (?:[A-Z0-9]{2,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+)
+BEARER = re.compile(r"(?i)\b(?:bearer|basic|token)\s{1,3}([A-Za-z0-9._~+/-]{20,4000}={0,2})(?![\w-])")
+NAMES = (
+    r"api[_-]?key|access[_-]?key(?:[_-]?id)?|account[_-]?key|shared[_-]?access[_-]?key|secret(?:[_-]?(?:access[_-]?)?key)?"
+    r"|client[_-]?secret|auth[_-]?token|access[_-]?token|refresh[_-]?token|private[_-]?token|signing[_-]?key"
+    r"|encryption[_-]?key|password|passwd|passphrase|passwort|pwd"
+)
+ASSIGNED = re.compile(
+    rf"(?i)(?:{NAMES})[\"']?\s{{0,3}}(?:=>|:=|[:=])\s{{0,3}}(?:\"([^\"\n]{{6,200}})\"|'([^'\n]{{6,200}})'|([^\s\"',;<>\[\]]{{8,200}}))"
+)
+# A link with a password: everything from the scheme to the last @ before the path; what is marked is user and password.
+USERINFO = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://([^\s/?#\"'<>@:]{0,100}:[^\s/\"'<>]{1,200})@(?=[\w\[])")
+CONNECTION = re.compile(r"(?i)(?:^|[;\"'\s])(?:password|pwd)\s?=\s?([^;\"'\s]{1,200})(?=;)")
+LEAST_ENTROPY = 2.8  # bits for each character; words and placeholders lie below
+PLACEHOLDERS = re.compile(
+    r"(?i)^(?:x+|\*+|\.+|<.*>|\$\{?.*|%.*%|\{\{?.*|your[_-].*|example.*|changeme|none|null|true|false)$"
+)
+
+SECRET_SIGN = (
+    rf"(?i:{NAMES})[\"']?[\s\x1c-\x1f]{{0,3}}[:=]|(?i:bearer|basic|token)\s|PRIVATE KEY"
+    r"|AKIA|ASIA|ABIA|ACCA|amzn|gh[pousr]_|github_pat_|gl[a-z]{2,5}-|npm_|pypi-|rubygems_|oy2|dckr_|hf_|api_org_|xox[abeprs]-"
+    r"|xapp-|hooks\.slack|[srp]k_(?:live|test)_|whsec_|sk-[A-Za-z0-9_-]{20}|gsk_|xai-|r8_|pplx-|nvapi-|fw_|AIza|GOCSPX|ya29"
+    r"|\.apps|SG\.|key-|-us\d|xkeysib|do[oprt]_v1|shp|sq0|EAAA|hv[sbr]\.|atlasv1|dapi|lin_|ATATT3|:AA|[MNO][A-Za-z\d_-]{23}"
+    r"|pul-|PMAK|NRAK|gls?[ac]_|sntr|dp\.|AGE-S|sbp_|o1_|figd_|secret_|ntn_|SK[0-9a-f]{32}|phc_|tskey|eyJ"
+)
+CREDENTIAL_SIGN = r"://[^\s/@]{0,100}:|(?i:password|pwd)[\s\x1c-\x1f]?="
+
+
+def secrets(text: str) -> Iterator[Span]:
+    """Where the text holds a token, a private key or an assigned secret."""
+    if "PRIVATE KEY" in text:
+        yield from (match.span() for match in PRIVATE_KEY.finditer(text))
+    yield from (match.span() for match in TOKENS.finditer(text))
+    for match in BEARER.finditer(text):
+        if any(character.isdigit() for character in match[1]) and _entropy(match[1]) >= LEAST_ENTROPY:
+            yield match.span(1)
+    for match in ASSIGNED.finditer(text) if ":" in text or "=" in text else ():
+        group = next(number for number in (1, 2, 3) if match[number] is not None)
+        if _is_secret(match[group], quoted=group < 3):  # noqa: PLR2004 - the last group has no quotes
+            yield match.span(group)
+
+
+def credentials(text: str) -> Iterator[Span]:
+    """Where the text holds user and password in a link, or a password in a connection string."""
+    if "://" in text:
+        yield from (match.span(1) for match in USERINFO.finditer(text))
+    for match in CONNECTION.finditer(text) if "=" in text else ():
+        if not PLACEHOLDERS.match(match[1]):
+            yield match.span(1)
+
+
+def _is_secret(value: str, *, quoted: bool) -> bool:
+    """Words are no secrets; what mixes digits, cases or signs, or is hard to foresee, may be one."""
+    if PLACEHOLDERS.match(value) or (" " in value and not quoted):
+        return False
+    kinds = sum(
+        any(test(character) for character in value)
+        for test in (str.isdigit, str.islower, str.isupper, lambda c: not c.isalnum() and not c.isspace())
+    )
+    has_digit = any(character.isdigit() for character in value)
+    mixed = has_digit or kinds >= 3 or (quoted and kinds >= 2 and " " not in value)  # noqa: PLR2004
+    return mixed and _entropy(value) >= min(LEAST_ENTROPY, math.log2(len(value)) * 0.85)
+
+
+def _entropy(text: str) -> float:
+    shares = [count / len(text) for count in Counter(text).values()]
+    return -sum(share * math.log2(share) for share in shares)

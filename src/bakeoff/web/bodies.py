@@ -1,0 +1,93 @@
+"""Bodies of requests: JSON becomes a typed value, or a 400 that names the key, what was expected and what came."""
+
+import difflib
+import re
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from bakeoff.web.problems import HttpError
+
+__all__ = ["decoded", "refused", "shown"]
+
+T = TypeVar("T")
+
+SHOWN = 80
+_PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?\$(?P<path>.*)`)?$", re.DOTALL)
+_STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
+
+
+def shown(value: object) -> str:
+    """A value of a request as a message tells it: not too long, and on one line."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def refused(param: str, expected: str, value: object, *, code: str = "invalid_value") -> HttpError:
+    """The 400 for a key of a request whose value cannot be taken."""
+    return HttpError(400, "BadRequest", f"{param}: expected {expected}; received {shown(value)}", param, code)
+
+
+def decoded(body: bytes, kind: type[T], example: str) -> T:
+    """The request in a body; keys that `kind` (a struct) has no field for are refused.
+
+    Raises:
+        HttpError: the body is no JSON, has an unknown key, or a value of another type.
+    """
+    try:
+        raw: Any = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise HttpError(
+            400, "BadRequest", f"expected {example}; this is no JSON: {error}", None, "invalid_json"
+        ) from None
+    except RecursionError:
+        problem = f"expected {example}; received JSON of more levels than can be read"
+        raise HttpError(400, "BadRequest", problem, None, "invalid_json") from None
+    if not isinstance(raw, dict):
+        raise HttpError(400, "BadRequest", f"expected {example}; received {shown(raw)}", None, "invalid_type")
+    known = [field.encode_name for field in msgspec.structs.fields(cast("Any", kind))]
+    for name in cast("dict[str, Any]", raw):
+        if name not in known:
+            raise _unknown(name, known)
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as error:
+        raise _wrong_type(str(error), cast("dict[str, Any]", raw)) from None
+    except RecursionError:
+        problem = f"expected {example}; received JSON of more levels than can be read"
+        raise HttpError(400, "BadRequest", problem, None, "invalid_json") from None
+
+
+def _unknown(name: str, known: list[str]) -> HttpError:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    problem = f"{shown(name)[1:-1]}: expected it to be left out: no such option is known here{hint}"
+    return HttpError(400, "BadRequest", problem, name[:SHOWN], "unknown_parameter")
+
+
+def _wrong_type(message: str, raw: dict[str, Any]) -> HttpError:
+    """A message of msgspec ("Expected `int`, got `str` - at `$.n`") in our words, with the value that it is about."""
+    match = _PLACE.match(message)
+    what, path = (match["what"], match["path"] or "") if match else (message, "")
+    expected = what.removeprefix("Expected ").partition(", got ")[0].replace("`", "").replace(" | ", " or ")
+    if what.startswith("Object missing required field"):
+        name = what.partition("`")[2].partition("`")[0]
+        param = f"{path}.{name}".lstrip(".")
+        return HttpError(
+            400, "BadRequest", f"{param}: expected a value; received none", param, "missing_required_parameter"
+        )
+    if what.startswith("Object contains unknown field"):
+        param = f"{path}.{what.partition('`')[2].partition('`')[0]}".lstrip(".")
+        problem = f"{param}: expected it to be left out: no such option is known here"
+        return HttpError(400, "BadRequest", problem, param, "unknown_parameter")
+    return refused(path.lstrip("."), expected, _value_at(raw, path), code="invalid_type")
+
+
+def _value_at(raw: object, path: str) -> object:
+    """The value at a path such as `.messages[0].role`; where it cannot be followed, the last one that could."""
+    for key, index in _STEP.findall(path):
+        try:
+            raw = cast("Any", raw)[key] if key else cast("Any", raw)[int(index)]
+        except (KeyError, IndexError, TypeError, ValueError):
+            break
+    return raw

@@ -1,0 +1,261 @@
+"""The body of POST /v1/chat/completions: each of the API's options is done, without effect by its nature, or refused.
+
+Source: the OpenAI API reference, platform.openai.com/docs/api-reference/chat/create; `top_k` and `min_p` as vLLM
+and llama.cpp have them.
+"""
+
+import json
+from typing import Any, Literal, TypeAlias, cast
+
+import msgspec
+
+from bakeoff.chat.streaming import ANY_OBJECT
+from bakeoff.core.generation import Sampling
+from bakeoff.core.types import Json
+from bakeoff.web.bodies import decoded, refused
+
+__all__ = ["NO_EFFECT", "ChatRequest", "chat_request"]
+
+MAX_TOKENS = 256
+MAX_TOP_LOGPROBS = 20
+MAX_CHOICES = 16
+MAX_STOPS = 16
+EXAMPLE = '{"messages": [{"role": …, "content": …}]}'
+
+NO_EFFECT = (
+    "user",
+    "metadata",
+    "store",
+    "service_tier",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "prediction",
+    "parallel_tool_calls",
+)
+"""Options that are taken and change nothing here: they say who asks, what the service may keep and how fast it is."""
+
+Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool", "function"]
+
+
+class StreamOptions(msgspec.Struct, forbid_unknown_fields=True):
+    """What a stream tells beside the answer."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class ResponseFormat(msgspec.Struct, forbid_unknown_fields=True):
+    """The form that an answer must have."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: dict[str, Any] | None = None
+
+
+class Turn(msgspec.Struct, forbid_unknown_fields=True):
+    """A message. `name`, `tool_call_id`, `annotations` and `reasoning_content` have no place in a prompt here."""
+
+    role: Role
+    content: str | list[dict[str, Any]] | None = None
+    name: str | None = None
+    refusal: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+    function_call: dict[str, Any] | None = None
+    annotations: list[Any] | None = None
+    audio: Any = None
+    reasoning_content: str | None = None
+
+
+class ChatRequest(msgspec.Struct):
+    """The body. Each key may be null, which is the same as leaving it out."""
+
+    messages: list[Turn]
+    model: str | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    n: int | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    response_format: ResponseFormat | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+    reasoning_effort: str | None = None
+    modalities: list[str] | None = None
+    verbosity: str | None = None
+    tools: list[Any] | None = None
+    tool_choice: Any = None
+    functions: list[Any] | None = None
+    function_call: Any = None
+    audio: Any = None
+    web_search_options: Any = None
+    user: str | None = None
+    metadata: dict[str, Any] | None = None
+    store: bool | None = None
+    service_tier: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
+    prediction: dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+
+    @property
+    def choices(self) -> int:
+        """How many answers are wanted."""
+        return self.n or 1
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream ends with the counts of tokens."""
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+    def sampling(self) -> Sampling:
+        """How to choose tokens.
+
+        Raises:
+            HttpError: values out of their ranges, or something that no model here can do.
+        """
+        self._check_ranges()
+        self._check_tools()
+        if self.max_tokens is not None and self.max_completion_tokens not in {None, self.max_tokens}:
+            raise refused("max_tokens", "it or max_completion_tokens, not two different values", self.max_tokens)
+        if self.top_logprobs and not self.logprobs:
+            raise refused("top_logprobs", "logprobs = true beside it", self.top_logprobs)
+        most = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+        return Sampling(
+            max_tokens=MAX_TOKENS if most is None else most,
+            temperature=self.temperature or 0.0,
+            top_p=1.0 if self.top_p is None else self.top_p,
+            top_k=max(0, self.top_k or 0),
+            min_p=self.min_p or 0.0,
+            seed=self.seed,
+            stop=self._stops(),
+            top_logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+            json_schema=_schema(self.response_format),
+            frequency_penalty=self.frequency_penalty or 0.0,
+            presence_penalty=self.presence_penalty or 0.0,
+            logit_bias=self._biases(),
+            reasoning_effort=None if self.reasoning_effort == "none" else self.reasoning_effort,
+        )
+
+    def turns(self) -> list[dict[str, Json]]:
+        """The messages with plain text as their content; `developer` is the newer word for `system`."""
+        if not self.messages:
+            raise refused("messages", "at least one message", [])
+        return [_turn(turn, f"messages[{at}]") for at, turn in enumerate(self.messages)]
+
+    def _check_ranges(self) -> None:
+        for name, value, low, high in (
+            ("max_tokens", self.max_tokens, 1, 1_000_000),
+            ("max_completion_tokens", self.max_completion_tokens, 1, 1_000_000),
+            ("temperature", self.temperature, 0, 2),
+            ("top_p", self.top_p, 0, 1),
+            ("top_k", self.top_k, -1, 1_000_000),
+            ("min_p", self.min_p, 0, 1),
+            ("n", self.n, 1, MAX_CHOICES),
+            ("top_logprobs", self.top_logprobs, 0, MAX_TOP_LOGPROBS),
+            ("frequency_penalty", self.frequency_penalty, -2, 2),
+            ("presence_penalty", self.presence_penalty, -2, 2),
+            ("seed", self.seed, -(2**63), 2**63 - 1),
+        ):
+            if value is not None and not low <= value <= high:
+                raise refused(name, f"{low} to {high}", value)
+
+    def _check_tools(self) -> None:
+        """Tools and other forms of answers are not served; saying that none are wanted is fine."""
+        for name, value, none in (
+            ("tools", self.tools, ([],)),
+            ("functions", self.functions, ([],)),
+            ("tool_choice", self.tool_choice, ("none", "auto")),
+            ("function_call", self.function_call, ("none", "auto")),
+            ("modalities", self.modalities, (["text"], [])),
+            ("verbosity", self.verbosity, ("medium",)),
+            ("audio", self.audio, ()),
+            ("web_search_options", self.web_search_options, ()),
+        ):
+            if value is not None and value not in none:
+                left_out = " or ".join(["left out", *(json.dumps(each) for each in none)])
+                raise refused(
+                    name, f"it to be {left_out}: more is not served here", value, code="unsupported_parameter"
+                )
+
+    def _stops(self) -> tuple[str, ...]:
+        stops = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+        if len(stops) > MAX_STOPS or not all(stops):
+            raise refused("stop", f"at most {MAX_STOPS} texts, none of them empty", self.stop)
+        return stops
+
+    def _biases(self) -> dict[int, float]:
+        biases = self.logit_bias or {}
+        for token, bias in biases.items():
+            if not (token.isascii() and token.isdecimal()) or not -100 <= bias <= 100:  # noqa: PLR2004 - the API's
+                raise refused(f"logit_bias.{token[:20]}", "a token's id with a number of -100 to 100", bias)
+        return {int(token): bias for token, bias in biases.items()}
+
+
+def chat_request(body: bytes) -> ChatRequest:
+    """The request in a body.
+
+    Raises:
+        HttpError: it is none.
+    """
+    return decoded(body, ChatRequest, EXAMPLE)
+
+
+def _turn(turn: Turn, place: str) -> dict[str, Json]:
+    """One message; calls of tools stand in its text, each in a line, as no template here has another place for them."""
+    if turn.audio is not None:
+        raise refused(f"{place}.audio", "text alone", turn.audio, code="unsupported_parameter")
+    calls = [_call(call, f"{place}.tool_calls[{at}]") for at, call in enumerate(turn.tool_calls or ())]
+    if turn.function_call is not None:
+        calls.append(_call({"function": turn.function_call}, f"{place}.function_call"))
+    if turn.content is None and turn.role != "assistant":
+        raise refused(f"{place}.content", "a text, or a list of parts", None)
+    text = turn.refusal or "" if turn.content is None else _text(turn.content, f"{place}.content")
+    return {
+        "role": "system" if turn.role == "developer" else turn.role,
+        "content": "\n".join(each for each in (text, *calls) if each),
+    }
+
+
+def _call(call: dict[str, Any], place: str) -> str:
+    function = call.get("function")
+    if not isinstance(function, dict) or not isinstance(cast("dict[str, Any]", function).get("name"), str):
+        raise refused(place, "a function with a name", call)
+    named = cast("dict[str, Any]", function)
+    told = json.dumps({"name": named["name"], "arguments": named.get("arguments", "")}, ensure_ascii=False)
+    return f"<tool_call>{told}</tool_call>"
+
+
+def _text(content: str | list[dict[str, Any]], place: str) -> str:
+    """The text of a content: as it is, or of its parts."""
+    if isinstance(content, str):
+        return content
+    texts: list[str] = []
+    for at, part in enumerate(content):
+        kind = part.get("type")
+        text = part.get(kind) if kind in {"text", "refusal"} else None
+        if not isinstance(text, str):
+            raise refused(f"{place}[{at}]", "a part of type text", part)
+        texts.append(text)
+    return "".join(texts)
+
+
+def _schema(wanted: ResponseFormat | None) -> dict[str, Json] | None:
+    if wanted is None or wanted.type == "text":
+        return None
+    if wanted.type == "json_object":
+        return dict(ANY_OBJECT)
+    schema = (wanted.json_schema or {}).get("schema")
+    if not isinstance(schema, dict):
+        raise refused("response_format.json_schema", "a name and a schema", wanted.json_schema)
+    return cast("dict[str, Json]", schema)
