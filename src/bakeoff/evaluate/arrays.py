@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Predictions
 from bakeoff.metrics.measure import Measure
-from bakeoff.metrics.positive import positive_class
 
-__all__ = ["ColumnLike", "PredictionsLike", "column", "labels", "predictions_of"]
+__all__ = ["BINARY", "ColumnLike", "PredictionsLike", "column", "is_table", "labels", "predictions_of"]
 
 ColumnLike: TypeAlias = Any
 """A list, or whatever numpy makes an array of one dimension of."""
@@ -19,6 +18,7 @@ PredictionsLike: TypeAlias = Any
 """A column of labels, numbers or texts, or a table with a column of probabilities for each class."""
 
 BINARY = 2
+"""With so many classes one column of probabilities says all."""
 
 
 def column(values: ColumnLike, name: str, *, rows: int | None = None) -> NDArray[Any]:
@@ -37,8 +37,8 @@ def column(values: ColumnLike, name: str, *, rows: int | None = None) -> NDArray
 def predictions_of(given: PredictionsLike, truth_n: NDArray[Any], measure: Measure, name: str) -> Predictions:
     """Predictions in the form that measures read.
 
-    For a measure of probabilities and two classes, a column of probabilities is taken for those of the rarer class of
-    the truth (of equally rare ones, the second).
+    For a measure of probabilities and two classes, a column of probabilities is taken for those of the second class of
+    the truth in sorted order, as scikit-learn takes it.
 
     Raises:
         DataError: they have another shape or number of rows, or the measure needs probabilities that are not there.
@@ -52,17 +52,19 @@ def predictions_of(given: PredictionsLike, truth_n: NDArray[Any], measure: Measu
         raise DataError(f"expected a measure of labels, numbers, texts or probabilities; received {measure.name!r}")
     if measure.needs != "probabilities":
         return Predictions(values_n=labels(values) if measure.task == "classification" else values)
-    classes, counts = np.unique(labels(truth_n), return_counts=True)
+    classes = np.unique(labels(truth_n))
     if len(classes) != BINARY or values.dtype.kind != "f":
         raise DataError(
             f"expected {name} to be a table with a column of probabilities for each class, for {measure.name!r}; "
             f"received one column of {values.dtype} for {len(classes)} classes"
         )
-    positive = positive_class(dict(zip(classes.tolist(), counts.tolist(), strict=True)))
     shares = values.astype(np.float64)
-    second = positive == classes[1]
-    both = np.column_stack([1 - shares, shares] if second else [shares, 1 - shares])
-    return Predictions.of_probabilities(both, tuple(classes.tolist()))
+    return Predictions.of_probabilities(np.column_stack([1 - shares, shares]), tuple(classes.tolist()))
+
+
+def is_table(given: PredictionsLike) -> bool:
+    """Whether it has a column for each class."""
+    return _table(given) is not None
 
 
 def labels(values: NDArray[Any]) -> NDArray[np.str_]:

@@ -1,13 +1,13 @@
 """The statistics without a project: `bakeoff.interval` and `bakeoff.compare`, as runs use them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from bakeoff.core.config import DecideConfig
 from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.types import Task
-from bakeoff.evaluate.arrays import ColumnLike, PredictionsLike, column, labels, predictions_of
+from bakeoff.evaluate.arrays import BINARY, ColumnLike, PredictionsLike, column, is_table, labels, predictions_of
 from bakeoff.evaluate.estimates import Rows, estimate
 from bakeoff.evaluate.paired import Comparison
 from bakeoff.evaluate.scorecard import Scorecard
@@ -16,7 +16,7 @@ from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.intervals import LEVEL, Interval
 from bakeoff.metrics.measure import Measure
 from bakeoff.metrics.outcome import outcome
-from bakeoff.metrics.registry import find, measures
+from bakeoff.metrics.registry import find, measures, with_class
 
 __all__ = ["Decision", "compare", "interval"]
 
@@ -63,7 +63,8 @@ def interval(
 
     Args:
         truth: a label, number or text for each row.
-        predictions: the same, or a table with a column of probabilities for each class.
+        predictions: the same, or a table with a column of probabilities for each class (or, of two classes, a column
+            of the second one's).
         metric: the metric's name, as `[decide] metric` takes it.
         groups: rows of a group (a user, a document) go together; None and NaN are groups of their own.
         time: rows that are close in time may go together.
@@ -82,6 +83,7 @@ def interval(
         raise UsageError(f"expected a level between 0 and 1; received {level!r}")
     measure = _measure(metric)
     truth_n = _truth(truth, measure)
+    measure = _of_second(measure, truth_n, [predictions])
     result = outcome(truth_n, predictions_of(predictions, truth_n, measure, "the predictions"), measure.task)
     dependence = _dependence(len(result), groups, time)
     found = estimate(measure, Rows(outcome=result, dependence=dependence, level=level, seed=seed))
@@ -129,6 +131,7 @@ def compare(
         raise UsageError(f"expected the costs of {sorted(predictions)}; received those of {sorted(cost_usd)}")
     measure = _measure(metric)
     truth_n = _truth(truth, measure)
+    measure = _of_second(measure, truth_n, list(predictions.values()))
     answers = {
         name: predictions_of(each, truth_n, measure, f"the predictions of {name!r}")
         for name, each in predictions.items()
@@ -183,6 +186,14 @@ def _measure(metric: str) -> Measure:
 def _truth(truth: ColumnLike, measure: Measure) -> ColumnLike:
     truth_n = column(truth, "the truth")
     return labels(truth_n) if measure.task == "classification" else truth_n
+
+
+def _of_second(measure: Measure, truth_n: ColumnLike, given: Sequence[PredictionsLike]) -> Measure:
+    """A measure of one class, of the second of two where columns of its probabilities are given."""
+    classes = sorted(set(truth_n.tolist())) if measure.needs == "probabilities" else []
+    if len(classes) != BINARY or all(is_table(each) for each in given):
+        return measure
+    return find(with_class(measure.name, measure.task, classes=classes, positive=classes[1]), measure.task)
 
 
 def _dependence(n: int, groups: ColumnLike | None, time: ColumnLike | None) -> Dependence:
