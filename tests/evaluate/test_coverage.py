@@ -128,7 +128,7 @@ def test_equal_candidates_are_called_different_at_most_one_time_in_twenty(metric
 
 @pytest.mark.parametrize("grouped", [False, True])
 def test_verdicts_between_equal_candidates_are_wrong_at_most_one_time_in_twenty(grouped):
-    """Four equal candidates: hardly ever is any called different, nor do the intervals, with groups of alike rows, too."""
+    """Four equal candidates: hardly ever is any called different by p or interval, with groups of alike rows, too."""
     wrong, candidates, users, rows = 0, "abcd", 60, 5
     config = DecideConfig(metric="f1_macro", resamples=200)
     for i in range(SIMULATIONS // 2):
