@@ -1,4 +1,7 @@
-"""Read thousands of damaged files (see tests/data/test_damaged_files.py); prints how they end. python tools/fuzz_files.py 2000."""
+"""Read thousands of damaged files (of tests/data/test_damaged_files.py) and print how they end.
+
+python tools/fuzz_files.py 2000
+"""
 
 import importlib.util
 import sys

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from bakeoff.chat.client import Client, Refusal, Reply, Service, ServiceError
+from bakeoff.chat.client import Budget, BudgetError, Client, Refusal, Reply, Service, ServiceError
 from bakeoff.chat.meter import Meter, Prices, since, together
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import ConfigError, SecurityError, UsageError
@@ -221,3 +221,102 @@ def test_embeddings_in_the_order_of_the_texts():
 def test_wrong_embeddings_are_an_error():
     with serving(lambda asked: {"data": []}) as service, pytest.raises(ServiceError, match="expected 1 vectors"):
         client_of(service).embeddings(["a"])
+
+
+def usage(tokens_in, tokens_out, *, cached=None, reasoning=None, total=None, hit=None):
+    counts = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out}
+    if cached is not None:
+        counts["prompt_tokens_details"] = {"cached_tokens": cached}
+    if reasoning is not None:
+        counts["completion_tokens_details"] = {"reasoning_tokens": reasoning}
+    return counts | {
+        name: n for name, n in (("total_tokens", total), ("prompt_cache_hit_tokens", hit)) if n is not None
+    }
+
+
+@pytest.mark.parametrize(
+    ("counts", "tokens", "usd"),
+    [
+        (usage(1000, 10), (1000, 0, 10, 0), 1000 * 2 + 10 * 8),
+        (usage(1000, 10, cached=600), (1000, 600, 10, 0), 400 * 2 + 600 * 0.5 + 10 * 8),
+        (usage(1000, 10, hit=600), (1000, 600, 10, 0), 400 * 2 + 600 * 0.5 + 10 * 8),
+        (usage(1000, 90, reasoning=80, total=1090), (1000, 0, 90, 80), 1000 * 2 + 90 * 8),
+        (usage(1000, 10, reasoning=80, total=1090), (1000, 0, 90, 80), 1000 * 2 + 90 * 8),  # reasoning beside it
+        (usage(1000, 10, cached=5000), (1000, 1000, 10, 0), 1000 * 0.5 + 10 * 8),
+        (usage(-5, -7), (1, 0, 1, 0), 2 + 8),  # a count that is none: a quarter of the characters
+    ],
+)
+def test_cached_and_reasoning_tokens_are_counted_and_priced(counts, tokens, usd):
+    reply = Reply(body=completion("ok", usage=counts), seconds=1.0, cached=False, asked_characters=4)
+    assert (reply.tokens_in, reply.tokens_cached, reply.tokens_out, reply.tokens_reasoning) == tokens
+    prices = Prices(usd_in=2.0, usd_out=8.0, usd_cached=0.5)
+    assert prices.of(reply) == pytest.approx(usd / 1e6)
+    meter = Meter(prices, concurrency=1)
+    meter.count([reply, reply], rows=2)
+    assert meter.usage.cost_usd == pytest.approx(2 * usd / 1e6)
+    assert (meter.usage.tokens_cached, meter.usage.tokens_reasoning) == (2 * tokens[1], 2 * tokens[3])
+
+
+def test_headers_query_and_body_go_with_each_call():
+    queries = []
+
+    def answer(asked):
+        queries.append(asked.query)
+        return "ok"
+
+    with serving(answer) as service:
+        client = client_of(
+            service,
+            key_env="K",
+            key_header="api-key",
+            environ={"K": "secret"},
+            headers={"X-Team": "films"},
+            query={"api-version": "2025-01-01"},
+            body={"safe_prompt": True},
+        )
+        assert client.chat(asking("a"))[0].text == "ok"
+        stream = client.stream(asking("a")[0])
+        assert list(stream)
+    for asked in service.asked:
+        assert (asked.headers["api-key"], asked.headers["x-team"]) == ("secret", "films")
+        assert "authorization" not in asked.headers
+        assert asked.body["safe_prompt"] is True
+    assert queries == [{"api-version": "2025-01-01"}] * 2
+
+
+def test_another_query_is_another_question(tmp_path):
+    with serving(lambda asked: asked.query.get("v", "none")) as service:
+        texts = [
+            client_of(service, cache=tmp_path, **options).chat(asking("a"))[0].text
+            for options in ({}, {"query": {"v": "1"}}, {"query": {"v": "2"}}, {"query": {"v": "1"}})
+        ]
+    assert texts == ["none", "1", "2", "1"]
+    assert len(service.asked) == 3
+
+
+def spending(service, cache, usd):
+    """A client whose every call costs a dollar."""
+    made = Service(url=service.url, model="tiny", concurrency=1)
+    return Client(made, cache=cache, budget=Budget(usd=usd, price=lambda reply: 1.0))
+
+
+def test_a_budget_stops_the_calls_and_a_larger_one_goes_on(tmp_path):
+    with serving(lambda asked: asked.said) as service:
+        with pytest.raises(BudgetError, match=r"at most \$2 .*spent \$2.0000; .*raise budget_usd"):
+            spending(service, tmp_path, 2.0).chat(asking(*"abcd"))
+        assert len(service.asked) == 2
+        with pytest.raises(BudgetError):  # what was paid is remembered
+            spending(service, tmp_path, 2.0).chat(asking("e"))
+        replies = spending(service, tmp_path, 4.0).chat(asking(*"abcd"))
+        assert [reply.text for reply in replies] == list("abcd")
+        assert len(service.asked) == 4
+        assert len(spending(service, tmp_path, 4.0).chat(asking(*"abcd"))) == 4  # what is kept costs nothing
+
+
+def test_the_number_of_attempts_is_that_of_the_calls():
+    with (
+        serving(lambda asked: (429, {}, {"retry-after": "3600"})) as service,
+        pytest.raises(ServiceError, match="in 1 attempts"),
+    ):
+        client_of(service).chat(asking("a"))
+    assert len(service.asked) == 1

@@ -36,3 +36,13 @@ def sleep(argument, progress):
 
 def fail_silently(argument, progress):
     raise MemoryError
+
+
+def fill_the_disk(argument, progress):
+    raise OSError(28, os.strerror(28), "/data/model")
+
+
+def panic(argument, progress):
+    import polars as pl
+
+    raise pl.exceptions.PanicException("called unwrap() on None")

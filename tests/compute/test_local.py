@@ -51,7 +51,14 @@ def test_a_crash_touches_only_its_own_job():
 
 def test_an_error_without_words_still_says_something():
     results, _ = run([job("a", "fail_silently")])
-    assert results["a"].error == "MemoryError: no message"
+    assert results["a"].error.startswith("expected data that fits into memory, received: MemoryError; ")
+
+
+@pytest.mark.parametrize(("name", "advice"), [("fill_the_disk", "free space"), ("panic", "check the named column")])
+def test_what_the_system_and_libraries_refuse_says_what_to_do(name, advice):
+    results, _ = run([job("a", name)])
+    assert advice in results["a"].error
+    assert "Traceback" in results["a"].traceback
 
 
 def test_what_libraries_print_does_not_break_the_protocol():

@@ -260,3 +260,14 @@ def test_urls_that_fail(here: Here, url: str) -> None:
         here.resolve(f"{url}/moved.csv")
     with pytest.raises(SecurityError, match="https"):
         here.resolve("http://example.org/rows.csv")
+
+
+def test_the_name_of_a_folder_is_no_pattern(tmp_path: Path) -> None:
+    for name in ("data[1]", "a*b", "[x", "what?"):
+        folder = tmp_path / name
+        (folder / "parts").mkdir(parents=True)
+        (folder / "parts" / "rows.csv").write_bytes(CSV)
+        (file,) = resolve("parts/*.csv", folder=folder, cache=tmp_path / "cache", progress=lambda _: None)
+        assert file.path == folder / "parts" / "rows.csv"
+        with pytest.raises(DataError, match="found none in"):
+            resolve("other/*.csv", folder=folder, cache=tmp_path / "cache", progress=lambda _: None)

@@ -71,14 +71,15 @@ def said_with(probabilities):
 @pytest.mark.parametrize("over", [1.0, 2.0])
 def test_intervals_of_stated_probabilities_cover_the_truth(over):
     n = 250
-    names = ("accuracy", "f1_macro", "roc_auc", "pr_auc", "log_loss", "brier", "ece")
+    names = ("accuracy", "f1_macro", "roc_auc[b]", "pr_auc[b]", "log_loss", "brier", "ece")
     truth, probabilities = stated(np.random.default_rng(5), 2_000_000, over)
     whole = outcome(named(truth), said_with(probabilities), "classification")
     true = {name: find(name, "classification")(whole) for name in names}
     covered = dict.fromkeys(names, 0)
     for i in range(SIMULATIONS):
         truth, probabilities = stated(np.random.default_rng([6, i]), n, over)
-        scores = score(named(truth), said_with(probabilities), "classification", resamples=400, seed=i, threads=2)
+        said = said_with(probabilities)
+        scores = score(named(truth), said, "classification", resamples=400, seed=i, threads=2, positive="b")
         for name in names:
             covered[name] += scores.metrics[name].low <= true[name] <= scores.metrics[name].high
     assert within(covered)

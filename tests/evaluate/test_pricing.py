@@ -30,6 +30,13 @@ def test_a_price_counts_beyond_what_timings_vary(cost, spread, cheaper):
     assert not clearly_cheaper(other, card)
 
 
+def test_what_is_free_is_cheaper_than_what_is_not_and_than_nothing_else():
+    free = replace(CARD, cost_usd_per_1k=0.0)
+    assert not clearly_cheaper(free, free)
+    assert clearly_cheaper(free, CARD)
+    assert not clearly_cheaper(CARD, free)
+
+
 def test_batches_of_a_fast_model_are_timed_for_a_while_and_their_spread_is_kept():
     import polars as pl
 

@@ -103,6 +103,18 @@ class TestPrepared(FamilyConformance):
         assert seen["schema"].inputs == tuple(model.features(job.train).columns)
         assert {column.name for column in seen["schema"].columns} == {*seen["schema"].inputs, "target"}
 
+    def test_columns_that_a_step_drops_are_lost(self, family, job):
+        losses = []
+        steps = (StepSpec(name="drop_constant", version=1, params={}), *STEPS[:1])
+        train = job.train.with_columns(categorical=pl.lit("one"))
+        family.fit(replace(job, params=replace(PARAMS, steps=steps), train=train, on_loss=losses.append))
+        assert [(loss.kind, loss.reason, loss.subject) for loss in losses] == [
+            ("column", "step drop_constant", "categorical")
+        ]
+        losses.clear()
+        family.fit(replace(job, on_loss=losses.append))  # columns that become others are not lost
+        assert losses == []
+
     def test_steps_learn_from_training_rows_alone(self, family, job):
         model = family.fit(job)
         other = job.validation.with_columns(pl.col("numeric") * 1e6, categorical=pl.lit("elsewhere"))

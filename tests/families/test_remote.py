@@ -7,13 +7,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bakeoff.chat.client import Reply, ServiceError
+from bakeoff.chat.client import BudgetError, RefusedError, Reply, ServiceError
 from bakeoff.chat.meter import since
-from bakeoff.core.errors import CandidateError, SecurityError
+from bakeoff.core.errors import CandidateError, ContextLengthError, OptionError, SecurityError
 from bakeoff.core.generation import Sampling
 from bakeoff.families.remote import RemoteFamily, RemoteParams, label_said, label_shares
 from bakeoff.testing.families import FamilyConformance
-from bakeoff.testing.service import completion, event, serving
+from bakeoff.testing.service import completion, event, reasoning, serving
 
 
 def obliging(asked):
@@ -261,3 +261,88 @@ def test_the_same_rows_again_are_free(tmp_path):
         again.predict(QUESTIONS)
         assert len(service.asked) == asked
         assert again.usage.cached == 3
+
+
+# --- dialects ---------------------------------------------------------------------------------
+
+
+def test_a_reasoning_model_is_learned_told_and_served_as_it_was_measured(tmp_path):
+    with serving(reasoning(lambda asked: "class 1")) as service:
+        job = job_of(service, tmp_path, reasoning_effort="low")
+        model = RemoteFamily().fit(job)
+        assert model.predict(QUESTIONS).values_n.tolist() == ["class 1"] * 3
+        taught = [asked.body for asked in service.asked[:4]]
+        assert [("max_tokens" in body, "temperature" in body, "logprobs" in body) for body in taught] == [
+            (True, True, True),
+            (False, True, True),
+            (False, False, True),
+            (False, False, False),
+        ]
+        assert taught[-1]["max_completion_tokens"] == 256
+        assert taught[-1]["reasoning_effort"] == "low"
+        assert model.chosen["dialect"] == {
+            "max_tokens": "max_completion_tokens",
+            "left_out": ["logprobs", "temperature", "top_logprobs"],
+        }
+        calls = len(service.asked)
+        assert RemoteFamily().fit(job).chosen == model.chosen  # all is answered from the disk
+        assert len(service.asked) == calls
+        loaded = RemoteFamily().load(_saved(model, tmp_path / "m"), 1)
+        list(loaded.chat(HI, Sampling(max_tokens=9)))
+        assert len(service.asked) == calls + 1  # nothing is learned twice
+        assert service.asked[-1].body["max_completion_tokens"] == 9
+        for sampling in (Sampling(temperature=0.7), Sampling(top_logprobs=2)):
+            with pytest.raises(OptionError):
+                list(loaded.chat(HI, sampling))
+        list(loaded.chat(HI, Sampling(temperature=1.0)))
+
+
+def test_a_dialect_that_is_set_is_not_tried_out(tmp_path):
+    with serving(reasoning(lambda asked: "class 1")) as service:
+        model = RemoteFamily().fit(job_of(service, tmp_path, dialect="reasoning"))
+        assert len(service.asked) == 1
+        assert "dialect" not in model.chosen
+        with pytest.raises(ServiceError, match="max_completion_tokens"):
+            RemoteFamily().fit(job_of(service, tmp_path / "new", dialect="plain"))
+
+
+def test_a_temperature_that_was_asked_for_is_not_given_up(tmp_path):
+    with serving(reasoning(lambda asked: "class 1")) as service, pytest.raises(ServiceError, match="temperature"):
+        RemoteFamily().fit(job_of(service, tmp_path, temperature=0.5))
+
+
+def test_settings_of_azure_reach_the_service(tmp_path, monkeypatch):
+    monkeypatch.setenv("AZURE_KEY", "k1")
+    with serving(lambda asked: "class 1") as service:
+        params = {"headers": {"x-a": "b"}, "query": {"api-version": "1"}, "body": {"user": "films"}}
+        model = RemoteFamily().fit(job_of(service, tmp_path, key_env="AZURE_KEY", key_header="api-key", **params))
+        loaded = RemoteFamily().load(_saved(model, tmp_path / "m"), 1)
+        loaded.predict(QUESTIONS)
+    asked = service.asked[-1]
+    assert (asked.headers["api-key"], asked.headers["x-a"], asked.query) == ("k1", "b", {"api-version": "1"})
+    assert asked.body["user"] == "films"
+
+
+def test_a_budget_ends_the_candidate_and_not_the_endpoint(tmp_path):
+    usage = {"prompt_tokens": 1_000_000, "completion_tokens": 0, "total_tokens": 1_000_000}
+    with serving(lambda asked: completion("class 1", usage=usage)) as service:
+        job = job_of(service, tmp_path, price_in=1.0, price_out=0.0, budget_usd=2.0, concurrency=1)
+        model = RemoteFamily().fit(job)
+        with pytest.raises(BudgetError, match="raise budget_usd"):
+            model.predict(QUESTIONS)
+        folder = _saved(model, tmp_path / "m")
+        assert RemoteFamily().load(folder, 1).predict(QUESTIONS).values_n.tolist() == ["class 1"] * 3
+
+
+def test_what_a_service_refuses_of_a_chat_is_the_caller_s_error(tmp_path):
+    answers = {
+        "long": (400, {"error": {"message": "x", "code": "context_length_exceeded"}}, {}),
+        "filtered": (400, {"error": {"message": "filtered"}}, {}),
+        "down": (401, {"error": "no"}, {}),
+    }
+    with serving(lambda asked: answers.get(asked.said, "ok")) as service:
+        model = talking(service, tmp_path)
+        for said, kind in (("long", ContextLengthError), ("filtered", RefusedError), ("down", ServiceError)):
+            with pytest.raises(kind) as raised:
+                list(model.chat([{"role": "user", "content": said}], Sampling()))
+            assert type(raised.value) is kind

@@ -1,11 +1,11 @@
 """Taking in feedback: all items or none, wrong ones named; what does not count is told at once."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bakeoff.core.errors import DataError, NotFoundError
-from bakeoff.core.types import Signature
+from bakeoff.core.types import Column, ColumnFormat, Signature
 from bakeoff.feedback import index as indexing
 from bakeoff.feedback import record as recording
 from bakeoff.feedback.index import PredictionIndex
@@ -27,6 +27,12 @@ def predict(events, *ids, endpoint="late", version="m/1"):
 
 
 CLASSES = Truth("classification", ("0", "1"))
+PRICE = Column(
+    name="price",
+    kind="numeric",
+    dtype="Float64",
+    format=ColumnFormat(form="number", decimal=",", thousands=".", units=("€",)),
+)
 
 
 def test_items_are_logged_as_given():
@@ -89,6 +95,7 @@ KEYS = ["id", "label", "rating", "correction", "comment", "source", "time_ms"]
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(KEYS), anything), max_size=4))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_json_is_recorded_whole_or_refused_whole(items):
     events = log()
     try:
@@ -127,6 +134,9 @@ def test_what_does_not_count_is_told_with_id_and_reason():
         (Truth("regression", ()), "2.5", True),
         (Truth("regression", ()), "many", False),
         (Truth("regression", ()), "inf", False),
+        (Truth("regression", (), column=PRICE), "1.234,5 €", True),
+        (Truth("regression", (), column=PRICE), 1234.5, True),
+        (Truth("regression", (), column=PRICE), "n/a", False),
         (Truth("regression", ()), True, True),
         (Truth("generation", ()), "any text", True),
         (Truth("generation", ()), 3, True),
@@ -150,7 +160,7 @@ def test_a_label_is_held_against_the_model_that_answered():
     def signature_of(version):
         if version not in classes:
             raise NotFoundError(version)
-        return Signature(task="classification", inputs=(), classes=classes[version])
+        return Signature(task="classification", inputs=(), classes=classes[version]), None
 
     truth_of = truth_reader(signature_of, "classification", "trim")
     recorded = recording.record(events, [{"id": name, "label": "z"} for name in "abc"], truth_of=truth_of)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bakeoff import Project
+from bakeoff.core.ledger import Ledger
 
 TOML = """
 [project]
@@ -105,14 +106,17 @@ def test_labels_that_are_no_class_are_told_at_once_and_counted_everywhere(ran):
         recorded = project.feedback([*items, {"id": "nobody", "label": 1}])
         assert (recorded.accepted, recorded.unmatched, recorded.unusable) == (36, 1, 4)
         report = project.monitor()
-        assert {loss.reason: loss.count for loss in report.losses} == {
+        assert {loss.reason: loss.count for loss in report.ledger.losses} == {
             "no prediction has this id": 1,
             "the label is no class or value of the model": 4,
         }
         assert (report.signal("quality").value, report.signal("quality").rows) == (1.0, 36)
-        data = project.loop_once().outcome.document["dataset"]
+        document = project.loop_once().outcome.document
+    data, ledger = document["dataset"], Ledger.from_json(document["ledger"])
     assert (data["from_feedback"], data["set_aside"]) == (36, {"feedback with an unknown label": 3})
-    assert [(loss["kind"], loss["count"]) for loss in data["losses"]] == [("feedback", 1), ("feedback", 4), ("row", 3)]
+    # Of the four slips, three brought a row, and the empty one did not: each is counted once.
+    assert [(loss.kind, loss.count) for loss in ledger.losses] == [("row", 3), ("feedback", 1), ("feedback", 1)]
+    assert (ledger.balanced, ledger.rows_in - ledger.rows_used) == (True, 3)
 
 
 def test_a_rating_or_a_comment_leaves_the_label(ran):
@@ -172,7 +176,7 @@ def test_feedback_before_its_prediction_is_kept_and_joins(ran):
         project.events.append("prediction", [late])
         assert project.feedback([{"id": "late", "rating": 1}]).accepted == 1
         report = project.monitor()
-    assert (report.losses, report.signal("quality").rows) == ((), 1)
+    assert (report.ledger.losses, report.signal("quality").rows) == ((), 1)
 
 
 def test_an_input_that_changed_waits_for_a_person_and_old_feedback_is_set_aside(ran, monkeypatch):

@@ -9,8 +9,9 @@ from bakeoff.core.config import Config
 from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import Ledger, Loss
 from bakeoff.core.types import Column, Schema
+from bakeoff.loop.candidate_losses import unused_settings
 from bakeoff.loop.gathering import gather
-from bakeoff.loop.losses import gone_classes, informative, unused_settings
+from bakeoff.loop.losses import gone_classes, informative
 from bakeoff.loop.steps import Steps
 
 WORDS = {"ill": ("bad", "sad", "pain"), "well": ("fine", "good", "happy")}
@@ -125,6 +126,19 @@ def test_a_run_keeps_its_ledger_with_the_dataset_and_the_model(tmp_path, third_p
     assert any("'ill'" in line for line in told if line.startswith("ledger: "))
 
 
+def test_infinite_numbers_are_cells_that_become_missing(tmp_path, third_party):
+    import polars as pl
+
+    folder = project(tmp_path / "p", "")
+    values = [float("inf"), float("-inf"), float("nan"), None, *map(float, range(96))]
+    pl.DataFrame({"x": values, "label": ["a", "b"] * 50}).write_parquet(folder / "d.parquet")
+    settings = folder / "bakeoff.toml"
+    settings.write_text(settings.read_text().replace("d.csv", "d.parquet"))
+    ledger = gathered(folder).ledger
+    assert losses_of(ledger, "cell") == {("not a finite number", "x"): 2}
+    assert (ledger.rows_in, ledger.rows_lost) == (100, 0)
+
+
 def test_clean_data_loses_nothing(tmp_path, third_party):
     text = "".join(",".join(cells[1:4] + cells[-1:]) + "\n" for cells in sick_rows())
     ledger = gathered(project(tmp_path / "p", "note,score,town,label\n" + text)).ledger
@@ -210,6 +224,18 @@ def test_a_column_that_looks_informative_is_told_from_an_id(values, telling):
     import polars as pl
 
     assert informative(pl.Series(values)) == telling
+
+
+def test_what_a_candidate_goes_without_is_named_with_it(tmp_path, third_party):
+    folder = project(tmp_path / "p", csv(sick_rows(120)), data='ignore = ["key", "empty", "skip", "note"]')
+    settings = folder / "bakeoff.toml"
+    settings.write_text(settings.read_text() + "[candidates.linear]\nmax_terms = 1000\n")
+    with Project(folder) as opened:
+        document = opened.run().document
+    (option,) = [loss for loss in document["ledger"]["losses"] if loss["kind"] == "option"]
+    assert (option["candidate"], option["subject"]) == ("linear", "max_terms")
+    assert option["reason"] == "there is no text column"
+    assert Ledger.from_json(document["ledger"]).rows_lost == 0
 
 
 def schema(*kinds, **more):

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import polars as pl
 import pytest
-from sklearn.metrics import average_precision_score, recall_score
+from sklearn.metrics import average_precision_score, mean_pinball_loss, recall_score
 from typer.testing import CliRunner
 
 from bakeoff import Project
@@ -119,13 +119,13 @@ gates = { "recall[fraud]" = { min = 0.99 }, specificity = { min = 0.01 } }
 
 
 def test_with_three_classes_one_can_be_gated_on(tmp_path, third_party):
-    shares = {"cat": 0.6, "dog, big": 0.3, "fox": 0.1}
-    gates = """metric = "pr_auc"\ngates = { 'recall["dog, big"]' = { min = 0.1 } }\n"""
+    shares = {"cat": 0.6, "dog, big": 0.3, "f\u00f6x": 0.1}
+    gates = """metric = "pr_auc"\ngates = { 'recall["dog, big"]' = { min = 0.1 } }\nmetrics = "f1[fo\u0308x]"\n"""
     document, first = run(project(tmp_path, shares, gates))
     assert document["verdict"]["metric"] == "pr_auc"
     assert document["positive"] is None
     assert 'recall["dog, big"]' in first["metrics"]
-    assert not any(name.startswith("f1[") for name in first["metrics"])
+    assert [name for name in first["metrics"] if name.startswith("f1[")] == ["f1[f\u00f6x]"]
     (gate,) = document["verdict"]["gates"]
     assert gate["metric"] == 'recall["dog, big"]'
     assert gate["passed"]
@@ -173,3 +173,23 @@ legit = { fraud = 4 }
         assert answer.label == "fraud"
         assert answer.probabilities["fraud"] < 0.5
     assert document["verdict"]["winner"] == "first+cost"
+
+
+def test_numbers_have_metrics_with_arguments_too(tmp_path):
+    rng = random.Random(0)
+    lines = ["x,y", *(f"{x},{2 * x + rng.gauss(0, 1)}" for x in (rng.uniform(0, 10) for _ in range(200)))]
+    (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
+    decide = 'metric = "pinball[0.90]"\n'
+    toml = (TOML + decide).replace('target = "status"\ntext = ["note"]', 'target = "y"\nnumeric = ["x"]')
+    toml = toml.replace('"payments"', '"payments"\ntask = "regression"')
+    (tmp_path / "bakeoff.toml").write_text(
+        toml.replace("[candidates.first]\nfamily", "[candidates.linear]\nfamily").replace("firstword", "linear")
+    )
+    document, first = run(tmp_path)
+    assert document["verdict"]["metric"] == "pinball[0.9]"
+    assert document["positive"] is None
+    with Project(tmp_path) as opened:
+        truth, said = outcomes(opened, first)
+    assert first["metrics"]["pinball[0.9]"]["value"] == pytest.approx(
+        mean_pinball_loss(truth, said.values_n, alpha=0.9)
+    )

@@ -3,7 +3,7 @@ import pytest
 
 from bakeoff.core.errors import ConfigError, NotFoundError
 from bakeoff.core.types import Predictions
-from bakeoff.metrics.costs import Costs
+from bakeoff.metrics.costs import Costs, answered_by_cost
 from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.own import digest_own, using
 from bakeoff.metrics.registry import find, measures
@@ -57,3 +57,15 @@ class TestExpectedCost(MetricConformance):
     def measure(self):
         with using(None, {"ant": {"*": 5.0}, "*": {"*": 1.0}}):
             return find("expected_cost", "classification")
+
+
+def test_answers_are_those_of_least_expected_cost():
+    shares = np.asarray([[0.02, 0.98], [0.05, 0.95], [0.3, 0.7], [0.9, 0.1]])
+    predictions = Predictions.of_probabilities(shares, ("fraud", "legit"))
+    said = answered_by_cost(predictions, Costs(by_class=FRAUD).matrix(predictions.classes))
+    assert said.values_n.tolist() == ["legit", "fraud", "fraud", "fraud"]
+    assert said.probabilities_nk is predictions.probabilities_nk
+    plain = Predictions(values_n=np.asarray(["legit"]))
+    assert answered_by_cost(plain, [[0.0, 1.0], [1.0, 0.0]]) is plain
+    none = answered_by_cost(predictions.take(np.zeros(0, dtype=int)), [[0.0, 1.0], [1.0, 0.0]])
+    assert len(none) == 0

@@ -69,6 +69,8 @@ def test_a_name_is_written_in_one_way():
         ("top_k", "top_k.3."),
         ("mcc[x]", "expected mcc"),
         ("recal[x]", "Did you mean 'recall'"),
+        ("precison[x]", "Did you mean 'precision'"),
+        ("pr-auc", "Did you mean 'pr_auc'"),
         ("expected_cost", "decide.costs"),
     ],
 )

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from bakeoff.core.config import MonitorConfig
+from bakeoff.core.ledger import Loss
 from bakeoff.core.types import Column, Predictions, Signature
 from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.registry import find
@@ -170,6 +171,20 @@ def test_errors_alert_when_they_are_surely_too_many(reference, failed, alert):
     assert signal.alert is alert
     assert signal.value == pytest.approx(failed / (100 + failed))
     assert signal.detail["by_type"] == {"DataError": failed}
+
+
+def test_rows_without_an_answer_and_feedback_that_does_not_count_are_in_the_ledger(reference):
+    rng, events = np.random.default_rng(2), log()
+    predict(events, table(rng, 300))
+    failure = {"status": "error", "endpoint": "late", "release_id": "r1", "model_version": "m/1", "latency_ms": 1.0}
+    events.append("prediction", [failure | {"rows_in_call": rows, "error": "DataError"} for rows in (40, 2)])
+    unmatched = Loss(kind="feedback", reason="no prediction has this id", count=3)
+    ledger = look(events, reference, losses=(unmatched,)).ledger
+    assert (ledger.rows_in, ledger.rows_used, ledger.balanced) == (342, 300, True)
+    assert [(loss.kind, loss.reason, loss.count) for loss in ledger.losses] == [
+        ("row", "not answered: DataError", 42),
+        ("feedback", "no prediction has this id", 3),
+    ]
 
 
 def test_quality_that_fell_is_an_alert_with_numbers(reference):

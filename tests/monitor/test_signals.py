@@ -1,5 +1,6 @@
 """Reports as JSON and as documents."""
 
+from bakeoff.core.ledger import Ledger, Loss
 from bakeoff.monitor import signals
 from bakeoff.monitor.signals import Report, Signal
 from bakeoff.testing.memory import MemoryRecords
@@ -10,11 +11,18 @@ def report(until_ms: int, *, endpoint: str = "late") -> Report:
         name="drift", value=0.3, limit=0.2, alert=True, rows=500, since_ms=0, until_ms=until_ms, detail={"over": ["x"]}
     )
     calm = Signal(name="latency", value=None, limit=None, alert=False, rows=0, since_ms=0, until_ms=until_ms, detail={})
-    return Report(endpoint=endpoint, release_id="r1", since_ms=0, until_ms=until_ms, signals=(made, calm))
+    ledger = Ledger(rows_in=600, rows_used=500).with_losses([Loss(kind="row", reason="not answered", count=100)])
+    return Report(
+        endpoint=endpoint, release_id="r1", since_ms=0, until_ms=until_ms, signals=(made, calm), ledger=ledger
+    )
 
 
 def test_json_and_back():
-    assert signals.from_json(signals.to_json(report(9))) == report(9)
+    body = signals.to_json(report(9))
+    assert signals.from_json(body) == report(9)
+    assert body["ledger"]["rows_lost"] == 100
+    before = {key: value for key, value in body.items() if key != "ledger"}  # as versions wrote it that kept none
+    assert signals.from_json(before).ledger is None
 
 
 def test_alerts_are_the_signals_over_their_limits():

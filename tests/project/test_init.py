@@ -78,3 +78,13 @@ def test_an_existing_project_file_is_kept(tmp_path):
     with pytest.raises(UsageError, match="no project file yet"):
         Project.init(tmp_path, name="q", source="d.csv", target="y")
     assert (tmp_path / "bakeoff.toml").read_text() == before
+
+
+def test_classes_that_look_alike_are_told_at_once(tmp_path):
+    from bakeoff.project.template import write_project
+
+    (tmp_path / "d.csv").write_text(rows(lambda number: ["Yes", "yes", "no", "no "][number % 4]))
+    written = write_project(tmp_path, name=None, source="d.csv", target="y", task=None)
+    (warning,) = written.warnings
+    assert "'Yes' (15 rows), 'yes' (15 rows)" in warning
+    assert [(loss.kind, loss.count) for loss in written.ledger.losses] == [("label", 15)]

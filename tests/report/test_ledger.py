@@ -3,9 +3,9 @@
 import re
 
 import pytest
-import typer
 
 from bakeoff.cli.ledger_page import ledger_page
+from bakeoff.cli.terminal import loud as in_red
 from bakeoff.core.ledger import Ledger, Loss
 from bakeoff.report.card_html import html as card_page
 from bakeoff.report.html import html
@@ -80,7 +80,7 @@ def test_small_losses_are_listed_and_not_loud():
 def test_what_matters_is_a_sentence_in_red(lost, told):
     loud = ledger(lost, classes={"ill": 50, "well": 940})
     assert alarms(loud) == [told]
-    assert typer.style(f"LOST: {told}", fg="red", bold=True) in ledger_page(loud)
+    assert in_red(f"LOST: {told}") in ledger_page(loud)
     assert any(line.matters for line in lines(loud))
 
 
@@ -88,6 +88,15 @@ def test_many_small_losses_are_loud_together():
     assert alarms(ledger(*(loss(reason=f"reason {n}", count=6) for n in "abc"))) == [
         "2% of the rows are lost: no model has seen them"
     ]
+
+
+def test_what_the_project_asked_for_is_loud_only_when_most_is_lost():
+    step = loss(reason="step drop_duplicates", count=400, chosen=True)
+    assert alarms(ledger(step)) == []
+    assert alarms(ledger(step, loss(reason="step drop_empty", count=200, chosen=True))) == [
+        "60% of the rows are lost: no model has seen them"
+    ]
+    assert alarms(ledger(step, loss(count=20))) == ["2% of the rows are lost: no model has seen them"]
 
 
 def test_many_columns_of_one_reason_share_a_line():

@@ -11,9 +11,13 @@ from typing import Any
 
 import msgspec
 
+from bakeoff.chat.dialect import Dialect
+
 __all__ = ["ReplyCache"]
 
 TABLE = "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, seconds REAL NOT NULL, body BLOB NOT NULL)"
+DIALECTS = "CREATE TABLE IF NOT EXISTS dialects (service TEXT PRIMARY KEY, dialect BLOB NOT NULL)"
+SPENT = "CREATE TABLE IF NOT EXISTS spent (payer TEXT PRIMARY KEY, usd REAL NOT NULL)"
 CHUNK = 500
 WAIT_S = 60.0
 
@@ -36,18 +40,40 @@ class ReplyCache:
                 found |= {key: (seconds, msgspec.json.decode(body)) for key, seconds, body in rows}
         return found
 
-    def keep(self, key: str, seconds: float, body: Mapping[str, Any]) -> None:
-        """Keep a reply; durable before the next one is asked for, as it may have cost money."""
+    def keep(self, key: str, seconds: float, body: Mapping[str, Any], *, payer: str = "", usd: float = 0.0) -> None:
+        """Keep a reply and what it cost; durable before the next one is asked for, as it may have cost money."""
         with closing(self._open()) as connection, connection:
             connection.execute(
                 "INSERT OR REPLACE INTO replies VALUES (?, ?, ?)", (key, seconds, msgspec.json.encode(body))
             )
+            if usd:
+                add = "INSERT INTO spent VALUES (?, ?) ON CONFLICT (payer) DO UPDATE SET usd = usd + excluded.usd"
+                connection.execute(add, (payer, usd))
+
+    def spent_usd(self, payer: str) -> float:
+        """What was paid for a service's replies since the file was made, in all processes."""
+        with closing(self._open()) as connection:
+            row = connection.execute("SELECT usd FROM spent WHERE payer = ?", (payer,)).fetchone()
+        return float(row[0]) if row else 0.0
+
+    def dialect(self, service: str) -> Dialect | None:
+        """How a service wants to be asked, when it has said so: replies that are kept are no occasion to learn it."""
+        with closing(self._open()) as connection:
+            row = connection.execute("SELECT dialect FROM dialects WHERE service = ?", (service,)).fetchone()
+        return msgspec.json.decode(row[0], type=Dialect) if row else None
+
+    def keep_dialect(self, service: str, dialect: Dialect) -> None:
+        """Keep what a service has taught."""
+        with closing(self._open()) as connection, connection:
+            connection.execute("INSERT OR REPLACE INTO dialects VALUES (?, ?)", (service, msgspec.json.encode(dialect)))
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self._path, timeout=WAIT_S)
         try:
             connection.execute(TABLE)
+            connection.execute(SPENT)
+            connection.execute(DIALECTS)
         except sqlite3.OperationalError:
             connection.close()
             raise
@@ -56,4 +82,6 @@ class ReplyCache:
             self._path.unlink(missing_ok=True)  # no database: it is only a cache, start anew
             connection = sqlite3.connect(self._path, timeout=WAIT_S)
             connection.execute(TABLE)
+            connection.execute(SPENT)
+            connection.execute(DIALECTS)
         return connection

@@ -11,12 +11,13 @@ import time
 import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from bakeoff.chat.cache import ReplyCache
+from bakeoff.chat.dialect import PLAIN, Dialect
 from bakeoff.chat.privacy import may_call
 from bakeoff.chat.streaming import chunk_of, events
 from bakeoff.core.errors import CandidateError, MissingExtraError, UsageError
@@ -29,13 +30,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Client", "Refusal", "RefusedError", "Reply", "Service", "ServiceError"]
+__all__ = ["Budget", "BudgetError", "Client", "Refusal", "RefusedError", "Reply", "Service", "ServiceError"]
 
 Request: TypeAlias = Mapping[str, Json]
 """The body of a call but for the model: `messages`, `temperature`, …"""
 
 _T = TypeVar("_T")
 
+AUTHORIZATION = "Authorization"
 CHAT, EMBEDDINGS = "/chat/completions", "/embeddings"
 REFUSED = frozenset({400, 413, 422})
 """The service will not take this request; others it may."""
@@ -58,6 +60,10 @@ class ServiceError(CandidateError):
     """A service that does not answer, or with something that is no answer."""
 
 
+class BudgetError(ServiceError):
+    """What may be spent is spent; what was answered is kept."""
+
+
 class RefusedError(ServiceError):
     """A service that took a call but will not answer this request."""
 
@@ -66,16 +72,29 @@ class RefusedError(ServiceError):
 class Service:
     """Which model of which service, and how to call it.
 
-    `url` ends where `/chat/completions` would be added; `key_env` names the environment variable with the key.
-    A call that fails is made up to `attempts` times; up to `concurrency` calls run at once.
+    Attributes:
+        url: Up to where `/chat/completions` would be added.
+        model: Its name there.
+        key_env: The environment variable with the key.
+        key_header: Where the key goes: as a bearer in `Authorization`, bare in any other header (Azure: `api-key`).
+        timeout_s: The longest wait for an answer.
+        attempts: A call that fails is made so many times.
+        concurrency: So many calls run at once.
+        headers: More headers of each call; no keys, as they stand in the project file.
+        query: What is added to the address of each call (Azure: `api-version`).
+        body: What is added to the body of each chat call; it wins over what stands there.
     """
 
     url: str
     model: str
     key_env: str | None = None
+    key_header: str = AUTHORIZATION
     timeout_s: float = 60.0
     attempts: int = 6
     concurrency: int = 8
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: Mapping[str, Json] = field(default_factory=dict[str, Json])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,13 +129,36 @@ class Reply:
         return self._counted("prompt_tokens", self.asked_characters)
 
     @property
+    def tokens_cached(self) -> int:
+        """Of the tokens read, those that the service had from an earlier call with the same beginning."""
+        details = self._usage.get("prompt_tokens_details") or {}
+        return min(
+            _count(details.get("cached_tokens", self._usage.get("prompt_cache_hit_tokens"))) or 0, self.tokens_in
+        )
+
+    @property
     def tokens_out(self) -> int:
-        """Tokens written; where the service does not count, a quarter of the characters."""
-        return self._counted("completion_tokens", len(self.text) if "choices" in self.body else 0)
+        """Tokens written, those of reasoning among them; where the service does not count, a quarter of the characters.
+
+        Some services leave reasoning out of what they call completion; it is in the total that they name.
+        """
+        written = self._counted("completion_tokens", len(self.text) if "choices" in self.body else 0)
+        total = _count(self._usage.get("total_tokens")) or 0
+        return max(written, total - self.tokens_in) if self.tokens_reasoning else written
+
+    @property
+    def tokens_reasoning(self) -> int:
+        """Of the tokens written, those of reasoning that nobody sees."""
+        details = self._usage.get("completion_tokens_details") or {}
+        return _count(details.get("reasoning_tokens")) or 0
+
+    @property
+    def _usage(self) -> Mapping[str, Any]:
+        return self.body.get("usage") or {}
 
     def _counted(self, name: str, characters: int) -> int:
-        found = (self.body.get("usage") or {}).get(name)
-        return int(found) if isinstance(found, int | float) else -(-characters // CHARACTERS_PER_TOKEN)
+        counted = _count(self._usage.get(name))
+        return -(-characters // CHARACTERS_PER_TOKEN) if counted is None else counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +167,14 @@ class Refusal:
 
     status: int
     message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Dollars that calls may cost, and what a reply has cost; calls that are under way when it is spent still end."""
+
+    usd: float
+    price: Callable[[Reply], float]
 
 
 class Client:
@@ -137,6 +187,9 @@ class Client:
         cache: a folder for replies; without it nothing is kept.
         environ: where the key is looked up; the process's environment by default.
         sleep: waits between attempts.
+        dialect: how the service wants to be asked.
+        learns: whether the service may teach another one by what it refuses.
+        budget: what may be spent, with what was spent before where there is a cache.
 
     Raises:
         UsageError: the URL is none.
@@ -149,6 +202,9 @@ class Client:
         cache: Path | None = None,
         environ: Mapping[str, str] | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        dialect: Dialect = PLAIN,
+        learns: bool = True,
+        budget: Budget | None = None,
     ) -> None:
         if not service.url.startswith(("http://", "https://")):
             raise UsageError(f"expected a URL of a service (https://host/v1), received {service.url!r}")
@@ -156,20 +212,31 @@ class Client:
         self._url = service.url.rstrip("/").removesuffix(CHAT)
         self._cache = None if cache is None else ReplyCache(cache)
         self._environ, self._sleep = environ, sleep
+        known = self._cache.dialect(self._name) if self._cache and learns else None
+        self.dialect, self._learns = known or dialect, learns
+        self._budget, self._spent_usd = budget, 0.0
         self._forbidden = may_call(self._url)
         self._making = threading.Lock()
 
     def chat(
-        self, requests: Sequence[Request], *, progress: Callable[[str], None] = lambda _: None
+        self,
+        requests: Sequence[Request],
+        *,
+        progress: Callable[[str], None] = lambda _: None,
+        fixed: frozenset[str] = frozenset(),
     ) -> list[Reply | Refusal]:
         """The reply to each request, in order; equal requests are asked once.
 
+        Options of the requests that the service does not know are left out, but for those that are `fixed`.
+
         Raises:
+            BudgetError: what may be spent is spent.
             SecurityError: the service is on another machine and the project does not allow that.
             ServiceError: it cannot be reached, refuses the key, does not know the model, or makes no sense.
             ConfigError: the environment variable of the key is not set.
         """
-        return self._all(CHAT, requests, _is_chat, progress)
+        bodies = [{**request, **self.service.body} for request in requests]
+        return self._all(CHAT, bodies, _is_chat, progress, fixed)
 
     def embeddings(self, texts: Sequence[str]) -> "NDArray[np.float64]":
         """Vectors (n, d) of texts; the errors of `chat`, and `ServiceError` for a refusal."""
@@ -178,7 +245,9 @@ class Client:
         parts = [list(texts[start : start + TEXTS_PER_CALL]) for start in range(0, len(texts), TEXTS_PER_CALL)]
         requests: list[Request] = [{"input": cast("Json", part), "encoding_format": "float"} for part in parts]
         vectors: list[list[float]] = []
-        for part, reply in zip(parts, self._all(EMBEDDINGS, requests, _is_embedding, lambda _: None), strict=True):
+        for part, reply in zip(
+            parts, self._all(EMBEDDINGS, requests, _is_embedding, lambda _: None, frozenset()), strict=True
+        ):
             found: list[list[float]] = [] if isinstance(reply, Refusal) else _vectors(reply)
             if len(found) != len(part):
                 raise ServiceError(f"expected {len(part)} vectors from {self._url}, received {reply!r:.200}")
@@ -191,9 +260,12 @@ class Client:
         requests: Sequence[Request],
         fits: Callable[[Any], bool],
         progress: Callable[[str], None],
+        fixed: frozenset[str],
     ) -> list[Reply | Refusal]:
         bodies = [{**request, "model": self.service.model} for request in requests]
-        keys = [digest_json([self._url, path, body]) for body in bodies]
+        extra = {"query": dict(self.service.query), "headers": dict(self.service.headers)}
+        where: list[Any] = [self._url, path, *([extra] if any(extra.values()) else [])]
+        keys = [digest_json([*where, body]) for body in bodies]
         distinct = dict(zip(keys, bodies, strict=True))
         kept = self._cache.find(distinct) if self._cache else {}
         found: dict[str, Reply | Refusal] = {
@@ -209,7 +281,7 @@ class Client:
             if stop.is_set():
                 return None
             try:
-                return self._one(path, key, distinct[key], fits)
+                return self._one(path, key, distinct[key], fits, fixed)
             except BaseException:
                 stop.set()
                 raise
@@ -222,22 +294,43 @@ class Client:
                     progress(f"{done:,} of {len(waiting):,} calls answered")
         return [found[key] for key in keys]
 
-    def _one(self, path: str, key: str, body: Mapping[str, Json], fits: Callable[[Any], bool]) -> Reply | Refusal:
+    def _one(
+        self, path: str, key: str, body: Mapping[str, Json], fits: Callable[[Any], bool], fixed: frozenset[str]
+    ) -> Reply | Refusal:
         def attempt() -> Reply | Refusal | _Again:
+            self._check_budget()
             started = time.perf_counter()
-            outcome = self._attempt(path, body, fits)
+            outcome = self._attempt(path, body, fits, fixed)
             if isinstance(outcome, Refusal | _Again):
                 return outcome
             seconds = time.perf_counter() - started
+            reply = Reply(body=outcome, seconds=seconds, cached=False, asked_characters=_characters(body))
+            usd = self._budget.price(reply) if self._budget else 0.0
             if self._cache:
-                self._cache.keep(key, seconds, outcome)
-            return Reply(body=outcome, seconds=seconds, cached=False, asked_characters=_characters(body))
+                self._cache.keep(key, seconds, outcome, payer=self._name, usd=usd)
+            with self._making:
+                self._spent_usd += usd
+            return reply
 
         return self._insisting(attempt)
 
+    @property
+    def _name(self) -> str:
+        return f"{self._url} {self.service.model}"
+
+    def _check_budget(self) -> None:
+        if self._budget is None:
+            return
+        spent_usd = self._spent_usd if self._cache is None else self._cache.spent_usd(self._name)
+        if spent_usd >= self._budget.usd:
+            raise BudgetError(
+                f"expected to spend at most ${self._budget.usd:g} on {self._url} (model {self.service.model!r}), spent "
+                f"${spent_usd:.4f}; the answers are kept: raise budget_usd and run again to go on"
+            )
+
     def _insisting(self, attempt: "Callable[[], _T | _Again]") -> _T:
         """What an attempt gives that does not fail, after as many as the service may have."""
-        problem = ""
+        problem, number = "", 0
         for number in range(self.service.attempts):
             outcome = attempt()
             if not isinstance(outcome, _Again):
@@ -250,24 +343,45 @@ class Client:
                 logger.info("%s: %s; again in %.1f s", self._url, problem, wait_s)
                 self._sleep(wait_s)
         raise ServiceError(
-            f"expected an answer from {self._url} (model {self.service.model!r}) in {self.service.attempts} attempts, "
+            f"expected an answer from {self._url} (model {self.service.model!r}) in {number + 1} attempts, "
             f"received at last: {problem}"
         )
 
     def _attempt(
-        self, path: str, body: Mapping[str, Json], fits: Callable[[Any], bool]
+        self, path: str, body: Mapping[str, Json], fits: Callable[[Any], bool], fixed: frozenset[str]
     ) -> "dict[str, Any] | Refusal | _Again":
-        http = self._http
-        import httpx2  # it is there: `_http` would have said otherwise
+        import httpx2
 
         try:
-            response = http.post(self._url + path, json=dict(body), headers=self._headers())
+            response = self._sent(path, body, fixed)
         except httpx2.RequestError as error:
             return self._lost(error)
         found = self._failure(response, path) or _json(response)
         if isinstance(found, Refusal | _Again) or fits(found):
             return cast("dict[str, Any] | Refusal | _Again", found)
         return _Again(problem=f"something that is no answer: {self._shown(response)}")
+
+    def _sent(
+        self, path: str, body: Mapping[str, Json], fixed: frozenset[str], *, stream: bool = False
+    ) -> "httpx2.Response":
+        """The response to a call in the service's dialect, which it may teach: each time an option less is sent."""
+        http = self._http
+        while True:
+            spoken = self.dialect.spoken(body) if path == CHAT else dict(body)
+            call = http.build_request(
+                "POST", self._url + path, json=spoken, headers=self._headers(), params=dict(self.service.query) or None
+            )
+            response = http.send(call, stream=stream)
+            if response.is_success or path != CHAT or not self._learns:
+                return response
+            response.read()
+            learned = self.dialect.learned(response.status_code, _json(response), spoken, fixed)
+            if learned is None:
+                return response
+            logger.info("%s: %s; asking again without", self._url, self._shown(response))
+            self.dialect = learned
+            if self._cache:
+                self._cache.keep_dialect(self._name, learned)
 
     def _lost(self, error: Exception) -> "_Again":
         import httpx2
@@ -293,7 +407,7 @@ class Client:
 
     # --- streams --------------------------------------------------------------------------------
 
-    def stream(self, request: Request) -> "Refusal | Generator[dict[str, Any]]":
+    def stream(self, request: Request, *, fixed: frozenset[str] = frozenset()) -> "Refusal | Generator[dict[str, Any]]":
         """The chunks of one reply as they come; the first one is there when this returns.
 
         What fails before the first chunk is tried again, what fails later ends the stream with `ServiceError`. A
@@ -302,16 +416,16 @@ class Client:
         """
         if self._forbidden is not None:
             raise self._forbidden
-        body = {**request, "model": self.service.model}
-        return self._insisting(lambda: self._opened(body))
+        body = {**request, **self.service.body, "model": self.service.model}
+        return self._insisting(lambda: self._opened(body, fixed))
 
-    def _opened(self, body: Mapping[str, Json]) -> "Refusal | _Again | Generator[dict[str, Any]]":
-        http = self._http
+    def _opened(
+        self, body: Mapping[str, Json], fixed: frozenset[str]
+    ) -> "Refusal | _Again | Generator[dict[str, Any]]":
         import httpx2
 
         try:
-            asked = http.build_request("POST", self._url + CHAT, json=dict(body), headers=self._headers())
-            response = http.send(asked, stream=True)
+            response = self._sent(CHAT, body, fixed, stream=True)
         except httpx2.RequestError as error:
             return self._lost(error)
         chunks = self._chunks(response)
@@ -370,8 +484,11 @@ class Client:
             raise _BrokenError("it ended before the answer did")
 
     def _headers(self) -> dict[str, str]:
-        key_env = self.service.key_env
-        return {} if key_env is None else {"Authorization": f"Bearer {secret(key_env, self._environ)}"}
+        headers, key_env = dict(self.service.headers), self.service.key_env
+        if key_env is not None:
+            key, name = secret(key_env, self._environ), self.service.key_header
+            headers[name] = f"Bearer {key}" if name.lower() == AUTHORIZATION.lower() else key
+        return headers
 
     def _shown(self, response: "httpx2.Response") -> str:
         """The start of a response, without the key that a service may repeat."""
@@ -413,6 +530,11 @@ class _Again:
 
 class _BrokenError(Exception):
     """A stream that does not hold an answer, or not all of it."""
+
+
+def _count(value: object) -> int | None:
+    """A count of tokens; None when it is none."""
+    return int(value) if isinstance(value, int | float) and value >= 0 else None
 
 
 def _json(response: "httpx2.Response") -> Any:

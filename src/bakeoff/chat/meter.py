@@ -14,20 +14,33 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """Dollars for a million tokens, read and written; None when the service has no price by the token."""
+    """Dollars for a million tokens, read and written; None when the service has no price by the token.
+
+    `usd_cached` is for tokens read that the service had from an earlier call; they cost as the others without it.
+    """
 
     usd_in: float | None = None
     usd_out: float | None = None
+    usd_cached: float | None = None
 
-    def cost_usd(self, tokens_in: int, tokens_out: int) -> float | None:
+    def cost_usd(self, tokens_in: int, tokens_out: int, tokens_cached: int = 0) -> float | None:
         """What so many tokens cost; None without prices.
 
         >>> Prices(usd_in=0.15, usd_out=0.60).cost_usd(2_000_000, 500_000)
         0.6
+        >>> Prices(usd_in=0.15, usd_out=0.60, usd_cached=0.05).cost_usd(2_000_000, 500_000, 1_000_000)
+        0.5
         """
         if self.usd_in is None and self.usd_out is None:
             return None
-        return (tokens_in * (self.usd_in or 0.0) + tokens_out * (self.usd_out or 0.0)) / MILLION
+        usd_in = self.usd_in or 0.0
+        usd_cached = usd_in if self.usd_cached is None else self.usd_cached
+        read = (tokens_in - tokens_cached) * usd_in + tokens_cached * usd_cached
+        return (read + tokens_out * (self.usd_out or 0.0)) / MILLION
+
+    def of(self, reply: Reply) -> float:
+        """What a reply cost; nothing without prices."""
+        return self.cost_usd(reply.tokens_in, reply.tokens_out, reply.tokens_cached) or 0.0
 
 
 class Meter:
@@ -45,6 +58,7 @@ class Meter:
             known = self._usage
             tokens_in = known.tokens_in + sum(reply.tokens_in for reply in answered)
             tokens_out = known.tokens_out + sum(reply.tokens_out for reply in answered)
+            tokens_cached = known.tokens_cached + sum(reply.tokens_cached for reply in answered)
             self._usage = replace(
                 known,
                 rows=known.rows + rows,
@@ -52,7 +66,9 @@ class Meter:
                 cached=known.cached + sum(reply.cached for reply in answered),
                 tokens_in=tokens_in,
                 tokens_out=tokens_out,
-                cost_usd=self._prices.cost_usd(tokens_in, tokens_out),
+                tokens_cached=tokens_cached,
+                tokens_reasoning=known.tokens_reasoning + sum(reply.tokens_reasoning for reply in answered),
+                cost_usd=self._prices.cost_usd(tokens_in, tokens_out, tokens_cached),
                 refused=known.refused + len(replies) - len(answered),
                 unreadable=known.unreadable + unreadable,
                 seconds=known.seconds + tuple(reply.seconds for reply in answered),
@@ -73,6 +89,8 @@ def since(now: Usage, before: Usage) -> Usage:
         cached=now.cached - before.cached,
         tokens_in=now.tokens_in - before.tokens_in,
         tokens_out=now.tokens_out - before.tokens_out,
+        tokens_cached=now.tokens_cached - before.tokens_cached,
+        tokens_reasoning=now.tokens_reasoning - before.tokens_reasoning,
         cost_usd=None if now.cost_usd is None else now.cost_usd - (before.cost_usd or 0.0),
         refused=now.refused - before.refused,
         unreadable=now.unreadable - before.unreadable,
@@ -89,6 +107,8 @@ def together(parts: Sequence[Usage]) -> Usage:
         cached=sum(part.cached for part in parts),
         tokens_in=sum(part.tokens_in for part in parts),
         tokens_out=sum(part.tokens_out for part in parts),
+        tokens_cached=sum(part.tokens_cached for part in parts),
+        tokens_reasoning=sum(part.tokens_reasoning for part in parts),
         cost_usd=sum(prices) if prices else None,
         refused=sum(part.refused for part in parts),
         unreadable=sum(part.unreadable for part in parts),

@@ -8,7 +8,6 @@ import typer
 from bakeoff.cli.options import AsJson, emit, show_progress
 
 if TYPE_CHECKING:
-    from bakeoff.core.ledger import Loss
     from bakeoff.core.types import Json
     from bakeoff.prepare.streaming.report import CorpusReport
 
@@ -19,8 +18,8 @@ def prepare(
     inputs: Annotated[list[str], typer.Argument(help="Files, globs, https:// or pypi:// locations, in order.")],
     *,
     out: Annotated[
-        Path, typer.Option(help="FILE.parquet, .jsonl, .jsonl.gz, .jsonl.zst, or a folder of Parquet files.")
-    ],
+        Path | None, typer.Option(help="FILE.parquet, .jsonl, .jsonl.gz, .jsonl.zst, or a folder of Parquet files.")
+    ] = None,
     steps: Annotated[str | None, typer.Option(help="Names with commas between, or a JSON list.")] = None,
     text: Annotated[list[str] | None, typer.Option(help="A column to prepare; may be repeated.")] = None,
     project: Annotated[Path | None, typer.Option("--project", "-C", help="Take steps and columns from it.")] = None,
@@ -30,18 +29,28 @@ def prepare(
     token_ids: Annotated[bool, typer.Option("--token-ids", help="Keep the tokens too.")] = False,
     workers: Annotated[int, typer.Option(help="Processes; 0: one for each core.", min=0)] = 0,
     max_bad_share: Annotated[float, typer.Option(help="Lines that may be no records.", min=0, max=1)] = 0.01,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show on some rows what each step does and why; write nothing.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run preparation steps over a corpus of any size, in bounded memory and on all cores."""
+    from bakeoff.core.errors import UsageError
     from bakeoff.prepare.streaming.run import Tokens, prepare_corpus
 
     chain, columns, target = _from_project(project)
+    chain, columns = chain if steps is None else _steps(steps), text or columns or ["text"]
+    if explain:
+        _explain(inputs, chain, columns, as_json=as_json)
+        return
+    if out is None:
+        raise UsageError("expected --out, the name of the result, or --explain; received neither")
     told = prepare_corpus(
         inputs,
         out,
-        steps=chain if steps is None else _steps(steps),
-        text=text or columns or ["text"],
+        steps=chain,
+        text=columns,
         target=target,
         tokens=Tokens(tokenizer=None if tokenizer == "words" else tokenizer, ids=token_ids) if tokenizer else None,
         workers=workers,
@@ -53,6 +62,32 @@ def prepare(
         emit(told.to_json())
     else:
         typer.echo(_page(told))
+
+
+def _explain(inputs: list[str], chain: "list[Json]", text: list[str], *, as_json: bool) -> None:
+    import msgspec
+
+    from bakeoff.core.types import Column, Schema
+    from bakeoff.prepare.explain import explain, order_warnings
+    from bakeoff.prepare.streaming.sample import sample
+
+    table = sample(inputs, text=text, progress=show_progress)
+    columns = tuple(Column(name=name, kind="text", dtype="String") for name in text)
+    steps = explain(table, Schema(columns=columns, target="", inputs=tuple(text)), chain)
+    warnings = order_warnings(chain)
+    if as_json:
+        emit({"rows": table.height, "steps": msgspec.to_builtins(steps), "warnings": warnings})
+        return
+    lines = [f"on {table.height:,} rows from the beginning, the middle and the end of the inputs:"]
+    for step in steps:
+        lines.append(
+            f"\n{step.step}: {step.rows_in:,} rows in, {step.rows_out:,} out; {step.cells_changed:,} texts changed"
+        )
+        for example in step.examples:
+            lines.append(f"  row {example.row:,} before: {example.before!r}")
+            after = f"after:  {example.after!r}" if example.after is not None else f"goes:   {example.why}"
+            lines.append(f"  row {example.row:,} {after}")
+    typer.echo("\n".join([*lines, *(f"\nwarning: {warning}" for warning in warnings)]))
 
 
 def _from_project(folder: Path | None) -> "tuple[list[Json], list[str], str]":
@@ -78,6 +113,8 @@ def _steps(given: str) -> "list[Json]":
 
 
 def _page(told: "CorpusReport") -> str:
+    from bakeoff.cli.ledger_page import ledger_page
+
     lines = [f"{'step':24}{'rows in':>12}{'rows out':>12}{'cells changed':>15}{'seconds':>10}"]
     lines += [
         f"{s.step:24}{s.rows_in:>12,}{s.rows_out:>12,}{s.cells_changed:>15,}{s.seconds:>10.1f}" for s in told.steps
@@ -90,7 +127,8 @@ def _page(told: "CorpusReport") -> str:
                 f"  row {pair.stayed:,} stays:   {pair.stayed_text!r}",
                 f"  row {pair.dropped:,} dropped: {pair.dropped_text!r}",
             ]
-    lines += ["", *(_loss(loss) for loss in told.losses)] if told.losses else []
+    lines += [f"\nwarning: {warning}" for warning in told.warnings]
+    lines += ["", ledger_page(told.ledger, went="written")]
     if told.resumed_blocks:
         lines.append(f"\nwent on after {told.resumed_blocks:,} blocks that an unfinished run had done")
     tokens = "" if told.tokens is None else f", {told.tokens:,} tokens"
@@ -100,12 +138,3 @@ def _page(told: "CorpusReport") -> str:
         f"\n{told.rows_in:,} rows in, {told.rows_out:,} out{tokens}, in {told.seconds:.1f} s: {speed}; {memory}"
     )
     return "\n".join([*lines, f"wrote {told.out}"])
-
-
-def _loss(loss: "Loss") -> str:
-    subject = f"{loss.subject}: " if loss.subject else ""
-    of = f" of {loss.of:,}" if loss.of else ""
-    examples = "".join(f"\n  {text}" for text in loss.examples)
-    remedy = f"; {loss.remedy}" if loss.remedy else ""
-    many = "" if loss.kind == "column" and loss.count == 1 else f"{loss.count:,}{of} {loss.kind}s: "
-    return f"{subject}{many}{loss.reason}{remedy}{examples}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from bakeoff.cli.ledger_page import ledger_page
 from bakeoff.cli.render import table
 from bakeoff.cli.terminal import write_text
+from bakeoff.core.ledger import Ledger
 from bakeoff.core.records import Version
 
 if TYPE_CHECKING:
@@ -82,12 +83,15 @@ def dataset_page(versions: Sequence[Version]) -> str:
     """The newest of some dataset versions, then the others in a line each."""
     if not versions:
         return "no dataset version yet: bakeoff run makes one, bakeoff data card looks at the data before"
+    from bakeoff.report.ledger import headline
+
     newest, about = versions[0], cast("Mapping[str, Any]", versions[0].lineage)
     columns = about.get("gathered", {}).get("schema", {}).get("columns", [])
-    contract = about.get("contract")
+    contract, ledger = about.get("contract"), about.get("gathered", {}).get("ledger")
     lines = [
         f"dataset   {newest.name}/{newest.number}  {newest.content}",
         f"rows      {about['rows']:,} ({about['from_feedback']:,} from feedback, {about['rejected']:,} rejected)",
+        *([f"ledger    {headline(Ledger.from_json(ledger))}"] if ledger else []),
         f"split     by {about['split']}: "
         + ", ".join(f"{about[part]:,} {part}" for part in ("train", "validation", "test")),
         f"contract  {contract['rules']} rules of {contract['file']}, version {contract['version'][:12]}"

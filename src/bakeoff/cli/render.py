@@ -327,9 +327,10 @@ def _usage(candidates: Sequence[Doc]) -> list[str]:
     used = [(c["name"], c["usage"]) for c in candidates if c.get("usage")]
     if not used:
         return []
-    figures = ("calls", "tokens_in", "tokens_out", "refused", "unreadable")
-    rows = [[name, *(f"{u[key]:,}" for key in figures), _number(u["cost_usd"])] for name, u in used]
-    heads = ["candidate", "calls", "tokens in", "tokens out", "refused", "unreadable", "$ for the test rows"]
+    figures = ("calls", "tokens_in", "tokens_cached", "tokens_out", "tokens_reasoning", "refused", "unreadable")
+    rows = [[name, *(f"{u.get(key, 0):,}" for key in figures), _number(u["cost_usd"])] for name, u in used]
+    heads = ["candidate", "calls", "tokens in", "cached", "tokens out", "reasoning", "refused", "unreadable"]
+    heads.append("$ for the test rows")
     return ["", table(heads, rows, right=heads[1:])]
 
 

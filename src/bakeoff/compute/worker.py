@@ -10,6 +10,7 @@ import traceback
 from typing import Any, TextIO
 
 from bakeoff.core.errors import BakeoffError
+from bakeoff.core.explain import explained
 
 __all__ = ["main"]
 
@@ -31,9 +32,12 @@ def _run(request: dict[str, Any], out: TextIO) -> dict[str, Any]:
         return {"value": function(request["argument"], progress)}
     except BakeoffError as error:
         return {"error": str(error)}
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a candidate does becomes its error
-        text = f"{type(error).__name__}: {str(error) or 'no message'}".splitlines()[0]
-        return {"error": text, "traceback": traceback.format_exc()}
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever a candidate does becomes its error
+        ours = explained(error)
+        text = str(ours) if ours is not error else f"{type(error).__name__}: {str(error) or 'no message'}"
+        return {"error": text.splitlines()[0], "traceback": traceback.format_exc()}
 
 
 def main() -> None:

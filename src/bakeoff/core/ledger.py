@@ -14,7 +14,7 @@ import msgspec
 
 from bakeoff.core.types import Json
 
-__all__ = ["EXAMPLES", "EXAMPLE_CHARACTERS", "LOUD_SHARE", "Ledger", "Loss", "LossKind", "example", "summed"]
+__all__ = ["EXAMPLES", "EXAMPLE_CHARACTERS", "Ledger", "Loss", "LossKind", "example", "summed"]
 
 LossKind: TypeAlias = Literal["row", "column", "class", "cell", "label", "feedback", "option", "text"]
 """What is lost: a row set aside, a column left out, a class dropped, a cell that became missing, a label merged
@@ -27,8 +27,8 @@ CONCENTRATED_SHARE = 0.9
 KNOWN_SHARE = 0.5
 """Of the rows lost, those whose class is known."""
 BY_CHANCE = 0.01
-LOUD_SHARE = 0.01
-"""Of the rows: what is lost beyond it everyone should see."""
+LOUD_SHARE, LOUD_SHARE_CHOSEN = 0.01, 0.5
+"""Of the rows: what is lost beyond it everyone should see; the second, when the project asked for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +98,14 @@ class Ledger:
         return self.rows_lost / self.rows_in if self.rows_in else 0.0
 
     @property
+    def loud_share(self) -> float | None:
+        """The share of rows lost that everyone should see: those that nobody asked to lose, or most of all rows."""
+        unasked = sum(loss.count for loss in self.losses if loss.kind == "row" and not (loss.chosen or loss.candidate))
+        if self.lost_share > LOUD_SHARE_CHOSEN:
+            return self.lost_share
+        return unasked / self.rows_in if unasked > LOUD_SHARE * self.rows_in else None
+
+    @property
     def balanced(self) -> bool:
         """Whether every row is accounted for."""
         return self.rows_in == self.rows_used + self.rows_lost
@@ -125,10 +133,11 @@ class Ledger:
         return name if math.exp(-known * _divergence(among_lost, among_all)) < BY_CHANCE else None
 
     def matters(self, loss: Loss) -> bool:
-        """Whether everyone should see a loss: a class, over 1% of the rows, rows of one class, or a grave one."""
+        """Whether everyone should see a loss: it is grave, a class, of one class, or over 1% of the rows unasked."""
         if loss.grave or (loss.kind == "class" and not loss.chosen) or self.concentration(loss) is not None:
             return True
-        return loss.kind == "row" and loss.candidate is None and loss.count > LOUD_SHARE * self.rows_in
+        limit = LOUD_SHARE_CHOSEN if loss.chosen else LOUD_SHARE
+        return loss.kind == "row" and loss.candidate is None and loss.count > limit * self.rows_in
 
     def with_losses(self, losses: Iterable[Loss], *, rows_used: int | None = None) -> "Ledger":
         """The ledger with more losses (those of nothing are left out), sorted by kind."""

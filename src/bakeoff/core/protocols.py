@@ -117,6 +117,8 @@ class Usage:
 
     `rows` were asked about in `calls`, of which `cached` were answered from the disk; tokens and `cost_usd` count
     those as if they had been paid again, since serving will pay for them. `cost_usd` is None without prices.
+    Of `tokens_in`, `tokens_cached` were known to the service from an earlier call; of `tokens_out`, `tokens_reasoning`
+    were reasoning that nobody sees.
     `refused` rows (by the service) and `unreadable` answers got the family's fallback. `seconds` has the duration of
     each call as it was first made; up to `concurrency` of them run at once (0: this model calls nobody).
     """
@@ -126,6 +128,8 @@ class Usage:
     cached: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
+    tokens_cached: int = 0
+    tokens_reasoning: int = 0
     cost_usd: float | None = None
     refused: int = 0
     unreadable: int = 0

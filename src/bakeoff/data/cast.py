@@ -181,7 +181,7 @@ def _is_long(series: "pl.Series", whole: bool) -> bool:  # noqa: FBT001
     return whole and series.cast(pl.Int64, strict=False).null_count() > series.null_count()
 
 
-def _by_type(series: "pl.Series", column: Column) -> "pl.Series | None":
+def _by_type(series: "pl.Series", column: Column) -> "pl.Series | None":  # noqa: PLR0911 - a line a type
     """The column converted at once, when its type alone says how."""
     import polars as pl
 

@@ -28,6 +28,17 @@ LISTED_VALUES = 50
 SLACK = 0.5
 """Of the span that was seen, on either side of it."""
 LENGTH_SLACK = 2
+RATIO_SLACK = 1.5
+"""Of the ratio of the largest to the middle value."""
+SKEWED = 4
+"""How many times as far above the middle as below it the values of a skewed column reach."""
+ENOUGH_TO_GROW = 20
+NEARLY_ALL, ORDERED = 0.98, 0.95
+MOSTLY = 0.9
+DENSE = 20
+"""Distinct whole numbers that fill at least one in so many places of their span are ids."""
+SEEN_OFTEN = 5
+"""From so many rows of each value on, one that was never seen is surely rare."""
 DIGITS = 3
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 MARK = "# unedited: "
@@ -130,8 +141,8 @@ def _missing(values: "pl.Series") -> Iterator[str]:
 def _range(present: "pl.Series") -> Iterator[str]:
     low, high = cast("float", present.min()), cast("float", present.max())
     whole = bool((present == present.floor()).all())
-    slack = SLACK * (high - low) or abs(high) * SLACK or 1.0
-    least, most = _outward(low - slack, up=False, whole=whole), _outward(high + slack, up=True, whole=whole)
+    up, down = _slack(present, low, high), SLACK * (high - low) or abs(high) * SLACK or 1.0
+    least, most = _outward(low - down, up=False, whole=whole), _outward(high + up, up=True, whole=whole)
     if not math.isfinite(most - least):
         return
     # Counts, and what begins at zero, stay on their side of it; a temperature may fall below.
@@ -139,8 +150,61 @@ def _range(present: "pl.Series") -> Iterator[str]:
         least = max(least, 0.0)
     if high <= 0:
         most = min(most, 0.0)
-    yield f"# seen: {low:.6g} to {high:.6g}; half of that span more on either side{'' if least else ', from 0 on'}"
+    growth = _growth(present)
+    seen = f"# seen: {low:.6g} to {high:.6g}; "
+    if not growth and whole and _numbers_rows(present, low, high):
+        yield f"{seen}each row has another one: later ones may be any"
+        if low >= 0:
+            yield "range = { min = 0 }"
+        return
+    if growth:
+        end = f"min = {_number(least)}" if growth > 0 else f"max = {_number(most)}"
+        yield f"{seen}{'rising' if growth > 0 else 'falling'} from row to row: later rows go beyond"
+        yield f"range = {{ {end} }}"
+        return
+    far = "far more above, as there are few large ones" if up > SLACK * (high - low) * 1.01 else "on either side"
+    yield f"{seen}half of that span more, {far}{'' if least else ', from 0 on'}"
     yield f"range = {{ min = {_number(least)}, max = {_number(most)} }}"
+
+
+def _slack(present: "pl.Series", low: float, high: float) -> float:
+    """How far above all that was seen the next rows may come.
+
+    Where few values are far above the middle (amounts, durations), the largest of the next rows may be several times
+    the largest of these: then half as far again, on a scale of ratios, as the largest is above the middle.
+    """
+    span = SLACK * (high - low) or abs(high) * SLACK or 1.0
+    middle = cast("float", present.median())
+    if low < 0 or middle <= 0 or high - middle < SKEWED * (middle - low):
+        return span
+    return max(span, high * ((high / middle) ** RATIO_SLACK - 1))
+
+
+def _growth(present: "pl.Series") -> int:
+    """1 when later rows hold larger values (ids, counters, seconds since 1970), -1 when smaller ones, else 0."""
+    import numpy as np
+
+    values = present.to_numpy().astype(np.float64)
+    if len(values) < ENOUGH_TO_GROW:
+        return 0
+    steps = np.diff(values)
+    moves = int((steps != 0).sum())
+    if moves >= ENOUGH_TO_GROW // 2:
+        rising, falling = int((steps > 0).sum()), int((steps < 0).sum())
+        if rising >= NEARLY_ALL * moves or falling >= NEARLY_ALL * moves:
+            return 1 if rising > falling else -1
+        # Rows that are only nearly in order: their ranks go with their places.
+        places = np.arange(len(values))
+        ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
+        if abs(correlation := float(np.corrcoef(places, ranks)[0, 1])) >= ORDERED:
+            return 1 if correlation > 0 else -1
+    return 0
+
+
+def _numbers_rows(present: "pl.Series", low: float, high: float) -> bool:
+    """Whether whole numbers are ids in any order: each once, and close together."""
+    rows = len(present)
+    return rows >= ENOUGH_TO_GROW and present.n_unique() == rows and high - low + 1 <= DENSE * rows
 
 
 def _since(present: "pl.Series") -> Iterator[str]:
@@ -163,7 +227,7 @@ def _words(present: "pl.Series", column: Column, *, target: bool) -> Iterator[st
             yield f"# the {len(listed)} classes"
             yield f"allowed = {values}"
             return
-        closed = len(listed) <= CLOSED_VALUES and least >= CLOSED_SHARE * rows
+        closed = len(listed) <= CLOSED_VALUES and least >= max(SEEN_OFTEN, CLOSED_SHARE * rows)
         if closed and rows >= ENOUGH_ROWS:
             yield f"# all values that were seen, each in at least {least:,} rows"
             yield f"allowed = {values}"
@@ -174,14 +238,18 @@ def _words(present: "pl.Series", column: Column, *, target: bool) -> Iterator[st
             return
     lengths = present.str.len_chars()
     longest = cast("int", lengths.max())
-    yield f"# the longest has {longest:,} characters; twice that"
-    yield f"length = {{ max = {int(_outward(LENGTH_SLACK * longest, up=True, whole=True))} }}"
+    middle = cast("float", lengths.median())
+    slack = max(LENGTH_SLACK, (longest / middle) ** RATIO_SLACK if middle else 0)
+    yield f"# the longest has {longest:,} characters; {slack:.3g} times that"
+    yield f"length = {{ max = {int(_outward(slack * longest, up=True, whole=True))} }}"
 
 
 def _is_id(present: "pl.Series", column: Column, *, rows: int) -> bool:
     """Whether values differ by design: names of rows, or whole numbers that would have met by chance."""
     if len(present) < max(rows, ENOUGH_ROWS) or column.kind not in {"categorical", "numeric"}:
         return False
+    if column.kind == "categorical" and int(present.str.contains(r"\d").sum()) < MOSTLY * len(present):
+        return False  # names of people and places differ by chance, until two are the same
     if column.kind == "numeric":
         if not (present == present.floor()).all():
             return False

@@ -31,7 +31,7 @@ ASCII = bytes(range(128))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clean:
-    """A file that is UTF-8 with "\\n" line ends, and what was guessed of its encoding."""
+    r"""A file that is UTF-8 with "\n" line ends, and what was guessed of its encoding."""
 
     path: Path
     notes: tuple[str, ...] = ()
@@ -41,8 +41,8 @@ def as_utf8(path: Path, encoding: str, scratch: Path, name: str) -> Clean:
     r"""The file itself when it is plain UTF-8 with "\n" line ends, else a converted copy in `scratch`.
 
     A UTF-8 file with a few damaged lines among sound non-ASCII ones is left as it is: those lines are set
-    aside when it is parsed. One whose non-ASCII text is mostly not UTF-8 is written in another encoding: UTF-16 is known
-    by its zero bytes, and a western text is read as cp1252 (with a note), unless the project names an encoding.
+    aside when it is parsed. One whose non-ASCII text is mostly not UTF-8 is written in another encoding: UTF-16 is
+    known by its zero bytes, and a western text is read as cp1252 (with a note), unless the project names an encoding.
 
     Args:
         path: The file.
@@ -146,7 +146,10 @@ def _look_at_damage(path: Path, name: str, *, guess: bool) -> tuple[bool, tuple[
     codec = next(codec for codec in GUESSES if _decodes_whole(path, codec))  # latin-1 knows every byte
     shown = sample.decode(codec)
     if guess and beyond <= WESTERN_SHARE * letters:
-        note = f'{name} is not utf-8 and is read as {codec}, first in line {first}: {shown!r}; [data] encoding = "…" names another'
+        note = (
+            f"{name} is not utf-8 and is read as {codec}, first in line {first}: {shown!r}; "
+            '[data] encoding = "…" names another'
+        )
         return returns, (codec, (note,))
     raise DataError(
         f"{name}: expected text in utf-8, found bytes that are not, first in line {first}: {sample!r}. "

@@ -1,4 +1,4 @@
-"""Tables of plain columns: vectors as a column for each element, other nested values as texts, odd types as plain ones."""
+"""Tables of plain columns: vectors as a column an element, other nested values as texts, odd types as plain ones."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -8,13 +8,12 @@ from bakeoff.core.types import Column, ColumnFormat
 from bakeoff.data.cast import to_kind
 from bakeoff.data.headers import MAX_COLUMNS
 from bakeoff.data.json_lines import json_text
+from bakeoff.data.vectors import MOST_ELEMENTS
 
 if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["Flat", "plain_types", "unfolded"]
-
-MOST_ELEMENTS = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +29,7 @@ def plain_types(table: "pl.DataFrame") -> "pl.DataFrame":
     return table.with_columns([_plain(series) for series in table])
 
 
-def _plain(series: "pl.Series") -> "pl.Series":
+def _plain(series: "pl.Series") -> "pl.Series":  # noqa: PLR0911 - a line a type
     import polars as pl
 
     dtype = series.dtype
@@ -46,7 +45,7 @@ def _plain(series: "pl.Series") -> "pl.Series":
         return whole if whole.null_count() == series.null_count() else series.cast(pl.String)
     if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
         return series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-    if dtype in {pl.UInt64, pl.Int128, pl.UInt128}:
+    if isinstance(dtype, (pl.UInt64, pl.Int128, pl.UInt128)):
         whole = series.cast(pl.Int64, strict=False)
         return whole if whole.null_count() == series.null_count() else series.cast(pl.String)
     return series
@@ -55,8 +54,8 @@ def _plain(series: "pl.Series") -> "pl.Series":
 def unfolded(table: "pl.DataFrame") -> Flat:
     """The table without nested columns.
 
-    Times of day and durations become seconds. A column of lists of equally many numbers becomes a column `name[0]` for each element; other lists, structs
-    and maps become JSON texts.
+    Times of day and durations become seconds. A column of lists of equally many numbers becomes a column `name[0]`
+    for each element; other lists, structs and maps become JSON texts.
     """
     import polars as pl
 

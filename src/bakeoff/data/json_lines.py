@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from bakeoff.core.errors import DataError
-from bakeoff.data.formats import is_vector
 from bakeoff.data.headers import MAX_COLUMNS, clean_names
 from bakeoff.data.records import Bad
 from bakeoff.data.values import as_text
+from bakeoff.data.vectors import is_vector
 
 if TYPE_CHECKING:
     import polars as pl
@@ -136,7 +136,7 @@ def _values(columns: dict[str, list[object]], rows: int, bad: Sequence[Bad], nam
     return Values(table=table, nested=frozenset(nested), bad=tuple(bad), notes=notes)
 
 
-def _series(name: str, values: list[object]) -> "tuple[pl.Series, bool]":
+def _series(name: str, values: list[object]) -> "tuple[pl.Series, bool]":  # noqa: PLR0911 - a line a type
     """A column in the one type of its values, and whether they are nested."""
     import polars as pl
 
@@ -169,7 +169,7 @@ def _encodable(values: list[str | None]) -> list[str | None]:
     try:
         "".join(value for value in values if value is not None).encode()
     except UnicodeEncodeError:
-        return [cast("str | None", as_text(value)) for value in values]
+        return [as_text(value) for value in values]
     return values
 
 

@@ -1,7 +1,7 @@
 """Read source files into one table: parse, set bad rows aside, give columns their types, join by the project's SQL.
 
-Equal input gives equal rows in equal order: files are loaded in the order named, and DuckDB, which runs the SQL, has one
-thread and a fixed seed, so joins and groups come out the same each time.
+Equal input gives equal rows in equal order: files are loaded in the order named, and DuckDB, which runs the SQL, has
+one thread and a fixed seed, so joins and groups come out the same each time.
 The query can reach the loaded tables only: no files, no network, no extensions.
 """
 
@@ -17,7 +17,7 @@ from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.types import CANONICAL, Column, ColumnFormat
 from bakeoff.data.cast import to_kind
-from bakeoff.data.columns_typed import TypedTable, type_columns
+from bakeoff.data.column_types import TypedTable, type_columns
 from bakeoff.data.conversations import unpacked
 from bakeoff.data.delimited import texts_of
 from bakeoff.data.encoding import as_utf8
@@ -200,7 +200,7 @@ def _mixed(types: "Sequence[pl.DataType]") -> bool:
 def _as_texts(series: "pl.Series") -> "pl.Series":
     import polars as pl
 
-    if series.dtype == pl.String or series.dtype == pl.Null:
+    if isinstance(series.dtype, (pl.String, pl.Null)):
         return series.cast(pl.String)
     if series.dtype.is_nested():
         return pl.Series(series.name, [json_text(value) for value in series.to_list()], dtype=pl.String)

@@ -53,10 +53,10 @@ class Rows:
 
 
 def rows_of(path: Path, dialect: Dialect, *, name: str) -> Iterator[Rows]:
-    """The rows of a file, window by window.
+    r"""The rows of a file, window by window.
 
     Args:
-        path: A clean UTF-8 file with "\\n" line ends.
+        path: A clean UTF-8 file with "\n" line ends.
         dialect: Its layout.
         name: How messages call the file.
     """
@@ -129,7 +129,7 @@ class _Cutter:
             end_n = np.append(end_n, len(view))
         used = int(end_n[-1]) + 1 if len(end_n) else 0
         if len(end_n):
-            self._take(view, bytes_n, end_n, delimiter_n, newline_n, parts, rows)
+            self._take(view, end_n, delimiter_n, newline_n, parts, rows)
         self._line += int(np.searchsorted(newline_n, used))
         if damage is None:
             return min(used, len(view)), False
@@ -157,18 +157,17 @@ class _Cutter:
         """A record with a quote out of place: a row when no cell of it starts with a quote, else set aside."""
         delimiter = bytes([self._delimiter])
         cells = record.split(delimiter)
-        if b"\n" not in record and len(cells) == self._width and not any(c.lstrip().startswith(b'"') for c in cells):
-            if self._reason(record) is None:
-                parts.append(delimiter.join(b'"' + cell.replace(b'"', b'""') + b'"' for cell in cells) + b"\n")
-                rows.count += 1
-                rows.last_line = self._line
-                return
+        literal = b"\n" not in record and len(cells) == self._width
+        if literal and not any(c.lstrip().startswith(b'"') for c in cells) and self._reason(record) is None:
+            parts.append(delimiter.join(b'"' + cell.replace(b'"', b'""') + b'"' for cell in cells) + b"\n")
+            rows.count += 1
+            rows.last_line = self._line
+            return
         self._set_aside(record, self._line, QUOTES, rows)
 
-    def _take(
+    def _take(  # noqa: PLR0917 - the same places again and again
         self,
         view: bytes,
-        bytes_n: NDArray[np.uint8],
         end_n: NDArray[np.intp],
         delimiter_n: NDArray[np.intp],
         newline_n: NDArray[np.intp],

@@ -163,7 +163,7 @@ def _form(series: "pl.Series") -> TextForm:
     return "boolean" if series.dtype == pl.Boolean else "plain"
 
 
-def _judge(series: "pl.Series", style: ColumnFormat, task: Task) -> _Judged:
+def _judge(series: "pl.Series", style: ColumnFormat, task: Task) -> _Judged:  # noqa: PLR0911 - a line a type
     """The kind of a column that no list names."""
     import polars as pl
 
@@ -189,7 +189,10 @@ def _judge_whole(series: "pl.Series") -> _Judged:
     name = series.name
     ends = [abs(int(cast("int", end))) for end in (series.min(), series.max()) if end is not None]
     if max(ends, default=0) > EXACT_WHOLE:
-        note = f'column {name!r} is taken as categories: whole numbers beyond 2^53 would be merged as floats; numeric = ["{name}"] in [data] takes them as numbers'
+        note = (
+            f"column {name!r} is taken as categories: whole numbers beyond 2^53 would be merged as floats; "
+            f'numeric = ["{name}"] in [data] takes them as numbers'
+        )
         judged = _Judged(kind="categorical", note=note)
         return _no_id(series, judged, series.n_unique())
     if len(series) >= ID_ROWS and not series.null_count() and series[1] - series[0] == 1:
@@ -203,9 +206,8 @@ def _judge_texts(series: "pl.Series", style: ColumnFormat, task: Task) -> _Judge
     name = series.name
     present = series.drop_nulls()
     if style.form == "json":
-        query = (
-            f"SELECT * EXCLUDE ({_quoted(name)}), {_quoted(name)} ->> '$.KEY' AS {_quoted(name + '_KEY')} FROM source"
-        )
+        column = _quoted(name)
+        query = f"SELECT * EXCLUDE ({column}), {column} ->> '$.KEY' AS {_quoted(name + '_KEY')} FROM source"  # noqa: S608
         remedy = f'unfold it: [data] query = """{query}""", or text = ["{name}"] to take it as a text'
         return _Judged(kind="text", useless="its values are nested", remedy=remedy)
     wording = wording_of(present)

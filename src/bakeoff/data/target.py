@@ -51,7 +51,7 @@ class Prepared:
 def name_classes(
     table: "pl.DataFrame", config: DataConfig, task: Task, formats: Mapping[str, ColumnFormat] = MappingProxyType({})
 ) -> NamedTarget:
-    """Give every value of the target the name of its class (`[data] labels`); other tasks have no classes.
+    """Give every value of the target the name of its class (`[data] labels`); a quantity becomes numbers.
 
     Args:
         table: The rows as they were read.
@@ -66,9 +66,11 @@ def name_classes(
 
     if task == "classification" and any(style.vector == config.target for style in formats.values()):
         raise _of_lists(config.target, "of numbers")
-    if task != "classification" or config.target not in table.columns:
+    if config.target not in table.columns or task == "generation":
         return NamedTarget(table=table, formats=formats)
     target = table[config.target]
+    if task == "regression":
+        return _quantity(table, target, config, formats)
     if isinstance(target.dtype, (pl.Categorical, pl.Enum)):
         target = target.cast(pl.String)
     if target.dtype.is_nested():
@@ -86,6 +88,23 @@ def name_classes(
         losses=losses,
         warnings=tuple(_warnings(named, target, config)),
         notes=notes,
+    )
+
+
+def _quantity(
+    table: "pl.DataFrame", target: "pl.Series", config: DataConfig, formats: Mapping[str, ColumnFormat]
+) -> NamedTarget:
+    """A quantity may have been left as text, since its few values could have been classes."""
+    import polars as pl
+
+    if target.dtype != pl.String:
+        return NamedTarget(table=table, formats=formats)
+    result = typed(target, Wanted(kind="numeric", target=True, decimal=config.decimal))
+    return NamedTarget(
+        table=table.with_columns(result.series),
+        formats={**formats, config.target: result.style},
+        losses=result.losses,
+        notes=result.notes,
     )
 
 
@@ -198,11 +217,10 @@ def prepare_target(table: "pl.DataFrame", schema: Schema, task: Task) -> Prepare
 
     if table.height == 0:
         raise DataError("expected rows, found none.")
-    target, cells = _quantity(table[schema.target]) if task == "regression" else (table[schema.target], ())
+    target = table[schema.target]
     missing = target.null_count()
     if target.dtype == pl.String:
         missing += int((target == "").sum())
-    table = table.with_columns(target)
     ready = pl.DataFrame([to_kind(table[column.name], column) for column in schema.columns])
     labelled = ready.filter(pl.col(schema.target).is_not_null())
     losses = [
@@ -215,23 +233,13 @@ def prepare_target(table: "pl.DataFrame", schema: Schema, task: Task) -> Prepare
             of=table.height,
         ),
     ]
-    losses = [*cells, *(loss for loss in losses if loss.count)]
+    losses = [loss for loss in losses if loss.count]
     if labelled.height == 0:
         raise DataError(f"target {schema.target!r}: expected values, but all {table.height:,} rows lack one.")
     if task != "classification":
         return Prepared(table=labelled, losses=tuple(losses))
     learnable, rare = _without_rare(labelled, schema.target)
     return Prepared(table=learnable, losses=(*losses, *rare), warnings=tuple(_rare_told(schema.target, rare)))
-
-
-def _quantity(target: "pl.Series") -> "tuple[pl.Series, tuple[Loss, ...]]":
-    """A quantity that was left as text, since its few values could have been classes."""
-    import polars as pl
-
-    if target.dtype != pl.String:
-        return target, ()
-    result = typed(target, Wanted(kind="numeric", target=True))
-    return result.series, result.losses
 
 
 def _without_rare(table: "pl.DataFrame", target: str) -> "tuple[pl.DataFrame, tuple[Loss, ...]]":

@@ -28,8 +28,11 @@ MONTHS = (
     *("december dec dezember dez décembre déc decembre diciembre dicembre dic dezembro", ),
 )  # fmt: skip
 MONTH = {name: number for number, names in enumerate(MONTHS, start=1) for name in names.split()}
-ABBREVIATIONS = {"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7, "CET": 1}
-ABBREVIATIONS |= {"CEST": 2, "WET": 0, "WEST": 1, "EET": 2, "EEST": 3, "BST": 1, "UTC": 0, "GMT": 0, "Z": 0, "JST": 9}
+ABBREVIATIONS = {
+    "Z": 0, "UTC": 0, "GMT": 0, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7,
+    "WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "BST": 1, "JST": 9,
+}  # fmt: skip
+"""Hours from UTC: the names of RFC 2822 and those of Europe and Japan."""
 WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*[.,]?\s+)?"
 NAME = r"(?P<name>[^\W\d_]{3,12})\.?"
 YEAR = r"(?P<year>[0-9]{4}|[0-9]{2})"

@@ -2,7 +2,7 @@
 
 | kind | stored as | from |
 |---|---|---|
-| text, categorical | text | numbers and booleans (5.0 is "5", True is "true"), times (ISO 8601), a list of chat messages |
+| text, categorical | text | numbers (5.0 is "5"), booleans ("true"), times (ISO 8601), a list of chat messages |
 | numeric | float | numbers, booleans, durations and times of day (seconds); what is not finite is missing |
 | datetime | time without a zone | times (those with a zone in UTC), dates, eight digits such as 20240131 |
 | boolean | boolean | true, false, 0, 1, yes, no and other pairs |
@@ -49,21 +49,45 @@ EXPECTED: Mapping[ColumnKind, str] = {
     "boolean": "true or false",
 }
 MISSING_WORDS = frozenset(
-    ("", "NA", "N/A", "n/a", "na", "#N/A", "#NA", "<NA>", "NaN", "nan", "NAN", "null", "NULL", "Null", "None", "none")
-    + ("NONE", "NaT", "nil", "\\N", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "#NAME?", "#N/A N/A", "-nan")
-    + ("1.#QNAN", "1.#IND", "-1.#IND", "N.A.", "n.a.", "inf", "-inf", "Inf", "-Inf", "Infinity", "-Infinity")
+    (
+        *("", "NA", "N/A", "n/a", "na", "#N/A", "#NA", "<NA>", "NaN", "nan", "NAN", "-nan", "NaT", "N.A.", "n.a."),
+        *("null", "NULL", "Null", "None", "none", "NONE", "nil", "\\N", "#N/A N/A", "1.#QNAN", "1.#IND", "-1.#IND"),
+        *("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "#NAME?"),
+        *("inf", "-inf", "Inf", "-Inf", "Infinity", "-Infinity"),
+    )
 )
 """Words that mean "no value" (or no finite one) in every column of numbers, times or booleans."""
 WEAK_WORDS = frozenset(
-    ("?", "??", "-", "--", "---", "–", "—", ".", "..", "...", "*", "x", "X", "/", "unknown", "missing", "undefined")
-    + ("not available", "not applicable", "no data", "nodata", "void", "tbd", "tba", "k.A.", "k. A.", "n.d.", "nd")
-    + ("unbekannt", "fehlt", "inconnu", "desconocido", "s/d", "s.d.", "0000-00-00", "0000-00-00 00:00:00", "0000/00/00")
+    (
+        *(
+            "?",
+            "??",
+            "-",
+            "--",
+            "---",
+            "–",
+            "—",
+            ".",
+            "..",
+            "...",
+            "…",
+            "*",
+            "x",
+            "/",
+            "unknown",
+            "missing",
+            "undefined",
+        ),
+        *("not available", "not applicable", "no data", "nodata", "void", "tbd", "tba", "k.a.", "k. a.", "n.d.", "nd"),
+        *("unbekannt", "fehlt", "inconnu", "desconocido", "s/d", "s.d."),
+        *("0000-00-00", "0000-00-00 00:00:00", "0000/00/00", "00.00.0000", "00/00/0000"),
+    )
 )
 """Words (compared without case) that do so in a column in which they were seen beside numbers, times or booleans."""
 PAIRS = (
     ("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"), ("on", "off"), ("ja", "nein"), ("j", "n"), ("oui", "non"),
-    ("sí", "no"), ("si", "no"), ("sì", "no"), ("sim", "não"), ("ja", "nee"), ("ja", "nej"), ("ja", "nei"), ("tak", "nie"),
-    ("wahr", "falsch"), ("vrai", "faux"), ("да", "нет"), ("是", "否"), ("はい", "いいえ"), ("1", "0"),
+    ("sí", "no"), ("si", "no"), ("sì", "no"), ("sim", "não"), ("ja", "nee"), ("ja", "nej"), ("ja", "nei"),
+    ("tak", "nie"), ("wahr", "falsch"), ("vrai", "faux"), ("да", "нет"), ("是", "否"), ("はい", "いいえ"), ("1", "0"),
 )  # fmt: skip
 TRUE = frozenset(yes for yes, _ in PAIRS)
 FALSE = frozenset(no for _, no in PAIRS)
@@ -71,11 +95,11 @@ WHOLE_LIMIT = 1e15
 COMPACT_DAYS = range(1000_01_01, 10000_00_00)
 
 
-class Misread(ValueError):
+class MisreadError(ValueError):
     """A text or value that does not fit its column."""
 
 
-def plain(value: object) -> object:
+def plain(value: object) -> object:  # noqa: PLR0911 - a line a type
     """A scalar of numpy, pandas, Arrow or the standard library as a plain value; None when it means "no value".
 
     >>> plain(Decimal("1.50"))
@@ -114,11 +138,11 @@ def _foreign(value: object) -> object:
 
 def _unpacked(value: object, kind: type) -> object:
     if isinstance(value, kind):
-        raise Misread(value)
+        raise MisreadError(value)
     return plain(value)
 
 
-def _text(value: object) -> str | None:
+def _text(value: object) -> str | None:  # noqa: PLR0911 - a line a type
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
     if isinstance(value, bool):
@@ -135,7 +159,7 @@ def _text(value: object) -> str | None:
         return _text(value / timedelta(seconds=1))
     if isinstance(value, list):
         return question_text(cast("list[Any]", value))
-    raise Misread(value)
+    raise MisreadError(value)
 
 
 def as_text(value: object) -> str | None:
@@ -156,7 +180,7 @@ def _number(value: object) -> float | None:
     elif isinstance(value, timedelta):
         value = value / timedelta(seconds=1)
     if not isinstance(value, (int, float)):
-        raise Misread(value)
+        raise MisreadError(value)
     result = float(value)
     return result if math.isfinite(result) else None
 
@@ -168,7 +192,7 @@ def _time(value: object) -> datetime:
         return datetime.combine(value, time())
     if isinstance(value, int) and not isinstance(value, bool) and value in COMPACT_DAYS:
         return moment(str(value), "ymd")
-    raise Misread(value)
+    raise MisreadError(value)
 
 
 def _boolean(value: object) -> bool:
@@ -176,7 +200,7 @@ def _boolean(value: object) -> bool:
         return value
     if isinstance(value, (int, float)) and value in {0, 1}:
         return bool(value)
-    raise Misread(value)
+    raise MisreadError(value)
 
 
 def boolean(text: str) -> bool:
@@ -190,7 +214,7 @@ def boolean(text: str) -> bool:
         return True
     if word in FALSE:
         return False
-    raise Misread(text)
+    raise MisreadError(text)
 
 
 def _nested(text: str) -> object:
@@ -216,7 +240,7 @@ def _json(value: object) -> str:
     try:
         return msgspec.json.encode(value, enc_hook=str).decode()
     except RecursionError:
-        raise Misread("nested too deeply") from None
+        raise MisreadError("nested too deeply") from None
 
 
 STORE: Mapping[ColumnKind, Convert] = {

@@ -1,4 +1,4 @@
-"""Whether a column of texts holds language, categories or ids: told from how varied its values are and what they share."""
+"""Whether a column holds language, categories or ids: told from how varied its texts are and what they share."""
 
 import re
 from dataclasses import dataclass
@@ -22,7 +22,8 @@ COMMON_SHARE = 0.6
 SAMPLE = 2000
 UNSPACED = r"[\u0E00-\u0EFF\u1000-\u109F\u1780-\u17FF\u3040-\u30FF\u3400-\u4DBF\u4E00-\u9FFF\uF900-\uFAFF]"
 """Scripts that are written without blanks between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
-TOKEN = re.compile(r"[^\W\d_]{2,}")
+TOKEN = re.compile(r"(?<![^\W_])[^\W\d_]{3,}(?![^\W_])")
+"""A word of letters alone; letters beside digits may be a part of a key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

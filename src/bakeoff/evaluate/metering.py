@@ -70,6 +70,8 @@ def told_usage(spent: Usage) -> dict[str, Json]:
         "cached": spent.cached,
         "tokens_in": spent.tokens_in,
         "tokens_out": spent.tokens_out,
+        "tokens_cached": spent.tokens_cached,
+        "tokens_reasoning": spent.tokens_reasoning,
         "cost_usd": spent.cost_usd,
         "refused": spent.refused,
         "unreadable": spent.unreadable,

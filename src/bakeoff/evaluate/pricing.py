@@ -13,4 +13,5 @@ def clearly_cheaper(card: Scorecard, other: Scorecard) -> bool:
 
     Prices are of the fastest batch; `cost_spread` is how much the same work varied while it was timed.
     """
-    return card.cost_usd_per_1k * card.cost_spread * CHEAPER <= other.cost_usd_per_1k
+    dear = other.cost_usd_per_1k
+    return card.cost_usd_per_1k < dear and card.cost_usd_per_1k * card.cost_spread * CHEAPER <= dear  # both may be free

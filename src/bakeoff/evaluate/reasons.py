@@ -54,9 +54,10 @@ def _winner(verdict: "Verdict", scored: Mapping[str, Scorecard]) -> str:
     if winner != best:
         (against,) = (each for each in verdict.comparisons if each.candidate == winner)
         ours, theirs = scored[winner].cost_usd_per_1k, scored[best].cost_usd_per_1k
+        cheaper = f"{theirs / ours:.1f} times cheaper" if ours else "free"
         return (
-            f"{head}: shown to be within {verdict.margin:g} of {best} ({_difference(against)}) and {theirs / ours:.1f} "
-            f"times cheaper to serve (${ours:.2g} instead of ${theirs:.2g} per 1,000 predictions)."
+            f"{head}: shown to be within {verdict.margin:g} of {best} ({_difference(against)}) and {cheaper} to serve "
+            f"(${ours:.2g} instead of ${theirs:.2g} per 1,000 predictions)."
         )
     failed = {gate.candidate for gate in verdict.gates if not gate.passed}
     beaten = [each for each in verdict.comparisons if each.candidate not in failed]

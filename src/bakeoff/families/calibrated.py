@@ -5,7 +5,7 @@ Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017; Zadro
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,12 +16,11 @@ from bakeoff.core.protocols import FitJob, Model
 from bakeoff.core.types import Predictions, Task
 from bakeoff.families.columns import require
 from bakeoff.families.members import JointModel, JointState, Member, fit_members, load_joint
+from bakeoff.metrics.costs import answered_by_cost
 from bakeoff.metrics.scaling import Calibrator, Isotonic, Temperature
 
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
-    from numpy.typing import NDArray
 
 __all__ = ["CalibratedFamily", "CalibratedModel", "CalibratedParams"]
 
@@ -79,21 +78,7 @@ class CalibratedModel(JointModel):
             return said
         params = self.state.params
         scaled = Predictions.of_probabilities(params.scale(said.probabilities_nk), said.classes)
-        if not params.costs:
-            return scaled
-        return replace(scaled, values_n=_cheapest(scaled, params.costs))
-
-
-def _cheapest(predictions: Predictions, costs: Sequence[Sequence[float]]) -> "NDArray[np.str_]":
-    """The answers of least expected cost.
-
-    Source: Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, eq. 1.
-    """
-    import numpy as np
-
-    assert predictions.probabilities_nk is not None
-    expected_nk = predictions.probabilities_nk @ np.asarray(costs, dtype=np.float64)
-    return np.asarray(predictions.classes, dtype=np.str_)[expected_nk.argmin(axis=1)]
+        return answered_by_cost(scaled, params.costs) if params.costs else scaled
 
 
 class CalibratedFamily:

@@ -14,6 +14,7 @@ import msgspec
 from bakeoff.core import plugins
 from bakeoff.core.errors import CandidateError, CorruptError
 from bakeoff.core.generation import Embedder, Embedding
+from bakeoff.core.ledger import Loss
 from bakeoff.core.params import check
 from bakeoff.core.protocols import (
     Family,
@@ -194,11 +195,26 @@ def _fitted(
         params = check(step.params, spec.params, owner=spec.name, key=f"steps.{spec.name}", file="the candidate")
         rows = TrainingRows(table=train, columns=columns, target=target, task=job.task, seed=job.seed)
         transform, train = step.fit(rows, params)
-        columns = transform.columns(columns)
+        left = transform.columns(columns)
+        for loss in _dropped(spec.name, columns, left):
+            job.on_loss(loss)
+        columns = left
         transforms.append(transform)
     names = ", ".join(spec.name for spec in specs)
     job.progress(f"fitted {names}: {len(inputs)} columns became {len(columns)}")
     return train, columns, tuple(transforms)
+
+
+def _dropped(step: str, before: tuple[Column, ...], after: tuple[Column, ...]) -> list[Loss]:
+    """The columns that a step drops without making others of them."""
+    old, new = {column.name for column in before}, {column.name for column in after}
+    if not new < old:
+        return []
+    return [
+        Loss(kind="column", reason=f"step {step}", subject=column.name, count=1, of=len(before), chosen=True)
+        for column in before
+        if column.name not in new
+    ]
 
 
 def _made(

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bakeoff.chat.client import Client, Refusal, RefusedError, Reply, Service, ServiceError
+from bakeoff.chat.client import Budget, Client, Refusal, RefusedError, Reply, Service, ServiceError
+from bakeoff.chat.dialect import PLAIN, REASONING, Dialect
 from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.prompts import check_template, messages_of_row
 from bakeoff.chat.streaming import Heard, request_of
 from bakeoff.core.addresses import is_local_url
-from bakeoff.core.errors import CandidateError
+from bakeoff.core.errors import CandidateError, ContextLengthError, OptionError
 from bakeoff.core.generation import Message, Messages, Piece, Sampling
 from bakeoff.core.params import only_for
 from bakeoff.core.protocols import FitJob, Usage
@@ -45,6 +46,7 @@ SURE = 0.9
 LEAST_MASS = 0.5
 """Token probabilities that name classes must make up this much, or what was said is read instead."""
 TOP_LOGPROBS = 20
+TOO_LONG = re.compile("context_length_exceeded|maximum context length|exceed_context_size")
 NUMBER = re.compile(r"[-+]?(?:\d+(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+)?")
 CLASSIFY = "Answer with exactly one of these labels and nothing else: {labels}."
 REGRESS = "Answer with one number and nothing else."
@@ -59,7 +61,13 @@ class RemoteParams:
     (all inputs when left out); `system`: what comes before it. `shots`: examples from training rows, drawn
     `balanced` over classes or at `random`. `answers`: `json` asks the service for JSON that can only name a class.
     `logprobs`: whether it is asked for probabilities of tokens. `price_in`, `price_out`: dollars for a million
-    tokens; without them a service on this machine costs the machine's time.
+    tokens; without them a service on this machine costs the machine's time. `price_cached`: of tokens read that the
+    service had from an earlier call. `budget_usd`: what calls in runs may cost in all; what was answered is kept.
+
+    `dialect`: how the API is spoken: `plain` (`max_tokens`, temperature), `reasoning` (`max_completion_tokens`, no
+    temperature, no log-probabilities), or `auto`: plain, and what the service refuses of it is learned.
+    `reasoning_effort`: how long a model that reasons may do so. `headers`, `query`, `body`: what is added to each
+    call; `key_header`: where the key goes (Azure: `api-key`).
     """
 
     url: str = "http://127.0.0.1:8000/v1"
@@ -78,11 +86,19 @@ class RemoteParams:
     concurrency: Annotated[int, Field(ge=1, le=256)] = 8
     timeout_s: Annotated[float, Field(gt=0)] = 60.0
     attempts: Annotated[int, Field(ge=1, le=20)] = 6
+    price_cached: Annotated[float, Field(ge=0)] | None = None
+    budget_usd: Annotated[float, Field(gt=0)] | None = None
+    dialect: Literal["auto", "plain", "reasoning"] = "auto"
+    reasoning_effort: str | None = None
+    key_header: str = "Authorization"
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _State:
-    """What is saved: all but the key. `fallback` says what unreadable answers count as."""
+    """What is saved: all but the key. `fallback` says what unreadable answers count as, `dialect` how it was asked."""
 
     signature: Signature
     chosen: Mapping[str, Any]
@@ -90,6 +106,7 @@ class _State:
     instruction: str | None
     shots: tuple[tuple[Turn, ...], ...]
     fallback: tuple[float, ...]
+    dialect: Dialect = PLAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +141,8 @@ class RemoteModel:
         table = complete(table, self.signature)
         names = [column.name for column in self.signature.inputs]
         requests = [self.request(row) for row in table.select(names).iter_rows(named=True)]
-        replies = self.client.chat(requests)
+        fixed = {"temperature"} if self.state.params.temperature else set[str]()
+        replies = self.client.chat(requests, fixed=frozenset(fixed | set(self.state.params.body)))
         refusals = [reply for reply in replies if isinstance(reply, Refusal)]
         if refusals and len(refusals) == len(replies) > 0:
             raise ServiceError(
@@ -145,6 +163,8 @@ class RemoteModel:
         turns += [turn for turn in asked if turn not in opening]
         body: dict[str, Json] = {"messages": [dict(turn) for turn in turns], "temperature": params.temperature}
         body["max_tokens"] = params.max_tokens
+        if params.reasoning_effort is not None:
+            body["reasoning_effort"] = params.reasoning_effort
         if self.signature.task == "classification":
             if params.answers == "json":
                 body["response_format"] = _label_format(self.signature.classes)
@@ -184,12 +204,18 @@ class RemoteModel:
         """See `bakeoff.core.generation.ChatModel`; what is broken off is counted as far as it came."""
         told = self.state.params.system
         system: list[Message] = [{"role": "system", "content": told}] if told else []
+        wanted = _wanted(sampling)
+        for option in sorted(wanted & set(self.client.dialect.left_out)):
+            raise OptionError(option, f"expected it to be left out: {self.state.params.url} does not take it")
         body = request_of([*system, *messages], sampling)
+        if self.state.params.reasoning_effort is not None:
+            body.setdefault("reasoning_effort", self.state.params.reasoning_effort)
         heard, started = Heard(), time.perf_counter()
-        chunks = self.client.stream(body)
+        chunks = self.client.stream(body, fixed=wanted | set(self.state.params.body))
         if isinstance(chunks, Refusal):
             self.meter.count([chunks], rows=1)
-            raise RefusedError(f"{self.state.params.url} refuses (HTTP {chunks.status}): {chunks.message}")
+            kind = ContextLengthError if TOO_LONG.search(chunks.message) else RefusedError
+            raise kind(f"{self.state.params.url} refuses (HTTP {chunks.status}): {chunks.message}")
         try:
             with closing(chunks):
                 yield from heard.pieces(chunks)
@@ -234,15 +260,35 @@ class RemoteFamily:
             instruction=instruction,
             shots=_shots(job, [column.name for column in columns]),
             fallback=fallback,
+            dialect=REASONING if params.dialect == "reasoning" else PLAIN,
         )
         model = _model(state, job.cache)
         job.progress(f"asking {params.url} (model {params.model!r})")
         model.predict(job.train[:1].select(signature_names(signature)))
-        return model
+        spoken = model.client.dialect
+        if spoken == state.dialect:
+            return model
+        job.progress(
+            f"{params.url} is asked with {spoken.max_tokens}, without {', '.join(spoken.left_out) or 'nothing'}"
+        )
+        # Saved, so that what serves asks as was measured; told, as answers without a temperature are drawn.
+        chosen = {**state.chosen, "dialect": spoken.to_json()}
+        return replace(model, state=replace(state, dialect=spoken, chosen=chosen))
 
     def load(self, folder: Path, threads: int, cache: Path | None = None) -> RemoteModel:  # noqa: ARG002
         """See `bakeoff.core.protocols.Family`; a `cache` folder holds what was answered before."""
         return _model(saved.read(folder, self.name, _State)[0], cache)
+
+
+def _wanted(sampling: Sampling) -> frozenset[str]:
+    """Options that a caller asked for, as against those that every call has."""
+    asks = {
+        "temperature": sampling.temperature not in {0.0, 1.0},  # what is evaluated, and what services do by themselves
+        "top_p": sampling.top_p < 1,
+        "seed": sampling.seed is not None,
+        "logprobs": sampling.top_logprobs is not None,
+    }
+    return frozenset(option for option, asked in asks.items() if asked)
 
 
 def signature_names(signature: Signature) -> list[str]:
@@ -256,13 +302,20 @@ def _model(state: _State, cache: Path | None) -> RemoteModel:
         url=params.url,
         model=params.model,
         key_env=params.key_env,
+        key_header=params.key_header,
+        headers=params.headers,
+        query=params.query,
+        body=params.body,
         timeout_s=params.timeout_s,
         attempts=params.attempts,
         concurrency=params.concurrency,
     )
-    prices = Prices(usd_in=params.price_in, usd_out=params.price_out)
+    prices = Prices(usd_in=params.price_in, usd_out=params.price_out, usd_cached=params.price_cached)
+    # Runs have a cache, endpoints none: those must not fall silent because a run was dear.
+    budget = None if params.budget_usd is None or cache is None else Budget(usd=params.budget_usd, price=prices.of)
     meter = Meter(prices, concurrency=params.concurrency)
-    return RemoteModel(state=state, client=Client(service, cache=cache), meter=meter)
+    client = Client(service, cache=cache, dialect=state.dialect, learns=params.dialect == "auto", budget=budget)
+    return RemoteModel(state=state, client=client, meter=meter)
 
 
 def _learned(job: FitJob) -> tuple[tuple[str, ...], tuple[float, ...], str | None]:

@@ -69,9 +69,9 @@ class Labelled:
         """Pairs with a truth that means something to the model."""
         return sum(pair.label is not None for pair in self.pairs)
 
-    def losses(self) -> tuple[Loss, ...]:
-        """Feedback that does not count, by reason."""
-        unusable = [pair for pair in self.pairs if pair.unusable]
+    def losses(self, *, without_row: bool = False) -> tuple[Loss, ...]:
+        """Feedback that does not count, by reason; `without_row`: only what `as_rows` makes no row of."""
+        unusable = [pair for pair in self.pairs if pair.unusable and not (without_row and _name_given(pair))]
         shown = dict.fromkeys(example(pair.given) for pair in unusable)
         losses = (
             Loss(
@@ -227,8 +227,13 @@ def _truths(pairs: Labelled) -> Iterator[tuple[Pair, str | float]]:
     for pair in pairs.pairs:
         if pair.label is not None:
             yield pair, pair.label
-        elif isinstance(pair.said, str) and (name := label_text(pair.given)) is not None:
+        elif (name := _name_given(pair)) is not None:
             yield pair, name
+
+
+def _name_given(pair: Pair) -> str | None:
+    """The truth as it came, where it may be a class that the dataset knows and the model does not."""
+    return label_text(pair.given) if isinstance(pair.said, str) else None
 
 
 def judged(pairs: Labelled, signature: Signature) -> tuple[list[str | float], Predictions]:

@@ -8,8 +8,9 @@ from typing import TypeAlias
 from bakeoff.core.config import LabelRule
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.ledger import example
-from bakeoff.core.types import Json, Signature, Task
+from bakeoff.core.types import Column, Json, Signature, Task
 from bakeoff.data.labels import Labels, label_text
+from bakeoff.data.values import converter
 
 __all__ = ["Truth", "TruthOf", "truth_reader"]
 
@@ -21,11 +22,15 @@ class Truth:
         task: the model's.
         classes: the model's; None when they are not known any more: then any label is taken for one.
         rule: `[data] labels`.
+        column: the target's, whose format numbers may be written in.
     """
 
-    def __init__(self, task: Task, classes: tuple[str, ...] | None, rule: LabelRule = "trim") -> None:
+    def __init__(
+        self, task: Task, classes: tuple[str, ...] | None, rule: LabelRule = "trim", column: Column | None = None
+    ) -> None:
         self.task: Task = task
         self._rule: LabelRule = rule
+        self._number = converter(column or Column(name="target", kind="numeric", dtype="Float64"))
         self._labels = None if classes is None else Labels(classes, rule)
 
     def read(self, value: Json) -> str | float | None:
@@ -34,9 +39,16 @@ class Truth:
             case "classification":
                 return label_text(value, self._rule) if self._labels is None else self._labels.match(value)
             case "regression":
-                return _number(value)
+                return self._finite(value)
             case "generation":
                 return value if isinstance(value, str) else label_text(value)
+
+    def _finite(self, value: Json) -> float | None:
+        try:
+            number = self._number(value)
+        except (ValueError, TypeError, OverflowError):
+            return None
+        return number if isinstance(number, float) and math.isfinite(number) else None
 
     def problem(self, value: Json) -> str:
         """Why the value is no truth, in words."""
@@ -49,25 +61,21 @@ TruthOf: TypeAlias = Callable[[str], Truth]
 """The reader of truths for a model version (`name/number`)."""
 
 
-def truth_reader(signature_of: Callable[[str], Signature], task: Task, rule: LabelRule) -> TruthOf:
-    """Readers by model version, each made once."""
+def truth_reader(made_of: Callable[[str], tuple[Signature, Column | None]], task: Task, rule: LabelRule) -> TruthOf:
+    """Readers by model version, each made once.
+
+    Args:
+        made_of: the signature of a model version and the column that it learned.
+        task: of versions that are not known any more.
+        rule: `[data] labels`.
+    """
 
     @cache
     def truth_of(model_version: str) -> Truth:
         try:
-            signature = signature_of(model_version)
+            signature, column = made_of(model_version)
         except NotFoundError:
             return Truth(task, None, rule)
-        return Truth(signature.task, signature.classes, rule)
+        return Truth(signature.task, signature.classes, rule, column)
 
     return truth_of
-
-
-def _number(value: Json) -> float | None:
-    if not isinstance(value, str | int | float):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None

@@ -112,7 +112,7 @@ def _inputs(
         "rows": gathered.rows_blob,
         "schema": msgspec.to_builtins(gathered.schema),
         "metric": stage.metric,
-        "metrics": digest_own(),
+        "metrics": [digest_own(), stage.config.decide.decide_by],
         "seed": stage.seed,
         "tried": [[c.name, c.family_name, msgspec.to_builtins(c.params), c.code] for c in tried],
         "environment": cast("Json", versions_of({name for c in tried for name in c.requires})),
@@ -150,6 +150,7 @@ def _probed(
             "validation_share": len(validation) / max(1, len(train) + len(validation)),
             "metrics_file": None if stage.metrics_file is None else str(stage.metrics_file),
             "costs": stage.config.decide.model_dump(mode="json")["costs"],
+            "by_cost": stage.config.decide.decide_by == "cost",
         }
         warm = {name: NAMED_WARM_S if name in named else limit_s for name, limit_s in limits.items()}
         jobs = [

@@ -21,20 +21,21 @@ MOST_SHOWN = 20
 
 
 def with_classes(stage: Stage, gathered: Gathered) -> Stage:
-    """The stage with its positive class, and with the class of each metric of one class in the metric's name.
+    """The stage with its positive class, and with metrics named in full: in one way, and with the class they are of.
 
     Raises:
         ConfigError: a class that is named in `[decide]` is none of the target's; all problems at once.
     """
     task: Task = stage.config.project.task
+    decide = stage.config.decide
     if task != "classification":
-        return stage
+        naming = _Naming(task=task, labels=Labels(()), classes=(), positive=None)
+        return replace(stage, config=stage.config.model_copy(update={"decide": naming.decide(decide)}))
     label_n = load_table(stage.blobs, gathered.table_blob, [gathered.schema.target])[gathered.schema.target]
     labels = Labels(sorted(str(label) for label in label_n.drop_nulls().unique().to_list()), stage.config.data.labels)
     trained_n = label_n[load_arrays(stage.blobs, gathered.rows_blob)["train"]].drop_nulls()
     rows = {str(label): int(count) for label, count in sorted(trained_n.value_counts().iter_rows())}
-    decide = stage.config.decide
-    naming = _Naming(labels=labels, classes=tuple(rows), positive=_positive(decide, rows))
+    naming = _Naming(task=task, labels=labels, classes=tuple(rows), positive=_positive(decide, rows))
     resolved = naming.decide(decide)
     if decide.costs:
         naming.problems += _cost_problems(decide, labels.classes)
@@ -71,6 +72,7 @@ class _Naming:
     `classes` are those of training rows, `labels` all that there are.
     """
 
+    task: Task
     labels: Labels
     classes: tuple[str, ...]
     positive: str | None
@@ -103,9 +105,7 @@ class _Naming:
 
     def _named(self, name: str, key: str) -> str:
         try:
-            return with_class(
-                name, "classification", classes=self.classes, positive=self.positive, match=self.labels.match
-            )
+            return with_class(name, self.task, classes=self.classes, positive=self.positive, match=self.labels.match)
         except LookupError:
             self.problems.append(self._unknown(key, MetricName.parse(name).arguments[0]))
         except ValueError as error:

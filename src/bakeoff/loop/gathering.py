@@ -18,10 +18,11 @@ from bakeoff.core.protocols import BlobStore, Progress
 from bakeoff.core.types import Column, Json, Schema
 from bakeoff.data.sources import SourceFile, resolve
 from bakeoff.environment.capture import versions_of
+from bakeoff.loop.candidate_losses import unused_settings
 from bakeoff.loop.contracting import hold, violating
 from bakeoff.loop.examining import examine
 from bakeoff.loop.feeding import fitting
-from bakeoff.loop.losses import check_lost, decoded, gone_classes, of_reading, of_split, rows_read, unused_settings
+from bakeoff.loop.losses import check_lost, decoded, gone_classes, of_reading, of_split, rows_read
 from bakeoff.loop.splitting import sides
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Result, Steps

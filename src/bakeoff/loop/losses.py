@@ -1,29 +1,26 @@
-"""The losses of a run on the way to its candidates: what reading, the schema, steps and the split leave out."""
+"""The losses of a run on the way to its candidates: what reading, the choice of inputs and the split leave out."""
 
-import dataclasses
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from bakeoff.core.config import Config, DataConfig
+from bakeoff.core.config import DataConfig
 from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import EXAMPLES, Ledger, Loss, example
-from bakeoff.core.params import without_effect
-from bakeoff.core.types import Json, Schema, Task
+from bakeoff.core.types import Json, Schema
 
 if TYPE_CHECKING:
     import polars as pl
 
     from bakeoff.data.reading import Reading
     from bakeoff.data.schema import Inferred
-    from bakeoff.loop.judging import Judged
 
-__all__ = ["check_lost", "decoded", "gone_classes", "ignored", "of_candidate", "of_reading", "of_split"]
-__all__ += ["rows_read", "unused_settings"]
+__all__ = ["check_lost", "decoded", "gone_classes", "ignored", "of_reading", "of_split"]
+__all__ += ["rows_read"]
 
 CELLS = re.compile(r"""[,;\t|]""")
 INFORMATIVE_WORDS = 1.5
@@ -50,7 +47,14 @@ def of_reading(reading: "Reading", inferred: "Inferred", target: Sequence[Loss],
     ]
     others = [loss for loss in cells if loss.subject != data.target]
     columns = [_with_evidence(loss, table) for loss in inferred.losses]
-    return [*_unreadable(reading, data), *rows, *others, *columns, *ignored(table, data)]
+    return [
+        *_unreadable(reading, data),
+        *rows,
+        *others,
+        *_infinite(table, inferred.schema),
+        *columns,
+        *ignored(table, data),
+    ]
 
 
 def _unreadable(reading: "Reading", data: DataConfig) -> list[Loss]:
@@ -65,6 +69,20 @@ def _unreadable(reading: "Reading", data: DataConfig) -> list[Loss]:
         replace(loss, classes=dict(Counter(named.get((loss.subject or "", loss.reason), ()))))
         for loss in reading.losses
         if loss.kind == "row"
+    ]
+
+
+def _infinite(table: "pl.DataFrame", schema: Schema) -> list[Loss]:
+    """Numbers without an end, which no model can take and which are missing to all."""
+    infinite = {
+        name: int(table[name].is_infinite().sum())
+        for name in schema.of_kind("numeric")
+        if name in table.columns and table.schema[name].is_float()
+    }
+    return [
+        Loss(kind="cell", reason="not a finite number", subject=name, count=count, of=table.height)
+        for name, count in infinite.items()
+        if count
     ]
 
 
@@ -152,67 +170,6 @@ def gone_classes(losses: Sequence[Loss], classes: Mapping[str, int]) -> list[Los
         Loss(kind="class", reason="all its rows were set aside", subject=name, count=1, classes={name: rows})
         for name, rows in lost.items()
         if not classes.get(name)
-    ]
-
-
-def unused_settings(config: Config, schema: Schema) -> list[Loss]:
-    """Settings of the project file that have no effect on these columns and this task."""
-    split, texts = config.split, schema.of_kind("text")
-    by_time = split.by == "time" or (split.by == "auto" and schema.time is not None)
-    by_group = split.by == "group" or (split.by == "auto" and schema.time is None and schema.group is not None)
-    idle: list[tuple[str, str]] = []
-    if schema.group is not None and not by_group:
-        idle.append(("data.group", f"the split is by {'time' if by_time else split.by}: rows of a group may be parted"))
-    if not texts and split.near_duplicates and "near_duplicates" in split.model_fields_set:
-        idle.append(("split.near_duplicates", "there is no column of texts"))
-    if not texts:
-        idle += [(f"prepare.steps.{name}", "there is no column of texts") for name in _text_steps(config)]
-    return [Loss(kind="option", reason=reason, subject=key, count=1) for key, reason in idle]
-
-
-def _text_steps(config: Config) -> list[str]:
-    from bakeoff.prepare.steps import preparation
-
-    return [step.name for step, _ in preparation(config.prepare.specs).bound if step.kind == "columns"]
-
-
-def of_candidate(entry: "Judged", schema: Schema, task: Task) -> list[Loss]:
-    """What one candidate alone goes without: what its fit told, parameters without effect, rows without an answer."""
-    shown = entry.fitted.contender.shown
-    idle = [*without_effect(shown.params, task), *_without_columns(shown.params, schema)]
-    options = [
-        Loss(kind="option", reason=why, subject=name, count=1, candidate=shown.name) for name, why in dict(idle).items()
-    ]
-    return [*entry.fitted.losses, *options, *_unanswered(shown.name, entry)]
-
-
-def _unanswered(name: str, entry: "Judged") -> list[Loss]:
-    """Test rows that got the family's fallback, since a service refused them or its answer could not be read."""
-    usage = cast("Mapping[str, Any]", entry.findings.get("usage") or {})
-    reasons = {"refused": "refused by the service", "unreadable": "an answer that could not be read"}
-    return [
-        Loss(
-            kind="row",
-            reason=f"{why}: the fallback answers instead",
-            count=usage[key],
-            of=usage.get("rows"),
-            candidate=name,
-        )
-        for key, why in reasons.items()
-        if usage.get(key)
-    ]
-
-
-def _without_columns(params: Any, schema: Schema) -> list[tuple[str, str]]:
-    """Parameters that were given another value than their default, but are for columns that are not there."""
-    if not dataclasses.is_dataclass(params):
-        return []
-    searches = ((field, field.metadata.get("search")) for field in dataclasses.fields(params))
-    return [
-        (field.name, f"there is no {' or '.join(search.kinds)} column")
-        for field, search in searches
-        if search and search.kinds and getattr(params, field.name) != field.default
-        if not schema.of_kind(*search.kinds)
     ]
 
 

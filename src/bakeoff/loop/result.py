@@ -7,11 +7,11 @@ import msgspec
 
 from bakeoff.core.types import Json
 from bakeoff.loop.advising import compared, last_advice
+from bakeoff.loop.candidate_losses import of_candidate
 from bakeoff.loop.combining import Combined
 from bakeoff.loop.contest import Contest
 from bakeoff.loop.gathering import Gathered
 from bakeoff.loop.judging import Judged
-from bakeoff.loop.losses import of_candidate
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.tracking import child_id
 

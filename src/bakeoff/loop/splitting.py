@@ -95,5 +95,6 @@ def _told(
 def _near_note(near: Mapping[str, Any] | None) -> list[str]:
     if near is None or not near["groups"]:
         return []
-    told = f"{near['rows']:,} rows are near-duplicates of others, in {near['groups']:,} groups"
+    beyond = int(near["rows"]) - int(near["groups"])  # beyond the first of each group, as the data card counts
+    told = f"{beyond:,} rows nearly repeat others, in {near['groups']:,} groups"
     return [f"{told}; left to chance, the split would part {near['parted']:,} of these"]

@@ -141,11 +141,11 @@ class Stage:
     def truth_of(self) -> "TruthOf":
         """What reads the labels of feedback, by the version of the model that it is on."""
         from bakeoff.feedback.truth import truth_reader
-        from bakeoff.registry.lineage import signature_of
+        from bakeoff.registry.lineage import learned_of
 
-        versions = self.records.versions
+        versions, data = self.records.versions, self.config.data
         return truth_reader(
-            lambda version: signature_of(versions, version), self.config.project.task, self.config.data.labels
+            lambda version: learned_of(versions, version, data.target), self.config.project.task, data.labels
         )
 
     @property

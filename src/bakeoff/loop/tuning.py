@@ -145,7 +145,8 @@ class _Search:
     def _key(self, contender: Contender) -> str:
         inputs = inputs_of(self._stage, self._gathered, contender)
         space: Json = msgspec.to_builtins(dict(contender.search))
-        return f"{contender.name}/{digest_json({**inputs, 'search': space, 'metrics': digest_own()})}"
+        metrics: list[Json] = [digest_own(), self._stage.config.decide.decide_by]
+        return f"{contender.name}/{digest_json({**inputs, 'search': space, 'metrics': metrics})}"
 
     def _study(self, contender: Contender) -> Study:
         measure = find(self._stage.live_metric, self._stage.config.project.task)
@@ -200,6 +201,7 @@ class _Search:
             "limit_s": limit_s,
             "metrics_file": None if file is None else str(file),
             "costs": self._stage.config.decide.model_dump(mode="json")["costs"],
+            "by_cost": self._stage.config.decide.decide_by == "cost",
         }
         name = f"{ask.candidate}, setting {ask.setting}, rung {ask.rung}"
         return replace(made, name=name, function=TRIAL, argument={**made.argument, **more})

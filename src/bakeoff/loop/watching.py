@@ -161,7 +161,7 @@ def _take_in(stage: Stage, live: Release, labelled: "Labelled") -> int:
     inputs = signature_of(stage.records.versions, live.model_version).inputs
     fed = as_rows(labelled, data.target, inputs=inputs, time=data.time, rejected=rejected)
     table, misfits = conformed(fed.rows, columns)
-    losses = (*labelled.losses(), *fed.losses(), *misfits)
+    losses = (*labelled.losses(without_row=True), *fed.losses(), *misfits)
     before = ingested(stage) or {}
     with tempfile.TemporaryDirectory(dir=stage.work) as scratch:
         path = Path(scratch) / "feedback.parquet"

@@ -1,17 +1,18 @@
 """What errors cost: a matrix of costs by true and predicted class (`[decide.costs]`)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bakeoff.core.errors import ConfigError, Problem
 from bakeoff.core.plugins import suggestion
+from bakeoff.core.types import Predictions
 from bakeoff.metrics.moments import Moments
 from bakeoff.metrics.outcome import Outcome
 
-__all__ = ["ANY", "Costs", "ExpectedCost"]
+__all__ = ["ANY", "Costs", "ExpectedCost", "answered_by_cost"]
 
 ANY = "*"
 """Any other class: in `{"*" = 1}` whatever it is."""
@@ -70,6 +71,19 @@ class Costs:
             problems.append(Problem(file=file, key=key, expected="a cost of every error", found=found, hint=hint))
         if problems:
             raise ConfigError(tuple(problems))
+
+
+def answered_by_cost(predictions: Predictions, cost_kk: ArrayLike) -> Predictions:
+    """The same probabilities, with the answers of least expected cost (the first of equals); as they are without any.
+
+    `cost_kk` has a row for each true class and a column for each answer, in the order of the predictions' classes.
+    Source: Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, eq. 1.
+    """
+    if predictions.probabilities_nk is None:
+        return predictions
+    expected_nk = predictions.probabilities_nk @ np.asarray(cost_kk, dtype=np.float64)
+    names = np.asarray(predictions.classes, dtype=np.str_)
+    return replace(predictions, values_n=names[expected_nk.argmin(axis=1)] if len(predictions) else names[:0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

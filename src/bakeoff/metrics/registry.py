@@ -154,20 +154,26 @@ def problem_with(name: str, task: Task, *, file: str = "", key: str = "", more: 
     if name in known or name in more:
         return None
     built_in = definitions(task)
+    expected, hint = f"a metric for {task}" + (" or a measurement" if more else ""), ""
+    base, bracket, _ = name.partition("[")
+    if bracket or name in built_in:
+        try:
+            parsed = MetricName.parse(name)
+            if parsed.base in built_in:
+                built_in[parsed.base].arguments(parsed)
+                return None
+        except ValueError as error:
+            expected, _, found = str(error).removeprefix("expected ").partition(", found ")
+            hint = f"Found {found}."
+    if name == EXPECTED_COST and task == "classification":
+        hint = COSTS_HINT
+    if not hint:
+        takes = [each.name for each in built_in.values() if each.one_class or each.number]
+        hint = suggestion(base.strip(), takes if bracket else [*built_in, *known, *more])
     forms = [each.form for each in built_in.values()] + [each for each in known if each not in built_in] + list(more)
-    expected = f"a metric for {task}" + (" or a measurement" if more else "")
-    try:
-        parsed = MetricName.parse(name)
-        if parsed.base in built_in:
-            built_in[parsed.base].arguments(parsed)
-            return None
-        hint = COSTS_HINT if name == EXPECTED_COST and task == "classification" else suggestion(parsed.base, forms)
-        hint = hint or suggestion(parsed.base, [*built_in, *known, *more])
-    except ValueError as error:
-        expected, _, found = str(error).removeprefix("expected ").partition(", found ")
-        hint = f"Found {found}." if found else ""
-    hint = hint or f"Known here: {', '.join(forms)}."
-    return Problem(file=file, key=key, expected=expected, found=repr(name), hint=hint)
+    return Problem(
+        file=file, key=key, expected=expected, found=repr(name), hint=hint or f"Known here: {', '.join(forms)}."
+    )
 
 
 def is_higher_better(name: str, task: Task) -> bool | None:

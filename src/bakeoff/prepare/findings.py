@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bakeoff.core.types import Json, Schema, Task
+from bakeoff.metrics.names import MetricName
 from bakeoff.prepare.constants import largest_share
 from bakeoff.prepare.leakage import leaks
 from bakeoff.prepare.telling import Finding
@@ -103,8 +104,9 @@ def _balance(classes: tuple[ClassRows, ...], target: str) -> Iterator[Finding]:
         yield Finding(kind="few_rows", column=target, told=told, value=float(few[-1].rows))
     elif classes and (ratio := classes[0].rows / classes[-1].rows) >= IMBALANCE:
         rare, often = classes[-1], classes[0]
+        recall, area = (MetricName(base=base, arguments=(rare.name,)) for base in ("recall", "pr_auc"))
         told = (
             f"classes are out of balance: {ratio:.0f} training rows are {often.name!r} for each {rare.name!r} "
-            f"({rare.share:.2%}); accuracy says little, look at f1_macro, roc_auc or pr_auc"
+            f"({rare.share:.2%}); accuracy says little, look at f1_macro, {recall} or {area}"
         )
         yield Finding(kind="imbalance", column=target, told=told, value=ratio)

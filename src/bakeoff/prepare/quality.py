@@ -18,7 +18,7 @@ from bakeoff.prepare.text import Rewrite, TextStep
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["C4LinesParams", "QualityParams", "RuleSet", "c4_lines", "judge", "keep_quality"]
+__all__ = ["C4LinesParams", "QualityParams", "RuleSet", "broken_rules", "c4_lines", "judge", "keep_quality"]
 
 RuleSet: TypeAlias = Literal["gopher", "gopher_repetition", "c4"]
 
@@ -130,6 +130,20 @@ def _keep_quality(params: QualityParams) -> Apply:
         return table[left]
 
     return keep
+
+
+def broken_rules(texts: "pl.Series", params: QualityParams) -> list[list[str]]:
+    """For each text, the names of the rules that it breaks."""
+    judged = [judge(texts, rules) for rules in params.rules]
+    names = [name for table in judged for name in table.columns if name not in params.waive]
+    rows = zip(*(table[name].to_list() for table in judged for name in table.columns if name in names), strict=True)
+    broken = [[name for name, breaks in zip(names, row, strict=True) if breaks] for row in rows]
+    if params.blocked:
+        blocked = _blocked(texts, params.blocked).to_list()
+        return [
+            [*rules, *(["blocked"] if is_blocked else [])] for rules, is_blocked in zip(broken, blocked, strict=True)
+        ]
+    return broken
 
 
 def _names(rules: RuleSet) -> list[str]:

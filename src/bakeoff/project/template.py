@@ -33,6 +33,7 @@ class Written:
 
     file: Path
     ledger: Ledger
+    warnings: tuple[str, ...] = ()
 
 
 def write_project(folder: Path, *, name: str | None, source: str, target: str, task: str | None) -> Written:
@@ -69,15 +70,15 @@ def _made(folder: Path) -> Generator[None]:
 
 def _write(file: Path, *, name: str | None, source: str, target: str, task: Task | None) -> Written:
     folder = file.parent
-    chosen, schema, ledger = _look(folder, source, target, task)
+    chosen, schema, ledger, warnings = _look(folder, source, target, task)
     slug = re.sub(r"[^a-z0-9_.-]+", "-", (name or folder.resolve().name).lower()).strip("-_.") or "project"
     text = _text(slug, chosen, source, schema)
     loads(text, folder=folder, environ={})
     file.write_text(text, encoding="utf-8")
-    return Written(file=file, ledger=ledger)
+    return Written(file=file, ledger=ledger, warnings=warnings)
 
 
-def _look(folder: Path, source: str, target: str, task: Task | None) -> tuple[Task, Schema, Ledger]:
+def _look(folder: Path, source: str, target: str, task: Task | None) -> tuple[Task, Schema, Ledger, tuple[str, ...]]:
     import tempfile
 
     from bakeoff.data.reading import read
@@ -103,7 +104,8 @@ def _look(folder: Path, source: str, target: str, task: Task | None) -> tuple[Ta
         losses = of_reading(reading, inferred, [*named.losses, *prepared.losses], config)
         classes = class_counts(prepared.table, inferred.schema)
         ledger = Ledger(rows_in=rows_read(reading), rows_used=prepared.table.height, classes=classes)
-        return task, inferred.schema, ledger.with_losses([*losses, *gone_classes(losses, classes)])
+        ledger = ledger.with_losses([*losses, *gone_classes(losses, classes)])
+        return task, inferred.schema, ledger, (*named.warnings, *prepared.warnings)
 
 
 def _quiet(line: str) -> None:
@@ -132,7 +134,7 @@ def _text(name: str, task: Task, source: str, schema: Schema) -> str:
         f"target = {json.dumps(schema.target)}",
         *_columns("text", texts),
         *_columns("categorical", schema.of_kind("categorical")),
-        *_columns("numeric", schema.of_kind("numeric")),
+        *_columns("numeric", _listed_once(schema)),
         *_columns("datetime", schema.of_kind("datetime")),
         *_columns("boolean", schema.of_kind("boolean")),
         "",
@@ -148,6 +150,12 @@ def _text(name: str, task: Task, source: str, schema: Schema) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _listed_once(schema: Schema) -> list[str]:
+    """Numeric inputs, the elements of a vector by the name of their vector."""
+    columns = [schema.column(name) for name in schema.of_kind("numeric")]
+    return list(dict.fromkeys(column.format.vector or column.name for column in columns))
 
 
 def _columns(kind: str, columns: Sequence[str]) -> list[str]:

@@ -10,9 +10,9 @@ import msgspec
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.protocols import VersionRecords
 from bakeoff.core.records import Version
-from bakeoff.core.types import Json, Signature
+from bakeoff.core.types import Column, Json, Signature
 
-__all__ = ["Lineage", "find_version", "label", "lineage", "signature_of"]
+__all__ = ["Lineage", "find_version", "label", "learned_of", "lineage", "signature_of"]
 
 NUMBER = re.compile(r"[0-9]{1,18}\Z")
 
@@ -66,6 +66,19 @@ def signature_of(versions: VersionRecords, model_version: str) -> Signature:
     if not NUMBER.match(number):
         raise NotFoundError(f"expected a model version as name/number, received {model_version!r}")
     return msgspec.convert(versions.get("model", name, int(number)).lineage["signature"], Signature)
+
+
+def learned_of(versions: VersionRecords, model_version: str, target: str) -> tuple[Signature, Column | None]:
+    """What a model version takes and gives, and the column `target` as it was when the model learned it.
+
+    Raises:
+        NotFoundError: there is no such version.
+    """
+    signature = signature_of(versions, model_version)
+    name, _, number = model_version.rpartition("/")
+    columns = versions.get("model", name, int(number)).lineage.get("columns") or []
+    listed = msgspec.convert(columns, tuple[Column, ...])
+    return signature, next((column for column in listed if column.name == target), None)
 
 
 def find_version(versions: VersionRecords, name: str, which: str | None = None) -> Version:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from bakeoff.core.ledger import EXAMPLES, LOUD_SHARE, Ledger, Loss, LossKind
+from bakeoff.core.ledger import EXAMPLES, Ledger, Loss, LossKind
 from bakeoff.report.numbers import count, cut, part
 
 __all__ = ["HEADS", "NUMBERS", "Line", "Losses", "alarms", "chosen", "headline", "lines", "losses_of", "plain"]
@@ -91,11 +91,11 @@ def _counts(loss: Loss) -> bool:
 
 def alarms(ledger: Ledger) -> list[str]:
     """What everybody should see, one sentence each."""
-    told = [_alarm(loss) for loss in _joined(ledger) if loss.kind != "row" and ledger.matters(loss)]
+    told = [_alarm(loss) for loss in _joined(ledger) if loss.grave or (loss.kind != "row" and ledger.matters(loss))]
     concentrated = [(loss, ledger.concentration(loss)) for loss in ledger.losses]
     told += [_of_one_class(ledger, loss, name) for loss, name in concentrated if name is not None]
-    if ledger.lost_share > LOUD_SHARE:
-        told.insert(0, f"{part(ledger.lost_share)} of the rows are lost: no model has seen them")
+    if ledger.loud_share is not None:
+        told.insert(0, f"{part(ledger.loud_share)} of the rows are lost: no model has seen them")
     return told
 
 
@@ -129,9 +129,13 @@ def _with_remedy(loss: Loss) -> str:
     return loss.reason + (f"; {loss.remedy}" if loss.remedy else "")
 
 
+def _ignored(loss: Loss) -> bool:
+    return loss.kind == "column" and loss.chosen and loss.candidate is None
+
+
 def chosen(ledger: Ledger) -> str | None:
     """The columns that the project leaves out, in a sentence; None when there are none."""
-    names = [loss.subject or "" for loss in ledger.losses if loss.kind == "column" and loss.chosen]
+    names = [loss.subject or "" for loss in ledger.losses if _ignored(loss)]
     if not names:
         return None
     more = f" and {count(len(names) - NAMED)} more" if len(names) > NAMED else ""
@@ -140,7 +144,7 @@ def chosen(ledger: Ledger) -> str | None:
 
 def lines(ledger: Ledger) -> list[Line]:
     """The table: what was lost, by reason; many of one reason share a line."""
-    losses = [loss for loss in _joined(ledger) if not (loss.kind == "column" and loss.chosen)]
+    losses = [loss for loss in _joined(ledger) if not _ignored(loss)]
     return [_line(ledger, loss) for loss in losses]
 
 

@@ -306,6 +306,8 @@ class Usage:
     refused: int
     unreadable: int
     cost_usd: float | None = None
+    tokens_cached: int = 0
+    tokens_reasoning: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,18 +9,19 @@ from typing import Any
 
 from bakeoff.core.types import Json
 
-__all__ = ["Asked", "FakeService", "completion", "event", "serving"]
+__all__ = ["Asked", "FakeService", "completion", "event", "reasoning", "serving"]
 
 START_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One request as it came: its path, body and headers (names in lower case)."""
+    """One request as it came: its path, body, headers (names in lower case) and what stands behind the path."""
 
     path: str
     body: Mapping[str, Any]
     headers: Mapping[str, str]
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def said(self) -> str:
@@ -65,6 +66,26 @@ def event(text: str | None = None, *, finish: str | None = None, usage: Mapping[
     return f"data: {json.dumps(body, ensure_ascii=False)}\n\n"
 
 
+def reasoning(answer: Answer) -> Answer:
+    """The service as one with a reasoning model: it refuses what OpenAI's do, in their words, and counts reasoning.
+
+    Source: the OpenAI API reference, guide to reasoning models (limitations).
+    """
+
+    def refusing(asked: Asked) -> "tuple[int, Any, Mapping[str, str]] | str | dict[str, Any]":
+        for name, problem in (
+            ("max_tokens", "is not supported with this model. Use 'max_completion_tokens' instead."),
+            ("temperature", "is not supported with this model: only the default (1) is."),
+            ("logprobs", "is not supported with this model."),
+        ):
+            if name in asked.body and not (name == "temperature" and asked.body[name] == 1):
+                error = {"message": f"Unsupported parameter: '{name}' {problem}", "type": "invalid_request_error"}
+                return 400, {"error": error | {"param": name, "code": "unsupported_parameter"}}, {}
+        return answer(asked)
+
+    return refusing
+
+
 @contextmanager
 def serving(answer: Answer) -> Generator[FakeService]:
     """Serve on a free port of 127.0.0.1 within the block."""
@@ -82,7 +103,8 @@ def serving(answer: Answer) -> Generator[FakeService]:
 
     async def handle(request: Request) -> Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        asked = Asked(path=request.url.path, body=await request.json(), headers=headers)
+        query = dict(request.query_params)
+        asked = Asked(path=request.url.path, body=await request.json(), headers=headers, query=query)
         service.asked.append(asked)
         found = await run_in_threadpool(answer, asked)
         if isinstance(found, str):

@@ -54,6 +54,7 @@ class ProbeArgument(FitArgument, frozen=True, kw_only=True, forbid_unknown_field
     validation_share: float
     metrics_file: str | None = None
     costs: Mapping[str, Mapping[str, float]] = {}
+    by_cost: bool = False
 
 
 class ProbePoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -220,9 +221,12 @@ def _scored(asked: ProbeArgument, held: "pl.DataFrame", said: Predictions) -> tu
     import numpy as np
 
     from bakeoff.metrics.bootstrap import replicate
+    from bakeoff.metrics.costs import Costs, answered_by_cost
     from bakeoff.metrics.outcome import outcome
     from bakeoff.metrics.registry import bind, find
 
+    if asked.by_cost:
+        said = answered_by_cost(said, Costs(by_class=asked.costs).matrix(said.classes))
     known = outcome(held[asked.schema.target].to_numpy(), said, asked.task)
     statistic = bind([find(asked.metric, asked.task)], known)[asked.metric]
     (found,) = replicate([statistic], len(held), resamples=RESAMPLES, seed=asked.seed)

@@ -35,6 +35,7 @@ class TrialArgument(FitArgument, frozen=True, kw_only=True, forbid_unknown_field
     limit_s: float
     metrics_file: str | None = None
     costs: Mapping[str, Mapping[str, float]] = {}
+    by_cost: bool = False
 
 
 def trial(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
@@ -48,6 +49,7 @@ def trial(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
     import numpy as np
     from threadpoolctl import threadpool_limits
 
+    from bakeoff.metrics.costs import Costs, answered_by_cost
     from bakeoff.metrics.own import using
     from bakeoff.metrics.value import value
 
@@ -65,6 +67,8 @@ def trial(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
             model = family.fit(job)
         fit_s = time.perf_counter() - started
         said = model.predict(scored.drop(asked.schema.target))
+        if asked.by_cost:
+            said = answered_by_cost(said, Costs(by_class=asked.costs).matrix(said.classes))
         with using(None if asked.metrics_file is None else Path(asked.metrics_file), asked.costs):
             found = value(asked.metric, scored[asked.schema.target].to_numpy(), said, asked.task)
     if not isfinite(found):

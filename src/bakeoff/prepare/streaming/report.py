@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from bakeoff.core.ledger import Loss
+from bakeoff.core.ledger import Ledger, Loss
 
 __all__ = ["Cluster", "CorpusReport", "Duplicates", "Pair", "StepReport"]
 
@@ -61,8 +61,8 @@ class Duplicates(msgspec.Struct, frozen=True, kw_only=True):
 class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
     """A whole run; `peak_memory_bytes` is the sum over all its processes of what each held at most.
 
-    `losses`: what did not come through as it was, and why; `resumed_blocks`: how many blocks a run that was killed
-    had finished.
+    `warnings`: orders of steps that hurt. `losses`: what did not come through as it was, and why. `resumed_blocks`: how
+    many blocks a run that was killed had finished.
     """
 
     out: str
@@ -72,6 +72,7 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
     bad_lines: int
     bad: list[str]
     losses: list[Loss]
+    warnings: list[str]
     tokens: int | None
     steps: list[StepReport]
     duplicates: list[Duplicates]
@@ -90,7 +91,25 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
         """Megabytes of text read each second."""
         return self.text_bytes / MEGA / self.seconds
 
+    @property
+    def ledger(self) -> Ledger:
+        """What became of every line of the corpus; a step that leaves no row is told loudly."""
+        steps = [
+            Loss(
+                kind="row",
+                reason=f"step {step.step}",
+                count=step.rows_in - step.rows_out,
+                of=step.rows_in,
+                remedy="change the step, or leave it out",
+                chosen=True,
+                grave=not step.rows_out,
+            )
+            for step in self.steps
+        ]
+        others = [loss for loss in self.losses if loss.kind != "row" or loss.subject is None]
+        return Ledger(rows_in=self.rows_in + self.bad_lines, rows_used=self.rows_out).with_losses([*others, *steps])
+
     def to_json(self) -> dict[str, Any]:
         """As one JSON document."""
         speed = {"docs_per_s": round(self.docs_per_s, 1), "mb_per_s": round(self.mb_per_s, 3)}
-        return {**msgspec.to_builtins(self, str_keys=True), **speed}
+        return {**msgspec.to_builtins(self, str_keys=True), **speed, "ledger": self.ledger.to_json()}

@@ -19,6 +19,7 @@ from bakeoff.core.protocols import Progress
 from bakeoff.core.types import Json
 from bakeoff.data.sources import SourceFile, resolve
 from bakeoff.prepare.comparing import Comparison, firsts
+from bakeoff.prepare.explain import order_warnings
 from bakeoff.prepare.steps import Preparation, Step
 from bakeoff.prepare.streaming.blocks import Block, cut
 from bakeoff.prepare.streaming.clusters import duplicates_of
@@ -127,6 +128,7 @@ def prepare_corpus(
             bad_lines=run.bad_lines,
             bad=run.bad,
             losses=run.losses(),
+            warnings=order_warnings(steps),
             tokens=run.tokens if tokens else None,
             steps=run.steps,
             duplicates=run.duplicates,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 from bakeoff.core.types import DateOrder
 from bakeoff.data.times import day_and_month, has_zone, moment
@@ -70,6 +71,6 @@ def _nearer(rows: Sequence[str]) -> DateOrder | None:
                 times.append((moment(text, order) - EPOCH).total_seconds())
             except (ValueError, OverflowError):
                 continue
-        spans[order] = sum(abs(b - a) for a, b in zip(times, times[1:], strict=False))
+        spans[order] = sum(abs(b - a) for a, b in pairwise(times))
     best = min(orders, key=spans.__getitem__)
     return best if spans[best] <= CLEARLY * max(spans.values()) and max(spans.values()) > 0 else None

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, cast
 
 from bakeoff.core.config import DataConfig
 from bakeoff.core.ledger import Loss
-from bakeoff.core.types import CANONICAL, ColumnFormat, ColumnKind
+from bakeoff.core.types import CANONICAL, ColumnFormat, ColumnKind, DateOrder
 from bakeoff.data.canonical import Shape, shapes_of
 from bakeoff.data.formats import Hints, Typed, Wanted, typed
+from bakeoff.data.number_styles import Decimal
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,10 +36,12 @@ class _WantedOf:
     def __init__(self, config: DataConfig, target: str) -> None:
         self._config = config
         self._target = target
-        listed = {name: kind for kind in KINDS for name in cast("tuple[str, ...]", getattr(config, kind))}
+        listed: dict[str, ColumnKind] = {
+            name: kind for kind in KINDS for name in cast("tuple[str, ...]", getattr(config, kind))
+        }
         if config.time:
             listed[config.time] = "datetime"
-        self._kinds: Mapping[str, ColumnKind] = listed
+        self._kinds = listed
 
     def __call__(self, name: str) -> Wanted:
         target = name == self._target
@@ -88,8 +91,8 @@ def type_columns(
 
 def _hints(results: Iterable[Typed], delimiters: Sequence[str]) -> Hints:
     proven = [result.proven for result in results]
-    decimals = Counter(each.decimal for each in proven if each.decimal)
-    orders = Counter(each.order for each in proven if each.order)
+    decimals: Counter[Decimal] = Counter(each.decimal for each in proven if each.decimal)
+    orders: Counter[DateOrder] = Counter(each.order for each in proven if each.order)
     if not decimals and ";" in delimiters:
         decimals[","] += 1
     return Hints(
