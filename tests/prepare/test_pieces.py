@@ -111,3 +111,24 @@ def test_packing_loses_nothing_and_cuts_only_what_cannot_fit(lengths, length) ->
     least = -(-sum(lengths) // length)
     assert least <= len(packed.sequences) <= max(least * 2, 1)
     assert packed.filled == pytest.approx(sum(lengths) / (length * len(packed.sequences)) if pieces else 0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("यह पहला है। यह दूसरा है।", ["यह पहला है।", "यह दूसरा है।"]),
+        ("یہ پہلا ہے۔ کیا یہ دوسرا ہے؟ ہاں", ["یہ پہلا ہے۔", "کیا یہ دوسرا ہے؟", "ہاں"]),
+        ("1. First item\n2. Second item", ["1. First item\n2. Second item"]),
+    ],
+)
+def test_sentence_ends_of_other_scripts_and_numbers_of_items(text, sentences) -> None:
+    assert [text[a:b] for a, b in sentence_spans(text)] == sentences
+
+
+def test_chunks_are_bounded_in_any_script_and_cut_no_character() -> None:
+    for text in ("好" * 1000, "ก" * 1000, "x" * 10_000):
+        assert max(b - a for a, b in chunk_spans(text, size=10)) <= 1000
+    family = "👨\u200d👩\u200d👧"
+    text = (family + "e\u0301" + "🇩🇪" + "👍🏽") * 5
+    pieces = [text[a:b] for a, b in chunk_spans(text, size=1, unit="characters")]
+    assert pieces == [family, "e\u0301", "🇩🇪", "👍🏽"] * 5

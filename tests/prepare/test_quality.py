@@ -107,3 +107,15 @@ def test_the_step_is_all_rules_on_all_texts() -> None:
     broken = [any(row) for row in pl.concat([judge(table["text"], r) for r in rules], how="horizontal").iter_rows()]
     kept = Preparation([{"name": "keep_quality", "rules": rules}]).apply_rows_and_columns(table, SCHEMA).kept.tolist()
     assert kept == [row for row, is_broken in enumerate(broken) if not is_broken] == [1, 4]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "今天天气非常好，我们决定出去散步。公园里有很多人，他们在聊天和运动。" * 8,
+        "यह एक अच्छा दिन है और हम बाहर घूमने जा रहे हैं। बगीचे में बहुत से लोग हैं जो बातें कर रहे हैं। " * 5,
+        "วันนี้อากาศดีมากเราจึงออกไปเดินเล่นที่สวนสาธารณะมีคนมากมาย" * 8,
+    ],
+)
+def test_rules_made_for_spaces_and_english_do_not_drop_other_scripts(text) -> None:
+    assert not any(judge(pl.Series([text]), "gopher").row(0))

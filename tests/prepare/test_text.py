@@ -59,6 +59,13 @@ def through(spec, *texts: str | None) -> list[str | None]:
         ("c4_lines", "Menu\nThis line has enough words in it.\nToo short.", "This line has enough words in it."),
         (
             "c4_lines",
+            "This line breaks off before its end ...\nThis one has an end, and so stays.",
+            "This one has an end, and so stays.",
+        ),
+        ("c4_lines", "今天天气非常好，我们出去散步。\n菜单", "今天天气非常好，我们出去散步。"),
+        ("c4_lines", "यह एक अच्छा और लंबा वाक्य है।", "यह एक अच्छा और लंबा वाक्य है।"),
+        (
+            "c4_lines",
             "Of [1] what we saw, this line stays.\nDo read our privacy policy and terms.",
             "Of  what we saw, this line stays.",
         ),
@@ -98,6 +105,26 @@ def test_languages() -> None:
         Preparation([{"name": "keep_languages", "languages": ["en", "fr"]}]).apply_rows_and_columns(table, schema).kept
     )
     assert kept.tolist() == [0, 2, 7, 8, 9]
+
+
+@pytest.mark.parametrize(
+    ("text", "languages", "stays"),
+    [
+        ("你好", ["en"], False),
+        ("привет", ["en"], False),
+        ("สวัสดี", ["en", "fr"], False),
+        ("नमस्ते", ["en"], False),
+        ("你好", ["ja"], True),
+        ("привет", ["uk", "en"], True),
+        ("Hallo", ["en"], True),
+        ("42 :)", ["en"], True),
+    ],
+)
+def test_short_texts_are_judged_by_their_script(text, languages, stays) -> None:
+    schema = Schema(columns=COLUMNS, target="label", inputs=("text",))
+    table = pl.DataFrame({"text": [text], "label": ["x"]})
+    step = Preparation([{"name": "keep_languages", "languages": languages}])
+    assert (step.apply_rows_and_columns(table, schema).kept.tolist() == [0]) == stays
 
 
 @settings(max_examples=100, deadline=None)

@@ -96,7 +96,9 @@ def test_what_the_project_asked_for_is_loud_only_when_most_is_lost():
     assert alarms(ledger(step, loss(reason="step drop_empty", count=200, chosen=True))) == [
         "60% of the rows are lost: no model has seen them"
     ]
-    assert alarms(ledger(step, loss(count=20))) == ["2% of the rows are lost: no model has seen them"]
+    assert alarms(ledger(step, loss(count=20))) == [
+        "2% of the rows are lost, beside what steps leave out: no model has seen them"
+    ]
 
 
 def test_many_columns_of_one_reason_share_a_line():

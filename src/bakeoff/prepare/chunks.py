@@ -4,6 +4,7 @@ Not a step of `[prepare]`: chunks of one text could stand on two sides of a spli
 """
 
 import re
+import unicodedata
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -18,7 +19,17 @@ __all__ = ["Unit", "chunk_spans", "chunks"]
 
 Unit: TypeAlias = Literal["characters", "words", "tokens"]
 Spans: TypeAlias = list[tuple[int, int]]
-WORD = re.compile(r"\S+")
+# A character with its marks where a script writes no space; else what stands between spaces, in bounded parts.
+UNSPACED = (
+    "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+MARKS = (
+    "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ecd"
+    "\u102b-\u103e\u1056-\u1059\u17b4-\u17d3\u3099\u309a"
+)
+WORD = re.compile(rf"[{UNSPACED}][{MARKS}]*|[^\s{UNSPACED}]{{1,100}}")
+ZWJ = "\u200d"
+LAST_LATIN = 0x24F
 
 
 def chunks(
@@ -90,7 +101,27 @@ def _units(text: str, unit: Unit, tokenizer: Tokenizer | None) -> Spans:
         raise UsageError("expected a tokenizer for chunks of tokens, received none")
     cut: dict[Unit, Callable[[str], Spans]] = {
         "words": lambda t: [match.span() for match in WORD.finditer(t)],
-        "characters": lambda t: [(place, place + 1) for place, c in enumerate(t) if not c.isspace()],
+        "characters": _graphemes,
         "tokens": lambda t: tokenizer.spans(t) if tokenizer else [],
     }
     return cut[unit](text)
+
+
+def _graphemes(text: str) -> Spans:
+    """What a reader takes for single characters: with their marks, emoji joined to one, flags of two letters.
+
+    Source: Unicode Standard Annex #29, "Grapheme Cluster Boundaries", without Hangul's jamo and prepended marks.
+    """
+    spans: Spans = []
+    flags = 0
+    for place, character in enumerate(text):
+        is_flag = "\U0001f1e6" <= character <= "\U0001f1ff"
+        flags = flags + 1 if is_flag else 0
+        joins = unicodedata.category(character) in {"Mn", "Mc", "Me"} or character == ZWJ
+        joins |= "\U0001f3fb" <= character <= "\U0001f3ff" or (is_flag and flags % 2 == 0)
+        joins |= place > 0 and text[place - 1] == ZWJ and ord(character) > LAST_LATIN
+        if joins and spans and spans[-1][1] == place:
+            spans[-1] = (spans[-1][0], place + 1)
+        elif not character.isspace():
+            spans.append((place, place + 1))
+    return spans

@@ -20,7 +20,7 @@ __all__ = ["Comparison", "Known", "RowKeys", "Sets", "firsts"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sets:
-    """A set of numbers (ascending, below 2**30) for each of n rows: `member_s[start_n[i]:start_n[i + 1]]`."""
+    """Numbers below 2**30 of each of n rows, in any order, some repeated: `member_s[start_n[i]:start_n[i + 1]]`."""
 
     member_s: "NDArray[np.int32]"
     start_n: "NDArray[np.int64]"

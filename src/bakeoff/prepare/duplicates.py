@@ -1,6 +1,7 @@
 """Near-duplicates: clusters of texts, the step that keeps one of each, and groups for splits."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cluster", "cluster", "clusters", "drop_near_duplicates", "near_duplicate_groups", "row_keys"]
 
+FEW_PAIRS = 8  # so few are compared sooner one by one
 COMPARED = 2048  # pairs whose sets are compared at once
 MOST_WORD_BYTES = 40  # so long that a text of as many bytes for each word is surely not short
 SET_BITS = 30  # of a shingle's hash: two runs among a thousand of each of two texts agree by chance once in 1,000 pairs
@@ -79,12 +81,7 @@ def _signs(texts: "pl.Series", signs_below: int) -> "NDArray[np.uint64]":
 
 
 def _sets(shingles: Shingles) -> Sets:
-    count_n = np.diff(shingles.start_n)
-    text_s = np.repeat(np.arange(len(count_n), dtype=np.uint64), count_n)
-    sorted_s = np.unique((text_s << np.uint64(SET_BITS)) | (shingles.hash_s >> np.uint64(64 - SET_BITS)))
-    size_n = np.bincount((sorted_s >> np.uint64(SET_BITS)).astype(np.int64), minlength=len(count_n))
-    start_n = np.concatenate(([0], np.cumsum(size_n)))
-    return Sets(member_s=(sorted_s & np.uint64(2**SET_BITS - 1)).astype(np.int32), start_n=start_n)
+    return Sets(member_s=(shingles.hash_s >> np.uint64(64 - SET_BITS)).astype(np.int32), start_n=shingles.start_n)
 
 
 def cluster(known: Known, params: MinHashParams) -> "NDArray[np.int64]":
@@ -140,11 +137,18 @@ class _Pairs:
 
         rows, place = np.unique(np.concatenate((left, right)), return_inverse=True)
         sets = self.known.sets(self.row_d[rows])
+        if len(left) <= FEW_PAIRS:
+            members = [np.unique(sets.member_s[a:b]) for a, b in pairwise(sets.start_n.tolist())]
+            couples = [(members[i], members[j]) for i, j in place.reshape(2, -1).T.tolist()]
+            shared = np.array([len(np.intersect1d(one, other, assume_unique=True)) for one, other in couples])
+            return shared / (np.array([len(one) + len(other) for one, other in couples]) - shared)
         ones = np.ones(len(sets.member_s), dtype=np.int32)
         table = csr_array((ones, sets.member_s, sets.start_n.astype(np.int32)), shape=(len(rows), 2**SET_BITS))
+        table.sum_duplicates()
+        table.data[:] = 1
         one, other = place[: len(left)], place[len(left) :]
         shared = np.asarray(table[one].multiply(table[other]).sum(axis=1)).ravel()
-        size_r = np.diff(sets.start_n)
+        size_r = np.diff(table.indptr)
         return shared / (size_r[one] + size_r[other] - shared)
 
 

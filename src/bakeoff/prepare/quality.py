@@ -14,6 +14,7 @@ from bakeoff.prepare.repetition import repetition
 from bakeoff.prepare.rows import RowStep, texts_of
 from bakeoff.prepare.steps import Apply
 from bakeoff.prepare.text import Rewrite, TextStep
+from bakeoff.prepare.words import UNSPACED
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,8 +25,12 @@ RuleSet: TypeAlias = Literal["gopher", "gopher_repetition", "c4"]
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 POLICIES = r"(?i)terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies"
-SENTENCE_END = r"[.!?][\"'”’)\]]*(?:\s|$)"
-LINE_END = r"[.!?\"”][\s]*$"
+SENTENCE_END = r"[.!?।॥۔؟።][\"'”’)\]]*(?:\s|$)|[。！？][」』”’）]*"
+LINE_END = r"[.!?\"”।॥۔؟።。！？」』][\s]*$"
+# Words for rules that count them: between spaces, or two characters of a script that writes none.
+WORDS = rf"[{UNSPACED}]{{1,2}}|[^\s{UNSPACED}]+"
+LETTERED = r"\S*\p{L}\S*"
+OF_OTHER_SCRIPTS = r"[\p{L}--[\p{Latin}]]"
 LEAST_STOP_WORDS = 2
 LEAST_SENTENCES = 3
 ELLIPSIS = r"(?:\.\.\.|…)"
@@ -49,7 +54,9 @@ def _gopher(texts: "pl.Series") -> "pl.DataFrame":
 
     text, words, lines = pl.col("text"), pl.col("words"), pl.col("lines")
     counted = texts.to_frame().with_columns(
-        words=text.str.count_matches(r"\S+"),
+        words=text.str.count_matches(WORDS),
+        unspaced=text.str.count_matches(rf"[{UNSPACED}]"),
+        foreign=text.str.count_matches(OF_OTHER_SCRIPTS),
         lines=text.str.count_matches(r"\n") + 1,
         characters=text.str.count_matches(r"\S"),
     )
@@ -57,8 +64,9 @@ def _gopher(texts: "pl.Series") -> "pl.DataFrame":
     return counted.select(
         # "contain between 50 and 100,000 words"
         word_count=~words.is_between(50, 100_000),
-        # "mean word length outside the range of 3 to 10 characters"
-        word_length=~(pl.col("characters") / words).is_between(3, 10),
+        # "mean word length outside the range of 3 to 10 characters"; without spaces there is no such length.
+        word_length=~(pl.col("characters") / words).is_between(3, 10)
+        & (pl.col("unspaced") <= 0.5 * pl.col("characters")),
         # "symbol-to-word ratio greater than 0.1 for either the hash symbol or the ellipsis"
         hash_ratio=text.str.count_matches("#") > 0.1 * words,
         ellipsis_ratio=text.str.count_matches(ELLIPSIS) > 0.1 * words,
@@ -66,9 +74,10 @@ def _gopher(texts: "pl.Series") -> "pl.DataFrame":
         bullet_lines=text.str.count_matches(r"(?m)^[^\S\n]*[•‣◦*-]") > 0.9 * lines,
         ellipsis_lines=text.str.count_matches(rf"(?m){ELLIPSIS}[^\S\n]*$") > 0.3 * lines,
         # Words: "80%" of them must hold a letter.
-        alphabetic=text.str.count_matches(r"\S*\p{L}\S*") < 0.8 * words,
-        # "at least two of the following English words"
-        stop_words=pl.sum_horizontal(stops) < LEAST_STOP_WORDS,
+        alphabetic=(text.str.count_matches(LETTERED) < 0.8 * words)
+        & (pl.col("unspaced") <= 0.5 * pl.col("characters")),
+        # "at least two of the following English words": nothing that a text in another script could hold.
+        stop_words=(pl.sum_horizontal(stops) < LEAST_STOP_WORDS) & (pl.col("foreign") <= 0.5 * pl.col("characters")),
     )
 
 
@@ -160,7 +169,7 @@ def _blocked(texts: "pl.Series", words: tuple[str, ...]) -> "pl.Series":
     return texts.str.contains(rf"(?i)(?:^|{outside})(?:{listed})(?:{outside}|$)").fill_null(value=False)
 
 
-keep_quality = RowStep(name="keep_quality", version=1, make=_keep_quality, params=QualityParams)
+keep_quality = RowStep(name="keep_quality", version=2, make=_keep_quality, params=QualityParams)
 """Rows whose texts break no rule of the sets."""
 
 
@@ -179,8 +188,10 @@ def _c4_lines(params: C4LinesParams) -> Rewrite:
         good = (
             # "only retained lines that ended in a terminal punctuation mark"
             line.str.contains(LINE_END)
+            # Its code takes a line that breaks off for none (as C4's `clean_text_fn` and datatrove's filter do).
+            & ~line.str.contains(r"(?:\.\.\.|…)\s*$")
             # "only retained lines that contained at least 5 words"
-            & (line.str.count_matches(r"\S+") >= params.least_words)
+            & (line.str.count_matches(WORDS) >= params.least_words)
             # "removed any line with the word Javascript"
             & ~line.str.contains("(?i)javascript")
             # "removed any lines containing the strings …": boilerplate policy notices
@@ -194,5 +205,5 @@ def _c4_lines(params: C4LinesParams) -> Rewrite:
     return rewrite
 
 
-c4_lines = TextStep(name="c4_lines", version=1, make=_c4_lines, params=C4LinesParams)
+c4_lines = TextStep(name="c4_lines", version=2, make=_c4_lines, params=C4LinesParams)
 """The lines of each text that C4 would keep."""

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 __all__ = ["sentence_spans", "sentences_of"]
 
 # A mark (with closing quotes and brackets), then white space; or an ideographic mark; or an empty line.
-END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s)|[。！？]+[」』”’）]*|\n\s*\n")
+END = re.compile(r"[.!?…।॥۔؟։።]+[\"'”’»)\]]*(?=\s)|[。！？]+[」』”’）]*|\n\s*\n")
 ABBREVIATIONS = frozenset(
     {
         *("mr", "mrs", "ms", "dr", "prof", "sr", "jr", "st", "rev", "gen", "col", "lt", "sgt", "capt", "gov", "sen"),
@@ -48,6 +48,8 @@ def _ends(text: str, start: int, match: re.Match[str]) -> bool:
     if last is None:
         return True
     word = last[1]
+    if word.isdigit() and not text[text.rfind("\n", 0, match.start()) + 1 : match.start() - len(word)].strip():
+        return False  # the number of an item of a list
     initial = len(word) == 1 and word.isupper() and word != "I"
     return not initial and word.lower() not in ABBREVIATIONS
 

@@ -94,8 +94,10 @@ def alarms(ledger: Ledger) -> list[str]:
     told = [_alarm(loss) for loss in _joined(ledger) if loss.grave or (loss.kind != "row" and ledger.matters(loss))]
     concentrated = [(loss, ledger.concentration(loss)) for loss in ledger.losses]
     told += [_of_one_class(ledger, loss, name) for loss, name in concentrated if name is not None]
-    if ledger.loud_share is not None:
-        told.insert(0, f"{part(ledger.loud_share)} of the rows are lost: no model has seen them")
+    share = ledger.loud_share
+    if share is not None:
+        beside = "" if share == ledger.lost_share else ", beside what steps leave out"
+        told.insert(0, f"{part(share)} of the rows are lost{beside}: no model has seen them")
     return told
 
 

@@ -1,7 +1,6 @@
 """Whatever comes late in a stream, every value, key and row is in the result, or its loss is named."""
 
 import json
-import math
 from pathlib import Path
 
 import polars as pl
@@ -173,6 +172,6 @@ def test_nothing_is_lost_of_any_stream(tmp_path, rows, block_bytes) -> None:
         written = table[name].to_list()
         assert [value is None for value in written] == [value is None for value in given]
         if table.schema[name].is_numeric():
-            assert math.fsum(v for v in written if v is not None) == math.fsum(v for v in given if v is not None)
+            assert written == given  # as numbers: 4 is 4.0
         elif table.schema[name] == pl.String and name not in as_text:
             assert written == given

@@ -12,9 +12,10 @@ import msgspec
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Kind", "Mixture", "Place", "Shape", "dtype_of", "merged", "shape_of"]
+__all__ = ["MOST", "Kind", "Mixture", "Place", "Shape", "dtype_of", "merged", "shape_of"]
 
 Kind: TypeAlias = Literal["boolean", "whole", "long", "wide", "fraction", "text", "object", "list"]
+MOST = 2**127
 EXACT = 2**53
 """The largest whole number up to which a double holds each."""
 NESTED: frozenset[Kind] = frozenset({"object", "list"})
@@ -73,12 +74,20 @@ def _kind(value: Any) -> Kind:
     if isinstance(value, int) and not isinstance(value, bool):
         if -EXACT <= value <= EXACT:
             return "whole"
-        return "long" if -(2**63) <= value < 2**63 else "wide"
+        if -(2**63) <= value < 2**63:
+            return "long"
+        if not -MOST <= value < MOST:
+            raise OverflowError
+        return "wide"
     return KINDS[type(value)]
 
 
 def shape_of(rows: Iterable[dict[str, Any]], *, block: int) -> Shape:
-    """The shape of the rows of one block, as one object."""
+    """The shape of the rows of one block, as one object.
+
+    Raises:
+        OverflowError: a whole number of more than 128 bits, which no column holds.
+    """
     whole = Shape()
     fields = whole.fields
     seen: dict[str, set[type]] = {}
