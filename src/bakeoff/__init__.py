@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bakeoff.core.errors import BakeoffError
+    from bakeoff.evaluate.library import compare, interval
     from bakeoff.prepare.streaming.run import prepare_corpus
     from bakeoff.project.project import Project
 
-__all__ = ["BakeoffError", "Project", "__version__", "prepare_corpus"]
+__all__ = ["BakeoffError", "Project", "__version__", "compare", "interval", "prepare_corpus"]
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Project": "bakeoff.project.project",
     "BakeoffError": "bakeoff.core.errors",
+    "interval": "bakeoff.evaluate.library",
+    "compare": "bakeoff.evaluate.library",
     "prepare_corpus": "bakeoff.prepare.streaming.run",
 }
 

@@ -7,12 +7,32 @@ import pytest
 from bakeoff.core.config import DecideConfig, Gate
 from bakeoff.core.errors import ConfigError, DataError, NotFoundError
 from bakeoff.core.types import Predictions
+from bakeoff.evaluate.margin import default_margin
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.evaluate.scoring import score
 from bakeoff.evaluate.verdict import check_gates, compare, decide, takes_over
+from bakeoff.metrics.intervals import Interval
+from bakeoff.metrics.outcome import outcome
+from bakeoff.metrics.registry import find
 from bakeoff.metrics.significance import mcnemar_exact
+from bakeoff.testing.worlds import candidates
 
 N = 1500
+
+
+def card_of(measure, true, predictions, cost):
+    value = measure(outcome(true, predictions, "classification"))
+    return Scorecard(
+        metrics={measure.name: Interval(value=value, low=0.0, high=1.0)},
+        n_test=len(true),
+        intervals="none",
+        per_class={},
+        latency_ms={},
+        throughput_rows_s=1.0,
+        train_s=0.0,
+        size_bytes=0,
+        cost_usd_per_1k=cost,
+    )
 
 
 def said(accuracy, *, seed, n=N, hard=0.5):
@@ -28,8 +48,8 @@ def truth(n=N):
     return np.array(["no", "yes"])[np.random.default_rng(0).integers(0, 2, n)]
 
 
-def field(costs=None, n=N, latency=1.0, **accuracies):
-    outcomes = {name: (truth(n), said(a, seed=i, n=n)) for i, (name, a) in enumerate(accuracies.items())}
+def field(costs=None, n=N, latency=1.0, hard=0.5, **accuracies):
+    outcomes = {name: (truth(n), said(a, seed=i, n=n, hard=hard)) for i, (name, a) in enumerate(accuracies.items())}
     cards = {}
     for name, (true, predictions) in outcomes.items():
         scores = score(true, predictions, "classification", resamples=100, seed=0)
@@ -59,18 +79,59 @@ def test_the_distinguishably_best_wins_whatever_it_costs():
     assert "distinguishably better than poor" in found.reason
 
 
-def test_the_cheapest_of_the_indistinguishable_wins():
+def test_the_cheapest_of_those_shown_to_be_as_good_wins():
     cards, outcomes = field({"best": 0.02, "cheap": 0.005}, cheap=0.805, best=0.81)
-    found = verdict(cards, outcomes)
+    found = verdict(cards, outcomes, margin=0.05)
     assert set(found.best_set) == {"cheap", "best"}
     assert found.best == "best"
     assert found.winner == "cheap"
+    assert found.value == cards["cheap"].metrics["f1_macro"]
+    assert "shown to be within 0.05 of best" in found.reason
     assert "4.0 times cheaper" in found.reason
-    assert "smaller ones need more rows" in found.reason
+
+
+def test_evidence_that_is_missing_does_not_help_the_cheap_one():
+    """Nothing tells the two apart, but nothing shows them to be as good either: the better one wins."""
+    cards, outcomes = field({"best": 0.02, "cheap": 0.005}, cheap=0.805, best=0.81)
+    found = verdict(cards, outcomes)
+    assert found.comparisons[0].p_holm > 0.05
+    assert found.margin == 0.01
+    assert found.best_set == ("best",)
+    assert found.winner == "best"
+    assert "cheap is not shown to be within 0.01 of it" in found.reason
+    assert f"probability {found.p_best['best']:.2f}" in found.reason
+    assert found.rows_for_margin > N
+    assert "rows would show as often" in found.reason
+    assert 0 < found.comparisons[0].q < 1
+    assert found.expected_loss["best"] < found.expected_loss["cheap"]
+
+
+def test_a_cheap_equal_wins_once_the_rows_show_it():
+    cards, outcomes = field({"b": 0.005}, n=12_000, hard=0.9, a=0.8, b=0.8)
+    found = verdict(cards, outcomes)
+    assert found.rows_for_margin < 12_000
+    assert found.winner == "b"
+
+
+@pytest.mark.parametrize("others", [1, 5])
+def test_a_worse_one_hardly_ever_wins_for_its_price(others):
+    """One candidate is five points better, all others cost half: of few rows, too, a worse one wins rarely."""
+    wrong = 0
+    for at in range(40):
+        accuracies = {"best": 0.85} | {f"cheap{i}": 0.80 for i in range(others)}
+        true, predictions = candidates(np.random.default_rng(at), 300, accuracies)
+        cards = {
+            name: card_of(find("accuracy", "classification"), true, each, cost=0.01 if name == "best" else 0.005)
+            for name, each in predictions.items()
+        }
+        outcomes = {name: (true, each) for name, each in predictions.items()}
+        found = decide(cards, outcomes, DecideConfig(metric="accuracy", margin=0.02), "classification", at)
+        wrong += found.winner != found.best
+    assert wrong <= 3
 
 
 def test_noise_in_prices_does_not_decide():
-    found = verdict(*field({"best": 0.014, "cheap": 0.01}, cheap=0.805, best=0.81))
+    found = verdict(*field({"best": 0.014, "cheap": 0.01}, cheap=0.805, best=0.81), margin=0.05)
     assert found.winner == "best"
     assert "not clearly cheaper" in found.reason
 
@@ -78,7 +139,41 @@ def test_noise_in_prices_does_not_decide():
 def test_a_margin_widens_the_best_set():
     cards, outcomes = field({"best": 0.02}, cheap=0.78, best=0.83)
     assert verdict(cards, outcomes).best_set == ("best",)
-    assert set(verdict(cards, outcomes, margin=0.05).best_set) == {"cheap", "best"}
+    assert verdict(cards, outcomes, margin=0.05).best_set == ("best",)
+    assert set(verdict(cards, outcomes, margin=0.1).best_set) == {"cheap", "best"}
+
+
+def test_without_a_margin_of_its_own_a_metric_has_one():
+    assert default_margin(find("f1_macro", "classification"), 0.8) == 0.01
+    assert default_margin(find("mcc", "classification"), 0.8) == 0.01
+    assert default_margin(find("r2", "regression"), 0.8) == 0.01
+    assert default_margin(find("rmse", "regression"), 25.0) == 0.5
+
+
+def test_gates_can_ask_for_confidence():
+    cards, outcomes = field(a=0.82, b=0.81)
+    plain = verdict(cards, outcomes, gates={"f1_macro": Gate(min=0.8)})
+    sure = verdict(cards, outcomes, gates={"f1_macro": Gate(min=0.8, confidence=0.95)})
+    assert [gate.passed for gate in plain.gates] == [True, True]
+    assert [gate.passed for gate in sure.gates] == [False, False]
+    assert sure.winner is None
+    low = cards["a"].metrics["f1_macro"].low
+    assert sure.gates[0].bound == pytest.approx(low, abs=1e-9)  # of two, each at 97.5%: the end of its interval
+    assert "at least 0.8 at 95%, no more than" in sure.reason
+    assert verdict(cards, outcomes, gates={"f1_macro": Gate(min=0.78, confidence=0.95)}).winner == "a"
+    with pytest.raises(ConfigError, match="a measurement has no interval"):
+        verdict(cards, outcomes, gates={"train_s": Gate(max=5, confidence=0.9)})
+
+
+def test_the_best_of_several_equals_is_told_at_less_than_it_measured():
+    cards, outcomes = field(**{f"c{i}": 0.8 for i in range(6)}, n=500)
+    found = verdict(cards, outcomes)
+    measured = cards[found.best].metrics["f1_macro"]
+    assert found.value.value < measured.value - 0.003
+    assert found.value.low < measured.low
+    assert f"measured {measured.value:.4f}, less what being the best of 6 adds" in found.reason
+    assert sum(found.p_best.values()) == pytest.approx(1.0)
+    assert found.to_json()["value"]["value"] == found.value.value
 
 
 def test_gates_keep_the_best_out_and_the_next_wins():
@@ -164,6 +259,8 @@ def test_the_verdict_is_json_and_the_same_each_time():
         "min": 0.75,
         "max": None,
         "passed": False,
+        "confidence": None,
+        "bound": None,
     }
 
 
@@ -221,9 +318,9 @@ def test_candidates_can_be_told_apart_by_swapping_their_answers():
 def test_prices_that_differ_less_than_their_timings_vary_do_not_decide():
     """Two equal candidates of which one was timed while the machine was busy: the better one wins, as in any run."""
     cards, outcomes = field({"best": 0.02, "cheap": 0.01}, cheap=0.805, best=0.81)
-    assert verdict(cards, outcomes).winner == "cheap"
+    assert verdict(cards, outcomes, margin=0.05).winner == "cheap"
     cards["cheap"] = replace(cards["cheap"], cost_spread=1.6)
-    assert verdict(cards, outcomes).winner == "best"
+    assert verdict(cards, outcomes, margin=0.05).winner == "best"
 
 
 @pytest.mark.parametrize("costs", [{"a": 0.01, "b": 0.0149}, {"a": 0.0149, "b": 0.01}])
@@ -236,13 +333,16 @@ def test_of_equals_the_one_named_first_wins(costs):
 
 def test_the_highest_utility_of_the_best_set_wins():
     cards, outcomes = field({"best": 0.02, "cheap": 0.005}, cheap=0.805, best=0.81, poor=0.6)
-    found = verdict(cards, outcomes, utility="f1_macro - cost_usd_per_1k")
+    found = verdict(cards, outcomes, utility="f1_macro - cost_usd_per_1k", margin=0.05)
     assert found.winner == "cheap"
     assert set(found.utilities) == {"cheap", "best", "poor"}
     assert "utility 0.7" in found.reason
     assert "the highest of the best set, before best" in found.reason
-    assert verdict(cards, outcomes, utility="100 * f1_macro - cost_usd_per_1k").winner == "best"
-    assert verdict(cards, outcomes, utility="0 - f1_macro").winner == "cheap"  # poor is not in the best set
+    assert verdict(cards, outcomes, utility="100 * f1_macro - cost_usd_per_1k", margin=0.05).winner == "best"
+    # poor is not in the best set
+    assert (
+        verdict(cards, outcomes, utility="0 - f1_macro", margin=0.05).winner == "cheap"
+    )  # poor is not in the best set
     alone = verdict(
         cards, outcomes, utility="f1_macro", margin=0.0, gates={"cost_usd_per_1k": Gate(max=0.01, min=0.01)}
     )
@@ -252,7 +352,7 @@ def test_the_highest_utility_of_the_best_set_wins():
 
 def test_a_utility_without_a_value_lets_nobody_win():
     cards, outcomes = field(a=0.8, b=0.79)
-    found = verdict(cards, outcomes, utility="log(0 - f1_macro)")
+    found = verdict(cards, outcomes, utility="log(0 - f1_macro)", margin=0.1)
     assert found.winner is None
     assert "the utility (log(0 - f1_macro)) is undefined for a and b" in found.reason
 
@@ -275,7 +375,7 @@ def test_when_a_challenger_takes_over():
     worse = compare(truth(), said(0.7, seed=1), said(0.8, seed=2), "f1_macro", seed=0)
 
     def rule(name, margin=0.0):
-        return [takes_over(each, DecideConfig(champion=name, margin=margin)) for each in (better, equal, worse)]
+        return [takes_over(each, DecideConfig(champion=name), margin) for each in (better, equal, worse)]
 
     assert rule("unless_worse") == [True, True, False]
     assert rule("non_inferior", 0.05) == [True, True, False]

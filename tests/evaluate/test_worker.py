@@ -103,7 +103,7 @@ def test_the_same_seed_gives_the_same_metrics_to_the_digit(tmp_path):
 def test_groups_and_price_are_heeded(tmp_path):
     told = argument(tmp_path, "ThresholdFamily", labelled(), "classification", group="who", price_per_hour_usd=36.0)
     card = Scorecard.from_json(evaluate(told, lambda _: None)["scorecard"])
-    assert "of groups" in card.intervals
+    assert "groups of rows" in card.intervals
     assert card.cost_usd_per_1k == pytest.approx(10 / card.throughput_rows_s)
 
 

@@ -60,7 +60,7 @@ def test_without_a_champion_only_gates_are_checked_and_nothing_is_kept(films_pro
 def test_what_is_unchanged_passes_by_every_rule(ran):
     before = state(ran)
     found = check(ran, strict=True)
-    assert outcomes(found) == [("non-inferior to champion films/1", "passed")]
+    assert outcomes(found) == [("non-inferior to champion films/1 within 0.01", "passed")]
     assert "this very model" in found.checks[0].told
     edit(ran, "resamples = 200", 'resamples = 200\nchampion = "superior"')
     assert check(ran).passed
@@ -169,7 +169,7 @@ def test_utility_decides_and_is_shown(films_project, tmp_path):
     edit(
         films_project,
         "resamples = 200",
-        'resamples = 200\nutility = "f1_macro - 1e9 * (size_bytes < 0) + 0 * latency_p95_ms"',
+        'resamples = 200\nmargin = 0.5\nutility = "f1_macro - 1e9 * (size_bytes < 0) + 0 * latency_p95_ms"',
     )
     document = run(films_project).document
     verdict = document["verdict"]
@@ -182,6 +182,6 @@ def test_utility_decides_and_is_shown(films_project, tmp_path):
 
 
 def test_non_inferiority_needs_a_margin(films_project):
-    edit(films_project, "resamples = 200", 'resamples = 200\nchampion = "non_inferior"')
+    edit(films_project, "resamples = 200", 'resamples = 200\nchampion = "non_inferior"\nmargin = 0.0')
     with pytest.raises(ConfigError, match=r"decide\.margin"):
         run(films_project)

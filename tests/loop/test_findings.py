@@ -74,7 +74,7 @@ def test_a_projects_own_metric_and_price_decide(films_project):
     ("lines", "expected"),
     [
         ('metrics_file = "none.py"', "none.py"),
-        ('test = "permutation"\nmargin = 0.01', "decide.margin"),
+        ('champion = "non_inferior"\nmargin = 0.0', "decide.margin"),
     ],
 )
 def test_what_cannot_be_is_told_before_anything_runs(films_project, lines, expected):

@@ -30,7 +30,7 @@ def test_the_document_holds_what_the_design_promises(films_project):
         first
     )
     assert {"train_s", "size_bytes"} <= set(first)
-    assert set(first["metrics"]["f1_macro"]) == {"value", "low", "high", "method"}
+    assert set(first["metrics"]["f1_macro"]) == {"value", "low", "high", "method", "reason"}
     assert {"p50", "p95"} <= set(first["latency_ms"])
     assert {"winner", "reason", "gates", "pareto", "promoted"} <= set(document["verdict"])
     assert document["verdict"]["promoted"] is True

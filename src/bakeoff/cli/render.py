@@ -106,7 +106,7 @@ def _expected(expected: Doc, metric: str) -> list[str]:
     mega = 1e-6
     return [
         "?" if quality is None else f"{quality['value']:.4f}",
-        "" if quality is None else f"{quality['low']:.4f} – {quality['high']:.4f}",
+        _ends(quality),
         f"{train['value']:.1f}",
         f"{train['low']:.1f} – {train['high']:.1f}",
         f"{expected['latency_p95_ms']['value']:.2f}",
@@ -240,7 +240,7 @@ def _candidate_row(candidate: Doc, verdict: Doc, metric: str) -> list[str]:
         mark,
         candidate["name"],
         f"{score['value']:.4f}",
-        f"{score['low']:.4f} – {score['high']:.4f}",
+        _ends(score),
         f"{latency['p50']:.2f}",
         f"{latency['p95']:.2f}",
         f"{candidate['cost_usd_per_1k']:.6f}",
@@ -433,7 +433,18 @@ def markdown_report(report: "RunReport") -> str:
 
 
 def _interval(score: Doc | None) -> str:
-    return f"{score['value']:.4f} [{score['low']:.4f}, {score['high']:.4f}]" if score else ""
+    if not score:
+        return ""
+    known = score["low"] is not None
+    return f"{score['value']:.4f} " + (f"[{score['low']:.4f}, {score['high']:.4f}]" if known else "(too little known)")
+
+
+def _ends(score: Doc | None) -> str:
+    """Both ends of an interval, or why there are none."""
+    if not score:
+        return ""
+    known = score["low"] is not None
+    return f"{score['low']:.4f} – {score['high']:.4f}" if known else f"unknown: {score.get('reason')}"
 
 
 def _limits(gate: Doc) -> str:

@@ -196,10 +196,14 @@ class CandidateConfig(BaseModel):
 
 
 class Gate(_Section):
-    """Limits (inclusive) that a metric must keep to pass."""
+    """Limits (inclusive) that a metric must keep to pass; with this `confidence` (0.9), or else by its value alone.
+
+    Of several candidates, the chance that any passes which should not is at most 1 - confidence.
+    """
 
     min: float | None = None
     max: float | None = None
+    confidence: float | None = Field(default=None, ge=0.5, lt=1)
 
 
 class DecideConfig(_Section):
@@ -235,7 +239,7 @@ class DecideConfig(_Section):
     utility: str | None = None
     champion: Literal["unless_worse", "non_inferior", "superior"] = "unless_worse"
     gates: dict[str, Gate] = {}
-    margin: float = Field(default=0.0, ge=0)
+    margin: float | None = Field(default=None, ge=0)
     resamples: int = Field(default=2000, ge=100, le=100_000)
     test: Literal["bootstrap", "permutation"] = "bootstrap"
     metrics_file: str | None = None

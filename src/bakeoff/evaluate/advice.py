@@ -75,7 +75,7 @@ def predicted(
 
     def grown(values: Sequence[float], times: float = 1.0, *, steady: bool = False) -> Interval:
         found = growth(sizes, values, rows, steady=steady)
-        return Interval(value=found.value * times, low=found.low * times, high=found.high * times)
+        return Interval(value=found.value * times, low=found.least * times, high=found.most * times)
 
     def held(values: Sequence[float]) -> Interval:
         """Of bytes, of which a part is always there: one sample cannot tell how large that is."""
@@ -98,7 +98,7 @@ def predicted(
         [n for n, _, _ in known], [v for _, v, _ in known], known[-1][2], rows, higher_is_better=higher_is_better
     )
     if most is not None and max(value for _, value, _ in known) <= most:
-        metric = Interval(value=min(metric.value, most), low=metric.low, high=min(metric.high, most))
+        metric = Interval(value=min(metric.value, most), low=metric.low, high=min(metric.most, most))
     return Outlook(metric=metric, more=more, figures=figures)
 
 
@@ -146,15 +146,15 @@ def _barred(option: Option, limits: Mapping[str, Gate], metric: str) -> list[str
         found = _expected(option, name, metric)
         if found is None:
             continue
-        if gate.max is not None and found.low > gate.max:
+        if gate.max is not None and found.least > gate.max:
             told.append(f"its {name} is expected to be {_told(found)}, and at most {gate.max:g} is allowed")
-        elif gate.min is not None and found.high < gate.min:
+        elif gate.min is not None and found.most < gate.min:
             told.append(f"its {name} is expected to be {_told(found)}, and at least {gate.min:g} is asked for")
     return told
 
 
 def _told(found: Interval) -> str:
-    return f"{found.value:.4g} [{found.low:.4g}, {found.high:.4g}]"
+    return f"{found.value:.4g} {found.ends('.4g')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,17 +191,17 @@ class _Judge:
             if self.sign > 0
             else (f"the lowest {self.metric} is expected of it: {_told(found)}")
         )
-        bound = found.high if self.sign > 0 else found.low
+        bound = found.most if self.sign > 0 else found.least
         evidence = f"another candidate measured beyond {bound:.4g}, or this one measured outside its interval"
         return replace(option, call="try first", reasons=(told, *self._close(option)), evidence=(evidence,))
 
     def _beside(self, option: Option, leader: Option) -> Option:
         ours, best = _metric(option), _metric(leader)
-        behind = ours.high < best.low if self.sign > 0 else ours.low > best.high
+        behind = ours.most < best.least if self.sign > 0 else ours.least > best.most
         crossing = self._crossing(option, leader)
         if behind:
             why = f"its {self.metric} is expected to be {_told(ours)}, behind {leader.name}'s {_told(best)}"
-            bound = best.low if self.sign > 0 else best.high
+            bound = best.least if self.sign > 0 else best.most
             evidence = [f"{self.metric} beyond {bound:.4g} on {self.rows:,} rows", *crossing]
             return replace(option, call="leave out", reasons=(why,), evidence=tuple(evidence))
         reasons = [f"its {self.metric} may be as good as {leader.name}'s: {_told(ours)} beside {_told(best)}"]
@@ -226,7 +226,7 @@ class _Judge:
         return [
             f"whether it keeps the limit {limit:g} of {name} is open: {_told(found)}"
             for name, limit, found in asked
-            if found is not None and found.low <= limit <= found.high
+            if found is not None and found.least <= limit <= found.most
         ]
 
     def _crossing(self, option: Option, leader: Option) -> list[str]:

@@ -73,6 +73,12 @@ class Rows:
     test_n: ArrayLike
     groups_n: ArrayLike | None = None
     fold_n: ArrayLike | None = None
+    time_n: ArrayLike | None = None
+
+    @property
+    def folds(self) -> int:
+        """How many folds the answers are of; 0 without."""
+        return 0 if self.fold_n is None else len(np.unique(np.asarray(self.fold_n)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -359,6 +365,8 @@ class _Search:
             resamples=self.resamples,
             seed=self.seed,
             groups_n=self.rows.groups_n,
+            time_n=self.rows.time_n,
+            folds=self.rows.folds,
             positive=self.positive,
             named=self.metrics,
         )

@@ -12,11 +12,12 @@ from dataclasses import replace
 from bakeoff.core.config import DecideConfig
 from bakeoff.core.types import Predictions, Task
 from bakeoff.evaluate.combine import Combination, Part, Rows
+from bakeoff.evaluate.gates import gate_outcomes
 from bakeoff.evaluate.paired import Comparison, Field
 from bakeoff.evaluate.permutation import permutation_p_value
 from bakeoff.evaluate.pricing import clearly_cheaper
 from bakeoff.evaluate.scorecard import Scorecard
-from bakeoff.evaluate.verdict import LEVEL, gate_outcomes
+from bakeoff.evaluate.verdict import LEVEL
 from bakeoff.metrics.registry import default, find
 from bakeoff.metrics.significance import holm
 
@@ -53,7 +54,7 @@ def enter(
             judged[name] = replace(each, reason=reason)
             continue
         against = [(pairs[name, other], cards[other]) for other in (*singles, *before)]
-        entered, reason = _needed(card, against, config.margin)
+        entered, reason = _needed(card, against, config.margin or 0.0)
         judged[name] = replace(each, entered=entered, reason=reason)
         cards[name] = card
     return [judged.get(each.name, each) for each, _ in found]
@@ -65,7 +66,11 @@ def _cards(scored: Mapping[str, tuple[Combination, Predictions | None]]) -> dict
 
 def _may_win(cards: Mapping[str, Scorecard], config: DecideConfig) -> list[str]:
     """The singles that pass all gates, or all when none does: those that the verdict chooses from."""
-    passing = [name for name, card in cards.items() if all(gate.passed for gate in gate_outcomes(name, card, config))]
+    passing = [
+        name
+        for name, card in cards.items()
+        if all(gate.passed for gate in gate_outcomes(name, card, config, among=len(cards)))
+    ]
     return passing or list(cards)
 
 
@@ -92,8 +97,17 @@ def _compared(
     said = {name: parts[name].test for name in singles}
     said |= {name: predictions for name, (_, predictions) in scored.items() if predictions is not None}
     measure = find(metric, task)
-    field = Field(rows.test_n, said, measure, seed=seed, resamples=config.resamples, groups_n=rows.groups_n)
-    found = [field.compare(a, b, margin=config.margin) for a, b in wanted]
+    field = Field(
+        rows.test_n,
+        said,
+        measure,
+        seed=seed,
+        resamples=config.resamples,
+        groups_n=rows.groups_n,
+        time_n=rows.time_n,
+        folds=rows.folds,
+    )
+    found = [field.compare(a, b, margin=config.margin or 0.0) for a, b in wanted]
     if config.test == "permutation":
         found = [
             replace(

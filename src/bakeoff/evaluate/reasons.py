@@ -25,40 +25,79 @@ def told(verdict: "Verdict", scored: Mapping[str, Scorecard]) -> str:
     sentences = [_nobody(verdict) if verdict.winner is None else _winner(verdict, scored), _kept_out(verdict)]
     if verdict.mdd is not None:
         rows = scored[verdict.best].n_test
-        finds = f"{rows:,} test rows show a true difference of {verdict.mdd:.4f} in {verdict.metric} four times in five"
-        small = len(verdict.best_set) > 1
-        sentences.append(f"{finds}; smaller ones need more rows." if small else f"{finds}.")
+        shown = f"{rows:,} test rows show a true difference of {verdict.mdd:.4f} in {verdict.metric} four times in five"
+        sentences.append(f"{shown}{_more_rows(verdict, rows)}.")
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _more_rows(verdict: "Verdict", rows: int) -> str:
+    """How many rows would tell whether others are as good, where these do not."""
+    needed = verdict.rows_for_margin
+    if needed is None or needed <= rows:
+        return ""
+    return f"; that equals are within {verdict.margin:g}, about {_rounded(needed):,} rows would show as often"
+
+
+def _rounded(rows: int) -> int:
+    """To two digits."""
+    size = 10 ** max(0, len(str(rows)) - 2)
+    return -(-rows // size) * size
 
 
 def _winner(verdict: "Verdict", scored: Mapping[str, Scorecard]) -> str:
     assert verdict.winner is not None
     assert verdict.best is not None
-    winner, best, metric = verdict.winner, verdict.best, verdict.metric
-    found = scored[winner].metrics[metric]
-    head = f"{winner} wins with {metric} {found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
+    winner, best = verdict.winner, verdict.best
+    head = f"{winner} wins with {_value(verdict, scored)}"
     if verdict.utility is not None:
         return f"{head} and {_useful(verdict, winner)}"
     if winner != best:
         (against,) = (each for each in verdict.comparisons if each.candidate == winner)
         ours, theirs = scored[winner].cost_usd_per_1k, scored[best].cost_usd_per_1k
+        cheaper = f"{theirs / ours:.1f} times cheaper" if ours else "free"
         return (
-            f"{head}: not distinguishably worse than {best} ({_difference(against)}) and {theirs / ours:.1f} times "
-            f"cheaper to serve (${ours:.2g} instead of ${theirs:.2g} per 1,000 predictions)."
+            f"{head}: shown to be within {verdict.margin:g} of {best} ({_difference(against)}) and {cheaper} to serve "
+            f"(${ours:.2g} instead of ${theirs:.2g} per 1,000 predictions)."
         )
-    rivals = [name for name in verdict.best_set if name != winner]
-    if rivals:
-        those = f"{_and(rivals)} {'is' if len(rivals) == 1 else 'are'} not distinguishably worse"
-        told = "; ".join(_difference(c, named=len(rivals) > 1) for c in verdict.comparisons if c.candidate in rivals)
-        return f"{head}: {those} ({told}), but not clearly cheaper either."
-    eligible = {gate.candidate for gate in verdict.gates if not gate.passed}
-    beaten = [each for each in verdict.comparisons if each.candidate not in eligible]
+    failed = {gate.candidate for gate in verdict.gates if not gate.passed}
+    beaten = [each for each in verdict.comparisons if each.candidate not in failed]
     if not beaten:
         return f"{head}: the only candidate that may win." if verdict.comparisons else f"{head}: the only candidate."
+    return f"{head}: {_before(verdict, beaten)}"
+
+
+def _value(verdict: "Verdict", scored: Mapping[str, Scorecard]) -> str:
+    """The winner's value; where being the best of several flatters it, without that."""
+    assert verdict.winner is not None
+    assert verdict.value is not None
+    found, value = scored[verdict.winner].metrics[verdict.metric], verdict.value
+    shown = f"{verdict.metric} {value.value:.4f} {value.ends()}"
+    if f"{found.value:.4f}" == f"{value.value:.4f}":
+        return shown
+    return f"{shown} (measured {found.value:.4f}, less what being the best of {len(verdict.p_best)} adds)"
+
+
+def _before(verdict: "Verdict", beaten: Sequence[Comparison]) -> str:
+    """How the best stands to the others: which are as good, which may be, or that it is better than all."""
+    near = [each for each in beaten if each.candidate in verdict.best_set]
+    unclear = [each for each in beaten if each not in near and each.high >= 0]
+    parts = [f"{_those(near, verdict.margin)}, but not clearly cheaper"] if near else []
+    parts += [_those(unclear, verdict.margin, no="not ")] if unclear else []
+    if parts:
+        assert verdict.best is not None
+        chance = f"it is the best with probability {verdict.p_best[verdict.best]:.2f}"
+        return f"the best as measured; {'; '.join(parts)}; {chance}."
     closest = max(beaten, key=lambda each: each.difference)
-    return f"{head}: distinguishably better than {closest.candidate} ({_difference(closest)})" + (
+    return f"distinguishably better than {closest.candidate} ({_difference(closest)})" + (
         " and all others." if len(beaten) > 1 else "."
     )
+
+
+def _those(each: Sequence[Comparison], margin: float, *, no: str = "") -> str:
+    """That these are (not) shown to be within the margin of the best, with their differences."""
+    numbers = "; ".join(_difference(one, named=len(each) > 1) for one in each)
+    verb = "is" if len(each) == 1 else "are"
+    return f"{_and([one.candidate for one in each])} {verb} {no}shown to be within {margin:g} of it ({numbers})"
 
 
 def _useful(verdict: "Verdict", winner: str) -> str:
@@ -86,6 +125,11 @@ def _kept_out(verdict: "Verdict") -> str:
 def _gate(gate: "GateOutcome") -> str:
     if gate.value is None:
         return f"{gate.candidate} ({gate.metric} is undefined)"
+    if gate.confidence is not None:
+        limit = f"{gate.min:g}" if gate.min is not None else f"{gate.max:g}"
+        side = "at least" if gate.min is not None else "at most"
+        sure = "too little is known" if gate.bound is None else f"no more than {gate.bound:.4g} is shown"
+        return f"{gate.candidate} ({gate.metric} {gate.value:.6g}: {side} {limit} at {gate.confidence:.0%}, {sure})"
     if gate.min is not None and gate.value < gate.min:
         return f"{gate.candidate} ({gate.metric} {gate.value:.6g} is under {gate.min:g})"
     return f"{gate.candidate} ({gate.metric} {gate.value:.6g} is over {gate.max:g})"

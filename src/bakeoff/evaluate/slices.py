@@ -19,13 +19,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from bakeoff.core.types import Column, Predictions
 from bakeoff.evaluate.conditions import Condition, conditions
-from bakeoff.evaluate.scoring import estimate
-from bakeoff.metrics.bootstrap import jackknife
-from bakeoff.metrics.intervals import jackknifed
+from bakeoff.evaluate.estimates import Rows, estimate
+from bakeoff.metrics.dependence import Dependence
+from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.measure import Measure
 from bakeoff.metrics.moments import Moments
 from bakeoff.metrics.outcome import Outcome, outcome
-from bakeoff.metrics.registry import bind
 from bakeoff.metrics.slicing import Slice, WeakSlice
 from bakeoff.metrics.texts import ROW_SCORES, row_scores
 
@@ -48,9 +47,8 @@ MOST_WEAK = 5
 SAME = 0.8
 """Two slices that share this much of the rows of both together tell the same."""
 RESAMPLES = 300
-MANY_ROWS = 1000
-"""From so many rows on, `BLOCKS` blocks left out take the place of resamples where those are slow."""
-BLOCKS = 25
+BLOCKS = 50
+"""So many blocks of rows are left out for an interval: there are many slices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +97,7 @@ def slices(
     group_n = None if groups_n is None else np.unique(np.asarray(groups_n), return_inverse=True)[1]
     held = [each for each in conditions(table, columns) if min_rows <= each.size < len(result)]
 
-    def interval(rows_n: NDArray[np.bool_]) -> tuple[float, float, float] | None:
+    def interval(rows_n: NDArray[np.bool_]) -> Interval | None:
         groups = None if group_n is None else group_n[rows_n]
         return _interval(measure, result.take(rows_n), seed, groups)
 
@@ -109,7 +107,7 @@ def slices(
     return Slices(
         metric=measure.name,
         slices=tuple(
-            Slice(column=c.column, slice=c.told, rows=c.size, value=i[0], low=i[1], high=i[2])
+            Slice(column=c.column, slice=c.told, rows=c.size, value=i.value, low=i.low, high=i.high)
             for c, i in shown
             if i is not None
         ),
@@ -117,9 +115,9 @@ def slices(
             WeakSlice(
                 slice=part.told,
                 rows=int(part.rows_n.sum()),
-                value=i[0],
-                low=i[1],
-                high=i[2],
+                value=i.value,
+                low=i.low,
+                high=i.high,
                 rest=measure(result.take(~part.rows_n)),
                 p_value=p_value,
             )
@@ -130,18 +128,18 @@ def slices(
     )
 
 
-def _interval(
-    measure: Measure, result: Outcome, seed: int, group_n: NDArray[np.intp] | None
-) -> tuple[float, float, float] | None:
-    """Value and interval; of many rows that are all apart (so that resamples are slow), by leaving blocks out."""
-    (statistic,) = bind([measure], result).values()
-    if len(result) < MANY_ROWS or statistic.sums.key_n is not None or measure.parts is not None:
-        found = estimate(measure, result, resamples=RESAMPLES, seed=seed, groups_n=group_n)
-        return None if found is None else (found.value, found.low, found.high)
-    value, left_b = jackknife(statistic, len(result), blocks=BLOCKS, seed=seed, groups_n=group_n)
-    low, high = jackknifed(value, left_b)
-    low, high = max(low, measure.bounds[0]), min(high, measure.bounds[1])
-    return (value, low, high) if np.isfinite(value + low + high) else None
+def _interval(measure: Measure, result: Outcome, seed: int, group_n: NDArray[np.intp] | None) -> Interval | None:
+    """Value and interval; of many rows fewer blocks are left out, which is as good and faster."""
+    return estimate(
+        measure,
+        Rows(
+            outcome=result,
+            dependence=Dependence.of(len(result), groups_n=group_n),
+            draws=RESAMPLES,
+            seed=seed,
+            blocks=BLOCKS,
+        ),
+    )
 
 
 def row_losses(result: Outcome, measure: Measure) -> Floats:

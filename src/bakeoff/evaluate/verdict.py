@@ -1,34 +1,38 @@
 """The decision over all scorecards: who wins, why, and what every gate said.
 
 1. Gates say who may win. If nobody passes all of them, nobody wins.
-2. Of those who may win, the best by the project's metric is compared, paired on the same test rows, with
-   every other; Holm's correction covers all pairs, since any pair could have been the one compared. Those
-   not distinguishably worse (at 0.05, by more than `margin`) form the best set.
+2. All pairs are compared on the same test rows, with intervals that hold all at once. Those *shown* to be worse than
+   none that may win by more than the margin form the best set, the best by the metric among them. Evidence that is
+   missing never helps a worse model: with few rows the best set holds the best alone.
 3. Of the best set the cheapest to serve wins, or the one with the highest utility, when the project says what
    that is. Prices come from timings, which are never twice the same: only a factor of 1.5 beyond what the
    timings vary counts as cheaper, and within it the better metric wins; of equals, the one named first.
+4. The winner is told at its value without what being the best of several flatters it by.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bakeoff.core.config import DecideConfig
 from bakeoff.core.errors import ConfigError, DataError, Problem
 from bakeoff.core.project_file import FILE_NAME
 from bakeoff.core.types import Json, Predictions, Task
 from bakeoff.evaluate import reasons
+from bakeoff.evaluate.gates import GateOutcome, gate_outcomes
+from bakeoff.evaluate.margin import margin_of
 from bakeoff.evaluate.paired import Comparison, Field, compare
 from bakeoff.evaluate.permutation import permutation_p_value
 from bakeoff.evaluate.pricing import CHEAPER, clearly_cheaper
 from bakeoff.evaluate.scorecard import MEASUREMENTS, Scorecard
 from bakeoff.evaluate.utility import Utility
+from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.own import using
 from bakeoff.metrics.registry import default, find, problem_with
 from bakeoff.metrics.significance import detectable, holm
@@ -51,25 +55,16 @@ LEVEL = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GateOutcome:
-    """One gate for one candidate; `value` is None when the metric is undefined, which fails the gate."""
-
-    candidate: str
-    metric: str
-    value: float | None
-    min: float | None
-    max: float | None
-    passed: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The decision. `best` leads by the metric among those that may win (or among all, if none may).
 
+    `best_set` are those shown to be within the `margin` of every one that may win, the best among them.
     `comparisons` hold every other candidate against `best`; `pareto` names those that no other beats in
     both metric and price; `mdd` is the least true difference that these test rows show four times in five
-    (None with a single candidate). `utilities` are by candidate, None where undefined; empty when the project
-    has no `utility`.
+    (None with a single candidate), `rows_for_margin` how many would show as often that equals are within the margin.
+    `value` is the winner's, corrected for its choice. `p_best` is how probable it is that each one that may win is
+    truly the best of them, `expected_loss` how much worse than the best it is expected to be. `utilities` are by
+    candidate, None where undefined; empty when the project has no `utility`.
     """
 
     winner: str | None
@@ -83,6 +78,11 @@ class Verdict:
     mdd: float | None
     utility: str | None = None
     utilities: Mapping[str, float | None] = field(default_factory=dict[str, float | None])
+    margin: float = 0.0
+    rows_for_margin: int | None = None
+    value: Interval | None = None
+    p_best: Mapping[str, float] = field(default_factory=dict[str, float])
+    expected_loss: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def to_json(self) -> dict[str, Json]:
         """As a JSON document."""
@@ -112,6 +112,16 @@ def check_gates(config: DecideConfig, task: Task, *, file: str = FILE_NAME) -> N
             more = () if key in {"decide.metric", "decide.metrics"} else MEASUREMENTS
             problem = problem_with(name, task, file=file, key=key, more=more)
             wrong += [] if problem is None else [problem]
+    wrong += [
+        Problem(
+            file=file,
+            key=f"decide.gates.{name}.confidence",
+            expected="none: a measurement has no interval",
+            found=repr(gate.confidence),
+        )
+        for name, gate in config.gates.items()
+        if gate.confidence is not None and name in MEASUREMENTS
+    ]
     if wrong:
         raise ConfigError(tuple(wrong))
 
@@ -124,29 +134,43 @@ def decide(
     seed: int,
     *,
     groups_n: ArrayLike | None = None,
+    time_n: ArrayLike | None = None,
+    folds: int = 0,
 ) -> Verdict:
-    """Decide between candidates from their scorecards and their kept outcomes on the same test rows."""
+    """Decide between candidates from their scorecards and their outcomes on the same test rows."""
     check_gates(config, task)
     metric = config.metric or default(task)
-    gates = tuple(outcome for name, card in scorecards.items() for outcome in gate_outcomes(name, card, config))
+    gates = tuple(
+        outcome
+        for name, card in scorecards.items()
+        for outcome in gate_outcomes(name, card, config, among=len(scorecards))
+    )
     scored = {name: card for name, card in scorecards.items() if metric in card.metrics}
     if not scored:
         return _nobody(metric, gates, reasons.unscored(metric, list(scorecards)))
     failed = {gate.candidate for gate in gates if not gate.passed}
     may_win = [name for name in scored if name not in failed]
     pool = may_win or list(scored)
-    sign = 1.0 if find(metric, task).higher_is_better else -1.0
-    best = max(pool, key=lambda name: sign * scored[name].metrics[metric].value)
-    comparisons, mdd = _compared(
-        scored, outcomes, best=best, config=config, metric=metric, task=task, seed=seed, groups_n=groups_n
+    measure = find(metric, task)
+    field = Field(
+        _same_truth(scored, outcomes),
+        {name: outcomes[name][1] for name in scored},
+        measure,
+        seed=seed,
+        resamples=config.resamples,
+        groups_n=groups_n,
+        time_n=time_n,
+        folds=folds,
     )
-    worse = {each.candidate for each in comparisons if each.p_holm < LEVEL and each.difference < 0}
-    best_set = tuple(name for name in pool if name not in worse)
+    best = max(pool, key=lambda name: field.sign * scored[name].metrics[metric].value)
+    compared = _Compared.of(field, best, margin_of(config, measure, scored[best].metrics[metric].value))
+    best_set = tuple(name for name in pool if name == best or compared.shown(name, pool))
     utilities = {} if config.utility is None else _utilities(config.utility, scored)
     winner = None
     if may_win:
-        value = {name: sign * scored[name].metrics[metric].value for name in scored if name in best_set}
+        value = {name: field.sign * scored[name].metrics[metric].value for name in best_set}
         winner = _most_useful(value, utilities) if utilities else _cheapest(value, scored)
+    p_best, expected_loss = _beliefs(field, pool)
     verdict = Verdict(
         winner=winner,
         reason="",
@@ -154,13 +178,131 @@ def decide(
         gates=gates,
         best=best,
         best_set=best_set,
-        comparisons=comparisons,
-        pareto=_pareto(scored, metric, sign),
-        mdd=mdd,
+        comparisons=compared.against_best(config, outcomes, seed=seed, groups_n=groups_n),
+        pareto=_pareto(scored, metric, field.sign),
+        mdd=compared.mdd,
         utility=config.utility,
         utilities=utilities,
+        margin=compared.margin,
+        rows_for_margin=compared.rows_for_margin,
+        value=None if winner is None else _value_of(winner, best, pool, field, scored[winner].metrics[metric]),
+        p_best=p_best,
+        expected_loss=expected_loss,
     )
     return replace(verdict, reason=reasons.told(verdict, scored))
+
+
+def _same_truth(scored: Mapping[str, Scorecard], outcomes: Mapping[str, tuple[ArrayLike, Predictions]]) -> NDArray[Any]:
+    """The truth that all candidates were scored on.
+
+    Raises:
+        DataError: they were scored on different rows.
+    """
+    first = next(iter(scored))
+    truth_n = np.asarray(outcomes[first][0])
+    for name in scored:
+        if not np.array_equal(truth_n, np.asarray(outcomes[name][0])):
+            raise DataError(
+                f"expected outcomes of {name!r} and {first!r} on the same test rows; received different truth"
+            )
+    return truth_n
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Compared:
+    """All pairs of a field, together; the best stands second in its pairs, so that differences are the others'."""
+
+    field: Field
+    best: str
+    margin: float
+    level: float
+    pairs: Mapping[tuple[str, str], Comparison]
+
+    @classmethod
+    def of(cls, field: Field, best: str, margin: float) -> "_Compared":
+        order = [name for name in field.values if name != best] + [best]
+        wanted = list(combinations(order, 2))
+        level = field.pair_level(wanted) if wanted else field.level
+        pairs = dict(zip(wanted, field.together(wanted), strict=True)) if wanted else {}
+        return cls(field=field, best=best, margin=margin, level=level, pairs=pairs)
+
+    def shown(self, name: str, pool: Sequence[str]) -> bool:
+        """Whether it is shown to be worse than none of these by more than the margin."""
+        return all(self._low(name, other) > -self.margin for other in pool if other != name)
+
+    def _low(self, name: str, other: str) -> float:
+        pair = self.pairs.get((name, other))
+        return -self.pairs[other, name].high if pair is None else pair.low
+
+    def against_best(
+        self,
+        config: DecideConfig,
+        outcomes: Mapping[str, tuple[ArrayLike, Predictions]],
+        *,
+        seed: int,
+        groups_n: ArrayLike | None,
+    ) -> tuple[Comparison, ...]:
+        """Every other candidate against the best, with p-values corrected for all pairs, since any could be these."""
+        pairs = list(self.pairs.values())
+        if config.test == "permutation":
+            p_values = [
+                permutation_p_value(
+                    outcomes[pair.versus][0],
+                    outcomes[pair.candidate][1],
+                    outcomes[pair.versus][1],
+                    self.field.measure,
+                    seed=seed,
+                    permutations=config.resamples,
+                    groups_n=groups_n,
+                )
+                for pair in pairs
+            ]
+            adjusted = zip(pairs, p_values, holm(p_values), strict=True)
+            pairs = [replace(pair, p_value=p_value, p_holm=p_holm) for pair, p_value, p_holm in adjusted]
+        return tuple(
+            replace(pair, q=self.field.share_of_rows(pair, margin=self.margin, level=self.level))
+            for pair in pairs
+            if pair.versus == self.best
+        )
+
+    @property
+    def mdd(self) -> float | None:
+        """The least true difference from the best that the intervals show four times in five."""
+        spreads = [self.field.spread(a, b) for a, b in self.pairs if b == self.best]
+        sizes = [detectable(each.se, level=self.level, freedom=each.freedom) for each in spreads]
+        return float(np.median(sizes)) if sizes else None
+
+    @property
+    def rows_for_margin(self) -> int | None:
+        """How many test rows show four times in five that a candidate as good as the best is within the margin."""
+        if self.mdd is None or not self.margin:
+            return None
+        return math.ceil(self.field.rows * (self.mdd / self.margin) ** 2)
+
+
+def _beliefs(field: Field, pool: Sequence[str]) -> tuple[dict[str, float], dict[str, float]]:
+    """How probably each is the best, and how much worse than the best each is expected to be."""
+    drawn = field.draws()
+    drawn_rk = field.sign * np.column_stack([drawn[name] for name in pool])
+    top_r = drawn_rk.max(axis=1)
+    best_rk = drawn_rk == top_r[:, None]
+    share_k = (best_rk / best_rk.sum(axis=1, keepdims=True)).mean(axis=0)
+    loss_k = (top_r[:, None] - drawn_rk).mean(axis=0)
+    return dict(zip(pool, share_k.tolist(), strict=True)), dict(zip(pool, loss_k.tolist(), strict=True))
+
+
+def _value_of(winner: str, best: str, pool: Sequence[str], field: Field, found: Interval) -> Interval:
+    """The winner's value without what its choice flatters it by; its interval is moved as far.
+
+    A winner that was chosen for its price is not flattered.
+    """
+    if winner != best or len(pool) == 1:
+        return found
+    low, high = field.measure.bounds
+    by = min(max(field.chosen(pool), low), high) - found.value
+    if found.low is None or found.high is None:
+        return replace(found, value=found.value + by)
+    return replace(found, value=found.value + by, low=max(low, found.low + by), high=min(high, found.high + by))
 
 
 def _nobody(metric: str, gates: tuple[GateOutcome, ...], reason: str) -> Verdict:
@@ -175,77 +317,6 @@ def _nobody(metric: str, gates: tuple[GateOutcome, ...], reason: str) -> Verdict
         pareto=(),
         mdd=None,
     )
-
-
-def gate_outcomes(name: str, card: Scorecard, config: DecideConfig) -> tuple[GateOutcome, ...]:
-    """What every gate says of one candidate."""
-    return tuple(_gate(name, card, config, metric) for metric in config.gates)
-
-
-def _gate(name: str, card: Scorecard, config: DecideConfig, metric: str) -> GateOutcome:
-    gate, value = config.gates[metric], card.number(metric)
-    low = -math.inf if gate.min is None else gate.min
-    high = math.inf if gate.max is None else gate.max
-    return GateOutcome(
-        candidate=name,
-        metric=metric,
-        value=value,
-        min=gate.min,
-        max=gate.max,
-        passed=value is not None and low <= value <= high,
-    )
-
-
-def _compared(
-    scored: Mapping[str, Scorecard],
-    outcomes: Mapping[str, tuple[ArrayLike, Predictions]],
-    *,
-    best: str,
-    config: DecideConfig,
-    metric: str,
-    task: Task,
-    seed: int,
-    groups_n: ArrayLike | None,
-) -> tuple[tuple[Comparison, ...], float | None]:
-    """Every other candidate against the best, with Holm's correction over all pairs; and the mdd."""
-    if len(scored) == 1:
-        return (), None
-    truth_n = np.asarray(outcomes[best][0])
-    for name in scored:
-        if not np.array_equal(truth_n, np.asarray(outcomes[name][0])):
-            raise DataError(
-                f"expected outcomes of {name!r} and {best!r} on the same test rows; received different truth"
-            )
-    measure = find(metric, task)
-    field = Field(
-        truth_n,
-        {name: outcomes[name][1] for name in scored},
-        measure,
-        seed=seed,
-        resamples=config.resamples,
-        groups_n=groups_n,
-    )
-
-    def swapped(pair: Comparison) -> float:
-        return permutation_p_value(
-            truth_n,
-            outcomes[pair.candidate][1],
-            outcomes[pair.versus][1],
-            measure,
-            seed=seed,
-            permutations=config.resamples,
-            groups_n=groups_n,
-        )
-
-    # The best stands second in its pairs, so that differences are the other's advantage.
-    order = [name for name in scored if name != best] + [best]
-    pairs = [field.compare(a, b, margin=config.margin) for a, b in combinations(order, 2)]
-    if config.test == "permutation":
-        pairs = [replace(pair, p_value=swapped(pair)) for pair in pairs]
-    adjusted = holm([pair.p_value for pair in pairs])
-    against = [replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted, strict=True) if pair.versus == best]
-    mdd = detectable(float(np.median([field.se(pair.candidate, best) for pair in against])))
-    return tuple(against), mdd
 
 
 def _cheapest(value: Mapping[str, float], scored: Mapping[str, Scorecard]) -> str:
@@ -268,11 +339,16 @@ def _most_useful(value: Mapping[str, float], utilities: Mapping[str, float | Non
     return max(known, key=lambda name: known[name], default=None)
 
 
-def takes_over(found: Comparison, config: DecideConfig) -> bool:
-    """Whether a challenger that stands so against the champion takes its place, by `[decide] champion`."""
+def takes_over(found: Comparison, config: DecideConfig, margin: float) -> bool:
+    """Whether a challenger that stands so against the champion takes its place, by `[decide] champion`.
+
+    `margin` is the project's, or the metric's default one. Two that answer every row alike lose nothing by it.
+    """
+    if found.alike and config.champion != "superior":
+        return True
     if config.champion == "superior":
         return found.superior
-    return found.non_inferior(config.margin) if config.champion == "non_inferior" else not found.inferior(config.margin)
+    return found.non_inferior(margin) if config.champion == "non_inferior" else not found.inferior(margin)
 
 
 def _pareto(scored: Mapping[str, Scorecard], metric: str, sign: float) -> tuple[str, ...]:

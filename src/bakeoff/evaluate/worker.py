@@ -29,6 +29,7 @@ from bakeoff.evaluate.metering import (
 from bakeoff.evaluate.out_of_fold import FOLD, OutOfFold, by_fold
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.evaluate.scoring import score
+from bakeoff.metrics.dependence import group_codes
 from bakeoff.metrics.own import using
 from bakeoff.metrics.registry import default, find
 
@@ -52,7 +53,8 @@ def evaluate(argument: dict[str, Json], progress: Progress) -> dict[str, Json]:
     The argument:
         family: "module:Class"; model_dir: the folder that the model was saved in.
         table_path: the prepared table (Parquet); test_rows_path: positions of its test rows (.npy, int64).
-        target: the column of truth; group: the column of groups to be resampled whole (or None, or left out).
+        target: the column of truth; group: the column of groups that go together (or None, or left out), and time: that
+            of when a row happened: rows that are close in time may go together.
         task, threads, seed, resamples; train_s and size_bytes, as fitting measured them.
         out_dir: where `outcomes.parquet` goes; created if missing.
         cache_dir: the folder that fits shared (or left out).
@@ -112,8 +114,7 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
             threads=threads,
             progress=progress,
         )
-    group = told.get("group")
-    groups_n = None if group is None else table[group].cast(pl.String).fill_null("").to_numpy()
+    groups_n, time_n = _together(told, table)
     scores = score(
         truth_n,
         predictions,
@@ -121,6 +122,8 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
         resamples=told["resamples"],
         seed=seed,
         groups_n=groups_n,
+        time_n=time_n,
+        folds=len(fold_dirs),
         threads=threads,
         positive=told.get("positive"),
         named=told.get("metrics", ()),
@@ -175,6 +178,15 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
     if fold_dirs:
         result["fold_metrics"] = dict(by_fold(list(card.metrics), truth_n, predictions, table[FOLD].to_numpy(), task))
     return result
+
+
+def _together(told: dict[str, Any], table: "pl.DataFrame") -> tuple[NDArray[np.intp] | None, NDArray[Any] | None]:
+    """The group of each row, as a code, and when it happened."""
+    import polars as pl
+
+    group, time = told.get("group"), told.get("time")
+    groups_n = None if group is None else group_codes(table[group].cast(pl.String).to_numpy())
+    return groups_n, table[time].to_physical().to_numpy() if time in table.columns else None
 
 
 def write_outcomes(path: Path, rows_n: NDArray[np.int64], truth_n: NDArray[Any], predictions: Predictions) -> None:

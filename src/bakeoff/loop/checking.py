@@ -16,12 +16,13 @@ from bakeoff.loop.classes import with_classes
 from bakeoff.loop.competing import Competition, compete
 from bakeoff.loop.contest import Standing, champion_of, rows_of, stand, unseen
 from bakeoff.loop.gathering import Gathered, gather, load_arrays
-from bakeoff.loop.judging import Judged, groups, outcomes
+from bakeoff.loop.judging import Judged, groups, outcomes, times
 from bakeoff.loop.refereeing import judge_registered
 from bakeoff.loop.result import document
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
 from bakeoff.loop.tuning import as_found, shown
+from bakeoff.metrics.registry import find
 from bakeoff.registry.lineage import find_version, label
 from bakeoff.report.checks import Check, Checked, Outcome
 
@@ -91,7 +92,7 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
         champion=None if champion is None else label(champion),
         metric=stage.metric,
         rule=rule,
-        margin=stage.config.decide.margin,
+        margin=0.0 if held.card is None else _margin(stage, held, rule),
         strict=strict,
         checks=tuple(checks),
         notes=tuple(notes),
@@ -110,7 +111,7 @@ def _rule(stage: Stage, *, strict: bool) -> str:
     A run gives the benefit of the doubt by default; a check asks to be shown, as soon as a margin says what.
     """
     decide = stage.config.decide
-    by_bound = decide.champion == "unless_worse" and (decide.margin > 0 or strict)
+    by_bound = decide.champion == "unless_worse" and ((decide.margin or 0.0) > 0 or strict)
     return "non_inferior" if by_bound else decide.champion
 
 
@@ -146,7 +147,7 @@ def _scored(stage: Stage, gathered: Gathered, judged: Judged, fair_n: Any) -> Ma
     from bakeoff.evaluate.scoring import score
 
     truth_n, said = outcomes(stage, judged)
-    group_n = groups(stage, gathered)
+    group_n, time_n = groups(stage, gathered), times(stage, gathered)
     return score(
         truth_n[fair_n],
         rows_of(said, fair_n),
@@ -154,6 +155,7 @@ def _scored(stage: Stage, gathered: Gathered, judged: Judged, fair_n: Any) -> Ma
         resamples=stage.config.decide.resamples,
         seed=stage.seed,
         groups_n=None if group_n is None else group_n[fair_n],
+        time_n=None if time_n is None else time_n[fair_n],
         positive=stage.config.decide.positive,
         named=stage.metrics,
     ).metrics
@@ -184,7 +186,7 @@ def _gates(stage: Stage, held: _Held, *, strict: bool) -> list[Check]:
             told = f"not comparable: {held.name} was fitted on every test row"
             return Check(name=name, outcome=_unknown(strict=strict), told=told)
         interval = card.metrics.get(gate.metric)
-        spread = f" [{interval.low:.4f}, {interval.high:.4f}]" if interval else ""
+        spread = f" {interval.ends()}" if interval else ""
         value = "undefined" if gate.value is None else f"{gate.value:.6g}{spread}"
         told = f"{gate.metric} of {held.name} is {value}; the gate asks for {limits}"
         return Check(name=name, outcome="passed" if gate.passed else "failed", told=told)
@@ -217,7 +219,7 @@ def _against(
     """The check against the champion, by the bound that the rule names."""
     if held.card is None:
         return None, ()
-    margin = stage.config.decide.margin
+    margin = _margin(stage, held, rule)
     if champion is None:
         told = "not comparable: no champion is registered (do CI and the project use the same [store]?)"
         return None, [Check(name="champion", outcome="failed", told=told)] if strict else ()
@@ -227,30 +229,41 @@ def _against(
         "non_inferior": f"non-inferior to champion {named}" + (f" within {margin:g}" if margin else ""),
         "superior": f"superior to champion {named}",
     }[rule]
-    if champion.content == held.judged.fitted.tree_blob:
+    if held.judged.fitted.tree_blob in (champion.content, champion.lineage.get("evaluated_tree")):
         return None, [Check(name=name, outcome="passed", told=f"{named} is this very model")]
     found = stand(stage, steps, gathered, held.judged, champion, usable_n=held.usable_n)
     each = found.comparison
     if each is None:
         return found, [Check(name=name, outcome=_unknown(strict=strict), told=f"not comparable: {named} {found.why}")]
-    bound, told, holds = _bounds(stage)[rule]
+    bound, told, holds = _bounds(margin)[rule]
+    passed = holds(getattr(each, bound)) or (each.alike and rule != "superior")
     numbers = f"{each.difference:+.4f} {each.metric} [{each.low:+.4f}, {each.high:+.4f}] on {found.rows:,} unseen rows"
     told = f"{held.name} against {named}: {numbers}; {told}"
     if rule == "unless_worse":
         told += f" ({NOTHING_COMPARED})"
-    return found, [Check(name=name, outcome="passed" if holds(getattr(each, bound)) else "failed", told=told)]
+    return found, [Check(name=name, outcome="passed" if passed else "failed", told=told)]
 
 
-def _bounds(stage: Stage) -> Mapping[str, tuple[str, str, Callable[[float], bool]]]:
+def _margin(stage: Stage, held: _Held, rule: str) -> float:
+    """By how much the model may be worse than the champion: the project's margin, or the default of non-inferiority."""
+    from bakeoff.evaluate.margin import margin_of
+
+    decide = stage.config.decide
+    if decide.margin is None and rule != "non_inferior":
+        return 0.0
+    value = None if held.card is None else held.card.number(stage.metric)
+    return margin_of(decide, find(stage.metric, stage.config.project.task), value or 0.0)
+
+
+def _bounds(margin: float) -> Mapping[str, tuple[str, str, Callable[[float], bool]]]:
     """For each rule: the end of the interval that is looked at, what is asked of it in words, and in numbers.
 
     Two models that answer every row alike differ by nothing: neither is worse.
     """
-    margin = stage.config.decide.margin
     least = f"the lower bound must be over {-margin:+.4f}" if margin else "the lower bound must not be under 0"
     return {
         "unless_worse": ("high", f"the upper bound must not be under {-margin:+.4f}", lambda high: high >= -margin),
-        "non_inferior": ("low", least, lambda low: low > -margin or low == margin == 0),
+        "non_inferior": ("low", least, lambda low: low > -margin),
         "superior": ("low", "the lower bound must be over 0", lambda low: low > 0),
     }
 

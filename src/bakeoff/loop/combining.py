@@ -19,7 +19,7 @@ from bakeoff.core.protocols import Job, JobResult
 from bakeoff.core.types import Json, Predictions
 from bakeoff.loop.fitting import Fitted, hold_out
 from bakeoff.loop.gathering import Gathered, load_arrays
-from bakeoff.loop.judging import Judged, groups, outcomes
+from bakeoff.loop.judging import Judged, groups, outcomes, times
 from bakeoff.loop.splitting import FOLD
 from bakeoff.loop.stage import Contender, Stage
 from bakeoff.loop.steps import Steps
@@ -148,7 +148,13 @@ def _parts(
         truth["held"], said = held_out(stage.blobs.get(held[name])) if name in held else (truth["test"], test)
         parts[name] = Part(card=entry.scorecard, held=said, test=test)
     fold_n = load_arrays(stage.blobs, gathered.rows_blob)[FOLD] if gathered.folds else None
-    return parts, Rows(held_n=truth["held"], test_n=truth["test"], groups_n=groups(stage, gathered), fold_n=fold_n)
+    return parts, Rows(
+        held_n=truth["held"],
+        test_n=truth["test"],
+        groups_n=groups(stage, gathered),
+        time_n=times(stage, gathered),
+        fold_n=fold_n,
+    )
 
 
 def held_out(content: bytes) -> tuple[Any, Predictions]:

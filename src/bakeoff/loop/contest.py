@@ -11,10 +11,11 @@ from bakeoff.core.records import Version
 from bakeoff.core.types import Signature
 from bakeoff.loop.gathering import Gathered, load_arrays, load_table
 from bakeoff.loop.inputs import ChangedInputs, changed_inputs
-from bakeoff.loop.judging import Judged, groups, outcomes
+from bakeoff.loop.judging import Judged, groups, outcomes, times
 from bakeoff.loop.refereeing import judge_registered
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
+from bakeoff.metrics.registry import find
 from bakeoff.registry.lineage import label, signature_of
 from bakeoff.registry.register import CHAMPION
 from bakeoff.serve.releases import current
@@ -24,13 +25,31 @@ if TYPE_CHECKING:
     from bakeoff.core.types import Predictions
     from bakeoff.evaluate.verdict import Comparison
 
-__all__ = ["Contest", "Standing", "challenge", "champion_of", "guarded", "rows_of", "stand", "told", "unseen"]
+__all__ = [
+    "Contest",
+    "Standing",
+    "anchor_of",
+    "challenge",
+    "champion_of",
+    "guarded",
+    "margin_beside",
+    "mark_anchor",
+    "rows_of",
+    "stand",
+    "told",
+    "unseen",
+]
+
+
+ANCHORS = "anchors"
+"""Documents, one for each project: the last champion that was shown to be better than its anchor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contest:
     """How the winner stands against the champion, and whether it takes its place.
 
+    `raises`: it is shown to be better than the anchor, and becomes the one that later champions are held to.
     `inputs`: how those of the winner differ from those of the live model. `blocked`: it would take the champion's
     place, were it not for these: a person must say so.
     """
@@ -39,6 +58,7 @@ class Contest:
     reason: str
     champion: str | None = None
     comparison: "Comparison | None" = None
+    raises: bool = False
     inputs: ChangedInputs | None = None
     blocked: bool = False
 
@@ -63,30 +83,72 @@ def champion_of(stage: Stage) -> Version | None:
     return stage.records.versions.by_alias(stage.config.project.name, CHAMPION)
 
 
+def anchor_of(stage: Stage) -> Version | None:
+    """What champions are held to, so that many small steps down do not add up; the champion, where none is marked."""
+    name = stage.config.project.name
+    marked = stage.records.documents.get(ANCHORS, name)
+    return (
+        champion_of(stage)
+        if marked is None
+        else stage.records.versions.get("model", name, cast("int", marked.body["number"]))
+    )
+
+
+def mark_anchor(stage: Stage, version: Version) -> None:
+    """Hold later champions to this version."""
+    stage.records.documents.put(ANCHORS, version.name, {"number": version.number})
+
+
 def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) -> Contest:
     """Compare the winner with the champion; it takes its place as `[decide] champion` says.
 
-    By default it does unless it is distinguishably worse: newer data and the project's present settings speak
-    for it. What cannot be compared is not worse; where superiority or non-inferiority is asked for, it is
-    not shown either. A champion that cannot be read any more must not stop its successor.
+    A champion that was fitted on all rows is met by its twin, which had not seen its test rows. What cannot be
+    compared takes no place: nothing shows that it is as good. Only a champion that cannot be read any more does not
+    stop its successor.
     """
     from bakeoff.evaluate.verdict import takes_over
 
     champion = champion_of(stage)
     if champion is None:
-        return Contest(promoted=True, reason="there was no champion")
+        return Contest(promoted=True, reason="there was no champion", raises=True)
     named = label(champion)
-    if champion.content == winner.fitted.tree_blob:
+    if winner.fitted.tree_blob in (champion.content, champion.lineage.get("evaluated_tree")):
         return Contest(promoted=True, champion=named, reason=f"{named} is this very model")
     found = stand(stage, steps, gathered, winner, champion)
     decide = stage.config.decide
     if found.comparison is None:
-        return Contest(
-            promoted=found.gone or decide.champion == "unless_worse", champion=named, reason=f"{named} {found.why}"
-        )
-    holds = takes_over(found.comparison, decide)
-    reason = told(found, decide, stage.metric, holds=holds)
-    return Contest(promoted=holds, champion=named, reason=reason, comparison=found.comparison)
+        return Contest(promoted=found.gone, champion=named, reason=f"{named} {found.why}", raises=found.gone)
+    margin = margin_beside(stage, winner)
+    holds = takes_over(found.comparison, decide, margin)
+    reason = told(found, decide, stage.metric, margin=margin, holds=holds)
+    contest = Contest(
+        promoted=holds, champion=named, reason=reason, comparison=found.comparison, raises=found.comparison.superior
+    )
+    anchor = anchor_of(stage)
+    if not holds or anchor is None or anchor.content == champion.content:
+        return contest
+    return _anchored(contest, stand(stage, steps, gathered, winner, anchor), decide, stage.metric, margin)
+
+
+def _anchored(contest: Contest, beside: Standing, decide: "DecideConfig", metric: str, margin: float) -> Contest:
+    """The contest, when the winner is held to the anchor too; an anchor that is gone gives way."""
+    from bakeoff.evaluate.verdict import takes_over
+
+    if beside.comparison is None:
+        reason = f"{contest.reason}; the anchor {beside.champion} {beside.why}"
+        return replace(contest, reason=reason, raises=contest.raises and beside.gone)
+    holds = takes_over(beside.comparison, decide, margin)
+    reason = f"{contest.reason}; anchor: {told(beside, decide, metric, margin=margin, holds=holds)}"
+    return replace(contest, promoted=holds, reason=reason, raises=beside.comparison.superior)
+
+
+def margin_beside(stage: Stage, entry: Judged) -> float:
+    """By how much this model may be worse than the champion, by the project's rule or the metric's default."""
+    from bakeoff.evaluate.margin import champion_margin
+
+    assert entry.scorecard is not None
+    value = entry.scorecard.number(stage.metric)
+    return champion_margin(stage.config.decide, find(stage.metric, stage.config.project.task), value or 0.0)
 
 
 def guarded(stage: Stage, winner: Judged, contest: Contest, *, unasked: bool) -> Contest:
@@ -108,14 +170,14 @@ def guarded(stage: Stage, winner: Judged, contest: Contest, *, unasked: bool) ->
     return replace(contest, promoted=False, blocked=True, inputs=inputs, reason=reason)
 
 
-def told(found: Standing, decide: "DecideConfig", metric: str, *, holds: bool) -> str:
+def told(found: Standing, decide: "DecideConfig", metric: str, *, margin: float, holds: bool) -> str:
     """What the comparison says of the rule, with its numbers."""
     assert found.comparison is not None
     each = found.comparison
     numbers = f"{each.difference:+.4f} {metric} [{each.low:+.4f}, {each.high:+.4f}] on {found.rows} unseen rows"
     said = {
         "unless_worse": ("not worse than", "distinguishably worse than"),
-        "non_inferior": (f"worse by less than {decide.margin:g}, if at all, than", "not shown to be as good as"),
+        "non_inferior": (f"worse by less than {margin:g}, if at all, than", "not shown to be as good as"),
         "superior": ("distinguishably better than", "not distinguishably better than"),
     }[decide.champion]
     return f"{said[0] if holds else said[1]} {found.champion}: {numbers}"
@@ -129,10 +191,11 @@ def stand(
 
     named = label(champion)
     try:
-        judged = judge_registered(stage, steps, gathered, champion)
+        standing_in = _twin(stage, gathered, champion)
+        judged = judge_registered(stage, steps, gathered, standing_in)
         if judged.scorecard is None:
             return Standing(champion=named, why=f"cannot be evaluated any more: {judged.error}", gone=True)
-        theirs, fair_n = _answers(stage, gathered, champion, judged)
+        theirs, fair_n = _answers(stage, gathered, standing_in, judged)
     except (NotFoundError, CorruptError) as error:
         return Standing(champion=named, why=f"cannot be read any more: {error}", gone=True)
     if usable_n is not None:
@@ -141,7 +204,7 @@ def stand(
         why = "has seen every test row: nothing to compare on"
         return Standing(champion=named, why=why, judged=judged)
     truth_n, ours = outcomes(stage, entry)
-    group_n = groups(stage, gathered)
+    group_n, time_n = groups(stage, gathered), times(stage, gathered)
     found = compare(
         truth_n[fair_n],
         rows_of(ours, fair_n),
@@ -150,9 +213,24 @@ def stand(
         seed=stage.seed,
         resamples=stage.config.decide.resamples,
         groups_n=None if group_n is None else group_n[fair_n],
+        time_n=None if time_n is None else time_n[fair_n],
+        folds=gathered.folds,
         task=stage.config.project.task,
     )
     return Standing(champion=named, comparison=found, rows=int(fair_n.sum()), judged=judged)
+
+
+def _twin(stage: Stage, gathered: Gathered, champion: Version) -> Version:
+    """The model to compare with: the champion; of one that has seen every test row, the one that was evaluated for it.
+
+    A refitted champion was chosen by a twin fitted on the training rows alone, whose test rows are still new to it.
+    """
+    twin = cast("str | None", champion.lineage.get("evaluated_tree"))
+    if champion.lineage["rows"] != "all" or twin is None or champion.lineage.get("fold_outcomes_blob"):
+        return champion
+    if unseen(stage, gathered, champion).any():
+        return champion
+    return replace(champion, content=twin, lineage={**champion.lineage, "rows": "train"})
 
 
 def _answers(stage: Stage, gathered: Gathered, champion: Version, judged: Judged) -> "tuple[Predictions, Any]":

@@ -15,16 +15,19 @@ from bakeoff.core.records import Version
 from bakeoff.core.types import Json, Predictions
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.loop.fitting import Fitted, workspace
-from bakeoff.loop.gathering import Gathered, load_arrays
+from bakeoff.loop.gathering import Gathered, load_arrays, load_table
 from bakeoff.loop.splitting import FOLD
 from bakeoff.loop.stage import Contender, Stage
 from bakeoff.loop.steps import Result, Steps
+from bakeoff.metrics.dependence import group_codes
 from bakeoff.metrics.own import digest_own
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from bakeoff.evaluate.verdict import Verdict
 
-__all__ = ["CHAMPION", "Judged", "evaluate", "groups", "judge_champion", "outcomes", "verdict"]
+__all__ = ["CHAMPION", "Judged", "evaluate", "groups", "judge_champion", "outcomes", "times", "verdict"]
 
 CHAMPION = "champion"
 EVALUATE = "bakeoff.evaluate.worker:evaluate"
@@ -91,6 +94,7 @@ def _inputs(stage: Stage, gathered: Gathered, fit: Fitted) -> dict[str, Json]:
         "resamples": stage.config.decide.resamples,
         "seed": stage.seed,
         "group": gathered.schema.group,
+        "time": gathered.schema.time,
         "schema": msgspec.to_builtins(gathered.schema),
         "findings": _wanted(stage, fit),
         "memorisation": _recalled(stage, fit),
@@ -136,6 +140,7 @@ def _job(stage: Stage, gathered: Gathered, fit: Fitted, folder: Path) -> Job:
         "memorisation": _recalled(stage, fit),
         "target": gathered.schema.target,
         "group": gathered.schema.group,
+        "time": gathered.schema.time,
         "task": stage.config.project.task,
         "threads": stage.compute.threads,
         "seed": stage.seed,
@@ -190,17 +195,24 @@ def outcomes(stage: Stage, judged: Judged) -> "tuple[Any, Predictions]":
 
 
 def groups(stage: Stage, gathered: Gathered) -> "Any | None":
-    """The group of each test row, in their order; None when the project names no column of groups."""
-    import io
-
+    """The group of each test row, in their order, as a code; None when the project names no column of groups."""
     import polars as pl
 
     column = gathered.schema.group
     if column is None:
         return None
-    table = pl.read_parquet(io.BytesIO(stage.blobs.get(gathered.table_blob)), columns=[column])
-    test_rows = load_arrays(stage.blobs, gathered.rows_blob)["test"]
-    return table[column][test_rows].cast(pl.String).fill_null("").to_numpy()
+    return group_codes(_of_test_rows(stage, gathered, column).cast(pl.String).to_numpy())
+
+
+def times(stage: Stage, gathered: Gathered) -> "Any | None":
+    """When each test row happened, as numbers; None when the project names no column of times."""
+    column = gathered.schema.time
+    return None if column is None else _of_test_rows(stage, gathered, column).to_physical().to_numpy()
+
+
+def _of_test_rows(stage: Stage, gathered: Gathered, column: str) -> "pl.Series":
+    table = load_table(stage.blobs, gathered.table_blob, [column])
+    return table[column][load_arrays(stage.blobs, gathered.rows_blob)["test"]]
 
 
 def verdict(stage: Stage, gathered: Gathered, judged: Sequence[Judged]) -> "Verdict":
@@ -215,6 +227,8 @@ def verdict(stage: Stage, gathered: Gathered, judged: Sequence[Judged]) -> "Verd
         stage.config.project.task,
         stage.seed,
         groups_n=groups(stage, gathered),
+        time_n=times(stage, gathered),
+        folds=gathered.folds,
     )
 
 

@@ -17,7 +17,7 @@ from bakeoff.environment.capture import capture, code_state, versions_of
 from bakeoff.loop.classes import with_classes
 from bakeoff.loop.combining import Combined
 from bakeoff.loop.competing import compete
-from bakeoff.loop.contest import Contest, challenge, guarded
+from bakeoff.loop.contest import Contest, anchor_of, challenge, champion_of, guarded, mark_anchor
 from bakeoff.loop.gathering import Gathered, gather, ingested, load_arrays, resolve_all
 from bakeoff.loop.judging import Judged
 from bakeoff.loop.releasing import Origin, make_live, register_dataset, register_models
@@ -155,13 +155,22 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
     if winner is not None and contest is not None:
         contest = guarded(stage, winner, contest, unasked=unasked)
     if winner is not None and contest is not None and contest.promoted:
+        before = anchor_of(stage)
         live = make_live(stage, steps, origin, winner, versions)
+        _hold_to(stage, before, contest)
     tracker.verdict(decision, contest)
     finished = _told(
         stage, run_id, gathered, judged, combined, versions=versions, decision=decision, contest=contest, live=live
     )
     judge = dict(found.judge) if found.judge else None
     return {**finished, "budget": dict(tuned.budget) if tuned else None, "judge": judge}, gathered
+
+
+def _hold_to(stage: Stage, before: "Version | None", contest: Contest) -> None:
+    """Mark what later champions are held to: the new one if it was shown to be better, else the one before."""
+    champion = champion_of(stage)
+    assert champion is not None, "it was just made live"
+    mark_anchor(stage, champion if contest.raises or before is None else before)
 
 
 def _told(

@@ -26,6 +26,7 @@ from bakeoff.loop.gathering import Gathered, load_table
 from bakeoff.loop.judging import Judged, groups, judge_champion, outcomes
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Result, Steps
+from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.registry import find
 
 if TYPE_CHECKING:
@@ -171,8 +172,8 @@ class _Bench:
 
     def result(self) -> Result:
         """What the step keeps: what is told of the judge, the scores, and outcomes with them (blobs)."""
+        from bakeoff.evaluate.estimates import Rows, estimate
         from bakeoff.evaluate.refereeing import bias
-        from bakeoff.evaluate.scoring import estimate
         from bakeoff.metrics.outcome import outcome
 
         judge, stage = self._referee(), self.stage
@@ -192,10 +193,12 @@ class _Bench:
             truth_n, said = outcomes(stage, replace(entry, outcomes_blob=judged_outcomes))
             found = estimate(
                 find(JUDGE, "generation"),
-                outcome(truth_n, said, "generation"),
-                resamples=stage.config.decide.resamples,
-                seed=stage.seed,
-                groups_n=groups(stage, self.gathered),
+                Rows(
+                    outcome=(given := outcome(truth_n, said, "generation")),
+                    dependence=Dependence.of(len(given), groups_n=groups(stage, self.gathered)),
+                    draws=stage.config.decide.resamples,
+                    seed=stage.seed,
+                ),
             )
             assert found is not None, "every judged row has a score"
             scores[entry.name] = msgspec.to_builtins(found)
@@ -208,7 +211,7 @@ class _Bench:
                 **people.corrected(votes, pairs),
             }
             candidates.append(told)
-            stage.progress(f"judge: {entry.name} scores {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]")
+            stage.progress(f"judge: {entry.name} scores {found.value:.3f} {found.ends('.3f')}")
         result["scores"] = scores
         result["told"] = self._told(candidates, all_votes, people)
         return result

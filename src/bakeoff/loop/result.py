@@ -108,7 +108,13 @@ def _candidate(run_id: str, entry: Judged, version: str | None) -> dict[str, Any
         return told | {"error": entry.error, "traceback": entry.traceback}
     card = entry.scorecard
     metrics = {
-        name: {"value": found.value, "low": found.low, "high": found.high, "method": found.method}
+        name: {
+            "value": found.value,
+            "low": found.low,
+            "high": found.high,
+            "method": found.method,
+            "reason": found.reason,
+        }
         for name, found in card.metrics.items()
     }
     return told | {

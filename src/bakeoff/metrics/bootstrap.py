@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bakeoff.core.errors import UsageError
+from bakeoff.metrics.dependence import INDEPENDENT, Dependence
 from bakeoff.metrics.ranks import Curves
 from bakeoff.metrics.registry import Statistic, Sums
 
-__all__ = ["Replicates", "jackknife", "replicate"]
+__all__ = ["BLOCKS", "Replicates", "jackknife", "left_out", "replicate"]
 
 Counts: TypeAlias = NDArray[np.int64]
 Draw: TypeAlias = Callable[[np.random.Generator, int], Counts]
@@ -111,6 +112,35 @@ def jackknife(
     left = [statistic.finish(sums(weights)) for weights in _left_out(block_n, unit_n, counts, MAX_CHUNK)]
     whole = statistic.finish(sums(counts[None, :]))
     return float(whole[0]), np.concatenate(left) if left else whole[:0]
+
+
+def left_out(
+    statistics: Sequence[Statistic], n: int, *, seed: int, dependence: Dependence = INDEPENDENT, blocks: int = BLOCKS
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Of each statistic its values (m,) on n rows, and those (b, m) with each unit left out in turn.
+
+    Units are rows, groups or stretches of time; of more than `blocks` rows or groups, random sets are left out. They
+    are the same for the same seed, so that differences of candidates are paired.
+    """
+    block_n = dependence.blocks(n, blocks, seed)
+    unit_n, first_u = _collapse([s.sums.key_n for s in statistics], n, grouped=False)
+    taken = {
+        key: sums.take(first_u) if len(first_u) < n else sums for key, sums in _affordable(statistics, blocks).items()
+    }
+    counts = np.bincount(unit_n, minlength=len(first_u))
+
+    def evaluate(weights_ru: Counts) -> list[NDArray[np.float64]]:
+        sums = {key: each(weights_ru) for key, each in taken.items()}
+        finished = [s.finish(sums[id(s.sums)]) for s in statistics]
+        return [out[:, None] if out.ndim == 1 else out for out in finished]
+
+    size = max(1, min(MAX_CHUNK, CHUNK_CELLS // len(first_u)))
+    left = [evaluate(weights) for weights in _left_out(block_n, unit_n, counts, size)]
+    whole = evaluate(counts[None, :])
+    return [
+        (whole[at][0], np.concatenate([part[at] for part in left]) if left else whole[at][:0])
+        for at in range(len(statistics))
+    ]
 
 
 def _affordable(statistics: Sequence[Statistic], resamples: int) -> dict[int, Sums]:

@@ -1,33 +1,69 @@
-"""Intervals: the Interval itself, Wilson's for a share, and those from resamples."""
+"""Intervals: the Interval itself, Wilson's for a share, Student's on a scale, and those from resamples."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LEVEL", "Interval", "IntervalMethod", "bca", "inverted", "jackknifed", "percentile", "wilson"]
+from bakeoff.metrics.scales import Scale
+from bakeoff.metrics.spread import Spread
+
+__all__ = ["LEVEL", "Interval", "IntervalMethod", "bca", "inverted", "jackknifed", "percentile", "student", "wilson"]
 
 LEVEL = 0.95
 """The level of every interval that bakeoff reports."""
 
 BISECTIONS = 20
 
-IntervalMethod: TypeAlias = Literal["percentile", "bca"]
-"""What resamples can be made to."""
+IntervalMethod: TypeAlias = Literal[
+    "wilson", "posterior", "t", "cluster t", "serial t", "bca", "percentile", "inverted", "jackknife"
+]
+"""How an interval was made: Wilson's, the posterior of confusion cells, Student's t over rows, groups or stretches of
+time, resamples (BCa or percentiles), an inverted test, or blocks left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """A value and its 95% interval, and how that was made, where it is known."""
+    """A value and its interval (95% unless it was asked for otherwise), and how that was made, where it is known.
+
+    Without `low` and `high` too little is known for an interval, and `reason` says what is missing.
+    """
 
     value: float
-    low: float
-    high: float
-    method: Literal["percentile", "bca", "wilson", "inverted", "jackknife"] | None = None
+    low: float | None = None
+    high: float | None = None
+    method: IntervalMethod | None = None
+    reason: str | None = None
+
+    @property
+    def least(self) -> float:
+        """The lower end; minus infinity when too little is known."""
+        return -math.inf if self.low is None else self.low
+
+    @property
+    def most(self) -> float:
+        """The upper end; infinity when too little is known."""
+        return math.inf if self.high is None else self.high
+
+    def ends(self, form: str = ".4f") -> str:
+        """Both ends as people read them, or why there are none.
+
+        >>> Interval(value=0.5, low=0.4, high=0.6).ends(), Interval(value=1.0, reason="3 rows of 'b'").ends()
+        ('[0.4000, 0.6000]', "(no interval: 3 rows of 'b')")
+        """
+        if self.low is None or self.high is None:
+            return f"(no interval: {self.reason})" if self.reason else "(no interval)"
+        return f"[{self.low:{form}}, {self.high:{form}}]"
+
+    def hull(self, other: "Interval") -> "Interval":
+        """This interval, widened to hold the other's ends too; none when either is unknown."""
+        if self.low is None or self.high is None or other.low is None or other.high is None:
+            return other if self.low is not None else self
+        return replace(self, low=min(self.low, other.low), high=max(self.high, other.high))
 
 
 def wilson(successes: float, n: float, level: float = LEVEL) -> tuple[float, float]:
@@ -43,6 +79,15 @@ def wilson(successes: float, n: float, level: float = LEVEL) -> tuple[float, flo
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def student(value: float, spread: Spread, scale: Scale, level: float = LEVEL) -> tuple[float, float]:
+    """Student's t about a value inside its scale, made there and carried back; it never leaves the bounds."""
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(spread.freedom, 0.5 + level / 2)) * spread.se * scale.slope(value)
+    centre = scale.forward(value)
+    return scale.back(centre - half), scale.back(centre + half)
 
 
 def percentile(draws_r: NDArray[np.float64], level: float = LEVEL) -> tuple[float, float]:

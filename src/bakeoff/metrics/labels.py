@@ -17,6 +17,7 @@ from bakeoff.metrics.outcome import Outcome
 
 __all__ = [
     "EVEN_METRICS",
+    "WEIGHTED_METRICS",
     "Confusion",
     "Grouped",
     "Margins",
@@ -40,6 +41,8 @@ Floats = NDArray[np.float64]
 
 EVEN_METRICS = frozenset({"f1_macro", "balanced_accuracy", "precision_macro", "recall_macro", "mcc"})
 """Metrics in which every class counts the same; they are served by fits that weigh them so."""
+WEIGHTED_METRICS = frozenset({"f1_weighted", "precision_weighted", "recall_weighted"})
+"""Metrics in which rare classes hardly count."""
 EVEN_BASES = frozenset({"f1", "recall"})
 """Metrics of one class that are, too: a rare class is hardly ever predicted by fits that weigh every row the same."""
 

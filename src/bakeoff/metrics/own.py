@@ -33,7 +33,7 @@ from bakeoff.metrics.costs import Costs
 from bakeoff.metrics.measure import Measure
 from bakeoff.metrics.outcome import Outcome
 
-__all__ = ["Function", "adapted", "costs_in_use", "digest_own", "own", "read_file", "using"]
+__all__ = ["Called", "Function", "adapted", "costs_in_use", "digest_own", "own", "read_file", "using"]
 
 Function: TypeAlias = Callable[..., float]
 
@@ -152,7 +152,7 @@ def _as_they_are(values_r: NDArray[np.float64]) -> NDArray[np.float64]:
     return values_r
 
 
-def _gather(name: str, function: Function, outcome: Outcome, *, asks: bool) -> "_Called":
+def _gather(name: str, function: Function, outcome: Outcome, *, asks: bool) -> "Called":
     arrays: list[NDArray[Any]] = [outcome.truth_n, outcome.predicted_n]
     if outcome.classes:
         classes = np.asarray(outcome.classes)
@@ -160,10 +160,10 @@ def _gather(name: str, function: Function, outcome: Outcome, *, asks: bool) -> "
     if asks:
         assert outcome.probabilities_nk is not None
         arrays.append(outcome.probabilities_nk)
-    return _Called(name, function, arrays)
+    return Called(name, function, arrays)
 
 
-class _Called:
+class Called:
     """Calls a function on resampled rows; to it no two rows are alike."""
 
     key_n: NDArray[np.int64] | None = None
@@ -171,9 +171,9 @@ class _Called:
     def __init__(self, name: str, function: Function, arrays: list[NDArray[Any]]) -> None:
         self._name, self._function, self._arrays = name, function, arrays
 
-    def take(self, units: NDArray[np.intp]) -> "_Called":
+    def take(self, units: NDArray[np.intp]) -> "Called":
         """The same over some of the rows."""
-        return _Called(self._name, self._function, [array[units] for array in self._arrays])
+        return Called(self._name, self._function, [array[units] for array in self._arrays])
 
     def __call__(self, weights_ru: NDArray[Any]) -> NDArray[np.float64]:
         """Values (r,) for weights (r, n)."""

@@ -42,7 +42,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def t_p_value(difference: float, se: float, freedom: int, *, margin: float = 0.0) -> float:
+def t_p_value(difference: float, se: float, freedom: float, *, margin: float = 0.0) -> float:
     """Two-sided p-value that a difference with this standard error is really at most `margin` in size.
 
     `freedom`, the degrees of freedom, is one less than the independent rows (or groups) on which the
@@ -58,7 +58,7 @@ def t_p_value(difference: float, se: float, freedom: int, *, margin: float = 0.0
     return float(2 * stdtr(freedom, -over / se))
 
 
-def t_interval(difference: float, se: float, freedom: int, level: float = 0.95) -> tuple[float, float]:
+def t_interval(difference: float, se: float, freedom: float, level: float = 0.95) -> tuple[float, float]:
     """The interval of a difference that goes with `t_p_value`."""
     if se == 0:
         return difference, difference
@@ -68,13 +68,17 @@ def t_interval(difference: float, se: float, freedom: int, level: float = 0.95) 
     return difference - half, difference + half
 
 
-def detectable(se: float, *, power: float = 0.8, level: float = 0.95) -> float:
+def detectable(se: float, *, power: float = 0.8, level: float = 0.95, freedom: float = math.inf) -> float:
     """The least true difference that a two-sided test with this standard error finds with that power.
 
     Source: Bloom, "Minimum Detectable Effects", Evaluation Review 19 (1995).
 
-    >>> round(detectable(0.01), 4)
-    0.028
+    >>> round(detectable(0.01), 4), round(detectable(0.01, freedom=9), 4)
+    (0.028, 0.0315)
     """
-    normal = NormalDist()
-    return (normal.inv_cdf(0.5 + level / 2) + normal.inv_cdf(power)) * se
+    from scipy.special import stdtrit
+
+    if math.isinf(freedom):
+        normal = NormalDist()
+        return (normal.inv_cdf(0.5 + level / 2) + normal.inv_cdf(power)) * se
+    return float(stdtrit(freedom, 0.5 + level / 2) + stdtrit(freedom, power)) * se

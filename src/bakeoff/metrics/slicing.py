@@ -7,14 +7,14 @@ __all__ = ["Slice", "WeakSlice"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """The metric with its 95% interval on the rows for which a condition holds."""
+    """The metric with its 95% interval on the rows for which a condition holds; none when they are too few."""
 
     column: str
     slice: str
     rows: int
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class WeakSlice:
     slice: str
     rows: int
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     rest: float
     p_value: float

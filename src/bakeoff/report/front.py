@@ -69,8 +69,8 @@ def _single(report: Report, name: str) -> Spec:
     each = next(candidate for candidate in report.fine if candidate.name == name)
     found = report.scored(each)
     return _row(report, name, each.cost_usd_per_1k or 0.0, found.value) | {
-        "low": found.low,
-        "high": found.high,
+        "low": found.value if found.low is None else found.low,
+        "high": found.value if found.high is None else found.high,
         "front": name in report.verdict.pareto,
     }
 
@@ -95,7 +95,7 @@ def _row(report: Report, name: str, cost_usd_per_1k: float, value: float) -> Spe
 
 def _apart(side: list[Spec], rows: Sequence[Spec], *, left: bool) -> list[Spec]:
     """Names above the intervals on one side, moved up from each other where they would overlap."""
-    ends = [row[end] for row in rows for end in ("low", "high", "value") if end in row]
+    ends = [row[end] for row in rows for end in ("low", "high", "value") if row.get(end) is not None]
     gap = LABEL_GAP * (max(ends) - min(ends))
     labels: list[Spec] = []
     for row in sorted(side, key=lambda row: row["high"]):

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from bakeoff.core.errors import MissingExtraError
+from bakeoff.metrics.intervals import Interval
 from bakeoff.report import judging, numbers, remembering
 from bakeoff.report.answers import FEW_CLASSES
 from bakeoff.report.charts import charts
@@ -122,10 +123,15 @@ def _colours(report: Report) -> dict[str, str]:
 
 def _span(report: Report) -> tuple[float, float]:
     """The scale of the leaderboard's bars."""
-    ends = [end for each in report.fine for end in (report.scored(each).low, report.scored(each).high)] or [0.0, 1.0]
+    ends = [end for each in report.fine for end in _ends(report.scored(each))] or [0.0, 1.0]
     low, high = min(ends), max(ends)
     room = (high - low) * EDGE or 1.0
     return low - room, high + room
+
+
+def _ends(scored: Interval) -> tuple[float, float]:
+    """Where the bar of a value starts and ends; at the value when too little is known."""
+    return (scored.value,) * 2 if scored.low is None or scored.high is None else (scored.low, scored.high)
 
 
 def _place(span: tuple[float, float]) -> Callable[[float], float]:

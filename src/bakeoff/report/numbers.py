@@ -95,6 +95,8 @@ def interval(found: Ends) -> str:
     >>> interval(Interval(value=0.81, low=0.7932, high=0.8245))
     '0.7932 – 0.8245'
     """
+    if found.low is None or found.high is None:
+        return getattr(found, "reason", None) or "unknown"
     return f"{number(found.low)} – {number(found.high)}"
 
 

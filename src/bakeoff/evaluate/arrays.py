@@ -1,0 +1,90 @@
+"""Truth and predictions as users have them: lists, arrays of numpy, columns and tables of polars or pandas."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.core.errors import DataError
+from bakeoff.core.types import Predictions
+from bakeoff.metrics.measure import Measure
+
+__all__ = ["BINARY", "ColumnLike", "PredictionsLike", "column", "is_table", "labels", "predictions_of"]
+
+ColumnLike: TypeAlias = Any
+"""A list, or whatever numpy makes an array of one dimension of."""
+PredictionsLike: TypeAlias = Any
+"""A column of labels, numbers or texts, or a table with a column of probabilities for each class."""
+
+BINARY = 2
+"""With so many classes one column of probabilities says all."""
+
+
+def column(values: ColumnLike, name: str, *, rows: int | None = None) -> NDArray[Any]:
+    """One value a row.
+
+    Raises:
+        DataError: it has another shape, another number of rows, or none.
+    """
+    array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+    if array.ndim != 1 or not len(array) or (rows is not None and len(array) != rows):
+        many = "one value or more" if rows is None else f"{rows} values, one for each row of the truth"
+        raise DataError(f"expected {name} to be {many}; received the shape {array.shape}")
+    return array
+
+
+def predictions_of(given: PredictionsLike, truth_n: NDArray[Any], measure: Measure, name: str) -> Predictions:
+    """Predictions in the form that measures read.
+
+    For a measure of probabilities and two classes, a column of probabilities is taken for those of the second class of
+    the truth in sorted order, as scikit-learn takes it.
+
+    Raises:
+        DataError: they have another shape or number of rows, or the measure needs probabilities that are not there.
+    """
+    rows = len(truth_n)
+    table = _table(given)
+    if table is not None:
+        return _of_table(table, rows, name)
+    values = column(given, name, rows=rows)
+    if measure.needs in {"likelihood", "scores"}:
+        raise DataError(f"expected a measure of labels, numbers, texts or probabilities; received {measure.name!r}")
+    if measure.needs != "probabilities":
+        return Predictions(values_n=labels(values) if measure.task == "classification" else values)
+    classes = np.unique(labels(truth_n))
+    if len(classes) != BINARY or values.dtype.kind != "f":
+        raise DataError(
+            f"expected {name} to be a table with a column of probabilities for each class, for {measure.name!r}; "
+            f"received one column of {values.dtype} for {len(classes)} classes"
+        )
+    shares = values.astype(np.float64)
+    return Predictions.of_probabilities(np.column_stack([1 - shares, shares]), tuple(classes.tolist()))
+
+
+def is_table(given: PredictionsLike) -> bool:
+    """Whether it has a column for each class."""
+    return _table(given) is not None
+
+
+def labels(values: NDArray[Any]) -> NDArray[np.str_]:
+    """Labels as texts: whole numbers alike, whether they came as integers or as floats."""
+    if values.dtype.kind == "f" and np.isfinite(values).all() and (values == np.round(values)).all():
+        values = values.astype(np.int64)
+    return np.asarray([str(value) for value in values.tolist()], dtype=np.str_)
+
+
+def _table(given: PredictionsLike) -> Mapping[str, NDArray[Any]] | None:
+    if isinstance(given, Mapping):
+        return {str(name): np.asarray(values) for name, values in given.items()}
+    if hasattr(given, "columns") and hasattr(given, "__getitem__"):
+        return {str(name): np.asarray(given[name]) for name in given.columns}
+    return None
+
+
+def _of_table(table: Mapping[str, NDArray[Any]], rows: int, name: str) -> Predictions:
+    names = tuple(sorted(table))
+    if len(names) < BINARY:
+        raise DataError(f"expected {name} to have a column of probabilities for each class; received {list(names)}")
+    shares = [column(table[each], f"the column {each!r} of {name}", rows=rows) for each in names]
+    return Predictions.of_probabilities(np.column_stack(shares).astype(np.float64), names)

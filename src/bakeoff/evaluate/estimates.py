@@ -1,0 +1,322 @@
+"""A measure's value with its interval, by the method that the data ask for; or why too little is known for one.
+
+1. Shares of independent rows: Wilson. Measures of the labels of few classes: the posterior of the confusion cells.
+2. Everything else that is smooth: Student's t on the measure's scale, from a jackknife over rows, groups or stretches
+   of time, with degrees of freedom that fall when few of them carry the result. Where rows are not independent, the
+   interval is never narrower than if they were.
+3. Medians and metrics of one's own, which a jackknife does not follow: BCa. Sums of sizes: an inverted test.
+4. At a bound (all right, none right) no spread is seen: Wilson's for as many rows (groups) as the measure rests on.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.metrics.bootstrap import BLOCKS, Replicates, left_out, replicate
+from bakeoff.metrics.dependence import INDEPENDENT, Dependence
+from bakeoff.metrics.intervals import (
+    LEVEL,
+    Interval,
+    IntervalMethod,
+    bca,
+    inverted,
+    percentile,
+    student,
+    wilson,
+)
+from bakeoff.metrics.labels import EVEN_METRICS, WEIGHTED_METRICS, Confusion
+from bakeoff.metrics.measure import Measure, Statistic
+from bakeoff.metrics.names import MetricName
+from bakeoff.metrics.outcome import Outcome
+from bakeoff.metrics.posterior import FEW_CLASSES, posterior_draws
+from bakeoff.metrics.ranks import OneCurve
+from bakeoff.metrics.registry import bind
+from bakeoff.metrics.rough import is_rough
+from bakeoff.metrics.scales import UNBOUNDED, Scale
+from bakeoff.metrics.spread import Spread, pseudo_values, spread
+
+__all__ = ["Rows", "estimate", "estimates"]
+
+POSTERIOR_DRAWS = 4000
+ONE_CLASS = frozenset({"precision", "recall", "f1", "specificity"})
+ONE_CURVE = frozenset({"roc_auc", "pr_auc", "precision_at_recall", "recall_at_precision"})
+"""Measures of one class, by its labels and by its probabilities."""
+SQUARED = frozenset({"rmse", "r2"})
+"""Measures that single rows can carry."""
+FEWEST_OF_A_CLASS = 5
+FEWEST_SCORED = 8
+"""Rows of a class below which nothing that depends on it alone is known: of its labels, of its probabilities."""
+RARE_CLASSES = 0.2
+"""Of many classes, so many may be rarer than that before an average over classes has no interval."""
+FEWEST_GROUPS = 4
+FEWEST_STRETCHES = 30
+"""Independent stretches that rows in the order of time must be worth."""
+CARRIED = 20.0, 25.0
+"""A kurtosis of squared errors (15 when they are normal; a fifth of few rows), and rows for each unit of it: when it is
+over both, a few rows carry the error, and the next ones may be larger still."""
+HEAVIEST = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """The scored rows: what happened on them, and how they go together; `draws` of resamples are made where needed."""
+
+    outcome: Outcome
+    dependence: Dependence = INDEPENDENT
+    draws: int = 2000
+    seed: int = 0
+    level: float = LEVEL
+    blocks: int = BLOCKS
+    threads: int = 1
+
+    @property
+    def method(self) -> IntervalMethod:
+        """Student's t over what is independent."""
+        if self.dependence.group_n is not None:
+            return "cluster t"
+        return "serial t" if self.dependence.order_n is not None else "t"
+
+    def class_rows(self) -> NDArray[np.int64]:
+        """How many rows are truly of each class."""
+        return np.bincount(self.outcome.truth_n, minlength=len(self.outcome.classes))
+
+
+def estimate(measure: Measure, rows: Rows) -> Interval | None:
+    """One measure; None where it is undefined on these rows."""
+    return estimates([measure], rows).get(measure.name)
+
+
+def estimates(wanted: Sequence[Measure], rows: Rows) -> dict[str, Interval]:
+    """Several measures by name, without those that are undefined on these rows."""
+    bound = bind(wanted, rows.outcome)
+    left = _left(bound, rows)
+    drawn = _drawn([m for m in wanted if m.parts is not None or is_rough(bound[m.name])], bound, rows)
+    found: dict[str, Interval] = {}
+    for measure in wanted:
+        value, left_b = (each[..., 0] for each in left[measure.name])
+        if math.isfinite(float(value)):
+            found[measure.name] = _interval(measure, _Seen(float(value), left_b, rows, drawn.get(measure.name)))
+    return found
+
+
+def _left(bound: Mapping[str, Statistic], rows: Rows) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Values, and those with units left out; statistics of the same sums are worked out together."""
+    kinds: dict[int, list[str]] = {}
+    for name, statistic in bound.items():
+        kinds.setdefault(id(statistic.sums), []).append(name)
+    found: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+    for names in kinds.values():
+        parts = left_out(
+            [bound[name] for name in names],
+            len(rows.outcome),
+            seed=rows.seed,
+            dependence=rows.dependence,
+            blocks=rows.blocks,
+        )
+        found |= dict(zip(names, parts, strict=True))
+    return found
+
+
+def _class_of(measure: Measure, outcome: Outcome) -> str | None:
+    """The class that a measure of one class is of, if it is one and there is such a class."""
+    if not outcome.classes or measure.name.partition("[")[0] not in ONE_CLASS | ONE_CURVE:
+        return None
+    arguments = MetricName.parse(measure.name).arguments
+    name = arguments[0] if arguments else outcome.positive
+    return name if name in outcome.classes else None
+
+
+def _drawn(wanted: Sequence[Measure], bound: Mapping[str, Statistic], rows: Rows) -> dict[str, Replicates]:
+    """Resamples of what needs them: medians, one's own metrics, and the parts of sums of sizes."""
+    if not wanted:
+        return {}
+    statistics = [
+        Statistic(sums=bound[m.name].sums, finish=m.parts) if m.parts is not None else bound[m.name] for m in wanted
+    ]
+    found = replicate(
+        statistics,
+        len(rows.outcome),
+        resamples=rows.draws,
+        seed=rows.seed,
+        groups_n=rows.dependence.group_n,
+        jackknife=True,
+        threads=rows.threads,
+    )
+    return {m.name: each for m, each in zip(wanted, found, strict=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is known of one measure."""
+
+    value: float
+    left_b: NDArray[np.float64]
+    rows: Rows
+    drawn: Replicates | None = None
+    spread: Spread = field(init=False)
+
+    def __post_init__(self) -> None:
+        dependence = self.rows.dependence
+        left_b = self.left_b[np.isfinite(self.left_b)]
+        pseudo_b = pseudo_values(self.value, left_b)
+        found = (
+            spread(pseudo_b, serial=dependence.order_n is not None, factor=dependence.factor)
+            if len(left_b) > 1
+            else Spread(se=0.0, freedom=1.0, units=float(len(self.rows.outcome)))
+        )
+        object.__setattr__(self, "spread", found)
+
+    def interval(self, ends: tuple[float, float], method: IntervalMethod) -> Interval:
+        """With these ends, which always hold the value."""
+        low, high = min(ends[0], self.value), max(ends[1], self.value)
+        return Interval(value=self.value, low=low, high=high, method=method)
+
+    def refused(self, reason: str) -> Interval:
+        return Interval(value=self.value, reason=reason)
+
+
+def _interval(measure: Measure, seen: _Seen) -> Interval:
+    if reason := _too_little(measure, seen):
+        return seen.refused(reason)
+    if measure.parts is not None:
+        return _of_parts(seen)
+    plain = _independent(measure, seen)
+    if plain is not None and seen.rows.dependence.independent:
+        return plain
+    if seen.drawn is not None:
+        return _of_draws(measure, seen)
+    found = _of_units(measure, seen)
+    return found if plain is None else found.hull(plain)
+
+
+def _of_units(measure: Measure, seen: _Seen) -> Interval:
+    """Student's t over rows, groups or stretches of time."""
+    scale, rows = Scale(*measure.bounds), seen.rows
+    if seen.spread.se == 0 or not scale.inside(seen.value):
+        return _at_bound(measure, seen)
+    if measure.name in SQUARED and (reason := _carried(rows.outcome)):
+        return seen.refused(reason)
+    return seen.interval(student(seen.value, seen.spread, scale, rows.level), rows.method)
+
+
+def _too_little(measure: Measure, seen: _Seen) -> str | None:
+    """Why no interval can be given, if so."""
+    rows, dependence = seen.rows, seen.rows.dependence
+    if len(rows.outcome) == 1 and not measure.share:
+        return "1 row"
+    if dependence.group_n is not None and (groups := int(dependence.group_n.max()) + 1) < FEWEST_GROUPS:
+        return f"{groups} groups; at least {FEWEST_GROUPS} are needed"
+    if dependence.order_n is not None and len(rows.outcome) > FEWEST_STRETCHES > seen.spread.units:
+        worth = f"{seen.spread.units:.0f} independent ones"
+        return f"rows go together in time: {len(rows.outcome)} are worth {worth}, {FEWEST_STRETCHES} are needed"
+    return _rare(measure, rows) if rows.outcome.classes else None
+
+
+def _rare(measure: Measure, rows: Rows) -> str | None:
+    if measure.share or measure.name in WEIGHTED_METRICS:
+        return None
+    count_k, names = rows.class_rows(), rows.outcome.classes
+    of_class = _class_of(measure, rows.outcome)
+    fewest = FEWEST_SCORED if measure.needs == "probabilities" else FEWEST_OF_A_CLASS
+    rare = [at for at in range(len(names)) if count_k[at] < fewest]
+    if of_class is not None and len(names) > FEW_CLASSES:
+        rare = [at for at in rare if names[at] == of_class]
+    if not rare:
+        return None
+    if len(names) <= FEW_CLASSES or of_class is not None:
+        at = min(rare, key=lambda each: int(count_k[each]))
+        return f"{count_k[at]} rows of {names[at]!r}; at least {fewest} are needed"
+    even = measure.name in EVEN_METRICS - {"mcc"} or isinstance(measure.gather, OneCurve)
+    if even and len(rare) > RARE_CLASSES * len(names):
+        return f"{len(rare)} of {len(names)} classes have fewer than {fewest} rows"
+    return None
+
+
+def _independent(measure: Measure, seen: _Seen) -> Interval | None:
+    """The interval if rows were independent, where a better one than Student's is known."""
+    rows, n = seen.rows, len(seen.rows.outcome)
+    if measure.share:
+        return seen.interval(wilson(seen.value * n, n, rows.level), "wilson")
+    of_class = _class_of(measure, rows.outcome)
+    few = len(rows.outcome.classes) <= FEW_CLASSES or of_class is not None
+    if few and measure.gather == Confusion.of:
+        draws_r = posterior_draws(measure, rows.outcome, draws=POSTERIOR_DRAWS, seed=rows.seed, of_class=of_class)
+        return seen.interval(percentile(draws_r, rows.level), "posterior")
+    return None
+
+
+def _of_parts(seen: _Seen) -> Interval:
+    rows, drawn = seen.rows, seen.drawn
+    assert drawn is not None
+    if rows.dependence.order_n is not None and seen.spread.units < len(seen.left_b):
+        return seen.refused("rows go together in time, which sums of sizes do not show")
+    group_n = rows.dependence.group_n
+    independent = len(rows.outcome) if group_n is None else int(group_n.max()) + 1
+    low, high = inverted(seen.value, drawn.value_m, drawn.draws_rm, independent, rows.level)
+    if not low < high:
+        return seen.refused("no row differs from what was stated")
+    return seen.interval((low, min(high, 1.0)), "inverted")
+
+
+def _of_draws(measure: Measure, seen: _Seen) -> Interval:
+    """Of what a jackknife does not follow: by resamples of rows or groups, or t with their standard error."""
+    rows, drawn = seen.rows, seen.drawn
+    assert drawn is not None
+    draws_r = drawn.draws_rm[:, 0]
+    draws_r = draws_r[np.isfinite(draws_r)]
+    if len(draws_r) < 2 or float(np.ptp(draws_r)) == 0:  # noqa: PLR2004
+        return seen.refused("all resamples of the rows give the same value")
+    if rows.dependence.independent:
+        return seen.interval(bca(seen.value, draws_r, drawn.jackknife_bm[:, 0], rows.level), "bca")
+    known = seen.spread
+    times = len(seen.left_b) / known.units if rows.dependence.order_n is not None else 1.0
+    se = float(draws_r.std(ddof=1)) * math.sqrt(times * rows.dependence.factor)
+    scale = Scale(*measure.bounds)
+    scale = scale if scale.inside(seen.value) else Scale(*UNBOUNDED)
+    wide = Spread(se=se, freedom=known.freedom, units=known.units)
+    return seen.interval(student(seen.value, wide, scale, rows.level), rows.method)
+
+
+def _at_bound(measure: Measure, seen: _Seen) -> Interval:
+    """Where every row (group) says the same: Wilson's share of as many rows as the measure rests on."""
+    low, high = measure.bounds
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return seen.refused("all rows are alike: nothing shows how far the next ones may lie")
+    units = _resting(measure, seen) / seen.rows.dependence.factor
+    share = (seen.value - low) / (high - low)
+    ends = wilson(share * units, units, seen.rows.level)
+    return seen.interval((low + ends[0] * (high - low), low + ends[1] * (high - low)), "wilson")
+
+
+def _resting(measure: Measure, seen: _Seen) -> float:
+    """How many independent rows a measure rests on: the groups, and of averages over classes mostly the rarest."""
+    rows = seen.rows
+    group_n = rows.dependence.group_n
+    units = float(len(rows.outcome)) if group_n is None else float(int(group_n.max()) + 1)
+    units = min(units, seen.spread.units) if rows.dependence.order_n is not None else units
+    if not rows.outcome.classes:
+        return units
+    count_k = rows.class_rows()
+    count_k = count_k[count_k > 0]
+    even = len(count_k) ** 2 / float((1 / count_k).sum()) / len(rows.outcome) * units
+    if isinstance(measure.gather, OneCurve):
+        return max(1.0, float(count_k.min()) / len(rows.outcome) * units)
+    return max(1.0, even) if measure.name in EVEN_METRICS else units
+
+
+def _carried(outcome: Outcome) -> str | None:
+    """Whether a few rows carry the squared error, in words."""
+    squares = np.sort((outcome.predicted_n - outcome.truth_n) ** 2)[::-1]
+    centred = squares - squares.mean()
+    if float((centred**2).sum()) <= 1e-24 * max(1.0, float((squares**2).sum())):
+        return None
+    kurtosis = len(squares) * float((centred**4).sum()) / float((centred**2).sum()) ** 2
+    if kurtosis <= max(min(CARRIED[0], len(squares) / 5), len(squares) / CARRIED[1]):
+        return None
+    most = max(1, round(HEAVIEST * len(squares)))
+    share = float(squares[:most].sum() / squares.sum())
+    which = f"the largest of {len(squares)} rows holds" if most == 1 else f"the largest {HEAVIEST:.0%} of rows hold"
+    return f"few rows carry the squared error ({which} {share:.0%} of it); decide by mae or median_ae instead"

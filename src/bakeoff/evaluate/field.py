@@ -1,0 +1,247 @@
+"""Several candidates on the same rows: how far apart they are by one metric, and how sure that is."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bakeoff.core.types import Predictions
+from bakeoff.metrics.bootstrap import left_out, replicate
+from bakeoff.metrics.dependence import Dependence
+from bakeoff.metrics.intervals import LEVEL
+from bakeoff.metrics.measure import Measure, Statistic
+from bakeoff.metrics.outcome import outcome
+from bakeoff.metrics.registry import bind
+from bakeoff.metrics.rough import is_rough
+from bakeoff.metrics.significance import detectable, holm, mcnemar_exact, t_interval, t_p_value
+from bakeoff.metrics.spread import Spread, long_run, pseudo_values, spread
+
+__all__ = ["Comparison", "Field"]
+
+Floats: TypeAlias = NDArray[np.float64]
+
+DRAWS = 10_000
+"""Draws of the candidates' true values, given the rows: their errors are about jointly normal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """How much better `candidate` is than `versus`: positive is better, whichever way the metric runs.
+
+    `low` and `high` bound the difference with 95% confidence; of several comparisons made together, all of them at
+    once. `p_value` is that of this one alone, `p_holm` is corrected for all. `q` is the share that there is of the rows
+    needed to tell, four times in five, on which side of the margin a difference as large as it looks lies. `alike`: the
+    metric cannot tell the two apart on any row.
+    """
+
+    candidate: str
+    versus: str
+    metric: str
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    p_holm: float
+    q: float | None = None
+    alike: bool = False
+
+    @property
+    def superior(self) -> bool:
+        """Whether the candidate is better, beyond chance."""
+        return self.low > 0
+
+    def non_inferior(self, margin: float) -> bool:
+        """Whether it is shown that the candidate is worse by less than the margin."""
+        return self.low > -margin
+
+    def inferior(self, margin: float = 0.0) -> bool:
+        """Whether it is shown that the candidate is worse by more than the margin."""
+        return self.high < -margin
+
+
+class Field:
+    """Several candidates on the same rows: a metric's values, and what leaving out the same units does to each.
+
+    The difference of two has the standard error of a jackknife over rows, groups or stretches of time, and Student's
+    t with degrees of freedom that fall when few of them make the difference. As if each of the two had differed once
+    more from the other on a row of its own, candidates that never differed are not taken for one. Accuracy of
+    independent rows is tested by the exact McNemar test.
+    Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), sections 11 and 16; the added rows:
+    Agresti and Min, "Simple Improved Confidence Intervals for Comparing Matched Proportions", Stat. Med. 24 (2005).
+    """
+
+    def __init__(
+        self,
+        truth_n: ArrayLike,
+        predictions: Mapping[str, Predictions],
+        measure: Measure,
+        *,
+        seed: int,
+        resamples: int,
+        groups_n: ArrayLike | None = None,
+        time_n: ArrayLike | None = None,
+        folds: int = 0,
+        level: float = LEVEL,
+        threads: int = 1,
+    ) -> None:
+        self.measure, self.level = measure, level
+        self.sign = 1.0 if measure.higher_is_better else -1.0
+        self.rows = len(np.asarray(truth_n))
+        self._seed = seed
+        self._dependence = Dependence.of(self.rows, groups_n=groups_n, time_n=time_n, folds=folds)
+        group_n = self._dependence.group_n
+        self._units = self.rows if group_n is None else int(group_n.max()) + 1
+        self._outcomes = {name: outcome(truth_n, each, measure.task) for name, each in predictions.items()}
+        bound = {name: bind([measure], each)[measure.name] for name, each in self._outcomes.items()}
+        parts = {name: self._seen(each, resamples=resamples, threads=threads) for name, each in bound.items()}
+        self.values = {name: value for name, (value, _) in parts.items()}
+        pseudo_bk = np.column_stack([pseudo_b for _, pseudo_b in parts.values()])
+        pseudo_bk = pseudo_bk[np.isfinite(pseudo_bk).all(axis=1)]
+        self._pseudo = {name: pseudo_bk[:, at] for at, name in enumerate(parts)}
+
+    def _seen(self, statistic: Statistic, *, resamples: int, threads: int) -> tuple[float, Floats]:
+        """The value, and what each unit says of it; of medians and the like, as many resamples spread as widely."""
+        dependence = self._dependence
+        self._serial = dependence.order_n is not None and not is_rough(statistic)
+        if not is_rough(statistic):
+            ((value_m, left_bm),) = left_out([statistic], self.rows, seed=self._seed, dependence=dependence)
+            return float(value_m[0]), pseudo_values(float(value_m[0]), left_bm[:, 0])
+        # Stretches of time as long as there are of them: long beside what goes together, and many.
+        most = self._units if dependence.order_n is None else max(2, math.isqrt(self.rows))
+        (drawn,) = replicate(
+            [statistic],
+            self.rows,
+            resamples=resamples,
+            seed=self._seed,
+            groups_n=None if dependence.independent else dependence.blocks(self.rows, most, self._seed),
+            threads=threads,
+        )
+        value, draws_r = float(drawn.value_m[0]), drawn.draws_rm[:, 0]
+        return value, value + (draws_r - np.nanmean(draws_r)) * math.sqrt(len(draws_r) - 1)
+
+    def spread(self, a: str, b: str) -> Spread:
+        """The spread of the difference between two candidates."""
+        apart_b = self._pseudo[a] - self._pseudo[b]
+        blocks = len(apart_b)
+        if blocks < 2:  # noqa: PLR2004
+            return Spread(se=0.0, freedom=1.0, units=1.0)
+        spread_of = spread(apart_b, serial=self._serial, factor=self._dependence.factor)
+        own = min(float(self._pseudo[name].std()) for name in (a, b)) * math.sqrt(self._units / blocks)
+        low, high = self.measure.bounds
+        if own == 0 and math.isfinite(high - low):
+            own = (high - low) / 2
+        # One row (group) more on which each differs from the other: both are about `own` from their mean.
+        more = math.sqrt(2) * own / self._units
+        freedom = max(1.0, min(spread_of.freedom, self._units - 1))
+        return Spread(se=math.hypot(spread_of.se, more), freedom=freedom, units=spread_of.units)
+
+    def compare(self, a: str, b: str, *, margin: float = 0.0) -> Comparison:
+        """How much better a is than b; the p-value is for a true difference of at most `margin`."""
+        return self._one(a, b, level=self.level, margin=margin)
+
+    def together(self, pairs: Sequence[tuple[str, str]], *, margin: float = 0.0) -> list[Comparison]:
+        """Several comparisons with intervals that hold all at once, and p-values corrected for all.
+
+        The intervals are as much wider as the largest of the pairs' standardised errors is larger than one.
+        Source: Westfall and Young, "Resampling-Based Multiple Testing" (1993), section 2.
+        """
+        level = self.pair_level(pairs)
+        alone = [self._one(a, b, level=level, margin=margin) for a, b in pairs]
+        adjusted = holm([each.p_value for each in alone])
+        return [replace(each, p_holm=p) for each, p in zip(alone, adjusted, strict=True)]
+
+    def pair_level(self, pairs: Sequence[tuple[str, str]]) -> float:
+        """The confidence of each comparison with which all of them hold with the field's."""
+        if len(pairs) == 1:
+            return self.level
+        names = list(self.values)
+        contrast_pk = np.zeros((len(pairs), len(names)))
+        for at, (a, b) in enumerate(pairs):
+            contrast_pk[at, names.index(a)], contrast_pk[at, names.index(b)] = 1.0, -1.0
+        root_kk = self._root()
+        apart_rp = self._normal() @ root_kk @ contrast_pk.T
+        se_p = np.sqrt(((root_kk @ contrast_pk.T) ** 2).sum(axis=0))
+        apart_rp = np.divide(apart_rp, se_p, out=np.zeros_like(apart_rp), where=se_p > 0)
+        largest = float(np.quantile(np.abs(apart_rp).max(axis=1), self.level))
+        return max(self.level, 2 * NormalDist().cdf(largest) - 1)
+
+    def draws(self) -> dict[str, Floats]:
+        """What each candidate's true value may be, jointly, (r,)."""
+        error_rk = self._normal() @ self._root()
+        return {name: self.values[name] + error_rk[:, at] for at, name in enumerate(self.values)}
+
+    def _root(self) -> Floats:
+        """A root (k, k) of the covariance of the candidates' errors: rows are independent standard errors."""
+        centred_bk = np.column_stack([each - each.mean() for each in self._pseudo.values()])
+        blocks = len(centred_bk)
+        times = np.asarray([long_run(each) if self._serial else 1.0 for each in centred_bk.T])
+        scale_k = np.sqrt(times * self._dependence.factor / max(1, blocks * (blocks - 1)))
+        root_kk = np.asarray(np.linalg.qr(centred_bk, mode="r"), dtype=np.float64)
+        return root_kk * scale_k
+
+    def _normal(self) -> Floats:
+        size = min(len(self.values), len(next(iter(self._pseudo.values()))))
+        normal_rk = np.random.default_rng(self._seed).normal(size=(DRAWS // 2, size))
+        return np.concatenate([normal_rk, -normal_rk])
+
+    def _one(self, a: str, b: str, *, level: float, margin: float) -> Comparison:
+        difference = self.sign * (self.values[a] - self.values[b])
+        known = self.spread(a, b)
+        low, high = t_interval(difference, known.se, known.freedom, level)
+        if self.measure.name == "accuracy" and margin == 0 and self._dependence.independent:
+            p_value = self._mcnemar(a, b)
+        else:
+            p_value = t_p_value(difference, known.se, known.freedom, margin=margin)
+        return Comparison(
+            candidate=a,
+            versus=b,
+            metric=self.measure.name,
+            difference=difference,
+            low=low,
+            high=high,
+            p_value=p_value,
+            p_holm=p_value,
+            alike=self._alike(a, b),
+        )
+
+    def _alike(self, a: str, b: str) -> bool:
+        """Whether both answer every row alike, as far as the metric asks."""
+        one, other = self._outcomes[a], self._outcomes[b]
+        if one.classes != other.classes:
+            return False
+        if self.measure.needs == "probabilities":
+            return np.array_equal(np.asarray(one.probabilities_nk), np.asarray(other.probabilities_nk))
+        return self.measure.needs in {"labels", "values"} and np.array_equal(one.predicted_n, other.predicted_n)
+
+    def share_of_rows(self, pair: Comparison, *, margin: float, level: float) -> float | None:
+        """The share that there is of the rows needed to tell whether the candidate is worse by less than the margin.
+
+        Four times in five, at this level, if the true difference is the one seen.
+        """
+        known = self.spread(pair.candidate, pair.versus)
+        if not known.se:
+            return None
+        return ((pair.difference + margin) / detectable(known.se, level=level, freedom=known.freedom)) ** 2
+
+    def chosen(self, names: Sequence[str]) -> float:
+        """The value of the best of these, without what being the best of several flatters it by.
+
+        In each resample the best is chosen; what made it the best there, the rows left out speak against as much.
+        Source: Tsamardinos, Greasidou and Borboudakis, "Bootstrapping the Out-of-Sample Predictions for Efficient and
+        Accurate Cross-Validation", Machine Learning 107 (2018), to first order in the weights of rows.
+        """
+        if len(names) == 1:
+            return self.values[names[0]]
+        drawn = self.draws()
+        drawn_rk = np.column_stack([drawn[name] for name in names])
+        first_r = (self.sign * drawn_rk).argmax(axis=1)
+        value_k = np.asarray([self.values[name] for name in names])
+        return float((2 * value_k[first_r] - drawn_rk[np.arange(len(first_r)), first_r]).mean())
+
+    def _mcnemar(self, a: str, b: str) -> float:
+        right_a, right_b = (each.truth_n == each.predicted_n for each in (self._outcomes[a], self._outcomes[b]))
+        return mcnemar_exact(int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum()))

@@ -1,0 +1,220 @@
+"""The statistics without a project: `bakeoff.interval` and `bakeoff.compare`, as runs use them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from bakeoff.core.config import DecideConfig
+from bakeoff.core.errors import NotFoundError, UsageError
+from bakeoff.core.types import Task
+from bakeoff.evaluate.arrays import BINARY, ColumnLike, PredictionsLike, column, is_table, labels, predictions_of
+from bakeoff.evaluate.estimates import Rows, estimate
+from bakeoff.evaluate.paired import Comparison
+from bakeoff.evaluate.scorecard import Scorecard
+from bakeoff.evaluate.verdict import decide
+from bakeoff.metrics.dependence import Dependence
+from bakeoff.metrics.intervals import LEVEL, Interval
+from bakeoff.metrics.measure import Measure
+from bakeoff.metrics.outcome import outcome
+from bakeoff.metrics.registry import find, measures, with_class
+
+__all__ = ["Decision", "compare", "interval"]
+
+TASKS: tuple[Task, ...] = ("classification", "regression", "generation")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Which candidate to take, and how sure that is.
+
+    `winner` is the cheapest of the `best_set` (those shown to be within the `margin` of every other), or the best where
+    no costs are given; `reason` says why in words. `p_best` is how probable it is that each is truly the best, and
+    `expected_loss` how much worse than the best it is expected to be. `values` are the candidates' with their
+    intervals, the winner's without what its choice flatters it by. `differences` are those of all others from the best,
+    with intervals that hold all at once. `detectable` is the least true difference that is shown four times in five.
+    """
+
+    winner: str | None
+    reason: str
+    best: str | None
+    best_set: tuple[str, ...]
+    margin: float
+    p_best: Mapping[str, float]
+    expected_loss: Mapping[str, float]
+    values: Mapping[str, Interval]
+    differences: tuple[Comparison, ...]
+    detectable: float | None
+    rows_for_margin: int | None
+
+
+def interval(
+    truth: ColumnLike,
+    predictions: PredictionsLike,
+    *,
+    metric: str,
+    groups: ColumnLike | None = None,
+    time: ColumnLike | None = None,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> Interval:
+    """A metric's value with its interval, by the method that the data ask for.
+
+    Where too little is known, `low` and `high` are None and `reason` says what is missing.
+
+    Args:
+        truth: a label, number or text for each row.
+        predictions: the same, or a table with a column of probabilities for each class (or, of two classes, a column
+            of the second one's).
+        metric: the metric's name, as `[decide] metric` takes it.
+        groups: rows of a group (a user, a document) go together; None and NaN are groups of their own.
+        time: rows that are close in time may go together.
+        level: the share of such intervals that hold the true value.
+        seed: of whatever is drawn.
+
+    Raises:
+        NotFoundError: no task has this metric.
+        DataError: columns of different lengths, or predictions that the metric cannot read.
+
+    >>> found = interval([1, 0] * 5, [1, 0] * 5, metric="accuracy")
+    >>> found.value, round(found.low or 0, 3), found.high, found.method
+    (1.0, 0.722, 1.0, 'wilson')
+    """
+    if not 0 < level < 1:
+        raise UsageError(f"expected a level between 0 and 1; received {level!r}")
+    measure = _measure(metric)
+    truth_n = _truth(truth, measure)
+    measure = _of_second(measure, truth_n, [predictions])
+    result = outcome(truth_n, predictions_of(predictions, truth_n, measure, "the predictions"), measure.task)
+    dependence = _dependence(len(result), groups, time)
+    found = estimate(measure, Rows(outcome=result, dependence=dependence, level=level, seed=seed))
+    if found is None:
+        return Interval(value=float("nan"), reason=f"{metric} is undefined on these rows (is there only one class?)")
+    return found
+
+
+def compare(
+    truth: ColumnLike,
+    predictions: Mapping[str, PredictionsLike],
+    *,
+    metric: str,
+    margin: float | None = None,
+    groups: ColumnLike | None = None,
+    time: ColumnLike | None = None,
+    cost_usd: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> Decision:
+    """Decide between candidates by their predictions of the same rows.
+
+    Args:
+        truth: a label, number or text for each row.
+        predictions: by the candidate's name, as `interval` takes them.
+        metric: the metric's name.
+        margin: how much worse counts as no worse; a default by the metric (0.01, or 2% of the best value).
+        groups: rows of a group go together.
+        time: rows that are close in time may go together.
+        cost_usd: what a candidate costs, for any number of predictions, the same for all.
+        seed: of whatever is drawn.
+
+    Raises:
+        NotFoundError: no task has this metric.
+        UsageError: no candidates, or costs of others.
+        DataError: columns of different lengths, or predictions that the metric cannot read.
+
+    >>> truth = [0, 1] * 100
+    >>> found = compare(truth, {"good": truth, "poor": [0] * 200}, metric="accuracy", cost_usd={"good": 2, "poor": 1})
+    >>> found.winner, found.p_best["good"]
+    ('good', 1.0)
+    """
+    if not predictions:
+        raise UsageError("expected predictions of at least one candidate; received none")
+    if cost_usd is not None and set(cost_usd) != set(predictions):
+        raise UsageError(f"expected the costs of {sorted(predictions)}; received those of {sorted(cost_usd)}")
+    measure = _measure(metric)
+    truth_n = _truth(truth, measure)
+    measure = _of_second(measure, truth_n, list(predictions.values()))
+    answers = {
+        name: predictions_of(each, truth_n, measure, f"the predictions of {name!r}")
+        for name, each in predictions.items()
+    }
+    dependence = _dependence(len(truth_n), groups, time)
+    cards = {
+        name: _card(
+            measure,
+            Rows(outcome=outcome(truth_n, each, measure.task), dependence=dependence, seed=seed),
+            1.0 if cost_usd is None else cost_usd[name],
+        )
+        for name, each in answers.items()
+    }
+    verdict = decide(
+        cards,
+        {name: (truth_n, each) for name, each in answers.items()},
+        DecideConfig(metric=measure.name, margin=margin),
+        measure.task,
+        seed,
+        groups_n=None if groups is None else column(groups, "groups", rows=len(truth_n)),
+        time_n=None if time is None else column(time, "time", rows=len(truth_n)),
+    )
+    values = {name: each for name, card in cards.items() for each in card.metrics.values()}
+    if verdict.winner is not None and verdict.value is not None:
+        values[verdict.winner] = verdict.value
+    return Decision(
+        winner=verdict.winner,
+        reason=verdict.reason,
+        best=verdict.best,
+        best_set=verdict.best_set,
+        margin=verdict.margin,
+        p_best=MappingProxyType(dict(verdict.p_best)),
+        expected_loss=MappingProxyType(dict(verdict.expected_loss)),
+        values=MappingProxyType(values),
+        differences=verdict.comparisons,
+        detectable=verdict.mdd,
+        rows_for_margin=verdict.rows_for_margin,
+    )
+
+
+def _measure(metric: str) -> Measure:
+    """The measure of the first task that has one of the name."""
+    for task in TASKS:
+        try:
+            return find(metric, task)
+        except NotFoundError:
+            continue
+    known = [name for task in TASKS for name in measures(task)]
+    raise NotFoundError(f"expected a metric: {', '.join(dict.fromkeys(known))}; received {metric!r}")
+
+
+def _truth(truth: ColumnLike, measure: Measure) -> ColumnLike:
+    truth_n = column(truth, "the truth")
+    return labels(truth_n) if measure.task == "classification" else truth_n
+
+
+def _of_second(measure: Measure, truth_n: ColumnLike, given: Sequence[PredictionsLike]) -> Measure:
+    """A measure of one class, of the second of two where columns of its probabilities are given."""
+    classes = sorted(set(truth_n.tolist())) if measure.needs == "probabilities" else []
+    if len(classes) != BINARY or all(is_table(each) for each in given):
+        return measure
+    return find(with_class(measure.name, measure.task, classes=classes, positive=classes[1]), measure.task)
+
+
+def _dependence(n: int, groups: ColumnLike | None, time: ColumnLike | None) -> Dependence:
+    return Dependence.of(
+        n,
+        groups_n=None if groups is None else column(groups, "groups", rows=n),
+        time_n=None if time is None else column(time, "time", rows=n),
+    )
+
+
+def _card(measure: Measure, rows: Rows, cost: float) -> Scorecard:
+    """A scorecard of the one metric and the price."""
+    found = estimate(measure, rows)
+    return Scorecard(
+        metrics={} if found is None else {measure.name: found},
+        n_test=len(rows.outcome),
+        intervals="",
+        per_class={},
+        latency_ms={},
+        throughput_rows_s=0.0,
+        train_s=0.0,
+        size_bytes=0,
+        cost_usd_per_1k=cost,
+    )

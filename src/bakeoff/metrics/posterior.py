@@ -1,0 +1,39 @@
+"""What the true confusion table may be, given the counts: draws of it, for measures of few classes."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.metrics.labels import Confusion
+from bakeoff.metrics.measure import Measure
+from bakeoff.metrics.outcome import Outcome
+
+__all__ = ["FEW_CLASSES", "PRIOR_ROWS", "posterior_draws"]
+
+FEW_CLASSES = 3
+"""With more, the noise of many small cells pulls averages over classes away from their value."""
+PRIOR_ROWS = 1.0
+"""What is believed before any row was seen weighs as much as this many rows, spread evenly over the cells."""
+
+
+def posterior_draws(
+    measure: Measure, outcome: Outcome, *, draws: int, seed: int, of_class: str | None = None
+) -> NDArray[np.float64]:
+    """Values (r,) of a measure of labels under draws of the Dirichlet posterior of the confusion cells.
+
+    A cell without a row is not impossible: ten of ten right leave room for errors. For a measure of one class
+    (`of_class`) all others are one.
+    Source: Goutte and Gaussier, "A Probabilistic Interpretation of Precision, Recall and F-Score", ECIR 2005; the
+    weight of the prior: Perks, Journal of the Institute of Actuaries 73 (1947).
+    """
+    truth_n, predicted_n, classes = outcome.truth_n, outcome.predicted_n, outcome.classes
+    if of_class is not None:
+        at = classes.index(of_class)
+        truth_n, predicted_n = (each == at for each in (truth_n, predicted_n))
+        classes = (f"not {of_class}", of_class)
+    k = len(classes)
+    cells = np.bincount(truth_n * k + predicted_n, minlength=k * k)
+    shape = cells + PRIOR_ROWS / (k * k)
+    weights_rc = np.random.default_rng(seed).standard_gamma(shape, size=(draws, k * k))
+    truth_c, predicted_c = np.divmod(np.arange(k * k), k)
+    positive = outcome.positive if of_class is None else of_class
+    return measure.finish(Confusion(truth_c, predicted_c, k, classes, positive)(weights_rc))

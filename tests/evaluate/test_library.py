@@ -1,0 +1,137 @@
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+import bakeoff
+from bakeoff.core.errors import DataError, NotFoundError, UsageError
+from bakeoff.testing.worlds import WORLDS, candidates
+
+N = 300
+
+
+class Column:
+    """A column as pandas has them."""
+
+    def __init__(self, values):
+        self._values = np.asarray(values)
+
+    def to_numpy(self):
+        return self._values
+
+    def __array__(self, dtype=None, copy=None):
+        return self._values if dtype is None else self._values.astype(dtype)
+
+
+class Table:
+    """A table as pandas has them, with numbers as names of columns."""
+
+    def __init__(self, columns):
+        self._columns = columns
+        self.columns = list(columns)
+
+    def __getitem__(self, name):
+        return Column(self._columns[name])
+
+
+@pytest.fixture(scope="module")
+def sample():
+    drawn = WORLDS["50% positive"].draw(np.random.default_rng(0), N)
+    return drawn.truth_n.astype(int), drawn.predictions.probabilities_nk
+
+
+def test_columns_and_tables_of_every_kind_say_the_same(sample):
+    truth, shares = sample
+    tables = [
+        pl.DataFrame({"0": shares[:, 0], "1": shares[:, 1]}),
+        Table({0: shares[:, 0], 1: shares[:, 1]}),
+        {"0": shares[:, 0].tolist(), "1": shares[:, 1].tolist()},
+    ]
+    first, *others = (bakeoff.interval(truth, each, metric="log_loss") for each in tables)
+    assert all(each == first for each in others)
+    labels = shares.argmax(axis=1)
+    columns = [labels, labels.tolist(), labels.astype(float), labels.astype(str), pl.Series(labels), Column(labels)]
+    first, *others = (bakeoff.interval(pl.Series(truth), each, metric="f1_macro") for each in columns)
+    assert all(each == first for each in others)
+    assert bakeoff.interval(truth.astype(bool), labels.astype(bool), metric="f1_macro").value == first.value
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "pr_auc"])
+@pytest.mark.parametrize("rarer", [0, 1])
+def test_probabilities_of_the_second_class_are_enough_for_two(sample, metric, rarer):
+    """As for scikit-learn, whichever class is the rarer one."""
+    truth, shares = sample
+    rows = np.flatnonzero((truth != rarer) | (np.arange(N) % 3 > 0))
+    truth, shares = truth[rows], shares[rows]
+    expected = {"roc_auc": roc_auc_score, "pr_auc": average_precision_score}[metric](truth, shares[:, 1])
+    alone = bakeoff.interval(truth, shares[:, 1], metric=metric)
+    assert alone.value == pytest.approx(expected)
+    decision = bakeoff.compare(truth, {"a": shares[:, 1], "b": shares[::-1, 1]}, metric=metric)
+    assert decision.values["a"].value == pytest.approx(expected, abs=1e-6)
+
+
+def test_groups_time_and_level_count(sample):
+    truth, shares = sample
+    labels = shares.argmax(axis=1)
+
+    def width(**more):
+        found = bakeoff.interval(truth, labels, metric="accuracy", **more)
+        return found.high - found.low
+
+    assert width(groups=["a", "b", "c", None, "e", "f"] * 50) > width()
+    assert width(time=np.arange(N)) >= width()
+    assert width(level=0.99) > width() > width(level=0.8)
+    assert bakeoff.interval(truth, labels, metric="accuracy", groups=np.arange(N) % 6).method == "cluster t"
+
+
+def test_numbers_and_texts():
+    truth = np.linspace(0, 1, 60)
+    found = bakeoff.interval(truth, truth + np.tile([0.1, -0.2], 30), metric="mae")
+    assert found.low < 0.15 < found.high
+    assert bakeoff.interval(["a b", "c d"] * 20, ["a b", "c e"] * 20, metric="token_f1").value == pytest.approx(0.75)
+
+
+def test_a_decision_with_costs():
+    truth, said = candidates(np.random.default_rng(1), 6000, {"dear": 0.85, "cheap": 0.85, "poor": 0.6}, tie=0.95)
+    columns = {name: each.values_n for name, each in said.items()}
+    costs = {"dear": 1.0, "cheap": 0.1, "poor": 0.01}
+    found = bakeoff.compare(truth, columns, metric="accuracy", cost_usd=costs)
+    assert found.winner == "cheap"
+    assert set(found.best_set) == {"dear", "cheap"}
+    assert found.margin == 0.01
+    assert found.p_best["poor"] == 0.0
+    assert sum(found.p_best.values()) == pytest.approx(1.0)
+    assert {each.candidate for each in found.differences} == set(columns) - {found.best}
+    assert 0 < found.detectable < 0.02
+    assert found.values["poor"].high < found.values["cheap"].low
+    without = bakeoff.compare(truth, columns, metric="accuracy")
+    assert without.winner == without.best
+    assert bakeoff.compare(truth, columns, metric="accuracy", margin=0.0, cost_usd=costs).winner == found.best
+
+
+def test_what_cannot_be_is_told(sample):
+    truth, shares = sample
+    with pytest.raises(NotFoundError, match="f1_marco"):
+        bakeoff.interval(truth, truth, metric="f1_marco")
+    with pytest.raises(DataError, match="300 values"):
+        bakeoff.interval(truth, truth[:10], metric="accuracy")
+    with pytest.raises(DataError, match="a table with a column of probabilities"):
+        bakeoff.interval(truth, truth, metric="log_loss")
+    with pytest.raises(DataError, match="groups"):
+        bakeoff.interval(truth, truth, metric="accuracy", groups=[1, 2])
+    with pytest.raises(UsageError, match="costs of"):
+        bakeoff.compare(truth, {"a": truth}, metric="accuracy", cost_usd={"b": 1.0})
+    with pytest.raises(UsageError, match="level"):
+        bakeoff.interval(truth, truth, metric="accuracy", level=95)
+    some = pl.DataFrame(shares[:3], schema=["0", "1"])
+    undefined = bakeoff.interval([1, 1, 1], some, metric="roc_auc")
+    assert np.isnan(undefined.value)
+    assert "undefined" in undefined.reason
+
+
+def test_importing_costs_nothing():
+    code = "import sys, bakeoff; sys.exit('numpy' in sys.modules or 'polars' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
