@@ -131,7 +131,9 @@ def _span(report: Report) -> tuple[float, float]:
 
 def _ends(scored: Interval) -> tuple[float, float]:
     """Where the bar of a value starts and ends; at the value when too little is known."""
-    return (scored.value,) * 2 if scored.low is None or scored.high is None else (scored.low, scored.high)
+    if scored.low is None or scored.high is None:
+        return scored.value, scored.value
+    return scored.low, scored.high
 
 
 def _place(span: tuple[float, float]) -> Callable[[float], float]:
