@@ -19,7 +19,7 @@ def test_a_run_ends_with_the_document_of_the_design(films_project, bakeoff):
     for candidate in document["candidates"]:
         assert candidate["status"] == "ok"
         assert candidate["model_version"].startswith("films/")
-        assert candidate["metrics"]["f1_macro"].keys() == {"value", "low", "high", "method"}
+        assert candidate["metrics"]["f1_macro"].keys() == {"value", "low", "high", "method", "reason"}
         assert {"p50", "p95"} <= candidate["latency_ms"].keys()
     again = bakeoff("run", "-C", films_project, "--json")
     assert again.document == {**document, "unchanged": True}
@@ -105,7 +105,7 @@ def test_items_of_feedback_files_that_make_no_sense_are_set_aside(ran, bakeoff, 
     assert (ended.code, ended.document["accepted"], ended.document["unmatched"]) == (1, 0, 2)
     (loss,) = ended.document["ledger"]["losses"]
     assert (loss["kind"], loss["count"]) == ("row", 1)
-    assert loss["examples"] == ["row 2: expected label, rating or correction, received ['id']"]
+    assert loss["examples"] == ["row 2: expected label, rating, correction or comment, received ['id']"]
     assert "3 rows read, 2 recorded, 1 lost" in ended.err
     items.write_text('{"id": "a", "label": "yes"}\n')
     ended = bakeoff("feedback", "-f", items, "-C", ran, "--json")
@@ -116,7 +116,8 @@ def test_a_project_is_made_and_run_from_another_folder(tmp_path, bakeoff, monkey
     source = films_project / "films.csv"
     monkeypatch.chdir(tmp_path.parent)
     made = bakeoff("init", source, "--target", "liked", "-C", tmp_path / "made", "--json")
-    assert made.document == {"file": str(tmp_path / "made" / "bakeoff.toml")}
+    assert made.document["file"] == str(tmp_path / "made" / "bakeoff.toml")
+    assert (made.document["ledger"]["rows_in"], made.document["ledger"]["rows_lost"]) == (300, 0)
     again = bakeoff("init", source, "--target", "liked", "-C", tmp_path / "made")
     assert again.code == 2
     assert "expected no project file yet" in again.errors[0]

@@ -186,7 +186,7 @@ def test_without_a_seed_each_call_draws_anew(which, request):
 
 @pytest.mark.parametrize("which", ["reference", "served"])
 def test_logprobs_without_alternatives_are_given(which, request):
-    pieces = list(request.getfixturevalue(which).chat(ASKED, Sampling(max_tokens=4, top_logprobs=0)))
+    pieces = list(request.getfixturevalue(which).chat(ASKED, Sampling(max_tokens=48, top_logprobs=0)))
     tokens = [token for piece in pieces for token in piece.tokens]
     assert tokens
     assert all(token.top == () and token.logprob < 0 for token in tokens)

@@ -172,7 +172,8 @@ def test_served_rows_have_the_features_of_evaluation(tmp_path, noting):
             for row in sent(test[:20]):
                 client.predict([row])
             client.predict(sent(train))
-            strange = [{}, {"town": "unseen", "age": -1e300, "when": "1969-07-20"}, {"age": None, "town": ""}]
+            empty = dict.fromkeys(test.columns)
+            strange = [empty, {"town": "unseen", "age": -1e300, "when": "1969-07-20"}, {"age": None, "town": ""}]
             assert len(client.predict(strange)["predictions"]) == 3
         whole, *single, of_train, of_strange = noted(folder, "predict")
         assert whole == evaluated

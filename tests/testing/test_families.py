@@ -68,6 +68,8 @@ class RuleFamily:
         for flag in ("True", "False", "None"):
             weights = [counts[flag, label] + smoothing for label in classes]
             shares[flag] = [weight / sum(weights) for weight in weights]
+        if not table["boolean"].null_count():  # no row tells what a gap means
+            shares["None"] = shares[str(table["boolean"].mode().sort()[0])]
         return RuleModel(column=column, classes=classes, shares=shares, smoothing=smoothing)
 
     def load(self, folder: Path, threads: int, cache=None) -> RuleModel:
