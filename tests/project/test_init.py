@@ -3,6 +3,7 @@
 import gzip
 import zipfile
 
+import polars as pl
 import pytest
 
 from bakeoff import Project
@@ -88,3 +89,23 @@ def test_classes_that_look_alike_are_told_at_once(tmp_path):
     (warning,) = written.warnings
     assert "'Yes' (15 rows), 'yes' (15 rows)" in warning
     assert [(loss.kind, loss.count) for loss in written.ledger.losses] == [("label", 15)]
+
+
+def test_what_was_guessed_is_told_at_once(tmp_path):
+    from bakeoff.project.template import write_project
+
+    rows = "\n".join(f"{i % 12 + 1:02d}/{i % 7 + 1:02d}/2024,{i % 3},{'ab'[i % 2]}" for i in range(60))
+    (tmp_path / "d.csv").write_text(f"day,x,y\n{rows}\n")
+    written = write_project(tmp_path, name=None, source="d.csv", target="y", task=None)
+    assert any("'day'" in note and "date_order" in note for note in written.notes)
+
+
+def test_bytes_that_are_no_text_cost_their_column_alone(tmp_path):
+    from bakeoff.project.template import write_project
+
+    rows = range(60)
+    table = {"b": [bytes([i % 5, 255]) for i in rows], "x": [i % 7 for i in rows], "y": ["ab"[i % 2] for i in rows]}
+    pl.DataFrame(table).write_parquet(tmp_path / "d.parquet")
+    written = write_project(tmp_path, name=None, source="d.parquet", target="y", task=None)
+    (loss,) = written.ledger.losses
+    assert (loss.kind, loss.subject, written.ledger.rows_used) == ("column", "b", 60)

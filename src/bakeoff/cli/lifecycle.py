@@ -38,13 +38,16 @@ def init(
 
     written = write_project(folder, name=name, source=source, target=target, task=task)
     if as_json:
-        emit({"file": str(written.file), "warnings": written.warnings, "ledger": written.ledger.to_json()})
+        shown = {"warnings": written.warnings, "notes": written.notes}
+        emit({"file": str(written.file), **shown, "ledger": written.ledger.to_json()})
         return
     from bakeoff.cli.ledger_page import ledger_page
 
     typer.echo(f"wrote {written.file}\n\n{written.file.read_text(encoding='utf-8')}")
     for warning in written.warnings:
         typer.echo(f"warning: {warning}\n")
+    for note in written.notes:
+        typer.echo(f"note: {note}\n")
     typer.echo(f"{ledger_page(written.ledger)}\n\nnext: bakeoff run -C {folder}")
 
 

@@ -193,6 +193,7 @@ def leaderboard(document: Doc, *, unchanged: bool = False) -> str:
         release = document["release"]
         parts.append(f"live: {release['model']}/{release['number']} on endpoint {document['endpoint']!r}")
     parts += ledger_part(document)
+    parts += [f"note: {note}" for note in document["dataset"].get("schema_notes", ())]
     if unchanged:
         parts.append("nothing changed since the last run: nothing was done")
     return "\n".join(parts)

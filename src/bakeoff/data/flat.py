@@ -36,8 +36,10 @@ def _plain(series: "pl.Series") -> "pl.Series":  # noqa: PLR0911 - a line a type
     if isinstance(dtype, (pl.Categorical, pl.Enum)):
         return series.cast(pl.String)
     if isinstance(dtype, pl.Binary):
-        texts = series.cast(pl.String, strict=False)
-        return texts if texts.null_count() == series.null_count() else series
+        try:
+            return series.cast(pl.String)
+        except pl.exceptions.ComputeError:  # bytes that are no text
+            return series
     if isinstance(dtype, pl.Decimal):
         if dtype.scale:
             return series.cast(pl.Float64)

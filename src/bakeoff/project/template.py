@@ -29,11 +29,23 @@ EMBEDDING_MODULES = ("onnxruntime", "tokenizers")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """A new project file, and what a run with it would lose of the data before steps and the split."""
+    """A new project file, what a run with it would lose of the data before steps and the split, and what was guessed."""
 
     file: Path
     ledger: Ledger
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What the data are taken for."""
+
+    task: Task
+    schema: Schema
+    ledger: Ledger
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def write_project(folder: Path, *, name: str | None, source: str, target: str, task: str | None) -> Written:
@@ -70,15 +82,15 @@ def _made(folder: Path) -> Generator[None]:
 
 def _write(file: Path, *, name: str | None, source: str, target: str, task: Task | None) -> Written:
     folder = file.parent
-    chosen, schema, ledger, warnings = _look(folder, source, target, task)
+    look = _look(folder, source, target, task)
     slug = re.sub(r"[^a-z0-9_.-]+", "-", (name or folder.resolve().name).lower()).strip("-_.") or "project"
-    text = _text(slug, chosen, source, schema)
+    text = _text(slug, look.task, source, look.schema)
     loads(text, folder=folder, environ={})
     file.write_text(text, encoding="utf-8")
-    return Written(file=file, ledger=ledger, warnings=warnings)
+    return Written(file=file, ledger=look.ledger, warnings=look.warnings, notes=look.notes)
 
 
-def _look(folder: Path, source: str, target: str, task: Task | None) -> tuple[Task, Schema, Ledger, tuple[str, ...]]:
+def _look(folder: Path, source: str, target: str, task: Task | None) -> _Look:
     import tempfile
 
     from bakeoff.data.reading import read
@@ -105,7 +117,9 @@ def _look(folder: Path, source: str, target: str, task: Task | None) -> tuple[Ta
         classes = class_counts(prepared.table, inferred.schema)
         ledger = Ledger(rows_in=rows_read(reading), rows_used=prepared.table.height, classes=classes)
         ledger = ledger.with_losses([*losses, *gone_classes(losses, classes)])
-        return task, inferred.schema, ledger, (*named.warnings, *prepared.warnings)
+        notes = (*inferred.notes, *named.notes, *reading.notes)
+        warnings = (*named.warnings, *prepared.warnings)
+        return _Look(task=task, schema=inferred.schema, ledger=ledger, warnings=warnings, notes=notes)
 
 
 def _quiet(line: str) -> None:
