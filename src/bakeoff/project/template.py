@@ -29,7 +29,7 @@ EMBEDDING_MODULES = ("onnxruntime", "tokenizers")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """A new project file, what a run with it would lose of the data before steps and the split, and what was guessed."""
+    """A new project file, what a run with it would lose of the data before steps and the split, and what is a guess."""
 
     file: Path
     ledger: Ledger
