@@ -16,7 +16,8 @@ def described(films_project):
     """A project whose texts repeat, hold addresses and need cleaning."""
     lines = [f"good film  with   spaces {at},1999,yes" for at in range(5)]
     lines += ["write to ann@example.org about this good film,1999,yes"] * 3
-    lines += [f"the very long and dull story of a man and his dog goes on and on part {at},2001,no" for at in range(2)]
+    dull = "the very long and dull story of a man and his dog goes on and on"
+    lines += [f"{dull} {end},2001,no" for end in ("now", "so")]
     with (films_project / "films.csv").open("a") as file:
         file.write("\n".join(lines) + "\n")
     text = '\n[prepare]\nsteps = ["squeeze_whitespace", "drop_duplicates"]\n'

