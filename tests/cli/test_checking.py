@@ -25,7 +25,7 @@ def test_a_check_that_fails_names_the_gates_and_ends_with_3(ran, bakeoff, tmp_pa
     assert "FAILED" in ended.out
     written = bakeoff("check", "-C", ran, "--junit", tmp_path / "no" / "such.xml", "--json")
     assert written.code == 1
-    assert "could not write" in written.errors[0]
+    assert "cannot write" in written.errors[0]
     wrong = bakeoff("check", "-C", ran, "--model", "9", "--json")
     assert wrong.code == 1
     assert "expected a model version" in wrong.errors[0]

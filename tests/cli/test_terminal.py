@@ -107,7 +107,7 @@ def test_closed_streams_stay_closed(monkeypatch):
         assert isinstance(sys.stderr, Terminal)
 
 
-@pytest.mark.parametrize(("value", "expected"), [("20", 20), ("7", 20), ("200", 200), ("0", 120), ("wide", 120)])
+@pytest.mark.parametrize(("value", "expected"), [("20", 20), ("7", 20), ("200", 200), ("0", 1_000), ("wide", 1_000)])
 def test_width_is_that_of_columns(monkeypatch, value, expected):
     monkeypatch.setenv("COLUMNS", value)
     assert width() == expected

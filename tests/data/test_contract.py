@@ -7,7 +7,7 @@ from datetime import datetime
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bakeoff.core.config import DataConfig
@@ -344,6 +344,7 @@ def test_an_edited_file_is_known():
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@example({"x": [None, None, None, 0.0, 1.0, 3.185e205]})
 @given(
     st.dictionaries(
         st.text(min_size=1, max_size=12),

@@ -246,7 +246,7 @@ def test_combining_can_be_turned_off(signs_project):
 
 def test_a_cascade_of_a_cheap_and_a_dear_candidate_is_served(signs_project):
     """The dear one is needed only where the cheap one is unsure; nothing else is as good for its price."""
-    edit(signs_project, 'column = "right"', 'column = "right"\nslow = 20')
+    edit(signs_project, 'column = "right"', 'column = "right"\nslow = 200')
     edit(signs_project, "cascades = false", "blends = false")
     document = run(signs_project).document
     two, route = by_kind(document, "cascade")[0], by_kind(document, "route")

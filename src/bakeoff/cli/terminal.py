@@ -18,8 +18,8 @@ from typing import TextIO
 
 __all__ = ["Terminal", "loud", "printable", "terminal", "width", "write_text"]
 
-WIDTH = 120
-"""Of tables where the output is no terminal and COLUMNS is not set."""
+WIDTH = 1_000
+"""Of tables where the output is no terminal and COLUMNS is not set: a row is a line."""
 LEAST_WIDTH = 20
 
 # C0 but for tab and line feed, DEL, C1, the line ends of Unicode, what changes the direction of text, half characters.
@@ -165,8 +165,12 @@ def terminal(*, as_json: bool) -> Generator[None]:
 
 
 def width() -> int:
-    """Columns that a table may take: COLUMNS, else those of the terminal."""
-    return max(LEAST_WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+    """Columns that a table may take: COLUMNS, else those of the terminal; where there is none, as many as it needs."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdigit() and int(given):
+        return max(LEAST_WIDTH, int(given))
+    read = sys.stdout is not None and sys.stdout.isatty()  # pyright: ignore[reportUnnecessaryComparison]
+    return max(LEAST_WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns) if read else WIDTH
 
 
 def write_text(file: Path, text: str) -> None:

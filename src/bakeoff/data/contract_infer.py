@@ -30,6 +30,8 @@ SLACK = 0.5
 LENGTH_SLACK = 2
 RATIO_SLACK = 1.5
 """Of the ratio of the largest to the middle value."""
+LARGEST_LOG = 700.0
+"""The logarithm of about the largest number that a range ends at."""
 SKEWED = 4
 """How many times as far above the middle as below it the values of a skewed column reach."""
 ENOUGH_TO_GROW = 20
@@ -177,7 +179,8 @@ def _slack(present: "pl.Series", low: float, high: float) -> float:
     middle = cast("float", present.median())
     if low < 0 or middle <= 0 or high - middle < SKEWED * (middle - low):
         return span
-    return max(span, high * ((high / middle) ** RATIO_SLACK - 1))
+    further = math.log(high) + RATIO_SLACK * (math.log(high) - math.log(middle))
+    return max(span, math.exp(min(further, LARGEST_LOG)) - high)
 
 
 def _growth(present: "pl.Series") -> int:

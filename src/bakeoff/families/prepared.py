@@ -167,7 +167,7 @@ class PreparedFamily:
         own = check(family.params, params.params or {}, owner=params.family, key="params", file="the candidate")
         inputs = input_columns(job)
         train, columns, transforms = _fitted(job, inputs, params.steps)
-        others = tuple(column for column in job.schema.columns if column not in inputs)
+        others = tuple(column for column in job.schema.columns if column.name not in job.schema.inputs)
         schema = replace(job.schema, columns=(*columns, *others), inputs=tuple(column.name for column in columns))
         target = job.schema.target
         validation = _transformed(job.validation, inputs, transforms).with_columns(job.validation[target])
