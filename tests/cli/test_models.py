@@ -10,7 +10,8 @@ from bakeoff.core.errors import UsageError
 pytest.importorskip("torch")
 
 
-def test_the_catalogue_for_this_machine(tmp_path: Path) -> None:
+def test_the_catalogue_for_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     asked = ["models", "available", "--task", "generation", "--licence", "apache", "--no-probe", "-C", str(tmp_path)]
     found = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)
     names = [model["name"] for model in found["models"]]
