@@ -26,6 +26,8 @@ Floats: TypeAlias = NDArray[np.float64]
 
 DRAWS = 10_000
 """Draws of the candidates' true values, given the rows: their errors are about jointly normal."""
+FEWEST_BEYOND = 50
+"""Draws that must lie beyond a quantile for it to be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,9 +141,12 @@ class Field:
         freedom = max(1.0, min(spread_of.freedom, self._units - 1))
         return Spread(se=math.hypot(spread_of.se, more), freedom=freedom, units=spread_of.units)
 
-    def compare(self, a: str, b: str, *, margin: float = 0.0) -> Comparison:
-        """How much better a is than b; the p-value is for a true difference of at most `margin`."""
-        return self._one(a, b, level=self.level, margin=margin)
+    def compare(self, a: str, b: str, *, margin: float = 0.0, among: Sequence[tuple[str, str]] = ()) -> Comparison:
+        """How much better a is than b; the p-value is for a true difference of at most `margin`.
+
+        The interval holds for all pairs `among` which this one was chosen by the same rows.
+        """
+        return self._one(a, b, level=self.pair_level(among) if among else self.level, margin=margin)
 
     def together(self, pairs: Sequence[tuple[str, str]], *, margin: float = 0.0) -> list[Comparison]:
         """Several comparisons with intervals that hold all at once, and p-values corrected for all.
@@ -155,9 +160,14 @@ class Field:
         return [replace(each, p_holm=p) for each, p in zip(alone, adjusted, strict=True)]
 
     def pair_level(self, pairs: Sequence[tuple[str, str]]) -> float:
-        """The confidence of each comparison with which all of them hold with the field's."""
+        """The confidence of each comparison with which all of them hold with the field's.
+
+        Where that is too high for so few draws to tell, by Bonferroni.
+        """
         if len(pairs) == 1:
             return self.level
+        if (1 - self.level) * DRAWS < FEWEST_BEYOND:
+            return 1 - (1 - self.level) / len(pairs)
         names = list(self.values)
         contrast_pk = np.zeros((len(pairs), len(names)))
         for at, (a, b) in enumerate(pairs):

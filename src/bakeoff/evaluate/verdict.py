@@ -41,6 +41,7 @@ __all__ = [
     "CHEAPER",
     "LEVEL",
     "Comparison",
+    "Field",
     "GateOutcome",
     "Verdict",
     "check_gates",

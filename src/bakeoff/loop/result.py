@@ -42,6 +42,7 @@ def document(
     told["promoted"] = contest is not None and contest.promoted
     told["champion"] = contest.champion if contest else None
     told["contest"] = contest.reason if contest else None
+    told["look"] = contest.look.to_json() if contest and contest.look else None
     told["blocked"] = contest is not None and contest.blocked
     told["inputs"] = contest.inputs.to_json() if contest and contest.inputs else None
     if contest and contest.promoted and contest.inputs:
