@@ -20,7 +20,7 @@ from bakeoff.metrics.rough import is_rough
 from bakeoff.metrics.significance import detectable, holm, mcnemar_exact, t_interval, t_p_value
 from bakeoff.metrics.spread import Spread, long_run, pseudo_values, spread
 
-__all__ = ["Comparison", "Field"]
+__all__ = ["Comparison", "Field", "joint_errors"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -186,12 +186,14 @@ class Field:
 
     def _root(self) -> Floats:
         """A root (k, k) of the covariance of the candidates' errors: rows are independent standard errors."""
+        return np.asarray(np.linalg.qr(self.errors_bk(), mode="r"), dtype=np.float64)
+
+    def errors_bk(self) -> Floats:
+        """What each unit adds to the candidates' errors: their sums of squares are the variances."""
         centred_bk = np.column_stack([each - each.mean() for each in self._pseudo.values()])
         blocks = len(centred_bk)
         times = np.asarray([long_run(each) if self._serial else 1.0 for each in centred_bk.T])
-        scale_k = np.sqrt(times * self._dependence.factor / max(1, blocks * (blocks - 1)))
-        root_kk = np.asarray(np.linalg.qr(centred_bk, mode="r"), dtype=np.float64)
-        return root_kk * scale_k
+        return centred_bk * np.sqrt(times * self._dependence.factor / max(1, blocks * (blocks - 1)))
 
     def _normal(self) -> Floats:
         size = min(len(self.values), len(next(iter(self._pseudo.values()))))
@@ -255,3 +257,22 @@ class Field:
     def _mcnemar(self, a: str, b: str) -> float:
         right_a, right_b = (each.truth_n == each.predicted_n for each in (self._outcomes[a], self._outcomes[b]))
         return mcnemar_exact(int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum()))
+
+
+def joint_errors(fields: Mapping[str, Field], *, draws: int) -> dict[str, dict[str, Floats]]:
+    """How far each metric of each candidate may be off, (r,), jointly; `fields` are of the same rows and candidates.
+
+    Metrics that are resampled in other units than the rest are drawn apart.
+    """
+    alike: dict[int, list[str]] = {}
+    parts = {metric: field.errors_bk() for metric, field in fields.items()}
+    for metric, errors_bk in parts.items():
+        alike.setdefault(len(errors_bk), []).append(metric)
+    drawn: dict[str, dict[str, Floats]] = {}
+    for blocks, metrics in alike.items():
+        root = np.asarray(np.linalg.qr(np.column_stack([parts[each] for each in metrics]), mode="r"), dtype=np.float64)
+        normal = np.random.default_rng([blocks, draws]).normal(size=(draws // 2, len(root)))
+        errors = np.split(np.concatenate([normal, -normal]) @ root, len(metrics), axis=1)
+        for metric, error_rk in zip(metrics, errors, strict=True):
+            drawn[metric] = {name: error_rk[:, at] for at, name in enumerate(fields[metric].values)}
+    return drawn
