@@ -107,7 +107,7 @@ def test_intervals_of_numbers_cover_the_truth():
             each = scores.metrics[name]
             given[name] += each.low is not None
             covered[name] += each.low is None or each.low <= true[name] <= each.high
-    assert min(given.values()) >= 0.9 * SIMULATIONS  # of normal errors hardly any look too heavy-tailed for one
+    assert min(given.values()) >= 0.85 * SIMULATIONS  # of normal errors hardly any look too heavy-tailed for one
     assert within(covered)
 
 
