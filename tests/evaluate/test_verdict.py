@@ -305,6 +305,7 @@ def test_regression_errors_compare_by_size():
     true = rng.normal(size=300)
     near, far = (Predictions(values_n=true + s * rng.normal(size=300)) for s in (0.1, 1.0))
     assert compare(true, near, far, "rmse", seed=0).superior
+    assert compare(true, near, far, "pinball[0.9]", seed=0).metric == "pinball[0.9]"
 
 
 def test_candidates_can_be_told_apart_by_swapping_their_answers():
