@@ -250,8 +250,8 @@ class _Cradle:
                 os.dup2(each, number)
                 os.close(each)
             work()
-        except BaseException:  # noqa: BLE001 - the exit code is all that can be told
-            sys.excepthook(*sys.exc_info())
+        except BaseException as error:  # noqa: BLE001 - the exit code is all that can be told
+            sys.excepthook(type(error), error, error.__traceback__)
         os._exit(1)
 
     def _bury(self) -> None:
