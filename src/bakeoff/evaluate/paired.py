@@ -1,5 +1,7 @@
 """Paired comparison of two candidates on the same rows, for any metric."""
 
+from collections.abc import Sequence
+
 from numpy.typing import ArrayLike
 
 from bakeoff.core.errors import NotFoundError
@@ -14,18 +16,18 @@ __all__ = ["TASKS", "Comparison", "Field", "compare", "measure_named"]
 TASKS: tuple[Task, ...] = ("classification", "regression", "generation")
 
 
-def measure_named(metric: str) -> Measure:
-    """The measure of the first task that has one of the name, with its brackets.
+def measure_named(metric: str, tasks: Sequence[Task] = TASKS) -> Measure:
+    """The measure of the first of these tasks that has one of the name, with its brackets.
 
     Raises:
-        NotFoundError: no task has.
+        NotFoundError: none has.
     """
-    for task in TASKS:
+    for task in tasks:
         try:
             return find(metric, task)
         except NotFoundError:
             continue
-    known = [name for task in TASKS for name in measures(task)]
+    known = [name for task in tasks for name in measures(task)]
     raise NotFoundError(f"expected a metric: {', '.join(dict.fromkeys(known))}; received {metric!r}")
 
 
@@ -46,7 +48,7 @@ def compare(
 ) -> Comparison:
     """How much better a is than b on the same rows; ask the result whether it is superior or non-inferior.
 
-    Without a `task` the metric's name tells it: the first of `TASKS` that has one of the name.
+    Without a `task` the metric's name tells it: classification if that has one of the name, else regression.
 
     Raises:
         NotFoundError: the task has no metric of that name.
@@ -54,7 +56,7 @@ def compare(
     field = Field(
         truth_n,
         dict(zip(names, (a, b), strict=True)),
-        measure_named(metric) if task is None else find(metric, task),
+        measure_named(metric, TASKS[:2]) if task is None else find(metric, task),
         seed=seed,
         resamples=resamples,
         groups_n=groups_n,
