@@ -125,7 +125,7 @@ def _units(rest_m: Floats, votes_n: Floats, groups_m: ArrayLike | None, groups_n
     of_m = np.full(m, None, dtype=object) if groups_m is None else np.asarray(groups_m, dtype=object)
     of_n = np.full(n, None, dtype=object) if groups_n is None else np.asarray(groups_n, dtype=object)
     totals = np.bincount(group_codes(np.concatenate([of_m, of_n])), weights=parts)
-    return totals * len(totals)
+    return np.asarray(totals, dtype=np.float64) * len(totals)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
