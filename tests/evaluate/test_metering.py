@@ -8,13 +8,13 @@ import polars as pl
 import pytest
 
 from bakeoff.core.protocols import Usage
-from bakeoff.evaluate.latency import Speed
 from bakeoff.evaluate.metering import price_per_1k_usd, usage_of, wholly_remote_speed
 from bakeoff.evaluate.worker import evaluate
 from bakeoff.families.cascade import CascadeFamily, CascadeParams
 from bakeoff.families.linear import LinearFamily
 from bakeoff.families.members import Member
 from bakeoff.families.remote import RemoteFamily, RemoteParams
+from bakeoff.metrics.timing import Speed
 from bakeoff.testing.families import FamilyConformance
 from bakeoff.testing.service import completion, serving
 
