@@ -61,7 +61,7 @@ bench-data: $(INSTALLED)  ## Preparing 100,000 documents, against datatrove and 
 	$(BIN)/python benchmarks/data.py
 
 bench-statistics: $(INSTALLED)  ## How often intervals, verdicts and gates hold where the truth is known
-	$(BIN)/python benchmarks/statistics.py
+	$(BIN)/python benchmarks/simulate.py
 
 clean:  ## Remove the virtual environment and what tools leave
 	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis build
