@@ -44,7 +44,9 @@ class ColumnFormat:
         form: What the texts are.
         decimal: The decimal mark of numbers.
         thousands: The marks that may stand between groups of digits, such as "," or ".".
-        units: What may stand before or after a number and is taken off, such as "%" or "€".
+        units: What may stand before or after a number and is taken off, such as "€"; of "%" the number is a hundredth.
+        bounds: Whether numbers may be written as bounds or estimates ("<0.01", "~5", "5+"), whose sign is taken off.
+        scales: Whether numbers may end with a scale ("1.2k", "3M", "2 bn"), which multiplies them.
         missing: Words of this column that mean "no value", beside those that always do.
         order: How dates of digits alone are read; those with the year first always are.
         vector: The list column of which this column is the element at `position`, of `length` elements.
@@ -54,6 +56,8 @@ class ColumnFormat:
     decimal: Literal[".", ","] = "."
     thousands: str = ""
     units: tuple[str, ...] = ()
+    bounds: bool = False
+    scales: bool = False
     missing: tuple[str, ...] = ()
     order: DateOrder = "ymd"
     vector: str | None = None

@@ -24,7 +24,7 @@ import numpy as np
 
 from bakeoff.core.types import Column, ColumnFormat, ColumnKind, TextForm
 from bakeoff.data.conversations import question_text
-from bakeoff.data.numerals import number
+from bakeoff.data.numerals import number, plain_signs
 from bakeoff.data.times import moment, seconds, wall
 
 __all__ = [
@@ -288,7 +288,7 @@ def reader(style: ColumnFormat, kind: ColumnKind) -> Callable[[str], object]:
         word = text.strip()
         if word in MISSING_WORDS or word in more:
             return None
-        return parse(word)
+        return parse(plain_signs(word))
 
     return typed
 
