@@ -74,7 +74,8 @@ class Column:
 
     `fill` belongs to the input of a fitted model: what stands there for a missing value, when none was missing in
     the rows that it was fitted on (the median, or the most frequent value; a time in ISO 8601; of texts ""). None: the
-    model learned what a missing value means.
+    model learned what a missing value means. `known` belongs to it likewise: the categories that those rows had, in
+    order; None when they are too many to be kept, or the column is of another kind.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Column:
     dtype: str
     missing: int = 0
     fill: float | str | bool | None = None
+    known: tuple[str, ...] | None = field(default=None, hash=False)
     format: ColumnFormat = CANONICAL
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Column, ColumnKind
-from bakeoff.data.values import MISSING_WORDS, WEAK_WORDS, converter, expected
+from bakeoff.data.trimming import trimmed
+from bakeoff.data.values import LONG_FLOAT, MISSING_WORDS, WEAK_WORDS, converter, expected, short_float
 
 if TYPE_CHECKING:
     import polars as pl
@@ -189,7 +190,9 @@ def _by_type(series: "pl.Series", column: Column) -> "pl.Series | None":  # noqa
     if kind in {"text", "categorical"}:
         if dtype == pl.String:
             if style.form in {"plain", "text"}:
-                nothing = series.is_in(["", *style.missing]) if style.missing else series == ""
+                if kind == "categorical":
+                    series = trimmed(series)
+                nothing = series.str.strip_chars().is_in(["", *style.missing]) if style.missing else series == ""
                 return series.set(nothing.fill_null(value=False), None) if nothing.any() else series
             return None
         if dtype.is_integer() and style.form != "number":
@@ -212,7 +215,12 @@ def _float_texts(series: "pl.Series") -> "pl.Series":
     import polars as pl
 
     whole = (series.is_finite() & (series == series.floor()) & (series.abs() < WHOLE_LIMIT)).fill_null(value=False)
-    texts = series.set(series.is_nan().fill_null(value=False), None).cast(pl.String)
+    short = series.set(series.is_nan().fill_null(value=False), None)
+    long = ((short.cast(pl.String).str.len_chars() >= LONG_FLOAT) & ~whole).fill_null(value=False)
+    if long.any():
+        values = pl.Series([short_float(value) for value in short.filter(long)], dtype=pl.Float64)
+        short = short.scatter(long.arg_true(), values)
+    texts = short.cast(pl.String)
     return series.set(~whole, None).cast(pl.Int64).cast(pl.String).zip_with(whole, texts)
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, cast
 
 from bakeoff.core.config import DataConfig
 from bakeoff.core.errors import DataError
-from bakeoff.core.ledger import Loss
+from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.types import CANONICAL, Column, ColumnFormat, ColumnKind, Schema, Task, TextForm
 from bakeoff.data.cast import conform, stored_type
 from bakeoff.data.conversations import is_conversation
+from bakeoff.data.trimming import trim, trimmed
 from bakeoff.data.wording import ID_ROWS, ID_SHARE, wording_of
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def infer(
             )
             continue
         inputs.append(name)
+        losses += _respelt(series) if judged.kind == "categorical" else []
         if judged.note:
             notes.append(judged.note)
     if not inputs:
@@ -236,6 +238,30 @@ def _without_values(series: "pl.Series", judged: _Judged) -> _Judged:
     if series.null_count() < len(series):
         return judged
     return replace(judged, useless="all its values are missing", remedy=None)
+
+
+def _respelt(series: "pl.Series") -> list[Loss]:
+    """Categories that are another one but for what is not seen around them, or for how they are composed."""
+    import polars as pl
+
+    if series.dtype != pl.String:
+        return []
+    names = trimmed(series)
+    other_n = (names != series).fill_null(value=False)
+    if not other_n.any():
+        return []
+    usual = set(series.filter(~other_n).unique())
+    merged = [text for text in series.filter(other_n) if trim(text) in usual]
+    shown = list(dict.fromkeys(merged))[:EXAMPLES]
+    loss = Loss(
+        kind="label",
+        reason="another spelling of the same category (blanks around it, or composed otherwise)",
+        subject=series.name,
+        count=len(merged),
+        of=len(series) - series.null_count(),
+        examples=tuple(f"{example(text)} is {example(trim(text))}" for text in shown),
+    )
+    return [loss] if merged else []
 
 
 def _quoted(name: str) -> str:

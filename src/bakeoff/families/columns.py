@@ -30,6 +30,8 @@ DATETIME_PARTS = (
     "day",
     *("month", "month_sin", "month_cos"),
 )
+MOST_KNOWN = 10_000
+"""Categories of a column that are kept with a model, to tell those that it never saw."""
 MONDAY = "1970-01-05"
 
 
@@ -46,7 +48,7 @@ def input_columns(job: FitJob) -> tuple[Column, ...]:
     columns = tuple(column for column in job.schema.columns if column.name in job.schema.inputs)
     if not columns:
         raise CandidateError("expected at least one input column, received none; look at [data] ignore")
-    return tuple(replace(column, fill=_fill(job, column)) for column in columns)
+    return tuple(replace(column, fill=_fill(job, column), known=_known(job, column)) for column in columns)
 
 
 def _fill(job: FitJob, column: Column) -> float | str | bool | None:
@@ -65,6 +67,17 @@ def _fill(job: FitJob, column: Column) -> float | str | bool | None:
     if column.kind == "datetime":
         return str(values.median().isoformat())  # type: ignore[union-attr]
     return values.mode().sort().first()  # type: ignore[return-value]
+
+
+def _known(job: FitJob, column: Column) -> tuple[str, ...] | None:
+    """The categories of a column."""
+    import polars as pl
+
+    if column.kind != "categorical":
+        return None
+    parts = [part.get_column(column.name) for part in (job.train, job.validation) if part.height]
+    names = {name for part in parts for name in part.cast(pl.String, strict=False).drop_nulls().unique()}
+    return tuple(sorted(names)) if len(names) <= MOST_KNOWN else None
 
 
 def of_kind(columns: Sequence[Column], *kinds: ColumnKind) -> tuple[Column, ...]:
