@@ -83,8 +83,11 @@ class Column:
     dtype: str
     missing: int = 0
     fill: float | str | bool | None = None
-    known: tuple[str, ...] | None = field(default=None, hash=False)
+    known: tuple[str, ...] | None = None
     format: ColumnFormat = CANONICAL
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.kind))  # the rest takes longer than the conversion of a value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

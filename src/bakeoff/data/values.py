@@ -343,7 +343,15 @@ def converter(column: Column) -> Convert:
             value = float(value)  # as the column of floats that it was in training
         return store(value)
 
-    return convert
+    if column.kind != "numeric":
+        return convert
+
+    def convert_number(value: object) -> object:
+        if type(value) is float:  # most are, and the rest of the way takes three times longer
+            return value if math.isfinite(value) else None
+        return convert(value)
+
+    return convert_number
 
 
 def expected(column: Column) -> str:
