@@ -18,7 +18,7 @@ from bakeoff.data.wording import ID_ROWS, ID_SHARE, wording_of
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["TARGET_KINDS", "Inferred", "conform", "infer"]
+__all__ = ["TARGET_KINDS", "Inferred", "Precedent", "conform", "infer"]
 
 EXACT_WHOLE = 2**53
 """From here on a float no longer tells all whole numbers apart."""
@@ -40,6 +40,18 @@ class Inferred:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Precedent:
+    """What columns were in the data of a model that goes on serving: its inputs with their kinds, and those left out.
+
+    What a column is, is told from its values; with more rows, the evidence may tip. Whoever calls the model must not
+    notice.
+    """
+
+    inputs: Mapping[str, ColumnKind]
+    aside: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Judged:
     """What a column is: its kind, why it is no input (if so), and a note on how its kind came to be."""
 
@@ -50,7 +62,11 @@ class _Judged:
 
 
 def infer(
-    table: "pl.DataFrame", config: DataConfig, task: Task, formats: Mapping[str, ColumnFormat] = MappingProxyType({})
+    table: "pl.DataFrame",
+    config: DataConfig,
+    task: Task,
+    formats: Mapping[str, ColumnFormat] = MappingProxyType({}),
+    precedent: Precedent | None = None,
 ) -> Inferred:
     """Give every column a kind, from the project's lists or else from its type and values.
 
@@ -62,6 +78,7 @@ def infer(
         config: The `[data]` section.
         task: What is to be learned.
         formats: How the columns are written as text (`Reading.formats`).
+        precedent: What the columns were before; they stay that where their values allow it.
 
     Raises:
         DataError: a column that the project names does not exist (all of them at once), or no input is left.
@@ -87,11 +104,15 @@ def infer(
         if ignored and name not in special:
             continue
         set_kind = special.get(name) or listed.get(name) or listed.get(style.vector or name)
+        before = precedent.inputs.get(name) if precedent and not set_kind else None
+        set_kind = before if before and _can_be(series, before) else set_kind
         judged = _Judged(kind=set_kind) if set_kind else _judge(series, style, task)
         columns.append(_column(series, judged.kind, style))
         if name == config.target or (name in special and name not in listed):
             continue
-        judged = _without_values(series, judged)
+        judged = judged if before and judged.kind == before else _without_values(series, judged)
+        if precedent and name in precedent.aside and not set_kind and not judged.useless:
+            judged = replace(judged, useless="the live model does not take it", remedy="'bakeoff run' takes it in")
         if judged.useless:
             losses.append(
                 Loss(kind="column", reason=judged.useless, subject=name, count=1, of=table.width, remedy=judged.remedy)
@@ -164,6 +185,20 @@ def _form(series: "pl.Series") -> TextForm:
     if isinstance(series.dtype, (pl.Date, pl.Datetime)):
         return "time"
     return "boolean" if series.dtype == pl.Boolean else "plain"
+
+
+def _can_be(series: "pl.Series", kind: ColumnKind) -> bool:
+    """Whether the values can be of the kind that the column had before."""
+    import polars as pl
+
+    dtype = series.dtype
+    if series.null_count() == len(series):
+        return True
+    if kind in {"text", "categorical"}:
+        return dtype == pl.String or (kind == "categorical" and dtype.is_integer())
+    if kind == "numeric":
+        return dtype.is_numeric() or isinstance(dtype, (pl.Time, pl.Duration))
+    return dtype == pl.Boolean if kind == "boolean" else isinstance(dtype, (pl.Date, pl.Datetime))
 
 
 def _judge(series: "pl.Series", style: ColumnFormat, task: Task) -> _Judged:  # noqa: PLR0911 - a line a type

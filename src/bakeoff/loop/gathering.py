@@ -152,6 +152,9 @@ def _snapshot(stage: Stage, steps: Steps) -> Result:
         "code": data_code(),
         "environment": cast("Json", versions_of(("polars", "duckdb"))),
     }
+    if stage.precedent is not None:
+        columns = {"inputs": dict(stage.precedent.inputs), "aside": sorted(stage.precedent.aside)}
+        inputs["precedent"] = cast("Json", columns)
     key = steps.key("read", inputs)
     snapshot = steps.once(key, lambda: _read(stage, files))
     feedback = ingested(stage)
@@ -188,7 +191,7 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
     reading = read(stage.config.data, files)
     named = name_classes(reading.table, stage.config.data, task, reading.formats)
     held = hold(stage, named.table)
-    inferred = infer(named.table, stage.config.data, task, named.formats)
+    inferred = infer(named.table, stage.config.data, task, named.formats, stage.precedent)
     prepared = prepare_target(named.table, inferred.schema, task)
     table = prepared.table
     losses = of_reading(reading, inferred, [*named.losses, *prepared.losses], stage.config.data)
