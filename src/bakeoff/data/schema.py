@@ -32,11 +32,15 @@ TARGET_KINDS: Mapping[Task, ColumnKind] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inferred:
-    """The schema, the columns that were left out, and what a person should know about how it came to be."""
+    """The schema, the columns that were left out, and what a person should know about how it came to be.
+
+    `inherited` are the columns that a precedent decided against what their values show.
+    """
 
     schema: Schema
     losses: tuple[Loss, ...] = ()
     notes: tuple[str, ...] = ()
+    inherited: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +101,7 @@ def infer(
     inputs: list[str] = []
     losses: list[Loss] = []
     notes: list[str] = []
+    inherited: list[str] = []
     for series in table:
         name = series.name
         style = formats.get(name, CANONICAL)
@@ -105,7 +110,10 @@ def infer(
             continue
         set_kind = special.get(name) or listed.get(name) or listed.get(style.vector or name)
         before = precedent.inputs.get(name) if precedent and not set_kind else None
-        set_kind = before if before and _can_be(series, before) else set_kind
+        if before and _can_be(series, before):
+            set_kind = before
+            own = _without_values(series, _judge(series, style, task))
+            inherited += [name] if own.kind != before or own.useless else []
         judged = _Judged(kind=set_kind) if set_kind else _judge(series, style, task)
         columns.append(_column(series, judged.kind, style))
         if name == config.target or (name in special and name not in listed):
@@ -113,6 +121,7 @@ def infer(
         judged = judged if before and judged.kind == before else _without_values(series, judged)
         if precedent and name in precedent.aside and not set_kind and not judged.useless:
             judged = replace(judged, useless="the live model does not take it", remedy="'bakeoff run' takes it in")
+            inherited.append(name)
         if judged.useless:
             losses.append(
                 Loss(kind="column", reason=judged.useless, subject=name, count=1, of=table.width, remedy=judged.remedy)
@@ -137,7 +146,7 @@ def infer(
         group=config.group,
         rejected=rejected,
     )
-    return Inferred(schema=schema, losses=tuple(losses), notes=tuple(notes))
+    return Inferred(schema=schema, losses=tuple(losses), notes=tuple(notes), inherited=tuple(inherited))
 
 
 def _rejected(table: "pl.DataFrame", config: DataConfig, task: Task) -> str | None:

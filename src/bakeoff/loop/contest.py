@@ -8,7 +8,7 @@ import msgspec
 
 from bakeoff.core.errors import CorruptError, NotFoundError
 from bakeoff.core.records import Version
-from bakeoff.core.types import Signature
+from bakeoff.core.types import ColumnKind, Signature
 from bakeoff.data.schema import Precedent
 from bakeoff.loop.gathering import Gathered, load_arrays, load_table
 from bakeoff.loop.inputs import ChangedInputs, changed_inputs
@@ -159,7 +159,7 @@ def precedent(stage: Stage) -> Precedent | None:
     if live is None:
         return None
     signature, columns = columns_of(stage.records.versions, live.model_version)
-    inputs = {column.name: column.kind for column in signature.inputs}
+    inputs: dict[str, ColumnKind] = {column.name: column.kind for column in signature.inputs}
     special = {stage.config.data.target, stage.config.data.time, stage.config.data.group}
     return Precedent(inputs=inputs, aside=frozenset(column.name for column in columns) - inputs.keys() - special)
 

@@ -45,7 +45,8 @@ class Gathered:
     `snapshot_blob` is the table as read and `table_blob` as prepared (Parquet); `rows_blob` (.npz) holds row
     indexes into the prepared table for train, validation and test, and `kept`, the snapshot's row of each
     prepared one; `hashes_blob` one content hash for each prepared row (.npy). `ledger` is what became of all rows and
-    columns (None: gathered by a version that kept none).
+    columns (None: gathered by a version that kept none); `inherited` names the columns that are what they were in the
+    live model's data, against what their values show now.
     """
 
     version: str
@@ -56,6 +57,7 @@ class Gathered:
     hashes_blob: str
     summary: Mapping[str, Json]
     ledger: Ledger | None = None
+    inherited: tuple[str, ...] = ()
 
     @property
     def test_rows(self) -> int:
@@ -92,6 +94,7 @@ def gather(stage: Stage, steps: Steps) -> Gathered:
         hashes_blob=cast("str", parts["hashes_blob"]),
         summary=_summary(cast("Result", snapshot["summary"]), cast("Result", parts["summary"]), examined),
         ledger=ledger,
+        inherited=tuple(cast("list[str]", snapshot.get("inherited", ()))),
     )
 
 
@@ -209,6 +212,7 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
         "table_blob": _put_table(stage, table),
         "rejected_blob": _put_table(stage, reading.rejected) if len(reading.rejected) else None,
         "schema": msgspec.to_builtins(inferred.schema),
+        "inherited": list(inferred.inherited),
         "summary": {
             "version": version,
             "rows": len(table),

@@ -121,10 +121,13 @@ def _whole(stage: Stage, kept: Mapping[str, Json], *, unasked: bool) -> bool:
     """Whether a finished pass leaves nothing to do: what it made is still stored, and no candidate failed.
 
     A candidate may have failed for want of memory, or of a package that is there now: it is tried again. A winner
-    that waited for a person's word is released by the next pass that has it.
+    that waited for a person's word is released by the next pass that has it, and so are inputs that were held back.
     """
     finished = cast("Mapping[str, Any]", kept["document"])
-    if finished["verdict"].get("blocked") and (not unasked or stage.config.loop.accept_changed_inputs):
+    held_back = finished["verdict"].get("blocked") or cast("Mapping[str, Any]", kept.get("gathered") or {}).get(
+        "inherited"
+    )
+    if held_back and (not unasked or stage.config.loop.accept_changed_inputs):
         return False
     if any(candidate["status"] != "ok" for candidate in finished["candidates"]):
         return False
