@@ -96,7 +96,7 @@ DOCUMENTS: dict[DocumentKind, _Document] = {
         others=r"(?<![\w<])(?P<bare>[A-Z0-9<]{9}\d[A-Z<]{3}\d{7}[MFX<]\d{7}[A-Z0-9<]{14}[0-9<]\d)(?![\w<])",
     ),
     "driving_licence": _Document(
-        words=r"driv(?:er['’]?s?|ing) licen[cs]e|führerschein|permis de conduire|permiso de conducir|patente(?: di guida)?",
+        words=r"driv(?:er['’]?s?|ing) licen[cs]e|führerschein|permis de conduire|permiso de conducir|patente di guida",
         value=r"[A-Z0-9](?:[ -]?[A-Z0-9]){4,17}",
         is_valid=_has_digits(4),
     ),
@@ -104,10 +104,10 @@ DOCUMENTS: dict[DocumentKind, _Document] = {
         words=r"vin|chassis|fahrgestell|fin\b",
         value=r"[A-HJ-NPR-Z0-9]{17}",
         is_valid=lambda text: 0 < len(_digits(text)) < 17,  # noqa: PLR2004
-        others=r"(?<![\w-])(?P<bare>[1-9A-HJ-NPR-Z][A-HJ-NPR-Z0-9]{7}[0-9X][A-HJ-NPR-Z0-9]{4}\d{4})(?![\w-])",
+        others=r"(?<![\w.-])(?=\d{0,16}[A-HJ-NPR-Z])(?P<bare>[1-9A-HJ-NPR-Z][A-HJ-NPR-Z0-9]{7}[0-9X][A-HJ-NPR-Z0-9]{4}\d{4})(?![\w-])",
     ),
     "plate": _Document(
-        words=r"licen[cs]e plates?|number plates?|registration plates?|kennzeichen|plaque d['’]immatriculation|matrícula|targa",
+        words=r"(?:licen[cs]e|number|registration) plates?|kennzeichen|plaque d['’]immatriculation|matrícula|targa",
         value=r"[A-ZÄÖÜ0-9](?:[ -]?[A-ZÄÖÜ0-9]){3,8}",
         is_valid=_has_digits(1),
     ),
@@ -117,13 +117,13 @@ DOCUMENTS: dict[DocumentKind, _Document] = {
         is_valid=_has_digits(7),
     ),
     "bank_account": _Document(
-        words=r"(?:bank )?account|acct|a/c|routing|aba|sort ?code|konto(?:nummer)?|blz|bankleitzahl|bic|swift(?: code)?",
+        words=r"(?:bank )?account|acct|a/c|routing|aba|sort ?code|konto|blz|bankleitzahl|bic|swift(?: code)?",
         value=r"\d{2}-\d{2}-\d{2}|\d(?:[ -]?\d){5,16}|[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?",
         is_valid=_bank,
     ),
     "imei": _Document(words="imei", value=r"\d{2}[ -]?\d{6}[ -]?\d{6}[ -]?\d", is_valid=_luhn),
     "health_id": _Document(
-        words=r"medicare|mbi|versicherten(?:nummer|nr\.?)|kvnr|krankenversicherung|health (?:insurance|card)|member id|mrn",
+        words=r"medicare|mbi|versicherten(?:nummer|nr)|kvnr|health (?:insurance|card)|member id|mrn",
         value=r"[A-Z0-9](?:-?[A-Z0-9]){6,13}",
         is_valid=_has_digits(5),
     ),

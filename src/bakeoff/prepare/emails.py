@@ -14,7 +14,9 @@ PLAIN = re.compile(
 AT = r"(?:\s?[\[({<]\s?(?:at|AT|@|ät|arroba|chez)\s?[\])}>]\s?|\s?&#(?:64|x40);\s?)"
 DOT = r"(?:\s?[\[({<]\s?(?:dot|DOT|punkt|punto|point|\.)\s?[\])}>]\s?|\s(?:dot|DOT)\s)"
 LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
-ENDS = "com|org|net|edu|gov|info|io|ai|dev|app|co|me|eu|uk|de|fr|es|it|nl|ch|at|be|pl|se|no|dk|fi|jp|cn|in|br|au|ca|us|ru"
+ENDS = (
+    "com|org|net|edu|gov|info|io|ai|dev|app|co|me|eu|uk|de|fr|es|it|nl|ch|at|be|pl|se|no|dk|fi|jp|cn|in|br|au|ca|us|ru"
+)
 MARKED = re.compile(
     rf"(?<![\w.%+-])[\w.%+-]{{1,64}}(?:{AT}(?:{LABEL}(?:{DOT}|\.)){{1,4}}|@(?:{LABEL}(?:{DOT}|\.)){{0,3}}{LABEL}{DOT}(?:{LABEL}{DOT}){{0,2}})"
     rf"(?:[^\W\d_]{{2,24}})(?![\w-])"
@@ -24,7 +26,9 @@ SPOKEN = re.compile(
     rf"(?<![\w.%+-])([\w.%+-]{{1,64}})\s(?:at|AT)\s(?:{LABEL}\s(?:dot|DOT)\s){{1,4}}(?i:{ENDS})(?![\w-])"
 )
 NO_WORD = re.compile(r"[\d._+-]")
-ANNOUNCED = re.compile(r"(?i)(?:e-?mails?|mail(?:to)?|contact|write|reach|address|correo|courriel|schreib\w*)\b\W{0,3}(?:\w{1,8}\s){0,3}$")
+ANNOUNCED = re.compile(
+    r"(?i)(?:e-?mails?|mail(?:to)?|contact|write|reach|address|correo|courriel|schreib\w*)\b\W{0,3}(?:\w{1,8}\s){0,3}$"
+)
 REACH = 40
 
 EMAIL_SIGN = r"[@＠]|(?i:[\[({<]\s?(?:at|ät|arroba|chez)\s?[\])}>]|\sat\s.{1,99}\sdot\s|&#(?:64|x40);)"

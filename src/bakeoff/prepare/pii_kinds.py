@@ -44,6 +44,8 @@ DECIMAL = re.compile(r"(?<!\d)\d,$")
 IPV4 = re.compile(r"(?<![\w.-])\d{1,3}(?:\.\d{1,3}){3}(?![\w-]|\.\w)")
 # Four numbers after one of these are a version, or a place in a document.
 VERSION = re.compile(r"(?i)(?:\bv|version|release|build|rev|revision|firmware|section|§|==|>=|<=|~=)[ :=\"']{0,3}$")
+# A part of an array, x[1::2], is no address.
+SLICE, INDEX = re.compile(r"\d{0,3}::\d{0,3}"), re.compile(r"[\w\])]\[(?:[^\[\]\n]*, ?)?$")
 IPV6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f:.]{0,40}:[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:]{2,40}(?:\d|\.){0,15}(?![\w:])")
 MAC = re.compile(
     r"(?<![\w:.-])(?:[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2})(?![\w:.-])"
@@ -54,8 +56,8 @@ DATE = (
     r"|[A-Z][a-z]{2,8}\.? \d{1,2}(?:st|nd|rd|th)?,? (?:19|20)\d{2})"
 )
 BORN = re.compile(
-    r"(?i:(?<![^\W_])(?:born|birth|birthday|birthdate|date of birth|d\.?o\.?b\.?|geboren|geburtsdatum|geb\.|née?|naissance"
-    r"|nacid[oa]|nacimiento|nat[oa]|nascita|nascid[oa]|nascimento|urodzon[ya]|geboortedatum|född|født))"
+    r"(?i:(?<![^\W_])(?:born|birth|birthday|birthdate|date of birth|d\.?o\.?b\.?|geboren|geburtsdatum|geb\.|née?"
+    r"|naissance|nacid[oa]|nacimiento|nat[oa]|nascita|nascid[oa]|nascimento|urodzon[ya]|geboortedatum|född|født))"
     rf"[^\d\n]{{0,25}}?({DATE})(?!\d)"
 )
 # One character for one: whatever blank or digit a text is written with, the same patterns find it.
@@ -147,12 +149,8 @@ def _ibans(text: str) -> Iterator[Span]:
             yield match.start(), end
 
 
-# What a card's number begins with in each network, and how long it is (ISO/IEC 7812; the networks' own tables).
-NETWORKS = re.compile(
-    r"4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]\d{2}|222[1-9]|22[3-9]\d|2[3-6]\d{2}|27[01]\d|2720)\d{12}|3[47]\d{13}"
-    r"|3(?:0[0-5]|095|[689]\d)\d{11,16}|6(?:011|5\d{2}|4[4-9]\d)\d{12,15}|62\d{14,17}|35(?:2[89]|[3-8]\d)\d{12,15}"
-    r"|(?:50[0-9]{2}|5[6-8]\d{2}|6\d{3})\d{12,15}|220[0-4]\d{12,15}"
-)
+# How long a card's number is by what it begins with (ISO/IEC 7812, the networks' tables): a barcode has 13 digits too.
+NETWORKS = re.compile(r"4\d{12}|3[47]\d{13}|3[0689]\d{12}|[2-6]\d{15}(?:\d{3})?|6[2-9]\d{15,16}")
 IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ -][A-Za-z0-9]{4}){0,6}[ -]$")
 
 
@@ -173,6 +171,8 @@ def _ips(text: str) -> Iterator[Span]:
         for match in pattern.finditer(text) if mark in text else ():
             found = match[0].rstrip(".")
             if pattern is IPV4 and VERSION.search(text[max(0, match.start() - 20) : match.start()]):
+                continue
+            if SLICE.fullmatch(found) and INDEX.search(text[max(0, match.start() - 20) : match.start()]):
                 continue
             try:
                 ipaddress.ip_address(found)

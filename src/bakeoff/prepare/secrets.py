@@ -21,7 +21,12 @@ TOKEN_SHAPES = (
     *(r"xox[abeprs]-[A-Za-z0-9-]{10,250}", r"xapp-\d-[A-Z0-9]{8,12}-\d{8,14}-[a-f0-9]{40,70}"),  # Slack
     r"hooks\.slack\.com/services/T[A-Z0-9]{6,12}/B[A-Z0-9]{6,12}/[A-Za-z0-9]{20,30}",
     *(r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{16,250}", r"whsec_[A-Za-z0-9+/=]{24,100}"),  # Stripe
-    *(rf"sk-(?=[{B64}]{{0,250}}\d)[{B64}]{{20,250}}", r"gsk_[A-Za-z0-9]{40,64}", r"xai-[A-Za-z0-9]{60,100}", r"r8_[A-Za-z0-9]{37}"),  # models
+    *(
+        rf"sk-(?=[{B64}]{{0,250}}\d)[{B64}]{{20,250}}",
+        r"gsk_[A-Za-z0-9]{40,64}",
+        r"xai-[A-Za-z0-9]{60,100}",
+        r"r8_[A-Za-z0-9]{37}",
+    ),  # models
     *(r"pplx-[A-Za-z0-9]{40,64}", r"nvapi-[A-Za-z0-9_-]{60,80}", r"fw_[A-Za-z0-9]{20,32}"),
     *(rf"AIza[{B64}]{{35}}", rf"GOCSPX-[{B64}]{{28}}", rf"ya29\.[{B64}]{{20,250}}", r"[0-9]+-[a-z0-9_]{32}\.apps"),
     *(
@@ -49,8 +54,17 @@ TOKEN_SHAPES = (
         r"tskey-[a-z]+-\w+-\w+",
     ),
     *(r"pat[A-Za-z0-9]{14}\.[a-f0-9]{64}", r"pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_-]{32,64}", r"EZ[AT]K[A-Za-z0-9]{54}"),
-    *(r"dt0[a-z]\d{2}\.[A-Z0-9]{24}\.[A-Z0-9]{64}", r"CCIPAT_[A-Za-z0-9_]{40,64}", r"shippo_(?:live|test)_[a-f0-9]{40}"),
-    *(r"sk_(?:prod|dev)_[A-Za-z0-9]{20,64}", r"rdme_[a-z0-9]{70}", r"ops_eyJ[A-Za-z0-9+/=_-]{50,2000}", r"cio-[A-Za-z0-9]{32}"),
+    *(
+        r"dt0[a-z]\d{2}\.[A-Z0-9]{24}\.[A-Z0-9]{64}",
+        r"CCIPAT_[A-Za-z0-9_]{40,64}",
+        r"shippo_(?:live|test)_[a-f0-9]{40}",
+    ),
+    *(
+        r"sk_(?:prod|dev)_[A-Za-z0-9]{20,64}",
+        r"rdme_[a-z0-9]{70}",
+        r"ops_eyJ[A-Za-z0-9+/=_-]{50,2000}",
+        r"cio-[A-Za-z0-9]{32}",
+    ),
     *(r"b_live_[A-Za-z0-9]{20,64}", r"pk\.eyJ[A-Za-z0-9_-]{20,200}\.[A-Za-z0-9_-]{20,60}", r"sgp_[A-Za-z0-9_]{40,80}"),
     r"eyJ[A-Za-z0-9_-]{8,4000}\.eyJ[A-Za-z0-9_-]{8,8000}\.[A-Za-z0-9_-]{8,4000}",  # JSON Web Token (RFC 7519)
 )
