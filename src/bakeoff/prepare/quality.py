@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from bakeoff.core.types import Schema
 from bakeoff.prepare.repetition import repetition
 from bakeoff.prepare.rows import RowStep, texts_of
+from bakeoff.prepare.segments import MARK, UNSPACED, has_segmenter, parted
 from bakeoff.prepare.steps import Apply
 from bakeoff.prepare.text import Rewrite, TextStep
-from bakeoff.prepare.words import UNSPACED
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,6 +29,8 @@ SENTENCE_END = r"[.!?।॥۔؟።][\"'”’)\]]*(?:\s|$)|[。！？][」』”
 LINE_END = r"[.!?\"”।॥۔؟።。！？」』][\s]*$"
 # Words for rules that count them: between spaces, or two characters of a script that writes none.
 WORDS = rf"[{UNSPACED}]{{1,2}}|[^\s{UNSPACED}]+"
+CUT_WORDS = rf"[{UNSPACED}&&[\p{{L}}\p{{M}}\p{{N}}]]+|[^\s{UNSPACED}{MARK}]+"
+"""Where ICU has cut them."""
 LETTERED = r"\S*\p{L}\S*"
 OF_OTHER_SCRIPTS = r"[\p{L}--[\p{Latin}]]"
 LEAST_STOP_WORDS = 2
@@ -48,13 +50,18 @@ def judge(texts: "pl.Series", rules: RuleSet) -> "pl.DataFrame":
     return _RULES[rules](texts.alias("text")).select(pl.all().fill_null(value=False) & pl.lit(texts.is_not_null()))
 
 
+def word_counts(texts: "pl.Series") -> "pl.Series":
+    """Words between spaces, and those of scripts without spaces by ICU, else two characters for one."""
+    return parted(texts).str.count_matches(CUT_WORDS) if has_segmenter() else texts.str.count_matches(WORDS)
+
+
 def _gopher(texts: "pl.Series") -> "pl.DataFrame":
     """§A1.1: words are what white space separates."""
     import polars as pl
 
     text, words, lines = pl.col("text"), pl.col("words"), pl.col("lines")
     counted = texts.to_frame().with_columns(
-        words=text.str.count_matches(WORDS),
+        words=word_counts(texts),
         unspaced=text.str.count_matches(rf"[{UNSPACED}]"),
         foreign=text.str.count_matches(OF_OTHER_SCRIPTS),
         lines=text.str.count_matches(r"\n") + 1,
@@ -169,7 +176,7 @@ def _blocked(texts: "pl.Series", words: tuple[str, ...]) -> "pl.Series":
     return texts.str.contains(rf"(?i)(?:^|{outside})(?:{listed})(?:{outside}|$)").fill_null(value=False)
 
 
-keep_quality = RowStep(name="keep_quality", version=2, make=_keep_quality, params=QualityParams)
+keep_quality = RowStep(name="keep_quality", version=3, make=_keep_quality, params=QualityParams, requires=("icu4py",))
 """Rows whose texts break no rule of the sets."""
 
 
