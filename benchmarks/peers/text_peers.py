@@ -77,7 +77,7 @@ def py3langid(texts: list[str], **_: object) -> list[str]:
 def trafilatura(texts: list[str], **_: object) -> list[str]:
     from trafilatura import extract
 
-    return [extract(text, favor_recall=True, include_comments=True, include_tables=True, deduplicate=False) or "" for text in texts]
+    return [extract(text, favor_recall=True, include_comments=True, include_tables=True) or "" for text in texts]
 
 
 def resiliparse(texts: list[str], **_: object) -> list[str]:
@@ -126,9 +126,7 @@ def datatrove(texts: list[str], *, words: int, language: str, **_: object) -> li
     """Its signatures (14 bands of 8, its tokeniser for the language): whether two texts agree in a whole band."""
     from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
 
-    step = MinhashDedupSignature(
-        output_folder="/tmp/unused", config=MinhashConfig(n_grams=words), language=language
-    )
+    step = MinhashDedupSignature(output_folder="/tmp/unused", config=MinhashConfig(n_grams=words), language=language)
     bands = [step.get_signature(step.get_shingles(text)) for text in texts]
     return [[int(any(a == b for a, b in zip(bands[i], bands[i + 1], strict=True)))] for i in range(0, len(texts), 2)]
 
