@@ -12,6 +12,9 @@ def presidio(texts: list[str], **_: object) -> list[list[tuple[str, int, int, fl
     import inspect
 
     import presidio_analyzer.predefined_recognizers as known
+    import tldextract
+
+    tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(suffix_list_urls=())  # its own list, no download
     from presidio_analyzer import AnalyzerEngine, PatternRecognizer, RecognizerRegistry
     from presidio_analyzer.nlp_engine import NlpEngineProvider
 
@@ -48,6 +51,29 @@ def detect_secrets(texts: list[str], **_: object) -> list[list[tuple[str, int, i
                         spans.append((secret.type, start, start + len(secret.secret_value), 1.0))
                 begin += len(line) + 1
             answers.append(spans)
+    return answers
+
+
+def catalogue(texts: list[str], *, languages: list[str], **_: object) -> list[list[str]]:
+    """The strings of Django and WTForms in some languages, in order."""
+    import gettext
+    from pathlib import Path
+
+    import django
+    import wtforms
+
+    folders = [Path(django.__file__).parent, Path(wtforms.__file__).parent]
+    answers: list[list[str]] = []
+    for language in languages:
+        strings: set[str] = set()
+        for folder in folders:
+            for file in sorted(folder.glob(f"**/locale/{'de' if language == 'en' else language}/LC_MESSAGES/*.mo")):
+                with file.open("rb") as source:
+                    known = gettext.GNUTranslations(source)._catalog
+                for key, text in known.items():
+                    original = key[0] if isinstance(key, tuple) else key
+                    strings.add(original if language == "en" else "" if text == original else text)
+        answers.append(sorted(filter(None, strings)))
     return answers
 
 

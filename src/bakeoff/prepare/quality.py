@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from bakeoff.core.types import Schema
+from bakeoff.prepare.datatrove_rules import gopher, gopher_repetition
 from bakeoff.prepare.repetition import repetition
 from bakeoff.prepare.rows import RowStep, texts_of
 from bakeoff.prepare.segments import MARK, UNSPACED, has_segmenter, parted
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["C4LinesParams", "QualityParams", "RuleSet", "broken_rules", "c4_lines", "judge", "keep_quality"]
 
 RuleSet: TypeAlias = Literal["gopher", "gopher_repetition", "c4"]
+Reading: TypeAlias = Literal["paper", "datatrove"]
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 POLICIES = r"(?i)terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies"
@@ -38,7 +40,7 @@ LEAST_SENTENCES = 3
 ELLIPSIS = r"(?:\.\.\.|…)"
 
 
-def judge(texts: "pl.Series", rules: RuleSet) -> "pl.DataFrame":
+def judge(texts: "pl.Series", rules: RuleSet, reading: Reading = "paper") -> "pl.DataFrame":
     """For each text and each rule of the set, whether the text breaks it (missing texts break none).
 
     >>> import polars as pl
@@ -47,7 +49,8 @@ def judge(texts: "pl.Series", rules: RuleSet) -> "pl.DataFrame":
     """
     import polars as pl
 
-    return _RULES[rules](texts.alias("text")).select(pl.all().fill_null(value=False) & pl.lit(texts.is_not_null()))
+    sets = _RULES if reading == "paper" else _RULES | {"gopher": gopher, "gopher_repetition": gopher_repetition}
+    return sets[rules](texts.alias("text")).select(pl.all().fill_null(value=False) & pl.lit(texts.is_not_null()))
 
 
 def word_counts(texts: "pl.Series") -> "pl.Series":
@@ -115,11 +118,15 @@ class QualityParams:
     """`rules`: the sets to apply; `waive`: names of rules not to apply; `blocked`: words that condemn a text.
 
     C4 removed pages with a word of a public list of bad words; none ships here, so `blocked` is yours.
+    `reading`: how Gopher's rules are read where the paper leaves it open. "paper": words are what white space separates,
+    shares are of characters that are no white space, and every coming of a run that comes twice counts ("the fraction
+    of characters contained within all duplicate n-grams"); "datatrove": as its filters do, see `datatrove_rules`.
     """
 
     rules: tuple[RuleSet, ...] = ("gopher", "gopher_repetition")
     waive: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
+    reading: Reading = "paper"
 
 
 def _keep_quality(params: QualityParams) -> Apply:
@@ -138,7 +145,7 @@ def _keep_quality(params: QualityParams) -> Apply:
         # Rules are asked about the texts alone that no set before has condemned; the cheapest set comes first.
         left = pl.select(pl.arange(table.height, dtype=pl.UInt32)).to_series()
         for rules in cheapest:
-            judged = judge(texts.gather(left), rules)
+            judged = judge(texts.gather(left), rules, params.reading)
             broken = judged.select(pl.any_horizontal(pl.exclude(params.waive) if params.waive else pl.all()))
             left = left.filter(~broken.to_series())
         if params.blocked:
@@ -150,7 +157,7 @@ def _keep_quality(params: QualityParams) -> Apply:
 
 def broken_rules(texts: "pl.Series", params: QualityParams) -> list[list[str]]:
     """For each text, the names of the rules that it breaks."""
-    judged = [judge(texts, rules) for rules in params.rules]
+    judged = [judge(texts, rules, params.reading) for rules in params.rules]
     names = [name for table in judged for name in table.columns if name not in params.waive]
     rows = zip(*(table[name].to_list() for table in judged for name in table.columns if name in names), strict=True)
     broken = [[name for name, breaks in zip(names, row, strict=True) if breaks] for row in rows]
