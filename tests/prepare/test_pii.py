@@ -9,7 +9,7 @@ from pii_samples import COUNTS, card, negatives, positives
 from bakeoff.core.errors import ConfigError, MissingExtraError
 from bakeoff.core.types import Column, Schema
 from bakeoff.prepare.national_ids import NATIONAL_IDS, national_ids
-from bakeoff.prepare.pii import count_pii, find_pii
+from bakeoff.prepare.pii import count_pii, find_pii, marked, redactor
 from bakeoff.prepare.pii_kinds import PATTERN_KINDS, SIGNS
 from bakeoff.prepare.steps import Preparation
 
@@ -215,3 +215,51 @@ def test_pseudonyms_are_the_same_for_the_same_and_need_a_key(monkeypatch) -> Non
     monkeypatch.delenv("PSEUDONYMS")
     with pytest.raises(ConfigError, match="environment variable"):
         Preparation([spec])
+
+
+def test_one_way_to_redact_for_steps_logs_and_reports() -> None:
+    value = {"messages": [{"role": "user", "content": "I am ann@example.org"}], "n": 3, "none": None, "": ""}
+    redacted = {"messages": [{"role": "user", "content": "I am [email]"}], "n": 3, "none": None, "": ""}
+    assert redactor(["squeeze_whitespace", "redact_pii"])(value) == redacted
+    assert redactor(["squeeze_whitespace"])(value) == value
+    assert redactor([{"name": "redact_pii", "kinds": ["ip"]}])(value) == value
+    assert marked("I am ann@example.org") == "I am [email]"
+
+
+DOCUMENTS = [
+    ("passport no. C01X00T47", "passport", "C01X00T47"),
+    ("L898902C36UTO7408122F1204159ZE184226B<<<<<10", "passport", "L898902C36UTO7408122F1204159ZE184226B<<<<<10"),
+    ("driving licence: MORGA753116SM9IJ", "driving_licence", "MORGA753116SM9IJ"),
+    ("it is 1M8GDM9AXKP042788 there", "vehicle", "1M8GDM9AXKP042788"),
+    ("Kennzeichen: B-MW 1234", "plate", "B-MW 1234"),
+    ("USt-IdNr. DE136695976", "vat", "DE136695976"),
+    ("sort code 20-00-00", "bank_account", "20-00-00"),
+    ("account number: 31926819", "bank_account", "31926819"),
+    ("BIC: DEUTDEFF500", "bank_account", "DEUTDEFF500"),
+    ("IMEI 490154203237518", "imei", "490154203237518"),
+    ("MBI 1EG4-TE5-MK73", "health_id", "1EG4-TE5-MK73"),
+    ("CVV: 123", "card_code", "123"),
+    ("exp. 04/27", "card_expiry", "04/27"),
+    ("IDFA: 6D92078A-8246-4BA4-AE5B-76104861E7DC", "device_id", "6D92078A-8246-4BA4-AE5B-76104861E7DC"),
+]
+
+
+@pytest.mark.parametrize(("text", "kind", "value"), DOCUMENTS)
+def test_numbers_that_a_word_announces(text, kind, value) -> None:
+    assert (kind, value) in [(found.kind, text[found.start : found.end]) for found in find_pii(text)]
+    assert pl.Series([text]).str.contains(SIGNS[kind]).item()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "passport control is over there",
+        "1M8GDM9AXKP042789",
+        "IMEI 490154203237519",
+        "your account was closed in 2023",
+        "this expires soon",
+        "0.46289217472076416",
+    ],
+)
+def test_words_alone_announce_nothing(text) -> None:
+    assert find_pii(text) == []

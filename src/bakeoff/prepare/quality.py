@@ -118,7 +118,7 @@ class QualityParams:
     """`rules`: the sets to apply; `waive`: names of rules not to apply; `blocked`: words that condemn a text.
 
     C4 removed pages with a word of a public list of bad words; none ships here, so `blocked` is yours.
-    `reading`: how Gopher's rules are read where the paper leaves it open. "paper": words are what white space separates,
+    `reading`: how Gopher's rules are read where the paper leaves it open. "paper": words are what white space parts,
     shares are of characters that are no white space, and every coming of a run that comes twice counts ("the fraction
     of characters contained within all duplicate n-grams"); "datatrove": as its filters do, see `datatrove_rules`.
     """
