@@ -11,7 +11,6 @@ from bakeoff.core.ledger import Loss
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.types import CANONICAL, Column, ColumnFormat, ColumnKind, Schema, Task, TextForm
 from bakeoff.data.cast import conform, stored_type
-from bakeoff.data.conversations import is_conversation
 from bakeoff.data.wording import ID_ROWS, ID_SHARE, wording_of
 
 if TYPE_CHECKING:
@@ -206,7 +205,7 @@ def _judge_whole(series: "pl.Series") -> _Judged:
 def _judge_texts(series: "pl.Series", style: ColumnFormat, task: Task) -> _Judged:
     name = series.name
     present = series.drop_nulls()
-    if style.form == "json" and is_conversation(present[0]):
+    if style.form == "conversation":
         return _Judged(kind="text")
     if style.form == "json":
         column = _quoted(name)
