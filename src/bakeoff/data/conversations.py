@@ -4,7 +4,7 @@ Known are `messages` (OpenAI), `conversations` (ShareGPT), `text` with ChatML ma
 a completion or with a chosen and a rejected answer. To add a form, write a `Layout`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,9 +20,10 @@ from bakeoff.data.turns import Example, alpaca_turns, answered, chatml_turns, is
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["CHATML", "MESSAGES", "TURNS", "Layout", "Turned", "layout_of", "question_row", "unpacked"]
+__all__ = ["CHATML", "MESSAGES", "TURNS", "Layout", "Turned", "layout_of", "question_row", "unpacked", "usual_target"]
 
 MESSAGES = "messages"
+SAMPLE = 50
 TURNS = ColumnFormat(form="conversation")
 CHATML = "<|im_start|>"
 
@@ -58,6 +59,7 @@ class Turned:
     formats: Mapping[str, ColumnFormat] = field(default_factory=dict[str, ColumnFormat])
     losses: tuple[Loss, ...] = ()
     notes: tuple[str, ...] = ()
+    layout: str | None = None
 
 
 def layout_of(row: Row) -> Layout | None:
@@ -146,6 +148,7 @@ def unpacked(table: "pl.DataFrame", config: DataConfig) -> Turned:
         table=kept.with_columns(columns),
         formats={layout.column: TURNS, config.target: ColumnFormat(form="text")},
         losses=(loss,) if wrong else (),
+        layout=layout.name,
         notes=(f"conversations of the form {layout.name}: column {layout.column!r} holds the turns before the answer",),
     )
 
@@ -154,11 +157,10 @@ def _layout(table: "pl.DataFrame", config: DataConfig) -> Layout | None:
     """The form of a table; None when the project takes its columns as they are."""
     names = ("messages", "conversations", "conversation", "chosen", "rejected", "prompt", "completion", "text")
     names += ("instruction", "input", "output", "system", "history")
-    first = {
-        name: _value(table[name].drop_nulls()[:1].to_list()) for name in names if name in table.columns and table.height
-    }
+    first = {name: _shown(table[name]) for name in names if name in table.columns}
     layout = layout_of(first)
     if layout is None:
+        _check_lists(first, table, config)
         return None
     listed = {*config.text, *config.categorical, *config.numeric, *config.ignore}
     if config.target in table.columns and config.target != layout.target:
@@ -213,8 +215,38 @@ def _text(value: object) -> str:
     return value
 
 
-def _value(values: Sequence[object]) -> object:
-    return values[0] if values else None
+def _shown(column: "pl.Series") -> object:
+    """A value that shows what a column holds: of the first ones, one that holds turns, if any does."""
+    values = column.drop_nulls()[:SAMPLE].to_list()
+    return next((value for value in values if is_turns(value)), values[0] if values else None)
+
+
+def _check_lists(first: Row, table: "pl.DataFrame", config: DataConfig) -> None:
+    """Tell why lists that have the name of conversations are none, where the target is to come from them.
+
+    Raises:
+        DataError: they are none.
+    """
+    if config.target in table.columns:
+        return
+    for name in (MESSAGES, "conversations", "conversation"):
+        value = first.get(name)
+        if isinstance(value, list) or str(value or "").lstrip().startswith("["):
+            raise DataError(
+                f"column {name!r}: expected lists of turns with role and content (or from and value), so that the "
+                f"last one becomes the target {config.target!r}, received {str(value)[:80]!r}"
+            )
+
+
+def usual_target(columns: Collection[str]) -> str | None:
+    """The target of tables with columns of such names, as fine-tuning files have them; None when there is no usual one.
+
+    >>> usual_target(["prompt", "chosen", "rejected"]), usual_target(["a", "b"])
+    ('chosen', None)
+    """
+    usual = {"chosen": {"chosen", "rejected"}, "completion": {"prompt", "completion"}}
+    usual["output"] = {"instruction", "output"}
+    return next((target for target, names in usual.items() if names <= set(columns)), None)
 
 
 def _listed(value: object) -> list[dict[str, Any]]:

@@ -49,6 +49,7 @@ class Reading:
         formats: How the values of columns are written as text, where that is not the canonical way.
         losses: Rows set aside and cells that became missing, by reason.
         notes: What was guessed and what was renamed, one line each.
+        layout: The form of conversations that the rows have, as people call it, if they have one.
     """
 
     table: "pl.DataFrame"
@@ -57,6 +58,7 @@ class Reading:
     formats: Mapping[str, ColumnFormat] = field(default_factory=dict[str, ColumnFormat])
     losses: tuple[Loss, ...] = ()
     notes: tuple[str, ...] = ()
+    layout: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +103,7 @@ def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Readi
     if result.table.height == 0:
         why = "the query gives no rows" if config.query else "the files hold a header and no rows"
         raise DataError(f"expected rows, found none: {why}.")
-    turned = unpacked(result.table, config.target)
+    turned = unpacked(result.table, config)
     flat = unfolded(turned.table)
     formats = {**result.formats, **flat.formats, **turned.formats}
     formats = {name: style for name, style in formats.items() if name in flat.table.columns}
@@ -111,6 +113,7 @@ def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Readi
         rejected=_rejected(bad),
         rows=rows + len(bad),
         formats=formats,
+        layout=turned.layout,
         losses=(*_row_losses(bad, rows + len(bad)), *turned.losses, *result.losses),
         notes=(*notes, *turned.notes, *(note for column in result.notes.values() for note in column)),
     )

@@ -119,6 +119,8 @@ def infer(
 def _rejected(table: "pl.DataFrame", config: DataConfig, task: Task) -> str | None:
     """The column of answers that were turned down: the one that is named, else the one that feedback fills."""
     name = config.rejected_column
+    if name not in table.columns and config.rejected is None:
+        name = "rejected"  # whatever the target is called, this is no question
     if task != "generation" or name not in table.columns or (config.rejected is None and name in config.ignore):
         return None
     return name
