@@ -8,7 +8,8 @@ import msgspec
 
 from bakeoff.core.errors import CorruptError, NotFoundError
 from bakeoff.core.records import Version
-from bakeoff.core.types import Signature
+from bakeoff.core.types import ColumnKind, Signature
+from bakeoff.data.schema import Precedent
 from bakeoff.loop.gathering import Gathered, load_arrays, load_table
 from bakeoff.loop.inputs import ChangedInputs, changed_inputs
 from bakeoff.loop.judging import Judged, groups, outcomes, times
@@ -18,7 +19,7 @@ from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
 from bakeoff.metrics.intervals import LEVEL
 from bakeoff.metrics.registry import find
-from bakeoff.registry.lineage import label, signature_of
+from bakeoff.registry.lineage import columns_of, label, signature_of
 from bakeoff.registry.register import CHAMPION
 from bakeoff.serve.releases import current
 
@@ -37,6 +38,7 @@ __all__ = [
     "looked",
     "margin_beside",
     "mark_anchor",
+    "precedent",
     "rows_of",
     "stand",
     "told",
@@ -189,6 +191,17 @@ def margin_beside(stage: Stage, entry: Judged) -> float:
     assert entry.scorecard is not None
     value = entry.scorecard.number(stage.metric)
     return champion_margin(stage.config.decide, find(stage.metric, stage.config.project.task), value or 0.0)
+
+
+def precedent(stage: Stage) -> Precedent | None:
+    """The columns of the data that the live model was made of."""
+    live = current(stage.records.documents, stage.endpoint)
+    if live is None:
+        return None
+    signature, columns = columns_of(stage.records.versions, live.model_version)
+    inputs: dict[str, ColumnKind] = {column.name: column.kind for column in signature.inputs}
+    special = {stage.config.data.target, stage.config.data.time, stage.config.data.group}
+    return Precedent(inputs=inputs, aside=frozenset(column.name for column in columns) - inputs.keys() - special)
 
 
 def guarded(stage: Stage, winner: Judged, contest: Contest, *, unasked: bool) -> Contest:
