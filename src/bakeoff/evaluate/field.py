@@ -29,8 +29,8 @@ DRAWS = 10_000
 REACH = 0.005
 """A candidate counts among those chosen from when it is the best in so many draws."""
 SHRUNK = 0.25
-"""The power of the share that chance does not explain. With 1/4 the winner's value is off by less than 0.002 of accuracies
-whose standard error is 0.018, equal or in steps of 0.005, 0.01 and 0.03; with 1/2 by 0.0025."""
+"""The power of the share that chance does not explain. With 1/4 the winner's value is off by less than 0.002 of
+accuracies whose standard error is 0.018, equal or in steps of 0.005, 0.01 and 0.03; with 1/2 by 0.0025."""
 FEWEST_BEYOND = 50
 """Draws that must lie beyond a quantile for it to be told."""
 
@@ -247,8 +247,8 @@ class Field:
     def chosen(self, names: Sequence[str]) -> float:
         """The value of the best of these, without what being the best of several flatters it by.
 
-        Resampled errors are added to what the candidates' values may be, and the best is chosen each time: by so much it
-        exceeds its own value on average. Of values as measured, chance is a part of what sets them apart; so they
+        Resampled errors are added to what the candidates' values may be, and the best is chosen each time: by so much
+        it exceeds its own value on average. Of values as measured, chance is a part of what sets them apart; so they
         are drawn together, by the share of their spread that chance does not explain. Candidates that are hardly ever
         the best tell nothing of the others.
         Source: the parametric bootstrap of a selection's bias, Efron, "Tweedie's Formula and Selection Bias", JASA 106
