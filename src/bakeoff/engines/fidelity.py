@@ -120,7 +120,7 @@ class _Answer:
 
 
 def _answer(served: TextSession, trained: ReferenceSession, messages: Messages) -> _Answer:
-    """What is answered to a prompt. Streams put parts of a character together under one of their ids: there it stops."""
+    """What is answered to a prompt; it is read up to a part of a character, as streams put such parts together."""
     pieces = list(served.chat(messages, Sampling(max_tokens=TOKENS, top_logprobs=1)))
     every = [token for piece in pieces for token in piece.tokens]
     place = next((i for i, token in enumerate(every) if token.text != trained.text_of(token.id)), len(every))
