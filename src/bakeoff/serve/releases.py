@@ -162,7 +162,9 @@ def _content(live: Release) -> dict[str, Json]:
         "reference_id": live.reference_id,
         "contract_id": live.contract_id,
     }
-    return body | ({"derived": dict(live.derived)} if live.derived else {})
+    if live.derived:
+        body["derived"] = dict(live.derived)
+    return body
 
 
 def _move(documents: DocumentRecords, endpoint: str, pointer: Document | None, release_id: str) -> None:

@@ -76,7 +76,9 @@ class Speaker:
 
         def one(messages: Messages) -> Answer:
             pieces = list(session.chat(messages, sampling))
-            finish = next((piece.finish for piece in reversed(pieces) if piece.finish), "stop")
+            finish: Finish = "stop"
+            for piece in pieces:
+                finish = piece.finish or finish
             return Answer(text="".join(piece.text for piece in pieces).strip(), finish=finish)
 
         with ThreadPoolExecutor(PARALLEL) as pool:
