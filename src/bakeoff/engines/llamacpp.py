@@ -238,7 +238,7 @@ class _Session:
             asked["top_logprobs"] = max(1, sampling.top_logprobs)  # for none it gives no log-probabilities at all
         if sampling.frequency_penalty:
             # It takes the penalty off for the prompt's tokens too: their share of it is given back as a bias.
-            bias = Counter(self.render(messages))
+            bias = Counter(asked.get("prompt") or self.render(messages))
             weighed = {token: count * sampling.frequency_penalty for token, count in bias.items()}
             for token, own in sampling.logit_bias.items():
                 weighed[token] = weighed.get(token, 0.0) + own
