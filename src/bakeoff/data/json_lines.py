@@ -26,6 +26,7 @@ __all__ = ["Values", "json_text", "objects_of", "values_of"]
 
 ROWS = 50_000
 TEXT_LIMIT = 500
+WRAPPERS = ("data", "records", "rows", "results", "items")
 NO_JSON = (b"NaN", b"Infinity")
 WHOLE_BITS = 63
 EXACT_WHOLE = 2**53
@@ -75,15 +76,20 @@ def _add(columns: dict[str, list[object]], row: Mapping[str, object], rows: int)
 
 
 def objects_of(path: Path, name: str) -> "Iterator[dict[str, Any] | Bad]":
-    """The objects of a file, one a line, or one list of all; what is none is set aside."""
+    """The objects of a file, one a line, or one document of all (see `_of_document`); what is none is set aside."""
     decoder = msgspec.json.Decoder(dict[str, Any])
     with path.open("rb") as source:
-        first = source.readline()
-        if first.strip() in {b"[", b"[{"} or (first.lstrip().startswith(b"[") and not source.readline()):
-            whole = _whole_list(path)
-            if whole is not None:
-                yield from whole
-                return
+        first = source.readline().strip()
+        alone = not source.readline().strip()
+    if first in {b"[", b"[{", b"{"} or (alone and first[:1] in {b"[", b"{"}):
+        whole = _of_document(path)
+        if whole is not None:
+            for number, each in enumerate(whole, start=1):
+                if isinstance(each, dict):
+                    yield cast("dict[str, Any]", each)
+                else:
+                    yield Bad(file=name, line=number, reason="not a JSON object", text=repr(each)[:TEXT_LIMIT])
+            return
     with path.open("rb") as source:
         for number, line in enumerate(source, start=1):
             if line.isspace():
@@ -101,12 +107,41 @@ def _reason(error: Exception) -> str:
     return "nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
-def _whole_list(path: Path) -> list[dict[str, Any]] | None:
-    """The objects of a file that is one JSON list."""
+def _of_document(path: Path) -> list[Any] | None:
+    """The rows of a file that is one JSON document; None when it is none, or holds no rows.
+
+    A list of objects; an object with such a list under its only key, or under data, records, rows, results or items;
+    lists `columns` and `data` (as pandas splits a table); or an object of columns, each a list of equally many values.
+    """
+    content = path.read_bytes()
     try:
-        return msgspec.json.decode(path.read_bytes(), type=list[dict[str, Any]])
+        document = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+        try:
+            document = json.loads(content) if any(word in content for word in NO_JSON) else None
+        except (ValueError, RecursionError):
+            return None
+    if isinstance(document, list):
+        return cast("list[Any]", document)
+    return _of_object(cast("dict[str, Any]", document)) if isinstance(document, dict) else None
+
+
+def _of_object(document: dict[str, Any]) -> list[Any] | None:
+    columns, data = document.get("columns"), document.get("data")
+    if isinstance(columns, list) and isinstance(data, list):
+        names = [str(name) for name in cast("list[object]", columns)]
+        return [
+            dict(zip(names, row, strict=False)) if isinstance(row, list) else row for row in cast("list[Any]", data)
+        ]
+    lists = {key: value for key, value in document.items() if isinstance(value, list)}
+    wrapped = [key for key in lists if len(document) == 1 or key in WRAPPERS]
+    for key in wrapped:
+        if lists[key] and all(isinstance(each, dict) for each in lists[key]):
+            return lists[key]
+    lengths = {len(value) for value in lists.values()}
+    if len(lists) == len(document) > 1 and len(lengths) == 1:
+        return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+    return None
 
 
 def _with_nan(line: bytes) -> dict[str, Any] | None:

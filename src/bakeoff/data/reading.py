@@ -102,6 +102,7 @@ def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Readi
         raise DataError(f"expected rows, found none: {why}.")
     conversations = unpacked(result.table, config.target)
     flat = unfolded(conversations)
+    ignored = frozenset(config.ignore)
     present = set(flat.table.columns)
     formats = {name: style for name, style in result.formats.items() if name in present}
     if conversations is not result.table:
@@ -112,8 +113,8 @@ def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Readi
         rejected=_rejected(bad),
         rows=rows + len(bad),
         formats={**formats, **flat.formats},
-        losses=(*_row_losses(bad, rows + len(bad)), *result.losses),
-        notes=(*notes, *(note for column in result.notes.values() for note in column)),
+        losses=(*_row_losses(bad, rows + len(bad)), *(each for each in result.losses if each.subject not in ignored)),
+        notes=(*notes, *(note for name, each in result.notes.items() if name not in ignored for note in each)),
     )
 
 

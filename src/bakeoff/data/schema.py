@@ -256,7 +256,11 @@ def _judge_texts(series: "pl.Series", style: ColumnFormat, task: Task) -> _Judge
         return _Judged(kind="text")
     if style.form == "json":
         column = _quoted(name)
-        query = f"SELECT * EXCLUDE ({column}), {column} ->> '$.KEY' AS {_quoted(name + '_KEY')} FROM source"  # noqa: S608
+        part = f"{column} ->> '$.KEY' AS {_quoted(name + '_KEY')}"
+        if str(present[0]).lstrip().startswith("["):  # lists of different lengths
+            first, count = _quoted(f"{name}_first"), _quoted(f"{name}_count")
+            part = f"{column} ->> '$[0]' AS {first}, json_array_length({column}) AS {count}"
+        query = f"SELECT * EXCLUDE ({column}), {part} FROM source"  # noqa: S608
         remedy = f'unfold it: [data] query = """{query}""", or text = ["{name}"] to take it as a text'
         return _Judged(kind="text", useless="its values are nested", remedy=remedy)
     wording = wording_of(present)

@@ -23,6 +23,8 @@ FEWEST = 2
 RARE_SHARE = 0.1
 """The share of rows in classes of fewer rows, over which the target is no class at all."""
 MANY_CLASSES = 50
+GRAVE_SHARE = 0.05
+"""Of the rows; when more of them lack a target, something is wrong with it."""
 NO_NUMBER = frozenset({"nan", "-nan", "nat", "<na>"})
 """Words (in lower case) that programs write for a number, truth or time that is none."""
 
@@ -265,7 +267,14 @@ def prepare_target(table: "pl.DataFrame", schema: Schema, task: Task) -> Prepare
     ready = pl.DataFrame([to_kind(table[column.name], column) for column in columns])
     labelled = ready.filter(pl.col(schema.target).is_not_null())
     losses = [
-        Loss(kind="row", reason="target missing", subject=schema.target, count=missing, of=table.height),
+        Loss(
+            kind="row",
+            reason="target missing",
+            subject=schema.target,
+            count=missing,
+            of=table.height,
+            grave=missing > GRAVE_SHARE * table.height,
+        ),
         Loss(
             kind="row",
             reason="target not a finite number",
