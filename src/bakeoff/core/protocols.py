@@ -30,6 +30,7 @@ __all__ = [
     "Job",
     "JobResult",
     "Likely",
+    "Losing",
     "Metered",
     "Model",
     "Progress",
@@ -144,6 +145,15 @@ class Metered(Protocol):
     @property
     def usage(self) -> Usage:
         """All that it has used since it was loaded."""
+        ...
+
+
+@runtime_checkable
+class Losing(Protocol):
+    """A model that tells what of the rows it did not read, or of its answers did not come to an end."""
+
+    def losses(self) -> tuple[Loss, ...]:
+        """All that was lost since it was loaded."""
         ...
 
 
@@ -501,12 +511,14 @@ class EventLog(Protocol):
 class Job:
     """A call that can run in another process or on another machine.
 
-    `function` is "module:name" of a function (argument: dict of JSON, progress: Progress) → dict of JSON.
+    `function` is "module:name" of a function (argument: dict of JSON, progress: Progress) → dict of JSON. Jobs that
+    require the same distributions may share what has been imported of them.
     """
 
     name: str
     function: str
     argument: Mapping[str, Json]
+    requires: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

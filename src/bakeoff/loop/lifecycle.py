@@ -155,13 +155,13 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
     tracker.candidates(judged, versions)
 
     winner = found.entry(decision.winner)
-    contest = verified(stage, steps, winner, challenge(stage, steps, gathered, winner)) if winner else None
+    contest = verified(stage, steps, winner, challenge(stage, steps, gathered, winner, judged)) if winner else None
     live = None
     if winner is not None and contest is not None:
         contest = guarded(stage, winner, contest, unasked=unasked)
     if winner is not None and contest is not None and contest.promoted:
         before = anchor_of(stage)
-        live = make_live(stage, steps, origin, winner, versions)
+        live = make_live(stage, steps, origin, winner, versions, value=decision.value)
         _hold_to(stage, before, contest)
     tracker.verdict(decision, contest)
     finished = _told(

@@ -98,9 +98,15 @@ class Project:
 
     @classmethod
     def init(
-        cls, folder: str | Path, *, name: str | None = None, source: str, target: str, task: str | None = None
+        cls,
+        folder: str | Path,
+        *,
+        name: str | None = None,
+        source: str,
+        target: str | None = None,
+        task: str | None = None,
     ) -> "Path":
-        """Write a new project file from a look at the data; the path of the file.
+        """Write a new project file from a look at the data; the path of the file. Conversations need no target.
 
         Raises:
             UsageError: there is one already. DataError: the data or its target cannot be used.
@@ -352,6 +358,7 @@ class Project:
 
     def engine(self) -> "Engine":
         """An engine that answers for the project's endpoint and follows its releases."""
+        from bakeoff.prepare.pii import redactor
         from bakeoff.prepare.steps import preparation
         from bakeoff.serve.engine import Engine
         from bakeoff.serve.releases import current
@@ -369,6 +376,7 @@ class Project:
             check=self._row_check,
             on_violation=self.config.endpoint.contract,
             unknown=self.config.endpoint.unknown,
+            redact=redactor,
         )
 
     def _row_check(self, contract_id: str, columns: "Sequence[Column]") -> "RowCheck":

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import numpy as np
 
+from bakeoff.core.conversation import question_text
 from bakeoff.core.errors import (
     BakeoffError,
     CandidateError,
@@ -28,7 +29,6 @@ from bakeoff.core.generation import ChatModel, Embedded, Embedding, Messages, Pi
 from bakeoff.core.protocols import Clock, EventLog, Model
 from bakeoff.core.types import Column, Json, Predictions, Signature
 from bakeoff.data.contract_rows import Broken, RowCheck
-from bakeoff.data.conversations import question_text
 from bakeoff.data.schema import conform
 from bakeoff.serve.inputs import NO_GAPS, Gaps, Inputs, OnUnknown
 from bakeoff.serve.releases import Release
@@ -44,6 +44,8 @@ LogMode: TypeAlias = Literal["required", "best_effort"]
 OnViolation: TypeAlias = Literal["reject", "log", "off"]
 Lack: TypeAlias = Literal["absent", "imputed", "unseen", "unknown"]
 Prepare: TypeAlias = "Callable[[pl.DataFrame, tuple[Json, ...], tuple[Column, ...]], pl.DataFrame]"
+
+Redact: TypeAlias = Callable[[Sequence[Json]], Callable[[Json], Json]]
 
 POLL_MS = 500
 RETRY_MS = 10_000
@@ -117,6 +119,7 @@ class Engine:
         check: compiles a released contract (its blob) for the model's columns; without it none is held.
         on_violation: "reject": a call with a row that violates an error rule is refused whole; "log": it is
             answered and counted; "off": rows are not looked at.
+        redact: makes, of a release's steps, what they redact of values before they are logged; without it nothing is.
         unknown: "reject": a call with a row that lacks inputs while it has keys that nobody knows is refused whole;
             "warn": it is answered and counted.
     """
@@ -137,6 +140,7 @@ class Engine:
         check: Callable[[str, Sequence[Column]], RowCheck] | None = None,
         on_violation: OnViolation = "reject",
         unknown: OnUnknown = "reject",
+        redact: Redact = lambda _: lambda value: value,
     ) -> None:
         self.endpoint = endpoint
         self._load, self._pointer, self._prepare = load, pointer, prepare
@@ -146,6 +150,7 @@ class Engine:
         self._check = check
         self._on_violation: OnViolation = on_violation
         self._unknown: OnUnknown = unknown
+        self._redact = redact
         self._violated: Counter[tuple[str, str]] = Counter()
         self._lacked: Counter[tuple[Lack, str]] = Counter()
         self._counting = threading.Lock()
@@ -307,8 +312,12 @@ class Engine:
             "latency_ms": latency_ms / max(len(rows), 1),
             "rows_in_call": len(rows),
         }
+        redact = self._redact(serving.release.steps)
         events: list[dict[str, Json]] = [
-            common | {"id": answer.id, "row": _logged(row, logged, vectors)} | _said(answer) | _lacked(answer.gaps)
+            common
+            | {"id": answer.id, "row": redact(_logged(row, logged, vectors))}
+            | {name: redact(said) if name == "value" else said for name, said in _said(answer).items()}
+            | _lacked(answer.gaps)
             for row, answer in zip(rows, answers, strict=True)
         ]
         for each in broken:
@@ -331,7 +340,7 @@ class Engine:
             "latency_ms": latency_ms / max(rows, 1),
             "rows_in_call": rows,
             "error": type(error).__name__,
-            "message": str(error)[:500],
+            "message": str(self._redact(serving.release.steps)(str(error)))[:500],
         }
         if isinstance(error, ContractError):
             event["violating_rows"] = len({each["row"] for each in error.violations})
