@@ -158,7 +158,9 @@ def _with_nan(line: bytes) -> dict[str, Any] | None:
 def _values(columns: dict[str, list[object]], rows: int, bad: Sequence[Bad], name: str) -> Values:
     import polars as pl
 
+    columns, joined = _joined(columns, rows, name)
     names, notes = clean_names(list(columns), file=name)
+    notes = (*joined, *notes)
     series: list[pl.Series] = []
     nested: set[str] = set()
     for final, values in zip(names, columns.values(), strict=True):
@@ -169,6 +171,23 @@ def _values(columns: dict[str, list[object]], rows: int, bad: Sequence[Bad], nam
             nested.add(final)
     table = pl.DataFrame(series) if series else pl.DataFrame()
     return Values(table=table, nested=frozenset(nested), bad=tuple(bad), notes=notes)
+
+
+def _joined(columns: dict[str, list[object]], rows: int, name: str) -> tuple[dict[str, list[object]], tuple[str, ...]]:
+    """Keys that differ in case only, or by blanks around them, and never stand in one row, as one column each."""
+    groups: dict[str, list[str]] = {}
+    for key in columns:
+        groups.setdefault(key.strip().casefold(), []).append(key)
+    notes: list[str] = []
+    for first, *others in groups.values():
+        for other in others:
+            one, two = (columns[key] + [None] * (rows - len(columns[key])) for key in (first, other))
+            if any(a is not None and b is not None for a, b in zip(one, two, strict=True)):
+                continue
+            columns[first] = [b if a is None else a for a, b in zip(one, two, strict=True)]
+            del columns[other]
+            notes.append(f"{name}: the keys {first!r} and {other!r} never stand in one row and are read as one column")
+    return columns, tuple(notes)
 
 
 def _series(name: str, values: list[object]) -> "tuple[pl.Series, bool]":  # noqa: PLR0911 - a line a type

@@ -181,7 +181,7 @@ def _appended(parts: Sequence[Cells]) -> "tuple[pl.DataFrame, frozenset[str]]":
     """All parts below each other; columns meet by name, and those of several types are texts."""
     import polars as pl
 
-    tables = [part.table for part in parts if part.table.height] or [part.table for part in parts[:1]]
+    tables = _one_spelling([part.table for part in parts if part.table.height] or [part.table for part in parts[:1]])
     nested = frozenset(name for part in parts for name in part.nested)
     if len(tables) == 1:
         return tables[0], nested
@@ -194,6 +194,17 @@ def _appended(parts: Sequence[Cells]) -> "tuple[pl.DataFrame, frozenset[str]]":
         table.with_columns([_as_texts(table[name]) for name in table.columns if name in mixed]) for table in tables
     ]
     return pl.concat(tables, how="diagonal_relaxed"), nested - mixed
+
+
+def _one_spelling(tables: "list[pl.DataFrame]") -> "list[pl.DataFrame]":
+    """Tables whose columns are named as in the first that has them: names that differ in case only are one."""
+    spellings: dict[str, str] = {}
+    same: list[pl.DataFrame] = []
+    for table in tables:
+        names = {name: spellings.setdefault(name.casefold(), name) for name in table.columns}
+        other = {name: to for name, to in names.items() if name != to and to not in table.columns}
+        same.append(table.rename(other) if other else table)
+    return same
 
 
 def _mixed(types: "Sequence[pl.DataType]") -> bool:

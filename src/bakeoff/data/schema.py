@@ -98,10 +98,10 @@ def infer(
         special.setdefault(config.group, listed.get(config.group, "categorical"))
     columns: list[Column] = []
     inputs: list[str] = []
-    losses: list[Loss] = []
     notes: list[str] = []
     inherited: list[str] = []
-    for series in table:
+    plain, losses = _storable(table, config)
+    for series in plain:
         name = series.name
         style = formats.get(name, CANONICAL)
         ignored = name in config.ignore or style.vector in config.ignore
@@ -122,9 +122,7 @@ def infer(
             judged = replace(judged, useless="the live model does not take it", remedy="'bakeoff run' takes it in")
             inherited.append(name)
         if judged.useless:
-            losses.append(
-                Loss(kind="column", reason=judged.useless, subject=name, count=1, of=table.width, remedy=judged.remedy)
-            )
+            losses.append(_left_out(name, judged.useless, table.width, judged.remedy))
             continue
         inputs.append(name)
         losses += _respelt(series) if judged.kind == "categorical" else []
@@ -195,6 +193,22 @@ def _form(series: "pl.Series") -> TextForm:
     if isinstance(series.dtype, (pl.Date, pl.Datetime)):
         return "time"
     return "boolean" if series.dtype == pl.Boolean else "plain"
+
+
+def _storable(table: "pl.DataFrame", config: DataConfig) -> "tuple[list[pl.Series], list[Loss]]":
+    """The columns whose values some kind stores, and those that are left out."""
+    import polars as pl
+
+    named = {config.target, *config.ignore}
+    odd = [s for s in table if s.dtype in {pl.Binary, pl.Object} and s.name not in named]
+    remedy = "turn it into plain values in [data] query"
+    losses = [_left_out(series.name, f"it holds {series.dtype}", table.width, remedy) for series in odd]
+    names = {series.name for series in odd}
+    return [series for series in table if series.name not in names], losses
+
+
+def _left_out(name: str, reason: str, columns: int, remedy: str | None) -> Loss:
+    return Loss(kind="column", reason=reason, subject=name, count=1, of=columns, remedy=remedy)
 
 
 def _can_be(series: "pl.Series", kind: ColumnKind) -> bool:

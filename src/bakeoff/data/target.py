@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from bakeoff.core.types import ColumnFormat, Schema, Task
 from bakeoff.data.cast import to_kind
 from bakeoff.data.formats import Wanted, typed
 from bakeoff.data.labels import NUMBER, alike, class_names, fold, is_list, joined_by, label_text, trim
+from bakeoff.data.values import MISSING_WORDS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -200,13 +202,22 @@ def _merged(target: str, counts: Mapping[str, int], names: Mapping[str, str | No
 
 def _typed_note(target: "pl.Series") -> tuple[str, ...]:
     kind = "booleans" if str(target.dtype) == "Boolean" else "numbers" if target.dtype.is_numeric() else "times"
-    shown = [str(label_text(value)) for value in target.drop_nulls().unique().sort().head(3).to_list()]
+    names = (label_text(value) for value in target.drop_nulls().unique().sort().to_list())
+    shown = list(islice((name for name in names if name is not None), 3))
     return (f"the classes of {target.name!r} are {kind}; they are named {', '.join(map(repr, shown))}…",)
 
 
 def _warnings(named: "pl.Series", target: "pl.Series", config: DataConfig) -> "list[str]":
     counts = dict(_counts(named))
     warnings = [_alike_told(named.name, group, counts, config.labels) for group in alike(counts)]
+    odd = [name for name in counts if name in MISSING_WORDS]
+    if odd:
+        listed = ", ".join(f"{name!r} ({counts[name]:,} rows)" for name in odd)
+        shown = ", ".join(f'"{name}"' for name in odd)
+        warnings.append(
+            f"target {named.name!r}: words that programs write for a missing value are classes: {listed}. If they are "
+            f"none, set [data] target_missing = [{shown}]"
+        )
     sign = joined_by(counts)
     if sign is not None:
         shown = ", ".join(repr(name) for name in counts if sign in name)[:120]
