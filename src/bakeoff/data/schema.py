@@ -200,7 +200,7 @@ def _storable(table: "pl.DataFrame", config: DataConfig) -> "tuple[list[pl.Serie
     import polars as pl
 
     named = {config.target, *config.ignore}
-    odd = [s for s in table if s.dtype in {pl.Binary, pl.Object} and s.name not in named]
+    odd = [s for s in table if isinstance(s.dtype, (pl.Binary, pl.Object)) and s.name not in named]
     remedy = "turn it into plain values in [data] query"
     losses = [_left_out(series.name, f"it holds {series.dtype}", table.width, remedy) for series in odd]
     names = {series.name for series in odd}
