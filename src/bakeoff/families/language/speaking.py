@@ -76,8 +76,8 @@ class Speaker:
 
         def one(messages: Messages) -> Answer:
             pieces = list(session.chat(messages, sampling))
-            finish = next((piece.finish for piece in reversed(pieces) if piece.finish), "stop")
-            return Answer(text="".join(piece.text for piece in pieces).strip(), finish=finish)
+            finishes: list[Finish] = [piece.finish for piece in pieces if piece.finish]
+            return Answer(text="".join(piece.text for piece in pieces).strip(), finish=(finishes or ["stop"])[-1])
 
         with ThreadPoolExecutor(PARALLEL) as pool:
             return list(pool.map(one, conversations))
