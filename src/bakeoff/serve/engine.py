@@ -236,6 +236,7 @@ class Engine:
             raise DataError(
                 f"expected at most {self._max_rows} rows in a call, received {len(rows)}; send them in several calls"
             )
+        rows = [serving.inputs.renamed(row) for row in rows]
         gaps = serving.inputs.of_rows(rows)
         broken = self._violations(serving, rows)
         table = conform(rows, serving.model.signature.inputs)
