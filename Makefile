@@ -67,7 +67,7 @@ bench-streams: $(INSTALLED)  ## 500 generated streams: sums, keys and rows in = 
 	$(BIN)/python benchmarks/streams.py
 
 bench-statistics: $(INSTALLED)  ## How often intervals, verdicts and gates hold where the truth is known
-	$(BIN)/python benchmarks/statistics.py
+	$(BIN)/python benchmarks/simulate.py
 
 clean:  ## Remove the virtual environment and what tools leave
 	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis build

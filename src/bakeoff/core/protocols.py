@@ -30,6 +30,7 @@ __all__ = [
     "Job",
     "JobResult",
     "Likely",
+    "Losing",
     "Metered",
     "Model",
     "Progress",
@@ -148,6 +149,15 @@ class Metered(Protocol):
 
 
 @runtime_checkable
+class Losing(Protocol):
+    """A model that tells what of the rows it did not read, or of its answers did not come to an end."""
+
+    def losses(self) -> tuple[Loss, ...]:
+        """All that was lost since it was loaded."""
+        ...
+
+
+@runtime_checkable
 class Likely(Protocol):
     """A model that can tell how likely a given text is as its answer: what perplexity is made of."""
 
@@ -222,6 +232,15 @@ class Transform(Protocol):
 
     def columns(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
         """The input columns that come out when these go in."""
+        ...
+
+
+@runtime_checkable
+class RowTransform(Protocol):
+    """A transform that knows a short way for single rows: one as a table takes longer than all else."""
+
+    def in_row(self, row: dict[str, Any]) -> None:
+        """Rewrite the stored values of one row, in place, to what the table of that row would hold."""
         ...
 
 
@@ -492,12 +511,14 @@ class EventLog(Protocol):
 class Job:
     """A call that can run in another process or on another machine.
 
-    `function` is "module:name" of a function (argument: dict of JSON, progress: Progress) → dict of JSON.
+    `function` is "module:name" of a function (argument: dict of JSON, progress: Progress) → dict of JSON. Jobs that
+    require the same distributions may share what has been imported of them.
     """
 
     name: str
     function: str
     argument: Mapping[str, Json]
+    requires: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

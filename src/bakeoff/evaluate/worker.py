@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.memory import peak_memory_bytes
-from bakeoff.core.protocols import Family, Progress
+from bakeoff.core.protocols import Family, Losing, Progress
 from bakeoff.core.types import Json, Predictions, Schema, Task
 from bakeoff.evaluate.annotating import annotated
 from bakeoff.evaluate.findings import findings
@@ -29,7 +29,6 @@ from bakeoff.evaluate.metering import (
 from bakeoff.evaluate.out_of_fold import FOLD, OutOfFold, by_fold
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.evaluate.scoring import score
-from bakeoff.metrics.dependence import group_codes
 from bakeoff.metrics.own import using
 from bakeoff.metrics.registry import default, find
 
@@ -53,8 +52,8 @@ def evaluate(argument: dict[str, Json], progress: Progress) -> dict[str, Json]:
     The argument:
         family: "module:Class"; model_dir: the folder that the model was saved in.
         table_path: the prepared table (Parquet); test_rows_path: positions of its test rows (.npy, int64).
-        target: the column of truth; group: the column of groups that go together (or None, or left out), and time: that
-            of when a row happened: rows that are close in time may go together.
+        target: the column of truth; groups_path: a code for each test row, the same for those that go together (.npy;
+            or None, or left out), and time: the column of when a row happened: rows that are close in time may.
         task, threads, seed, resamples; train_s and size_bytes, as fitting measured them.
         out_dir: where `outcomes.parquet` goes; created if missing.
         cache_dir: the folder that fits shared (or left out).
@@ -88,8 +87,7 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
     if fold_dirs:
         table = table.with_columns(pl.Series(FOLD, np.load(told["fold_path"], allow_pickle=False)[rows_n]))
     threads, seed, task = told["threads"], told["seed"], cast("Task", told["task"])
-    module, _, name = told["family"].partition(":")
-    family = cast("Family", getattr(importlib.import_module(module), name)())
+    family = _family(told["family"])
     cache = told.get("cache_dir")
     shared = None if cache is None else Path(cache)
     model = family.load(Path(told["model_dir"]), threads, shared)
@@ -100,6 +98,7 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
     before = usage_of(asked)
     predictions = asked.predict(inputs)
     spent = usage_between(usage_of(asked), before)
+    cut = asked.losses() if isinstance(asked, Losing) else ()
     memory_bytes = peak_memory_bytes()
     if task == "generation":
         schema_file = told.get("json_schema")
@@ -157,6 +156,7 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
     folder.mkdir(parents=True, exist_ok=True)
     write_outcomes(folder / OUTCOMES, rows_n, truth_n, predictions)
     found: dict[str, Json] = {} if spent is None else {"usage": told_usage(spent)}
+    found |= {"losses": msgspec.to_builtins(cut)} if cut else {}
     if "schema" in told:
         progress("looking for weak slices, robustness and calibration")
         schema = msgspec.convert(told["schema"], Schema)
@@ -180,12 +180,15 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
     return result
 
 
+def _family(reference: str) -> Family:
+    module, _, name = reference.partition(":")
+    return cast("Family", getattr(importlib.import_module(module), name)())
+
+
 def _together(told: dict[str, Any], table: "pl.DataFrame") -> tuple[NDArray[np.intp] | None, NDArray[Any] | None]:
     """The group of each row, as a code, and when it happened."""
-    import polars as pl
-
-    group, time = told.get("group"), told.get("time")
-    groups_n = None if group is None else group_codes(table[group].cast(pl.String).to_numpy())
+    path, time = told.get("groups_path"), told.get("time")
+    groups_n = None if path is None else np.load(path, allow_pickle=False)
     return groups_n, table[time].to_physical().to_numpy() if time in table.columns else None
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import numpy as np
 
+from bakeoff.core.conversation import question_text
 from bakeoff.core.errors import (
     BakeoffError,
     CandidateError,
@@ -28,7 +29,6 @@ from bakeoff.core.generation import ChatModel, Embedded, Embedding, Messages, Pi
 from bakeoff.core.protocols import Clock, EventLog, Model
 from bakeoff.core.types import Column, Json, Predictions, Signature
 from bakeoff.data.contract_rows import Broken, RowCheck
-from bakeoff.data.conversations import question_text
 from bakeoff.data.schema import conform
 from bakeoff.serve.inputs import NO_GAPS, Gaps, Inputs, OnUnknown
 from bakeoff.serve.releases import Release
@@ -42,7 +42,7 @@ Row: TypeAlias = Mapping[str, object]
 """Columns and values as JSON has them, or as plain Python (times, decimals)."""
 LogMode: TypeAlias = Literal["required", "best_effort"]
 OnViolation: TypeAlias = Literal["reject", "log", "off"]
-Lack: TypeAlias = Literal["absent", "imputed", "unknown"]
+Lack: TypeAlias = Literal["absent", "imputed", "unseen", "unknown"]
 Prepare: TypeAlias = "Callable[[pl.DataFrame, tuple[Json, ...], tuple[Column, ...]], pl.DataFrame]"
 
 Redact: TypeAlias = Callable[[Sequence[Json]], Callable[[Json], Json]]
@@ -239,7 +239,7 @@ class Engine:
         gaps = serving.inputs.of_rows(rows)
         broken = self._violations(serving, rows)
         table = conform(rows, serving.model.signature.inputs)
-        return _Admitted(rows, table, serving.inputs.with_imputed(gaps, table), broken)
+        return _Admitted(rows, table, serving.inputs.with_values(gaps, table), broken)
 
     def _violations(self, serving: _Serving, rows: Sequence[Row]) -> list[Broken]:
         """What the rows violate of the released contract, counted; refused when that is the project's wish."""
@@ -286,6 +286,7 @@ class Engine:
         for each in filter(None, gaps):
             lacked.update(("absent", name) for name in each.absent)
             lacked.update(("imputed", name) for name in each.imputed)
+            lacked.update(("unseen", name) for name in each.unseen)
             lacked["unknown", ""] += bool(each.unknown)
         if lacked:
             with self._counting:
@@ -567,7 +568,7 @@ def _logged(row: Row, names: Sequence[str], vectors: Mapping[str, str]) -> Json:
 
 
 def _lacked(gaps: Gaps) -> dict[str, Json]:
-    named = {"absent": gaps.absent, "imputed": gaps.imputed, "unknown": gaps.unknown}
+    named = {"absent": gaps.absent, "imputed": gaps.imputed, "unseen": gaps.unseen, "unknown": gaps.unknown}
     return {kind: list[Json](names) for kind, names in named.items() if names}
 
 

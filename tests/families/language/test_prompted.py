@@ -61,8 +61,9 @@ class TestPrompted(FamilyConformance):
         train[3, "text"] = train[5, "text"] = "aaord " * 400
         own = dataclasses.replace(params, max_tokens=120, calibration="none")
         family.fit(dataclasses.replace(job, params=own, train=train, validation=train[:4], on_loss=losses.append))
-        assert [(loss.kind, loss.count, loss.of, loss.remedy) for loss in losses] == [
-            ("text", 3, len(train) + 4, "raise max_tokens")
+        assert [(loss.kind, loss.subject, loss.count, loss.of, loss.remedy, loss.grave) for loss in losses] == [
+            ("text", "training rows", 2, len(train), "raise max_tokens", True),
+            ("text", "validation rows", 1, 4, "raise max_tokens", True),
         ]
 
     def test_an_instruction_without_room_for_a_text_is_an_error(self, family, job, params) -> None:

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bakeoff.core.generation import Messages, Piece, Sampling, Speech, TextSession, engine_of
+from bakeoff.core.generation import Finish, Messages, Piece, Sampling, Speech, TextSession, engine_of
 
-__all__ = ["AUTO", "Speaker", "engine_for"]
+__all__ = ["AUTO", "Answer", "Speaker", "engine_for"]
 
 AUTO = "auto"
 PARALLEL = 4
@@ -30,6 +30,14 @@ class _Opened:
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     sessions: list[TextSession] = field(default_factory=list[TextSession])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A whole answer, and why it ended."""
+
+    text: str
+    finish: Finish
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +70,14 @@ class Speaker:
         """See `bakeoff.core.generation.ChatModel`."""
         return self.session().chat(messages, sampling)
 
-    def answers(self, conversations: Sequence[Messages], sampling: Sampling) -> list[str]:
+    def answers(self, conversations: Sequence[Messages], sampling: Sampling) -> list[Answer]:
         """The whole answer to each conversation, several at once."""
         session = self.session()
 
-        def one(messages: Messages) -> str:
-            return "".join(piece.text for piece in session.chat(messages, sampling)).strip()
+        def one(messages: Messages) -> Answer:
+            pieces = list(session.chat(messages, sampling))
+            finish = next((piece.finish for piece in reversed(pieces) if piece.finish), "stop")
+            return Answer(text="".join(piece.text for piece in pieces).strip(), finish=finish)
 
         with ThreadPoolExecutor(PARALLEL) as pool:
             return list(pool.map(one, conversations))
