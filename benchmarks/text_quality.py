@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections import Counter
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -79,7 +80,7 @@ def peer(name: str, texts: list[str], *, environment: str = "text", **more: obje
     python = made(environment, PEERS[environment]) / "bin" / "python"
     job = json.dumps({"peer": name, "texts": texts, **more})
     done = subprocess.run(
-        [str(python), str(HERE / "peers" / "text_peers.py")], input=job, capture_output=True, text=True
+        [str(python), str(HERE / "peers" / "text_peers.py")], input=job, capture_output=True, text=True, check=False
     )
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
@@ -186,7 +187,7 @@ def duplicates() -> str:
             shares = [
                 sum(f for f, s in zip(found, similarity, strict=True) if low <= s < high)
                 / max(1, sum(low <= s < high for s in similarity))
-                for low, high in zip(BINS, BINS[1:], strict=False)
+                for low, high in pairwise(BINS)
             ]
             rows.append(
                 [
@@ -198,7 +199,7 @@ def duplicates() -> str:
                     *(f"{s:.2f}" for s in shares),
                 ]
             )
-    heads = [f"found at {low}–{min(high, 1)}" for low, high in zip(BINS, BINS[1:], strict=False)]
+    heads = [f"found at {low}–{min(high, 1)}" for low, high in pairwise(BINS)]
     return table(["texts", "tool", "pairs", "recall (≥ 0.8)", "precision", *heads], rows)
 
 
@@ -238,7 +239,7 @@ def _pairs(base: list[str], *, unspaced: bool, count: int = 400) -> tuple[list[s
         changes = rng.choice([0, 1, 2, 3, 4, 6, 8, 10, 14, 18]) * size // 120 + rng.randrange(2)
         places = set(rng.sample(range(size), min(size, changes)))
         number = iter(range(10**6))
-        other = pieces.sub(lambda found: rng.choice(vocabulary) if next(number) in places else found[0], one)
+        other = pieces.sub(lambda found, n=number, p=places: rng.choice(vocabulary) if next(n) in p else found[0], one)
         share = _jaccard(one, other, unspaced=unspaced)
         if share >= 0.5:
             texts += [one, other]

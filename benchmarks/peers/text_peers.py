@@ -54,7 +54,7 @@ def detect_secrets(texts: list[str], **_: object) -> list[list[tuple[str, int, i
     return answers
 
 
-def catalogue(texts: list[str], *, languages: list[str], **_: object) -> list[list[str]]:
+def catalogue(*, languages: list[str], **_: object) -> list[list[str]]:
     """The strings of Django and WTForms in some languages, in order."""
     import gettext
     from pathlib import Path
@@ -69,7 +69,7 @@ def catalogue(texts: list[str], *, languages: list[str], **_: object) -> list[li
         for folder in folders:
             for file in sorted(folder.glob(f"**/locale/{'de' if language == 'en' else language}/LC_MESSAGES/*.mo")):
                 with file.open("rb") as source:
-                    known = gettext.GNUTranslations(source)._catalog
+                    known = gettext.GNUTranslations(source)._catalog  # noqa: SLF001
                 for key, text in known.items():
                     original = key[0] if isinstance(key, tuple) else key
                     strings.add(original if language == "en" else "" if text == original else text)

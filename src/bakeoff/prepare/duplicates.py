@@ -29,7 +29,7 @@ SET_BITS = 30  # of a shingle's hash: two runs among a thousand of each of two t
 # What a short text says beside its words: numbers with their sign, signs (of emoticons, code, comparisons), negations.
 SIGN = (
     r"(?:^|[\s(\[=<>,:])[-−+±]\p{N}[\p{N}.,]*|\b\p{N}+(?:[.,:/]\p{N}+)*\b"
-    r"|[:;=8xX][-o'^]?[()\[\]{}DPp/\\|3>*]+|[)(]-?[:;=]|</?3|\^_*\^|[?#@&%\\/*~^|_]+|\p{S}+"
+    r"|[:;=8xX][-o'^]?[()\[\]{}DPp/\\|3>*]+|[)(]-?[:;=]|</?3|\^_*\^|!=+|[?#@&%\\/*~^|_]+|\p{S}+"
     rf"|(?i:\b(?:{NEGATION_WORD})\b|n['’]t\b)"
 )
 
