@@ -226,8 +226,13 @@ def _pairs(base: list[str], *, unspaced: bool, count: int = 400) -> tuple[list[s
     """Texts of about 120 words and copies in which some words, or characters, are others."""
     import re
 
+    sys.path.insert(0, str(HERE / "peers"))
+    from text_peers import CHARACTER
+
     rng = random.Random(8)
-    pieces = re.compile(r"\w" if unspaced else r"\w+")
+    pieces = re.compile(CHARACTER if unspaced else r"\w+")
+    if unspaced:
+        base = [text for text in ("".join(pieces.findall(each)) for each in base) if len(text) > 4]
     vocabulary = sorted({unit for text in base for unit in pieces.findall(text)})
     texts: list[str] = []
     similarity: list[float] = []

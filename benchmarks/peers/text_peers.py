@@ -7,6 +7,10 @@ import json
 import sys
 
 
+CHARACTER = "[\u0e00-\u0e30\u0e32\u0e33\u0e40-\u0e46\u4e00-\u9fff][\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]*"
+"""A Chinese character, or a Thai letter with its marks."""
+
+
 def presidio(texts: list[str], **_: object) -> list[list[tuple[str, int, int, float]]]:
     """Findings of all its recognisers for English, country ones too: (kind, start, end, score)."""
     import inspect
@@ -160,7 +164,7 @@ def datatrove(texts: list[str], *, words: int, language: str, **_: object) -> li
 def shingles(text: str, words: int, *, characters: bool) -> list[str]:
     import re
 
-    units = re.findall(r"\w", text.lower()) if characters else re.findall(r"\w+", text.lower())
+    units = re.findall(CHARACTER if characters else r"\w+", text.lower())
     return [" ".join(units[i : i + words]) for i in range(max(1, len(units) - words + 1))]
 
 
