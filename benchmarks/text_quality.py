@@ -22,6 +22,8 @@ from pathlib import Path
 
 import polars as pl
 
+import data
+
 HERE = Path(__file__).parent
 CACHE = Path(os.environ.get("BAKEOFF_BENCH_CACHE", Path.home() / ".cache" / "bakeoff-bench"))
 sys.path.insert(0, str(HERE.parent / "tests" / "prepare"))
@@ -32,12 +34,7 @@ PEERS = {
         "lxml_html_clean==0.4.6",  # trafilatura needs it and does not say so
         *("datasketch==2.0.0", "rensa==0.5.0", "Django==5.2", "WTForms==3.2.1"),
     ],
-    "datatrove": [
-        "datatrove[processing,multilingual]==0.10.1",
-        "spacy==3.8.18",
-        "resiliparse==2.0.1",
-        "orjson==3.13.0",
-    ],
+    "datatrove": data.PEERS["datatrove"],
 }
 PARTS = ("pii", "duplicates", "languages", "html")
 PRESIDIO = {
@@ -75,9 +72,7 @@ def main() -> None:
 
 
 def peer(name: str, texts: list[str], *, environment: str = "text", **more: object) -> list:
-    from data import environment as made
-
-    python = made(environment, PEERS[environment]) / "bin" / "python"
+    python = data.environment(environment, PEERS[environment]) / "bin" / "python"
     job = json.dumps({"peer": name, "texts": texts, **more})
     done = subprocess.run(
         [str(python), str(HERE / "peers" / "text_peers.py")], input=job, capture_output=True, text=True, check=False

@@ -6,7 +6,6 @@ A job is `{"peer": …, "texts": […], …}`; the answer is a list with an entr
 import json
 import sys
 
-
 CHARACTER = "[\u0e00-\u0e30\u0e32\u0e33\u0e40-\u0e46\u4e00-\u9fff][\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]*"
 """A Chinese character, or a Thai letter with its marks."""
 

