@@ -561,7 +561,7 @@ def _answers(serving: _Serving, predictions: Predictions, gaps: Sequence[Gaps], 
     ]
 
 
-def _redacted(row: dict[str, Json], texts: Collection[str], redact: Callable[[Json], Json]) -> dict[str, Json]:
+def _redacted(row: dict[str, Json], texts: Collection[str], redact: Callable[[Json], Json]) -> Json:
     return {name: redact(value) if name in texts else value for name, value in row.items()}
 
 
