@@ -226,8 +226,8 @@ def _pairs(base: list[str], *, unspaced: bool, count: int = 400) -> tuple[list[s
 
     rng = random.Random(8)
     pieces = re.compile(CHARACTER if unspaced else r"\w+")
-    if unspaced:
-        base = [text for text in ("".join(pieces.findall(each)) for each in base) if len(text) > 4]
+    if unspaced:  # a Latin word would be one unit for some and many for others
+        base = [text for text in base if len(text) > 4 and not re.search("[A-Za-z0-9]", text)]
     vocabulary = sorted({unit for text in base for unit in pieces.findall(text)})
     texts: list[str] = []
     similarity: list[float] = []

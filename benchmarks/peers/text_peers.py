@@ -156,7 +156,10 @@ def datatrove(texts: list[str], *, words: int, language: str, **_: object) -> li
     from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
 
     step = MinhashDedupSignature(output_folder="/tmp/unused", config=MinhashConfig(n_grams=words), language=language)
-    bands = [step.get_signature(step.get_shingles(text)) for text in texts]
+    bands: list[list] = []
+    for number, text in enumerate(texts):
+        found = step.get_shingles(text)  # none of a text with fewer tokens
+        bands.append(step.get_signature(found) if len(found) else [("nothing", number)])
     return [[int(any(a == b for a, b in zip(bands[i], bands[i + 1], strict=True)))] for i in range(0, len(texts), 2)]
 
 
