@@ -157,7 +157,8 @@ def _reasons(spec: Json, apply: Any, table: "pl.DataFrame", schema: Schema) -> C
         from bakeoff.prepare.quality import QualityParams, broken_rules
 
         given = cast("dict[str, Any]", spec) if isinstance(spec, dict) else {}
-        params = QualityParams(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if k != "name"})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if k != "name"}
+        params = QualityParams(**values)
         return lambda place: "breaks " + ", ".join(broken_rules(texts[place : place + 1], params)[0])
     if isinstance(apply, LearnedQuality) and texts is not None:
         scores = apply.scores(texts)
