@@ -15,10 +15,11 @@ import threading
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bakeoff.chat.streaming import request_of
+from bakeoff.chat.streaming import calls_of, finish_of, request_of
 from bakeoff.core.errors import CandidateError, ContextLengthError, DataError, MissingExtraError, OptionError
 from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token
 from bakeoff.core.hashing import digest_file, digest_json
@@ -41,8 +42,9 @@ TOO_LONG = "exceed_context_size_error"
 BAD_SCHEMA = "JSON schema error"
 SEEDS = 2**32 - 1
 """One more than the largest seed: llama.cpp reads that one as none."""
-WINDOW = 2**31 - 1
 ABLE: frozenset[Option] = frozenset({"frequency_penalty", "logit_bias", "logprobs", "response_format"})
+TOOLS: frozenset[Option] = frozenset({"tools"})
+"""Only where the model's template has a place for them."""
 """Not `presence_penalty`: llama.cpp counts the prompt's tokens as well, which for this one cannot be undone."""
 
 
@@ -182,7 +184,7 @@ class _Session:
             _stay(cores, threads)
         params.warmup, params.verbosity = False, -1
         params.embedding, params.pooling_type = False, xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
-        self._key = secrets.token_hex(16)
+        self._key, self._context = secrets.token_hex(16), context
         params.api_keys = [self._key]
         if lora is not None:
             params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(lora), 1.0)]
@@ -196,7 +198,7 @@ class _Session:
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """The answer, piece by piece; see `bakeoff.core.generation.TextSession`."""
-        sampling.require(ABLE, "the engine llamacpp")
+        sampling.require(ABLE | (TOOLS if sampling.tools and self.takes_tools else set()), "the engine llamacpp")
         asked = self._request(messages, sampling)
         pieces: queue.SimpleQueue[Any] = queue.SimpleQueue()
         stopped = threading.Event()
@@ -226,22 +228,37 @@ class _Session:
             "samplers": ["penalties", "temperature", "min_p", "top_k", "top_p"],
             "cache_prompt": True,
         }
+        if sampling.tools:
+            chosen = [tool for tool in sampling.tools if tool["name"] == sampling.tool_choice]
+            asked |= {"parallel_tool_calls": sampling.parallel_tools}
+            if chosen:  # it knows no choice by name: the others are not shown
+                asked |= {"tools": [{"type": "function", "function": dict(chosen[0])}], "tool_choice": "required"}
         if sampling.seed is not None:
             asked["seed"] = sampling.seed % SEEDS
         if sampling.top_logprobs is not None:
             asked["top_logprobs"] = max(1, sampling.top_logprobs)  # for none it gives no log-probabilities at all
         if sampling.frequency_penalty:
+            # It looks back as far as it is told, at a price in memory for each token: no farther than there are tokens.
             # It takes the penalty off for the prompt's tokens too: their share of it is given back as a bias.
-            bias = Counter(self.render(messages))
+            bias = Counter(self.render(messages, asked.get("tools", ())))
             weighed = {token: count * sampling.frequency_penalty for token, count in bias.items()}
             for token, own in sampling.logit_bias.items():
                 weighed[token] = weighed.get(token, 0.0) + own
-            asked |= {"repeat_last_n": WINDOW, "logit_bias": {str(token): value for token, value in weighed.items()}}
+            asked |= {
+                "repeat_last_n": self._context,
+                "logit_bias": {str(token): value for token, value in weighed.items()},
+            }
         return asked
 
-    def render(self, messages: Messages) -> list[int]:
+    @cached_property
+    def takes_tools(self) -> bool:
+        """Whether the model's template has a place for tools."""
+        return "tools" in str(self._asked("/props").get("chat_template", ""))
+
+    def render(self, messages: Messages, tools: Sequence[Any] = ()) -> list[int]:
         """The token ids of the prompt."""
-        prompt = self._post("/apply-template", {"messages": [dict(message) for message in messages]})["prompt"]
+        asked = {"messages": [dict(message) for message in messages]} | ({"tools": list(tools)} if tools else {})
+        prompt = self._post("/apply-template", asked)["prompt"]
         return self.tokenise(prompt, special=True)
 
     def tokenise(self, text: str, *, special: bool) -> list[int]:
@@ -257,9 +274,12 @@ class _Session:
         self._server = None
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
+        return self._asked(path, json.dumps(body).encode())
+
+    def _asked(self, path: str, body: bytes | None = None) -> Any:
         headers = {"content-type": "application/json", "authorization": f"Bearer {self._key}", "connection": "close"}
         request = urllib.request.Request(  # noqa: S310 - the address is the server's own
-            self._server.listening_address + path, json.dumps(body).encode(), headers
+            self._server.listening_address + path, body, headers
         )
         with contextlib.closing(urllib.request.urlopen(request, timeout=60)) as answer:  # noqa: S310
             return json.load(answer)
@@ -296,19 +316,21 @@ def _pieces(chunks: "queue.SimpleQueue[Any]", top_logprobs: int | None) -> Itera
                 if piece is not None:
                     yield piece
     yield Piece(
-        finish="length" if finish == "length" else "stop",
+        finish=finish_of(finish) or "stop",
         prompt_tokens=usage.get("prompt_tokens", 0),
         completion_tokens=usage.get("completion_tokens", 0),
     )
 
 
 def _piece(choice: dict[str, Any], top_logprobs: int | None) -> Piece | None:
-    text = (choice.get("delta") or {}).get("content") or ""
+    delta = choice.get("delta") or {}
+    text, calls = delta.get("content") or "", calls_of(delta)
     said = (choice.get("logprobs") or {}).get("content") or ()
-    if not text and not said:
+    if not text and not said and not calls:
         return None
     return Piece(
         text=text,
+        calls=calls,
         tokens=tuple(
             Token(
                 id=token["id"],

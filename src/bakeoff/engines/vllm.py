@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from bakeoff.chat.streaming import request_of
+from bakeoff.chat.streaming import calls_of, finish_of, request_of
 from bakeoff.core.errors import CandidateError, ContextLengthError, DataError, MissingExtraError
 from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token
 
@@ -35,7 +35,7 @@ TOKEN_ID = "token_id:"  # noqa: S105 - how vLLM writes a token's id
 BAD_REQUEST = 400
 TOO_LONG = "maximum context length"
 ABLE: frozenset[Option] = frozenset(
-    {"frequency_penalty", "logit_bias", "logprobs", "presence_penalty", "response_format"}
+    {"frequency_penalty", "logit_bias", "logprobs", "presence_penalty", "response_format", "tools"}
 )
 
 
@@ -121,10 +121,10 @@ class _Session:
                 for choice in chunk.get("choices", ()):
                     finish = choice.get("finish_reason") or finish
                     piece = _piece(choice)
-                    if piece.text or piece.tokens:
+                    if piece.text or piece.tokens or piece.calls:
                         yield piece
         yield Piece(
-            finish="length" if finish == "length" else "stop",
+            finish=finish_of(finish) or "stop",
             prompt_tokens=usage.get("prompt_tokens", 0),
             completion_tokens=usage.get("completion_tokens", 0),
         )
@@ -202,7 +202,8 @@ def _piece(choice: dict[str, Any]) -> Piece:
         )
         for each in said
     )
-    return Piece(text=(choice.get("delta") or {}).get("content") or "", tokens=tokens)
+    delta = choice.get("delta") or {}
+    return Piece(text=delta.get("content") or "", tokens=tokens, calls=calls_of(delta))
 
 
 def _text(token: dict[str, Any]) -> str:
