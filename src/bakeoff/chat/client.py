@@ -30,7 +30,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Budget", "BudgetError", "Client", "Refusal", "RefusedError", "Reply", "Service", "ServiceError"]
+__all__ = [
+    "Alternatives",
+    "Budget",
+    "BudgetError",
+    "Client",
+    "Refusal",
+    "RefusedError",
+    "Reply",
+    "Service",
+    "ServiceError",
+]
 
 Request: TypeAlias = Mapping[str, Json]
 """The body of a call but for the model: `messages`, `temperature`, …"""
@@ -98,6 +108,15 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alternatives:
+    """A token of an answer and those that were likeliest in its place, itself among them as a rule."""
+
+    text: str
+    logprob: float
+    top: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """An answer of the service: its `body`, the `seconds` it took when it was made, whether the disk had it."""
 
@@ -117,11 +136,17 @@ class Reply:
         return str(self.body["choices"][0]["message"].get("content") or "")
 
     @property
-    def first_token(self) -> tuple[tuple[str, float], ...]:
-        """The likeliest first tokens with their log-probabilities; empty when the service does not tell."""
-        logprobs = self.body["choices"][0].get("logprobs") or {}
-        content = logprobs.get("content") or [{}]
-        return tuple((str(each["token"]), float(each["logprob"])) for each in content[0].get("top_logprobs") or ())
+    def tokens(self) -> tuple[Alternatives, ...]:
+        """The tokens of the answer with their likeliest alternatives; empty when the service does not tell."""
+        content = (self.body["choices"][0].get("logprobs") or {}).get("content") or ()
+        return tuple(
+            Alternatives(
+                text=str(each["token"]),
+                logprob=float(each["logprob"]),
+                top=tuple((str(other["token"]), float(other["logprob"])) for other in each.get("top_logprobs") or ()),
+            )
+            for each in content
+        )
 
     @property
     def tokens_in(self) -> int:

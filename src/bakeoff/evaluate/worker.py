@@ -152,6 +152,7 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
         batch_rows=speed.batch_rows,
         predict_memory_bytes=memory_bytes,
         cost_spread=speed.spread,
+        unreadable=0.0 if spent is None else (spent.refused + spent.unreadable) / max(1, spent.rows),
     )
     folder = Path(told["out_dir"])
     folder.mkdir(parents=True, exist_ok=True)

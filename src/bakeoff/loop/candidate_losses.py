@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from bakeoff.core.config import Config
-from bakeoff.core.ledger import Loss
+from bakeoff.core.ledger import LOUD_SHARE, Loss
 from bakeoff.core.params import without_effect
 from bakeoff.core.types import Schema, Task
 
@@ -36,6 +36,8 @@ def _unanswered(name: str, entry: "Judged") -> list[Loss]:
             count=usage[key],
             of=usage.get("rows"),
             candidate=name,
+            grave=usage[key] > LOUD_SHARE * (usage.get("rows") or 0),
+            remedy="look at the answers; a gate on unreadable keeps such a candidate from winning",
         )
         for key, why in reasons.items()
         if usage.get(key)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from pydantic import Field
@@ -39,9 +39,12 @@ if TYPE_CHECKING:
 
 __all__ = ["PromptedFamily", "PromptedModel", "PromptedParams"]
 
+Scoring: TypeAlias = Literal["whole", "open", "bytes"]
 POOL = 2000
 """Training rows among which the nearest examples are looked for."""
 MOST_CALIBRATION = 400
+ANSWER = "ANSWER"
+"""Stands for any answer where it is looked what follows one."""
 PROBES = ("a", "The end", "9 x", "'quoted'", "Überall")
 """Texts that begin differently: what prompts of all of them share, all prompts share."""
 
@@ -56,6 +59,8 @@ class PromptedParams:
     said. `shots`: examples before each row, taken by `select`. `calibration`: from `calibration_rows` validation
     rows, from prompts without content ("contextual"), or none. `max_tokens`: of a row's text, what is longer loses
     its end. `balanced`: whether every class weighs the same in calibration (as the metric calls for, unless said).
+    `scoring`: how likely a label is: by its tokens and its end ("whole"), so that "card" does not win over "card lost"
+    for being its beginning; without the end ("open", the `acc` of lm-eval); or that by byte ("bytes", its `acc_norm`).
 
     Task generation: answers have at most `max_new_tokens` tokens and come from `engine` (llama.cpp where it is
     installed, else transformers; "vllm", "vllm:URL"), which may convert the weights to `quantisation`.
@@ -72,6 +77,7 @@ class PromptedParams:
         default="validation", metadata=one_of(("validation", "contextual", "none")) | only_for("classification")
     )
     calibration_rows: Annotated[int, Field(ge=1)] = field(default=MOST_CALIBRATION, metadata=only_for("classification"))
+    scoring: Scoring = field(default="whole", metadata=only_for("classification"))
     max_tokens: Annotated[int, Field(ge=1)] = 512
     balanced: bool | None = field(default=None, metadata=only_for("classification"))
     precision: Literal["auto", "bf16", "fp32"] = field(default="auto", metadata=only_for("classification"))
@@ -92,6 +98,8 @@ class _State:
     scaling: Scaling
     max_tokens: int
     precision: Precision
+    scoring: Scoring = "open"
+    """Models that were saved before there was a choice are scored as they were measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +134,10 @@ class PromptedModel:
 
     def scores(self, texts: Sequence[str], progress: Any = lambda _: None) -> Any:
         """Log-probabilities (n, k) of the labels, before calibration."""
-        return self._scorer(self.prompts(texts), progress) if texts else np.zeros((0, len(self.signature.classes)))
+        if not texts:
+            return np.zeros((0, len(self.signature.classes)))
+        score_nk = self._scorer(self.prompts(texts), progress)
+        return score_nk / self._bytes_k if self.state.scoring == "bytes" else score_nk
 
     def prompts(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of each row's prompt."""
@@ -145,8 +156,25 @@ class PromptedModel:
 
     @cached_property
     def _labels(self) -> tuple[tuple[int, ...], ...]:
-        told = [self.state.prompt.continuation(name) for name in self.signature.classes]
-        return tuple(tuple(ids) or (0,) for ids in self.backbone.tokens(told, special=False))
+        texts = [self.state.prompt.continuation(name) for name in self.signature.classes]
+        end = self._end if self.state.scoring == "whole" else ()
+        return tuple((*ids, *end) or (0,) for ids in self.backbone.tokens(texts, special=False))
+
+    @cached_property
+    def _end(self) -> tuple[int, ...]:
+        """The token that follows an answer: as the chat template ends a turn, or as examples end."""
+        words, prompt = self.backbone.tokenizer, self.state.prompt
+        behind = "\n\n"
+        if prompt.chat:
+            turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": ANSWER}]
+            behind = words.apply_chat_template(turns, tokenize=False).rpartition(ANSWER)[2]
+        ids = self.backbone.tokens([behind], special=False)[0] or [words.eos_token_id or 0]
+        return (int(ids[0]),)
+
+    @cached_property
+    def _bytes_k(self) -> Any:
+        texts = [self.state.prompt.continuation(name) for name in self.signature.classes]
+        return np.asarray([max(1, len(text.encode())) for text in texts], dtype=np.float64)
 
     @cached_property
     def _longest_shots(self) -> tuple[Shot, ...]:
@@ -274,6 +302,7 @@ def _asked(job: FitJob, target: Target, loaded: Backbone) -> _State:
         scaling=Scaling.none(len(classes)),
         max_tokens=params.max_tokens,
         precision=loaded.precision,
+        scoring=params.scoring,
     )
 
 
