@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "Capacity",
     "ChatModel",
     "Embedded",
     "Embedder",
@@ -217,13 +218,23 @@ class TextEngine(Protocol):
         context: int = 2048,
         parallel: int = 4,
         quantisation: str = "q8_0",
+        kv_cache: str = "f16",
     ) -> TextSession:
         """Load a model, with a peft adapter on it if one is given.
 
-        `context` tokens for each of `parallel` conversations. `quantisation` is for engines that convert the
-        weights; what they made is kept in `cache`. `CandidateError` when it cannot be done.
+        `context` tokens for each of `parallel` conversations, remembered in `kv_cache`. `quantisation` is for engines
+        that convert the weights; what they made is kept in `cache`. `CandidateError` when it cannot be done.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """How much an engine holds: `slots` conversations of `context` tokens at once, remembered as `kv_cache`."""
+
+    context: int = 2048
+    slots: int = 4
+    kv_cache: str = "f16"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +245,7 @@ class Speech:
     adapter: Path | None
     engine: str
     quantisation: str
+    capacity: Capacity = Capacity()
 
 
 @runtime_checkable
@@ -276,7 +288,7 @@ class Embedder(Protocol):
     """An encoder: texts become vectors. Safe to call from several threads at once."""
 
     def embed(self, texts: Sequence[str]) -> Embedded:
-        """A vector for each text; of a text that is longer than the encoder reads, for its beginning."""
+        """A vector for each text; `ContextLengthError` for one that is longer than the encoder reads."""
         ...
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["LlamaCppEngine"]
 
 PRE_TOKENIZERS = ("smollm", "llama-bpe", "qwen2", "gpt-2", "default")
+KV_CACHES = {"f16": 1, "q8_0": 8}
+"""ggml's numbers of the forms in which keys and values are kept."""
 PROBES = (
     "In 12345 days it's 3.14 o'clock!!\n\n  don't I'LL WE'VE naïve",
     "日本語 текст עברית العربية 👩‍👩‍👧 ½ x²",
@@ -63,12 +65,13 @@ class LlamaCppEngine:
         context: int = 2048,
         parallel: int = 4,
         quantisation: str = "q8_0",
+        kv_cache: str = "f16",
     ) -> TextSession:
         """Load a model; see `bakeoff.core.generation.TextEngine`."""
         _require()
         file = gguf_of(model, cache, quantisation)
         lora = None if adapter is None else _adapter_of(model, adapter, cache)
-        return _Session(file, lora, threads=threads, context=context, parallel=parallel)
+        return _Session(file, lora, threads=threads, context=context, parallel=parallel, kv_cache=kv_cache)
 
 
 def _require() -> None:
@@ -173,12 +176,15 @@ def _shrink(model: Path, folder: Path) -> None:
 class _Session:
     """One llama.cpp server inside this process, called directly; its own port is locked with a random key."""
 
-    def __init__(self, file: Path, lora: Path | None, *, threads: int, context: int, parallel: int) -> None:
+    def __init__(
+        self, file: Path, lora: Path | None, *, threads: int, context: int, parallel: int, kv_cache: str = "f16"
+    ) -> None:
         xllamacpp: Any = importlib.import_module("xllamacpp")  # compiled, without types
         params = xllamacpp.CommonParams()
         params.model.path = str(file)
         params.n_ctx, params.n_parallel = context * parallel, parallel
         params.kv_unified = False
+        params.cache_type_k = params.cache_type_v = KV_CACHES[kv_cache]
         for cores in (params.cpuparams, params.cpuparams_batch):
             cores.n_threads = threads
             _stay(cores, threads)
@@ -193,7 +199,7 @@ class _Session:
         except Exception as error:
             raise CandidateError(
                 f"expected a model that llama.cpp can load, found {str(file)!r}: {error}; "
-                "the file may be damaged, or memory too small"
+                f"the file may be damaged, memory too small, or kv_cache = {kv_cache!r} not for this model"
             ) from error
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
@@ -222,7 +228,7 @@ class _Session:
 
     def _request(self, messages: Messages, sampling: Sampling) -> dict[str, Any]:
         """The request in llama.cpp's dialect, whose defaults (min_p, top_k, the order of its steps) are not ours."""
-        asked = request_of(messages, sampling) | {
+        asked: dict[str, Any] = request_of(messages, sampling) | {
             "top_k": sampling.top_k,
             "min_p": sampling.min_p,
             "samplers": ["penalties", "temperature", "min_p", "top_k", "top_p"],

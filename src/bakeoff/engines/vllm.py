@@ -63,8 +63,12 @@ class VllmEngine:
         context: int = 2048,
         parallel: int = 4,
         quantisation: str = "none",
+        kv_cache: str = "f16",
     ) -> TextSession:
-        """Start it, or find it; see `bakeoff.core.generation.TextEngine`. The weights are served as they are."""
+        """Start it, or find it; see `bakeoff.core.generation.TextEngine`. The weights are served as they are.
+
+        Of forms of `kv_cache` it has fp8 beside its own.
+        """
         del threads, cache, quantisation
         if self._url is not None:
             return _Session(self._url, "", process=None)
@@ -76,6 +80,7 @@ class VllmEngine:
         port, key = _free_port(), secrets.token_hex(16)
         arguments = ["--host", "127.0.0.1", "--port", str(port), "--api-key", key]
         arguments += ["--max-model-len", str(context), "--max-num-seqs", str(parallel)]
+        arguments += [] if kv_cache == "f16" else ["--kv-cache-dtype", "fp8"]
         if adapter is not None:
             arguments += ["--enable-lora", "--max-lora-rank", "256", "--lora-modules", f"{ADAPTER}={adapter}"]
         process = subprocess.Popen(

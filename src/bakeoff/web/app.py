@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from bakeoff.core.errors import BakeoffError, NotFoundError
+from bakeoff.core.errors import BakeoffError, ContextLengthError, NotFoundError
 from bakeoff.core.generation import Piece
 from bakeoff.core.types import Json
 from bakeoff.feedback.record import Recorded
@@ -263,7 +263,10 @@ class _Handlers:
         asked = embeddings.embedding_request(await request.body())
         self._check_model(asked.model)
         texts = asked.texts()
-        found = await self._in_thread(lambda: self.engine.embed(texts))
+        try:
+            found = await self._in_thread(lambda: self.engine.embed(texts))
+        except ContextLengthError as error:
+            raise HttpError(400, "ContextLengthError", str(error), "input", "context_length_exceeded") from error
         return JsonResponse(embeddings.embeddings(asked, found, model=self.engine.endpoint))
 
     @permission("read")

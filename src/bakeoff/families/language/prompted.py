@@ -29,6 +29,7 @@ from bakeoff.families.language.likelihood import Scorer, common_prefix
 from bakeoff.families.language.prompts import Prompt, Shot, row_texts, shortened, text_room, texts_cut
 from bakeoff.families.language.quiet import need_llm
 from bakeoff.families.language.shots import Shots, drawn
+from bakeoff.families.language.speaking import CapacityParams
 from bakeoff.families.language.spoken import SpokenModel, SpokenState, load_spoken, require_chat, speaks
 from bakeoff.families.language.tuned import Reading
 from bakeoff.families.targets import Target, balanced_weights, is_balanced
@@ -50,7 +51,7 @@ PROBES = ("a", "The end", "9 x", "'quoted'", "Überall")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PromptedParams:
+class PromptedParams(CapacityParams):
     """Parameters of `prompted`.
 
     `model`: see `bakeoff models available`. `instruction` comes first; one that names target and classes unless
@@ -63,7 +64,8 @@ class PromptedParams:
     for being its beginning; without the end ("open", the `acc` of lm-eval); or that by byte ("bytes", its `acc_norm`).
 
     Task generation: answers have at most `max_new_tokens` tokens and come from `engine` (llama.cpp where it is
-    installed, else transformers; "vllm", "vllm:URL"), which may convert the weights to `quantisation`.
+    installed, else transformers; "vllm", "vllm:URL"), which may convert the weights to `quantisation`. It holds
+    `slots` conversations at once, of `context` tokens each, whose keys and values it keeps as `kv_cache`.
     """
 
     model: str = "smollm2-135m-instruct"
@@ -342,5 +344,6 @@ def _speaking(job: FitJob) -> SpokenModel:
         max_new_tokens=params.max_new_tokens,
         engine=params.engine,
         quantisation=params.quantisation,
+        capacity=params.capacity(base.folder),
     )
     return SpokenModel(state=state, parts={storing.BASE: base.folder}, threads=job.threads, cache=job.cache)

@@ -3,7 +3,7 @@
 """A model that answers in its own words (task generation): prompted, or fine-tuned, run by an engine."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.errors import CandidateError
-from bakeoff.core.generation import Messages, Piece, Sampling, Speech
+from bakeoff.core.generation import Capacity, Messages, Piece, Sampling, Speech
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature
 from bakeoff.families import saved
@@ -44,6 +44,7 @@ class SpokenState:
     max_new_tokens: int
     engine: str
     quantisation: str
+    capacity: Capacity = field(default_factory=Capacity)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,7 @@ class SpokenModel:
             adapter=self.parts.get(storing.ADAPTER),
             engine=engine_for(self.state.engine),
             quantisation=self.state.quantisation,
+            capacity=self.state.capacity,
         )
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
@@ -172,6 +174,7 @@ def spoken(job: FitJob, tuned: TunedModel) -> "TunedModel | SpokenModel":
         max_new_tokens=state.max_new_tokens,
         engine=params.engine,
         quantisation=params.quantisation,
+        capacity=params.capacity(tuned.parts[storing.BASE]),
     )
     return SpokenModel(state=made, parts=tuned.parts, threads=job.threads, cache=job.cache)
 

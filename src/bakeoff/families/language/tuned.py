@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bakeoff.core.errors import CorruptError
+from bakeoff.core.errors import ContextLengthError, CorruptError
 from bakeoff.core.generation import Embedded, Embedder
 from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import ignore_loss
@@ -142,7 +142,7 @@ class TunedModel:
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """See `bakeoff.core.generation.Embedder`."""
-        ids = self.state.reading.ids(self.backbone, texts)
+        ids = self.state.reading.ids(self.backbone, texts, on_loss=_refuse)
         vector_nd = np.zeros((len(ids), self.backbone.width))
         for batch, vector_bd in self._pooled(ids):
             vector_nd[batch] = vector_bd
@@ -165,6 +165,13 @@ class TunedModel:
                 ids_bt, lengths_b = self.backbone.padded([ids[i] for i in batch])
                 vector_bd = self.backbone.pooled(self.backbone.hidden(ids_bt, lengths_b), lengths_b)
             yield batch, vector_bd.double().cpu().numpy()
+
+
+def _refuse(loss: Loss) -> None:
+    """A text that is cut has another meaning: who asks for its vector is told so."""
+    if loss.count:
+        shown = ", ".join(loss.examples)
+        raise ContextLengthError(f"expected texts that are read whole; {loss.reason}, received longer ones: {shown}")
 
 
 def open_tuned(state: TunedState, parts: Mapping[str, Path], threads: int) -> TunedModel:
