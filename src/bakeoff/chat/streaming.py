@@ -123,7 +123,8 @@ class Heard:
 
 def finish_of(reason: object) -> Finish | None:
     """Why an answer ended, by its `finish_reason`; None where it says nothing beyond the natural end."""
-    return {"length": "length", "tool_calls": "tool_calls", "function_call": "tool_calls"}.get(str(reason))
+    finishes: dict[str, Finish] = {"length": "length", "tool_calls": "tool_calls", "function_call": "tool_calls"}
+    return finishes.get(str(reason))
 
 
 def calls_of(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:

@@ -48,8 +48,8 @@ def _as_label(value: object) -> object:
     return str(value) if isinstance(value, int | float) else value
 
 
-ApiDialect: TypeAlias = Literal["auto", "plain", "reasoning"]
-"""How an OpenAI-compatible API is spoken; "auto" learns it from what the service refuses."""
+ApiDialect: TypeAlias = Literal["auto", "plain", "reasoning", "responses", "anthropic"]
+"""How a service is spoken to; "auto" goes by its address, and learns from what it refuses."""
 
 LabelRule: TypeAlias = Literal["exact", "trim", "fold"]
 

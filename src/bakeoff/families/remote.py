@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bakeoff.chat.client import Alternatives, Budget, Client, Refusal, RefusedError, Reply, Service, ServiceError
-from bakeoff.chat.dialect import PLAIN, REASONING, Dialect
+from bakeoff.chat.dialect import PLAIN, Dialect, dialect_of
 from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.prompts import check_template, messages_of_row
 from bakeoff.chat.reading import Choices, number_in, without_reasoning
@@ -68,7 +68,8 @@ class RemoteParams:
     service had from an earlier call. `budget_usd`: what calls in runs may cost in all; what was answered is kept.
 
     `dialect`: how the API is spoken: `plain` (`max_tokens`, temperature), `reasoning` (`max_completion_tokens`, no
-    temperature, no log-probabilities), or `auto`: plain, and what the service refuses of it is learned.
+    temperature, no log-probabilities), `responses` (OpenAI's newer API), `anthropic` (its messages), or `auto`: by the
+    address (`…/responses`, `…/messages`, `api.anthropic.com`), else plain, and what the service refuses is learned.
     `reasoning_effort`: how long a model that reasons may do so. `headers`, `query`, `body`: what is added to each
     call; `key_header`: where the key goes (Azure: `api-key`).
     """
@@ -263,7 +264,7 @@ class RemoteFamily:
             instruction=instruction,
             shots=_shots(job, [column.name for column in columns]),
             fallback=fallback,
-            dialect=REASONING if params.dialect == "reasoning" else PLAIN,
+            dialect=dialect_of(params.dialect, params.url),
         )
         model = _model(state, job.cache)
         job.progress(f"asking {params.url} (model {params.model!r})")

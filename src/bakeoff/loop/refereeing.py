@@ -13,7 +13,7 @@ import bakeoff.chat
 import bakeoff.evaluate
 import bakeoff.metrics
 from bakeoff.chat.client import Budget, Client, Service, ServiceError
-from bakeoff.chat.dialect import PLAIN, REASONING
+from bakeoff.chat.dialect import dialect_of
 from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.chat.prompts import messages_of_row
@@ -181,7 +181,7 @@ class _Bench:
         client = Client(
             service,
             cache=self.stage.cache,
-            dialect=REASONING if config.dialect == "reasoning" else PLAIN,
+            dialect=dialect_of(config.dialect, config.url),
             learns=config.dialect == "auto",
             budget=budget,
         )
