@@ -1,7 +1,9 @@
 """Jobs that the tests of compute run in worker processes."""
 
+import importlib
 import os
 import signal
+import sys
 import time
 
 
@@ -46,3 +48,10 @@ def panic(argument, progress):
     import polars as pl
 
     raise pl.exceptions.PanicException("called unwrap() on None")
+
+
+def imported(argument, progress):
+    name = argument["name"]
+    known = name in sys.modules
+    module = importlib.import_module(name)
+    return {"known": known, "value": getattr(module, "VALUE", None), "parent": os.getppid(), "home": os.environ["HOME"]}

@@ -13,11 +13,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
+from bakeoff.compute.nursery import Birth, Kind, possible
 from bakeoff.core.protocols import Job, JobResult
 
 __all__ = ["LocalCompute"]
@@ -27,10 +28,19 @@ WAIT_S = 0.2
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
 
+_KINDS: dict[tuple[object, ...], Kind] = {}
+"""Of this process: projects that are opened one after the other share what is imported, as they share its modules."""
+HEAVY = "torch"
+"""Families that stand on it have most of their memory and imports in common; they share workers."""
+UNHEEDED = frozenset({"PYTEST_CURRENT_TEST"})
+
+
 @dataclass(slots=True)
 class _Worker:
     job: Job
-    process: subprocess.Popen[bytes]
+    kind: Kind
+    process: subprocess.Popen[bytes] | Birth
+    stdin: IO[bytes]
     stderr: IO[bytes]
     started: float
 
@@ -89,22 +99,46 @@ class LocalCompute:
 
     def _start(self, job: Job, messages: "queue.SimpleQueue[tuple[str, bytes | None]]") -> _Worker:
         stderr = cast("IO[bytes]", tempfile.TemporaryFile())  # noqa: SIM115 - closed with its worker
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bakeoff.compute.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(self._threads)),
-            cwd=Path.cwd(),
-            start_new_session=True,  # Ctrl-C reaches the parent alone, which ends its workers
-        )
-        assert process.stdin is not None
-        request = {"function": job.function, "argument": dict(job.argument), "path": sys.path}
+        (asked, asking), (telling, told) = os.pipe(), os.pipe()
+        environ = os.environ | dict.fromkeys(THREAD_VARIABLES, str(self._threads))
+        kind = _kind(environ, job)
+        process = _born(kind, environ, (asked, told, stderr.fileno()))
+        for ours_no_more in (asked, told):
+            os.close(ours_no_more)
+        request = {
+            "function": job.function,
+            "argument": dict(job.argument),
+            "path": sys.path,
+            "folder": str(Path.cwd()),
+            "modules": not kind.knows(job.function),
+        }
+        stdin, stdout = os.fdopen(asking, "wb"), os.fdopen(telling, "rb")
         with contextlib.suppress(BrokenPipeError):  # it died at once: its exit code tells why
-            process.stdin.write(json.dumps(request).encode() + b"\n")
-            process.stdin.flush()  # and left open: its end tells the worker that the parent is gone
-        threading.Thread(target=_forward, args=(job.name, process, messages), daemon=True).start()
-        return _Worker(job, process, stderr, time.monotonic())
+            stdin.write(json.dumps(request).encode() + b"\n")
+            stdin.flush()  # and left open: its end tells the worker that the parent is gone
+        threading.Thread(target=_forward, args=(job.name, stdout, messages), daemon=True).start()
+        return _Worker(job, kind, process, stdin, stderr, time.monotonic())
+
+
+def _kind(environ: Mapping[str, str], job: Job) -> Kind:
+    heeded = tuple(sorted((name, value) for name, value in environ.items() if name not in UNHEEDED))
+    requires = tuple(sorted(job.requires))
+    key = (HEAVY if HEAVY in requires else requires, heeded)
+    if key not in _KINDS:
+        _KINDS[key] = Kind(requires, environ)
+    return _KINDS[key]
+
+
+def _born(kind: Kind, environ: Mapping[str, str], streams: tuple[int, int, int]) -> subprocess.Popen[bytes] | Birth:
+    """A worker: forked where that is possible, else begun anew; Ctrl-C reaches the parent alone, which ends it."""
+    forked = kind.bear(streams) if possible() else None
+    if forked is not None:
+        return forked
+    stdin, stdout, stderr = streams
+    command = [sys.executable, "-m", "bakeoff.compute.worker"]
+    return subprocess.Popen(
+        command, stdin=stdin, stdout=stdout, stderr=stderr, env=dict(environ), start_new_session=True
+    )
 
 
 def _next(messages: "queue.SimpleQueue[tuple[str, bytes | None]]") -> tuple[str, bytes | None]:
@@ -114,11 +148,8 @@ def _next(messages: "queue.SimpleQueue[tuple[str, bytes | None]]") -> tuple[str,
             return messages.get(timeout=WAIT_S)
 
 
-def _forward(
-    name: str, process: subprocess.Popen[bytes], messages: "queue.SimpleQueue[tuple[str, bytes | None]]"
-) -> None:
-    assert process.stdout is not None
-    with process.stdout as lines:
+def _forward(name: str, stdout: IO[bytes], messages: "queue.SimpleQueue[tuple[str, bytes | None]]") -> None:
+    with stdout as lines:
         for line in lines:
             messages.put((name, line))
     messages.put((name, None))
@@ -127,9 +158,8 @@ def _forward(
 def _close(worker: _Worker) -> tuple[int, str]:
     """Wait for the process to end; its exit code and the end of what it wrote to stderr."""
     code = worker.process.wait()
-    assert worker.process.stdin is not None
     with contextlib.suppress(BrokenPipeError):
-        worker.process.stdin.close()
+        worker.stdin.close()
     with worker.stderr as stderr:
         stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - STDERR_TAIL_BYTES))
         return code, stderr.read().decode(errors="replace")
@@ -141,6 +171,8 @@ def _result(worker: _Worker, message: dict[str, Any] | None) -> JobResult:
     if message is None:
         why = f"killed by signal {-code} (out of memory?)" if code < 0 else f"ended with code {code}"
         return JobResult(name=name, error=f"the worker was {why}", traceback=tail or None, seconds=seconds)
+    if "modules" in message:
+        worker.kind.learn(worker.job.function, message["modules"])
     return JobResult(
         name=name,
         value=message.get("value"),

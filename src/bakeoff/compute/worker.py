@@ -9,6 +9,7 @@ import threading
 import traceback
 from typing import Any, TextIO
 
+from bakeoff.compute.nursery import shareable
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.explain import explained
 
@@ -45,10 +46,13 @@ def main() -> None:
     request = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.path[:] = request["path"]
+    os.chdir(request["folder"])
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not break the protocol
     message = _run(request, out)
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if request["modules"]:
+        message["modules"] = shareable()
     print(json.dumps(message | {"peak_memory_bytes": kilobytes * 1024}), file=out, flush=True)
     out.flush()
     os._exit(0)  # some libraries' threads hang at interpreter exit

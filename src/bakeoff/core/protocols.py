@@ -492,12 +492,14 @@ class EventLog(Protocol):
 class Job:
     """A call that can run in another process or on another machine.
 
-    `function` is "module:name" of a function (argument: dict of JSON, progress: Progress) → dict of JSON.
+    `function` is "module:name" of a function (argument: dict of JSON, progress: Progress) → dict of JSON. Jobs that
+    require the same distributions may share what has been imported of them.
     """
 
     name: str
     function: str
     argument: Mapping[str, Json]
+    requires: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -167,7 +167,7 @@ def _probed(
 def _job(stage: Stage, gathered: Gathered, contender: Contender, folder: Path, more: Mapping[str, Json]) -> Job:
     job = job_of(stage, gathered, contender, folder)
     argument = {key: value for key, value in job.argument.items() if key not in {"chosen", "rows"}}
-    return Job(name=job.name, function=PROBE, argument={**argument, **more})
+    return Job(name=job.name, function=PROBE, argument={**argument, **more}, requires=job.requires)
 
 
 # --- what to make of it -------------------------------------------------------------------------

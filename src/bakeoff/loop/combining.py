@@ -216,7 +216,7 @@ def put_together(stage: Stage, steps: Steps, contender: Contender, trees: Sequen
         "threads": stage.compute.threads,
         "out_dir": str(folder / "model"),
     }
-    job = Job(name=contender.name, function=ASSEMBLE, argument=argument)
+    job = Job(name=contender.name, function=ASSEMBLE, argument=argument, requires=contender.requires)
     (result,) = stage.compute.run([job], progress=lambda name, line: stage.progress(f"{name}: {line}"))
     if result.value is None:
         return key, result

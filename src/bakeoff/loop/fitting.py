@@ -213,7 +213,7 @@ def job_of(
         "remote": stage.config.privacy.remote,
         "out_dir": str(folder / contender.name),
     }
-    return Job(name=contender.name, function=FIT, argument=argument)
+    return Job(name=contender.name, function=FIT, argument=argument, requires=contender.requires)
 
 
 def _kept(stage: Stage, result: JobResult, folder: Path) -> Result:

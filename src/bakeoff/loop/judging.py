@@ -165,7 +165,7 @@ def _job(stage: Stage, gathered: Gathered, fit: Fitted, folder: Path) -> Job:
         argument["fold_path"] = str(folder / "fold.npy")
     if _wanted(stage, fit):
         argument["schema"] = msgspec.to_builtins(gathered.schema)
-    return Job(name=name, function=EVALUATE, argument=argument)
+    return Job(name=name, function=EVALUATE, argument=argument, requires=fit.contender.requires)
 
 
 def _judged(fit: Fitted, key: str, result: Result | None, errors: Mapping[str, tuple[str, str | None]]) -> Judged:

@@ -58,7 +58,7 @@ def _checked(stage: Stage, steps: Steps, fitted: Fitted) -> Mapping[str, Json]:
         "cache_dir": str(stage.cache),
         "threads": stage.compute.threads,
     }
-    job = Job(name=fitted.contender.name, function=VERIFY, argument=argument)
+    job = Job(name=fitted.contender.name, function=VERIFY, argument=argument, requires=fitted.contender.requires)
     (result,) = stage.compute.run([job], progress=lambda name, line: stage.progress(f"{name}: {line}"))
     if result.value is None:
         return {"engine": "the engine", "error": result.error}

@@ -1,0 +1,273 @@
+"""A process that has imported what jobs need, and from which their workers are forked.
+
+Importing torch and transformers takes seconds, and every job of such a candidate would pay them. Here the first worker
+of a kind names the modules that it ended with; the nursery imports them once, and each later worker begins with them.
+A worker is still a process of its own: what it changes, holds or breaks is gone with it.
+
+Only on Linux, and only where no GPU is: elsewhere a fork is not safe for the system's libraries, or for CUDA.
+"""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+__all__ = ["Birth", "Kind", "main", "possible", "shareable"]
+
+IDLE_S = 30.0
+MESSAGE_BYTES = 1 << 17
+MODULES: Mapping[str, str] = {"scikit-learn": "sklearn"}
+"""Of distributions that are named otherwise."""
+WAIT_S = 0.2
+"""At a time: some libraries' handlers of SIGINT restart a long wait, and Ctrl-C is never seen."""
+THREADED = frozenset({"polars", "onnxruntime", "pyarrow", "xllamacpp", "grpc", "ray", "vllm"})
+"""Packages that begin threads when they are imported; a fork would lose those. Each worker imports them itself."""
+
+
+def possible() -> bool:
+    """Whether workers may be forked here."""
+    return sys.platform == "linux" and not Path("/dev/nvidiactl").exists()
+
+
+def shareable() -> list[str]:
+    """The modules of this process that another worker may begin with, in the order of their import.
+
+    Installed ones and bakeoff's own: a module of the user's may have changed when the next worker comes.
+    """
+    names: list[str] = []
+    for name, module in list(sys.modules.items()):
+        package = name.partition(".")[0]
+        file = getattr(module, "__file__", None) or ""
+        known = package == "bakeoff" or package in sys.stdlib_module_names or "site-packages" in file
+        if known and package not in THREADED and package != "__main__":
+            names.append(name)
+    return names
+
+
+class Birth:
+    """A worker that a nursery has forked; ended and waited for like a `subprocess.Popen`."""
+
+    def __init__(self, nursery: "Nursery", pid: int) -> None:
+        self._nursery, self._pid = nursery, pid
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._nursery.kill(self._pid)
+
+    def wait(self) -> int:
+        """Its exit code; below 0: the signal that ended it."""
+        return self._nursery.wait(self._pid)
+
+
+class Nursery:
+    """The parent's side of a nursery.
+
+    Args:
+        environ: The environment in which the modules are imported.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "bakeoff.compute.nursery", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=dict(environ),
+                start_new_session=True,
+            )
+        self._changed = threading.Condition()
+        self._one = threading.Lock()
+        self._pids: list[int] = []
+        self._codes: dict[int, int] = {}
+        self._modules: set[str] = set()
+        self.alive = True
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def bear(self, modules: Sequence[str], streams: Sequence[int]) -> Birth | None:
+        """A new worker that has these modules, and stdin, stdout and stderr; None where the nursery has ended."""
+        new = [name for name in modules if name not in self._modules]
+        with self._one:
+            try:
+                for at in range(0, len(new), 500):
+                    self._socket.send(json.dumps({"path": sys.path, "import": new[at : at + 500]}).encode())
+                socket.send_fds(self._socket, [b"{}"], list(streams))
+            except OSError:
+                return None
+            with self._changed:
+                while not self._pids and self.alive:
+                    self._changed.wait(WAIT_S)
+                if not self._pids:
+                    return None
+                self._modules.update(new)
+                return Birth(self, self._pids.pop())
+
+    def kill(self, pid: int) -> None:
+        """Through the nursery, which alone knows whether the number is still that worker's."""
+        with contextlib.suppress(OSError):
+            self._socket.send(json.dumps({"kill": pid}).encode())
+
+    def wait(self, pid: int) -> int:
+        """The exit code of a worker; that of a kill where the nursery has ended with it."""
+        with self._changed:
+            while pid not in self._codes and self.alive:
+                self._changed.wait(WAIT_S)
+            return self._codes.pop(pid, -signal.SIGKILL)
+
+    def _listen(self) -> None:
+        while message := _received(self._socket):
+            with self._changed:
+                if "born" in message:
+                    self._pids.append(message["born"])
+                else:
+                    self._codes[message["ended"]] = message["code"]
+                self._changed.notify_all()
+        with self._changed:
+            self.alive = False
+            self._changed.notify_all()
+        self._process.wait()
+        self._socket.close()
+
+
+class Kind:
+    """Jobs that need the same modules in the same environment.
+
+    Args:
+        requires: Distributions that they stand on.
+        environ: The environment of their workers.
+    """
+
+    def __init__(self, requires: Iterable[str], environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._nursery: Nursery | None = None
+        names = (MODULES.get(each, each.replace("-", "_")) for each in requires)
+        self._modules: dict[str, None] = dict.fromkeys(name for name in names if name not in THREADED)
+        self._functions: set[str] = set()
+
+    def knows(self, function: str) -> bool:
+        """Whether a job of this function has named its modules."""
+        return function in self._functions
+
+    def learn(self, function: str, modules: Sequence[str]) -> None:
+        """Begin later workers with these modules, too."""
+        self._functions.add(function)
+        self._modules.update(dict.fromkeys(modules))
+
+    def bear(self, streams: Sequence[int]) -> Birth | None:
+        """A worker with these streams; None where none can be forked."""
+        for _ in range(2):
+            if self._nursery is None or not self._nursery.alive:
+                self._nursery = Nursery(self._environ)
+            if (born := self._nursery.bear(list(self._modules), streams)) is not None:
+                return born
+            self._nursery = None
+        return None
+
+
+def _received(from_: socket.socket) -> dict[str, int]:
+    try:
+        return json.loads(from_.recv(MESSAGE_BYTES) or b"{}")
+    except OSError:
+        return {}
+
+
+class _Cradle:
+    """The nursery itself: one thread, which imports, forks and waits."""
+
+    def __init__(self, parent: socket.socket) -> None:
+        self._parent = parent
+        self._wakes, self._wake = socket.socketpair()
+        for each in (self._wakes, self._wake):
+            os.set_blocking(each.fileno(), False)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._alive: set[int] = set()
+
+    def run(self) -> None:
+        """Do what the parent asks for, until it is gone or has asked for nothing in a while."""
+        with selectors.DefaultSelector() as ready:
+            ready.register(self._parent, selectors.EVENT_READ)
+            ready.register(self._wakes, selectors.EVENT_READ)
+            while True:
+                events = ready.select(IDLE_S)
+                if not events and not self._alive:
+                    return
+                for key, _ in events:
+                    if key.fileobj is self._wakes:
+                        self._wakes.recv(1 << 12)
+                        self._bury()
+                    elif not self._obey():
+                        return
+
+    def _obey(self) -> bool:
+        data, streams, _, _ = socket.recv_fds(self._parent, MESSAGE_BYTES, 3)
+        if not data:
+            return False
+        message = json.loads(data)
+        sys.path[:] = message.get("path", sys.path)
+        for name in message.get("import", ()):
+            # Whatever a module needs, the worker that wants it will say.
+            with contextlib.suppress(BaseException):
+                importlib.import_module(name)
+        # One that was waited for has lost its number, perhaps to a stranger.
+        if message.get("kill") in self._alive:
+            os.kill(message["kill"], signal.SIGKILL)
+        if streams:
+            self._bear(streams)
+        return True
+
+    def _bear(self, streams: list[int]) -> None:
+        gc.freeze()
+        pid = os.fork()
+        if pid == 0:
+            self._live(streams)
+        self._alive.add(pid)
+        for each in streams:
+            os.close(each)
+        self._parent.send(json.dumps({"born": pid}).encode())
+
+    def _live(self, streams: list[int]) -> None:
+        from bakeoff.compute.worker import main as work
+
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for each in (self._parent, self._wakes, self._wake):
+                each.close()
+            os.setsid()
+            for number, each in enumerate(streams):
+                os.dup2(each, number)
+                os.close(each)
+            work()
+        except BaseException as error:  # noqa: BLE001 - the exit code is all that can be told
+            sys.excepthook(type(error), error, error.__traceback__)
+        os._exit(1)
+
+    def _bury(self) -> None:
+        while self._alive:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            self._alive.discard(pid)
+            self._parent.send(json.dumps({"ended": pid, "code": os.waitstatus_to_exitcode(status)}).encode())
+
+
+def main() -> None:
+    """Be the nursery of the process that holds the other end of the socket."""
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        _Cradle(socket.socket(fileno=int(sys.argv[1]))).run()
+
+
+if __name__ == "__main__":
+    main()

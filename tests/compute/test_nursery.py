@@ -1,0 +1,62 @@
+"""Workers begin with what earlier ones of their kind have imported, and with nothing else of theirs."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from bakeoff.compute import nursery
+from bakeoff.compute.local import LocalCompute
+from bakeoff.core.protocols import Job
+
+HERE = Path(__file__).parent
+
+pytestmark = pytest.mark.skipif(not nursery.possible(), reason="workers are not forked here")
+
+
+@pytest.fixture(autouse=True)
+def _jobs_importable(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(HERE))
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def imported(name, requires=()):
+    job = Job(name="a", function="jobs:imported", argument={"name": name}, requires=requires)
+    (result,) = LocalCompute(workers=1).run([job], progress=lambda *_: None)
+    assert result.error is None, result.traceback
+    return result.value
+
+
+def test_what_one_worker_imported_the_next_begins_with():
+    assert not imported("wave", ("first",))["known"]
+    assert imported("wave", ("first",))["known"]
+    assert not imported("wave", ("second",))["known"]
+
+
+def test_what_is_required_is_there_from_the_start():
+    assert imported("sklearn", ("scikit-learn",))["known"]
+    assert not imported("polars", ("polars", "third"))["known"]  # it begins threads, which a fork would lose
+
+
+def test_a_module_of_the_users_is_read_again(tmp_path):
+    for value in (1, 2):
+        (tmp_path / "theirs.py").write_text(f"VALUE = {value}  #{'x' * value}\n")
+        found = imported("theirs", ("fourth",))
+        assert (found["known"], found["value"]) == (False, value)
+
+
+def test_another_environment_is_another_nursery(monkeypatch, tmp_path):
+    before = imported("wave", ("fifth",))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    after = imported("wave", ("fifth",))
+    assert after["home"] == str(tmp_path)
+    assert before["parent"] != after["parent"]
+
+
+def test_after_a_nursery_was_killed_jobs_go_on():
+    before = imported("wave", ("sixth",))
+    os.kill(before["parent"], signal.SIGKILL)
+    after = imported("wave", ("sixth",))
+    assert after["parent"] != before["parent"]
+    assert after["known"]
