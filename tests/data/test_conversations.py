@@ -7,14 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bakeoff.chat.prompts import conversation, messages_of_row
+from bakeoff.chat.prompts import Preamble, messages_of_row
 from bakeoff.core.config import DataConfig
+from bakeoff.core.conversation import conversation, is_conversation, question_text
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Column
 from bakeoff.data.cast import conform, to_kind
-from bakeoff.data.conversations import question_text, unpacked
+from bakeoff.data.conversations import unpacked
 from bakeoff.data.schema import infer
 
+CONFIG = DataConfig(source=("rows.jsonl",), target="answer")
 TURNS = st.lists(
     st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant"]), "content": st.text()}), min_size=1
 )
@@ -24,8 +26,8 @@ TURNS = st.lists(
 def test_a_conversation_survives_being_a_text(turns):
     text = question_text(turns)
     alone = len(turns) == 1 and turns[0]["role"] == "user"
-    assert alone or conversation(text) == turns
-    assert not alone or text == turns[0]["content"]
+    assert conversation(text) == turns
+    assert not alone or text == turns[0]["content"] or is_conversation(turns[0]["content"])
 
 
 @given(st.text())
@@ -42,7 +44,7 @@ def rows(*conversations):
 def test_the_last_turn_is_the_answer():
     asked, told = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
     system = {"role": "system", "content": "Be brief."}
-    table = unpacked(rows([asked, told], [system, asked, told]), "answer")
+    table = unpacked(rows([asked, told], [system, asked, told]), CONFIG).table
     assert table["answer"].to_list() == ["Hello", "Hello"]
     assert table["messages"].to_list() == ["Hi", json.dumps([system, asked], separators=(",", ":"))]
 
@@ -50,14 +52,14 @@ def test_the_last_turn_is_the_answer():
 def test_a_row_that_ends_otherwise_is_named():
     asked, told = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
     with pytest.raises(DataError, match=r"row 2.*ends with the assistant"):
-        unpacked(rows([asked, told], [told, asked]), "answer")
+        unpacked(rows([asked, told], [told, asked]), CONFIG)
 
 
 def test_other_tables_stay_as_they_are():
     plain = pl.DataFrame({"messages": ["3 new messages", "none"], "x": [1, 2]})
-    assert unpacked(plain, "answer").equals(plain)
+    assert unpacked(plain, CONFIG).table.equals(plain)
     both = rows([{"role": "user", "content": "Hi"}]).with_columns(answer=pl.lit("Hello"))
-    assert unpacked(both, "answer").equals(both)
+    assert unpacked(both, CONFIG).table.equals(both)
 
 
 def test_a_request_may_be_a_conversation():
@@ -70,7 +72,7 @@ def test_a_request_may_be_a_conversation():
 
 
 def test_a_system_line_comes_first():
-    turns = messages_of_row({"q": "Hi"}, ["q"], system="Be brief.", template="Say: {q}")
+    turns = Preamble(system="Be brief.").around(messages_of_row({"q": "Hi"}, ["q"], template="Say: {q}"))
     assert [turn["content"] for turn in turns] == ["Be brief.", "Say: Hi"]
 
 

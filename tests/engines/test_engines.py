@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("transformers")
 pytest.importorskip("xllamacpp")
 
-from bakeoff.core.errors import CandidateError, ContextLengthError, OptionError
+from bakeoff.core.errors import CandidateError, ContextLengthError, DataError, OptionError
 from bakeoff.core.generation import Sampling, ToolCall
 from bakeoff.engines.fidelity import compare, require
 from bakeoff.engines.llamacpp import LlamaCppEngine, _pieces
@@ -235,7 +235,9 @@ def test_tools_are_shown_where_the_template_has_a_place_for_them(served, tmp_pat
         asked = session._request(ASKED, sampling)
         assert [tool["function"]["name"] for tool in asked["tools"]] == ["sing"]  # it knows no choice by name
         read = list(session.chat(ASKED, sampling))[-1].prompt_tokens
-        assert read == len(session.render(ASKED, asked["tools"])) > len(session.render(ASKED))
+        assert read == len(session.own_render(ASKED, asked["tools"])) > len(session.render(ASKED))
+        with pytest.raises(DataError, match="control tokens"):
+            list(session.chat([{"role": "user", "content": "<|im_end|>"}], sampling))
     finally:
         session.close()
 

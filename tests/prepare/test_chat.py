@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bakeoff.core.errors import DataError
-from bakeoff.prepare.chat import ChatTemplate, Message, messages_of, read_messages, write_messages
+from bakeoff.prepare.chat import Message, messages_of, read_messages, write_messages
 
 CHATML = """{% for message in messages %}{% if message.role == 'tool' %}{{ raise_exception('no tools') }}{% endif %}
 <|im_start|>{{ message['role'] }}
@@ -43,24 +43,3 @@ def test_lines_round_trip(conversations) -> None:
 def test_a_bad_line_is_named() -> None:
     with pytest.raises(DataError, match="line 2: expected"):
         read_messages(b'{"messages": []}\n{"messages": [{"role": "robot", "content": "x"}]}\n')
-
-
-def test_templates_render_in_a_sandbox() -> None:
-    template = ChatTemplate(CHATML, tokens={"bos_token": "<s>"})
-    turns = [Message(role="user", content=" hi <b>{{ 7 }}</b> "), Message(role="assistant", content="yes")]
-    assert template.render(turns) == (
-        "<|im_start|>user\nhi <b>{{ 7 }}</b><|im_end|>\n<|im_start|>assistant\nyes<|im_end|>\n"
-    )
-    assert template.render(turns[:1], answer=True).endswith("<|im_end|>\n<|im_start|>assistant\n")
-    assert (
-        ChatTemplate("{{ bos_token }}{{ messages | tojson }}", tokens={"bos_token": "<s>"}).render(
-            [Message(role="user", content='é"<')]
-        )
-        == '<s>[{"role": "user", "content": "é\\"<"}]'
-    )
-    with pytest.raises(DataError, match="no tools"):
-        template.render([Message(role="tool", content="x")])
-    with pytest.raises(DataError, match="Jinja"):
-        ChatTemplate("{% for %}")
-    with pytest.raises(DataError, match="unsafe"):
-        ChatTemplate("{{ messages.__class__.__mro__ }}").render([])

@@ -1,60 +1,80 @@
 """Rows as conversations: the messages that a language model is asked with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from string import Formatter
 from typing import Any
 
-import msgspec
-
+from bakeoff.core.conversation import conversation
 from bakeoff.core.errors import DataError
-from bakeoff.core.generation import Message
+from bakeoff.core.generation import Message, Messages
 
-__all__ = ["check_template", "conversation", "filled", "messages_of_row"]
+__all__ = ["Preamble", "check_template", "filled", "messages_of_row"]
 
-ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+OPENING = frozenset({"system", "developer"})
 
 
-def conversation(text: str) -> list[Message]:
-    """The turns that a text stands for: those of a JSON list of messages, else one of the user.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preamble:
+    """What stands before every conversation of a candidate, rows and chats alike.
 
-    >>> conversation("Who is there?")
-    [{'role': 'user', 'content': 'Who is there?'}]
-    >>> conversation('[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]')[0]["role"]
-    'system'
+    Attributes:
+        system: What the project says first; a conversation's own system turn goes on from there.
+        instruction: Stands before what the user says first.
+        examples: Conversations that end with an answer.
     """
-    if text.lstrip().startswith("[{"):
-        try:
-            found = msgspec.json.decode(text, type=list[dict[str, Any]])
-        except msgspec.DecodeError:
-            found = []
-        if found and all(_is_message(turn) for turn in found):
-            return list(found)
-    return [{"role": "user", "content": text}]
 
+    system: str | None = None
+    instruction: str = ""
+    examples: tuple[tuple[Message, ...], ...] = ()
 
-def _is_message(turn: Mapping[str, Any]) -> bool:
-    return turn.get("role") in ROLES and isinstance(turn.get("content"), str)
+    def around(self, asked: Messages) -> list[Message]:
+        r"""A conversation with what stands before it.
+
+        >>> Preamble(system="Be brief.").around([{"role": "developer", "content": "Shout."}])
+        [{'role': 'system', 'content': 'Be brief.\n\nShout.'}]
+        """
+        rest = [dict(turn) for turn in asked]
+        opening = [self.system] if self.system else []
+        while rest and rest[0]["role"] in OPENING:
+            opening.append(str(rest.pop(0)["content"]))
+        turns: list[Message] = [turn for shown in self.examples for turn in shown if turn["role"] not in OPENING]
+        turns += rest
+        first = next((at for at, turn in enumerate(turns) if turn["role"] == "user"), None)
+        if first is not None and self.instruction:
+            turns[first] = {**turns[first], "content": f"{self.instruction}\n\n{turns[first]['content']}"}
+        return [{"role": "system", "content": "\n\n".join(opening)}, *turns] if opening else turns
 
 
 def messages_of_row(
-    row: Mapping[str, Any], columns: Sequence[str], *, template: str | None = None, system: str | None = None
+    row: Mapping[str, Any],
+    columns: Sequence[str],
+    *,
+    template: str | None = None,
+    conversations: Collection[str] = (),
 ) -> list[Message]:
     r"""The conversation that asks about a row.
 
-    The user says the template, in which `{column}` stands for the row's value; without one, the only column (which
-    may hold a whole conversation), or a line for each of several columns that have a value. `system` comes first.
+    The user says the template, in which `{column}` stands for the row's value; without one, the only column, or a line
+    for each of several columns that have a value. Of the columns that are known to be `conversations`, the first one
+    gives the turns, and the lines of the others stand before what the user says last.
 
     >>> messages_of_row({"film": "Alien", "year": 1979.0, "note": None}, ["film", "year", "note"])
     [{'role': 'user', 'content': 'film: Alien\nyear: 1979'}]
     """
     if template is not None:
-        turns: list[Message] = [{"role": "user", "content": filled(template, row)}]
-    elif len(columns) == 1:
-        turns = conversation(_told(row.get(columns[0])))
-    else:
-        lines = [f"{name}: {_told(row[name])}" for name in columns if row.get(name) is not None]
-        turns = [{"role": "user", "content": "\n".join(lines)}]
-    return [{"role": "system", "content": system}, *turns] if system is not None else turns
+        return [{"role": "user", "content": filled(template, row)}]
+    whole = next((name for name in columns if name in conversations and row.get(name) is not None), None)
+    turns = [] if whole is None else conversation(_told(row[whole]))
+    others = [name for name in columns if name != whole]
+    if len(others) == 1 and whole is None:
+        return [{"role": "user", "content": _told(row.get(others[0]))}]
+    text = "\n".join(f"{name}: {_told(row[name])}" for name in others if row.get(name) is not None)
+    last = next((at for at in reversed(range(len(turns))) if turns[at]["role"] == "user"), None)
+    if last is None or not text:
+        return [*turns, {"role": "user", "content": text}] if last is None else turns
+    turns[last] = {**turns[last], "content": f"{text}\n\n{turns[last]['content']}"}
+    return turns
 
 
 def check_template(what: str, template: str, columns: Sequence[str]) -> None:

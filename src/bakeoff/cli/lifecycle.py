@@ -27,7 +27,9 @@ def add_to(app: typer.Typer) -> None:
 def init(
     source: Annotated[str, typer.Argument(help="The data: a file, a glob, https:// or pypi:// location.")],
     *,
-    target: Annotated[str, typer.Option(help="The column to predict.")],
+    target: Annotated[
+        str | None, typer.Option(help="The column to predict; conversations need none: their last turn is it.")
+    ] = None,
     folder: Folder = HERE,
     name: Annotated[str | None, typer.Option(help="The project's name; the folder's by default.")] = None,
     task: Annotated[str | None, typer.Option(help="classification, regression or generation.")] = None,

@@ -77,7 +77,8 @@ class DataConfig(_Section):
     `date_order` tells whether days or months come first. `missing` are further words for "no value", in every column;
     in the target, words are classes unless `target_missing` lists them. `encoding` "auto" looks at the bytes.
     `contract` is a file with rules that rows must keep to (see `bakeoff.data.contract`). `rejected` is a column of
-    answers that were turned down, beside the target that is better (task generation); by default `TARGET_rejected`,
+    answers that were turned down, beside the target that is better (task generation); by default `TARGET_rejected`
+    (`rejected` beside a target `chosen`),
     where corrected answers of the endpoint go, too.
 
     `labels` is what makes one class of several spellings (see `bakeoff.data.labels`): sign for sign ("exact"), with
@@ -113,7 +114,7 @@ class DataConfig(_Section):
     @property
     def rejected_column(self) -> str:
         """Where answers that were turned down stand, if there are any."""
-        return self.rejected or f"{self.target}_rejected"
+        return self.rejected or ("rejected" if self.target == "chosen" else f"{self.target}_rejected")
 
 
 def _as_similarity(value: object) -> object:

@@ -30,6 +30,7 @@ __all__ = [
     "Job",
     "JobResult",
     "Likely",
+    "Losing",
     "Metered",
     "Model",
     "Progress",
@@ -144,6 +145,15 @@ class Metered(Protocol):
     @property
     def usage(self) -> Usage:
         """All that it has used since it was loaded."""
+        ...
+
+
+@runtime_checkable
+class Losing(Protocol):
+    """A model that tells what of the rows it did not read, or of its answers did not come to an end."""
+
+    def losses(self) -> tuple[Loss, ...]:
+        """All that was lost since it was loaded."""
         ...
 
 

@@ -26,9 +26,10 @@ ColumnKind: TypeAlias = Literal["text", "categorical", "numeric", "datetime", "b
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
 
 
-TextForm: TypeAlias = Literal["plain", "text", "whole", "number", "time", "duration", "boolean", "json"]
+TextForm: TypeAlias = Literal["plain", "text", "whole", "number", "time", "duration", "boolean", "json", "conversation"]
 """What the texts of a column are: "plain" leaves it to the column's kind; "whole" are whole numbers, "duration" are
-durations and times of day (seconds), "json" are nested values."""
+durations and times of day (seconds), "json" are nested values, "conversation" are turns
+(`bakeoff.core.conversation`)."""
 DateOrder: TypeAlias = Literal["ymd", "dmy", "mdy"]
 
 

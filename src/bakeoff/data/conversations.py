@@ -1,82 +1,171 @@
-"""Tables of conversations: a column `messages`, as fine-tuning files have it, becomes a question and its answer."""
+"""Tables of conversations, in the forms that fine-tuning files have, as a column of turns and the answer to them.
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+Known are `messages` (OpenAI), `conversations` (ShareGPT), `text` with ChatML marks, Alpaca's columns, and prompts with
+a completion or with a chosen and a rejected answer. To add a form, write a `Layout`.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from bakeoff.core.config import DataConfig
+from bakeoff.core.conversation import question_text
 from bakeoff.core.errors import DataError
+from bakeoff.core.ledger import EXAMPLES, Loss, example
+from bakeoff.core.types import ColumnFormat
+from bakeoff.data.turns import Example, alpaca_turns, answered, chatml_turns, is_turns, turns_of
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["MESSAGES", "is_conversation", "question_row", "question_text", "unpacked"]
+__all__ = ["CHATML", "MESSAGES", "TURNS", "Layout", "Turned", "layout_of", "question_row", "unpacked", "usual_target"]
 
 MESSAGES = "messages"
+SAMPLE = 50
+TURNS = ColumnFormat(form="conversation")
+CHATML = "<|im_start|>"
+
+Row = Mapping[str, Any]
 
 
-def question_text(turns: Sequence[Mapping[str, Any]]) -> str:
-    """A conversation as one text: what the user says when that is all, else the turns as JSON.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """A form in which files hold conversations.
 
-    `bakeoff.chat.prompts.conversation` reads it back.
-
-    >>> question_text([{"role": "user", "content": "Hi"}])
-    'Hi'
-    >>> question_text([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}])
-    '[{"role":"system","content":"Be brief."},{"role":"user","content":"Hi"}]'
-
-    Raises:
-        TypeError: these are no messages.
+    Attributes:
+        name: As people call it.
+        column: The column that holds the turns, then.
+        target: The column that holds the answer, if one does.
+        rejected: The column that holds an answer that was turned down, if one does.
+        replaced: Columns that are in the turns, and go.
+        read: A row's turns with the answer; `TypeError` with what is wrong.
     """
-    told = [{"role": turn["role"], "content": turn["content"]} for turn in turns if _is_turn(turn)]
-    if not told or len(told) < len(turns):
-        raise TypeError
-    if len(told) == 1 and told[0]["role"] == "user":
-        return str(told[0]["content"])
-    return msgspec.json.encode(told).decode()
+
+    name: str
+    column: str
+    read: Callable[[Row], Example]
+    target: str | None = None
+    rejected: str | None = None
+    replaced: tuple[str, ...] = ()
 
 
-def is_conversation(text: str) -> bool:
-    """Whether a text is a list of chat messages as JSON."""
-    turns = _turns(text)
-    return bool(turns) and all(_is_turn(turn) for turn in turns)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turned:
+    """A table whose conversations are texts (`core.conversation`), their formats, and what was lost and done."""
+
+    table: "pl.DataFrame"
+    formats: Mapping[str, ColumnFormat] = field(default_factory=dict[str, ColumnFormat])
+    losses: tuple[Loss, ...] = ()
+    notes: tuple[str, ...] = ()
+    layout: str | None = None
 
 
-def _is_turn(turn: object) -> bool:
-    return isinstance(turn, Mapping) and isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)
+def layout_of(row: Row) -> Layout | None:
+    """The form of a table by one of its rows; None when it holds no conversations, or texts that need no reading."""
+    name = next((each for each in (MESSAGES, "conversations", "conversation") if is_turns(row.get(each))), None)
+    if name is not None:
+        share = name != MESSAGES or "from" in _listed(row[name])[0]
+        system = ("system",) if isinstance(row.get("system"), str) and share else ()
+        return Layout(
+            name="ShareGPT" if share else "messages",
+            column=name,
+            read=lambda each: answered(turns_of(each.get(name), system=each.get("system") if system else None)),
+            replaced=system,
+        )
+    if is_turns(row.get("chosen")):
+        return Layout(
+            name="preference",
+            column="prompt",
+            target="chosen",
+            rejected="rejected",
+            read=_preference,
+        )
+    if is_turns(row.get("prompt")):
+        return Layout(name="prompt and completion", column="prompt", target="completion", read=_completion)
+    if isinstance(row.get("instruction"), str) and isinstance(row.get("output"), str):
+        replaced = tuple(name for name in ("instruction", "input", "system", "history") if name in row)
+        return Layout(
+            name="Alpaca",
+            column=MESSAGES,
+            target="output",
+            read=lambda each: Example(turns=alpaca_turns(each), answer=_text(each.get("output"))),
+            replaced=replaced,
+        )
+    if str(row.get("text") or "").lstrip().startswith(CHATML):
+        return Layout(name="ChatML", column="text", read=lambda each: answered(chatml_turns(each.get("text"))))
+    return None
 
 
-def unpacked(table: "pl.DataFrame", target: str) -> "pl.DataFrame":
-    """The table with its conversations as texts, when a column `messages` holds some and none is the target.
+def unpacked(table: "pl.DataFrame", config: DataConfig) -> Turned:
+    """The table with its conversations as texts and their answers as the target, when it holds some.
 
-    The last turn, which must be the assistant's, becomes the target; the turns before it stay in `messages`.
+    Rows that are none are set aside and counted.
 
     Raises:
-        DataError: a row is no such conversation; with its number.
+        DataError: more rows are none than `max_bad_share` allows; with the first.
     """
     import polars as pl
 
-    if MESSAGES not in table.columns or target in table.columns:
-        return table
-    first = table[MESSAGES].drop_nulls()[:1].to_list()
-    if not first or not all(_is_turn(turn) for turn in _turns(first[0]) or [None]):
-        return table
-    questions: list[str] = []
-    answers: list[str] = []
-    for number, value in enumerate(table[MESSAGES].to_list(), start=1):
-        turns = _turns(value)
+    layout = _layout(table, config)
+    if layout is None:
+        return Turned(table=table)
+    names = [
+        name for name in {layout.column, layout.target, layout.rejected, *layout.replaced} if name in table.columns
+    ]
+    examples: list[Example] = []
+    fine: list[int] = []
+    wrong: list[str] = []
+    for number, row in enumerate(table.select(names).iter_rows(named=True)):
         try:
-            if not turns or turns[-1].get("role") != "assistant":
-                raise TypeError  # noqa: TRY301 - one message for all that is wrong
-            questions.append(question_text(turns[:-1]))
-            answers.append(str(turns[-1].get("content") or ""))
-        except (TypeError, AttributeError):
-            raise DataError(
-                f'row {number}, column {MESSAGES!r}: expected a list of {{"role", "content"}} that ends with the '
-                f"assistant, received {str(value)[:80]!r}"
-            ) from None
-    texts = [pl.Series(MESSAGES, questions, dtype=pl.String), pl.Series(target, answers, dtype=pl.String)]
-    return table.with_columns(texts)
+            examples.append(layout.read(row))
+            fine.append(number)
+        except TypeError as error:
+            wrong.append(f"row {number + 1}, column {layout.column!r} ({layout.name}): {error}")
+    if len(wrong) > config.max_bad_share * table.height:
+        raise DataError(
+            f"{wrong[0]}. {len(wrong):,} of {table.height:,} rows are no such conversations: mend them, or set "
+            "max_bad_share in [data]"
+        )
+    kept = table[fine].drop([name for name in (*layout.replaced, layout.target, layout.rejected) if name in names])
+    columns = [
+        pl.Series(layout.column, [question_text(each.turns) for each in examples], dtype=pl.String),
+        pl.Series(config.target, [each.answer for each in examples], dtype=pl.String),
+    ]
+    if layout.rejected in names:
+        columns.append(pl.Series(config.rejected_column, [each.rejected for each in examples], dtype=pl.String))
+    loss = Loss(
+        kind="row",
+        reason=f"no conversation of the form {layout.name}",
+        subject=layout.column,
+        count=len(wrong),
+        of=table.height,
+        examples=tuple(example(line) for line in wrong[:EXAMPLES]),
+        remedy="mend these rows",
+    )
+    return Turned(
+        table=kept.with_columns(columns),
+        formats={layout.column: TURNS, config.target: ColumnFormat(form="text")},
+        losses=(loss,) if wrong else (),
+        layout=layout.name,
+        notes=(f"conversations of the form {layout.name}: column {layout.column!r} holds the turns before the answer",),
+    )
+
+
+def _layout(table: "pl.DataFrame", config: DataConfig) -> Layout | None:
+    """The form of a table; None when the project takes its columns as they are."""
+    names = ("messages", "conversations", "conversation", "chosen", "rejected", "prompt", "completion", "text")
+    names += ("instruction", "input", "output", "system", "history")
+    first = {name: _shown(table[name]) for name in names if name in table.columns}
+    layout = layout_of(first)
+    if layout is None:
+        _check_lists(first, table, config)
+        return None
+    listed = {*config.text, *config.categorical, *config.numeric, *config.ignore}
+    if config.target in table.columns and config.target != layout.target:
+        return None
+    return None if listed & set(layout.replaced) else layout
 
 
 def question_row(row: Mapping[str, object], target: str) -> Mapping[str, object]:
@@ -85,17 +174,82 @@ def question_row(row: Mapping[str, object], target: str) -> Mapping[str, object]
     >>> question_row({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Oh"}]}, "said")
     {'messages': [{'role': 'user', 'content': 'Hi'}]}
     """
-    if MESSAGES not in row or target in row:
+    layout = layout_of(row)
+    if layout is None or layout.column not in row or (target in row and target != layout.target):
         return row
-    turns = _turns(row[MESSAGES])
-    answered = bool(turns) and all(map(_is_turn, turns)) and turns[-1]["role"] == "assistant"
-    return {**row, MESSAGES: turns[:-1]} if answered else row
+    try:
+        return {**row, layout.column: layout.read(row).turns}
+    except TypeError:
+        pass
+    try:
+        return {**row, layout.column: turns_of(row[layout.column])}
+    except TypeError:
+        return row
 
 
-def _turns(value: object) -> list[Any]:
-    if isinstance(value, str):  # JSON inside CSV
-        try:
-            value = msgspec.json.decode(value)
-        except (msgspec.DecodeError, RecursionError):
-            return []
-    return list(value) if isinstance(value, list) else []
+def _preference(row: Row) -> Example:
+    """A prompt, if it stands apart, with an answer and one that was turned down; either may hold the whole."""
+    chosen = answered(turns_of(row.get("chosen")))
+    before = _prompt(row.get("prompt"))
+    other = row.get("rejected")
+    rejected = answered(turns_of(other)).answer if is_turns(other) else None if other is None else _text(other)
+    whole = chosen.turns if len(chosen.turns) > 0 else before
+    return Example(turns=whole, answer=chosen.answer, rejected=rejected)
+
+
+def _completion(row: Row) -> Example:
+    completion = row.get("completion")
+    answer = answered(turns_of(completion)).answer if is_turns(completion) else _text(completion)
+    return Example(turns=_prompt(row.get("prompt")), answer=answer)
+
+
+def _prompt(value: object) -> list[dict[str, Any]]:
+    if value is None:
+        return []
+    return turns_of(value) if is_turns(value) else [{"role": "user", "content": _text(value)}]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, received {str(value)[:80]!r}")
+    return value
+
+
+def _shown(column: "pl.Series") -> object:
+    """A value that shows what a column holds: of the first ones, one that holds turns, if any does."""
+    values = column.drop_nulls()[:SAMPLE].to_list()
+    return next((value for value in values if is_turns(value)), values[0] if values else None)
+
+
+def _check_lists(first: Row, table: "pl.DataFrame", config: DataConfig) -> None:
+    """Tell why lists that have the name of conversations are none, where the target is to come from them.
+
+    Raises:
+        DataError: they are none.
+    """
+    if config.target in table.columns:
+        return
+    for name in (MESSAGES, "conversations", "conversation"):
+        value = first.get(name)
+        if isinstance(value, list) or str(value or "").lstrip().startswith("["):
+            raise DataError(
+                f"column {name!r}: expected lists of turns with role and content (or from and value), so that the "
+                f"last one becomes the target {config.target!r}, received {str(value)[:80]!r}"
+            )
+
+
+def usual_target(columns: Collection[str]) -> str | None:
+    """The target of tables with columns of such names, as fine-tuning files have them; None when there is no usual one.
+
+    >>> usual_target(["prompt", "chosen", "rejected"]), usual_target(["a", "b"])
+    ('chosen', None)
+    """
+    usual = {"chosen": {"chosen", "rejected"}, "completion": {"prompt", "completion"}}
+    usual["output"] = {"instruction", "output"}
+    return next((target for target, names in usual.items() if names <= set(columns)), None)
+
+
+def _listed(value: object) -> list[dict[str, Any]]:
+    if isinstance(value, str):
+        value = msgspec.json.decode(value)
+    return cast("list[dict[str, Any]]", value)

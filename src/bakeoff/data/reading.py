@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bakeoff.core.config import DataConfig
+from bakeoff.core.conversation import is_conversation
 from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.types import CANONICAL, Column, ColumnFormat
 from bakeoff.data.cast import to_kind
 from bakeoff.data.column_types import TypedTable, type_columns
-from bakeoff.data.conversations import unpacked
+from bakeoff.data.conversations import TURNS, unpacked
 from bakeoff.data.delimited import texts_of
 from bakeoff.data.encoding import as_utf8
 from bakeoff.data.flat import plain_types, unfolded
@@ -48,6 +49,7 @@ class Reading:
         formats: How the values of columns are written as text, where that is not the canonical way.
         losses: Rows set aside and cells that became missing, by reason.
         notes: What was guessed and what was renamed, one line each.
+        layout: The form of conversations that the rows have, as people call it, if they have one.
     """
 
     table: "pl.DataFrame"
@@ -56,6 +58,7 @@ class Reading:
     formats: Mapping[str, ColumnFormat] = field(default_factory=dict[str, ColumnFormat])
     losses: tuple[Loss, ...] = ()
     notes: tuple[str, ...] = ()
+    layout: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,21 +103,26 @@ def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Readi
     if result.table.height == 0:
         why = "the query gives no rows" if config.query else "the files hold a header and no rows"
         raise DataError(f"expected rows, found none: {why}.")
-    conversations = unpacked(result.table, config.target)
-    flat = unfolded(conversations)
-    present = set(flat.table.columns)
-    formats = {name: style for name, style in result.formats.items() if name in present}
-    if conversations is not result.table:
-        formats = {name: style for name, style in formats.items() if name in result.table.columns}
-        formats = {n: s for n, s in formats.items() if conversations[n].equals(result.table[n])}
+    turned = unpacked(result.table, config)
+    flat = unfolded(turned.table)
+    formats = {**result.formats, **flat.formats, **turned.formats}
+    formats = {name: style for name, style in formats.items() if name in flat.table.columns}
+    formats |= {name: TURNS for name, style in formats.items() if style.form == "json" and _turns(flat.table[name])}
     return Reading(
         table=flat.table,
         rejected=_rejected(bad),
         rows=rows + len(bad),
-        formats={**formats, **flat.formats},
-        losses=(*_row_losses(bad, rows + len(bad)), *result.losses),
-        notes=(*notes, *(note for column in result.notes.values() for note in column)),
+        formats=formats,
+        layout=turned.layout,
+        losses=(*_row_losses(bad, rows + len(bad)), *turned.losses, *result.losses),
+        notes=(*notes, *turned.notes, *(note for column in result.notes.values() for note in column)),
     )
+
+
+def _turns(texts: "pl.Series") -> bool:
+    """Whether every value of a nested column is a conversation."""
+    present = texts.drop_nulls()
+    return bool(len(present)) and all(map(is_conversation, present.to_list()))
 
 
 def cells(config: DataConfig, file: SourceFile) -> Generator[Cells]:

@@ -11,7 +11,6 @@ from bakeoff.core.ledger import Loss
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.types import CANONICAL, Column, ColumnFormat, ColumnKind, Schema, Task, TextForm
 from bakeoff.data.cast import conform, stored_type
-from bakeoff.data.conversations import is_conversation
 from bakeoff.data.wording import ID_ROWS, ID_SHARE, wording_of
 
 if TYPE_CHECKING:
@@ -120,6 +119,8 @@ def infer(
 def _rejected(table: "pl.DataFrame", config: DataConfig, task: Task) -> str | None:
     """The column of answers that were turned down: the one that is named, else the one that feedback fills."""
     name = config.rejected_column
+    if name not in table.columns and config.rejected is None:
+        name = "rejected"  # whatever the target is called, this is no question
     if task != "generation" or name not in table.columns or (config.rejected is None and name in config.ignore):
         return None
     return name
@@ -206,7 +207,7 @@ def _judge_whole(series: "pl.Series") -> _Judged:
 def _judge_texts(series: "pl.Series", style: ColumnFormat, task: Task) -> _Judged:
     name = series.name
     present = series.drop_nulls()
-    if style.form == "json" and is_conversation(present[0]):
+    if style.form == "conversation":
         return _Judged(kind="text")
     if style.form == "json":
         column = _quoted(name)

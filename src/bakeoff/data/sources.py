@@ -16,6 +16,7 @@ from bakeoff.core.plugins import suggestion
 from bakeoff.core.protocols import Progress
 from bakeoff.data import archives
 from bakeoff.data.cache import Digests, place
+from bakeoff.data.folders import ARROW, arrow_as_parquet, dataset_files
 from bakeoff.data.packages import PackagePath, archive_of, cached_archive
 
 __all__ = ["Format", "SourceFile", "fetch", "fingerprint", "resolve"]
@@ -29,6 +30,7 @@ FORMATS: dict[str, Format] = {
     ".parquet": "parquet",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "jsonl",
 }
 GLOB = re.compile(r"[*?\[]")
 SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
@@ -167,7 +169,7 @@ def _local(location: str, folder: Path) -> tuple[_Raw, ...]:
     if path.is_file():
         return (_Raw(name=outer, path=path, inside=inside),)
     if path.is_dir():
-        raise DataError(f"expected a file, received the folder {outer!r}. Name its files: {outer.rstrip('/')}/*.csv")
+        return tuple(_Raw(name=str(file), path=file) for file in dataset_files(path, outer))
     if GLOB.search(outer):
         # Only what the project writes is a pattern, not the name of its folder; absolute globs start at their root.
         start = Path(Path(outer).anchor) if Path(outer).is_absolute() else folder
@@ -219,6 +221,8 @@ def _only_member(archive: Path) -> str:
 def _unpack(raw: _Raw, cache: Path, digests: Digests, progress: Progress) -> Path:
     """Follow members, archives and compressions down to a readable data file."""
     path = _inside(raw, cache, digests)
+    if path.suffix.lower() == ARROW:
+        return arrow_as_parquet(path, cache, digests.of(path))
     while path.suffix.lower() in {*archives.COMPRESSIONS, ".zip", ".tar", ".tgz"}:
         if archives.is_archive(path.name):
             path = _extract(path, _only_member(path), cache, digests)

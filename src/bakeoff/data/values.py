@@ -22,8 +22,8 @@ from uuid import UUID
 import msgspec
 import numpy as np
 
+from bakeoff.core.conversation import question_text
 from bakeoff.core.types import Column, ColumnFormat, ColumnKind, TextForm
-from bakeoff.data.conversations import question_text
 from bakeoff.data.numerals import number
 from bakeoff.data.times import moment, seconds, wall
 
@@ -271,8 +271,8 @@ def reader(style: ColumnFormat, kind: ColumnKind) -> Callable[[str], object]:
     """
     form = KIND_FORMS[kind] if style.form == "plain" else style.form
     more = frozenset(style.missing)
-    if form in {"text", "json"}:
-        read: Callable[[str], object] = _nested if form == "json" else str
+    if form in {"text", "json", "conversation"}:
+        read: Callable[[str], object] = str if form == "text" else _nested
         return lambda text: None if not text or text in more else read(text)
     parse: Callable[[str], object]
     if form == "time":
@@ -304,9 +304,8 @@ def converter(column: Column) -> Convert:
         ValueError, TypeError, OverflowError: the value does not fit.
     """
     read = reader(column.format, column.kind)
-    store = (
-        _nested_text if column.format.form == "json" and column.kind in {"text", "categorical"} else STORE[column.kind]
-    )
+    nested = column.format.form in {"json", "conversation"} and column.kind in {"text", "categorical"}
+    store = _nested_text if nested else STORE[column.kind]
     as_float = column.format.form == "number"
 
     def convert(value: object) -> object:

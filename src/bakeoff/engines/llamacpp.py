@@ -12,6 +12,7 @@ import secrets
 import shutil
 import tempfile
 import threading
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.chat.streaming import calls_of, finish_of, request_of
+from bakeoff.chat.tokens import ChatTokens
 from bakeoff.core.errors import CandidateError, ContextLengthError, DataError, MissingExtraError, OptionError
 from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token
 from bakeoff.core.hashing import digest_file, digest_json
@@ -71,7 +73,8 @@ class LlamaCppEngine:
         _require()
         file = gguf_of(model, cache, quantisation)
         lora = None if adapter is None else _adapter_of(model, adapter, cache)
-        return _Session(file, lora, threads=threads, context=context, parallel=parallel, kv_cache=kv_cache)
+        words = None if model.is_file() else ChatTokens.read(model)
+        return _Session(file, lora, words, threads=threads, context=context, parallel=parallel, kv_cache=kv_cache)
 
 
 def _require() -> None:
@@ -145,7 +148,7 @@ def _pre_tokenizer(model: Path) -> str:
         for name in PRE_TOKENIZERS:
             file = Path(scratch) / f"{name}.gguf"
             model_to_gguf(small, file, quantisation="f16", pre_tokenizer=name)
-            session = _Session(file, None, threads=1, context=64, parallel=1)
+            session = _Session(file, None, None, threads=1, context=64, parallel=1)
             try:
                 if [session.tokenise(text, special=False) for text in PROBES] == expected:
                     return name
@@ -177,8 +180,17 @@ class _Session:
     """One llama.cpp server inside this process, called directly; its own port is locked with a random key."""
 
     def __init__(
-        self, file: Path, lora: Path | None, *, threads: int, context: int, parallel: int, kv_cache: str = "f16"
+        self,
+        file: Path,
+        lora: Path | None,
+        words: ChatTokens | None,
+        *,
+        threads: int,
+        context: int,
+        parallel: int,
+        kv_cache: str = "f16",
     ) -> None:
+        self._words = words
         xllamacpp: Any = importlib.import_module("xllamacpp")  # compiled, without types
         params = xllamacpp.CommonParams()
         params.model.path = str(file)
@@ -206,6 +218,9 @@ class _Session:
         """The answer, piece by piece; see `bakeoff.core.generation.TextSession`."""
         sampling.require(ABLE | (TOOLS if sampling.tools and self.takes_tools else set()), "the engine llamacpp")
         asked = self._request(messages, sampling)
+        # Where it is given token ids, its own template and tokenizer have no say.
+        whole = "prompt" in asked
+        handle = self._server.handle_completions if whole else self._server.handle_chat_completions
         pieces: queue.SimpleQueue[Any] = queue.SimpleQueue()
         stopped = threading.Event()
 
@@ -215,7 +230,7 @@ class _Session:
 
         def work() -> None:
             try:
-                self._server.handle_chat_completions(asked, take)
+                handle(asked, take)
             except Exception as error:  # noqa: BLE001 - handed to the reader
                 pieces.put(error)
             pieces.put(None)
@@ -234,11 +249,17 @@ class _Session:
             "samplers": ["penalties", "temperature", "min_p", "top_k", "top_p"],
             "cache_prompt": True,
         }
-        if sampling.tools:
+        if sampling.tools:  # its own template and parser know how models write calls of tools
+            self._refuse_control(messages)
             chosen = [tool for tool in sampling.tools if tool["name"] == sampling.tool_choice]
             asked |= {"parallel_tool_calls": sampling.parallel_tools}
             if chosen:  # it knows no choice by name: the others are not shown
                 asked |= {"tools": [{"type": "function", "function": dict(chosen[0])}], "tool_choice": "required"}
+        elif self._words is not None:
+            if "response_format" in asked:  # what follows token ids is not held to a schema that cannot be read
+                question = {"messages": [{"role": "user", "content": ""}], "response_format": asked["response_format"]}
+                self._post("/apply-template", question)
+            asked = _of_ids(asked, self._words.prompt(messages), sampling)
         if sampling.seed is not None:
             asked["seed"] = sampling.seed % SEEDS
         if sampling.top_logprobs is not None:
@@ -246,7 +267,7 @@ class _Session:
         if sampling.frequency_penalty:
             # It looks back as far as it is told, at a price in memory for each token: no farther than there are tokens.
             # It takes the penalty off for the prompt's tokens too: their share of it is given back as a bias.
-            bias = Counter(self.render(messages, asked.get("tools", ())))
+            bias = Counter(asked.get("prompt") or self.own_render(messages, asked.get("tools", ())))
             weighed = {token: count * sampling.frequency_penalty for token, count in bias.items()}
             for token, own in sampling.logit_bias.items():
                 weighed[token] = weighed.get(token, 0.0) + own
@@ -256,13 +277,29 @@ class _Session:
             }
         return asked
 
+    def _refuse_control(self, messages: Messages) -> None:
+        """Where llama.cpp makes the tokens, a text that spells control tokens would be read as such."""
+        if self._words is None:
+            return
+        for message in messages:
+            control = [token for token in self._words.control if token in str(message.get("content") or "")]
+            if control:
+                raise DataError(
+                    f"expected messages without the model's control tokens beside tools, received {control[0]!r}; "
+                    "leave them out, or ask without tools"
+                )
+
     @cached_property
     def takes_tools(self) -> bool:
         """Whether the model's template has a place for tools."""
         return "tools" in str(self._asked("/props").get("chat_template", ""))
 
-    def render(self, messages: Messages, tools: Sequence[Any] = ()) -> list[int]:
+    def render(self, messages: Messages) -> list[int]:
         """The token ids of the prompt."""
+        return self.own_render(messages) if self._words is None else self._words.prompt(messages)
+
+    def own_render(self, messages: Messages, tools: Sequence[Any] = ()) -> list[int]:
+        """The token ids that the file's own template and tokenizer would make."""
         asked = {"messages": [dict(message) for message in messages]} | ({"tools": list(tools)} if tools else {})
         prompt = self._post("/apply-template", asked)["prompt"]
         return self.tokenise(prompt, special=True)
@@ -287,8 +324,23 @@ class _Session:
         request = urllib.request.Request(  # noqa: S310 - the address is the server's own
             self._server.listening_address + path, body, headers
         )
-        with contextlib.closing(urllib.request.urlopen(request, timeout=60)) as answer:  # noqa: S310
-            return json.load(answer)
+        try:
+            with contextlib.closing(urllib.request.urlopen(request, timeout=60)) as answer:  # noqa: S310
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise _refusal(json.load(error)["error"]) from error
+
+
+def _of_ids(asked: dict[str, Any], ids: list[int], sampling: Sampling) -> dict[str, Any]:
+    """The request for what follows token ids."""
+    body = {key: value for key, value in asked.items() if key not in {"messages", "logprobs", "top_logprobs"}}
+    body.pop("response_format", None)
+    if sampling.json_schema is not None:
+        body["json_schema"] = dict(sampling.json_schema)
+    if sampling.top_logprobs is not None:
+        body["logprobs"] = max(1, sampling.top_logprobs)  # for none it gives no log-probabilities at all
+    return {**body, "prompt": ids}
 
 
 def _stay(cores: Any, threads: int) -> None:
@@ -330,7 +382,7 @@ def _pieces(chunks: "queue.SimpleQueue[Any]", top_logprobs: int | None) -> Itera
 
 def _piece(choice: dict[str, Any], top_logprobs: int | None) -> Piece | None:
     delta = choice.get("delta") or {}
-    text, calls = delta.get("content") or "", calls_of(delta)
+    text, calls = choice.get("text") or delta.get("content") or "", calls_of(delta)
     said = (choice.get("logprobs") or {}).get("content") or ()
     if not text and not said and not calls:
         return None

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bakeoff.chat.tokens import ChatTokens
 from bakeoff.core.errors import CandidateError, ContextLengthError, MissingExtraError
 from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token
 
@@ -47,12 +48,12 @@ class ReferenceSession:
     def __init__(self, folder: Path, adapter: Path | None, *, threads: int, context: int) -> None:
         try:
             import torch
-            from transformers import AutoModelForCausalLM, AutoTokenizer
+            from transformers import AutoModelForCausalLM
         except ImportError as error:
             raise MissingExtraError.of("the engine transformers", "llm", error.name or "transformers") from error
         torch.set_num_threads(threads)
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            self.words = ChatTokens.read(folder)
             model: Any = AutoModelForCausalLM.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
             )
@@ -74,11 +75,7 @@ class ReferenceSession:
         Raises:
             CandidateError: the tokenizer has no chat template.
         """
-        if not self._tokenizer.chat_template:
-            raise CandidateError("expected a tokenizer with a chat template, found none; add chat_template.jinja")
-        plain = [dict(message) for message in messages]
-        text = self._tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
-        return self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return self.words.prompt(messages)
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """The answer, piece by piece; see `bakeoff.core.generation.TextSession`."""
@@ -103,7 +100,7 @@ class ReferenceSession:
 
     def text_of(self, token: int) -> str:
         """The text of one token."""
-        return self._tokenizer.decode([token])
+        return self.words.text_of([token])
 
     def embed(self, texts: Sequence[str]) -> "NDArray[np.float32]":
         """Mean of the last hidden states over the tokens of each text, of length one."""
@@ -112,7 +109,7 @@ class ReferenceSession:
 
         found: list[NDArray[np.float32]] = []
         for text in texts:
-            ids = self._tokenizer(text, add_special_tokens=True)["input_ids"][: self._context] or [0]
+            ids = self.words.texts([text], special=True)[0][: self._context] or [0]
             with self._lock, torch.inference_mode():
                 states = self._model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states[-1]
             vector = states[0].mean(0).numpy()
@@ -148,7 +145,7 @@ class ReferenceSession:
             said.append(token)
             ids = [token]
             waiting += self._told(token, logprobs, sampling)
-            whole = self._tokenizer.decode(said)
+            whole = self.words.text_of(said)
             if whole.endswith("\ufffd"):  # half a character: wait for the rest
                 continue
             end, stopped = _until(sent, whole, sampling.stop)
@@ -165,7 +162,7 @@ class ReferenceSession:
     def _ends(self) -> frozenset[int]:
         known = self._model.generation_config.eos_token_id
         listed = known if isinstance(known, list) else [known]
-        return frozenset(i for i in (*listed, self._tokenizer.eos_token_id) if i is not None)
+        return frozenset(i for i in (*listed, self.words.eos, self.words.end) if i is not None)
 
     def _told(self, token: int, logprobs: Any, sampling: Sampling) -> tuple[Token, ...]:
         if sampling.top_logprobs is None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.memory import peak_memory_bytes
-from bakeoff.core.protocols import Family, Progress
+from bakeoff.core.protocols import Family, Losing, Progress
 from bakeoff.core.types import Json, Predictions, Schema, Task
 from bakeoff.evaluate.annotating import annotated
 from bakeoff.evaluate.findings import findings
@@ -88,8 +88,7 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
     if fold_dirs:
         table = table.with_columns(pl.Series(FOLD, np.load(told["fold_path"], allow_pickle=False)[rows_n]))
     threads, seed, task = told["threads"], told["seed"], cast("Task", told["task"])
-    module, _, name = told["family"].partition(":")
-    family = cast("Family", getattr(importlib.import_module(module), name)())
+    family = _family(told["family"])
     cache = told.get("cache_dir")
     shared = None if cache is None else Path(cache)
     model = family.load(Path(told["model_dir"]), threads, shared)
@@ -100,6 +99,7 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
     before = usage_of(asked)
     predictions = asked.predict(inputs)
     spent = usage_between(usage_of(asked), before)
+    cut = asked.losses() if isinstance(asked, Losing) else ()
     memory_bytes = peak_memory_bytes()
     if task == "generation":
         schema_file = told.get("json_schema")
@@ -158,6 +158,7 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
     folder.mkdir(parents=True, exist_ok=True)
     write_outcomes(folder / OUTCOMES, rows_n, truth_n, predictions)
     found: dict[str, Json] = {} if spent is None else {"usage": told_usage(spent)}
+    found |= {"losses": msgspec.to_builtins(cut)} if cut else {}
     if "schema" in told:
         progress("looking for weak slices, robustness and calibration")
         schema = msgspec.convert(told["schema"], Schema)
@@ -179,6 +180,11 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
     if fold_dirs:
         result["fold_metrics"] = dict(by_fold(list(card.metrics), truth_n, predictions, table[FOLD].to_numpy(), task))
     return result
+
+
+def _family(reference: str) -> Family:
+    module, _, name = reference.partition(":")
+    return cast("Family", getattr(importlib.import_module(module), name)())
 
 
 def _together(told: dict[str, Any], table: "pl.DataFrame") -> tuple[NDArray[np.intp] | None, NDArray[Any] | None]:

@@ -15,8 +15,9 @@ from bakeoff.core import plugins
 from bakeoff.core.errors import CandidateError, CorruptError
 from bakeoff.core.generation import Embedder, Embedding
 from bakeoff.core.hashing import digest_file
+from bakeoff.core.ledger import Loss
 from bakeoff.core.params import check
-from bakeoff.core.protocols import Family, FitJob, Metered, Model, Progress, Usage
+from bakeoff.core.protocols import Family, FitJob, Losing, Metered, Model, Progress, Usage
 from bakeoff.core.types import Column, Json, Signature
 from bakeoff.families import saved
 
@@ -174,6 +175,10 @@ class JointModel:
     def usage(self) -> Usage:
         """See `bakeoff.core.protocols.Metered`."""
         return usage_of(self.models)
+
+    def losses(self) -> tuple[Loss, ...]:
+        """See `bakeoff.core.protocols.Losing`."""
+        return tuple(loss for model in self.models if isinstance(model, Losing) for loss in model.losses())
 
     @property
     def embedder(self) -> Embedder | None:

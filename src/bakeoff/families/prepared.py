@@ -21,6 +21,7 @@ from bakeoff.core.protocols import (
     Filling,
     FitJob,
     FittedStep,
+    Losing,
     Metered,
     Model,
     Recalling,
@@ -108,6 +109,10 @@ class PreparedModel:
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
         return self.model.predict(self.features(table))
+
+    def losses(self) -> tuple[Loss, ...]:
+        """See `bakeoff.core.protocols.Losing`."""
+        return self.model.losses() if isinstance(self.model, Losing) else ()
 
     @property
     def embedder(self) -> Embedder | None:

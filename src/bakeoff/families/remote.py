@@ -22,16 +22,17 @@ from pydantic import Field
 from bakeoff.chat.client import Alternatives, Budget, Client, Refusal, RefusedError, Reply, Service, ServiceError
 from bakeoff.chat.dialect import PLAIN, Dialect, dialect_of
 from bakeoff.chat.meter import Meter, Prices
-from bakeoff.chat.prompts import check_template, messages_of_row
+from bakeoff.chat.prompts import Preamble, check_template, messages_of_row
 from bakeoff.chat.reading import Choices, number_in, without_reasoning
 from bakeoff.chat.streaming import Heard, request_of
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.config import ApiDialect
+from bakeoff.core.conversation import conversation_columns
 from bakeoff.core.errors import CandidateError, ContextLengthError, OptionError
-from bakeoff.core.generation import Message, Messages, Piece, Sampling
+from bakeoff.core.generation import Messages, Piece, Sampling
 from bakeoff.core.params import only_for
 from bakeoff.core.protocols import FitJob, Usage
-from bakeoff.core.types import Json, Predictions, Signature, Task
+from bakeoff.core.types import Column, Json, Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.columns import complete, input_columns
 
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["RemoteFamily", "RemoteModel", "RemoteParams"]
 
 Floats: TypeAlias = NDArray[np.float64]
-Turn: TypeAlias = dict[str, str]
+Turn: TypeAlias = dict[str, Any]
 
 SURE = 0.9
 """The probability of a class that was said without being told how sure the model is; the others share the rest."""
@@ -156,15 +157,17 @@ class RemoteModel:
         self.meter.count(replies, rows=len(replies), unreadable=unreadable)
         return predictions
 
+    @property
+    def preamble(self) -> Preamble:
+        """What stands before every conversation, of rows and of chats."""
+        lines = [text for text in (self.state.params.system, self.state.instruction) if text]
+        return Preamble(system="\n".join(lines) or None, examples=self.state.shots)
+
     def request(self, row: Mapping[str, Any]) -> dict[str, Json]:
         """What the service is asked about a row."""
-        params, names = self.state.params, [column.name for column in self.signature.inputs]
-        asked = messages_of_row(row, names, template=params.template)
-        opening = [turn for turn in asked if turn["role"] in {"system", "developer"}]
-        lines = [text for text in (params.system, self.state.instruction) if text]
-        system = [{"role": "system", "content": "\n".join(lines)}] if lines else []
-        turns = [*system, *opening, *(turn for shot in self.state.shots for turn in shot)]
-        turns += [turn for turn in asked if turn not in opening]
+        params, inputs = self.state.params, self.signature.inputs
+        names, conversations = [column.name for column in inputs], conversation_columns(inputs)
+        turns = self.preamble.around(messages_of_row(row, names, template=params.template, conversations=conversations))
         body: dict[str, Json] = {"messages": [dict(turn) for turn in turns], "temperature": params.temperature}
         body["max_tokens"] = params.max_tokens
         if params.reasoning_effort is not None:
@@ -206,12 +209,10 @@ class RemoteModel:
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """See `bakeoff.core.generation.ChatModel`; what is broken off is counted as far as it came."""
-        told = self.state.params.system
-        system: list[Message] = [{"role": "system", "content": told}] if told else []
         wanted = _wanted(sampling)
         for option in sorted(wanted & set(self.client.dialect.left_out)):
             raise OptionError(option, f"expected it to be left out: {self.state.params.url} does not take it")
-        body = request_of([*system, *messages], sampling)
+        body = request_of(self.preamble.around(messages), sampling)
         if self.state.params.reasoning_effort is not None:
             body.setdefault("reasoning_effort", self.state.params.reasoning_effort)
         heard, started = Heard(), time.perf_counter()
@@ -262,7 +263,7 @@ class RemoteFamily:
             chosen={"fallback": _told_fallback(job.task, classes, fallback)},
             params=params,
             instruction=instruction,
-            shots=_shots(job, [column.name for column in columns]),
+            shots=_shots(job, columns),
             fallback=fallback,
             dialect=dialect_of(params.dialect, params.url),
         )
@@ -350,9 +351,10 @@ def _told_fallback(task: Task, classes: Sequence[str], fallback: Sequence[float]
     return fallback[0] if fallback else ""
 
 
-def _shots(job: FitJob, names: Sequence[str]) -> tuple[tuple[Turn, ...], ...]:
+def _shots(job: FitJob, columns: Sequence[Column]) -> tuple[tuple[Turn, ...], ...]:
     """Examples from training rows: one row of each class in turn (`balanced`), or as they are drawn."""
     params: RemoteParams = job.params
+    names, conversations = [column.name for column in columns], conversation_columns(columns)
     order = np.random.default_rng(job.seed).permutation(len(job.train))
     if job.task == "classification" and params.examples == "balanced":
         labels = [str(label) for label in job.train[job.schema.target].to_list()]
@@ -361,18 +363,13 @@ def _shots(job: FitJob, names: Sequence[str]) -> tuple[tuple[Turn, ...], ...]:
         order = np.asarray(sorted(turn_n, key=turn_n.__getitem__), dtype=np.int64)
     found: list[tuple[Turn, ...]] = []
     for row in job.train[order[: params.shots]].iter_rows(named=True):
-        asked = [_turn(turn) for turn in messages_of_row(row, names, template=params.template)]
+        asked = messages_of_row(row, names, template=params.template, conversations=conversations)
         answer: Any = row[job.schema.target]
         text = f"{answer:g}" if isinstance(answer, float) else str(answer)
         if job.task == "classification" and params.answers == "json":
             text = json.dumps({"label": text}, ensure_ascii=False)
-        asked = [turn for turn in asked if turn["role"] != "system"]
-        found.append((*asked, {"role": "assistant", "content": text}))
+        found.append((*map(dict, asked), {"role": "assistant", "content": text}))
     return tuple(found)
-
-
-def _turn(message: Mapping[str, Json]) -> Turn:
-    return {"role": str(message["role"]), "content": str(message["content"])}
 
 
 def _next(seen: dict[str, int], label: str) -> int:

@@ -21,6 +21,7 @@ from pydantic import Field
 
 from bakeoff.chat.prompts import check_template, messages_of_row
 from bakeoff.chat.whole import whole_answer
+from bakeoff.core.conversation import conversation_columns
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.generation import Messages, Piece, Sampling
 from bakeoff.core.protocols import FitJob
@@ -90,8 +91,7 @@ class RetrievalModel:
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """See `bakeoff.core.generation.ChatModel`; tokens are words (`bakeoff.chat.whole.token_ends`)."""
         sampling.require(frozenset(), "the family retrieval, which gives known answers,")
-        question = "\n".join(str(turn["content"]) for turn in messages)
-        (answer,) = self.answers_to([question], int(self.chosen["neighbours"]))
+        (answer,) = self.answers_to([_question(messages)], int(self.chosen["neighbours"]))
         yield from whole_answer(messages, answer, sampling)
 
     def answers_to(self, questions: Sequence[str], neighbours: int) -> list[str]:
@@ -196,11 +196,16 @@ class RetrievalFamily:
 
 def _questions(table: "pl.DataFrame", signature: Signature, template: str | None) -> list[str]:
     """What is asked in each row: all turns of its conversation."""
-    names = [column.name for column in signature.inputs]
-    return [
-        "\n".join(str(turn["content"]) for turn in messages_of_row(row, names, template=template))
+    names, conversations = [column.name for column in signature.inputs], conversation_columns(signature.inputs)
+    rows = (
+        messages_of_row(row, names, template=template, conversations=conversations)
         for row in table.select(names).iter_rows(named=True)
-    ]
+    )
+    return [_question(turns) for turns in rows]
+
+
+def _question(turns: Messages) -> str:
+    return "\n".join(str(turn.get("content") or "") for turn in turns)
 
 
 def _weights(vectorizers: Sequence[Vectorizer], questions: Sequence[str]) -> Sparse:

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
+
 from bakeoff.core.config import Config
 from bakeoff.core.ledger import LOUD_SHARE, Loss
 from bakeoff.core.params import without_effect
@@ -22,7 +24,9 @@ def of_candidate(entry: "Judged", schema: Schema, task: Task) -> list[Loss]:
     options = [
         Loss(kind="option", reason=why, subject=name, count=1, candidate=shown.name) for name, why in dict(idle).items()
     ]
-    return [*entry.fitted.losses, *options, *_unanswered(shown.name, entry)]
+    judged = msgspec.convert(entry.findings.get("losses") or [], list[Loss])
+    cut = [dataclasses.replace(loss, candidate=shown.name) for loss in judged]
+    return [*entry.fitted.losses, *cut, *options, *_unanswered(shown.name, entry)]
 
 
 def _unanswered(name: str, entry: "Judged") -> list[Loss]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.core.config import LabelRule
+from bakeoff.core.conversation import conversation_columns, is_conversation
 from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.types import Column, Schema, Task
@@ -58,6 +59,9 @@ def fitting(
             Loss(kind="row", reason=reason, subject=absent[0], count=fed.height, of=fed.height),
         )
     losses: list[Loss] = []
+    if task == "generation":
+        fed, unlike = _single_texts(fed, schema)
+        losses += unlike
     if task == "classification":
         named = _named(fed[schema.target], classes, rule)
         unknown = fed[schema.target].filter(named.is_null())
@@ -78,6 +82,31 @@ def fitting(
     losses.append(Loss(kind="row", reason="feedback without a usable label", count=lacking, of=table.height))
     table = table.filter(pl.col(schema.target).is_not_null())
     return table, tuple(loss for loss in (*losses, *misfits) if loss.count)
+
+
+def _single_texts(fed: "pl.DataFrame", schema: Schema) -> "tuple[pl.DataFrame, list[Loss]]":
+    """Feedback without conversations of several turns, where the dataset has columns of single texts.
+
+    They would be learned as one text of a user, which nobody is asked with.
+    """
+    import polars as pl
+
+    conversations = conversation_columns(schema.columns)
+    losses: list[Loss] = []
+    for name in (each for each in schema.of_kind("text") if each not in conversations and each in fed.columns):
+        several = pl.Series([isinstance(value, list) or is_conversation(str(value)) for value in fed[name].to_list()])
+        losses.append(
+            Loss(
+                kind="row",
+                reason="feedback on a conversation of several turns, while the dataset has single texts in",
+                subject=name,
+                count=int(several.sum() or 0),
+                of=fed.height,
+                remedy="give the dataset a column 'messages' of conversations",
+            )
+        )
+        fed = fed.filter(~several) if fed.height else fed
+    return fed, [loss for loss in losses if loss.count]
 
 
 def _named(labels: "pl.Series", classes: "pl.Series", rule: LabelRule) -> "pl.Series":

@@ -18,10 +18,11 @@ from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.chat.prompts import messages_of_row
 from bakeoff.core.config import JudgeConfig
+from bakeoff.core.conversation import conversation_columns
 from bakeoff.core.errors import DataError
 from bakeoff.core.hashing import digest_file, digest_json, digest_sources
 from bakeoff.core.records import Version
-from bakeoff.core.types import Json
+from bakeoff.core.types import Json, Schema
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.loop.gathering import Gathered, load_table
 from bakeoff.loop.judging import Judged, groups, judge_champion, outcomes
@@ -118,16 +119,17 @@ def _ratings(stage: Stage, gathered: Gathered) -> list[tuple[str, str, bool]]:
     from bakeoff.feedback.join import labelled
 
     rated = [pair for pair in labelled(stage.events, stage.endpoint, truth_of=stage.truth_of).pairs if pair.rating]
-    names = gathered.schema.inputs
-    return [(_question(pair.row, names), str(pair.said), float(pair.rating or 0) > 0) for pair in rated]
+    schema = gathered.schema
+    return [(_question(pair.row, schema), str(pair.said), float(pair.rating or 0) > 0) for pair in rated]
 
 
-def _question(row: Mapping[str, Any], names: Sequence[str]) -> str:
+def _question(row: Mapping[str, Any], schema: Schema) -> str:
     """What was asked, as the judge reads it."""
-    turns = messages_of_row({name: _flat(row.get(name)) for name in names}, list(names))
+    flat = {name: _flat(row.get(name)) for name in schema.inputs}
+    turns = messages_of_row(flat, schema.inputs, conversations=conversation_columns(schema.columns))
     if len(turns) == 1:
         return str(turns[0]["content"])
-    return "\n".join(f"{turn['role']}: {turn['content']}" for turn in turns)
+    return "\n".join(f"{turn['role']}: {turn.get('content') or ''}" for turn in turns)
 
 
 def _flat(value: object) -> object:
@@ -159,7 +161,7 @@ class _Bench:
         first = load_table(self.stage.blobs, cast("str", self.fine[0].outcomes_blob), ["row"])["row"]
         names = self.gathered.schema.inputs
         table = load_table(self.stage.blobs, self.gathered.table_blob, names)
-        return [_question(row, names) for row in table[first.to_list()][self.rows].iter_rows(named=True)]
+        return [_question(row, self.gathered.schema) for row in table[first.to_list()][self.rows].iter_rows(named=True)]
 
     def _referee(self) -> "Referee":
         from bakeoff.evaluate.refereeing import Referee
@@ -313,7 +315,7 @@ class _People:
 
         self._judge = judge
         labels = bench.stage.judge_labels
-        labelled = [] if labels is None else _labels(labels, bench.gathered.schema.inputs)
+        labelled = [] if labels is None else _labels(labels, bench.gathered.schema)
         human_m = np.asarray([score for _, score in labelled])
         judged_m = judge.compare([pair for pair, _ in labelled]).score_n if labelled else np.empty(0)
         self._human_m, self._judged_m = human_m[~np.isnan(judged_m)], judged_m[~np.isnan(judged_m)]
@@ -356,7 +358,7 @@ class _People:
         return found
 
 
-def _labels(file: Path, names: Sequence[str]) -> "list[tuple[Pair, float]]":
+def _labels(file: Path, schema: Schema) -> "list[tuple[Pair, float]]":
     """Pairs that people compared: the inputs, the answers `a` and `b`, and which is `preferred` (a, b or tie).
 
     Raises:
@@ -365,7 +367,7 @@ def _labels(file: Path, names: Sequence[str]) -> "list[tuple[Pair, float]]":
     from bakeoff.evaluate.refereeing import Pair
 
     table = _read(file)
-    missing = [name for name in (*names, *LABEL_COLUMNS) if name not in table.columns]
+    missing = [name for name in (*schema.inputs, *LABEL_COLUMNS) if name not in table.columns]
     if missing:
         raise DataError(f"[judge] labels {str(file)!r}: expected the columns {missing}, received {table.columns}")
     found: list[tuple[Pair, float]] = []
@@ -376,7 +378,7 @@ def _labels(file: Path, names: Sequence[str]) -> "list[tuple[Pair, float]]":
                 f"[judge] labels {str(file)!r}, row {number}: expected preferred to be a, b or tie, "
                 f"received {row['preferred']!r}"
             )
-        found.append((Pair(question=_question(row, names), answer=str(row["a"]), other=str(row["b"])), score))
+        found.append((Pair(question=_question(row, schema), answer=str(row["a"]), other=str(row["b"])), score))
     return found
 
 

@@ -1,19 +1,18 @@
-"""Chat format: rows as messages, as JSON lines, and rendered by a model's chat template."""
+"""Chat format: rows as messages, and as JSON lines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
 from bakeoff.chat.prompts import check_template, filled
-from bakeoff.core.errors import DataError, MissingExtraError
-from bakeoff.core.types import Json
+from bakeoff.core.errors import DataError
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["ChatTemplate", "Message", "Role", "messages_of", "read_messages", "write_messages"]
+__all__ = ["Message", "Role", "messages_of", "read_messages", "write_messages"]
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
@@ -81,58 +80,3 @@ def read_messages(lines: bytes) -> list[tuple[Message, ...]]:
         except msgspec.DecodeError as error:
             raise DataError(f'line {number}: expected {{"messages": [{{"role", "content"}}, …]}}: {error}') from error
     return found
-
-
-class ChatTemplate:
-    """A model's chat template (Jinja, as in `tokenizer_config.json`), run in a sandbox."""
-
-    def __init__(self, template: str, *, tokens: Mapping[str, str] | None = None) -> None:
-        """`tokens` are what the template may name, such as `bos_token`.
-
-        Raises:
-            MissingExtraError: the extra `text` is not installed.
-            DataError: the template is not Jinja.
-        """
-        try:
-            from jinja2 import TemplateError
-            from jinja2.ext import loopcontrols
-            from jinja2.sandbox import ImmutableSandboxedEnvironment
-        except ModuleNotFoundError:
-            raise MissingExtraError.of("Chat templates", "text", "jinja2") from None
-        # The settings under which Hugging Face's templates are written.
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, autoescape=False, extensions=[loopcontrols]
-        )
-        environment.filters["tojson"] = _to_json
-        try:
-            self._template = environment.from_string(template)
-        except TemplateError as error:
-            raise DataError(f"expected a Jinja chat template: {error}") from error
-        self._error: type[Exception] = TemplateError
-        self._tokens = dict(tokens or {})
-
-    def render(self, messages: Sequence[Message], *, answer: bool = False) -> str:
-        """The text of a conversation; with `answer`, up to where the assistant speaks next.
-
-        Raises:
-            DataError: the template refuses the conversation.
-        """
-        turns: Json = [{"role": message.role, "content": message.content} for message in messages]
-        try:
-            return self._template.render(
-                messages=turns, add_generation_prompt=answer, raise_exception=_refuse, **self._tokens
-            )
-        except self._error as error:
-            raise DataError(f"the chat template refuses the conversation: {error}") from error
-
-
-def _refuse(message: str) -> None:
-    from jinja2 import TemplateError
-
-    raise TemplateError(message)
-
-
-def _to_json(value: Any, indent: int | None = None) -> str:
-    import json
-
-    return json.dumps(value, ensure_ascii=False, indent=indent)

@@ -98,9 +98,15 @@ class Project:
 
     @classmethod
     def init(
-        cls, folder: str | Path, *, name: str | None = None, source: str, target: str, task: str | None = None
+        cls,
+        folder: str | Path,
+        *,
+        name: str | None = None,
+        source: str,
+        target: str | None = None,
+        task: str | None = None,
     ) -> "Path":
-        """Write a new project file from a look at the data; the path of the file.
+        """Write a new project file from a look at the data; the path of the file. Conversations need no target.
 
         Raises:
             UsageError: there is one already. DataError: the data or its target cannot be used.

@@ -37,6 +37,10 @@ class Written:
     notes: tuple[str, ...] = ()
 
 
+ANSWER = "answer"
+"""The target of conversations: what their last turn becomes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
     """What the data are taken for."""
@@ -48,7 +52,7 @@ class _Look:
     notes: tuple[str, ...]
 
 
-def write_project(folder: Path, *, name: str | None, source: str, target: str, task: str | None) -> Written:
+def write_project(folder: Path, *, name: str | None, source: str, target: str | None, task: str | None) -> Written:
     """Write `bakeoff.toml` into the folder (made if need be) and check it.
 
     Raises:
@@ -80,7 +84,7 @@ def _made(folder: Path) -> Generator[None]:
         raise
 
 
-def _write(file: Path, *, name: str | None, source: str, target: str, task: Task | None) -> Written:
+def _write(file: Path, *, name: str | None, source: str, target: str | None, task: Task | None) -> Written:
     folder = file.parent
     look = _look(folder, source, target, task)
     slug = re.sub(r"[^a-z0-9_.-]+", "-", (name or folder.resolve().name).lower()).strip("-_.") or "project"
@@ -90,9 +94,10 @@ def _write(file: Path, *, name: str | None, source: str, target: str, task: Task
     return Written(file=file, ledger=look.ledger, warnings=look.warnings, notes=look.notes)
 
 
-def _look(folder: Path, source: str, target: str, task: Task | None) -> _Look:
+def _look(folder: Path, source: str, target: str | None, task: Task | None) -> _Look:
     import tempfile
 
+    from bakeoff.data.conversations import usual_target
     from bakeoff.data.reading import read
     from bakeoff.data.schema import infer
     from bakeoff.data.sources import resolve
@@ -100,11 +105,19 @@ def _look(folder: Path, source: str, target: str, task: Task | None) -> _Look:
     from bakeoff.loop.losses import gone_classes, of_reading, rows_read
     from bakeoff.prepare.losses import class_counts
 
-    config = DataConfig(source=(source,), target=target)
+    config = DataConfig(source=(source,), target=target or ANSWER)
     with tempfile.TemporaryDirectory() as cache:
         files = resolve(source, folder=folder.resolve(), cache=Path(cache), progress=_quiet)
         reading = read(config, {"source": files})
+        if target is None:
+            target = ANSWER if reading.layout is not None else usual_target(reading.table.columns)
+            if target is None:
+                raise UsageError(f"expected --target, one of {', '.join(reading.table.columns)}; received none")
+            config = DataConfig(source=(source,), target=target)
+            reading = read(config, {"source": files})
         table = reading.table
+        if task is None and (reading.layout is not None or usual_target(table.columns) == target):
+            task = "generation"
         if task is None:
             numeric = target in table.columns and table.schema[target].is_numeric()
             distinct = table[target].n_unique() if numeric else 0

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import numpy as np
 
+from bakeoff.core.conversation import question_text
 from bakeoff.core.errors import (
     BakeoffError,
     CandidateError,
@@ -28,7 +29,6 @@ from bakeoff.core.generation import ChatModel, Embedded, Embedding, Messages, Pi
 from bakeoff.core.protocols import Clock, EventLog, Model
 from bakeoff.core.types import Column, Json, Predictions, Signature
 from bakeoff.data.contract_rows import Broken, RowCheck
-from bakeoff.data.conversations import question_text
 from bakeoff.data.schema import conform
 from bakeoff.serve.inputs import NO_GAPS, Gaps, Inputs, OnUnknown
 from bakeoff.serve.releases import Release

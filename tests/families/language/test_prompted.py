@@ -54,7 +54,7 @@ class TestPrompted(FamilyConformance):
         card, lost = ([*words.tokens([lead + name], special=False)[0]] for name in ("card", "card lost"))
         assert lost[: len(card)] == card
         assert (scores["open"][:, 0] > scores["open"][:, 1]).all()
-        ends = words.tokens([end], special=False)[0][:1]
+        ends = [words.words.control[end]] if chat else words.tokens([end], special=False)[0][:1]
         naive = naive_scores(words, model.prompts(TEXTS), ([*card, *ends], [*lost, *ends]))
         np.testing.assert_allclose(scores["whole"], naive, atol=1e-4)
         np.testing.assert_allclose(scores["bytes"], scores["open"] / [len(lead) + 4, len(lead) + 9], atol=1e-4)
@@ -82,8 +82,9 @@ class TestPrompted(FamilyConformance):
         train[3, "text"] = train[5, "text"] = "aaord " * 400
         own = dataclasses.replace(params, max_tokens=120, calibration="none")
         family.fit(dataclasses.replace(job, params=own, train=train, validation=train[:4], on_loss=losses.append))
-        assert [(loss.kind, loss.count, loss.of, loss.remedy) for loss in losses] == [
-            ("text", 3, len(train) + 4, "raise max_tokens")
+        assert [(loss.kind, loss.subject, loss.count, loss.of, loss.remedy, loss.grave) for loss in losses] == [
+            ("text", "training rows", 2, len(train), "raise max_tokens", True),
+            ("text", "validation rows", 1, 4, "raise max_tokens", True),
         ]
 
     def test_an_instruction_without_room_for_a_text_is_an_error(self, family, job, params) -> None:

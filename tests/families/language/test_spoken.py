@@ -12,7 +12,7 @@ from bakeoff.core.generation import Capacity, ChatModel, Sampling, Speaking
 from bakeoff.core.protocols import Likely
 from bakeoff.families.language.lora import LoraFamily, LoraParams
 from bakeoff.families.language.prompted import PromptedFamily, PromptedParams
-from bakeoff.families.language.prompts import Prompt, Shot
+from bakeoff.families.language.prompts import Prompt, Shot, row_texts
 from bakeoff.testing.families import FamilyConformance
 
 QUESTIONS = ["aaord bbord", "ccord ddord"] * 12
@@ -96,19 +96,23 @@ def test_model_without_a_chat_template_is_refused(job, tiny_plain):
 
 
 def test_rows_and_chats_are_asked_alike():
-    prompt = Prompt(instruction="Answer.", target="answer", chat=True, system="Be brief.", conversations=True)
+    prompt = Prompt(instruction="Answer.", target="answer", chat=True, system="Be brief.")
     shots = (Shot(text="1+1", answer="2"),)
     asked = prompt.turns("2+2", shots)
     assert [turn["role"] for turn in asked] == ["system", "user", "assistant", "user"]
     assert asked[1]["content"] == "Answer.\n\n1+1"
     assert prompt.around([{"role": "user", "content": "2+2"}], shots) == asked
     own = prompt.around([{"role": "system", "content": "Shout."}, {"role": "user", "content": "2+2"}])
-    assert own == [{"role": "system", "content": "Shout."}, {"role": "user", "content": "Answer.\n\n2+2"}]
+    assert own == [
+        {"role": "system", "content": "Be brief.\n\nShout."},
+        {"role": "user", "content": "Answer.\n\n2+2"},
+    ]
 
 
 def test_a_row_may_hold_a_conversation():
-    prompt = Prompt(instruction="", target="answer", chat=True, conversations=True)
+    prompt = Prompt(instruction="", target="answer", chat=True)
     text = '[{"role":"user","content":"Hi"},{"role":"assistant","content":"Yes?"},{"role":"user","content":"Time?"}]'
     assert [turn["content"] for turn in prompt.turns(text)] == ["Hi", "Yes?", "Time?"]
-    plain = dataclasses.replace(prompt, conversations=False)
-    assert plain.turns(text) == [{"role": "user", "content": text}]
+    table = pl.DataFrame({"q": [text]})
+    assert prompt.turns(row_texts(table, ["q"], None)[0]) == [{"role": "user", "content": text}]
+    assert len(prompt.turns(row_texts(table, ["q"], None, {"q"})[0])) == 3

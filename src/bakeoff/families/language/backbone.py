@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from bakeoff.chat.tokens import ChatTokens
 from bakeoff.core.errors import CandidateError, CorruptError, MissingExtraError
 from bakeoff.families.language.convert import Kind, unreadable
 from bakeoff.families.language.quiet import quietly
@@ -26,10 +27,11 @@ Tensor: TypeAlias = Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backbone:
-    """A loaded model with its tokenizer; `precision` is what it is computed in."""
+    """A loaded model with its tokenizer, as transformers and as we read it; `precision` is what it is computed in."""
 
     model: Any
     tokenizer: Any
+    words: ChatTokens
     kind: Kind
     precision: Precision
 
@@ -49,8 +51,8 @@ class Backbone:
         return next(self.model.parameters()).device
 
     def tokens(self, texts: Sequence[str], *, special: bool = True) -> list[list[int]]:
-        """Token ids of texts."""
-        return self.tokenizer(list(texts), add_special_tokens=special)["input_ids"] if texts else []
+        """Token ids of texts; spellings of control tokens in them are letters."""
+        return self.words.texts(texts, special=special)
 
     def padded(self, ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Token ids as one tensor (b, t), padded at the right, and their lengths (b,)."""
@@ -184,4 +186,5 @@ def load(
     except Exception as error:  # readers of configs and tokenizers raise errors of many classes
         raise unreadable(folder.name, kind, error) from error
     model.requires_grad_(requires_grad=False)
-    return Backbone(model=model.eval(), tokenizer=tokenizer, kind=kind, precision=precision)
+    words = ChatTokens.read(folder)
+    return Backbone(model=model.eval(), tokenizer=tokenizer, words=words, kind=kind, precision=precision)

@@ -40,7 +40,7 @@ class EncoderParams:
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     checks: Annotated[int, Field(ge=1)] = 4
     patience: Annotated[int, Field(ge=1)] = 2
-    max_tokens: Annotated[int, Field(ge=1)] = 256
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_train_rows: Annotated[int, Field(ge=1)] | None = None
     max_minutes: Annotated[float, Field(gt=0)] | None = None
     validation_rows: Annotated[int, Field(ge=1)] = 500

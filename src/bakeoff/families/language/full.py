@@ -31,6 +31,7 @@ class FullParams(CapacityParams):
     model: str = "all-minilm-l6-v2"
     template: str | None = None
     instruction: str | None = None
+    system: str | None = None
     chat: bool | None = None
     head: Literal["linear", "labels"] = field(default="linear", metadata=only_for("classification"))
     layers: Annotated[int, Field(ge=0)] = 0
@@ -43,7 +44,8 @@ class FullParams(CapacityParams):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     checks: Annotated[int, Field(ge=1)] = 4
     patience: Annotated[int, Field(ge=1)] = 2
-    max_tokens: Annotated[int, Field(ge=1)] = 256
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    learn: Literal["last", "all"] = field(default="last", metadata=only_for("generation"))
     max_new_tokens: Annotated[int, Field(ge=1)] = field(default=128, metadata=only_for("generation"))
     engine: str = field(default="auto", metadata=only_for("generation"))
     quantisation: str = field(default="q8_0", metadata=only_for("generation"))

@@ -41,21 +41,26 @@ class LoraParams(CapacityParams):
     `batch` · `accumulate` rows make a step. Validation loss is looked at `checks` times, on at most
     `validation_rows` rows; after `patience` looks without a better one training ends; the best weights stay.
     `max_train_rows` takes a stratified sample, `max_minutes` plans no more steps than fit. `checkpointing` needs less
-    memory and more time. `precision`: what is fast here, unless said. Texts keep `max_tokens` tokens.
+    memory and more time. `precision`: what is fast here, unless said. Texts keep
+    `max_tokens` tokens (256 unless given).
 
     `quantise_base` holds the frozen weights in 8 or 4 bits during training (CUDA, extra `gpu`); what is saved and
     served is the adapter on the base as it was. Each of `processes` reads its share of every batch (0: one for each
     CUDA device, else one); the step is that of a single process.
 
-    Task generation: rows that have a rejected answer are pairs, too: the answer shall gain on the rejected one, at
-    strength `preference_beta` (smaller: further from the base; 0: rejected answers are not used). Answers have at most
-    `max_new_tokens` tokens and come from `engine` (llama.cpp where it is installed, else transformers; "vllm",
-    "vllm:URL"), which may convert the weights to `quantisation`; `slots`, `context` and `kv_cache` are what it holds.
+    Task generation: a conversation keeps `max_tokens` tokens (1,024 unless given), its answer among them: its oldest
+    turns go first; what of the answer is over is not learned, nor that it would end there. `learn` "all" takes every
+    turn of the assistant, not the last alone. `system` is a system turn that stands before all others. Rows that have a
+    rejected answer are pairs, too: the answer shall gain on the rejected one, at strength `preference_beta` (smaller:
+    further from the base; 0: rejected answers are not used). What is generated has at most `max_new_tokens` tokens and
+    comes from `engine` (llama.cpp where it is installed, else transformers; "vllm", "vllm:URL"), which may convert the
+    weights to `quantisation`; `slots`, `context` and `kv_cache` are what it holds.
     """
 
     model: str = "smollm2-135m-instruct"
     template: str | None = None
     instruction: str | None = None
+    system: str | None = None
     chat: bool | None = None
     head: Literal["linear", "labels"] = field(default="linear", metadata=only_for("classification"))
     rank: Annotated[int, Field(ge=1, le=256)] = field(default=8, metadata=between(2, 32, log=True))
@@ -70,7 +75,8 @@ class LoraParams(CapacityParams):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     checks: Annotated[int, Field(ge=1)] = 4
     patience: Annotated[int, Field(ge=1)] = 2
-    max_tokens: Annotated[int, Field(ge=1)] = 256
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    learn: Literal["last", "all"] = field(default="last", metadata=only_for("generation"))
     max_new_tokens: Annotated[int, Field(ge=1)] = field(default=128, metadata=only_for("generation"))
     engine: str = field(default="auto", metadata=only_for("generation"))
     quantisation: str = field(default="q8_0", metadata=only_for("generation"))

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import numpy as np
 from pydantic import Field
 
+from bakeoff.chat.tokens import ChatTokens, TokenSequence
+from bakeoff.core.conversation import conversation_columns
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.hashing import digest_json
+from bakeoff.core.ledger import Loss, summed
 from bakeoff.core.params import only_for
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.search import one_of
@@ -26,7 +29,7 @@ from bakeoff.families.language.backbone import Backbone, Precision
 from bakeoff.families.language.calibration import CONTENT_FREE, Scaling
 from bakeoff.families.language.catalogue import base_of
 from bakeoff.families.language.likelihood import Scorer, common_prefix
-from bakeoff.families.language.prompts import Prompt, Shot, row_texts, shortened, text_room, texts_cut
+from bakeoff.families.language.prompts import Part, Prompt, Shot, clipped, cut_losses, row_texts
 from bakeoff.families.language.quiet import need_llm
 from bakeoff.families.language.shots import Shots, drawn
 from bakeoff.families.language.speaking import CapacityParams
@@ -44,8 +47,6 @@ Scoring: TypeAlias = Literal["whole", "open", "bytes"]
 POOL = 2000
 """Training rows among which the nearest examples are looked for."""
 MOST_CALIBRATION = 400
-ANSWER = "ANSWER"
-"""Stands for any answer where it is looked what follows one."""
 PROBES = ("a", "The end", "9 x", "'quoted'", "Überall")
 """Texts that begin differently: what prompts of all of them share, all prompts share."""
 
@@ -59,9 +60,10 @@ class PromptedParams(CapacityParams):
     unless given. `system`: a system turn. `chat`: whether to ask in the model's chat template; if it has one, unless
     said. `shots`: examples before each row, taken by `select`. `calibration`: from `calibration_rows` validation
     rows, from prompts without content ("contextual"), or none. `max_tokens`: of a row's text, what is longer loses
-    its end. `balanced`: whether every class weighs the same in calibration (as the metric calls for, unless said).
-    `scoring`: how likely a label is: by its tokens and its end ("whole"), so that "card" does not win over "card lost"
-    for being its beginning; without the end ("open", the `acc` of lm-eval); or that by byte ("bytes", its `acc_norm`).
+    its end, a conversation its oldest turns. `balanced`: whether every class weighs the same in calibration (as the
+    metric calls for, unless said). `scoring`: how likely a label is: by its tokens and its end ("whole"), so that
+    "card" does not win over "card lost" for being its beginning; without the end ("open", the `acc` of lm-eval); or
+    that by byte ("bytes", its `acc_norm`).
 
     Task generation: answers have at most `max_new_tokens` tokens and come from `engine` (llama.cpp where it is
     installed, else transformers; "vllm", "vllm:URL"), which may convert the weights to `quantisation`. It holds
@@ -126,7 +128,7 @@ class PromptedModel:
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
         table = complete(table, self.signature)
-        texts = row_texts(table, [column.name for column in self.signature.inputs], self.state.template)
+        texts = self.texts(table)
         score_nk = self.scores(texts) if self.cache is None else self.cache.vectors(texts, self.scores)
         return Predictions.of_probabilities(self.state.scaling(score_nk), self.signature.classes)
 
@@ -138,23 +140,50 @@ class PromptedModel:
         """Log-probabilities (n, k) of the labels, before calibration."""
         if not texts:
             return np.zeros((0, len(self.signature.classes)))
-        score_nk = self._scorer(self.prompts(texts), progress)
+        read = self.sequences(texts)
+        self._cut.extend(cut_losses(texts, read, "test", self.state.max_tokens, remedy=self.remedy))
+        score_nk = self._scorer([list(each.ids) for each in read], progress)
         return score_nk / self._bytes_k if self.state.scoring == "bytes" else score_nk
+
+    def losses(self) -> tuple[Loss, ...]:
+        """See `bakeoff.core.protocols.Losing`."""
+        return summed(self._cut)
+
+    @cached_property
+    def _cut(self) -> list[Loss]:
+        """What was cut of rows since the model was loaded."""
+        return []
+
+    def texts(self, table: "pl.DataFrame") -> list[str]:
+        """Each row's question as a text."""
+        inputs = self.signature.inputs
+        return row_texts(table, [column.name for column in inputs], self.state.template, conversation_columns(inputs))
 
     def prompts(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of each row's prompt."""
-        words, state = self.backbone.tokenizer, self.state
-        texts = shortened(words, texts, self.most)
+        return [list(each.ids) for each in self.sequences(texts)]
+
+    def sequences(self, texts: Sequence[str]) -> list[TokenSequence]:
+        """The token ids of each row's prompt, and what was cut."""
+        state, words = self.state, self.backbone.words
         shots = state.shots.of(texts, self._vectors)
-        rendered = [state.prompt.render(words, text, shown) for text, shown in zip(texts, shots, strict=True)]
-        return self.backbone.tokens(rendered, special=False)
+        most = [self._most(shown, row=state.max_tokens) for shown in shots] if state.shots.nearest else self.most
+        return state.prompt.sequences(words, texts, shots, most)
 
     @cached_property
     def most(self) -> int:
-        """How many tokens of a row's text are read."""
-        answer, words = max(len(label) for label in self._labels), self.backbone.tokenizer
-        room = text_room(self.state.prompt, words, self._longest_shots, context=self.backbone.context, answer=answer)
-        return min(self.state.max_tokens, room)
+        """How many tokens a prompt has at most."""
+        return self._most(self._longest_shots, row=self.state.max_tokens)
+
+    @cached_property
+    def remedy(self) -> str:
+        """What to change so that less is cut."""
+        by_setting = self.most < self._most(self._longest_shots, row=None)
+        return "raise max_tokens" if by_setting else "name a model with a longer context"
+
+    def _most(self, shots: Sequence[Shot], *, row: int | None) -> int:
+        answer, loaded = max(len(label) for label in self._labels), self.backbone
+        return self.state.prompt.most(loaded.words, shots, row=row, context=loaded.context, answer=answer)
 
     @cached_property
     def _labels(self) -> tuple[tuple[int, ...], ...]:
@@ -165,13 +194,9 @@ class PromptedModel:
     @cached_property
     def _end(self) -> tuple[int, ...]:
         """The token that follows an answer: as the chat template ends a turn, or as examples end."""
-        words, prompt = self.backbone.tokenizer, self.state.prompt
-        behind = "\n\n"
-        if prompt.chat:
-            turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": ANSWER}]
-            behind = words.apply_chat_template(turns, tokenize=False).rpartition(ANSWER)[2]
-        ids = self.backbone.tokens([behind], special=False)[0] or [words.eos_token_id or 0]
-        return (int(ids[0]),)
+        words = self.backbone.words
+        ids = [words.end] if self.state.prompt.chat else words.text("\n\n")[:1]
+        return tuple(token for token in ids if token is not None)
 
     @cached_property
     def _bytes_k(self) -> Any:
@@ -186,9 +211,9 @@ class PromptedModel:
     @cached_property
     def _scorer(self) -> Scorer:
         fixed = () if self.state.shots.nearest else self.state.shots.pool[: self.state.shots.count]
-        words = self.backbone.tokenizer
-        probes = [self.state.prompt.render(words, text, fixed) for text in PROBES]
-        prefix = common_prefix(self.backbone.tokens(probes, special=False))
+        words = self.backbone.words
+        probes = [self.state.prompt.ids(words, [{"role": "user", "content": text}], fixed) for text in PROBES]
+        prefix = common_prefix(probes)
         return Scorer(backbone=self.backbone, labels=self._labels, prefix=prefix)
 
     def _vectors(self, texts: Sequence[str]) -> Any:
@@ -229,9 +254,15 @@ class PromptedFamily:
         precision = backbone.fastest_precision() if params.precision == "auto" else params.precision
         loaded = backbone.load(base.folder, "decoder", precision=precision, threads=job.threads)
         model = PromptedModel(state=_asked(job, target, loaded), base=base.folder, backbone=loaded)
-        texts = row_texts(target.table, [column.name for column in model.signature.inputs], params.template)
-        shorter, by_setting = shortened(loaded.tokenizer, texts, model.most), model.most == params.max_tokens
-        job.on_loss(texts_cut(texts, shorter, model.most, by_setting=by_setting))
+        count = target.training
+        parts: list[tuple[Part, pl.DataFrame]] = [
+            ("training", target.table[:count]),
+            ("validation", target.table[count:]),
+        ]
+        for part, table in parts:
+            texts = model.texts(table)
+            for loss in cut_losses(texts, model.sequences(texts), part, params.max_tokens, remedy=model.remedy):
+                job.on_loss(loss)
         prompt = model.state.prompt.to_json() | {"shots": [[s.text, s.answer] for s in model.state.shots.pool]}
         scaling = self._scaling(job, target, model)
         chosen = {"scaling": scaling.to_json(), "base": base.digest, "prompt": digest_json(prompt)[:16]}
@@ -252,7 +283,7 @@ class PromptedFamily:
 
     def _scaling(self, job: FitJob, target: Target, model: PromptedModel) -> Scaling:
         params: PromptedParams = job.params
-        names, classes = list(model.signature.inputs), len(target.classes)
+        classes = len(target.classes)
         if job.chosen is not None:
             scaling = Scaling.of_json(job.chosen["scaling"])
             known = len(scaling.biases) == classes
@@ -264,7 +295,7 @@ class PromptedFamily:
         rng = np.random.default_rng(job.seed)
         held = np.arange(target.training, len(target.value_n))
         rows = np.sort(rng.permutation(held)[: params.calibration_rows])
-        texts = row_texts(target.table[rows], [column.name for column in names], params.template)
+        texts = model.texts(target.table[rows])
         label_n = target.value_n[rows]
         weight_n = balanced_weights(label_n) if is_balanced(job) else np.ones(len(rows))
         return Scaling.fitted(model.scores(texts, job.progress), label_n.astype(np.int64), weight_n)
@@ -277,7 +308,7 @@ def _asked(job: FitJob, target: Target, loaded: Backbone) -> _State:
     names = [column.name for column in columns]
     classes, what = target.classes, job.schema.target
     prompt = Prompt.of(
-        loaded.tokenizer,
+        loaded.words,
         instruction=params.instruction,
         target=what,
         columns=names,
@@ -286,12 +317,12 @@ def _asked(job: FitJob, target: Target, loaded: Backbone) -> _State:
         system=params.system,
     )
     train = target.table[: target.training]
-    texts = row_texts(train, names, params.template) if params.shots else []
+    texts = row_texts(train, names, params.template, conversation_columns(columns)) if params.shots else []
     nearest = params.select == "nearest"
     answers = [classes[int(value)] for value in target.value_n[: len(texts)]]
     if params.shots > len(texts) and params.shots:
         raise CandidateError(f"expected at least shots = {params.shots} training rows, received {len(texts)}")
-    texts = shortened(loaded.tokenizer, texts, params.max_tokens)
+    texts = clipped(loaded.words, texts, params.max_tokens)
     pool = drawn(
         texts, answers, count=POOL if nearest else params.shots, balanced=params.select == "balanced", seed=job.seed
     )
@@ -314,21 +345,21 @@ def _speaking(job: FitJob) -> SpokenModel:
     if params.select == "nearest" and params.shots:
         raise CandidateError('expected select = "random" or "balanced" for task generation, received "nearest"')
     base = base_of(params.model, kind="decoder", cache=job.cache, progress=job.progress)
-    loaded = backbone.load(base.folder, "decoder", precision="fp32", threads=job.threads)
+    words = ChatTokens.read(base.folder)
     columns = input_columns(job)
     names = tuple(column.name for column in columns)
     prompt = Prompt.of(
-        loaded.tokenizer,
+        words,
         instruction=params.instruction or "",
         target=job.schema.target,
         columns=names,
         classes=(),
         chat=params.chat,
         system=params.system,
-        conversations=True,
     )
     require_chat(prompt)
-    texts = row_texts(job.train, names, params.template) if params.shots else []
+    conversations = conversation_columns(columns)
+    texts = row_texts(job.train, names, params.template, conversations) if params.shots else []
     if params.shots > len(texts) and params.shots:
         raise CandidateError(f"expected at least shots = {params.shots} training rows, received {len(texts)}")
     answers = [str(answer) for answer in job.train[job.schema.target].to_list()] if texts else []
@@ -339,7 +370,13 @@ def _speaking(job: FitJob) -> SpokenModel:
         family=PromptedFamily.name,
         signature=Signature(task=job.task, inputs=columns),
         chosen=dict(job.chosen) if job.chosen is not None else chosen,
-        reading=Reading(columns=names, template=params.template, prompt=prompt, max_tokens=params.max_tokens),
+        reading=Reading(
+            columns=names,
+            template=params.template,
+            prompt=prompt,
+            max_tokens=params.max_tokens,
+            conversations=tuple(sorted(conversations)),
+        ),
         shots=shots,
         max_new_tokens=params.max_new_tokens,
         engine=params.engine,

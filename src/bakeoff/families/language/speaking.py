@@ -12,10 +12,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from bakeoff.core.errors import CandidateError
-from bakeoff.core.generation import Capacity, Messages, Piece, Sampling, Speech, TextSession, engine_of
+from bakeoff.core.generation import Capacity, Finish, Messages, Piece, Sampling, Speech, TextSession, engine_of
 from bakeoff.core.params import only_for
 
-__all__ = ["AUTO", "CapacityParams", "Speaker", "engine_for"]
+__all__ = ["AUTO", "Answer", "CapacityParams", "Speaker", "engine_for"]
 
 AUTO = "auto"
 
@@ -58,6 +58,14 @@ class _Opened:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A whole answer, and why it ended."""
+
+    text: str
+    finish: Finish
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Speaker:
     """A model's weights and the engine that runs them; what the engine converts is kept in `cache`."""
 
@@ -87,12 +95,14 @@ class Speaker:
         """See `bakeoff.core.generation.ChatModel`."""
         return self.session().chat(messages, sampling)
 
-    def answers(self, conversations: Sequence[Messages], sampling: Sampling) -> list[str]:
+    def answers(self, conversations: Sequence[Messages], sampling: Sampling) -> list[Answer]:
         """The whole answer to each conversation, several at once."""
         session = self.session()
 
-        def one(messages: Messages) -> str:
-            return "".join(piece.text for piece in session.chat(messages, sampling)).strip()
+        def one(messages: Messages) -> Answer:
+            pieces = list(session.chat(messages, sampling))
+            finishes: list[Finish] = [piece.finish for piece in pieces if piece.finish]
+            return Answer(text="".join(piece.text for piece in pieces).strip(), finish=(finishes or ["stop"])[-1])
 
         with ThreadPoolExecutor(self.speech.capacity.slots) as pool:
             return list(pool.map(one, conversations))

@@ -12,16 +12,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.chat.tokens import ChatTokens, TokenSequence
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.generation import Capacity, Messages, Piece, Sampling, Speech
+from bakeoff.core.ledger import EXAMPLES, Loss, example, summed
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature
 from bakeoff.families import saved
 from bakeoff.families.columns import complete
 from bakeoff.families.language import backbone, storing
 from bakeoff.families.language.backbone import Backbone, by_length
-from bakeoff.families.language.prompts import Prompt, Shot
-from bakeoff.families.language.speaking import Speaker, engine_for
+from bakeoff.families.language.prompts import LOUD_SHARE, Prompt, Shot, cut_losses
+from bakeoff.families.language.speaking import Answer, Speaker, engine_for
 from bakeoff.families.language.tuned import Reading, TunedModel, load_tuned, put_on
 
 if TYPE_CHECKING:
@@ -81,9 +83,37 @@ class SpokenModel:
         """See `bakeoff.core.protocols.Model`."""
         table = complete(table, self.signature)
         texts = self.state.reading.texts(table)
-        conversations = [self._prompt.turns(text, self.state.shots) for text in texts]
-        said = self._speaker.answers(conversations, Sampling(max_tokens=self.state.max_new_tokens))
-        return Predictions(values_n=np.asarray(said, dtype=object))
+        asked = self._fitted(texts, self.state.capacity.context - self.state.max_new_tokens)
+        conversations = [self._prompt.around(each.turns, self.state.shots) for each in asked]
+        answers = self._speaker.answers(conversations, Sampling(max_tokens=self.state.max_new_tokens))
+        remedy = "raise context"
+        self._cut.extend(cut_losses(texts, asked, "test", self.state.capacity.context, remedy=remedy))
+        self._cut.extend(self._unfinished(answers))
+        return Predictions(values_n=np.asarray([answer.text for answer in answers], dtype=object))
+
+    def losses(self) -> tuple[Loss, ...]:
+        """See `bakeoff.core.protocols.Losing`."""
+        return summed(self._cut)
+
+    def _unfinished(self, answers: Sequence[Answer]) -> list[Loss]:
+        cut = [answer.text for answer in answers if answer.finish == "length"]
+        most = self.state.max_new_tokens
+        loss = Loss(
+            kind="text",
+            reason=f"an answer of the model that was not at its end after max_new_tokens = {most:,}",
+            subject="test rows",
+            count=len(cut),
+            of=len(answers),
+            examples=tuple(example(text) for text in cut[:EXAMPLES]),
+            remedy="raise max_new_tokens",
+            grave=len(cut) > LOUD_SHARE * len(answers),
+        )
+        return [loss] if cut else []
+
+    def _fitted(self, texts: Sequence[str], most: int) -> list[TokenSequence]:
+        """The prompts of rows' texts as the engine makes them."""
+        shots = [self.state.shots] * len(texts)
+        return self._prompt.sequences(self.words, texts, shots, most)
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """See `bakeoff.core.generation.ChatModel`; instruction and examples come first, as for rows."""
@@ -103,8 +133,7 @@ class SpokenModel:
         import torch
 
         loaded = self.backbone
-        end = loaded.tokenizer.eos_token_id
-        answers = [[*ids, end] for ids in loaded.tokens([str(text) for text in texts], special=False)]
+        answers = [self.words.answer(str(text)) for text in texts]
         asked = self._prompted(loaded, table)
         whole = [[*ask, *answer][: loaded.context] for ask, answer in zip(asked, answers, strict=True)]
         counts = [max(len(ids) - len(ask), 0) for ids, ask in zip(whole, asked, strict=True)]
@@ -134,13 +163,22 @@ class SpokenModel:
 
     def _prompted(self, loaded: Backbone, table: "pl.DataFrame") -> list[list[int]]:
         texts = self.state.reading.texts(complete(table, self.signature))
-        told = [self._prompt.render(loaded.tokenizer, text, self.state.shots) for text in texts]
-        return loaded.tokens(told, special=False)
+        return [list(each.ids) for each in self._fitted(texts, loaded.context - 1)]
 
     @property
     def _prompt(self) -> Prompt:
         assert self.state.reading.prompt is not None
         return self.state.reading.prompt
+
+    @cached_property
+    def words(self) -> ChatTokens:
+        """What makes tokens of turns."""
+        return ChatTokens.read(self.parts[storing.BASE])
+
+    @cached_property
+    def _cut(self) -> list[Loss]:
+        """What was cut of rows since the model was loaded."""
+        return []
 
     @cached_property
     def _speaker(self) -> Speaker:

@@ -2,23 +2,24 @@
 # torch and transformers come without complete types
 """A fine-tuned model: its base, an adapter on it if there is one, and a head."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bakeoff.chat.tokens import ChatTokens, TokenSequence
 from bakeoff.core.errors import ContextLengthError, CorruptError
-from bakeoff.core.generation import Embedded, Embedder
-from bakeoff.core.ledger import Loss
-from bakeoff.core.protocols import ignore_loss
+from bakeoff.core.generation import Embedded, Embedder, Messages
+from bakeoff.core.ledger import Loss, example, summed
 from bakeoff.core.types import Predictions, Signature
 from bakeoff.families.columns import complete
 from bakeoff.families.language import backbone, storing
 from bakeoff.families.language.backbone import Backbone, Precision, by_length
 from bakeoff.families.language.convert import Kind
-from bakeoff.families.language.prompts import Prompt, row_texts, shortened, text_room, texts_cut
+from bakeoff.families.language.prompts import Part, Prompt, cut_losses, lines_of, row_texts, sequences
 from bakeoff.families.language.quiet import quietly
 from bakeoff.families.saved import Array
 from bakeoff.families.vectors_cache import VectorCache
@@ -36,37 +37,54 @@ LEAST_SHARE = 1e-12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How rows become token ids: the bare text, or a prompt around it. A text keeps `max_tokens` tokens."""
+    """How rows become token ids: the bare text, or a prompt around it. A text keeps `max_tokens` tokens.
+
+    Of the columns, those in `conversations` hold turns.
+    """
 
     columns: tuple[str, ...]
     template: str | None
     prompt: Prompt | None
     max_tokens: int
+    conversations: tuple[str, ...] = ()
 
     def texts(self, table: "pl.DataFrame") -> list[str]:
-        """Each row as a text."""
-        return row_texts(table, self.columns, self.template)
+        """Each row's question as a text."""
+        older = self.prompt is not None and self.prompt.conversations and len(self.columns) == 1
+        return row_texts(table, self.columns, self.template, self.columns if older else self.conversations)
 
-    def most(self, loaded: Backbone, *, answer: int = 0) -> int:
-        """How many tokens of a text are read; `answer` tokens are left free behind them."""
-        words = loaded.tokenizer
+    def most(self, loaded: Backbone) -> int:
+        """How many tokens are read."""
         if self.prompt is None:
-            return min(self.max_tokens, loaded.context - words.num_special_tokens_to_add() - answer)
-        return min(self.max_tokens, text_room(self.prompt, words, (), context=loaded.context, answer=answer))
+            return min(self.max_tokens + loaded.words.around, loaded.context)
+        return self.prompt.most(loaded.words, (), row=self.max_tokens, context=loaded.context, answer=0)
 
-    def ids(
-        self, loaded: Backbone, texts: Sequence[str], *, answer: int = 0, on_loss: Callable[[Loss], None] = ignore_loss
-    ) -> list[list[int]]:
-        """Token ids of each text, at least one; `answer` tokens are left free behind them."""
-        words, most = loaded.tokenizer, self.most(loaded, answer=answer)
-        shorter = shortened(words, texts, most)
-        on_loss(texts_cut(texts, shorter, most, by_setting=most == self.max_tokens))
-        if self.prompt is None:
-            found = loaded.tokens(shorter)
-        else:
-            found = loaded.tokens([self.prompt.render(words, text) for text in shorter], special=False)
-        nothing = int(words.bos_token_id or words.eos_token_id or 0)
-        return [row or [nothing] for row in found]
+    def sequences(self, loaded: Backbone, texts: Sequence[str]) -> list[TokenSequence]:
+        """The token ids of each text, at least one, and what was cut."""
+        words, most = loaded.words, self.most(loaded)
+
+        def encode(_: int, asked: Messages) -> list[int]:
+            ids = self._bare(words, asked) if self.prompt is None else self.prompt.ids(words, asked)
+            return ids or [words.nothing]
+
+        return sequences(words, texts, most, encode)
+
+    def ids(self, loaded: Backbone, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, at least one."""
+        return [list(each.ids) for each in self.sequences(loaded, texts)]
+
+    def losses(self, loaded: Backbone, texts: Sequence[str], made: Sequence[TokenSequence], part: Part) -> list[Loss]:
+        """What of the rows of a part was cut."""
+        most = self.most(loaded)
+        by_setting = most < loaded.context
+        remedy = "raise max_tokens" if by_setting else "name a model with a longer context"
+        return list(cut_losses(texts, made, part, min(self.max_tokens, most), remedy=remedy))
+
+    def _bare(self, words: ChatTokens, asked: Messages) -> list[int]:
+        """A text alone as the tokenizer frames it; several turns by the chat template, or as lines."""
+        if len(asked) == 1 or words.template is None:
+            return words.texts([lines_of(asked)], special=True)[0]
+        return words.prompt(asked, answer=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,15 +160,34 @@ class TunedModel:
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """See `bakeoff.core.generation.Embedder`."""
-        ids = self.state.reading.ids(self.backbone, texts, on_loss=_refuse)
+        made = self.state.reading.sequences(self.backbone, texts)
+        for text, sequence in zip(texts, made, strict=True):
+            if sequence.cut:  # it would be the vector of another text
+                most = self.state.reading.most(self.backbone)
+                raise ContextLengthError(
+                    f"expected texts of at most {most:,} tokens, received a longer one ({example(text)}); cut it into "
+                    "parts, or release a candidate with a larger max_tokens"
+                )
+        ids = [list(sequence.ids) for sequence in made]
         vector_nd = np.zeros((len(ids), self.backbone.width))
         for batch, vector_bd in self._pooled(ids):
             vector_nd[batch] = vector_bd
         vector_nd /= np.maximum(np.linalg.norm(vector_nd, axis=1, keepdims=True), np.finfo(np.float64).tiny)
         return Embedded(vectors_nd=vector_nd.astype(np.float32), tokens=sum(map(len, ids)))
 
+    def losses(self) -> tuple[Loss, ...]:
+        """See `bakeoff.core.protocols.Losing`."""
+        return summed(self._cut)
+
+    @cached_property
+    def _cut(self) -> list[Loss]:
+        """What was cut of rows since the model was loaded."""
+        return []
+
     def _scores(self, texts: Sequence[str]) -> Any:
-        ids = self.state.reading.ids(self.backbone, texts)
+        read = self.state.reading.sequences(self.backbone, texts)
+        self._cut.extend(self.state.reading.losses(self.backbone, texts, read, "test"))
+        ids = [each.ids for each in read]
         score_nk = np.zeros((len(ids), len(self.state.bias_k)))
         for batch, vector_bd in self._pooled(ids):
             score_nk[batch] = vector_bd @ self.state.head_dk + self.state.bias_k
@@ -165,13 +202,6 @@ class TunedModel:
                 ids_bt, lengths_b = self.backbone.padded([ids[i] for i in batch])
                 vector_bd = self.backbone.pooled(self.backbone.hidden(ids_bt, lengths_b), lengths_b)
             yield batch, vector_bd.double().cpu().numpy()
-
-
-def _refuse(loss: Loss) -> None:
-    """A text that is cut has another meaning: who asks for its vector is told so."""
-    if loss.count:
-        shown = ", ".join(loss.examples)
-        raise ContextLengthError(f"expected texts that are read whole; {loss.reason}, received longer ones: {shown}")
 
 
 def open_tuned(state: TunedState, parts: Mapping[str, Path], threads: int) -> TunedModel:

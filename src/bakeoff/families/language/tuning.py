@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.core.conversation import conversation_columns
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.hashing import digest, digest_json
-from bakeoff.core.ledger import EXAMPLES, Loss, example
+from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FitJob, Progress, ignore_loss
-from bakeoff.core.types import Json, Signature
+from bakeoff.core.types import Column, Json, Signature
 from bakeoff.data.cache import place
 from bakeoff.families.columns import input_columns
 from bakeoff.families.language import backbone, storing
+from bakeoff.families.language.answers import Answering
 from bakeoff.families.language.backbone import Backbone, Precision
 from bakeoff.families.language.catalogue import base_of
 from bakeoff.families.language.checkpoints import Checkpoint, Position
@@ -31,7 +33,7 @@ from bakeoff.families.language.convert import Base, Kind
 from bakeoff.families.language.examples import Example, stratified
 from bakeoff.families.language.network import Network
 from bakeoff.families.language.objectives import Classes, Completions, Contrast, Numbers, Preferences
-from bakeoff.families.language.prompts import Prompt
+from bakeoff.families.language.prompts import Part, Prompt
 from bakeoff.families.language.spreading import Group, spread
 from bakeoff.families.language.training import Recipe, Trainer
 from bakeoff.families.language.tuned import Reading, TunedModel, TunedState, open_tuned
@@ -44,14 +46,17 @@ __all__ = ["Adaptation", "TuningParams", "tune"]
 
 KEPT_FITS = 6
 HEAD, POSITION = "head.npz", "position.json"
-VERSION = 1
+CONVERSATION_TOKENS, TEXT_TOKENS = 1024, 256
+"""What `max_tokens` is unless given."""
+VERSION = 2
 """Grows when the same training would give another result."""
 
 
 class TuningParams(Protocol):
     """The parameters that every fine-tuning family has.
 
-    Those of decoders have `instruction`, `chat`, `head`, `max_new_tokens` and `preference_beta` besides, `lora` has
+    Those of decoders have `instruction`, `system`, `chat`, `head`, `learn`, `max_new_tokens` and `preference_beta`
+    besides, `lora` has
     `quantise_base`, `encoder` has `contrastive` and `few`.
     """
 
@@ -67,7 +72,7 @@ class TuningParams(Protocol):
     weight_decay: float
     checks: int
     patience: int
-    max_tokens: int
+    max_tokens: int | None
     max_train_rows: int | None
     max_minutes: float | None
     validation_rows: int
@@ -118,7 +123,7 @@ def tune(job: FitJob, family: str, adaptation: Adaptation) -> TunedModel:
     processes = _processes(params)
     words = _loaded(base, precision, job, Group(), alone=processes == 1)
     columns = input_columns(job)
-    reading = _reading(job, words, tuple(column.name for column in columns))
+    reading = _reading(job, words, columns)
     data = _examples(job, words, reading)
     fit = _Fit(
         job=job,
@@ -182,23 +187,30 @@ def _loaded(base: Base, precision: Precision, job: FitJob, group: Group, *, alon
     )
 
 
-def _reading(job: FitJob, loaded: Backbone, columns: tuple[str, ...]) -> Reading:
+def _reading(job: FitJob, loaded: Backbone, columns: Sequence[Column]) -> Reading:
     params: Any = job.params
     prompt = None
+    names, conversations = tuple(column.name for column in columns), conversation_columns(columns)
     if job.task == "generation" or _by_labels(job):
         classes = sorted(set(job.train[job.schema.target].to_list())) if job.task == "classification" else []
         instruction = params.instruction if params.instruction is not None or classes else ""
         prompt = Prompt.of(
-            loaded.tokenizer,
+            loaded.words,
             instruction=instruction,
             target=job.schema.target,
-            columns=columns,
+            columns=names,
             classes=classes,
             chat=params.chat,
-            system=None,
-            conversations=job.task == "generation",
+            system=params.system,
         )
-    return Reading(columns=columns, template=params.template, prompt=prompt, max_tokens=params.max_tokens)
+    most = params.max_tokens or (CONVERSATION_TOKENS if job.task == "generation" else TEXT_TOKENS)
+    return Reading(
+        columns=names,
+        template=params.template,
+        prompt=prompt,
+        max_tokens=most,
+        conversations=tuple(sorted(conversations)),
+    )
 
 
 def _by_labels(job: FitJob) -> bool:
@@ -225,26 +237,20 @@ def _examples(job: FitJob, loaded: Backbone, reading: Reading) -> _Data:
         center, spread = float(value_n[train_n].mean()), float(value_n[train_n].std()) or 1.0
         value_n = (value_n - center) / spread
 
-    cut: list[Loss] = []
+    def made(rows: NDArray[np.int64], part: Part) -> list[Example]:
+        texts = reading.texts(target.table[rows])
+        read = reading.sequences(loaded, texts)
+        for loss in reading.losses(loaded, texts, read, part):
+            job.on_loss(loss)
+        return [Example(ids=each.ids, target=float(v)) for each, v in zip(read, value_n[rows].tolist(), strict=True)]
 
-    def made(rows: NDArray[np.int64]) -> list[Example]:
-        ids = reading.ids(loaded, reading.texts(target.table[rows]), on_loss=cut.append)
-        return [Example(ids=tuple(row), target=float(v)) for row, v in zip(ids, value_n[rows].tolist(), strict=True)]
-
-    data = _Data(
-        train=made(train_n), held=made(held_n), classes=target.classes, weights=weights, center=center, spread=spread
-    )
-    job.on_loss(_together(cut))
-    return data
-
-
-def _together(losses: Sequence[Loss]) -> Loss:
-    """Losses of one reason on several parts of the rows."""
-    return replace(
-        losses[0],
-        count=sum(loss.count for loss in losses),
-        of=sum(loss.of or 0 for loss in losses),
-        examples=tuple(text for loss in losses for text in loss.examples)[:EXAMPLES],
+    return _Data(
+        train=made(train_n, "training"),
+        held=made(held_n, "validation"),
+        classes=target.classes,
+        weights=weights,
+        center=center,
+        spread=spread,
     )
 
 
@@ -265,55 +271,39 @@ def _conversations(job: FitJob, loaded: Backbone, reading: Reading) -> _Data:
     params: Any = job.params
     if not len(job.train):
         raise CandidateError("expected training rows, received none; look at [split] and [prepare]")
-    end = loaded.tokenizer.eos_token_id
-
+    answering = Answering(
+        words=loaded.words,
+        prompt=reading.prompt or _no_prompt(),
+        most=min(reading.max_tokens, loaded.context),
+        every=params.learn == "all",
+    )
     rejected = job.schema.rejected if params.preference_beta else None
 
-    cut: list[Loss] = []
-    cut_answers: list[Loss] = []
+    def made(table: "pl.DataFrame", most: int, part: Part) -> list[Example]:
+        table = table[stratified(np.zeros(len(table)), most, classes=0, seed=job.seed)]
+        others = _answers(table, rejected) if rejected in table.columns else [None] * len(table)
+        rows = zip(reading.texts(table), _answers(table, job.schema.target), others, strict=True)
+        learned = [answering.examples(*row) for row in rows]
+        for loss in answering.losses(learned, part):
+            job.on_loss(loss)
+        return [each.example for row in learned for each in row]
 
-    def answers(table: "pl.DataFrame", column: str) -> list[list[int]]:
-        told = ["" if answer is None else str(answer) for answer in table[column].to_list()]
-        every = loaded.tokens(told, special=False)
-        cut_answers.append(_answers_cut(column, told, [len(ids) for ids in every], params.max_new_tokens))
-        return [[*answer[: params.max_new_tokens], end] for answer in every]
-
-    def example(prompt: Sequence[int], answer: Sequence[int], other: Sequence[int]) -> Example:
-        pair = None
-        if len(other) > 1 and other != answer:  # more than the end
-            pair = Example(ids=(*prompt, *other), completion=len(other))
-        return Example(ids=(*prompt, *answer), completion=len(answer), rejected=pair)
-
-    def made(table: "pl.DataFrame", most: int) -> list[Example]:
-        chosen = stratified(np.zeros(len(table)), most, classes=0, seed=job.seed)
-        table = table[chosen]
-        prompts = reading.ids(loaded, reading.texts(table), answer=params.max_new_tokens, on_loss=cut.append)
-        good = answers(table, job.schema.target)
-        others = answers(table, rejected) if rejected in table.columns else [[]] * len(good)
-        return [example(*each) for each in zip(prompts, good, others, strict=True)]
-
-    train = made(job.train, _most(job, len(job.train)))
+    train = made(job.train, _most(job, len(job.train)), "training")
     pairs = sum(example.rejected is not None for example in train)
     if pairs:
         job.progress(f"{pairs:,} of {len(train):,} answers are learned in place of a rejected one")
-    held = made(job.validation, params.validation_rows) if len(job.validation) else []
-    job.on_loss(_together(cut))
-    for column in {loss.subject for loss in cut_answers}:
-        job.on_loss(_together([loss for loss in cut_answers if loss.subject == column]))
+    if answering.every:
+        job.progress(f"{len(train):,} answers of the assistant in {len(job.train):,} conversations are learned")
+    held = made(job.validation, params.validation_rows, "validation") if len(job.validation) else []
     return _Data(train=train, held=held, classes=(), weights=(), center=0.0, spread=1.0)
 
 
-def _answers_cut(column: str, answers: Sequence[str], tokens: Sequence[int], most: int) -> Loss:
-    cut = [answer for answer, count in zip(answers, tokens, strict=True) if count > most]
-    return Loss(
-        kind="text",
-        reason=f"of an answer, {most:,} tokens are learned",
-        subject=column,
-        count=len(cut),
-        of=len(answers),
-        examples=tuple(example(answer) for answer in cut[:EXAMPLES]),
-        remedy="raise max_new_tokens",
-    )
+def _answers(table: "pl.DataFrame", column: str) -> list[str]:
+    return ["" if answer is None else str(answer) for answer in table[column].to_list()]
+
+
+def _no_prompt() -> Prompt:
+    raise AssertionError("generation always has a prompt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

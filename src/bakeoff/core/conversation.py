@@ -1,0 +1,100 @@
+"""Conversations as texts: how a column of conversations stores its turns, and how they are read back.
+
+Only a column that is known to hold conversations (`ColumnFormat.form`) is read so; any other text is what a user says.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeGuard, cast
+
+import msgspec
+
+from bakeoff.core.generation import Message
+from bakeoff.core.types import Column
+
+__all__ = ["ROLES", "calls_text", "conversation", "conversation_columns", "is_conversation", "question_text"]
+
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+
+
+def conversation(text: str) -> list[Message]:
+    """The turns that a value of a column of conversations stands for: those of its JSON, else one of the user.
+
+    >>> conversation("Who is there?")
+    [{'role': 'user', 'content': 'Who is there?'}]
+    >>> conversation('[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]')[0]["role"]
+    'system'
+    """
+    return _turns(text) or [{"role": "user", "content": text}]
+
+
+def question_text(turns: Sequence[Mapping[str, Any]]) -> str:
+    """A conversation as one text, of which `conversation` makes the same turns again.
+
+    It is what the user says when that is all, unless that itself looks like turns; else their JSON.
+
+    >>> question_text([{"role": "user", "content": "Hi"}])
+    'Hi'
+    >>> question_text([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}])
+    '[{"role":"system","content":"Be brief."},{"role":"user","content":"Hi"}]'
+
+    Raises:
+        TypeError: these are no messages.
+    """
+    if not turns or not all(_is_turn(turn) for turn in turns):
+        raise TypeError
+    first = turns[0]
+    if len(turns) == 1 and set(first) == {"role", "content"} and first["role"] == "user":
+        content = cast("str", first["content"])
+        if not is_conversation(content):
+            return content
+    return msgspec.json.encode(list(turns)).decode()
+
+
+def calls_text(content: object, calls: Sequence[Mapping[str, Any]]) -> str:
+    r"""Calls of tools as the text that models write them in (the Hermes format).
+
+    >>> calls_text(None, [{"function": {"name": "clock", "arguments": "{}"}}])
+    '<tool_call>\n{"name": "clock", "arguments": {}}\n</tool_call>'
+    """
+    lines = [str(content)] if content else []
+    for call in calls:
+        called = call.get("function", call)
+        arguments = called.get("arguments") or {}
+        if isinstance(arguments, str):
+            with contextlib.suppress(ValueError):  # what is no JSON stays a text
+                arguments = json.loads(arguments)
+        body = json.dumps({"name": called.get("name"), "arguments": arguments}, ensure_ascii=False)
+        lines.append(f"<tool_call>\n{body}\n</tool_call>")
+    return "\n".join(lines)
+
+
+def is_conversation(text: str) -> bool:
+    """Whether a text is a list of chat messages as JSON."""
+    return bool(_turns(text))
+
+
+def conversation_columns(columns: Iterable[Column]) -> frozenset[str]:
+    """The names of the columns whose values are conversations."""
+    return frozenset(column.name for column in columns if column.format.form == "conversation")
+
+
+def _turns(text: str) -> list[Message]:
+    if not text.lstrip().startswith("["):
+        return []
+    try:
+        turns = msgspec.json.decode(text, type=list[dict[str, Any]])
+    except (msgspec.DecodeError, RecursionError):
+        return []
+    return list(turns) if all(_is_turn(turn) for turn in turns) else []
+
+
+def _is_turn(turn: object) -> TypeGuard[Message]:
+    """A message of a known role whose content is text; an assistant's with tool calls may have none."""
+    if not isinstance(turn, Mapping):
+        return False
+    fields = cast("Mapping[str, object]", turn)
+    role, content = fields.get("role"), fields.get("content")
+    silent = role == "assistant" and content is None and bool(fields.get("tool_calls"))
+    return role in ROLES and (isinstance(content, str) or silent)
