@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SOURCES := src tests benchmarks
 
-.PHONY: help install demo demo-flights test check format lint types layers collected bench-evaluate bench-finetune bench-resume bench-data bench-llm-serving bench-statistics clean
+.PHONY: help install demo demo-flights test check format lint types layers collected bench-evaluate bench-finetune bench-resume bench-data bench-text-quality bench-streams bench-llm-serving bench-statistics clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -60,8 +60,14 @@ bench-llm-serving: $(INSTALLED)  ## Tokens a second against llama.cpp's own serv
 bench-data: $(INSTALLED)  ## Preparing 100,000 documents, against datatrove and a plain script
 	$(BIN)/python benchmarks/data.py
 
+bench-text-quality: $(INSTALLED)  ## Personal data, duplicates, languages, HTML beside Presidio, detect-secrets and others
+	$(BIN)/python benchmarks/text_quality.py
+
+bench-streams: $(INSTALLED)  ## 500 generated streams: sums, keys and rows in = out + told
+	$(BIN)/python benchmarks/streams.py
+
 bench-statistics: $(INSTALLED)  ## How often intervals, verdicts and gates hold where the truth is known
-	$(BIN)/python benchmarks/statistics.py
+	$(BIN)/python benchmarks/simulate.py
 
 clean:  ## Remove the virtual environment and what tools leave
 	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis build

@@ -110,15 +110,16 @@ def tokenizer() -> str:
     return str(file)
 
 
-def environment(name: str) -> Path:
+def environment(name: str, packages: list[str] | None = None) -> Path:
     """A virtual environment with the pinned packages of a peer, made once."""
+    packages = packages or PEERS[name]
     folder = CACHE / f"env-{name}"
     done = folder / "done.json"
-    if not done.exists() or json.loads(done.read_text()) != PEERS[name]:
+    if not done.exists() or json.loads(done.read_text()) != packages:
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
         pip = [str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *PEERS[name]], check=True, stderr=subprocess.DEVNULL)
-        done.write_text(json.dumps(PEERS[name]))
+        subprocess.run([*pip, *packages], check=True, stderr=subprocess.DEVNULL)
+        done.write_text(json.dumps(packages))
     return folder
 
 

@@ -19,7 +19,7 @@ NEAR = 0.8
 
 def check(corpus: Path, documents: int = 10_000) -> dict:
     texts = pl.read_ndjson(min(corpus.glob("*.jsonl")))["text"][:documents]
-    params = MinHashParams(words=5, bands=14, rows=8, threshold=0)
+    params = MinHashParams(words=5, bands=14, rows=8, threshold=0, linkage="chain", signs_below=0)
     groups = near_duplicate_groups(texts, params)
     left, right = truly_near(texts, params.words)
     reference = by_dictionaries(signatures(texts, params), params)

@@ -11,10 +11,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bakeoff.core.errors import BakeoffError
     from bakeoff.evaluate.library import compare, interval
+    from bakeoff.metrics.judges import label_budget, prediction_powered
     from bakeoff.prepare.streaming.run import prepare_corpus
     from bakeoff.project.project import Project
 
-__all__ = ["BakeoffError", "Project", "__version__", "compare", "interval", "prepare_corpus"]
+__all__ = [
+    "BakeoffError",
+    "Project",
+    "__version__",
+    "compare",
+    "interval",
+    "label_budget",
+    "prediction_powered",
+    "prepare_corpus",
+]
 
 __version__ = "0.1.0"
 
@@ -23,6 +33,8 @@ _HOMES = {
     "BakeoffError": "bakeoff.core.errors",
     "interval": "bakeoff.evaluate.library",
     "compare": "bakeoff.evaluate.library",
+    "label_budget": "bakeoff.metrics.judges",
+    "prediction_powered": "bakeoff.metrics.judges",
     "prepare_corpus": "bakeoff.prepare.streaming.run",
 }
 

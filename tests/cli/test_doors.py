@@ -234,6 +234,17 @@ def test_what_a_row_may_have_beside_its_inputs(pred, bakeoff):
     assert "not a column of the training data" in ended.err
 
 
+def test_a_category_that_training_never_saw_is_answered_and_told(pred, bakeoff, tmp_path):
+    ended = bakeoff("predict", '[{"amount": 3, "group": "z"}, {"amount": 3, "group": " a "}]', "-C", pred, "--json")
+    first, second = ended.document["predictions"]
+    assert (ended.code, first["unseen"], "unseen" in second) == (0, ["group"], False)
+    assert "a category that no training row had" in ended.err
+    (tmp_path / "new.csv").write_text("amount,group\n1,z\n2,y\n3,a\n")
+    ended = bakeoff("predict", "-f", tmp_path / "new.csv", "-C", pred, "--json")
+    (loss,) = ended.document["ledger"]["losses"]
+    assert (ended.code, loss["subject"], loss["count"]) == (0, "group", 2)
+
+
 def test_an_absent_input_is_answered_and_told(pred, bakeoff):
     ended = bakeoff("predict", '{"amount": 3}', "-C", pred, "--json")
     (answer,) = ended.document["predictions"]

@@ -174,3 +174,103 @@ def test_lists_of_numbers_are_vectors() -> None:
     assert of(["[1, 2.5]", "[3, 4]"]).series.to_list() == [[1.0, 2.5], [3.0, 4.0]]
     assert of(["[1, 2]", "[3]"]).style.form == "json"
     assert of(["[1, 2]", "[3"]).style.form == "plain"
+
+
+@pytest.mark.parametrize(
+    ("texts", "numbers"),
+    [
+        (["５１２", "１．５", "－７"], [512.0, 1.5, -7.0]),
+        (["٥١٢", "٣٫٥", "١٬٢٣٤٫٥"], [512.0, 3.5, 1234.5]),
+        (["५१२", "१.५", "7"], [512.0, 1.5, 7.0]),
+    ],
+)
+def test_digits_of_every_script_are_numbers(texts: list[str], numbers: list[float]) -> None:
+    result = of(texts * 10)
+    assert result.series.to_list() == numbers * 10
+    assert not result.losses
+
+
+def test_dates_in_other_digits_are_times() -> None:
+    assert of(["２０２４-０１-３１", "٢٠٢٤-٠٢-٠١"] * 9).series.dt.day().to_list() == [31, 1] * 9
+    assert of(["３１/１２/２０２４", "01/02/2024"] * 9).style.order == "dmy"
+
+
+def test_bounds_and_estimates_are_the_numbers_in_them_and_told() -> None:
+    result = of([*NUMBERS, *["<0.01", ">100", "~5", "5+"] * 3])
+    assert result.series.to_list()[N : N + 4] == [0.01, 100.0, 5.0, 5.0]
+    assert not result.losses
+    (note,) = result.notes
+    assert "'<0.01'" in note
+    assert "4 different" in note
+    for codes in (["1", "2", "3+"], [">50K", "<=50K"], ["<18", "18", "19", "65+"]):
+        assert of(codes * 30).series.to_list() == codes * 30
+
+
+def test_scales_multiply_and_are_told() -> None:
+    texts = [*(f"1.{i}k" for i in range(10, 40)), *(f"${i}M" for i in range(1, 20)), "2bn", "500"]
+    result = of(texts)
+    assert result.series.to_list()[0] == 1100.0
+    assert result.series.to_list()[-3:] == [19e6, 2e9, 500.0]
+    assert "1.2k is 1200" in " ".join(result.notes)
+    assert of(["4K", "8K"] * 30).series.to_list() == ["4K", "8K"] * 30
+
+
+def test_shares_beside_bare_numbers_are_one_rule_and_a_loud_loss() -> None:
+    result = of([*(f"{i}%" for i in range(50)), *(f"0.{i}" for i in range(10, 30))])
+    assert result.series.to_list()[7] == 0.07
+    assert result.series.to_list()[-1] == 0.29
+    (loss,) = result.losses
+    assert (loss.count, loss.of, loss.grave) == (20, 70, True)
+    assert "55% is 0.55" in loss.reason
+    assert not of([f"{i}%" for i in range(50)]).losses
+
+
+def test_both_decimal_marks_are_told() -> None:
+    few = of([*(f"1.{100 + i},5" for i in range(97)), "1,100.5", "1,101.5"])
+    assert few.losses[0].count == 2
+    half = of([f"1.{100 + i},5" if i % 2 else f"1,{100 + i}.5" for i in range(50)])
+    for result in (few, half):
+        assert any("decimal commas and others with decimal points" in note for note in result.notes)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [[f"{unit}{i}" for i in range(25) for unit in "$€"], [f"{i} {unit}" for i in range(25) for unit in ("kg", "lb")]],
+)
+def test_several_units_are_told(texts: list[str]) -> None:
+    result = of(texts)
+    assert result.series.to_list() == texts
+    assert "several units" in result.notes[0]
+    forced = of(texts, kind="numeric")
+    assert forced.series.null_count() == 25
+    assert forced.losses[0].count == 25
+
+
+def test_the_grouping_of_india_is_one_of_numbers() -> None:
+    assert of(["1,61,346.00", "12,34,567.50", "999.00"] * 9).series.to_list()[:3] == [161346.0, 1234567.5, 999.0]
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        ["3-Mär-24", "4-Mai-24", "5-Dez-24"],
+        ["3 mars 2024", "lundi 4 août 2024", "5 févr. 2024"],
+        ["12 gennaio 2024", "4 luglio 2024", "5 ago 2024"],
+        ["3 de marzo de 2024", "4 enero 2024", "5 dic. 2024"],
+        ["1 października 2024 r.", "4 lipca 2024", "5 maja 2024"],
+        ["12 января 2024 г.", "4 июля 2024", "5 мая 2024"],
+        ["15 Eylül 2024", "4 Ağustos 2024", "5 Mayıs 2024"],
+        ["3. märz 2024, 14:30 Uhr", "4. Jänner 2024", "5. Mai 2024"],
+    ],
+)
+def test_months_have_names_in_many_languages(dates: list[str]) -> None:
+    result = of(dates * 9)
+    assert result.series.dtype == pl.Datetime("us")
+    assert result.series.null_count() == 0
+    assert result.series.dt.day().to_list()[1:3] == [4, 5]
+
+
+def test_months_of_unknown_names_are_told() -> None:
+    result = of(["12 Machi 2024", "4 Oktoba 2024", "5 Desemba 2024"] * 9)
+    assert result.series.dtype == pl.String
+    assert "'Machi'" in result.notes[0]

@@ -128,6 +128,26 @@ def test_look_alikes_are_told_by_default_and_one_class_when_folded(spellings: li
     assert set(class_names(counts, "fold").values()) == {spellings[-1]}
 
 
+@pytest.mark.parametrize(
+    ("classes", "groups"),
+    [
+        (["1", "true", "0", "false"], [("0", "false"), ("1", "true")]),
+        (["True", "1", "no"], [("1", "True")]),
+        (["Yes", "Y", "No", "Maybe"], [("Y", "Yes")]),
+        (["J", "ja", "nein", "offen"], [("J", "ja")]),
+        (["1", "1.0", "high"], [("1", "1.0")]),
+        (["007", "7", "x"], [("007", "7")]),
+        (["5", "٥", "x"], [("5", "٥")]),
+        (["3.1", "3.10", "4"], [("3.1", "3.10")]),
+        (["ja", "si", "da", "no", "nl"], []),
+        (["0", "1"], []),
+        (["1", "2", "3"], []),
+    ],
+)
+def test_classes_that_mean_the_same_are_seen(classes: list[str], groups: list[tuple[str, ...]]) -> None:
+    assert alike(classes) == groups
+
+
 @pytest.mark.parametrize("text", ['["a", "b"]', "[]", " [1] "])
 def test_lists_are_seen(text: str) -> None:
     assert is_list(text)

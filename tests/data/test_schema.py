@@ -150,3 +150,15 @@ def test_nested_columns_are_refused() -> None:
 def test_floats_as_text_agree_between_rows_and_tables(values: list[float | None]) -> None:
     rows = conform([{"c": value} for value in values], column("categorical"))
     assert rows.equals(conform(pl.DataFrame({"c": values}, schema={"c": pl.Float64}), column("categorical")))
+
+
+def test_categories_are_one_whatever_stands_unseen_around_them_and_told() -> None:
+    town = ["Bonn", "Bonn ", "\u00a0Köln", "Ko\u0308ln", "Köln"] * 20
+    table = pl.DataFrame({"town": town, "size": [float(i) for i in range(100)], "label": ["a", "b"] * 50})
+    found = infer(table, DataConfig(source=("x",), target="label"), "classification")
+    (loss,) = [each for each in found.losses if each.kind == "label"]
+    assert (loss.subject, loss.count, loss.of) == ("town", 60, 100)
+    assert "'Bonn ' is 'Bonn'" in loss.examples
+    column = found.schema.column("town")
+    assert set(to_kind(table["town"], column)) == {"Bonn", "Köln"}
+    assert conform([{"town": "Ko\u0308ln\u200b "}, {"town": " "}], (column,))["town"].to_list() == ["Köln", None]

@@ -5,12 +5,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from bakeoff.core.config import DataConfig
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Task
+from bakeoff.data.labels import Labels
 from bakeoff.data.reading import Reading
 from bakeoff.data.schema import infer
 from bakeoff.data.target import Prepared, name_classes, prepare_target
@@ -59,6 +61,29 @@ def test_categories_and_what_floats_lack_are_classes_and_no_target() -> None:
     assert set(prepared(rows(["a", "b"] * 3, pl.Categorical())).table["label"]) == {"a", "b"}
     done = prepared(rows([1.0, 2.0, 1.0, 2.0, math.nan]))
     assert (set(done.table["label"]), counted(done)) == ({"1", "2"}, {"target missing": 1})
+
+
+@pytest.mark.parametrize("word", ["NaN", "nan", " NAN", "<NA>"])
+@pytest.mark.parametrize("target", [["0.0", "1.0"], ["1", "2"], ["True", "False"]])
+def test_not_a_number_among_numbers_is_no_target_and_told(target: list[str], word: str) -> None:
+    table = rows([*target * 5, word])
+    done = prepared(table)
+    assert len(set(done.table["label"])) == 2
+    assert counted(done) == {"target missing": 1}
+    assert word.strip() in name_classes(table, config(), "classification").notes[0]
+    assert set(prepared(rows([*["cat", "dog"] * 5, word, word])).table["label"]) == {"cat", "dog", word.strip()}
+
+
+def test_numbers_of_32_bits_are_named_as_they_were_written() -> None:
+    done = prepared(rows([0.1, 0.7, 3.0] * 4, pl.Float32()))
+    assert set(done.table["label"]) == {"0.1", "0.7", "3"}
+    assert Labels(("0.1", "0.7")).match(np.float32(0.7)) == "0.7"
+
+
+def test_classes_that_mean_the_same_are_told() -> None:
+    (told,) = name_classes(rows(["Yes", "Y", "Maybe"] * 4), config(), "classification").warnings
+    assert "'Y' (4 rows), 'Yes' (4 rows)" in told
+    assert "WHEN 'Y' THEN 'Yes'" in told
 
 
 @pytest.mark.parametrize("blank", ["", "  ", "\u00a0", "\u200b"])
@@ -144,7 +169,7 @@ def test_regression_targets_are_finite() -> None:
     ("target", "values"),
     [
         (["1", "NA", "2.5", "nan"], [1.0, 2.5]),
-        (["10%", "20%", "?", "NA"], [10.0, 20.0]),
+        (["10%", "20%", "?", "NA"], [0.1, 0.2]),
         (["1,5", "2,5", "-", ""], [1.5, 2.5]),
     ],
 )
@@ -196,7 +221,7 @@ def from_csv(read_file: ReadFile, cells: list[str], **settings: Any) -> tuple[Pr
         (["None"] * 8 + ["True"] * 6 + ["False"] * 5, {"None", "True", "False"}),
         (["NA"] * 2 + ["0"] * 6 + ["1"] * 5, {"NA", "0", "1"}),
         (["null"] * 2 + ["yes"] * 6 + ["no"] * 5, {"null", "yes", "no"}),
-        (["NaN"] * 2 + ["1.5"] * 6 + ["2.5"] * 5, {"NaN", "1.5", "2.5"}),
+        (["NaN"] * 2 + ["cat"] * 6 + ["dog"] * 5, {"NaN", "cat", "dog"}),
         (["?"] * 3 + ["-"] * 3 + ["1"] * 4, {"?", "-", "1"}),
         (["True"] * 4 + ["FALSE"] * 4, {"true", "false"}),
         (["1"] * 4 + ["1.0"] * 4 + ["2"] * 4, {"1", "2"}),

@@ -1,5 +1,7 @@
 """Combinations by folds: found on some folds, judged on another, over all rows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -53,19 +55,40 @@ def test_each_fold_is_judged_with_what_the_others_say() -> None:
     assert len(blend.fold_params) == FOLDS
     for fold, params in enumerate(blend.fold_params):
         mix = Mix(weights=tuple(params["weights"]), biases=params["biases"], log=params["log"])
-        alone = mix([parts[name].test.take(fold_n == fold) for name in blend.members], CLASSES)
+        alone = mix([parts[name].test.take(fold_n == fold) for name in blend.fold_members[fold]], CLASSES)
         np.testing.assert_allclose(said.probabilities_nk[fold_n == fold], alone.probabilities_nk)
     cascade, said = combos["cascade"]
     assert cascade.members == ("small", "large")
     for fold, params in enumerate(cascade.fold_params):
         ladder = Ladder(**{key: tuple(value) if isinstance(value, list) else value for key, value in params.items()})
-        members = [parts[name].test.take(fold_n == fold) for name in cascade.members]
+        members = [parts[name].test.take(fold_n == fold) for name in cascade.fold_members[fold]]
         alone = Climb.of(ladder, members, np.asarray(rows.test_n)[fold_n == fold])
         assert said.values_n[fold_n == fold].tolist() == alone.predictions.values_n.tolist()
     assert cascade.card.metrics["f1_macro"].value == pytest.approx(
         score(rows.test_n, said, "classification", resamples=100, seed=0).metrics["f1_macro"].value
     )
     assert 0 < cascade.shares[1] < 1
+
+
+def test_the_rows_of_a_fold_have_no_say_in_what_it_is_judged_with() -> None:
+    parts, rows = world(dict.fromkeys(["a", "b", "c"], 1.0), 100)
+    first = np.asarray(rows.fold_n) == 0
+    turned = np.where(first, np.where(np.asarray(rows.held_n) == "yes", "no", "yes"), rows.held_n)
+    (before, after) = (
+        combine(
+            parts,
+            replace(rows, held_n=each, test_n=each),
+            CombineConfig(max_members=2, cascades=False),
+            task="classification",
+            metric="accuracy",
+            seed=0,
+            resamples=100,
+        )[0][0]
+        for each in (rows.test_n, turned)
+    )
+    assert before.fold_members[0] == after.fold_members[0]
+    assert before.fold_params[0] == after.fold_params[0]
+    assert before.fold_members[1:] != after.fold_members[1:] or before.fold_params[1:] != after.fold_params[1:]
 
 
 def test_without_folds_nothing_is_said_of_them() -> None:

@@ -305,6 +305,7 @@ def test_regression_errors_compare_by_size():
     true = rng.normal(size=300)
     near, far = (Predictions(values_n=true + s * rng.normal(size=300)) for s in (0.1, 1.0))
     assert compare(true, near, far, "rmse", seed=0).superior
+    assert compare(true, near, far, "pinball[0.9]", seed=0).metric == "pinball[0.9]"
 
 
 def test_candidates_can_be_told_apart_by_swapping_their_answers():
@@ -336,7 +337,9 @@ def test_the_highest_utility_of_the_best_set_wins():
     found = verdict(cards, outcomes, utility="f1_macro - cost_usd_per_1k", margin=0.05)
     assert found.winner == "cheap"
     assert set(found.utilities) == {"cheap", "best", "poor"}
-    assert "utility 0.7" in found.reason
+    assert "expected utility 0.7" in found.reason
+    assert sum(found.utility_p_best.values()) == pytest.approx(1)
+    assert found.utility_loss["cheap"] < found.utility_loss["best"]
     assert "the highest of the best set, before best" in found.reason
     assert verdict(cards, outcomes, utility="100 * f1_macro - cost_usd_per_1k", margin=0.05).winner == "best"
     # poor is not in the best set
@@ -348,6 +351,24 @@ def test_the_highest_utility_of_the_best_set_wins():
     )
     assert "the only one of the best set with one" in alone.reason
     assert alone.to_json()["utility"] == "f1_macro"
+
+
+def test_a_threshold_in_a_utility_counts_as_surely_as_it_is_kept():
+    """Just over it in 200 rows is not safely over it: then the dearer one that is far over is worth more."""
+    truth, said = candidates(np.random.default_rng(0), 200, {"near": 0.8, "far": 0.93}, tie=0.9)
+    measure = find("accuracy", "classification")
+    cards = {name: card_of(measure, truth, each, 1.0) for name, each in said.items()}
+    at = cards["near"].metrics["accuracy"].value - 0.002
+    found = decide(
+        cards,
+        {name: (truth, each) for name, each in said.items()},
+        DecideConfig(metric="accuracy", margin=0.5, utility=f"(accuracy >= {at})"),
+        "classification",
+        0,
+    )
+    assert found.winner == "far"
+    assert 0.4 < found.utilities["near"] < 0.7
+    assert found.utilities["far"] > 0.99
 
 
 def test_a_utility_without_a_value_lets_nobody_win():

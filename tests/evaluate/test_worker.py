@@ -101,7 +101,10 @@ def test_the_same_seed_gives_the_same_metrics_to_the_digit(tmp_path):
 
 
 def test_groups_and_price_are_heeded(tmp_path):
-    told = argument(tmp_path, "ThresholdFamily", labelled(), "classification", group="who", price_per_hour_usd=36.0)
+    table = labelled()
+    np.save(tmp_path / "groups.npy", table["who"].to_numpy()[1::2])
+    groups, price = str(tmp_path / "groups.npy"), 36.0
+    told = argument(tmp_path, "ThresholdFamily", table, "classification", groups_path=groups, price_per_hour_usd=price)
     card = Scorecard.from_json(evaluate(told, lambda _: None)["scorecard"])
     assert "groups of rows" in card.intervals
     assert card.cost_usd_per_1k == pytest.approx(10 / card.throughput_rows_s)

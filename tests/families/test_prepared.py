@@ -62,6 +62,17 @@ class TestPrepared(FamilyConformance):
         without = replace(job, params=replace(PARAMS, steps=STEPS[1:]))
         super().test_a_gap_that_no_row_had_is_filled_with_the_middle(family, without, tmp_path)
 
+    def test_single_rows_take_the_short_way_to_the_same_features(self, family, job, tmp_path):
+        short = ("impute", "group_rare", "encode_frequency", "drop_constant", "clip_outliers", "scale")
+        steps = tuple(StepSpec(name=name, version=1, params={}) for name in short)
+        family.fit(replace(job, params=replace(PARAMS, steps=steps))).save(tmp_path)
+        model = family.load(tmp_path, threads=1)
+        assert model.by_row is not None
+        held = self.held(job)
+        alone = pl.concat([model.features(held[at : at + 1]) for at in range(20)])
+        assert alone.equals(model.features(held)[:20])
+        assert PreparedFamily().fit(replace(job, params=PARAMS)).by_row is None
+
     def test_a_step_that_fills_gaps_goes_before_the_model(self, family, job):
         zero = StepSpec(name="impute", version=1, params={"numeric": "constant", "value": 0.0})
         model = family.fit(replace(whole(job), params=replace(PARAMS, steps=(zero,))))

@@ -71,15 +71,17 @@ def test_a_worse_model_fails_and_the_run_after_the_check_has_nothing_left_to_fit
     before = state(ran)
     spoil(ran)
     found = check(ran)
-    assert found.failing == ("not worse than champion films/1",)
+    assert found.failing == ("non-inferior to champion films/1 within 0.01",)
     assert found.high < 0
     assert found.rows == 60
-    assert "the upper bound must not be under" in found.checks[0].told
+    assert "the lower bound must be over -0.0100" in found.checks[0].told
+    assert found.look["number"] == 1
     assert state(ran) == before
 
     edit(ran, "resamples = 200", "resamples = 200\nmargin = 0.05")
     found = check(ran)
     assert found.rule == "non_inferior"
+    assert found.look["number"] == 1  # the same models on the same rows: nothing new is seen
     assert found.failing == ("non-inferior to champion films/1 within 0.05",)
     edit(ran, "margin = 0.05", "margin = 0.95")
     found = check(ran)
@@ -92,7 +94,25 @@ def test_a_worse_model_fails_and_the_run_after_the_check_has_nothing_left_to_fit
         document = project.run().document
     assert not any("fitted in" in line for line in lines)
     assert document["verdict"]["promoted"] is False
-    assert "distinguishably worse" in document["verdict"]["contest"]
+    assert "not shown to be as good" in document["verdict"]["contest"]
+
+
+def test_looks_that_did_not_pass_make_the_next_one_dearer(ran):
+    edit(ran, "resamples = 200", 'resamples = 200\nchampion = "superior"')
+    edit(ran, '[candidates.first]\nfamily = "firstword"\n', "")
+    spoil(ran)
+    first = check(ran)
+    edit(ran, "smooth = 5.0", "smooth = 50.0")
+    second = check(ran)
+    assert [each.look["number"] for each in (first, second, check(ran))] == [1, 2, 2]
+    assert second.look["level"] > first.look["level"] == 0.95
+    assert second.low < first.low  # the same answers to every row, less surely
+    assert "1 earlier look at these test rows did not pass" in second.checks[0].told
+    assert second.look["fresh_rows"] == 22
+    document = run(ran).document
+    assert document["verdict"]["look"]["number"] == 2
+    edit(ran, 'champion = "superior"', 'champion = "unless_worse"')
+    assert check(ran).look is None  # a wide interval must not help
 
 
 def test_superiority_must_be_shown(ran):
@@ -161,7 +181,7 @@ def test_junit_and_markdown_hold_every_gate(ran):
     assert {each.attrib["name"]: each.attrib["value"] for each in suite.find("properties")}["champion"] == "films/1"
     page = checks_markdown(found)
     assert page.startswith("## films: check failed (f1\\_macro ≥ 0.9; ") or "check failed (f1\\_macro ≥ 0.9" in page
-    assert "| ✗ | not worse than champion films/1 |" in page
+    assert "| ✗ | non-inferior to champion films/1 within 0.01 |" in page
     assert "### films: Nobody wins" in page
 
 

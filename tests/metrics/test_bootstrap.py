@@ -4,7 +4,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from bakeoff.core.errors import UsageError
 from bakeoff.core.types import Predictions
-from bakeoff.metrics import bootstrap, labels
+from bakeoff.metrics import bootstrap, labels, ranks
 from bakeoff.metrics.bootstrap import jackknife, replicate
 from bakeoff.metrics.intervals import jackknifed
 from bakeoff.metrics.outcome import outcome
@@ -116,6 +116,19 @@ def test_undefined_areas_are_nan():
     predictions = Predictions.of_probabilities(np.array([[0.4, 0.6], [0.7, 0.3]]), ("a", "b"))
     (found,) = replicate(statistics(["roc_auc"], ["a", "a"], predictions), 2, resamples=5, seed=0)
     assert np.isnan(found.value_m).all()
+
+
+def test_many_rows_are_resampled_by_the_cells_of_their_derivatives(monkeypatch):
+    truth, predictions = scored(n=12_000)
+    (wanted,) = statistics(["pr_auc"], truth, predictions)
+    spreads = []
+    for fewest in (10**9, 10_000):
+        monkeypatch.setattr(ranks, "FEWEST_ALIKE", fewest)
+        linear = wanted.sums.linear()
+        keys = 12_000 if linear.key_n is None else len(np.unique(linear.key_n))
+        spreads.append(replicate([wanted], 12_000, resamples=2000, seed=0)[0].draws_rm.std())
+    assert keys < 12_000
+    assert spreads[0] == pytest.approx(spreads[1], rel=0.06)
 
 
 def test_linear_curves_follow_the_exact_ones(monkeypatch):

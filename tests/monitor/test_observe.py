@@ -309,10 +309,11 @@ def test_what_rows_lacked_is_counted_by_name(reference):
     rng, events = np.random.default_rng(4), log()
     predict(events, table(rng, 30))
     predict(events, table(rng, 10), absent=["city"], imputed=["city", "x"])
-    predict(events, table(rng, 5), unknown=["ctiy"])
+    predict(events, table(rng, 5), unknown=["ctiy"], unseen=["city"])
     signal = look(events, reference).signal("inputs")
     assert (signal.value, signal.rows, signal.alert) == (15 / 45, 45, False)
     assert signal.detail["absent"] == {"city": 10}
     assert signal.detail["imputed"] == {"city": 10, "x": 10}
     assert signal.detail["unknown"] == {"ctiy": 5}
+    assert signal.detail["unseen"] == {"city": 5}
     assert signal.detail["reason"].startswith("15 rows: absent 'city' 10; imputed")

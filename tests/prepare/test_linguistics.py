@@ -38,6 +38,18 @@ def test_lemmas() -> None:
         pipeline(MODEL, needs=("nonsense",))
 
 
+def test_long_texts_are_read_whole(monkeypatch) -> None:
+    pytest.importorskip(MODEL)
+    texts = pl.Series(["The dogs were running. " * 8 + "Cats sleep.", "x" * 150])
+    whole = annotate(texts, MODEL)
+    monkeypatch.setattr("bakeoff.prepare.linguistics.MOST_CHARACTERS", 60)
+    parts = annotate(texts, MODEL)
+    assert parts.select("row", "start", "lemma", "head")[:40].equals(whole.select("row", "start", "lemma", "head")[:40])
+    assert sum(len(token) for token in parts.filter(pl.col("row") == 1)["token"]) == 150
+    lemmas = Preparation(["lemmatise"]).apply_columns(pl.DataFrame({"text": texts}), COLUMNS)["text"]
+    assert lemmas[0] == "the dog be run . " * 8 + "cat sleep ."
+
+
 @pytest.mark.parametrize(
     ("step", "module", "extra"),
     [

@@ -57,3 +57,11 @@ def test_a_target_that_is_no_class_has_no_classes(kind):
 
 def test_steps_that_take_nothing_lose_nothing():
     assert losses(["squeeze_whitespace", "drop_duplicates", "drop_empty"], table(["a  b", "c"])) == ()
+
+
+def test_examples_show_nothing_personal():
+    (lost,) = losses(["drop_duplicates"], table(["mail ann@example.org", "mail ann@example.org"]))
+    assert lost.examples == ("'mail [email]'",)
+    numbers = table([None, None]).with_columns(price=1.0)
+    (lost,) = losses(["drop_duplicates"], numbers)
+    assert "ann@" not in str(lost.examples)

@@ -405,3 +405,22 @@ def test_rows_that_cannot_be_answered_do_not_stop_the_others():
     logged = world.logged()
     assert [(event["status"], event["rows_in_call"]) for event in logged] == [("ok", 3)] * 3 + [("error", 4)]
     assert world.engine.predict_each([]) == []
+
+
+def test_what_a_release_redacts_does_not_stand_in_the_log() -> None:
+    from bakeoff.prepare.pii import redactor
+
+    world = World(redact=redactor)
+    world.live = dataclasses.replace(
+        a_release(), steps=["squeeze_whitespace", {"name": "redact_pii", "kinds": ["email"]}]
+    )
+    world.engine.predict([{"x": 1.0, "note": "write to ann@example.org, +44 20 7946 0958"}])
+    with pytest.raises(DataError):
+        world.engine.predict([{"x": "bob@example.org", "note": ""}])
+    first, failure = world.logged()
+    assert first["row"] == {"x": 1.0, "note": "write to [email], +44 20 7946 0958"}
+    assert "bob@example.org" not in str(failure)
+    world.live = a_release(2)
+    world.engine.refresh()
+    world.engine.predict([{"x": 1.0, "note": "ann@example.org"}])
+    assert world.logged()[-1]["row"]["note"] == "ann@example.org"

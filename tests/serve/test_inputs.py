@@ -64,7 +64,7 @@ def test_a_row_without_any_input_is_refused(row, unknown):
 def test_values_that_no_training_row_lacked_are_counted():
     table = pl.DataFrame({"amount": [None, 1.0], "group": [None, None], "note": [None, "x"]})
     gaps = inputs().of_rows([{"amount": None, "group": None}, {**WHOLE, "group": ""}])
-    assert inputs().with_imputed(gaps, table) == [Gaps(absent=("note",), imputed=("amount", "note")), NO_GAPS]
+    assert inputs().with_values(gaps, table) == [Gaps(absent=("note",), imputed=("amount", "note")), NO_GAPS]
 
 
 def test_the_elements_of_a_vector_are_one_input():
@@ -85,6 +85,12 @@ def test_the_elements_of_a_vector_are_one_input():
     (gaps,) = vector.of_rows([{"amount": 1, "point[0]": 1}])
     assert gaps == Gaps(absent=("point",))
     table = pl.DataFrame({"amount": [1.0], "point[0]": [None], "point[1]": [None]})
-    assert vector.with_imputed([gaps], table) == [Gaps(absent=("point",), imputed=("point",))]
+    assert vector.with_values([gaps], table) == [Gaps(absent=("point",), imputed=("point",))]
     with pytest.raises(DataError, match=r"'pont' \(did you mean 'point'\?\)"):
         vector.of_rows([{"amount": 1, "pont": [1, 2]}])
+
+
+def test_categories_that_no_training_row_had_are_counted():
+    known = Inputs((Column(name="group", kind="categorical", dtype="String", known=("a", "b")), COLUMNS[0]))
+    table = pl.DataFrame({"group": ["a", "c", None], "amount": [1.0, None, 2.0]})
+    assert known.with_values([NO_GAPS] * 3, table) == [NO_GAPS, Gaps(imputed=("amount",), unseen=("group",)), NO_GAPS]

@@ -224,9 +224,10 @@ class DecideConfig(_Section):
 
     `utility` is an expression over metrics and measurements ("f1_macro - 0.01 * latency_p95_ms"); of the best
     set the highest wins instead of the cheapest. `champion` is when the winner takes the champion's place:
-    "unless_worse" (it is not shown to be worse by more than `margin`), "non_inferior" (it is shown to be worse
-    by less than `margin`) or "superior" (it is shown to be better). With `calibrate`, candidates and combinations
-    are judged and served with probabilities that are rescaled so on validation rows.
+    "non_inferior" (it is shown to be worse by less than `margin`, if at all), "superior" (it is shown to be better), or
+    "unless_worse" (it is not shown to be worse by more than `margin`: of few rows, hardly anything is). With
+    `calibrate`, candidates and combinations are judged and served with probabilities that are rescaled so on validation
+    rows.
 
     `positive` is the class that metrics of one class ask about unless they name one (`recall[fraud]`): by default the
     rarer of two among training rows, of equals the later by name. `metrics` are shown beside the built-in ones and
@@ -242,7 +243,7 @@ class DecideConfig(_Section):
     costs: dict[str, dict[str, float]] = {}
     decide_by: Literal["probability", "cost"] = "probability"
     utility: str | None = None
-    champion: Literal["unless_worse", "non_inferior", "superior"] = "unless_worse"
+    champion: Literal["unless_worse", "non_inferior", "superior"] = "non_inferior"
     gates: dict[str, Gate] = {}
     margin: float | None = Field(default=None, ge=0)
     resamples: int = Field(default=2000, ge=100, le=100_000)

@@ -104,7 +104,7 @@ def _decide_problems(config: Config, problem: Callable[[str, str, str], Problem]
             yield problem(f"decide.{key}", 'none unless project.task = "classification"', shown(given))
     if decide.decide_by == "cost" and not decide.costs:
         yield problem("decide.costs", 'what errors cost, because decide.decide_by = "cost"', "nothing")
-    if decide.champion == "non_inferior" and decide.margin == 0:
+    if "champion" in decide.model_fields_set and decide.champion == "non_inferior" and decide.margin == 0:
         why = 'a decide.margin over 0 beside decide.champion = "non_inferior" (without one, say "superior")'
         yield problem("decide.margin", why, repr(decide.margin))
 

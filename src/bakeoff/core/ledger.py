@@ -17,8 +17,9 @@ from bakeoff.core.types import Json
 __all__ = ["EXAMPLES", "EXAMPLE_CHARACTERS", "LOUD_SHARE", "Ledger", "Loss", "LossKind", "example", "summed"]
 
 LossKind: TypeAlias = Literal["row", "column", "class", "cell", "label", "feedback", "option", "text"]
-"""What is lost: a row set aside, a column left out, a class dropped, a cell that became missing, a label merged
-with another spelling, feedback that matched nothing, an option without effect, a text cut."""
+"""What is lost: a row set aside, a column left out, a class dropped, a cell that became missing or
+whose meaning is open, a label merged with another spelling, feedback that matched nothing, an option without effect, a
+text cut."""
 
 EXAMPLES = 5
 EXAMPLE_CHARACTERS = 80

@@ -45,7 +45,9 @@ class ColumnFormat:
         form: What the texts are.
         decimal: The decimal mark of numbers.
         thousands: The marks that may stand between groups of digits, such as "," or ".".
-        units: What may stand before or after a number and is taken off, such as "%" or "€".
+        units: What may stand before or after a number and is taken off, such as "€"; of "%" the number is a hundredth.
+        bounds: Whether numbers may be written as bounds or estimates ("<0.01", "~5", "5+"), whose sign is taken off.
+        scales: Whether numbers may end with a scale ("1.2k", "3M", "2 bn"), which multiplies them.
         missing: Words of this column that mean "no value", beside those that always do.
         order: How dates of digits alone are read; those with the year first always are.
         vector: The list column of which this column is the element at `position`, of `length` elements.
@@ -55,6 +57,8 @@ class ColumnFormat:
     decimal: Literal[".", ","] = "."
     thousands: str = ""
     units: tuple[str, ...] = ()
+    bounds: bool = False
+    scales: bool = False
     missing: tuple[str, ...] = ()
     order: DateOrder = "ymd"
     vector: str | None = None
@@ -71,7 +75,8 @@ class Column:
 
     `fill` belongs to the input of a fitted model: what stands there for a missing value, when none was missing in
     the rows that it was fitted on (the median, or the most frequent value; a time in ISO 8601; of texts ""). None: the
-    model learned what a missing value means.
+    model learned what a missing value means. `known` belongs to it likewise: the categories that those rows had, in
+    order; None when they are too many to be kept, or the column is of another kind.
     """
 
     name: str
@@ -79,7 +84,11 @@ class Column:
     dtype: str
     missing: int = 0
     fill: float | str | bool | None = None
+    known: tuple[str, ...] | None = None
     format: ColumnFormat = CANONICAL
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.kind))  # the rest takes longer than the conversion of a value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

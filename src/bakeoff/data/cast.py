@@ -5,7 +5,7 @@ What a table holds is converted by whole columns where its type allows, else eac
 
 import reprlib
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -13,12 +13,21 @@ import numpy as np
 
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Column, ColumnKind
-from bakeoff.data.values import MISSING_WORDS, WEAK_WORDS, converter, expected
+from bakeoff.data.trimming import trimmed
+from bakeoff.data.values import (
+    LONG_FLOAT,
+    MISSING_WORDS,
+    WEAK_WORDS,
+    Convert,
+    converter,
+    expected,
+    short_float,
+)
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["conform", "misfits", "stored_type", "to_kind", "value_of"]
+__all__ = ["FEW_ROWS", "conform", "few_rows", "misfits", "stored_rows", "stored_type", "to_kind", "value_of"]
 
 WHOLE_LIMIT = 1e15
 FEW_ROWS = 8
@@ -59,15 +68,58 @@ def conform(rows: "Sequence[Mapping[str, object]] | pl.DataFrame", columns: Sequ
         if rows.height > FEW_ROWS or rows.width > FEW_COLUMNS:
             return pl.DataFrame([to_kind(_series_of(rows, c), c) for c in columns])
         rows = rows.to_dicts()
+    if len(rows) <= FEW_ROWS:
+        return few_rows(stored_rows(rows, columns), columns)
+    _check_rows(rows)
+    return pl.DataFrame(
+        [pl.Series(column.name, _of_rows(rows, column), dtype=stored_type(column.kind)) for column in columns]
+    )
+
+
+def few_rows(rows: Sequence[Mapping[str, object]], columns: Sequence[Column]) -> "pl.DataFrame":
+    """The table of a few rows of stored values, put together at once."""
+    import polars as pl
+
+    return pl.from_dicts(rows, schema=_stored_schema(tuple(columns)))
+
+
+def stored_rows(rows: Sequence[Mapping[str, object]], columns: Sequence[Column]) -> list[dict[str, Any]]:
+    """A few rows with the values that the columns store, by the one conversion.
+
+    Raises:
+        DataError: a value does not fit its column; names the row (from 1) and the column.
+    """
+    _check_rows(rows)
+    plan = _plan(tuple(columns))
+    stored: list[dict[str, Any]] = []
+    for number, row in enumerate(rows, start=1):
+        values: dict[str, Any] = {}
+        for column, name, convert in plan:
+            try:
+                values[name] = convert(row.get(name) if column is None else value_of(row, column))
+            except (ValueError, TypeError, OverflowError):
+                raise _misfit_of(number, row, next(each for each in columns if each.name == name)) from None
+        stored.append(values)
+    return stored
+
+
+@lru_cache(maxsize=256)
+def _plan(columns: tuple[Column, ...]) -> tuple[tuple[Column | None, str, Convert], ...]:
+    """For each column its name and conversion, and itself when it is the element of a vector."""
+    return tuple(
+        (column if column.format.vector is not None else None, column.name, converter(column)) for column in columns
+    )
+
+
+@lru_cache(maxsize=256)
+def _stored_schema(columns: tuple[Column, ...]) -> "dict[str, pl.DataType]":
+    return {column.name: stored_type(column.kind) for column in columns}
+
+
+def _check_rows(rows: Sequence[object]) -> None:
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - comes from outside
             raise DataError(f"row {number}: expected an object of column names and values, received {row!r:.80}")
-    values = [_of_rows(rows, column) for column in columns]
-    if len(rows) > FEW_ROWS:
-        typed = zip(columns, values, strict=True)
-        return pl.DataFrame([pl.Series(column.name, each, dtype=stored_type(column.kind)) for column, each in typed])
-    schema = {column.name: stored_type(column.kind) for column in columns}
-    return pl.from_dicts([dict(zip(schema, row, strict=True)) for row in zip(*values, strict=True)], schema=schema)
 
 
 def value_of(row: Mapping[str, object], column: Column) -> object:
@@ -128,11 +180,15 @@ def _of_rows(rows: Sequence[Mapping[str, object]], column: Column) -> list[objec
         try:
             values.append(convert(value_of(row, column)))
         except (ValueError, TypeError, OverflowError):
-            name = column.format.vector
-            if name is not None and column.name not in row:
-                raise _misfit(number, column, f"a list of {column.format.length} numbers", row.get(name)) from None
-            raise _misfit(number, column, expected(column), row.get(column.name)) from None
+            raise _misfit_of(number, row, column) from None
     return values
+
+
+def _misfit_of(number: int, row: Mapping[str, object], column: Column) -> DataError:
+    name = column.format.vector
+    if name is not None and column.name not in row:
+        return _misfit(number, column, f"a list of {column.format.length} numbers", row.get(name))
+    return _misfit(number, column, expected(column), row.get(column.name))
 
 
 def _misfit(row: int, column: Column, wanted: str, value: object) -> DataError:
@@ -189,7 +245,9 @@ def _by_type(series: "pl.Series", column: Column) -> "pl.Series | None":  # noqa
     if kind in {"text", "categorical"}:
         if dtype == pl.String:
             if style.form in {"plain", "text"}:
-                nothing = series.is_in(["", *style.missing]) if style.missing else series == ""
+                if kind == "categorical":
+                    series = trimmed(series)
+                nothing = series.str.strip_chars().is_in(["", *style.missing]) if style.missing else series == ""
                 return series.set(nothing.fill_null(value=False), None) if nothing.any() else series
             return None
         if dtype.is_integer() and style.form != "number":
@@ -212,7 +270,12 @@ def _float_texts(series: "pl.Series") -> "pl.Series":
     import polars as pl
 
     whole = (series.is_finite() & (series == series.floor()) & (series.abs() < WHOLE_LIMIT)).fill_null(value=False)
-    texts = series.set(series.is_nan().fill_null(value=False), None).cast(pl.String)
+    short = series.set(series.is_nan().fill_null(value=False), None)
+    long = ((short.cast(pl.String).str.len_chars() >= LONG_FLOAT) & ~whole).fill_null(value=False)
+    if long.any():
+        values = pl.Series([short_float(value) for value in short.filter(long)], dtype=pl.Float64)
+        short = short.scatter(long.arg_true(), values)
+    texts = short.cast(pl.String)
     return series.set(~whole, None).cast(pl.Int64).cast(pl.String).zip_with(whole, texts)
 
 

@@ -26,13 +26,14 @@ CLOSED_VALUES, CLOSED_SHARE = 20, 0.01
 """So few values, each with at least this share of the rows, are all that there are."""
 LISTED_VALUES = 50
 SLACK = 0.5
-"""Of the span that was seen, on either side of it."""
+"""Of the span that was seen, on either side of it; up to twice as much of few rows, which have not met the rare."""
+FEW_ROWS, MANY_ROWS = 100, 1000
 LENGTH_SLACK = 2
 RATIO_SLACK = 1.5
 """Of the ratio of the largest to the middle value."""
 LARGEST_LOG = 700.0
 """The logarithm of about the largest number that a range ends at."""
-SKEWED = 4
+SKEWED = 1.5
 """How many times as far above the middle as below it the values of a skewed column reach."""
 ENOUGH_TO_GROW = 20
 NEARLY_ALL, ORDERED = 0.98, 0.95
@@ -143,7 +144,9 @@ def _missing(values: "pl.Series") -> Iterator[str]:
 def _range(present: "pl.Series") -> Iterator[str]:
     low, high = cast("float", present.min()), cast("float", present.max())
     whole = bool((present == present.floor()).all())
-    up, down = _slack(present, low, high), SLACK * (high - low) or abs(high) * SLACK or 1.0
+    up = _slack(present, low, high)
+    # Below zero it is the other way round: few values far below the middle.
+    down = _slack(-present, -high, -low) if high <= 0 else _share(present) * (high - low) or abs(high) * SLACK or 1.0
     least, most = _outward(low - down, up=False, whole=whole), _outward(high + up, up=True, whole=whole)
     if not math.isfinite(most - least):
         return
@@ -164,9 +167,15 @@ def _range(present: "pl.Series") -> Iterator[str]:
         yield f"{seen}{'rising' if growth > 0 else 'falling'} from row to row: later rows go beyond"
         yield f"range = {{ {end} }}"
         return
-    far = "far more above, as there are few large ones" if up > SLACK * (high - low) * 1.01 else "on either side"
-    yield f"{seen}half of that span more, {far}{'' if least else ', from 0 on'}"
+    share = _share(present)
+    far = "far more above, as there are few large ones" if up > share * (high - low) * 1.01 else "on either side"
+    yield f"{seen}{share:.0%} of that span more, {far}{'' if least else ', from 0 on'}"
     yield f"range = {{ min = {_number(least)}, max = {_number(most)} }}"
+
+
+def _share(present: "pl.Series") -> float:
+    few = (MANY_ROWS - len(present)) / (MANY_ROWS - FEW_ROWS)
+    return SLACK * (1 + min(1.0, max(0.0, few)))
 
 
 def _slack(present: "pl.Series", low: float, high: float) -> float:
@@ -175,7 +184,7 @@ def _slack(present: "pl.Series", low: float, high: float) -> float:
     Where few values are far above the middle (amounts, durations), the largest of the next rows may be several times
     the largest of these: then half as far again, on a scale of ratios, as the largest is above the middle.
     """
-    span = SLACK * (high - low) or abs(high) * SLACK or 1.0
+    span = _share(present) * (high - low) or abs(high) * SLACK or 1.0
     middle = cast("float", present.median())
     if low < 0 or middle <= 0 or high - middle < SKEWED * (middle - low):
         return span

@@ -7,17 +7,19 @@ one of texts.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from bakeoff.core.ledger import EXAMPLES, Loss, example
+from bakeoff.core.ledger import EXAMPLE_CHARACTERS, EXAMPLES, Loss, example
 from bakeoff.core.types import ColumnFormat
 from bakeoff.data.attempts import (
     EXACT_WHOLE,
+    FEW_NUMBERS,
     MANY_VALUES,
+    MAX_LOST,
     MAX_THIRD,
     NO_HINTS,
     Attempt,
@@ -29,8 +31,10 @@ from bakeoff.data.attempts import (
 )
 from bakeoff.data.canonical import Shape, compact_days, iso_times, shapes_of, true_false
 from bakeoff.data.forms import SAMPLE, form_of, likely_form
-from bakeoff.data.number_styles import learn_numbers
+from bakeoff.data.number_styles import NumberStyle, is_number_like, learn_numbers
+from bakeoff.data.numerals import plain_signs, unbound
 from bakeoff.data.time_styles import learn_times
+from bakeoff.data.times import unknown_month
 from bakeoff.data.values import MISSING_WORDS, PAIRS
 from bakeoff.data.vectors import is_vector
 
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Hints", "Typed", "Wanted", "typed"]
 
+SHOWN = 5
 LEARNED = 20_000
 """Of more different values, an even sample shows how they are written."""
 CODE = re.compile(r"[+-]?0[0-9]")
@@ -131,7 +136,7 @@ def _learned(series: "pl.Series", wanted: Wanted, hints: Hints) -> Typed:  # noq
     """The column by what most of its values look like."""
     form = likely_form(series.drop_nulls(), wanted.kind, target=wanted.target)
     if form == "other":
-        return Typed(series=series)
+        return Typed(series=series, notes=() if wanted.target or wanted.kind else _unknown_months(series))
     counts = dict(cast("list[tuple[str, int]]", series.drop_nulls().value_counts(name="rows").rows()))
     if form == "json":
         return _nested(series, counts, wanted)
@@ -155,44 +160,108 @@ def _learned(series: "pl.Series", wanted: Wanted, hints: Hints) -> Typed:  # noq
     )
 
 
-def _read_numbers(
+def _read_numbers(  # noqa: PLR0911 - a line a reason
     series: "pl.Series", counts: dict[str, int], sound: Sequence[str], wanted: Wanted, hints: Hints
 ) -> Typed:
     name = series.name
-    if any(CODE.match(text.strip()) for text in counts):
+    plain = [plain_signs(text.strip()) for text in counts]
+    if any(CODE.match(text) for text in plain):
         return Typed(series=series)  # leading zeros: codes
-    if any(LONG.fullmatch(text.strip()) and abs(int(text)) > EXACT_WHOLE for text in counts):
+    if any(LONG.fullmatch(text) and abs(int(text)) > EXACT_WHOLE for text in plain):
         return Typed(
             series=series, notes=(f"column {name!r} is not taken as numbers: it has whole numbers beyond 2^53",)
         )
-    learned = learn_numbers(sound, decimal=wanted.decimal, hint=hints.decimal)
-    if learned is None:
-        return Typed(series=series, notes=(f"column {name!r} is not taken as numbers: it has several units",))
+    forced = wanted.kind == "numeric"
+    learned = learn_numbers(sound, decimal=wanted.decimal, hint=hints.decimal, usual_unit=forced)
+    if learned.several_units:
+        return Typed(series=series, notes=(_several_units(name, learned),))
     style = learned.style
+    few = not forced and len(sound) <= FEW_NUMBERS
+    if style.scales and few:
+        return Typed(series=series)  # codes such as 4K and 8K
+    bounded = [] if few else [text for text in counts if _is_bound(text)]
+    style = replace(style, bounds=bool(bounded))
     if wanted.kind == "categorical" and (style.units or style.thousands or style.decimal != "."):
         return Typed(series=series)  # categories as they are written
     notes: list[str] = []
     if learned.open:
-        other = "," if learned.style.decimal == "." else "."
-        meaning = "thousands" if other in learned.style.thousands else "decimals"
+        other = "," if style.decimal == "." else "."
+        meaning = "thousands" if other in style.thousands else "decimals"
         notes.append(
             f"column {name!r}: its marks could set apart thousands or decimals, and are taken for {meaning}; "
             f'[data] decimal = "{other}" says otherwise'
         )
-    if learned.units:
-        rest = f" ({learned.without_unit:,} different values have none)" if learned.without_unit else ""
-        notes.append(f"column {name!r} is taken as numbers without their unit {learned.units[0]!r}{rest}")
+    notes += _number_notes(name, learned, bounded)
     proven = Hints(decimal=learned.style.decimal) if learned.proven else Hints()
-    return read_column(
+    result = read_column(
         Attempt(
             series=series,
             counts=counts,
-            style=learned.style,
+            style=style,
             wanted=wanted,
             notes=tuple(notes),
             open=learned.open,
             proven=proven,
         )
+    )
+    if learned.both_marks:
+        both = (
+            f'column {name!r} has numbers with decimal commas and others with decimal points; "{style.decimal}" is '
+            'taken for the decimal mark, and what does not fit it is no number; [data] decimal = "…" names another'
+        )
+        result = replace(result, notes=(*result.notes, both))
+    if result.series.dtype == series.dtype or not learned.share or not learned.without_unit:
+        return result
+    return replace(result, losses=(*result.losses, _mixed_shares(name, learned, counts)))
+
+
+def _is_bound(text: str) -> bool:
+    if form_of(text.strip()) != "other":
+        return False
+    number = unbound(plain_signs(text))
+    return number is not None and is_number_like(number)
+
+
+def _several_units(name: str, learned: NumberStyle) -> str:
+    shown = ", ".join(learned.units[:SHOWN]) + (", …" if len(learned.units) > SHOWN else "")
+    return (
+        f"column {name!r} is not taken as numbers: it has several units ({shown}), which mean different things. Bring "
+        f'them to one in [data] query; numeric = ["{name}"] takes those in {learned.units[0]}, and others as missing'
+    )
+
+
+def _number_notes(name: str, learned: NumberStyle, bounded: Sequence[str]) -> list[str]:
+    """What of the numbers' way of writing is not the number itself."""
+    notes: list[str] = []
+    if learned.share:
+        powers = {"%": "0.55", "‰": "0.055", "bps": "0.0055"}
+        notes.append(f"column {name!r} is taken as numbers in which 55{learned.share} is {powers[learned.share]}")
+    elif learned.units:
+        rest = f" ({len(learned.without_unit):,} different values have none)" if learned.without_unit else ""
+        notes.append(f"column {name!r} is taken as numbers without their unit {learned.units[0]!r}{rest}")
+    if learned.style.scales:
+        notes.append(f"column {name!r} is taken as numbers in which k, M, bn and the like multiply (1.2k is 1200)")
+    if bounded:
+        shown = ", ".join(map(example, bounded[:EXAMPLES]))
+        notes.append(
+            f"column {name!r}: bounds and estimates ({len(bounded):,} different ones, such as {shown}) are taken as "
+            "the numbers in them"
+        )
+    return notes
+
+
+def _mixed_shares(name: str, learned: NumberStyle, counts: Mapping[str, int]) -> Loss:
+    """Shares beside bare numbers may mean two things, which nobody can tell from outside."""
+    texts = learned.without_unit
+    return Loss(
+        kind="cell",
+        reason=f"a number without the sign {learned.share} that others have: taken as it stands (55% is 0.55)",
+        subject=name,
+        count=sum(counts[text] for text in texts if text in counts),
+        of=sum(counts.values()),
+        examples=tuple(map(example, texts[:EXAMPLES])),
+        remedy="write all of them in one way, or turn them into one in [data] query",
+        grave=True,
     )
 
 
@@ -200,7 +269,8 @@ def _read_times(
     series: "pl.Series", counts: dict[str, int], sound: Sequence[str], wanted: Wanted, hints: Hints
 ) -> Typed:
     name = series.name
-    learned = learn_times(sound, series.drop_nulls().head(SAMPLE).to_list(), order=wanted.order, hint=hints.order)
+    first_rows = [plain_signs(text) for text in series.drop_nulls().head(SAMPLE)]
+    learned = learn_times([plain_signs(text) for text in sound], first_rows, order=wanted.order, hint=hints.order)
     notes = list(_zones(name, learned.zoned, learned.naive))
     if not learned.proven:
         first = "days" if learned.order == "dmy" else "months"
@@ -222,6 +292,20 @@ def _read_times(
             proven=proven,
         )
     )
+
+
+def _unknown_months(series: "pl.Series") -> tuple[str, ...]:
+    """What is told of dates whose months have names in a language that is not known."""
+    sample = series.drop_nulls().head(SAMPLE // 10).to_list()
+    names = [name for text in sample if (name := unknown_month(text))]
+    if not names or len(names) < MAX_LOST * len(sample):
+        return ()
+    shown = ", ".join(map(example, dict.fromkeys(names)))
+    note = (
+        f"column {series.name!r} seems to hold dates, with names of months that are not known "
+        f"({shown[:EXAMPLE_CHARACTERS]}); they stay texts. Turn them into ISO 8601 in [data] query"
+    )
+    return (note,)
 
 
 def _read_booleans(series: "pl.Series", counts: dict[str, int], wanted: Wanted) -> Typed:

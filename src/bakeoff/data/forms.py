@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from bakeoff.core.types import ColumnKind
 from bakeoff.data.number_styles import is_number_like
+from bakeoff.data.numerals import plain_signs
 from bakeoff.data.times import moment, seconds
 from bakeoff.data.values import MISSING_WORDS, PAIRS, WEAK_WORDS
 
@@ -57,6 +58,7 @@ def form_of(text: str) -> Form:  # noqa: PLR0911 - a line a form
         return "missing"
     if folded in BOOLEAN_WORDS:
         return "boolean"
+    text = plain_signs(text)
     if text[0] in "[{":
         return "json"
     if len(text) > LONGEST or not any(character.isdigit() for character in text):

@@ -25,21 +25,17 @@ import numpy as np
 
 from bakeoff.core.config import LabelRule
 from bakeoff.core.plugins import suggestion
+from bakeoff.data.numerals import plain_signs
+from bakeoff.data.trimming import AROUND, trim
+from bakeoff.data.values import boolean, short_float
 
 __all__ = ["NUMBER", "Labels", "alike", "class_names", "fold", "is_list", "joined_by", "label_text", "trim"]
 
-BLANKS = (
-    "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    "\u2028\u2029\u202f\u205f\u3000"
-)
-INVISIBLE = (
-    "\0\xad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
-)
-AROUND = BLANKS + INVISIBLE
 FORMS = str.maketrans(dict.fromkeys("‘’‚‛′`´", "'") | dict.fromkeys("“”„‟″«»", '"') | dict.fromkeys("‐‑‒–—―−﹣", "-"))
 NOT_SEEN = str.maketrans(dict.fromkeys(AROUND))
 NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*)(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
 """Text that is a number; codes with leading zeros are none."""
+CODE_OR_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?(e[+-]?[0-9]{1,3})?")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 WORDS = ("true", "false")
 TRUTH: Mapping[str, bool] = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
@@ -47,15 +43,6 @@ EXACT_LIMIT = 2**53
 DELIMITERS = "|;,"
 
 Key: TypeAlias = tuple[str, "str | bool | Decimal | datetime"]
-
-
-def trim(text: str) -> str:
-    r"""The text without what is not seen around it, in Unicode's composed form.
-
-    >>> trim("high\u00a0\u200b"), trim("cafe\u0301") == "caf\u00e9"
-    ('high', True)
-    """
-    return unicodedata.normalize("NFC", text.strip(AROUND))
 
 
 def fold(text: str) -> str:
@@ -97,7 +84,7 @@ def _number_name(value: float | Decimal) -> str | None:
         return None
     if isinstance(value, int):
         return str(value)
-    number = float(value)
+    number = short_float(float(value))
     return str(int(number)) if number.is_integer() and abs(number) < EXACT_LIMIT else repr(number)
 
 
@@ -149,11 +136,44 @@ def _whole_name(text: str) -> str:
 
 
 def alike(classes: Iterable[str]) -> list[tuple[str, ...]]:
-    """Classes that differ only by case, spacing or form, in groups of two and more, in order."""
-    groups: dict[str, list[str]] = {}
-    for name in sorted(set(classes)):
-        groups.setdefault(fold(name), []).append(name)
-    return [tuple(group) for group in groups.values() if len(group) > 1]
+    """Classes that may mean the same, in groups of two and more, in order.
+
+    They differ only by case, spacing or form; are the same number; or are words of one answer (yes and Y; true and 1
+    where all classes are such words).
+
+    >>> alike(["1", "true", "0", "false"]), alike(["Yes", "Y", "No", "Maybe"]), alike(["7", "07", "x"])
+    ([('0', 'false'), ('1', 'true')], [('Y', 'Yes')], [('07', '7')])
+    """
+    folded = {name: fold(name) for name in sorted(set(classes))}
+    answers = {name: _answer(text) for name, text in folded.items()}
+    every = None not in answers.values()
+    letters = {text for name, text in folded.items() if len(text) == 1 and answers[name] is not None}
+    groups: dict[str, set[str]] = {name: {name} for name in folded}
+    firsts: dict[tuple[str, object], str] = {}
+    for name, text in folded.items():
+        keys: list[tuple[str, object]] = [("text", text), ("number", _decimal(text) or text)]
+        if every:
+            keys.append(("answer", answers[name]))
+        elif answers[name] is not None and text[0] in letters:  # y is yes; "ja" and "si" may be languages
+            keys.append(("letter", (answers[name], text[0])))
+        for key in keys:
+            joined = groups[firsts.setdefault(key, name)] | groups[name]
+            groups |= dict.fromkeys(joined, joined)
+    return sorted({tuple(sorted(group)) for group in groups.values() if len(group) > 1})
+
+
+def _answer(folded: str) -> bool | None:
+    """The answer that a word gives."""
+    try:
+        return boolean(folded)
+    except ValueError:
+        return TRUTH.get(folded)
+
+
+def _decimal(text: str) -> Decimal | None:
+    """The number that a name is, leading zeros aside."""
+    plain = plain_signs(text)
+    return Decimal(plain) if CODE_OR_NUMBER.fullmatch(plain) else None
 
 
 def is_list(text: str) -> bool:

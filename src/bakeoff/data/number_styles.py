@@ -8,7 +8,7 @@ from functools import cache
 from typing import Literal, TypeAlias
 
 from bakeoff.core.types import ColumnFormat
-from bakeoff.data.numerals import GROUP_MARKS, UNITS, bare
+from bakeoff.data.numerals import GROUP_MARKS, SHARES, UNITS, bare, plain_signs, unscaled
 
 __all__ = ["Decimal", "NumberStyle", "is_number_like", "learn_numbers"]
 
@@ -40,14 +40,26 @@ class NumberStyle:
         proven: Whether the texts themselves show the decimal mark.
         open: Whether a mark could be either ("1,234" in all cells).
         units: Different units, the most frequent first.
-        without_unit: How many texts have no unit where others have one.
+        without_unit: Texts that have no unit where others have one.
+        both_marks: Whether some texts have a decimal comma and others a decimal point.
     """
 
     style: ColumnFormat
     proven: bool
     open: bool
     units: tuple[str, ...] = ()
-    without_unit: int = 0
+    without_unit: tuple[str, ...] = ()
+    both_marks: bool = False
+
+    @property
+    def several_units(self) -> bool:
+        """Whether no unit is that of nearly all texts with one."""
+        return len(self.units) > 1 and not self.style.units
+
+    @property
+    def share(self) -> str | None:
+        """The sign of shares ("%"), when that is the unit."""
+        return self.units[0] if self.style.units and self.units[0] in SHARES else None
 
 
 def is_number_like(text: str) -> bool:
@@ -57,48 +69,52 @@ def is_number_like(text: str) -> bool:
     (True, False, False)
     """
     try:
-        body, *_ = bare(text, _every_unit())
+        body, *_ = bare(plain_signs(text), _every_unit())
     except ValueError:
         return False
+    body, _ = unscaled(body)
     match = LIKE.fullmatch(body)
     return match is not None and not (match[1] is not None and match[1] in ".," and _same_mark(body, match[1]))
 
 
 def _same_mark(body: str, mark: str) -> bool:
     """Whether the mark between groups would be the decimal mark as well ("1,234,5")."""
-    groups = body.split(mark)
+    groups = body.split("." if mark == "," else ",", maxsplit=1)[0].split(mark)
     return len(groups) > 2 and len(groups[-1]) != 3  # noqa: PLR2004
 
 
 def learn_numbers(
-    texts: Iterable[str], *, decimal: Decimal | None = None, hint: Decimal | None = None
-) -> NumberStyle | None:
-    """The way in which these texts write numbers; None when they have different units.
+    texts: Iterable[str], *, decimal: Decimal | None = None, hint: Decimal | None = None, usual_unit: bool = False
+) -> NumberStyle:
+    """The way in which these texts write numbers.
 
     Args:
         texts: Different texts of the column.
         decimal: The decimal mark, when it is set.
         hint: The decimal mark of other columns, for a column that leaves it open.
+        usual_unit: Whether of several units the most frequent is taken; else none is.
     """
     votes: Counter[str] = Counter()
     marks: set[str] = set()
     units: Counter[str] = Counter()
-    spellings: set[str] = set()
+    without: list[str] = []
+    scaled = False
     for text in texts:
         try:
-            body, _, unit = bare(text, _every_unit())
+            body, _, unit = bare(plain_signs(text), _every_unit())
         except ValueError:
             continue
+        body, power = unscaled(body)
         if not LIKE.fullmatch(body):
             continue
+        scaled = scaled or power > 0
         if unit:
-            spellings.add(unit)
-        units[_unit_names()[unit] if unit else ""] += 1
+            units[_unit_names()[unit]] += 1
+        else:
+            without.append(text)
         _vote(body, votes, marks)
-    without = units.pop("", 0)
     ranked = tuple(name for name, _ in units.most_common())
-    if len(ranked) > 1 and units[ranked[0]] < ONE_UNIT * units.total():
-        return None
+    one_unit = bool(ranked) and (usual_unit or units[ranked[0]] >= ONE_UNIT * units.total())
     chosen, proven = _decimal(votes, decimal, hint)
     other = "," if chosen == "." else "."
     if votes[f"group {other}"] or votes[f"either {other}"]:
@@ -108,10 +124,18 @@ def learn_numbers(
         form="number",
         decimal=chosen,
         thousands="".join(sorted(marks)),
-        units=UNITS[ranked[0]] if ranked else (),
+        units=UNITS[ranked[0]] if one_unit else (),
+        scales=scaled,
     )
     is_open = not proven and bool(votes["either ,"] or votes["either ."])
-    return NumberStyle(style=style, proven=proven, open=is_open, units=ranked, without_unit=without if ranked else 0)
+    return NumberStyle(
+        style=style,
+        proven=proven,
+        open=is_open,
+        units=ranked,
+        without_unit=tuple(without) if ranked else (),
+        both_marks=bool(votes["decimal ,"] and votes["decimal ."]),
+    )
 
 
 def _vote(body: str, votes: Counter[str], marks: set[str]) -> None:

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, cast
 
 from bakeoff.core.config import DataConfig
 from bakeoff.core.errors import DataError
-from bakeoff.core.ledger import Loss
+from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.types import CANONICAL, Column, ColumnFormat, ColumnKind, Schema, Task, TextForm
 from bakeoff.data.cast import conform, stored_type
+from bakeoff.data.trimming import trim, trimmed
 from bakeoff.data.wording import ID_ROWS, ID_SHARE, wording_of
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["TARGET_KINDS", "Inferred", "conform", "infer"]
+__all__ = ["TARGET_KINDS", "Inferred", "Precedent", "conform", "infer"]
 
 EXACT_WHOLE = 2**53
 """From here on a float no longer tells all whole numbers apart."""
@@ -30,11 +31,27 @@ TARGET_KINDS: Mapping[Task, ColumnKind] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inferred:
-    """The schema, the columns that were left out, and what a person should know about how it came to be."""
+    """The schema, the columns that were left out, and what a person should know about how it came to be.
+
+    `inherited` are the columns that a precedent decided against what their values show.
+    """
 
     schema: Schema
     losses: tuple[Loss, ...] = ()
     notes: tuple[str, ...] = ()
+    inherited: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Precedent:
+    """What columns were in the data of a model that goes on serving: its inputs with their kinds, and those left out.
+
+    What a column is, is told from its values; with more rows, the evidence may tip. Whoever calls the model must not
+    notice.
+    """
+
+    inputs: Mapping[str, ColumnKind]
+    aside: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +65,11 @@ class _Judged:
 
 
 def infer(
-    table: "pl.DataFrame", config: DataConfig, task: Task, formats: Mapping[str, ColumnFormat] = MappingProxyType({})
+    table: "pl.DataFrame",
+    config: DataConfig,
+    task: Task,
+    formats: Mapping[str, ColumnFormat] = MappingProxyType({}),
+    precedent: Precedent | None = None,
 ) -> Inferred:
     """Give every column a kind, from the project's lists or else from its type and values.
 
@@ -60,6 +81,7 @@ def infer(
         config: The `[data]` section.
         task: What is to be learned.
         formats: How the columns are written as text (`Reading.formats`).
+        precedent: What the columns were before; they stay that where their values allow it.
 
     Raises:
         DataError: a column that the project names does not exist (all of them at once), or no input is left.
@@ -78,6 +100,7 @@ def infer(
     inputs: list[str] = []
     losses: list[Loss] = []
     notes: list[str] = []
+    inherited: list[str] = []
     for series in table:
         name = series.name
         style = formats.get(name, CANONICAL)
@@ -85,17 +108,26 @@ def infer(
         if ignored and name not in special:
             continue
         set_kind = special.get(name) or listed.get(name) or listed.get(style.vector or name)
+        before = precedent.inputs.get(name) if precedent and not set_kind else None
+        if before and _can_be(series, before):
+            set_kind = before
+            own = _without_values(series, _judge(series, style, task))
+            inherited += [name] if own.kind != before or own.useless else []
         judged = _Judged(kind=set_kind) if set_kind else _judge(series, style, task)
         columns.append(_column(series, judged.kind, style))
         if name == config.target or (name in special and name not in listed):
             continue
-        judged = _without_values(series, judged)
+        judged = judged if before and judged.kind == before else _without_values(series, judged)
+        if precedent and name in precedent.aside and not set_kind and not judged.useless:
+            judged = replace(judged, useless="the live model does not take it", remedy="'bakeoff run' takes it in")
+            inherited.append(name)
         if judged.useless:
             losses.append(
                 Loss(kind="column", reason=judged.useless, subject=name, count=1, of=table.width, remedy=judged.remedy)
             )
             continue
         inputs.append(name)
+        losses += _respelt(series) if judged.kind == "categorical" else []
         if judged.note:
             notes.append(judged.note)
     if not inputs:
@@ -113,7 +145,7 @@ def infer(
         group=config.group,
         rejected=rejected,
     )
-    return Inferred(schema=schema, losses=tuple(losses), notes=tuple(notes))
+    return Inferred(schema=schema, losses=tuple(losses), notes=tuple(notes), inherited=tuple(inherited))
 
 
 def _rejected(table: "pl.DataFrame", config: DataConfig, task: Task) -> str | None:
@@ -163,6 +195,20 @@ def _form(series: "pl.Series") -> TextForm:
     if isinstance(series.dtype, (pl.Date, pl.Datetime)):
         return "time"
     return "boolean" if series.dtype == pl.Boolean else "plain"
+
+
+def _can_be(series: "pl.Series", kind: ColumnKind) -> bool:
+    """Whether the values can be of the kind that the column had before."""
+    import polars as pl
+
+    dtype = series.dtype
+    if series.null_count() == len(series):
+        return True
+    if kind in {"text", "categorical"}:
+        return dtype == pl.String or (kind == "categorical" and dtype.is_integer())
+    if kind == "numeric":
+        return dtype.is_numeric() or isinstance(dtype, (pl.Time, pl.Duration))
+    return dtype == pl.Boolean if kind == "boolean" else isinstance(dtype, (pl.Date, pl.Datetime))
 
 
 def _judge(series: "pl.Series", style: ColumnFormat, task: Task) -> _Judged:  # noqa: PLR0911 - a line a type
@@ -237,6 +283,30 @@ def _without_values(series: "pl.Series", judged: _Judged) -> _Judged:
     if series.null_count() < len(series):
         return judged
     return replace(judged, useless="all its values are missing", remedy=None)
+
+
+def _respelt(series: "pl.Series") -> list[Loss]:
+    """Categories that are another one but for what is not seen around them, or for how they are composed."""
+    import polars as pl
+
+    if series.dtype != pl.String:
+        return []
+    names = trimmed(series)
+    other_n = (names != series).fill_null(value=False)
+    if not other_n.any():
+        return []
+    usual = set(series.filter(~other_n).unique())
+    merged = [text for text in series.filter(other_n) if trim(text) in usual]
+    shown = list(dict.fromkeys(merged))[:EXAMPLES]
+    loss = Loss(
+        kind="label",
+        reason="another spelling of the same category (blanks around it, or composed otherwise)",
+        subject=series.name,
+        count=len(merged),
+        of=len(series) - series.null_count(),
+        examples=tuple(f"{example(text)} is {example(trim(text))}" for text in shown),
+    )
+    return [loss] if merged else []
 
 
 def _quoted(name: str) -> str:

@@ -34,7 +34,7 @@ def _pieces(series: "pl.Series") -> Iterator[bytes]:
     """Which values are missing, then the values: fixed-width bits, or text lengths followed by the text."""
     import polars as pl
 
-    yield np.packbits(series.is_null().to_numpy()).tobytes()
+    yield np.packbits(_missing(series)).tobytes()
     if series.dtype != pl.String:
         yield _bits(series).tobytes()
         return
@@ -44,17 +44,26 @@ def _pieces(series: "pl.Series") -> Iterator[bytes]:
         yield "".join(filled.slice(start, SLICE_ROWS).to_list()).encode()
 
 
+def _missing(series: "pl.Series") -> "NDArray[np.bool_]":
+    """Which values are missing; most columns need not be asked, which counts where there are thousands."""
+    return series.is_null().to_numpy() if series.null_count() else np.zeros(len(series), dtype=np.bool_)
+
+
+def _filled(series: "pl.Series", value: float) -> "pl.Series":
+    return series.fill_null(value) if series.null_count() else series
+
+
 def _bits(series: "pl.Series") -> "NDArray[np.uint64]":
     """Values of a fixed-width type as 64 bits each; every NaN is the same, and so are 0.0 and -0.0."""
     import polars as pl
 
     if series.dtype.is_float():
-        floats = series.cast(pl.Float64).fill_null(0.0).to_numpy() + 0.0
+        floats = _filled(series.cast(pl.Float64), 0.0).to_numpy() + 0.0
         return np.where(np.isnan(floats), NAN_BITS, floats.astype("<f8").view("<u8"))
     if series.dtype == pl.UInt64:
-        return series.fill_null(0).to_numpy().astype("<u8")
+        return _filled(series, 0).to_numpy().astype("<u8")
     if series.dtype.is_integer() or series.dtype.is_temporal() or series.dtype == pl.Boolean:
-        return series.to_physical().cast(pl.Int64).fill_null(0).to_numpy().astype("<i8").view("<u8")
+        return _filled(series.to_physical().cast(pl.Int64), 0).to_numpy().astype("<i8").view("<u8")
     raise DataError(f"column {series.name!r}: expected plain values, found {series.dtype}")
 
 
@@ -72,7 +81,7 @@ def row_hashes(table: "pl.DataFrame") -> "NDArray[np.uint64]":
     for name in sorted(table.columns):
         series = table[name]
         values = _text_hashes(series) if series.dtype == pl.String else mix(_bits(series))
-        values = np.where(series.is_null().to_numpy(), MISSING_BITS, values)
+        values = np.where(_missing(series), MISSING_BITS, values)
         hashes = mix(hashes ^ (values + _hash_text(name)))
     return hashes
 

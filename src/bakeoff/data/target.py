@@ -1,7 +1,7 @@
 """The target column of a table: its classes named by one rule, rows without a target set aside, all of it counted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.types import ColumnFormat, Schema, Task
 from bakeoff.data.cast import to_kind
 from bakeoff.data.formats import Wanted, typed
-from bakeoff.data.labels import NUMBER, alike, class_names, is_list, joined_by, label_text, trim
+from bakeoff.data.labels import NUMBER, alike, class_names, fold, is_list, joined_by, label_text, trim
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,6 +23,8 @@ FEWEST = 2
 RARE_SHARE = 0.1
 """The share of rows in classes of fewer rows, over which the target is no class at all."""
 MANY_CLASSES = 50
+NO_NUMBER = frozenset({"nan", "-nan", "nat", "<na>"})
+"""Words (in lower case) that programs write for a number, truth or time that is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +79,7 @@ def name_classes(
         raise _of_lists(config.target, str(target.dtype))
     words = frozenset(config.target_missing)
     if target.dtype == pl.String:
-        named, losses = _of_texts(target, config, words)
-        notes: tuple[str, ...] = ()
+        named, losses, notes = _of_texts(target, config, words)
     else:
         named, losses = _of_values(target, words), ()
         notes = _typed_note(target)
@@ -116,14 +117,39 @@ def _of_lists(target: str, shown: str) -> DataError:
     )
 
 
-def _of_texts(target: "pl.Series", config: DataConfig, words: frozenset[str]) -> "tuple[pl.Series, tuple[Loss, ...]]":
+def _of_texts(
+    target: "pl.Series", config: DataConfig, words: frozenset[str]
+) -> "tuple[pl.Series, tuple[Loss, ...], tuple[str, ...]]":
     counts = dict(_counts(target))
     lists = [text for text in counts if is_list(text)]
     if lists:
         raise _of_lists(target.name, ", ".join(example(text) for text in lists[:EXAMPLES]))
-    names = class_names(counts, config.labels)
-    names = {spelling: None if name in words else name for spelling, name in names.items()}
-    return _replaced(target, names), _merged(target.name, counts, names)
+    nothing = _not_numbers(counts)
+    names = class_names({spelling: rows for spelling, rows in counts.items() if spelling not in nothing}, config.labels)
+    names = {spelling: None if name in words else name for spelling, name in names.items()} | dict.fromkeys(nothing)
+    return _replaced(target, names), _merged(target.name, counts, names), _not_numbers_told(target.name, nothing)
+
+
+def _not_numbers(counts: Mapping[str, int]) -> dict[str, int]:
+    """Spellings of "not a number" and their rows, where all other classes are numbers or booleans.
+
+    A program wrote them where it had no value; other words, and these beside words, are classes.
+    """
+    nothing = {spelling: rows for spelling, rows in counts.items() if trim(spelling).lower() in NO_NUMBER}
+    others = {trim(spelling) for spelling in counts if spelling not in nothing}
+    typed = all(NUMBER.fullmatch(name) or name.lower() in {"true", "false", ""} for name in others)
+    return nothing if nothing and others and typed else {}
+
+
+def _not_numbers_told(target: str, nothing: Mapping[str, int]) -> tuple[str, ...]:
+    if not nothing:
+        return ()
+    shown = ", ".join(map(example, nothing))
+    note = (
+        f"target {target!r}: {sum(nothing.values()):,} rows with {shown} among numbers lack a target; to make it a "
+        "class, rename it in [data] query"
+    )
+    return (note,)
 
 
 def _of_values(target: "pl.Series", words: frozenset[str]) -> "pl.Series":
@@ -197,11 +223,21 @@ def _warnings(named: "pl.Series", target: "pl.Series", config: DataConfig) -> "l
 
 def _alike_told(target: str, group: Sequence[str], counts: Mapping[str, int], rule: LabelRule) -> str:
     shown = ", ".join(f"{name!r} ({counts[name]:,} rows)" for name in group)
+    if len(set(map(fold, group))) > 1:
+        return (
+            f"target {target!r}: classes that may mean the same: {shown}. If they do, make one class of them in "
+            f"[data] query, as with * REPLACE (CASE {target} WHEN {_sql(group[0])} THEN {_sql(group[-1])} "
+            f"ELSE {target} END AS {target})"
+        )
     wider = "trim" if rule == "exact" and len(set(map(trim, group))) == 1 else "fold"
     return (
         f"target {target!r}: classes that differ only by case, spacing or form: {shown}. To make one class of them, "
         f"set [data] labels = {wider!r}, or rename them in [data] query"
     )
+
+
+def _sql(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def prepare_target(table: "pl.DataFrame", schema: Schema, task: Task) -> Prepared:
@@ -221,7 +257,12 @@ def prepare_target(table: "pl.DataFrame", schema: Schema, task: Task) -> Prepare
     missing = target.null_count()
     if target.dtype == pl.String:
         missing += int((target == "").sum())
-    ready = pl.DataFrame([to_kind(table[column.name], column) for column in schema.columns])
+    # Classes have their names already: `[data] labels = "exact"` keeps blanks around them.
+    columns = [
+        replace(column, kind="text") if column.name == schema.target and column.kind == "categorical" else column
+        for column in schema.columns
+    ]
+    ready = pl.DataFrame([to_kind(table[column.name], column) for column in columns])
     labelled = ready.filter(pl.col(schema.target).is_not_null())
     losses = [
         Loss(kind="row", reason="target missing", subject=schema.target, count=missing, of=table.height),

@@ -10,41 +10,28 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from bakeoff.core.types import DateOrder
+from bakeoff.data.months import MONTH, WEEKDAYS, bare_word
 
-__all__ = ["day_and_month", "has_zone", "moment", "seconds", "wall"]
+__all__ = ["day_and_month", "has_zone", "moment", "seconds", "unknown_month", "wall"]
 
-MONTHS = (
-    *("january jan januar janvier janv enero ene gennaio gen januari janeiro jänner", ),
-    *("february feb februar février févr fevrier febrero febbraio februari fevereiro fev", ),
-    *("march mar märz maerz mrz mars marzo maart mrt março", ),
-    *("april apr avril avr abril aprile abr", ),
-    *("may mai mayo maggio mei maio mag", ),
-    *("june jun juni juin junio giugno junho giu", ),
-    *("july jul juli juillet juil julio luglio julho lug", ),
-    *("august aug août aout agosto augustus ago", ),
-    *("september sep sept septembre septiembre settembre setembro set", ),
-    *("october oct oktober okt octobre octubre ottobre outubro ott out", ),
-    *("november nov novembre noviembre novembro", ),
-    *("december dec dezember dez décembre déc decembre diciembre dicembre dic dezembro", ),
-)  # fmt: skip
-MONTH = {name: number for number, names in enumerate(MONTHS, start=1) for name in names.split()}
 ABBREVIATIONS = {
     "Z": 0, "UTC": 0, "GMT": 0, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7,
     "WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "BST": 1, "JST": 9,
 }  # fmt: skip
 """Hours from UTC: the names of RFC 2822 and those of Europe and Japan."""
-WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*[.,]?\s+)?"
+WEEKDAY = r"(?:(?P<weekday>[^\W\d_]{2,12}(?:-feira)?)(?:[.,]{1,2}\s*|\s+))?"
 NAME = r"(?P<name>[^\W\d_]{3,12})\.?"
 YEAR = r"(?P<year>[0-9]{4}|[0-9]{2})"
 DAY = r"(?P<day>[0-9]{1,2})(?:st|nd|rd|th|\.)?"
 CLOCK = r"(?P<hour>[0-9]{1,2})(?::(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,9}))?)?)?"
 HALF = r"\s*(?P<half>[ap]\.?m\.?)?"
 ZONE = r"\s*(?P<zone>z|(?:utc|gmt)?[+-][0-9]{2}(?::?[0-9]{2})?|[a-z]{1,4}|[a-z_]+(?:/[a-z_+-]+){1,2})?(?:\s*\([^)]*\))?"
-TIME = rf"(?:[t\s,]+{CLOCK}{HALF}{ZONE})?"
+TIME = rf"(?:\s?(?:г|r|р|roku)\.?)?(?:[t\s,]+(?:(?:um|à|a|at|kl|o|alle|om|às|в)\.?\s+)?{CLOCK}{HALF}(?:\s?uhr)?{ZONE})?"
+"""Behind a date: what calls it a year, and a clock."""
 DATES = (
     rf"(?P<year>[0-9]{{4}})(?P<mark>[-/.])(?P<month>[0-9]{{1,2}})(?P=mark)(?P<day>[0-9]{{1,2}}){TIME}",
     rf"(?P<first>[0-9]{{1,2}})(?P<mark>[-/. ])(?P<second_>[0-9]{{1,2}})(?P=mark){YEAR}{TIME}",
-    rf"{DAY}[-/\s]?\s?(?:de\s)?{NAME}[-/,\s]?\s?(?:de\s)?{YEAR}{TIME}",
+    rf"{DAY}[-/\s]?\s?(?:(?:de|del|di|of)\s)?{NAME}[-/,\s]?\s?(?:(?:de|del|di|of)\s)?{YEAR}{TIME}",
     rf"{NAME}[-/\s]{DAY}[-/,\s]\s?{YEAR}{TIME}",
     rf"(?P<year>[0-9]{{4}})[-/\s]{NAME}[-/\s]{DAY}{TIME}",
     rf"{NAME}\s+{DAY}\s+{CLOCK}{HALF}\s+(?:(?P<zone>[a-z]{{1,4}})\s+)?(?P<year>[0-9]{{4}})",
@@ -53,7 +40,9 @@ PATTERNS = tuple(re.compile(f"{WEEKDAY}{pattern}", re.IGNORECASE) for pattern in
 EASTERN = re.compile(r"([0-9]{4})\s?[年년]\s?([0-9]{1,2})\s?[月월]\s?([0-9]{1,2})\s?[日일]")
 COMPACT = re.compile(r"[0-9]{8}")
 DIGITS = re.compile(
-    rf"{WEEKDAY}([0-9]{{1,2}})([-/. ])([0-9]{{1,2}})\2(?:[0-9]{{4}}|[0-9]{{2}})(?![0-9])", re.IGNORECASE
+    rf"{WEEKDAY}(?P<first>[0-9]{{1,2}})(?P<mark>[-/. ])(?P<second>[0-9]{{1,2}})(?P=mark)"
+    r"(?:[0-9]{4}|[0-9]{2})(?![0-9])",
+    re.IGNORECASE,
 )
 LONGEST = 80
 PIVOT = 69
@@ -103,7 +92,8 @@ def wall(value: datetime) -> datetime:
 
 def _parts(text: str) -> dict[str, str | None]:
     for pattern in PATTERNS:
-        if match := pattern.fullmatch(text):
+        match = pattern.fullmatch(text)
+        if match and (match["weekday"] is None or bare_word(match["weekday"]) in WEEKDAYS):
             return match.groupdict()
     raise ValueError(text)
 
@@ -118,7 +108,7 @@ def _date(parts: dict[str, str | None], order: DateOrder) -> tuple[int, int, int
             raise ValueError("day or month first?")
         return (year, second, first) if order == "dmy" else (year, first, second)
     if parts.get("name") is not None:
-        number = MONTH.get(str(parts["name"]).lower())
+        number = MONTH.get(bare_word(str(parts["name"])))
         if number is None:
             raise ValueError(parts["name"])
         return year, number, int(parts["day"] or 0)
@@ -144,17 +134,32 @@ def _zone(name: str) -> timezone | ZoneInfo:
 def day_and_month(text: str) -> tuple[int, int, str] | None:
     """The first two numbers of a date whose order its digits leave open, and the mark between them."""
     match = DIGITS.match(text.strip())
-    return (int(match[1]), int(match[3]), match[2]) if match else None
+    return (int(match["first"]), int(match["second"]), match["mark"]) if match else None
 
 
 OFFSET = re.compile(
-    r"(?:z|[0-9]\s*(?:utc|gmt)?[+-][0-9]{2}(?::?[0-9]{2})?|\s[a-z]{3,4}|[a-z]+/[a-z_/+-]+)(?:\s*\(.*)?", re.IGNORECASE
+    r"(?:z|[0-9]\s*(?:utc|gmt)?[+-][0-9]{2}(?::?[0-9]{2})?|\s[a-z]{3,4}(?:\s+[0-9]{4})?|[a-z]+/[a-z_/+-]+)(?:\s*\(.*)?",
+    re.IGNORECASE,
 )
+
+
+NAMED = re.compile(r"(?:[^\W\d_]+[.,]?\s+)?[0-9]{1,2}[-/.\s]+(?P<name>[^\W\d_]{3,12})\.?[-/.,\s]+[0-9]{2,4}(?:\s.*)?")
+
+
+def unknown_month(text: str) -> str | None:
+    """The word that stands in a text where a date has its month, when it names none that is known.
+
+    >>> unknown_month("12 Machi 2024"), unknown_month("12 March 2024"), unknown_month("12 of them")
+    ('Machi', None, None)
+    """
+    match = NAMED.fullmatch(text.strip())
+    return match["name"] if match and bare_word(match["name"]) not in MONTH else None
 
 
 def has_zone(text: str) -> bool:
     """Whether a text that is a time names an offset or a zone."""
     rest = text.strip()
+    rest = rest[:-3].rstrip() if rest[-3:].lower() == "uhr" else rest
     colon = rest.find(":")
     return colon > 0 and re.search(rf"(?:{OFFSET.pattern})$", rest[colon:], re.IGNORECASE) is not None
 

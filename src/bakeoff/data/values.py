@@ -2,7 +2,8 @@
 
 | kind | stored as | from |
 |---|---|---|
-| text, categorical | text | numbers (5.0 is "5"), booleans ("true"), times (ISO 8601), a list of chat messages |
+| text | text | numbers (5.0 is "5"), booleans ("true"), times (ISO 8601), a list of chat messages |
+| categorical | text | the same, trimmed and in Unicode's composed form |
 | numeric | float | numbers, booleans, durations and times of day (seconds); what is not finite is missing |
 | datetime | time without a zone | times (those with a zone in UTC), dates, eight digits such as 20240131 |
 | boolean | boolean | true, false, 0, 1, yes, no and other pairs |
@@ -24,8 +25,9 @@ import numpy as np
 
 from bakeoff.core.conversation import question_text
 from bakeoff.core.types import Column, ColumnFormat, ColumnKind, TextForm
-from bakeoff.data.numerals import number
+from bakeoff.data.numerals import number, plain_signs
 from bakeoff.data.times import moment, seconds, wall
+from bakeoff.data.trimming import trim
 
 __all__ = [
     "EXPECTED",
@@ -38,6 +40,7 @@ __all__ = [
     "expected",
     "plain",
     "reader",
+    "short_float",
 ]
 
 Convert: TypeAlias = Callable[[object], object]
@@ -93,6 +96,9 @@ PAIRS = (
 TRUE = frozenset(yes for yes, _ in PAIRS)
 FALSE = frozenset(no for _, no in PAIRS)
 WHOLE_LIMIT = 1e15
+LONG_FLOAT = 15
+"""Characters of a number of 32 bits that is written as one of 64: 0.1 is 0.10000000149011612 then."""
+MOST_FLOAT_32 = 3e38
 COMPACT_DAYS = range(1000_01_01, 10000_00_00)
 
 
@@ -175,7 +181,19 @@ def as_text(value: object) -> str | None:
 def _float_text(value: float) -> str:
     import polars as pl
 
-    return pl.Series([value]).cast(pl.String)[0]
+    return pl.Series([short_float(value)]).cast(pl.String)[0]
+
+
+def short_float(value: float) -> float:
+    """What a number of 32 bits stood for before it was one of 64, to be named by.
+
+    >>> short_float(0.10000000149011612), short_float(0.1), short_float(0.3333333333333333)
+    (0.1, 0.1, 0.3333333333333333)
+    """
+    if len(repr(value)) < LONG_FLOAT or abs(value) > MOST_FLOAT_32:
+        return value
+    narrow = np.float32(value)
+    return float(str(narrow)) if float(narrow) == value else value
 
 
 def _number(value: object) -> float | None:
@@ -247,9 +265,14 @@ def _json(value: object) -> str:
         raise MisreadError("nested too deeply") from None
 
 
+def _category(value: object) -> str | None:
+    text = _text(value)
+    return (trim(text) or None) if text is not None and isinstance(value, str) else text
+
+
 STORE: Mapping[ColumnKind, Convert] = {
     "text": _text,
-    "categorical": _text,
+    "categorical": _category,
     "numeric": _number,
     "datetime": _time,
     "boolean": _boolean,
@@ -273,7 +296,7 @@ def reader(style: ColumnFormat, kind: ColumnKind) -> Callable[[str], object]:
     more = frozenset(style.missing)
     if form in {"text", "json", "conversation"}:
         read: Callable[[str], object] = str if form == "text" else _nested
-        return lambda text: None if not text or text in more else read(text)
+        return lambda text: None if not text or text.strip() in more else read(text)
     parse: Callable[[str], object]
     if form == "time":
         parse = partial(moment, order=style.order)
@@ -288,7 +311,7 @@ def reader(style: ColumnFormat, kind: ColumnKind) -> Callable[[str], object]:
         word = text.strip()
         if word in MISSING_WORDS or word in more:
             return None
-        return parse(word)
+        return parse(plain_signs(word))
 
     return typed
 
@@ -319,7 +342,15 @@ def converter(column: Column) -> Convert:
             value = float(value)  # as the column of floats that it was in training
         return store(value)
 
-    return convert
+    if column.kind != "numeric":
+        return convert
+
+    def convert_number(value: object) -> object:
+        if type(value) is float:  # most are, and the rest of the way takes three times longer
+            return value if math.isfinite(value) else None
+        return convert(value)
+
+    return convert_number
 
 
 def expected(column: Column) -> str:

@@ -7,7 +7,7 @@
 3. It enters as a candidate when no single candidate makes it needless (`bakeoff.evaluate.entering`).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import combinations, pairwise
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
@@ -66,7 +66,8 @@ class Rows:
     """What was true of the validation (`held_n`) and test (`test_n`) rows, and the test rows' groups, if any.
 
     With folds (`fold_n`: that of each test row) both are the same rows, of which no model had seen its own. A
-    combination is then judged on each fold with what the rows of the other folds say it should be made of.
+    combination is then judged on each fold with what the rows of the other folds say it should be made of: its members,
+    and their weights or thresholds.
     """
 
     held_n: ArrayLike
@@ -96,7 +97,8 @@ class Combination:
 
     `members` stand in the order of `weights`, or of the stages. `shares` are of test rows that reach each
     member, `right` how often each was right on those that it answered. `params` are those of its family, and
-    `fold_params` the ones that it was judged with on each fold.
+    `fold_params` the ones that it was judged with on each fold, made of the `fold_members`: what the rows of a fold say
+    has no part in either.
     """
 
     name: str
@@ -104,6 +106,7 @@ class Combination:
     members: tuple[str, ...] = ()
     params: Mapping[str, Any] = field(default_factory=dict[str, Any])
     fold_params: tuple[Mapping[str, Any], ...] = ()
+    fold_members: tuple[tuple[str, ...], ...] = ()
     validation: float | None = None
     shares: tuple[float, ...] = ()
     right: tuple[float | None, ...] = ()
@@ -151,11 +154,20 @@ def combine(
     return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Choice(Generic[Found]):
+    """Members, how they answer together, and the metric of that on the rows that it was chosen by."""
+
+    members: tuple[str, ...]
+    found: Found
+    value: float
+
+
 @dataclass(frozen=True, slots=True)
 class _Turn(Generic[Found]):
     """Test rows, and what is asked about them."""
 
-    found: Found
+    choice: _Choice[Found]
     rows: NDArray[np.intp]
 
 
@@ -185,15 +197,21 @@ class _Search:
             if task == "regression"
             or (part.held.probabilities_nk is not None and part.test.probabilities_nk is not None)
         }
-        self.held_value = {name: self._value(part.held) for name, part in fit.items()}
-        self.names = sorted(fit, key=lambda name: -self.sign * self.held_value[name])[:MOST_PARTS]
-        self.parts = {name: fit[name] for name in self.names}
+        self.parts = fit
+        self.names = self._names()
         n = len(np.asarray(rows.held_n))
         picked = np.random.default_rng(seed).permutation(n)[:SEARCH_ROWS]
         self.searched_n: NDArray[np.intp] = np.sort(picked)
         self.test_rows_n = np.arange(len(np.asarray(rows.test_n)))
 
-    def _turns(self, whole: Found, again: "Callable[[NDArray[np.intp]], Found]") -> list[_Turn[Found]]:
+    def _names(self, among: "NDArray[np.intp] | None" = None) -> list[str]:
+        """The best candidates by (some of the) validation rows."""
+        value = {name: self._value(part.held, among) for name, part in self.parts.items()}
+        return sorted(value, key=lambda name: -self.sign * value[name])[:MOST_PARTS]
+
+    def _turns(
+        self, whole: _Choice[Found], again: "Callable[[NDArray[np.intp]], _Choice[Found]]"
+    ) -> list[_Turn[Found]]:
         """What is asked about which test rows: `whole` about all, or by folds what other folds' rows say `again`."""
         if self.rows.fold_n is None:
             return [_Turn(whole, self.test_rows_n)]
@@ -202,8 +220,14 @@ class _Search:
             _Turn(again(np.flatnonzero(fold_n != fold)), np.flatnonzero(fold_n == fold)) for fold in np.unique(fold_n)
         ]
 
-    def _value(self, held: Predictions) -> float:
-        return self.measure(outcome(self.rows.held_n, held, self.task))
+    def _value(self, held: Predictions, among: "NDArray[np.intp] | None" = None) -> float:
+        """The metric on validation rows: of predictions of all, by (some of) them."""
+        if among is None:
+            return self.measure(outcome(self.rows.held_n, held, self.task))
+        return self.measure(outcome(np.asarray(self.rows.held_n)[among], _taken(held, among), self.task))
+
+    def _best(self, choices: Iterable[_Choice[Found]]) -> _Choice[Found] | None:
+        return max(choices, key=lambda each: self.sign * each.value, default=None)
 
     def _classes(self, members: Sequence[str], *, test: bool) -> tuple[str, ...]:
         said = [self.parts[name].test if test else self.parts[name].held for name in members]
@@ -213,18 +237,30 @@ class _Search:
 
     def blend(self, size: int) -> tuple[Combination, Predictions | None]:
         """The blend of so many members that is best on validation rows."""
-        tried: list[tuple[float, tuple[str, ...], Mix]] = []
-        for members in combinations(self.names, size):
-            held = [self.parts[name].held for name in members]
-            mix = self._mix(members)
-            tried.append((self._value(mix(held, self._classes(members, test=False))), members, mix))
-        value, members, mix = max(tried, key=lambda each: self.sign * each[0])
-        turns = self._turns(mix, lambda rows: self._mix(members, rows))
-        classes = self._classes(members, test=True)
-        parts = [turn.found([_taken(self.parts[name].test, turn.rows) for name in members], classes) for turn in turns]
+        chosen = self._blended(size)
+        turns = self._turns(chosen, lambda rows: self._blended(size, rows))
+        parts = [self._mixed(turn) for turn in turns]
         said = in_order([turn.rows for turn in turns], parts)
-        found = self._scored("blend", members, _mix_params(mix), value=value, shares=(1.0,) * size, said=said)
-        return self._with_folds(found, [_mix_params(turn.found) for turn in turns]), said
+        params, shares = _mix_params(chosen.found), (1.0,) * size
+        found = self._scored("blend", chosen.members, params, value=chosen.value, shares=shares, said=said)
+        return self._with_folds(found, turns, _mix_params), said
+
+    def _blended(self, size: int, among: "NDArray[np.intp] | None" = None) -> _Choice[Mix]:
+        """The best blend by (some of the) validation rows."""
+        choices: list[_Choice[Mix]] = []
+        names = self.names if among is None else self._names(among)
+        for members in combinations(names, size):
+            mix = self._mix(members, among)
+            held = mix([self.parts[name].held for name in members], self._classes(members, test=False))
+            choices.append(_Choice(members=members, found=mix, value=self._value(held, among)))
+        best = self._best(choices)
+        assert best is not None, "there are at least so many candidates"
+        return best
+
+    def _mixed(self, turn: _Turn[Mix]) -> Predictions:
+        members = turn.choice.members
+        said = [_taken(self.parts[name].test, turn.rows) for name in members]
+        return turn.choice.found(said, self._classes(members, test=True))
 
     def _mix(self, members: Sequence[str], rows: "NDArray[np.intp] | None" = None) -> Mix:
         held = [self.parts[name].held for name in members]
@@ -233,15 +269,23 @@ class _Search:
             held, truth_n = [_taken(each, rows) for each in held], truth_n[rows]
         return find_mix(truth_n, held, self.task, even=weighs_evenly(self.measure.name), seed=self.seed)
 
-    def _with_folds(self, found: Combination, params: Sequence[Mapping[str, Json]]) -> Combination:
-        return found if self.rows.fold_n is None else replace(found, fold_params=tuple(params))
+    def _with_folds(
+        self, found: Combination, turns: Sequence[_Turn[Found]], params: Callable[[Found], Mapping[str, Json]]
+    ) -> Combination:
+        if self.rows.fold_n is None:
+            return found
+        return replace(
+            found,
+            fold_params=tuple(params(turn.choice.found) for turn in turns),
+            fold_members=tuple(turn.choice.members for turn in turns),
+        )
 
     # --- cascades and routes ------------------------------------------------------------------------
 
-    def _chains(self, size: int) -> Iterator[tuple[str, ...]]:
+    def _chains(self, size: int, among: "NDArray[np.intp] | None" = None) -> Iterator[tuple[str, ...]]:
         """Members from cheap to dear, each clearly dearer than the one before."""
         cards = {name: part.card for name, part in self.parts.items()}
-        for chosen in combinations(self.names, size):
+        for chosen in combinations(self.names if among is None else self._names(among), size):
             chain = tuple(sorted(chosen, key=lambda name: cards[name].cost_usd_per_1k))
             if all(clearly_cheaper(cards[a], cards[b]) for a, b in pairwise(chain)):
                 yield chain
@@ -256,19 +300,23 @@ class _Search:
 
     def cascade(self, size: int) -> tuple[Combination, Predictions | None]:
         """The cascade of so many stages that is best on validation rows."""
-        best: tuple[float, tuple[str, ...], Ladder] | None = None
         told: list[str] = []
-        for members in self._chains(size):
-            first, tried, setting = self._ladder(members)
+        best = self._cascaded(size, told)
+        if best is None:
+            return self._none("cascade", size, told)
+        return self._climbed("cascade", best, again=lambda rows: self._cascaded(size, [], rows))
+
+    def _cascaded(self, size: int, told: list[str], among: "NDArray[np.intp] | None" = None) -> _Choice[Ladder] | None:
+        """The best cascade by (some of the) validation rows; `told` gets why others are none."""
+        choices: list[_Choice[Ladder]] = []
+        for members in self._chains(size, among):
+            first, tried, setting = self._ladder(members, among)
             if setting is None:
                 most = max(self.sign * each.value for each in tried) * self.sign if tried else first
                 told.append(f"{' to '.join(members)}: {first:.4f} alone, {most:.4f} at best")
-            elif best is None or self.sign * setting.value > self.sign * best[0]:
-                best = setting.value, members, setting.ladder
-        if best is None:
-            return self._none("cascade", size, told)
-        value, members, ladder = best
-        return self._climbed("cascade", members, ladder, value, again=lambda rows: self._ladder(members, rows)[2])
+            else:
+                choices.append(_Choice(members=members, found=setting.ladder, value=setting.value))
+        return self._best(choices)
 
     def _ladder(
         self, members: Sequence[str], among: "NDArray[np.intp] | None" = None
@@ -281,18 +329,21 @@ class _Search:
 
     def route(self) -> tuple[Combination, Predictions | None]:
         """The pair of which the first passes on some of the classes that it says, best on validation rows."""
-        best: tuple[float, tuple[str, ...], Ladder] | None = None
         told: list[str] = []
-        for members in self._chains(2):
-            setting = self._route(members)
-            if setting is None:
-                told.append(f"{members[1]} is better than {members[0]} on all or on none of the classes that it says")
-            elif best is None or self.sign * setting.value > self.sign * best[0]:
-                best = setting.value, members, setting.ladder
+        best = self._routed(told)
         if best is None:
             return self._none("route", 2, told)
-        value, members, ladder = best
-        return self._climbed("route", members, ladder, value, again=lambda rows: self._route(members, rows))
+        return self._climbed("route", best, again=lambda rows: self._routed([], rows))
+
+    def _routed(self, told: list[str], among: "NDArray[np.intp] | None" = None) -> _Choice[Ladder] | None:
+        choices: list[_Choice[Ladder]] = []
+        for members in self._chains(2, among):
+            setting = self._route(members, among)
+            if setting is None:
+                told.append(f"{members[1]} is better than {members[0]} on all or on none of the classes that it says")
+            else:
+                choices.append(_Choice(members=members, found=setting.ladder, value=setting.value))
+        return self._best(choices)
 
     def _route(self, members: Sequence[str], among: "NDArray[np.intp] | None" = None) -> Setting | None:
         truth_n, held, costs = self._searched(members, among)
@@ -307,29 +358,27 @@ class _Search:
     def _climbed(
         self,
         kind: Kind,
-        members: tuple[str, ...],
-        ladder: Ladder,
-        value: float,
+        chosen: _Choice[Ladder],
         *,
-        again: "Callable[[NDArray[np.intp]], Setting | None]",
+        again: "Callable[[NDArray[np.intp]], _Choice[Ladder] | None]",
     ) -> tuple[Combination, Predictions]:
+        members, ladder = chosen.members, chosen.found
         truth_n = np.asarray(self.rows.test_n).astype(np.str_)
         alone = Ladder(thresholds=(0.0,) * (len(members) - 1))  # where nothing is gained, the first model answers all
-
-        def found_again(rows: "NDArray[np.intp]") -> Ladder:
-            setting = again(rows)
-            return alone if setting is None else setting.ladder
-
-        turns = self._turns(ladder, found_again)
+        turns = self._turns(chosen, lambda rows: again(rows) or replace(chosen, found=alone))
         climbs = [
-            Climb.of(turn.found, [_taken(self.parts[name].test, turn.rows) for name in members], truth_n[turn.rows])
+            Climb.of(
+                turn.choice.found,
+                [_taken(self.parts[name].test, turn.rows) for name in turn.choice.members],
+                truth_n[turn.rows],
+            )
             for turn in turns
         ]
         climb = joined([turn.rows for turn in turns], climbs)
         curve = self._curve(members, ladder) if kind == "cascade" and len(members) == 2 else ()  # noqa: PLR2004
         params = _ladder_params(ladder)
-        found = self._scored(kind, members, params, value=value, shares=climb.shares, said=climb.predictions)
-        found = self._with_folds(found, [_ladder_params(turn.found) for turn in turns])
+        found = self._scored(kind, members, params, value=chosen.value, shares=climb.shares, said=climb.predictions)
+        found = self._with_folds(found, turns, _ladder_params)
         return replace(found, right=climb.answered_right, curve=curve), climb.predictions
 
     def _curve(self, members: tuple[str, ...], ladder: Ladder) -> tuple[CurvePoint, ...]:

@@ -20,12 +20,14 @@ from bakeoff.metrics.rough import is_rough
 from bakeoff.metrics.significance import detectable, holm, mcnemar_exact, t_interval, t_p_value
 from bakeoff.metrics.spread import Spread, long_run, pseudo_values, spread
 
-__all__ = ["Comparison", "Field"]
+__all__ = ["Comparison", "Field", "joint_errors"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
 DRAWS = 10_000
 """Draws of the candidates' true values, given the rows: their errors are about jointly normal."""
+FEWEST_BEYOND = 50
+"""Draws that must lie beyond a quantile for it to be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,9 +141,12 @@ class Field:
         freedom = max(1.0, min(spread_of.freedom, self._units - 1))
         return Spread(se=math.hypot(spread_of.se, more), freedom=freedom, units=spread_of.units)
 
-    def compare(self, a: str, b: str, *, margin: float = 0.0) -> Comparison:
-        """How much better a is than b; the p-value is for a true difference of at most `margin`."""
-        return self._one(a, b, level=self.level, margin=margin)
+    def compare(self, a: str, b: str, *, margin: float = 0.0, among: Sequence[tuple[str, str]] = ()) -> Comparison:
+        """How much better a is than b; the p-value is for a true difference of at most `margin`.
+
+        The interval holds for all pairs `among` which this one was chosen by the same rows.
+        """
+        return self._one(a, b, level=self.pair_level(among) if among else self.level, margin=margin)
 
     def together(self, pairs: Sequence[tuple[str, str]], *, margin: float = 0.0) -> list[Comparison]:
         """Several comparisons with intervals that hold all at once, and p-values corrected for all.
@@ -155,9 +160,14 @@ class Field:
         return [replace(each, p_holm=p) for each, p in zip(alone, adjusted, strict=True)]
 
     def pair_level(self, pairs: Sequence[tuple[str, str]]) -> float:
-        """The confidence of each comparison with which all of them hold with the field's."""
+        """The confidence of each comparison with which all of them hold with the field's.
+
+        Where that is too high for so few draws to tell, by Bonferroni.
+        """
         if len(pairs) == 1:
             return self.level
+        if (1 - self.level) * DRAWS < FEWEST_BEYOND:
+            return 1 - (1 - self.level) / len(pairs)
         names = list(self.values)
         contrast_pk = np.zeros((len(pairs), len(names)))
         for at, (a, b) in enumerate(pairs):
@@ -176,12 +186,14 @@ class Field:
 
     def _root(self) -> Floats:
         """A root (k, k) of the covariance of the candidates' errors: rows are independent standard errors."""
+        return np.asarray(np.linalg.qr(self.errors_bk(), mode="r"), dtype=np.float64)
+
+    def errors_bk(self) -> Floats:
+        """What each unit adds to the candidates' errors: their sums of squares are the variances."""
         centred_bk = np.column_stack([each - each.mean() for each in self._pseudo.values()])
         blocks = len(centred_bk)
         times = np.asarray([long_run(each) if self._serial else 1.0 for each in centred_bk.T])
-        scale_k = np.sqrt(times * self._dependence.factor / max(1, blocks * (blocks - 1)))
-        root_kk = np.asarray(np.linalg.qr(centred_bk, mode="r"), dtype=np.float64)
-        return root_kk * scale_k
+        return centred_bk * np.sqrt(times * self._dependence.factor / max(1, blocks * (blocks - 1)))
 
     def _normal(self) -> Floats:
         size = min(len(self.values), len(next(iter(self._pseudo.values()))))
@@ -245,3 +257,22 @@ class Field:
     def _mcnemar(self, a: str, b: str) -> float:
         right_a, right_b = (each.truth_n == each.predicted_n for each in (self._outcomes[a], self._outcomes[b]))
         return mcnemar_exact(int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum()))
+
+
+def joint_errors(fields: Mapping[str, Field], *, draws: int) -> dict[str, dict[str, Floats]]:
+    """How far each metric of each candidate may be off, (r,), jointly; `fields` are of the same rows and candidates.
+
+    Metrics that are resampled in other units than the rest are drawn apart.
+    """
+    alike: dict[int, list[str]] = {}
+    parts = {metric: field.errors_bk() for metric, field in fields.items()}
+    for metric, errors_bk in parts.items():
+        alike.setdefault(len(errors_bk), []).append(metric)
+    drawn: dict[str, dict[str, Floats]] = {}
+    for blocks, metrics in alike.items():
+        root = np.asarray(np.linalg.qr(np.column_stack([parts[each] for each in metrics]), mode="r"), dtype=np.float64)
+        normal = np.random.default_rng([blocks, draws]).normal(size=(draws // 2, len(root)))
+        errors = np.split(np.concatenate([normal, -normal]) @ root, len(metrics), axis=1)
+        for metric, error_rk in zip(metrics, errors, strict=True):
+            drawn[metric] = {name: error_rk[:, at] for at, name in enumerate(fields[metric].values)}
+    return drawn

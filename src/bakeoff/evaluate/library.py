@@ -5,22 +5,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from bakeoff.core.config import DecideConfig
-from bakeoff.core.errors import NotFoundError, UsageError
-from bakeoff.core.types import Task
+from bakeoff.core.errors import UsageError
 from bakeoff.evaluate.arrays import BINARY, ColumnLike, PredictionsLike, column, is_table, labels, predictions_of
 from bakeoff.evaluate.estimates import Rows, estimate
-from bakeoff.evaluate.paired import Comparison
+from bakeoff.evaluate.paired import Comparison, measure_named
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.evaluate.verdict import decide
 from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.intervals import LEVEL, Interval
 from bakeoff.metrics.measure import Measure
 from bakeoff.metrics.outcome import outcome
-from bakeoff.metrics.registry import find, measures, with_class
+from bakeoff.metrics.registry import find, with_class
 
 __all__ = ["Decision", "compare", "interval"]
-
-TASKS: tuple[Task, ...] = ("classification", "regression", "generation")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +78,7 @@ def interval(
     """
     if not 0 < level < 1:
         raise UsageError(f"expected a level between 0 and 1; received {level!r}")
-    measure = _measure(metric)
+    measure = measure_named(metric)
     truth_n = _truth(truth, measure)
     measure = _of_second(measure, truth_n, [predictions])
     result = outcome(truth_n, predictions_of(predictions, truth_n, measure, "the predictions"), measure.task)
@@ -129,7 +126,7 @@ def compare(
         raise UsageError("expected predictions of at least one candidate; received none")
     if cost_usd is not None and set(cost_usd) != set(predictions):
         raise UsageError(f"expected the costs of {sorted(predictions)}; received those of {sorted(cost_usd)}")
-    measure = _measure(metric)
+    measure = measure_named(metric)
     truth_n = _truth(truth, measure)
     measure = _of_second(measure, truth_n, list(predictions.values()))
     answers = {
@@ -170,17 +167,6 @@ def compare(
         detectable=verdict.mdd,
         rows_for_margin=verdict.rows_for_margin,
     )
-
-
-def _measure(metric: str) -> Measure:
-    """The measure of the first task that has one of the name."""
-    for task in TASKS:
-        try:
-            return find(metric, task)
-        except NotFoundError:
-            continue
-    known = [name for task in TASKS for name in measures(task)]
-    raise NotFoundError(f"expected a metric: {', '.join(dict.fromkeys(known))}; received {metric!r}")
 
 
 def _truth(truth: ColumnLike, measure: Measure) -> ColumnLike:

@@ -1,13 +1,34 @@
 """Paired comparison of two candidates on the same rows, for any metric."""
 
+from collections.abc import Sequence
+
 from numpy.typing import ArrayLike
 
+from bakeoff.core.errors import NotFoundError
 from bakeoff.core.types import Predictions, Task
 from bakeoff.evaluate.field import Comparison, Field
 from bakeoff.metrics.intervals import LEVEL
+from bakeoff.metrics.measure import Measure
 from bakeoff.metrics.registry import find, measures
 
-__all__ = ["Comparison", "Field", "compare"]
+__all__ = ["TASKS", "Comparison", "Field", "compare", "measure_named"]
+
+TASKS: tuple[Task, ...] = ("classification", "regression", "generation")
+
+
+def measure_named(metric: str, tasks: Sequence[Task] = TASKS) -> Measure:
+    """The measure of the first of these tasks that has one of the name, with its brackets.
+
+    Raises:
+        NotFoundError: none has.
+    """
+    for task in tasks:
+        try:
+            return find(metric, task)
+        except NotFoundError:
+            continue
+    known = [name for task in tasks for name in measures(task)]
+    raise NotFoundError(f"expected a metric: {', '.join(dict.fromkeys(known))}; received {metric!r}")
 
 
 def compare(
@@ -27,17 +48,15 @@ def compare(
 ) -> Comparison:
     """How much better a is than b on the same rows; ask the result whether it is superior or non-inferior.
 
-    Without a `task` the metric's name tells it: regression if that has one of the name, else classification.
+    Without a `task` the metric's name tells it: classification if that has one of the name, else regression.
 
     Raises:
         NotFoundError: the task has no metric of that name.
     """
-    if task is None:
-        task = "regression" if metric in measures("regression") else "classification"
     field = Field(
         truth_n,
         dict(zip(names, (a, b), strict=True)),
-        find(metric, task),
+        measure_named(metric, TASKS[:2]) if task is None else find(metric, task),
         seed=seed,
         resamples=resamples,
         groups_n=groups_n,

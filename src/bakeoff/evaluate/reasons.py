@@ -103,7 +103,7 @@ def _those(each: Sequence[Comparison], margin: float, *, no: str = "") -> str:
 
 def _useful(verdict: "Verdict", winner: str) -> str:
     """The winner's utility, the next one's, and who is out of its reach."""
-    worth = f"the utility {verdict.utilities[winner]:.6g} ({verdict.utility})"
+    worth = f"the expected utility {verdict.utilities[winner]:.6g} ({verdict.utility})"
     others = {name: verdict.utilities[name] for name in verdict.best_set if name != winner}
     known = {name: value for name, value in others.items() if value is not None}
     if not known:

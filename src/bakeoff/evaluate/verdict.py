@@ -11,7 +11,7 @@
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
@@ -25,6 +25,7 @@ from bakeoff.core.errors import ConfigError, DataError, Problem
 from bakeoff.core.project_file import FILE_NAME
 from bakeoff.core.types import Json, Predictions, Task
 from bakeoff.evaluate import reasons
+from bakeoff.evaluate.expected import Worth, expected_worth
 from bakeoff.evaluate.gates import GateOutcome, gate_outcomes
 from bakeoff.evaluate.margin import margin_of
 from bakeoff.evaluate.paired import Comparison, Field, compare
@@ -33,6 +34,7 @@ from bakeoff.evaluate.pricing import CHEAPER, clearly_cheaper
 from bakeoff.evaluate.scorecard import MEASUREMENTS, Scorecard
 from bakeoff.evaluate.utility import Utility
 from bakeoff.metrics.intervals import Interval
+from bakeoff.metrics.measure import Measure
 from bakeoff.metrics.own import using
 from bakeoff.metrics.registry import default, find, problem_with
 from bakeoff.metrics.significance import detectable, holm
@@ -41,6 +43,7 @@ __all__ = [
     "CHEAPER",
     "LEVEL",
     "Comparison",
+    "Field",
     "GateOutcome",
     "Verdict",
     "check_gates",
@@ -63,8 +66,9 @@ class Verdict:
     both metric and price; `mdd` is the least true difference that these test rows show four times in five
     (None with a single candidate), `rows_for_margin` how many would show as often that equals are within the margin.
     `value` is the winner's, corrected for its choice. `p_best` is how probable it is that each one that may win is
-    truly the best of them, `expected_loss` how much worse than the best it is expected to be. `utilities` are by
-    candidate, None where undefined; empty when the project has no `utility`.
+    truly the best of them, `expected_loss` how much worse than the best it is expected to be. `utilities` are the
+    expected ones by candidate, None where undefined; empty when the project has no `utility`. Then `utility_p_best` is
+    how probable it is that each has the highest, `utility_loss` how much less than that it is expected to be.
     """
 
     winner: str | None
@@ -78,6 +82,8 @@ class Verdict:
     mdd: float | None
     utility: str | None = None
     utilities: Mapping[str, float | None] = field(default_factory=dict[str, float | None])
+    utility_p_best: Mapping[str, float] = field(default_factory=dict[str, float])
+    utility_loss: Mapping[str, float] = field(default_factory=dict[str, float])
     margin: float = 0.0
     rows_for_margin: int | None = None
     value: Interval | None = None
@@ -152,20 +158,26 @@ def decide(
     may_win = [name for name in scored if name not in failed]
     pool = may_win or list(scored)
     measure = find(metric, task)
-    field = Field(
-        _same_truth(scored, outcomes),
-        {name: outcomes[name][1] for name in scored},
-        measure,
-        seed=seed,
-        resamples=config.resamples,
-        groups_n=groups_n,
-        time_n=time_n,
-        folds=folds,
-    )
+    truth_n = _same_truth(scored, outcomes)
+
+    def field_of(measure: Measure) -> Field:
+        return Field(
+            truth_n,
+            {name: outcomes[name][1] for name in scored},
+            measure,
+            seed=seed,
+            resamples=config.resamples,
+            groups_n=groups_n,
+            time_n=time_n,
+            folds=folds,
+        )
+
+    field = field_of(measure)
     best = max(pool, key=lambda name: field.sign * scored[name].metrics[metric].value)
     compared = _Compared.of(field, best, margin_of(config, measure, scored[best].metrics[metric].value))
     best_set = tuple(name for name in pool if name == best or compared.shown(name, pool))
-    utilities = {} if config.utility is None else _utilities(config.utility, scored)
+    worth = None if config.utility is None else _worth(config.utility, scored, {metric: field}, task, field_of)
+    utilities = {} if worth is None else worth.expected
     winner = None
     if may_win:
         value = {name: field.sign * scored[name].metrics[metric].value for name in best_set}
@@ -183,6 +195,8 @@ def decide(
         mdd=compared.mdd,
         utility=config.utility,
         utilities=utilities,
+        utility_p_best={} if worth is None else worth.p_best,
+        utility_loss={} if worth is None else worth.loss,
         margin=compared.margin,
         rows_for_margin=compared.rows_for_margin,
         value=None if winner is None else _value_of(winner, best, pool, field, scored[winner].metrics[metric]),
@@ -328,9 +342,18 @@ def _cheapest(value: Mapping[str, float], scored: Mapping[str, Scorecard]) -> st
     return max((name for name in value if not beaten(name)), key=lambda name: value[name])
 
 
-def _utilities(expression: str, scored: Mapping[str, Scorecard]) -> dict[str, float | None]:
-    worth = Utility(expression)
-    return {name: worth(card.number) for name, card in scored.items()}
+def _worth(
+    expression: str,
+    scored: Mapping[str, Scorecard],
+    known: Mapping[str, Field],
+    task: Task,
+    field_of: Callable[[Measure], Field],
+) -> Worth:
+    """The expected utilities; a metric that some candidate lacks is taken as measured."""
+    utility = Utility(expression)
+    everywhere = [name for name in utility.names if all(name in card.metrics for card in scored.values())]
+    fields = {name: known.get(name) or field_of(find(name, task)) for name in everywhere}
+    return expected_worth(utility, scored, fields)
 
 
 def _most_useful(value: Mapping[str, float], utilities: Mapping[str, float | None]) -> str | None:

@@ -29,7 +29,6 @@ from bakeoff.evaluate.metering import (
 from bakeoff.evaluate.out_of_fold import FOLD, OutOfFold, by_fold
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.evaluate.scoring import score
-from bakeoff.metrics.dependence import group_codes
 from bakeoff.metrics.own import using
 from bakeoff.metrics.registry import default, find
 
@@ -53,8 +52,8 @@ def evaluate(argument: dict[str, Json], progress: Progress) -> dict[str, Json]:
     The argument:
         family: "module:Class"; model_dir: the folder that the model was saved in.
         table_path: the prepared table (Parquet); test_rows_path: positions of its test rows (.npy, int64).
-        target: the column of truth; group: the column of groups that go together (or None, or left out), and time: that
-            of when a row happened: rows that are close in time may go together.
+        target: the column of truth; groups_path: a code for each test row, the same for those that go together (.npy;
+            or None, or left out), and time: the column of when a row happened: rows that are close in time may.
         task, threads, seed, resamples; train_s and size_bytes, as fitting measured them.
         out_dir: where `outcomes.parquet` goes; created if missing.
         cache_dir: the folder that fits shared (or left out).
@@ -189,10 +188,8 @@ def _family(reference: str) -> Family:
 
 def _together(told: dict[str, Any], table: "pl.DataFrame") -> tuple[NDArray[np.intp] | None, NDArray[Any] | None]:
     """The group of each row, as a code, and when it happened."""
-    import polars as pl
-
-    group, time = told.get("group"), told.get("time")
-    groups_n = None if group is None else group_codes(table[group].cast(pl.String).to_numpy())
+    path, time = told.get("groups_path"), told.get("time")
+    groups_n = None if path is None else np.load(path, allow_pickle=False)
     return groups_n, table[time].to_physical().to_numpy() if time in table.columns else None
 
 

@@ -4,10 +4,11 @@ Values that came by another way than training (JSON, CSV) may have another type 
 cast by its kind, and what cannot be cast is missing.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +16,22 @@ from numpy.typing import NDArray
 from bakeoff.core.errors import CandidateError, DataError
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Column, ColumnKind, Signature
-from bakeoff.data.cast import stored_type
+from bakeoff.data.cast import FEW_ROWS, stored_type
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["categories", "complete", "input_columns", "number_names", "numbers", "of_kind", "require", "texts"]
+__all__ = [
+    "categories",
+    "complete",
+    "complete_row",
+    "input_columns",
+    "number_names",
+    "numbers",
+    "of_kind",
+    "require",
+    "texts",
+]
 
 _Floats: TypeAlias = NDArray[np.float64]
 
@@ -30,6 +41,8 @@ DATETIME_PARTS = (
     "day",
     *("month", "month_sin", "month_cos"),
 )
+MOST_KNOWN = 10_000
+"""Categories of a column that are kept with a model, to tell those that it never saw."""
 MONDAY = "1970-01-05"
 
 
@@ -46,7 +59,7 @@ def input_columns(job: FitJob) -> tuple[Column, ...]:
     columns = tuple(column for column in job.schema.columns if column.name in job.schema.inputs)
     if not columns:
         raise CandidateError("expected at least one input column, received none; look at [data] ignore")
-    return tuple(replace(column, fill=_fill(job, column)) for column in columns)
+    return tuple(replace(column, fill=_fill(job, column), known=_known(job, column)) for column in columns)
 
 
 def _fill(job: FitJob, column: Column) -> float | str | bool | None:
@@ -67,6 +80,17 @@ def _fill(job: FitJob, column: Column) -> float | str | bool | None:
     return values.mode().sort().first()  # type: ignore[return-value]
 
 
+def _known(job: FitJob, column: Column) -> tuple[str, ...] | None:
+    """The categories of a column."""
+    import polars as pl
+
+    if column.kind != "categorical":
+        return None
+    parts = [part.get_column(column.name) for part in (job.train, job.validation) if part.height]
+    names = {name for part in parts for name in part.cast(pl.String, strict=False).drop_nulls().unique()}
+    return tuple(sorted(names)) if len(names) <= MOST_KNOWN else None
+
+
 def of_kind(columns: Sequence[Column], *kinds: ColumnKind) -> tuple[Column, ...]:
     """The columns of these kinds, in order."""
     return tuple(column for column in columns if column.kind in kinds)
@@ -78,7 +102,8 @@ def require(table: "pl.DataFrame", signature: Signature) -> None:
     Raises:
         DataError: columns are missing; all are named.
     """
-    missing = [column.name for column in signature.inputs if column.name not in table.columns]
+    names = set(table.columns)
+    missing = [column.name for column in signature.inputs if column.name not in names]
     if missing:
         raise DataError(
             f"expected the input columns {[column.name for column in signature.inputs]}, received "
@@ -95,6 +120,8 @@ def complete(table: "pl.DataFrame", signature: Signature, leave: Collection[str]
         DataError: columns are missing; all are named.
     """
     require(table, signature)
+    if table.height <= FEW_ROWS and not _has_gaps(table):
+        return table
     filled = [
         _filled(series, column)
         for column in signature.inputs
@@ -103,6 +130,19 @@ def complete(table: "pl.DataFrame", signature: Signature, leave: Collection[str]
         and _gaps(series := table.get_column(column.name)).any()
     ]
     return table.with_columns(filled) if filled else table
+
+
+def complete_row(row: dict[str, Any], signature: Signature, leave: Collection[str] = ()) -> None:
+    """The same for the stored values of one row, in place."""
+    for column in signature.inputs:
+        if row[column.name] is None and column.fill not in {None, ""} and column.name not in leave:
+            value = datetime.fromisoformat(str(column.fill)) if column.kind == "datetime" else column.fill
+            row[column.name] = value
+
+
+def _has_gaps(table: "pl.DataFrame") -> bool:
+    """Whether something is missing in a few rows: sooner seen in the rows than in each column."""
+    return any(v is None or (type(v) is float and not math.isfinite(v)) for row in table.rows() for v in row)
 
 
 def _gaps(series: "pl.Series") -> "NDArray[np.bool_]":

@@ -25,14 +25,15 @@ from bakeoff.core.protocols import (
     Metered,
     Model,
     Recalling,
+    RowTransform,
     TrainingRows,
     Transform,
     Usage,
 )
 from bakeoff.core.types import Column, Predictions, Signature, Task
-from bakeoff.data.cast import conform
+from bakeoff.data.cast import FEW_ROWS, conform, few_rows, stored_rows, stored_type
 from bakeoff.families import saved
-from bakeoff.families.columns import complete, input_columns
+from bakeoff.families.columns import complete, complete_row, input_columns, of_kind, require
 from bakeoff.families.members import SavedMember, load_members, save_members
 
 if TYPE_CHECKING:
@@ -79,12 +80,49 @@ class _State:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ByRow:
+    """The steps of a model when all of them know the short way for single rows, and the columns that come out.
+
+    `fills` are the inputs whose gaps the steps fill; `dtypes` those of a table of stored values; `texts` the inputs
+    that are stored as texts.
+    """
+
+    transforms: tuple[RowTransform, ...]
+    columns: tuple[Column, ...]
+    fills: frozenset[str]
+    dtypes: "tuple[pl.DataType, ...]"
+    texts: tuple[Column, ...]
+
+
+def _by_row(inputs: tuple[Column, ...], transforms: tuple[Transform, ...]) -> ByRow | None:
+    short = tuple(each for each in transforms if isinstance(each, RowTransform))
+    if len(short) < len(transforms):
+        return None
+    columns = inputs
+    for each in transforms:
+        columns = each.columns(columns)
+    return ByRow(
+        transforms=short,
+        columns=columns,
+        fills=_fills(transforms),
+        dtypes=tuple(stored_type(column.kind) for column in inputs),
+        texts=of_kind(inputs, "text", "categorical"),
+    )
+
+
+def _fills(transforms: Sequence[Transform]) -> frozenset[str]:
+    """The columns whose gaps the steps fill."""
+    return frozenset(name for each in transforms if isinstance(each, Filling) for name in each.fills)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedModel:
     """A fitted `prepared` candidate: `transforms` make the features that the `model` within sees."""
 
     state: _State
     transforms: tuple[Transform, ...]
     model: Model
+    by_row: ByRow | None = None
 
     @property
     def signature(self) -> Signature:
@@ -102,9 +140,23 @@ class PreparedModel:
         Raises:
             DataError: columns are missing, or a value does not fit its column.
         """
-        own = {name for each in self.transforms if isinstance(each, Filling) for name in each.fills}
-        table = complete(table, self.signature, leave=own)
+        if self.by_row is not None and table.height <= FEW_ROWS:
+            return self._of_few_rows(table, self.by_row)
+        table = complete(table, self.signature, leave=_fills(self.transforms))
         return _transformed(table, self.signature.inputs, self.transforms)
+
+    def _of_few_rows(self, table: "pl.DataFrame", by_row: ByRow) -> "pl.DataFrame":
+        require(table, self.signature)
+        rows: list[dict[str, Any]] = table.to_dicts()
+        # Values of the stored types have been through the conversion; texts may have been or not.
+        converted = tuple(table.dtypes) == by_row.dtypes
+        left = by_row.texts if converted else self.signature.inputs
+        rows = [row | texts for row, texts in zip(rows, stored_rows(rows, left), strict=True)]
+        for row in rows:
+            complete_row(row, self.signature, leave=by_row.fills)
+            for each in by_row.transforms:
+                each.in_row(row)
+        return few_rows(rows, by_row.columns)
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
@@ -186,7 +238,8 @@ class PreparedFamily:
         state, _ = saved.read(folder, self.name, _State)
         (model,) = load_members(folder, [state.inner], threads, cache)
         transforms = tuple(_learned(folder, step) for step in state.steps)
-        return _kind(model)(state=state, transforms=transforms, model=model)
+        by_row = _by_row(state.signature.inputs, transforms)
+        return _kind(model)(state=state, transforms=transforms, model=model, by_row=by_row)
 
 
 def _fitted(
@@ -231,7 +284,7 @@ def _made(
     )
     inner = SavedMember(name=params.family, family=params.family, files={})
     state = _State(signature=replace(model.signature, inputs=inputs), steps=steps, inner=inner)
-    return _kind(model)(state=state, transforms=transforms, model=model)
+    return _kind(model)(state=state, transforms=transforms, model=model, by_row=_by_row(inputs, transforms))
 
 
 def _kind(model: Model) -> type[PreparedModel]:

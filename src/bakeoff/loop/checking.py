@@ -14,7 +14,7 @@ from bakeoff.core.plugins import suggestion
 from bakeoff.core.records import Version
 from bakeoff.loop.classes import with_classes
 from bakeoff.loop.competing import Competition, compete
-from bakeoff.loop.contest import Standing, champion_of, rows_of, stand, unseen
+from bakeoff.loop.contest import Standing, champion_of, looked, rows_of, stand, unseen
 from bakeoff.loop.gathering import Gathered, gather, load_arrays
 from bakeoff.loop.judging import Judged, groups, outcomes, times
 from bakeoff.loop.refereeing import judge_registered
@@ -33,12 +33,15 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 RUN = "check"
-NOTHING_COMPARED = "set decide.champion to non_inferior (with decide.margin) or superior to ask for more"
+NOTHING_COMPARED = "nothing is shown so; set decide.champion to non_inferior or superior to ask for more"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Held:
-    """The model that is checked: its scorecard on the rows that it was not fitted on (`usable_n`; None: all)."""
+    """The model that is checked: its scorecard on the rows that it was not fitted on (`usable_n`; None: all).
+
+    `among`: the candidates of which it came out as the winner.
+    """
 
     name: str
     judged: Judged
@@ -46,6 +49,7 @@ class _Held:
     usable_n: Any = None
     version: Version | None = None
     notes: tuple[str, ...] = ()
+    among: tuple[Judged, ...] = ()
 
 
 def check(stage: Stage, *, candidate: str | None = None, model: str | None = None, strict: bool = False) -> Checked:
@@ -55,7 +59,7 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
         stage: what to work with.
         candidate: the candidate to check instead of the winner.
         model: the registered version to check as it is; nothing is fitted then.
-        strict: what cannot be compared fails, and without a rule of the project's own non-inferiority is asked for.
+        strict: what cannot be compared fails, and "unless_worse" asks for non-inferiority.
 
     Raises:
         UsageError: both a candidate and a model are named. NotFoundError: there is none of that name.
@@ -100,19 +104,16 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
         low=compared.low if compared else None,
         high=compared.high if compared else None,
         rows=standing.rows if standing else 0,
+        look=standing.look.to_json() if standing and standing.look else None,
         seconds=(stage.clock() - started_ms) / 1000,
         bake_off=None if found is None else _bake_off(stage, gathered, found, stage.clock()),
     )
 
 
 def _rule(stage: Stage, *, strict: bool) -> str:
-    """What is asked of the model beside the champion: the project's rule, by the lower bound wherever it can be.
-
-    A run gives the benefit of the doubt by default; a check asks to be shown, as soon as a margin says what.
-    """
-    decide = stage.config.decide
-    by_bound = decide.champion == "unless_worse" and ((decide.margin or 0.0) > 0 or strict)
-    return "non_inferior" if by_bound else decide.champion
+    """What is asked of the model beside the champion: the project's rule; of a strict check, to be shown."""
+    rule = stage.config.decide.champion
+    return "non_inferior" if strict and rule == "unless_worse" else rule
 
 
 # --- what is checked ----------------------------------------------------------------------------
@@ -126,7 +127,8 @@ def _competing(found: Competition, candidate: str | None) -> _Held:
         hint = suggestion(name, names)
         raise NotFoundError(f"expected a candidate ({', '.join(names)}), received {name!r}. {hint}".rstrip())
     told = found.decision.reason
-    return _Held(name=name, judged=entry, card=entry.scorecard, notes=(told,) if told else ())
+    among = found.judged if candidate is None else ()
+    return _Held(name=name, judged=entry, card=entry.scorecard, notes=(told,) if told else (), among=among)
 
 
 def _registered(stage: Stage, steps: Steps, gathered: Gathered, version: Version) -> _Held:
@@ -231,14 +233,14 @@ def _against(
     }[rule]
     if held.judged.fitted.tree_blob in (champion.content, champion.lineage.get("evaluated_tree")):
         return None, [Check(name=name, outcome="passed", told=f"{named} is this very model")]
-    found = stand(stage, steps, gathered, held.judged, champion, usable_n=held.usable_n)
+    found = stand(stage, steps, gathered, held.judged, champion, usable_n=held.usable_n, among=held.among, rule=rule)
     each = found.comparison
     if each is None:
         return found, [Check(name=name, outcome=_unknown(strict=strict), told=f"not comparable: {named} {found.why}")]
     bound, told, holds = _bounds(margin)[rule]
     passed = holds(getattr(each, bound)) or (each.alike and rule != "superior")
-    numbers = f"{each.difference:+.4f} {each.metric} [{each.low:+.4f}, {each.high:+.4f}] on {found.rows:,} unseen rows"
-    told = f"{held.name} against {named}: {numbers}; {told}"
+    looked(stage, found, passed=passed)
+    told = f"{held.name} against {named}: {found.numbers}; {told}"
     if rule == "unless_worse":
         told += f" ({NOTHING_COMPARED})"
     return found, [Check(name=name, outcome="passed" if passed else "failed", told=told)]

@@ -69,7 +69,7 @@ def combine(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Jud
     for at, each in enumerate(tried):
         if not each.entered:
             continue
-        made = _assembled(stage, steps, each, [members[name].fitted for name in each.members])
+        made = _assembled(stage, steps, each, {name: entry.fitted for name, entry in members.items()})
         if made.tree_blob is None:
             tried[at] = replace(each, entered=False, reason=f"It could not be put together: {made.error}.")
             stage.progress(f"{each.name}: could not be put together: {made.error}")
@@ -167,16 +167,18 @@ def held_out(content: bytes) -> tuple[Any, Predictions]:
         return kept["truth_n"], Predictions(values_n=kept["values_n"], probabilities_nk=shares, classes=classes)
 
 
-def _assembled(stage: Stage, steps: Steps, each: "Combination", members: Sequence[Fitted]) -> Fitted:
+def _assembled(stage: Stage, steps: Steps, each: "Combination", parts: Mapping[str, Fitted]) -> Fitted:
     """One model made of the members' models, without fitting anything; and one of each fold's, as it was judged."""
+    members = [parts[name] for name in each.members]
     contender = _contender(stage, each, members, each.params)
     key, made = put_together(stage, steps, contender, [fitted.tree_blob or "" for fitted in members])
     folds: list[str] = []
-    for fold, params in enumerate(each.fold_params):
+    for fold, (params, names) in enumerate(zip(each.fold_params, each.fold_members, strict=True)):
         if made.value is None:
             break
-        of_fold = _contender(stage, each, members, params)
-        _, part = put_together(stage, steps, of_fold, [fitted.folds[fold] for fitted in members])
+        of_members = [parts[name] for name in names]
+        of_fold = _contender(stage, each, of_members, params)
+        _, part = put_together(stage, steps, of_fold, [fitted.folds[fold] for fitted in of_members])
         made = made if part.value else part
         folds += [cast("str", part.value["tree_blob"])] if part.value else []
     kept = made.value

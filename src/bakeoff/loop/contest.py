@@ -1,6 +1,6 @@
 """How the winner stands against the champion, paired, on test rows that neither was fitted on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -8,15 +8,18 @@ import msgspec
 
 from bakeoff.core.errors import CorruptError, NotFoundError
 from bakeoff.core.records import Version
-from bakeoff.core.types import Signature
+from bakeoff.core.types import ColumnKind, Signature
+from bakeoff.data.schema import Precedent
 from bakeoff.loop.gathering import Gathered, load_arrays, load_table
 from bakeoff.loop.inputs import ChangedInputs, changed_inputs
 from bakeoff.loop.judging import Judged, groups, outcomes, times
+from bakeoff.loop.looks import Look, next_look, record
 from bakeoff.loop.refereeing import judge_registered
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
+from bakeoff.metrics.intervals import LEVEL
 from bakeoff.metrics.registry import find
-from bakeoff.registry.lineage import label, signature_of
+from bakeoff.registry.lineage import columns_of, label, signature_of
 from bakeoff.registry.register import CHAMPION
 from bakeoff.serve.releases import current
 
@@ -32,8 +35,10 @@ __all__ = [
     "challenge",
     "champion_of",
     "guarded",
+    "looked",
     "margin_beside",
     "mark_anchor",
+    "precedent",
     "rows_of",
     "stand",
     "told",
@@ -41,6 +46,8 @@ __all__ = [
 ]
 
 
+CHAMPION_NAME = "champion of before"
+"""No candidate can be named so."""
 ANCHORS = "anchors"
 """Documents, one for each project: the last champion that was shown to be better than its anchor."""
 
@@ -51,13 +58,14 @@ class Contest:
 
     `raises`: it is shown to be better than the anchor, and becomes the one that later champions are held to.
     `inputs`: how those of the winner differ from those of the live model. `blocked`: it would take the champion's
-    place, were it not for these: a person must say so.
+    place, were it not for these: a person must say so. `look`: what earlier looks at these test rows cost this one.
     """
 
     promoted: bool
     reason: str
     champion: str | None = None
     comparison: "Comparison | None" = None
+    look: Look | None = None
     raises: bool = False
     inputs: ChangedInputs | None = None
     blocked: bool = False
@@ -67,15 +75,32 @@ class Contest:
 class Standing:
     """A model beside the champion: the comparison on `rows` test rows, or why there is none.
 
-    `gone`: the champion cannot be read or evaluated any more. `judged` is the champion on all test rows.
+    The comparison's interval is as wide as it must be for a model that was chosen `among` so many on these rows, and
+    for earlier looks at them. `gone`: the champion cannot be read or evaluated any more. `judged` is the champion on
+    all test rows, `hashes_n` are the test rows of the comparison.
     """
 
     champion: str
     comparison: "Comparison | None" = None
     rows: int = 0
+    among: int = 1
+    look: Look | None = None
     why: str = ""
     gone: bool = False
     judged: Judged | None = None
+    hashes_n: Any = None
+
+    @property
+    def numbers(self) -> str:
+        """The difference, its interval and what makes this wider, in words."""
+        each = self.comparison
+        assert each is not None
+        numbers = (
+            f"{each.difference:+.4f} {each.metric} [{each.low:+.4f}, {each.high:+.4f}] on {self.rows:,} unseen rows"
+        )
+        chosen = f" (with room for the choice among {self.among})" if self.among > 1 else ""
+        earlier = f"; {self.look.told}" if self.look and self.look.told else ""
+        return f"{numbers}{chosen}{earlier}"
 
 
 def champion_of(stage: Stage) -> Version | None:
@@ -99,8 +124,8 @@ def mark_anchor(stage: Stage, version: Version) -> None:
     stage.records.documents.put(ANCHORS, version.name, {"number": version.number})
 
 
-def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) -> Contest:
-    """Compare the winner with the champion; it takes its place as `[decide] champion` says.
+def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, among: Sequence[Judged] = ()) -> Contest:
+    """Compare the winner, chosen `among` others, with the champion; it takes its place as `[decide] champion` says.
 
     A champion that was fitted on all rows is met by its twin, which had not seen its test rows. What cannot be
     compared takes no place: nothing shows that it is as good. Only a champion that cannot be read any more does not
@@ -114,32 +139,49 @@ def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) ->
     named = label(champion)
     if winner.fitted.tree_blob in (champion.content, champion.lineage.get("evaluated_tree")):
         return Contest(promoted=True, champion=named, reason=f"{named} is this very model")
-    found = stand(stage, steps, gathered, winner, champion)
+    found = stand(stage, steps, gathered, winner, champion, among=among)
     decide = stage.config.decide
     if found.comparison is None:
         return Contest(promoted=found.gone, champion=named, reason=f"{named} {found.why}", raises=found.gone)
     margin = margin_beside(stage, winner)
     holds = takes_over(found.comparison, decide, margin)
-    reason = told(found, decide, stage.metric, margin=margin, holds=holds)
     contest = Contest(
-        promoted=holds, champion=named, reason=reason, comparison=found.comparison, raises=found.comparison.superior
+        promoted=holds,
+        champion=named,
+        reason=told(found, decide, margin=margin, holds=holds),
+        comparison=found.comparison,
+        look=found.look,
+        raises=found.comparison.superior,
     )
     anchor = anchor_of(stage)
-    if not holds or anchor is None or anchor.content == champion.content:
-        return contest
-    return _anchored(contest, stand(stage, steps, gathered, winner, anchor), decide, stage.metric, margin)
+    if holds and anchor is not None and anchor.content != champion.content:
+        beside = stand(stage, steps, gathered, winner, anchor, among=among, look=found.look)
+        contest = _anchored(contest, beside, decide, margin)
+    looked(stage, found, passed=contest.promoted)
+    return contest
 
 
-def _anchored(contest: Contest, beside: Standing, decide: "DecideConfig", metric: str, margin: float) -> Contest:
-    """The contest, when the winner is held to the anchor too; an anchor that is gone gives way."""
+def _anchored(contest: Contest, beside: Standing, decide: "DecideConfig", margin: float) -> Contest:
+    """The contest, when the winner is held to the anchor too; an anchor that is gone gives way.
+
+    Beside an anchor that has seen every test row, nothing tells how far steps down add up: there must be none.
+    """
     from bakeoff.evaluate.verdict import takes_over
 
     if beside.comparison is None:
         reason = f"{contest.reason}; the anchor {beside.champion} {beside.why}"
-        return replace(contest, reason=reason, raises=contest.raises and beside.gone)
+        better = contest.comparison is not None and contest.comparison.superior
+        promoted = contest.promoted and (beside.gone or better)
+        return replace(contest, promoted=promoted, reason=reason, raises=contest.raises and beside.gone)
     holds = takes_over(beside.comparison, decide, margin)
-    reason = f"{contest.reason}; anchor: {told(beside, decide, metric, margin=margin, holds=holds)}"
+    reason = f"{contest.reason}; anchor: {told(beside, decide, margin=margin, holds=holds)}"
     return replace(contest, promoted=holds, reason=reason, raises=beside.comparison.superior)
+
+
+def looked(stage: Stage, found: Standing, *, passed: bool) -> None:
+    """Keep that the model was held against the champion on these test rows; two that answer alike cost nothing."""
+    if found.look is not None and found.comparison is not None and not found.comparison.alike:
+        record(stage.records.documents, stage.config.project.name, found.look, found.hashes_n, passed=passed)
 
 
 def margin_beside(stage: Stage, entry: Judged) -> float:
@@ -149,6 +191,17 @@ def margin_beside(stage: Stage, entry: Judged) -> float:
     assert entry.scorecard is not None
     value = entry.scorecard.number(stage.metric)
     return champion_margin(stage.config.decide, find(stage.metric, stage.config.project.task), value or 0.0)
+
+
+def precedent(stage: Stage) -> Precedent | None:
+    """The columns of the data that the live model was made of."""
+    live = current(stage.records.documents, stage.endpoint)
+    if live is None:
+        return None
+    signature, columns = columns_of(stage.records.versions, live.model_version)
+    inputs: dict[str, ColumnKind] = {column.name: column.kind for column in signature.inputs}
+    special = {stage.config.data.target, stage.config.data.time, stage.config.data.group}
+    return Precedent(inputs=inputs, aside=frozenset(column.name for column in columns) - inputs.keys() - special)
 
 
 def guarded(stage: Stage, winner: Judged, contest: Contest, *, unasked: bool) -> Contest:
@@ -170,26 +223,36 @@ def guarded(stage: Stage, winner: Judged, contest: Contest, *, unasked: bool) ->
     return replace(contest, promoted=False, blocked=True, inputs=inputs, reason=reason)
 
 
-def told(found: Standing, decide: "DecideConfig", metric: str, *, margin: float, holds: bool) -> str:
+def told(found: Standing, decide: "DecideConfig", *, margin: float, holds: bool) -> str:
     """What the comparison says of the rule, with its numbers."""
-    assert found.comparison is not None
-    each = found.comparison
-    numbers = f"{each.difference:+.4f} {metric} [{each.low:+.4f}, {each.high:+.4f}] on {found.rows} unseen rows"
     said = {
         "unless_worse": ("not worse than", "distinguishably worse than"),
         "non_inferior": (f"worse by less than {margin:g}, if at all, than", "not shown to be as good as"),
         "superior": ("distinguishably better than", "not distinguishably better than"),
     }[decide.champion]
-    return f"{said[0] if holds else said[1]} {found.champion}: {numbers}"
+    return f"{said[0] if holds else said[1]} {found.champion}: {found.numbers}"
 
 
 def stand(
-    stage: Stage, steps: Steps, gathered: Gathered, entry: Judged, champion: Version, *, usable_n: Any = None
+    stage: Stage,
+    steps: Steps,
+    gathered: Gathered,
+    entry: Judged,
+    champion: Version,
+    *,
+    usable_n: Any = None,
+    among: Sequence[Judged] = (),
+    look: Look | None = None,
+    rule: str | None = None,
 ) -> Standing:
-    """Hold a model against the champion on the test rows that the latter was not fitted on (and are usable)."""
-    from bakeoff.evaluate.verdict import compare
+    """Hold a model against the champion on the test rows that the latter was not fitted on (and are usable).
 
+    `among` are the candidates that it was chosen from by these rows; `look`: the comparison is a part of this one.
+    `rule`: what is asked (the project's rule). A wide interval must not help: where only the upper end is looked at,
+    neither counts.
+    """
     named = label(champion)
+    benefit = (rule or stage.config.decide.champion) == "unless_worse"
     try:
         standing_in = _twin(stage, gathered, champion)
         judged = judge_registered(stage, steps, gathered, standing_in)
@@ -203,21 +266,60 @@ def stand(
     if not fair_n.any():
         why = "has seen every test row: nothing to compare on"
         return Standing(champion=named, why=why, judged=judged)
-    truth_n, ours = outcomes(stage, entry)
+    hashes_n = _hashes(stage, gathered)[fair_n]
+    if look is None and not benefit:
+        look = next_look(
+            stage.records.documents,
+            stage.config.project.name,
+            model=entry.fitted.tree_blob or entry.name,
+            champion=champion.content,
+            hashes_n=hashes_n,
+        )
+    scored = [each for each in among if each.scorecard and stage.metric in each.scorecard.metrics]
+    chosen_from = {each.name: each for each in [*([] if benefit else scored), entry]}
+    level = LEVEL if look is None else look.level
+    comparison = _beside(stage, gathered, entry.name, chosen_from, theirs=theirs, fair_n=fair_n, level=level)
+    return Standing(
+        champion=named,
+        comparison=comparison,
+        rows=int(fair_n.sum()),
+        among=len(chosen_from),
+        look=look,
+        judged=judged,
+        hashes_n=hashes_n,
+    )
+
+
+def _beside(
+    stage: Stage,
+    gathered: Gathered,
+    name: str,
+    chosen_from: Mapping[str, Judged],
+    *,
+    theirs: "Predictions",
+    fair_n: Any,
+    level: float,
+) -> "Comparison":
+    """One of the candidates beside the champion, with an interval that holds for all of them at once."""
+    from bakeoff.evaluate.verdict import Field
+
+    answers = {each: outcomes(stage, entry) for each, entry in chosen_from.items()}
     group_n, time_n = groups(stage, gathered), times(stage, gathered)
-    found = compare(
-        truth_n[fair_n],
-        rows_of(ours, fair_n),
-        rows_of(theirs, fair_n),
-        stage.metric,
+    field = Field(
+        answers[name][0][fair_n],
+        {
+            **{each: rows_of(ours, fair_n) for each, (_, ours) in answers.items()},
+            CHAMPION_NAME: rows_of(theirs, fair_n),
+        },
+        find(stage.metric, stage.config.project.task),
         seed=stage.seed,
         resamples=stage.config.decide.resamples,
         groups_n=None if group_n is None else group_n[fair_n],
         time_n=None if time_n is None else time_n[fair_n],
         folds=gathered.folds,
-        task=stage.config.project.task,
+        level=level,
     )
-    return Standing(champion=named, comparison=found, rows=int(fair_n.sum()), judged=judged)
+    return field.compare(name, CHAMPION_NAME, among=[(each, CHAMPION_NAME) for each in chosen_from])
 
 
 def _twin(stage: Stage, gathered: Gathered, champion: Version) -> Version:

@@ -45,7 +45,8 @@ class Gathered:
     `snapshot_blob` is the table as read and `table_blob` as prepared (Parquet); `rows_blob` (.npz) holds row
     indexes into the prepared table for train, validation and test, and `kept`, the snapshot's row of each
     prepared one; `hashes_blob` one content hash for each prepared row (.npy). `ledger` is what became of all rows and
-    columns (None: gathered by a version that kept none).
+    columns (None: gathered by a version that kept none); `inherited` names the columns that are what they were in the
+    live model's data, against what their values show now.
     """
 
     version: str
@@ -56,6 +57,7 @@ class Gathered:
     hashes_blob: str
     summary: Mapping[str, Json]
     ledger: Ledger | None = None
+    inherited: tuple[str, ...] = ()
 
     @property
     def test_rows(self) -> int:
@@ -92,6 +94,7 @@ def gather(stage: Stage, steps: Steps) -> Gathered:
         hashes_blob=cast("str", parts["hashes_blob"]),
         summary=_summary(cast("Result", snapshot["summary"]), cast("Result", parts["summary"]), examined),
         ledger=ledger,
+        inherited=tuple(cast("list[str]", snapshot.get("inherited", ()))),
     )
 
 
@@ -152,6 +155,9 @@ def _snapshot(stage: Stage, steps: Steps) -> Result:
         "code": data_code(),
         "environment": cast("Json", versions_of(("polars", "duckdb"))),
     }
+    if stage.precedent is not None:
+        columns = {"inputs": dict(stage.precedent.inputs), "aside": sorted(stage.precedent.aside)}
+        inputs["precedent"] = cast("Json", columns)
     key = steps.key("read", inputs)
     snapshot = steps.once(key, lambda: _read(stage, files))
     feedback = ingested(stage)
@@ -188,7 +194,7 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
     reading = read(stage.config.data, files)
     named = name_classes(reading.table, stage.config.data, task, reading.formats)
     held = hold(stage, named.table)
-    inferred = infer(named.table, stage.config.data, task, named.formats)
+    inferred = infer(named.table, stage.config.data, task, named.formats, stage.precedent)
     prepared = prepare_target(named.table, inferred.schema, task)
     table = prepared.table
     losses = of_reading(reading, inferred, [*named.losses, *prepared.losses], stage.config.data)
@@ -206,6 +212,7 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
         "table_blob": _put_table(stage, table),
         "rejected_blob": _put_table(stage, reading.rejected) if len(reading.rejected) else None,
         "schema": msgspec.to_builtins(inferred.schema),
+        "inherited": list(inferred.inherited),
         "summary": {
             "version": version,
             "rows": len(table),

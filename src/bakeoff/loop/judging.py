@@ -16,10 +16,10 @@ from bakeoff.core.types import Json, Predictions
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.loop.fitting import Fitted, workspace
 from bakeoff.loop.gathering import Gathered, load_arrays, load_table
-from bakeoff.loop.splitting import FOLD
+from bakeoff.loop.splitting import FOLD, NEAR
 from bakeoff.loop.stage import Contender, Stage
 from bakeoff.loop.steps import Result, Steps
-from bakeoff.metrics.dependence import group_codes
+from bakeoff.metrics.dependence import copies, group_codes, united
 from bakeoff.metrics.own import digest_own
 
 if TYPE_CHECKING:
@@ -123,6 +123,9 @@ def _save_test_rows(stage: Stage, gathered: Gathered, folder: Path) -> None:
 
     rows = load_arrays(stage.blobs, gathered.rows_blob)
     np.save(folder / "test.npy", rows["test"])
+    together = groups(stage, gathered)
+    if together is not None:
+        np.save(folder / "groups.npy", together)
     if gathered.folds:
         np.save(folder / "fold.npy", rows[FOLD])
 
@@ -139,7 +142,7 @@ def _job(stage: Stage, gathered: Gathered, fit: Fitted, folder: Path) -> Job:
         "rows_path": str(folder / "rows.npz"),
         "memorisation": _recalled(stage, fit),
         "target": gathered.schema.target,
-        "group": gathered.schema.group,
+        "groups_path": str(groups_file) if (groups_file := folder / "groups.npy").exists() else None,
         "time": gathered.schema.time,
         "task": stage.config.project.task,
         "threads": stage.compute.threads,
@@ -195,13 +198,20 @@ def outcomes(stage: Stage, judged: Judged) -> "tuple[Any, Predictions]":
 
 
 def groups(stage: Stage, gathered: Gathered) -> "Any | None":
-    """The group of each test row, in their order, as a code; None when the project names no column of groups."""
+    """What each test row goes together with, in their order, as a code; None where every row is on its own.
+
+    Rows of a group do, and near-duplicates. Rows in the order of time without groups are left to their time.
+    """
     import polars as pl
 
-    column = gathered.schema.group
-    if column is None:
+    column, rows = gathered.schema.group, load_arrays(stage.blobs, gathered.rows_blob)
+    if column is None and gathered.schema.time is not None:
         return None
-    return group_codes(_of_test_rows(stage, gathered, column).cast(pl.String).to_numpy())
+    near_n = copies(rows[NEAR][rows["test"]]) if NEAR in rows else None
+    if column is None:
+        return near_n
+    group_n = group_codes(_of_test_rows(stage, gathered, column).cast(pl.String).to_numpy())
+    return group_n if near_n is None else united(group_n, near_n)
 
 
 def times(stage: Stage, gathered: Gathered) -> "Any | None":

@@ -1,7 +1,7 @@
 """One pass: gather → fit → evaluate → decide → register → release, tracked as runs, resumable anywhere."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -17,7 +17,7 @@ from bakeoff.environment.capture import capture, code_state, versions_of
 from bakeoff.loop.classes import with_classes
 from bakeoff.loop.combining import Combined
 from bakeoff.loop.competing import compete
-from bakeoff.loop.contest import Contest, anchor_of, challenge, champion_of, guarded, mark_anchor
+from bakeoff.loop.contest import Contest, anchor_of, challenge, champion_of, guarded, mark_anchor, precedent
 from bakeoff.loop.gathering import Gathered, gather, ingested, load_arrays, resolve_all
 from bakeoff.loop.judging import Judged
 from bakeoff.loop.releasing import Origin, make_live, register_dataset, register_models
@@ -121,10 +121,13 @@ def _whole(stage: Stage, kept: Mapping[str, Json], *, unasked: bool) -> bool:
     """Whether a finished pass leaves nothing to do: what it made is still stored, and no candidate failed.
 
     A candidate may have failed for want of memory, or of a package that is there now: it is tried again. A winner
-    that waited for a person's word is released by the next pass that has it.
+    that waited for a person's word is released by the next pass that has it, and so are inputs that were held back.
     """
     finished = cast("Mapping[str, Any]", kept["document"])
-    if finished["verdict"].get("blocked") and (not unasked or stage.config.loop.accept_changed_inputs):
+    held_back = finished["verdict"].get("blocked") or cast("Mapping[str, Any]", kept.get("gathered") or {}).get(
+        "inherited"
+    )
+    if held_back and (not unasked or stage.config.loop.accept_changed_inputs):
         return False
     if any(candidate["status"] != "ok" for candidate in finished["candidates"]):
         return False
@@ -135,6 +138,8 @@ def _whole(stage: Stage, kept: Mapping[str, Json], *, unasked: bool) -> bool:
 
 def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple[Mapping[str, Json], Gathered]:
     steps = Steps(stage.records.documents, stage.blobs)
+    if unasked and not stage.config.loop.accept_changed_inputs:
+        stage = replace(stage, precedent=precedent(stage))
     gathered = gather(stage, steps)
     stage = with_classes(stage, gathered)
     origin = Origin(run_id=run_id, gathered=gathered, environment=capture(), code=code_state(stage.folder))
@@ -150,13 +155,13 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
     tracker.candidates(judged, versions)
 
     winner = found.entry(decision.winner)
-    contest = verified(stage, steps, winner, challenge(stage, steps, gathered, winner)) if winner else None
+    contest = verified(stage, steps, winner, challenge(stage, steps, gathered, winner, judged)) if winner else None
     live = None
     if winner is not None and contest is not None:
         contest = guarded(stage, winner, contest, unasked=unasked)
     if winner is not None and contest is not None and contest.promoted:
         before = anchor_of(stage)
-        live = make_live(stage, steps, origin, winner, versions)
+        live = make_live(stage, steps, origin, winner, versions, value=decision.value)
         _hold_to(stage, before, contest)
     tracker.verdict(decision, contest)
     finished = _told(

@@ -41,15 +41,12 @@ SIGNS = {"\t": "⇥", "\u00a0": "⍽"}
 
 def shower(*, show_personal: bool) -> Callable[[str], str]:
     """A function that makes any value fit to be shown: cut, on one line, personal data and secrets marked."""
-    from bakeoff.prepare.pii import find_pii
+    from bakeoff.prepare.marks import marked
 
     def shown(text: str) -> str:
         # A finding that the cut goes through would not be found, so more is read than is shown.
-        read, pieces, end = text[:READ_CHARACTERS], list[str](), 0
-        for found in () if show_personal else find_pii(read):
-            pieces += [read[end : found.start], f"[{found.kind}]"]
-            end = found.end
-        told = LINES.sub(" ↵ ", "".join([*pieces, read[end:]]))
+        read = text[:READ_CHARACTERS]
+        told = LINES.sub(" ↵ ", read if show_personal else marked(read))
         return told if len(told) <= SHOWN_CHARACTERS else told[: SHOWN_CHARACTERS - 1] + "…"
 
     return shown

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import msgspec
+import numpy as np
 
 from bakeoff.core.config import DataConfig
 from bakeoff.core.errors import DataError
@@ -74,10 +75,11 @@ def _unreadable(reading: "Reading", data: DataConfig) -> list[Loss]:
 
 def _infinite(table: "pl.DataFrame", schema: Schema) -> list[Loss]:
     """Numbers without an end, which no model can take and which are missing to all."""
+    numeric = frozenset(schema.of_kind("numeric"))
     infinite = {
-        name: int(table[name].is_infinite().sum())
-        for name in schema.of_kind("numeric")
-        if name in table.columns and table.schema[name].is_float()
+        series.name: int(np.isinf(series.to_numpy()).sum())
+        for series in table
+        if series.name in numeric and series.dtype.is_float()
     }
     return [
         Loss(kind="cell", reason="not a finite number", subject=name, count=count, of=table.height)

@@ -16,6 +16,7 @@ from bakeoff.loop.judging import Judged, outcomes
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
 from bakeoff.loop.tuning import FOUND
+from bakeoff.metrics.intervals import Interval
 from bakeoff.registry.lineage import label
 from bakeoff.registry.register import promote, register_once
 from bakeoff.serve.releases import Release, release
@@ -117,8 +118,19 @@ def _ledger(gathered: Gathered, fitted: Fitted) -> Json:
     return None if gathered.ledger is None else cast("Json", gathered.ledger.with_losses(fitted.losses).to_json())
 
 
-def make_live(stage: Stage, steps: Steps, origin: Origin, winner: Judged, known: Mapping[str, Version]) -> Release:
-    """Promote the winner and move the endpoint to it; with `[loop] refit` it is fitted on all rows first."""
+def make_live(
+    stage: Stage,
+    steps: Steps,
+    origin: Origin,
+    winner: Judged,
+    known: Mapping[str, Version],
+    *,
+    value: Interval | None = None,
+) -> Release:
+    """Promote the winner and move the endpoint to it; with `[loop] refit` it is fitted on all rows first.
+
+    `value` is the winner's, without what its choice flatters it by: what monitoring may expect.
+    """
     refitted = None
     if stage.config.loop.refit:
         stage.progress(f"{winner.name}: fitting on all rows")
@@ -137,24 +149,26 @@ def make_live(stage: Stage, steps: Steps, origin: Origin, winner: Judged, known:
         blob_id=version.content,
         clock=stage.clock,
         steps=stage.config.prepare.specs,
-        reference_id=_reference(stage, steps, origin.gathered, winner),
+        reference_id=_reference(stage, steps, origin.gathered, winner, value),
         contract_id=stage.contract.version if stage.contract else None,
         columns=tuple(c.name for c in schema.columns if c.name not in {schema.target, schema.rejected}),
         aside=tuple(sorted({schema.target, stage.config.data.rejected_column, *stage.config.data.ignore})),
     )
 
 
-def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) -> str:
+def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, value: Interval | None) -> str:
     """What monitoring compares with: the test rows as they came, what the winner said of them and how well."""
+    assert winner.scorecard is not None
+    measured = winner.scorecard.metrics[stage.live_metric].value
+    expected = value.value if value is not None and stage.live_metric == stage.metric else measured
     inputs: dict[str, Json] = {"snapshot": gathered.snapshot_blob, "rows": gathered.rows_blob, "key": winner.key}
-    inputs["metric"] = stage.live_metric
+    inputs |= {"metric": stage.live_metric, "value": expected}
 
     def work() -> dict[str, Json]:
         import polars as pl
 
         from bakeoff.monitor.reference import make, to_bytes
 
-        assert winner.scorecard is not None
         signature = msgspec.convert(winner.fitted.signature, Signature)
         rows = load_arrays(stage.blobs, gathered.rows_blob)
         table = pl.read_parquet(io.BytesIO(stage.blobs.get(gathered.snapshot_blob)))
@@ -165,7 +179,7 @@ def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged) -
             said,
             task=signature.task,
             metric=stage.live_metric,
-            value=winner.scorecard.metrics[stage.live_metric].value,
+            value=expected,
         )
         return {"reference_blob": stage.blobs.put(to_bytes(reference))}
 

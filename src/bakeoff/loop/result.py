@@ -14,6 +14,7 @@ from bakeoff.loop.gathering import Gathered
 from bakeoff.loop.judging import Judged
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.tracking import child_id
+from bakeoff.loop.unnamed import unnamed_dependence
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.combine import Combination
@@ -42,17 +43,22 @@ def document(
     told["promoted"] = contest is not None and contest.promoted
     told["champion"] = contest.champion if contest else None
     told["contest"] = contest.reason if contest else None
+    told["look"] = contest.look.to_json() if contest and contest.look else None
     told["blocked"] = contest is not None and contest.blocked
     told["inputs"] = contest.inputs.to_json() if contest and contest.inputs else None
     if contest and contest.promoted and contest.inputs:
         told["contest"] = f"{contest.reason}. The inputs changed: {contest.inputs.told()}; callers must send these now"
     curve = power_curve(decision.mdd, gathered.test_rows) if decision.mdd else ()
     told["power_curve"] = msgspec.to_builtins(curve)
+    warnings = cast("Sequence[Json]", gathered.summary.get("warnings", ()))
     body: dict[str, Any] = {
         "run_id": run_id,
         "project": stage.config.project.name,
         "task": stage.config.project.task,
-        "dataset": dict(gathered.summary),
+        "dataset": {
+            **gathered.summary,
+            "warnings": [*warnings, *unnamed_dependence(stage, gathered, judged, decision)],
+        },
         "split": {"by": gathered.summary["split"], "folds": gathered.folds},
         "candidates": [_candidate(run_id, entry, versions.get(entry.name)) for entry in judged],
         "combinations": [_combination(each, stage.metric) for each in combined.tried],

@@ -27,8 +27,7 @@ def sides(config: Config, table: "pl.DataFrame", schema: Schema) -> "tuple[dict[
 
     `train`, `validation` and `test` are row numbers. With folds, every row is a test row, and the released model is
     fitted on all: `fold` is the one that tests a row (n,), and `fold_validation` (folds, n) marks the rows on which
-    the fit without that fold chooses. Otherwise `near` numbers the rows by their near-duplicates, if these were
-    looked for.
+    the fit without that fold chooses. `near` numbers the rows by their near-duplicates, if these were looked for.
     """
     from bakeoff.data.splits import k_fold, split
     from bakeoff.prepare.alike import alike
@@ -38,7 +37,9 @@ def sides(config: Config, table: "pl.DataFrame", schema: Schema) -> "tuple[dict[
     near_n = alike(table, schema, wanted.near_duplicates) if wanted.near_duplicates else None
     if wanted.folds:
         splits = k_fold(table, schema, wanted, task, seed, near_n=near_n)
-        return _of_folds(splits, table.height), _told(splits[0], (table.height, 0, table.height), near_n, wanted)
+        arrays = _of_folds(splits, table.height)
+        told = _told(splits[0], (table.height, 0, table.height), near_n, wanted)
+        return arrays if near_n is None else arrays | {NEAR: near_n}, told
     found = split(table, schema, wanted, task, seed, near_n=near_n)
     told = _told(found, (len(found.train), len(found.validation), len(found.test)), near_n, wanted)
     overlap = overlaps(table, schema, task, train=found.train, test=found.test)

@@ -16,6 +16,7 @@ from bakeoff.metrics.registry import default, find, problem_with
 
 if TYPE_CHECKING:
     from bakeoff.data.contract import Contract
+    from bakeoff.data.schema import Precedent
     from bakeoff.feedback.truth import TruthOf
 
 __all__ = ["Contender", "Stage"]
@@ -54,6 +55,7 @@ class Stage:
     anew, with these parameters beside those that the project gives. `budget_s` is the time for trying some;
     `found` are those that a search found, by candidate, and that its contenders have. `positive` is known once there
     are rows (see `bakeoff.loop.classes`), and stays None unless there are two classes or the project names one.
+    `precedent` are the columns of the live model's data, when its inputs must stay what they are.
     """
 
     config: Config
@@ -74,6 +76,7 @@ class Stage:
     found: Mapping[str, Mapping[str, Json]] = field(default_factory=dict[str, Mapping[str, Json]])
     contract: "Contract | None" = None
     positive: Positive | None = None
+    precedent: "Precedent | None" = None
 
     @property
     def seed(self) -> int:

@@ -65,9 +65,10 @@ def replicate(
     if resamples < 1 or not statistics:
         raise UsageError(f"expected statistics and at least 1 resample; received {len(statistics)} and {resamples}")
     group_n = None if groups_n is None else np.unique(np.asarray(groups_n), return_inverse=True)[1]
-    unit_n, first_u = _collapse([s.sums.key_n for s in statistics], n, grouped=group_n is not None)
+    affordable = _affordable(statistics, resamples)
+    unit_n, first_u = _collapse([sums.key_n for sums in affordable.values()], n, grouped=group_n is not None)
     units = len(first_u)
-    taken = {key: sums.take(first_u) if units < n else sums for key, sums in _affordable(statistics, resamples).items()}
+    taken = {key: sums.take(first_u) if units < n else sums for key, sums in affordable.items()}
 
     def evaluate(weights_ru: Counts) -> list[NDArray[np.float64]]:
         sums = {key: each(weights_ru) for key, each in taken.items()}
@@ -123,10 +124,9 @@ def left_out(
     are the same for the same seed, so that differences of candidates are paired.
     """
     block_n = dependence.blocks(n, blocks, seed)
-    unit_n, first_u = _collapse([s.sums.key_n for s in statistics], n, grouped=False)
-    taken = {
-        key: sums.take(first_u) if len(first_u) < n else sums for key, sums in _affordable(statistics, blocks).items()
-    }
+    affordable = _affordable(statistics, blocks)
+    unit_n, first_u = _collapse([sums.key_n for sums in affordable.values()], n, grouped=False)
+    taken = {key: sums.take(first_u) if len(first_u) < n else sums for key, sums in affordable.items()}
     counts = np.bincount(unit_n, minlength=len(first_u))
 
     def evaluate(weights_ru: Counts) -> list[NDArray[np.float64]]:

@@ -7,7 +7,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from bakeoff.core.errors import DataError
 
-__all__ = ["INDEPENDENT", "Dependence", "group_codes"]
+__all__ = ["INDEPENDENT", "Dependence", "copies", "group_codes", "united"]
+
+COMMON = 0.05
+"""A text that so many rows have is a value among others, and no copy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,34 @@ class Dependence:
 
 
 INDEPENDENT = Dependence()
+
+
+def copies(near_n: ArrayLike) -> NDArray[np.intp] | None:
+    """Near-duplicates as groups, as codes; None where no row has any. Rows of what is common are groups of their own.
+
+    >>> copies([7, 8, 7, 9, *range(10, 60)]).tolist()[:4]
+    [0, 1, 0, 2]
+    """
+    _, code_n, rows_g = np.unique(np.asarray(near_n), return_inverse=True, return_counts=True)
+    common_n = rows_g[code_n] > max(2.0, COMMON * len(code_n))
+    if not (rows_g[code_n[~common_n]] > 1).any():
+        return None
+    alone = len(rows_g) + np.arange(len(code_n))
+    return np.unique(np.where(common_n, alone, code_n), return_inverse=True)[1].astype(np.intp)
+
+
+def united(a_n: NDArray[np.intp], b_n: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Rows that go together by either grouping, or through others, as codes.
+
+    >>> united(np.asarray([0, 0, 1, 2, 3]), np.asarray([0, 1, 1, 2, 3])).tolist()
+    [0, 0, 0, 1, 2]
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first, second = int(a_n.max(initial=-1)) + 1, int(b_n.max(initial=-1)) + 1
+    edges = coo_array((np.ones(len(a_n), dtype=bool), (a_n, first + b_n)), shape=(first + second, first + second))
+    return np.asarray(connected_components(edges, directed=False)[1][a_n], dtype=np.intp)
 
 
 def group_codes(groups_n: ArrayLike) -> NDArray[np.intp]:

@@ -123,7 +123,7 @@ def _missing_change(known: Mapping[str, Any], missing: int, rows: int) -> float:
 def _numbers(table: "pl.DataFrame", name: str) -> Floats:
     import polars as pl
 
-    return table[name].cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
+    return table[name].cast(pl.Float64, strict=False).to_numpy()  # nulls become NaN
 
 
 def _numeric_profile(numbers_n: Floats) -> dict[str, Json]:

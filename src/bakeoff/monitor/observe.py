@@ -33,6 +33,7 @@ WORST = 5
 LACKS = {
     "absent": "absent: answered as if it were missing",
     "imputed": "missing, which no training row was: answered with the median or most frequent value",
+    "unseen": "a category that no training row had: the model knows nothing of it",
     "unknown": "not a column of the training data: not used",
 }
 """What an answered row's event says of its inputs (see `bakeoff.serve.inputs.Gaps`), in words."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from bakeoff.core.hashing import canonical_json
@@ -71,7 +71,7 @@ def said_table(said: Sequence[str | float | None], task: Task) -> "pl.DataFrame"
 
 def to_bytes(reference: Reference) -> bytes:
     """The reference as JSON, to be kept as a blob."""
-    return canonical_json(asdict(reference))
+    return canonical_json({field.name: getattr(reference, field.name) for field in fields(reference)})
 
 
 def from_bytes(data: bytes) -> Reference:

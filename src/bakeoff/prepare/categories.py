@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -68,6 +68,12 @@ class Grouped:
             for name, known in self._known.items()
         )
 
+    def in_row(self, row: dict[str, Any]) -> None:
+        """See `bakeoff.core.protocols.RowTransform`."""
+        for name, known in self._known.items():
+            if row[name] not in known:
+                row[name] = self.other
+
     def columns(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
         """See `bakeoff.core.protocols.Transform`."""
         return columns
@@ -123,6 +129,16 @@ class Shares:
             for name, each in self.encodings.items()
         )
         return added if self.keep else added.drop(*self.encodings)
+
+    def in_row(self, row: dict[str, Any]) -> None:
+        """See `bakeoff.core.protocols.RowTransform`."""
+        import polars as pl
+
+        for name, each in self.encodings.items():
+            value = row[name] if self.keep else row.pop(name)
+            if not isinstance(value, str):
+                (value,) = names_of(pl.Series([value]))
+            row[each.name] = each.by_name.get(value, 0.0)
 
     def columns(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
         """See `bakeoff.core.protocols.Transform`."""

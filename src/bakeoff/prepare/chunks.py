@@ -5,10 +5,11 @@ Not a step of `[prepare]`: chunks of one text could stand on two sides of a spli
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from bakeoff.core.errors import UsageError
+from bakeoff.prepare.segments import RANGES, word_spans
 from bakeoff.prepare.sentences import sentence_spans
 from bakeoff.prepare.tokens import Tokenizer
 
@@ -19,15 +20,14 @@ __all__ = ["Unit", "chunk_spans", "chunks"]
 
 Unit: TypeAlias = Literal["characters", "words", "tokens"]
 Spans: TypeAlias = list[tuple[int, int]]
-# A character with its marks where a script writes no space; else what stands between spaces, in bounded parts.
-UNSPACED = (
-    "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-)
+# A character with its marks where a script writes no space (and ICU is not there); else what stands between spaces, in
+# bounded parts.
 MARKS = (
     "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ecd"
     "\u102b-\u103e\u1056-\u1059\u17b4-\u17d3\u3099\u309a"
 )
-WORD = re.compile(rf"[{UNSPACED}][{MARKS}]*|[^\s{UNSPACED}]{{1,100}}")
+WORD = re.compile(rf"(?P<run>[{RANGES}]+)|[^\s{RANGES}]{{1,100}}")
+CHARACTER = re.compile(rf"[{RANGES}][{MARKS}]*")
 ZWJ = "\u200d"
 LAST_LATIN = 0x24F
 
@@ -100,11 +100,20 @@ def _units(text: str, unit: Unit, tokenizer: Tokenizer | None) -> Spans:
     if unit == "tokens" and tokenizer is None:
         raise UsageError("expected a tokenizer for chunks of tokens, received none")
     cut: dict[Unit, Callable[[str], Spans]] = {
-        "words": lambda t: [match.span() for match in WORD.finditer(t)],
+        "words": lambda t: list(_words(t)),
         "characters": _graphemes,
         "tokens": lambda t: tokenizer.spans(t) if tokenizer else [],
     }
     return cut[unit](text)
+
+
+def _words(text: str) -> Iterator[tuple[int, int]]:
+    for match in WORD.finditer(text):
+        if match["run"] is None:
+            yield match.span()
+            continue
+        spans = word_spans(match[0]) or [found.span() for found in CHARACTER.finditer(match[0])]
+        yield from ((match.start() + start, match.start() + end) for start, end in spans)
 
 
 def _graphemes(text: str) -> Spans:

@@ -1,7 +1,7 @@
 """Columns that say the same of every row, left out."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -32,6 +32,11 @@ class Dropped:
     def __call__(self, table: "pl.DataFrame") -> "pl.DataFrame":
         """See `bakeoff.core.protocols.Transform`."""
         return table.drop(*self.names, strict=False)
+
+    def in_row(self, row: dict[str, Any]) -> None:
+        """See `bakeoff.core.protocols.RowTransform`."""
+        for name in self.names:
+            row.pop(name, None)
 
     def columns(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
         """See `bakeoff.core.protocols.Transform`."""

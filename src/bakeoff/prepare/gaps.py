@@ -57,6 +57,14 @@ class Filled:
         fillings = [pl.col(name).fill_null(pl.lit(self.values[name])) for name in gappy]
         return table.with_columns(*flags, *fillings) if flags or fillings else table
 
+    def in_row(self, row: dict[str, Any]) -> None:
+        """See `bakeoff.core.protocols.RowTransform`."""
+        for name, flag in self.flags.items():
+            row[flag] = row[name] is None
+        for name, value in self.values.items():
+            if row[name] is None:
+                row[name] = value
+
     def columns(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
         """See `bakeoff.core.protocols.Transform`."""
         return (*columns, *(new_column(flag, "boolean") for flag in self.flags.values()))

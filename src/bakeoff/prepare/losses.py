@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 
 from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.types import Schema
+from bakeoff.prepare.marks import marked
 
 if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["class_counts", "emptied", "row_examples", "set_aside"]
 
+READ_CHARACTERS = 2000  # more than an example shows, so that nothing is cut in two
 REMEDY = "change the step in [prepare] steps, or leave it out"
 
 
@@ -43,8 +45,15 @@ def row_examples(table: "pl.DataFrame", schema: Schema) -> tuple[str, ...]:
     names = texts or schema.inputs[:3]
     shown = table.select(name for name in names if name in table.columns).head(EXAMPLES)
     if texts:
-        return tuple(example(row[0]) for row in shown.iter_rows() if row)
-    return tuple(", ".join(f"{name} = {value}" for name, value in row.items()) for row in shown.to_dicts() if row)
+        return tuple(example(shown_text(row[0])) for row in shown.iter_rows() if row)
+    return tuple(
+        marked(", ".join(f"{name} = {value}" for name, value in row.items())) for row in shown.to_dicts() if row
+    )
+
+
+def shown_text(text: str | None) -> str:
+    """The beginning of a text as a report may show it: what is personal or secret is marked."""
+    return marked((text or "")[:READ_CHARACTERS])
 
 
 def emptied(step: str, before: "pl.DataFrame", after: "pl.DataFrame", schema: Schema) -> Iterator[Loss]:
@@ -67,6 +76,6 @@ def emptied(step: str, before: "pl.DataFrame", after: "pl.DataFrame", schema: Sc
                 subject=name,
                 count=len(gone),
                 of=before.height,
-                examples=tuple(example(text) for text in gone.head(EXAMPLES).to_list()),
+                examples=tuple(example(shown_text(text)) for text in gone.head(EXAMPLES).to_list()),
                 remedy=REMEDY,
             )

@@ -221,12 +221,28 @@ SAID = re.compile(
     r"|registre national|niss|insz|id number|identity|ssn|aadhaar|uid\b)"
 )
 SAID_REACH = 40
+# Where digits are close together; the longest number has so many characters before and after them.
+NUMBERS = re.compile(r"\d(?:[ .+-]{0,2}\d){4,}|(?<=[A-Za-z])\d{2}[A-Za-z]\d{2}[A-Za-z]\d{3}")
+BEFORE, AFTER = 10, 10
 
 
 def national_ids(text: str) -> Iterator[tuple[int, int]]:
     """Where the text holds a number whose form and check digits are those of a country."""
+    begin, end = -1, -1
+    for number in NUMBERS.finditer(text):
+        if begin < 0 or number.start() - BEFORE > end:
+            yield from _national_ids(text, begin, end)
+            begin = max(0, number.start() - BEFORE)
+        end = number.end() + AFTER
+    yield from _national_ids(text, begin, end)
+
+
+def _national_ids(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
+    """Those in a part of the text; what stands before the part is seen by the patterns all the same."""
+    if begin < 0:
+        return
     for kind in NATIONAL_IDS:
-        for match in kind.pattern.finditer(text):
+        for match in kind.pattern.finditer(text, begin, end):
             plain = re.sub(r"[ .+-]", "", match[0]) if kind.country != "FI" else match[0]
             if BARE.fullmatch(match[0]) and len(plain) < 13 and not SAID.search(_before(text, match.start())):  # noqa: PLR2004
                 continue

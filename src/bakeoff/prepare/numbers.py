@@ -1,7 +1,7 @@
 """Steps over numbers: outliers pulled in to limits, and scales made alike."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,13 @@ class Clipped:
         outside = [name for name, (low, high) in self.limits.items() if _leaves(table[name].to_numpy(), low, high)]
         clips = [pl.col(name).clip(*self.limits[name]) for name in outside]
         return table.with_columns(clips) if clips else table
+
+    def in_row(self, row: dict[str, Any]) -> None:
+        """See `bakeoff.core.protocols.RowTransform`."""
+        for name, (low, high) in self.limits.items():
+            value = row[name]
+            if value is not None and not low <= value <= high:
+                row[name] = low if value < low else high
 
     def columns(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
         """See `bakeoff.core.protocols.Transform`."""
@@ -94,6 +101,13 @@ class Scaled:
             pl.Series(name, _scaled(table[name].to_numpy(), center, spread), nan_to_null=True)
             for name, (center, spread) in self.scales.items()
         )
+
+    def in_row(self, row: dict[str, Any]) -> None:
+        """See `bakeoff.core.protocols.RowTransform`."""
+        for name, (center, spread) in self.scales.items():
+            value = row[name]
+            if value is not None:
+                row[name] = min(max((value - center) / spread, -LARGEST), LARGEST)
 
     def columns(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
         """See `bakeoff.core.protocols.Transform`."""

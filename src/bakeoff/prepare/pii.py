@@ -2,24 +2,23 @@
 
 import os
 import re
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
-from bakeoff.prepare.pii_kinds import PATTERN_KINDS, SIGNS, PatternKind, plain, spans
+from bakeoff.core.types import Column, Json
+from bakeoff.prepare.marks import EntityKind, Finding, Marks, PiiKind, apart, find_pii, marked, replaced
+from bakeoff.prepare.pii_kinds import PATTERN_KINDS, SIGNS, PatternKind, plain
 from bakeoff.prepare.text import Rewrite, TextStep, each
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Finding", "PiiKind", "RedactPiiParams", "count_pii", "find_pii", "redact_pii"]
+__all__ = ["Finding", "PiiKind", "RedactPiiParams", "count_pii", "find_pii", "marked", "redact_pii", "redactor"]
 
-EntityKind: TypeAlias = Literal["name", "place"]
-PiiKind: TypeAlias = PatternKind | EntityKind
 # The labels of spaCy's pipelines: OntoNotes (English, …) and WikiNER (most other languages).
 ENTITY_LABELS: dict[str, EntityKind] = {
     "PERSON": "name",
@@ -33,37 +32,32 @@ ENTITY_LABELS: dict[str, EntityKind] = {
 LEAST_KEY = 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """Something personal at `text[start:end]`."""
+def redactor(steps: Sequence[Json]) -> Callable[[Json], Json]:
+    """What the steps `redact_pii` among these do to texts, for any value of JSON and every text within it.
 
-    kind: PiiKind
-    start: int
-    end: int
-
-
-def find_pii(text: str, kinds: Sequence[PatternKind] = PATTERN_KINDS) -> list[Finding]:
-    """What patterns and their checks find, in the order of the text; findings do not overlap.
-
-    >>> [(f.kind, f.start) for f in find_pii("Mail ann@example.org or call +44 20 7946 0958.")]
-    [('email', 5), ('phone', 29)]
+    So what a project redacts before it learns does not stand in its logs either.
     """
-    read = plain(text)
-    return _apart([Finding(kind=k, start=a, end=b) for k in PATTERN_KINDS if k in kinds for a, b in spans(read, k)])
+    from bakeoff.prepare.steps import preparation
 
+    own = [step for step in steps if (step.get("name") if isinstance(step, dict) else step) == redact_pii.name]
+    if not own:
+        return lambda value: value
+    column = Column(name="text", kind="text", dtype="String")
 
-def _apart(findings: list[Finding]) -> list[Finding]:
-    """Without those that touch one found before (kinds come in order of preference)."""
-    kept: list[Finding] = []
-    starts: list[int] = []
-    for found in findings:
-        place = bisect_right(starts, found.start)
-        before = kept[place - 1] if place else None
-        after = kept[place] if place < len(kept) else None
-        if (before is None or before.end <= found.start) and (after is None or found.end <= after.start):
-            kept.insert(place, found)
-            starts.insert(place, found.start)
-    return kept
+    def redact(value: Json) -> Json:
+        import polars as pl
+
+        if isinstance(value, dict):
+            return {name: redact(inner) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [redact(inner) for inner in value]
+        if not isinstance(value, str) or not value:
+            return value
+        table = pl.DataFrame({"text": [value]}, schema={"text": pl.String})
+        redacted = preparation(own).apply_columns(table, (column,))["text"][0]
+        return "" if redacted is None else str(redacted)
+
+    return redact
 
 
 def count_pii(texts: "pl.Series", kinds: Sequence[PatternKind] = PATTERN_KINDS) -> dict[PatternKind, int]:
@@ -96,10 +90,6 @@ class RedactPiiParams:
     template: str = "[{kind}]"
     model: str | None = None
     key: str | None = None
-
-
-Marks: TypeAlias = Callable[[PiiKind, str], str]
-"""What stands for a value of a kind."""
 
 
 def _marks(params: RedactPiiParams) -> Marks:
@@ -138,7 +128,7 @@ def _patterns(kinds: tuple[PatternKind, ...], marks: Marks) -> Rewrite:
     def redact(texts: "pl.Series") -> "pl.Series":
         redacted = texts.clone()
         for places, some in _suspects(texts, kinds) if kinds else ():
-            rewrite = each(lambda text, some=some: _replaced(text, find_pii(text, some), marks))
+            rewrite = each(lambda text, some=some: replaced(text, find_pii(text, some), marks))
             redacted = redacted.scatter(places, rewrite(texts.gather(places)))
         return redacted
 
@@ -160,7 +150,7 @@ def _entities(model: str, labels: dict[str, EntityKind], marks: Marks, template:
             if entity.label_ in labels
             and not any(start < entity.end_char and entity.start_char < end for start, end in taken)
         ]
-        return _replaced(text, _apart(found), marks)
+        return replaced(text, apart(found), marks)
 
     return each(redact)
 
@@ -168,15 +158,6 @@ def _entities(model: str, labels: dict[str, EntityKind], marks: Marks, template:
 def _pattern_of(template: str) -> str:
     """A pattern of the marks that a template gives."""
     return re.escape(template).replace(r"\{kind\}", "[a-z_]{2,12}").replace(r"\{id\}", "[0-9a-f]{8}")
-
-
-def _replaced(text: str, findings: Sequence[Finding], marks: Marks) -> str:
-    pieces: list[str] = []
-    end = 0
-    for found in findings:
-        pieces += [text[end : found.start], marks(found.kind, text[found.start : found.end])]
-        end = found.end
-    return "".join([*pieces, text[end:]])
 
 
 redact_pii = TextStep(

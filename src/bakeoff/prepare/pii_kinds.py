@@ -9,32 +9,44 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Literal, TypeAlias
 
+from bakeoff.prepare.addresses import ADDRESS_SIGN, addresses
+from bakeoff.prepare.documents import DOCUMENT_SIGNS, DocumentKind, documents
+from bakeoff.prepare.emails import EMAIL_SIGN, emails
 from bakeoff.prepare.national_ids import national_ids
+from bakeoff.prepare.phones import PHONE_SIGN, phones
 from bakeoff.prepare.secrets import CREDENTIAL_SIGN, SECRET_SIGN, credentials, secrets
 from bakeoff.prepare.wallets import wallets
 
 __all__ = ["PATTERN_KINDS", "SIGNS", "PatternKind", "iban_is_valid", "luhn_is_valid", "plain", "spans"]
 
-PatternKind: TypeAlias = Literal[
-    "secret", "credential", "email", "iban", "card", "wallet", "mac", "ip", "national_id", "birth_date", "phone"
-]
+PatternKind: TypeAlias = (
+    Literal[
+        "secret",
+        "credential",
+        "email",
+        "iban",
+        "card",
+        "wallet",
+        "mac",
+        "ip",
+        "national_id",
+        "birth_date",
+        "phone",
+        "address",
+    ]
+    | DocumentKind
+)
 Span: TypeAlias = tuple[int, int]
 
-EMAIL = re.compile(
-    r"(?<![\w.%+-])[\w.%+-]{1,64}@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,24}(?![\w-]|\.[^\W\d_])"
-)
-IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?: ?[A-Za-z0-9]){11,30}")
+IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,30}")
 CARD = re.compile(r"(?<![\d.-])[2-6]\d{3}(?:[ -]?\d){9,15}(?![\d-]|\.\d)")
 DECIMAL = re.compile(r"(?<!\d)\d,$")
-IPV4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w-]|\.\w)")
+IPV4 = re.compile(r"(?<![\w.-])\d{1,3}(?:\.\d{1,3}){3}(?![\w-]|\.\w)")
+# Four numbers after one of these are a version, or a place in a document.
+VERSION = re.compile(r"(?i)(?:\bv|version|release|build|rev|revision|firmware|section|§|==|>=|<=|~=)[ :=\"']{0,3}$")
+# A part of an array, x[1::2], is no address.
+SLICE, INDEX = re.compile(r"\d{0,3}::\d{0,3}"), re.compile(r"[\w\])]\[(?:[^\[\]\n]*, ?)?$")
 IPV6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f:.]{0,40}:[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:]{2,40}(?:\d|\.){0,15}(?![\w:])")
-PHONE = re.compile(
-    r"(?<![\w.+-])(?:"
-    r"(?:\+|00)[1-9]\d{0,2}(?:[ .\-/]{0,2}(?:\(\d{1,4}\)|\d{1,5})){2,7}"  # international: E.164
-    r"|(?:1[ .-])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[ .-])[2-9]\d{2}[ .-]\d{4}"  # North America
-    r"|0\d{1,4}[ /-]\d{2,5}(?:[ -]?\d{2,5}){1,4}"  # national, with the trunk prefix 0
-    r")(?![\w-]|\.\d)"
-)
 MAC = re.compile(
     r"(?<![\w:.-])(?:[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2})(?![\w:.-])"
 )
@@ -44,8 +56,8 @@ DATE = (
     r"|[A-Z][a-z]{2,8}\.? \d{1,2}(?:st|nd|rd|th)?,? (?:19|20)\d{2})"
 )
 BORN = re.compile(
-    r"(?i:\b(?:born|birth|birthday|birthdate|date of birth|d\.?o\.?b\.?|geboren|geburtsdatum|geb\.|née?|naissance"
-    r"|nacid[oa]|nacimiento|nat[oa]|nascita|nascid[oa]|nascimento|urodzon[ya]|geboortedatum|född|født))"
+    r"(?i:(?<![^\W_])(?:born|birth|birthday|birthdate|date of birth|d\.?o\.?b\.?|geboren|geburtsdatum|geb\.|née?"
+    r"|naissance|nacid[oa]|nacimiento|nat[oa]|nascita|nascid[oa]|nascimento|urodzon[ya]|geboortedatum|född|født))"
     rf"[^\d\n]{{0,25}}?({DATE})(?!\d)"
 )
 # One character for one: whatever blank or digit a text is written with, the same patterns find it.
@@ -60,7 +72,7 @@ BLANK = "[ \u00a0\u2007\u2009\u202f\u2010-\u2013-]"
 SIGNS: dict[PatternKind, str] = {
     "secret": SECRET_SIGN,
     "credential": CREDENTIAL_SIGN,
-    "email": "@",
+    "email": EMAIL_SIGN,
     "iban": rf"[A-Za-z]{{2}}\d{{2}}(?:{BLANK}?[A-Za-z0-9\p{{Nd}}]){{11}}",
     "card": rf"[2-6\p{{Nd}}]\d{{3}}(?:{BLANK}?\d){{9}}",
     "wallet": r"0x[0-9a-fA-F]{40}|[13LMmn2][1-9A-HJ-NP-Za-km-z]{25}|(?:bc|tb|ltc)1",
@@ -68,7 +80,9 @@ SIGNS: dict[PatternKind, str] = {
     "ip": r"\d\.\d{1,3}\.\d{1,3}\.\d|:[0-9A-Fa-f]{0,4}:",
     "national_id": r"\d(?:[^\w\n]{0,2}\d){6}|[A-Za-z]{6}\d{2}[A-Za-z]|\d{6}[-+A-Z‐-–]\d{3}",
     "birth_date": r"(?i:born|birth|d\.?o\.?b|gebor|geburt|geb\.|née?\b|naiss|nac|nat[oa]|nasc|urodz|geboort|f[öø]d)",
-    "phone": r"\d(?:[ .()/\x{00a0}\x{2007}\x{2009}\x{202f}\x{2010}-\x{2013}-]{0,5}\d){7}",
+    "phone": PHONE_SIGN,
+    "address": ADDRESS_SIGN,
+    **DOCUMENT_SIGNS,
 }
 
 # Length of an IBAN in each country (SWIFT, "IBAN Registry", ISO 13616).
@@ -122,15 +136,11 @@ def iban_is_valid(iban: str) -> bool:
     return int(number) % 97 == 1
 
 
-def _emails(text: str) -> Iterator[Span]:
-    return (match.span() for match in EMAIL.finditer(text)) if "@" in text else iter(())
-
-
 def _ibans(text: str) -> Iterator[Span]:
     """A match may run into the words after it, so it is cut at the length of its country."""
     for match in IBAN.finditer(text):
         length = IBAN_LENGTHS.get(match[0][:2].upper(), 0)
-        places = [place for place, character in enumerate(match[0]) if character != " "][:length]
+        places = [place for place, character in enumerate(match[0]) if character not in " -"][:length]
         if length == 0 or len(places) < length:
             continue
         end = match.start() + places[-1] + 1
@@ -139,9 +149,16 @@ def _ibans(text: str) -> Iterator[Span]:
             yield match.start(), end
 
 
+# How long a card's number is by what it begins with (ISO/IEC 7812, the networks' tables): a barcode has 13 digits too.
+NETWORKS = re.compile(r"4\d{12}|3[47]\d{13}|3[0689]\d{12}|[2-6]\d{15}(?:\d{3})?|6[2-9]\d{15,16}")
+IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ -][A-Za-z0-9]{4}){0,6}[ -]$")
+
+
 def _cards(text: str) -> Iterator[Span]:
     for match in CARD.finditer(text):
         digits = "".join(character for character in match[0] if character.isdigit())
+        if not NETWORKS.fullmatch(digits) or IBAN_HEAD.search(text[max(0, match.start() - 40) : match.start()]):
+            continue
         # "3,4111…" alone is a number with a decimal comma; among other cells it is a cell.
         start = match.start()
         decimal = DECIMAL.search(text[max(0, start - 3) : start]) and text[match.end() : match.end() + 1] != ","
@@ -150,40 +167,19 @@ def _cards(text: str) -> Iterator[Span]:
 
 
 def _ips(text: str) -> Iterator[Span]:
-    for pattern, mark in ((IPV4, "."), (IPV6, ":")):
+    for pattern, mark in ((IPV6, ":"), (IPV4, ".")):  # the last part of the first may look like the second
         for match in pattern.finditer(text) if mark in text else ():
             found = match[0].rstrip(".")
+            if pattern is IPV4 and VERSION.search(text[max(0, match.start() - 20) : match.start()]):
+                continue
+            if SLICE.fullmatch(found) and INDEX.search(text[max(0, match.start() - 20) : match.start()]):
+                continue
             try:
                 ipaddress.ip_address(found)
             except ValueError:
                 continue
             if any(character.isdigit() for character in found):
                 yield match.start(), match.start() + len(found)
-
-
-def _phones(text: str) -> Iterator[Span]:
-    for match in PHONE.finditer(text):
-        digits = sum(character.isdigit() for character in match[0])
-        # E.164 allows 15 digits; fewer than 8 are more often something else.
-        if 8 <= digits <= 15 and _is_possible(match[0]):  # noqa: PLR2004
-            yield match.span()
-
-
-def _is_possible(number: str) -> bool:
-    """Whether a number with a country's code may exist in its plan; without `phonenumbers`, and for others, it may."""
-    if not number.startswith(("+", "00")):
-        return True
-    try:
-        import phonenumbers
-    except ModuleNotFoundError:
-        return True
-    written = number if number.startswith("+") else f"+{number[2:]}"
-    try:
-        parsed = phonenumbers.parse(written.replace("(0)", ""))
-    except phonenumbers.NumberParseException:
-        return False
-    sure = phonenumbers.is_possible_number if number.startswith("+") else phonenumbers.is_valid_number
-    return bool(sure(parsed))
 
 
 def _macs(text: str) -> Iterator[Span]:
@@ -196,9 +192,9 @@ def _birth_dates(text: str) -> Iterator[Span]:
 
 # In the order of preference where two kinds claim the same characters.
 FINDERS: dict[PatternKind, Callable[[str], Iterator[Span]]] = {
-    "secret": secrets,
     "credential": credentials,
-    "email": _emails,
+    "secret": secrets,
+    "email": emails,
     "iban": _ibans,
     "card": _cards,
     "wallet": wallets,
@@ -206,7 +202,9 @@ FINDERS: dict[PatternKind, Callable[[str], Iterator[Span]]] = {
     "ip": _ips,
     "national_id": national_ids,
     "birth_date": _birth_dates,
-    "phone": _phones,
+    "phone": phones,
+    "address": addresses,
+    **{kind: documents(kind) for kind in DOCUMENT_SIGNS},
 }
 PATTERN_KINDS: tuple[PatternKind, ...] = tuple(FINDERS)
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from bakeoff.core.types import Schema
+from bakeoff.prepare.datatrove_rules import gopher, gopher_repetition
 from bakeoff.prepare.repetition import repetition
 from bakeoff.prepare.rows import RowStep, texts_of
+from bakeoff.prepare.segments import MARK, UNSPACED, has_segmenter, parted
 from bakeoff.prepare.steps import Apply
 from bakeoff.prepare.text import Rewrite, TextStep
-from bakeoff.prepare.words import UNSPACED
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["C4LinesParams", "QualityParams", "RuleSet", "broken_rules", "c4_lines", "judge", "keep_quality"]
 
 RuleSet: TypeAlias = Literal["gopher", "gopher_repetition", "c4"]
+Reading: TypeAlias = Literal["paper", "datatrove"]
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 POLICIES = r"(?i)terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies"
@@ -29,6 +31,8 @@ SENTENCE_END = r"[.!?।॥۔؟።][\"'”’)\]]*(?:\s|$)|[。！？][」』”
 LINE_END = r"[.!?\"”।॥۔؟።。！？」』][\s]*$"
 # Words for rules that count them: between spaces, or two characters of a script that writes none.
 WORDS = rf"[{UNSPACED}]{{1,2}}|[^\s{UNSPACED}]+"
+CUT_WORDS = rf"[{UNSPACED}&&[\p{{L}}\p{{M}}\p{{N}}]]+|[^\s{UNSPACED}{MARK}]+"
+"""Where ICU has cut them."""
 LETTERED = r"\S*\p{L}\S*"
 OF_OTHER_SCRIPTS = r"[\p{L}--[\p{Latin}]]"
 LEAST_STOP_WORDS = 2
@@ -36,7 +40,7 @@ LEAST_SENTENCES = 3
 ELLIPSIS = r"(?:\.\.\.|…)"
 
 
-def judge(texts: "pl.Series", rules: RuleSet) -> "pl.DataFrame":
+def judge(texts: "pl.Series", rules: RuleSet, reading: Reading = "paper") -> "pl.DataFrame":
     """For each text and each rule of the set, whether the text breaks it (missing texts break none).
 
     >>> import polars as pl
@@ -45,7 +49,13 @@ def judge(texts: "pl.Series", rules: RuleSet) -> "pl.DataFrame":
     """
     import polars as pl
 
-    return _RULES[rules](texts.alias("text")).select(pl.all().fill_null(value=False) & pl.lit(texts.is_not_null()))
+    sets = _RULES if reading == "paper" else _RULES | {"gopher": gopher, "gopher_repetition": gopher_repetition}
+    return sets[rules](texts.alias("text")).select(pl.all().fill_null(value=False) & pl.lit(texts.is_not_null()))
+
+
+def word_counts(texts: "pl.Series") -> "pl.Series":
+    """Words between spaces, and those of scripts without spaces by ICU, else two characters for one."""
+    return parted(texts).str.count_matches(CUT_WORDS) if has_segmenter() else texts.str.count_matches(WORDS)
 
 
 def _gopher(texts: "pl.Series") -> "pl.DataFrame":
@@ -54,7 +64,7 @@ def _gopher(texts: "pl.Series") -> "pl.DataFrame":
 
     text, words, lines = pl.col("text"), pl.col("words"), pl.col("lines")
     counted = texts.to_frame().with_columns(
-        words=text.str.count_matches(WORDS),
+        words=word_counts(texts),
         unspaced=text.str.count_matches(rf"[{UNSPACED}]"),
         foreign=text.str.count_matches(OF_OTHER_SCRIPTS),
         lines=text.str.count_matches(r"\n") + 1,
@@ -108,11 +118,15 @@ class QualityParams:
     """`rules`: the sets to apply; `waive`: names of rules not to apply; `blocked`: words that condemn a text.
 
     C4 removed pages with a word of a public list of bad words; none ships here, so `blocked` is yours.
+    `reading`: how Gopher's rules are read where the paper leaves it open. "paper": words are what white space parts,
+    shares are of characters that are no white space, and every coming of a run that comes twice counts ("the fraction
+    of characters contained within all duplicate n-grams"); "datatrove": as its filters do, see `datatrove_rules`.
     """
 
     rules: tuple[RuleSet, ...] = ("gopher", "gopher_repetition")
     waive: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
+    reading: Reading = "paper"
 
 
 def _keep_quality(params: QualityParams) -> Apply:
@@ -131,7 +145,7 @@ def _keep_quality(params: QualityParams) -> Apply:
         # Rules are asked about the texts alone that no set before has condemned; the cheapest set comes first.
         left = pl.select(pl.arange(table.height, dtype=pl.UInt32)).to_series()
         for rules in cheapest:
-            judged = judge(texts.gather(left), rules)
+            judged = judge(texts.gather(left), rules, params.reading)
             broken = judged.select(pl.any_horizontal(pl.exclude(params.waive) if params.waive else pl.all()))
             left = left.filter(~broken.to_series())
         if params.blocked:
@@ -143,7 +157,7 @@ def _keep_quality(params: QualityParams) -> Apply:
 
 def broken_rules(texts: "pl.Series", params: QualityParams) -> list[list[str]]:
     """For each text, the names of the rules that it breaks."""
-    judged = [judge(texts, rules) for rules in params.rules]
+    judged = [judge(texts, rules, params.reading) for rules in params.rules]
     names = [name for table in judged for name in table.columns if name not in params.waive]
     rows = zip(*(table[name].to_list() for table in judged for name in table.columns if name in names), strict=True)
     broken = [[name for name, breaks in zip(names, row, strict=True) if breaks] for row in rows]
@@ -169,7 +183,7 @@ def _blocked(texts: "pl.Series", words: tuple[str, ...]) -> "pl.Series":
     return texts.str.contains(rf"(?i)(?:^|{outside})(?:{listed})(?:{outside}|$)").fill_null(value=False)
 
 
-keep_quality = RowStep(name="keep_quality", version=2, make=_keep_quality, params=QualityParams)
+keep_quality = RowStep(name="keep_quality", version=3, make=_keep_quality, params=QualityParams, requires=("icu4py",))
 """Rows whose texts break no rule of the sets."""
 
 

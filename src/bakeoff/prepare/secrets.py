@@ -21,7 +21,12 @@ TOKEN_SHAPES = (
     *(r"xox[abeprs]-[A-Za-z0-9-]{10,250}", r"xapp-\d-[A-Z0-9]{8,12}-\d{8,14}-[a-f0-9]{40,70}"),  # Slack
     r"hooks\.slack\.com/services/T[A-Z0-9]{6,12}/B[A-Z0-9]{6,12}/[A-Za-z0-9]{20,30}",
     *(r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{16,250}", r"whsec_[A-Za-z0-9+/=]{24,100}"),  # Stripe
-    *(rf"sk-[{B64}]{{20,250}}", r"gsk_[A-Za-z0-9]{40,64}", r"xai-[A-Za-z0-9]{60,100}", r"r8_[A-Za-z0-9]{37}"),  # models
+    *(
+        rf"sk-(?=[{B64}]{{0,250}}\d)[{B64}]{{20,250}}",
+        r"gsk_[A-Za-z0-9]{40,64}",
+        r"xai-[A-Za-z0-9]{60,100}",
+        r"r8_[A-Za-z0-9]{37}",
+    ),  # models
     *(r"pplx-[A-Za-z0-9]{40,64}", r"nvapi-[A-Za-z0-9_-]{60,80}", r"fw_[A-Za-z0-9]{20,32}"),
     *(rf"AIza[{B64}]{{35}}", rf"GOCSPX-[{B64}]{{28}}", rf"ya29\.[{B64}]{{20,250}}", r"[0-9]+-[a-z0-9_]{32}\.apps"),
     *(
@@ -48,6 +53,19 @@ TOKEN_SHAPES = (
         r"phc_[A-Za-z0-9]{43}",
         r"tskey-[a-z]+-\w+-\w+",
     ),
+    *(r"pat[A-Za-z0-9]{14}\.[a-f0-9]{64}", r"pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_-]{32,64}", r"EZ[AT]K[A-Za-z0-9]{54}"),
+    *(
+        r"dt0[a-z]\d{2}\.[A-Z0-9]{24}\.[A-Z0-9]{64}",
+        r"CCIPAT_[A-Za-z0-9_]{40,64}",
+        r"shippo_(?:live|test)_[a-f0-9]{40}",
+    ),
+    *(
+        r"sk_(?:prod|dev)_[A-Za-z0-9]{20,64}",
+        r"rdme_[a-z0-9]{70}",
+        r"ops_eyJ[A-Za-z0-9+/=_-]{50,2000}",
+        r"cio-[A-Za-z0-9]{32}",
+    ),
+    *(r"b_live_[A-Za-z0-9]{20,64}", r"pk\.eyJ[A-Za-z0-9_-]{20,200}\.[A-Za-z0-9_-]{20,60}", r"sgp_[A-Za-z0-9_]{40,80}"),
     r"eyJ[A-Za-z0-9_-]{8,4000}\.eyJ[A-Za-z0-9_-]{8,8000}\.[A-Za-z0-9_-]{8,4000}",  # JSON Web Token (RFC 7519)
 )
 TOKENS = re.compile(rf"(?<![A-Za-z0-9_-])(?:{'|'.join(TOKEN_SHAPES)})(?![A-Za-z0-9_-])")
@@ -65,11 +83,15 @@ ASSIGNED = re.compile(
     rf"(?i)(?:{NAMES})[\"']?\s{{0,3}}(?:=>|:=|[:=])\s{{0,3}}(?:\"([^\"\n]{{6,200}})\"|'([^'\n]{{6,200}})'|([^\s\"',;<>\[\]]{{8,200}}))"
 )
 # A link with a password: everything from the scheme to the last @ before the path; what is marked is user and password.
+# On a command line: --password X.
+OPTION = re.compile(rf"(?i)--(?:{NAMES}|token|secret)[\s=]\"?([^\s\"'$<>\[\]{{}}]{{8,200}})")
+# A name in a program's own names, such as settings.AUTH_TOKEN, and a call.
+CODE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+$|[A-Za-z_][\w.]*\(")
 USERINFO = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://([^\s/?#\"'<>@:]{0,100}:[^\s/\"'<>]{1,200})@(?=[\w\[])")
 CONNECTION = re.compile(r"(?i)(?:^|[;\"'\s])(?:password|pwd)\s?=\s?([^;\"'\s]{1,200})(?=;)")
 LEAST_ENTROPY = 2.8  # bits for each character; words and placeholders lie below
 PLACEHOLDERS = re.compile(
-    r"(?i)^(?:x+|\*+|\.+|<.*>|\$\{?.*|%.*%|\{\{?.*|your[_-].*|example.*|changeme|none|null|true|false)$"
+    r"(?i)^(?:x+|\*+|\.+|<.*>|\$\{?.*|%.*%|\{\{?.*|(?:your|my|the|some|enter|insert|replace)[_-].*|example.*|changeme|none|null|true|false)$"
 )
 
 SECRET_SIGN = (
@@ -77,7 +99,7 @@ SECRET_SIGN = (
     r"|AKIA|ASIA|ABIA|ACCA|amzn|gh[pousr]_|github_pat_|gl[a-z]{2,5}-|npm_|pypi-|rubygems_|oy2|dckr_|hf_|api_org_|xox[abeprs]-"
     r"|xapp-|hooks\.slack|[srp]k_(?:live|test)_|whsec_|sk-[A-Za-z0-9_-]{20}|gsk_|xai-|r8_|pplx-|nvapi-|fw_|AIza|GOCSPX|ya29"
     r"|\.apps|SG\.|key-|-us\d|xkeysib|do[oprt]_v1|shp|sq0|EAAA|hv[sbr]\.|atlasv1|dapi|lin_|ATATT3|:AA|[MNO][A-Za-z\d_-]{23}"
-    r"|pul-|PMAK|NRAK|gls?[ac]_|sntr|dp\.|AGE-S|sbp_|o1_|figd_|secret_|ntn_|SK[0-9a-f]{32}|phc_|tskey|eyJ"
+    r"|pul-|PMAK|NRAK|gls?[ac]_|sntr|dp\.|AGE-S|sbp_|o1_|figd_|secret_|ntn_|SK[0-9a-f]{32}|phc_|tskey|eyJ|pat[A-Za-z0-9]{14}\.|pscale_|EZ[AT]K|dt0[a-z]\d|CCIPAT_|shippo_|sk_|rdme_|cio-|b_live_|sgp_|--\w"
 )
 CREDENTIAL_SIGN = r"://[^\s/@]{0,100}:|(?i:password|pwd)[\s\x1c-\x1f]?="
 
@@ -94,6 +116,9 @@ def secrets(text: str) -> Iterator[Span]:
         group = next(number for number in (1, 2, 3) if match[number] is not None)
         if _is_secret(match[group], quoted=group < 3):  # noqa: PLR2004 - the last group has no quotes
             yield match.span(group)
+    for match in OPTION.finditer(text) if "--" in text else ():
+        if _is_secret(match[1], quoted=False):
+            yield match.span(1)
 
 
 def credentials(text: str) -> Iterator[Span]:
@@ -107,7 +132,7 @@ def credentials(text: str) -> Iterator[Span]:
 
 def _is_secret(value: str, *, quoted: bool) -> bool:
     """Words are no secrets; what mixes digits, cases or signs, or is hard to foresee, may be one."""
-    if PLACEHOLDERS.match(value) or (" " in value and not quoted):
+    if PLACEHOLDERS.match(value) or (not quoted and (" " in value or CODE.match(value))):
         return False
     kinds = sum(
         any(test(character) for character in value)

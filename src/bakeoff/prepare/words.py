@@ -14,16 +14,15 @@ from blake3 import blake3
 from bakeoff.core.errors import MissingExtraError
 from bakeoff.data.snapshot import mix
 from bakeoff.prepare.negations import NEGATIONS
+from bakeoff.prepare.segments import UNSPACED, parted
 from bakeoff.prepare.text import Rewrite, TextStep
 
 if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = ["UNSPACED", "Shingles", "drop_stop_words", "shingles_of", "stem", "units_of", "words_of"]
+__all__ = ["Shingles", "drop_stop_words", "shingles_of", "stem", "units_of", "words_of"]
 
-# Scripts that write no space between words.
-UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
 LETTER = rf"[[\p{{L}}\p{{N}}\p{{M}}_]--[{UNSPACED}]]"
 UNIT = rf"[{UNSPACED}&&[\p{{L}}\p{{N}}]]\p{{M}}*|{LETTER}+(?:['’]{LETTER}+)*"
 WORD = r"[\p{L}\p{N}\p{M}_]+(?:['’][\p{L}\p{N}\p{M}_]+)*"
@@ -39,17 +38,20 @@ FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 
 def words_of(texts: "pl.Series") -> "pl.Series":
-    """The words of each text, in lower case, as lists.
+    """The words of each text, in lower case, as lists; a run of a script without spaces is cut where ICU is there.
 
     >>> import polars as pl
     >>> words_of(pl.Series(["Don't panic: 42!", None])).to_list()
     [["don't", 'panic', '42'], None]
     """
-    return texts.str.to_lowercase().str.extract_all(WORD)
+    return parted(texts).str.to_lowercase().str.extract_all(WORD)
 
 
 def units_of(texts: "pl.Series") -> "pl.Series":
     """What texts are compared by: words, and single characters where a script writes no space between words.
+
+    Dictionaries would cut the words around one changed letter otherwise, and which are installed would decide what is
+    a duplicate.
 
     >>> import polars as pl
     >>> units_of(pl.Series(["GPT模型 is good", None])).to_list()
@@ -206,8 +208,8 @@ drop_stop_words = TextStep(
     version=2,
     make=_drop_stop_words,
     params=StopWordParams,
-    requires=("scikit-learn", "stop-words"),
+    requires=("scikit-learn", "stop-words", "icu4py"),
 )
 """The words of each text but the stop words, in lower case."""
-stem = TextStep(name="stem", version=2, make=_stem, params=LanguageParams, requires=("PyStemmer",))
+stem = TextStep(name="stem", version=2, make=_stem, params=LanguageParams, requires=("PyStemmer", "icu4py"))
 """The Snowball stem of each word (M. F. Porter 2001, "Snowball: a language for stemming algorithms")."""

@@ -24,6 +24,7 @@ S = TypeVar("S")
 FEEDBACK_NUMBERS = tuple(Column(name=name, kind="numeric", dtype="Float64") for name in ("rating", "time_ms"))
 ABSENT = "absent: answered as if it were missing"
 IMPUTED = "missing, which no training row was: answered with the median or most frequent value"
+UNSEEN = "a category that no training row had: the model knows nothing of it"
 UNKNOWN = "not a column of the training data: not used"
 
 
@@ -120,7 +121,7 @@ def _as_json(rows: Sequence[Mapping[str, object]]) -> list[Mapping[str, Json]]:
 def _gaps_of(answer: Answer | Mapping[str, Json]) -> Gaps:
     if isinstance(answer, Answer):
         return answer.gaps
-    names = {key: tuple(cast("list[str]", answer.get(key, ()))) for key in ("absent", "imputed", "unknown")}
+    names = {key: tuple(cast("list[str]", answer.get(key, ()))) for key in ("absent", "imputed", "unseen", "unknown")}
     return Gaps(**names)
 
 
@@ -205,6 +206,7 @@ def gaps_lost(gaps: Iterable[Gaps]) -> list[Loss]:
         for reason, names in (
             (ABSENT, each.absent),
             (IMPUTED, [name for name in each.imputed if name not in each.absent]),
+            (UNSEEN, each.unseen),
             (UNKNOWN, each.unknown),
         )
         for name in names

@@ -358,6 +358,7 @@ class Project:
 
     def engine(self) -> "Engine":
         """An engine that answers for the project's endpoint and follows its releases."""
+        from bakeoff.prepare.pii import redactor
         from bakeoff.prepare.steps import preparation
         from bakeoff.serve.engine import Engine
         from bakeoff.serve.releases import current
@@ -375,6 +376,7 @@ class Project:
             check=self._row_check,
             on_violation=self.config.endpoint.contract,
             unknown=self.config.endpoint.unknown,
+            redact=redactor,
         )
 
     def _row_check(self, contract_id: str, columns: "Sequence[Column]") -> "RowCheck":

@@ -12,7 +12,7 @@ from bakeoff.core.protocols import VersionRecords
 from bakeoff.core.records import Version
 from bakeoff.core.types import Column, Json, Signature
 
-__all__ = ["Lineage", "find_version", "label", "learned_of", "lineage", "signature_of"]
+__all__ = ["Lineage", "columns_of", "find_version", "label", "learned_of", "lineage", "signature_of"]
 
 NUMBER = re.compile(r"[0-9]{1,18}\Z")
 
@@ -74,11 +74,20 @@ def learned_of(versions: VersionRecords, model_version: str, target: str) -> tup
     Raises:
         NotFoundError: there is no such version.
     """
+    signature, columns = columns_of(versions, model_version)
+    return signature, next((column for column in columns if column.name == target), None)
+
+
+def columns_of(versions: VersionRecords, model_version: str) -> tuple[Signature, tuple[Column, ...]]:
+    """What a model version takes and gives, and the columns of the data that it was made of.
+
+    Raises:
+        NotFoundError: there is no such version.
+    """
     signature = signature_of(versions, model_version)
     name, _, number = model_version.rpartition("/")
     columns = versions.get("model", name, int(number)).lineage.get("columns") or []
-    listed = msgspec.convert(columns, tuple[Column, ...])
-    return signature, next((column for column in listed if column.name == target), None)
+    return signature, msgspec.convert(columns, tuple[Column, ...])
 
 
 def find_version(versions: VersionRecords, name: str, which: str | None = None) -> Version:

@@ -1,12 +1,14 @@
 """What `bakeoff check` found, as JUnit XML for a CI server and as Markdown for a pull request."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 from xml.etree import ElementTree as ET
 
 import msgspec
 
+from bakeoff.core.types import Json
 from bakeoff.report.markdown import markdown, safe
 from bakeoff.report.model import Report
 
@@ -33,7 +35,9 @@ class Checked:
     """A model held against all gates and the champion.
 
     `difference` (with `low` and `high`, on `rows` test rows) is its advantage over the champion by `metric`, if
-    the two could be compared. `bake_off` is the report of the candidates, when they competed for the check.
+    the two could be compared. `look`: which look at these rows it is, with how much confidence the model is held,
+    whether the rows are worn out and how many fresh ones would mend it. `bake_off` is the report of the candidates,
+    when they competed for the check.
     """
 
     project: str
@@ -49,6 +53,7 @@ class Checked:
     low: float | None = None
     high: float | None = None
     rows: int = 0
+    look: Mapping[str, Json] | None = None
     seconds: float = 0.0
     bake_off: Report | None = None
 

@@ -42,8 +42,10 @@ Row: TypeAlias = Mapping[str, object]
 """Columns and values as JSON has them, or as plain Python (times, decimals)."""
 LogMode: TypeAlias = Literal["required", "best_effort"]
 OnViolation: TypeAlias = Literal["reject", "log", "off"]
-Lack: TypeAlias = Literal["absent", "imputed", "unknown"]
+Lack: TypeAlias = Literal["absent", "imputed", "unseen", "unknown"]
 Prepare: TypeAlias = "Callable[[pl.DataFrame, tuple[Json, ...], tuple[Column, ...]], pl.DataFrame]"
+
+Redact: TypeAlias = Callable[[Sequence[Json]], Callable[[Json], Json]]
 
 POLL_MS = 500
 RETRY_MS = 10_000
@@ -117,6 +119,7 @@ class Engine:
         check: compiles a released contract (its blob) for the model's columns; without it none is held.
         on_violation: "reject": a call with a row that violates an error rule is refused whole; "log": it is
             answered and counted; "off": rows are not looked at.
+        redact: makes, of a release's steps, what they redact of values before they are logged; without it nothing is.
         unknown: "reject": a call with a row that lacks inputs while it has keys that nobody knows is refused whole;
             "warn": it is answered and counted.
     """
@@ -137,6 +140,7 @@ class Engine:
         check: Callable[[str, Sequence[Column]], RowCheck] | None = None,
         on_violation: OnViolation = "reject",
         unknown: OnUnknown = "reject",
+        redact: Redact = lambda _: lambda value: value,
     ) -> None:
         self.endpoint = endpoint
         self._load, self._pointer, self._prepare = load, pointer, prepare
@@ -146,6 +150,7 @@ class Engine:
         self._check = check
         self._on_violation: OnViolation = on_violation
         self._unknown: OnUnknown = unknown
+        self._redact = redact
         self._violated: Counter[tuple[str, str]] = Counter()
         self._lacked: Counter[tuple[Lack, str]] = Counter()
         self._counting = threading.Lock()
@@ -234,7 +239,7 @@ class Engine:
         gaps = serving.inputs.of_rows(rows)
         broken = self._violations(serving, rows)
         table = conform(rows, serving.model.signature.inputs)
-        return _Admitted(rows, table, serving.inputs.with_imputed(gaps, table), broken)
+        return _Admitted(rows, table, serving.inputs.with_values(gaps, table), broken)
 
     def _violations(self, serving: _Serving, rows: Sequence[Row]) -> list[Broken]:
         """What the rows violate of the released contract, counted; refused when that is the project's wish."""
@@ -281,6 +286,7 @@ class Engine:
         for each in filter(None, gaps):
             lacked.update(("absent", name) for name in each.absent)
             lacked.update(("imputed", name) for name in each.imputed)
+            lacked.update(("unseen", name) for name in each.unseen)
             lacked["unknown", ""] += bool(each.unknown)
         if lacked:
             with self._counting:
@@ -305,8 +311,12 @@ class Engine:
             "latency_ms": latency_ms / max(len(rows), 1),
             "rows_in_call": len(rows),
         }
+        redact = self._redact(serving.release.steps)
         events: list[dict[str, Json]] = [
-            common | {"id": answer.id, "row": _logged(row, logged, vectors)} | _said(answer) | _lacked(answer.gaps)
+            common
+            | {"id": answer.id, "row": redact(_logged(row, logged, vectors))}
+            | {name: redact(said) if name == "value" else said for name, said in _said(answer).items()}
+            | _lacked(answer.gaps)
             for row, answer in zip(rows, answers, strict=True)
         ]
         for each in broken:
@@ -329,7 +339,7 @@ class Engine:
             "latency_ms": latency_ms / max(rows, 1),
             "rows_in_call": rows,
             "error": type(error).__name__,
-            "message": str(error)[:500],
+            "message": str(self._redact(serving.release.steps)(str(error)))[:500],
         }
         if isinstance(error, ContractError):
             event["violating_rows"] = len({each["row"] for each in error.violations})
@@ -565,7 +575,7 @@ def _logged(row: Row, names: Sequence[str], vectors: Mapping[str, str]) -> Json:
 
 
 def _lacked(gaps: Gaps) -> dict[str, Json]:
-    named = {"absent": gaps.absent, "imputed": gaps.imputed, "unknown": gaps.unknown}
+    named = {"absent": gaps.absent, "imputed": gaps.imputed, "unseen": gaps.unseen, "unknown": gaps.unknown}
     return {kind: list[Json](names) for kind, names in named.items() if names}
 
 

@@ -30,15 +30,16 @@ class Gaps:
     """What a row lacks, and what it has too much, by name.
 
     `absent` are inputs without a key, `imputed` those without a value (absent ones too) that no training row lacked,
-    `unknown` the keys that are no column of the training data.
+    `unseen` those with a category that no training row had, `unknown` the keys that are no column of the training data.
     """
 
     absent: tuple[str, ...] = ()
     imputed: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.absent or self.imputed or self.unknown)
+        return bool(self.absent or self.imputed or self.unseen or self.unknown)
 
 
 NO_GAPS = Gaps()
@@ -65,6 +66,7 @@ class Inputs:
         self._inputs = frozenset(self.names)
         self._known = self._inputs | frozenset(parts) | frozenset(aside)
         self._whole = {column.name: parts[column.name] for column in columns if column.fill is not None}
+        self._categories = {c.name: frozenset(c.known) for c in columns if c.known is not None}
         self._unknown: OnUnknown = unknown
 
     def of(self, names: Collection[object], where: str) -> Gaps:
@@ -95,16 +97,25 @@ class Inputs:
             for number, row in enumerate(rows, start=1)
         ]
 
-    def with_imputed(self, gaps: Sequence[Gaps], table: "pl.DataFrame") -> list[Gaps]:
-        """With the values that are missing in the rows' table though no training row lacked them."""
-        missing = {name: table[name].is_null().to_list() for name in self._whole if table[name].null_count()}
-        if not missing:
+    def with_values(self, gaps: Sequence[Gaps], table: "pl.DataFrame") -> list[Gaps]:
+        """With the values of the rows' table that no training row had: none where all had one, or another category."""
+        series = dict(zip(table.columns, table.get_columns(), strict=True))
+        missing = {name: series[name].is_null().to_list() for name in self._whole if series[name].null_count()}
+        unseen: dict[str, list[bool]] = {}
+        for name, known in self._categories.items():
+            other_n = [value is not None and value not in known for value in series[name].to_list()]
+            if any(other_n):
+                unseen[name] = other_n
+        if not missing and not unseen:
             return list(gaps)
-        imputed = [
-            tuple(dict.fromkeys(self._whole[name] for name, gap_n in missing.items() if gap_n[row]))
-            for row in range(table.height)
+        return [
+            replace(
+                each,
+                imputed=tuple(dict.fromkeys(self._whole[name] for name, gap_n in missing.items() if gap_n[row])),
+                unseen=tuple(name for name, other_n in unseen.items() if other_n[row]),
+            )
+            for row, each in enumerate(gaps)
         ]
-        return [replace(each, imputed=names) if names else each for each, names in zip(gaps, imputed, strict=True)]
 
     def _misnamed(self, lacking: Sequence[str], unknown: Sequence[str]) -> str:
         hints = {name: suggestion(name, lacking) for name in unknown[:SHOWN]}

@@ -19,7 +19,7 @@ import pytest
 
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.params import check
-from bakeoff.core.protocols import FittedStep, TrainingRows, Transform
+from bakeoff.core.protocols import FittedStep, RowTransform, TrainingRows, Transform
 from bakeoff.core.types import Column, ColumnKind, Task
 from bakeoff.data.cast import conform, stored_type
 from bakeoff.testing.families import sample_table
@@ -106,6 +106,18 @@ class FittedStepConformance:
         alone = pl.concat([transform(table[at : at + 1]) for at in range(len(table))])
         assert alone.equals(transform(table))
         assert transform(table[::-1])[::-1].equals(transform(table))
+
+    def test_single_rows_are_the_same_by_the_short_way(self, rows: TrainingRows, transform: Transform) -> None:
+        if not isinstance(transform, RowTransform):
+            pytest.skip("the step has no short way")
+        columns = transform.columns(rows.columns)
+        strange = conform(pl.DataFrame(STRANGE), rows.columns)
+        for table in (rows.table[:40], strange):
+            short = table.to_dicts()
+            for row in short:
+                transform.in_row(row)
+            by_table = transform(table).select(column.name for column in columns)
+            assert pl.DataFrame(short, schema=by_table.schema).equals(by_table)
 
     def test_no_rows(self, rows: TrainingRows, transform: Transform) -> None:
         _fits(transform(rows.table[:0]), transform.columns(rows.columns), 0)

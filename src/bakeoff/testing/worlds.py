@@ -1,10 +1,10 @@
 """Made-up worlds in which the truth is known: rare classes, groups, time, heavy tails.
 
-They show how often statistics hold. The suite simulates a few of them, `benchmarks/statistics.py` all.
+They show how often statistics hold, by one loop: the suite simulates a few of them, `benchmarks/simulate.py` all.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from types import MappingProxyType
@@ -14,10 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.types import Predictions, Task
+from bakeoff.metrics.intervals import Interval
+from bakeoff.metrics.outcome import outcome
+from bakeoff.metrics.registry import find
 
-__all__ = ["WORLDS", "Sample", "World", "candidates"]
+__all__ = ["WORLDS", "Coverage", "Sample", "World", "candidates", "coverage", "true_values"]
 
 GROUP_ROWS = 20
+MANY = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +141,51 @@ WORLDS: Mapping[str, World] = MappingProxyType(
         "prices": _prices(),
     }
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """Of `samples`, how many were given an interval, and how many of these held the true value."""
+
+    samples: int
+    given: int
+    covered: int
+
+    @property
+    def share(self) -> float:
+        """Of the intervals given, those that held; NaN where none was."""
+        return self.covered / self.given if self.given else math.nan
+
+    @property
+    def refused(self) -> int:
+        """Samples without an interval."""
+        return self.samples - self.given
+
+
+def true_values(world: World, metrics: Sequence[str], *, rows: int = MANY) -> dict[str, float]:
+    """What the metrics are in a world: on very many rows of it."""
+    whole = world.draw(np.random.default_rng(99), rows)
+    seen = outcome(whole.truth_n, whole.predictions, world.task)
+    return {name: find(name, world.task)(seen) for name in metrics}
+
+
+def coverage(
+    world: World,
+    n: int,
+    true: Mapping[str, float],
+    intervals: Callable[[Sample, int], Mapping[str, Interval]],
+    *,
+    simulations: int,
+) -> dict[str, Coverage]:
+    """How often `intervals` of samples of n rows (and a seed) hold the true values."""
+    given, covered = (dict.fromkeys(true, 0) for _ in range(2))
+    for at in range(simulations):
+        found = intervals(world.draw(np.random.default_rng([1, n, at]), n), at)
+        for name, each in found.items():
+            if each.low is not None and each.high is not None:
+                given[name] += 1
+                covered[name] += each.low <= true[name] <= each.high
+    return {name: Coverage(samples=simulations, given=given[name], covered=covered[name]) for name in true}
 
 
 def candidates(

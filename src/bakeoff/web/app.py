@@ -65,6 +65,7 @@ class _Said(msgspec.Struct, omit_defaults=True):
     probabilities: dict[str, float] | None = None
     absent: tuple[str, ...] = ()
     imputed: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
 
@@ -349,6 +350,7 @@ def _rendered(answers: Sequence[Answer]) -> _PredictResponse:
                 probabilities=dict(answer.probabilities) if answer.probabilities else None,
                 absent=answer.gaps.absent,
                 imputed=answer.gaps.imputed,
+                unseen=answer.gaps.unseen,
                 unknown=answer.gaps.unknown,
             )
             for answer in answers

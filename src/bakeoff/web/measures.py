@@ -95,7 +95,7 @@ def _violation_lines(violated: Mapping[tuple[str, str], int]) -> Iterator[str]:
 
 def _lacked_lines(lacked: Mapping[tuple[str, str], int]) -> Iterator[str]:
     name = "bakeoff_rows_lacking_inputs_total"
-    yield f"# HELP {name} Answered rows with an input absent or imputed, or with unknown keys."
+    yield f"# HELP {name} Answered rows with an input absent, imputed or of an unseen category, or with unknown keys."
     yield f"# TYPE {name} counter"
     for (lack, column), count in sorted(lacked.items()):
         yield f'{name}{{lack="{_escaped(lack)}",column="{_escaped(column)}"}} {count}'

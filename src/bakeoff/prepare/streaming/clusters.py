@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bakeoff.prepare.marks import marked
 from bakeoff.prepare.streaming.report import Cluster, Duplicates, Pair
 from bakeoff.prepare.streaming.stages import ROW, spill_file
 from bakeoff.prepare.streaming.work import Done
@@ -18,7 +19,7 @@ __all__ = ["duplicates_of"]
 
 LARGEST = 10
 SHOWN_ROWS = 10
-SHOWN_CHARACTERS = 120
+SHOWN_CHARACTERS, READ_CHARACTERS = 120, 500
 BEFORE_CHARACTERS = 40  # of what two texts have in common, before they part
 PAIRS_READ, PAIRS = 20, 5
 
@@ -48,7 +49,7 @@ def duplicates_of(
         rows = np.flatnonzero(groups == head)[:SHOWN_ROWS]
         places = [_place(scratch, stage, int(row), start_b, text[0]) for row in rows]
         numbers = [int(base_b[block]) + row for block, row, _ in places]
-        return Cluster(size=int(size_n[head]), rows=numbers, start=places[0][2][:SHOWN_CHARACTERS])
+        return Cluster(size=int(size_n[head]), rows=numbers, start=_shown(places[0][2]))
 
     return Duplicates(
         step=step,
@@ -73,12 +74,17 @@ def _pairs(
         pair = Pair(
             stayed=int(base_b[head_block]) + head_within,
             dropped=int(base_b[block]) + within,
-            stayed_text=head_text[part : part + SHOWN_CHARACTERS],
-            dropped_text=text[part : part + SHOWN_CHARACTERS],
+            stayed_text=_shown(head_text, part),
+            dropped_text=_shown(text, part),
         )
         pairs.append((text == head_text, pair))
     pairs.sort(key=lambda each: each[0])  # those whose texts differ first, else in order
     return [pair for _, pair in pairs[:PAIRS]]
+
+
+def _shown(text: str, start: int = 0) -> str:
+    """A part of a text; what is personal or secret is marked."""
+    return marked(text[start : start + READ_CHARACTERS])[:SHOWN_CHARACTERS]
 
 
 def _alike_until(one: str, other: str) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 from bakeoff.core.errors import BakeoffError, DataError
 from bakeoff.core.types import Column, Schema
 from bakeoff.prepare.comparing import Comparison
+from bakeoff.prepare.marks import marked
 from bakeoff.prepare.steps import Apply, Preparation, Step
 from bakeoff.prepare.streaming.columns import conform
 from bakeoff.prepare.streaming.parsing import Parsed, look, parse
@@ -62,7 +63,7 @@ class Worker:
         base = Done(part=task.part, read=read, rows=table.height, steps=steps, text_bytes=text_bytes)
         if parsed is not None:
             base = msgspec.structs.replace(
-                base, bad=list(parsed.bad[:SHOWN]), bad_lines=len(parsed.bad), halves=parsed.halves
+                base, bad=[marked(line) for line in parsed.bad[:SHOWN]], bad_lines=len(parsed.bad), halves=parsed.halves
             )
         if stage.comparison is not None:
             return self._compared(task, stage.comparison, table, base)

@@ -1,0 +1,143 @@
+"""The ledger of looks: which models were held against which champion on which test rows, and what it cost.
+
+The same model, champion and rows are one look, however often it is made. Rows count as looked at when a tenth of them
+were there before, so that a few new ones do not make a test set fresh.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from bakeoff.core.errors import ConflictError
+from bakeoff.core.hashing import digest_json
+from bakeoff.core.protocols import DocumentRecords
+from bakeoff.core.types import Json
+from bakeoff.evaluate.looks import fresh_rows, is_worn, look_level
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["LOOKS", "Look", "next_look", "record"]
+
+LOOKS = "looks"
+"""Documents, one for each project."""
+SKETCH = 256
+"""So many of the least hashes stand for the rows of a test set."""
+SHARED = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """A model held against a champion on test rows; `number` counts the looks at them that cost something, from 1 on.
+
+    `spent`: it did not pass at first, and so makes the next look dearer.
+    """
+
+    model: str
+    champion: str
+    test: str
+    rows: int
+    number: int
+    spent: bool = False
+
+    @property
+    def level(self) -> float:
+        """The confidence with which it is held."""
+        return look_level(self.number)
+
+    @property
+    def told(self) -> str:
+        """What earlier looks cost, in words; empty for the first."""
+        if self.number == 1:
+            return ""
+        earlier = f"{self.number - 1} earlier look{'s' if self.number > 2 else ''} at these test rows"  # noqa: PLR2004
+        told = f"{earlier} did not pass: this one is held at {self.level:.2%} confidence"
+        worn = "the test set is worn out: " if is_worn(self.number) else ""
+        return f"{told}; {worn}{fresh_rows(self.number, self.rows):,} fresh test rows would mend it"
+
+    def to_json(self) -> dict[str, Json]:
+        """As a JSON document."""
+        return {
+            "number": self.number,
+            "level": self.level,
+            "rows": self.rows,
+            "worn_out": is_worn(self.number),
+            "fresh_rows": fresh_rows(self.number, self.rows),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tests:
+    """The rows of a test set: how many, and the least of their hashes."""
+
+    rows: int
+    least: tuple[int, ...]
+
+    @classmethod
+    def of(cls, hashes_n: "NDArray[Any]") -> "_Tests":
+        import numpy as np
+
+        unique = np.unique(hashes_n)
+        return cls(rows=len(unique), least=tuple(unique[:SKETCH].tolist()))
+
+    @property
+    def digest(self) -> str:
+        return digest_json([self.rows, [str(each) for each in self.least]])
+
+    def share_in(self, other: "_Tests") -> float:
+        """About which share of these rows are among the other ones.
+
+        Source: Beyer et al., "On Synopses for Distinct-Value Estimation", SIGMOD 2007.
+        """
+        ours, theirs = set(self.least), set(other.least)
+        most = SKETCH if max(self.rows, other.rows) > SKETCH else self.rows + other.rows
+        union = sorted(ours | theirs)[:most]
+        alike = sum(each in ours and each in theirs for each in union) / max(1, len(union))
+        return alike / (1 + alike) * (self.rows + other.rows) / max(1, self.rows)
+
+
+def next_look(documents: DocumentRecords, project: str, *, model: str, champion: str, hashes_n: "NDArray[Any]") -> Look:
+    """The look of this model at these rows beside this champion: the one that was made before, or the next one."""
+    tests, looks = _ledger(documents, project)
+    present = _Tests.of(hashes_n)
+    look = Look(model=model, champion=champion, test=present.digest, rows=present.rows, number=1)
+    for each in looks:
+        if (each.model, each.champion, each.test) == (model, champion, look.test):
+            return each
+    near = {name for name, each in tests.items() if present.share_in(each) >= SHARED}
+    return replace(
+        look, number=1 + len({(each.model, each.champion) for each in looks if each.spent and each.test in near})
+    )
+
+
+def record(documents: DocumentRecords, project: str, look: Look, hashes_n: "NDArray[Any]", *, passed: bool) -> None:
+    """Keep a look; one that once did not pass stays paid for."""
+    look = replace(look, spent=look.spent or not passed)
+    while True:
+        known = documents.get(LOOKS, project)
+        tests, looks = _ledger(documents, project)
+        others = [
+            each for each in looks if (each.model, each.champion, each.test) != (look.model, look.champion, look.test)
+        ]
+        tests |= {look.test: _Tests.of(hashes_n)}
+        body: dict[str, Json] = {
+            "tests": {name: [each.rows, [str(one) for one in each.least]] for name, each in tests.items()},
+            "looks": cast("Json", msgspec.to_builtins([*others, look])),
+        }
+        try:
+            documents.put(LOOKS, project, body, expected=known.revision if known else 0)
+        except ConflictError:
+            continue
+        return
+
+
+def _ledger(documents: DocumentRecords, project: str) -> tuple[dict[str, _Tests], Sequence[Look]]:
+    known = documents.get(LOOKS, project)
+    body: Mapping[str, Any] = {"tests": {}, "looks": []} if known is None else known.body
+    tests = {
+        name: _Tests(rows=rows, least=tuple(int(each) for each in least))
+        for name, (rows, least) in body["tests"].items()
+    }
+    return tests, msgspec.convert(body["looks"], list[Look])

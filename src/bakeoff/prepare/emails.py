@@ -1,0 +1,44 @@
+"""E-mail addresses, also as people write them to hide them from programs: "ann at example dot org"."""
+
+import re
+from collections.abc import Iterator
+
+__all__ = ["EMAIL_SIGN", "emails"]
+
+# What ends like a file is a file ("icon@2x.png"); what goes on with a path is a place to copy from ("git@host:a/b").
+FILES = "png|jpe?g|gif|webp|svg|ico|css|jsx?|tsx?|html?|json|pdf|txt|map"
+PLAIN = re.compile(
+    r"(?<![\w.%+-])[\w.%+-]{1,64}[@＠](?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}"
+    rf"(?!(?:{FILES})\b)[^\W\d_]{{2,24}}(?![\w-]|\.[^\W\d_]|:[\w.~/-]{{1,99}}/)"
+)
+AT = r"(?:\s?[\[({<]\s?(?:at|AT|@|ät|arroba|chez)\s?[\])}>]\s?|\s?&#(?:64|x40);\s?)"
+DOT = r"(?:\s?[\[({<]\s?(?:dot|DOT|punkt|punto|point|\.)\s?[\])}>]\s?|\s(?:dot|DOT)\s)"
+LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
+ENDS = (
+    "com|org|net|edu|gov|info|io|ai|dev|app|co|me|eu|uk|de|fr|es|it|nl|ch|at|be|pl|se|no|dk|fi|jp|cn|in|br|au|ca|us|ru"
+)
+MARKED = re.compile(
+    rf"(?<![\w.%+-])[\w.%+-]{{1,64}}(?:{AT}(?:{LABEL}(?:{DOT}|\.)){{1,4}}|@(?:{LABEL}(?:{DOT}|\.)){{0,3}}{LABEL}{DOT}(?:{LABEL}{DOT}){{0,2}})"
+    rf"(?:[^\W\d_]{{2,24}})(?![\w-])"
+)
+# Words alone say it only where the name is no word, or after what announces an address.
+SPOKEN = re.compile(
+    rf"(?<![\w.%+-])([\w.%+-]{{1,64}})\s(?:at|AT)\s(?:{LABEL}\s(?:dot|DOT)\s){{1,4}}(?i:{ENDS})(?![\w-])"
+)
+NO_WORD = re.compile(r"[\d._+-]")
+ANNOUNCED = re.compile(
+    r"(?i)(?:e-?mails?|mail(?:to)?|contact|write|reach|address|correo|courriel|schreib\w*)\b\W{0,3}(?:\w{1,8}\s){0,3}$"
+)
+REACH = 40
+
+EMAIL_SIGN = r"[@＠]|(?i:[\[({<]\s?(?:at|ät|arroba|chez)\s?[\])}>]|\sat\s.{1,99}\sdot\s|&#(?:64|x40);)"
+
+
+def emails(text: str) -> Iterator[tuple[int, int]]:
+    """Where the text holds an address."""
+    if "@" in text or "＠" in text:
+        yield from (match.span() for match in PLAIN.finditer(text))
+    yield from (match.span() for match in MARKED.finditer(text))
+    for match in SPOKEN.finditer(text):
+        if NO_WORD.search(match[1]) or ANNOUNCED.search(text[max(0, match.start() - REACH) : match.start()]):
+            yield match.span()

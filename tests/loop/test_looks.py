@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from bakeoff import Project
+from bakeoff.loop.looks import next_look, record
+
+
+@pytest.fixture
+def documents(films_project):
+    with Project(films_project) as project:
+        yield project.records.documents
+
+
+def hashes(rows, start=0):
+    """As many hashes of rows; those of other ranges are others."""
+    numbers = np.arange(start, start + rows, dtype=np.uint64)
+    return numbers * np.uint64(0x9E3779B97F4A7C15) ^ (numbers >> np.uint64(3))
+
+
+def look(documents, model, hashes_n, *, passed=None, champion="before"):
+    found = next_look(documents, "films", model=model, champion=champion, hashes_n=hashes_n)
+    if passed is not None:
+        record(documents, "films", found, hashes_n, passed=passed)
+    return found.number
+
+
+def test_only_what_did_not_pass_costs_and_the_same_look_costs_once(documents):
+    rows = hashes(3000)
+    assert look(documents, "a", rows, passed=False) == 1
+    assert look(documents, "a", rows, passed=False) == 1
+    assert look(documents, "b", rows, passed=True) == 2
+    assert look(documents, "c", rows, passed=False) == 2
+    assert look(documents, "d", rows) == 3
+    assert look(documents, "b", rows, passed=False) == 2  # by another margin: now it costs
+    assert look(documents, "d", rows) == 4
+    assert look(documents, "a", rows, champion="next") == 4  # beside another champion it is another look
+
+
+def test_a_few_new_rows_do_not_make_a_test_set_fresh(documents):
+    look(documents, "a", hashes(3000), passed=False)
+    assert look(documents, "b", hashes(3000, 300)) == 2
+    assert look(documents, "b", hashes(3000, 2400)) == 2
+    assert look(documents, "b", hashes(3000, 2900)) == 1
+    assert look(documents, "b", hashes(3000, 3000)) == 1
+    assert look(documents, "b", hashes(200_000)) == 1  # of so many more, hardly any was looked at
+    assert look(documents, "b", hashes(50)) == 2
+
+
+def test_small_tests_are_told_apart(documents):
+    look(documents, "a", hashes(20), passed=False)
+    assert look(documents, "b", hashes(20, 10)) == 2
+    assert look(documents, "b", hashes(20, 20)) == 1
