@@ -2,7 +2,8 @@
 
 import pytest
 
-from bakeoff.chat.reading import Choices, number_in, without_reasoning
+from bakeoff.chat.reading import Choices, answer_pieces, number_in, without_reasoning
+from bakeoff.core.generation import Piece, ToolCall
 
 LABELS = Choices.of(["positive", "negative", "neutral"])
 
@@ -117,3 +118,32 @@ def test_reasoning_is_set_aside_and_nothing_else():
     assert without_reasoning("◁think▷hm◁/think▷yes") == "yes"
     assert without_reasoning("[THINK]hm[/THINK]yes</s>") == "yes"
     assert without_reasoning("<THINK>hm</THINK>\nyes") == "yes"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("<think>hm</think>\nyes", "yes"),
+        (" <think>a</think><think>b</think>yes", "yes"),
+        ("<thin ice", "<thin ice"),
+        ("<b>yes</b>", "<b>yes</b>"),
+        ("  yes", "  yes"),
+        ("[THINK]hm[/THINK]yes", "yes"),
+        ("yes <think>no</think>", "yes <think>no</think>"),
+        ("<think>never ends", ""),
+        ("[", "["),
+        ("", ""),
+    ],
+)
+def test_a_stream_is_without_the_reasoning_that_it_begins_with(text, answer, size):
+    parts = [Piece(text=text[at : at + size]) for at in range(0, len(text), size)]
+    pieces = list(answer_pieces([*parts, Piece(finish="stop", completion_tokens=9)]))
+    assert "".join(piece.text for piece in pieces) == answer
+    assert (pieces[-1].finish, pieces[-1].completion_tokens) == ("stop", 9)
+
+
+def test_calls_behind_reasoning_are_passed_on():
+    call = ToolCall(index=0, id="c", name="f", arguments="{}")
+    pieces = list(answer_pieces([Piece(text="<think>hm</think>"), Piece(calls=(call,)), Piece(finish="tool_calls")]))
+    assert [(piece.text, piece.calls) for piece in pieces][:1] == [("", (call,))]

@@ -168,6 +168,20 @@ def test_a_stream_is_passed_on_as_it_comes_and_paid_by_its_usage(tmp_path):
     assert used.cost_usd == pytest.approx((100 * 1.0 + 10 * 5.0) / 1e6)
 
 
+def test_what_is_served_is_without_reasoning_as_what_is_measured(tmp_path):
+    said = "<think>The user greets me.</think>\n\nHello."
+    with serving(
+        lambda asked: (
+            (200, iter([event(said[:9]), event(said[9:]), event(finish="stop")]), {})
+            if asked.body.get("stream")
+            else said
+        )
+    ) as service:
+        model = talking(service, tmp_path)
+        assert model.predict(QUESTIONS).values_n.tolist() == ["Hello."] * 3
+        assert "".join(piece.text for piece in model.chat(HI, Sampling())) == "Hello."
+
+
 def test_a_stream_is_tried_again_before_its_first_piece_only(tmp_path, monkeypatch):
     monkeypatch.setattr("bakeoff.chat.client.FIRST_WAIT_S", 0.0)
     outcomes = [(503, {"error": "hot"}, {}), (200, iter(()), {}), (200, iter([event("half"), "data: oops\n\n"]), {})]

@@ -9,16 +9,19 @@ reasoning that was cut off, says nothing: it is never guessed.
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
-__all__ = ["Choices", "number_in", "without_reasoning"]
+from bakeoff.core.generation import Piece
+
+__all__ = ["Choices", "answer_pieces", "number_in", "without_reasoning"]
 
 _TAGS = "think|thinking|thought|thoughts|reasoning|reflection|analysis|scratchpad"
 _THOUGHT = re.compile(rf"<({_TAGS})>.*?</\1>|◁think▷.*?◁/think▷|\[THINK\].*?\[/THINK\]", re.DOTALL | re.IGNORECASE)
 _OPEN = re.compile(rf"<(?:{_TAGS})>|◁think▷|\[THINK\]", re.IGNORECASE)
+_OPENINGS = (*(f"<{tag}>" for tag in _TAGS.split("|")), "◁think▷", "[think]")
 _CLOSED = re.compile(rf"^.*(?:</(?:{_TAGS})>|◁/think▷|\[/THINK\])", re.DOTALL | re.IGNORECASE)
 _FINAL = re.compile(r"^.*<\|channel\|>final(?:<\|constrain\|>\w+)?<\|message\|>", re.DOTALL)
 _CHANNEL = re.compile(r"<\|channel\|>")
@@ -79,6 +82,40 @@ def _bare(text: str) -> str:
 
 
 _FORMS = (str.strip, lambda text: str(text).strip().lower(), _bare)
+
+
+def answer_pieces(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """The pieces of an answer without the reasoning that it begins with, so that what is served is what is measured.
+
+    >>> parts = (Piece(text=text) for text in ("<th", "ink>Hm.</thi", "nk> ", "Yes", "."))
+    >>> [piece.text for piece in answer_pieces(parts)]
+    ['Yes', '.']
+    """
+    begun, waiting = False, ""
+    for piece in pieces:
+        if begun:
+            yield piece
+            continue
+        waiting += piece.text
+        rest = _after_reasoning(waiting)
+        if rest:
+            begun, waiting = True, ""
+            yield replace(piece, text=rest)
+        elif piece.calls or piece.finish is not None:
+            # A single piece that might have begun a tag, and was all there is, is an answer.
+            yield replace(piece, text="" if _OPEN.match(waiting.lstrip()) else waiting)
+            waiting = ""
+
+
+def _after_reasoning(text: str) -> str:
+    """What follows the reasoning at the beginning of a text; nothing while that goes on, or may still begin."""
+    opening = _OPEN.match(text.lstrip())
+    if opening is not None:
+        closed = _THOUGHT.match(text.lstrip())
+        return "" if closed is None else _after_reasoning(text.lstrip()[closed.end() :].lstrip())
+    bare = text.lstrip().lower()
+    begins = any(tag.startswith(bare) for tag in _OPENINGS)
+    return "" if begins else text
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from bakeoff.chat.client import Alternatives, Budget, Client, Refusal, RefusedEr
 from bakeoff.chat.dialect import PLAIN, Dialect, dialect_of
 from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.prompts import Preamble, check_template, messages_of_row
-from bakeoff.chat.reading import Choices, number_in, without_reasoning
+from bakeoff.chat.reading import Choices, answer_pieces, number_in, without_reasoning
 from bakeoff.chat.streaming import Heard, request_of
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.config import ApiDialect
@@ -223,7 +223,7 @@ class RemoteModel:
             raise kind(f"{self.state.params.url} refuses (HTTP {chunks.status}): {chunks.message}")
         try:
             with closing(chunks):
-                yield from heard.pieces(chunks)
+                yield from answer_pieces(heard.pieces(chunks))
         finally:
             reply = Reply.streamed(body, heard.body, time.perf_counter() - started)
             self.meter.count([reply], rows=1)
