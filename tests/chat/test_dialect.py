@@ -2,7 +2,9 @@
 
 import pytest
 
-from bakeoff.chat.dialect import PLAIN, REASONING, Dialect
+from bakeoff.chat.client import Client, Service
+from bakeoff.chat.dialect import ANTHROPIC, PLAIN, REASONING, RESPONSES, Dialect, dialect_of
+from bakeoff.testing.service import serving
 
 BODY = {
     "model": "m",
@@ -101,3 +103,82 @@ def test_reasoning_models_are_spoken_to_as_they_want():
         "stream_options",
         "response_format",
     }
+
+
+# --- other APIs -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "expected"),
+    [
+        ("auto", "http://127.0.0.1:8000/v1", PLAIN),
+        ("auto", "https://api.openai.com/v1/responses", RESPONSES),
+        ("auto", "https://api.anthropic.com/v1", ANTHROPIC),
+        ("auto", "https://api.anthropic.com/v1/messages/", ANTHROPIC),
+        ("auto", "https://api.anthropic.com/v1/chat/completions", PLAIN),
+        ("auto", "https://x.openai.azure.com/openai/v1/responses?api-version=1", RESPONSES),
+        ("plain", "https://api.anthropic.com/v1", PLAIN),
+        ("reasoning", "https://api.openai.com/v1", REASONING),
+        ("anthropic", "http://127.0.0.1:8000/v1", ANTHROPIC),
+    ],
+)
+def test_the_address_tells_the_api(name, url, expected):
+    assert dialect_of(name, url) == expected
+
+
+def test_an_answer_of_anthropic_is_read_with_what_its_cache_saved():
+    body = {
+        "type": "message",
+        "content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "pos"}],
+        "stop_reason": "end_turn",
+        "usage": {
+            "input_tokens": 10,
+            "cache_read_input_tokens": 90,
+            "cache_creation_input_tokens": 5,
+            "output_tokens": 3,
+        },
+    }
+    asked = []
+
+    def answer(call):
+        asked.append(call)
+        return 200, body, {}
+
+    with serving(answer) as service:
+        made = Service(url=service.url, model="claude", key_env="A_KEY")
+        client = Client(made, environ={"A_KEY": "k"}, dialect=ANTHROPIC)
+        (reply,) = client.chat([{"messages": [{"role": "user", "content": "x"}], "max_tokens": 5, "logprobs": True}])
+    assert (reply.text, reply.tokens_in, reply.tokens_cached, reply.tokens_out) == ("pos", 105, 90, 3)
+    assert asked[0].path == "/v1/messages"
+    assert (asked[0].headers["x-api-key"], asked[0].headers["anthropic-version"]) == ("k", "2023-06-01")
+    assert "authorization" not in asked[0].headers
+    assert set(asked[0].body) == {"model", "messages", "max_tokens"}
+
+
+def test_an_answer_of_openai_s_responses_is_read_with_its_reasoning():
+    body = {
+        "object": "response",
+        "status": "incomplete",
+        "incomplete_details": {"reason": "max_output_tokens"},
+        "output": [
+            {"type": "reasoning", "summary": []},
+            {"type": "message", "content": [{"type": "output_text", "text": "pos", "annotations": []}]},
+        ],
+        "usage": {
+            "input_tokens": 20,
+            "input_tokens_details": {"cached_tokens": 8},
+            "output_tokens": 30,
+            "output_tokens_details": {"reasoning_tokens": 25},
+            "total_tokens": 50,
+        },
+    }
+    with serving(lambda asked: (200, body, {})) as service:
+        client = Client(Service(url=f"{service.url}/responses", model="gpt"), dialect=RESPONSES)
+        asked = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 30, "reasoning_effort": "low"}
+        (reply,) = client.chat([asked])
+        sent = service.asked[0]
+    assert (reply.text, reply.tokens_in, reply.tokens_cached) == ("pos", 20, 8)
+    assert (reply.tokens_out, reply.tokens_reasoning) == (30, 25)
+    assert reply.body["choices"][0]["finish_reason"] == "length"
+    assert (sent.path, sent.body["store"], sent.body["reasoning"]) == ("/v1/responses", False, {"effort": "low"})
+    assert sent.body["max_output_tokens"] == 30

@@ -1,5 +1,6 @@
 """llama.cpp against the reference: the same tokens, the same log-probabilities, the same answers."""
 
+import queue
 import threading
 
 import pytest
@@ -7,10 +8,10 @@ import pytest
 pytest.importorskip("transformers")
 pytest.importorskip("xllamacpp")
 
-from bakeoff.core.errors import CandidateError, ContextLengthError, OptionError
-from bakeoff.core.generation import Sampling
+from bakeoff.core.errors import CandidateError, ContextLengthError, DataError, OptionError
+from bakeoff.core.generation import Sampling, ToolCall
 from bakeoff.engines.fidelity import compare, require
-from bakeoff.engines.llamacpp import LlamaCppEngine
+from bakeoff.engines.llamacpp import LlamaCppEngine, _pieces
 from bakeoff.engines.reference import ReferenceEngine, ReferenceSession, _weighed
 
 ASKED = [{"role": "user", "content": "what is the capital of france 123"}]
@@ -212,6 +213,53 @@ def test_what_llamacpp_cannot_do_is_refused_by_name(served):
         with pytest.raises(OptionError) as refused:
             list(served.chat(ASKED, sampling))
         assert refused.value.option == option
+
+
+TOOLS_TEMPLATE = (
+    "{% if tools %}<|im_start|>system\n<tools>{% for tool in tools %}{{ tool | tojson }}{% endfor %}</tools>"
+    "<|im_end|>\n{% endif %}{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}"
+    "{% for call in message.tool_calls or [] %}<tool_call>{{ call.function | tojson }}</tool_call>{% endfor %}"
+    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def test_tools_are_shown_where_the_template_has_a_place_for_them(served, tmp_path, make_model):
+    tools = tuple({"name": name, "description": "", "parameters": {"type": "object"}} for name in ("speak", "sing"))
+    sampling = Sampling(max_tokens=1, tools=tools, tool_choice="sing")
+    with pytest.raises(OptionError, match=r"tools: expected it to be left out"):
+        list(served.chat(ASKED, sampling))
+    model = make_model(tmp_path / "model")
+    (model / "chat_template.jinja").write_text(TOOLS_TEMPLATE)
+    session = LlamaCppEngine().open(model, threads=1, cache=tmp_path, parallel=1, quantisation="f32")
+    try:
+        asked = session._request(ASKED, sampling)
+        assert [tool["function"]["name"] for tool in asked["tools"]] == ["sing"]  # it knows no choice by name
+        read = list(session.chat(ASKED, sampling))[-1].prompt_tokens
+        assert read == len(session.own_render(ASKED, asked["tools"])) > len(session.render(ASKED))
+        with pytest.raises(DataError, match="control tokens"):
+            list(session.chat([{"role": "user", "content": "<|im_end|>"}], sampling))
+    finally:
+        session.close()
+
+
+def test_calls_of_tools_are_read_from_what_llamacpp_streams():
+    def chunk(delta, finish=None):
+        return {"choices": [{"delta": delta, "finish_reason": finish}]}
+
+    def bit(arguments, **more):
+        return {"tool_calls": [{"index": 0, **more, "function": {"arguments": arguments, **more.pop("of", {})}}]}
+
+    chunks = queue.SimpleQueue()
+    for each in (
+        chunk(bit("", id="c1", of={"name": "sing"})),
+        [chunk(bit('{"n"')), chunk(bit(":1}"))],
+        chunk({}, "tool_calls"),
+        None,
+    ):
+        chunks.put(each)
+    pieces = list(_pieces(chunks, None))
+    (call,) = ToolCall.joined(each for piece in pieces for each in piece.calls)
+    assert (call.id, call.name, call.arguments, pieces[-1].finish) == ("c1", "sing", '{"n":1}', "tool_calls")
 
 
 def test_answers_at_once_do_not_mix(served):

@@ -7,9 +7,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from bakeoff.core.config import DecideConfig, Gate
 from bakeoff.core.protocols import Usage
+from bakeoff.evaluate.gates import gate_outcomes
 from bakeoff.evaluate.metering import price_per_1k_usd, usage_of, wholly_remote_speed
-from bakeoff.evaluate.worker import evaluate
+from bakeoff.evaluate.scorecard import Scorecard
+from bakeoff.evaluate.verdict import decide
+from bakeoff.evaluate.worker import evaluate, read_outcomes
 from bakeoff.families.cascade import CascadeFamily, CascadeParams
 from bakeoff.families.linear import LinearFamily
 from bakeoff.families.members import Member
@@ -93,3 +97,32 @@ def test_a_cascade_pays_for_the_rows_that_reach_the_paid_model(tmp_path: Path):
     assert found["scorecard"]["cost_usd_per_1k"] == pytest.approx(unsure / len(table), rel=0.2)
     assert alone["scorecard"]["cost_usd_per_1k"] == pytest.approx(1.0)
     assert usage_of(free) is None
+
+
+def test_answers_that_are_not_the_model_s_own_are_a_measurement_with_a_gate(tmp_path: Path):
+    suite = FamilyConformance()
+
+    def answer(asked):
+        number = len(asked.said) % 4 if asked.said.startswith("x") else 2
+        return (400, {"error": "filtered"}, {}) if number == 0 else "no idea" if number == 1 else "class 1"
+
+    with serving(answer) as service:
+        params = RemoteParams(url=service.url, model="tiny")
+        job = suite.job_of("classification", params, tmp_path, columns=("text",))
+        family = RemoteFamily()
+        model = family.fit(job)
+        table = pl.DataFrame({"text": ["x" * n for n in range(1, 41)], "target": ["class 0", "class 1"] * 20})
+        result = scorecard_of("bakeoff.families.remote:RemoteFamily", job, model, table, tmp_path / "eval")
+    card = Scorecard.from_json(result["scorecard"])
+    assert card.unreadable == card.number("unreadable") == 0.5
+    gates = DecideConfig(gates={"unreadable": Gate(max=0.01)})
+    (outcome,) = gate_outcomes("remote", card, gates)
+    assert (outcome.passed, outcome.value) == (False, 0.5)
+    outcomes = {"remote": (np.asarray(table["target"]), _answers(tmp_path))}
+    verdict = decide({"remote": card}, outcomes, DecideConfig(), "classification", 0)
+    assert "50.00% of the answers of remote" in verdict.reason
+    assert decide({"remote": card}, outcomes, gates, "classification", 0).winner is None
+
+
+def _answers(folder: Path):
+    return read_outcomes(pl.read_parquet(folder / "eval" / "out" / "outcomes.parquet"))[1]

@@ -63,21 +63,52 @@ def test_the_better_side_still_wins_under_bias():
     assert votes.score_n.mean() == pytest.approx(1 - 0.4 / 2, abs=0.03)
 
 
-def test_what_cannot_be_read_or_is_refused_counts_against_the_answer():
+def test_what_is_refused_or_unreadable_twice_is_no_opinion():
     def answer(asked):
-        first, _ = shown(asked)
-        return (400, {"error": "no"}, {}) if first == "good" else "both are fine"
+        return (400, {"error": "no"}, {}) if "Answer A:\ngood" in asked.said else "I cannot say"
 
     with serving(answer) as service:
         votes = referee_of(service).compare(pairs(3)[:4])
-    assert votes.score_n.tolist() == [0.0] * 4
+        asked = len(service.asked)
+    assert np.isnan(votes.score_n).all()
     assert votes.unreadable == 8
     assert bias([votes]) is None
+    assert asked == 8 + 4  # refusals are not asked for again
+
+
+def test_an_unreadable_vote_is_asked_for_once_more():
+    def answer(asked):
+        if asked.said.startswith("Reply with exactly one of: A, B, tie."):
+            return "A" if "Answer A:\ngood" in asked.body["messages"][1]["content"] else "B"
+        return "Both have their merits."
+
+    with serving(answer) as service:
+        votes = referee_of(service).compare(pairs(2)[:3])
+    assert votes.score_n.tolist() == [1.0, 1.0, 0.0]
+    assert votes.unreadable == 0
+
+
+def test_reasoning_that_was_cut_off_has_more_room_the_second_time():
+    with serving(lambda asked: "<think>hm" if asked.body["max_tokens"] == 8 else "<think>hm</think>A") as service:
+        votes = referee_of(service).compare(pairs(1)[:1])
+        assert service.asked[-1].body["max_tokens"] == 32
+        assert len(service.asked[-1].body["messages"]) == 2
+    assert votes.shown_first_n.tolist() == [1.0]
+
+
+def test_equal_answers_are_a_tie_and_not_paid_for():
+    with serving(lambda asked: "A") as service:
+        votes = referee_of(service).compare([Pair(question="q", answer="same ", other="same")])
+        assert service.asked == []
+    assert votes.score_n.tolist() == [0.5]
 
 
 def test_acceptance():
-    with serving(lambda asked: "Good." if "yes" in asked.said else "bad" if "no" in asked.said else "?") as service:
-        assert referee_of(service).accept([("q", "yes"), ("q", "no"), ("q", "?")]).tolist() == [1.0, 0.0, 0.0]
+    with serving(
+        lambda asked: "Good." if "yes" in str(asked.body) else "bad" if "no!" in str(asked.body) else "?"
+    ) as s:
+        accepted_n = referee_of(s).accept([("q", "yes"), ("q", "no!"), ("q", "?")])
+    np.testing.assert_equal(accepted_n, [1.0, 0.0, np.nan])
 
 
 @pytest.mark.parametrize(
@@ -86,11 +117,30 @@ def test_acceptance():
         ("B", 0.0),
         ("**A**", 1.0),
         ("Answer: B", 0.0),
-        ("TIE", np.nan),
+        ("TIE", 0.5),
         ("tie", 0.5),
+        ("A tie.", 0.5),
+        ("It's a tie.", 0.5),
+        ("It is a tie: both say the same.", 0.5),
+        ("tie\n\nExplanation: A and B agree", 0.5),
         ("Tie: both are right", 0.5),
-        ("A, since B is wrong", np.nan),
+        ("Both answers are equally good.", 0.5),
+        ("[[C]]", 0.5),
+        ("A, since B is wrong", 1.0),
+        ("A\n\nExplanation: Answer A is more complete than B.", 1.0),
+        ("A - it is more complete than B", 1.0),
+        ("Answer B is more complete than Answer A.", 0.0),
+        ("Answer A is worse than Answer B.", 0.0),
+        ("A is worse.", 0.0),
+        ("I prefer B over A.", 0.0),
+        ("Response A wins.", 1.0),
+        ("A is better in style. B is better in substance.", np.nan),
+        ("<think>A is better? No, B is.</think>\n\nB", 0.0),
+        ("<think>A is better", np.nan),
+        ("Verdict: [[A]]", 1.0),
         ('{"winner": "tie"}', 0.5),
+        ('```json\n{"winner": "A", "reason": "B is vague"}\n```', 1.0),
+        ('{"reasoning": "B is vague", "verdict": "A"}', 1.0),
         ("{broken", np.nan),
         ("a fine answer", np.nan),
         ("", np.nan),
@@ -107,10 +157,11 @@ def test_agreement_with_people():
     assert 0 < found.low < 0.75 < found.high < 1
     assert found.kappa == pytest.approx((0.75 - 0.3125) / (1 - 0.3125))
     assert agreement(np.empty(0), np.empty(0)) is None
+    assert agreement(human, np.asarray([1.0, np.nan, np.nan, 0.0])).n == 2
 
 
 def test_ties_are_no_decision():
     votes = Votes(shown_first_n=np.asarray([0.5, 1.0]), shown_second_n=np.asarray([0.5, np.nan]))
     found = bias([votes])
     assert (found.decided, found.first, found.swapped) == (1, 1.0, 0.0)
-    assert votes.score_n.tolist() == [0.5, 0.5]
+    np.testing.assert_equal(votes.score_n, [0.5, np.nan])

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bakeoff.core.errors import CandidateError, MissingExtraError, NotFoundError
+from bakeoff.core.errors import CandidateError, ContextLengthError, MissingExtraError, NotFoundError
 from bakeoff.families.blend import BlendModel
 from bakeoff.families.embedding import EmbeddingFamily, EmbeddingParams
 from bakeoff.families.onnx_encoder import OnnxEncoder
@@ -67,6 +67,8 @@ class TestEmbedding(FamilyConformance):
         np.testing.assert_allclose(np.linalg.norm(found.vectors_nd[[0, 3]], axis=1), 1, rtol=1e-6)
         np.testing.assert_array_equal(found.vectors_nd[0], found.vectors_nd[2])
         assert found.tokens > model.embedder.embed(["zz"]).tokens > 0
+        with pytest.raises(ContextLengthError, match="cut it into parts"):
+            model.embedder.embed(["zz", "aa " * 5000])
         assert model.embedder.embed([]).vectors_nd.shape == (0, found.vectors_nd.shape[1])
         joint = BlendModel(state=None, models=(object(), BlendModel(state=None, models=(model,))))
         assert joint.embedder is model.embedder

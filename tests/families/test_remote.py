@@ -11,7 +11,7 @@ from bakeoff.chat.client import BudgetError, RefusedError, Reply, ServiceError
 from bakeoff.chat.meter import since
 from bakeoff.core.errors import CandidateError, ContextLengthError, OptionError, SecurityError
 from bakeoff.core.generation import Sampling
-from bakeoff.families.remote import RemoteFamily, RemoteParams, label_said, label_shares
+from bakeoff.families.remote import RemoteFamily, RemoteParams, label_shares
 from bakeoff.testing.families import FamilyConformance
 from bakeoff.testing.service import completion, event, reasoning, serving
 
@@ -50,7 +50,7 @@ QUESTIONS = pl.DataFrame({"text": ["one", "two", "three"]})
 
 
 def test_token_probabilities_become_class_probabilities(tmp_path):
-    top = {"class": -0.2, " Class 1": -0.1, "class 0": -3.0, "x": -5.0}
+    top = {"class 1": -0.2, " Class 1": -0.1, "class 0": -3.0, "x": -5.0}
     with serving(lambda asked: completion("class 1", top=top)) as service:
         said = RemoteFamily().fit(job_of(service, tmp_path)).predict(QUESTIONS)
         assert service.asked[0].body["top_logprobs"] == 20
@@ -168,6 +168,20 @@ def test_a_stream_is_passed_on_as_it_comes_and_paid_by_its_usage(tmp_path):
     assert used.cost_usd == pytest.approx((100 * 1.0 + 10 * 5.0) / 1e6)
 
 
+def test_what_is_served_is_without_reasoning_as_what_is_measured(tmp_path):
+    said = "<think>The user greets me.</think>\n\nHello."
+    with serving(
+        lambda asked: (
+            (200, iter([event(said[:9]), event(said[9:]), event(finish="stop")]), {})
+            if asked.body.get("stream")
+            else said
+        )
+    ) as service:
+        model = talking(service, tmp_path)
+        assert model.predict(QUESTIONS).values_n.tolist() == ["Hello."] * 3
+        assert "".join(piece.text for piece in model.chat(HI, Sampling())) == "Hello."
+
+
 def test_a_stream_is_tried_again_before_its_first_piece_only(tmp_path, monkeypatch):
     monkeypatch.setattr("bakeoff.chat.client.FIRST_WAIT_S", 0.0)
     outcomes = [(503, {"error": "hot"}, {}), (200, iter(()), {}), (200, iter([event("half"), "data: oops\n\n"]), {})]
@@ -232,16 +246,45 @@ def test_a_saved_model_holds_no_key(tmp_path, monkeypatch):
     assert "sk-very-secret" not in repr(model)
 
 
-def test_labels_in_answers():
-    classes = ["no", "no idea", "yes"]
-    assert label_said("NO IDEA", classes) == 1
-    assert label_said("yes or no", classes) is None
-    assert label_said("I have no idea at all", classes) == 1
-    assert label_said('{"label": 3}', classes) is None
-    assert label_said("{broken", classes) is None
-    assert label_said("", classes) is None
+def answer_of(*tokens, text=None):
+    """A reply whose tokens are (text, {alternative: probability}), the first alternative being the one said."""
+    content = [
+        {
+            "token": (said := next(iter(top))),
+            "logprob": float(np.log(top[said])),
+            "top_logprobs": [{"token": token, "logprob": float(np.log(share))} for token, share in top.items()],
+        }
+        for top in tokens
+    ]
+    body = completion(text or "".join(next(iter(top)) for top in tokens))
+    body["choices"][0]["logprobs"] = {"content": content}
+    return Reply(body=body, seconds=0, cached=False)
+
+
+def test_labels_that_begin_alike_are_told_apart_where_they_part():
+    classes = ["card_lost", "card_stolen", "other"]
+    reply = answer_of({"card": 0.9, "other": 0.1}, {"_": 1.0}, {"lost": 0.55, "stolen": 0.45})
+    np.testing.assert_allclose(label_shares(reply, classes), [0.9 * 0.55, 0.9 * 0.45, 0.1], atol=1e-5)
+
+
+def test_a_label_that_another_begins_with_has_what_the_longer_one_leaves():
+    classes = ["card", "card lost", "other"]
+    longer = answer_of({"card": 0.8, "other": 0.2}, {" lost": 0.7, ".": 0.2, "\n": 0.1})
+    np.testing.assert_allclose(label_shares(longer, classes), [0.8 * 0.3, 0.8 * 0.7, 0.2], atol=1e-5)
+    shorter = answer_of({"card": 0.8, "other": 0.2}, text="card")
+    np.testing.assert_allclose(label_shares(shorter, classes), [0.8, 0, 0.2], atol=1e-5)
+
+
+def test_alternatives_that_several_labels_begin_with_are_shared():
+    reply = answer_of({"other": 0.6, "card": 0.4})
+    np.testing.assert_allclose(label_shares(reply, ["card_a", "card_b", "other"]), [0.2, 0.2, 0.6], atol=1e-5)
+
+
+def test_too_little_mass_and_reasoning_leave_what_was_said():
     reply = Reply(body=completion("yes", top={"y": -4.0}), seconds=0, cached=False)
-    assert label_shares(reply, classes).argmax() == 2  # too little mass: what was said counts
+    assert label_shares(reply, ["no", "yes"]).tolist() == pytest.approx([0.1, 0.9])
+    thought = answer_of({"<think>": 1.0}, text="<think>no?</think>yes")
+    assert label_shares(thought, ["no", "yes"]).tolist() == pytest.approx([0.1, 0.9])
 
 
 def test_regression_reads_a_number(tmp_path):

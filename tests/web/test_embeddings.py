@@ -8,6 +8,7 @@ import urllib.request
 import numpy as np
 import pytest
 
+from bakeoff.core.errors import ContextLengthError
 from bakeoff.core.generation import Embedded
 from bakeoff.core.types import Column, Signature
 from bakeoff.feedback.record import record
@@ -26,6 +27,8 @@ class Letters:
     def embed(self, texts):
         if "break" in texts:
             raise ZeroDivisionError
+        if "long" in texts:
+            raise ContextLengthError("expected texts of at most 9 tokens, received a longer one")
         angle_n = np.asarray([ord(text[0]) for text in texts]) / 100
         vector_nd = np.stack([np.cos(angle_n), np.sin(angle_n)], axis=1).astype(np.float32)
         return Embedded(vectors_nd=vector_nd, tokens=sum(len(text.split()) for text in texts))
@@ -131,3 +134,9 @@ def test_calls_are_counted(world, client):
     with urllib.request.urlopen(f"{world.url}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     assert 'bakeoff_http_requests_total{route="/v1/embeddings",status="200"}' in text
+
+
+def test_a_text_that_is_too_long_is_refused_as_such(client):
+    with pytest.raises(openai.BadRequestError) as raised:
+        client.embeddings.create(model="words", input=["long"])
+    assert (raised.value.param, raised.value.code) == ("input", "context_length_exceeded")

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -10,101 +9,14 @@ import urllib.request
 import msgspec
 import pytest
 
-from bakeoff.chat.client import RefusedError, ServiceError
-from bakeoff.core.errors import ContextLengthError
-from bakeoff.core.generation import Piece, Token
-from bakeoff.core.types import Column, Signature
-from bakeoff.feedback.record import record
-from bakeoff.serve.engine import Engine
-from bakeoff.serve.releases import Release
-from bakeoff.testing.memory import MemoryEvents
-from bakeoff.web.app import create_app
 from bakeoff.web.chat_request import NO_EFFECT, ChatRequest
-from bakeoff.web.server import Server, local_hosts
 
 openai = pytest.importorskip("openai")
 
-QUESTION = Column(name="question", kind="text", dtype="String")
 
-
-class EchoModel:
-    """Says the last message back, word by word; waits for `pause` after the first."""
-
-    signature = Signature(task="generation", inputs=(QUESTION,))
-    able = frozenset({"logprobs", "response_format", "frequency_penalty", "presence_penalty", "logit_bias"})
-
-    def __init__(self) -> None:
-        self.chosen: dict = {}
-        self.asked: list = []
-        self.pause = threading.Event()
-        self.pause.set()
-        self.closed = threading.Event()
-        self.given = self.paused = 0
-
-    def chat(self, messages, sampling):
-        self.asked.append(sampling)
-        sampling.require(self.able, "the echo")
-        self.messages = messages
-        words = str(messages[-1]["content"]).split()
-        if len(words) > 50:
-            raise ContextLengthError(f"expected a prompt of at most 50 tokens, received {len(words)}")
-        if words[:1] == ["break"]:
-            raise {"upstream": ServiceError, "refuse": RefusedError, "disk": OSError}[words[1]](28, "no room")
-        return self._words(words[: sampling.max_tokens], sampling, cut=len(words) > sampling.max_tokens)
-
-    def _words(self, words, sampling, *, cut):
-        try:
-            self.given = 0
-            for i, word in enumerate(words):
-                if i:
-                    self.paused += 1
-                    self.pause.wait(10)
-                self.given += 1
-                tokens = (
-                    (Token(id=i, text=word, logprob=-0.5, top=(("x", -1.0),)[: sampling.top_logprobs]),)
-                    if sampling.top_logprobs is not None
-                    else ()
-                )
-                yield Piece(text=word + " ", tokens=tokens)
-            yield Piece(finish="length" if cut else "stop", prompt_tokens=7, completion_tokens=len(words))
-        finally:
-            self.closed.set()
-
-    def predict(self, table):
-        raise NotImplementedError
-
-    def save(self, folder) -> None:
-        raise NotImplementedError
-
-
-class World:
-    def __init__(self) -> None:
-        self.events = MemoryEvents(lambda: time.time_ns() // 1_000_000)
-        self.model = EchoModel()
-        release = Release(release_id="r1", endpoint="talk", model="talk", number=1, family="echo", blob_id="b1")
-        engine = Engine(
-            "talk",
-            load=lambda _: self.model,
-            pointer=lambda: release,
-            prepare=lambda table, steps, columns: table,
-            events=self.events,
-            clock=lambda: time.time_ns() // 1_000_000,
-        )
-        app = create_app(engine, lambda items: record(self.events, items), hosts=local_hosts("127.0.0.1"))
-        self.server = Server(app)
-
-    def client(self):
-        return openai.OpenAI(base_url=f"{self.server.url}/v1", api_key="none", max_retries=0, timeout=10)
-
-    def logged(self) -> list[dict]:
-        return list(self.events.read("prediction"))
-
-
-@pytest.fixture(scope="module")
-def world():
-    made = World()
-    with made.server:
-        yield made
+@pytest.fixture
+def world(talk):
+    return talk
 
 
 def said(text: str) -> list[dict]:
@@ -237,8 +149,10 @@ BAD = [
     ({"response_format": {"type": "xml"}}, "response_format.type", "invalid_type"),
     ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", "invalid_value"),
     ({"stream_options": {"every": 1}}, "stream_options.every", "unknown_parameter"),
-    ({"tools": [{"type": "function"}]}, "tools", "unsupported_parameter"),
-    ({"tool_choice": "required"}, "tool_choice", "unsupported_parameter"),
+    ({"tools": [{"type": "function"}]}, "tools[0].function", "missing_required_parameter"),
+    ({"tools": [{"type": "web_search"}]}, "tools[0].type", "invalid_type"),
+    ({"tool_choice": "required"}, "tool_choice", "invalid_value"),
+    ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice", "invalid_value"),
     ({"functions": [{"name": "f"}]}, "functions", "unsupported_parameter"),
     ({"function_call": {"name": "f"}}, "function_call", "unsupported_parameter"),
     ({"modalities": ["text", "audio"]}, "modalities", "unsupported_parameter"),
@@ -279,12 +193,12 @@ def test_options_without_effect_are_taken(world):
         "prompt_cache_key": "y",
         "prompt_cache_retention": "24h",
         "prediction": {"type": "content", "content": "one"},
-        "parallel_tool_calls": False,
     }
     assert set(values) == set(NO_EFFECT)
     fine = {
         "tools": [],
         "tool_choice": "none",
+        "parallel_tool_calls": False,
         "modalities": ["text"],
         "verbosity": "medium",
         "reasoning_effort": "none",
@@ -489,3 +403,171 @@ def test_text_parts_are_joined(world):
     with world.client() as client:
         answer = client.chat.completions.create(model="talk", messages=[{"role": "user", "content": parts}])
     assert answer.choices[0].message.content == "one two "
+
+
+# --- tools ------------------------------------------------------------------------------------
+
+TOOLS = [
+    {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {}}}}
+    for name in ("speak", "sing")
+]
+
+
+def test_tools_are_called_whole_and_logged(world):
+    with world.client() as client:
+        answer = client.chat.completions.create(model="talk", messages=said("call one two"), tools=TOOLS)
+    choice = answer.choices[0]
+    assert (choice.finish_reason, choice.message.content) == ("tool_calls", None)
+    calls = [(call.id, call.function.name, call.function.arguments) for call in choice.message.tool_calls]
+    assert calls == [("call_0", "speak", '{"say": "one"}'), ("call_1", "sing", '{"say": "two"}')]
+    event = next(event for event in world.logged() if event.get("id") == answer.id)
+    assert event["value"].count("<tool_call>") == 2
+
+
+def test_tools_are_called_in_a_stream(world):
+    with (
+        world.client() as client,
+        client.chat.completions.stream(model="talk", messages=said("call one two"), tools=TOOLS) as stream,
+    ):
+        message = stream.get_final_completion().choices[0].message
+    calls = [(call.id, call.function.name, call.function.arguments) for call in message.tool_calls]
+    assert calls == [("call_0", "speak", '{"say": "one"}'), ("call_1", "sing", '{"say": "two"}')]
+
+
+def test_results_of_tools_keep_their_place_where_tools_are_given(world):
+    call = {"id": "c1", "type": "function", "function": {"name": "speak", "arguments": "{}"}}
+    history = [
+        {"role": "user", "content": "Speak."},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "done"},
+    ]
+    with world.client() as client:
+        client.chat.completions.create(model="talk", messages=history, tools=TOOLS)
+    assert world.model.messages[1:] == [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "done", "tool_call_id": "c1"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "choice", "tools", "parallel"),
+    [
+        ({}, "auto", ["speak", "sing"], True),
+        ({"tool_choice": "required", "parallel_tool_calls": False}, "required", ["speak", "sing"], False),
+        ({"tool_choice": {"type": "function", "function": {"name": "sing"}}}, "sing", ["speak", "sing"], True),
+        ({"tool_choice": "none"}, "auto", [], True),
+    ],
+)
+def test_the_choice_of_a_tool_reaches_the_model(world, options, choice, tools, parallel):
+    with world.client() as client:
+        client.chat.completions.create(model="talk", messages=said("one"), tools=TOOLS, **options)
+    sampling = world.model.asked[-1]
+    assert (sampling.tool_choice, sampling.parallel_tools) == (choice, parallel)
+    assert [tool["name"] for tool in sampling.tools] == tools
+
+
+# --- completions ------------------------------------------------------------------------------
+
+
+def test_a_prompt_is_completed_as_a_question(world):
+    with world.client() as client:
+        answer = client.completions.create(model="talk", prompt="one two three", max_tokens=2, logprobs=1, n=2)
+        chunks = list(client.completions.create(model="talk", prompt="one two", stream=True))
+    assert [choice.text for choice in answer.choices] == ["one two "] * 2
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.choices[0].logprobs.tokens == ["one", "two"]
+    assert answer.choices[0].logprobs.top_logprobs == [{"x": -1.0}] * 2
+    assert answer.usage.total_tokens == 7 + 4
+    assert world.model.messages == [{"role": "user", "content": "one two"}]
+    assert "".join(chunk.choices[0].text for chunk in chunks) == "one two "
+    assert any(event.get("id") == chunks[0].id for event in world.logged())
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"prompt": [1, 2]}, "prompt"),
+        ({"prompt": ["a", "b"]}, "prompt"),
+        ({"echo": True}, "echo"),
+        ({"suffix": "."}, "suffix"),
+        ({"best_of": 2}, "best_of"),
+        ({"prompt": "x " * 60}, "messages"),
+    ],
+)
+def test_what_a_completion_cannot_have_is_refused_by_name(world, change, param):
+    with world.client() as client, pytest.raises(openai.BadRequestError) as refused:
+        client.completions.create(**{"model": "talk", "prompt": "x", **change})
+    assert refused.value.param == param
+
+
+# --- responses --------------------------------------------------------------------------------
+
+FUNCTIONS = [{"type": "function", "name": "speak", "parameters": {"type": "object"}, "strict": False}]
+
+
+def test_a_response_holds_the_message(world):
+    with world.client() as client:
+        answer = client.responses.create(model="talk", instructions="Repeat.", input="one two three")
+        cut = client.responses.create(model="talk", input="one two three", max_output_tokens=2)
+    assert (answer.output_text, answer.status, answer.usage.total_tokens) == ("one two three ", "completed", 10)
+    assert any(event.get("id") == answer.id for event in world.logged())
+    assert (cut.status, cut.incomplete_details.reason) == ("incomplete", "max_output_tokens")
+
+
+def test_a_response_is_streamed_with_its_calls(world):
+    with world.client() as client:
+        with client.responses.stream(model="talk", input="one two", include=["message.output_text.logprobs"]) as stream:
+            kinds = [event.type for event in stream]
+            answer = stream.get_final_response()
+        with client.responses.stream(model="talk", input="call one", tools=FUNCTIONS) as stream:
+            called = stream.get_final_response()
+    assert kinds[:4] == [
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.content_part.added",
+    ]
+    assert kinds[-1] == "response.completed"
+    assert kinds.count("response.output_text.delta") == 2
+    assert answer.output_text == "one two "
+    assert [token.token for token in answer.output[0].content[0].logprobs] == ["one", "two"]
+    assert [(item.type, item.name, item.arguments) for item in called.output] == [
+        ("function_call", "speak", '{"say": "one"}')
+    ]
+
+
+def test_items_of_a_response_are_turns(world):
+    items = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "input_text", "text": "Speak."}]},
+        {"type": "reasoning", "id": "r", "summary": []},
+        {"type": "function_call", "call_id": "c1", "name": "speak", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c1", "output": "done"},
+    ]
+    with world.client() as client:
+        client.responses.create(model="talk", input=items, tools=FUNCTIONS)
+    assert [(turn["role"], turn["content"]) for turn in world.model.messages] == [
+        ("system", "Be brief."),
+        ("user", "Speak."),
+        ("assistant", ""),
+        ("tool", "done"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"previous_response_id": "r1"}, "previous_response_id"),
+        ({"background": True}, "background"),
+        ({"truncation": "auto"}, "truncation"),
+        ({"include": ["file_search_call.results"]}, "include[0]"),
+        ({"max_output_tokens": 0}, "max_output_tokens"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
+        ({"input": []}, "input"),
+        ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "input[0].content[0]"),
+    ],
+)
+def test_what_a_response_cannot_have_is_refused_by_name(world, change, param):
+    with world.client() as client, pytest.raises(openai.BadRequestError) as refused:
+        client.responses.create(**{"model": "talk", "input": "x", **change})
+    assert refused.value.param == param

@@ -6,6 +6,7 @@ Blog 2015), unless the service says how long to wait. No key and no prompt is ev
 
 import logging
 import random
+import re
 import threading
 import time
 import weakref
@@ -30,14 +31,24 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Budget", "BudgetError", "Client", "Refusal", "RefusedError", "Reply", "Service", "ServiceError"]
+__all__ = [
+    "Alternatives",
+    "Budget",
+    "BudgetError",
+    "Client",
+    "Refusal",
+    "RefusedError",
+    "Reply",
+    "Service",
+    "ServiceError",
+]
 
 Request: TypeAlias = Mapping[str, Json]
 """The body of a call but for the model: `messages`, `temperature`, …"""
 
 _T = TypeVar("_T")
 
-AUTHORIZATION = "Authorization"
+AUTHORIZATION, ANTHROPIC_KEY = "Authorization", "x-api-key"
 CHAT, EMBEDDINGS = "/chat/completions", "/embeddings"
 REFUSED = frozenset({400, 413, 422})
 """The service will not take this request; others it may."""
@@ -73,7 +84,7 @@ class Service:
     """Which model of which service, and how to call it.
 
     Attributes:
-        url: Up to where `/chat/completions` would be added.
+        url: Up to where `/chat/completions` (or `/responses`, `/messages`) would be added, or with it.
         model: Its name there.
         key_env: The environment variable with the key.
         key_header: Where the key goes: as a bearer in `Authorization`, bare in any other header (Azure: `api-key`).
@@ -98,6 +109,15 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alternatives:
+    """A token of an answer and those that were likeliest in its place, itself among them as a rule."""
+
+    text: str
+    logprob: float
+    top: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """An answer of the service: its `body`, the `seconds` it took when it was made, whether the disk had it."""
 
@@ -117,11 +137,17 @@ class Reply:
         return str(self.body["choices"][0]["message"].get("content") or "")
 
     @property
-    def first_token(self) -> tuple[tuple[str, float], ...]:
-        """The likeliest first tokens with their log-probabilities; empty when the service does not tell."""
-        logprobs = self.body["choices"][0].get("logprobs") or {}
-        content = logprobs.get("content") or [{}]
-        return tuple((str(each["token"]), float(each["logprob"])) for each in content[0].get("top_logprobs") or ())
+    def tokens(self) -> tuple[Alternatives, ...]:
+        """The tokens of the answer with their likeliest alternatives; empty when the service does not tell."""
+        content = (self.body["choices"][0].get("logprobs") or {}).get("content") or ()
+        return tuple(
+            Alternatives(
+                text=str(each["token"]),
+                logprob=float(each["logprob"]),
+                top=tuple((str(other["token"]), float(other["logprob"])) for other in each.get("top_logprobs") or ()),
+            )
+            for each in content
+        )
 
     @property
     def tokens_in(self) -> int:
@@ -209,7 +235,7 @@ class Client:
         if not service.url.startswith(("http://", "https://")):
             raise UsageError(f"expected a URL of a service (https://host/v1), received {service.url!r}")
         self.service = service
-        self._url = service.url.rstrip("/").removesuffix(CHAT)
+        self._url = re.sub(r"(/chat/completions|/responses|/messages)?/*$", "", service.url)
         self._cache = None if cache is None else ReplyCache(cache)
         self._environ, self._sleep = environ, sleep
         known = self._cache.dialect(self._name) if self._cache and learns else None
@@ -264,7 +290,8 @@ class Client:
     ) -> list[Reply | Refusal]:
         bodies = [{**request, "model": self.service.model} for request in requests]
         extra = {"query": dict(self.service.query), "headers": dict(self.service.headers)}
-        where: list[Any] = [self._url, path, *([extra] if any(extra.values()) else [])]
+        api = [] if path != CHAT or self.dialect.api == "chat" else [self.dialect.api]
+        where: list[Any] = [self._url, path, *([extra] if any(extra.values()) else []), *api]
         keys = [digest_json([*where, body]) for body in bodies]
         distinct = dict(zip(keys, bodies, strict=True))
         kept = self._cache.find(distinct) if self._cache else {}
@@ -356,7 +383,7 @@ class Client:
             response = self._sent(path, body, fixed)
         except httpx2.RequestError as error:
             return self._lost(error)
-        found = self._failure(response, path) or _json(response)
+        found = self._failure(response, path) or self._read(response, path)
         if isinstance(found, Refusal | _Again) or fits(found):
             return cast("dict[str, Any] | Refusal | _Again", found)
         return _Again(problem=f"something that is no answer: {self._shown(response)}")
@@ -368,8 +395,9 @@ class Client:
         http = self._http
         while True:
             spoken = self.dialect.spoken(body) if path == CHAT else dict(body)
+            address = self._url + (self.dialect.path if path == CHAT else path)
             call = http.build_request(
-                "POST", self._url + path, json=spoken, headers=self._headers(), params=dict(self.service.query) or None
+                "POST", address, json=spoken, headers=self._headers(), params=dict(self.service.query) or None
             )
             response = http.send(call, stream=stream)
             if response.is_success or path != CHAT or not self._learns:
@@ -382,6 +410,11 @@ class Client:
             self.dialect = learned
             if self._cache:
                 self._cache.keep_dialect(self._name, learned)
+
+    def _read(self, response: "httpx2.Response", path: str) -> Any:
+        """The body of an answer, that of a conversation as one of a chat completion."""
+        found = _json(response)
+        return self.dialect.reply(found) if path == CHAT else found
 
     def _lost(self, error: Exception) -> "_Again":
         import httpx2
@@ -466,27 +499,29 @@ class Client:
 
     def _chunks(self, response: "httpx2.Response") -> Iterator[dict[str, Any]]:
         if response.is_stream_consumed:
-            whole = _json(response)
+            whole = self._read(response, CHAT)
             if not _is_chat(whole):
                 raise _BrokenError(f"something that is no answer: {self._shown(response)}")
             yield whole
             return
-        ended = False
+        ended, reading = False, self.dialect.events()
         for data in events(response.iter_bytes()):
             if data == DONE:
                 return
-            chunk = chunk_of(data)
-            if chunk is None or "error" in chunk:
-                raise _BrokenError(f"{self._without_key(data)[:SHOWN]!r} in the stream")
-            ended = ended or any(choice.get("finish_reason") for choice in chunk.get("choices") or ())
-            yield chunk
+            event = chunk_of(data)
+            for chunk in [{"error": None}] if event is None else reading.chunks(event):
+                if "error" in chunk:
+                    raise _BrokenError(f"{self._without_key(data)[:SHOWN]!r} in the stream")
+                ended = ended or any(choice.get("finish_reason") for choice in chunk.get("choices") or ())
+                yield chunk
         if not ended:
             raise _BrokenError("it ended before the answer did")
 
     def _headers(self) -> dict[str, str]:
-        headers, key_env = dict(self.service.headers), self.service.key_env
+        headers, key_env = {**self.dialect.headers, **self.service.headers}, self.service.key_env
         if key_env is not None:
             key, name = secret(key_env, self._environ), self.service.key_header
+            name = ANTHROPIC_KEY if self.dialect.api == "messages" and name == AUTHORIZATION else name
             headers[name] = f"Bearer {key}" if name.lower() == AUTHORIZATION.lower() else key
         return headers
 

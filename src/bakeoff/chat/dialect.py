@@ -9,20 +9,26 @@ Source: the OpenAI API reference, platform.openai.com/docs/guides/reasoning (lim
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, Literal, Protocol, TypeAlias, cast
+from urllib.parse import urlsplit
 
+from bakeoff.chat.anthropic import HEADERS, MessageEvents, message_body, message_reply
+from bakeoff.chat.responses import ResponseEvents, response_body, response_reply
+from bakeoff.core.config import ApiDialect
 from bakeoff.core.types import Json
 
-__all__ = ["PLAIN", "REASONING", "Dialect"]
+__all__ = ["ANTHROPIC", "PLAIN", "REASONING", "RESPONSES", "Dialect", "dialect_of"]
+
+Api: TypeAlias = Literal["chat", "responses", "messages"]
 
 OPTIONAL = frozenset({"temperature", "top_p", "logprobs", "top_logprobs", "seed", "stream_options"})
 """What an answer can do without; all else that is refused is an error."""
 TOGETHER = frozenset({"logprobs", "top_logprobs"})
 REFUSES = re.compile(
     r"unsupported|not supported|unrecognized|unknown|extra_forbidden|extra inputs|not permitted|does not support"
-    r"|doesn't support|not allowed|unexpected",
+    r"|doesn't support|not allowed|unexpected|deprecated",
     re.IGNORECASE,
 )
 TELLING = frozenset({400, 403, 422})
@@ -35,10 +41,30 @@ class Dialect:
     Attributes:
         max_tokens: Its name for the most tokens of an answer.
         left_out: Options that it refuses.
+        api: Chat completions, or another API that says the same.
     """
 
     max_tokens: str = "max_tokens"
     left_out: tuple[str, ...] = ()
+    api: Api = "chat"
+
+    @property
+    def path(self) -> str:
+        """What is added to the service's address."""
+        return _APIS[self.api].path
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What each call says beside its body."""
+        return _APIS[self.api].headers
+
+    def reply(self, found: Any) -> Any:
+        """An answer as the body of a chat completion; what is none stays as it is."""
+        return _APIS[self.api].reply(found)
+
+    def events(self) -> "Events":
+        """What makes chunks of chat completions of the events of one stream."""
+        return _APIS[self.api].events()
 
     def spoken(self, body: Mapping[str, Json]) -> dict[str, Json]:
         """The body of a call in this dialect.
@@ -47,7 +73,7 @@ class Dialect:
         {'max_completion_tokens': 5}
         """
         named = {self.max_tokens if name == "max_tokens" else name: value for name, value in body.items()}
-        return {name: value for name, value in named.items() if name not in self.left_out}
+        return _APIS[self.api].body({name: value for name, value in named.items() if name not in self.left_out})
 
     def learned(
         self, status: int, answer: Any, body: Mapping[str, Json], fixed: frozenset[str] = frozenset()
@@ -69,6 +95,7 @@ class Dialect:
         if name in {"max_tokens", "max_completion_tokens"}:
             other = "max_completion_tokens" if name == "max_tokens" else "max_tokens"
             return replace(self, max_tokens=other) if other in text and self.max_tokens == name else None
+        name = "logprobs" if name == "include" else name
         if name not in OPTIONAL or name in fixed:
             return None
         more = TOGETHER if name in TOGETHER else {name}
@@ -76,7 +103,8 @@ class Dialect:
 
     def to_json(self) -> dict[str, Json]:
         """For the record of what was chosen."""
-        return {"max_tokens": self.max_tokens, "left_out": list(self.left_out)}
+        more: dict[str, Json] = {} if self.api == "chat" else {"api": self.api}
+        return {"max_tokens": self.max_tokens, "left_out": list(self.left_out), **more}
 
 
 def _named(answer: Mapping[str, Any], text: str, body: Mapping[str, Json]) -> str | None:
@@ -94,7 +122,52 @@ def _place(name: str, text: str) -> int:
     return found.start() if found else -1
 
 
+class Events(Protocol):
+    """Makes chunks of chat completions of the events of one stream."""
+
+    def chunks(self, event: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The chunks that an event makes."""
+        ...
+
+
+class _Chunks:
+    def chunks(self, event: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        yield dict(event)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Api:
+    path: str
+    body: Callable[[Mapping[str, Any]], dict[str, Json]]
+    reply: Callable[[Any], Any]
+    events: Callable[[], Events]
+    headers: Mapping[str, str]
+
+
+_APIS: Mapping[Api, _Api] = {
+    "chat": _Api(path="/chat/completions", body=dict, reply=lambda found: found, events=_Chunks, headers={}),
+    "responses": _Api(path="/responses", body=response_body, reply=response_reply, events=ResponseEvents, headers={}),
+    "messages": _Api(path="/messages", body=message_body, reply=message_reply, events=MessageEvents, headers=HEADERS),
+}
 PLAIN = Dialect()
 REASONING = Dialect(
     max_tokens="max_completion_tokens", left_out=("logprobs", "seed", "temperature", "top_logprobs", "top_p")
 )
+RESPONSES = Dialect(api="responses", left_out=("seed",))
+ANTHROPIC = Dialect(api="messages", left_out=("logprobs", "seed", "top_logprobs"))
+ANTHROPIC_HOST = "api.anthropic.com"
+
+
+def dialect_of(name: ApiDialect, url: str) -> Dialect:
+    """The dialect of a name; for "auto" what the address says, which the service may then teach more of.
+
+    >>> dialect_of("auto", "https://api.openai.com/v1/responses").api
+    'responses'
+    """
+    if name == "auto":
+        path = urlsplit(url).path.rstrip("/")
+        if path.endswith("/responses"):
+            return RESPONSES
+        anthropic = path.endswith("/messages") or urlsplit(url).hostname == ANTHROPIC_HOST
+        return ANTHROPIC if anthropic and not path.endswith("/chat/completions") else PLAIN
+    return {"plain": PLAIN, "reasoning": REASONING, "responses": RESPONSES, "anthropic": ANTHROPIC}[name]

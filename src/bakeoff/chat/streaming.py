@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from bakeoff.core.generation import Finish, Messages, Piece, Sampling, Token
+from bakeoff.core.generation import Finish, Messages, Piece, Sampling, Token, ToolCall
 from bakeoff.core.types import Json
 
-__all__ = ["ANY_OBJECT", "Heard", "chunk_of", "events", "request_of"]
+__all__ = ["ANY_OBJECT", "Heard", "calls_of", "chunk_of", "events", "finish_of", "request_of"]
 
 ANY_OBJECT: Mapping[str, Json] = {"type": "object"}
 """The schema of `response_format = {"type": "json_object"}`."""
@@ -39,11 +39,23 @@ def request_of(messages: Messages, sampling: Sampling) -> dict[str, Json]:
         "logit_bias": {str(token): bias for token, bias in sampling.logit_bias.items()} or None,
         "reasoning_effort": sampling.reasoning_effort,
         "response_format": _format(sampling.json_schema),
+        **_tools(sampling),
     }
     asked |= {name: value for name, value in optional.items() if value is not None}  # some refuse what they do not know
     if sampling.top_logprobs is not None:
         asked |= {"logprobs": True, "top_logprobs": sampling.top_logprobs}
     return asked
+
+
+def _tools(sampling: Sampling) -> dict[str, Json]:
+    if not sampling.tools:
+        return {}
+    named: Json = {"type": "function", "function": {"name": sampling.tool_choice}}
+    return {
+        "tools": [{"type": "function", "function": dict(tool)} for tool in sampling.tools],
+        "tool_choice": sampling.tool_choice if sampling.tool_choice in {"auto", "required"} else named,
+        "parallel_tool_calls": None if sampling.parallel_tools else False,
+    }
 
 
 def _format(schema: Mapping[str, Json] | None) -> Json:
@@ -80,6 +92,7 @@ class Heard:
     """What came of an answer so far, as the body of a whole completion has it."""
 
     text: list[str] = field(default_factory=list[str])
+    calls: list[ToolCall] = field(default_factory=list[ToolCall])
     finish: Finish = "stop"
     usage: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -88,18 +101,43 @@ class Heard:
         for chunk in chunks:
             self.usage = chunk.get("usage") or self.usage
             for choice in chunk.get("choices") or ():
-                self.finish = "length" if choice.get("finish_reason") == "length" else self.finish
+                self.finish = finish_of(choice.get("finish_reason")) or self.finish
                 piece = _piece(choice)
-                if piece.text or piece.tokens:
+                if piece.text or piece.tokens or piece.calls:
                     self.text.append(piece.text)
+                    self.calls += piece.calls
                     yield piece
 
     @property
     def body(self) -> dict[str, Any]:
         """The body of a completion with all that was said."""
-        message = {"role": "assistant", "content": "".join(self.text)}
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(self.text)}
+        if self.calls:
+            message["tool_calls"] = [
+                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+                for call in ToolCall.joined(self.calls)
+            ]
         choice = {"index": 0, "message": message, "finish_reason": self.finish}
         return {"object": "chat.completion", "choices": [choice], "usage": dict(self.usage)}
+
+
+def finish_of(reason: object) -> Finish | None:
+    """Why an answer ended, by its `finish_reason`; None where it says nothing beyond the natural end."""
+    finishes: dict[str, Finish] = {"length": "length", "tool_calls": "tool_calls", "function_call": "tool_calls"}
+    return finishes.get(str(reason))
+
+
+def calls_of(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
+    """The calls of tools in a message, or the bits of them in a delta."""
+    return tuple(
+        ToolCall(
+            index=int(call.get("index", at)),
+            id=str(call.get("id") or ""),
+            name=str((call.get("function") or {}).get("name") or ""),
+            arguments=str((call.get("function") or {}).get("arguments") or ""),
+        )
+        for at, call in enumerate(message.get("tool_calls") or ())
+    )
 
 
 def _piece(choice: Mapping[str, Any]) -> Piece:
@@ -114,7 +152,7 @@ def _piece(choice: Mapping[str, Any]) -> Piece:
         )
         for each in logprobs
     )
-    return Piece(text=str(said.get("content") or ""), tokens=tokens)
+    return Piece(text=str(said.get("content") or ""), tokens=tokens, calls=calls_of(said))
 
 
 def chunk_of(data: str) -> dict[str, Any] | None:

@@ -39,7 +39,8 @@ class ChatTemplate:
             trim_blocks=True, lstrip_blocks=True, autoescape=False, extensions=[loopcontrols]
         )
         environment.filters["tojson"] = _to_json
-        environment.globals.update({"raise_exception": _refuse, "strftime_now": _now})
+        names: dict[str, Any] = environment.globals
+        names.update(raise_exception=_refuse, strftime_now=_now)
         try:
             self._template = environment.from_string(GENERATION.sub(_unmarked, template))
         except TemplateError as error:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serial
 from bakeoff.core.types import Json, Task
 
 __all__ = [
+    "ApiDialect",
     "CandidateConfig",
     "CombineConfig",
     "ComputeConfig",
@@ -46,6 +47,9 @@ def _as_label(value: object) -> object:
         return str(value).lower()
     return str(value) if isinstance(value, int | float) else value
 
+
+ApiDialect: TypeAlias = Literal["auto", "plain", "reasoning", "responses", "anthropic"]
+"""How a service is spoken to; "auto" goes by its address, and learns from what it refuses."""
 
 LabelRule: TypeAlias = Literal["exact", "trim", "fold"]
 
@@ -287,8 +291,12 @@ class JudgeConfig(_Section):
 
     `url` ends where `/chat/completions` would be added; `key_env` names the environment variable with the key.
     Answers to `rows` test rows (drawn by the seed) are compared with the true ones (`against = "reference"`) or
-    with the leader's, in both orders. `labels` is a table of what people think, to correct the judge by.
-    Prices are in dollars for a million tokens.
+    with the leader's, in both orders; equal ones are a tie unasked. `labels` is a table of what people think, to
+    correct the judge by. `max_tokens` is the longest answer, reasoning included; what cannot be read is asked for once
+    more.
+
+    Prices are in dollars for a million tokens; `budget_usd` is what the judge may cost in all. `dialect`,
+    `reasoning_effort`, `headers`, `query`, `body` and `key_header` are those of the family `remote`.
     """
 
     url: str
@@ -300,9 +308,19 @@ class JudgeConfig(_Section):
     labels: str | None = None
     concurrency: int = Field(default=8, ge=1, le=256)
     timeout_s: float = Field(default=60.0, gt=0)
-    max_tokens: int = Field(default=16, ge=1)
+    attempts: int = Field(default=6, ge=1, le=20)
+    temperature: float = Field(default=0.0, ge=0, le=2)
+    max_tokens: int = Field(default=512, ge=1)
     price_in: float | None = Field(default=None, ge=0)
     price_out: float | None = Field(default=None, ge=0)
+    price_cached: float | None = Field(default=None, ge=0)
+    budget_usd: float | None = Field(default=None, gt=0)
+    dialect: ApiDialect = "auto"
+    reasoning_effort: str | None = None
+    key_header: str = "Authorization"
+    headers: dict[str, str] = {}
+    query: dict[str, str] = {}
+    body: dict[str, Any] = {}
 
 
 class EndpointConfig(_Section):

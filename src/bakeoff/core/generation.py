@@ -1,6 +1,7 @@
 """Text that comes piece by piece: what an engine that runs a language model must offer."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "Capacity",
     "ChatModel",
     "Embedded",
     "Embedder",
@@ -29,6 +31,8 @@ __all__ = [
     "TextEngine",
     "TextSession",
     "Token",
+    "Tool",
+    "ToolCall",
     "Warming",
     "engine_of",
 ]
@@ -37,9 +41,12 @@ Message: TypeAlias = Mapping[str, Json]
 """One turn as the OpenAI API has it: `role` ("system", "user", "assistant") and `content`."""
 
 Messages: TypeAlias = Sequence[Message]
-Finish: TypeAlias = Literal["stop", "length"]
+Tool: TypeAlias = Mapping[str, Json]
+"""A function that a model may call, as the OpenAI API has it: `name`, `description`, `parameters` (a JSON schema)."""
+
+Finish: TypeAlias = Literal["stop", "length", "tool_calls"]
 Option: TypeAlias = Literal[
-    "frequency_penalty", "logit_bias", "logprobs", "presence_penalty", "reasoning_effort", "response_format"
+    "frequency_penalty", "logit_bias", "logprobs", "presence_penalty", "reasoning_effort", "response_format", "tools"
 ]
 """An option of a call that not every model can honour. Those of drawing (`temperature`, `top_p`, `top_k`, `min_p`,
 `seed`) are honoured by all that draw, and by the others trivially: they give one answer."""
@@ -67,6 +74,9 @@ class Sampling:
         presence_penalty: Taken off the logit of each token that the answer has already.
         logit_bias: Added to the logits of tokens, by id.
         reasoning_effort: How long a model that reasons may do so, in the words of its service.
+        tools: Functions that the answer may call.
+        tool_choice: Whether it calls one: "auto" as it likes, "required", or the name of the one to call.
+        parallel_tools: Whether it may call several at once.
     """
 
     max_tokens: int = 256
@@ -82,6 +92,9 @@ class Sampling:
     presence_penalty: float = 0.0
     logit_bias: Mapping[int, float] = field(default_factory=dict[int, float])
     reasoning_effort: str | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = "auto"
+    parallel_tools: bool = True
 
     @property
     def wanted(self) -> frozenset[Option]:
@@ -93,6 +106,7 @@ class Sampling:
             "presence_penalty": self.presence_penalty,
             "logit_bias": self.logit_bias,
             "reasoning_effort": self.reasoning_effort is not None,
+            "tools": self.tools,
         }
         return frozenset(option for option, asked in asks.items() if asked)
 
@@ -118,11 +132,49 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A call of a function, or the next bit of one: bits of the same `index` belong together.
+
+    The first bit has `id` and `name`; `arguments` is JSON, in bits that are to be joined.
+    """
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+    @property
+    def text(self) -> str:
+        """The call as a line of text, where there is no other place for it."""
+        call = json.dumps({"name": self.name, "arguments": self.arguments}, ensure_ascii=False)
+        return f"<tool_call>{call}</tool_call>"
+
+    @classmethod
+    def joined(cls, bits: "Iterable[ToolCall]") -> "list[ToolCall]":
+        """The whole calls that bits make, in the order of their indices.
+
+        >>> ToolCall.joined([ToolCall(index=0, id="c", name="f", arguments='{"a"'), ToolCall(index=0, arguments=":1}")])
+        [ToolCall(index=0, id='c', name='f', arguments='{"a":1}')]
+        """
+        calls: dict[int, ToolCall] = {}
+        for bit in bits:
+            known = calls.get(bit.index, cls(index=bit.index))
+            calls[bit.index] = cls(
+                index=bit.index,
+                id=known.id or bit.id,
+                name=known.name or bit.name,
+                arguments=known.arguments + bit.arguments,
+            )
+        return [calls[index] for index in sorted(calls)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
     """The next bit of an answer; the last one says why it ended and what was counted."""
 
     text: str = ""
     tokens: tuple[Token, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
     finish: Finish | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -166,13 +218,23 @@ class TextEngine(Protocol):
         context: int = 2048,
         parallel: int = 4,
         quantisation: str = "q8_0",
+        kv_cache: str = "f16",
     ) -> TextSession:
         """Load a model, with a peft adapter on it if one is given.
 
-        `context` tokens for each of `parallel` conversations. `quantisation` is for engines that convert the
-        weights; what they made is kept in `cache`. `CandidateError` when it cannot be done.
+        `context` tokens for each of `parallel` conversations, remembered in `kv_cache`. `quantisation` is for engines
+        that convert the weights; what they made is kept in `cache`. `CandidateError` when it cannot be done.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """How much an engine holds: `slots` conversations of `context` tokens at once, remembered as `kv_cache`."""
+
+    context: int = 2048
+    slots: int = 4
+    kv_cache: str = "f16"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +245,7 @@ class Speech:
     adapter: Path | None
     engine: str
     quantisation: str
+    capacity: Capacity = Capacity()
 
 
 @runtime_checkable
@@ -225,7 +288,7 @@ class Embedder(Protocol):
     """An encoder: texts become vectors. Safe to call from several threads at once."""
 
     def embed(self, texts: Sequence[str]) -> Embedded:
-        """A vector for each text; of a text that is longer than the encoder reads, for its beginning."""
+        """A vector for each text; `ContextLengthError` for one that is longer than the encoder reads."""
         ...
 
 

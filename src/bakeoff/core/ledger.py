@@ -14,7 +14,7 @@ import msgspec
 
 from bakeoff.core.types import Json
 
-__all__ = ["EXAMPLES", "EXAMPLE_CHARACTERS", "Ledger", "Loss", "LossKind", "example", "summed"]
+__all__ = ["EXAMPLES", "EXAMPLE_CHARACTERS", "LOUD_SHARE", "Ledger", "Loss", "LossKind", "example", "summed"]
 
 LossKind: TypeAlias = Literal["row", "column", "class", "cell", "label", "feedback", "option", "text"]
 """What is lost: a row set aside, a column left out, a class dropped, a cell that became missing or

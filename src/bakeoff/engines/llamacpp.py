@@ -16,11 +16,12 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bakeoff.chat.streaming import request_of
+from bakeoff.chat.streaming import calls_of, finish_of, request_of
 from bakeoff.chat.tokens import ChatTokens
 from bakeoff.core.errors import CandidateError, ContextLengthError, DataError, MissingExtraError, OptionError
 from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["LlamaCppEngine"]
 
 PRE_TOKENIZERS = ("smollm", "llama-bpe", "qwen2", "gpt-2", "default")
+KV_CACHES = {"f16": 1, "q8_0": 8}
+"""ggml's numbers of the forms in which keys and values are kept."""
 PROBES = (
     "In 12345 days it's 3.14 o'clock!!\n\n  don't I'LL WE'VE naïve",
     "日本語 текст עברית العربية 👩‍👩‍👧 ½ x²",
@@ -45,8 +48,9 @@ TOO_LONG = "exceed_context_size_error"
 BAD_SCHEMA = "JSON schema error"
 SEEDS = 2**32 - 1
 """One more than the largest seed: llama.cpp reads that one as none."""
-WINDOW = 2**31 - 1
 ABLE: frozenset[Option] = frozenset({"frequency_penalty", "logit_bias", "logprobs", "response_format"})
+TOOLS: frozenset[Option] = frozenset({"tools"})
+"""Only where the model's template has a place for them."""
 """Not `presence_penalty`: llama.cpp counts the prompt's tokens as well, which for this one cannot be undone."""
 
 
@@ -65,13 +69,14 @@ class LlamaCppEngine:
         context: int = 2048,
         parallel: int = 4,
         quantisation: str = "q8_0",
+        kv_cache: str = "f16",
     ) -> TextSession:
         """Load a model; see `bakeoff.core.generation.TextEngine`."""
         _require()
         file = gguf_of(model, cache, quantisation)
         lora = None if adapter is None else _adapter_of(model, adapter, cache)
         words = None if model.is_file() else ChatTokens.read(model)
-        return _Session(file, lora, words, threads=threads, context=context, parallel=parallel)
+        return _Session(file, lora, words, threads=threads, context=context, parallel=parallel, kv_cache=kv_cache)
 
 
 def _require() -> None:
@@ -166,7 +171,15 @@ class _Session:
     """One llama.cpp server inside this process, called directly; its own port is locked with a random key."""
 
     def __init__(
-        self, file: Path, lora: Path | None, words: ChatTokens | None, *, threads: int, context: int, parallel: int
+        self,
+        file: Path,
+        lora: Path | None,
+        words: ChatTokens | None,
+        *,
+        threads: int,
+        context: int,
+        parallel: int,
+        kv_cache: str = "f16",
     ) -> None:
         self._words = words
         self.files = digests_of(file, lora)
@@ -175,12 +188,13 @@ class _Session:
         params.model.path = str(file)
         params.n_ctx, params.n_parallel = context * parallel, parallel
         params.kv_unified = False
+        params.cache_type_k = params.cache_type_v = KV_CACHES[kv_cache]
         for cores in (params.cpuparams, params.cpuparams_batch):
             cores.n_threads = threads
             _stay(cores, threads)
         params.warmup, params.verbosity = False, -1
         params.embedding, params.pooling_type = False, xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
-        self._key = secrets.token_hex(16)
+        self._key, self._context = secrets.token_hex(16), context
         params.api_keys = [self._key]
         if lora is not None:
             params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(lora), 1.0)]
@@ -189,12 +203,12 @@ class _Session:
         except Exception as error:
             raise CandidateError(
                 f"expected a model that llama.cpp can load, found {str(file)!r}: {error}; "
-                "the file may be damaged, or memory too small"
+                f"the file may be damaged, memory too small, or kv_cache = {kv_cache!r} not for this model"
             ) from error
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """The answer, piece by piece; see `bakeoff.core.generation.TextSession`."""
-        sampling.require(ABLE, "the engine llamacpp")
+        sampling.require(ABLE | (TOOLS if sampling.tools and self.takes_tools else set()), "the engine llamacpp")
         asked = self._request(messages, sampling)
         # Where it is given token ids, its own template and tokenizer have no say.
         whole = "prompt" in asked
@@ -221,13 +235,19 @@ class _Session:
 
     def _request(self, messages: Messages, sampling: Sampling) -> dict[str, Any]:
         """The request in llama.cpp's dialect, whose defaults (min_p, top_k, the order of its steps) are not ours."""
-        asked = request_of(messages, sampling) | {
+        asked: dict[str, Any] = request_of(messages, sampling) | {
             "top_k": sampling.top_k,
             "min_p": sampling.min_p,
             "samplers": ["penalties", "temperature", "min_p", "top_k", "top_p"],
             "cache_prompt": True,
         }
-        if self._words is not None:
+        if sampling.tools:  # its own template and parser know how models write calls of tools
+            self._refuse_control(messages)
+            chosen = [tool for tool in sampling.tools if tool["name"] == sampling.tool_choice]
+            asked |= {"parallel_tool_calls": sampling.parallel_tools}
+            if chosen:  # it knows no choice by name: the others are not shown
+                asked |= {"tools": [{"type": "function", "function": dict(chosen[0])}], "tool_choice": "required"}
+        elif self._words is not None:
             if "response_format" in asked:  # what follows token ids is not held to a schema that cannot be read
                 question = {"messages": [{"role": "user", "content": ""}], "response_format": asked["response_format"]}
                 self._post("/apply-template", question)
@@ -237,26 +257,49 @@ class _Session:
         if sampling.top_logprobs is not None:
             asked["top_logprobs"] = max(1, sampling.top_logprobs)  # for none it gives no log-probabilities at all
         if sampling.frequency_penalty:
+            # It looks back as far as it is told, at a price in memory for each token: no farther than there are tokens.
             # It takes the penalty off for the prompt's tokens too: their share of it is given back as a bias.
-            bias = Counter(asked.get("prompt") or self.render(messages))
+            given: list[int] | None = asked.get("prompt")
+            bias = Counter(given or self.own_render(messages, asked.get("tools", ())))
             weighed = {token: count * sampling.frequency_penalty for token, count in bias.items()}
             for token, own in sampling.logit_bias.items():
                 weighed[token] = weighed.get(token, 0.0) + own
-            asked |= {"repeat_last_n": WINDOW, "logit_bias": {str(token): value for token, value in weighed.items()}}
+            asked |= {
+                "repeat_last_n": self._context,
+                "logit_bias": {str(token): value for token, value in weighed.items()},
+            }
         return asked
+
+    def _refuse_control(self, messages: Messages) -> None:
+        """Where llama.cpp makes the tokens, a text that spells control tokens would be read as such."""
+        if self._words is None:
+            return
+        for message in messages:
+            control = [token for token in self._words.control if token in str(message.get("content") or "")]
+            if control:
+                raise DataError(
+                    f"expected messages without the model's control tokens beside tools, received {control[0]!r}; "
+                    "leave them out, or ask without tools"
+                )
+
+    @cached_property
+    def takes_tools(self) -> bool:
+        """Whether the model's template has a place for tools."""
+        return "tools" in str(self._asked("/props").get("chat_template", ""))
 
     def render(self, messages: Messages) -> list[int]:
         """The token ids of the prompt."""
         return self.own_render(messages) if self._words is None else self._words.prompt(messages)
 
-    def own_render(self, messages: Messages) -> list[int]:
+    def own_render(self, messages: Messages, tools: Sequence[Any] = ()) -> list[int]:
         """The token ids that the file's own template and tokenizer would make."""
-        prompt = self._post("/apply-template", {"messages": [dict(message) for message in messages]})["prompt"]
+        asked = {"messages": [dict(message) for message in messages]} | ({"tools": list(tools)} if tools else {})
+        prompt = self._post("/apply-template", asked)["prompt"]
         return self.tokenise(prompt, special=True)
 
     def own_special(self) -> tuple[str, str]:
         """See `bakeoff.engines.fidelity.OwnWords`."""
-        told = self._get("/props")
+        told = self._asked("/props")
         return str(told.get("bos_token", "")), str(told.get("eos_token", ""))
 
     def tokenise(self, text: str, *, special: bool) -> list[int]:
@@ -271,16 +314,13 @@ class _Session:
         """Free the model."""
         self._server = None
 
-    def _get(self, path: str) -> Any:
-        headers = {"authorization": f"Bearer {self._key}", "connection": "close"}
-        request = urllib.request.Request(self._server.listening_address + path, None, headers)  # noqa: S310 - as below
-        with contextlib.closing(urllib.request.urlopen(request, timeout=60)) as answer:  # noqa: S310
-            return json.load(answer)
-
     def _post(self, path: str, body: dict[str, Any]) -> Any:
+        return self._asked(path, json.dumps(body).encode())
+
+    def _asked(self, path: str, body: bytes | None = None) -> Any:
         headers = {"content-type": "application/json", "authorization": f"Bearer {self._key}", "connection": "close"}
         request = urllib.request.Request(  # noqa: S310 - the address is the server's own
-            self._server.listening_address + path, json.dumps(body).encode(), headers
+            self._server.listening_address + path, body, headers
         )
         try:
             with contextlib.closing(urllib.request.urlopen(request, timeout=60)) as answer:  # noqa: S310
@@ -332,19 +372,21 @@ def _pieces(chunks: "queue.SimpleQueue[Any]", top_logprobs: int | None) -> Itera
                 if piece is not None:
                     yield piece
     yield Piece(
-        finish="length" if finish == "length" else "stop",
+        finish=finish_of(finish) or "stop",
         prompt_tokens=usage.get("prompt_tokens", 0),
         completion_tokens=usage.get("completion_tokens", 0),
     )
 
 
 def _piece(choice: dict[str, Any], top_logprobs: int | None) -> Piece | None:
-    text = choice.get("text") or (choice.get("delta") or {}).get("content") or ""
+    delta = choice.get("delta") or {}
+    text, calls = choice.get("text") or delta.get("content") or "", calls_of(delta)
     said = (choice.get("logprobs") or {}).get("content") or ()
-    if not text and not said:
+    if not text and not said and not calls:
         return None
     return Piece(
         text=text,
+        calls=calls,
         tokens=tuple(
             Token(
                 id=token["id"],

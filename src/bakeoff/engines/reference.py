@@ -36,9 +36,10 @@ class ReferenceEngine:
         context: int = 2048,
         parallel: int = 4,
         quantisation: str = "f32",
+        kv_cache: str = "f16",
     ) -> TextSession:
-        """Load a model; nothing is converted, so `cache`, `parallel` and `quantisation` change nothing."""
-        del cache, parallel, quantisation
+        """Load a model; nothing is converted: only `context` changes anything."""
+        del cache, parallel, quantisation, kv_cache
         return ReferenceSession(model, adapter, threads=threads, context=context)
 
 

@@ -42,6 +42,7 @@ def verify(argument: Mapping[str, Any], progress: Progress) -> dict[str, Json]:
         context=CONTEXT,
         parallel=1,
         quantisation=speech.quantisation,
+        kv_cache=speech.capacity.kv_cache,
     )
     try:
         trained = ReferenceSession(speech.model, speech.adapter, threads=threads, context=CONTEXT)

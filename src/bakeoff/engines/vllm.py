@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from bakeoff.chat.streaming import request_of
+from bakeoff.chat.streaming import calls_of, finish_of, request_of
 from bakeoff.core.errors import CandidateError, ContextLengthError, DataError, MissingExtraError
 from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token
 
@@ -35,7 +35,7 @@ TOKEN_ID = "token_id:"  # noqa: S105 - how vLLM writes a token's id
 BAD_REQUEST = 400
 TOO_LONG = "maximum context length"
 ABLE: frozenset[Option] = frozenset(
-    {"frequency_penalty", "logit_bias", "logprobs", "presence_penalty", "response_format"}
+    {"frequency_penalty", "logit_bias", "logprobs", "presence_penalty", "response_format", "tools"}
 )
 
 
@@ -63,8 +63,12 @@ class VllmEngine:
         context: int = 2048,
         parallel: int = 4,
         quantisation: str = "none",
+        kv_cache: str = "f16",
     ) -> TextSession:
-        """Start it, or find it; see `bakeoff.core.generation.TextEngine`. The weights are served as they are."""
+        """Start it, or find it; see `bakeoff.core.generation.TextEngine`. The weights are served as they are.
+
+        Of forms of `kv_cache` it has fp8 beside its own.
+        """
         del threads, cache, quantisation
         if self._url is not None:
             return _Session(self._url, "", process=None)
@@ -76,6 +80,7 @@ class VllmEngine:
         port, key = _free_port(), secrets.token_hex(16)
         arguments = ["--host", "127.0.0.1", "--port", str(port), "--api-key", key]
         arguments += ["--max-model-len", str(context), "--max-num-seqs", str(parallel)]
+        arguments += [] if kv_cache == "f16" else ["--kv-cache-dtype", "fp8"]
         if adapter is not None:
             arguments += ["--enable-lora", "--max-lora-rank", "256", "--lora-modules", f"{ADAPTER}={adapter}"]
         process = subprocess.Popen(
@@ -121,10 +126,10 @@ class _Session:
                 for choice in chunk.get("choices", ()):
                     finish = choice.get("finish_reason") or finish
                     piece = _piece(choice)
-                    if piece.text or piece.tokens:
+                    if piece.text or piece.tokens or piece.calls:
                         yield piece
         yield Piece(
-            finish="length" if finish == "length" else "stop",
+            finish=finish_of(finish) or "stop",
             prompt_tokens=usage.get("prompt_tokens", 0),
             completion_tokens=usage.get("completion_tokens", 0),
         )
@@ -202,7 +207,8 @@ def _piece(choice: dict[str, Any]) -> Piece:
         )
         for each in said
     )
-    return Piece(text=(choice.get("delta") or {}).get("content") or "", tokens=tokens)
+    delta = choice.get("delta") or {}
+    return Piece(text=delta.get("content") or "", tokens=tokens, calls=calls_of(delta))
 
 
 def _text(token: dict[str, Any]) -> str:

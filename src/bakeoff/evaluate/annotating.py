@@ -13,6 +13,7 @@ from bakeoff.core import plugins
 from bakeoff.core.errors import CandidateError, ConfigError, MissingExtraError, Problem
 from bakeoff.core.protocols import Likely, Model, Progress
 from bakeoff.core.types import Predictions
+from bakeoff.evaluate.structures import structure_scores
 
 if TYPE_CHECKING:
     import polars as pl
@@ -48,7 +49,7 @@ def annotated(
     """Predictions with the log-likelihood of the truth (of models that tell it) and the scores that are asked for."""
     truth = ["" if value is None else str(value) for value in truth_n.tolist()]
     said = ["" if value is None else str(value) for value in predictions.values_n.tolist()]
-    scores = dict(predictions.scores)
+    scores = {**predictions.scores, **structure_scores(truth, said)}
     if json_schema is not None:
         valid = schema_check(json_schema)
         scores[VALID] = np.asarray([valid(text) for text in said])

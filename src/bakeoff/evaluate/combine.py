@@ -431,6 +431,7 @@ class _Search:
             size_bytes=sum(card.size_bytes for card in cards),
             cost_usd_per_1k=cost,
             cost_spread=dear / cost,
+            unreadable=min(1.0, sum(share * card.unreadable for share, card in zip(shares, cards, strict=True))),
         )
         return Combination(
             name="+".join([kind, *members]),

@@ -23,6 +23,7 @@ def told(verdict: "Verdict", scored: Mapping[str, Scorecard]) -> str:
     """Why the winner wins, who was kept out by gates, and what the test rows can show."""
     assert verdict.best is not None
     sentences = [_nobody(verdict) if verdict.winner is None else _winner(verdict, scored), _kept_out(verdict)]
+    sentences += [_unread(scored)]
     if verdict.mdd is not None:
         rows = scored[verdict.best].n_test
         shown = f"{rows:,} test rows show a true difference of {verdict.mdd:.4f} in {verdict.metric} four times in five"
@@ -115,6 +116,15 @@ def _nobody(verdict: "Verdict") -> str:
     if all(gate.passed for gate in verdict.gates if gate.candidate == verdict.best):
         return f"Nobody wins: the utility ({verdict.utility}) is undefined for {_and(verdict.best_set)}."
     return f"Nobody wins: no candidate passes every gate; {verdict.best} leads by {verdict.metric}."
+
+
+def _unread(scored: Mapping[str, Scorecard]) -> str:
+    """Whose answers are partly not their own: what was refused or could not be read."""
+    shares = {name: card.unreadable for name, card in scored.items() if card.unreadable > 0}
+    if not shares:
+        return ""
+    told = [f"{share:.2%} of the answers of {name}" for name, share in shares.items()]
+    return f"Refused or unreadable, so that a fallback answers instead: {_and(told)}."
 
 
 def _kept_out(verdict: "Verdict") -> str:

@@ -2,21 +2,22 @@
 
 Every pair is shown twice, with the answers swapped. A judge that favours the place in which an answer stands then
 helps and hurts each side alike, and how much it does so can be told.
-A vote that cannot be read, or that the service refuses to give, counts against the candidate; none is left out.
+Answers that are equal are a tie without being asked about. A vote that cannot be read is asked for once more; what is
+then still unreadable, or refused, is no opinion: such a pair has no score, and how many there are is told.
 Source: Zheng et al., "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena", NeurIPS 2023, section 3.4.
 """
 
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.chat.client import Client, Refusal, Reply
 from bakeoff.chat.meter import Meter
+from bakeoff.chat.reading import Choices, without_reasoning
 from bakeoff.core.types import Json
 from bakeoff.metrics.intervals import wilson
 
@@ -30,9 +31,32 @@ COMPARE = (
     "Do not let the order or the length of the answers influence you. Reply with exactly one of: A, B, tie."
 )
 ACCEPT = "You judge an answer to a question. {criteria}\nReply with exactly one of: good, bad."
-VERDICT = re.compile(r"^\W*(?:(?:answer|winner|verdict)\W+)?(A|B|[Tt]ie)\b")
+AGAIN = "Reply with exactly one of: {among}. Nothing else."
+MORE_TOKENS = 4
+"""How many times longer the answer to what is asked again may be: reasoning may have been cut off."""
+SIDES = ("Answer", "Response", "Assistant", "Option", "Candidate", "Model")
+TIES = ("tie", "a tie", "it's a tie", "draw", "a draw", "equal", "both", "neither", "C")
+"""C is what judges of the well-known prompts say for a tie."""
+PREFERENCES = Choices(
+    (
+        ("A", *(f"{side} A" for side in SIDES)),
+        ("B", *(f"{side} B" for side in SIDES)),
+        (*TIES, *(tie.capitalize() for tie in TIES), "TIE"),
+    ),
+    cased=True,
+)
+VOTES = (FIRST, SECOND, TIE)
+QUALITIES = Choices.of(("good", "bad"))
+_SIDE = rf"(?:(?:{'|'.join(SIDES)})\s+)?(A|B)\b"
+LEADING = re.compile(rf"^\W*{_SIDE}\W*(?:[,.:;(–—\n]|-\s)")
+BETTER = re.compile(
+    rf"{_SIDE}(?:['’]s|\s+(?:is|was|seems|appears|does|has|provides|gives|offers))(?:\s+\w+){{0,3}}?"
+    r"\s+(?:better|best|more|stronger|superior|preferable|preferred|winner)\b"
+    rf"|\b(?:prefer|choose|pick|vote for|go with)\s+{_SIDE}|{_SIDE}\s+wins\b"
+)
+WORSE = re.compile(rf"{_SIDE}\s+(?:is|was|seems|appears)(?:\s+\w+){{0,2}}?\s+(?:worse|less|weaker|inferior|wrong)\b")
+TIED = re.compile(r"\b(?:tie|draw|tied|equally|equivalent|identical|same quality)\b", re.IGNORECASE)
 LETTER = re.compile(r"(?<![\w'])(A|B)(?![\w'])")
-QUALITY = re.compile(r"^\W*(good|bad)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +80,8 @@ class Votes:
 
     @property
     def score_n(self) -> Floats:
-        """The mean of both orders; what could not be read is a vote against the answer."""
-        return (np.nan_to_num(self.shown_first_n) + np.nan_to_num(self.shown_second_n)) / 2
+        """The mean of both orders; NaN where either could not be read."""
+        return (self.shown_first_n + self.shown_second_n) / 2
 
     @property
     def unreadable(self) -> int:
@@ -91,11 +115,28 @@ class Agreement:
 
 
 class Referee:
-    """Asks a judge; counts what it costs."""
+    """Asks a judge; counts what it costs.
 
-    def __init__(self, client: Client, meter: Meter, *, criteria: str, max_tokens: int) -> None:
+    Args:
+        client: calls the judge.
+        meter: counts what it uses.
+        criteria: what a good answer is.
+        max_tokens: the longest answer of the judge, its reasoning included.
+        options: more of what is asked (`temperature`, `reasoning_effort`).
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        meter: Meter,
+        *,
+        criteria: str,
+        max_tokens: int,
+        options: Mapping[str, Json] | None = None,
+    ) -> None:
         self._client, self._meter = client, meter
         self._criteria, self._max_tokens = criteria, max_tokens
+        self._options = {"temperature": 0} if options is None else dict(options)
 
     def compare(self, pairs: Sequence[Pair]) -> Votes:
         """Votes on pairs, each shown in both orders.
@@ -103,21 +144,41 @@ class Referee:
         Raises:
             ServiceError: the judge cannot be asked.
         """
-        asked = [self._comparison(pair.question, pair.answer, pair.other) for pair in pairs]
-        asked += [self._comparison(pair.question, pair.other, pair.answer) for pair in pairs]
-        said = np.asarray([_vote(reply) for reply in self._ask(asked)], dtype=np.float64)
-        return Votes(shown_first_n=said[: len(pairs)], shown_second_n=1.0 - said[len(pairs) :])
+        differ = [at for at, pair in enumerate(pairs) if pair.answer.strip() != pair.other.strip()]
+        asked = [self._comparison(pairs[at].question, pairs[at].answer, pairs[at].other) for at in differ]
+        asked += [self._comparison(pairs[at].question, pairs[at].other, pairs[at].answer) for at in differ]
+        vote_m = self._ask(asked, vote_said, "A, B, tie")
+        first_n, second_n = np.full(len(pairs), TIE), np.full(len(pairs), TIE)
+        first_n[differ], second_n[differ] = vote_m[: len(differ)], 1.0 - vote_m[len(differ) :]
+        return Votes(shown_first_n=first_n, shown_second_n=second_n)
 
     def accept(self, answers: Sequence[tuple[str, str]]) -> Floats:
-        """1 for answers (each with its question before it) that the judge calls good, else 0 (also if unreadable)."""
+        """1 for answers (each with its question before it) that the judge calls good, 0 for bad, NaN if unreadable."""
         system = ACCEPT.format(criteria=self._criteria)
         asked = [self._request(system, f"Question:\n{q}\n\nAnswer:\n{a}") for q, a in answers]
-        return np.asarray([_accepted(reply) for reply in self._ask(asked)], dtype=np.float64)
+        return self._ask(asked, quality_said, "good, bad")
 
-    def _ask(self, requests: Sequence[dict[str, Json]]) -> list[Reply | Refusal]:
+    def _ask(self, requests: Sequence[dict[str, Json]], read: Callable[[str], float], among: str) -> Floats:
+        """What is read of each reply; NaN for what is refused, or unreadable twice."""
+        replies = self._replies(requests)
+        vote_n = np.asarray([read(r.text) if isinstance(r, Reply) else np.nan for r in replies], dtype=np.float64)
+        unread = [(at, reply) for at, reply in enumerate(replies) if np.isnan(vote_n[at]) and isinstance(reply, Reply)]
+        again = self._replies([self._again(requests[at], reply, among) for at, reply in unread])
+        for (at, _), reply in zip(unread, again, strict=True):
+            vote_n[at] = read(reply.text) if isinstance(reply, Reply) else np.nan
+        return vote_n
+
+    def _replies(self, requests: Sequence[dict[str, Json]]) -> list[Reply | Refusal]:
         replies = self._client.chat(requests)
         self._meter.count(replies, rows=len(replies))
         return replies
+
+    def _again(self, request: dict[str, Json], reply: Reply, among: str) -> dict[str, Json]:
+        turns: list[Json] = list(cast("list[Json]", request["messages"]))
+        if without_reasoning(reply.text):
+            turns.append({"role": "assistant", "content": reply.text})
+            turns.append({"role": "user", "content": AGAIN.format(among=among)})
+        return {**request, "messages": turns, "max_tokens": self._max_tokens * MORE_TOKENS}
 
     def _comparison(self, question: str, first: str, second: str) -> dict[str, Json]:
         shown = f"Question:\n{question}\n\nAnswer A:\n{first}\n\nAnswer B:\n{second}"
@@ -125,38 +186,39 @@ class Referee:
 
     def _request(self, system: str, shown: str) -> dict[str, Json]:
         messages: list[Json] = [{"role": "system", "content": system}, {"role": "user", "content": shown}]
-        return {"messages": messages, "temperature": 0, "max_tokens": self._max_tokens}
-
-
-def _vote(reply: Reply | Refusal) -> float:
-    """1 for the answer shown first, 0 for the second, NaN for what names none."""
-    return vote_said(reply.text) if isinstance(reply, Reply) else np.nan
+        return {"messages": messages, "max_tokens": self._max_tokens, **self._options}
 
 
 def vote_said(text: str) -> float:
-    """The vote in a text: a letter or "tie" at its start, JSON with a `winner`, or the only letter in it.
+    """The vote in a text: 1 for the answer shown first, 0 for the second, 0.5 for a tie, NaN for what says neither.
+
+    A letter or "tie" alone, in JSON, declared or leading; else who is said to be better (or the other worse); else that
+    they are equal; else the only letter in it.
 
     >>> [vote_said(text) for text in ("A", "[[B]]", "Tie.", '{"winner": "B"}', "The better one is A", "A or B?")]
     [1.0, 0.0, 0.5, 0.0, 1.0, nan]
     """
-    found = text.strip()
-    if found.startswith("{"):
-        try:
-            found = str(json.loads(found).get("winner", ""))
-        except (ValueError, AttributeError):
-            return np.nan
-    letters = set(LETTER.findall(found))
-    match = VERDICT.match(found)
-    if match and not (len(letters) > 1):
-        return {"A": FIRST, "B": SECOND}.get(match.group(1), TIE)
-    if len(letters) == 1:
-        return FIRST if letters == {"A"} else SECOND
-    return np.nan
+    plain = PREFERENCES.read(text, running=False)
+    if plain is not None:
+        return VOTES[plain]
+    answer = without_reasoning(text) or ""
+    if answer.startswith("{"):
+        return np.nan
+    leading = LEADING.match(answer)
+    if leading is not None:
+        return FIRST if leading.group(1) == "A" else SECOND
+    better = {side for match in BETTER.finditer(answer) for side in match.groups() if side}
+    better |= {"B" if match.group(1) == "A" else "A" for match in WORSE.finditer(answer)}
+    sides = better or (set[str]() if TIED.search(answer) else set(LETTER.findall(answer)))
+    if len(sides) == 1:
+        return FIRST if sides == {"A"} else SECOND
+    return TIE if not sides and TIED.search(answer) else np.nan
 
 
-def _accepted(reply: Reply | Refusal) -> float:
-    match = QUALITY.match(reply.text) if isinstance(reply, Reply) else None
-    return float(match is not None and match.group(1).lower() == "good")
+def quality_said(text: str) -> float:
+    """1 for what calls an answer good, 0 for bad, NaN for what says neither."""
+    quality = QUALITIES.read(text)
+    return np.nan if quality is None else (1.0, 0.0)[quality]
 
 
 def bias(votes: Sequence[Votes]) -> Bias | None:
@@ -178,6 +240,10 @@ def agreement(human_n: Floats, judged_n: Floats) -> Agreement | None:
 
     Source: Cohen, "A Coefficient of Agreement for Nominal Scales", Educational and Psychological Measurement 20 (1960).
     """
+    if not len(human_n):
+        return None
+    readable_n = ~np.isnan(judged_n)
+    human_n, judged_n = human_n[readable_n], judged_n[readable_n]
     if not len(human_n):
         return None
     theirs, ours = np.sign(human_n - TIE), np.sign(judged_n - TIE)

@@ -26,6 +26,7 @@ MEASUREMENTS = (
     "train_s",
     "size_bytes",
     "cost_usd_per_1k",
+    "unreadable",
 )
 """What a scorecard holds beside metrics, by the names that gates use."""
 
@@ -67,7 +68,9 @@ class Scorecard(Scores):
     needed for them, not another's service alone.
     `predict_memory_bytes` is the most memory that a process held which loaded the model and predicted the
     test rows. `cost_spread` is how many times dearer the slow batches (the ninth of ten) were than the fastest, by
-    which the price is. What was not measured (a combination that is only priced) is left at its default.
+    which the price is. `unreadable` is the share of test rows whose answer a service refused or that could not be read,
+    so that the family's fallback stands in its place. What was not measured (a combination that is only priced) is
+    left at its default.
     """
 
     latency_ms: Mapping[str, float]
@@ -85,6 +88,7 @@ class Scorecard(Scores):
     latency_calls: int | None = None
     single_cost_usd_per_1k: float | None = None
     takes_machine: bool = True
+    unreadable: float = 0.0
 
     def number(self, name: str) -> float | None:
         """The value of a metric or of a gated measurement (`latency_p95_ms`, `train_s`, …); None if unknown."""

@@ -159,6 +159,7 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
             spent, len(rows_n), speed, price_per_hour_usd=hourly, alone=remote_speed is not None
         ),
         takes_machine=remote_speed is None or spent is None or spent.cost_usd is None,
+        unreadable=0.0 if spent is None else (spent.refused + spent.unreadable) / max(1, spent.rows),
     )
     folder = Path(told["out_dir"])
     folder.mkdir(parents=True, exist_ok=True)

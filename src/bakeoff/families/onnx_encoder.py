@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.core.errors import CandidateError, MissingExtraError
+from bakeoff.core.errors import CandidateError, ContextLengthError, MissingExtraError
 from bakeoff.core.generation import Embedded
 from bakeoff.core.hashing import digest, digest_json
+from bakeoff.core.ledger import example
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -128,6 +129,11 @@ class OnnxEncoder:
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """See `bakeoff.core.generation.Embedder`; vectors of the last layer."""
+        for text in self.cut(texts):
+            raise ContextLengthError(
+                f"expected texts of at most {self.max_tokens} tokens, received a longer one ({example(text)}); "
+                "cut it into parts, or release a candidate with a larger max_tokens"
+            )
         if not texts:
             return Embedded(vectors_nd=np.empty((0, self.last_layer(self([])).shape[1]), dtype=np.float32), tokens=0)
         encoded = self._encoded(texts)

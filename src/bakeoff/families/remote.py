@@ -19,12 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bakeoff.chat.client import Budget, Client, Refusal, RefusedError, Reply, Service, ServiceError
-from bakeoff.chat.dialect import PLAIN, REASONING, Dialect
+from bakeoff.chat.client import Alternatives, Budget, Client, Refusal, RefusedError, Reply, Service, ServiceError
+from bakeoff.chat.dialect import PLAIN, Dialect, dialect_of
 from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.prompts import Preamble, check_template, messages_of_row
+from bakeoff.chat.reading import Choices, answer_pieces, number_in, without_reasoning
 from bakeoff.chat.streaming import Heard, request_of
 from bakeoff.core.addresses import is_local_url
+from bakeoff.core.config import ApiDialect
 from bakeoff.core.conversation import conversation_columns
 from bakeoff.core.errors import CandidateError, ContextLengthError, OptionError
 from bakeoff.core.generation import Messages, Piece, Sampling
@@ -47,8 +49,9 @@ SURE = 0.9
 LEAST_MASS = 0.5
 """Token probabilities that name classes must make up this much, or what was said is read instead."""
 TOP_LOGPROBS = 20
+OPENING = " \t\n\r\"'`*"
+"""What may stand before a label."""
 TOO_LONG = re.compile("context_length_exceeded|maximum context length|exceed_context_size")
-NUMBER = re.compile(r"[-+]?(?:\d+(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+)?")
 CLASSIFY = "Answer with exactly one of these labels and nothing else: {labels}."
 REGRESS = "Answer with one number and nothing else."
 
@@ -66,7 +69,8 @@ class RemoteParams:
     service had from an earlier call. `budget_usd`: what calls in runs may cost in all; what was answered is kept.
 
     `dialect`: how the API is spoken: `plain` (`max_tokens`, temperature), `reasoning` (`max_completion_tokens`, no
-    temperature, no log-probabilities), or `auto`: plain, and what the service refuses of it is learned.
+    temperature, no log-probabilities), `responses` (OpenAI's newer API), `anthropic` (its messages), or `auto`: by the
+    address (`…/responses`, `…/messages`, `api.anthropic.com`), else plain, and what the service refuses is learned.
     `reasoning_effort`: how long a model that reasons may do so. `headers`, `query`, `body`: what is added to each
     call; `key_header`: where the key goes (Azure: `api-key`).
     """
@@ -89,7 +93,7 @@ class RemoteParams:
     attempts: Annotated[int, Field(ge=1, le=20)] = 6
     price_cached: Annotated[float, Field(ge=0)] | None = None
     budget_usd: Annotated[float, Field(gt=0)] | None = None
-    dialect: Literal["auto", "plain", "reasoning"] = "auto"
+    dialect: ApiDialect = "auto"
     reasoning_effort: str | None = None
     key_header: str = "Authorization"
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -181,14 +185,14 @@ class RemoteModel:
             case "classification":
                 return self._read_labels(replies)
             case "regression":
-                numbers = [_number(reply.text) if isinstance(reply, Reply) else None for reply in replies]
+                numbers = [number_in(reply.text) if isinstance(reply, Reply) else None for reply in replies]
                 values = [self.state.fallback[0] if number is None else number for number in numbers]
                 unreadable = sum(
                     number is None and isinstance(r, Reply) for r, number in zip(replies, numbers, strict=True)
                 )
                 return Predictions(values_n=np.asarray(values, dtype=np.float64)), unreadable
             case "generation":
-                said = [reply.text.strip() if isinstance(reply, Reply) else "" for reply in replies]
+                said = [without_reasoning(reply.text) or "" if isinstance(reply, Reply) else "" for reply in replies]
                 empty = sum(not text and isinstance(r, Reply) for r, text in zip(replies, said, strict=True))
                 return Predictions(values_n=np.asarray(said, dtype=object)), empty
 
@@ -219,7 +223,7 @@ class RemoteModel:
             raise kind(f"{self.state.params.url} refuses (HTTP {chunks.status}): {chunks.message}")
         try:
             with closing(chunks):
-                yield from heard.pieces(chunks)
+                yield from answer_pieces(heard.pieces(chunks))
         finally:
             reply = Reply.streamed(body, heard.body, time.perf_counter() - started)
             self.meter.count([reply], rows=1)
@@ -261,7 +265,7 @@ class RemoteFamily:
             instruction=instruction,
             shots=_shots(job, columns),
             fallback=fallback,
-            dialect=REASONING if params.dialect == "reasoning" else PLAIN,
+            dialect=dialect_of(params.dialect, params.url),
         )
         model = _model(state, job.cache)
         job.progress(f"asking {params.url} (model {params.model!r})")
@@ -386,17 +390,11 @@ def _label_format(classes: Sequence[str]) -> Json:
 def label_shares(reply: Reply, classes: Sequence[str]) -> Floats | None:
     """Probabilities (k,) of the classes by an answer; None when it names none.
 
-    Where the likeliest first tokens are told, each gives its probability to the only class that starts with it.
+    Where the likeliest tokens are told, the answer is followed token by token: each alternative gives its probability
+    to the class that goes on so, until one class alone is left.
     """
-    said = label_said(reply.text, classes)
-    mass_k = np.zeros(len(classes))
-    for token, logprob in reply.first_token:
-        stem = token.strip().lower()
-        starting = [at for at, name in enumerate(classes) if stem and name.lower().startswith(stem)]
-        if len(starting) > 1 and said in starting:
-            starting = [said]
-        if len(starting) == 1:
-            mass_k[starting[0]] += math.exp(min(0.0, logprob))
+    said = Choices.of(classes).read(reply.text)
+    mass_k = _masses(reply.tokens, classes)
     if mass_k.sum() >= LEAST_MASS:
         floored_k = np.maximum(mass_k, 1e-6)  # a class below the tokens told is unlikely, not impossible
         return floored_k / floored_k.sum()
@@ -407,42 +405,34 @@ def label_shares(reply: Reply, classes: Sequence[str]) -> Floats | None:
     return shares_k / shares_k.sum()
 
 
-def label_said(text: str, classes: Sequence[str]) -> int | None:
-    """The position of the class that an answer names; None when it names none, or several.
-
-    The answer may be JSON with a `label`, the name alone (whatever its case and quotes), or a text in which one
-    class is named as a whole word.
-
-    >>> [label_said(text, ["bad", "not bad"]) for text in ('{"label": "bad"}', " Not bad.", "It is bad!", "hm")]
-    [0, 1, 0, None]
-    """
-    found = text.strip()
-    if found.startswith("{"):
-        try:
-            found = str(json.loads(found).get("label", ""))
-        except (ValueError, AttributeError):
-            return None
-    names = {name.lower(): at for at, name in enumerate(classes)}
-    bare = found.strip(" \t\n\r\"'`.:;,!*").lower()
-    if bare in names:
-        return names[bare]
-    rest, named = found.lower(), set[int]()
-    for name in sorted(names, key=len, reverse=True):  # "not bad" is no "bad"
-        pattern = rf"(?<!\w){re.escape(name)}(?!\w)"
-        if name and re.search(pattern, rest):
-            named.add(names[name])
-            rest = re.sub(pattern, " ", rest)
-    return named.pop() if len(named) == 1 else None
+def _masses(tokens: Sequence[Alternatives], classes: Sequence[str]) -> Floats:
+    """The probability (k,) that the answer goes on as each class, as far as the alternatives of its tokens tell."""
+    names = [name.lower() for name in classes]
+    mass_k = np.zeros(len(classes))
+    begun, reached = "", 1.0
+    for at, token in enumerate(tokens):
+        own = token.text.lower()
+        for text, logprob in token.top:
+            stem, share = (begun + text.lower()).lstrip(OPENING), reached * math.exp(min(0.0, logprob))
+            going = _going(stem, names)
+            if len(going) > 1 and text.lower() == own and at + 1 < len(tokens):
+                continue  # the next token tells which of them
+            whole = [k for k in going if names[k] == stem.rstrip()]
+            for k in whole or going:  # of what goes on as several nothing more is known: they share it
+                mass_k[k] += share / len(whole or going)
+        begun, reached = begun + own, reached * math.exp(min(0.0, token.logprob))
+        if begun.strip(OPENING) and len(_going(begun.lstrip(OPENING), names)) < 2:  # noqa: PLR2004 - one or none
+            break
+    return mass_k
 
 
-def _number(text: str) -> float | None:
-    """The first number in an answer; None when there is none.
-
-    >>> _number("about 1,250.5 km"), _number("-3"), _number("none")
-    (1250.5, -3.0, None)
-    """
-    for match in NUMBER.finditer(text):
-        if any(character.isdigit() for character in match.group()):
-            value = float(match.group().replace(",", ""))
-            return value if math.isfinite(value) else None
-    return None
+def _going(stem: str, names: Sequence[str]) -> list[int]:
+    """The classes that a beginning may become; once it has gone beyond a class, the longest that it holds."""
+    bare = stem.rstrip()
+    if not bare:
+        return []
+    going = [k for k, name in enumerate(names) if name.startswith(stem) or name == bare]
+    if going:
+        return going
+    held = [k for k, name in enumerate(names) if name and re.match(rf"{re.escape(name)}(?!\w)", bare)]
+    return sorted(held, key=lambda k: -len(names[k]))[:1]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from bakeoff.core.config import Config
-from bakeoff.core.ledger import Loss
+from bakeoff.core.ledger import LOUD_SHARE, Loss
 from bakeoff.core.params import without_effect
 from bakeoff.core.types import Schema, Task
 
@@ -40,6 +40,8 @@ def _unanswered(name: str, entry: "Judged") -> list[Loss]:
             count=usage[key],
             of=usage.get("rows"),
             candidate=name,
+            grave=usage[key] > LOUD_SHARE * (usage.get("rows") or 0),
+            remedy="look at the answers; a gate on unreadable keeps such a candidate from winning",
         )
         for key, why in reasons.items()
         if usage.get(key)

@@ -12,7 +12,8 @@ import msgspec
 import bakeoff.chat
 import bakeoff.evaluate
 import bakeoff.metrics
-from bakeoff.chat.client import Client, Service, ServiceError
+from bakeoff.chat.client import Budget, Client, Service, ServiceError
+from bakeoff.chat.dialect import dialect_of
 from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.chat.prompts import messages_of_row
@@ -31,7 +32,9 @@ from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.registry import find
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
     from bakeoff.evaluate.refereeing import Pair, Referee, Votes
 
@@ -86,7 +89,9 @@ def _inputs(stage: Stage, gathered: Gathered, config: JudgeConfig, fine: Sequenc
     code = [Path(cast("str", p.__file__)).parent for p in (bakeoff.evaluate, bakeoff.metrics, bakeoff.chat)]
     labels = stage.judge_labels
     return {
-        "judge": config.model_dump(mode="json", exclude={"concurrency", "timeout_s", "key_env"}),
+        "judge": config.model_dump(
+            mode="json", exclude={"concurrency", "timeout_s", "attempts", "key_env", "budget_usd"}
+        ),
         "answers": [[entry.name, entry.outcomes_blob] for entry in fine],
         "table": gathered.table_blob,
         "metric": stage.metric,
@@ -142,8 +147,8 @@ class _Bench:
         rows = len(next(iter(self.said.values()))[0])
         self.rows = np.sort(np.random.default_rng(stage.seed).permutation(rows)[: config.rows])
         self.leader = self._leader() if config.against == "leader" else None
-        prices = Prices(usd_in=config.price_in, usd_out=config.price_out)
-        self.meter = Meter(prices, concurrency=config.concurrency)
+        self.prices = Prices(usd_in=config.price_in, usd_out=config.price_out, usd_cached=config.price_cached)
+        self.meter = Meter(self.prices, concurrency=config.concurrency)
         self.questions = self._questions()
 
     def _leader(self) -> str:
@@ -166,14 +171,31 @@ class _Bench:
             url=config.url,
             model=config.model,
             key_env=config.key_env,
+            key_header=config.key_header,
+            headers=config.headers,
+            query=config.query,
+            body=config.body,
             timeout_s=config.timeout_s,
+            attempts=config.attempts,
             concurrency=config.concurrency,
         )
-        client = Client(service, cache=self.stage.cache)
-        return Referee(client, self.meter, criteria=config.criteria, max_tokens=config.max_tokens)
+        budget = None if config.budget_usd is None else Budget(usd=config.budget_usd, price=self.prices.of)
+        client = Client(
+            service,
+            cache=self.stage.cache,
+            dialect=dialect_of(config.dialect, config.url),
+            learns=config.dialect == "auto",
+            budget=budget,
+        )
+        options: dict[str, Json] = {"temperature": config.temperature or 0}
+        if config.reasoning_effort is not None:
+            options["reasoning_effort"] = config.reasoning_effort
+        return Referee(client, self.meter, criteria=config.criteria, max_tokens=config.max_tokens, options=options)
 
     def result(self) -> Result:
         """What the step keeps: what is told of the judge, the scores, and outcomes with them (blobs)."""
+        import numpy as np
+
         from bakeoff.evaluate.estimates import Rows, estimate
         from bakeoff.evaluate.refereeing import bias
         from bakeoff.metrics.outcome import outcome
@@ -184,14 +206,13 @@ class _Bench:
         scores: dict[str, Json] = {}
         candidates: list[Json] = []
         result: Result = {}
-        all_votes: list[Votes] = []
-        for entry in self.fine:
-            if entry.name == self.leader:
-                continue
-            pairs = self._pairs(entry.name)
-            votes = judge.compare(pairs)
-            all_votes.append(votes)
-            judged_outcomes = self._with_scores(entry, votes)
+        rivals = [entry for entry in self.fine if entry.name != self.leader]
+        shown = {entry.name: self._pairs(entry.name) for entry in rivals}
+        votes_of = {name: judge.compare(pairs) for name, pairs in shown.items()}
+        unread_n = self._unread(list(votes_of.values()))
+        for entry in rivals:
+            pairs, votes = shown[entry.name], votes_of[entry.name]
+            judged_outcomes = self._with_scores(entry, np.where(unread_n, np.nan, votes.score_n))
             truth_n, said = outcomes(stage, replace(entry, outcomes_blob=judged_outcomes))
             found = estimate(
                 find(JUDGE, "generation"),
@@ -215,8 +236,31 @@ class _Bench:
             candidates.append(told)
             stage.progress(f"judge: {entry.name} scores {found.value:.3f} {found.ends('.3f')}")
         result["scores"] = scores
-        result["told"] = self._told(candidates, all_votes, people)
+        result["told"] = self._told(candidates, list(votes_of.values()), people) | {"unread": int(unread_n.sum())}
         return result
+
+    def _unread(self, votes: "Sequence[Votes]") -> "NDArray[np.bool_]":
+        """Rows (n,) on which the judge could not be read of any candidate: nobody has a score there.
+
+        So all are scored on the same rows, and nobody gains by answers that silence the judge on others' good rows.
+
+        Raises:
+            ServiceError: no row is left.
+        """
+        import numpy as np
+
+        unread_n = np.zeros(len(self.rows), dtype=np.bool_)
+        for each in votes:
+            unread_n |= np.isnan(each.score_n)
+        if votes and unread_n.all():
+            raise ServiceError(
+                f"expected votes of the judge {self.config.model!r} that name A, B or tie, received none on "
+                f"{len(self.rows):,} rows; look at its answers, or raise [judge] max_tokens"
+            )
+        if unread_n.any():
+            share = f"{unread_n.mean():.1%} of the rows"
+            self.stage.progress(f"judge: {share} have no score, as a vote on them could not be read")
+        return unread_n
 
     def _pairs(self, name: str) -> "list[Pair]":
         from bakeoff.evaluate.refereeing import Pair
@@ -228,7 +272,7 @@ class _Bench:
             for question, at in zip(self.questions, self.rows.tolist(), strict=True)
         ]
 
-    def _with_scores(self, entry: Judged, votes: "Votes") -> str:
+    def _with_scores(self, entry: Judged, judged_n: "NDArray[np.float64]") -> str:
         """The candidate's outcomes with a column of the judge's scores, missing where it was not asked."""
         import numpy as np
         import polars as pl
@@ -236,7 +280,7 @@ class _Bench:
         assert entry.outcomes_blob is not None
         table = pl.read_parquet(io.BytesIO(self.stage.blobs.get(entry.outcomes_blob)))
         score_n = np.full(table.height, np.nan)
-        score_n[self.rows] = votes.score_n
+        score_n[self.rows] = judged_n
         with tempfile.TemporaryDirectory(dir=self.stage.work) as scratch:
             path = Path(scratch) / "outcomes.parquet"
             table.with_columns(pl.Series(f"score:{JUDGE}", score_n)).write_parquet(path)
@@ -272,27 +316,33 @@ class _People:
         self._judge = judge
         labels = bench.stage.judge_labels
         labelled = [] if labels is None else _labels(labels, bench.gathered.schema)
-        self._human_m = np.asarray([score for _, score in labelled])
-        self._judged_m = judge.compare([pair for pair, _ in labelled]).score_n if labelled else np.empty(0)
+        human_m = np.asarray([score for _, score in labelled])
+        judged_m = judge.compare([pair for pair, _ in labelled]).score_n if labelled else np.empty(0)
+        self._human_m, self._judged_m = human_m[~np.isnan(judged_m)], judged_m[~np.isnan(judged_m)]
         self.pairs: Json = msgspec.to_builtins(agreement(self._human_m, self._judged_m))
         rated = _ratings(bench.stage, bench.gathered)
-        self._liked_m = np.asarray([liked for *_, liked in rated], dtype=bool)
-        self._accepted_m = judge.accept([(q, a) for q, a, _ in rated]) if rated else np.empty(0)
+        liked_m = np.asarray([liked for *_, liked in rated], dtype=bool)
+        accepted_m = judge.accept([(q, a) for q, a, _ in rated]) if rated else np.empty(0)
+        self._liked_m, self._accepted_m = liked_m[~np.isnan(accepted_m)], accepted_m[~np.isnan(accepted_m)]
         self.ratings: Json = msgspec.to_builtins(agreement(self._liked_m.astype(np.float64), self._accepted_m))
 
     def corrected(self, votes: "Votes", pairs: "Sequence[Pair]") -> dict[str, Json]:
         """The score that people would give (`corrected`, by labelled pairs), and the share of answers that they
         would like (`accepted`, by ratings).
         """  # noqa: D205 - one sentence
+        import numpy as np
+
         from bakeoff.metrics.judges import prediction_powered, rogan_gladen
 
         found: dict[str, Json] = {}
         try:
             if len(self._human_m):
-                corrected = prediction_powered(self._human_m, self._judged_m, votes.score_n)
+                score_n = votes.score_n[~np.isnan(votes.score_n)]
+                corrected = prediction_powered(self._human_m, self._judged_m, score_n)
                 found["corrected"] = msgspec.to_builtins(corrected)
             if len(self._liked_m):
                 accepted_n = self._judge.accept([(pair.question, pair.answer) for pair in pairs])
+                accepted_n = accepted_n[~np.isnan(accepted_n)]
                 liked = self._liked_m
                 rate = rogan_gladen(
                     int(accepted_n.sum()),

@@ -1,7 +1,7 @@
 """Shares of good answers as a judge sees them, corrected by answers that people judged, too.
 
-A judge errs; many of its votes are still worth something once a few human labels say how it errs. A vote
-that could not be read is a vote against the answer: pass it as 0, never leave it out.
+A judge errs; many of its votes are still worth something once a few human labels say how it errs. A vote that could
+not be read is no opinion: leave such answers out, and tell how many they are.
 """
 
 import math

@@ -28,7 +28,8 @@ def sentences(judge: Judge) -> list[str]:
     what = f"the answers to {count(judge.rows)} test rows with {against}, each pair in both orders"
     told = [
         f"{judge.model} compared {what}, by: {judge.criteria}",
-        "A score of 0.5 is as good as the other side. A vote that cannot be read counts against the candidate.",
+        "A score of 0.5 is as good as the other side; answers equal to it are a tie without being asked about.",
+        *_unread(judge),
         *_places(judge),
     ]
     for what, found in (("compared pairs", judge.pairs), ("rated answers", judge.ratings)):
@@ -45,6 +46,13 @@ def sentences(judge: Judge) -> list[str]:
     ]
     price = "" if judge.cost_usd is None else f", ${judge.cost_usd:.4f}"
     return [*told, f"{count(judge.calls)} calls, {count(judge.tokens)} tokens{price}."]
+
+
+def _unread(judge: Judge) -> list[str]:
+    if not judge.unread:
+        return []
+    rows = f"{count(judge.unread)} of {count(judge.rows)} rows ({share(judge.unread / judge.rows)})"
+    return [f"{rows} have no score: a vote on them could not be read, though it was asked for twice."]
 
 
 def _places(judge: Judge) -> list[str]:

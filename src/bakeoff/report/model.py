@@ -378,6 +378,7 @@ class Judge:
     criteria: str = ""
     against: str = "reference"
     rows: int = 0
+    unread: int = 0
     bias: JudgeBias | None = None
     candidates: tuple[JudgedCandidate, ...] = ()
     pairs: JudgeAgreement | None = None

@@ -25,7 +25,7 @@ from bakeoff.core.errors import (
     StoreError,
     UsageError,
 )
-from bakeoff.core.generation import ChatModel, Embedded, Embedding, Messages, Piece, Sampling, Warming
+from bakeoff.core.generation import ChatModel, Embedded, Embedding, Messages, Piece, Sampling, ToolCall, Warming
 from bakeoff.core.protocols import Clock, EventLog, Model
 from bakeoff.core.types import Column, Json, Predictions, Signature
 from bakeoff.data.contract_rows import Broken, RowCheck
@@ -389,17 +389,17 @@ class Engine:
         def since_ms() -> float:
             return (self._timer() - started) * 1e3
 
-        said: list[str] = []
+        read: list[Piece] = []
         try:
             for piece in pieces:
-                said.append(piece.text)
+                read.append(piece)
                 if piece.finish is not None:
-                    text, said = "".join(said), []
+                    text, read = _text_of(read), []
                     log(text, since_ms())  # durable before its end is told
                 yield piece
         except GeneratorExit:
-            if said:
-                log("".join(said), since_ms())
+            if read:
+                log(_text_of(read), since_ms())
             raise
         except Exception as error:
             self._log_failure(serving, 1, since_ms(), error)
@@ -527,6 +527,13 @@ def _row_of(messages: Messages, signature: Signature) -> Row:
     """The conversation as a row of the dataset: as the text that training knows conversations by."""
     text = next((column.name for column in signature.inputs if column.kind == "text"), None)
     return {} if text is None else {text: question_text(messages)}
+
+
+def _text_of(pieces: Sequence[Piece]) -> str:
+    """An answer as the log has it: calls of tools stand in its text, each in a line."""
+    text = "".join(piece.text for piece in pieces)
+    calls = ToolCall.joined(bit for piece in pieces for bit in piece.calls)
+    return "\n".join([text, *(call.text for call in calls)]).strip("\n") if calls else text
 
 
 def _log_problem(problem: str, error: Exception) -> None:

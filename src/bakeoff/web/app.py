@@ -6,8 +6,9 @@ new ones are turned away (503) instead of piling up.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,17 +19,24 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from bakeoff.core.errors import BakeoffError, NotFoundError
+from bakeoff.core.errors import BakeoffError, ContextLengthError, NotFoundError
+from bakeoff.core.generation import Piece
 from bakeoff.core.types import Json
 from bakeoff.feedback.record import Recorded
 from bakeoff.serve.engine import Answer, Engine
 from bakeoff.web import embeddings, openai
-from bakeoff.web.bodies import shown
-from bakeoff.web.chat_request import chat_request
+from bakeoff.web.anthropic import MessageForm
+from bakeoff.web.anthropic_request import message_request
+from bakeoff.web.bodies import renamed, shown
+from bakeoff.web.chat_request import ChatRequest, chat_request
+from bakeoff.web.completions import CompletionForm, completion_request
+from bakeoff.web.conversing import Form, Head, respond
 from bakeoff.web.guard import Guard
 from bakeoff.web.measures import Measures
 from bakeoff.web.permissions import permission, require_permissions
 from bakeoff.web.problems import HttpError, JsonResponse, error_response
+from bakeoff.web.responses import ResponseForm
+from bakeoff.web.responses_request import response_request
 
 __all__ = ["create_app"]
 
@@ -93,6 +101,9 @@ def create_app(
         Route("/predict", handlers.predict, methods=["POST"]),
         Route("/feedback", handlers.feedback, methods=["POST"]),
         Route("/v1/chat/completions", handlers.chat, methods=["POST"]),
+        Route("/v1/completions", handlers.complete, methods=["POST"]),
+        Route("/v1/responses", handlers.respond, methods=["POST"]),
+        Route("/v1/messages", handlers.message, methods=["POST"]),
         Route("/v1/embeddings", handlers.embed, methods=["POST"]),
         Route("/v1/models", handlers.models),
         Route("/v1/models/{model}", handlers.model),
@@ -204,25 +215,59 @@ class _Handlers:
     @permission("predict")
     async def chat(self, request: Request) -> Response:
         body = chat_request(await request.body())
+        form = openai.ChatForm(head=self._head(), include_usage=body.include_usage)
+        return await self._converse(request, body, form, {})
+
+    @permission("predict")
+    async def complete(self, request: Request) -> Response:
+        body = completion_request(await request.body())
+        chat = body.chat()
+        form = CompletionForm(head=self._head(), include_usage=chat.include_usage)
+        return await self._converse(request, chat, form, {"messages": "prompt"})
+
+    @permission("predict")
+    async def respond(self, request: Request) -> Response:
+        body = response_request(await request.body())
+        names = {"messages": "input", "max_tokens": "max_output_tokens", "response_format": "text.format"}
+        return await self._converse(request, body.chat(), ResponseForm(head=self._head(), request=body), names)
+
+    @permission("predict")
+    async def message(self, request: Request) -> Response:
+        body = message_request(await request.body())
+        names = {"stop": "stop_sequences", "response_format": "output_config.format"}
+        return await self._converse(request, body.chat(), MessageForm(head=self._head()), names)
+
+    def _head(self) -> Head:
+        now_s = self.engine.now_ms() // 1000
+        return Head(id=self.engine.new_id(), created_s=now_s, model=self.engine.endpoint)
+
+    async def _converse(self, request: Request, body: ChatRequest, form: Form, names: Mapping[str, str]) -> Response:
+        """Answer a conversation in the form of its API, which has names of its own for some of the options."""
         self._check_model(body.model)
-        turns = body.turns()
+        try:
+            turns, sampling = body.turns(), body.sampling()
+        except HttpError as error:
+            raise renamed(error, names) from None
+
+        def choice(index: int) -> Generator[Piece]:
+            # Choices of one seed would all be the same answer.
+            seed = None if sampling.seed is None else sampling.seed + index
+            answer_id = openai.prediction_id(form.head.id, index)
+            return self.engine.chat(turns, replace(sampling, seed=seed), answer_id=answer_id)
+
+        executor, stream = self._running_pool(chat=True), bool(body.stream)
         with self._place():
-            return await openai.chat_response(
-                request,
-                body,
-                lambda sampling, answer_id: self.engine.chat(turns, sampling, answer_id=answer_id),
-                answer_id=self.engine.new_id(),
-                model=self.engine.endpoint,
-                created_s=self.engine.now_ms() // 1000,
-                executor=self._running_pool(chat=True),
-            )
+            return await respond(request, form, choice, count=body.choices, stream=stream, executor=executor)
 
     @permission("predict")
     async def embed(self, request: Request) -> Response:
         asked = embeddings.embedding_request(await request.body())
         self._check_model(asked.model)
         texts = asked.texts()
-        found = await self._in_thread(lambda: self.engine.embed(texts))
+        try:
+            found = await self._in_thread(lambda: self.engine.embed(texts))
+        except ContextLengthError as error:
+            raise HttpError(400, "ContextLengthError", str(error), "input", "context_length_exceeded") from error
         return JsonResponse(embeddings.embeddings(asked, found, model=self.engine.endpoint))
 
     @permission("read")

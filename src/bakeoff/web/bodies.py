@@ -2,13 +2,14 @@
 
 import difflib
 import re
+from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
 import msgspec
 
 from bakeoff.web.problems import HttpError
 
-__all__ = ["decoded", "refused", "shown"]
+__all__ = ["decoded", "refused", "renamed", "shown"]
 
 T = TypeVar("T")
 
@@ -26,6 +27,15 @@ def shown(value: object) -> str:
 def refused(param: str, expected: str, value: object, *, code: str = "invalid_value") -> HttpError:
     """The 400 for a key of a request whose value cannot be taken."""
     return HttpError(400, "BadRequest", f"{param}: expected {expected}; received {shown(value)}", param, code)
+
+
+def renamed(error: HttpError, names: Mapping[str, str]) -> HttpError:
+    """The error with its key by the name that the caller's API has for it."""
+    root = re.split(r"[.\[]", error.param or "", maxsplit=1)[0]
+    if root not in names or error.param is None:
+        return error
+    param = names[root] + error.param.removeprefix(root)
+    return HttpError(error.status, error.kind, error.message.replace(error.param, param, 1), param, error.code)
 
 
 def decoded(body: bytes, kind: type[T], example: str) -> T:

@@ -10,11 +10,20 @@ from typing import Any, Literal, TypeAlias, cast
 import msgspec
 
 from bakeoff.chat.streaming import ANY_OBJECT
-from bakeoff.core.generation import Sampling
+from bakeoff.core.generation import Sampling, ToolCall
 from bakeoff.core.types import Json
 from bakeoff.web.bodies import decoded, refused
 
-__all__ = ["NO_EFFECT", "ChatRequest", "chat_request"]
+__all__ = [
+    "NO_EFFECT",
+    "ChatRequest",
+    "Function",
+    "FunctionTool",
+    "ResponseFormat",
+    "StreamOptions",
+    "Turn",
+    "chat_request",
+]
 
 MAX_TOKENS = 256
 MAX_TOP_LOGPROBS = 20
@@ -31,7 +40,6 @@ NO_EFFECT = (
     "prompt_cache_key",
     "prompt_cache_retention",
     "prediction",
-    "parallel_tool_calls",
 )
 """Options that are taken and change nothing here: they say who asks, what the service may keep and how fast it is."""
 
@@ -52,8 +60,24 @@ class ResponseFormat(msgspec.Struct, forbid_unknown_fields=True):
     json_schema: dict[str, Any] | None = None
 
 
+class Function(msgspec.Struct, forbid_unknown_fields=True):
+    """What a tool does. `strict` changes nothing: arguments are held to the schema wherever that can be done."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class FunctionTool(msgspec.Struct, forbid_unknown_fields=True):
+    """A tool of the caller's."""
+
+    type: Literal["function"]
+    function: Function
+
+
 class Turn(msgspec.Struct, forbid_unknown_fields=True):
-    """A message. `name`, `tool_call_id`, `annotations` and `reasoning_content` have no place in a prompt here."""
+    """A message. `name`, `annotations` and `reasoning_content` have no place in a prompt here."""
 
     role: Role
     content: str | list[dict[str, Any]] | None = None
@@ -92,8 +116,9 @@ class ChatRequest(msgspec.Struct):
     reasoning_effort: str | None = None
     modalities: list[str] | None = None
     verbosity: str | None = None
-    tools: list[Any] | None = None
+    tools: list[FunctionTool] | None = None
     tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
     functions: list[Any] | None = None
     function_call: Any = None
     audio: Any = None
@@ -106,7 +131,6 @@ class ChatRequest(msgspec.Struct):
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
     prediction: dict[str, Any] | None = None
-    parallel_tool_calls: bool | None = None
 
     @property
     def choices(self) -> int:
@@ -125,7 +149,7 @@ class ChatRequest(msgspec.Struct):
             HttpError: values out of their ranges, or something that no model here can do.
         """
         self._check_ranges()
-        self._check_tools()
+        self._check_forms()
         if self.max_tokens is not None and self.max_completion_tokens not in {None, self.max_tokens}:
             raise refused("max_tokens", "it or max_completion_tokens, not two different values", self.max_tokens)
         if self.top_logprobs and not self.logprobs:
@@ -145,13 +169,40 @@ class ChatRequest(msgspec.Struct):
             presence_penalty=self.presence_penalty or 0.0,
             logit_bias=self._biases(),
             reasoning_effort=None if self.reasoning_effort == "none" else self.reasoning_effort,
+            tools=tuple(_tool(each.function) for each in self._tools()),
+            tool_choice=self._tool_choice(),
+            parallel_tools=self.parallel_tool_calls is not False,
         )
 
     def turns(self) -> list[dict[str, Json]]:
-        """The messages with plain text as their content; `developer` is the newer word for `system`."""
+        """The messages with plain text as their content; `developer` is the newer word for `system`.
+
+        With tools, their calls and results stay what they are, for a template that knows them; without, calls stand
+        in the text.
+        """
         if not self.messages:
             raise refused("messages", "at least one message", [])
-        return [_turn(turn, f"messages[{at}]") for at, turn in enumerate(self.messages)]
+        return [_turn(turn, f"messages[{at}]", tools=bool(self.tools)) for at, turn in enumerate(self.messages)]
+
+    def _tools(self) -> list[FunctionTool]:
+        tools = [] if self.tool_choice == "none" else self.tools or []
+        names = [tool.function.name for tool in tools]
+        if len(set(names)) < len(names) or {"auto", "required"} & set(names):
+            raise refused("tools", "tools with different names, none of them auto or required", names)
+        return tools
+
+    def _tool_choice(self) -> str:
+        choice, names = self.tool_choice, [tool.function.name for tool in self.tools or ()]
+        if choice is None or choice in ("none", "auto"):
+            return "auto"
+        if choice == "required" and names:
+            return "required"
+        named = cast("dict[str, Any]", choice).get("function") if isinstance(choice, dict) else None
+        name = cast("dict[str, Any]", named).get("name") if isinstance(named, dict) else None
+        if name not in names:
+            one = " or ".join(["none", "auto", "required", *(f"the function {name!r}" for name in names)])
+            raise refused("tool_choice", one if names else "tools to choose from", choice)
+        return str(name)
 
     def _check_ranges(self) -> None:
         for name, value, low, high in (
@@ -170,12 +221,10 @@ class ChatRequest(msgspec.Struct):
             if value is not None and not low <= value <= high:
                 raise refused(name, f"{low} to {high}", value)
 
-    def _check_tools(self) -> None:
-        """Tools and other forms of answers are not served; saying that none are wanted is fine."""
+    def _check_forms(self) -> None:
+        """Other forms of answers are not served; saying that none are wanted is fine."""
         for name, value, none in (
-            ("tools", self.tools, ([],)),
             ("functions", self.functions, ([],)),
-            ("tool_choice", self.tool_choice, ("none", "auto")),
             ("function_call", self.function_call, ("none", "auto")),
             ("modalities", self.modalities, (["text"], [])),
             ("verbosity", self.verbosity, ("medium",)),
@@ -211,8 +260,8 @@ def chat_request(body: bytes) -> ChatRequest:
     return decoded(body, ChatRequest, EXAMPLE)
 
 
-def _turn(turn: Turn, place: str) -> dict[str, Json]:
-    """One message; calls of tools stand in its text, each in a line, as no template here has another place for them."""
+def _turn(turn: Turn, place: str, *, tools: bool) -> dict[str, Json]:
+    """One message; without `tools`, calls of tools stand in its text, each in a line."""
     if turn.audio is not None:
         raise refused(f"{place}.audio", "text alone", turn.audio, code="unsupported_parameter")
     calls = [_call(call, f"{place}.tool_calls[{at}]") for at, call in enumerate(turn.tool_calls or ())]
@@ -221,10 +270,18 @@ def _turn(turn: Turn, place: str) -> dict[str, Json]:
     if turn.content is None and turn.role != "assistant":
         raise refused(f"{place}.content", "a text, or a list of parts", None)
     text = turn.refusal or "" if turn.content is None else _text(turn.content, f"{place}.content")
-    return {
-        "role": "system" if turn.role == "developer" else turn.role,
-        "content": "\n".join(each for each in (text, *calls) if each),
-    }
+    role = "system" if turn.role == "developer" else turn.role
+    if tools:
+        message: dict[str, Json] = {"role": role, "content": text}
+        extra: dict[str, Json] = {"tool_calls": cast("Json", turn.tool_calls), "tool_call_id": turn.tool_call_id}
+        return message | {name: value for name, value in extra.items() if value}
+    return {"role": role, "content": "\n".join(each for each in (text, *calls) if each)}
+
+
+def _tool(function: Function) -> dict[str, Json]:
+    empty: dict[str, Json] = {"type": "object", "properties": {}}
+    parameters = cast("dict[str, Json]", function.parameters) if function.parameters else empty
+    return {"name": function.name, "description": function.description or "", "parameters": parameters}
 
 
 def _call(call: dict[str, Any], place: str) -> str:
@@ -232,8 +289,7 @@ def _call(call: dict[str, Any], place: str) -> str:
     if not isinstance(function, dict) or not isinstance(cast("dict[str, Any]", function).get("name"), str):
         raise refused(place, "a function with a name", call)
     named = cast("dict[str, Any]", function)
-    told = json.dumps({"name": named["name"], "arguments": named.get("arguments", "")}, ensure_ascii=False)
-    return f"<tool_call>{told}</tool_call>"
+    return ToolCall(index=0, name=named["name"], arguments=str(named.get("arguments", ""))).text
 
 
 def _text(content: str | list[dict[str, Any]], place: str) -> str:

@@ -21,12 +21,23 @@ from bakeoff.core.errors import (
 )
 from bakeoff.core.explain import explained
 
-__all__ = ["HttpError", "JsonResponse", "error_body", "error_response", "openai_error"]
+__all__ = ["HttpError", "JsonResponse", "anthropic_error", "error_body", "error_response", "openai_error"]
 
 UNAVAILABLE = 503
 SERVER_ERROR = 500
-OPENAI = "/v1/"
-"""Paths under it speak the OpenAI API, also of errors."""
+OPENAI, ANTHROPIC = "/v1/", "/v1/messages"
+"""Paths under them speak the APIs of OpenAI and Anthropic, also of errors."""
+KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    422: "invalid_request_error",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
+"""Anthropic's names of errors; all others are an `api_error`."""
 
 STATUS: tuple[tuple[type[BakeoffError], int], ...] = (
     (ContextLengthError, 400),
@@ -86,6 +97,8 @@ def error_response(error: BaseException, path: str = "/") -> JsonResponse:
         status = 400
     headers = {"retry-after": "1"} if status == UNAVAILABLE else None
     body = openai_error(error, status) if openai else error_body(error)
+    if path.startswith(ANTHROPIC):
+        body = anthropic_error(error, status)
     return JsonResponse(body, status_code=status, headers=headers)
 
 
@@ -115,6 +128,13 @@ def openai_error(error: BaseException, status: int | None = None) -> dict[str, A
     body = error_body(error)["error"]
     kind = "invalid_request_error" if (status or _status(error)) < SERVER_ERROR else "server_error"
     return {"error": body | {"type": kind, "param": _param(error), "code": _code(error)}}
+
+
+def anthropic_error(error: BaseException, status: int | None = None) -> dict[str, Any]:
+    """What an error says in Anthropic's API."""
+    error = explained(error)
+    kind = KINDS.get(_status(error) if status is None else status, "api_error")
+    return {"type": "error", "error": {"type": kind, "message": error_body(error)["error"]["message"]}}
 
 
 def _param(error: BaseException) -> str | None:

@@ -10,6 +10,8 @@ from bakeoff.families.language.likelihood import Scorer, naive_scores
 from bakeoff.families.language.prompted import PromptedFamily, PromptedParams
 from bakeoff.testing.families import FamilyConformance
 
+TEXTS = ["aaord label1", "bbord sign0 ccord nothing", "ddord"]
+
 
 class TestPrompted(FamilyConformance):
     tolerance = 1e-4
@@ -37,6 +39,25 @@ class TestPrompted(FamilyConformance):
         fast = Scorer(backbone=model.backbone, labels=labels, prefix=model._scorer.prefix)(prompts)
         np.testing.assert_allclose(fast, naive_scores(model.backbone, prompts, labels), atol=1e-4)
         assert len(model._scorer.prefix) > 4
+
+    @pytest.mark.parametrize(("chat", "end"), [(True, "</s>"), (False, "\n\n")])
+    def test_a_label_ends_where_its_likelihood_does(self, family, job, params, chat, end) -> None:
+        """Else the beginning of another label wins by construction."""
+        target = pl.Series(["card" if name == "class 0" else "card lost" for name in job.train["target"]])
+        train = job.train.with_columns(target=target)
+        scores = {}
+        for scoring in ("whole", "open", "bytes"):
+            own = dataclasses.replace(params, chat=chat, calibration="none", scoring=scoring)
+            model = family.fit(dataclasses.replace(job, params=own, train=train, validation=train[:4]))
+            scores[scoring] = model.scores(TEXTS)
+        words, lead = model.backbone, "" if chat else " "
+        card, lost = ([*words.tokens([lead + name], special=False)[0]] for name in ("card", "card lost"))
+        assert lost[: len(card)] == card
+        assert (scores["open"][:, 0] > scores["open"][:, 1]).all()
+        ends = [words.words.control[end]] if chat else words.tokens([end], special=False)[0][:1]
+        naive = naive_scores(words, model.prompts(TEXTS), ([*card, *ends], [*lost, *ends]))
+        np.testing.assert_allclose(scores["whole"], naive, atol=1e-4)
+        np.testing.assert_allclose(scores["bytes"], scores["open"] / [len(lead) + 4, len(lead) + 9], atol=1e-4)
 
     def test_balanced_examples_are_of_every_class(self, family, job, params) -> None:
         own = dataclasses.replace(params, shots=2, max_tokens=12)

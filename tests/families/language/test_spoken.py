@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("xllamacpp")
 
-from bakeoff.core.errors import CandidateError
-from bakeoff.core.generation import ChatModel, Sampling, Speaking
+from bakeoff.core.errors import CandidateError, ContextLengthError
+from bakeoff.core.generation import Capacity, ChatModel, Sampling, Speaking
 from bakeoff.core.protocols import Likely
 from bakeoff.families.language.lora import LoraFamily, LoraParams
 from bakeoff.families.language.prompted import PromptedFamily, PromptedParams
@@ -70,6 +70,24 @@ def test_prompted_generates_with_examples_and_is_saved(job, tiny, tmp_path):
         row = pl.DataFrame({"text": [text]}, schema={"text": pl.String})
         assert loaded.predict(row).values_n.tolist() == model.predict(row).values_n.tolist()
     assert len(model.state.shots) == 2
+
+
+def test_what_the_engine_holds_is_a_setting(job, tiny, tmp_path):
+    params = PromptedParams(model=str(tiny), max_new_tokens=2, context=128, slots=3)
+    model = PromptedFamily().fit(dataclasses.replace(job, params=params))
+    (folder := tmp_path / "saved").mkdir()
+    model.save(folder)
+    loaded = PromptedFamily().load(folder, 1)
+    assert loaded.speech.capacity == Capacity(context=128, slots=3)
+    slots = loaded._speaker.session()._asked("/slots")
+    assert len(slots) == 3
+    with pytest.raises(ContextLengthError):
+        list(loaded.chat([{"role": "user", "content": "a b " * 200}], Sampling(max_tokens=2)))
+    coarse = PromptedParams(model=str(tiny), max_new_tokens=2, kv_cache="q8_0")
+    with pytest.raises(CandidateError, match="kv_cache = 'q8_0'"):  # its heads are smaller than a block
+        PromptedFamily().fit(dataclasses.replace(job, params=coarse)).warm()
+    with pytest.raises(CandidateError, match=r"at most 256 tokens .*received 4096"):
+        PromptedFamily().fit(dataclasses.replace(job, params=PromptedParams(model=str(tiny), context=4096)))
 
 
 def test_model_without_a_chat_template_is_refused(job, tiny_plain):

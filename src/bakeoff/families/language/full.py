@@ -16,6 +16,7 @@ from bakeoff.families.language import storing
 from bakeoff.families.language.convert import Kind
 from bakeoff.families.language.network import Network
 from bakeoff.families.language.quiet import need_llm, quietly
+from bakeoff.families.language.speaking import CapacityParams
 from bakeoff.families.language.spoken import SpokenModel, load_tuned_or_spoken, spoken
 from bakeoff.families.language.tuned import TunedModel
 from bakeoff.families.language.tuning import tune
@@ -24,7 +25,7 @@ __all__ = ["FullFamily", "FullParams", "WholeModel"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FullParams:
+class FullParams(CapacityParams):
     """Parameters of `full`; as those of `lora`, without adapters. `layers` = 0 trains the embeddings, too."""
 
     model: str = "all-minilm-l6-v2"

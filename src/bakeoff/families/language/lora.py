@@ -23,6 +23,7 @@ from bakeoff.families.language.backbone import Quantised, need_quantisation
 from bakeoff.families.language.convert import Kind
 from bakeoff.families.language.network import Network
 from bakeoff.families.language.quiet import need_llm, quietly
+from bakeoff.families.language.speaking import CapacityParams
 from bakeoff.families.language.spoken import SpokenModel, load_tuned_or_spoken, spoken
 from bakeoff.families.language.tuned import TunedModel
 from bakeoff.families.language.tuning import tune
@@ -31,7 +32,7 @@ __all__ = ["LoraFamily", "LoraParams"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoraParams:
+class LoraParams(CapacityParams):
     """Parameters of `lora`.
 
     `model`: see `bakeoff models available`. `rank` and `dropout` of the adapters, `layers`: how many of the top layers
@@ -53,7 +54,7 @@ class LoraParams:
     rejected answer are pairs, too: the answer shall gain on the rejected one, at strength `preference_beta` (smaller:
     further from the base; 0: rejected answers are not used). What is generated has at most `max_new_tokens` tokens and
     comes from `engine` (llama.cpp where it is installed, else transformers; "vllm", "vllm:URL"), which may convert the
-    weights to `quantisation`.
+    weights to `quantisation`; `slots`, `context` and `kv_cache` are what it holds.
     """
 
     model: str = "smollm2-135m-instruct"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from pydantic import Field
@@ -32,6 +32,7 @@ from bakeoff.families.language.likelihood import Scorer, common_prefix
 from bakeoff.families.language.prompts import Part, Prompt, Shot, clipped, cut_losses, row_texts
 from bakeoff.families.language.quiet import need_llm
 from bakeoff.families.language.shots import Shots, drawn
+from bakeoff.families.language.speaking import CapacityParams
 from bakeoff.families.language.spoken import SpokenModel, SpokenState, load_spoken, require_chat, speaks
 from bakeoff.families.language.tuned import Reading
 from bakeoff.families.targets import Target, balanced_weights, is_balanced
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PromptedFamily", "PromptedModel", "PromptedParams"]
 
+Scoring: TypeAlias = Literal["whole", "open", "bytes"]
 POOL = 2000
 """Training rows among which the nearest examples are looked for."""
 MOST_CALIBRATION = 400
@@ -50,7 +52,7 @@ PROBES = ("a", "The end", "9 x", "'quoted'", "Überall")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PromptedParams:
+class PromptedParams(CapacityParams):
     """Parameters of `prompted`.
 
     `model`: see `bakeoff models available`. `instruction` comes first; one that names target and classes unless
@@ -59,10 +61,13 @@ class PromptedParams:
     said. `shots`: examples before each row, taken by `select`. `calibration`: from `calibration_rows` validation
     rows, from prompts without content ("contextual"), or none. `max_tokens`: of a row's text, what is longer loses
     its end, a conversation its oldest turns. `balanced`: whether every class weighs the same in calibration (as the
-    metric calls for, unless said).
+    metric calls for, unless said). `scoring`: how likely a label is: by its tokens and its end ("whole"), so that
+    "card" does not win over "card lost" for being its beginning; without the end ("open", the `acc` of lm-eval); or
+    that by byte ("bytes", its `acc_norm`).
 
     Task generation: answers have at most `max_new_tokens` tokens and come from `engine` (llama.cpp where it is
-    installed, else transformers; "vllm", "vllm:URL"), which may convert the weights to `quantisation`.
+    installed, else transformers; "vllm", "vllm:URL"), which may convert the weights to `quantisation`. It holds
+    `slots` conversations at once, of `context` tokens each, whose keys and values it keeps as `kv_cache`.
     """
 
     model: str = "smollm2-135m-instruct"
@@ -76,6 +81,7 @@ class PromptedParams:
         default="validation", metadata=one_of(("validation", "contextual", "none")) | only_for("classification")
     )
     calibration_rows: Annotated[int, Field(ge=1)] = field(default=MOST_CALIBRATION, metadata=only_for("classification"))
+    scoring: Scoring = field(default="whole", metadata=only_for("classification"))
     max_tokens: Annotated[int, Field(ge=1)] = 512
     balanced: bool | None = field(default=None, metadata=only_for("classification"))
     precision: Literal["auto", "bf16", "fp32"] = field(default="auto", metadata=only_for("classification"))
@@ -96,6 +102,8 @@ class _State:
     scaling: Scaling
     max_tokens: int
     precision: Precision
+    scoring: Scoring = "open"
+    """Models that were saved before there was a choice are scored as they were measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +142,8 @@ class PromptedModel:
             return np.zeros((0, len(self.signature.classes)))
         read = self.sequences(texts)
         self._cut.extend(cut_losses(texts, read, "test", self.state.max_tokens, remedy=self.remedy))
-        return self._scorer([list(each.ids) for each in read], progress)
+        score_nk = self._scorer([list(each.ids) for each in read], progress)
+        return score_nk / self._bytes_k if self.state.scoring == "bytes" else score_nk
 
     def losses(self) -> tuple[Loss, ...]:
         """See `bakeoff.core.protocols.Losing`."""
@@ -178,8 +187,21 @@ class PromptedModel:
 
     @cached_property
     def _labels(self) -> tuple[tuple[int, ...], ...]:
-        told = [self.state.prompt.continuation(name) for name in self.signature.classes]
-        return tuple(tuple(ids) or (0,) for ids in self.backbone.tokens(told, special=False))
+        texts = [self.state.prompt.continuation(name) for name in self.signature.classes]
+        end = self._end if self.state.scoring == "whole" else ()
+        return tuple((*ids, *end) or (0,) for ids in self.backbone.tokens(texts, special=False))
+
+    @cached_property
+    def _end(self) -> tuple[int, ...]:
+        """The token that follows an answer: as the chat template ends a turn, or as examples end."""
+        words = self.backbone.words
+        ids = [words.end] if self.state.prompt.chat else words.text("\n\n")[:1]
+        return tuple(token for token in ids if token is not None)
+
+    @cached_property
+    def _bytes_k(self) -> Any:
+        texts = [self.state.prompt.continuation(name) for name in self.signature.classes]
+        return np.asarray([max(1, len(text.encode())) for text in texts], dtype=np.float64)
 
     @cached_property
     def _longest_shots(self) -> tuple[Shot, ...]:
@@ -313,6 +335,7 @@ def _asked(job: FitJob, target: Target, loaded: Backbone) -> _State:
         scaling=Scaling.none(len(classes)),
         max_tokens=params.max_tokens,
         precision=loaded.precision,
+        scoring=params.scoring,
     )
 
 
@@ -358,5 +381,6 @@ def _speaking(job: FitJob) -> SpokenModel:
         max_new_tokens=params.max_new_tokens,
         engine=params.engine,
         quantisation=params.quantisation,
+        capacity=params.capacity(base.folder),
     )
     return SpokenModel(state=state, parts={storing.BASE: base.folder}, threads=job.threads, cache=job.cache)

@@ -1,19 +1,44 @@
 """Answers that an engine makes: the model's weights, run by llama.cpp where it is installed, else by transformers."""
 
 import importlib.util
+import json
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
-from bakeoff.core.generation import Finish, Messages, Piece, Sampling, Speech, TextSession, engine_of
+from pydantic import Field
 
-__all__ = ["AUTO", "Answer", "Speaker", "engine_for"]
+from bakeoff.core.errors import CandidateError
+from bakeoff.core.generation import Capacity, Finish, Messages, Piece, Sampling, Speech, TextSession, engine_of
+from bakeoff.core.params import only_for
+
+__all__ = ["AUTO", "Answer", "CapacityParams", "Speaker", "engine_for"]
 
 AUTO = "auto"
-PARALLEL = 4
-CONTEXT = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityParams:
+    """Parameters of all that generates: how much the engine holds, which changes no answer but those it cuts."""
+
+    context: Annotated[int, Field(ge=64)] = field(default=Capacity().context, metadata=only_for("generation"))
+    slots: Annotated[int, Field(ge=1, le=1024)] = field(default=Capacity().slots, metadata=only_for("generation"))
+    kv_cache: Literal["f16", "q8_0"] = field(default="f16", metadata=only_for("generation"))
+
+    def capacity(self, base: Path) -> Capacity:
+        """What the engine is to hold of the model in `base`.
+
+        Raises:
+            CandidateError: the model reads fewer tokens.
+        """
+        # What nobody asked for may be more than a small model reads: the engine then holds less.
+        own = json.loads((base / "config.json").read_text()).get("max_position_embeddings")
+        if own is not None and self.context > own and self.context != Capacity().context:
+            raise CandidateError(f"expected context of at most {own} tokens (the model's), received {self.context}")
+        return Capacity(context=self.context, slots=self.slots, kv_cache=self.kv_cache)
 
 
 def engine_for(named: str) -> str:
@@ -47,7 +72,6 @@ class Speaker:
     speech: Speech
     threads: int
     cache: Path
-    context: int = CONTEXT
     _opened: _Opened = field(default_factory=_Opened, repr=False, compare=False)
 
     def session(self) -> TextSession:
@@ -59,9 +83,10 @@ class Speaker:
                     adapter=self.speech.adapter,
                     threads=self.threads,
                     cache=self.cache,
-                    context=self.context,
-                    parallel=PARALLEL,
+                    context=self.speech.capacity.context,
+                    parallel=self.speech.capacity.slots,
                     quantisation=self.speech.quantisation,
+                    kv_cache=self.speech.capacity.kv_cache,
                 )
                 self._opened.sessions.append(made)
             return self._opened.sessions[0]
@@ -79,5 +104,5 @@ class Speaker:
             finishes: list[Finish] = [piece.finish for piece in pieces if piece.finish]
             return Answer(text="".join(piece.text for piece in pieces).strip(), finish=(finishes or ["stop"])[-1])
 
-        with ThreadPoolExecutor(PARALLEL) as pool:
+        with ThreadPoolExecutor(self.speech.capacity.slots) as pool:
             return list(pool.map(one, conversations))

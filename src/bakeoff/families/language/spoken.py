@@ -3,7 +3,7 @@
 """A model that answers in its own words (task generation): prompted, or fine-tuned, run by an engine."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bakeoff.chat.tokens import ChatTokens, TokenSequence
 from bakeoff.core.errors import CandidateError
-from bakeoff.core.generation import Messages, Piece, Sampling, Speech
+from bakeoff.core.generation import Capacity, Messages, Piece, Sampling, Speech
 from bakeoff.core.ledger import EXAMPLES, Loss, example, summed
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature
@@ -46,6 +46,7 @@ class SpokenState:
     max_new_tokens: int
     engine: str
     quantisation: str
+    capacity: Capacity = field(default_factory=Capacity)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,17 +76,18 @@ class SpokenModel:
             adapter=self.parts.get(storing.ADAPTER),
             engine=engine_for(self.state.engine),
             quantisation=self.state.quantisation,
+            capacity=self.state.capacity,
         )
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
         table = complete(table, self.signature)
         texts = self.state.reading.texts(table)
-        asked = self._fitted(texts, self._speaker.context - self.state.max_new_tokens)
+        asked = self._fitted(texts, self.state.capacity.context - self.state.max_new_tokens)
         conversations = [self._prompt.around(each.turns, self.state.shots) for each in asked]
         answers = self._speaker.answers(conversations, Sampling(max_tokens=self.state.max_new_tokens))
-        remedy = "let the engine hold a longer context"
-        self._cut.extend(cut_losses(texts, asked, "test", self._speaker.context, remedy=remedy))
+        remedy = "raise context"
+        self._cut.extend(cut_losses(texts, asked, "test", self.state.capacity.context, remedy=remedy))
         self._cut.extend(self._unfinished(answers))
         return Predictions(values_n=np.asarray([answer.text for answer in answers], dtype=object))
 
@@ -210,6 +212,7 @@ def spoken(job: FitJob, tuned: TunedModel) -> "TunedModel | SpokenModel":
         max_new_tokens=state.max_new_tokens,
         engine=params.engine,
         quantisation=params.quantisation,
+        capacity=params.capacity(tuned.parts[storing.BASE]),
     )
     return SpokenModel(state=made, parts=tuned.parts, threads=job.threads, cache=job.cache)
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bakeoff.chat.tokens import ChatTokens, TokenSequence
-from bakeoff.core.errors import CorruptError
+from bakeoff.core.errors import ContextLengthError, CorruptError
 from bakeoff.core.generation import Embedded, Embedder, Messages
-from bakeoff.core.ledger import Loss, summed
+from bakeoff.core.ledger import Loss, example, summed
 from bakeoff.core.types import Predictions, Signature
 from bakeoff.families.columns import complete
 from bakeoff.families.language import backbone, storing
@@ -160,7 +160,15 @@ class TunedModel:
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """See `bakeoff.core.generation.Embedder`."""
-        ids = self.state.reading.ids(self.backbone, texts)
+        made = self.state.reading.sequences(self.backbone, texts)
+        for text, sequence in zip(texts, made, strict=True):
+            if sequence.cut:  # it would be the vector of another text
+                most = self.state.reading.most(self.backbone)
+                raise ContextLengthError(
+                    f"expected texts of at most {most:,} tokens, received a longer one ({example(text)}); cut it into "
+                    "parts, or release a candidate with a larger max_tokens"
+                )
+        ids = [list(sequence.ids) for sequence in made]
         vector_nd = np.zeros((len(ids), self.backbone.width))
         for batch, vector_bd in self._pooled(ids):
             vector_nd[batch] = vector_bd

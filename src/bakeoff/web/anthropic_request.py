@@ -1,0 +1,149 @@
+"""The body of POST /v1/messages (Anthropic's API), and the same as a request for a chat completion.
+
+Source: the Anthropic API reference, docs.anthropic.com/en/api/messages.
+"""
+
+import json
+from typing import Any, Literal
+
+import msgspec
+
+from bakeoff.web.bodies import decoded, refused
+from bakeoff.web.chat_request import ChatRequest, Function, FunctionTool, ResponseFormat, Turn
+
+__all__ = ["MessageRequest", "message_request"]
+
+EXAMPLE = '{"max_tokens": 256, "messages": [{"role": "user", "content": …}]}'
+UNSEEN = frozenset({"thinking", "redacted_thinking"})
+"""Parts of earlier answers that are no part of a prompt."""
+
+
+class Message(msgspec.Struct, forbid_unknown_fields=True):
+    """A message: a text, or parts of it, calls of tools, and their results."""
+
+    role: Literal["user", "assistant", "system"]
+    content: str | list[dict[str, Any]]
+
+
+class Tool(msgspec.Struct):
+    """A tool of the caller's; `cache_control` and the like change nothing."""
+
+    name: str
+    input_schema: dict[str, Any]
+    description: str | None = None
+    type: Literal["custom"] | None = None
+
+
+class ToolChoice(msgspec.Struct, forbid_unknown_fields=True):
+    """Whether a tool is called, and which."""
+
+    type: Literal["auto", "any", "tool", "none"]
+    name: str | None = None
+    disable_parallel_tool_use: bool | None = None
+
+
+class MessageRequest(msgspec.Struct):
+    """The body; `metadata`, `service_tier` and `cache_control` change nothing, and so does `thinking` turned off."""
+
+    messages: list[Message]
+    max_tokens: int
+    model: str | None = None
+    system: str | list[dict[str, Any]] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop_sequences: list[str] | None = None
+    stream: bool | None = None
+    tools: list[Tool] | None = None
+    tool_choice: ToolChoice | None = None
+    thinking: dict[str, Any] | None = None
+    output_config: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    service_tier: str | None = None
+    cache_control: Any = None
+
+    def chat(self) -> ChatRequest:
+        """The same as a request for a chat completion.
+
+        Raises:
+            HttpError: something that it cannot say.
+        """
+        if self.thinking is not None and self.thinking.get("type") != "disabled":
+            raise refused("thinking", "it to be left out or disabled", self.thinking, code="unsupported_parameter")
+        choice = self.tool_choice or ToolChoice(type="auto")
+        named = {"type": "function", "function": {"name": choice.name}}
+        return ChatRequest(
+            messages=self._turns(),
+            model=self.model,
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            stop=self.stop_sequences,
+            stream=self.stream,
+            response_format=self._format(),
+            tools=[_tool(tool) for tool in self.tools or ()],
+            tool_choice={"auto": "auto", "any": "required", "tool": named, "none": "none"}[choice.type],
+            parallel_tool_calls=not choice.disable_parallel_tool_use,
+        )
+
+    def _format(self) -> ResponseFormat | None:
+        wanted: Any = dict(self.output_config or {})
+        schema = wanted.pop("format", None)
+        if any(value is not None for value in wanted.values()):
+            raise refused("output_config", "a format at most", self.output_config, code="unsupported_parameter")
+        if schema is None:
+            return None
+        return ResponseFormat(type="json_schema", json_schema={"name": "answer", "schema": schema.get("schema")})
+
+    def _turns(self) -> list[Turn]:
+        system = [] if not self.system else [Turn(role="system", content=_text(self.system, "system"))]
+        for at, message in enumerate(self.messages):
+            system += _turns(message, f"messages[{at}]")
+        return system
+
+
+def _tool(tool: Tool) -> FunctionTool:
+    function = Function(name=tool.name, description=tool.description, parameters=tool.input_schema)
+    return FunctionTool(type="function", function=function)
+
+
+def _turns(message: Message, place: str) -> list[Turn]:
+    """A message as turns: results of tools are turns of their own, before what is said beside them."""
+    if isinstance(message.content, str):
+        return [Turn(role=message.role, content=message.content)]
+    turns: list[Turn] = []
+    texts: list[dict[str, Any]] = []
+    calls: list[dict[str, Any]] = []
+    for at, block in enumerate(message.content):
+        kind, here = block.get("type"), f"{place}.content[{at}]"
+        if kind == "text":
+            texts.append(block)
+        elif kind == "tool_use":
+            arguments = json.dumps(block.get("input", {}), ensure_ascii=False)
+            function = {"name": block.get("name"), "arguments": arguments}
+            calls.append({"id": block.get("id"), "type": "function", "function": function})
+        elif kind == "tool_result":
+            content = _text(block.get("content") or "", f"{here}.content")
+            turns.append(Turn(role="tool", tool_call_id=block.get("tool_use_id"), content=content))
+        elif kind not in UNSEEN:
+            raise refused(here, "a part of type text, tool_use or tool_result", block)
+    if texts or calls or not turns:
+        turns.append(Turn(role=message.role, content=_text(texts, f"{place}.content"), tool_calls=calls or None))
+    return turns
+
+
+def _text(content: str | list[dict[str, Any]], place: str) -> str:
+    if isinstance(content, str):
+        return content
+    texts: list[str] = []
+    for at, block in enumerate(content):
+        if block.get("type") != "text" or not isinstance(block.get("text"), str):
+            raise refused(f"{place}[{at}]", "a part of type text", block)
+        texts.append(block["text"])
+    return "".join(texts)
+
+
+def message_request(body: bytes) -> MessageRequest:
+    """The request in a body; `HttpError` when it is none."""
+    return decoded(body, MessageRequest, EXAMPLE)
