@@ -151,3 +151,13 @@ def test_a_folder_of_several_splits_says_what_to_name(tmp_path):
     (tmp_path / "cache").mkdir()
     with pytest.raises(DataError, match=r"Name its files: cache/\*\.csv"):
         resolve("cache", folder=tmp_path, cache=tmp_path / "other", progress=print)
+
+
+def test_a_file_of_arrow_that_is_no_stream_is_read_too(tmp_path):
+    (tmp_path / "set").mkdir()
+    pl.DataFrame({"prompt": ["q"], "completion": ["a"]}).write_ipc(tmp_path / "set" / "data-00000-of-00001.arrow")
+    files = resolve("set", folder=tmp_path, cache=tmp_path / "cache", progress=print)
+    assert read(DataConfig(source=("set",), target="completion"), {"source": files}).table["prompt"].to_list() == ["q"]
+    (tmp_path / "set" / "data-00000-of-00001.arrow").write_bytes(b"no arrow")
+    with pytest.raises(DataError, match="could not be read as Arrow"):
+        resolve("set", folder=tmp_path, cache=tmp_path / "cache", progress=print)

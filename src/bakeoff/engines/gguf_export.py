@@ -14,6 +14,7 @@ import gguf
 import numpy as np
 from gguf.quants import quantize
 
+from bakeoff.chat.tokens import ChatTokens
 from bakeoff.core.errors import CandidateError
 
 __all__ = ["QUANTISATIONS", "adapter_to_gguf", "model_to_gguf"]
@@ -150,10 +151,10 @@ def _write_special(writer: gguf.GGUFWriter, folder: Path) -> None:
     """Ids of special tokens, whether they are added, and the chat template: as transformers itself reads them."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer, words = AutoTokenizer.from_pretrained(folder, local_files_only=True), ChatTokens.read(folder)
     for add, token_id in (
         (writer.add_bos_token_id, tokenizer.bos_token_id),
-        (writer.add_eos_token_id, tokenizer.eos_token_id),
+        (writer.add_eos_token_id, words.end),  # what answers were learned to end with
         (writer.add_pad_token_id, tokenizer.pad_token_id),
         (writer.add_unk_token_id, tokenizer.unk_token_id),
     ):

@@ -17,6 +17,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from bakeoff.chat.tokens import ChatTokens
 from bakeoff.core.errors import CandidateError, ContextLengthError, DataError, MissingExtraError, OptionError
 from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token
 from bakeoff.core.hashing import digest_file, digest_json
+from bakeoff.engines.derived import FOLDER, derived, digests_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +43,7 @@ PROBES = (
     "tabs\t\tand   spaces \r\n\r\n(end) ...---===   ",
     "def f(x):\n    return x[1:-1] + 007 # 1,000,000",
 )
-EXPORT_VERSION = 1
+EXPORT_VERSION = 2
 TOO_LONG = "exceed_context_size_error"
 BAD_SCHEMA = "JSON schema error"
 SEEDS = 2**32 - 1
@@ -98,36 +100,25 @@ def gguf_of(model: Path, cache: Path, quantisation: str = "q8_0") -> Path:
     if quantisation not in QUANTISATIONS:
         known = ", ".join(QUANTISATIONS)
         raise CandidateError(f"expected quantisation among {known}, received {quantisation!r}")
-    key = digest_json([EXPORT_VERSION, quantisation, _digests(model)])
-    file = cache / "gguf" / f"{key}.gguf"
-    if not file.exists():
-        rule = _pre_tokenizer(model)
-        _write_whole(file, lambda made: model_to_gguf(model, made, quantisation=quantisation, pre_tokenizer=rule))
-    return file
+    key = digest_json([EXPORT_VERSION, version("gguf"), quantisation, _digests(model)])
+
+    def make(made: Path) -> None:
+        model_to_gguf(model, made, quantisation=quantisation, pre_tokenizer=_pre_tokenizer(model))
+
+    return derived(cache / FOLDER / f"{key}.gguf", make)
 
 
 def _adapter_of(model: Path, adapter: Path, cache: Path) -> Path:
     from bakeoff.engines.gguf_export import adapter_to_gguf
 
-    file = cache / "gguf" / f"lora-{digest_json([EXPORT_VERSION, _digests(adapter)])}.gguf"
-    if not file.exists():
-        _write_whole(file, lambda made: adapter_to_gguf(model, adapter, made))
-    return file
+    key = digest_json([EXPORT_VERSION, version("gguf"), _digests(adapter)])
+    return derived(cache / FOLDER / f"lora-{key}.gguf", lambda made: adapter_to_gguf(model, adapter, made))
 
 
 def _digests(folder: Path) -> list[list[str]]:
     wanted = ("*.safetensors", "config.json", "adapter_config.json", "tokenizer*.json", "chat_template.jinja")
     files = sorted(file for pattern in wanted for file in folder.glob(pattern))
     return [[file.name, digest_file(file)] for file in files]
-
-
-def _write_whole(file: Path, write: Any) -> None:
-    """All or nothing: a killed conversion leaves no half file behind under the final name."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
-        made = Path(scratch) / file.name
-        write(made)
-        made.replace(file)
 
 
 def _pre_tokenizer(model: Path) -> str:
@@ -191,6 +182,7 @@ class _Session:
         kv_cache: str = "f16",
     ) -> None:
         self._words = words
+        self.files = digests_of(file, lora)
         xllamacpp: Any = importlib.import_module("xllamacpp")  # compiled, without types
         params = xllamacpp.CommonParams()
         params.model.path = str(file)
@@ -303,6 +295,11 @@ class _Session:
         asked = {"messages": [dict(message) for message in messages]} | ({"tools": list(tools)} if tools else {})
         prompt = self._post("/apply-template", asked)["prompt"]
         return self.tokenise(prompt, special=True)
+
+    def own_special(self) -> tuple[str, str]:
+        """See `bakeoff.engines.fidelity.OwnWords`."""
+        told = self._asked("/props")
+        return str(told.get("bos_token", "")), str(told.get("eos_token", ""))
 
     def tokenise(self, text: str, *, special: bool) -> list[int]:
         """Token ids of a text; `special`: with those that open a prompt, and special tokens in it are read as such."""

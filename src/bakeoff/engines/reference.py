@@ -4,6 +4,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["ReferenceEngine", "ReferenceSession"]
+__all__ = ["ReferenceEngine", "ReferenceSession", "Weighed"]
 
 ABLE: frozenset[Option] = frozenset({"frequency_penalty", "logit_bias", "logprobs", "presence_penalty"})
 
@@ -40,6 +41,21 @@ class ReferenceEngine:
         """Load a model; nothing is converted: only `context` changes anything."""
         del cache, parallel, quantisation, kv_cache
         return ReferenceSession(model, adapter, threads=threads, context=context)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """Log-probabilities along an answer.
+
+    Attributes:
+        known: Of each of its tokens.
+        best: Of the likeliest token at each place, that behind the answer among them.
+        end: Of the likeliest end at each of these places.
+    """
+
+    known: list[float]
+    best: list[float]
+    end: list[float]
 
 
 class ReferenceSession:
@@ -97,6 +113,18 @@ class ReferenceSession:
             ids = torch.tensor([[*prompt, *answer]])
             logits = self._model(input_ids=ids).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
             return logits.gather(1, torch.tensor(answer)[:, None])[:, 0].tolist()
+
+    def weigh(self, prompt: Sequence[int], answer: Sequence[int]) -> "Weighed":
+        """How likely the tokens of an answer are, and what else would be."""
+        import torch
+
+        ends = sorted(self._ends())
+        with self._lock, torch.inference_mode():
+            ids = torch.tensor([[*prompt, *answer]])
+            logits = self._model(input_ids=ids).logits[0, len(prompt) - 1 :].log_softmax(-1)
+        end = logits[:, ends].max(-1).values.tolist() if ends else [-float("inf")] * len(logits)
+        known = [float(logits[at, token]) for at, token in enumerate(answer)]
+        return Weighed(known=known, best=logits.max(-1).values.tolist(), end=end)
 
     def text_of(self, token: int) -> str:
         """The text of one token."""

@@ -53,6 +53,8 @@ def verify(argument: Mapping[str, Any], progress: Progress) -> dict[str, Json]:
         "engine": speech.engine,
         "quantisation": speech.quantisation,
         "tokens": found.tokens,
+        "ends": found.ends,
+        "files": dict(getattr(served, "files", {})),
         "mean_gap": found.mean_gap,
         "max_gap": found.max_gap,
         "tolerance": found.tolerance,

@@ -16,6 +16,7 @@ from bakeoff.loop.judging import Judged, outcomes
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
 from bakeoff.loop.tuning import FOUND
+from bakeoff.loop.verifying import served_as_trained
 from bakeoff.metrics.intervals import Interval
 from bakeoff.registry.lineage import label
 from bakeoff.registry.register import promote, register_once
@@ -138,6 +139,11 @@ def make_live(
         if refitted.tree_blob is None:
             stage.progress(f"{winner.name}: not fitted on all rows ({refitted.error}); releasing the evaluated model")
             refitted = None
+        found = {} if refitted is None else served_as_trained(stage, steps, refitted)
+        if why := found.get("error") or found.get("diverges"):
+            stage.progress(f"{winner.name}: not released as fitted on all rows, but as evaluated ({why})")
+            refitted = None
+    found = served_as_trained(stage, steps, refitted or winner.fitted)
     version = promote(stage.records.versions, register_model(stage, origin, winner, known, refitted=refitted))
     schema = origin.gathered.schema
     return release(
@@ -151,6 +157,7 @@ def make_live(
         steps=stage.config.prepare.specs,
         reference_id=_reference(stage, steps, origin.gathered, winner, value),
         contract_id=stage.contract.version if stage.contract else None,
+        derived=cast("Mapping[str, str]", found.get("files") or {}),
         columns=tuple(c.name for c in schema.columns if c.name not in {schema.target, schema.rejected}),
         aside=tuple(sorted({schema.target, stage.config.data.rejected_column, *stage.config.data.ignore})),
     )

@@ -15,7 +15,7 @@ from bakeoff.loop.judging import Judged
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
 
-__all__ = ["verified"]
+__all__ = ["served_as_trained", "verified"]
 
 VERIFY = "bakeoff.engines.verifying:verify"
 
@@ -33,6 +33,11 @@ def verified(stage: Stage, steps: Steps, winner: Judged, contest: Contest) -> Co
         return replace(contest, reason=f"{contest.reason}; {told}")
     reason = f"not released: {found['engine']} does not serve what was trained: {why}"
     return replace(contest, promoted=False, reason=reason)
+
+
+def served_as_trained(stage: Stage, steps: Steps, fitted: Fitted) -> Mapping[str, Json]:
+    """What the check found of a model that is to be released; `error` or `diverges` say why it must not be."""
+    return _checked(stage, steps, fitted) if stage.config.project.task == "generation" else {}
 
 
 def _checked(stage: Stage, steps: Steps, fitted: Fitted) -> Mapping[str, Json]:

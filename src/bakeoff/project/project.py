@@ -365,7 +365,7 @@ class Project:
 
         return Engine(
             self.endpoint,
-            load=lambda release: self._load(release.family, release.blob_id),
+            load=self._load_release,
             pointer=lambda: current(self.records.documents, self.endpoint),
             prepare=lambda table, steps, columns: preparation(steps).apply_columns(table, columns),
             events=self.events,
@@ -489,6 +489,13 @@ class Project:
         return truth_reader(
             lambda version: learned_of(versions, version, data.target), self.config.project.task, data.labels
         )
+
+    def _load_release(self, release: "Release") -> "Model":
+        if release.derived:
+            from bakeoff.engines.derived import FOLDER, expect
+
+            expect(self._state_folder() / "cache" / FOLDER, release.derived)
+        return self._load(release.family, release.blob_id)
 
     def _load(self, family: str, blob_id: str) -> "Model":
         folder = self._state_folder() / "cache" / "models" / blob_id

@@ -5,7 +5,8 @@ same document, and moving the pointer (one compare-and-swap) is the only step th
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Literal, TypeAlias, cast
 
 from bakeoff.core.errors import ConflictError, NotFoundError
@@ -32,6 +33,7 @@ class Release:
     `aside` the further columns of the training data, which a row may have (its target, what the project ignores),
     `reference_id` the blob of what monitoring compares with, `contract_id` that of the data contract which served
     rows are held against, `previous` the release that it replaced,
+    `derived` the content of the files that were made of the model for its engine and checked, by name,
     `share` its part of the endpoint's traffic (0 to 1).
     """
 
@@ -46,6 +48,7 @@ class Release:
     aside: tuple[str, ...] = ()
     reference_id: str | None = None
     contract_id: str | None = None
+    derived: Mapping[str, str] = field(default_factory=dict[str, str])
     previous: str | None = None
     status: ReleaseStatus = "retired"
     share: float = 0.0
@@ -71,6 +74,7 @@ def release(
     aside: tuple[str, ...] = (),
     reference_id: str | None = None,
     contract_id: str | None = None,
+    derived: Mapping[str, str] = MappingProxyType({}),
 ) -> Release:
     """Make a model version live on the endpoint; when it already is, nothing happens.
 
@@ -91,6 +95,8 @@ def release(
         "reference_id": reference_id,
         "contract_id": contract_id,
     }
+    if derived:  # left out where there is nothing, so that releases keep their ids
+        body["derived"] = dict(derived)
     if live is not None and _content(live) == body:
         return live
     body["previous"] = live.release_id if live else None
@@ -144,7 +150,7 @@ def _named(pointer: Document | None) -> str | None:
 
 
 def _content(live: Release) -> dict[str, Json]:
-    return {
+    body: dict[str, Json] = {
         "endpoint": live.endpoint,
         "model": live.model,
         "number": live.number,
@@ -156,6 +162,9 @@ def _content(live: Release) -> dict[str, Json]:
         "reference_id": live.reference_id,
         "contract_id": live.contract_id,
     }
+    if live.derived:
+        body["derived"] = dict(live.derived)
+    return body
 
 
 def _move(documents: DocumentRecords, endpoint: str, pointer: Document | None, release_id: str) -> None:

@@ -7,7 +7,7 @@ __all__ = ["CONTROL", "conversations"]
 
 CONTROL = ("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<s>", "</s>", "<pad>", "[INST]", "[/INST]")
 """Spellings that tokenizers of our tests read as control tokens."""
-WORDS = (
+WORDS: tuple[str, ...] = (
     "the cat",
     "weiß",
     "日本語",
@@ -59,7 +59,7 @@ def _turns(rng: random.Random, longest: int) -> list[dict[str, Any]]:
 
 
 def _text(rng: random.Random) -> str:
-    words = rng.choices(WORDS, k=rng.choice((0, 1, 3, 8, 20, 120)))
+    words: list[str] = rng.choices(WORDS, k=rng.choice((0, 1, 3, 8, 20, 120)))
     if rng.random() < 0.3:  # noqa: PLR2004
         words.insert(rng.randint(0, len(words)), rng.choice((*INJECTIONS, *CONTROL)))
     return " ".join(words)

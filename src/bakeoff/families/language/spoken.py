@@ -242,11 +242,11 @@ def load_tuned_or_spoken(folder: Path, family: str, threads: int, cache: Path | 
 
 
 def load_spoken(folder: Path, family: str, threads: int, cache: Path | None) -> SpokenModel:
-    """Read what `SpokenModel.save` wrote; what the engine converts is kept beside the folder if there is no cache.
+    """Read what `SpokenModel.save` wrote; what the engine converts is kept where the folder is, if there is no cache.
 
     Raises:
         CorruptError: it is damaged.
     """
     state = storing.read(folder, family, SpokenState)
     parts = {name: folder / name for name in (storing.BASE, storing.ADAPTER) if (folder / name).is_dir()}
-    return SpokenModel(state=state, parts=parts, threads=threads, cache=cache or folder.parent)
+    return SpokenModel(state=state, parts=parts, threads=threads, cache=cache or storing.cache_of(folder))

@@ -19,9 +19,11 @@ from bakeoff.core.types import Signature
 from bakeoff.families import saved
 from bakeoff.families.vectors_cache import VectorCache
 
-__all__ = ["ADAPTER", "BASE", "read", "score_cache", "write"]
+__all__ = ["ADAPTER", "BASE", "cache_of", "read", "score_cache", "write"]
 
 BASE, ADAPTER = "base", "adapter"
+MODELS = "models"
+"""The folder of the cache in which models stand that are served."""
 _State = TypeVar("_State")
 
 
@@ -63,6 +65,11 @@ def read(folder: Path, family: str, kind: type[_State]) -> _State:
                 f"{file}: expected content with digest {expected}, found {found}; restore the folder or fit again"
             )
     return document.state
+
+
+def cache_of(folder: Path) -> Path:
+    """Where what engines make of a saved model is kept: in the cache that its folder stands in, else beside it."""
+    return folder.parent.parent if folder.parent.name == MODELS else folder.parent
 
 
 def score_cache(folder: Path, cache: Path, *, width: int) -> VectorCache:
