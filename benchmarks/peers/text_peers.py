@@ -6,6 +6,9 @@ A job is `{"peer": …, "texts": […], …}`; the answer is a list with an entr
 import json
 import sys
 
+CHARACTER = "[\u0e00-\u0e30\u0e32\u0e33\u0e40-\u0e46\u4e00-\u9fff][\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]*"
+"""A Chinese character, or a Thai letter with its marks."""
+
 
 def presidio(texts: list[str], **_: object) -> list[list[tuple[str, int, int, float]]]:
     """Findings of all its recognisers for English, country ones too: (kind, start, end, score)."""
@@ -54,7 +57,7 @@ def detect_secrets(texts: list[str], **_: object) -> list[list[tuple[str, int, i
     return answers
 
 
-def catalogue(texts: list[str], *, languages: list[str], **_: object) -> list[list[str]]:
+def catalogue(*, languages: list[str], **_: object) -> list[list[str]]:
     """The strings of Django and WTForms in some languages, in order."""
     import gettext
     from pathlib import Path
@@ -69,7 +72,7 @@ def catalogue(texts: list[str], *, languages: list[str], **_: object) -> list[li
         for folder in folders:
             for file in sorted(folder.glob(f"**/locale/{'de' if language == 'en' else language}/LC_MESSAGES/*.mo")):
                 with file.open("rb") as source:
-                    known = gettext.GNUTranslations(source)._catalog
+                    known = gettext.GNUTranslations(source)._catalog  # noqa: SLF001
                 for key, text in known.items():
                     original = key[0] if isinstance(key, tuple) else key
                     strings.add(original if language == "en" else "" if text == original else text)
@@ -153,14 +156,17 @@ def datatrove(texts: list[str], *, words: int, language: str, **_: object) -> li
     from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
 
     step = MinhashDedupSignature(output_folder="/tmp/unused", config=MinhashConfig(n_grams=words), language=language)
-    bands = [step.get_signature(step.get_shingles(text)) for text in texts]
+    bands: list[list] = []
+    for number, text in enumerate(texts):
+        found = step.get_shingles(text)  # none of a text with fewer tokens
+        bands.append(step.get_signature(found) if len(found) else [("nothing", number)])
     return [[int(any(a == b for a, b in zip(bands[i], bands[i + 1], strict=True)))] for i in range(0, len(texts), 2)]
 
 
 def shingles(text: str, words: int, *, characters: bool) -> list[str]:
     import re
 
-    units = re.findall(r"\w", text.lower()) if characters else re.findall(r"\w+", text.lower())
+    units = re.findall(CHARACTER if characters else r"\w+", text.lower())
     return [" ".join(units[i : i + words]) for i in range(max(1, len(units) - words + 1))]
 
 

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from bakeoff.core.config import DataConfig
-from bakeoff.core.errors import BakeoffError
+from bakeoff.core.errors import BakeoffError, DataError
 from bakeoff.data.reading import read
 from bakeoff.data.schema import infer
 from bakeoff.data.sources import resolve
@@ -191,3 +191,21 @@ def test_deeply_nested_json_is_a_bad_row(tmp_path: Path) -> None:
     assert reading.table.height == 2
     assert reading.rejected["reason"].to_list() == ["not a JSON object: nested too deeply"] * 2
     assert len(str(reading.losses)) < 2000
+
+
+def test_a_damaged_parquet_file_is_one_error_and_no_noise(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    whole = tmp_path / "whole.parquet"
+    pl.DataFrame(
+        {"a": list(range(500)), "b": [f"text {i}" for i in range(500)], "label": ["x", "y"] * 250}
+    ).write_parquet(whole)
+    content = whole.read_bytes()
+    errors = 0
+    for place in range(20, 900, 11):
+        (tmp_path / "rows.parquet").write_bytes(content[:place] + b"\xff\xff" + content[place + 2 :])
+        files = resolve("rows.parquet", folder=tmp_path, cache=tmp_path / "cache", progress=lambda _: None)
+        try:
+            read(DataConfig(source="rows.parquet", target="label"), {"source": files})
+        except DataError:
+            errors += 1
+    assert errors
+    assert "panicked" not in capfd.readouterr().err

@@ -274,3 +274,27 @@ def test_months_of_unknown_names_are_told() -> None:
     result = of(["12 Machi 2024", "4 Oktoba 2024", "5 Desemba 2024"] * 9)
     assert result.series.dtype == pl.String
     assert "'Machi'" in result.notes[0]
+
+
+@pytest.mark.parametrize("months", [["2024-01", "2024-12"], ["2024Q1", "2024Q2"], ["Jan-24", "Mai 2023"], ["01/2024"]])
+def test_months_and_quarters_stay_categories_and_are_told(months: list[str]) -> None:
+    result = of(months * 20)
+    assert result.series.to_list() == months * 20
+    assert "months or quarters" in result.notes[0]
+    assert not of(["Room 10", "Room 12"] * 20).notes
+
+
+def test_days_beside_other_whole_numbers_are_told() -> None:
+    days = [f"202401{day:02d}" for day in range(1, 29)]
+    result = of([*days, "0", "99999999"])
+    assert result.series.dtype == pl.Int64
+    assert 'missing = ["0", "99999999"]' in result.notes[0]
+    assert of([*days, "0"], missing=("0",)).series.dtype == pl.Datetime("us")
+    assert not of(["5", "20240101", "7", "9"] * 9).notes
+
+
+@pytest.mark.parametrize(
+    "text", ["01/Jan/2024:10:00:00 +0000", "Mon, 01 Jan 2024 10:00:00 GMT", "1 janv. 2024 à 10:00"]
+)
+def test_more_ways_to_write_a_time(text: str) -> None:
+    assert of([text] * 9).series.dt.hour().to_list() == [10] * 9

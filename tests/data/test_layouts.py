@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -127,3 +128,77 @@ def test_too_many_columns_are_one_clear_error(read_file: ReadFile) -> None:
     for name, content in (("rows.csv", ",".join(names) + "\n"), ("rows.jsonl", line)):
         with pytest.raises(DataError, match="at most 10,000 columns, found"):
             read_file(content.encode(), name)
+
+
+def test_empty_cells_at_the_end_of_a_row_are_no_fault(read_file: ReadFile) -> None:
+    reading = read_file(b"a,b,label\n1,2,x\n3,4,y,,\n5,,z,\r\n" + b"6,7,v\n" * 9 + b"6,7,w,8\n", max_bad_share=0.5)
+    assert reading.table.rows() == [(1, 2, "x"), (3, 4, "y"), (5, None, "z"), *[(6, 7, "v")] * 9]
+    assert read_file(b"a,b,label\n1,2,x,\n3,4,y,,\n5,6,z\n").table.rows() == [(1, 2, "x"), (3, 4, "y"), (5, 6, "z")]
+    assert reading.rejected["reason"].to_list() == ["too many cells"]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [{"a": 1, "label": "x"}, {"a": 2, "label": "y"}],
+        {"records": [{"a": 1, "label": "x"}, {"a": 2, "label": "y"}]},
+        {"count": 2, "data": [{"a": 1, "label": "x"}, {"a": 2, "label": "y"}]},
+        {"columns": ["a", "label"], "index": [0, 1], "data": [[1, "x"], [2, "y"]]},
+        {"a": [1, 2], "label": ["x", "y"]},
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json_documents_are_tables(read_file: ReadFile, document: object, indent: int | None) -> None:
+    content = json.dumps(document, indent=indent).encode()
+    for name in ("rows.json", "rows.jsonl", "rows.txt"):
+        assert read_file(content, name).table.rows() == [(1, "x"), (2, "y")]
+
+
+def test_what_is_no_object_in_a_json_list_is_set_aside(read_file: ReadFile) -> None:
+    reading = read_file(b'[{"a": 1, "label": "x"}, 3, {"a": 2, "label": "y"}]', "rows.json", max_bad_share=0.5)
+    assert reading.table.height == 2
+    assert reading.rejected["reason"].to_list() == ["not a JSON object"]
+
+
+@pytest.mark.parametrize("name", ["rows.txt", "rows.dat", "export.2024"])
+def test_names_that_tell_no_format_are_looked_into(read_file: ReadFile, name: str) -> None:
+    assert read_file(b"a;label\n1,5;x\n2,5;y\n", name).table.rows() == [(1.5, "x"), (2.5, "y")]
+    assert read_file(b'{"a": 1, "label": "x"}\n{"a": 2, "label": "y"}\n', name).table.rows() == [(1, "x"), (2, "y")]
+    buffer = io.BytesIO()
+    pl.DataFrame({"a": [1], "label": ["x"]}).write_parquet(buffer)
+    assert read_file(buffer.getvalue(), name).table.rows() == [(1, "x")]
+
+
+def test_workbooks_are_refused_with_the_way_out(read_file: ReadFile) -> None:
+    with pytest.raises(DataError, match="workbook or zip: export its rows as CSV"):
+        read_file(b"PK\x03\x04" + bytes(100), "rows.xlsx")
+
+
+@pytest.mark.parametrize(
+    ("text", "codecs"),
+    [
+        (
+            "名前,label\n田中太郎は東京で働いています,x\n鈴木花子は大阪が好きです,y\n",
+            {"shift_jis": "cp932", "euc_jp": "euc_j"},
+        ),
+        ("姓名,label\n很好的产品我非常喜欢,x\n价格有点高但质量不错,y\n", {"gbk": "gb"}),
+        ("이름,label\n아주 좋은 제품입니다,x\n조금 비싸지만 만족합니다,y\n", {"euc_kr": "cp949"}),
+        (
+            "имя,label\n" + "очень хороший товар,x\nнемного дорого но я довольна покупкой,y\n" * 20,
+            {"cp1251": "cp1251"},
+        ),
+    ],
+)
+def test_other_encodings_are_named_by_what_they_look_like(
+    read_file: ReadFile, text: str, codecs: dict[str, str]
+) -> None:
+    for codec, named in codecs.items():
+        with pytest.raises(DataError, match=f'encoding = "{named}'):
+            read_file(text.encode(codec))
+
+
+def test_what_is_ignored_is_neither_lost_nor_guessed(read_file: ReadFile) -> None:
+    rows = "".join(f"{i}.5,{'?' if i % 9 == 0 else i},x\n" for i in range(60))
+    content = f"a,b,label\n{rows}".encode()
+    assert [loss.subject for loss in read_file(content).losses] == ["b"]
+    assert read_file(content, ignore=("b",)).losses == ()

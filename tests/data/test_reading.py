@@ -14,7 +14,7 @@ from bakeoff.core.config import DataConfig
 from bakeoff.core.errors import DataError
 from bakeoff.data.reading import Reading, read
 from bakeoff.data.snapshot import version_of
-from bakeoff.data.sources import SourceFile
+from bakeoff.data.sources import SourceFile, resolve
 
 ReadFile = Callable[..., Reading]
 
@@ -216,3 +216,23 @@ def test_a_binary_file_is_told_from_text(read_file: ReadFile) -> None:
     with pytest.raises(DataError, match="zero bytes"):
         read_file(b"PK\x03\x04\x00\x00" + bytes(range(256)))
     assert read_file("a,b\n1,é\n".encode("utf-16-le"), encoding="utf-16-le").table.rows() == [(1, "é")]
+
+
+def test_names_that_differ_in_case_only_are_one_column_across_rows_and_files(
+    read_file: ReadFile, tmp_path: Path
+) -> None:
+    lines = b"".join(b'{"%s": %d, "label": "x"}\n' % (b"Size" if i % 2 else b"size", i) for i in range(6))
+    reading = read_file(lines, "rows.jsonl")
+    assert reading.table["size"].to_list() == [0, 1, 2, 3, 4, 5]
+    assert "'size' and 'Size' never stand in one row" in reading.notes[0]
+    assert read_file(b'{"size": 1, "Size": 2, "label": "x"}\n', "rows.jsonl").table.row(0) == (1, 2, "x")
+    (tmp_path / "part-1.csv").write_bytes(b"size,label\n1,x\n")
+    (tmp_path / "part-2.csv").write_bytes(b"Size,Label\n2,y\n")
+    files = resolve("part-*.csv", folder=tmp_path, cache=tmp_path / "cache", progress=lambda _: None)
+    assert read(DataConfig(source="part-*.csv", target="label"), {"source": files}).table.rows() == [(1, "x"), (2, "y")]
+
+
+def test_texts_that_spreadsheets_keep_from_becoming_numbers(read_file: ReadFile) -> None:
+    for content in (b'a,label\n="0012",x\n="0013",y\n', b'a,label\n"=""0012""",x\n"=""0013""",y\n'):
+        assert read_file(content).table.rows() == [("0012", "x"), ("0013", "y")]
+    assert read_file(b'a,label\n"=""1.5""",x\n"=""2.5""",y\n').table.rows() == [(1.5, "x"), (2.5, "y")]

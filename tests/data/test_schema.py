@@ -162,3 +162,12 @@ def test_categories_are_one_whatever_stands_unseen_around_them_and_told() -> Non
     column = found.schema.column("town")
     assert set(to_kind(table["town"], column)) == {"Bonn", "Köln"}
     assert conform([{"town": "Ko\u0308ln\u200b "}, {"town": " "}], (column,))["town"].to_list() == ["Köln", None]
+
+
+def test_bytes_that_are_no_text_cost_their_column_alone() -> None:
+    table = pl.DataFrame(
+        {"raw": [b"\xff", b"\xfe"] * 30, "size": [float(i) for i in range(60)], "label": ["a", "b"] * 30}
+    )
+    found = infer(table, DataConfig(source=("x",), target="label"), "classification")
+    assert [column.name for column in found.schema.columns] == ["size", "label"]
+    assert [(loss.subject, loss.reason) for loss in found.losses] == [("raw", "it holds Binary")]

@@ -80,6 +80,12 @@ def test_numbers_of_32_bits_are_named_as_they_were_written() -> None:
     assert Labels(("0.1", "0.7")).match(np.float32(0.7)) == "0.7"
 
 
+def test_words_for_missing_that_are_classes_are_told() -> None:
+    (told,) = name_classes(rows(["nan", "cat", "dog"] * 4), config(), "classification").warnings
+    assert "'nan' (4 rows)" in told
+    assert 'target_missing = ["nan"]' in told
+
+
 def test_classes_that_mean_the_same_are_told() -> None:
     (told,) = name_classes(rows(["Yes", "Y", "Maybe"] * 4), config(), "classification").warnings
     assert "'Y' (4 rows), 'Yes' (4 rows)" in told

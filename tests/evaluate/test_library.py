@@ -135,3 +135,17 @@ def test_what_cannot_be_is_told(sample):
 def test_importing_costs_nothing():
     code = "import sys, bakeoff; sys.exit('numpy' in sys.modules or 'polars' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_rows_in_the_order_of_time_are_warned_of_unless_it_is_named():
+    sample = WORLDS["time, AR .9"].draw(np.random.default_rng(0), N)
+    said = sample.predictions.values_n
+    with pytest.warns(UserWarning, match="rows next to each other are right or wrong together.*Pass `time`"):
+        bakeoff.interval(sample.truth_n, said, metric="accuracy")
+    with pytest.warns(UserWarning, match="rows next to each other"):
+        bakeoff.compare(sample.truth_n, {"a": said, "b": said}, metric="accuracy")
+    bakeoff.interval(sample.truth_n, said, metric="accuracy", time=np.arange(N))
+    harder = np.arange(N) < N // 2  # rows in the order of their classes, of which one is harder
+    truth = np.where(harder, "a", "b")
+    wrong = np.random.default_rng(0).random(N) < np.where(harder, 0.5, 0.05)
+    bakeoff.interval(truth, np.where(wrong, np.where(harder, "b", "a"), truth), metric="accuracy")

@@ -10,7 +10,6 @@ import pytest
 from bakeoff.core.config import DecideConfig, Gate
 from bakeoff.core.protocols import Usage
 from bakeoff.evaluate.gates import gate_outcomes
-from bakeoff.evaluate.latency import Speed
 from bakeoff.evaluate.metering import price_per_1k_usd, usage_of, wholly_remote_speed
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.evaluate.verdict import decide
@@ -19,6 +18,7 @@ from bakeoff.families.cascade import CascadeFamily, CascadeParams
 from bakeoff.families.linear import LinearFamily
 from bakeoff.families.members import Member
 from bakeoff.families.remote import RemoteFamily, RemoteParams
+from bakeoff.metrics.timing import Speed
 from bakeoff.testing.families import FamilyConformance
 from bakeoff.testing.service import completion, serving
 

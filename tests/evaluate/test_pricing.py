@@ -3,10 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bakeoff.core.config import CostConfig
 from bakeoff.core.types import Predictions
-from bakeoff.evaluate.latency import measure
-from bakeoff.evaluate.pricing import clearly_cheaper
+from bakeoff.evaluate.pricing import clearly_cheaper, monthly
 from bakeoff.evaluate.scorecard import Scorecard
+from bakeoff.metrics.timing import measure
 
 CARD = Scorecard(
     metrics={},
@@ -51,3 +52,18 @@ def test_batches_of_a_fast_model_are_timed_for_a_while_and_their_spread_is_kept(
     speed = measure(model, pl.DataFrame({"x": np.arange(50.0)}), seed=0)
     assert model.batches > 10
     assert speed.spread >= 1
+
+
+def test_a_month_at_the_teams_own_traffic():
+    config = CostConfig(price_per_hour_usd=0.1, requests_per_day=100_000)
+    card = replace(CARD, single_cost_usd_per_1k=0.01)
+    month = monthly(card, config)
+    assert month.requests == pytest.approx(3_043_750)
+    assert month.used_usd == pytest.approx(30.4375)
+    assert (month.machines, month.machines_usd) == (1, pytest.approx(73.05))
+    busy = monthly(card, CostConfig(price_per_hour_usd=0.1, requests_per_day=500_000))
+    assert busy.machines == 3  # 152 dollars of time do not fit into two machines' months
+    bought = monthly(replace(card, takes_machine=False), config)
+    assert (bought.machines, bought.machines_usd) == (0, 0.0)
+    assert monthly(CARD, config) is None
+    assert monthly(card, CostConfig()) is None

@@ -204,7 +204,7 @@ def test_numbers_stay_numbers_and_what_cannot_be_compared_is_left_out(events):
 
 def test_a_correction_is_a_label_and_a_rating_is_none(events):
     predict(events, "a", "b")
-    record(events, [{"id": "a", "correction": "no"}, {"id": "b", "rating": 5}])
+    record(events, [{"id": "a", "correction": "no"}, {"id": "b", "rating": 1}])
     found = labelled(events, "late")
     assert [pair.label for pair in found.pairs] == ["no", None]
     assert as_rows(found, "target").rows == ({"x": "a", "target": "no"},)

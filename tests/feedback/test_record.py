@@ -66,6 +66,7 @@ def test_nothing_is_nothing():
         ({"id": "a", "label": float("nan")}, "label to be"),
         ({"id": "a", "label": "x" * 100_001}, "label to be"),
         ({"id": "a", "rating": "good"}, "rating to be"),
+        ({"id": "a", "rating": 5}, "rating to be a number from -1 .bad. to 1 .good."),
         ({"id": "a", "correction": 3}, "correction to be"),
         ({"id": "a", "label": 1, "source": 3}, "source to be"),
         ({"id": "a", "label": 1, "time_ms": "now"}, "time_ms to be"),
@@ -182,3 +183,10 @@ def test_failed_calls_are_no_predictions():
     events = log()
     events.append("prediction", [{"status": "error", "endpoint": "late", "model_version": "m/1"}])
     assert PredictionIndex(events).find(["a"]) == {}
+
+
+def test_ratings_are_from_bad_to_good():
+    events = log()
+    items = [{"id": str(at), "rating": rating} for at, rating in enumerate([True, False, 0.5, -1])]
+    record(events, items)
+    assert [event["rating"] for event in events.read("feedback")] == [1, -1, 0.5, -1]

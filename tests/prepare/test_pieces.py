@@ -35,10 +35,11 @@ def tokenizer(tmp_path_factory) -> Tokenizer:
     [
         (
             "Mr. Smith paid $3.50 to J. R. Jones. Why? “Who knows!” he said.",
-            ["Mr. Smith paid $3.50 to J. R. Jones.", "Why?", "“Who knows!”", "he said."],
+            ["Mr. Smith paid $3.50 to J. R. Jones.", "Why?", "“Who knows!” he said."],
         ),
         ("It is e.g. a test. Done", ["It is e.g. a test.", "Done"]),
         ("これは文です。次の文です。", ["これは文です。", "次の文です。"]),
+        ("No. 5 is alive. ဒီစာ။ ok។ so", ["No. 5 is alive.", "ဒီစာ။", "ok។", "so"]),
         ("A title\n\nThen text.", ["A title", "Then text."]),
         ("", []),
         ("...", ["..."]),
@@ -85,6 +86,20 @@ def test_chunks_of_a_column(tokenizer: Tokenizer) -> None:
     assert all(len(tokenizer.encode([text])[0]) <= 6 for text in by_token["text"])
     with pytest.raises(UsageError, match="a tokenizer"):
         chunks(texts, size=6, unit="tokens")
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 30])
+def test_chunks_of_tokens_cut_no_character(tokenizer: Tokenizer, size: int) -> None:
+    whole = ["👨\u200d👩\u200d👧", "क्षि", "e\u0301", "🇩🇪", "ป้ำ", "🏴\U000e0067\U000e0062\U000e007f", "각"]
+    text = "ab".join(whole) * 2
+    spans = chunk_spans(text, size=size, unit="tokens", tokenizer=tokenizer, sentences=False)
+    assert "".join(text[a:b] for a, b in spans) == text
+    for a, b in spans:
+        rest = text[a:b]
+        for one in whole:
+            rest = rest.replace(one, "")
+        assert set(rest) <= set("ab")
+        assert len(tokenizer.encode([text[a:b]])[0]) <= max(size, 25)  # the family alone has more
 
 
 def test_a_tokenizer(tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -226,6 +226,31 @@ def test_one_way_to_redact_for_steps_logs_and_reports() -> None:
     assert marked("I am ann@example.org") == "I am [email]"
 
 
+MORE = [
+    ("ann at gmail dot com", "email", "ann at gmail dot com"),
+    ("mail a_b(at)x.org", "email", "a_b(at)x.org"),
+    ("+4915112345678", "phone", "+4915112345678"),
+    ("call (212) 555-2671 x123", "phone", "(212) 555-2671"),
+    ("SSN 078 05 1120", "national_id", "078 05 1120"),
+    ("1985年3月12日生まれ", "birth_date", "1985年3月12日"),
+    (BEGIN + "\nMIIabc\n", "secret", BEGIN + "\nMIIabc"),
+    ("see http://[2001:db8::1]:443/", "ip", "2001:db8::1"),
+    ("--password S3cr3t-pass-9", "secret", "S3cr3t-pass-9"),
+]
+
+
+@pytest.mark.parametrize(("text", "kind", "value"), MORE)
+def test_what_people_also_write(text, kind, value) -> None:
+    assert (kind, value) in [(found.kind, text[found.start : found.end]) for found in find_pii(text)]
+
+
+@pytest.mark.parametrize(
+    "text", ["icon@2x.png", "git@github.com:org/repo.git", "x = a[1::2]", "version 1.2.3.4", "Boston, MA 02110-1301"]
+)
+def test_what_is_none_of_it(text) -> None:
+    assert find_pii(text) == []
+
+
 DOCUMENTS = [
     ("passport no. C01X00T47", "passport", "C01X00T47"),
     ("L898902C36UTO7408122F1204159ZE184226B<<<<<10", "passport", "L898902C36UTO7408122F1204159ZE184226B<<<<<10"),

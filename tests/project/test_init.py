@@ -108,3 +108,15 @@ def test_bytes_that_are_no_text_are_an_error_that_names_their_column(tmp_path):
     pl.DataFrame(table).write_parquet(tmp_path / "d.parquet")
     with pytest.raises(DataError, match="column 'b': expected text, a number or a boolean, received b"):
         write_project(tmp_path, name=None, source="d.parquet", target="y", task=None)
+
+
+def test_a_path_that_is_there_from_the_working_directory_is_meant_from_there(tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "d.csv").write_text(rows(yes_or_no))
+    monkeypatch.chdir(tmp_path)
+    config = load(Project.init("proj", source="data/d.csv", target="y")).config
+    assert config.data.source == ("../data/d.csv",)
+    assert load(Project.init("more/deep", source="data/*.csv", target="y")).config.data.source == ("../../data/*.csv",)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "o.csv").write_text(rows(yes_or_no))
+    assert load(Project.init("own", source="o.csv", target="y")).config.data.source == ("o.csv",)

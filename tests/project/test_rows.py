@@ -12,7 +12,7 @@ import pytest
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Column, ColumnFormat
 from bakeoff.data.cast import conform
-from bakeoff.project.rows import as_rows
+from bakeoff.project.rows import as_rows, plain_items
 
 MOMENT = dt.datetime(2024, 5, 1, 12, 30)  # noqa: DTZ001
 
@@ -160,3 +160,19 @@ def test_a_frame_means_what_its_rows_mean():
         Column(name="at", kind="datetime", dtype="Datetime", format=ColumnFormat(form="time")),
     )
     assert conform(as_rows(FRAME), columns).equals(conform(FRAME, columns))
+
+
+def test_feedback_is_plain_values_whatever_library_they_come_from():
+    items = [
+        {"id": "a", "label": np.int64(1), "rating": Decimal("0.5"), "comment": None},
+        {"id": np.str_("b"), "label": np.float32(0.1), "rating": np.bool_(False), "time_ms": np.int64(5)},
+        {"id": "c", "label": np.datetime64("2024-05-01"), "rating": float("nan")},
+        "no item",
+    ]
+    assert plain_items(items) == [
+        {"id": "a", "label": 1, "rating": 0.5},
+        {"id": "b", "label": pytest.approx(0.1), "rating": False, "time_ms": 5},
+        {"id": "c", "label": "2024-05-01"},
+        "no item",
+    ]
+    assert plain_items(pl.DataFrame({"id": ["a"], "label": [2]})) == [{"id": "a", "label": 2}]

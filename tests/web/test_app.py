@@ -388,10 +388,10 @@ def test_the_client_outlives_a_server_restart_and_says_when_there_is_none():
 
 
 def test_misspelt_keys_are_422_with_the_nearest_name(served):
-    status, body = served.send("POST", "/predict", b'{"rows": [{"x": 1}, {"X": 1}]}')
+    status, body = served.send("POST", "/predict", b'{"rows": [{"x": 1}, {"xx": 1}]}')
     assert (status, body["error"]["type"]) == (422, "DataError")
     assert "row 2: expected the inputs 'x', 'note'" in body["error"]["message"]
-    assert "'X' (did you mean 'x'?)" in body["error"]["message"]
+    assert "'xx' (did you mean 'x'?)" in body["error"]["message"]
     assert served.send("POST", "/predict", b'{"row": {}}')[0] == 422
 
 

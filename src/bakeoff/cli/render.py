@@ -182,6 +182,7 @@ def leaderboard(document: Doc, *, unchanged: bool = False) -> str:
         "",
         f"verdict: {verdict['reason']}",
     ]
+    parts += _monthly(document)
     if document.get("positive"):
         parts.append(Positive(**document["positive"]).sentence)
     parts += [f"warning: {told}" for told in _memory_warnings(document)]
@@ -197,6 +198,19 @@ def leaderboard(document: Doc, *, unchanged: bool = False) -> str:
     if unchanged:
         parts.append("nothing changed since the last run: nothing was done")
     return "\n".join(parts)
+
+
+def _monthly(document: Doc) -> list[str]:
+    """What each candidate would cost at the team's own traffic."""
+    told: list[str] = []
+    for each in document["candidates"]:
+        if month := each.get("monthly"):
+            machines = f"{month['machines']} machine{'s' if month['machines'] > 1 else ''} always on"
+            whole = f"; ${month['machines_usd']:,.2f} for {machines}" if month["machines"] else ""
+            told.append(
+                f"a month of {month['requests']:,.0f} single rows by {each['name']}: ${month['used_usd']:,.2g}{whole}"
+            )
+    return told
 
 
 def _inputs_told(inputs: Doc) -> str:

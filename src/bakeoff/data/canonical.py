@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["IsoTimes", "Shape", "compact_days", "iso_times", "shapes_of", "true_false"]
+__all__ = ["FIRST_DAY", "LAST_DAY", "IsoTimes", "Shape", "compact_days", "iso_times", "shapes_of", "true_false"]
 
 NUMBER = r"^[+-]?(?:0|[1-9][0-9]*)?(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?$"
 LONG = r"^[+-]?[0-9]{16,}$"

@@ -80,6 +80,8 @@ def _parsed(content: bytes, dialect: Dialect) -> "pl.DataFrame":
         infer_schema=False,
     )
     table = table.select(pl.col(place).alias(name) for place, name in zip(places, names, strict=False))
+    if b'="' in content:  # as spreadsheets keep a text from becoming a number
+        table = table.with_columns(pl.all().str.replace(r'^="([^"]*)"$', "$1"))
     if b'""' in content:  # an empty text in quotes is missing, too
         table = table.with_columns(pl.when(pl.all() != "").then(pl.all()))
     return table

@@ -21,6 +21,7 @@ HEADER_BYTES = 16 << 20
 RECORDS = 200
 PREAMBLE = 50
 HEADER_BONUS = 0.2
+MOST_FIT = 0.9
 SEPARATOR = re.compile(r"sep=(.)\s*$", re.IGNORECASE)
 NUMBERS = re.compile(r"[-+]?[0-9]+(?:[.,][0-9]+)?%?")
 
@@ -171,6 +172,9 @@ def _faults(lines: Sequence[str], delimiter: str, *, escaped: bool) -> int:
 def _header_place(records: Sequence[Sequence[str]]) -> int:
     """Which record is the header: the first that is as wide as the rows, or one cell less before a row of values."""
     widths = [len(cells) for cells in records]
+    own = widths[0]
+    if own > 1 and sum(_fits(cells, own) for cells in records) > MOST_FIT * len(records):
+        return 0
     _, width = _regularity(widths[1:] or widths)
     if width == 1 or widths[0] >= width:
         return 0
@@ -178,6 +182,11 @@ def _header_place(records: Sequence[Sequence[str]]) -> int:
     if place and widths[place - 1] == width - 1 and width > 2 and _has_values(records[place]):  # noqa: PLR2004
         return place - 1
     return place
+
+
+def _fits(cells: Sequence[str], width: int) -> bool:
+    """Whether a record has so many cells, empty ones at its end aside."""
+    return len(cells) >= width and not any(cell.strip() for cell in cells[width:])
 
 
 def _has_values(cells: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@
 import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from bakeoff.core.errors import DataError
@@ -23,6 +24,7 @@ GUESSES = ("cp1252", "latin-1")
 WESTERN_SHARE = 0.2
 """Of the letters of a text in a western language, fewer are beyond ASCII."""
 ZEROS_SHARE = 0.3
+MOST_LINES = 1000
 CONTROLS = bytes(byte for byte in range(32) if byte not in b"\t\n\r\f")
 FEW_CONTROLS = 3
 CONTROLS_SHARE = 0.05
@@ -151,10 +153,25 @@ def _look_at_damage(path: Path, name: str, *, guess: bool) -> tuple[bool, tuple[
             '[data] encoding = "…" names another'
         )
         return returns, (codec, (note,))
+    if beyond > WESTERN_SHARE * letters:
+        codec = _likely(path) or codec
+    shown = sample.decode(codec, "replace")
     raise DataError(
         f"{name}: expected text in utf-8, found bytes that are not, first in line {first}: {sample!r}. "
         f'Set encoding = "{codec}" in [data] (there it reads {shown!r}), or whatever wrote the file.'
     )
+
+
+def _likely(path: Path) -> str | None:
+    """The encoding that the lines beyond ASCII look most like, when the package that tells is installed."""
+    try:
+        from charset_normalizer import from_bytes
+    except ImportError:
+        return None
+    with path.open("rb") as file:
+        lines = b"".join(islice((line for line in file if not line.isascii()), MOST_LINES))
+    best = from_bytes(lines[: PIECE >> 2]).best()
+    return best.encoding if best is not None else None
 
 
 def _decodes_whole(path: Path, codec: str) -> bool:

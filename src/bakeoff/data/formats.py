@@ -29,8 +29,9 @@ from bakeoff.data.attempts import (
     cell_losses,
     read_column,
 )
-from bakeoff.data.canonical import Shape, compact_days, iso_times, shapes_of, true_false
+from bakeoff.data.canonical import FIRST_DAY, LAST_DAY, Shape, compact_days, iso_times, shapes_of, true_false
 from bakeoff.data.forms import SAMPLE, form_of, likely_form
+from bakeoff.data.months import MONTH, bare_word
 from bakeoff.data.number_styles import NumberStyle, is_number_like, learn_numbers
 from bakeoff.data.numerals import plain_signs, unbound
 from bakeoff.data.time_styles import learn_times
@@ -44,8 +45,14 @@ if TYPE_CHECKING:
 __all__ = ["Hints", "Typed", "Wanted", "typed"]
 
 SHOWN = 5
+MOST_DAYS = 0.5
 LEARNED = 20_000
 """Of more different values, an even sample shows how they are written."""
+PERIOD = re.compile(
+    r"(?:1[89]|20)[0-9]{2}[-/.](?:0[1-9]|1[0-2])|(?:0[1-9]|1[0-2])[-/.](?:19|20)[0-9]{2}"
+    r"|[0-9]{4}[- /]?Q[1-4]|Q[1-4][- /]?[0-9]{4}|(?P<name>[^\W\d_]{3,9})\.?[- /']+(?:[0-9]{4}|[0-9]{2})",
+    re.IGNORECASE,
+)
 CODE = re.compile(r"[+-]?0[0-9]")
 LONG = re.compile(r"[+-]?[0-9]{16,}")
 
@@ -106,7 +113,8 @@ def _canonical(  # noqa: PLR0911 - a line a type
             values = series.cast(pl.Int64)
             days = compact_days(series, values) if kind is None and not wanted.target else None
             if days is None:
-                return Typed(series=values, style=ColumnFormat(form="whole"))
+                notes = () if kind or wanted.target else _nearly_days(series, values)
+                return Typed(series=values, style=ColumnFormat(form="whole"), notes=notes)
             note = f'column {name!r} is taken as dates (20240131); numeric = ["{name}"] in [data] takes it as numbers'
             return Typed(series=days, style=ColumnFormat(form="time"), notes=(note,))
         if shape.number and (wanted.decimal or hints.decimal or ".") == ".":
@@ -120,6 +128,22 @@ def _canonical(  # noqa: PLR0911 - a line a type
     if kind in {None, "datetime"} and not wanted.target and (times := iso_times(series)) is not None:
         return Typed(series=times.values, style=ColumnFormat(form="time"), notes=_zones(name, times.zoned, times.naive))
     return None
+
+
+def _nearly_days(series: "pl.Series", values: "pl.Series") -> tuple[str, ...]:
+    """What is told of whole numbers of which most are days such as 20240131, and some are none."""
+    days = values.is_between(FIRST_DAY, LAST_DAY)
+    count = int(days.sum())
+    if not MOST_DAYS * (len(values) - values.null_count()) <= count < len(values) - values.null_count():
+        return ()
+    if series.filter(days.fill_null(value=False)).str.to_date("%Y%m%d", strict=False).null_count():
+        return ()
+    others = ", ".join(map(example, series.filter(~days).unique(maintain_order=True).head(EXAMPLES)))
+    note = (
+        f"column {series.name!r} is taken as numbers, though most are days (20240131), for {others} are none; "
+        f"[data] missing = [{others.replace(chr(39), chr(34))}] takes those as missing and the others as dates"
+    )
+    return (note,)
 
 
 def _may_be_classes(wanted: Wanted) -> bool:
@@ -136,7 +160,8 @@ def _learned(series: "pl.Series", wanted: Wanted, hints: Hints) -> Typed:  # noq
     """The column by what most of its values look like."""
     form = likely_form(series.drop_nulls(), wanted.kind, target=wanted.target)
     if form == "other":
-        return Typed(series=series, notes=() if wanted.target or wanted.kind else _unknown_months(series))
+        notes = () if wanted.target or wanted.kind else (_unknown_months(series) or _periods(series))
+        return Typed(series=series, notes=notes)
     counts = dict(cast("list[tuple[str, int]]", series.drop_nulls().value_counts(name="rows").rows()))
     if form == "json":
         return _nested(series, counts, wanted)
@@ -306,6 +331,23 @@ def _unknown_months(series: "pl.Series") -> tuple[str, ...]:
         f"({shown[:EXAMPLE_CHARACTERS]}); they stay texts. Turn them into ISO 8601 in [data] query"
     )
     return (note,)
+
+
+def _periods(series: "pl.Series") -> tuple[str, ...]:
+    """What is told of months and quarters: as categories, the next one is none that the model knows."""
+    sample = series.drop_nulls().head(SAMPLE // 10).to_list()
+    if not sample or not all(_is_period(text.strip()) for text in sample):
+        return ()
+    note = (
+        f"column {series.name!r} holds months or quarters (such as {example(sample[0])}), which stay categories: a "
+        "model knows nothing of those to come. Turn them into days in [data] query"
+    )
+    return (note,)
+
+
+def _is_period(text: str) -> bool:
+    match = PERIOD.fullmatch(text)
+    return match is not None and (match["name"] is None or bare_word(match["name"]) in MONTH)
 
 
 def _read_booleans(series: "pl.Series", counts: dict[str, int], wanted: Wanted) -> Typed:

@@ -26,6 +26,7 @@ __all__ = ["Values", "json_text", "objects_of", "values_of"]
 
 ROWS = 50_000
 TEXT_LIMIT = 500
+WRAPPERS = ("data", "records", "rows", "results", "items")
 NO_JSON = (b"NaN", b"Infinity")
 WHOLE_BITS = 63
 EXACT_WHOLE = 2**53
@@ -75,15 +76,20 @@ def _add(columns: dict[str, list[object]], row: Mapping[str, object], rows: int)
 
 
 def objects_of(path: Path, name: str) -> "Iterator[dict[str, Any] | Bad]":
-    """The objects of a file, one a line, or one list of all; what is none is set aside."""
+    """The objects of a file, one a line, or one document of all (see `_of_document`); what is none is set aside."""
     decoder = msgspec.json.Decoder(dict[str, Any])
     with path.open("rb") as source:
-        first = source.readline()
-        if first.strip() in {b"[", b"[{"} or (first.lstrip().startswith(b"[") and not source.readline()):
-            whole = _whole_list(path)
-            if whole is not None:
-                yield from whole
-                return
+        first = source.readline().strip()
+        alone = not source.readline().strip()
+    if first in {b"[", b"[{", b"{"} or (alone and first[:1] in {b"[", b"{"}):
+        whole = _of_document(path)
+        if whole is not None:
+            for number, each in enumerate(whole, start=1):
+                if isinstance(each, dict):
+                    yield cast("dict[str, Any]", each)
+                else:
+                    yield Bad(file=name, line=number, reason="not a JSON object", text=repr(each)[:TEXT_LIMIT])
+            return
     with path.open("rb") as source:
         for number, line in enumerate(source, start=1):
             if line.isspace():
@@ -101,12 +107,41 @@ def _reason(error: Exception) -> str:
     return "nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
-def _whole_list(path: Path) -> list[dict[str, Any]] | None:
-    """The objects of a file that is one JSON list."""
+def _of_document(path: Path) -> list[Any] | None:
+    """The rows of a file that is one JSON document; None when it is none, or holds no rows.
+
+    A list of objects; an object with such a list under its only key, or under data, records, rows, results or items;
+    lists `columns` and `data` (as pandas splits a table); or an object of columns, each a list of equally many values.
+    """
+    content = path.read_bytes()
     try:
-        return msgspec.json.decode(path.read_bytes(), type=list[dict[str, Any]])
+        document = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+        try:
+            document = json.loads(content) if any(word in content for word in NO_JSON) else None
+        except (ValueError, RecursionError):
+            return None
+    if isinstance(document, list):
+        return cast("list[Any]", document)
+    return _of_object(cast("dict[str, Any]", document)) if isinstance(document, dict) else None
+
+
+def _of_object(document: dict[str, Any]) -> list[Any] | None:
+    columns, data = document.get("columns"), document.get("data")
+    if isinstance(columns, list) and isinstance(data, list):
+        names = [str(name) for name in cast("list[object]", columns)]
+        return [
+            dict(zip(names, row, strict=False)) if isinstance(row, list) else row for row in cast("list[Any]", data)
+        ]
+    lists = {key: value for key, value in document.items() if isinstance(value, list)}
+    wrapped = [key for key in lists if len(document) == 1 or key in WRAPPERS]
+    for key in wrapped:
+        if lists[key] and all(isinstance(each, dict) for each in lists[key]):
+            return lists[key]
+    lengths = {len(value) for value in lists.values()}
+    if len(lists) == len(document) > 1 and len(lengths) == 1:
+        return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+    return None
 
 
 def _with_nan(line: bytes) -> dict[str, Any] | None:
@@ -123,7 +158,9 @@ def _with_nan(line: bytes) -> dict[str, Any] | None:
 def _values(columns: dict[str, list[object]], rows: int, bad: Sequence[Bad], name: str) -> Values:
     import polars as pl
 
+    columns, joined = _joined(columns, rows, name)
     names, notes = clean_names(list(columns), file=name)
+    notes = (*joined, *notes)
     series: list[pl.Series] = []
     nested: set[str] = set()
     for final, values in zip(names, columns.values(), strict=True):
@@ -134,6 +171,23 @@ def _values(columns: dict[str, list[object]], rows: int, bad: Sequence[Bad], nam
             nested.add(final)
     table = pl.DataFrame(series) if series else pl.DataFrame()
     return Values(table=table, nested=frozenset(nested), bad=tuple(bad), notes=notes)
+
+
+def _joined(columns: dict[str, list[object]], rows: int, name: str) -> tuple[dict[str, list[object]], tuple[str, ...]]:
+    """Keys that differ in case only, or by blanks around them, and never stand in one row, as one column each."""
+    groups: dict[str, list[str]] = {}
+    for key in columns:
+        groups.setdefault(key.strip().casefold(), []).append(key)
+    notes: list[str] = []
+    for first, *others in groups.values():
+        for other in others:
+            one, two = (columns[key] + [None] * (rows - len(columns[key])) for key in (first, other))
+            if any(a is not None and b is not None for a, b in zip(one, two, strict=True)):
+                continue
+            columns[first] = [b if a is None else a for a, b in zip(one, two, strict=True)]
+            del columns[other]
+            notes.append(f"{name}: the keys {first!r} and {other!r} never stand in one row and are read as one column")
+    return columns, tuple(notes)
 
 
 def _series(name: str, values: list[object]) -> "tuple[pl.Series, bool]":  # noqa: PLR0911 - a line a type

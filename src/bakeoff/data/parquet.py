@@ -1,5 +1,8 @@
 """Parquet files as tables, with the names of columns by the one rule."""
 
+import contextlib
+import os
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["parquet_errors", "parquet_table"]
 
+STDERR = 2
 FURTHEST = """
 SELECT max(
     least(data_page_offset, coalesce(nullif(dictionary_page_offset, 0), data_page_offset)) + total_compressed_size
@@ -47,13 +51,43 @@ def parquet_errors(name: str) -> Generator[None]:
     import polars as pl
 
     try:
-        yield
+        with _without_panic():
+            yield
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{name}: could not be read as Parquet: {first_line(error)}") from error
     except BaseException as error:  # a damaged file can make the reader panic, which is no Exception
         if type(error).__name__ != "PanicException":
             raise
         raise DataError(f"{name}: could not be read as Parquet: it is damaged") from None
+
+
+@contextmanager
+def _without_panic() -> Generator[None]:
+    """What is written on stderr within, but for the lines in which the reader tells of its panic.
+
+    They come from no Python code, so only the file descriptor itself can keep them back. Other lines follow at the end.
+    """
+    try:
+        original = os.dup(STDERR)
+    except OSError:  # there is none
+        yield
+        return
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), STDERR)
+        panicked = False
+        try:
+            yield
+        except BaseException as error:
+            panicked = type(error).__name__ == "PanicException"
+            raise
+        finally:
+            os.dup2(original, STDERR)
+            os.close(original)
+            aside.seek(0)
+            text = aside.read()
+            if text and not panicked:
+                with contextlib.suppress(OSError):
+                    os.write(STDERR, text)
 
 
 def _check_extent(path: Path, name: str) -> None:

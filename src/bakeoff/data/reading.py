@@ -108,14 +108,17 @@ def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Readi
     formats = {**result.formats, **flat.formats, **turned.formats}
     formats = {name: style for name, style in formats.items() if name in flat.table.columns}
     formats |= {name: TURNS for name, style in formats.items() if style.form == "json" and _turns(flat.table[name])}
+    ignored = frozenset(config.ignore)
+    lost = [loss for loss in result.losses if loss.subject not in ignored]
+    guessed = [note for name, each in result.notes.items() if name not in ignored for note in each]
     return Reading(
         table=flat.table,
         rejected=_rejected(bad),
         rows=rows + len(bad),
         formats=formats,
         layout=turned.layout,
-        losses=(*_row_losses(bad, rows + len(bad)), *turned.losses, *result.losses),
-        notes=(*notes, *turned.notes, *(note for column in result.notes.values() for note in column)),
+        losses=(*_row_losses(bad, rows + len(bad)), *turned.losses, *lost),
+        notes=(*notes, *turned.notes, *guessed),
     )
 
 
@@ -178,7 +181,7 @@ def _appended(parts: Sequence[Cells]) -> "tuple[pl.DataFrame, frozenset[str]]":
     """All parts below each other; columns meet by name, and those of several types are texts."""
     import polars as pl
 
-    tables = [part.table for part in parts if part.table.height] or [part.table for part in parts[:1]]
+    tables = _one_spelling([part.table for part in parts if part.table.height] or [part.table for part in parts[:1]])
     nested = frozenset(name for part in parts for name in part.nested)
     if len(tables) == 1:
         return tables[0], nested
@@ -191,6 +194,17 @@ def _appended(parts: Sequence[Cells]) -> "tuple[pl.DataFrame, frozenset[str]]":
         table.with_columns([_as_texts(table[name]) for name in table.columns if name in mixed]) for table in tables
     ]
     return pl.concat(tables, how="diagonal_relaxed"), nested - mixed
+
+
+def _one_spelling(tables: "list[pl.DataFrame]") -> "list[pl.DataFrame]":
+    """Tables whose columns are named as in the first that has them: names that differ in case only are one."""
+    spellings: dict[str, str] = {}
+    same: list[pl.DataFrame] = []
+    for table in tables:
+        names = {name: spellings.setdefault(name.casefold(), name) for name in table.columns}
+        other = {name: to for name, to in names.items() if name != to and to not in table.columns}
+        same.append(table.rename(other) if other else table)
+    return same
 
 
 def _mixed(types: "Sequence[pl.DataType]") -> bool:

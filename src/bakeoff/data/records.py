@@ -195,7 +195,8 @@ class _Cutter:
                 continue
             reason = self._reason(record)
             if reason is None and wrong_n[place]:
-                fixed = self._returns(record) if cells_n[place] > self._width else None
+                surplus = int(cells_n[place]) - self._width
+                fixed = (self._without_empty(record, surplus) or self._returns(record)) if surplus > 0 else None
                 if fixed is not None:
                     fixes[int(place)] = fixed
                     rows.count += fixed.count(b"\n") - 1
@@ -223,6 +224,12 @@ class _Cutter:
         if b"\0" in record:
             return ZERO
         return AGAIN if record == self._header else None
+
+    def _without_empty(self, record: bytes, surplus: int) -> bytes | None:
+        """The row without empty cells at its end, which no column has."""
+        end = record.rstrip(b"\r")
+        ending = bytes([self._delimiter]) * surplus
+        return end[: -len(ending)] + b"\n" if end.endswith(ending) else None
 
     def _returns(self, record: bytes) -> bytes | None:
         """Rows that lone carriage returns set apart, when each has the right number of cells."""

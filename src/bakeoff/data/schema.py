@@ -98,10 +98,10 @@ def infer(
         special.setdefault(config.group, listed.get(config.group, "categorical"))
     columns: list[Column] = []
     inputs: list[str] = []
-    losses: list[Loss] = []
     notes: list[str] = []
     inherited: list[str] = []
-    for series in table:
+    plain, losses = _storable(table, config)
+    for series in plain:
         name = series.name
         style = formats.get(name, CANONICAL)
         ignored = name in config.ignore or style.vector in config.ignore
@@ -122,9 +122,7 @@ def infer(
             judged = replace(judged, useless="the live model does not take it", remedy="'bakeoff run' takes it in")
             inherited.append(name)
         if judged.useless:
-            losses.append(
-                Loss(kind="column", reason=judged.useless, subject=name, count=1, of=table.width, remedy=judged.remedy)
-            )
+            losses.append(_left_out(name, judged.useless, table.width, judged.remedy))
             continue
         inputs.append(name)
         losses += _respelt(series) if judged.kind == "categorical" else []
@@ -197,6 +195,22 @@ def _form(series: "pl.Series") -> TextForm:
     return "boolean" if series.dtype == pl.Boolean else "plain"
 
 
+def _storable(table: "pl.DataFrame", config: DataConfig) -> "tuple[list[pl.Series], list[Loss]]":
+    """The columns whose values some kind stores, and those that are left out."""
+    import polars as pl
+
+    named = {config.target, *config.ignore}
+    odd = [s for s in table if isinstance(s.dtype, (pl.Binary, pl.Object)) and s.name not in named]
+    remedy = "turn it into plain values in [data] query"
+    losses = [_left_out(series.name, f"it holds {series.dtype}", table.width, remedy) for series in odd]
+    names = {series.name for series in odd}
+    return [series for series in table if series.name not in names], losses
+
+
+def _left_out(name: str, reason: str, columns: int, remedy: str | None) -> Loss:
+    return Loss(kind="column", reason=reason, subject=name, count=1, of=columns, remedy=remedy)
+
+
 def _can_be(series: "pl.Series", kind: ColumnKind) -> bool:
     """Whether the values can be of the kind that the column had before."""
     import polars as pl
@@ -257,7 +271,11 @@ def _judge_texts(series: "pl.Series", style: ColumnFormat, task: Task) -> _Judge
         return _Judged(kind="text")
     if style.form == "json":
         column = _quoted(name)
-        query = f"SELECT * EXCLUDE ({column}), {column} ->> '$.KEY' AS {_quoted(name + '_KEY')} FROM source"  # noqa: S608
+        part = f"{column} ->> '$.KEY' AS {_quoted(name + '_KEY')}"
+        if str(present[0]).lstrip().startswith("["):  # lists of different lengths
+            first, count = _quoted(f"{name}_first"), _quoted(f"{name}_count")
+            part = f"{column} ->> '$[0]' AS {first}, json_array_length({column}) AS {count}"
+        query = f"SELECT * EXCLUDE ({column}), {part} FROM source"  # noqa: S608
         remedy = f'unfold it: [data] query = """{query}""", or text = ["{name}"] to take it as a text'
         return _Judged(kind="text", useless="its values are nested", remedy=remedy)
     wording = wording_of(present)

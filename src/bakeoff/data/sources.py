@@ -19,7 +19,7 @@ from bakeoff.data.cache import Digests, place
 from bakeoff.data.folders import ARROW, arrow_as_parquet, dataset_files
 from bakeoff.data.packages import PackagePath, archive_of, cached_archive
 
-__all__ = ["Format", "SourceFile", "fetch", "fingerprint", "resolve"]
+__all__ = ["SCHEME", "Format", "SourceFile", "fetch", "fingerprint", "resolve"]
 
 Format: TypeAlias = Literal["csv", "tsv", "parquet", "jsonl"]
 
@@ -32,6 +32,12 @@ FORMATS: dict[str, Format] = {
     ".ndjson": "jsonl",
     ".json": "jsonl",
 }
+BINARY = {b"PK\x03\x04": "a workbook or zip", b"\xd0\xcf\x11\xe0": "an old workbook", b"SQLite f": "a database"}
+"""What begins so is no table of text, whatever it is called."""
+NO_TABLES = frozenset(
+    (".xlsx", ".xls", ".ods", ".pdf", ".docx", ".png", ".jpg", ".html", ".xml", ".py", ".md", ".toml")
+)
+HEAD_BYTES = 4096
 GLOB = re.compile(r"[*?\[]")
 SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 
@@ -240,10 +246,20 @@ def _decompress(packed: Path, cache: Path, digests: Digests, progress: Progress)
 
 
 def _format(path: Path, location: str) -> Format:
-    found = FORMATS.get(path.suffix.lower())
-    if found is None:
+    return FORMATS.get(path.suffix.lower()) or _looked_at(path, location)
+
+
+def _looked_at(path: Path, location: str) -> Format:
+    """The format of a file whose name does not tell it, by its first bytes."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    binary = next((name for start, name in BINARY.items() if head.startswith(start)), None)
+    if binary or not path.suffix or path.suffix.lower() in NO_TABLES:
         raise DataError(
             f"expected a file that ends in {', '.join(FORMATS)} (also .gz, .bz2, .zst or in a .zip), "
             f"received {path.name!r} from {location!r}"
+            + (f", which is {binary}: export its rows as CSV" if binary else "")
         )
-    return found
+    return "jsonl" if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in {b"{", b"["} else "csv"

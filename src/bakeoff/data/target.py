@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from bakeoff.core.types import ColumnFormat, Schema, Task
 from bakeoff.data.cast import to_kind
 from bakeoff.data.formats import Wanted, typed
 from bakeoff.data.labels import NUMBER, alike, class_names, fold, is_list, joined_by, label_text, trim
+from bakeoff.data.values import MISSING_WORDS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,6 +25,8 @@ FEWEST = 2
 RARE_SHARE = 0.1
 """The share of rows in classes of fewer rows, over which the target is no class at all."""
 MANY_CLASSES = 50
+GRAVE_SHARE = 0.05
+"""Of the rows; when more of them lack a target, something is wrong with it."""
 NO_NUMBER = frozenset({"nan", "-nan", "nat", "<na>"})
 """Words (in lower case) that programs write for a number, truth or time that is none."""
 
@@ -198,13 +202,22 @@ def _merged(target: str, counts: Mapping[str, int], names: Mapping[str, str | No
 
 def _typed_note(target: "pl.Series") -> tuple[str, ...]:
     kind = "booleans" if str(target.dtype) == "Boolean" else "numbers" if target.dtype.is_numeric() else "times"
-    shown = [str(label_text(value)) for value in target.drop_nulls().unique().sort().head(3).to_list()]
+    names = (label_text(value) for value in target.drop_nulls().unique().sort().to_list())
+    shown = list(islice((name for name in names if name is not None), 3))
     return (f"the classes of {target.name!r} are {kind}; they are named {', '.join(map(repr, shown))}…",)
 
 
 def _warnings(named: "pl.Series", target: "pl.Series", config: DataConfig) -> "list[str]":
     counts = dict(_counts(named))
     warnings = [_alike_told(named.name, group, counts, config.labels) for group in alike(counts)]
+    odd = [name for name in counts if name in MISSING_WORDS]
+    if odd:
+        listed = ", ".join(f"{name!r} ({counts[name]:,} rows)" for name in odd)
+        shown = ", ".join(f'"{name}"' for name in odd)
+        warnings.append(
+            f"target {named.name!r}: words that programs write for a missing value are classes: {listed}. If they are "
+            f"none, set [data] target_missing = [{shown}]"
+        )
     sign = joined_by(counts)
     if sign is not None:
         shown = ", ".join(repr(name) for name in counts if sign in name)[:120]
@@ -265,7 +278,14 @@ def prepare_target(table: "pl.DataFrame", schema: Schema, task: Task) -> Prepare
     ready = pl.DataFrame([to_kind(table[column.name], column) for column in columns])
     labelled = ready.filter(pl.col(schema.target).is_not_null())
     losses = [
-        Loss(kind="row", reason="target missing", subject=schema.target, count=missing, of=table.height),
+        Loss(
+            kind="row",
+            reason="target missing",
+            subject=schema.target,
+            count=missing,
+            of=table.height,
+            grave=missing > GRAVE_SHARE * table.height,
+        ),
         Loss(
             kind="row",
             reason="target not a finite number",

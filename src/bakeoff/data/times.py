@@ -26,7 +26,9 @@ DAY = r"(?P<day>[0-9]{1,2})(?:st|nd|rd|th|\.)?"
 CLOCK = r"(?P<hour>[0-9]{1,2})(?::(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,9}))?)?)?"
 HALF = r"\s*(?P<half>[ap]\.?m\.?)?"
 ZONE = r"\s*(?P<zone>z|(?:utc|gmt)?[+-][0-9]{2}(?::?[0-9]{2})?|[a-z]{1,4}|[a-z_]+(?:/[a-z_+-]+){1,2})?(?:\s*\([^)]*\))?"
-TIME = rf"(?:\s?(?:г|r|р|roku)\.?)?(?:[t\s,]+(?:(?:um|à|a|at|kl|o|alle|om|às|в)\.?\s+)?{CLOCK}{HALF}(?:\s?uhr)?{ZONE})?"
+TIME = (
+    rf"(?:\s?(?:г|r|р|roku)\.?)?(?:[t\s,:]+(?:(?:um|à|a|at|kl|o|alle|om|às|в)\.?\s+)?{CLOCK}{HALF}(?:\s?uhr)?{ZONE})?"
+)
 """Behind a date: what calls it a year, and a clock."""
 DATES = (
     rf"(?P<year>[0-9]{{4}})(?P<mark>[-/.])(?P<month>[0-9]{{1,2}})(?P=mark)(?P<day>[0-9]{{1,2}}){TIME}",

@@ -259,7 +259,8 @@ class _Session:
         if sampling.frequency_penalty:
             # It looks back as far as it is told, at a price in memory for each token: no farther than there are tokens.
             # It takes the penalty off for the prompt's tokens too: their share of it is given back as a bias.
-            bias = Counter(asked.get("prompt") or self.own_render(messages, asked.get("tools", ())))
+            given: list[int] | None = asked.get("prompt")
+            bias = Counter(given or self.own_render(messages, asked.get("tools", ())))
             weighed = {token: count * sampling.frequency_penalty for token, count in bias.items()}
             for token, own in sampling.logit_bias.items():
                 weighed[token] = weighed.get(token, 0.0) + own

@@ -13,13 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from bakeoff.core.types import Column, Predictions, Task
 from bakeoff.metrics.dependence import group_codes
-from bakeoff.metrics.outcome import outcome
+from bakeoff.metrics.outcome import Outcome, outcome
 from bakeoff.metrics.spread import long_run
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Hidden", "clustered", "hidden", "row_errors", "serial"]
+__all__ = ["Hidden", "clustered", "errors_of", "hidden", "row_errors", "serial"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -67,14 +67,23 @@ class Hidden:
 
 
 def row_errors(truth_n: ArrayLike, predictions: Predictions, task: Task) -> Floats:
-    """How wrong each row is: whether a label is, how far off a number, how many of the words of a text."""
-    seen = outcome(truth_n, predictions, task)
-    if task == "generation":
+    """How wrong each row is: whether a label is, how far off a number, how many of the words of a text.
+
+    Labels beside what is usual for rows of their class, so that rows in the order of their classes do not look alike.
+    """
+    return errors_of(outcome(truth_n, predictions, task))
+
+
+def errors_of(seen: Outcome) -> Floats:
+    """As `row_errors`, of an outcome."""
+    if not seen.classes and seen.truth_n.dtype.kind == "O":
         from bakeoff.metrics.texts import token_f1
 
         return np.asarray([1 - token_f1(a, b) for a, b in zip(seen.truth_n, seen.predicted_n, strict=True)])
-    if task == "classification":
-        return (seen.truth_n != seen.predicted_n).astype(np.float64)
+    if seen.classes:
+        wrong_n = (seen.truth_n != seen.predicted_n).astype(np.float64)
+        of_class = np.bincount(seen.truth_n, weights=wrong_n) / np.maximum(1, np.bincount(seen.truth_n))
+        return wrong_n - of_class[seen.truth_n]
     error_n = np.abs(np.asarray(seen.predicted_n - seen.truth_n, dtype=np.float64))
     return np.minimum(error_n, np.quantile(error_n, CLIPPED))
 

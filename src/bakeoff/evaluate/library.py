@@ -1,5 +1,6 @@
 """The statistics without a project: `bakeoff.interval` and `bakeoff.compare`, as runs use them."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -8,13 +9,14 @@ from bakeoff.core.config import DecideConfig
 from bakeoff.core.errors import UsageError
 from bakeoff.evaluate.arrays import BINARY, ColumnLike, PredictionsLike, column, is_table, labels, predictions_of
 from bakeoff.evaluate.estimates import Rows, estimate
+from bakeoff.evaluate.hidden import errors_of, serial
 from bakeoff.evaluate.paired import Comparison, measure_named
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.evaluate.verdict import decide
 from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.intervals import LEVEL, Interval
 from bakeoff.metrics.measure import Measure
-from bakeoff.metrics.outcome import outcome
+from bakeoff.metrics.outcome import Outcome, outcome
 from bakeoff.metrics.registry import find, with_class
 
 __all__ = ["Decision", "compare", "interval"]
@@ -56,7 +58,8 @@ def interval(
 ) -> Interval:
     """A metric's value with its interval, by the method that the data ask for.
 
-    Where too little is known, `low` and `high` are None and `reason` says what is missing.
+    Where too little is known, `low` and `high` are None and `reason` says what is missing. Without groups or time a
+    warning is given when rows next to each other are right or wrong together.
 
     Args:
         truth: a label, number or text for each row.
@@ -83,6 +86,8 @@ def interval(
     measure = _of_second(measure, truth_n, [predictions])
     result = outcome(truth_n, predictions_of(predictions, truth_n, measure, "the predictions"), measure.task)
     dependence = _dependence(len(result), groups, time)
+    if dependence.independent:
+        _warn_of_order(result)
     found = estimate(measure, Rows(outcome=result, dependence=dependence, level=level, seed=seed))
     if found is None:
         return Interval(value=float("nan"), reason=f"{metric} is undefined on these rows (is there only one class?)")
@@ -134,6 +139,8 @@ def compare(
         for name, each in predictions.items()
     }
     dependence = _dependence(len(truth_n), groups, time)
+    if dependence.independent:
+        _warn_of_order(outcome(truth_n, next(iter(answers.values())), measure.task))
     cards = {
         name: _card(
             measure,
@@ -180,6 +187,16 @@ def _of_second(measure: Measure, truth_n: ColumnLike, given: Sequence[Prediction
     if len(classes) != BINARY or all(is_table(each) for each in given):
         return measure
     return find(with_class(measure.name, measure.task, classes=classes, positive=classes[1]), measure.task)
+
+
+def _warn_of_order(result: Outcome) -> None:
+    """Warn when rows that stand next to each other are right or wrong together, as nobody said."""
+    if times := serial(errors_of(result)):
+        warnings.warn(
+            f"rows next to each other are right or wrong together: intervals should be about {times**0.5:.1f} times as "
+            "wide. Pass `time` (when they were made) or `groups` (what they come from).",
+            stacklevel=3,
+        )
 
 
 def _dependence(n: int, groups: ColumnLike | None, time: ColumnLike | None) -> Dependence:

@@ -4,10 +4,18 @@ import numpy as np
 
 from bakeoff.core.protocols import Metered, Usage
 from bakeoff.core.types import Json
-from bakeoff.evaluate.latency import Speed
-from bakeoff.metrics.latency import percentiles
+from bakeoff.metrics.latency import percentile_ends, percentiles
+from bakeoff.metrics.timing import Speed
 
-__all__ = ["TIMED_ROWS", "price_per_1k_usd", "told_usage", "usage_between", "usage_of", "wholly_remote_speed"]
+__all__ = [
+    "TIMED_ROWS",
+    "price_per_1k_usd",
+    "single_price_per_1k_usd",
+    "told_usage",
+    "usage_between",
+    "usage_of",
+    "wholly_remote_speed",
+]
 
 TIMED_ROWS = 20
 """Rows by which a model is timed that pays for some of its answers: each of them is paid for again."""
@@ -39,7 +47,10 @@ def wholly_remote_speed(spent: Usage | None, rows: int) -> Speed | None:
     batches = [float(part.max()) for part in np.array_split(seconds_n, len(seconds_n) // at_once)]
     throughput = at_once / float(seconds_n.mean())
     return Speed(
-        latency_ms=percentiles((seconds_n * 1000).tolist()),
+        latency_ms=percentiles(seconds_n * 1000),
+        wall_latency_ms=percentiles(seconds_n * 1000),
+        latency_ends_ms=percentile_ends(seconds_n * 1000),
+        calls=len(seconds_n),
         throughput_rows_s=throughput,
         throughput_rows_s_per_core=throughput,
         batch_latency_ms=percentiles([each * 1000 for each in batches]),
@@ -48,8 +59,20 @@ def wholly_remote_speed(spent: Usage | None, rows: int) -> Speed | None:
     )
 
 
+def single_price_per_1k_usd(
+    spent: Usage | None, rows: int, speed: Speed, *, price_per_hour_usd: float, alone: bool
+) -> float | None:
+    """Dollars for 1,000 predictions that are asked for one by one, by the middle call; None where none was timed."""
+    if spent is not None and spent.cost_usd is not None and alone:
+        return spent.cost_usd / rows * 1000
+    if speed.row_s is None:
+        return None
+    here = price_per_hour_usd / 3600 * 1000 * speed.row_s
+    return here if spent is None or spent.cost_usd is None else spent.cost_usd / rows * 1000 + here
+
+
 def price_per_1k_usd(spent: Usage | None, rows: int, speed: Speed, *, price_per_hour_usd: float, alone: bool) -> float:
-    """Dollars for 1,000 predictions.
+    """Dollars for 1,000 predictions in batches.
 
     A model without prices by the token costs the time that its machine is taken, whether it runs in this process
     or in a server beside it. With them it costs its tokens, and (unless it is `alone` in being asked) the

@@ -9,6 +9,7 @@ import msgspec
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.types import Json
 from bakeoff.metrics.intervals import Interval
+from bakeoff.metrics.latency import Ends
 
 __all__ = ["MEASUREMENTS", "ClassScore", "Scorecard", "Scores"]
 
@@ -60,8 +61,11 @@ class Scores:
 class Scorecard(Scores):
     """What evaluation found of one candidate.
 
-    `latency_ms` is of single predictions (`p50`, `p95`, `p99`), `batch_latency_ms` of batches of `batch_rows`
-    rows, from which `throughput_rows_s` is, too; `cost_usd_per_1k` is the price of 1,000 batched predictions.
+    `latency_ms` is of single predictions (`p50`, `p95`, `p99`) without waiting for a processor, with the ends of its
+    intervals in `latency_ends_ms`, from `latency_calls` calls (`wall_latency_ms` by the clock). `batch_latency_ms` is
+    of batches of `batch_rows` rows, from which `throughput_rows_s` is, too; `cost_usd_per_1k` is the price of 1,000
+    batched predictions, `single_cost_usd_per_1k` that of 1,000 asked for one by one. `takes_machine`: a machine is
+    needed for them, not another's service alone.
     `predict_memory_bytes` is the most memory that a process held which loaded the model and predicted the
     test rows. `cost_spread` is how many times dearer the slow batches (the ninth of ten) were than the fastest, by
     which the price is. `unreadable` is the share of test rows whose answer a service refused or that could not be read,
@@ -79,6 +83,11 @@ class Scorecard(Scores):
     batch_rows: int | None = None
     predict_memory_bytes: int | None = None
     cost_spread: float = 1.0
+    wall_latency_ms: Mapping[str, float] = field(default_factory=dict[str, float])
+    latency_ends_ms: Mapping[str, Ends] = field(default_factory=dict[str, Ends])
+    latency_calls: int | None = None
+    single_cost_usd_per_1k: float | None = None
+    takes_machine: bool = True
     unreadable: float = 0.0
 
     def number(self, name: str) -> float | None:

@@ -16,11 +16,11 @@ from bakeoff.core.protocols import Family, Losing, Progress
 from bakeoff.core.types import Json, Predictions, Schema, Task
 from bakeoff.evaluate.annotating import annotated
 from bakeoff.evaluate.findings import findings
-from bakeoff.evaluate.latency import measure
 from bakeoff.evaluate.memorising import memorised
 from bakeoff.evaluate.metering import (
     TIMED_ROWS,
     price_per_1k_usd,
+    single_price_per_1k_usd,
     told_usage,
     usage_between,
     usage_of,
@@ -31,6 +31,7 @@ from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.evaluate.scoring import score
 from bakeoff.metrics.own import using
 from bakeoff.metrics.registry import default, find
+from bakeoff.metrics.timing import measure
 
 if TYPE_CHECKING:
     import polars as pl
@@ -151,6 +152,13 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
         batch_rows=speed.batch_rows,
         predict_memory_bytes=memory_bytes,
         cost_spread=speed.spread,
+        wall_latency_ms=speed.wall_latency_ms,
+        latency_ends_ms=speed.latency_ends_ms,
+        latency_calls=speed.calls,
+        single_cost_usd_per_1k=single_price_per_1k_usd(
+            spent, len(rows_n), speed, price_per_hour_usd=hourly, alone=remote_speed is not None
+        ),
+        takes_machine=remote_speed is None or spent is None or spent.cost_usd is None,
         unreadable=0.0 if spent is None else (spent.refused + spent.unreadable) / max(1, spent.rows),
     )
     folder = Path(told["out_dir"])

@@ -77,9 +77,9 @@ def record(
     """Log feedback durably, and say what of it counts.
 
     An item has the `id` of a prediction and one or more of `label` (the truth: text, number or boolean),
-    `rating` (a number or boolean), `correction` (the text that should have been said) and `comment`; `source` (who
-    says so) and `time_ms` (since when it is known) are optional. The log keeps all of them; of each kind the last
-    one for an id counts.
+    `rating` (from -1, bad, to 1, good; or a boolean), `correction` (the text that should have been said) and `comment`;
+    `source` (who says so) and `time_ms` (since when it is known) are optional. The log keeps all of them; of each kind
+    the last one for an id counts.
 
     Args:
         events: the log.
@@ -126,6 +126,8 @@ def _checked(item: object, number: int) -> dict[str, Json]:
         raise _wrong(number, "label, rating, correction or comment", sorted(map(str, item)))
     for kind, value in given.items():
         _check_value(kind, value, number)
+    if isinstance(given.get("rating"), bool):
+        given["rating"] = 1 if given["rating"] else -1
     event: dict[str, Json] = {"id": item["id"], **given}
     source, time_ms = item.get("source"), item.get("time_ms")
     if source is not None:
@@ -144,11 +146,12 @@ def _check_value(kind: str, value: object, number: int) -> None:
     text = isinstance(value, str) and len(value) <= MAX_TEXT
     # A boolean is an int too; what is not finite, or too big for a float to hold, cannot be compared.
     figure = isinstance(value, int | float) and -MAX_NUMBER < value < MAX_NUMBER
-    fits = {"label": text or figure, "rating": figure, "correction": text, "comment": text}[kind]
+    rating = isinstance(value, int | float) and -1 <= value <= 1
+    fits = {"label": text or figure, "rating": rating, "correction": text, "comment": text}[kind]
     if not fits:
         expected = {
             "label": f"label to be a text (at most {MAX_TEXT} characters), a finite number or a boolean",
-            "rating": "rating to be a finite number or a boolean",
+            "rating": "rating to be a number from -1 (bad) to 1 (good), or a boolean; of 5 stars, (stars - 3) / 2",
             "correction": f"correction to be a text (at most {MAX_TEXT} characters)",
             "comment": f"comment to be a text (at most {MAX_TEXT} characters)",
         }[kind]

@@ -103,7 +103,7 @@ def _inputs(stage: Stage, gathered: Gathered, fit: Fitted) -> dict[str, Json]:
         "positive": stage.config.decide.positive,
         "json_schema": None if stage.json_schema is None else digest_file(stage.json_schema),
         "encoder": stage.config.decide.encoder,
-        "cost": stage.config.cost.model_dump(mode="json"),
+        "cost": stage.config.cost.model_dump(mode="json", exclude={"requests_per_day"}),
         "code": digest_sources(*code),
     }
 
@@ -160,7 +160,7 @@ def _job(stage: Stage, gathered: Gathered, fit: Fitted, folder: Path) -> Job:
         "json_schema": None if stage.json_schema is None else str(stage.json_schema),
         "encoder": stage.config.decide.encoder,
         "remote": stage.config.privacy.remote,
-        "price_per_hour_usd": stage.config.cost.price_per_hour_usd,
+        "price_per_hour_usd": stage.config.cost.price_per_hour_usd / stage.config.cost.utilisation,
     }
     if fit.folds:
         folders = {folder / f"{name}, fold {at}": tree for at, tree in enumerate(fit.folds)}

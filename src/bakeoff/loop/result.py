@@ -60,7 +60,9 @@ def document(
             "warnings": [*warnings, *unnamed_dependence(stage, gathered, judged, decision)],
         },
         "split": {"by": gathered.summary["split"], "folds": gathered.folds},
-        "candidates": [_candidate(run_id, entry, versions.get(entry.name)) for entry in judged],
+        "candidates": [
+            _candidate(run_id, entry, versions.get(entry.name)) | _monthly(stage, entry) for entry in judged
+        ],
         "combinations": [_combination(each, stage.metric) for each in combined.tried],
         "not_combined": dict(combined.left_out),
         "verdict": told,
@@ -101,6 +103,14 @@ def _combination(each: "Combination", metric: str) -> dict[str, Any]:
     }
 
 
+def _monthly(stage: Stage, entry: Judged) -> dict[str, Any]:
+    """What it would cost at the team's own traffic, if that is stated."""
+    from bakeoff.evaluate.pricing import monthly
+
+    found = None if entry.scorecard is None else monthly(entry.scorecard, stage.config.cost)
+    return {} if found is None else {"monthly": found}
+
+
 def _candidate(run_id: str, entry: Judged, version: str | None) -> dict[str, Any]:
     contender = entry.fitted.contender
     told: dict[str, Any] = {
@@ -126,7 +136,11 @@ def _candidate(run_id: str, entry: Judged, version: str | None) -> dict[str, Any
     return told | {
         "metrics": cast("Json", metrics),
         "latency_ms": cast("Json", dict(card.latency_ms)),
+        "latency_ends_ms": cast("Json", dict(card.latency_ends_ms)),
+        "latency_calls": card.latency_calls,
+        "wall_latency_ms": cast("Json", dict(card.wall_latency_ms)),
         "cost_usd_per_1k": card.cost_usd_per_1k,
+        "single_cost_usd_per_1k": card.single_cost_usd_per_1k,
         "train_s": entry.fitted.train_s,
         "peak_memory_bytes": entry.fitted.peak_memory_bytes,
         "size_bytes": entry.fitted.size_bytes,

@@ -24,6 +24,8 @@ Floats: TypeAlias = NDArray[np.float64]
 
 FEWEST_LABELS = 20
 """With fewer answers that people scored, no interval is given."""
+MANY_LABELS = 50
+"""With fewer, the posterior's interval is never shorter than Student's, either."""
 FEWEST, FEWEST_GROUPS = 2, 4
 FEW_SCORES = 3
 """Scores of so few different values (bad, tie, good) are counted; others are averaged."""
@@ -48,7 +50,7 @@ def prediction_powered(
     The judge's votes enter as far as they help (the weight that gives the least variance), so the interval is about as
     short as that of the m human scores alone, or shorter. Where scores are few (bad, tie, good) its ends are those of
     the posterior of what people say given what the judge says; else Student's t on the logit scale. With groups of
-    answers (users, documents) it is never shorter than t over these. Under 20 human scores there is none.
+    answers (users, documents), or under 50 human scores, it is never shorter than t. Under 20 scores there is none.
     Source: Angelopoulos et al., "Prediction-powered inference", Science 382 (2023), algorithm 1; the weight:
     Angelopoulos, Duchi and Zrnic, "PPI++", arXiv 2311.01453 (2023), section 6; of counts it is post-stratification by
     the vote, Holt and Smith, JRSS A 142 (1979).
@@ -56,7 +58,7 @@ def prediction_powered(
     Raises:
         DataError: fewer than two answers of a kind, or unpaired scores.
 
-    >>> people = [1, 0, 1, 1] * 10
+    >>> people = [1, 0, 1, 1, 0, 1, 0, 1, 1, 1] * 4
     >>> found = prediction_powered(people, people, [1] * 7000 + [0] * 3000)  # the judge agrees with people
     >>> round(found.value, 3), found.method
     (0.7, 'posterior')
@@ -80,7 +82,7 @@ def prediction_powered(
         counted = Interval(
             value=_share(value), low=min(low, _share(value)), high=max(high, _share(value)), method="posterior"
         )
-    if groups_m is None and groups_n is None and counted is not None:
+    if groups_m is None and groups_n is None and counted is not None and m >= MANY_LABELS:
         return counted
     units = _units(human - weight * both, weight * more, groups_m, groups_n)
     if len(units) < FEWEST_GROUPS:
@@ -91,7 +93,9 @@ def prediction_powered(
     ends = student(value, known, scale, level)
     grouped = groups_m is not None or groups_n is not None
     found = Interval(value=value, low=ends[0], high=ends[1], method="cluster t" if grouped else "t")
-    return found if counted is None else found.hull(counted)
+    if counted is None:
+        return found
+    return found.hull(counted) if grouped else counted.hull(found)
 
 
 def _weight(human: Floats, both: Floats, more: Floats) -> float:

@@ -6,6 +6,7 @@ Not a step of `[prepare]`: chunks of one text could stand on two sides of a spli
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from bakeoff.core.errors import UsageError
@@ -28,6 +29,9 @@ MARKS = (
 )
 WORD = re.compile(rf"(?P<run>[{RANGES}]+)|[^\s{RANGES}]{{1,100}}")
 CHARACTER = re.compile(rf"[{RANGES}][{MARKS}]*")
+JOINING = "\u0e33\u0eb3\uff9e\uff9f"
+"""Letters that are written on the one before: Thai and Lao am, half-width voicing."""
+VIRAMA = 9
 ZWJ = "\u200d"
 LAST_LATIN = 0x24F
 
@@ -70,8 +74,9 @@ def chunk_spans(
 ) -> Spans:
     """(start, end) of chunks of at most `size` units; each begins up to `overlap` units before the last one's end.
 
-    With `sentences` a chunk ends with a sentence where one ends in its second half. Together the chunks hold
-    every character but white space between them.
+    No chunk cuts a character that a reader takes for one (see `_graphemes`), also where it is several tokens; one of
+    more than `size` tokens is a chunk of its own. With `sentences` a chunk ends with a sentence where one ends in its
+    second half. Together the chunks hold every character but white space between them.
 
     >>> text = "One two three. Four five six seven. Eight."
     >>> [text[a:b] for a, b in chunk_spans(text, size=4)]
@@ -81,19 +86,34 @@ def chunk_spans(
         raise UsageError(f"expected 0 ≤ overlap < size, received size={size!r}, overlap={overlap!r}")
     units = _units(text, unit, tokenizer)
     ends = {end for _, end in sentence_spans(text)} if sentences else set[int]()
+    # Where a chunk may end, by the number of units before it.
+    safe = [True] * (len(units) + 1) if unit == "characters" else _safe(text, units)
     found: Spans = []
     first = 0
     while first < len(units):
         last = min(first + size, len(units))
+        while last > first and not safe[last]:
+            last -= 1
+        if last == first:
+            last = next(cut for cut in range(first + 1, len(units) + 1) if safe[cut])
         if last < len(units):
             # At least as far as to make room for progress beyond the overlap.
             least = first + max(overlap, size // 2) + 1
-            last = next((cut for cut in range(last, least - 1, -1) if units[cut - 1][1] in ends), last)
+            last = next((cut for cut in range(last, least - 1, -1) if safe[cut] and units[cut - 1][1] in ends), last)
         found.append((units[first][0], units[last - 1][1]))
         if last == len(units):
             break
-        first = max(last - overlap, first + 1)
+        first = next((cut for cut in range(max(last - overlap, first + 1), last) if safe[cut]), last)
     return found
+
+
+def _safe(text: str, units: Spans) -> list[bool]:
+    """Whether the text may be cut before each unit, and after the last: where no character is in two parts then."""
+    starts = {start for start, _ in _graphemes(text)}
+    inner = (
+        before[1] <= unit[0] and (unit[0] in starts or text[unit[0]].isspace()) for before, unit in pairwise(units)
+    )
+    return [True, *inner, True]
 
 
 def _units(text: str, unit: Unit, tokenizer: Tokenizer | None) -> Spans:
@@ -116,10 +136,20 @@ def _words(text: str) -> Iterator[tuple[int, int]]:
         yield from ((match.start() + start, match.start() + end) for start, end in spans)
 
 
+def _is_one(before: str, character: str) -> bool:
+    """Whether a letter goes on what stands before it: after a virama, or as the next part of a Hangul syllable."""
+    if unicodedata.combining(before) == VIRAMA and character.isalpha():
+        return True
+    syllable = "\u1100" <= before <= "\u11ff" or "\uac00" <= before <= "\ud7a3"
+    if "\u1100" <= character <= "\u115f":
+        return "\u1100" <= before <= "\u115f"
+    return syllable and "\u1160" <= character <= "\u11ff"
+
+
 def _graphemes(text: str) -> Spans:
     """What a reader takes for single characters: with their marks, emoji joined to one, flags of two letters.
 
-    Source: Unicode Standard Annex #29, "Grapheme Cluster Boundaries", without Hangul's jamo and prepended marks.
+    Source: Unicode Standard Annex #29, "Grapheme Cluster Boundaries" (rules GB6–GB13), without prepended marks.
     """
     spans: Spans = []
     flags = 0
@@ -127,6 +157,8 @@ def _graphemes(text: str) -> Spans:
         is_flag = "\U0001f1e6" <= character <= "\U0001f1ff"
         flags = flags + 1 if is_flag else 0
         joins = unicodedata.category(character) in {"Mn", "Mc", "Me"} or character == ZWJ
+        joins |= character in JOINING or "\U000e0020" <= character <= "\U000e007f"
+        joins |= place > 0 and _is_one(text[place - 1], character)
         joins |= "\U0001f3fb" <= character <= "\U0001f3ff" or (is_flag and flags % 2 == 0)
         joins |= place > 0 and text[place - 1] == ZWJ and ord(character) > LAST_LATIN
         if joins and spans and spans[-1][1] == place:

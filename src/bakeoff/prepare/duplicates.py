@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from blake3 import blake3
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = ["Cluster", "cluster", "clusters", "drop_near_duplicates", "near_duplicate_groups", "row_keys"]
+__all__ = ["Cluster", "cluster", "clusters", "drop_near_duplicates", "near_duplicate_groups", "row_keys", "stars"]
 
 FEW_PAIRS = 8  # so few are compared sooner one by one
 COMPARED = 2048  # pairs whose sets are compared at once
@@ -29,7 +29,7 @@ SET_BITS = 30  # of a shingle's hash: two runs among a thousand of each of two t
 # What a short text says beside its words: numbers with their sign, signs (of emoticons, code, comparisons), negations.
 SIGN = (
     r"(?:^|[\s(\[=<>,:])[-−+±]\p{N}[\p{N}.,]*|\b\p{N}+(?:[.,:/]\p{N}+)*\b"
-    r"|[:;=8xX][-o'^]?[()\[\]{}DPp/\\|3>*]+|[)(]-?[:;=]|</?3|\^_*\^|[?#@&%\\/*~^|_]+|\p{S}+"
+    r"|[:;=8xX][-o'^]?[()\[\]{}DPp/\\|3>*]+|[)(]-?[:;=]|</?3|\^_*\^|!=+|[?#@&%\\/*~^|_]+|\p{S}+"
     rf"|(?i:\b(?:{NEGATION_WORD})\b|n['’]t\b)"
 )
 
@@ -104,7 +104,7 @@ def cluster(known: Known, params: MinHashParams) -> "NDArray[np.int64]":
     rank[order] = np.arange(len(order))
     row_d = worded[first[order]]
     pairs = _Pairs(known=known, row_d=row_d, sign_d=known.key(1 + params.bands)[row_d], params=params)
-    head_d = _stars(pairs) if params.linkage == "star" else _chains(pairs)
+    head_d = stars(pairs, params.bands) if params.linkage == "star" else _chains(pairs)
     groups[worded] = row_d[head_d[rank[inverse]]]
     return groups
 
@@ -152,9 +152,26 @@ class _Pairs:
         return shared / (size_r[one] + size_r[other] - shared)
 
 
-def _stars(pairs: _Pairs) -> "NDArray[np.int64]":
+class Pairs(Protocol):
+    """Rows that share a band's key, and how near two rows are (-1: not near)."""
+
+    @property
+    def row_d(self) -> "NDArray[np.int64]":
+        """The rows, in order."""
+        ...
+
+    def buckets(self, band: int) -> Buckets:
+        """The rows that share a band's key with another."""
+        ...
+
+    def similarity(self, left: "NDArray[np.int64]", right: "NDArray[np.int64]") -> "NDArray[np.float64]":
+        """Of pairs of rows."""
+        ...
+
+
+def stars(pairs: Pairs, bands: int) -> "NDArray[np.int64]":
     """For each row the one that stays for it: itself, or the most similar one before it that stays."""
-    members = [(found.row_m, found.bucket_m) for found in map(pairs.buckets, range(pairs.params.bands))]
+    members = [(found.row_m, found.bucket_m) for found in map(pairs.buckets, range(bands))]
     base_b = np.cumsum([0, *(int(bucket_m[-1]) + 1 if len(bucket_m) else 0 for _, bucket_m in members)])
     row_m = np.concatenate([row for row, _ in members])
     bucket_m = np.concatenate([bucket + base for (_, bucket), base in zip(members, base_b[:-1], strict=True)])

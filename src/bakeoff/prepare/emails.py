@@ -25,6 +25,9 @@ MARKED = re.compile(
 SPOKEN = re.compile(
     rf"(?<![\w.%+-])([\w.%+-]{{1,64}})\s(?:at|AT)\s(?:{LABEL}\s(?:dot|DOT)\s){{1,4}}(?i:{ENDS})(?![\w-])"
 )
+WEBMAIL = re.compile(
+    r"(?i)\sat\s(?:g?mail|googlemail|yahoo|hotmail|outlook|live|icloud|proton(?:mail)?|gmx|aol|yandex|qq)\s"
+)
 NO_WORD = re.compile(r"[\d._+-]")
 ANNOUNCED = re.compile(
     r"(?i)(?:e-?mails?|mail(?:to)?|contact|write|reach|address|correo|courriel|schreib\w*)\b\W{0,3}(?:\w{1,8}\s){0,3}$"
@@ -40,5 +43,6 @@ def emails(text: str) -> Iterator[tuple[int, int]]:
         yield from (match.span() for match in PLAIN.finditer(text))
     yield from (match.span() for match in MARKED.finditer(text))
     for match in SPOKEN.finditer(text):
-        if NO_WORD.search(match[1]) or ANNOUNCED.search(text[max(0, match.start() - REACH) : match.start()]):
+        before = text[max(0, match.start() - REACH) : match.start()]
+        if NO_WORD.search(match[1]) or WEBMAIL.search(match[0]) or ANNOUNCED.search(before):
             yield match.span()

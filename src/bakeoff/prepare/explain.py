@@ -8,6 +8,7 @@ import numpy as np
 
 from bakeoff.core.types import Json, Schema
 from bakeoff.prepare.comparing import Comparison
+from bakeoff.prepare.learned_quality import LearnedQuality
 from bakeoff.prepare.rows import texts_of
 from bakeoff.prepare.steps import Preparation, cells_changed
 
@@ -156,8 +157,12 @@ def _reasons(spec: Json, apply: Any, table: "pl.DataFrame", schema: Schema) -> C
         from bakeoff.prepare.quality import QualityParams, broken_rules
 
         given = cast("dict[str, Any]", spec) if isinstance(spec, dict) else {}
-        params = QualityParams(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if k != "name"})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if k != "name"}
+        params = QualityParams(**values)
         return lambda place: "breaks " + ", ".join(broken_rules(texts[place : place + 1], params)[0])
+    if isinstance(apply, LearnedQuality) and texts is not None:
+        scores = apply.scores(texts)
+        return lambda place: f"good with a chance of {scores[place]:.0%}"
     if _name(spec) == "keep_languages" and texts is not None:
         from bakeoff.prepare.language import languages
 

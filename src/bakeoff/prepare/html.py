@@ -69,7 +69,7 @@ DOCUMENT = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doc
 # A whole page, or a block without attributes that begins the text.
 BEGINS = re.compile(rf"{DOCUMENT.pattern}|\s*<({'|'.join(sorted(BLOCKS))})>", WHOLE)
 HIDES = re.compile(r"<(?:script|style)\b|<!--", re.IGNORECASE)
-XML = re.compile(r"\s*<\?xml|\s*<(?:rss|feed|svg|urlset|kml|gpx)\b", re.IGNORECASE)
+XML = re.compile(r"\s*<\?(?:xml|php|=)|\s*<(?:rss|feed|svg|urlset|kml|gpx)\b", re.IGNORECASE)
 # What begins again before it ends is taken to end there, which keeps the time linear.
 HIDDEN = re.compile(r"<(script|style)\b[^<>]*>(?:(?!<\1\b).)*?</\1\s*>|<!--(?:(?!<!--).)*?-->", WHOLE)
 VERBATIM = re.compile(r"<(pre|code|textarea)\b[^<>]*>(?:(?!<\1\b).)*?</\1\s*>", WHOLE)
@@ -90,6 +90,13 @@ CODE_LINE = re.compile(
 CODE_SHARE = 0.25
 REFERENCE = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
 SIGNS = r"<[a-zA-Z/!?]|&[a-zA-Z#]"
+FIELDS = re.compile(r"<(/?)(?:textarea|button|option|label|output)\b[^<>]*>", re.IGNORECASE)
+CELLS = re.compile(r"<(/?)t[dh]\b[^<>]*>", re.IGNORECASE)
+# Blocks in a browser that the parser takes for parts of a line, or for none of its business.
+AS_BLOCKS = re.compile(
+    r"<(/?)(?:select|summary|details|dialog|legend|figure|figcaption|caption|optgroup|address|search|hgroup|menu)\b[^<>]*>",
+    re.IGNORECASE,
+)
 SCRIPTS = re.compile(r"<(sup|sub)\b[^<>]*>([^<>]{1,40})</\1\s*>", re.IGNORECASE)
 ABOVE = str.maketrans("0123456789+-−=()ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱ")
 BELOW = str.maketrans("0123456789+-−=()aeoxhklmnpst", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑₒₓₕₖₗₘₙₚₛₜ")
@@ -189,8 +196,10 @@ def _strip_html(params: StripHtmlParams) -> Rewrite:
     def page(text: str) -> str:
         title = TITLE.search(text) if "title" in params.also else None
         # What a form shows is text as well; the parser would leave it out or put it in brackets.
-        shown = re.sub(r"<(/?)(?:textarea|button|option)\b[^<>]*>", r" <\1span> ", text, flags=re.IGNORECASE)
-        shown = re.sub(r"<(/?)select\b[^<>]*>", r"<\1div>", shown, flags=re.IGNORECASE)
+        shown = FIELDS.sub(r" <\1span> ", text)
+        shown = AS_BLOCKS.sub(r"<\1div>", shown)
+        if "<table" not in shown.lower():
+            shown = CELLS.sub(r" <\1span> ", shown)  # a parser drops cells that stand in no table
         body = extract_plain_text(
             SCRIPTS.sub(_script, shown.encode("utf-8", "replace").decode()),
             preserve_formatting=True,
@@ -252,5 +261,5 @@ def _outside_code(text: str, change: Callable[[str], str]) -> str:
     return "".join([*pieces, change(text[end:])])
 
 
-strip_html = TextStep(name="strip_html", version=3, make=_strip_html, params=StripHtmlParams, requires=("resiliparse",))
+strip_html = TextStep(name="strip_html", version=4, make=_strip_html, params=StripHtmlParams, requires=("resiliparse",))
 """The visible text of HTML, blocks on lines of their own (resiliparse); texts that are none stay as they are."""

@@ -14,8 +14,8 @@ MaskKind: TypeAlias = Literal["url", "email", "number"]
 
 # In the order in which they are replaced. Rust syntax: linear in the length of the text.
 PATTERNS: dict[MaskKind, str] = {
-    "url": r"""(?i)\b(?:(?:https?|ftp)://|www\.)[^\s<>"]*[^\s<>"'.,;:!?)\]}]""",
-    "email": r"(?i)\b[a-z0-9._%+-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,24}\b",
+    "url": r"""(?i)(?:(?:https?|ftp)://|\bwww\.)[^\s<>"]*[^\s<>"'.,;:!?)\]}]""",
+    "email": r"[\p{L}\p{N}._%+-]+@[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)*\.\p{L}{2,24}\b",
     "number": r"\b\d+(?:[.,]\d+)*\b",
 }
 
@@ -41,5 +41,5 @@ def _mask(params: MaskParams) -> Rewrite:
     return rewrite
 
 
-mask = TextStep(name="mask", version=1, make=_mask, params=MaskParams)
+mask = TextStep(name="mask", version=2, make=_mask, params=MaskParams)
 """URLs, e-mail addresses and numbers as `<url>`, `<email>`, `<number>`."""

@@ -192,7 +192,7 @@ def _id(country: str, name: str, pattern: str, is_valid: Callable[[str], bool]) 
 
 
 NATIONAL_IDS: tuple[NationalId, ...] = (
-    _id("US", "SSN", r"\d{3}-\d{2}-\d{4}", _ssn),
+    _id("US", "SSN", r"\d{3}-\d{2}-\d{4}|\d{3} \d{2} \d{4}", _ssn),
     _id("GB", "NHS number", r"\d{3} \d{3} \d{4}|\d{3}-\d{3}-\d{4}", _nhs),
     _id("FR", "NIR", r"[12] ?\d{2} ?(?:0[1-9]|1[0-2]|[2-9]\d) ?(?:\d{2}|2[AB]) ?\d{3} ?\d{3} ?\d{2}", _nir),
     _id("DE", "Steuer-ID", r"[1-9]\d ?\d{3} ?\d{3} ?\d{3}", _steuer_id),
@@ -217,8 +217,8 @@ NATIONAL_IDS: tuple[NationalId, ...] = (
 BARE = re.compile(r"\d+( \d+)*")
 SAID = re.compile(
     r"(?i:bsn|sofi|burgerservice|pesel|cpf|t\.?c\.? ?(?:kimlik|no)|tfn|tax file|tax (?:id|no)|steuer|idnr|nhs|sin\b"
-    r"|social insurance|fødsels|personnummer|person(?:al)? (?:id|no|number)|national (?:id|no|number)|rijksregister"
-    r"|registre national|niss|insz|id number|identity|ssn|aadhaar|uid\b)"
+    r"|social (?:insurance|security)|fødsels|personnummer|person(?:al)? (?:id|no|number)|national (?:id|no|number)"
+    r"|rijksregister|registre national|niss|insz|id number|identity|ssn|aadhaar|uid\b)"
 )
 SAID_REACH = 40
 # Where digits are close together; the longest number has so many characters before and after them.

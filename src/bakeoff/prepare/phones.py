@@ -14,7 +14,7 @@ PHONE = re.compile(
     r"|(?:\+?1[ .-]?)?(?:\([2-9]\d{2}\)[ -]?[2-9]\d{2}[ .-]?\d{4}|[2-9]\d{2}[ .-][2-9]\d{2}[ .-]\d{4})"  # North America
     r"|(?:\+?\d{1,3} ?)?\(0?[1-9]\d{1,3}\)[ -]?\d{2,5}(?:[ -]?\d{2,5}){1,3}"  # the area in brackets
     r"|0\d{1,4}[ /-]\d{2,8}(?:[ -]?\d{2,5}){0,4}"  # national, with the trunk prefix 0
-    r")(?![\w-]|\.\d)"
+    r")(?: ?(?:x|ext\.?|extension|Durchwahl) ?\d{1,5})?(?![\w-]|\.\d)"
 )
 CUES = (
     r"tel(?:e(?:phone|fon[eo]?|fono|foon)|éfono|ef\.)?|t[ée]l(?:éphone)?|phone|mobiles?|mob|móvil|mobil"

@@ -39,7 +39,7 @@ PatternKind: TypeAlias = (
 Span: TypeAlias = tuple[int, int]
 
 IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,30}")
-CARD = re.compile(r"(?<![\d.-])[2-6]\d{3}(?:[ -]?\d){9,15}(?![\d-]|\.\d)")
+CARD = re.compile(r"(?<![\d.+-])[2-6]\d{3}(?:[ -]?\d){9,15}(?![\d-]|\.\d)")
 DECIMAL = re.compile(r"(?<!\d)\d,$")
 IPV4 = re.compile(r"(?<![\w.-])\d{1,3}(?:\.\d{1,3}){3}(?![\w-]|\.\w)")
 # Four numbers after one of these are a version, or a place in a document.
@@ -60,6 +60,10 @@ BORN = re.compile(
     r"|naissance|nacid[oa]|nacimiento|nat[oa]|nascita|nascid[oa]|nascimento|urodzon[ya]|geboortedatum|född|født))"
     rf"[^\d\n]{{0,25}}?({DATE})(?!\d)"
 )
+EASTERN = r"(?:19|20)\d{2}年\d{1,2}月\d{1,2}日"
+BORN_EAST = re.compile(
+    rf"(?:生年月日|出生(?:日期|年月日)?|生日|誕生日|생년월일)[^\d\n]{{0,6}}({EASTERN})|({EASTERN})(?=(?:に|、)?(?:生まれ|誕生|出生|生))"
+)
 # One character for one: whatever blank or digit a text is written with, the same patterns find it.
 PLAIN = str.maketrans(
     dict.fromkeys("\u00a0\u2007\u2009\u202f", " ")
@@ -79,7 +83,9 @@ SIGNS: dict[PatternKind, str] = {
     "mac": r"[0-9A-Fa-f]{2}[:‐-–-][0-9A-Fa-f]{2}[:‐-–-]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.",
     "ip": r"\d\.\d{1,3}\.\d{1,3}\.\d|:[0-9A-Fa-f]{0,4}:",
     "national_id": r"\d(?:[^\w\n]{0,2}\d){6}|[A-Za-z]{6}\d{2}[A-Za-z]|\d{6}[-+A-Z‐-–]\d{3}",
-    "birth_date": r"(?i:born|birth|d\.?o\.?b|gebor|geburt|geb\.|née?\b|naiss|nac|nat[oa]|nasc|urodz|geboort|f[öø]d)",
+    "birth_date": (
+        r"(?i:born|birth|d\.?o\.?b|gebor|geburt|geb\.|née?\b|naiss|nac|nat[oa]|nasc|urodz|geboort|f[öø]d)|[生誕생]"
+    ),
     "phone": PHONE_SIGN,
     "address": ADDRESS_SIGN,
     **DOCUMENT_SIGNS,
@@ -187,7 +193,9 @@ def _macs(text: str) -> Iterator[Span]:
 
 
 def _birth_dates(text: str) -> Iterator[Span]:
-    return (match.span(1) for match in BORN.finditer(text))
+    yield from (match.span(1) for match in BORN.finditer(text))
+    if "年" in text:
+        yield from (match.span(1) if match[1] else match.span(2) for match in BORN_EAST.finditer(text))
 
 
 # In the order of preference where two kinds claim the same characters.

@@ -73,6 +73,10 @@ PRIVATE_KEY = re.compile(
     r"-----BEGIN (?:[A-Z0-9]{2,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
     r"(?:[^-]|-(?!----)){0,20000}?-----END (?:[A-Z0-9]{2,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
 )
+# One whose end is cut off: the lines of it that are there.
+CUT_KEY = re.compile(
+    r"-----BEGIN (?:[A-Z0-9]{2,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----(?:(?:\s|\\n|\\r){0,4}[A-Za-z0-9+/=]{1,100}){0,400}"
+)
 BEARER = re.compile(r"(?i)\b(?:bearer|basic|token)\s{1,3}([A-Za-z0-9._~+/-]{20,4000}={0,2})(?![\w-])")
 NAMES = (
     r"api[_-]?key|access[_-]?key(?:[_-]?id)?|account[_-]?key|shared[_-]?access[_-]?key|secret(?:[_-]?(?:access[_-]?)?key)?"
@@ -80,7 +84,7 @@ NAMES = (
     r"|encryption[_-]?key|password|passwd|passphrase|passwort|pwd"
 )
 ASSIGNED = re.compile(
-    rf"(?i)(?:{NAMES})[\"']?\s{{0,3}}(?:=>|:=|[:=])\s{{0,3}}(?:\"([^\"\n]{{6,200}})\"|'([^'\n]{{6,200}})'|([^\s\"',;<>\[\]]{{8,200}}))"
+    rf"(?i)(?:{NAMES})[\"']?(?:\s{{0,3}}(?:=>|:=|[:=])\s{{0,3}}|\s(?:is|ist|est|es)\s)(?:\"([^\"\n]{{6,200}})\"|'([^'\n]{{6,200}})'|([^\s\"',;<>\[\]]{{8,200}}))"
 )
 # A link with a password: everything from the scheme to the last @ before the path; what is marked is user and password.
 # On a command line: --password X.
@@ -95,7 +99,7 @@ PLACEHOLDERS = re.compile(
 )
 
 SECRET_SIGN = (
-    rf"(?i:{NAMES})[\"']?[\s\x1c-\x1f]{{0,3}}[:=]|(?i:bearer|basic|token)\s|PRIVATE KEY"
+    rf"(?i:{NAMES})[\"']?(?:[\s\x1c-\x1f]{{0,3}}[:=]|\s(?:is|ist|est|es)\s)|(?i:bearer|basic|token)\s|PRIVATE KEY"
     r"|AKIA|ASIA|ABIA|ACCA|amzn|gh[pousr]_|github_pat_|gl[a-z]{2,5}-|npm_|pypi-|rubygems_|oy2|dckr_|hf_|api_org_|xox[abeprs]-"
     r"|xapp-|hooks\.slack|[srp]k_(?:live|test)_|whsec_|sk-[A-Za-z0-9_-]{20}|gsk_|xai-|r8_|pplx-|nvapi-|fw_|AIza|GOCSPX|ya29"
     r"|\.apps|SG\.|key-|-us\d|xkeysib|do[oprt]_v1|shp|sq0|EAAA|hv[sbr]\.|atlasv1|dapi|lin_|ATATT3|:AA|[MNO][A-Za-z\d_-]{23}"
@@ -108,6 +112,7 @@ def secrets(text: str) -> Iterator[Span]:
     """Where the text holds a token, a private key or an assigned secret."""
     if "PRIVATE KEY" in text:
         yield from (match.span() for match in PRIVATE_KEY.finditer(text))
+        yield from (match.span() for match in CUT_KEY.finditer(text))
     yield from (match.span() for match in TOKENS.finditer(text))
     for match in BEARER.finditer(text):
         if any(character.isdigit() for character in match[1]) and _entropy(match[1]) >= LEAST_ENTROPY:

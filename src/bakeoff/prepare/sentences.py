@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 __all__ = ["sentence_spans", "sentences_of"]
 
 # A mark (with closing quotes and brackets), then white space; or an ideographic mark; or an empty line.
-END = re.compile(r"[.!?…।॥۔؟։።]+[\"'”’»)\]]*(?=\s)|[。！？]+[」』”’）]*|\n\s*\n")
+END = re.compile(r"[.!?…।॥۔؟։።။។៕༎།]+[\"'”’»)\]]*(?=\s)|[。！？]+[」』”’）]*|\n\s*\n")
 ABBREVIATIONS = frozenset(
     {
         *("mr", "mrs", "ms", "dr", "prof", "sr", "jr", "st", "rev", "gen", "col", "lt", "sgt", "capt", "gov", "sen"),
@@ -18,6 +18,9 @@ ABBREVIATIONS = frozenset(
         *("oct", "nov", "dec", "bzw", "usw", "z.b", "d.h", "ca", "nr", "str", "p.ex", "av"),
     }
 )
+NUMBERED = frozenset({"no", "nos", "art", "sec", "ch", "p", "n"})
+"""Abbreviations before a number; words elsewhere."""
+CLOSING = "\"'”’»)]"
 LAST_WORD = re.compile(r"([^\W_](?:[\w.]{0,12}[^\W_])?)\.$")
 WORD_REACH = 16
 
@@ -39,10 +42,11 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
 
 
 def _ends(text: str, start: int, match: re.Match[str]) -> bool:
-    if match[0] != ".":
-        return True
-    last = LAST_WORD.search(text[max(start, match.end() - WORD_REACH) : match.end()])
     follows = text[match.end() : match.end() + WORD_REACH].lstrip()[:1]
+    if match[0] != ".":
+        # "Stop!" and left: what is quoted ends, what is told goes on.
+        return not (match[0][-1] in CLOSING and match[0][0] in "!?…" and follows.islower())
+    last = LAST_WORD.search(text[max(start, match.end() - WORD_REACH) : match.end()])
     if follows.islower():
         return False
     if last is None:
@@ -50,6 +54,8 @@ def _ends(text: str, start: int, match: re.Match[str]) -> bool:
     word = last[1]
     if word.isdigit() and not text[text.rfind("\n", 0, match.start()) + 1 : match.start() - len(word)].strip():
         return False  # the number of an item of a list
+    if word.lower() in NUMBERED and follows.isdigit():
+        return False
     initial = len(word) == 1 and word.isupper() and word != "I"
     return not initial and word.lower() not in ABBREVIATIONS
 

@@ -87,6 +87,8 @@ class Step(Protocol):
     def bind(self, params: Any) -> Apply:
         """The step with these parameters; columns that it does not know stay as they are.
 
+        One that learned from files has a `content`, which tells these apart, as its parameters only name them.
+
         `MissingExtraError` when a library that it needs is not installed, so that this is known before a run.
         """
         ...
@@ -264,7 +266,8 @@ def _bind(spec: Json, place: int, *, file: str) -> _Bound | Learning:
         raise ConfigError(
             (Problem(file=file, key=key, expected="parameters that fit", found=repr(given), hint=str(error)),)
         ) from None
-    return _Bound(step, apply, f"{step.name}@{step.version}{_told(params)}")
+    content = str(getattr(apply, "content", ""))
+    return _Bound(step, apply, f"{step.name}@{step.version}{_told(params)}{content}")
 
 
 def _only(given: Json, *, key: str, file: str) -> tuple[str, ...] | None:

@@ -109,7 +109,7 @@ def answered_remotely(
 
 def answered_whole(answers: Sequence[A]) -> Part[A]:
     """The answers to rows of one call, which are all answered or none."""
-    return Part(results=answers, rows=len(answers), losses=tuple(gaps_lost(map(_gaps_of, answers))))
+    return Part(results=answers, rows=len(answers), losses=summed(gaps_lost(map(_gaps_of, answers))))
 
 
 def _as_json(rows: Sequence[Mapping[str, object]]) -> list[Mapping[str, Json]]:
@@ -184,7 +184,7 @@ def _part(part: Batch, results: Sequence[T | DataError], gaps: Callable[[T], Gap
     ]
     losses = [*bad, *(_refusal(part.file, number, error) for number, error in refused), *gaps_lost(map(gaps, answers))]
     codes = [1] * bool(bad) + [error.exit_code for _, error in refused]
-    return Part(results=answers, rows=len(results) + len(part.bad), losses=tuple(losses), code=max(codes, default=0))
+    return Part(results=answers, rows=len(results) + len(part.bad), losses=summed(losses), code=max(codes, default=0))
 
 
 def _refusal(file: str, number: int, error: DataError) -> Loss:

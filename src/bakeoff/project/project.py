@@ -471,8 +471,9 @@ class Project:
             DataError: an item has the wrong shape; then none is taken in.
         """
         from bakeoff.feedback.record import record
+        from bakeoff.project.rows import plain_items
 
-        return record(self.events, items, index=self._predictions, truth_of=self._truth_of)
+        return record(self.events, plain_items(items), index=self._predictions, truth_of=self._truth_of)
 
     @cached_property
     def _predictions(self) -> "PredictionIndex":

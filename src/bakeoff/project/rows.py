@@ -9,9 +9,11 @@ from enum import Enum
 from typing import Any, cast
 
 from bakeoff.core.errors import DataError
+from bakeoff.core.types import Json
+from bakeoff.data.labels import label_text
 from bakeoff.data.values import plain
 
-__all__ = ["as_rows"]
+__all__ = ["as_rows", "plain_items"]
 
 PLAIN = (str, bool, int, float, datetime, date, time, timedelta, list, dict)
 EXPECTED = "rows as dicts, or a table of polars, pandas or Arrow"
@@ -28,6 +30,28 @@ def as_rows(rows: object) -> list[dict[str, object]]:
     [{'x': 0.5, 'n': 3, 't': None}]
     """
     return [_plain_row(row, number) for number, row in enumerate(_rows_of(rows), start=1)]
+
+
+def plain_items(items: object) -> "list[Mapping[str, Json]]":
+    """Feedback items, or a table of them, with plain values; what is missing says nothing. Times are texts.
+
+    >>> import numpy as np
+    >>> plain_items([{"id": "a", "label": np.int64(1), "rating": np.nan}])
+    [{'id': 'a', 'label': 1}]
+    """
+    rows = items if isinstance(items, (list, tuple)) else as_rows(items)
+    return [cast("Mapping[str, Json]", _plain_item(row)) for row in cast("Sequence[object]", rows)]
+
+
+def _plain_item(item: object) -> object:
+    if not isinstance(item, Mapping):
+        return item  # what takes it in says what is wrong
+    pairs = {str(name): _plain(value, str(name), 1) for name, value in cast("Mapping[object, object]", item).items()}
+    return {
+        name: label_text(value) if isinstance(value, date) else value
+        for name, value in pairs.items()
+        if value is not None
+    }
 
 
 def _rows_of(rows: object) -> Iterable[Any]:

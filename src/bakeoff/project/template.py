@@ -1,6 +1,7 @@
 """Write a first project file from a look at the data."""
 
 import json
+import os
 import re
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from bakeoff.core.ledger import Ledger
 from bakeoff.core.plugins import names
 from bakeoff.core.project_file import FILE_NAME, loads
 from bakeoff.core.types import Schema, Task
+from bakeoff.data.sources import SCHEME
 from bakeoff.metrics.registry import default
 
 __all__ = ["Written", "write_project"]
@@ -84,8 +86,24 @@ def _made(folder: Path) -> Generator[None]:
         raise
 
 
+def _from_folder(source: str, folder: Path) -> str:
+    """A path as the project's folder has it: one that is there from the working directory is meant from there.
+
+    Raises:
+        DataError: no path leads from the folder to the file, as between drives.
+    """
+    outer, *inside = source.split("!")
+    path = Path(outer)
+    if SCHEME.match(source) or path.is_absolute() or folder.resolve() == Path.cwd():
+        return source
+    if not path.exists() and not any(True for _ in Path.cwd().glob(outer)):
+        return source
+    return "!".join([Path(os.path.relpath(Path.cwd() / path, folder.resolve())).as_posix(), *inside])
+
+
 def _write(file: Path, *, name: str | None, source: str, target: str | None, task: Task | None) -> Written:
     folder = file.parent
+    source = _from_folder(source, folder)
     look = _look(folder, source, target, task)
     slug = re.sub(r"[^a-z0-9_.-]+", "-", (name or folder.resolve().name).lower()).strip("-_.") or "project"
     text = _text(slug, look.task, source, look.schema)

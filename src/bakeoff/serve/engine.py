@@ -236,6 +236,7 @@ class Engine:
             raise DataError(
                 f"expected at most {self._max_rows} rows in a call, received {len(rows)}; send them in several calls"
             )
+        rows = [serving.inputs.renamed(row) for row in rows]
         gaps = serving.inputs.of_rows(rows)
         broken = self._violations(serving, rows)
         table = conform(rows, serving.model.signature.inputs)
@@ -312,9 +313,10 @@ class Engine:
             "rows_in_call": len(rows),
         }
         redact = self._redact(serving.release.steps)
+        texts = {column.name for column in inputs if column.kind == "text"}  # which the steps rewrite, and no others
         events: list[dict[str, Json]] = [
             common
-            | {"id": answer.id, "row": redact(_logged(row, logged, vectors))}
+            | {"id": answer.id, "row": _redacted(_logged(row, logged, vectors), texts, redact)}
             | {name: redact(said) if name == "value" else said for name, said in _said(answer).items()}
             | _lacked(answer.gaps)
             for row, answer in zip(rows, answers, strict=True)
@@ -567,7 +569,11 @@ def _answers(serving: _Serving, predictions: Predictions, gaps: Sequence[Gaps], 
     ]
 
 
-def _logged(row: Row, names: Sequence[str], vectors: Mapping[str, str]) -> Json:
+def _redacted(row: dict[str, Json], texts: Collection[str], redact: Callable[[Json], Json]) -> Json:
+    return {name: redact(value) if name in texts else value for name, value in row.items()}
+
+
+def _logged(row: Row, names: Sequence[str], vectors: Mapping[str, str]) -> dict[str, Json]:
     """What a row holds under these names; the elements of a vector as the row has them, by the vector's name."""
     if vectors:
         names = list(dict.fromkeys(name if name in row else vectors.get(name, name) for name in names))

@@ -64,10 +64,21 @@ class Inputs:
         for name, whole in parts.items():
             self._parts[whole].add(name)
         self._inputs = frozenset(self.names)
+        self._folded = {name.strip().casefold(): name for name in (*parts, *self.names)}
         self._known = self._inputs | frozenset(parts) | frozenset(aside)
         self._whole = {column.name: parts[column.name] for column in columns if column.fill is not None}
         self._categories = {c.name: frozenset(c.known) for c in columns if c.known is not None}
         self._unknown: OnUnknown = unknown
+
+    def renamed(self, row: Mapping[str, object]) -> Mapping[str, object]:
+        """The row with the inputs' own names: as in files, upper and lower case and blanks around them are the same."""
+        if not isinstance(row, Mapping) or row.keys() <= self._known:  # pyright: ignore[reportUnnecessaryIsInstance] - comes from outside
+            return row
+        names = {name: self._folded.get(str(name).strip().casefold(), name) for name in row if name not in self._known}
+        better = {name: to for name, to in names.items() if to not in row}
+        if not better or len(set(better.values())) < len(better):
+            return row
+        return {better.get(name, name): value for name, value in row.items()}
 
     def of(self, names: Collection[object], where: str) -> Gaps:
         """What is absent and unknown when these are the keys of a row (or the columns of a file) called `where`.

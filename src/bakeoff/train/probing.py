@@ -17,7 +17,7 @@ import msgspec
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import BakeoffError, UsageError
 from bakeoff.core.memory import peak_memory_bytes
-from bakeoff.core.protocols import Family, FitJob, Model, Progress
+from bakeoff.core.protocols import Family, FitJob, Progress
 from bakeoff.core.types import Json, Predictions
 from bakeoff.train.params import check_params
 from bakeoff.train.worker import FitArgument, family_at, table_of
@@ -36,7 +36,9 @@ FIRST_ROWS = 50
 GROWTH = 2.2
 """How many times longer the fit of the next, doubled sample is taken to need."""
 SINGLE_CALLS = 30
-SINGLE_SHARE = 0.05
+FEWEST_CALLS = 5
+TIMING_SHARE = 0.075
+"""Of the time given; two thirds of it go to single rows, as in a run."""
 HELD_SHARE = 0.1
 LEAST_HELD = 100
 RESAMPLES = 200
@@ -149,6 +151,8 @@ def _point(
     asked: ProbeArgument, family: Family, sample: "pl.DataFrame", held: "pl.DataFrame", progress: Progress
 ) -> tuple[ProbePoint, int]:
     """Measure one sample; also the number of held-out rows that there was time for."""
+    from bakeoff.metrics.timing import measure
+
     job = _fit_job(asked, family, sample, progress)
     started = time.perf_counter()
     model = family.fit(job)
@@ -161,11 +165,16 @@ def _point(
     size_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     timed = family.load(folder, asked.threads)  # nothing remembered
     inputs = held.drop(asked.schema.target)
-    p50, p95 = _single(timed, inputs, asked.limit_s * SINGLE_SHARE)
-    used = min(len(held), max(LEAST_HELD, int(asked.limit_s * HELD_SHARE / (p50 / 1000))))
-    before = time.perf_counter()
+    speed = measure(
+        timed,
+        inputs,
+        seed=asked.seed,
+        budget_s=asked.limit_s * TIMING_SHARE,
+        calls=SINGLE_CALLS,
+        least_calls=FEWEST_CALLS,
+    )
+    used = min(len(held), max(LEAST_HELD, int(asked.limit_s * HELD_SHARE * speed.throughput_rows_s)))
     said = timed.predict(inputs[:used])
-    row_s = (time.perf_counter() - before) / used
     value, se = _scored(asked, held[:used], said)
     point = ProbePoint(
         rows=len(sample),
@@ -174,9 +183,9 @@ def _point(
         size_bytes=size_bytes,
         value=value,
         se=se,
-        latency_p50_ms=p50,
-        latency_p95_ms=p95,
-        row_s=row_s,
+        latency_p50_ms=speed.latency_ms["p50"],
+        latency_p95_ms=speed.latency_ms["p95"],
+        row_s=1 / speed.throughput_rows_s,
     )
     return point, used
 
@@ -197,23 +206,6 @@ def _fit_job(asked: ProbeArgument, family: Family, sample: "pl.DataFrame", progr
         cache=cache,
         progress=progress,
     )
-
-
-def _single(model: Model, inputs: "pl.DataFrame", budget_s: float) -> tuple[float, float]:
-    """The 50th and 95th percentile of milliseconds for one row."""
-    from bakeoff.metrics.latency import percentiles
-
-    model.predict(inputs[:1])
-    timings: list[float] = []
-    start = time.perf_counter()
-    for row in range(min(SINGLE_CALLS, len(inputs))):
-        before = time.perf_counter()
-        model.predict(inputs[row : row + 1])
-        timings.append((time.perf_counter() - before) * 1000)
-        if time.perf_counter() - start > budget_s:
-            break
-    found = percentiles(timings)
-    return found["p50"], found["p95"]
 
 
 def _scored(asked: ProbeArgument, held: "pl.DataFrame", said: Predictions) -> tuple[float | None, float]:

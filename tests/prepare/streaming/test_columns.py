@@ -134,6 +134,18 @@ def test_parquet_types_that_no_type_holds_are_an_error(tmp_path) -> None:
         stream(*sorted(tmp_path.glob("*.parquet")), block_bytes=100)
 
 
+def test_a_key_twice_in_one_object_is_no_record(tmp_path) -> None:
+    (tmp_path / "c.jsonl").write_text('{"text":"a","text":"b"}\n{"text":"c","meta":{"text":"d"}}\n{"text": "text"}\n')
+    table, _ = stream(tmp_path / "c.jsonl", block_bytes=10**6)
+    assert table["text"].to_list() == ["c", "text"]
+
+
+def test_a_header_that_has_a_name_twice_is_an_error(tmp_path) -> None:
+    (tmp_path / "c.csv").write_text("text,n,n\na,1,2\n")
+    with pytest.raises(DataError, match=r"c\.csv: expected a name for each column, found 'n' more than once"):
+        stream(tmp_path / "c.csv", block_bytes=100)
+
+
 def test_files_of_several_formats_meet(tmp_path) -> None:
     (tmp_path / "a.csv").write_text("id,x\n1,two\n")
     lines(tmp_path / "b.jsonl", [{"id": 7, "y": 1.5}])

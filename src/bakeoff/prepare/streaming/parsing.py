@@ -2,9 +2,13 @@
 
 import csv
 import io
+import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -45,11 +49,41 @@ def look(block: Block, *, number: int) -> tuple[Shape, int, int]:
     try:
         data.decode()
         records = msgspec.json.Decoder(dict[str, Any]).decode_lines(data)
-        return shape_of(records, block=number), len(records), 0
+        if not _repeats_keys(data, records):
+            return shape_of(records, block=number), len(records), 0
     except (msgspec.DecodeError, UnicodeDecodeError, OverflowError):
-        every = [record for _, record, _ in _records(data)]
-        sound = [record for record in every if record is not None]
-        return shape_of(sound, block=number), len(sound), len(every) - len(sound)
+        pass
+    every = [record for _, record, _ in _records(data)]
+    sound = [record for record in every if record is not None]
+    return shape_of(sound, block=number), len(sound), len(every) - len(sound)
+
+
+def _repeats_keys(data: bytes, records: list[dict[str, Any]]) -> bool:
+    """Whether an object has one of the top keys twice: readers take the first or the last of them and tell nobody."""
+    names = Counter(chain.from_iterable(records))
+    suspects = [name for name, count in names.items() if _written(data, name) > count]
+    if not suspects:
+        return False
+    everywhere = Counter[str]()
+    for record in records:
+        _count_keys(record, everywhere)
+    return any(_written(data, name) > everywhere[name] for name in suspects)
+
+
+def _written(data: bytes, name: str) -> int:
+    forms = {json.dumps(name), json.dumps(name, ensure_ascii=False)}
+    return sum(data.count(f"{form}{mark}".encode("utf-8", "replace")) for form in forms for mark in (":", " :"))
+
+
+def _count_keys(value: Any, counts: "Counter[str]") -> None:
+    if isinstance(value, dict):
+        inner = cast("dict[str, Any]", value)
+        counts.update(inner.keys())
+        for each in inner.values():
+            _count_keys(each, counts)
+    elif isinstance(value, list):
+        for each in cast("list[Any]", value):
+            _count_keys(each, counts)
 
 
 def parse(block: Block, types: "Mapping[str, pl.DataType]", *, careful: bool = False) -> Parsed:
@@ -120,6 +154,8 @@ def _records(data: bytes) -> "Iterator[tuple[bytes, dict[str, Any] | None, str]]
             continue
         if MOST_DIGITS.search(line) and _is_huge(record):
             yield line, None, "a whole number of more than 128 bits"
+        elif _repeats_keys(line, [record]):
+            yield line, None, "a key twice in one object"
         else:
             yield line, record, ""
 
@@ -144,6 +180,11 @@ def _read_json(data: bytes, types: "Mapping[str, pl.DataType]") -> "pl.DataFrame
 def header_of(block: Block) -> list[str]:
     """The names of the columns of a delimited file."""
     (names,) = _cells(block.header, _separator_of(block))
+    if repeated := sorted(name for name, count in Counter(names).items() if count > 1):
+        raise DataError(
+            f"{Path(block.file).name}: expected a name for each column, found {', '.join(map(repr, repeated))} "
+            "more than once. Give the columns names of their own in the header."
+        )
     return names
 
 

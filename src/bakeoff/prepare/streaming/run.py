@@ -256,6 +256,11 @@ class _Run:
             if done.bad_lines:
                 careful.add(done.part)
             self.progress(f"columns of {sum(rows.values()):,} rows seen")
+        if careful and not any(rows.values()) and all(block.format == "jsonl" for block in blocks):
+            raise DataError(
+                f"expected a JSON object on each line, found none in {Path(blocks[0].file).name}: another format, "
+                "or not UTF-8. Convert it, or give it the suffix of its format."
+            )
         before = [0] * len(blocks)
         for part in range(1, len(blocks)):
             if blocks[part].file == blocks[part - 1].file:
