@@ -96,7 +96,7 @@ def test_an_adapter_is_taken_up_and_given_back_without_a_restart(folders, tmp_pa
         world.live = 0
         until(lambda: world.engine.health().release_id == "r0")
         assert world.ask() == ANSWERS
-    kept = sorted(file.name.startswith("lora-") for file in (tmp_path / "gguf").iterdir())
+    kept = sorted(file.name.startswith("lora-") for file in (tmp_path / "gguf").glob("*.gguf"))
     assert kept == [False, True, True]  # the base was converted once
 
 
@@ -120,7 +120,7 @@ def test_the_base_of_two_sessions_is_in_memory_once(folders, tmp_path):
     for model in sessions:
         model.warm()
         model.predict(pl.DataFrame({"text": QUESTIONS}))
-    (file,) = [file for file in (tmp_path / "gguf").iterdir() if not file.name.startswith("lora-")]
+    (file,) = [file for file in (tmp_path / "gguf").glob("*.gguf") if not file.name.startswith("lora-")]
     found = mapped_kb(file)
     assert found["Anonymous"] == 0  # nothing was written to, so the pages are the file's own
     assert found["Rss"] >= 1.9 * found["Pss"]  # each page counts for both mappings
