@@ -1,6 +1,7 @@
 """`bakeoff data …`: contract, card and show as a user calls them."""
 
 import json
+import re
 
 
 def test_a_contract_is_written_checked_and_never_written_over_when_edited(bakeoff, films_project):
@@ -13,7 +14,7 @@ def test_a_contract_is_written_checked_and_never_written_over_when_edited(bakeof
     kept = bakeoff("data", "contract", "--check", "-C", films_project)
     assert (kept.code, kept.out.splitlines()[-1].endswith("300 rows: all kept")) == (0, True)
 
-    file.write_text(file.read_text().replace("max = 2060", "max = 2000"))
+    file.write_text(re.sub("max = 20[0-9]+", "max = 2000", file.read_text()))
     refused = bakeoff("data", "contract", "-C", films_project)
     assert refused.code == 2
     assert "--force" in refused.errors[0]
@@ -23,7 +24,7 @@ def test_a_contract_is_written_checked_and_never_written_over_when_edited(bakeof
     assert violated.document["violations"][0]["rule"] == "range"
     assert violated.document["violations"][0]["rows"]
     assert bakeoff("data", "contract", "--force", "-C", films_project).code == 0
-    assert "max = 2060" in file.read_text()
+    assert "max = 2000" not in file.read_text()
 
 
 def test_checking_needs_a_contract(bakeoff, films_project):

@@ -21,7 +21,7 @@ BAKEOFF = [sys.executable, "-m", "bakeoff"]
         ["run", "--nope"],
         ["run", "extra"],
         ["serve", "--port", "x"],
-        ["init", "a.csv"],
+        ["init"],
         ["runs", "--limit", "0"],
     ],
 )

@@ -16,6 +16,7 @@ time = "day"
 [split]
 test = 0.3
 [decide]
+champion = "unless_worse"
 findings = false
 resamples = 100
 [combine]

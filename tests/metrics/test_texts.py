@@ -68,7 +68,8 @@ def test_texts_are_resampled_like_everything_else():
         values_n=predicted,
         log_likelihood_n=-rng.exponential(10, 40),
         tokens_n=rng.integers(1, 9, 40),
-        scores={"embedding_similarity": rng.random(40), "judge": np.where(rng.random(40) < 0.5, np.nan, 0.5)},
+        scores={name: rng.random(40) for name in ("embedding_similarity", "tool_name", "tool_call", "citation_f1")}
+        | {"judge": np.where(rng.random(40) < 0.5, np.nan, 0.5)},
     )
     result = outcome(truth, said, "generation")
     rows = np.random.default_rng(1).integers(0, 40, 40)

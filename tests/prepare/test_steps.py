@@ -64,10 +64,10 @@ def test_all_that_is_wrong_with_steps_is_told_together() -> None:
 @pytest.mark.parametrize(
     ("specs", "key"),
     [
-        (["mask"], "mask@1"),
-        ([{"name": "mask"}], "mask@1"),
-        ([{"name": "mask", "template": "<{kind}>"}], "mask@1"),
-        ([{"name": "mask", "kinds": ["url"]}, "drop_empty"], 'mask@1{"kinds":["url"]},drop_empty@1'),
+        (["mask"], "mask@2"),
+        ([{"name": "mask"}], "mask@2"),
+        ([{"name": "mask", "template": "<{kind}>"}], "mask@2"),
+        ([{"name": "mask", "kinds": ["url"]}, "drop_empty"], 'mask@2{"kinds":["url"]},drop_empty@1'),
     ],
 )
 def test_keys_hold_the_parameters_that_are_no_defaults(specs, key) -> None:

@@ -100,14 +100,16 @@ def test_what_was_guessed_is_told_at_once(tmp_path):
     assert any("'day'" in note and "date_order" in note for note in written.notes)
 
 
-def test_bytes_that_are_no_text_are_an_error_that_names_their_column(tmp_path):
+def test_bytes_that_are_no_text_cost_their_column_alone(tmp_path):
     from bakeoff.project.template import write_project
 
     rows = range(60)
     table = {"b": [bytes([i % 5, 255]) for i in rows], "x": [i % 7 for i in rows], "y": ["ab"[i % 2] for i in rows]}
     pl.DataFrame(table).write_parquet(tmp_path / "d.parquet")
-    with pytest.raises(DataError, match="column 'b': expected text, a number or a boolean, received b"):
-        write_project(tmp_path, name=None, source="d.parquet", target="y", task=None)
+    written = write_project(tmp_path, name=None, source="d.parquet", target="y", task=None)
+    (loss,) = written.ledger.losses
+    assert (loss.kind, loss.subject) == ("column", "b")
+    assert 'numeric = ["x"]' in (tmp_path / "bakeoff.toml").read_text()
 
 
 def test_a_path_that_is_there_from_the_working_directory_is_meant_from_there(tmp_path, monkeypatch):

@@ -23,7 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 from bakeoff.chat.streaming import calls_of, finish_of, request_of
 from bakeoff.chat.tokens import ChatTokens
-from bakeoff.core.errors import CandidateError, ContextLengthError, DataError, MissingExtraError, OptionError
+from bakeoff.core.errors import (
+    BakeoffError,
+    CandidateError,
+    ContextLengthError,
+    DataError,
+    MissingExtraError,
+    OptionError,
+)
 from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token
 from bakeoff.core.hashing import digest_file, digest_json
 from bakeoff.engines.derived import FOLDER, derived, digests_of
@@ -312,6 +319,10 @@ class _Session:
 
     def close(self) -> None:
         """Free the model."""
+        if self._server is not None:
+            # A server that ends before its loop has begun waits for it for ever: one token passes through first.
+            with contextlib.suppress(OSError, BakeoffError):
+                self._post("/completion", {"prompt": [0], "n_predict": 0, "cache_prompt": False})
         self._server = None
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:

@@ -137,7 +137,7 @@ class Preparation:
     """The steps of a project, in order: names, or tables of `name` and parameters.
 
     >>> Preparation(["squeeze_whitespace", {"name": "mask", "kinds": ["url"]}]).key
-    'squeeze_whitespace@1,mask@1{"kinds":["url"]}'
+    'squeeze_whitespace@1,mask@2{"kinds":["url"]}'
     """
 
     def __init__(self, specs: Sequence[Json], *, file: str = "bakeoff.toml") -> None:

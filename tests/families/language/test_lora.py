@@ -50,10 +50,10 @@ class TestLora(FamilyConformance):
         assert any("training on 40 of 160 rows" in line for line in told)
         assert model.chosen["rows"] == 40
         assert model.chosen["planned_steps"] < 1000
-        rows, texts = losses
+        rows, trained, held = losses
         assert (rows.kind, rows.reason, rows.count, rows.of) == ("row", "max_train_rows", 120, 160)
-        assert texts.of == 40 + len(job.validation)
-        assert 0 < texts.count <= texts.of
+        assert (trained.of, held.of) == (40, len(job.validation))
+        assert all(0 < texts.count <= texts.of for texts in (trained, held))
 
     def test_checkpointing_changes_nothing(self, family, job, params) -> None:
         own = dataclasses.replace(params, checkpointing=True, max_train_rows=32)
