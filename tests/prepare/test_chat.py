@@ -6,14 +6,6 @@ from hypothesis import strategies as st
 from bakeoff.core.errors import DataError
 from bakeoff.prepare.chat import Message, messages_of, read_messages, write_messages
 
-CHATML = """{% for message in messages %}{% if message.role == 'tool' %}{{ raise_exception('no tools') }}{% endif %}
-<|im_start|>{{ message['role'] }}
-{{ message['content'] | trim }}<|im_end|>
-{% endfor %}
-{% if add_generation_prompt %}
-<|im_start|>assistant
-{% endif %}"""
-
 
 def test_rows_become_conversations() -> None:
     table = pl.DataFrame({"text": ["so {good}", None], "stars": [5, 1]})

@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from bakeoff.web.bodies import decoded, refused
+from bakeoff.web.bodies import decoded, joined, refused
 from bakeoff.web.chat_request import ChatRequest, Function, FunctionTool, ResponseFormat, Turn
 
 __all__ = ["MessageRequest", "message_request"]
 
 EXAMPLE = '{"max_tokens": 256, "messages": [{"role": "user", "content": …}]}'
+TEXTS = {"text": "text"}
 UNSEEN = frozenset({"thinking", "redacted_thinking"})
 """Parts of earlier answers that are no part of a prompt."""
 
@@ -97,7 +98,7 @@ class MessageRequest(msgspec.Struct):
         return ResponseFormat(type="json_schema", json_schema={"name": "answer", "schema": schema.get("schema")})
 
     def _turns(self) -> list[Turn]:
-        system = [] if not self.system else [Turn(role="system", content=_text(self.system, "system"))]
+        system = [] if not self.system else [Turn(role="system", content=joined(self.system, "system", TEXTS))]
         for at, message in enumerate(self.messages):
             system += _turns(message, f"messages[{at}]")
         return system
@@ -124,24 +125,15 @@ def _turns(message: Message, place: str) -> list[Turn]:
             function = {"name": block.get("name"), "arguments": arguments}
             calls.append({"id": block.get("id"), "type": "function", "function": function})
         elif kind == "tool_result":
-            content = _text(block.get("content") or "", f"{here}.content")
+            content = joined(block.get("content") or "", f"{here}.content", TEXTS)
             turns.append(Turn(role="tool", tool_call_id=block.get("tool_use_id"), content=content))
         elif kind not in UNSEEN:
             raise refused(here, "a part of type text, tool_use or tool_result", block)
     if texts or calls or not turns:
-        turns.append(Turn(role=message.role, content=_text(texts, f"{place}.content"), tool_calls=calls or None))
+        turns.append(
+            Turn(role=message.role, content=joined(texts, f"{place}.content", TEXTS), tool_calls=calls or None)
+        )
     return turns
-
-
-def _text(content: str | list[dict[str, Any]], place: str) -> str:
-    if isinstance(content, str):
-        return content
-    texts: list[str] = []
-    for at, block in enumerate(content):
-        if block.get("type") != "text" or not isinstance(block.get("text"), str):
-            raise refused(f"{place}[{at}]", "a part of type text", block)
-        texts.append(block["text"])
-    return "".join(texts)
 
 
 def message_request(body: bytes) -> MessageRequest:

@@ -2,14 +2,14 @@
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import msgspec
 
 from bakeoff.web.problems import HttpError
 
-__all__ = ["decoded", "refused", "renamed", "shown"]
+__all__ = ["decoded", "joined", "refused", "renamed", "shown"]
 
 T = TypeVar("T")
 
@@ -36,6 +36,32 @@ def renamed(error: HttpError, names: Mapping[str, str]) -> HttpError:
         return error
     param = names[root] + error.param.removeprefix(root)
     return HttpError(error.status, error.kind, error.message.replace(error.param, param, 1), param, error.code)
+
+
+def joined(
+    content: str | Sequence[Mapping[str, Any]], place: str, kinds: Mapping[str, str], expected: str = "text"
+) -> str:
+    """The text of a content: as it is, or of its parts.
+
+    Args:
+        content: A text, or parts of it.
+        place: Where it stands in the request.
+        kinds: The types of parts that hold a text, and the key that it stands under.
+        expected: These types, as an error names them.
+
+    Raises:
+        HttpError: a part is none of them.
+    """
+    if isinstance(content, str):
+        return content
+    texts: list[str] = []
+    for at, part in enumerate(content):
+        key = kinds.get(str(part.get("type")))
+        text = None if key is None else part.get(key)
+        if not isinstance(text, str):
+            raise refused(f"{place}[{at}]", f"a part of type {expected}", part)
+        texts.append(text)
+    return "".join(texts)
 
 
 def decoded(body: bytes, kind: type[T], example: str) -> T:

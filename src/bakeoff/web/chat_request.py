@@ -12,7 +12,7 @@ import msgspec
 from bakeoff.chat.streaming import ANY_OBJECT
 from bakeoff.core.generation import Sampling, ToolCall
 from bakeoff.core.types import Json
-from bakeoff.web.bodies import decoded, refused
+from bakeoff.web.bodies import decoded, joined, refused
 
 __all__ = [
     "NO_EFFECT",
@@ -20,6 +20,7 @@ __all__ = [
     "Function",
     "FunctionTool",
     "ResponseFormat",
+    "SamplingOptions",
     "StreamOptions",
     "Turn",
     "chat_request",
@@ -30,6 +31,7 @@ MAX_TOP_LOGPROBS = 20
 MAX_CHOICES = 16
 MAX_STOPS = 16
 EXAMPLE = '{"messages": [{"role": …, "content": …}]}'
+TEXT_PARTS = {"text": "text", "refusal": "refusal"}
 
 NO_EFFECT = (
     "user",
@@ -91,13 +93,11 @@ class Turn(msgspec.Struct, forbid_unknown_fields=True):
     reasoning_content: str | None = None
 
 
-class ChatRequest(msgspec.Struct):
-    """The body. Each key may be null, which is the same as leaving it out."""
+class SamplingOptions(msgspec.Struct, kw_only=True):
+    """Options that chat and text completions of the OpenAI API have in common."""
 
-    messages: list[Turn]
     model: str | None = None
     max_tokens: int | None = None
-    max_completion_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
@@ -107,12 +107,20 @@ class ChatRequest(msgspec.Struct):
     n: int | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    logprobs: bool | None = None
-    top_logprobs: int | None = None
-    response_format: ResponseFormat | None = None
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     logit_bias: dict[str, float] | None = None
+    user: str | None = None
+
+
+class ChatRequest(SamplingOptions, kw_only=True):
+    """The body. Each key may be null, which is the same as leaving it out."""
+
+    messages: list[Turn]
+    max_completion_tokens: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    response_format: ResponseFormat | None = None
     reasoning_effort: str | None = None
     modalities: list[str] | None = None
     verbosity: str | None = None
@@ -123,7 +131,6 @@ class ChatRequest(msgspec.Struct):
     function_call: Any = None
     audio: Any = None
     web_search_options: Any = None
-    user: str | None = None
     metadata: dict[str, Any] | None = None
     store: bool | None = None
     service_tier: str | None = None
@@ -269,7 +276,7 @@ def _turn(turn: Turn, place: str, *, tools: bool) -> dict[str, Json]:
         calls.append(_call({"function": turn.function_call}, f"{place}.function_call"))
     if turn.content is None and turn.role != "assistant":
         raise refused(f"{place}.content", "a text, or a list of parts", None)
-    text = turn.refusal or "" if turn.content is None else _text(turn.content, f"{place}.content")
+    text = turn.refusal or "" if turn.content is None else joined(turn.content, f"{place}.content", TEXT_PARTS)
     role = "system" if turn.role == "developer" else turn.role
     if tools:
         message: dict[str, Json] = {"role": role, "content": text}
@@ -290,20 +297,6 @@ def _call(call: dict[str, Any], place: str) -> str:
         raise refused(place, "a function with a name", call)
     named = cast("dict[str, Any]", function)
     return ToolCall(index=0, name=named["name"], arguments=str(named.get("arguments", ""))).text
-
-
-def _text(content: str | list[dict[str, Any]], place: str) -> str:
-    """The text of a content: as it is, or of its parts."""
-    if isinstance(content, str):
-        return content
-    texts: list[str] = []
-    for at, part in enumerate(content):
-        kind = part.get("type")
-        text = part.get(kind) if kind in {"text", "refusal"} else None
-        if not isinstance(text, str):
-            raise refused(f"{place}[{at}]", "a part of type text", part)
-        texts.append(text)
-    return "".join(texts)
 
 
 def _schema(wanted: ResponseFormat | None) -> dict[str, Json] | None:

@@ -10,12 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from bakeoff.core.generation import Piece
 from bakeoff.core.types import Json
 from bakeoff.web.bodies import decoded, refused
-from bakeoff.web.chat_request import ChatRequest, StreamOptions, Turn
+from bakeoff.web.chat_request import ChatRequest, SamplingOptions, Turn
 from bakeoff.web.conversing import Head, sse, text_of
 from bakeoff.web.openai import DONE, prediction_id, usage_of
 from bakeoff.web.problems import openai_error
@@ -26,29 +24,14 @@ MAX_TOKENS = 16
 """The API's own default."""
 
 
-class CompletionRequest(msgspec.Struct):
+class CompletionRequest(SamplingOptions, kw_only=True):
     """The body; `user` changes nothing."""
 
     prompt: str | list[Any]
-    model: str | None = None
-    max_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    min_p: float | None = None
-    seed: int | None = None
-    stop: str | list[str] | None = None
-    n: int | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
     logprobs: int | None = None
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
-    logit_bias: dict[str, float] | None = None
     best_of: int | None = None
     echo: bool | None = None
     suffix: str | None = None
-    user: str | None = None
 
     def chat(self) -> ChatRequest:
         """The same as a request for a chat completion.
@@ -63,24 +46,13 @@ class CompletionRequest(msgspec.Struct):
             raise refused("suffix", "it to be left out", self.suffix, code="unsupported_parameter")
         if self.best_of not in {None, self.n or 1}:
             raise refused("best_of", "as many as n", self.best_of, code="unsupported_parameter")
+        options: dict[str, Any] = {name: getattr(self, name) for name in SamplingOptions.__struct_fields__}
+        options["max_tokens"] = MAX_TOKENS if self.max_tokens is None else self.max_tokens
         return ChatRequest(
             messages=[Turn(role="user", content=self._text())],
-            model=self.model,
-            max_tokens=MAX_TOKENS if self.max_tokens is None else self.max_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            min_p=self.min_p,
-            seed=self.seed,
-            stop=self.stop,
-            n=self.n,
-            stream=self.stream,
-            stream_options=self.stream_options,
             logprobs=None if self.logprobs is None else True,
             top_logprobs=self.logprobs or None,
-            frequency_penalty=self.frequency_penalty,
-            presence_penalty=self.presence_penalty,
-            logit_bias=self.logit_bias,
+            **options,
         )
 
     def _text(self) -> str:

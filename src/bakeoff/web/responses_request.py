@@ -9,14 +9,14 @@ from typing import Any, Literal, cast
 
 import msgspec
 
-from bakeoff.web.bodies import decoded, refused
+from bakeoff.web.bodies import decoded, joined, refused
 from bakeoff.web.chat_request import ChatRequest, Function, FunctionTool, ResponseFormat, Role, Turn
 
 __all__ = ["ResponseRequest", "response_request"]
 
 LOGPROBS = "message.output_text.logprobs"
 INCLUDES = (LOGPROBS, "reasoning.encrypted_content")
-TEXTS = frozenset({"input_text", "output_text", "text"})
+TEXTS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
 
 
 class Item(msgspec.Struct):
@@ -155,17 +155,9 @@ def _turns(item: Item, place: str) -> list[Turn]:
 
 
 def _text(content: str | list[dict[str, Any]] | None, place: str) -> str:
-    if isinstance(content, str):
-        return content
-    texts: list[str] = []
-    for at, part in enumerate(content or ()):
-        text = part.get("refusal") if part.get("type") == "refusal" else part.get("text")
-        if part.get("type") not in {*TEXTS, "refusal"} or not isinstance(text, str):
-            raise refused(f"{place}[{at}]", "a part of type input_text or output_text", part)
-        texts.append(text)
-    if not texts:
+    if not content and not isinstance(content, str):
         raise refused(place, "a text, or a list of parts", content)
-    return "".join(texts)
+    return joined(content, place, TEXTS, "input_text or output_text")
 
 
 def _tool(tool: FunctionOnly) -> FunctionTool:
