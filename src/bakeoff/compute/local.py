@@ -18,28 +18,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from bakeoff.compute.nursery import Birth, Kind, possible
+from bakeoff.compute.fork_server import WAIT_S, ForkedWorker, WorkerKind, possible
 from bakeoff.core.protocols import Job, JobResult
 
 __all__ = ["LocalCompute"]
 
 STDERR_TAIL_BYTES = 20_000
-WAIT_S = 0.2
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
 
-_KINDS: dict[tuple[object, ...], Kind] = {}
+_KINDS: dict[tuple[object, ...], WorkerKind] = {}
 """Of this process: projects that are opened one after the other share what is imported, as they share its modules."""
 HEAVY = "torch"
 """Families that stand on it have most of their memory and imports in common; they share workers."""
-UNHEEDED = frozenset({"PYTEST_CURRENT_TEST"})
+IGNORED_VARIABLES = frozenset({"PYTEST_CURRENT_TEST"})
 
 
 @dataclass(slots=True)
 class _Worker:
     job: Job
-    kind: Kind
-    process: subprocess.Popen[bytes] | Birth
+    kind: WorkerKind
+    process: subprocess.Popen[bytes] | ForkedWorker
     stdin: IO[bytes]
     stderr: IO[bytes]
     started: float
@@ -99,12 +98,12 @@ class LocalCompute:
 
     def _start(self, job: Job, messages: "queue.SimpleQueue[tuple[str, bytes | None]]") -> _Worker:
         stderr = cast("IO[bytes]", tempfile.TemporaryFile())  # noqa: SIM115 - closed with its worker
-        (asked, asking), (telling, told) = os.pipe(), os.pipe()
+        (requests, request_end), (answer_end, answers) = os.pipe(), os.pipe()
         environ = os.environ | dict.fromkeys(THREAD_VARIABLES, str(self._threads))
         kind = _kind(environ, job)
-        process = _born(kind, environ, (asked, told, stderr.fileno()))
-        for ours_no_more in (asked, told):
-            os.close(ours_no_more)
+        process = _process(kind, environ, (requests, answers, stderr.fileno()))
+        for end in (requests, answers):  # the worker's own
+            os.close(end)
         request = {
             "function": job.function,
             "argument": dict(job.argument),
@@ -112,7 +111,7 @@ class LocalCompute:
             "folder": str(Path.cwd()),
             "modules": not kind.knows(job.function),
         }
-        stdin, stdout = os.fdopen(asking, "wb"), os.fdopen(telling, "rb")
+        stdin, stdout = os.fdopen(request_end, "wb"), os.fdopen(answer_end, "rb")
         with contextlib.suppress(BrokenPipeError):  # it died at once: its exit code tells why
             stdin.write(json.dumps(request).encode() + b"\n")
             stdin.flush()  # and left open: its end tells the worker that the parent is gone
@@ -120,18 +119,20 @@ class LocalCompute:
         return _Worker(job, kind, process, stdin, stderr, time.monotonic())
 
 
-def _kind(environ: Mapping[str, str], job: Job) -> Kind:
-    heeded = tuple(sorted((name, value) for name, value in environ.items() if name not in UNHEEDED))
+def _kind(environ: Mapping[str, str], job: Job) -> WorkerKind:
+    variables = tuple(sorted((name, value) for name, value in environ.items() if name not in IGNORED_VARIABLES))
     requires = tuple(sorted(job.requires))
-    key = (HEAVY if HEAVY in requires else requires, heeded)
+    key = (HEAVY if HEAVY in requires else requires, variables)
     if key not in _KINDS:
-        _KINDS[key] = Kind(requires, environ)
+        _KINDS[key] = WorkerKind(requires, environ)
     return _KINDS[key]
 
 
-def _born(kind: Kind, environ: Mapping[str, str], streams: tuple[int, int, int]) -> subprocess.Popen[bytes] | Birth:
+def _process(
+    kind: WorkerKind, environ: Mapping[str, str], streams: tuple[int, int, int]
+) -> subprocess.Popen[bytes] | ForkedWorker:
     """A worker: forked where that is possible, else begun anew; Ctrl-C reaches the parent alone, which ends it."""
-    forked = kind.bear(streams) if possible() else None
+    forked = kind.fork(streams) if possible() else None
     if forked is not None:
         return forked
     stdin, stdout, stderr = streams

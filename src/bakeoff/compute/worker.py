@@ -9,7 +9,7 @@ import threading
 import traceback
 from typing import Any, TextIO
 
-from bakeoff.compute.nursery import shareable
+from bakeoff.compute.fork_server import shareable
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.explain import explained
 

@@ -1,7 +1,7 @@
 """A process that has imported what jobs need, and from which their workers are forked.
 
-Importing torch and transformers takes seconds, and every job of such a candidate would pay them. Here the first worker
-of a kind names the modules that it ended with; the nursery imports them once, and each later worker begins with them.
+Importing torch and transformers takes seconds, and every job of such a candidate would pay them. Here a server imports
+what jobs of a kind require, and each module that an earlier worker of the kind ended with, once; each worker is a fork.
 A worker is still a process of its own: what it changes, holds or breaks is gone with it.
 
 Only on Linux, and only where no GPU is: elsewhere a fork is not safe for the system's libraries, or for CUDA.
@@ -21,7 +21,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["Birth", "Kind", "main", "possible", "shareable"]
+__all__ = ["WAIT_S", "ForkedWorker", "WorkerKind", "main", "possible", "shareable"]
 
 IDLE_S = 30.0
 MESSAGE_BYTES = 1 << 17
@@ -53,23 +53,23 @@ def shareable() -> list[str]:
     return names
 
 
-class Birth:
-    """A worker that a nursery has forked; ended and waited for like a `subprocess.Popen`."""
+class ForkedWorker:
+    """A worker that a fork server has made; ended and waited for like a `subprocess.Popen`."""
 
-    def __init__(self, nursery: "Nursery", pid: int) -> None:
-        self._nursery, self._pid = nursery, pid
+    def __init__(self, server: "ForkServer", pid: int) -> None:
+        self._server, self._pid = server, pid
 
     def kill(self) -> None:
         """End it at once."""
-        self._nursery.kill(self._pid)
+        self._server.kill(self._pid)
 
     def wait(self) -> int:
         """Its exit code; below 0: the signal that ended it."""
-        return self._nursery.wait(self._pid)
+        return self._server.wait(self._pid)
 
 
-class Nursery:
-    """The parent's side of a nursery.
+class ForkServer:
+    """The parent's side of a fork server.
 
     Args:
         environ: The environment in which the modules are imported.
@@ -79,7 +79,7 @@ class Nursery:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "bakeoff.compute.nursery", str(theirs.fileno())],
+                [sys.executable, "-m", "bakeoff.compute.fork_server", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -95,8 +95,8 @@ class Nursery:
         self.alive = True
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def bear(self, modules: Sequence[str], streams: Sequence[int]) -> Birth | None:
-        """A new worker that has these modules, and stdin, stdout and stderr; None where the nursery has ended."""
+    def fork(self, modules: Sequence[str], streams: Sequence[int]) -> ForkedWorker | None:
+        """A new worker that has these modules, and stdin, stdout and stderr; None where the server has ended."""
         new = [name for name in modules if name not in self._modules]
         with self._one:
             try:
@@ -111,15 +111,15 @@ class Nursery:
                 if not self._pids:
                     return None
                 self._modules.update(new)
-                return Birth(self, self._pids.pop())
+                return ForkedWorker(self, self._pids.pop())
 
     def kill(self, pid: int) -> None:
-        """Through the nursery, which alone knows whether the number is still that worker's."""
+        """Through the server, which alone knows whether the number is still that worker's."""
         with contextlib.suppress(OSError):
             self._socket.send(json.dumps({"kill": pid}).encode())
 
     def wait(self, pid: int) -> int:
-        """The exit code of a worker; that of a kill where the nursery has ended with it."""
+        """The exit code of a worker; that of a kill where the server has ended with it."""
         with self._changed:
             while pid not in self._codes and self.alive:
                 self._changed.wait(WAIT_S)
@@ -128,8 +128,8 @@ class Nursery:
     def _listen(self) -> None:
         while message := _received(self._socket):
             with self._changed:
-                if "born" in message:
-                    self._pids.append(message["born"])
+                if "forked" in message:
+                    self._pids.append(message["forked"])
                 else:
                     self._codes[message["ended"]] = message["code"]
                 self._changed.notify_all()
@@ -140,7 +140,7 @@ class Nursery:
         self._socket.close()
 
 
-class Kind:
+class WorkerKind:
     """Jobs that need the same modules in the same environment.
 
     Args:
@@ -150,7 +150,7 @@ class Kind:
 
     def __init__(self, requires: Iterable[str], environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self._nursery: Nursery | None = None
+        self._server: ForkServer | None = None
         names = (MODULES.get(each, each.replace("-", "_")) for each in requires)
         self._modules: dict[str, None] = dict.fromkeys(name for name in names if name not in THREADED)
         self._functions: set[str] = set()
@@ -164,14 +164,14 @@ class Kind:
         self._functions.add(function)
         self._modules.update(dict.fromkeys(modules))
 
-    def bear(self, streams: Sequence[int]) -> Birth | None:
+    def fork(self, streams: Sequence[int]) -> ForkedWorker | None:
         """A worker with these streams; None where none can be forked."""
         for _ in range(2):
-            if self._nursery is None or not self._nursery.alive:
-                self._nursery = Nursery(self._environ)
-            if (born := self._nursery.bear(list(self._modules), streams)) is not None:
-                return born
-            self._nursery = None
+            if self._server is None or not self._server.alive:
+                self._server = ForkServer(self._environ)
+            if (worker := self._server.fork(list(self._modules), streams)) is not None:
+                return worker
+            self._server = None
         return None
 
 
@@ -182,8 +182,8 @@ def _received(from_: socket.socket) -> dict[str, int]:
         return {}
 
 
-class _Cradle:
-    """The nursery itself: one thread, which imports, forks and waits."""
+class _Server:
+    """The fork server itself: one thread, which imports, forks and waits."""
 
     def __init__(self, parent: socket.socket) -> None:
         self._parent = parent
@@ -206,7 +206,7 @@ class _Cradle:
                 for key, _ in events:
                     if key.fileobj is self._wakes:
                         self._wakes.recv(1 << 12)
-                        self._bury()
+                        self._reap()
                     elif not self._obey():
                         return
 
@@ -224,21 +224,21 @@ class _Cradle:
         if message.get("kill") in self._alive:
             os.kill(message["kill"], signal.SIGKILL)
         if streams:
-            self._bear(streams)
+            self._fork(streams)
         return True
 
-    def _bear(self, streams: list[int]) -> None:
+    def _fork(self, streams: list[int]) -> None:
         gc.freeze()
         pid = os.fork()
         if pid == 0:
-            self._live(streams)
+            self._become_worker(streams)
         self._alive.add(pid)
         for each in streams:
             os.close(each)
-        self._parent.send(json.dumps({"born": pid}).encode())
+        self._parent.send(json.dumps({"forked": pid}).encode())
 
-    def _live(self, streams: list[int]) -> None:
-        from bakeoff.compute.worker import main as work
+    def _become_worker(self, streams: list[int]) -> None:
+        from bakeoff.compute.worker import main as run_job
 
         try:
             signal.set_wakeup_fd(-1)
@@ -249,12 +249,12 @@ class _Cradle:
             for number, each in enumerate(streams):
                 os.dup2(each, number)
                 os.close(each)
-            work()
+            run_job()
         except BaseException as error:  # noqa: BLE001 - the exit code is all that can be told
             sys.excepthook(type(error), error, error.__traceback__)
         os._exit(1)
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         while self._alive:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:
@@ -264,9 +264,9 @@ class _Cradle:
 
 
 def main() -> None:
-    """Be the nursery of the process that holds the other end of the socket."""
+    """Be the fork server of the process that holds the other end of the socket."""
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        _Cradle(socket.socket(fileno=int(sys.argv[1]))).run()
+        _Server(socket.socket(fileno=int(sys.argv[1]))).run()
 
 
 if __name__ == "__main__":

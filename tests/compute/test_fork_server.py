@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.compute import nursery
+from bakeoff.compute.fork_server import possible
 from bakeoff.compute.local import LocalCompute
 from bakeoff.core.protocols import Job
 
 HERE = Path(__file__).parent
 
-pytestmark = pytest.mark.skipif(not nursery.possible(), reason="workers are not forked here")
+pytestmark = pytest.mark.skipif(not possible(), reason="workers are not forked here")
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def test_a_module_of_the_users_is_read_again(tmp_path):
         assert (found["known"], found["value"]) == (False, value)
 
 
-def test_another_environment_is_another_nursery(monkeypatch, tmp_path):
+def test_another_environment_is_another_server(monkeypatch, tmp_path):
     before = imported("wave", ("fifth",))
     monkeypatch.setenv("HOME", str(tmp_path))
     after = imported("wave", ("fifth",))
@@ -54,7 +54,7 @@ def test_another_environment_is_another_nursery(monkeypatch, tmp_path):
     assert before["parent"] != after["parent"]
 
 
-def test_after_a_nursery_was_killed_jobs_go_on():
+def test_after_a_server_was_killed_jobs_go_on():
     before = imported("wave", ("sixth",))
     os.kill(before["parent"], signal.SIGKILL)
     after = imported("wave", ("sixth",))
