@@ -110,17 +110,8 @@ def decided(
 
 
 def _card(measure: Any, truth: Any, predictions: Any, cost: float) -> Scorecard:
-    return Scorecard(
-        metrics=estimates([measure], Rows(outcome=outcome(truth, predictions, "classification"))),
-        n_test=len(truth),
-        intervals="",
-        per_class={},
-        latency_ms={},
-        throughput_rows_s=1.0,
-        train_s=0.0,
-        size_bytes=0,
-        cost_usd_per_1k=cost,
-    )
+    metrics = estimates([measure], Rows(outcome=outcome(truth, predictions, "classification")))
+    return Scorecard.of_metrics(metrics, n_test=len(truth), cost_usd_per_1k=cost)
 
 
 def verdicts() -> Iterator[Cell]:

@@ -158,17 +158,8 @@ def test_verdicts_between_equal_candidates_are_wrong_at_most_one_time_in_twenty(
 
 def card_of(measure, truth, said):
     value = measure(outcome(truth, said, "classification"))
-    return Scorecard(
-        metrics={measure.name: Interval(value=value, low=value, high=value)},
-        n_test=len(truth),
-        intervals="none",
-        per_class={},
-        latency_ms={},
-        throughput_rows_s=1.0,
-        train_s=0.0,
-        size_bytes=0,
-        cost_usd_per_1k=1.0,
-    )
+    metrics = {measure.name: Interval(value=value, low=value, high=value)}
+    return Scorecard.of_metrics(metrics, n_test=len(truth), cost_usd_per_1k=1.0)
 
 
 CELLS = [

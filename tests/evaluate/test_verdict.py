@@ -22,17 +22,8 @@ N = 1500
 
 def card_of(measure, true, predictions, cost):
     value = measure(outcome(true, predictions, "classification"))
-    return Scorecard(
-        metrics={measure.name: Interval(value=value, low=0.0, high=1.0)},
-        n_test=len(true),
-        intervals="none",
-        per_class={},
-        latency_ms={},
-        throughput_rows_s=1.0,
-        train_s=0.0,
-        size_bytes=0,
-        cost_usd_per_1k=cost,
-    )
+    metrics = {measure.name: Interval(value=value, low=0.0, high=1.0)}
+    return Scorecard.of_metrics(metrics, n_test=len(true), cost_usd_per_1k=cost)
 
 
 def said(accuracy, *, seed, n=N, hard=0.5):

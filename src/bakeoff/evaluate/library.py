@@ -210,14 +210,5 @@ def _dependence(n: int, groups: ColumnLike | None, time: ColumnLike | None) -> D
 def _card(measure: Measure, rows: Rows, cost: float) -> Scorecard:
     """A scorecard of the one metric and the price."""
     found = estimate(measure, rows)
-    return Scorecard(
-        metrics={} if found is None else {measure.name: found},
-        n_test=len(rows.outcome),
-        intervals="",
-        per_class={},
-        latency_ms={},
-        throughput_rows_s=0.0,
-        train_s=0.0,
-        size_bytes=0,
-        cost_usd_per_1k=cost,
-    )
+    metrics = {} if found is None else {measure.name: found}
+    return Scorecard.of_metrics(metrics, n_test=len(rows.outcome), cost_usd_per_1k=cost)

@@ -90,6 +90,21 @@ class Scorecard(Scores):
     takes_machine: bool = True
     unreadable: float = 0.0
 
+    @classmethod
+    def of_metrics(cls, metrics: Mapping[str, Interval], *, n_test: int, cost_usd_per_1k: float) -> "Scorecard":
+        """Metrics and a price of a candidate of which nothing else was measured."""
+        return cls(
+            metrics=metrics,
+            n_test=n_test,
+            intervals="",
+            per_class={},
+            latency_ms={},
+            throughput_rows_s=0.0,
+            train_s=0.0,
+            size_bytes=0,
+            cost_usd_per_1k=cost_usd_per_1k,
+        )
+
     def number(self, name: str) -> float | None:
         """The value of a metric or of a gated measurement (`latency_p95_ms`, `train_s`, …); None if unknown."""
         if name in self.metrics:

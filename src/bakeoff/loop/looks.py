@@ -13,6 +13,7 @@ import msgspec
 from bakeoff.core.errors import ConflictError
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.protocols import DocumentRecords
+from bakeoff.core.records import Document
 from bakeoff.core.types import Json
 from bakeoff.evaluate.looks import fresh_rows, is_worn, look_level
 
@@ -100,7 +101,7 @@ class _Tests:
 
 def next_look(documents: DocumentRecords, project: str, *, model: str, champion: str, hashes_n: "NDArray[Any]") -> Look:
     """The look of this model at these rows beside this champion: the one that was made before, or the next one."""
-    tests, looks = _ledger(documents, project)
+    tests, looks = _ledger(documents.get(LOOKS, project))
     present = _Tests.of(hashes_n)
     look = Look(model=model, champion=champion, test=present.digest, rows=present.rows, number=1)
     for each in looks:
@@ -117,7 +118,7 @@ def record(documents: DocumentRecords, project: str, look: Look, hashes_n: "NDAr
     look = replace(look, spent=look.spent or not passed)
     while True:
         known = documents.get(LOOKS, project)
-        tests, looks = _ledger(documents, project)
+        tests, looks = _ledger(known)
         others = [
             each for each in looks if (each.model, each.champion, each.test) != (look.model, look.champion, look.test)
         ]
@@ -133,8 +134,7 @@ def record(documents: DocumentRecords, project: str, look: Look, hashes_n: "NDAr
         return
 
 
-def _ledger(documents: DocumentRecords, project: str) -> tuple[dict[str, _Tests], Sequence[Look]]:
-    known = documents.get(LOOKS, project)
+def _ledger(known: Document | None) -> tuple[dict[str, _Tests], Sequence[Look]]:
     body: Mapping[str, Any] = {"tests": {}, "looks": []} if known is None else known.body
     tests = {
         name: _Tests(rows=rows, least=tuple(int(each) for each in least))
