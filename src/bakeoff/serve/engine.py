@@ -312,14 +312,18 @@ class Engine:
             "latency_ms": latency_ms / max(len(rows), 1),
             "rows_in_call": len(rows),
         }
-        redact = self._redact(serving.release.steps)
         texts = {column.name for column in inputs if column.kind == "text"}  # which the steps rewrite, and no others
+        kept = [_logged(row, logged, vectors) for row in rows]
+        said = [_said(answer) for answer in answers]
+        open_texts: list[Json] = [{name: row[name] for name in texts & row.keys()} for row in kept]
+        values: list[Json] = [{name: answer[name] for name in {"value"} & answer.keys()} for answer in said]
+        redacted = self._redact(serving.release.steps)([open_texts, values])
+        plain_rows, plain_values = cast("tuple[list[dict[str, Json]], list[dict[str, Json]]]", redacted)
         events: list[dict[str, Json]] = [
-            common
-            | {"id": answer.id, "row": _redacted(_logged(row, logged, vectors), texts, redact)}
-            | {name: redact(said) if name == "value" else said for name, said in _said(answer).items()}
-            | _lacked(answer.gaps)
-            for row, answer in zip(rows, answers, strict=True)
+            common | dict[str, Json](id=answer.id, row=row | plain_row) | told | plain_value | _lacked(answer.gaps)
+            for answer, row, told, plain_row, plain_value in zip(
+                answers, kept, said, plain_rows, plain_values, strict=True
+            )
         ]
         for each in broken:
             told = cast("list[Json]", events[each.row - 1].setdefault("violations", []))
@@ -567,10 +571,6 @@ def _answers(serving: _Serving, predictions: Predictions, gaps: Sequence[Gaps], 
         )
         for i, value in enumerate(values)
     ]
-
-
-def _redacted(row: dict[str, Json], texts: Collection[str], redact: Callable[[Json], Json]) -> Json:
-    return {name: redact(value) if name in texts else value for name, value in row.items()}
 
 
 def _logged(row: Row, names: Sequence[str], vectors: Mapping[str, str]) -> dict[str, Json]:
