@@ -28,12 +28,13 @@ NUMBER = r"(?:\s?(?:no|number|nr|num|nummer|numéro|número|id|#|№|nº|n°)\.?
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Document:
-    """`words` announce it; `value` is what it looks like; `others`: whole patterns that need no word."""
+    """`words` announce it; `value` is what it looks like; `others`: patterns that need no word, and their sign."""
 
     words: str
     value: str
     is_valid: Callable[[str], bool] = bool
     others: str = ""
+    others_sign: str = ""
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -94,6 +95,7 @@ DOCUMENTS: dict[DocumentKind, _Document] = {
         value=r"[A-Z]{0,2}\d{6,9}[A-Z]?|[A-Z0-9]{9}",
         is_valid=_passport,
         others=r"(?<![\w<])(?P<bare>[A-Z0-9<]{9}\d[A-Z<]{3}\d{7}[MFX<]\d{7}[A-Z0-9<]{14}[0-9<]\d)(?![\w<])",
+        others_sign=r"[0-9][A-Z<]{3}[0-9]{7}[MFX<][0-9]{7}",
     ),
     "driving_licence": _Document(
         words=r"driv(?:er['’]?s?|ing) licen[cs]e|führerschein|permis de conduire|permiso de conducir|patente di guida",
@@ -105,6 +107,7 @@ DOCUMENTS: dict[DocumentKind, _Document] = {
         value=r"[A-HJ-NPR-Z0-9]{17}",
         is_valid=lambda text: 0 < len(_digits(text)) < 17,  # noqa: PLR2004
         others=r"(?<![\w.-])(?=\d{0,16}[A-HJ-NPR-Z])(?P<bare>[1-9A-HJ-NPR-Z][A-HJ-NPR-Z0-9]{7}[0-9X][A-HJ-NPR-Z0-9]{4}\d{4})(?![\w-])",
+        others_sign=r"[A-HJ-NPR-Z0-9]{13}[0-9]{4}",
     ),
     "plate": _Document(
         words=r"(?:licen[cs]e|number|registration) plates?|kennzeichen|plaque d['’]immatriculation|matrícula|targa",
@@ -138,8 +141,8 @@ DOCUMENTS: dict[DocumentKind, _Document] = {
     ),
 }
 PATTERNS = {kind: document.pattern for kind, document in DOCUMENTS.items()}
-DOCUMENT_SIGNS: dict[DocumentKind, str] = {
-    kind: rf"(?i:{document.words})" + (r"|[A-HJ-NPR-Z0-9]{17}|[A-Z0-9<]{44}" if document.others else "")
+DOCUMENT_SIGNS: dict[DocumentKind, tuple[str, ...]] = {
+    kind: (rf"(?i:{document.words})", *((document.others_sign,) if document.others_sign else ()))
     for kind, document in DOCUMENTS.items()
 }
 

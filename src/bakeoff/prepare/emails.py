@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterator
 
-__all__ = ["EMAIL_SIGN", "emails"]
+from bakeoff.prepare.segments import RANGES
+
+__all__ = ["EMAIL_SIGNS", "emails"]
 
 # What ends like a file is a file ("icon@2x.png"); what goes on with a path is a place to copy from ("git@host:a/b").
 FILES = "png|jpe?g|gif|webp|svg|ico|css|jsx?|tsx?|html?|json|pdf|txt|map"
 PLAIN = re.compile(
-    r"(?<![\w.%+-])[\w.%+-]{1,64}[@＠](?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}"
+    r"(?<![\w.%+-])[\w.%+-]{1,64}@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}"
     rf"(?!(?:{FILES})\b)[^\W\d_]{{2,24}}(?![\w-]|\.[^\W\d_]|:[\w.~/-]{{1,99}}/)"
 )
 AT = r"(?:\s?[\[({<]\s?(?:at|AT|@|ät|arroba|chez)\s?[\])}>]\s?|\s?&#(?:64|x40);\s?)"
@@ -34,13 +36,31 @@ ANNOUNCED = re.compile(
 )
 REACH = 40
 
-EMAIL_SIGN = r"[@＠]|(?i:[\[({<]\s?(?:at|ät|arroba|chez)\s?[\])}>]|\sat\s.{1,99}\sdot\s|&#(?:64|x40);)"
+EMAIL_SIGNS = ("@", r"(?i:[\[({<]\s?(?:at|ät|arroba|chez)\s?[\])}>]|&#(?:64|x40);)", r"(?i)\sdot\s")
+HIDDEN = re.compile(r"[\[({<]\s?(?:at|AT|@|ät|arroba|chez|dot|DOT|punkt|punto|point|\.)|\s(?:dot|DOT)\s|&#(?:64|x40);")
+
+
+# Words of scripts without blanks that stand right beside an address in Latin letters: 请联系abc@x.com谢谢.
+BESIDE = re.compile(
+    f"(?P<before>[{RANGES}\uac00-\ud7a3]*)[A-Za-z0-9_.%+-]+@[A-Za-z0-9.-]+?\\.[A-Za-z]{{2,24}}(?P<after>[{RANGES}\uac00-\ud7a3]*)"
+)
+
+
+def _cut(match: re.Match[str]) -> tuple[int, int]:
+    beside = None if match[0].isascii() else BESIDE.fullmatch(match[0])
+    return (
+        match.span()
+        if beside is None
+        else (match.start() + beside.end("before"), match.start() + beside.start("after"))
+    )
 
 
 def emails(text: str) -> Iterator[tuple[int, int]]:
     """Where the text holds an address."""
-    if "@" in text or "＠" in text:
-        yield from (match.span() for match in PLAIN.finditer(text))
+    if "@" in text:
+        yield from (_cut(match) for match in PLAIN.finditer(text))
+    if not HIDDEN.search(text):
+        return
     yield from (match.span() for match in MARKED.finditer(text))
     for match in SPOKEN.finditer(text):
         before = text[max(0, match.start() - REACH) : match.start()]

@@ -1,13 +1,23 @@
 """Findings of personal data and secrets in a text, and marks in their place: one way for steps, logs and reports."""
 
+import re
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from bakeoff.prepare.pii_kinds import PATTERN_KINDS, PatternKind, plain, spans
+from bakeoff.prepare.pii_kinds import PATTERN_KINDS, SIGNS, PatternKind, spans
+from bakeoff.prepare.plain_text import plain
 
-__all__ = ["EntityKind", "Finding", "Marks", "PiiKind", "apart", "find_pii", "marked", "replaced"]
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["EntityKind", "Finding", "Marks", "PiiKind", "apart", "find_pii", "marked", "replaced", "signs_of"]
+
+LONG, PIECE = 4_000, 2_000
+OVERLAP, MARGIN, LONGEST = 200, 400, 25_000
+LONG_SECRET = re.compile("PRIVATE KEY|eyJ")
+"""Characters: no sign is longer than the first, nothing but secrets longer than the second; private keys are."""
 
 EntityKind: TypeAlias = Literal["name", "place"]
 PiiKind: TypeAlias = PatternKind | EntityKind
@@ -31,7 +41,58 @@ def find_pii(text: str, kinds: Sequence[PatternKind] = PATTERN_KINDS) -> list[Fi
     [('email', 5), ('phone', 29)]
     """
     read = plain(text)
-    return apart([Finding(kind=k, start=a, end=b) for k in PATTERN_KINDS if k in kinds for a, b in spans(read, k)])
+    chosen: list[PatternKind] = [kind for kind in PATTERN_KINDS if kind in kinds]
+    whole: dict[PatternKind, list[tuple[int, int]]] = {kind: [(0, len(read))] for kind in chosen}
+    windows = _windows(read, chosen) if len(read) > LONG else whole
+    return apart(
+        [Finding(kind=k, start=a, end=b) for k in chosen for window in windows[k] for a, b in _within(read, k, window)]
+    )
+
+
+def signs_of(texts: "pl.Series", kinds: Sequence[PatternKind]) -> "pl.DataFrame":
+    """Which of the kinds each text (see `plain`) may hold: a column for each."""
+    import polars as pl
+
+    text = pl.col("text").str
+    return (
+        texts.alias("text")
+        .to_frame()
+        .select(pl.any_horizontal(text.contains(sign) for sign in SIGNS[kind]).alias(kind) for kind in kinds)
+    )
+
+
+def _windows(text: str, kinds: Sequence[PatternKind]) -> dict[PatternKind, list[tuple[int, int]]]:
+    """The parts of a long text in which a kind shows a sign, each with room around it for what is found there.
+
+    Looking for signs takes a fiftieth of the time that the patterns take.
+    """
+    import polars as pl
+
+    starts = range(0, len(text), PIECE)
+    signs = signs_of(pl.Series([text[max(0, start - OVERLAP) : start + PIECE] for start in starts]), kinds)
+    windows: dict[PatternKind, list[tuple[int, int]]] = {}
+    for kind in kinds:
+        parts: list[tuple[int, int]] = []
+        for place in signs[kind].arg_true().to_list():
+            start, end = starts[place] - OVERLAP - MARGIN, starts[place] + PIECE
+            may_be_long = kind == "secret" and LONG_SECRET.search(text, max(0, start), end)
+            start, end = max(0, start), min(len(text), end + (LONGEST if may_be_long else MARGIN))
+            if parts and start <= parts[-1][1]:
+                parts[-1] = (parts[-1][0], end)
+            else:
+                parts.append((start, end))
+        windows[kind] = parts
+    return windows
+
+
+def _within(text: str, kind: PatternKind, window: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """Findings in a part of the text, but those near its ends: they have no sign, or stand in the next part."""
+    first, last = window
+    part = text[first:last]
+    least = first + OVERLAP if first else 0
+    for start, end in spans(part, kind):
+        if first + start >= least and (last == len(text) or end < len(part)):
+            yield first + start, first + end
 
 
 def apart(findings: list[Finding]) -> list[Finding]:

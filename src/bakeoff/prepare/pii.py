@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from blake3 import blake3
 
 from bakeoff.core.types import Column, Json
-from bakeoff.prepare.marks import EntityKind, Finding, Marks, PiiKind, apart, find_pii, marked, replaced
-from bakeoff.prepare.pii_kinds import PATTERN_KINDS, SIGNS, PatternKind, plain
+from bakeoff.prepare.marks import EntityKind, Finding, Marks, PiiKind, apart, find_pii, marked, replaced, signs_of
+from bakeoff.prepare.pii_kinds import PATTERN_KINDS, PatternKind
+from bakeoff.prepare.plain_text import plain, plain_texts
 from bakeoff.prepare.text import Rewrite, TextStep, each
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ def _suspects(texts: "pl.Series", kinds: Sequence[PatternKind]) -> "Iterator[tup
     """Places of the texts that may hold something, by the kinds that they show signs of."""
     import polars as pl
 
-    signs = texts.alias("text").to_frame().select(pl.col("text").str.contains(SIGNS[k]).alias(k) for k in kinds)
-    shown = signs.fill_null(value=False).with_row_index("place").filter(pl.any_horizontal(kinds))
+    signs = signs_of(plain_texts(texts), kinds).fill_null(value=False)
+    shown = signs.with_row_index("place").filter(pl.any_horizontal(kinds))
     for found, places in shown.group_by(kinds, maintain_order=True):
         yield places["place"], [kind for kind, is_shown in zip(kinds, found, strict=True) if is_shown]
 
@@ -174,6 +175,6 @@ def _pattern_of(template: str) -> str:
 
 
 redact_pii = TextStep(
-    name="redact_pii", version=2, make=_redact_pii, params=RedactPiiParams, requires=("phonenumbers", "spacy")
+    name="redact_pii", version=3, make=_redact_pii, params=RedactPiiParams, requires=("phonenumbers", "spacy")
 )
 """Personal data and secrets by patterns and checks (and names, places by a model) as `[kind]`."""

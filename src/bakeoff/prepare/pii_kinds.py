@@ -9,15 +9,16 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Literal, TypeAlias
 
-from bakeoff.prepare.addresses import ADDRESS_SIGN, addresses
+from bakeoff.prepare.addresses import ADDRESS_SIGNS, addresses
 from bakeoff.prepare.documents import DOCUMENT_SIGNS, DocumentKind, documents
-from bakeoff.prepare.emails import EMAIL_SIGN, emails
+from bakeoff.prepare.emails import EMAIL_SIGNS, emails
 from bakeoff.prepare.national_ids import national_ids
-from bakeoff.prepare.phones import PHONE_SIGN, phones
-from bakeoff.prepare.secrets import CREDENTIAL_SIGN, SECRET_SIGN, credentials, secrets
+from bakeoff.prepare.phones import PHONE_SIGNS, phones
+from bakeoff.prepare.plain_text import parted_text
+from bakeoff.prepare.secrets import CREDENTIAL_SIGNS, SECRET_SIGNS, credentials, secrets
 from bakeoff.prepare.wallets import wallets
 
-__all__ = ["PATTERN_KINDS", "SIGNS", "PatternKind", "iban_is_valid", "luhn_is_valid", "plain", "spans"]
+__all__ = ["PATTERN_KINDS", "SIGNS", "PatternKind", "iban_is_valid", "luhn_is_valid", "spans"]
 
 PatternKind: TypeAlias = (
     Literal[
@@ -43,51 +44,51 @@ CARD = re.compile(r"(?<![\d.+-])[2-6]\d{3}(?:[ -]?\d){9,15}(?![\d-]|\.\d)")
 DECIMAL = re.compile(r"(?<!\d)\d,$")
 IPV4 = re.compile(r"(?<![\w.-])\d{1,3}(?:\.\d{1,3}){3}(?![\w-]|\.\w)")
 # Four numbers after one of these are a version, or a place in a document.
-VERSION = re.compile(r"(?i)(?:\bv|version|release|build|rev|revision|firmware|section|§|==|>=|<=|~=)[ :=\"']{0,3}$")
+VERSION = re.compile(
+    r"(?i)(?:\bv|version|release|build|rev|revision|firmware|section|chapter|clause|appendix|article|annex|table|fig(?:ure|\.)?"
+    r"|kapitel|abschnitt|chapitre|cap[íi]tulo|§|==|>=|<=|~=)[ :=\"']{0,3}$"
+)
+# So are four small ones after a name such as OpenSSL.
+SMALL = re.compile(r"\d(?:\.[0-2]?\d){3}")
+PRODUCT = re.compile(r"(?<![\w.])[A-Z][A-Za-z]{0,20}[a-z][A-Z][A-Za-z]{0,20} $")
 # A part of an array, x[1::2], is no address.
 SLICE, INDEX = re.compile(r"\d{0,3}::\d{0,3}"), re.compile(r"[\w\])]\[(?:[^\[\]\n]*, ?)?$")
 IPV6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f:.]{0,40}:[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:]{2,40}(?:\d|\.){0,15}(?![\w:])")
 MAC = re.compile(
-    r"(?<![\w:.-])(?:[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2})(?![\w:.-])"
+    r"(?<![\w:.-])(?:[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2})(?![\w:-]|\.\w)"
 )
 DATE = (
     r"(?:\d{1,2}[./ -]\d{1,2}[./ -](?:19|20)?\d{2}|(?:19|20)\d{2}[-/.]\d{1,2}[-/.]\d{1,2}"
     r"|\d{1,2}(?:st|nd|rd|th|\.)? (?:of )?[^\W\d_]{3,12}\.?,? (?:19|20)\d{2}"
     r"|[A-Z][a-z]{2,8}\.? \d{1,2}(?:st|nd|rd|th)?,? (?:19|20)\d{2})"
 )
+ANY_DATE = re.compile(rf"(?<!\d)(?:{DATE})(?!\d)")
 BORN = re.compile(
     r"(?i:(?<![^\W_])(?:born|birth|birthday|birthdate|date of birth|d\.?o\.?b\.?|geboren|geburtsdatum|geb\.|née?"
-    r"|naissance|nacid[oa]|nacimiento|nat[oa]|nascita|nascid[oa]|nascimento|urodzon[ya]|geboortedatum|född|født))"
-    rf"[^\d\n]{{0,25}}?({DATE})(?!\d)"
+    r"|naissance|nacid[oa]|nacimiento|nat[oa]|nascita|nascid[oa]|nascimento|urodzon[ya]|urodzenia|geboortedatum|född"
+    r"|født|fødselsdato|födelsedatum|syntynyt|syntymäaika|narozen[aíý]?|született|doğum(?: tarihi)?|родил(?:ся|ась)"
+    r"|рождения|рожд\.|народи(?:вся|лася)|народження|γεννήθηκε|γέννησης|ngày sinh|تاريخ الميلاد|जन्म(?: ?तिथि)?)"
+    r"[^\d\n]{0,25}$)|(?<![\w.])b\. ?$"
 )
+REACH = 48
 EASTERN = r"(?:19|20)\d{2}年\d{1,2}月\d{1,2}日"
 BORN_EAST = re.compile(
     rf"(?:生年月日|出生(?:日期|年月日)?|生日|誕生日|생년월일)[^\d\n]{{0,6}}({EASTERN})|({EASTERN})(?=(?:に|、)?(?:生まれ|誕生|出生|生))"
 )
-# One character for one: whatever blank or digit a text is written with, the same patterns find it.
-PLAIN = str.maketrans(
-    dict.fromkeys("\u00a0\u2007\u2009\u202f", " ")
-    | {chr(zero + digit): str(digit) for zero in (0x0660, 0x06F0, 0x0966, 0xFF10) for digit in range(10)}
-    | dict.fromkeys("\u2010\u2011\u2012\u2013", "-")
-)
-BLANK = "[ \u00a0\u2007\u2009\u202f\u2010-\u2013-]"
-
-# What a text must hold to hold one of the kind, in Rust syntax: said of whole columns at once.
-SIGNS: dict[PatternKind, str] = {
-    "secret": SECRET_SIGN,
-    "credential": CREDENTIAL_SIGN,
-    "email": EMAIL_SIGN,
-    "iban": rf"[A-Za-z]{{2}}\d{{2}}(?:{BLANK}?[A-Za-z0-9\p{{Nd}}]){{11}}",
-    "card": rf"[2-6\p{{Nd}}]\d{{3}}(?:{BLANK}?\d){{9}}",
-    "wallet": r"0x[0-9a-fA-F]{40}|[13LMmn2][1-9A-HJ-NP-Za-km-z]{25}|(?:bc|tb|ltc)1",
-    "mac": r"[0-9A-Fa-f]{2}[:‐-–-][0-9A-Fa-f]{2}[:‐-–-]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.",
-    "ip": r"\d\.\d{1,3}\.\d{1,3}\.\d|:[0-9A-Fa-f]{0,4}:",
-    "national_id": r"\d(?:[^\w\n]{0,2}\d){6}|[A-Za-z]{6}\d{2}[A-Za-z]|\d{6}[-+A-Z‐-–]\d{3}",
-    "birth_date": (
-        r"(?i:born|birth|d\.?o\.?b|gebor|geburt|geb\.|née?\b|naiss|nac|nat[oa]|nasc|urodz|geboort|f[öø]d)|[生誕생]"
-    ),
-    "phone": PHONE_SIGN,
-    "address": ADDRESS_SIGN,
+# What a text must hold to hold one of the kind, in Rust syntax: asked of many `plain` texts at once.
+SIGNS: dict[PatternKind, tuple[str, ...]] = {
+    "secret": SECRET_SIGNS,
+    "credential": CREDENTIAL_SIGNS,
+    "email": EMAIL_SIGNS,
+    "iban": (r"[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){11}",),
+    "card": (r"[2-6][0-9]{3}(?:[ -]?[0-9]){9}",),
+    "wallet": (r"0x[0-9a-fA-F]{40}|[13LMmn2][1-9A-HJ-NP-Za-km-z]{25}|(?:bc|tb|ltc)1",),
+    "mac": (r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.",),
+    "ip": (r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|:[0-9A-Fa-f]{0,4}:",),
+    "national_id": (r"[0-9](?:[ .+/-]{0,2}[0-9]){6}|[A-Za-z]{6}[0-9]{2}[A-Za-z]|[0-9]{6}[-+A-Z][0-9]{3}",),
+    "birth_date": (r"(?:19|20)[0-9]{2}|[0-9][./ -][0-9]{1,2}[./ -][0-9]{2}",),
+    "phone": PHONE_SIGNS,
+    "address": ADDRESS_SIGNS,
     **DOCUMENT_SIGNS,
 }
 
@@ -176,9 +177,10 @@ def _ips(text: str) -> Iterator[Span]:
     for pattern, mark in ((IPV6, ":"), (IPV4, ".")):  # the last part of the first may look like the second
         for match in pattern.finditer(text) if mark in text else ():
             found = match[0].rstrip(".")
-            if pattern is IPV4 and VERSION.search(text[max(0, match.start() - 20) : match.start()]):
+            before = text[max(0, match.start() - 24) : match.start()]
+            if pattern is IPV4 and (VERSION.search(before) or (SMALL.fullmatch(found) and PRODUCT.search(before))):
                 continue
-            if SLICE.fullmatch(found) and INDEX.search(text[max(0, match.start() - 20) : match.start()]):
+            if SLICE.fullmatch(found) and INDEX.search(before):
                 continue
             try:
                 ipaddress.ip_address(found)
@@ -193,7 +195,9 @@ def _macs(text: str) -> Iterator[Span]:
 
 
 def _birth_dates(text: str) -> Iterator[Span]:
-    yield from (match.span(1) for match in BORN.finditer(text))
+    for match in ANY_DATE.finditer(text):
+        if BORN.search(text[max(0, match.start() - REACH) : match.start()]):
+            yield match.span()
     if "年" in text:
         yield from (match.span(1) if match[1] else match.span(2) for match in BORN_EAST.finditer(text))
 
@@ -217,11 +221,10 @@ FINDERS: dict[PatternKind, Callable[[str], Iterator[Span]]] = {
 PATTERN_KINDS: tuple[PatternKind, ...] = tuple(FINDERS)
 
 
+# Those that read what stands before a number, in whatever script.
+READ_WORDS: frozenset[PatternKind] = frozenset({"email", "birth_date", "phone", "address", *DOCUMENT_SIGNS})
+
+
 def spans(text: str, kind: PatternKind) -> Iterator[Span]:
     """Where the text (see `plain`) holds something of the kind."""
-    return FINDERS[kind](text)
-
-
-def plain(text: str) -> str:
-    """The text, as long as it is, with one kind of blank, hyphen and digit: what the patterns are for."""
-    return text if text.isascii() else text.translate(PLAIN)
+    return FINDERS[kind](text if kind in READ_WORDS else parted_text(text))
