@@ -138,6 +138,12 @@ def test_a_key_twice_in_one_object_is_no_record(tmp_path) -> None:
     (tmp_path / "c.jsonl").write_text('{"text":"a","text":"b"}\n{"text":"c","meta":{"text":"d"}}\n{"text": "text"}\n')
     table, _ = stream(tmp_path / "c.jsonl", block_bytes=10**6)
     assert table["text"].to_list() == ["c", "text"]
+    (tmp_path / "n.jsonl").write_text(
+        '{"text":"a","meta":{"k":1,"k":2}}\n{"text":"b","meta":{"k":3}}\n{"text":"c \\"k\\": d","meta":{"k":4}}\n'
+        '{"text":"d","meta":{"k":5,"in":[{"q":1,"q":2}]}}\n'
+    )
+    table, _ = stream(tmp_path / "n.jsonl", block_bytes=10**6)
+    assert table["text"].to_list() == ["b", 'c "k": d']
 
 
 def test_a_header_that_has_a_name_twice_is_an_error(tmp_path) -> None:
