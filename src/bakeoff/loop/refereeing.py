@@ -18,7 +18,7 @@ from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.chat.prompts import messages_of_row
 from bakeoff.core.config import JudgeConfig
-from bakeoff.core.conversation import conversation_columns
+from bakeoff.core.conversation import conversation_columns, lines_of
 from bakeoff.core.errors import DataError
 from bakeoff.core.hashing import digest_file, digest_json, digest_sources
 from bakeoff.core.records import Version
@@ -126,10 +126,7 @@ def _ratings(stage: Stage, gathered: Gathered) -> list[tuple[str, str, bool]]:
 def _question(row: Mapping[str, Any], schema: Schema) -> str:
     """What was asked, as the judge reads it."""
     flat = {name: _flat(row.get(name)) for name in schema.inputs}
-    turns = messages_of_row(flat, schema.inputs, conversations=conversation_columns(schema.columns))
-    if len(turns) == 1:
-        return str(turns[0]["content"])
-    return "\n".join(f"{turn['role']}: {turn.get('content') or ''}" for turn in turns)
+    return lines_of(messages_of_row(flat, schema.inputs, conversations=conversation_columns(schema.columns)))
 
 
 def _flat(value: object) -> object:
