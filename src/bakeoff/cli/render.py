@@ -597,6 +597,7 @@ def lineage_page(found: Doc) -> str:
         f"  candidate  {made['candidate']} ({made['family']}), seed {made['seed']}, fitted on {made['rows']} rows",
         f"  params     {made['params']}",
         f"  chosen     {made['chosen']}",
+        *([f"  prompt     {prompt['version']}  {prompt['digest'][:12]}"] if (prompt := made.get("prompt")) else []),
         f"  steps      {', '.join(made['steps']) or 'none'}",
         f"dataset      {made['dataset_version']}",
         f"  rows       {data.get('rows', '?')} ({data.get('from_feedback', 0)} from feedback)",

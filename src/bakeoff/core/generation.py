@@ -207,6 +207,8 @@ class TextEngine(Protocol):
     """Runs language models that stand in a folder as Hugging Face safetensors; registered under `bakeoff.engines`."""
 
     name: str
+    quantisations: Sequence[str]
+    """The forms that it can convert weights to; none for an engine that runs them as they are."""
 
     def open(
         self,

@@ -39,9 +39,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["LlamaCppEngine"]
+__all__ = ["LlamaCppEngine", "gguf_of"]
 
 PRE_TOKENIZERS = ("smollm", "llama-bpe", "qwen2", "gpt-2", "default")
+QUANTISATIONS = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
+"""The forms that the package gguf can write, in GGML's names; those of k-quants it can only read."""
 KV_CACHES = {"f16": 1, "q8_0": 8}
 """ggml's numbers of the forms in which keys and values are kept."""
 PROBES = (
@@ -65,6 +67,7 @@ class LlamaCppEngine:
     """Converts safetensors to GGUF once, checks that both split texts into the same tokens, and runs it."""
 
     name = "llamacpp"
+    quantisations = QUANTISATIONS
 
     def open(
         self,
@@ -102,11 +105,14 @@ def gguf_of(model: Path, cache: Path, quantisation: str = "q8_0") -> Path:
         if magic != b"GGUF":
             raise CandidateError(f"expected a GGUF file, found something else in {str(model)!r}; fetch it again")
         return model
-    from bakeoff.engines.gguf_export import QUANTISATIONS, model_to_gguf
+    from bakeoff.engines.gguf_export import model_to_gguf
 
     if quantisation not in QUANTISATIONS:
         known = ", ".join(QUANTISATIONS)
-        raise CandidateError(f"expected quantisation among {known}, received {quantisation!r}")
+        raise CandidateError(
+            f"expected quantisation among {known}, received {quantisation!r} (llama.cpp's own llama-quantize makes "
+            "others of an export in bf16)"
+        )
     key = digest_json([EXPORT_VERSION, version("gguf"), quantisation, _digests(model)])
 
     def make(made: Path) -> None:
