@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bakeoff.cli.exporting import export
 from bakeoff.cli.harness import harness
 from bakeoff.cli.options import AsJson, Folder, emit, open_project, show_progress
 
@@ -26,6 +27,7 @@ def add_to(app: typer.Typer) -> None:
     group.callback()(models)
     group.command()(available)
     group.command()(harness)
+    group.command()(export)
     app.add_typer(group)
 
 

@@ -241,13 +241,20 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speech:
-    """What an engine runs for a model: the folder that was trained, the engine's name and how it may convert it."""
+    """What an engine runs for a model: the folder that was trained, the engine's name and how it may convert it.
+
+    Whoever runs it elsewhere puts the turns `before` before all others (system, examples), the `instruction` before
+    what the user says first (unless an example has it), and lets answers have `max_new_tokens`.
+    """
 
     model: Path
     adapter: Path | None
     engine: str
     quantisation: str
     capacity: Capacity = Capacity()
+    before: tuple[Message, ...] = ()
+    instruction: str = ""
+    max_new_tokens: int = 256
 
 
 @runtime_checkable

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["LlamaCppEngine", "gguf_of"]
+__all__ = ["LlamaCppEngine", "adapter_gguf_of", "gguf_of"]
 
 PRE_TOKENIZERS = ("smollm", "llama-bpe", "qwen2", "gpt-2", "default")
 QUANTISATIONS = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
@@ -84,7 +84,7 @@ class LlamaCppEngine:
         """Load a model; see `bakeoff.core.generation.TextEngine`."""
         _require()
         file = gguf_of(model, cache, quantisation)
-        lora = None if adapter is None else _adapter_of(model, adapter, cache)
+        lora = None if adapter is None else adapter_gguf_of(model, adapter, cache)
         words = None if model.is_file() else ChatTokens.read(model)
         return _Session(file, lora, words, threads=threads, context=context, parallel=parallel, kv_cache=kv_cache)
 
@@ -121,7 +121,8 @@ def gguf_of(model: Path, cache: Path, quantisation: str = "q8_0") -> Path:
     return derived(cache / FOLDER / f"{key}.gguf", make)
 
 
-def _adapter_of(model: Path, adapter: Path, cache: Path) -> Path:
+def adapter_gguf_of(model: Path, adapter: Path, cache: Path) -> Path:
+    """The adapter as GGUF, converted once and kept in `cache` by content."""
     from bakeoff.engines.gguf_export import adapter_to_gguf
 
     key = digest_json([EXPORT_VERSION, version("gguf"), _digests(adapter)])

@@ -37,12 +37,12 @@ class LoraParams(CapacityParams):
 
     `model`: see `bakeoff models available`. `prompt` (a file with what system and user say) stands for `system` and
     `template`. `rank` and `dropout` of the adapters, `layers`: how many of the top layers have them (0: all). `head`: a
-    linear head over the bare text, or the labels' first tokens after a prompt (`instruction`, `chat`). `learning_rate` rises over the first `warmup` share of the steps and falls to nothing;
-    `batch` · `accumulate` rows make a step. Validation loss is looked at `checks` times, on at most
-    `validation_rows` rows; after `patience` looks without a better one training ends; the best weights stay.
-    `max_train_rows` takes a stratified sample, `max_minutes` plans no more steps than fit. `checkpointing` needs less
-    memory and more time. `precision`: what is fast here, unless said. Texts keep
-    `max_tokens` tokens (256 unless given).
+    linear head over the bare text, or the labels' first tokens after a prompt (`instruction`, `chat`). `learning_rate`
+    rises over the first `warmup` share of the steps and falls to nothing; `batch` · `accumulate` rows make a step.
+    Validation loss is looked at `checks` times, on at most `validation_rows` rows; after `patience` looks without a
+    better one training ends; the best weights stay. `max_train_rows` takes a stratified sample, `max_minutes` plans no
+    more steps than fit. `checkpointing` needs less memory and more time. `precision`: what is fast here, unless said.
+    Texts keep `max_tokens` tokens (256 unless given).
 
     `quantise_base` holds the frozen weights in 8 or 4 bits during training (CUDA, extra `gpu`); what is saved and
     served is the adapter on the base as it was. Each of `processes` reads its share of every batch (0: one for each

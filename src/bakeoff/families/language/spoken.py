@@ -77,6 +77,9 @@ class SpokenModel:
             engine=engine_for(self.state.engine),
             quantisation=self.state.quantisation,
             capacity=self.state.capacity,
+            before=tuple(self._prompt.around([], self.state.shots)),
+            instruction="" if self.state.shots else self._prompt.instruction,
+            max_new_tokens=self.state.max_new_tokens,
         )
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
