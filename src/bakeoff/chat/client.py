@@ -197,10 +197,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """Dollars that calls may cost, and what a reply has cost; calls that are under way when it is spent still end."""
+    """What a reply costs, and dollars that all may cost; calls that are under way when they are spent still end."""
 
-    usd: float
     price: Callable[[Reply], float]
+    usd: float | None = None
 
 
 class Client:
@@ -215,7 +215,8 @@ class Client:
         sleep: waits between attempts.
         dialect: how the service wants to be asked.
         learns: whether the service may teach another one by what it refuses.
-        budget: what may be spent, with what was spent before where there is a cache.
+        budget: what replies cost, and what may be spent, with what was spent before where there is a cache. There a run
+            may have a budget, too, which all its services share (`ReplyCache.begin_run`).
 
     Raises:
         UsageError: the URL is none.
@@ -346,7 +347,13 @@ class Client:
         return f"{self._url} {self.service.model}"
 
     def _check_budget(self) -> None:
-        if self._budget is None:
+        paid_usd, run_usd = self._cache.run_paid() if self._cache else (0.0, None)
+        if run_usd is not None and paid_usd >= run_usd:
+            raise BudgetError(
+                f"expected to pay services at most ${run_usd:g} in this run ([cost] budget_usd), paid ${paid_usd:.4f} "
+                f"before {self._url} (model {self.service.model!r}) was done; the answers are kept: run again to go on"
+            )
+        if self._budget is None or self._budget.usd is None:
             return
         spent_usd = self._spent_usd if self._cache is None else self._cache.spent_usd(self._name)
         if spent_usd >= self._budget.usd:

@@ -183,6 +183,8 @@ def leaderboard(document: Doc, *, unchanged: bool = False) -> str:
         f"verdict: {verdict['reason']}",
     ]
     parts += _monthly(document)
+    parts += _usage([each for each in document["candidates"] if each["status"] == "ok"])
+    parts += _paid(document)
     if document.get("positive"):
         parts.append(Positive(**document["positive"]).sentence)
     parts += [f"warning: {told}" for told in _memory_warnings(document)]
@@ -347,6 +349,15 @@ def _usage(candidates: Sequence[Doc]) -> list[str]:
     heads = ["candidate", "calls", "tokens in", "cached", "tokens out", "reasoning", "refused", "unreadable"]
     heads.append("$ for the test rows")
     return ["", table(heads, rows, right=heads[1:])]
+
+
+def _paid(document: Doc) -> list[str]:
+    """What services were paid in the run; answers of earlier runs are not paid again."""
+    paid = document.get("paid") or {}
+    if not paid.get("usd") and paid.get("budget_usd") is None:
+        return []
+    budget = "" if paid["budget_usd"] is None else f" of the budget of ${paid['budget_usd']:,g}"
+    return ["", f"paid to services in this run: ${paid['usd']:,.4f}{budget}"]
 
 
 def _combinations(document: Doc) -> list[str]:

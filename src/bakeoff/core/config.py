@@ -260,12 +260,15 @@ class CostConfig(_Section):
     """`[cost]`: what the machine that serves costs; predictions are priced by the time that they take on it.
 
     `utilisation` is the share of its time in which it answers: what idles is paid for, too. With `requests_per_day`, a
-    run tells what each candidate would cost a month when rows are asked for one by one.
+    run tells what each candidate would cost a month when rows are asked for one by one. `budget_usd` is what all services
+    together (remote candidates, the judge) may be paid in one run: what then is not answered fails, and the run goes on
+    with the rest. Answers are kept, so that the next run goes on where this one stopped.
     """
 
     price_per_hour_usd: float = Field(default=0.10, gt=0)
     utilisation: float = Field(default=1.0, gt=0, le=1)
     requests_per_day: float | None = Field(default=None, gt=0)
+    budget_usd: float | None = Field(default=None, gt=0)
 
 
 class CombineConfig(_Section):

@@ -321,7 +321,7 @@ def _model(state: _State, cache: Path | None) -> RemoteModel:
     )
     prices = Prices(usd_in=params.price_in, usd_out=params.price_out, usd_cached=params.price_cached)
     # Runs have a cache, endpoints none: those must not fall silent because a run was dear.
-    budget = None if params.budget_usd is None or cache is None else Budget(usd=params.budget_usd, price=prices.of)
+    budget = Budget(price=prices.of, usd=None if cache is None else params.budget_usd)
     meter = Meter(prices, concurrency=params.concurrency)
     client = Client(service, cache=cache, dialect=state.dialect, learns=params.dialect == "auto", budget=budget)
     return RemoteModel(state=state, client=client, meter=meter)

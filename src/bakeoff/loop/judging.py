@@ -103,7 +103,7 @@ def _inputs(stage: Stage, gathered: Gathered, fit: Fitted) -> dict[str, Json]:
         "positive": stage.config.decide.positive,
         "json_schema": None if stage.json_schema is None else digest_file(stage.json_schema),
         "encoder": stage.config.decide.encoder,
-        "cost": stage.config.cost.model_dump(mode="json", exclude={"requests_per_day"}),
+        "cost": stage.config.cost.model_dump(mode="json", exclude={"requests_per_day", "budget_usd"}),
         "code": digest_sources(*code),
     }
 

@@ -176,7 +176,7 @@ class _Bench:
             attempts=config.attempts,
             concurrency=config.concurrency,
         )
-        budget = None if config.budget_usd is None else Budget(usd=config.budget_usd, price=self.prices.of)
+        budget = Budget(price=self.prices.of, usd=config.budget_usd)
         client = Client(
             service,
             cache=self.stage.cache,
