@@ -222,6 +222,10 @@ class DecideConfig(_Section):
     candidate: they decide nothing, and take seconds on tens of thousands of test rows. `memorisation`: of how many
     training and as many held-out rows a language model is asked what it knows by heart (0: none).
 
+    `context` are columns that hold what an answer may say (passages that were retrieved): `k_precision` is then the
+    share of its words that stand there and, with a [judge], `faithful` the share of answers that are borne out by them
+    (task generation).
+
     `utility` is an expression over metrics and measurements ("f1_macro - 0.01 * latency_p95_ms"); of the best
     set the highest wins instead of the cheapest. `champion` is when the winner takes the champion's place:
     "non_inferior" (it is shown to be worse by less than `margin`, if at all), "superior" (it is shown to be better), or
@@ -250,6 +254,7 @@ class DecideConfig(_Section):
     test: Literal["bootstrap", "permutation"] = "bootstrap"
     metrics_file: str | None = None
     json_schema: str | None = None
+    context: Names = ()
     encoder: str | None = None
     findings: bool = True
     memorisation: int = Field(default=50, ge=0, le=10_000)
@@ -260,9 +265,9 @@ class CostConfig(_Section):
     """`[cost]`: what the machine that serves costs; predictions are priced by the time that they take on it.
 
     `utilisation` is the share of its time in which it answers: what idles is paid for, too. With `requests_per_day`, a
-    run tells what each candidate would cost a month when rows are asked for one by one. `budget_usd` is what all services
-    together (remote candidates, the judge) may be paid in one run: what then is not answered fails, and the run goes on
-    with the rest. Answers are kept, so that the next run goes on where this one stopped.
+    run tells what each candidate would cost a month when rows are asked for one by one. `budget_usd` is what all
+    services together (remote candidates, the judge) may be paid in one run: what then is not answered fails, and the
+    run goes on with the rest. Answers are kept, so that the next run goes on where this one stopped.
     """
 
     price_per_hour_usd: float = Field(default=0.10, gt=0)

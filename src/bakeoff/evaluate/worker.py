@@ -65,7 +65,7 @@ def evaluate(argument: dict[str, Json], progress: Progress) -> dict[str, Json]:
         metrics_file: a Python file with metrics of the project's own (or None, or left out).
         metrics: names of further metrics that the scorecard holds; positive: the class that those of one class are of;
             costs: those of errors, by true and predicted class (all may be left out).
-        json_schema, encoder: as in `[decide]`, the former as a path (or None, or left out).
+        json_schema, encoder, context: as in `[decide]`, the first as a path (or None, or left out).
         remote: whether rows may be sent to services on other machines (default: they may not).
         fold_dirs: the folders of models fitted without each fold, and fold_path: the fold of each row of the table
             (.npy); then these models are scored, each on its fold's rows, and the saved one is timed and priced
@@ -109,6 +109,7 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
             inputs,
             truth_n,
             json_schema=None if schema_file is None else Path(schema_file),
+            context=told.get("context", ()),
             encoder=told.get("encoder"),
             cache=Path(cache or told["out_dir"]),
             threads=threads,

@@ -103,6 +103,7 @@ def _inputs(stage: Stage, gathered: Gathered, fit: Fitted) -> dict[str, Json]:
         "positive": stage.config.decide.positive,
         "json_schema": None if stage.json_schema is None else digest_file(stage.json_schema),
         "encoder": stage.config.decide.encoder,
+        "context": list(stage.config.decide.context),
         "cost": stage.config.cost.model_dump(mode="json", exclude={"requests_per_day", "budget_usd"}),
         "code": digest_sources(*code),
     }
@@ -159,6 +160,7 @@ def _job(stage: Stage, gathered: Gathered, fit: Fitted, folder: Path) -> Job:
         "metrics_file": None if stage.metrics_file is None else str(stage.metrics_file),
         "json_schema": None if stage.json_schema is None else str(stage.json_schema),
         "encoder": stage.config.decide.encoder,
+        "context": list(stage.config.decide.context),
         "remote": stage.config.privacy.remote,
         "price_per_hour_usd": stage.config.cost.price_per_hour_usd / stage.config.cost.utilisation,
     }
