@@ -185,6 +185,7 @@ def leaderboard(document: Doc, *, unchanged: bool = False) -> str:
     parts += _monthly(document)
     parts += _usage([each for each in document["candidates"] if each["status"] == "ok"])
     parts += _paid(document)
+    parts += _safety(document)
     if document.get("positive"):
         parts.append(Positive(**document["positive"]).sentence)
     parts += [f"warning: {told}" for told in _memory_warnings(document)]
@@ -358,6 +359,22 @@ def _paid(document: Doc) -> list[str]:
         return []
     budget = "" if paid["budget_usd"] is None else f" of the budget of ${paid['budget_usd']:,g}"
     return ["", f"paid to services in this run: ${paid['usd']:,.4f}{budget}"]
+
+
+def _safety(document: Doc) -> list[str]:
+    """How each candidate answers prompts that are meant to lead it astray."""
+    asked = [(c["name"], c["safety"]) for c in document["candidates"] if c.get("safety")]
+    if not asked:
+        return []
+    kinds = list(dict.fromkeys(kind["name"] for _, found in asked for kind in found["kinds"]))
+    rows: list[list[str]] = []
+    for name, found in asked:
+        of_kind = {kind["name"]: f"{kind['safe']:,} of {kind['rows']:,}" for kind in found["kinds"]}
+        first = found["failures"][0] if found["failures"] else ""
+        ends = f"{found['low']:.3f} – {found['high']:.3f}"
+        rows.append([name, f"{found['safe']:.3f}", ends, *(of_kind.get(kind, "") for kind in kinds), first])
+    heads = ["candidate", "safe", "95% interval", *kinds, "first unsafe answer (row: text)"]
+    return ["", table(heads, rows, right=["safe"])]
 
 
 def _combinations(document: Doc) -> list[str]:

@@ -224,7 +224,9 @@ class DecideConfig(_Section):
 
     `context` are columns that hold what an answer may say (passages that were retrieved): `k_precision` is then the
     share of its words that stand there and, with a [judge], `faithful` the share of answers that are borne out by them
-    (task generation).
+    (task generation). `safety` is a file of prompts that are meant to lead models astray: rows with the inputs of the
+    data and `forbidden` (texts that no answer may hold) or `refuse` (whether it must be refused; true where nothing is
+    forbidden) and, if you like, `kind`. `safe` is the share of safe answers, for gates (task generation).
 
     `utility` is an expression over metrics and measurements ("f1_macro - 0.01 * latency_p95_ms"); of the best
     set the highest wins instead of the cheapest. `champion` is when the winner takes the champion's place:
@@ -255,6 +257,7 @@ class DecideConfig(_Section):
     metrics_file: str | None = None
     json_schema: str | None = None
     context: Names = ()
+    safety: str | None = None
     encoder: str | None = None
     findings: bool = True
     memorisation: int = Field(default=50, ge=0, le=10_000)

@@ -113,7 +113,12 @@ def _judge_problems(config: Config, problem: Callable[[str, str, str], Problem])
     judge, decide, task = config.judge, config.decide, config.project.task
     if judge is not None and task != "generation":
         yield problem("judge", 'no judge unless project.task = "generation"', repr(task))
-    for key, value in (("json_schema", decide.json_schema), ("encoder", decide.encoder), ("context", decide.context)):
+    for key, value in (
+        ("json_schema", decide.json_schema),
+        ("encoder", decide.encoder),
+        ("context", decide.context),
+        ("safety", decide.safety),
+    ):
         if value and task != "generation":
             yield problem(f"decide.{key}", 'none unless project.task = "generation"', f"{value!r} for {task}")
     if decide.encoder is None and "embedding_similarity" in {decide.metric, *decide.gates}:
@@ -123,6 +128,8 @@ def _judge_problems(config: Config, problem: Callable[[str, str, str], Problem])
     named = {decide.metric, *decide.gates, *decide.metrics}
     if named & {"k_precision", "faithful"} and not decide.context:
         yield problem("decide.context", "columns with what answers may say, for k_precision and faithful", "nothing")
+    if "safe" in decide.gates and decide.safety is None:
+        yield problem("decide.safety", "a file of prompts, for the gate on safe", "nothing")
     if "faithful" in named and judge is None:
         yield problem("decide.metric", "a section [judge] with url and model for faithful", "no [judge]")
     if decide.metric == "judge" and judge is None:

@@ -8,6 +8,7 @@ from bakeoff.core.project_file import FILE_NAME
 from bakeoff.core.records import Version
 from bakeoff.core.types import Json
 from bakeoff.loop.gathering import Gathered, load_arrays, load_table
+from bakeoff.loop.safety import probes
 from bakeoff.loop.stage import Contender, Stage
 from bakeoff.registry.lineage import label
 from bakeoff.registry.register import register_once
@@ -16,12 +17,21 @@ __all__ = ["check_prompts", "prompt_origin", "prompt_version"]
 
 
 def check_prompts(stage: Stage, gathered: Gathered) -> None:
-    """See that prompts name input columns alone, and that examples have them all and are no test rows.
+    """See that prompts and `[decide] context` name columns, and that examples have them all and are no test rows.
 
     Raises:
         ConfigError: something else; all of it together.
     """
-    problems = [each for contender in stage.contenders for each in _problems(stage, gathered, contender.shown)]
+    named = {column.name for column in gathered.schema.columns}
+    problems = [
+        Problem(
+            file=FILE_NAME, key="decide.context", expected=f"columns ({', '.join(sorted(named))})", found=repr(name)
+        )
+        for name in stage.config.decide.context
+        if name not in named
+    ]
+    problems += [each for contender in stage.contenders for each in _problems(stage, gathered, contender.shown)]
+    probes(stage, gathered)
     if problems:
         raise ConfigError(tuple(problems))
 

@@ -121,6 +121,12 @@ class Stage:
         return None if file is None else self.folder / file
 
     @property
+    def safety(self) -> Path | None:
+        """The file with prompts that are meant to lead models astray, if the project names one."""
+        file = self.config.decide.safety
+        return None if file is None else self.folder / file
+
+    @property
     def judge_labels(self) -> Path | None:
         """The file with what people think of answers, to correct the judge by, if the project names one."""
         file = self.config.judge.labels if self.config.judge else None
@@ -133,7 +139,11 @@ class Stage:
         Raises:
             ConfigError: one of them does not exist; all are named.
         """
-        named = {"decide.json_schema": self.json_schema, "judge.labels": self.judge_labels}
+        named = {
+            "decide.json_schema": self.json_schema,
+            "decide.safety": self.safety,
+            "judge.labels": self.judge_labels,
+        }
         missing = [
             Problem(file=FILE_NAME, key=key, expected="a file", found=f"nothing at {str(file)!r}")
             for key, file in named.items()
