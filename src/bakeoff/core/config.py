@@ -218,9 +218,10 @@ class DecideConfig(_Section):
     is how two candidates are told apart: by the bootstrap (with exact McNemar for accuracy), or by swapping
     their answers (used without a `margin`). `json_schema` is a file with the JSON schema that `json_valid` asks for
     and `encoder` the sentence encoder of the embedding family by which `embedding_similarity` compares texts (task
-    generation). `findings` are weak slices, robustness and calibration of every
-    candidate: they decide nothing, and take seconds on tens of thousands of test rows. `memorisation`: of how many
-    training and as many held-out rows a language model is asked what it knows by heart (0: none).
+    generation). `findings` are weak slices, robustness and calibration of every candidate: they decide nothing, and
+    take seconds on tens of thousands of test rows. `memorisation`: of how many training and as many held-out rows a
+    language model is asked what it knows by heart (0: none). `own_turns`: of how many test conversations with earlier
+    answers the model's own ones are put in their place, as in use (0: none).
 
     `context` are columns that hold what an answer may say (passages that were retrieved): `k_precision` is then the
     share of its words that stand there and, with a [judge], `faithful` the share of answers that are borne out by them
@@ -261,6 +262,7 @@ class DecideConfig(_Section):
     encoder: str | None = None
     findings: bool = True
     memorisation: int = Field(default=50, ge=0, le=10_000)
+    own_turns: int = Field(default=20, ge=0, le=10_000)
     calibrate: Literal["none", "temperature", "isotonic"] = "none"
 
 

@@ -42,7 +42,7 @@ def annotated(
     truth_n: NDArray[Any],
     *,
     json_schema: Path | None,
-    context: Sequence[str],
+    context: Sequence[str] = (),
     encoder: str | None,
     cache: Path,
     threads: int,

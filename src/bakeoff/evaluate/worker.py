@@ -72,6 +72,7 @@ def evaluate(argument: dict[str, Json], progress: Progress) -> dict[str, Json]:
         fold_dirs: the folders of models fitted without each fold, and fold_path: the fold of each row of the table
             (.npy); then these models are scored, each on its fold's rows, and the saved one is timed and priced
             (both left out without folds). `fold_metrics` are then the values of every metric on each fold.
+        own_turns: of how many conversations the model's own earlier answers are tried (default: 0).
         memorisation: of how many rows a language model is asked what it knows by heart (default: 0), and rows_path: the
             split (.npz), whose `train` are the rows that it was trained on.
     """
@@ -184,6 +185,7 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
             seed=seed,
             rows_per_s=speed.throughput_rows_s if spent is None else min(speed.throughput_rows_s, PAID_ROWS_S),
             groups_n=groups_n,
+            own_turns=told.get("own_turns", 0),
         )
     found |= memorised(told, model, lambda folder: family.load(folder, threads, shared), progress)
     result: dict[str, Json] = {"scorecard": card.to_json(), "findings": found}
