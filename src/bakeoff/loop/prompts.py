@@ -33,7 +33,7 @@ def check_prompts(stage: Stage, gathered: Gathered) -> None:
     problems += [each for contender in stage.contenders for each in _problems(stage, gathered, contender.shown)]
     probes(stage, gathered)
     if problems:
-        raise ConfigError(tuple(problems))
+        raise ConfigError(tuple(dict.fromkeys(problems)))  # candidates may share a file
 
 
 def _problems(stage: Stage, gathered: Gathered, contender: Contender) -> Iterator[Problem]:

@@ -378,7 +378,9 @@ _GENERATION = (
     _score("tool_name", "share of rows with calls of tools that name the same tools", (0.0, 1.0)),
     _score("tool_call", "share of rows with calls of tools whose names and arguments are the same", (0.0, 1.0)),
     _score("citation_f1", "F1 of the sources that answer and truth refer to, as [1]", (0.0, 1.0)),
-    _score("k_precision", "share of the answer's words that stand in [decide] context", (0.0, 1.0), "Adlakha et al. 2024"),
+    _score(
+        "k_precision", "share of the answer's words that stand in [decide] context", (0.0, 1.0), "Adlakha et al. 2024"
+    ),
     _score("faithful", "share of answers that a language model finds borne out by [decide] context", (0.0, 1.0)),
     _score("judge", "share of comparisons that a language model decides for the answer; ties count half", (0.0, 1.0)),
 )

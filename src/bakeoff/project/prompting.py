@@ -11,9 +11,11 @@ from bakeoff.core.project_file import Loaded
 from bakeoff.core.protocols import Family
 from bakeoff.core.types import Json
 
-__all__ = ["DEMONSTRATIONS", "PROMPT", "SHOTS_FILE", "opened"]
+__all__ = ["file_keys", "opened"]
 
 PROMPT, SHOTS_FILE, DEMONSTRATIONS = "prompt", "shots_file", "demonstrations"
+TAKEN_BY = {PROMPT: frozenset({"system", "template"}), SHOTS_FILE: frozenset({DEMONSTRATIONS})}
+"""The parameters that a file stands for: families that have them take it."""
 CACHE = Path(".bakeoff") / "cache"
 
 
@@ -30,18 +32,24 @@ def opened(
     """
     params = dict(given)
     path, shots = params.pop(PROMPT, None), params.pop(SHOTS_FILE, None)
-    known = {field.name for field in dataclasses.fields(family.params)}
+    takes = file_keys(family)
     prompt = None
     if path is not None:
         where = f"{key}.{PROMPT}"
-        _check(loaded, where, path, {"system", "template"} <= known, family.name)
+        _check(loaded, where, path, PROMPT in takes, family.name)
         prompt = parsed(str(path), _text(loaded, str(path), where))
         params |= _beside(loaded, params, {"system": prompt.system, "template": prompt.template}, where)
     if shots is not None:
         where = f"{key}.{SHOTS_FILE}"
-        _check(loaded, where, shots, DEMONSTRATIONS in known, family.name)
+        _check(loaded, where, shots, SHOTS_FILE in takes, family.name)
         params |= _beside(loaded, params, {DEMONSTRATIONS: _rows(loaded, str(shots), where)}, where)
     return params, prompt
+
+
+def file_keys(family: Family) -> tuple[str, ...]:
+    """The keys of files that the family takes."""
+    known = {field.name for field in dataclasses.fields(family.params)}
+    return tuple(key for key, needed in TAKEN_BY.items() if needed <= known)
 
 
 def _beside(loaded: Loaded, params: Mapping[str, Json], more: Mapping[str, Any], where: str) -> dict[str, Json]:
