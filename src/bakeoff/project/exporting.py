@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from bakeoff.chat.tokens import ChatTokens
 from bakeoff.core.errors import CandidateError, DataError, UsageError
-from bakeoff.core.generation import Speaking, Speech, TextSession
+from bakeoff.core.generation import Speaking, Speech, TextSession, engine_of
 from bakeoff.core.protocols import Model, Progress
+from bakeoff.families.language.quiet import quietly
 
 if TYPE_CHECKING:
     from bakeoff.engines.fidelity import Fidelity
@@ -116,11 +117,13 @@ class _Export:
         return self.wish.quantisation or self.speech.quantisation
 
     def _notes(self, name: str) -> list[str]:
-        engine, asked = self.speech.engine, self._quantisation
-        other = engine != "llamacpp" or asked != self.speech.quantisation
-        notes = [f"{name} was measured with {engine} in {self.speech.quantisation}: this is {asked}"] if other else []
-        if self.wish.form == "safetensors":
-            notes = [] if engine in {"transformers", "vllm"} else [f"{name} was measured with {engine}, quantised"]
+        engine, gguf = self.speech.engine, self.wish.form == "gguf"
+        own = self.speech.quantisation if engine_of(engine).quantisations else None
+        written = self._quantisation if gguf else None
+        notes: list[str] = []
+        if own != written:
+            how = f"in {own}" if own else "which runs the weights as they are"
+            notes.append(f"{name} was measured with {engine}, {how}: this is {written or 'the weights as they are'}")
         if self.wish.merged and self.speech.adapter is not None:
             notes.append("merged weights are rounded once more than the base with the adapter beside it")
         if self.speech.instruction:
@@ -180,7 +183,8 @@ class _Export:
         if adapter is not None:
             shutil.copytree(adapter, self.folder / ADAPTER_FOLDER)
         target = self.folder / ADAPTER_FOLDER if adapter is not None else None
-        written = ReferenceSession(self.folder / MODEL_FOLDER, target, threads=self.threads, context=CONTEXT)
+        with quietly():
+            written = ReferenceSession(self.folder / MODEL_FOLDER, target, threads=self.threads, context=CONTEXT)
         return self._gap(written, "bf16")
 
     def _gap(self, written: TextSession, quantisation: str) -> "Fidelity":
@@ -188,8 +192,9 @@ class _Export:
         from bakeoff.engines.reference import ReferenceSession
 
         self.progress("holding what was written against what was trained")
-        trained = ReferenceSession(self.speech.model, self.speech.adapter, threads=self.threads, context=CONTEXT)
-        return compare(trained, written, tolerance=TOLERANCES.get(quantisation, TOLERANCES["bf16"]))
+        with quietly():
+            trained = ReferenceSession(self.speech.model, self.speech.adapter, threads=self.threads, context=CONTEXT)
+            return compare(trained, written, tolerance=TOLERANCES.get(quantisation, TOLERANCES["bf16"]))
 
     def _text(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text, encoding="utf-8")
