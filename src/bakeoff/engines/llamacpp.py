@@ -243,7 +243,7 @@ class _Session:
 
         threading.Thread(target=work, name="llamacpp", daemon=True).start()
         try:
-            yield from _pieces(pieces, sampling.top_logprobs)
+            yield from _pieces(pieces, sampling.top_logprobs, self._ends)
         finally:
             stopped.set()
 
@@ -295,6 +295,12 @@ class _Session:
                     f"expected messages without the model's control tokens beside tools, received {control[0]!r}; "
                     "leave them out, or ask without tools"
                 )
+
+    @cached_property
+    def _ends(self) -> frozenset[int]:
+        """Tokens that end an answer and are no part of it: llama.cpp lists the one that came, without a text."""
+        words = self._words
+        return frozenset() if words is None else frozenset({*words.control.values(), words.end, words.eos} - {None})
 
     @cached_property
     def takes_tools(self) -> bool:
@@ -373,7 +379,9 @@ def _stay(cores: Any, threads: int) -> None:
     cores.mask_valid = cores.strict_cpu = True
 
 
-def _pieces(chunks: "queue.SimpleQueue[Any]", top_logprobs: int | None) -> Iterator[Piece]:
+def _pieces(
+    chunks: "queue.SimpleQueue[Any]", top_logprobs: int | None, ends: frozenset[int] = frozenset()
+) -> Iterator[Piece]:
     """Pieces from what the server says; the last one holds the reason of the end and the counts."""
     finish: Any = None
     usage: dict[str, int] = {}
@@ -386,7 +394,7 @@ def _pieces(chunks: "queue.SimpleQueue[Any]", top_logprobs: int | None) -> Itera
             usage = each.get("usage") or usage
             for choice in each.get("choices", ()):
                 finish = choice.get("finish_reason") or finish
-                piece = _piece(choice, top_logprobs)
+                piece = _piece(choice, top_logprobs, ends)
                 if piece is not None:
                     yield piece
     yield Piece(
@@ -396,10 +404,11 @@ def _pieces(chunks: "queue.SimpleQueue[Any]", top_logprobs: int | None) -> Itera
     )
 
 
-def _piece(choice: dict[str, Any], top_logprobs: int | None) -> Piece | None:
+def _piece(choice: dict[str, Any], top_logprobs: int | None, ends: frozenset[int]) -> Piece | None:
     delta = choice.get("delta") or {}
     text, calls = choice.get("text") or delta.get("content") or "", calls_of(delta)
-    said = (choice.get("logprobs") or {}).get("content") or ()
+    listed = (choice.get("logprobs") or {}).get("content") or ()
+    said = [token for token in listed if token["token"] or token["id"] not in ends]
     if not text and not said and not calls:
         return None
     return Piece(
