@@ -4,6 +4,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from bakeoff.core.errors import CorruptError
 from bakeoff.families.language.quiet import quietly
@@ -24,7 +25,9 @@ def merge(base: Path, adapter: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     with quietly():
-        model = AutoModelForCausalLM.from_pretrained(base, local_files_only=True, use_safetensors=True, dtype="auto")
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            base, local_files_only=True, use_safetensors=True, dtype="auto"
+        )
         kept = model.dtype
         try:
             merged = PeftModel.from_pretrained(model.to(torch.float32), str(adapter), local_files_only=True)
