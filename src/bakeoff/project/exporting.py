@@ -113,6 +113,12 @@ class _Export:
         )
 
     @property
+    def _context(self) -> int:
+        """The tokens of a conversation, at most as many as the model reads."""
+        own = json.loads((self.speech.model / "config.json").read_text()).get("max_position_embeddings")
+        return min(self.speech.capacity.context, own or self.speech.capacity.context)
+
+    @property
     def _quantisation(self) -> str:
         return self.wish.quantisation or self.speech.quantisation
 
@@ -171,7 +177,7 @@ class _Export:
             adapter=ADAPTER if adapted else None,
             before=self.speech.before,
             stop=end,
-            context=self.speech.capacity.context,
+            context=self._context,
             max_new_tokens=self.speech.max_new_tokens,
         )
 
@@ -200,7 +206,7 @@ class _Export:
         (self.folder / name).write_text(text, encoding="utf-8")
 
     def _read_me(self, name: str, adapted: bool, gap: "Fidelity", notes: list[str]) -> str:  # noqa: FBT001
-        context, shown = self.speech.capacity.context, name.replace("/", "-")
+        context, shown = self._context, name.replace("/", "-")
         if self.wish.form == "gguf":
             lora = f" --lora {ADAPTER}" if adapted else ""
             commands = [f"llama-server -m {WEIGHTS}{lora} -c {context} --jinja"]

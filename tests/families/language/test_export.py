@@ -21,7 +21,7 @@ def test_a_candidate_is_exported_by_its_name(overfitted: Path, tmp_path: Path) -
     assert made["mean_gap"] < 1e-4
     assert made["notes"] == []
     assert "model/model.safetensors" in made["files"]
-    assert "vllm serve ./model --max-model-len 512" in (out / "README.md").read_text()
+    assert "vllm serve ./model --max-model-len 256" in (out / "README.md").read_text()
 
 
 def test_what_cannot_be_exported_is_an_error(overfitted: Path, tmp_path: Path) -> None:
