@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Capacity",
     "ChatModel",
+    "Converted",
     "Embedded",
     "Embedder",
     "Embedding",
@@ -273,6 +274,16 @@ class ChatModel(Protocol):
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """As `TextSession.chat`."""
+        ...
+
+
+@runtime_checkable
+class Converted(Protocol):
+    """What may answer from other files than were trained: a session that converts weights, a model that it runs."""
+
+    @property
+    def weights_bytes(self) -> int | None:
+        """The size of those files; None where what was trained answers itself."""
         ...
 
 

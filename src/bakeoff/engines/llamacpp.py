@@ -197,6 +197,7 @@ class _Session:
     ) -> None:
         self._words = words
         self.files = digests_of(file, lora)
+        self.weights_bytes = sum(each.stat().st_size for each in (file, lora) if each is not None)
         xllamacpp: Any = importlib.import_module("xllamacpp")  # compiled, without types
         params = xllamacpp.CommonParams()
         params.model.path = str(file)

@@ -66,7 +66,8 @@ class Scorecard(Scores):
     intervals in `latency_ends_ms`, from `latency_calls` calls (`wall_latency_ms` by the clock). `batch_latency_ms` is
     of batches of `batch_rows` rows, from which `throughput_rows_s` is, too; `cost_usd_per_1k` is the price of 1,000
     batched predictions, `single_cost_usd_per_1k` that of 1,000 asked for one by one. `takes_machine`: a machine is
-    needed for them, not another's service alone.
+    needed for them, not another's service alone. `size_bytes` is of the files that answer: those that an engine has
+    converted, where it has.
     `predict_memory_bytes` is the most memory that a process held which loaded the model and predicted the
     test rows. `cost_spread` is how many times dearer the slow batches (the ninth of ten) were than the fastest, by
     which the price is. `unreadable` is the share of test rows whose answer a service refused or that could not be read,

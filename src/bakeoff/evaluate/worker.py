@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import CorruptError
+from bakeoff.core.generation import Converted
 from bakeoff.core.memory import peak_memory_bytes
 from bakeoff.core.protocols import Family, Losing, Model, Progress
 from bakeoff.core.types import Json, Predictions, Schema, Task
@@ -148,7 +149,7 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
         latency_ms=speed.latency_ms,
         throughput_rows_s=speed.throughput_rows_s,
         train_s=told["train_s"],
-        size_bytes=told["size_bytes"],
+        size_bytes=(model.weights_bytes if isinstance(model, Converted) else None) or told["size_bytes"],
         cost_usd_per_1k=price_per_1k_usd(
             spent, len(rows_n), speed, price_per_hour_usd=hourly, alone=remote_speed is not None
         ),
