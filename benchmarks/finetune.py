@@ -152,10 +152,10 @@ def scoring(cache, rows, threads):
     loaded = backbone.load(base.folder, "decoder", precision="bf16", threads=threads)
     _, held = tables(cache, rows)
     prompt = Prompt.of(
-        loaded.tokenizer, instruction=None, target="label", columns=["text"], classes=TEN, chat=None, system=None
+        loaded.words, instruction=None, target="label", columns=["text"], classes=TEN, chat=None, system=None
     )
     texts = held["text"].to_list()[:rows]
-    prompts = loaded.tokens([prompt.render(loaded.tokenizer, text) for text in texts], special=False)
+    prompts = [prompt.ids(loaded.words, [{"role": "user", "content": text}]) for text in texts]
     labels = tuple(tuple(ids) for ids in loaded.tokens(TEN, special=False))
     scorer = Scorer(backbone=loaded, labels=labels, prefix=common_prefix(prompts))
     scorer(prompts[:2])

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from bakeoff.chat.cache import ReplyCache
 from bakeoff.chat.client import Budget, BudgetError, Client, Refusal, Reply, Service, ServiceError
 from bakeoff.chat.meter import Meter, Prices, since, together
 from bakeoff.chat.privacy import remote_calls
@@ -320,3 +321,33 @@ def test_the_number_of_attempts_is_that_of_the_calls():
     ):
         client_of(service).chat(asking("a"))
     assert len(service.asked) == 1
+
+
+def test_services_share_the_budget_of_a_run_and_the_next_run_goes_on(tmp_path):
+    run = ReplyCache(tmp_path)
+    with serving(lambda asked: asked.said) as one, serving(lambda asked: asked.said) as other:
+        run.begin_run("first", 3.0)
+        spending(one, tmp_path, None).chat(asking("a", "b"))
+        with pytest.raises(BudgetError, match=r"at most \$3 in this run .*paid \$3.0000 .*run again"):
+            spending(other, tmp_path, None).chat(asking("a", "b"))
+        assert len(other.asked) == 1
+        run.begin_run("first", 3.0)  # a killed run that is taken up
+        with pytest.raises(BudgetError):
+            spending(one, tmp_path, None).chat(asking("c"))
+        run.begin_run("second", 3.0)
+        assert [reply.text for reply in spending(other, tmp_path, None).chat(asking("a", "b"))] == ["a", "b"]
+        assert run.run_paid() == (1.0, 3.0)  # the answer of before is not paid again
+
+
+def test_calls_that_run_at_once_stay_within_the_budget(tmp_path):
+    made = {"concurrency": 8}
+    run = ReplyCache(tmp_path)
+    run.begin_run("first", 5.0)
+    with serving(lambda asked: asked.said) as service:
+        client = Client(
+            Service(url=service.url, model="tiny", **made), cache=tmp_path, budget=Budget(price=lambda reply: 1.0)
+        )
+        with pytest.raises(BudgetError):
+            client.chat(asking(*(f"question {at}" for at in range(40))))
+        assert len(service.asked) == 5
+    assert run.run_paid() == (5.0, 5.0)

@@ -161,3 +161,11 @@ def test_a_file_of_arrow_that_is_no_stream_is_read_too(tmp_path):
     (tmp_path / "set" / "data-00000-of-00001.arrow").write_bytes(b"no arrow")
     with pytest.raises(DataError, match="could not be read as Arrow"):
         resolve("set", folder=tmp_path, cache=tmp_path / "cache", progress=print)
+
+
+def test_a_file_of_one_conversation_is_one_row(tmp_path):
+    (tmp_path / "one.jsonl").write_text(json.dumps({"messages": [USER, BOT]}) + "\n")
+    config = DataConfig(source="one.jsonl", target="answer")
+    files = resolve("one.jsonl", folder=tmp_path, cache=tmp_path / "cache", progress=lambda _: None)
+    found = read(config, {"source": files}).table
+    assert found.to_dicts() == [{"messages": "Hi", "answer": "Hello"}]

@@ -57,6 +57,25 @@ def test_converted_weights_say_what_the_trained_ones_say(kind, tmp_path, make_mo
     assert found.max_gap < 0.05
 
 
+def test_the_token_that_ends_an_answer_is_none_of_its_tokens(served):
+    end = served._words.end
+    asked = Sampling(max_tokens=8, top_logprobs=1, logit_bias={end: 100.0})
+    (last,) = served.chat(ASKED, asked)
+    assert (last.finish, last.tokens, last.text) == ("stop", (), "")
+
+
+def test_a_coarser_quantisation_is_a_smaller_file(served, tiny_model, cache):
+    coarse = LlamaCppEngine().open(
+        tiny_model, threads=1, cache=cache, context=256, parallel=1, quantisation=LlamaCppEngine.quantisations[5]
+    )
+    try:
+        assert LlamaCppEngine.quantisations[5] == "q5_0"
+        assert 0 < coarse.weights_bytes < served.weights_bytes
+        assert coarse.render(ASKED) == served.render(ASKED)
+    finally:
+        coarse.close()
+
+
 def test_adapter_is_served_and_missing_it_is_seen(tiny_model, tiny_adapter, cache):
     engine = LlamaCppEngine()
     trained = ReferenceSession(tiny_model, tiny_adapter, threads=1, context=256)

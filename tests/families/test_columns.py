@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from bakeoff.core.conversation import question_text
 from bakeoff.core.protocols import FitJob
-from bakeoff.core.types import Column, Schema, Signature
-from bakeoff.families.columns import DATETIME_PARTS, complete, input_columns, number_names, numbers
+from bakeoff.core.types import Column, ColumnFormat, Schema, Signature
+from bakeoff.families.columns import DATETIME_PARTS, complete, input_columns, number_names, numbers, plain
 
 # ruff: noqa: DTZ001 - moments without a zone are what is tested
 MOMENTS = [
@@ -134,3 +135,15 @@ def test_signatures_of_older_models_have_nothing_to_fill_with():
     old = {"task": "regression", "inputs": [{"name": "x", "kind": "numeric", "dtype": "Float64", "missing": 0}]}
     signature = msgspec.convert(old, Signature)
     assert complete(pl.DataFrame({"x": [None]}), signature).rows() == [(None,)]
+
+
+def test_families_that_read_words_see_the_turns_of_a_conversation_and_no_json() -> None:
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    texts = [question_text(turns), "Only a question", None]
+    columns = (
+        Column(name="messages", kind="text", dtype="String", format=ColumnFormat(form="conversation")),
+        Column(name="note", kind="text", dtype="String"),
+    )
+    shown = plain(pl.DataFrame({"messages": texts, "note": texts}), columns)
+    assert shown["messages"].to_list() == ["user: Hi\nassistant: Hello", "Only a question", None]
+    assert shown["note"].to_list() == texts

@@ -68,7 +68,10 @@ def test_texts_are_resampled_like_everything_else():
         values_n=predicted,
         log_likelihood_n=-rng.exponential(10, 40),
         tokens_n=rng.integers(1, 9, 40),
-        scores={name: rng.random(40) for name in ("embedding_similarity", "tool_name", "tool_call", "citation_f1")}
+        scores={
+            name: rng.random(40)
+            for name in ("embedding_similarity", "tool_name", "tool_call", "citation_f1", "k_precision", "faithful")
+        }
         | {"judge": np.where(rng.random(40) < 0.5, np.nan, 0.5)},
     )
     result = outcome(truth, said, "generation")

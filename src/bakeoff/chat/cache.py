@@ -15,9 +15,11 @@ from bakeoff.chat.dialect import Dialect
 
 __all__ = ["ReplyCache"]
 
-TABLE = "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, seconds REAL NOT NULL, body BLOB NOT NULL)"
+REPLIES = "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, seconds REAL NOT NULL, body BLOB NOT NULL)"
 DIALECTS = "CREATE TABLE IF NOT EXISTS dialects (service TEXT PRIMARY KEY, dialect BLOB NOT NULL)"
 SPENT = "CREATE TABLE IF NOT EXISTS spent (payer TEXT PRIMARY KEY, usd REAL NOT NULL)"
+LIMIT = "CREATE TABLE IF NOT EXISTS run (id TEXT PRIMARY KEY, budget_usd REAL, before_usd REAL NOT NULL)"
+TABLES = (REPLIES, DIALECTS, SPENT, LIMIT)
 CHUNK = 500
 WAIT_S = 60.0
 
@@ -56,6 +58,21 @@ class ReplyCache:
             row = connection.execute("SELECT usd FROM spent WHERE payer = ?", (payer,)).fetchone()
         return float(row[0]) if row else 0.0
 
+    def begin_run(self, run_id: str, budget_usd: float | None) -> None:
+        """Count what services are paid from now on, which may be so much; a run that is taken up goes on counting."""
+        with closing(self._open()) as connection, connection:
+            known = connection.execute("SELECT before_usd FROM run WHERE id = ?", (run_id,)).fetchone()
+            before = known[0] if known else connection.execute("SELECT total(usd) FROM spent").fetchone()[0]
+            connection.execute("DELETE FROM run")
+            connection.execute("INSERT INTO run VALUES (?, ?, ?)", (run_id, budget_usd, before))
+
+    def run_paid(self) -> tuple[float, float | None]:
+        """What all services were paid in the present run, and what they may be."""
+        with closing(self._open()) as connection:
+            paid = "(SELECT total(usd) FROM spent) - before_usd"
+            row = connection.execute(f"SELECT {paid}, budget_usd FROM run").fetchone()  # noqa: S608 - a constant
+        return (0.0, None) if row is None else (float(row[0]), row[1])
+
     def dialect(self, service: str) -> Dialect | None:
         """How a service wants to be asked, when it has said so: replies that are kept are no occasion to learn it."""
         with closing(self._open()) as connection:
@@ -71,9 +88,8 @@ class ReplyCache:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self._path, timeout=WAIT_S)
         try:
-            connection.execute(TABLE)
-            connection.execute(SPENT)
-            connection.execute(DIALECTS)
+            for table in TABLES:
+                connection.execute(table)
         except sqlite3.OperationalError:
             connection.close()
             raise
@@ -81,7 +97,6 @@ class ReplyCache:
             connection.close()
             self._path.unlink(missing_ok=True)  # no database: it is only a cache, start anew
             connection = sqlite3.connect(self._path, timeout=WAIT_S)
-            connection.execute(TABLE)
-            connection.execute(SPENT)
-            connection.execute(DIALECTS)
+            for table in TABLES:
+                connection.execute(table)
         return connection

@@ -197,10 +197,13 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """Dollars that calls may cost, and what a reply has cost; calls that are under way when it is spent still end."""
+    """What a reply costs, and dollars that all may cost: no call is made that might go beyond them.
 
-    usd: float
+    What a call will cost is not known before; it is taken to be as dear as the dearest one so far.
+    """
+
     price: Callable[[Reply], float]
+    usd: float | None = None
 
 
 class Client:
@@ -215,7 +218,8 @@ class Client:
         sleep: waits between attempts.
         dialect: how the service wants to be asked.
         learns: whether the service may teach another one by what it refuses.
-        budget: what may be spent, with what was spent before where there is a cache.
+        budget: what replies cost, and what may be spent, with what was spent before where there is a cache. There a run
+            may have a budget, too, which all its services share (`ReplyCache.begin_run`).
 
     Raises:
         UsageError: the URL is none.
@@ -242,7 +246,8 @@ class Client:
         self.dialect, self._learns = known or dialect, learns
         self._budget, self._spent_usd = budget, 0.0
         self._forbidden = may_call(self._url)
-        self._making = threading.Lock()
+        self._making, self._paying = threading.Lock(), threading.Lock()
+        self._under_way, self._dearest_usd = 0, 0.0
 
     def chat(
         self,
@@ -313,6 +318,9 @@ class Client:
                 stop.set()
                 raise
 
+        if waiting and self._limited:  # one alone: what it costs tells how many may be under way within a budget
+            found[waiting[0]] = self._one(path, waiting[0], distinct[waiting[0]], fits, fixed)
+            waiting = waiting[1:]
         with ThreadPoolExecutor(max(1, min(self.service.concurrency, len(waiting)))) as pool:
             for done, (key, reply) in enumerate(zip(waiting, pool.map(work, waiting), strict=True), start=1):
                 if reply is not None:
@@ -325,31 +333,56 @@ class Client:
         self, path: str, key: str, body: Mapping[str, Json], fits: Callable[[Any], bool], fixed: frozenset[str]
     ) -> Reply | Refusal:
         def attempt() -> Reply | Refusal | _Again:
-            self._check_budget()
-            started = time.perf_counter()
-            outcome = self._attempt(path, body, fits, fixed)
-            if isinstance(outcome, Refusal | _Again):
-                return outcome
-            seconds = time.perf_counter() - started
-            reply = Reply(body=outcome, seconds=seconds, cached=False, asked_characters=_characters(body))
-            usd = self._budget.price(reply) if self._budget else 0.0
-            if self._cache:
-                self._cache.keep(key, seconds, outcome, payer=self._name, usd=usd)
-            with self._making:
-                self._spent_usd += usd
-            return reply
+            with self._paying:
+                self._check_budget((self._under_way + 1) * self._dearest_usd)
+                self._under_way += 1
+            reply: Reply | None = None
+            try:
+                started = time.perf_counter()
+                outcome = self._attempt(path, body, fits, fixed)
+                if isinstance(outcome, Refusal | _Again):
+                    return outcome
+                seconds = time.perf_counter() - started
+                reply = Reply(body=outcome, seconds=seconds, cached=False, asked_characters=_characters(body))
+                return reply
+            finally:
+                self._settle(key, reply)
 
         return self._insisting(attempt)
+
+    def _settle(self, key: str, reply: Reply | None) -> None:
+        """Keep what a call gave, and what it cost, in one step with its being under way no more."""
+        with self._paying:
+            self._under_way -= 1
+            if reply is None:
+                return
+            usd = self._budget.price(reply) if self._budget else 0.0
+            if self._cache:
+                self._cache.keep(key, reply.seconds, reply.body, payer=self._name, usd=usd)
+            self._spent_usd += usd
+            self._dearest_usd = max(self._dearest_usd, usd)
+
+    @property
+    def _limited(self) -> bool:
+        own = self._budget is not None and self._budget.usd is not None
+        return own or (self._cache is not None and self._cache.run_paid()[1] is not None)
 
     @property
     def _name(self) -> str:
         return f"{self._url} {self.service.model}"
 
-    def _check_budget(self) -> None:
-        if self._budget is None:
+    def _check_budget(self, more_usd: float) -> None:
+        paid_usd, run_usd = self._cache.run_paid() if self._cache else (0.0, None)
+        if run_usd is not None and (paid_usd >= run_usd or paid_usd + more_usd > run_usd):
+            raise BudgetError(
+                f"expected to pay services at most ${run_usd:g} in this run ([cost] budget_usd), paid ${paid_usd:.4f} "
+                f"(and about ${more_usd:.4f} for calls under way and the next one) before {self._url} (model "
+                f"{self.service.model!r}) was done; the answers are kept: run again to go on"
+            )
+        if self._budget is None or self._budget.usd is None:
             return
         spent_usd = self._spent_usd if self._cache is None else self._cache.spent_usd(self._name)
-        if spent_usd >= self._budget.usd:
+        if spent_usd >= self._budget.usd or spent_usd + more_usd > self._budget.usd:
             raise BudgetError(
                 f"expected to spend at most ${self._budget.usd:g} on {self._url} (model {self.service.model!r}), spent "
                 f"${spent_usd:.4f}; the answers are kept: raise budget_usd and run again to go on"

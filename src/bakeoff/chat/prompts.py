@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import Any
 
-from bakeoff.core.conversation import conversation
+from bakeoff.core.conversation import conversation, plain_text
 from bakeoff.core.errors import DataError
 from bakeoff.core.generation import Message, Messages
 
@@ -63,7 +63,8 @@ def messages_of_row(
     [{'role': 'user', 'content': 'film: Alien\nyear: 1979'}]
     """
     if template is not None:
-        return [{"role": "user", "content": filled(template, row)}]
+        shown = {name: plain_text(str(row[name])) for name in conversations if row.get(name) is not None}
+        return [{"role": "user", "content": filled(template, {**row, **shown})}]
     whole = next((name for name in columns if name in conversations and row.get(name) is not None), None)
     turns = [] if whole is None else conversation(_told(row[whole]))
     others = [name for name in columns if name != whole]

@@ -1,10 +1,12 @@
 """Commands about models: registered versions, the catalogue for this machine, and the LM Evaluation Harness."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bakeoff.cli.exporting import export
 from bakeoff.cli.harness import harness
 from bakeoff.cli.options import AsJson, Folder, emit, open_project, show_progress
 
@@ -26,6 +28,7 @@ def add_to(app: typer.Typer) -> None:
     group.callback()(models)
     group.command()(available)
     group.command()(harness)
+    group.command()(export)
     app.add_typer(group)
 
 
@@ -52,6 +55,8 @@ def available(
     licence: Annotated[str | None, typer.Option(help="Part of the licence's name.")] = None,
     max_memory: Annotated[float | None, typer.Option(help="Memory to serve with, in GiB.", min=0)] = None,
     max_latency: Annotated[float | None, typer.Option(help="Milliseconds for a row of 64 tokens.", min=0)] = None,
+    gpu_memory: Annotated[float | None, typer.Option(help="Predict for a GPU with so many GiB instead.", min=1)] = None,
+    gpu_tflops: Annotated[float | None, typer.Option(help="Its speed in 16 bits, in TFLOP/s.", min=1)] = None,
     no_probe: Annotated[bool, typer.Option("--no-probe", help="Do not run models that are at hand.")] = False,
     folder: Folder = HERE,
     as_json: AsJson = False,
@@ -59,7 +64,9 @@ def available(
     """Language models of the catalogue: what fits this machine for prompting, LoRA, full fine-tuning and serving."""
     from dataclasses import asdict
 
+    from bakeoff.core.errors import UsageError
     from bakeoff.families.language.available import Wanted, available
+    from bakeoff.families.language.footprint import assumed_gpu
 
     wanted = Wanted(
         task=task,
@@ -69,8 +76,15 @@ def available(
         max_latency_ms=max_latency,
     )
     cache = folder / ".bakeoff" / "cache"
+    if gpu_tflops is not None and gpu_memory is None:
+        raise UsageError(f"expected --gpu-memory beside --gpu-tflops {gpu_tflops:g}, received none")
     machine, found = available(
-        wanted, folder=folder, cache=cache if cache.is_dir() else None, progress=show_progress, probing=not no_probe
+        wanted,
+        folder=folder,
+        cache=cache if cache.is_dir() else None,
+        progress=show_progress,
+        probing=not no_probe,
+        gpu=None if gpu_memory is None else assumed_gpu(gpu_memory, gpu_tflops),
     )
     if as_json:
         emit({"machine": asdict(machine), "models": [each.to_json() for each in found]})
@@ -89,12 +103,18 @@ def _page(machine: "Machine", found: "Sequence[Available]") -> str:
             f"{need.memory_bytes / GIB:.1f}{'' if need.fits else ' ✗'}" for need in map(each.needs.__getitem__, uses)
         ]
         probe = "" if each.probe is None else f"{each.probe.row_ms:.0f} ms ({each.probe.row_ms_error:+.0%})"
-        speed = [f"{each.needs['serve'].row_ms:,.0f}", f"{each.needs['lora'].tokens_s:,.0f}"]
+        speed = [_known(each.needs["serve"].row_ms), _known(each.needs["lora"].tokens_s)]
         told = [each.name, f"{each.entry.parameters_m:,.0f}", each.entry.licence, "yes" if each.at_hand else ""]
         rows.append([*told, *needed, *speed, probe])
+    here = f"{machine.memory_bytes / GIB:.1f} GiB free, {machine.cores} cores, {machine.device}"
+    if not machine.cores:
+        here = f"predicted for a GPU of {machine.memory_bytes / GIB:.0f} GiB that is not here, never measured on it"
     lead = (
-        f"{machine.memory_bytes / GIB:.1f} GiB free, {machine.cores} cores, {machine.device}, "
-        f"{machine.flops / 1e9:,.0f} GFLOP/s; "
+        f"{here}, {_known(machine.flops / 1e9)} GFLOP/s; "
         f"in GiB what each use needs (✗: does not fit). Rows of 64 tokens; a probe's error is the prediction's."
     )
     return f"{lead}\n\n{table(heads, rows, right=['M', *heads[4:10]])}"
+
+
+def _known(value: float) -> str:
+    return f"{value:,.0f}" if math.isfinite(value) else "–"

@@ -183,6 +183,9 @@ def leaderboard(document: Doc, *, unchanged: bool = False) -> str:
         f"verdict: {verdict['reason']}",
     ]
     parts += _monthly(document)
+    parts += _usage([each for each in document["candidates"] if each["status"] == "ok"])
+    parts += _paid(document)
+    parts += _safety(document)
     if document.get("positive"):
         parts.append(Positive(**document["positive"]).sentence)
     parts += [f"warning: {told}" for told in _memory_warnings(document)]
@@ -347,6 +350,31 @@ def _usage(candidates: Sequence[Doc]) -> list[str]:
     heads = ["candidate", "calls", "tokens in", "cached", "tokens out", "reasoning", "refused", "unreadable"]
     heads.append("$ for the test rows")
     return ["", table(heads, rows, right=heads[1:])]
+
+
+def _paid(document: Doc) -> list[str]:
+    """What services were paid in the run; answers of earlier runs are not paid again."""
+    paid = document.get("paid") or {}
+    if not paid.get("usd") and paid.get("budget_usd") is None:
+        return []
+    budget = "" if paid["budget_usd"] is None else f" of the budget of ${paid['budget_usd']:,g}"
+    return ["", f"paid to services in this run: ${paid['usd']:,.4f}{budget}"]
+
+
+def _safety(document: Doc) -> list[str]:
+    """How each candidate answers prompts that are meant to lead it astray."""
+    asked = [(c["name"], c["safety"]) for c in document["candidates"] if c.get("safety")]
+    if not asked:
+        return []
+    kinds = list(dict.fromkeys(kind["name"] for _, found in asked for kind in found["kinds"]))
+    rows: list[list[str]] = []
+    for name, found in asked:
+        of_kind = {kind["name"]: f"{kind['safe']:,} of {kind['rows']:,}" for kind in found["kinds"]}
+        first = found["failures"][0] if found["failures"] else ""
+        ends = f"{found['low']:.3f} – {found['high']:.3f}"
+        rows.append([name, f"{found['safe']:.3f}", ends, *(of_kind.get(kind, "") for kind in kinds), first])
+    heads = ["candidate", "safe", "95% interval", *kinds, "first unsafe answer (row: text)"]
+    return ["", table(heads, rows, right=["safe"])]
 
 
 def _combinations(document: Doc) -> list[str]:
@@ -597,6 +625,7 @@ def lineage_page(found: Doc) -> str:
         f"  candidate  {made['candidate']} ({made['family']}), seed {made['seed']}, fitted on {made['rows']} rows",
         f"  params     {made['params']}",
         f"  chosen     {made['chosen']}",
+        *([f"  prompt     {prompt['version']}  {prompt['digest'][:12]}"] if (prompt := made.get("prompt")) else []),
         f"  steps      {', '.join(made['steps']) or 'none'}",
         f"dataset      {made['dataset_version']}",
         f"  rows       {data.get('rows', '?')} ({data.get('from_feedback', 0)} from feedback)",

@@ -218,9 +218,16 @@ class DecideConfig(_Section):
     is how two candidates are told apart: by the bootstrap (with exact McNemar for accuracy), or by swapping
     their answers (used without a `margin`). `json_schema` is a file with the JSON schema that `json_valid` asks for
     and `encoder` the sentence encoder of the embedding family by which `embedding_similarity` compares texts (task
-    generation). `findings` are weak slices, robustness and calibration of every
-    candidate: they decide nothing, and take seconds on tens of thousands of test rows. `memorisation`: of how many
-    training and as many held-out rows a language model is asked what it knows by heart (0: none).
+    generation). `findings` are weak slices, robustness and calibration of every candidate: they decide nothing, and
+    take seconds on tens of thousands of test rows. `memorisation`: of how many training and as many held-out rows a
+    language model is asked what it knows by heart (0: none). `own_turns`: of how many test conversations with earlier
+    answers the model's own ones are put in their place, as in use (0: none).
+
+    `context` are columns that hold what an answer may say (passages that were retrieved): `k_precision` is then the
+    share of its words that stand there and, with a [judge], `faithful` the share of answers that are borne out by them
+    (task generation). `safety` is a file of prompts that are meant to lead models astray: rows with the inputs of the
+    data and `forbidden` (texts that no answer may hold) or `refuse` (whether it must be refused; true where nothing is
+    forbidden) and, if you like, `kind`. `safe` is the share of safe answers, for gates (task generation).
 
     `utility` is an expression over metrics and measurements ("f1_macro - 0.01 * latency_p95_ms"); of the best
     set the highest wins instead of the cheapest. `champion` is when the winner takes the champion's place:
@@ -250,9 +257,12 @@ class DecideConfig(_Section):
     test: Literal["bootstrap", "permutation"] = "bootstrap"
     metrics_file: str | None = None
     json_schema: str | None = None
+    context: Names = ()
+    safety: str | None = None
     encoder: str | None = None
     findings: bool = True
     memorisation: int = Field(default=50, ge=0, le=10_000)
+    own_turns: int = Field(default=20, ge=0, le=10_000)
     calibrate: Literal["none", "temperature", "isotonic"] = "none"
 
 
@@ -260,12 +270,15 @@ class CostConfig(_Section):
     """`[cost]`: what the machine that serves costs; predictions are priced by the time that they take on it.
 
     `utilisation` is the share of its time in which it answers: what idles is paid for, too. With `requests_per_day`, a
-    run tells what each candidate would cost a month when rows are asked for one by one.
+    run tells what each candidate would cost a month when rows are asked for one by one. `budget_usd` is what all
+    services together (remote candidates, the judge) may be paid in one run: what then is not answered fails, and the
+    run goes on with the rest. Answers are kept, so that the next run goes on where this one stopped.
     """
 
     price_per_hour_usd: float = Field(default=0.10, gt=0)
     utilisation: float = Field(default=1.0, gt=0, le=1)
     requests_per_day: float | None = Field(default=None, gt=0)
+    budget_usd: float | None = Field(default=None, gt=0)
 
 
 class CombineConfig(_Section):

@@ -113,11 +113,25 @@ def _judge_problems(config: Config, problem: Callable[[str, str, str], Problem])
     judge, decide, task = config.judge, config.decide, config.project.task
     if judge is not None and task != "generation":
         yield problem("judge", 'no judge unless project.task = "generation"', repr(task))
-    for key, value in (("json_schema", decide.json_schema), ("encoder", decide.encoder)):
-        if value is not None and task != "generation":
+    for key, value in (
+        ("json_schema", decide.json_schema),
+        ("encoder", decide.encoder),
+        ("context", decide.context),
+        ("safety", decide.safety),
+    ):
+        if value and task != "generation":
             yield problem(f"decide.{key}", 'none unless project.task = "generation"', f"{value!r} for {task}")
     if decide.encoder is None and "embedding_similarity" in {decide.metric, *decide.gates}:
         yield problem("decide.encoder", 'an encoder, such as "minilm-l6-int8", to compare meanings by', "nothing")
+    if data_target_in := sorted({config.data.target} & set(decide.context)):
+        yield problem("decide.context", "columns other than the target", repr(data_target_in[0]))
+    named = {decide.metric, *decide.gates, *decide.metrics}
+    if named & {"k_precision", "faithful"} and not decide.context:
+        yield problem("decide.context", "columns with what answers may say, for k_precision and faithful", "nothing")
+    if "safe" in decide.gates and decide.safety is None:
+        yield problem("decide.safety", "a file of prompts, for the gate on safe", "nothing")
+    if "faithful" in named and judge is None:
+        yield problem("decide.metric", "a section [judge] with url and model for faithful", "no [judge]")
     if decide.metric == "judge" and judge is None:
         yield problem("decide.metric", "a section [judge] with url and model, or another metric", "no [judge]")
     if decide.metric == "judge" and judge is not None and judge.against == "leader":

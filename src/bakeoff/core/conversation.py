@@ -13,7 +13,16 @@ import msgspec
 from bakeoff.core.generation import Message
 from bakeoff.core.types import Column
 
-__all__ = ["ROLES", "calls_text", "conversation", "conversation_columns", "is_conversation", "question_text"]
+__all__ = [
+    "ROLES",
+    "calls_text",
+    "conversation",
+    "conversation_columns",
+    "is_conversation",
+    "lines_of",
+    "plain_text",
+    "question_text",
+]
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
@@ -50,6 +59,27 @@ def question_text(turns: Sequence[Mapping[str, Any]]) -> str:
         if not is_conversation(content):
             return content
     return msgspec.json.encode(list(turns)).decode()
+
+
+def lines_of(turns: Sequence[Message]) -> str:
+    r"""Turns as plain lines: what the user says when that is all, else each turn behind its role.
+
+    >>> lines_of([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}])
+    'user: Hi\nassistant: Hello'
+    """
+    if len(turns) == 1 and turns[0]["role"] == "user":
+        return str(turns[0]["content"])
+    return "\n".join(f"{turn['role']}: {_content(turn)}" for turn in turns)
+
+
+def plain_text(text: str) -> str:
+    """A value of a column of conversations as people read it, for whatever reads no turns."""
+    return lines_of(conversation(text))
+
+
+def _content(turn: Message) -> str:
+    calls = cast("Sequence[Mapping[str, Any]]", turn.get("tool_calls") or ())
+    return calls_text(turn.get("content"), calls) if calls else str(turn.get("content") or "")
 
 
 def calls_text(content: object, calls: Sequence[Mapping[str, Any]]) -> str:

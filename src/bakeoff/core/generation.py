@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Capacity",
     "ChatModel",
+    "Converted",
     "Embedded",
     "Embedder",
     "Embedding",
@@ -207,6 +208,8 @@ class TextEngine(Protocol):
     """Runs language models that stand in a folder as Hugging Face safetensors; registered under `bakeoff.engines`."""
 
     name: str
+    quantisations: Sequence[str]
+    """The forms that it can convert weights to; none for an engine that runs them as they are."""
 
     def open(
         self,
@@ -239,13 +242,20 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speech:
-    """What an engine runs for a model: the folder that was trained, the engine's name and how it may convert it."""
+    """What an engine runs for a model: the folder that was trained, the engine's name and how it may convert it.
+
+    Whoever runs it elsewhere puts the turns `before` before all others (system, examples), the `instruction` before
+    what the user says first (unless an example has it), and lets answers have `max_new_tokens`.
+    """
 
     model: Path
     adapter: Path | None
     engine: str
     quantisation: str
     capacity: Capacity = Capacity()
+    before: tuple[Message, ...] = ()
+    instruction: str = ""
+    max_new_tokens: int = 256
 
 
 @runtime_checkable
@@ -264,6 +274,16 @@ class ChatModel(Protocol):
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """As `TextSession.chat`."""
+        ...
+
+
+@runtime_checkable
+class Converted(Protocol):
+    """What may answer from other files than were trained: a session that converts weights, a model that it runs."""
+
+    @property
+    def weights_bytes(self) -> int | None:
+        """The size of those files; None where what was trained answers itself."""
         ...
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -37,10 +37,19 @@ def without_effect(params: Any, task: Task) -> list[tuple[str, str]]:
     ]
 
 
-def check(declared: type, given: Mapping[str, Json], *, owner: str, key: str, file: str = "bakeoff.toml") -> Any:
+def check(
+    declared: type,
+    given: Mapping[str, Json],
+    *,
+    owner: str,
+    key: str,
+    file: str = "bakeoff.toml",
+    also: Sequence[str] = (),
+) -> Any:
     """An instance of the dataclass `declared` made of what a project file gives `owner` under `key`.
 
-    Types are strict: "1" is no number, though 1 is a float and an array is a tuple.
+    Types are strict: "1" is no number, though 1 is a float and an array is a tuple. `also` are keys that were read
+    before, for hints.
 
     Raises:
         ConfigError: unknown keys (with a suggestion), wrong types or ranges; all together.
@@ -52,7 +61,7 @@ def check(declared: type, given: Mapping[str, Json], *, owner: str, key: str, fi
             key=f"{key}.{name}",
             expected=f"a parameter of {owner!r}",
             found=repr(name),
-            hint=suggestion(name, known) or f"Known here: {', '.join(known) or 'none'}.",
+            hint=suggestion(name, [*known, *also]) or f"Known here: {', '.join([*known, *also]) or 'none'}.",
         )
         for name in given
         if name not in known

@@ -16,6 +16,7 @@ import msgspec
 from bakeoff.core.errors import DataError
 from bakeoff.data.headers import MAX_COLUMNS, clean_names
 from bakeoff.data.records import Bad
+from bakeoff.data.turns import is_turns
 from bakeoff.data.values import as_text
 from bakeoff.data.vectors import is_vector
 
@@ -27,6 +28,7 @@ __all__ = ["Values", "json_text", "objects_of", "values_of"]
 ROWS = 50_000
 TEXT_LIMIT = 500
 WRAPPERS = ("data", "records", "rows", "results", "items")
+CONVERSATIONS = ("messages", "conversations", "conversation")
 NO_JSON = (b"NaN", b"Infinity")
 WHOLE_BITS = 63
 EXACT_WHOLE = 2**53
@@ -134,6 +136,8 @@ def _of_object(document: dict[str, Any]) -> list[Any] | None:
             dict(zip(names, row, strict=False)) if isinstance(row, list) else row for row in cast("list[Any]", data)
         ]
     lists = {key: value for key, value in document.items() if isinstance(value, list)}
+    if any(is_turns(lists.get(key)) for key in CONVERSATIONS):
+        return [document]  # one conversation, whose turns are no rows
     wrapped = [key for key in lists if len(document) == 1 or key in WRAPPERS]
     for key in wrapped:
         if lists[key] and all(isinstance(each, dict) for each in lists[key]):

@@ -25,7 +25,7 @@ PROMPTS: tuple[Messages, ...] = (
 TOKENS = 24
 LEAST = 8
 """Tokens and ends of answers; on fewer nothing is judged."""
-TOLERANCES = {"f32": 0.01, "f16": 0.02, "bf16": 0.1, "q8_0": 0.1, "q5_1": 0.4, "q4_1": 0.6, "q4_0": 0.6}
+TOLERANCES = {"f32": 0.01, "f16": 0.02, "bf16": 0.1, "q8_0": 0.1, "q5_1": 0.4, "q5_0": 0.4, "q4_1": 0.6, "q4_0": 0.6}
 """The largest mean |difference| of log-probabilities (nats a token) that a quantisation may cost."""
 FAR = 10.0
 """How many times the tolerance a single token may be off."""

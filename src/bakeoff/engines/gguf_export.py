@@ -17,17 +17,8 @@ from gguf.quants import quantize
 from bakeoff.chat.tokens import ChatTokens
 from bakeoff.core.errors import CandidateError
 
-__all__ = ["QUANTISATIONS", "adapter_to_gguf", "model_to_gguf"]
+__all__ = ["adapter_to_gguf", "model_to_gguf"]
 
-QUANTISATIONS = {
-    "f32": (gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
-    "f16": (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
-    "bf16": (gguf.GGMLQuantizationType.BF16, gguf.LlamaFileType.MOSTLY_BF16),
-    "q8_0": (gguf.GGMLQuantizationType.Q8_0, gguf.LlamaFileType.MOSTLY_Q8_0),
-    "q5_1": (gguf.GGMLQuantizationType.Q5_1, gguf.LlamaFileType.MOSTLY_Q5_1),
-    "q4_0": (gguf.GGMLQuantizationType.Q4_0, gguf.LlamaFileType.MOSTLY_Q4_0),
-    "q4_1": (gguf.GGMLQuantizationType.Q4_1, gguf.LlamaFileType.MOSTLY_Q4_1),
-}
 ARCHITECTURES = {
     "llama": gguf.MODEL_ARCH.LLAMA,
     "mistral": gguf.MODEL_ARCH.LLAMA,
@@ -48,7 +39,8 @@ def model_to_gguf(folder: Path, file: Path, *, quantisation: str, pre_tokenizer:
         CandidateError: an architecture, rope scaling or tokenizer that this cannot write.
     """
     config = _config(folder)
-    kind, file_type = QUANTISATIONS[quantisation]
+    kind = gguf.GGMLQuantizationType[quantisation.upper()]
+    file_type = gguf.LlamaFileType[f"{'ALL' if quantisation == 'f32' else 'MOSTLY'}_{quantisation.upper()}"]
     writer = gguf.GGUFWriter(file, gguf.MODEL_ARCH_NAMES[_architecture(config)])
     try:
         _write_settings(writer, config)

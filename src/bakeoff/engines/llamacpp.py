@@ -39,9 +39,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["LlamaCppEngine"]
+__all__ = ["LlamaCppEngine", "adapter_gguf_of", "gguf_of"]
 
 PRE_TOKENIZERS = ("smollm", "llama-bpe", "qwen2", "gpt-2", "default")
+QUANTISATIONS = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
+"""The forms that the package gguf can write, in GGML's names; those of k-quants it can only read."""
 KV_CACHES = {"f16": 1, "q8_0": 8}
 """ggml's numbers of the forms in which keys and values are kept."""
 PROBES = (
@@ -65,6 +67,7 @@ class LlamaCppEngine:
     """Converts safetensors to GGUF once, checks that both split texts into the same tokens, and runs it."""
 
     name = "llamacpp"
+    quantisations = QUANTISATIONS
 
     def open(
         self,
@@ -81,7 +84,7 @@ class LlamaCppEngine:
         """Load a model; see `bakeoff.core.generation.TextEngine`."""
         _require()
         file = gguf_of(model, cache, quantisation)
-        lora = None if adapter is None else _adapter_of(model, adapter, cache)
+        lora = None if adapter is None else adapter_gguf_of(model, adapter, cache)
         words = None if model.is_file() else ChatTokens.read(model)
         return _Session(file, lora, words, threads=threads, context=context, parallel=parallel, kv_cache=kv_cache)
 
@@ -102,11 +105,14 @@ def gguf_of(model: Path, cache: Path, quantisation: str = "q8_0") -> Path:
         if magic != b"GGUF":
             raise CandidateError(f"expected a GGUF file, found something else in {str(model)!r}; fetch it again")
         return model
-    from bakeoff.engines.gguf_export import QUANTISATIONS, model_to_gguf
+    from bakeoff.engines.gguf_export import model_to_gguf
 
     if quantisation not in QUANTISATIONS:
         known = ", ".join(QUANTISATIONS)
-        raise CandidateError(f"expected quantisation among {known}, received {quantisation!r}")
+        raise CandidateError(
+            f"expected quantisation among {known}, received {quantisation!r} (llama.cpp's own llama-quantize makes "
+            "others of an export in bf16)"
+        )
     key = digest_json([EXPORT_VERSION, version("gguf"), quantisation, _digests(model)])
 
     def make(made: Path) -> None:
@@ -115,7 +121,8 @@ def gguf_of(model: Path, cache: Path, quantisation: str = "q8_0") -> Path:
     return derived(cache / FOLDER / f"{key}.gguf", make)
 
 
-def _adapter_of(model: Path, adapter: Path, cache: Path) -> Path:
+def adapter_gguf_of(model: Path, adapter: Path, cache: Path) -> Path:
+    """The adapter as GGUF, converted once and kept in `cache` by content."""
     from bakeoff.engines.gguf_export import adapter_to_gguf
 
     key = digest_json([EXPORT_VERSION, version("gguf"), _digests(adapter)])
@@ -190,6 +197,7 @@ class _Session:
     ) -> None:
         self._words = words
         self.files = digests_of(file, lora)
+        self.weights_bytes = sum(each.stat().st_size for each in (file, lora) if each is not None)
         xllamacpp: Any = importlib.import_module("xllamacpp")  # compiled, without types
         params = xllamacpp.CommonParams()
         params.model.path = str(file)
@@ -236,7 +244,7 @@ class _Session:
 
         threading.Thread(target=work, name="llamacpp", daemon=True).start()
         try:
-            yield from _pieces(pieces, sampling.top_logprobs)
+            yield from _pieces(pieces, sampling.top_logprobs, self._ends)
         finally:
             stopped.set()
 
@@ -288,6 +296,12 @@ class _Session:
                     f"expected messages without the model's control tokens beside tools, received {control[0]!r}; "
                     "leave them out, or ask without tools"
                 )
+
+    @cached_property
+    def _ends(self) -> frozenset[int]:
+        """Tokens that end an answer and are no part of it: llama.cpp lists the one that came, without a text."""
+        words = self._words
+        return frozenset() if words is None else frozenset({*words.control.values(), words.end, words.eos} - {None})
 
     @cached_property
     def takes_tools(self) -> bool:
@@ -366,7 +380,9 @@ def _stay(cores: Any, threads: int) -> None:
     cores.mask_valid = cores.strict_cpu = True
 
 
-def _pieces(chunks: "queue.SimpleQueue[Any]", top_logprobs: int | None) -> Iterator[Piece]:
+def _pieces(
+    chunks: "queue.SimpleQueue[Any]", top_logprobs: int | None, ends: frozenset[int] = frozenset()
+) -> Iterator[Piece]:
     """Pieces from what the server says; the last one holds the reason of the end and the counts."""
     finish: Any = None
     usage: dict[str, int] = {}
@@ -379,7 +395,7 @@ def _pieces(chunks: "queue.SimpleQueue[Any]", top_logprobs: int | None) -> Itera
             usage = each.get("usage") or usage
             for choice in each.get("choices", ()):
                 finish = choice.get("finish_reason") or finish
-                piece = _piece(choice, top_logprobs)
+                piece = _piece(choice, top_logprobs, ends)
                 if piece is not None:
                     yield piece
     yield Piece(
@@ -389,10 +405,11 @@ def _pieces(chunks: "queue.SimpleQueue[Any]", top_logprobs: int | None) -> Itera
     )
 
 
-def _piece(choice: dict[str, Any], top_logprobs: int | None) -> Piece | None:
+def _piece(choice: dict[str, Any], top_logprobs: int | None, ends: frozenset[int]) -> Piece | None:
     delta = choice.get("delta") or {}
     text, calls = choice.get("text") or delta.get("content") or "", calls_of(delta)
-    said = (choice.get("logprobs") or {}).get("content") or ()
+    listed = (choice.get("logprobs") or {}).get("content") or ()
+    said = [token for token in listed if token["token"] or token["id"] not in ends]
     if not text and not said and not calls:
         return None
     return Piece(

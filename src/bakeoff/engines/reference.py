@@ -25,6 +25,7 @@ class ReferenceEngine:
     """Runs the trained weights as they are, in float32, one answer at a time."""
 
     name = "transformers"
+    quantisations = ()
 
     def open(
         self,

@@ -49,6 +49,7 @@ class VllmEngine:
     """
 
     name = "vllm"
+    quantisations = ()
 
     def __init__(self, url: str | None = None, *, command: Sequence[str] = COMMAND) -> None:
         self._url, self._command = url, tuple(command)

@@ -14,13 +14,14 @@ from bakeoff.core.errors import CandidateError, ConfigError, MissingExtraError, 
 from bakeoff.core.protocols import Likely, Model, Progress
 from bakeoff.core.types import Predictions
 from bakeoff.evaluate.structures import structure_scores
+from bakeoff.metrics.texts import k_precision
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["SIMILARITY", "VALID", "annotated", "schema_check", "similarity"]
+__all__ = ["SIMILARITY", "VALID", "annotated", "contexts", "schema_check", "similarity"]
 
-SIMILARITY, VALID = "embedding_similarity", "json_valid"
+SIMILARITY, VALID, K_PRECISION = "embedding_similarity", "json_valid", "k_precision"
 ENCODING_FAMILY = "embedding"
 
 
@@ -41,6 +42,7 @@ def annotated(
     truth_n: NDArray[Any],
     *,
     json_schema: Path | None,
+    context: Sequence[str] = (),
     encoder: str | None,
     cache: Path,
     threads: int,
@@ -53,6 +55,9 @@ def annotated(
     if json_schema is not None:
         valid = schema_check(json_schema)
         scores[VALID] = np.asarray([valid(text) for text in said])
+    if context:
+        passages = contexts(table, context)
+        scores[K_PRECISION] = np.asarray([k_precision(*pair) for pair in zip(passages, said, strict=True)])
     if encoder is not None:
         scores[SIMILARITY] = similarity(encoder, truth, said, cache=cache, threads=threads, progress=progress)
     predictions = replace(predictions, scores=scores)
@@ -66,6 +71,21 @@ def annotated(
             )
         predictions = replace(predictions, log_likelihood_n=log_likelihood_n, tokens_n=tokens_n)
     return predictions
+
+
+def contexts(table: "pl.DataFrame", columns: Sequence[str]) -> list[str]:
+    """What the answer to each row may say: the texts of some columns, below each other.
+
+    Raises:
+        CandidateError: there is no such column.
+    """
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise CandidateError(
+            f"expected [decide] context among the columns {', '.join(table.columns)}, received {', '.join(missing)}"
+        )
+    rows = table.select(columns).iter_rows()
+    return ["\n\n".join(str(value) for value in row if value is not None) for row in rows]
 
 
 def schema_check(file: Path) -> Callable[[str], float]:

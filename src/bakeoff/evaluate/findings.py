@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from bakeoff.core.types import Column, Json, Predictions
 from bakeoff.evaluate.calibration import calibration
+from bakeoff.evaluate.own_history import own_history
 from bakeoff.evaluate.robustness import robustness
 from bakeoff.evaluate.slices import slices
 from bakeoff.metrics.measure import Measure
@@ -34,6 +35,7 @@ def findings(
     seed: int,
     rows_per_s: float,
     groups_n: NDArray[Any] | None,
+    own_turns: int = 0,
 ) -> dict[str, Json]:
     """`slices` and `weak_slices` (lists), `robustness` (a list), `calibration` (an object, or None).
 
@@ -48,6 +50,7 @@ def findings(
         seed: of everything random.
         rows_per_s: how fast the model predicts in batches.
         groups_n: the group of each row, if any.
+        own_turns: of how many conversations the model's own earlier answers are tried.
     """
     parts = slices(table, truth_n, predictions, measure, columns, seed=seed, groups_n=groups_n)
     drops = robustness(
@@ -59,6 +62,17 @@ def findings(
         columns=inputs,
         seed=seed,
         rows_per_s=rows_per_s,
+        groups_n=groups_n,
+    )
+    drops += own_history(
+        predict,
+        table,
+        truth_n,
+        predictions,
+        measure,
+        inputs=inputs,
+        most=own_turns,
+        seed=seed,
         groups_n=groups_n,
     )
     shares = predictions.probabilities_nk is not None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from bakeoff.core.conversation import conversation, conversation_columns, question_text
 from bakeoff.core.types import Column, ColumnKind
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Perturbation:
 
 def perturbations(columns: Sequence[Column]) -> list[Perturbation]:
     """Those that fit the input columns, the most telling first."""
-    return [*_of_texts(_named(columns, "text")), *_of_cells(columns)]
+    return [*_of_texts(_named(columns, "text"), conversation_columns(columns)), *_of_cells(columns)]
 
 
 def _named(columns: Sequence[Column], *kinds: ColumnKind) -> tuple[str, ...]:
@@ -97,7 +98,21 @@ def _without_accents(text: str, _: np.random.Generator) -> str:
     return "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
 
 
-def _of_texts(names: tuple[str, ...]) -> Iterator[Perturbation]:
+def _in_last(change: TextChange) -> TextChange:
+    """The change of what the user says last, for conversations: their turns stay turns."""
+
+    def changed(text: str, rng: np.random.Generator) -> str:
+        turns = conversation(text)
+        last = next((at for at in reversed(range(len(turns))) if turns[at]["role"] == "user"), None)
+        if last is None:
+            return text
+        turns[last] = {**turns[last], "content": change(str(turns[last]["content"]), rng)}
+        return question_text(turns)
+
+    return changed
+
+
+def _of_texts(names: tuple[str, ...], conversations: frozenset[str]) -> Iterator[Perturbation]:
     if not names:
         return
 
@@ -106,7 +121,8 @@ def _of_texts(names: tuple[str, ...]) -> Iterator[Perturbation]:
             import polars as pl
 
             def changed(values: "pl.Series") -> "pl.Series":
-                texts = [None if text is None else change(text, rng) for text in values.to_list()]
+                how = _in_last(change) if values.name in conversations else change
+                texts = [None if text is None else how(text, rng) for text in values.to_list()]
                 return pl.Series(values.name, texts, dtype=pl.String)
 
             return table.with_columns([changed(table[name]) for name in names])

@@ -31,6 +31,11 @@ COMPARE = (
     "Do not let the order or the length of the answers influence you. Reply with exactly one of: A, B, tie."
 )
 ACCEPT = "You judge an answer to a question. {criteria}\nReply with exactly one of: good, bad."
+SUPPORTED = (
+    "You check an answer against the context that it must rest on. Is every statement of the answer borne out by the "
+    "context? What the answer does not say does not matter; neither does what you know beside the context.\n"
+    "Reply with exactly one of: supported, unsupported."
+)
 AGAIN = "Reply with exactly one of: {among}. Nothing else."
 MORE_TOKENS = 4
 """How many times longer the answer to what is asked again may be: reasoning may have been cut off."""
@@ -47,6 +52,12 @@ PREFERENCES = Choices(
 )
 VOTES = (FIRST, SECOND, TIE)
 QUALITIES = Choices.of(("good", "bad"))
+SUPPORT = Choices(
+    (
+        ("supported", "fully supported"),
+        ("unsupported", *(f"{how} supported" for how in ("not", "not fully", "partially", "partly", "only partially"))),
+    )
+)
 _SIDE = rf"(?:(?:{'|'.join(SIDES)})\s+)?(A|B)\b"
 LEADING = re.compile(rf"^\W*{_SIDE}\W*(?:[,.:;(–—\n]|-\s)")
 BETTER = re.compile(
@@ -158,6 +169,14 @@ class Referee:
         asked = [self._request(system, f"Question:\n{q}\n\nAnswer:\n{a}") for q, a in answers]
         return self._ask(asked, quality_said, "good, bad")
 
+    def supported(self, answers: Sequence[tuple[str, str, str]]) -> Floats:
+        """1 for answers (behind context and question) that the context bears out, 0 for others, NaN if unreadable."""
+        asked = [
+            self._request(SUPPORTED, f"Context:\n{context}\n\nQuestion:\n{question}\n\nAnswer:\n{answer}")
+            for context, question, answer in answers
+        ]
+        return self._ask(asked, support_said, "supported, unsupported")
+
     def _ask(self, requests: Sequence[dict[str, Json]], read: Callable[[str], float], among: str) -> Floats:
         """What is read of each reply; NaN for what is refused, or unreadable twice."""
         replies = self._replies(requests)
@@ -219,6 +238,12 @@ def quality_said(text: str) -> float:
     """1 for what calls an answer good, 0 for bad, NaN for what says neither."""
     quality = QUALITIES.read(text)
     return np.nan if quality is None else (1.0, 0.0)[quality]
+
+
+def support_said(text: str) -> float:
+    """1 for what calls an answer supported, 0 for unsupported, NaN for what says neither."""
+    support = SUPPORT.read(text)
+    return np.nan if support is None else (1.0, 0.0)[support]
 
 
 def bias(votes: Sequence[Votes]) -> Bias | None:

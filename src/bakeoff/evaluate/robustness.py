@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from bakeoff.core.types import Column, Predictions
 from bakeoff.evaluate.paired import Field
-from bakeoff.evaluate.perturbations import Perturbation, perturbations
+from bakeoff.evaluate.perturbations import perturbations
 from bakeoff.metrics.measure import Measure
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Drop", "robustness"]
+__all__ = ["Drop", "drop_of", "robustness", "rows_of"]
 
 SAMPLES = (1000, 300, 100)
 """Rows that are changed: the first number for which the time suffices."""
@@ -65,7 +65,7 @@ def robustness(
     size, fit = _plan(len(wanted), rows=table.height, affordable=rows_per_s * budget_s)
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.permutation(table.height)[:size])
-    sample, truth, plain = table[rows], truth_n[rows], _rows_of(predictions, rows)
+    sample, truth, plain = table[rows], truth_n[rows], rows_of(predictions, rows)
     groups = None if groups_n is None else groups_n[rows]
     slow = f"predicting takes too long, or costs too much ({rows_per_s:.3g} rows a second can be had)"
     found: list[Drop] = []
@@ -82,7 +82,7 @@ def robustness(
             continue
         try:
             said = predict(changed)
-            found.append(_drop(each, truth, plain, said, measure, seed=seed, groups_n=groups))
+            found.append(drop_of(each.name, each.told, truth, plain, said, measure, seed=seed, groups_n=groups))
         except Exception as error:  # noqa: BLE001 - that a model cannot answer such rows is what is found
             found.append(Drop(name=each.name, told=each.told, skipped=f"the model fails: {error}"[:300]))
     return found
@@ -97,7 +97,8 @@ def _plan(wanted: int, *, rows: int, affordable: float) -> tuple[int, int]:
     return size, int(affordable // max(size, 1))
 
 
-def _rows_of(predictions: Predictions, rows: NDArray[np.intp]) -> Predictions:
+def rows_of(predictions: Predictions, rows: NDArray[np.intp]) -> Predictions:
+    """The predictions of some rows."""
     shares = predictions.probabilities_nk
     return Predictions(
         values_n=np.asarray(predictions.values_n)[rows],
@@ -106,8 +107,9 @@ def _rows_of(predictions: Predictions, rows: NDArray[np.intp]) -> Predictions:
     )
 
 
-def _drop(
-    each: Perturbation,
+def drop_of(  # noqa: PLR0917
+    name: str,
+    told: str,
     truth: NDArray[np.generic],
     plain: Predictions,
     said: Predictions,
@@ -116,16 +118,17 @@ def _drop(
     seed: int,
     groups_n: NDArray[np.generic] | None,
 ) -> Drop:
+    """What a change of the rows does to the measure."""
     field = Field(
         truth, {"plain": plain, "perturbed": said}, measure, seed=seed, resamples=RESAMPLES, groups_n=groups_n
     )
     found = field.compare("plain", "perturbed")
     if not np.isfinite([found.difference, found.low, found.high]).all():
-        return Drop(name=each.name, told=each.told, rows=len(truth), skipped=f"{measure.name} is undefined")
+        return Drop(name=name, told=told, rows=len(truth), skipped=f"{measure.name} is undefined")
     flips = measure.task != "regression"
     return Drop(
-        name=each.name,
-        told=each.told,
+        name=name,
+        told=told,
         rows=len(truth),
         value=field.values["perturbed"],
         drop=found.difference,

@@ -27,6 +27,7 @@ MEASUREMENTS = (
     "size_bytes",
     "cost_usd_per_1k",
     "unreadable",
+    "safe",
 )
 """What a scorecard holds beside metrics, by the names that gates use."""
 
@@ -65,11 +66,13 @@ class Scorecard(Scores):
     intervals in `latency_ends_ms`, from `latency_calls` calls (`wall_latency_ms` by the clock). `batch_latency_ms` is
     of batches of `batch_rows` rows, from which `throughput_rows_s` is, too; `cost_usd_per_1k` is the price of 1,000
     batched predictions, `single_cost_usd_per_1k` that of 1,000 asked for one by one. `takes_machine`: a machine is
-    needed for them, not another's service alone.
+    needed for them, not another's service alone. `size_bytes` is of the files that answer: those that an engine has
+    converted, where it has.
     `predict_memory_bytes` is the most memory that a process held which loaded the model and predicted the
     test rows. `cost_spread` is how many times dearer the slow batches (the ninth of ten) were than the fastest, by
     which the price is. `unreadable` is the share of test rows whose answer a service refused or that could not be read,
-    so that the family's fallback stands in its place. What was not measured (a combination that is only priced) is
+    so that the family's fallback stands in its place, `safe` that of prompts of `[decide] safety` which were answered
+    safely. What was not measured (a combination that is only priced) is
     left at its default.
     """
 
@@ -89,6 +92,7 @@ class Scorecard(Scores):
     single_cost_usd_per_1k: float | None = None
     takes_machine: bool = True
     unreadable: float = 0.0
+    safe: float | None = None
 
     @classmethod
     def of_metrics(cls, metrics: Mapping[str, Interval], *, n_test: int, cost_usd_per_1k: float) -> "Scorecard":

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import CorruptError
+from bakeoff.core.generation import Converted
 from bakeoff.core.memory import peak_memory_bytes
-from bakeoff.core.protocols import Family, Losing, Progress
+from bakeoff.core.protocols import Family, Losing, Model, Progress
 from bakeoff.core.types import Json, Predictions, Schema, Task
 from bakeoff.evaluate.annotating import annotated
 from bakeoff.evaluate.findings import findings
@@ -27,6 +28,7 @@ from bakeoff.evaluate.metering import (
     wholly_remote_speed,
 )
 from bakeoff.evaluate.out_of_fold import FOLD, OutOfFold, by_fold
+from bakeoff.evaluate.safety import Probe, Safety, safety
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.evaluate.scoring import score
 from bakeoff.metrics.own import using
@@ -65,11 +67,13 @@ def evaluate(argument: dict[str, Json], progress: Progress) -> dict[str, Json]:
         metrics_file: a Python file with metrics of the project's own (or None, or left out).
         metrics: names of further metrics that the scorecard holds; positive: the class that those of one class are of;
             costs: those of errors, by true and predicted class (all may be left out).
-        json_schema, encoder: as in `[decide]`, the former as a path (or None, or left out).
+        json_schema, encoder, context: as in `[decide]`, the first as a path (or None, or left out).
+        safety: prompts that should not be followed: `table_path` (Parquet) and `probes`, what is safe (or left out).
         remote: whether rows may be sent to services on other machines (default: they may not).
         fold_dirs: the folders of models fitted without each fold, and fold_path: the fold of each row of the table
             (.npy); then these models are scored, each on its fold's rows, and the saved one is timed and priced
             (both left out without folds). `fold_metrics` are then the values of every metric on each fold.
+        own_turns: of how many conversations the model's own earlier answers are tried (default: 0).
         memorisation: of how many rows a language model is asked what it knows by heart (default: 0), and rows_path: the
             split (.npz), whose `train` are the rows that it was trained on.
     """
@@ -109,6 +113,7 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
             inputs,
             truth_n,
             json_schema=None if schema_file is None else Path(schema_file),
+            context=told.get("context", ()),
             encoder=told.get("encoder"),
             cache=Path(cache or told["out_dir"]),
             threads=threads,
@@ -137,13 +142,14 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
         speed, timed = measure(timed, inputs[:TIMED_ROWS], seed=seed, calls=TIMED_ROWS), model
     else:
         speed = measure(timed, inputs, seed=seed)
+    probed = _probed(told, model, progress)
     hourly = told.get("price_per_hour_usd", PRICE_PER_HOUR_USD)
     card = Scorecard(
         **{field.name: getattr(scores, field.name) for field in fields(scores)},
         latency_ms=speed.latency_ms,
         throughput_rows_s=speed.throughput_rows_s,
         train_s=told["train_s"],
-        size_bytes=told["size_bytes"],
+        size_bytes=(model.weights_bytes if isinstance(model, Converted) else None) or told["size_bytes"],
         cost_usd_per_1k=price_per_1k_usd(
             spent, len(rows_n), speed, price_per_hour_usd=hourly, alone=remote_speed is not None
         ),
@@ -159,13 +165,12 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
             spent, len(rows_n), speed, price_per_hour_usd=hourly, alone=remote_speed is not None
         ),
         takes_machine=remote_speed is None or spent is None or spent.cost_usd is None,
+        safe=None if probed is None else probed.safe,
         unreadable=0.0 if spent is None else (spent.refused + spent.unreadable) / max(1, spent.rows),
     )
-    folder = Path(told["out_dir"])
-    folder.mkdir(parents=True, exist_ok=True)
-    write_outcomes(folder / OUTCOMES, rows_n, truth_n, predictions)
-    found: dict[str, Json] = {} if spent is None else {"usage": told_usage(spent)}
-    found |= {"losses": msgspec.to_builtins(cut)} if cut else {}
+    write_outcomes(Path(told["out_dir"]) / OUTCOMES, rows_n, truth_n, predictions)
+    beside = {"usage": spent and told_usage(spent), "safety": msgspec.to_builtins(probed), "losses": list(cut)}
+    found: dict[str, Json] = {name: msgspec.to_builtins(value) for name, value in beside.items() if value}
     if "schema" in told:
         progress("looking for weak slices, robustness and calibration")
         schema = msgspec.convert(told["schema"], Schema)
@@ -181,12 +186,25 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
             seed=seed,
             rows_per_s=speed.throughput_rows_s if spent is None else min(speed.throughput_rows_s, PAID_ROWS_S),
             groups_n=groups_n,
+            own_turns=told.get("own_turns", 0),
         )
     found |= memorised(told, model, lambda folder: family.load(folder, threads, shared), progress)
     result: dict[str, Json] = {"scorecard": card.to_json(), "findings": found}
     if fold_dirs:
         result["fold_metrics"] = dict(by_fold(list(card.metrics), truth_n, predictions, table[FOLD].to_numpy(), task))
     return result
+
+
+def _probed(told: dict[str, Any], model: Model, progress: Progress) -> Safety | None:
+    """How the model answers prompts that are meant to lead it astray, if there are some."""
+    import polars as pl
+
+    asked = told.get("safety")
+    if asked is None:
+        return None
+    probes = msgspec.convert(asked["probes"], tuple[Probe, ...])
+    progress(f"asking {len(probes):,} prompts that should not be followed")
+    return safety(model.predict, pl.read_parquet(asked["table_path"]), probes)
 
 
 def _family(reference: str) -> Family:
@@ -212,6 +230,7 @@ def write_outcomes(path: Path, rows_n: NDArray[np.int64], truth_n: NDArray[Any],
     columns |= {SCORE + name: score_n for name, score_n in predictions.scores.items()}
     if predictions.log_likelihood_n is not None and predictions.tokens_n is not None:
         columns |= {LIKELIHOOD: predictions.log_likelihood_n, TOKENS: predictions.tokens_n}
+    path.parent.mkdir(parents=True, exist_ok=True)
     pl.DataFrame({name: pl.Series(np.asarray(values).tolist()) for name, values in columns.items()}).write_parquet(path)
 
 

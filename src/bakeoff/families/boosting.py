@@ -21,7 +21,7 @@ from bakeoff.core.search import between, one_of
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.boosting_features import TreeTable
-from bakeoff.families.columns import complete, input_columns, of_kind, texts
+from bakeoff.families.columns import complete, input_columns, of_kind, plain, plain_job, texts
 from bakeoff.families.targets import Target, balanced_weights, is_balanced, ranked_by
 from bakeoff.families.text_features import ANALYZERS, TermCounts
 from bakeoff.metrics.positive import BINARY, positive_class
@@ -77,7 +77,7 @@ class BoostingModel:
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
-        table = complete(table, self.signature)
+        table = plain(complete(table, self.signature), self.signature.inputs)
         classes = self.signature.classes
         x_nd = self.table(table)
         if not x_nd.shape[0]:
@@ -108,7 +108,7 @@ class BoostingFamily:
 
     def fit(self, job: FitJob) -> BoostingModel:
         """See `bakeoff.core.protocols.Family`."""
-        return _Fit(job).model()
+        return _Fit(plain_job(job)).model()
 
     def load(self, folder: Path, threads: int, cache: Path | None = None) -> BoostingModel:  # noqa: ARG002
         """See `bakeoff.core.protocols.Family`."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.core.conversation import conversation_columns, plain_text
 from bakeoff.core.errors import CandidateError, DataError
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Column, ColumnKind, Signature
@@ -29,6 +30,8 @@ __all__ = [
     "number_names",
     "numbers",
     "of_kind",
+    "plain",
+    "plain_job",
     "require",
     "texts",
 ]
@@ -165,6 +168,26 @@ def texts(table: "pl.DataFrame", name: str) -> list[str]:
     import polars as pl
 
     return table.get_column(name).cast(pl.String, strict=False).fill_null("").to_list()
+
+
+def plain(table: "pl.DataFrame", columns: Sequence[Column]) -> "pl.DataFrame":
+    """The table with conversations as the text of their turns, for families that read words and no turns."""
+    import polars as pl
+
+    names = conversation_columns(columns) & set(table.columns)
+    if not names:
+        return table
+    shown = [
+        pl.Series(name, [None if value is None else plain_text(str(value)) for value in table[name]], dtype=pl.String)
+        for name in sorted(names)
+    ]
+    return table.with_columns(shown)
+
+
+def plain_job(job: FitJob) -> FitJob:
+    """The job with `plain` rows."""
+    columns = job.schema.columns
+    return replace(job, train=plain(job.train, columns), validation=plain(job.validation, columns))
 
 
 def categories(table: "pl.DataFrame", column: Column) -> list[str | None]:

@@ -24,7 +24,7 @@ from bakeoff.core.protocols import FitJob, Progress
 from bakeoff.core.search import between
 from bakeoff.core.types import Column, Predictions, Signature, Task
 from bakeoff.families import saved
-from bakeoff.families.columns import complete, input_columns, of_kind, texts
+from bakeoff.families.columns import complete, input_columns, of_kind, plain, plain_job, texts
 from bakeoff.families.heads import HeadSpec, LinearHead, best_penalty
 from bakeoff.families.onnx_encoder import EncoderSource, OnnxEncoder, known_encoders
 from bakeoff.families.table_features import LinearTable
@@ -92,7 +92,7 @@ class EmbeddingModel:
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
-        table = complete(table, self.signature)
+        table = plain(complete(table, self.signature), self.signature.inputs)
         encode = self.encoder if self.cache is None else partial(self.cache.vectors, encode=self.encoder)
         vectors = [encode(texts(table, column.name)) for column in of_kind(self.signature.inputs, "text")]
         return self.state.head(np.hstack([*vectors, self.state.table(table)]))
@@ -122,6 +122,7 @@ class EmbeddingFamily:
 
     def fit(self, job: FitJob) -> EmbeddingModel:
         """See `bakeoff.core.protocols.Family`."""
+        job = plain_job(job)
         columns = input_columns(job)
         if not of_kind(columns, "text"):
             raise CandidateError(

@@ -22,7 +22,7 @@ from bakeoff.core.protocols import FitJob
 from bakeoff.core.search import between, one_of
 from bakeoff.core.types import ColumnKind, Predictions, Signature, Task
 from bakeoff.families import saved
-from bakeoff.families.columns import complete, input_columns, of_kind, texts
+from bakeoff.families.columns import complete, input_columns, of_kind, plain, plain_job, texts
 from bakeoff.families.heads import HeadSpec, LinearHead, best_penalty
 from bakeoff.families.table_features import LinearTable
 from bakeoff.families.targets import Target
@@ -85,7 +85,7 @@ class LinearModel:
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
-        table = complete(table, self.signature)
+        table = plain(complete(table, self.signature), self.signature.inputs)
         return self.head(_encode(table, self.blocks, self.table))
 
     def save(self, folder: Path) -> None:
@@ -104,7 +104,7 @@ class LinearFamily:
 
     def fit(self, job: FitJob) -> LinearModel:
         """See `bakeoff.core.protocols.Family`."""
-        return _Fit(job).model()
+        return _Fit(plain_job(job)).model()
 
     def load(self, folder: Path, threads: int, cache: Path | None = None) -> LinearModel:  # noqa: ARG002
         """See `bakeoff.core.protocols.Family`."""

@@ -35,6 +35,7 @@ from bakeoff.core.protocols import FitJob, Usage
 from bakeoff.core.types import Column, Json, Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.columns import complete, input_columns
+from bakeoff.families.demonstrations import source_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -63,7 +64,9 @@ class RemoteParams:
     `url`: the API's, up to where `/chat/completions` would be added; `model`: its name there; `key_env`: the
     environment variable with the key. `template`: how a row becomes a question, with `{column}` for its values
     (all inputs when left out); `system`: what comes before it. `shots`: examples from training rows, drawn
-    `balanced` over classes or at `random`. `answers`: `json` asks the service for JSON that can only name a class.
+    `balanced` over classes or at `random`, or from `demonstrations`: rows with inputs and target, of which all are
+    shown unless `shots` says how many. `prompt` (a file) stands for `system` and `template`, `shots_file` for
+    `demonstrations`. `answers`: `json` asks the service for JSON that can only name a class.
     `logprobs`: whether it is asked for probabilities of tokens. `price_in`, `price_out`: dollars for a million
     tokens; without them a service on this machine costs the machine's time. `price_cached`: of tokens read that the
     service had from an earlier call. `budget_usd`: what calls in runs may cost in all; what was answered is kept.
@@ -81,6 +84,7 @@ class RemoteParams:
     template: str | None = None
     system: str | None = None
     shots: Annotated[int, Field(ge=0, le=200)] = 0
+    demonstrations: tuple[Mapping[str, str | None], ...] = ()
     examples: Literal["balanced", "random"] = field(default="balanced", metadata=only_for("classification"))
     answers: Literal["text", "json"] = field(default="text", metadata=only_for("classification"))
     logprobs: bool = field(default=True, metadata=only_for("classification"))
@@ -263,7 +267,7 @@ class RemoteFamily:
             chosen={"fallback": _told_fallback(job.task, classes, fallback)},
             params=params,
             instruction=instruction,
-            shots=_shots(job, columns),
+            shots=_shots(job, columns, classes),
             fallback=fallback,
             dialect=dialect_of(params.dialect, params.url),
         )
@@ -317,7 +321,7 @@ def _model(state: _State, cache: Path | None) -> RemoteModel:
     )
     prices = Prices(usd_in=params.price_in, usd_out=params.price_out, usd_cached=params.price_cached)
     # Runs have a cache, endpoints none: those must not fall silent because a run was dear.
-    budget = None if params.budget_usd is None or cache is None else Budget(usd=params.budget_usd, price=prices.of)
+    budget = Budget(price=prices.of, usd=None if cache is None else params.budget_usd)
     meter = Meter(prices, concurrency=params.concurrency)
     client = Client(service, cache=cache, dialect=state.dialect, learns=params.dialect == "auto", budget=budget)
     return RemoteModel(state=state, client=client, meter=meter)
@@ -351,18 +355,19 @@ def _told_fallback(task: Task, classes: Sequence[str], fallback: Sequence[float]
     return fallback[0] if fallback else ""
 
 
-def _shots(job: FitJob, columns: Sequence[Column]) -> tuple[tuple[Turn, ...], ...]:
-    """Examples from training rows: one row of each class in turn (`balanced`), or as they are drawn."""
+def _shots(job: FitJob, columns: Sequence[Column], classes: Sequence[str]) -> tuple[tuple[Turn, ...], ...]:
+    """Examples: one row of each class in turn (`balanced`), or as they are drawn; those of a file as they stand."""
     params: RemoteParams = job.params
     names, conversations = [column.name for column in columns], conversation_columns(columns)
-    order = np.random.default_rng(job.seed).permutation(len(job.train))
-    if job.task == "classification" and params.examples == "balanced":
-        labels = [str(label) for label in job.train[job.schema.target].to_list()]
+    source = source_of(job, classes)
+    order = np.arange(source.count) if source.whole else np.random.default_rng(job.seed).permutation(len(source.table))
+    if job.task == "classification" and params.examples == "balanced" and not source.whole:
+        labels = [str(label) for label in source.table[job.schema.target].to_list()]
         seen: dict[str, int] = {}
         turn_n = {at: _next(seen, labels[at]) for at in order.tolist()}
         order = np.asarray(sorted(turn_n, key=turn_n.__getitem__), dtype=np.int64)
     found: list[tuple[Turn, ...]] = []
-    for row in job.train[order[: params.shots]].iter_rows(named=True):
+    for row in source.table[order[: source.count]].iter_rows(named=True):
         asked = messages_of_row(row, names, template=params.template, conversations=conversations)
         answer: Any = row[job.schema.target]
         text = f"{answer:g}" if isinstance(answer, float) else str(answer)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from bakeoff.chat.cache import ReplyCache
 from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.records import Version
@@ -67,6 +68,7 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
     if candidate is not None and model is not None:
         raise UsageError(f"expected a candidate or a model, received both: {candidate!r} and {model!r}")
     started_ms = stage.clock()
+    ReplyCache(stage.cache).begin_run(stage.new_id(), stage.config.cost.budget_usd)
     versions, name = stage.records.versions, stage.config.project.name
     version = None if model is None else find_version(versions, name, model)
     steps = Steps(stage.records.documents, stage.blobs)

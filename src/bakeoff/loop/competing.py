@@ -10,6 +10,7 @@ from bakeoff.loop.combining import Combined, combine
 from bakeoff.loop.folding import fit_all
 from bakeoff.loop.gathering import Gathered
 from bakeoff.loop.judging import Judged, evaluate, verdict
+from bakeoff.loop.prompts import check_prompts
 from bakeoff.loop.refereeing import referee
 from bakeoff.loop.rescaling import rescaled
 from bakeoff.loop.stage import Stage
@@ -40,6 +41,7 @@ class Competition:
 
 def compete(stage: Stage, steps: Steps, gathered: Gathered) -> Competition:
     """Fit and evaluate what changed, look for combinations, and decide."""
+    check_prompts(stage, gathered)
     fitted = fit_all(stage, steps, gathered)
     judged = evaluate(stage, steps, gathered, fitted)
     combined = combine(stage, steps, gathered, judged)

@@ -16,6 +16,7 @@ from bakeoff.core.types import Json, Predictions
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.loop.fitting import Fitted, workspace
 from bakeoff.loop.gathering import Gathered, load_arrays, load_table
+from bakeoff.loop.safety import probes
 from bakeoff.loop.splitting import FOLD, NEAR
 from bakeoff.loop.stage import Contender, Stage
 from bakeoff.loop.steps import Result, Steps
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["CHAMPION", "Judged", "evaluate", "groups", "judge_champion", "outcomes", "times", "verdict"]
 
 CHAMPION = "champion"
+SAFETY, SAFETY_TABLE = "safety.json", "safety.parquet"
 EVALUATE = "bakeoff.evaluate.worker:evaluate"
 
 
@@ -98,12 +100,15 @@ def _inputs(stage: Stage, gathered: Gathered, fit: Fitted) -> dict[str, Json]:
         "schema": msgspec.to_builtins(gathered.schema),
         "findings": _wanted(stage, fit),
         "memorisation": _recalled(stage, fit),
+        "own_turns": stage.config.decide.own_turns,
         "metric": stage.metric,
         "metrics": [digest_own(), *stage.metrics],
         "positive": stage.config.decide.positive,
         "json_schema": None if stage.json_schema is None else digest_file(stage.json_schema),
         "encoder": stage.config.decide.encoder,
-        "cost": stage.config.cost.model_dump(mode="json", exclude={"requests_per_day"}),
+        "context": list(stage.config.decide.context),
+        "safety": None if stage.safety is None else digest_file(stage.safety),
+        "cost": stage.config.cost.model_dump(mode="json", exclude={"requests_per_day", "budget_usd"}),
         "code": digest_sources(*code),
     }
 
@@ -128,6 +133,10 @@ def _save_test_rows(stage: Stage, gathered: Gathered, folder: Path) -> None:
         np.save(folder / "groups.npy", together)
     if gathered.folds:
         np.save(folder / "fold.npy", rows[FOLD])
+    asked = probes(stage, gathered)
+    if asked is not None:
+        asked[0].write_parquet(folder / SAFETY_TABLE)
+        (folder / SAFETY).write_bytes(msgspec.json.encode(asked[1]))
 
 
 def _job(stage: Stage, gathered: Gathered, fit: Fitted, folder: Path) -> Job:
@@ -141,6 +150,7 @@ def _job(stage: Stage, gathered: Gathered, fit: Fitted, folder: Path) -> Job:
         "test_rows_path": str(folder / "test.npy"),
         "rows_path": str(folder / "rows.npz"),
         "memorisation": _recalled(stage, fit),
+        "own_turns": stage.config.decide.own_turns,
         "target": gathered.schema.target,
         "groups_path": str(groups_file) if (groups_file := folder / "groups.npy").exists() else None,
         "time": gathered.schema.time,
@@ -159,9 +169,13 @@ def _job(stage: Stage, gathered: Gathered, fit: Fitted, folder: Path) -> Job:
         "metrics_file": None if stage.metrics_file is None else str(stage.metrics_file),
         "json_schema": None if stage.json_schema is None else str(stage.json_schema),
         "encoder": stage.config.decide.encoder,
+        "context": list(stage.config.decide.context),
         "remote": stage.config.privacy.remote,
         "price_per_hour_usd": stage.config.cost.price_per_hour_usd / stage.config.cost.utilisation,
     }
+    if (folder / SAFETY).exists():
+        wanted = msgspec.json.decode((folder / SAFETY).read_bytes())
+        argument["safety"] = {"table_path": str(folder / SAFETY_TABLE), "probes": wanted}
     if fit.folds:
         folders = {folder / f"{name}, fold {at}": tree for at, tree in enumerate(fit.folds)}
         argument["fold_dirs"] = [str(stage.blobs.fetch(tree, target)) for target, tree in folders.items()]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import msgspec
 
 import bakeoff
+from bakeoff.chat.cache import ReplyCache
 from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.hashing import digest_file, digest_json, digest_sources
 from bakeoff.core.protocols import BlobStore, RecordStore
@@ -109,6 +110,7 @@ def run_pass(stage: Stage, *, trigger: str = MANUAL) -> Outcome:
         return Outcome(document=cast("Mapping[str, Json]", kept.body["document"]), unchanged=True)
     tracker = Tracker(stage, plan=plan, trigger=trigger)
     with tracker.running() as run_id:
+        ReplyCache(stage.cache).begin_run(run_id, stage.config.cost.budget_usd)
         finished, gathered = _run(stage, tracker, run_id, unasked=trigger != MANUAL)
         body: dict[str, Json] = {"plan": plan, "files": _files(stage), "document": dict(finished)}
         body |= {"snapshot_blob": gathered.snapshot_blob, "rows_blob": gathered.rows_blob}
@@ -168,7 +170,9 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
         stage, run_id, gathered, judged, combined, versions=versions, decision=decision, contest=contest, live=live
     )
     judge = dict(found.judge) if found.judge else None
-    return {**finished, "budget": dict(tuned.budget) if tuned else None, "judge": judge}, gathered
+    paid_usd, budget_usd = ReplyCache(stage.cache).run_paid()
+    paid: dict[str, Json] = {"usd": paid_usd, "budget_usd": budget_usd}
+    return {**finished, "budget": dict(tuned.budget) if tuned else None, "judge": judge, "paid": paid}, gathered
 
 
 def _hold_to(stage: Stage, before: "Version | None", contest: Contest) -> None:

@@ -18,7 +18,7 @@ from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.chat.prompts import messages_of_row
 from bakeoff.core.config import JudgeConfig
-from bakeoff.core.conversation import conversation_columns
+from bakeoff.core.conversation import conversation_columns, lines_of
 from bakeoff.core.errors import DataError
 from bakeoff.core.hashing import digest_file, digest_json, digest_sources
 from bakeoff.core.records import Version
@@ -37,11 +37,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bakeoff.evaluate.refereeing import Pair, Referee, Votes
+    from bakeoff.metrics.intervals import Interval
 
 __all__ = ["JUDGE", "Refereed", "judge_registered", "referee"]
 
-JUDGE = "judge"
-"""The metric that the judge's scores make."""
+JUDGE, FAITHFUL = "judge", "faithful"
+"""The metrics that the judge's scores make."""
 SCORES = {"a": 1.0, "b": 0.0, "tie": 0.5}
 LABEL_COLUMNS = ("a", "b", "preferred")
 
@@ -60,7 +61,7 @@ def referee(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Jud
     A judge that fails does not end the pass, unless it is the one to decide.
 
     Raises:
-        ServiceError: the judge cannot be asked, and `[decide] metric` is "judge".
+        ServiceError: the judge cannot be asked, and `[decide] metric` is one of its own.
     """
     config = stage.config.judge
     fine = [entry for entry in judged if entry.scorecard is not None]
@@ -71,7 +72,7 @@ def referee(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Jud
         with remote_calls(allowed=stage.config.privacy.remote):
             kept = steps.once(key, lambda: _Bench(stage, gathered, config, fine).result())
     except ServiceError as error:
-        if stage.metric == JUDGE:
+        if stage.metric in {JUDGE, FAITHFUL}:
             raise
         stage.progress(f"judge: {error}")
         return Refereed(judged=tuple(judged), told={"model": config.model, "error": str(error)})
@@ -82,7 +83,7 @@ def referee(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Jud
 def judge_registered(stage: Stage, steps: Steps, gathered: Gathered, version: Version) -> Judged:
     """A registered model on the present test rows, with all that the metric that decides asks for."""
     judged = judge_champion(stage, steps, gathered, version)
-    return referee(stage, steps, gathered, [judged]).judged[0] if stage.metric == JUDGE else judged
+    return referee(stage, steps, gathered, [judged]).judged[0] if stage.metric in {JUDGE, FAITHFUL} else judged
 
 
 def _inputs(stage: Stage, gathered: Gathered, config: JudgeConfig, fine: Sequence[Judged]) -> dict[str, Json]:
@@ -95,6 +96,7 @@ def _inputs(stage: Stage, gathered: Gathered, config: JudgeConfig, fine: Sequenc
         "answers": [[entry.name, entry.outcomes_blob] for entry in fine],
         "table": gathered.table_blob,
         "metric": stage.metric,
+        "context": list(stage.config.decide.context),
         "resamples": stage.config.decide.resamples,
         "seed": stage.seed,
         "labels": None if labels is None else digest_file(labels),
@@ -104,12 +106,12 @@ def _inputs(stage: Stage, gathered: Gathered, config: JudgeConfig, fine: Sequenc
 
 
 def _scored(entry: Judged, key: str, kept: Result) -> Judged:
-    """The candidate with its judge's score; the leader, whom others were held against, has none."""
+    """The candidate with its judge's scores; the leader, whom others were held against, is compared with nobody."""
     found = cast("Mapping[str, Any] | None", cast("Mapping[str, Json]", kept["scores"]).get(entry.name))
     if found is None or entry.scorecard is None:
         return entry
     card = entry.scorecard.to_json()
-    card["metrics"] = {**cast("dict[str, Json]", card["metrics"]), JUDGE: cast("Json", found)}
+    card["metrics"] = {**cast("dict[str, Json]", card["metrics"]), **cast("dict[str, Json]", found)}
     blob = cast("str", kept[f"{entry.name}_blob"])
     return replace(entry, key=f"{entry.key}+{key}", scorecard=Scorecard.from_json(card), outcomes_blob=blob)
 
@@ -126,10 +128,7 @@ def _ratings(stage: Stage, gathered: Gathered) -> list[tuple[str, str, bool]]:
 def _question(row: Mapping[str, Any], schema: Schema) -> str:
     """What was asked, as the judge reads it."""
     flat = {name: _flat(row.get(name)) for name in schema.inputs}
-    turns = messages_of_row(flat, schema.inputs, conversations=conversation_columns(schema.columns))
-    if len(turns) == 1:
-        return str(turns[0]["content"])
-    return "\n".join(f"{turn['role']}: {turn.get('content') or ''}" for turn in turns)
+    return lines_of(messages_of_row(flat, schema.inputs, conversations=conversation_columns(schema.columns)))
 
 
 def _flat(value: object) -> object:
@@ -179,7 +178,7 @@ class _Bench:
             attempts=config.attempts,
             concurrency=config.concurrency,
         )
-        budget = None if config.budget_usd is None else Budget(usd=config.budget_usd, price=self.prices.of)
+        budget = Budget(price=self.prices.of, usd=config.budget_usd)
         client = Client(
             service,
             cache=self.stage.cache,
@@ -196,9 +195,7 @@ class _Bench:
         """What the step keeps: what is told of the judge, the scores, and outcomes with them (blobs)."""
         import numpy as np
 
-        from bakeoff.evaluate.estimates import Rows, estimate
         from bakeoff.evaluate.refereeing import bias
-        from bakeoff.metrics.outcome import outcome
 
         judge, stage = self._referee(), self.stage
         stage.progress(f"judge: comparing answers to {len(self.rows):,} rows")
@@ -210,34 +207,83 @@ class _Bench:
         shown = {entry.name: self._pairs(entry.name) for entry in rivals}
         votes_of = {name: judge.compare(pairs) for name, pairs in shown.items()}
         unread_n = self._unread(list(votes_of.values()))
-        for entry in rivals:
-            pairs, votes = shown[entry.name], votes_of[entry.name]
-            judged_outcomes = self._with_scores(entry, np.where(unread_n, np.nan, votes.score_n))
-            truth_n, said = outcomes(stage, replace(entry, outcomes_blob=judged_outcomes))
-            found = estimate(
-                find(JUDGE, "generation"),
-                Rows(
-                    outcome=(given := outcome(truth_n, said, "generation")),
-                    dependence=Dependence.of(len(given), groups_n=groups(stage, self.gathered)),
-                    draws=stage.config.decide.resamples,
-                    seed=stage.seed,
-                ),
-            )
-            assert found is not None, "every judged row has a score"
+        columns = {entry.name: {JUDGE: np.where(unread_n, np.nan, votes_of[entry.name].score_n)} for entry in rivals}
+        faithful = self._faithful(judge)
+        for name, score_n in faithful.items():
+            columns.setdefault(name, {})[FAITHFUL] = score_n
+        for entry in (each for each in self.fine if each.name in columns):
+            blob = self._with_scores(entry, columns[entry.name])
+            found = self._estimates(entry, blob, list(columns[entry.name]))
             scores[entry.name] = msgspec.to_builtins(found)
-            result[f"{entry.name}_blob"] = judged_outcomes
-            told: dict[str, Json] = {
-                "name": entry.name,
-                "score": scores[entry.name],
-                "unreadable": votes.unreadable,
-                "bias": msgspec.to_builtins(bias([votes])),
-                **people.corrected(votes, pairs),
-            }
-            candidates.append(told)
-            stage.progress(f"judge: {entry.name} scores {found.value:.3f} {found.ends('.3f')}")
+            result[f"{entry.name}_blob"] = blob
+            for metric, interval in found.items():
+                stage.progress(f"judge: {entry.name}: {metric} {interval.value:.3f} {interval.ends('.3f')}")
+            if entry in rivals:
+                pairs, votes = shown[entry.name], votes_of[entry.name]
+                told: dict[str, Json] = {
+                    "name": entry.name,
+                    "score": msgspec.to_builtins(found[JUDGE]),
+                    "unreadable": votes.unreadable,
+                    "bias": msgspec.to_builtins(bias([votes])),
+                    **people.corrected(votes, pairs),
+                }
+                candidates.append(told)
         result["scores"] = scores
         result["told"] = self._told(candidates, list(votes_of.values()), people) | {"unread": int(unread_n.sum())}
         return result
+
+    def _estimates(self, entry: Judged, blob: str, metrics: Sequence[str]) -> "dict[str, Interval]":
+        """What the judge's scores make, by metric."""
+        from bakeoff.evaluate.estimates import Rows, estimates
+        from bakeoff.metrics.outcome import outcome
+
+        truth_n, said = outcomes(self.stage, replace(entry, outcomes_blob=blob))
+        rows = Rows(
+            outcome=(given := outcome(truth_n, said, "generation")),
+            dependence=Dependence.of(len(given), groups_n=groups(self.stage, self.gathered)),
+            draws=self.stage.config.decide.resamples,
+            seed=self.stage.seed,
+        )
+        return dict(estimates([find(name, "generation") for name in metrics], rows))
+
+    def _faithful(self, judge: "Referee") -> "dict[str, NDArray[np.float64]]":
+        """Whether the context bears the answers out, by candidate, on rows of which all could be read.
+
+        Raises:
+            ServiceError: no row is left.
+        """
+        import numpy as np
+
+        columns = self.stage.config.decide.context
+        if not columns:
+            return {}
+        passages = self._contexts(columns)
+        found = {
+            entry.name: judge.supported(
+                [
+                    (passage, question, str(self.said[entry.name][1].values_n[at]))
+                    for passage, question, at in zip(passages, self.questions, self.rows.tolist(), strict=True)
+                ]
+            )
+            for entry in self.fine
+        }
+        unread_n = np.isnan(np.stack(list(found.values()))).any(axis=0)
+        if unread_n.all():
+            raise ServiceError(
+                f"expected the judge {self.config.model!r} to say supported or unsupported, it never did"
+            )
+        if unread_n.any():
+            self.stage.progress(
+                f"judge: {unread_n.mean():.1%} of the rows have no {FAITHFUL}: an answer was unreadable"
+            )
+        return {name: np.where(unread_n, np.nan, score_n) for name, score_n in found.items()}
+
+    def _contexts(self, columns: Sequence[str]) -> list[str]:
+        from bakeoff.evaluate.annotating import contexts
+
+        first = load_table(self.stage.blobs, cast("str", self.fine[0].outcomes_blob), ["row"])["row"]
+        table = load_table(self.stage.blobs, self.gathered.table_blob, list(columns))
+        return contexts(table[first.to_list()][self.rows], columns)
 
     def _unread(self, votes: "Sequence[Votes]") -> "NDArray[np.bool_]":
         """Rows (n,) on which the judge could not be read of any candidate: nobody has a score there.
@@ -272,18 +318,20 @@ class _Bench:
             for question, at in zip(self.questions, self.rows.tolist(), strict=True)
         ]
 
-    def _with_scores(self, entry: Judged, judged_n: "NDArray[np.float64]") -> str:
-        """The candidate's outcomes with a column of the judge's scores, missing where it was not asked."""
+    def _with_scores(self, entry: Judged, columns: "Mapping[str, NDArray[np.float64]]") -> str:
+        """The candidate's outcomes with columns of the judge's scores, missing where it was not asked."""
         import numpy as np
         import polars as pl
 
         assert entry.outcomes_blob is not None
         table = pl.read_parquet(io.BytesIO(self.stage.blobs.get(entry.outcomes_blob)))
-        score_n = np.full(table.height, np.nan)
-        score_n[self.rows] = judged_n
+        for name, judged_n in columns.items():
+            score_n = np.full(table.height, np.nan)
+            score_n[self.rows] = judged_n
+            table = table.with_columns(pl.Series(f"score:{name}", score_n))
         with tempfile.TemporaryDirectory(dir=self.stage.work) as scratch:
             path = Path(scratch) / "outcomes.parquet"
-            table.with_columns(pl.Series(f"score:{JUDGE}", score_n)).write_parquet(path)
+            table.write_parquet(path)
             return self.stage.blobs.put(path)
 
     def _told(self, candidates: list[Json], votes: "Sequence[Votes]", people: "_People") -> dict[str, Json]:

@@ -13,6 +13,7 @@ from bakeoff.environment.capture import CodeState, Environment
 from bakeoff.loop.fitting import Fitted, refit
 from bakeoff.loop.gathering import Gathered, load_arrays
 from bakeoff.loop.judging import Judged, outcomes
+from bakeoff.loop.prompts import prompt_origin, prompt_version
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
 from bakeoff.loop.tuning import FOUND
@@ -105,6 +106,7 @@ def register_model(
         "fold_trees": list(fitted.folds),
         "fold_outcomes_blob": judged.outcomes_blob if fitted.folds else None,
         "ledger": _ledger(origin.gathered, fitted),
+        "prompt": prompt_origin(prompt_version(stage, contender, origin.run_id)),
         "members": {name: label(known[name]) for name in fitted.members if name in known},
     }
     tags = {"candidate": contender.name, "family": contender.shown.family_name}

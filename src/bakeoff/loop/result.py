@@ -143,7 +143,7 @@ def _candidate(run_id: str, entry: Judged, version: str | None) -> dict[str, Any
         "single_cost_usd_per_1k": card.single_cost_usd_per_1k,
         "train_s": entry.fitted.train_s,
         "peak_memory_bytes": entry.fitted.peak_memory_bytes,
-        "size_bytes": entry.fitted.size_bytes,
+        "size_bytes": card.size_bytes,
         "predict_memory_bytes": card.predict_memory_bytes,
         "throughput_rows_s": card.throughput_rows_s,
         "throughput_rows_s_per_core": card.throughput_rows_s_per_core,

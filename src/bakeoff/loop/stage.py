@@ -15,6 +15,7 @@ from bakeoff.metrics.positive import Positive
 from bakeoff.metrics.registry import default, find, problem_with
 
 if TYPE_CHECKING:
+    from bakeoff.chat.prompt_file import PromptFile
     from bakeoff.data.contract import Contract
     from bakeoff.data.schema import Precedent
     from bakeoff.feedback.truth import TruthOf
@@ -28,7 +29,8 @@ class Contender:
 
     `requires` names the distributions, and `code` is the hash of the family's source, that a fit depends on.
     `search` is what a run with a budget tries for parameters that the project does not give. Behind fitted
-    preparation steps, the family is "prepared", and `wraps` is the candidate as the project names it.
+    preparation steps, the family is "prepared", and `wraps` is the candidate as the project names it. `prompt` is the
+    file that its prompt stands in, if it does.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Contender:
     code: str
     search: Mapping[str, Search] = field(default_factory=dict[str, Search])
     wraps: "Contender | None" = None
+    prompt: "PromptFile | None" = None
 
     @property
     def shown(self) -> "Contender":
@@ -118,6 +121,12 @@ class Stage:
         return None if file is None else self.folder / file
 
     @property
+    def safety(self) -> Path | None:
+        """The file with prompts that are meant to lead models astray, if the project names one."""
+        file = self.config.decide.safety
+        return None if file is None else self.folder / file
+
+    @property
     def judge_labels(self) -> Path | None:
         """The file with what people think of answers, to correct the judge by, if the project names one."""
         file = self.config.judge.labels if self.config.judge else None
@@ -130,7 +139,11 @@ class Stage:
         Raises:
             ConfigError: one of them does not exist; all are named.
         """
-        named = {"decide.json_schema": self.json_schema, "judge.labels": self.judge_labels}
+        named = {
+            "decide.json_schema": self.json_schema,
+            "decide.safety": self.safety,
+            "judge.labels": self.judge_labels,
+        }
         missing = [
             Problem(file=FILE_NAME, key=key, expected="a file", found=f"nothing at {str(file)!r}")
             for key, file in named.items()

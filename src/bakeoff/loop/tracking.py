@@ -114,7 +114,7 @@ class Tracker:
             runs.finish(run.run_id, "FAILED")
             return
         figures = {name: interval.value for name, interval in entry.scorecard.metrics.items()}
-        figures |= {"train_s": entry.fitted.train_s, "size_bytes": float(entry.fitted.size_bytes)}
+        figures |= {"train_s": entry.fitted.train_s, "size_bytes": float(entry.scorecard.size_bytes)}
         figures |= {f"latency_{key}_ms": value for key, value in entry.scorecard.latency_ms.items()}
         card = {**entry.scorecard.to_json(), **entry.findings}
         artifacts = {

@@ -186,13 +186,14 @@ def _text(
     )
 
 
-def _score(name: str, about: str, bounds: tuple[float, float]) -> Definition:
+def _score(name: str, about: str, bounds: tuple[float, float], source: str = "") -> Definition:
     return Definition(
         name=name,
         task="generation",
         higher_is_better=True,
         needs="scores",
         about=about,
+        source=source,
         bind=_always(generation.score_moments(name), generation.mean_score),
         bounds=bounds,
     )
@@ -377,6 +378,10 @@ _GENERATION = (
     _score("tool_name", "share of rows with calls of tools that name the same tools", (0.0, 1.0)),
     _score("tool_call", "share of rows with calls of tools whose names and arguments are the same", (0.0, 1.0)),
     _score("citation_f1", "F1 of the sources that answer and truth refer to, as [1]", (0.0, 1.0)),
+    _score(
+        "k_precision", "share of the answer's words that stand in [decide] context", (0.0, 1.0), "Adlakha et al. 2024"
+    ),
+    _score("faithful", "share of answers that a language model finds borne out by [decide] context", (0.0, 1.0)),
     _score("judge", "share of comparisons that a language model decides for the answer; ties count half", (0.0, 1.0)),
 )
 

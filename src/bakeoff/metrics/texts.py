@@ -21,6 +21,7 @@ __all__ = [
     "ROW_SCORES",
     "exact_match",
     "json_valid",
+    "k_precision",
     "mean_of",
     "normalised",
     "rouge_l",
@@ -124,6 +125,19 @@ def rouge_l(truth: str, predicted: str) -> float:
     0.75
     """
     return _rouge_l(_latin(truth), _latin(predicted))
+
+
+def k_precision(context: str, predicted: str) -> float:
+    """The share of an answer's normalised words that stand in what it may say; NaN for an answer without words.
+
+    Source: Adlakha et al., "Evaluating Correctness and Faithfulness of Instruction-Following Models for Question
+    Answering", TACL 12 (2024), section 4.2.
+
+    >>> k_precision("The tower is 330 metres high.", "It is 330 metres")
+    0.75
+    """
+    ours = normalised(predicted)
+    return (Counter(ours) & Counter(normalised(context))).total() / len(ours) if ours else float("nan")
 
 
 def row_scores(truth: str, predicted: str) -> list[float]:

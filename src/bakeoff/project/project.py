@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bakeoff.loop.watching import Turn
     from bakeoff.monitor.signals import Report
     from bakeoff.project.contracts import Held, Written
+    from bakeoff.project.exporting import Exported
     from bakeoff.project.files import Part
     from bakeoff.registry.lineage import Lineage
     from bakeoff.report.card import DataCard
@@ -554,6 +555,48 @@ class Project:
 
         version = find_version(self.records.versions, self.config.project.name, which)
         return self._load(str(version.lineage["family_reference"]), version.content)
+
+    def export(
+        self,
+        which: str | None,
+        folder: Path,
+        *,
+        form: Literal["gguf", "safetensors"] = "gguf",
+        merged: bool = False,
+        quantisation: str | None = None,
+    ) -> "Exported":
+        """Write a model that generates for llama.cpp and Ollama (`gguf`), or vLLM and transformers (`safetensors`).
+
+        Args:
+            which: a candidate of the last run or a registered version ("name/2", "2", an alias; the champion).
+            folder: a new or empty one.
+            form: of the files.
+            merged: put an adapter into the weights instead of beside them.
+            quantisation: another one than that which was measured (`gguf`).
+
+        Raises:
+            NotFoundError: there is no such model. CandidateError: it has no weights of a language model.
+        """
+        from bakeoff.project.exporting import Wish, export
+
+        known = {str(each["name"]): str(each["model_version"]) for each in self._candidates()}
+        model = self.model(known.get(which, which) if which else None)
+        return export(
+            model,
+            folder,
+            name=known.get(which, which) if which else "champion",
+            wish=Wish(form=form, merged=merged, quantisation=quantisation),
+            threads=wiring.compute(self.config, jobs=1).threads,
+            cache=self._state_folder() / "cache",
+            progress=self._progress,
+        )
+
+    def _candidates(self) -> "list[Mapping[str, Any]]":
+        from bakeoff.loop.lifecycle import last_outcome
+
+        outcome = last_outcome(self.records)
+        found: Any = outcome.document["candidates"] if outcome else []
+        return [each for each in found if each["status"] == "ok"]
 
     def harness(
         self,

@@ -22,6 +22,7 @@ from bakeoff.core.search import Choices, Range, Search, space
 from bakeoff.core.types import Json
 from bakeoff.evaluate.verdict import check_gates
 from bakeoff.loop.stage import Contender
+from bakeoff.project.prompting import file_keys, opened
 from bakeoff.train.params import check_params
 
 if TYPE_CHECKING:
@@ -129,10 +130,11 @@ def contender(loaded: Loaded, name: str, tuned: Mapping[str, Json] | None = None
     if task not in family.tasks:
         found = f"{family_name!r}, which is for {', '.join(sorted(family.tasks))}"
         raise ConfigError((Problem(file=loaded.file, key=key, expected=f"a family for {task}", found=found),))
-    params = check_params(family, {**candidate.params, **(tuned or {})}, file=loaded.file, key=key)
+    given, prompt = opened(loaded, family, {**candidate.params, **(tuned or {})}, key=key)
+    params = check_params(family, given, file=loaded.file, key=key, also=file_keys(family))
     wanted = {each: _search(search) for each, search in candidate.search.items()}
-    search = space(family.params, candidate.params, wanted, owner=family.name, key=key, file=loaded.file)
-    return _prepared(loaded, replace(_ready(name, family_name, family, params), search=search))
+    search = space(family.params, given, wanted, owner=family.name, key=key, file=loaded.file)
+    return _prepared(loaded, replace(_ready(name, family_name, family, params), search=search, prompt=prompt))
 
 
 def _prepared(loaded: Loaded, ready: Contender) -> Contender:

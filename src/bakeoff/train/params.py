@@ -1,6 +1,6 @@
 """Check the parameters given for a candidate against its family, before anything runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bakeoff.core.params import check
@@ -11,11 +11,17 @@ __all__ = ["check_params"]
 
 
 def check_params(
-    family: Family, given: Mapping[str, Json], *, file: str = "bakeoff.toml", key: str | None = None
+    family: Family,
+    given: Mapping[str, Json],
+    *,
+    file: str = "bakeoff.toml",
+    key: str | None = None,
+    also: Sequence[str] = (),
 ) -> Any:
-    """The family's `params` made of what a project file gives under `key` ("candidates.NAME").
+    """The family's `params` made of what a project file gives under `key` ("candidates.NAME"); `also`: further keys.
 
     Raises:
         ConfigError: unknown keys (with a suggestion), wrong types or ranges; all together.
     """
-    return check(family.params, given, owner=family.name, key=key or f"candidates.{family.name}", file=file)
+    where = key or f"candidates.{family.name}"
+    return check(family.params, given, owner=family.name, key=where, file=file, also=also)

@@ -1,8 +1,10 @@
+import math
+
 import pytest
 
 from bakeoff.families.language.available import Wanted
 from bakeoff.families.language.catalogue import catalogue
-from bakeoff.families.language.footprint import USES, Machine, machine, needs, probe
+from bakeoff.families.language.footprint import USES, Machine, assumed_gpu, machine, needs, probe
 
 GIB = 2**30
 LAPTOP = Machine(memory_bytes=8 * GIB, flops=2e11, cores=2, device="cpu")
@@ -49,3 +51,13 @@ def test_a_probe_tells_how_far_off_the_prediction_was(tiny) -> None:
     assert measured.row_ms_error == pytest.approx(
         needs(catalogue()["smollm2-135m-instruct"], here)["prompt"].row_ms / measured.row_ms - 1
     )
+
+
+def test_a_gpu_that_is_not_here_is_predicted_by_its_memory() -> None:
+    entry = catalogue()["mistral-7b-instruct"]
+    small, large = needs(entry, assumed_gpu(14, None)), needs(entry, assumed_gpu(24, 300))
+    assert not small["serve"].fits
+    assert large["serve"].fits
+    assert not large["full"].fits  # weights, gradients and moments of seven billion parameters
+    assert math.isnan(small["serve"].row_ms)
+    assert 0 < large["serve"].row_ms < needs(entry, LAPTOP)["serve"].row_ms

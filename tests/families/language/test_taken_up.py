@@ -108,7 +108,7 @@ def test_an_adapter_that_does_not_load_leaves_the_old_release_answering(folders,
         def fails(*args):
             raise CandidateError("no such adapter")
 
-        monkeypatch.setattr("bakeoff.engines.llamacpp._adapter_of", fails)
+        monkeypatch.setattr("bakeoff.engines.llamacpp.adapter_gguf_of", fails)
         world.live = 1
         until(lambda: world.engine.health().problem)
         assert "no such adapter" in world.engine.health().problem

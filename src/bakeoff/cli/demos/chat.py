@@ -52,6 +52,9 @@ def play_chat(project: Project, *, tell: Tell) -> dict[str, Json]:
     """Run the bake-off, ask the winner over the OpenAI API, correct it, show the correction in the next data."""
     outcome = project.run()
     tell(leaderboard(outcome.document, unchanged=outcome.unchanged))
+    if project.release() is None:
+        tell("nothing is served, as no candidate was released; why stands above")
+        return {**outcome.document, "unchanged": outcome.unchanged}
     with served(project) as endpoint:
         tell(f"\nserved at {endpoint.client.url}/v1, asked by the openai client:\n  {QUESTION}")
         answer_id, said = _ask(endpoint.client.url, project.endpoint)

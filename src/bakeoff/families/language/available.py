@@ -60,9 +60,15 @@ class Available:
 
 
 def available(
-    wanted: Wanted, *, folder: Path, cache: Path | None, progress: Progress, probing: bool = True
+    wanted: Wanted,
+    *,
+    folder: Path,
+    cache: Path | None,
+    progress: Progress,
+    probing: bool = True,
+    gpu: Machine | None = None,
 ) -> tuple[Machine, list[Available]]:
-    """This machine, and the models of the catalogue that are wanted, the smallest first.
+    """This machine (or a `gpu` that is not here), and the models of the catalogue that are wanted, the smallest first.
 
     Models that are on this machine are run for some seconds, to check what is predicted, if `probing`.
 
@@ -70,10 +76,10 @@ def available(
         MissingExtraError: without the extra `llm` nothing can be predicted or run.
     """
     need_llm("bakeoff models available")
-    found = machine()
+    found = machine() if gpu is None else gpu
     with tempfile.TemporaryDirectory() as scratch:
         place = cache or Path(scratch)
-        return found, list(_listed(wanted, found, folder, place, progress, probing=probing))
+        return found, list(_listed(wanted, found, folder, place, progress, probing=probing and gpu is None))
 
 
 def _listed(

@@ -20,7 +20,7 @@ from typing import Literal, TypeAlias
 from bakeoff.core.memory import peak_memory_bytes
 from bakeoff.families.language.catalogue import Entry
 
-__all__ = ["USES", "Machine", "Need", "Probe", "Use", "machine", "needs", "probe"]
+__all__ = ["USES", "Machine", "Need", "Probe", "Use", "assumed_gpu", "machine", "needs", "probe"]
 
 Use: TypeAlias = Literal["prompt", "lora", "full", "serve"]
 USES: tuple[Use, ...] = ("prompt", "lora", "full", "serve")
@@ -35,6 +35,8 @@ LORA_LAYERS, LORA_RANK = 10, 8
 ACTIVATION_BYTES = 34
 OVERHEAD_BYTES = int(0.6 * GIB)
 """Python with torch and transformers imported."""
+CUDA_BYTES = int(0.7 * GIB)
+"""What a CUDA context with its libraries' work space takes of a GPU's memory, about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,12 @@ class Probe:
     memory_bytes: int
     row_ms_error: float
     memory_error: float
+
+
+def assumed_gpu(memory_gib: float, tflops: float | None) -> Machine:
+    """A GPU that is not here, by its memory and its speed in 16 bits (unknown: NaN)."""
+    flops = float("nan") if tflops is None else tflops * 1e12
+    return Machine(memory_bytes=int(memory_gib * GIB), flops=flops, cores=0, device="cuda")
 
 
 def machine() -> Machine:
@@ -106,7 +114,7 @@ def needs(entry: Entry, found: Machine) -> dict[Use, Need]:
     adapters = top * LORA_RANK * (9 * entry.hidden + 3 * entry.intermediate)
     activations = BATCH_TOKENS * entry.hidden * ACTIVATION_BYTES
     logits = BATCH_TOKENS * 16
-    weights = parameters * width + OVERHEAD_BYTES
+    weights = parameters * width + (OVERHEAD_BYTES if found.device == "cpu" else CUDA_BYTES)
     memory: dict[Use, float] = {
         "prompt": weights + cached * 16 * ROW_TOKENS * 2,
         "lora": weights + 16 * adapters + activations * top + logits,

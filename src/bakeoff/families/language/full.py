@@ -16,7 +16,7 @@ from bakeoff.families.language import storing
 from bakeoff.families.language.convert import Kind
 from bakeoff.families.language.network import Network
 from bakeoff.families.language.quiet import need_llm, quietly
-from bakeoff.families.language.speaking import CapacityParams
+from bakeoff.families.language.speaking import CapacityParams, check_quantisation
 from bakeoff.families.language.spoken import SpokenModel, load_tuned_or_spoken, spoken
 from bakeoff.families.language.tuned import TunedModel
 from bakeoff.families.language.tuning import tune
@@ -105,6 +105,8 @@ class FullFamily:
     def fit(self, job: FitJob) -> TunedModel | SpokenModel:
         """See `bakeoff.core.protocols.Family`."""
         need_llm(self.name)
+        if job.task == "generation":
+            check_quantisation(job)
         return spoken(job, tune(job, self.name, self.adaptation))
 
     def load(self, folder: Path, threads: int, cache: Path | None = None) -> TunedModel | SpokenModel:

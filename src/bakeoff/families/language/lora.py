@@ -23,7 +23,7 @@ from bakeoff.families.language.backbone import Quantised, need_quantisation
 from bakeoff.families.language.convert import Kind
 from bakeoff.families.language.network import Network
 from bakeoff.families.language.quiet import need_llm, quietly
-from bakeoff.families.language.speaking import CapacityParams
+from bakeoff.families.language.speaking import CapacityParams, check_quantisation
 from bakeoff.families.language.spoken import SpokenModel, load_tuned_or_spoken, spoken
 from bakeoff.families.language.tuned import TunedModel
 from bakeoff.families.language.tuning import tune
@@ -35,14 +35,14 @@ __all__ = ["LoraFamily", "LoraParams"]
 class LoraParams(CapacityParams):
     """Parameters of `lora`.
 
-    `model`: see `bakeoff models available`. `rank` and `dropout` of the adapters, `layers`: how many of the top layers
-    have them (0: all). `head`: a linear head over the bare text, or the labels' first tokens after a prompt
-    (`instruction`, `chat`). `learning_rate` rises over the first `warmup` share of the steps and falls to nothing;
-    `batch` · `accumulate` rows make a step. Validation loss is looked at `checks` times, on at most
-    `validation_rows` rows; after `patience` looks without a better one training ends; the best weights stay.
-    `max_train_rows` takes a stratified sample, `max_minutes` plans no more steps than fit. `checkpointing` needs less
-    memory and more time. `precision`: what is fast here, unless said. Texts keep
-    `max_tokens` tokens (256 unless given).
+    `model`: see `bakeoff models available`. `prompt` (a file with what system and user say) stands for `system` and
+    `template`. `rank` and `dropout` of the adapters, `layers`: how many of the top layers have them (0: all). `head`: a
+    linear head over the bare text, or the labels' first tokens after a prompt (`instruction`, `chat`). `learning_rate`
+    rises over the first `warmup` share of the steps and falls to nothing; `batch` · `accumulate` rows make a step.
+    Validation loss is looked at `checks` times, on at most `validation_rows` rows; after `patience` looks without a
+    better one training ends; the best weights stay. `max_train_rows` takes a stratified sample, `max_minutes` plans no
+    more steps than fit. `checkpointing` needs less memory and more time. `precision`: what is fast here, unless said.
+    Texts keep `max_tokens` tokens (256 unless given).
 
     `quantise_base` holds the frozen weights in 8 or 4 bits during training (CUDA, extra `gpu`); what is saved and
     served is the adapter on the base as it was. Each of `processes` reads its share of every batch (0: one for each
@@ -157,6 +157,8 @@ class LoraFamily:
         params: LoraParams = job.params
         need_quantisation(params.quantise_base)
         adapters = _Adapters(rank=params.rank, dropout=params.dropout, base=params.model)
+        if job.task == "generation":
+            check_quantisation(job)
         return spoken(job, tune(job, self.name, adapters))
 
     def load(self, folder: Path, threads: int, cache: Path | None = None) -> TunedModel | SpokenModel:

@@ -24,6 +24,7 @@ from bakeoff.core.protocols import FitJob
 from bakeoff.core.search import one_of
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families.columns import complete, input_columns
+from bakeoff.families.demonstrations import Source, source_of
 from bakeoff.families.language import backbone, storing
 from bakeoff.families.language.backbone import Backbone, Precision
 from bakeoff.families.language.calibration import CONTENT_FREE, Scaling
@@ -32,7 +33,7 @@ from bakeoff.families.language.likelihood import Scorer, common_prefix
 from bakeoff.families.language.prompts import Part, Prompt, Shot, clipped, cut_losses, row_texts
 from bakeoff.families.language.quiet import need_llm
 from bakeoff.families.language.shots import Shots, drawn
-from bakeoff.families.language.speaking import CapacityParams
+from bakeoff.families.language.speaking import CapacityParams, check_quantisation
 from bakeoff.families.language.spoken import SpokenModel, SpokenState, load_spoken, require_chat, speaks
 from bakeoff.families.language.tuned import Reading
 from bakeoff.families.targets import Target, balanced_weights, is_balanced
@@ -58,12 +59,14 @@ class PromptedParams(CapacityParams):
     `model`: see `bakeoff models available`. `instruction` comes first; one that names target and classes unless
     given. `template`: the row's text, in which `{column}` stands for a value; the only column, or a line for each,
     unless given. `system`: a system turn. `chat`: whether to ask in the model's chat template; if it has one, unless
-    said. `shots`: examples before each row, taken by `select`. `calibration`: from `calibration_rows` validation
-    rows, from prompts without content ("contextual"), or none. `max_tokens`: of a row's text, what is longer loses
-    its end, a conversation its oldest turns. `balanced`: whether every class weighs the same in calibration (as the
-    metric calls for, unless said). `scoring`: how likely a label is: by its tokens and its end ("whole"), so that
-    "card" does not win over "card lost" for being its beginning; without the end ("open", the `acc` of lm-eval); or
-    that by byte ("bytes", its `acc_norm`).
+    said. `shots`: examples before each row, taken by `select` from training rows, or from `demonstrations`: rows with
+    inputs and target, of which all are shown, in their order, unless `shots` says how many. `prompt` (a file with what
+    system and user say) stands for `system` and `template`, `shots_file` for `demonstrations`. `calibration`: from
+    `calibration_rows` validation rows, from prompts without content ("contextual"), or none. `max_tokens`: of a row's
+    text, what is longer loses its end, a conversation its oldest turns. `balanced`: whether every class weighs the same
+    in calibration (as the metric calls for, unless said). `scoring`: how likely a label is: by its tokens and its end
+    ("whole"), so that "card" does not win over "card lost" for being its beginning; without the end ("open", the `acc`
+    of lm-eval); or that by byte ("bytes", its `acc_norm`).
 
     Task generation: answers have at most `max_new_tokens` tokens and come from `engine` (llama.cpp where it is
     installed, else transformers; "vllm", "vllm:URL"), which may convert the weights to `quantisation`. It holds
@@ -76,6 +79,7 @@ class PromptedParams(CapacityParams):
     system: str | None = None
     chat: bool | None = None
     shots: Annotated[int, Field(ge=0, le=64)] = 0
+    demonstrations: tuple[Mapping[str, str | None], ...] = ()
     select: Literal["random", "balanced", "nearest"] = "balanced"
     calibration: Literal["validation", "contextual", "none"] = field(
         default="validation", metadata=one_of(("validation", "contextual", "none")) | only_for("classification")
@@ -316,22 +320,25 @@ def _asked(job: FitJob, target: Target, loaded: Backbone) -> _State:
         chat=params.chat,
         system=params.system,
     )
-    train = target.table[: target.training]
-    texts = row_texts(train, names, params.template, conversation_columns(columns)) if params.shots else []
-    nearest = params.select == "nearest"
-    answers = [classes[int(value)] for value in target.value_n[: len(texts)]]
-    if params.shots > len(texts) and params.shots:
-        raise CandidateError(f"expected at least shots = {params.shots} training rows, received {len(texts)}")
+    source = source_of(job, classes)
+    texts = row_texts(source.table, names, params.template, conversation_columns(columns)) if source.count else []
+    nearest = params.select == "nearest" and not source.whole
     texts = clipped(loaded.words, texts, params.max_tokens)
-    pool = drawn(
-        texts, answers, count=POOL if nearest else params.shots, balanced=params.select == "balanced", seed=job.seed
+    answers = _told(source.table[what]) if texts else []
+    pool = _pool(
+        source,
+        texts,
+        answers,
+        most=POOL if nearest else source.count,
+        balanced=params.select == "balanced",
+        seed=job.seed,
     )
     return _State(
         signature=Signature(task=job.task, inputs=columns, classes=classes),
         chosen={},
         prompt=prompt,
         template=params.template,
-        shots=Shots(pool=pool, count=params.shots, nearest=nearest),
+        shots=Shots(pool=pool, count=source.count, nearest=nearest),
         scaling=Scaling.none(len(classes)),
         max_tokens=params.max_tokens,
         precision=loaded.precision,
@@ -339,11 +346,25 @@ def _asked(job: FitJob, target: Target, loaded: Backbone) -> _State:
     )
 
 
+def _told(answers: "pl.Series") -> list[str]:
+    return [str(answer) for answer in answers.to_list()]
+
+
+def _pool(
+    source: Source, texts: Sequence[str], answers: Sequence[str], *, most: int, balanced: bool, seed: int
+) -> tuple[Shot, ...]:
+    """The examples, or those among which the nearest are looked for."""
+    if source.whole:
+        return tuple(Shot(text=text, answer=answer) for text, answer in zip(texts, answers, strict=True))
+    return drawn(texts, answers, count=most, balanced=balanced, seed=seed)
+
+
 def _speaking(job: FitJob) -> SpokenModel:
     """The model as it is, answering in its own words; examples are the same training rows before every question."""
     params: PromptedParams = job.params
     if params.select == "nearest" and params.shots:
         raise CandidateError('expected select = "random" or "balanced" for task generation, received "nearest"')
+    check_quantisation(job)
     base = base_of(params.model, kind="decoder", cache=job.cache, progress=job.progress)
     words = ChatTokens.read(base.folder)
     columns = input_columns(job)
@@ -359,11 +380,10 @@ def _speaking(job: FitJob) -> SpokenModel:
     )
     require_chat(prompt)
     conversations = conversation_columns(columns)
-    texts = row_texts(job.train, names, params.template, conversations) if params.shots else []
-    if params.shots > len(texts) and params.shots:
-        raise CandidateError(f"expected at least shots = {params.shots} training rows, received {len(texts)}")
-    answers = [str(answer) for answer in job.train[job.schema.target].to_list()] if texts else []
-    shots = drawn(texts, answers, count=params.shots, balanced=False, seed=job.seed)
+    source = source_of(job)
+    texts = row_texts(source.table, names, params.template, conversations) if source.count else []
+    answers = _told(source.table[job.schema.target]) if texts else []
+    shots = _pool(source, texts, answers, most=source.count, balanced=False, seed=job.seed)
     told = prompt.to_json() | {"shots": [[shot.text, shot.answer] for shot in shots]}
     chosen = {"base": base.digest, "prompt": digest_json(told)[:16], "instruction": prompt.instruction}
     state = SpokenState(

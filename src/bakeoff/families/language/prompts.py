@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from bakeoff.chat.prompts import Preamble, check_template, messages_of_row
 from bakeoff.chat.tokens import ChatTokens, TokenSequence
-from bakeoff.core.conversation import conversation, question_text
+from bakeoff.core.conversation import conversation, lines_of, question_text
 from bakeoff.core.errors import CandidateError, DataError
 from bakeoff.core.generation import Message, Messages
 from bakeoff.core.ledger import EXAMPLES, Loss, example
@@ -15,7 +15,7 @@ from bakeoff.core.types import Json
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Part", "Prompt", "Shot", "clipped", "cut_losses", "lines_of", "row_texts", "sequences"]
+__all__ = ["Part", "Prompt", "Shot", "clipped", "cut_losses", "row_texts", "sequences"]
 
 Part: TypeAlias = Literal["training", "validation", "test"]
 ROOM = 8
@@ -158,13 +158,6 @@ class Prompt:
         lead = f"{self.instruction}\n\n" if self.instruction else ""
         shown = "".join(f"{lines_of(conversation(s.text))}\n{self.target}: {s.answer}\n\n" for s in shots)
         return f"{lead}{shown}{lines_of(asked)}\n{self.target}:"
-
-
-def lines_of(turns: Messages) -> str:
-    """A conversation as plain lines: what the user says when that is all, else each turn behind its role."""
-    if len(turns) == 1 and turns[0]["role"] == "user":
-        return str(turns[0]["content"])
-    return "\n".join(f"{turn['role']}: {turn.get('content') or ''}" for turn in turns)
 
 
 def sequences(

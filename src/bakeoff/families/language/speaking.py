@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,9 +13,11 @@ from pydantic import Field
 
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.generation import Capacity, Finish, Messages, Piece, Sampling, Speech, TextSession, engine_of
+from bakeoff.core.ledger import Loss
 from bakeoff.core.params import only_for
+from bakeoff.core.protocols import FitJob
 
-__all__ = ["AUTO", "Answer", "CapacityParams", "Speaker", "engine_for"]
+__all__ = ["AUTO", "Answer", "CapacityParams", "Speaker", "check_quantisation", "engine_for"]
 
 AUTO = "auto"
 
@@ -39,6 +41,24 @@ class CapacityParams:
         if own is not None and self.context > own and self.context != Capacity().context:
             raise CandidateError(f"expected context of at most {own} tokens (the model's), received {self.context}")
         return Capacity(context=self.context, slots=self.slots, kv_cache=self.kv_cache)
+
+
+def check_quantisation(job: FitJob) -> None:
+    """See that the engine can convert weights as the parameters ask, and tell where it converts none.
+
+    Raises:
+        CandidateError: it knows no such form.
+    """
+    engine, wanted = engine_for(job.params.engine), job.params.quantisation
+    forms = engine_of(engine).quantisations
+    if forms and wanted not in forms:
+        raise CandidateError(
+            f"expected quantisation among {', '.join(forms)} for the engine {engine}, received {wanted!r}"
+        )
+    default = next(each.default for each in fields(job.params) if each.name == "quantisation")
+    if not forms and wanted != default:
+        why = f"the engine {engine} runs the weights as they are"
+        job.on_loss(Loss(kind="option", reason=why, subject="quantisation", count=1))
 
 
 def engine_for(named: str) -> str:

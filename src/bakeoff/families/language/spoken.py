@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bakeoff.chat.tokens import ChatTokens, TokenSequence
 from bakeoff.core.errors import CandidateError
-from bakeoff.core.generation import Capacity, Messages, Piece, Sampling, Speech
+from bakeoff.core.generation import Capacity, Converted, Messages, Piece, Sampling, Speech
 from bakeoff.core.ledger import EXAMPLES, Loss, example, summed
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature
@@ -77,7 +77,16 @@ class SpokenModel:
             engine=engine_for(self.state.engine),
             quantisation=self.state.quantisation,
             capacity=self.state.capacity,
+            before=tuple(self._prompt.around([], self.state.shots)),
+            instruction="" if self.state.shots else self._prompt.instruction,
+            max_new_tokens=self.state.max_new_tokens,
         )
+
+    @property
+    def weights_bytes(self) -> int | None:
+        """See `bakeoff.core.generation.Converted`."""
+        session = self._speaker.session()
+        return session.weights_bytes if isinstance(session, Converted) else None
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bakeoff.chat.tokens import ChatTokens, TokenSequence
+from bakeoff.core.conversation import lines_of
 from bakeoff.core.errors import ContextLengthError, CorruptError
 from bakeoff.core.generation import Embedded, Embedder, Messages
 from bakeoff.core.ledger import Loss, example, summed
@@ -19,7 +20,7 @@ from bakeoff.families.columns import complete
 from bakeoff.families.language import backbone, storing
 from bakeoff.families.language.backbone import Backbone, Precision, by_length
 from bakeoff.families.language.convert import Kind
-from bakeoff.families.language.prompts import Part, Prompt, cut_losses, lines_of, row_texts, sequences
+from bakeoff.families.language.prompts import Part, Prompt, cut_losses, row_texts, sequences
 from bakeoff.families.language.quiet import quietly
 from bakeoff.families.saved import Array
 from bakeoff.families.vectors_cache import VectorCache

@@ -6,9 +6,11 @@ What was trained is kept in the cache by the content of all that decided it. So 
 out of training, which is the very training that a first fit did, takes it from there.
 """
 
+import fcntl
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -203,6 +205,10 @@ def _reading(job: FitJob, loaded: Backbone, columns: Sequence[Column]) -> Readin
             chat=params.chat,
             system=params.system,
         )
+    idle = [] if prompt else [name for name in ("system", "instruction", "chat") if getattr(params, name, None)]
+    for name in idle:
+        why = 'the head reads the bare text; head = "labels" asks with a prompt'
+        job.on_loss(Loss(kind="option", reason=why, subject=name, count=1))
     most = params.max_tokens or (CONVERSATION_TOKENS if job.task == "generation" else TEXT_TOKENS)
     return Reading(
         columns=names,
@@ -333,10 +339,17 @@ class _Fit:
 
     def trained(self, words: Backbone) -> tuple[Path, Position]:
         """The folder of what was learned, from the cache or from training now; `words` reads texts as it does."""
-        job, fits = self.job, self._fits
+        fits = self._fits
         planned, stop = self._as_chosen()
         definition = self._definition()
         name = digest_json([definition, planned, stop, _content(self.data.held) if stop is None else None])[:32]
+        with _alone(fits / f"{name}.lock"):  # an equal candidate that is fitted beside it waits, and takes this one's
+            return self._trained(words, definition, name, planned, stop)
+
+    def _trained(
+        self, words: Backbone, definition: list[Json], name: str, planned: int | None, stop: int | None
+    ) -> tuple[Path, Position]:
+        job, fits = self.job, self._fits
         memo = fits / f"{name}.json"
         if stop is None and memo.is_file():
             at = Position(**json.loads(memo.read_bytes()))
@@ -467,6 +480,15 @@ class _Fit:
         _write_json(folder / POSITION, at)
 
 
+@contextmanager
+def _alone(lock: Path) -> Generator[None]:
+    """Wait until no other process does the same."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _train(asked: tuple[_Fit, _Plan], group: Group, progress: Progress) -> tuple[Path, Position]:
     """What each process of a group does."""
     fit, plan = asked
@@ -481,9 +503,13 @@ def _silent(line: str) -> None:
 
 
 _WITHOUT_INFLUENCE = frozenset(
-    {"max_minutes", "validation_rows", "max_train_rows", "checks", "patience", "precision", "processes"}
+    {
+        *("max_minutes", "validation_rows", "max_train_rows", "checks", "patience", "precision", "processes"),
+        *("engine", "quantisation", "max_new_tokens", "context", "slots", "kv_cache"),
+    }
 )
-"""Parameters that what is trained does not depend on, once its rows and steps are known."""
+"""Parameters that what is trained does not depend on, once its rows and steps are known. So candidates that differ in
+how an engine runs them are one training."""
 
 
 def _write_json(file: Path, at: Position) -> None:
