@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,17 @@ def third_party(third_party_path, monkeypatch):
     yield third_party_path
     plugins._registered.cache_clear()
     sys.modules.pop("firstword", None)
+
+
+@pytest.fixture
+def register_family(monkeypatch):
+    """Registers a family of a test's own, for this process: `register_family("name", "module:Class")`."""
+
+    def register(name, place):
+        point = EntryPoint(name, place, "bakeoff.families")
+        monkeypatch.setitem(plugins._registered("bakeoff.families"), name, point)
+
+    return register
 
 
 WORDS = {"yes": ["good", "great", "lovely"], "no": ["bad", "awful", "dull"]}

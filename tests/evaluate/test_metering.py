@@ -89,9 +89,9 @@ def test_a_cascade_pays_for_the_rows_that_reach_the_paid_model(tmp_path: Path):
         cascade = CascadeFamily().combined(CascadeParams(members=members, thresholds=(0.9,)), [free, paid])
         table = pl.concat([job.train, job.validation])
         unsure = int((free.predict(table.drop("target")).probabilities_nk.max(axis=1) < 0.9).sum())
-        reference = "bakeoff.families.cascade:CascadeFamily"
+        reference = "cascade"
         found = scorecard_of(reference, job, cascade, table, tmp_path / "c")
-        alone = scorecard_of("bakeoff.families.remote:RemoteFamily", job, paid, table, tmp_path / "r")
+        alone = scorecard_of("remote", job, paid, table, tmp_path / "r")
     assert 0 < unsure < len(table)
     assert found["findings"]["usage"]["rows"] == unsure
     assert found["scorecard"]["cost_usd_per_1k"] == pytest.approx(unsure / len(table), rel=0.2)
@@ -112,7 +112,7 @@ def test_answers_that_are_not_the_model_s_own_are_a_measurement_with_a_gate(tmp_
         family = RemoteFamily()
         model = family.fit(job)
         table = pl.DataFrame({"text": ["x" * n for n in range(1, 41)], "target": ["class 0", "class 1"] * 20})
-        result = scorecard_of("bakeoff.families.remote:RemoteFamily", job, model, table, tmp_path / "eval")
+        result = scorecard_of("remote", job, model, table, tmp_path / "eval")
     card = Scorecard.from_json(result["scorecard"])
     assert card.unreadable == card.number("unreadable") == 0.5
     gates = DecideConfig(gates={"unreadable": Gate(max=0.01)})

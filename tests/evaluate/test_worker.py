@@ -13,11 +13,13 @@ from bakeoff.evaluate.worker import evaluate, read_outcomes
 
 
 @pytest.fixture(autouse=True)
-def models(monkeypatch):
+def models(monkeypatch, register_family):
     spec = importlib.util.spec_from_file_location("evaluate_test_models", Path(__file__).with_name("models.py"))
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "evaluate_test_models", module)
     spec.loader.exec_module(module)
+    for name in ("ThresholdFamily", "DoublingFamily"):
+        register_family(name, f"evaluate_test_models:{name}")
     return module
 
 
@@ -26,7 +28,7 @@ def argument(folder, family, table, task, **more):
     rows = np.arange(1, table.height, 2)
     np.save(folder / "rows.npy", rows)
     return {
-        "family": f"evaluate_test_models:{family}",
+        "family": family,
         "model_dir": str(folder / "2.0"),
         "table_path": str(folder / "table.parquet"),
         "test_rows_path": str(folder / "rows.npy"),

@@ -84,7 +84,7 @@ def test_a_service_elsewhere_is_not_asked(films_project, few_families):
     class Params:
         url = "https://models.example.org/v1"
 
-    contender = Contender(name="far", family_name="remote", requires=(), reference="x:Y", params=Params(), code="")
+    contender = Contender(name="far", family_name="remote", requires=(), params=Params(), code="")
     assert _elsewhere(contender) == Params.url
     Params.url = "http://127.0.0.1:8000/v1"
     assert _elsewhere(contender) is None

@@ -3,6 +3,7 @@
 import pytest
 
 from bakeoff.core.errors import ConflictError, NotFoundError
+from bakeoff.core.families import load_family
 from bakeoff.serve import releases
 from bakeoff.serve.releases import Release
 from bakeoff.testing.memory import MemoryRecords
@@ -133,3 +134,16 @@ def test_a_pointer_to_a_missing_release_is_an_error(documents):
     documents.put("endpoints", "reviews", {"release_id": "gone"})
     with pytest.raises(NotFoundError, match="records are incomplete"):
         releases.current(documents, "reviews")
+
+
+@pytest.mark.parametrize(("written", "name"), [("bakeoff.families.linear:LinearFamily", "linear"), ("os:system", None)])
+def test_a_release_of_before_is_read_by_the_name_of_its_family(documents, clock, written, name):
+    assert make(documents, clock, 1, family=written).family == (name or written)
+    if name is None:  # what is not registered stays what it was, and is never imported
+        with pytest.raises(NotFoundError, match="os:system"):
+            load_family(releases.current(documents, "reviews").family)
+
+
+def test_releasing_again_what_was_released_before_families_were_named_changes_nothing(documents, clock):
+    first = make(documents, clock, 1, family="bakeoff.families.linear:LinearFamily")
+    assert make(documents, clock, 1, family="linear").release_id == first.release_id

@@ -19,7 +19,7 @@ def argument(tmp_path: Path) -> FitArgument:
     np.savez(tmp_path / "rows.npz", train=np.arange(160), validation=np.arange(160, 200))
     job = FamilyConformance().job_of("classification", LinearParams(), tmp_path)
     return FitArgument(
-        family="bakeoff.families.linear:LinearFamily",
+        family="linear",
         params={"bins": 4},
         task="classification",
         schema=job.schema,

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from bakeoff.core.errors import BakeoffError, MissingExtraError, NotFoundError
 
-__all__ = ["Group", "load", "names", "suggestion"]
+__all__ = ["Group", "load", "name_of", "names", "suggestion"]
 
 Group: TypeAlias = Literal[
     "bakeoff.families",
@@ -28,6 +28,11 @@ def _registered(group: Group) -> dict[str, EntryPoint]:
 def names(group: Group) -> tuple[str, ...]:
     """Names registered under the group, sorted."""
     return tuple(sorted(_registered(group)))
+
+
+def name_of(group: Group, place: str) -> str | None:
+    """The name under which what stands at "module:attribute" is registered."""
+    return next((name for name, point in _registered(group).items() if point.value == place), None)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

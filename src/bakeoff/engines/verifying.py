@@ -1,12 +1,12 @@
 """A job before a release: does the engine serve what was trained?"""
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+from bakeoff.core.families import load_family
 from bakeoff.core.generation import Speaking, engine_of
-from bakeoff.core.protocols import Family, Progress
+from bakeoff.core.protocols import Progress
 from bakeoff.core.types import Json
 from bakeoff.engines.fidelity import TOLERANCES, compare
 from bakeoff.engines.reference import ReferenceSession
@@ -20,14 +20,13 @@ def verify(argument: Mapping[str, Any], progress: Progress) -> dict[str, Json]:
     """Compare the engine of a saved model with its trained weights.
 
     Args:
-        argument: `family` ("module:Class"), `model_dir`, `cache_dir`, `threads`.
+        argument: `family` (its entry point), `model_dir`, `cache_dir`, `threads`.
         progress: takes lines.
 
     Returns:
         `engine` (None: the trained weights answer themselves), and what `Fidelity` found.
     """
-    module, _, name = str(argument["family"]).partition(":")
-    family = cast("Family", getattr(importlib.import_module(module), name)())
+    family = load_family(str(argument["family"]))
     threads, cache = int(argument["threads"]), Path(argument["cache_dir"])
     model = family.load(Path(argument["model_dir"]), threads, cache)
     speech = model.speech if isinstance(model, Speaking) else None

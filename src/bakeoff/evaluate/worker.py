@@ -1,6 +1,5 @@
 """The job that evaluates one model in a process of its own, and the file of per-row outcomes that it keeps."""
 
-import importlib
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,9 +10,10 @@ from numpy.typing import NDArray
 
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import CorruptError
+from bakeoff.core.families import load_family
 from bakeoff.core.generation import Converted
 from bakeoff.core.memory import peak_memory_bytes
-from bakeoff.core.protocols import Family, Losing, Model, Progress
+from bakeoff.core.protocols import Losing, Model, Progress
 from bakeoff.core.types import Json, Predictions, Schema, Task
 from bakeoff.evaluate.annotating import annotated
 from bakeoff.evaluate.findings import findings
@@ -53,7 +53,7 @@ def evaluate(argument: dict[str, Json], progress: Progress) -> dict[str, Json]:
     """Score a saved model on the test rows: its `scorecard`, and `findings` beside it, as JSON.
 
     The argument:
-        family: "module:Class"; model_dir: the folder that the model was saved in.
+        family: the name of its entry point; model_dir: the folder that the model was saved in.
         table_path: the prepared table (Parquet); test_rows_path: positions of its test rows (.npy, int64).
         target: the column of truth; groups_path: a code for each test row, the same for those that go together (.npy;
             or None, or left out), and time: the column of when a row happened: rows that are close in time may.
@@ -92,7 +92,7 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
     if fold_dirs:
         table = table.with_columns(pl.Series(FOLD, np.load(told["fold_path"], allow_pickle=False)[rows_n]))
     threads, seed, task = told["threads"], told["seed"], cast("Task", told["task"])
-    family = _family(told["family"])
+    family = load_family(told["family"])
     cache = told.get("cache_dir")
     shared = None if cache is None else Path(cache)
     model = family.load(Path(told["model_dir"]), threads, shared)
@@ -205,11 +205,6 @@ def _probed(told: dict[str, Any], model: Model, progress: Progress) -> Safety | 
     probes = msgspec.convert(asked["probes"], tuple[Probe, ...])
     progress(f"asking {len(probes):,} prompts that should not be followed")
     return safety(model.predict, pl.read_parquet(asked["table_path"]), probes)
-
-
-def _family(reference: str) -> Family:
-    module, _, name = reference.partition(":")
-    return cast("Family", getattr(importlib.import_module(module), name)())
 
 
 def _together(told: dict[str, Any], table: "pl.DataFrame") -> tuple[NDArray[np.intp] | None, NDArray[Any] | None]:

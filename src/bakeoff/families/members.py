@@ -13,11 +13,12 @@ import msgspec
 from bakeoff.chat.meter import together
 from bakeoff.core import plugins
 from bakeoff.core.errors import CandidateError, CorruptError
+from bakeoff.core.families import load_family
 from bakeoff.core.generation import Embedder, Embedding
 from bakeoff.core.hashing import digest_file
 from bakeoff.core.ledger import Loss
 from bakeoff.core.params import check
-from bakeoff.core.protocols import Family, FitJob, Losing, Metered, Model, Progress, Usage
+from bakeoff.core.protocols import FitJob, Losing, Metered, Model, Progress, Usage
 from bakeoff.core.types import Column, Json, Signature
 from bakeoff.families import saved
 
@@ -77,7 +78,7 @@ def assemble(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json
     params = check(family.params, told["params"], owner=told["family"], key="members", file="the combination")
     progress(f"putting {len(params.members)} models together")
     models = [
-        _family(member.family).load(Path(folder), told["threads"])
+        load_family(member.family).load(Path(folder), told["threads"])
         for member, folder in zip(params.members, told["model_dirs"], strict=True)
     ]
     model = family.combined(params, models)
@@ -89,10 +90,6 @@ def assemble(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json
         "chosen": dict(model.chosen),
         "signature": msgspec.to_builtins(model.signature),
     }
-
-
-def _family(name: str) -> Family:
-    return cast("Family", plugins.load("bakeoff.families", name)())
 
 
 def fit_members(job: FitJob, members: Sequence[Member], *, fewest: int = FEWEST) -> list[Model]:
@@ -107,7 +104,7 @@ def fit_members(job: FitJob, members: Sequence[Member], *, fewest: int = FEWEST)
     chosen = cast("Mapping[str, Mapping[str, Json]]", (job.chosen or {}).get("members", {}))
     models: list[Model] = []
     for member in members:
-        family = _family(member.family)
+        family = load_family(member.family)
         if job.task not in family.tasks:
             tasks = ", ".join(sorted(family.tasks))
             raise CandidateError(f"expected members for {job.task}, received {member.family!r}, which is for {tasks}")
@@ -237,4 +234,6 @@ def load_members(folder: Path, members: Sequence[SavedMember], threads: int, cac
                     f"{file}: expected content with digest {expected}, found {found}; "
                     "restore the folder or fit the candidate again"
                 )
-    return [_family(member.family).load(folder / FOLDER / str(at), threads, cache) for at, member in enumerate(members)]
+    return [
+        load_family(member.family).load(folder / FOLDER / str(at), threads, cache) for at, member in enumerate(members)
+    ]

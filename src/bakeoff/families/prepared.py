@@ -13,11 +13,11 @@ import msgspec
 
 from bakeoff.core import plugins
 from bakeoff.core.errors import CandidateError, CorruptError
+from bakeoff.core.families import load_family
 from bakeoff.core.generation import Embedder, Embedding
 from bakeoff.core.ledger import Loss
 from bakeoff.core.params import check
 from bakeoff.core.protocols import (
-    Family,
     Filling,
     FitJob,
     FittedStep,
@@ -217,7 +217,7 @@ class PreparedFamily:
     def fit(self, job: FitJob) -> PreparedModel:
         """See `bakeoff.core.protocols.Family`; steps are fitted on the job's training rows, never on others."""
         params: PreparedParams = job.params
-        family = cast("Family", plugins.load("bakeoff.families", params.family)())
+        family = load_family(params.family)
         if job.task not in family.tasks:
             tasks = ", ".join(sorted(family.tasks))
             raise CandidateError(f"expected a family for {job.task}, received {params.family!r}, which is for {tasks}")

@@ -198,7 +198,7 @@ def job_of(
 ) -> Job:
     """The job that fits a contender in a workspace."""
     argument: dict[str, Json] = {
-        "family": contender.reference,
+        "family": contender.family_name,
         "params": msgspec.to_builtins(contender.params),
         "task": stage.config.project.task,
         "schema": msgspec.to_builtins(gathered.schema),

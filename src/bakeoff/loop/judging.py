@@ -144,7 +144,7 @@ def _job(stage: Stage, gathered: Gathered, fit: Fitted, folder: Path) -> Job:
     assert fit.tree_blob is not None
     stage.blobs.fetch(fit.tree_blob, folder / name)
     argument: dict[str, Json] = {
-        "family": fit.contender.reference,
+        "family": fit.contender.family_name,
         "model_dir": str(folder / name),
         "table_path": str(folder / "table.parquet"),
         "test_rows_path": str(folder / "test.npy"),
@@ -264,7 +264,6 @@ def judge_champion(stage: Stage, steps: Steps, gathered: Gathered, champion: Ver
         name=CHAMPION,
         family_name=family_name,
         requires=(),
-        reference=cast("str", made["family_reference"]),
         params=made["params"],
         code=cast("str", made["family_code"]),
     )

@@ -83,7 +83,6 @@ def register_model(
     made_from: dict[str, Json] = {
         "candidate": contender.name,
         "family": contender.family_name,
-        "family_reference": contender.reference,
         "params": msgspec.to_builtins(contender.params),
         "chosen": dict(fitted.chosen or {}),
         FOUND: msgspec.to_builtins(dict(stage.found)),
@@ -153,7 +152,7 @@ def make_live(
         endpoint=stage.endpoint,
         model=version.name,
         number=version.number,
-        family=winner.fitted.contender.reference,
+        family=winner.fitted.contender.family_name,
         blob_id=version.content,
         clock=stage.clock,
         steps=stage.config.prepare.specs,

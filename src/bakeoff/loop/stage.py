@@ -25,7 +25,7 @@ __all__ = ["Contender", "Stage"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """A candidate ready to be fitted: its family and where a worker finds it ("module:Class"), its parameters.
+    """A candidate ready to be fitted: its family (the name of its entry point) and its parameters.
 
     `requires` names the distributions, and `code` is the hash of the family's source, that a fit depends on.
     `search` is what a run with a budget tries for parameters that the project does not give. Behind fitted
@@ -36,7 +36,6 @@ class Contender:
     name: str
     family_name: str
     requires: tuple[str, ...]
-    reference: str
     params: Any
     code: str
     search: Mapping[str, Search] = field(default_factory=dict[str, Search])

@@ -46,7 +46,7 @@ def _checked(stage: Stage, steps: Steps, fitted: Fitted) -> Mapping[str, Json]:
         "verify",
         {
             "model": fitted.tree_blob,
-            "family": fitted.contender.reference,
+            "family": fitted.contender.family_name,
             "code": [fitted.contender.code, digest_sources(Path(str(bakeoff.engines.__file__)).parent)],
             "environment": dict(versions_of(("xllamacpp", "gguf", "transformers", "torch"))),
         },
@@ -58,7 +58,7 @@ def _checked(stage: Stage, steps: Steps, fitted: Fitted) -> Mapping[str, Json]:
     folder.mkdir(parents=True)
     stage.blobs.fetch(fitted.tree_blob, folder / "model")
     argument: dict[str, Json] = {
-        "family": fitted.contender.reference,
+        "family": fitted.contender.family_name,
         "model_dir": str(folder / "model"),
         "cache_dir": str(stage.cache),
         "threads": stage.compute.threads,

@@ -12,6 +12,7 @@ from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.config import Config
 from bakeoff.core.errors import NotFoundError, StoreError
 from bakeoff.core.explain import file_advice
+from bakeoff.core.families import load_family
 from bakeoff.core.project_file import Loaded, Value, load
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Model, Progress, RecordStore
 from bakeoff.core.records import Run, Version
@@ -505,7 +506,7 @@ class Project:
             folder.parent.mkdir(parents=True, exist_ok=True)
             self.blobs.fetch(blob_id, folder)
         with remote_calls(allowed=self.config.privacy.remote):
-            return wiring.family_of(family).load(folder, wiring.compute(self.config, jobs=1).threads)
+            return load_family(family).load(folder, wiring.compute(self.config, jobs=1).threads)
 
     # --- looking --------------------------------------------------------------------------------
 
@@ -554,7 +555,7 @@ class Project:
         from bakeoff.registry.lineage import find_version
 
         version = find_version(self.records.versions, self.config.project.name, which)
-        return self._load(str(version.lineage["family_reference"]), version.content)
+        return self._load(str(version.lineage["family"]), version.content)
 
     def export(
         self,

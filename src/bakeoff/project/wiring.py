@@ -1,6 +1,5 @@
 """Resolve a project's settings to things that work: contenders, stores, compute, scratch folders."""
 
-import importlib
 import importlib.util
 import secrets
 from collections.abc import Callable, Mapping
@@ -14,7 +13,8 @@ import msgspec
 from bakeoff.core import plugins
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.config import Config, SearchConfig
-from bakeoff.core.errors import BakeoffError, ConfigError, NotFoundError, Problem
+from bakeoff.core.errors import BakeoffError, ConfigError, Problem
+from bakeoff.core.families import load_family
 from bakeoff.core.hashing import digest_file, digest_json, digest_sources
 from bakeoff.core.project_file import Loaded
 from bakeoff.core.protocols import BlobStore, Clock, Compute, EventLog, Family, RecordStore
@@ -28,7 +28,7 @@ from bakeoff.train.params import check_params
 if TYPE_CHECKING:
     from bakeoff.data.contract import Contract
 
-__all__ = ["combiners", "compute", "contender", "contenders", "family_of", "new_id", "open_blobs", "open_events"]
+__all__ = ["combiners", "compute", "contender", "contenders", "new_id", "open_blobs", "open_events"]
 __all__ += ["open_records", "others"]
 
 COMBINERS = ("blend", "cascade", "calibrated")
@@ -126,7 +126,7 @@ def contender(loaded: Loaded, name: str, tuned: Mapping[str, Json] | None = None
         hint = plugins.suggestion(family_name, known) or "Name a family with the key 'family'."
         expected = f"one of the families {', '.join(known)}"
         raise ConfigError((Problem(file=loaded.file, key=key, expected=expected, found=repr(family_name), hint=hint),))
-    family = cast("Family", plugins.load("bakeoff.families", family_name)())
+    family = load_family(family_name)
     if task not in family.tasks:
         found = f"{family_name!r}, which is for {', '.join(sorted(family.tasks))}"
         raise ConfigError((Problem(file=loaded.file, key=key, expected=f"a family for {task}", found=found),))
@@ -146,7 +146,7 @@ def _prepared(loaded: Loaded, ready: Contender) -> Contender:
     fitted = steps.fitted_for(ready.name)
     if not fitted:
         return ready
-    family = cast("Family", plugins.load("bakeoff.families", PREPARED)())
+    family = load_family(PREPARED)
     if loaded.config.project.task not in family.tasks:
         found = f"{', '.join(str(step['name']) for step in fitted)} for {loaded.config.project.task}"
         expected = f"steps that learn from training rows for {' or '.join(sorted(family.tasks))} only"
@@ -175,7 +175,7 @@ def others(loaded: Loaded) -> tuple[list[Contender], dict[str, str]]:
         if name in {*used, *COMBINERS, PREPARED} or name in loaded.config.candidates:
             continue
         try:
-            family = cast("Family", plugins.load("bakeoff.families", name)())
+            family = load_family(name)
             if loaded.config.project.task not in family.tasks:
                 continue
             missing = [each for each in family.requires if not _installed(each)]
@@ -213,7 +213,6 @@ def _ready(name: str, family_name: str, family: Family, params: Any) -> Contende
         name=name,
         family_name=family_name,
         requires=family.requires,
-        reference=f"{type(family).__module__}:{type(family).__qualname__}",
         params=params,
         code=_code(type(family).__module__),
     )
@@ -221,7 +220,7 @@ def _ready(name: str, family_name: str, family: Family, params: Any) -> Contende
 
 def combiners() -> dict[str, Contender]:
     """The families that make one model of several, as contenders whose parameters are not known yet."""
-    return {name: _ready(name, name, plugins.load("bakeoff.families", name)(), {}) for name in COMBINERS}
+    return {name: _ready(name, name, load_family(name), {}) for name in COMBINERS}
 
 
 def _check_steps(loaded: Loaded) -> None:
@@ -274,20 +273,3 @@ def _code(module: str) -> str:
         return "unknown"
     file = Path(spec.origin)
     return digest_sources(file.parent) if (file.parent / "__init__.py").exists() else digest_file(file)
-
-
-def family_of(reference: str) -> Family:
-    """The family that stands at "module:Class".
-
-    Raises:
-        NotFoundError: it cannot be imported (any more).
-    """
-    module, _, name = reference.partition(":")
-    try:
-        return cast("Family", getattr(importlib.import_module(module), name)())
-    except (ImportError, AttributeError) as error:
-        if isinstance(error, BakeoffError):
-            raise
-        raise NotFoundError(
-            f"expected the family {reference!r} to be importable, found: {error}; install the package that holds it"
-        ) from error

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias, cast
 
 from bakeoff.core.errors import ConflictError, NotFoundError
+from bakeoff.core.families import registered_name
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.protocols import Clock, DocumentRecords
 from bakeoff.core.records import Document
@@ -198,6 +199,7 @@ def _from(document: Document, *, live: bool) -> Release:
     aside = tuple(cast("list[str]", fields.get("aside", ())))
     return replace(
         made,
+        family=registered_name(made.family),
         steps=steps,
         columns=columns,
         aside=aside,

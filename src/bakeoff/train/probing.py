@@ -16,11 +16,12 @@ import msgspec
 
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import BakeoffError, UsageError
+from bakeoff.core.families import load_family
 from bakeoff.core.memory import peak_memory_bytes
 from bakeoff.core.protocols import Family, FitJob, Progress
 from bakeoff.core.types import Json, Predictions
 from bakeoff.train.params import check_params
-from bakeoff.train.worker import FitArgument, family_at, table_of
+from bakeoff.train.worker import FitArgument, table_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -118,7 +119,7 @@ def _measured(asked: ProbeArgument, warm: threading.Event, progress: Progress) -
 
     from bakeoff.metrics.own import using
 
-    family = family_at(asked.family)
+    family = load_family(asked.family)
     table = table_of(asked)
     with np.load(asked.rows_path, allow_pickle=False) as rows:
         pool, held = table[rows[POOL]], table[rows[HELD]]

@@ -15,9 +15,10 @@ import msgspec
 
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import CandidateError, UsageError
+from bakeoff.core.families import load_family
 from bakeoff.core.protocols import Progress
 from bakeoff.core.types import Json
-from bakeoff.train.worker import FitArgument, family_at, job_of, table_of
+from bakeoff.train.worker import FitArgument, job_of, table_of
 
 __all__ = ["SCORED", "TRIAL", "TrialArgument", "trial"]
 
@@ -58,7 +59,7 @@ def trial(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
     except msgspec.ValidationError as error:
         raise UsageError(f"expected the JSON of a TrialArgument, received one with a problem: {error}") from error
     with _ended_after(asked.limit_s):
-        family = family_at(asked.family)
+        family = load_family(asked.family)
         job = job_of(asked, family, progress)
         with np.load(asked.rows_path, allow_pickle=False) as rows:
             scored = table_of(asked)[rows[SCORED]]

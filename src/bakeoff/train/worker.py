@@ -4,7 +4,6 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +11,7 @@ import msgspec
 
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import CandidateError, UsageError
+from bakeoff.core.families import load_family
 from bakeoff.core.ledger import Loss
 from bakeoff.core.memory import peak_memory_bytes
 from bakeoff.core.protocols import Family, FitJob, Progress
@@ -21,7 +21,7 @@ from bakeoff.train.params import check_params
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["FIT", "HELD", "HOLD_OUT", "FitArgument", "FitValue", "family_at", "fit", "hold_out", "job_of"]
+__all__ = ["FIT", "HELD", "HOLD_OUT", "FitArgument", "FitValue", "fit", "hold_out", "job_of"]
 __all__ += ["table_of"]
 
 FIT = "bakeoff.train.worker:fit"
@@ -33,7 +33,7 @@ HELD = "held.npz"
 class FitArgument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What `fit` takes; `msgspec.to_builtins(argument)` makes the JSON of a job.
 
-    `family` is "module:Class". `rows_path` is an .npz with int64 arrays `train` and `validation` of row
+    `family` is the name of its entry point. `rows_path` is an .npz with int64 arrays `train` and `validation` of row
     numbers of the Parquet table. `rows` = "all" fits every row of the table and needs `chosen`.
     `out_dir` is the model folder to make; it appears when it is complete, and one that exists is replaced.
     `remote` says whether rows may be sent to services on other machines.
@@ -78,7 +78,7 @@ def fit(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
     from threadpoolctl import threadpool_limits
 
     asked = _asked(argument)
-    family = family_at(asked.family)
+    family = load_family(asked.family)
     if asked.task not in family.tasks:
         raise CandidateError(
             f"expected a task of family {family.name!r} ({', '.join(sorted(family.tasks))}), received {asked.task!r}"
@@ -119,7 +119,7 @@ def hold_out(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json
     asked = _asked(argument)
     if asked.chosen is None:
         raise UsageError("expected 'chosen' of an earlier fit, received None")
-    family = family_at(asked.family)
+    family = load_family(asked.family)
     job = job_of(asked, family, progress)
     with threadpool_limits(asked.threads), remote_calls(allowed=asked.remote):
         model = family.fit(replace(job, validation=job.validation[:0]))
@@ -140,12 +140,6 @@ def _asked(argument: Mapping[str, Json]) -> FitArgument:
         return msgspec.convert(argument, FitArgument)
     except msgspec.ValidationError as error:
         raise UsageError(f"expected the JSON of a FitArgument, received one with a problem: {error}") from error
-
-
-def family_at(name: str) -> Family:
-    """The family that stands at "module:Class"."""
-    module, _, attribute = name.partition(":")
-    return getattr(import_module(module), attribute)()
 
 
 def job_of(asked: FitArgument, family: Family, progress: Progress) -> FitJob:

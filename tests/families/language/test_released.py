@@ -80,7 +80,7 @@ def test_a_model_that_is_served_as_something_else_is_not_promoted(tmp_path: Path
     records, blobs = MemoryRecords(lambda: 1), MemoryBlobs()
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "file").write_text("weights")
-    contender = Contender(name="lora", family_name="lora", requires=(), reference="m:F", params=None, code="c")
+    contender = Contender(name="lora", family_name="lora", requires=(), params=None, code="c")
     winner = Judged(fitted=Fitted(contender=contender, key="k", tree_blob=blobs.put_tree(tmp_path / "model")))
     found = {"engine": "llamacpp", "diverges": "token 2 of the prompt is 'a' when trained and 'b' when served"}
     results = [JobResult(name="lora", value={**found, "mean_gap": 1.0}), JobResult(name="lora", error="no memory")]

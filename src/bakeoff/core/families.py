@@ -1,0 +1,51 @@
+"""Families by the names under which they are registered: what records, releases and jobs hold."""
+
+from typing import cast
+
+from bakeoff.core import plugins
+from bakeoff.core.protocols import Family
+
+__all__ = ["load_family", "registered_name"]
+
+FORMER = {
+    f"bakeoff.families.{place}": name
+    for place, name in {
+        "linear:LinearFamily": "linear",
+        "boosting:BoostingFamily": "boosting",
+        "embedding:EmbeddingFamily": "embedding",
+        "remote:RemoteFamily": "remote",
+        "retrieval:RetrievalFamily": "retrieval",
+        "language.prompted:PromptedFamily": "prompted",
+        "language.lora:LoraFamily": "lora",
+        "language.full:FullFamily": "full",
+        "language.encoder:EncoderFamily": "encoder",
+        "blend:BlendFamily": "blend",
+        "cascade:CascadeFamily": "cascade",
+        "calibrated:CalibratedFamily": "calibrated",
+        "prepared:PreparedFamily": "prepared",
+    }.items()
+}
+"""Releases made before families were named say where the code stood."""
+
+
+def load_family(name: str) -> Family:
+    """The family that is registered as `name`.
+
+    Only what is registered can be loaded: who writes a record cannot choose what is imported.
+
+    Raises:
+        NotFoundError: nothing of that name is registered.
+        MissingExtraError: it is, but a module that it needs is not installed.
+    """
+    return cast("Family", plugins.load("bakeoff.families", name)())
+
+
+def registered_name(name: str) -> str:
+    """The name of a family that a release of before names by where its code stood ("module:Class").
+
+    >>> registered_name("bakeoff.families.linear:LinearFamily"), registered_name("linear")
+    ('linear', 'linear')
+    """
+    if ":" not in name:
+        return name
+    return FORMER.get(name) or plugins.name_of("bakeoff.families", name) or name
