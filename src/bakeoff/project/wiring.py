@@ -133,7 +133,8 @@ def contender(loaded: Loaded, name: str, tuned: Mapping[str, Json] | None = None
     given, prompt = opened(loaded, family, {**candidate.params, **(tuned or {})}, key=key)
     params = check_params(family, given, file=loaded.file, key=key, also=file_keys(family))
     wanted = {each: _search(search) for each, search in candidate.search.items()}
-    search = space(family.params, given, wanted, owner=family.name, key=key, file=loaded.file)
+    fixed = {each: value for each, value in given.items() if each in candidate.params or each not in (tuned or {})}
+    search = space(family.params, fixed, wanted, owner=family.name, key=key, file=loaded.file)
     return _prepared(loaded, replace(_ready(name, family_name, family, params), search=search, prompt=prompt))
 
 
