@@ -94,9 +94,7 @@ def test_a_missing_file_gets_a_suggestion(here: Here) -> None:
         here.resolve(".")
 
 
-@pytest.mark.parametrize(
-    "location", ["s3://bucket/a.csv", "hf://datasets/a", "postgresql://host/db", "ftp://host/a.csv"]
-)
+@pytest.mark.parametrize("location", ["s3://bucket/a.csv", "hf://datasets/a", "mysql://host/db", "ftp://host/a.csv"])
 def test_schemes_that_are_not_supported_say_so(here: Here, location: str) -> None:
     with pytest.raises(DataError, match="not supported"):
         here.resolve(location)

@@ -1,9 +1,5 @@
-"""Real servers and child processes for the stores' tests."""
+"""Child processes for the stores' tests."""
 
-import importlib.util
-import os
-import shutil
-import signal
 import subprocess
 import sys
 import textwrap
@@ -58,36 +54,3 @@ def together(start: Start) -> Callable[..., list[str]]:
         return [stdout.strip() for stdout, _ in outputs]
 
     return together
-
-
-@pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a PostgreSQL server of our own, on a socket."""
-    if shutil.which("postgres") is None or shutil.which("initdb") is None:
-        pytest.skip("needs PostgreSQL's postgres and initdb on the PATH")
-    if importlib.util.find_spec("psycopg") is None:
-        pytest.skip('needs psycopg: pip install "bakeoff[postgres]"')
-    folder = Path(tmp_path_factory.mktemp("postgresql"))
-    # The server refuses to run as root; elsewhere it runs as who we are.
-    other = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
-    if other:
-        folder = Path(subprocess.check_output(["mktemp", "-d", "/tmp/bakeoff-pg-XXXXXX"], text=True, **other).strip())
-    data = folder / "data"
-    made = ["initdb", "-D", data, "-U", "bakeoff", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
-    subprocess.run(made, check=True, capture_output=True, cwd="/", **other)
-    server = subprocess.Popen(
-        ["postgres", "-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd="/",
-        **other,
-    )
-    assert server.stderr is not None
-    for line in server.stderr:
-        if "ready to accept connections" in line:
-            break
-    yield f"postgresql://bakeoff@/postgres?host={folder}"
-    server.send_signal(signal.SIGINT)  # does not wait for clients
-    server.communicate(timeout=30)
-    shutil.rmtree(folder, ignore_errors=True)

@@ -15,8 +15,9 @@ def ledger_page(ledger: Ledger, *, came: str = "read", went: str = "used") -> st
     from bakeoff.report.ledger import losses_of
 
     losses = losses_of(ledger, came=came, went=went)
-    parts = [loud(f"ledger: {losses.headline}") if losses.alarms else f"ledger: {losses.headline}"]
+    parts = [loud(f"ledger: {losses.headline}") if losses.alarms or losses.doubts else f"ledger: {losses.headline}"]
     parts += [loud(f"LOST: {alarm}") for alarm in losses.alarms]
+    parts += [loud(f"IN DOUBT: {doubt}") for doubt in losses.doubts]
     if losses.lines:
         parts += ["", table(losses.heads, [line.cells for line in losses.lines], right=losses.numbers)]
     return "\n".join(parts + ([losses.chosen] if losses.chosen else []))

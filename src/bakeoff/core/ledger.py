@@ -48,6 +48,7 @@ class Loss:
         candidate: The only candidate that goes without them; the others have them. None: no model has them.
         chosen: Whether the project asked for it.
         grave: Whether it matters however few they are (a column left out that looks informative).
+        doubtful: Whether nothing is lost yet: the values are taken for what they say, and may mean something else.
     """
 
     kind: LossKind
@@ -61,6 +62,7 @@ class Loss:
     candidate: str | None = None
     chosen: bool = False
     grave: bool = False
+    doubtful: bool = False
 
     def __str__(self) -> str:
         of = f" of {self.of:,}" if self.of else ""
@@ -113,7 +115,9 @@ class Ledger:
 
     def count(self, kind: LossKind) -> int:
         """How many of a kind no model has."""
-        return sum(loss.count for loss in self.losses if loss.kind == kind and loss.candidate is None)
+        return sum(
+            loss.count for loss in self.losses if loss.kind == kind and loss.candidate is None and not loss.doubtful
+        )
 
     def concentration(self, loss: Loss) -> str | None:
         """The class that a loss hits, when ten rows and more of it are nearly all that is known, and not by chance.

@@ -1,5 +1,6 @@
 """Read a column in one format: what cannot be read decides whether the column is one of numbers, times or booleans."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
@@ -11,7 +12,7 @@ from bakeoff.data.values import MISSING_WORDS, WEAK_WORDS, reader
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Attempt", "Hints", "Typed", "Wanted", "cell_losses", "read_column"]
+__all__ = ["FORM_NAMES", "KIND_OF_FORM", "Attempt", "Hints", "Typed", "Wanted", "cell_losses", "read_column"]
 
 MAX_LOST = 0.05
 """So large a share of a column's values may be lost; with more, it stays one of texts."""
@@ -26,14 +27,19 @@ MAX_THIRD = 0.2
 
 
 EXACT_WHOLE = 2**53
-NAMES = {
+FORM_NAMES = {
     "json": "lists",
     "number": "numbers",
     "time": "times",
     "duration": "durations or times of day",
     "boolean": "booleans",
 }
-KINDS = {"number": "numeric", "time": "datetime", "duration": "numeric", "boolean": "boolean"}
+KIND_OF_FORM: Mapping[str, ColumnKind] = {
+    "number": "numeric",
+    "time": "datetime",
+    "duration": "numeric",
+    "boolean": "boolean",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,8 +179,8 @@ def _near_miss(attempt: Attempt, odd: dict[str, int], readable: int) -> tuple[st
     shown = ", ".join(_most_frequent(odd))
     form = attempt.style.form
     note = (
-        f"column {name!r} is not taken as {NAMES[form]}: {lost:,} of {readable + lost:,} values are none, such as "
-        f'{shown}; {KINDS[form]} = ["{name}"] in [data] takes it so, and those as missing'
+        f"column {name!r} is not taken as {FORM_NAMES[form]}: {lost:,} of {readable + lost:,} values are none, such as "
+        f'{shown}; {KIND_OF_FORM[form]} = ["{name}"] in [data] takes it so, and those as missing'
     )
     return (note,)
 
@@ -192,7 +198,7 @@ def cell_losses(attempt: Attempt, words: dict[str, int], odd: dict[str, int]) ->
         losses.append(
             Loss(
                 kind="cell",
-                reason=f"a word for missing, in a column of {NAMES[form]}",
+                reason=f"a word for missing, in a column of {FORM_NAMES[form]}",
                 subject=name,
                 count=sum(words.values()),
                 of=present,
@@ -203,7 +209,7 @@ def cell_losses(attempt: Attempt, words: dict[str, int], odd: dict[str, int]) ->
         losses.append(
             Loss(
                 kind="cell",
-                reason=f"cannot be read, in a column of {NAMES[form]}",
+                reason=f"cannot be read, in a column of {FORM_NAMES[form]}",
                 subject=name,
                 count=sum(odd.values()),
                 of=present,

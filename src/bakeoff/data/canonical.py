@@ -9,16 +9,33 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["FIRST_DAY", "LAST_DAY", "IsoTimes", "Shape", "compact_days", "iso_times", "shapes_of", "true_false"]
+__all__ = [
+    "FIRST_DAY",
+    "LAST_DAY",
+    "LONG",
+    "IsoTimes",
+    "Shape",
+    "compact_times",
+    "iso_times",
+    "shapes_of",
+    "true_false",
+]
 
 NUMBER = r"^[+-]?(?:0|[1-9][0-9]*)?(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?$"
 LONG = r"^[+-]?[0-9]{16,}$"
+"""Whole numbers that may be beyond 2^53."""
 DAY = r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
 DAYS = f"^{DAY}$"
 TIMES = rf"^{DAY}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{{1,6}})?Z?$"
 OPEN = r"^[+-]?(?:[1-9][0-9]{0,2}\.[0-9]{3}|[0-9]{1,3})$"
 """Numbers whose point could set groups of three digits apart."""
 FIRST_DAY, LAST_DAY = 1900_01_01, 2100_12_31
+DAYS_ALONE, TO_MINUTES, TO_SECONDS = "%Y%m%d", "%Y%m%d%H%M", "%Y%m%d%H%M%S"
+COMPACT = {
+    DAYS_ALONE: (FIRST_DAY, LAST_DAY),
+    TO_MINUTES: (FIRST_DAY * 10**4, LAST_DAY * 10**4 + 2359),
+    TO_SECONDS: (FIRST_DAY * 10**6, LAST_DAY * 10**6 + 235959),
+}
 
 
 def _first(series: "pl.Series") -> str:
@@ -94,15 +111,23 @@ def true_false(series: "pl.Series") -> "pl.Series | None":
     return (lower == "true") if lower.is_in(["true", "false"]).all() else None
 
 
-def compact_days(series: "pl.Series", values: "pl.Series") -> "pl.Series | None":
-    """Whole numbers such as 20240131, when every one is a day."""
+def compact_times(values: "pl.Series") -> "pl.Series | None":
+    """Numbers such as 20240131, 202401311230 or 20240131123000, when every one is a day or time."""
     import polars as pl
 
-    least, most = cast("int", values.min()), cast("int", values.max())
-    if least < FIRST_DAY or most > LAST_DAY:
+    least, most = cast("float | None", values.min()), cast("float | None", values.max())
+    if least is None or most is None:
         return None
-    days = series.str.to_date("%Y%m%d", strict=False)
-    return days.cast(pl.Datetime("us")) if days.null_count() == series.null_count() else None
+    form = next((form for form, (first, last) in COMPACT.items() if first <= least and most <= last), None)
+    if form is None or (values.dtype.is_float() and (values != values.floor()).any()):
+        return None
+    texts = values.cast(pl.Int64).cast(pl.String)
+    if form == DAYS_ALONE:
+        times = texts.str.to_date(form, strict=False).cast(pl.Datetime("us"))
+    else:
+        texts = texts if form == TO_SECONDS else texts + "00"
+        times = texts.str.to_datetime(TO_SECONDS, strict=False, time_unit="us")
+    return times if times.null_count() == values.null_count() else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from bakeoff.data.values import (
     MISSING_WORDS,
     WEAK_WORDS,
     Convert,
+    absent_values,
     converter,
     expected,
     short_float,
@@ -27,7 +28,17 @@ from bakeoff.data.values import (
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["FEW_ROWS", "conform", "few_rows", "misfits", "stored_rows", "stored_type", "to_kind", "value_of"]
+__all__ = [
+    "FEW_ROWS",
+    "absent_n",
+    "conform",
+    "few_rows",
+    "misfits",
+    "stored_rows",
+    "stored_type",
+    "to_kind",
+    "value_of",
+]
 
 WHOLE_LIMIT = 1e15
 FEW_ROWS = 8
@@ -224,10 +235,23 @@ def misfits(series: "pl.Series", column: Column) -> "tuple[pl.Series, pl.Series 
         return pl.Series(series.name, [None] * len(series), dtype=stored_type(kind)), None
     fast = _by_type(series, column)
     if fast is not None:
-        return fast.cast(stored_type(kind)).alias(series.name), None
+        stored = fast.cast(stored_type(kind)).alias(series.name)
+        absent = absent_n(stored, column)
+        return stored if absent is None else stored.set(absent, None), None
     if isinstance(series.dtype, pl.Datetime) and series.dtype.time_zone is not None:
         series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     return _by_distinct_values(series, column)
+
+
+def absent_n(stored: "pl.Series", column: Column) -> "pl.Series | None":
+    """Where the stored values of a column mean "no value" by its words for it, if anywhere."""
+    import polars as pl
+
+    absent = absent_values(column)
+    if not absent:
+        return None
+    mask = stored.is_in(pl.Series(list(absent), dtype=stored.dtype).implode()).fill_null(value=False)
+    return mask if mask.any() else None
 
 
 def _is_long(series: "pl.Series", whole: bool) -> bool:  # noqa: FBT001

@@ -9,7 +9,7 @@ from bakeoff.core.config import DataConfig
 from bakeoff.core.ledger import Loss
 from bakeoff.core.types import CANONICAL, ColumnFormat, ColumnKind, DateOrder
 from bakeoff.data.canonical import Shape, shapes_of
-from bakeoff.data.formats import Hints, Typed, Wanted, typed
+from bakeoff.data.formats import Hints, Typed, Wanted, typed, typed_values, without_missing
 from bakeoff.data.number_styles import Decimal
 
 if TYPE_CHECKING:
@@ -75,9 +75,10 @@ def type_columns(
         elif series.dtype == pl.String:
             results[name] = typed(series, wanted(name), shape=shapes.get(name, Shape()))
         elif isinstance(series.dtype, (pl.Time, pl.Duration)):
-            results[name] = Typed(series=series, style=ColumnFormat(form="duration"))  # as JSON has them, in texts
+            result = Typed(series=series, style=ColumnFormat(form="duration"))  # as JSON has them, in texts
+            results[name] = without_missing(result, wanted(name).missing)
         else:
-            results[name] = Typed(series=series)
+            results[name] = typed_values(series, wanted(name))
     hints = _hints(results.values(), delimiters)
     if hints != Hints():
         for name, result in results.items():

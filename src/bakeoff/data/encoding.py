@@ -1,9 +1,9 @@
 """Text files as clean UTF-8: encodings checked and converted, byte order marks and carriage returns removed."""
 
 import codecs
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from bakeoff.core.errors import DataError
@@ -21,8 +21,19 @@ MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 GUESSES = ("cp1252", "latin-1")
-WESTERN_SHARE = 0.2
-"""Of the letters of a text in a western language, fewer are beyond ASCII."""
+WESTERN_SHARE = 0.6
+"""Of the letters of the words that have one beyond ASCII, fewer are beyond it in a western language."""
+ODD_SHARE = 0.1
+"""Of the letters beyond ASCII within words; with more that western languages do not have there, it is no such text."""
+WORDS = re.compile(rb"[^\s,;\t\"\x00-\x1f]+")
+WITHIN_WORDS = re.compile(
+    r"(?<=[^\W\d_])([^\x00-\x7f\u2013\u2014\u2018\u2019\u00ad\u00b4\u00b7\u00aa\u00ba])(?=[^\W\d_])"
+)
+SIGNS = frozenset("–—‘’“”„‚…€£¥¢©®™°±²³½¼¾§·«»‹›¡¿†•×÷µ\xa0\xad´ªº").union(map(chr, range(128)))
+"""What may stand in a text of ASCII letters, whatever its language."""
+USUAL = {"euc_jis_2004": "euc_jp", "euc_jisx0213": "euc_jp", "cp1125": "cp866", "big5hkscs": "big5", "johab": "cp949"}
+"""Encodings that read the same text, by the name that more people know."""
+EXAMPLE_CODECS = '"cp1250", "cp1251", "koi8-r", "gb18030", "big5", "shift_jis", "euc-kr", …'
 ZEROS_SHARE = 0.3
 MOST_LINES = 1000
 CONTROLS = bytes(byte for byte in range(32) if byte not in b"\t\n\r\f")
@@ -125,53 +136,64 @@ def _check_utf8(path: Path, name: str, *, guess: bool) -> tuple[bool, tuple[str,
 
 def _look_at_damage(path: Path, name: str, *, guess: bool) -> tuple[bool, tuple[str, tuple[str, ...]] | None]:
     """Count sound and unsound non-ASCII lines; when the unsound are not the exception, tell the codec or raise."""
-    sound = unsound = first = beyond = letters = 0
+    sound = unsound = first = 0
     sample = b""
+    words: list[bytes] = []
     returns = False
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             returns = returns or b"\r" in line
             if line.isascii():
-                letters += len(line)
                 continue
             try:
                 line.decode("utf-8")
                 sound += 1
             except UnicodeDecodeError as error:
                 unsound += 1
-                high = len(line.translate(None, ASCII))
-                beyond, letters = beyond + high, letters + len(line)
+                if unsound <= MOST_LINES:
+                    words += [word for word in WORDS.findall(line) if not word.isascii()]
                 if not first:
                     first, sample = number, line[max(0, error.start - 40) : error.start + 40].strip()
     if unsound < sound:
         return returns, None
     codec = next(codec for codec in GUESSES if _decodes_whole(path, codec))  # latin-1 knows every byte
-    shown = sample.decode(codec)
-    if guess and beyond <= WESTERN_SHARE * letters:
+    if guess and _is_western(words, codec):
         note = (
-            f"{name} is not utf-8 and is read as {codec}, first in line {first}: {shown!r}; "
+            f"{name} is not utf-8 and is read as {codec}, first in line {first}: {sample.decode(codec)!r}; "
             '[data] encoding = "…" names another'
         )
         return returns, (codec, (note,))
-    if beyond > WESTERN_SHARE * letters:
-        codec = _likely(path) or codec
-    shown = sample.decode(codec, "replace")
+    likely = codec if _is_western(words, codec) else _likely(words)
+    advice = f"Set encoding in [data] to what wrote the file ({EXAMPLE_CODECS})."
+    if likely:
+        shown = sample.decode(likely, "replace")
+        advice = f'Set encoding = "{likely}" in [data] (there it reads {shown!r}), or whatever wrote the file.'
     raise DataError(
-        f"{name}: expected text in utf-8, found bytes that are not, first in line {first}: {sample!r}. "
-        f'Set encoding = "{codec}" in [data] (there it reads {shown!r}), or whatever wrote the file.'
+        f"{name}: expected text in utf-8, found bytes that are not, first in line {first}: {sample!r}. {advice}"
     )
 
 
-def _likely(path: Path) -> str | None:
-    """The encoding that the lines beyond ASCII look most like, when the package that tells is installed."""
+def _is_western(words: list[bytes], codec: str) -> bool:
+    """Whether words beyond ASCII look like those of a western language: mostly ASCII, and letters within."""
+    texts = [text for word in words if not SIGNS.issuperset(text := word.decode(codec, "replace"))]
+    high = sum(not char.isascii() for text in texts for char in text)
+    letters = high + sum(char.isascii() and char.isalpha() for text in texts for char in text)
+    if high > WESTERN_SHARE * letters:
+        return False
+    within = "".join(char for text in texts for char in WITHIN_WORDS.findall(text))
+    return sum(not char.isalpha() for char in within) <= ODD_SHARE * len(within)
+
+
+def _likely(words: list[bytes]) -> str | None:
+    """The encoding that words beyond ASCII look most like, when the package that tells is installed."""
     try:
         from charset_normalizer import from_bytes
     except ImportError:
         return None
-    with path.open("rb") as file:
-        lines = b"".join(islice((line for line in file if not line.isascii()), MOST_LINES))
-    best = from_bytes(lines[: PIECE >> 2]).best()
-    return best.encoding if best is not None else None
+    best = from_bytes(b" ".join(words)[: PIECE >> 2]).best()
+    if best is None or best.encoding in {"utf_8", "ascii"}:
+        return None
+    return USUAL.get(best.encoding, best.encoding)
 
 
 def _decodes_whole(path: Path, codec: str) -> bool:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from bakeoff.core.ledger import EXAMPLE_CHARACTERS, EXAMPLES, Loss, example
-from bakeoff.core.types import ColumnFormat
+from bakeoff.core.ledger import EXAMPLE_CHARACTERS, EXAMPLES, Loss, example, summed
+from bakeoff.core.types import Column, ColumnFormat, ColumnKind
 from bakeoff.data.attempts import (
     EXACT_WHOLE,
     FEW_NUMBERS,
@@ -29,22 +29,24 @@ from bakeoff.data.attempts import (
     cell_losses,
     read_column,
 )
-from bakeoff.data.canonical import FIRST_DAY, LAST_DAY, Shape, compact_days, iso_times, shapes_of, true_false
+from bakeoff.data.canonical import FIRST_DAY, LAST_DAY, Shape, compact_times, iso_times, shapes_of, true_false
+from bakeoff.data.cast import absent_n, to_kind
 from bakeoff.data.forms import SAMPLE, form_of, likely_form
 from bakeoff.data.months import MONTH, bare_word
 from bakeoff.data.number_styles import NumberStyle, is_number_like, learn_numbers
 from bakeoff.data.numerals import plain_signs, unbound
-from bakeoff.data.time_styles import learn_times
-from bakeoff.data.times import unknown_month
-from bakeoff.data.values import MISSING_WORDS, PAIRS
+from bakeoff.data.time_styles import TimeStyle, learn_times
+from bakeoff.data.times import is_open_date, unknown_month
+from bakeoff.data.values import MISSING_WORDS, PAIRS, absent_values, as_text
 from bakeoff.data.vectors import is_vector
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Hints", "Typed", "Wanted", "typed"]
+__all__ = ["Hints", "Typed", "Wanted", "typed", "without_missing"]
 
 SHOWN = 5
+BY_SETTING = "a word for missing by [data] missing"
 MOST_DAYS = 0.5
 LEARNED = 20_000
 """Of more different values, an even sample shows how they are written."""
@@ -82,10 +84,64 @@ def typed(
         result = _learned(series, wanted, hints)
     else:
         result = _canonical(series, wanted, hints, shape) or _learned(series, wanted, hints)
-    style = result.style
+    result = replace(result, losses=(*losses, *result.losses))
+    return _finished(result, wanted)
+
+
+def typed_values(series: "pl.Series", wanted: Wanted) -> Typed:
+    """The column of a file that knows types, or of which JSON has the types."""
+    return _finished(Typed(series=series), wanted)
+
+
+def _finished(result: Typed, wanted: Wanted) -> Typed:
+    """What the numbers themselves show: which of them are missing, and whether they are days."""
     if wanted.missing:
-        style = replace(style, missing=(*wanted.missing, *style.missing))
-    return replace(result, style=style, losses=(*losses, *result.losses))
+        result = without_missing(result, wanted.missing)
+    if wanted.kind is not None or wanted.target or not result.series.dtype.is_numeric():
+        return result
+    if result.style.units or result.style.thousands or result.style.scales:
+        return result
+    times = compact_times(result.series)
+    if times is None:
+        return result
+    name = result.series.name
+    shown = example(as_text(result.series.drop_nulls()[0]))
+    note = f'column {name!r} is taken as times ({shown}); numeric = ["{name}"] in [data] takes it as numbers'
+    style = ColumnFormat(form="time", missing=result.style.missing)
+    return Typed(series=times, style=style, losses=result.losses, notes=(note,))
+
+
+def without_missing(result: Typed, words: tuple[str, ...]) -> Typed:
+    """A column without the values that the project's words for "missing" stand for: "-999" is -999.0, too."""
+    series = result.series
+    style = replace(result.style, missing=tuple(dict.fromkeys((*words, *result.style.missing))))
+    result = replace(result, style=style)
+    kind = _stored_kind(series)
+    if kind is None:
+        return result
+    column = Column(name=series.name, kind=kind, dtype="", format=style)
+    present = replace(column, format=replace(style, missing=()))
+    absent = absent_n(to_kind(series, present), column) if absent_values(column) else None
+    if absent is None:
+        return result
+    loss = Loss(
+        kind="cell",
+        reason=BY_SETTING,
+        subject=series.name,
+        count=int(absent.sum()),
+        of=len(series) - series.null_count(),
+        examples=tuple(example(as_text(value)) for value in series.filter(absent).unique().head(EXAMPLES)),
+    )
+    return replace(result, series=series.set(absent, None), losses=summed((*result.losses, loss)))
+
+
+def _stored_kind(series: "pl.Series") -> ColumnKind | None:
+    """The kind of a column whose words for "missing" may be values of it."""
+    import polars as pl
+
+    if series.dtype.is_numeric() or isinstance(series.dtype, (pl.Time, pl.Duration)):
+        return "numeric"
+    return "datetime" if isinstance(series.dtype, (pl.Date, pl.Datetime)) else None
 
 
 def _without_words(series: "pl.Series", words: tuple[str, ...]) -> "tuple[pl.Series, list[Loss]]":
@@ -96,14 +152,11 @@ def _without_words(series: "pl.Series", words: tuple[str, ...]) -> "tuple[pl.Ser
         return series, []
     examples = tuple(example(word) for word in series.filter(is_word).unique(maintain_order=True).head(EXAMPLES))
     present = len(series) - series.null_count()
-    reason = "a word for missing by [data] missing"
-    loss = Loss(kind="cell", reason=reason, subject=series.name, count=count, of=present, examples=examples)
+    loss = Loss(kind="cell", reason=BY_SETTING, subject=series.name, count=count, of=present, examples=examples)
     return series.set(is_word, None), [loss]
 
 
-def _canonical(  # noqa: PLR0911 - a line a type
-    series: "pl.Series", wanted: Wanted, hints: Hints, shape: Shape
-) -> Typed | None:
+def _canonical(series: "pl.Series", wanted: Wanted, hints: Hints, shape: Shape) -> Typed | None:
     """The column, when all its texts are canonical whole numbers, numbers, booleans or ISO times."""
     import polars as pl
 
@@ -111,12 +164,8 @@ def _canonical(  # noqa: PLR0911 - a line a type
     if kind != "datetime":
         if shape.whole:
             values = series.cast(pl.Int64)
-            days = compact_days(series, values) if kind is None and not wanted.target else None
-            if days is None:
-                notes = () if kind or wanted.target else _nearly_days(series, values)
-                return Typed(series=values, style=ColumnFormat(form="whole"), notes=notes)
-            note = f'column {name!r} is taken as dates (20240131); numeric = ["{name}"] in [data] takes it as numbers'
-            return Typed(series=days, style=ColumnFormat(form="time"), notes=(note,))
+            notes = () if kind or wanted.target else _nearly_days(series, values)
+            return Typed(series=values, style=ColumnFormat(form="whole"), notes=notes)
         if shape.number and (wanted.decimal or hints.decimal or ".") == ".":
             values = series.cast(pl.Float64)
             if _may_be_classes(wanted) and values.n_unique() < series.n_unique():
@@ -287,6 +336,7 @@ def _mixed_shares(name: str, learned: NumberStyle, counts: Mapping[str, int]) ->
         examples=tuple(map(example, texts[:EXAMPLES])),
         remedy="write all of them in one way, or turn them into one in [data] query",
         grave=True,
+        doubtful=True,
     )
 
 
@@ -297,6 +347,8 @@ def _read_times(
     first_rows = [plain_signs(text) for text in series.drop_nulls().head(SAMPLE)]
     learned = learn_times([plain_signs(text) for text in sound], first_rows, order=wanted.order, hint=hints.order)
     notes = list(_zones(name, learned.zoned, learned.naive))
+    if learned.contrary and wanted.order not in {"dmy", "mdy"}:
+        return _of_two_orders(series, counts, learned, wanted, notes)
     if not learned.proven:
         first = "days" if learned.order == "dmy" else "months"
         other = "mdy" if learned.order == "dmy" else "dmy"
@@ -317,6 +369,36 @@ def _read_times(
             proven=proven,
         )
     )
+
+
+def _of_two_orders(
+    series: "pl.Series", counts: dict[str, int], learned: TimeStyle, wanted: Wanted, notes: list[str]
+) -> Typed:
+    """Dates of which some have the days first and others the months: of the rest, nobody can tell."""
+    name = series.name
+    first, others = ("days", "months") if learned.order == "dmy" else ("months", "days")
+    contrary = sum(counts.get(text, 0) for text in learned.contrary)
+    shown = ", ".join(map(example, learned.contrary[:2]))
+    style = ColumnFormat(form="time", order=learned.order)
+    result = read_column(Attempt(series=series, counts=counts, style=style, wanted=wanted, notes=tuple(notes)))
+    if result.series.dtype == series.dtype:
+        note = (
+            f"column {name!r} has dates with the days first beside dates with the months first (such as {shown}), so "
+            "that nobody can tell what 01/02 means; it stays one of texts. Write all of them in one order, or bring "
+            "them to one in [data] query (strptime)"
+        )
+        return replace(result, notes=(note,))
+    doubt = Loss(
+        kind="cell",
+        reason=f"dates are taken with the {first} first, though some can only have the {others} first ({shown})",
+        subject=name,
+        count=sum(rows for text, rows in counts.items() if is_open_date(text)) or contrary,
+        of=sum(counts.values()),
+        remedy="write all of them in one order",
+        grave=True,
+        doubtful=True,
+    )
+    return replace(result, losses=(*result.losses, doubt))
 
 
 def _unknown_months(series: "pl.Series") -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from bakeoff.core.errors import DataError
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["first_line", "lineage", "quoted", "run_query"]
+__all__ = ["SETTINGS", "first_line", "lineage", "quoted", "run_query"]
 
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": False,

@@ -10,7 +10,11 @@ from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.types import CANONICAL, Column, ColumnFormat, ColumnKind, Schema, Task, TextForm
+from bakeoff.data.attempts import FORM_NAMES, KIND_OF_FORM
+from bakeoff.data.canonical import LONG
 from bakeoff.data.cast import conform, stored_type
+from bakeoff.data.forms import likely_form
+from bakeoff.data.implausible import implausible
 from bakeoff.data.trimming import trim, trimmed
 from bakeoff.data.wording import ID_ROWS, ID_SHARE, wording_of
 
@@ -116,6 +120,7 @@ def infer(
         judged = _Judged(kind=set_kind) if set_kind else _judge(series, style, task)
         columns.append(_column(series, judged.kind, style))
         if name == config.target or (name in special and name not in listed):
+            losses += implausible(series, judged.kind, key="target_missing") if name == config.target else []
             continue
         judged = judged if before and judged.kind == before else _without_values(series, judged)
         if precedent and name in precedent.aside and not set_kind and not judged.useless:
@@ -125,6 +130,7 @@ def infer(
             losses.append(_left_out(name, judged.useless, table.width, judged.remedy))
             continue
         inputs.append(name)
+        losses += implausible(series, judged.kind)
         losses += _respelt(series) if judged.kind == "categorical" else []
         if judged.note:
             notes.append(judged.note)
@@ -177,7 +183,7 @@ def _check_named(table: "pl.DataFrame", config: DataConfig, formats: Mapping[str
 
 
 def _column(series: "pl.Series", kind: ColumnKind, style: ColumnFormat) -> Column:
-    if style == CANONICAL and kind in {"text", "categorical"}:
+    if style.form == "plain" and kind in {"text", "categorical"}:
         style = replace(style, form=_form(series))  # so that the text "5.0" is the 5 of a column of numbers
     dtype = str(stored_type(kind).base_type())
     return Column(name=series.name, kind=kind, dtype=dtype, missing=series.null_count(), format=style)
@@ -289,9 +295,19 @@ def _judge_texts(series: "pl.Series", style: ColumnFormat, task: Task) -> _Judge
 
 def _no_id(series: "pl.Series", judged: _Judged, distinct: int) -> _Judged:
     """A column of categories, unless each names a row."""
+    import polars as pl
+
     rows, name = len(series), series.name
     if rows < ID_ROWS or distinct <= ID_SHARE * rows:
         return judged
+    form = "other"
+    if series.dtype == pl.String and not judged.note and not series.str.contains(LONG).any():
+        form = likely_form(series.drop_nulls(), None, target=False)
+    if form in KIND_OF_FORM:
+        reason = f"most of its values look like {FORM_NAMES[form]}, and not all can be read so"
+        kind = KIND_OF_FORM[form]
+        remedy = f'{kind} = ["{name}"] in [data] takes those, and the others as missing'
+        return replace(judged, useless=reason, remedy=remedy)
     reason = f"nearly every value is another ({distinct:,} in {rows:,} rows), as in an id"
     remedy = f'text = ["{name}"] or categorical = ["{name}"] in [data]'
     return _Judged(kind="categorical", useless=reason, remedy=remedy)

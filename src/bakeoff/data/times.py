@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from bakeoff.core.types import DateOrder
 from bakeoff.data.months import MONTH, WEEKDAYS, bare_word
 
-__all__ = ["day_and_month", "has_zone", "moment", "seconds", "unknown_month", "wall"]
+__all__ = ["day_and_month", "has_zone", "is_open_date", "moment", "seconds", "unknown_month", "wall"]
 
 ABBREVIATIONS = {
     "Z": 0, "UTC": 0, "GMT": 0, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7,
@@ -40,7 +40,7 @@ DATES = (
 )
 PATTERNS = tuple(re.compile(f"{WEEKDAY}{pattern}", re.IGNORECASE) for pattern in DATES)
 EASTERN = re.compile(r"([0-9]{4})\s?[年년]\s?([0-9]{1,2})\s?[月월]\s?([0-9]{1,2})\s?[日일]")
-COMPACT = re.compile(r"[0-9]{8}")
+COMPACT = re.compile(r"([0-9]{8})([0-9]{4}|[0-9]{6})?(?:\.0)?")
 DIGITS = re.compile(
     rf"{WEEKDAY}(?P<first>[0-9]{{1,2}})(?P<mark>[-/. ])(?P<second>[0-9]{{1,2}})(?P=mark)"
     r"(?:[0-9]{4}|[0-9]{2})(?![0-9])",
@@ -48,6 +48,7 @@ DIGITS = re.compile(
 )
 LONGEST = 80
 PIVOT = 69
+MONTHS = 12
 
 
 def moment(text: str, order: DateOrder) -> datetime:
@@ -64,7 +65,9 @@ def moment(text: str, order: DateOrder) -> datetime:
     text = text.strip()
     if len(text) > LONGEST:
         raise ValueError(text[:20])
-    if COMPACT.fullmatch(text) or "-" in text[4:5]:
+    if compact := COMPACT.fullmatch(text):
+        text = compact[1] + (f"T{compact[2]}" if compact[2] else "")
+    if compact or "-" in text[4:5]:
         try:
             return wall(datetime.fromisoformat(text))
         except ValueError:
@@ -139,13 +142,25 @@ def day_and_month(text: str) -> tuple[int, int, str] | None:
     return (int(match["first"]), int(match["second"]), match["mark"]) if match else None
 
 
+def is_open_date(text: str) -> bool:
+    """Whether a date could have the days or the months first, and mean two days.
+
+    >>> is_open_date("01/02/2024"), is_open_date("13/02/2024"), is_open_date("02/02/2024")
+    (True, False, False)
+    """
+    pair = day_and_month(text)
+    return pair is not None and max(pair[:2]) <= MONTHS and pair[0] != pair[1]
+
+
 OFFSET = re.compile(
     r"(?:z|[0-9]\s*(?:utc|gmt)?[+-][0-9]{2}(?::?[0-9]{2})?|\s[a-z]{3,4}(?:\s+[0-9]{4})?|[a-z]+/[a-z_/+-]+)(?:\s*\(.*)?",
     re.IGNORECASE,
 )
 
 
-NAMED = re.compile(r"(?:[^\W\d_]+[.,]?\s+)?[0-9]{1,2}[-/.\s]+(?P<name>[^\W\d_]{3,12})\.?[-/.,\s]+[0-9]{2,4}(?:\s.*)?")
+NAMED = re.compile(
+    r"(?:[^\W\d_]+[.,]?\s+)?[0-9]{1,2}[-/.\s]+(?P<name>[^\s\d/,_-]{3,14}?)\.?[-/.,\s]+[0-9]{2,4}(?:\s.*)?"
+)
 
 
 def unknown_month(text: str) -> str | None:

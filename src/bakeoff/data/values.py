@@ -12,8 +12,10 @@ A text is first read as its column is written (`ColumnFormat`), then stored as t
 text is missing, whatever the kind; words such as "NA" are where the column holds numbers, times or booleans.
 """
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache, partial
@@ -34,6 +36,7 @@ __all__ = [
     "MISSING_WORDS",
     "WEAK_WORDS",
     "Convert",
+    "absent_values",
     "as_text",
     "boolean",
     "converter",
@@ -99,7 +102,7 @@ WHOLE_LIMIT = 1e15
 LONG_FLOAT = 15
 """Characters of a number of 32 bits that is written as one of 64: 0.1 is 0.10000000149011612 then."""
 MOST_FLOAT_32 = 3e38
-COMPACT_DAYS = range(1000_01_01, 10000_00_00)
+COMPACT_TIMES = tuple(range(1000_01_01 * 10**zeros, 10000_00_00 * 10**zeros) for zeros in (0, 4, 6))
 
 
 class MisreadError(ValueError):
@@ -212,8 +215,8 @@ def _time(value: object) -> datetime:
         return wall(value)
     if isinstance(value, date):
         return datetime.combine(value, time())
-    if isinstance(value, int) and not isinstance(value, bool) and value in COMPACT_DAYS:
-        return moment(str(value), "ymd")
+    if isinstance(value, (int, float)) and int(value) == value and any(int(value) in days for days in COMPACT_TIMES):
+        return moment(str(int(value)), "ymd")
     raise MisreadError(value)
 
 
@@ -326,6 +329,31 @@ def converter(column: Column) -> Convert:
     Raises (when called):
         ValueError, TypeError, OverflowError: the value does not fit.
     """
+    absent = absent_values(column)
+    if not absent:
+        return _conversion(column)
+    stored = _conversion(replace(column, format=replace(column.format, missing=())))
+    words = _conversion(column)
+
+    def present(value: object) -> object:
+        value = words(value) if isinstance(value, str) else stored(value)  # a word may be one that no number is
+        return None if value in absent else value
+
+    return present
+
+
+@lru_cache(maxsize=8192)
+def absent_values(column: Column) -> frozenset[object]:
+    """The stored values that mean "no value" in a column: those of its words for it that can be read."""
+    convert = _conversion(replace(column, format=replace(column.format, missing=())))
+    absent: set[object] = set()
+    for word in column.format.missing:
+        with contextlib.suppress(ValueError, TypeError, OverflowError):
+            absent.add(convert(word))
+    return frozenset(absent - {None})
+
+
+def _conversion(column: Column) -> Convert:
     read = reader(column.format, column.kind)
     nested = column.format.form in {"json", "conversation"} and column.kind in {"text", "categorical"}
     store = _nested_text if nested else STORE[column.kind]

@@ -26,7 +26,7 @@ from bakeoff.loop.losses import check_lost, decoded, gone_classes, of_reading, o
 from bakeoff.loop.splitting import sides
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Result, Steps
-from bakeoff.report.ledger import alarms
+from bakeoff.report.ledger import alarms, doubts
 
 if TYPE_CHECKING:
     import polars as pl
@@ -81,8 +81,8 @@ def gather(stage: Stage, steps: Steps) -> Gathered:
     schema = msgspec.convert(snapshot["schema"], Schema)
     ledger = _ledger(stage, snapshot, parts, schema)
     check_lost(ledger, stage.config.data)
-    for alarm in alarms(ledger):
-        stage.progress(f"ledger: {alarm}")
+    for line in (*alarms(ledger), *(f"in doubt: {each}" for each in doubts(ledger))):
+        stage.progress(f"ledger: {line}")
     table_blob, rows_blob = cast("str", parts["table_blob"]), cast("str", parts["rows_blob"])
     examined = examine(stage, steps, table_blob=table_blob, rows_blob=rows_blob, schema=schema, code=data_code())
     return Gathered(

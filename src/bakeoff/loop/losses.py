@@ -109,7 +109,7 @@ def _class_in(text: str, classes: frozenset[str]) -> str | None:
 
 def _with_evidence(loss: Loss, table: "pl.DataFrame") -> Loss:
     """A column that is left out, with some of its values, and whether it looks as if it mattered."""
-    if loss.subject not in table.columns:
+    if loss.kind != "column" or loss.subject not in table.columns:
         return loss
     series = table[loss.subject]
     values = series.drop_nulls().head(3).to_list()

@@ -8,7 +8,19 @@ from typing import get_args
 from bakeoff.core.ledger import EXAMPLES, Ledger, Loss, LossKind
 from bakeoff.report.numbers import count, cut, part
 
-__all__ = ["HEADS", "NUMBERS", "Line", "Losses", "alarms", "chosen", "headline", "lines", "losses_of", "plain"]
+__all__ = [
+    "HEADS",
+    "NUMBERS",
+    "Line",
+    "Losses",
+    "alarms",
+    "chosen",
+    "doubts",
+    "headline",
+    "lines",
+    "losses_of",
+    "plain",
+]
 
 HEADS = ("lost", "why", "which", "count", "of", "for example")
 NUMBERS = ("count", "of")
@@ -46,6 +58,7 @@ class Losses:
 
     headline: str
     alarms: tuple[str, ...]
+    doubts: tuple[str, ...]
     lines: tuple[Line, ...]
     chosen: str | None
     heads: tuple[str, ...] = HEADS
@@ -57,6 +70,7 @@ def losses_of(ledger: Ledger, *, came: str = "read", went: str = "used") -> Loss
     return Losses(
         headline=headline(ledger, came=came, went=went),
         alarms=tuple(alarms(ledger)),
+        doubts=tuple(doubts(ledger)),
         lines=tuple(lines(ledger)),
         chosen=chosen(ledger),
     )
@@ -73,8 +87,9 @@ def headline(ledger: Ledger, *, came: str = "read", went: str = "used") -> str:
         for kind in get_args(LossKind)
         if kind != "row" and (total := sum(loss.count for loss in ledger.losses if loss.kind == kind and _counts(loss)))
     ]
+    doubtful = sum(loss.count for loss in ledger.losses if loss.doubtful)
     if not ledger.rows_lost:
-        if not others and not any(loss.candidate for loss in ledger.losses):
+        if not others and not doubtful and not any(loss.candidate for loss in ledger.losses):
             return f"nothing was lost: {count(ledger.rows_in)} rows {came}, all {went}"
         told = f"{count(ledger.rows_in)} rows {came}, all {went}"
     else:
@@ -82,16 +97,18 @@ def headline(ledger: Ledger, *, came: str = "read", went: str = "used") -> str:
             f"{count(ledger.rows_in)} rows {came}, {count(ledger.rows_used)} {went}, {count(ledger.rows_lost)} lost "
             f"({part(ledger.lost_share)})"
         )
-    return told + (f"; also lost: {', '.join(others)}" if others else "")
+    told += f"; also lost: {', '.join(others)}" if others else ""
+    return told + (f"; in doubt: {count(doubtful)} {PLURALS['cell'] if doubtful != 1 else 'cell'}" if doubtful else "")
 
 
 def _counts(loss: Loss) -> bool:
-    return loss.candidate is None and not loss.chosen
+    return loss.candidate is None and not loss.chosen and not loss.doubtful
 
 
 def alarms(ledger: Ledger) -> list[str]:
     """What everybody should see, one sentence each."""
-    told = [_alarm(loss) for loss in _joined(ledger) if loss.grave or (loss.kind != "row" and ledger.matters(loss))]
+    losses = [loss for loss in _joined(ledger) if not loss.doubtful]
+    told = [_alarm(loss) for loss in losses if loss.grave or (loss.kind != "row" and ledger.matters(loss))]
     concentrated = [(loss, ledger.concentration(loss)) for loss in ledger.losses]
     told += [_of_one_class(ledger, loss, name) for loss, name in concentrated if name is not None]
     share = ledger.loud_share
@@ -99,6 +116,16 @@ def alarms(ledger: Ledger) -> list[str]:
         beside = "" if share == ledger.lost_share else ", beside what steps leave out"
         told.insert(0, f"{part(share)} of the rows are lost{beside}: no model has seen them")
     return told
+
+
+def doubts(ledger: Ledger) -> list[str]:
+    """What may not mean what it says, one sentence each."""
+    return [
+        f"{count(loss.count)} {PLURALS[loss.kind] if loss.count != 1 else loss.kind} of {loss.subject or 'the rows'}: "
+        f"{_with_remedy(loss)}"
+        for loss in ledger.losses
+        if loss.doubtful
+    ]
 
 
 def _alarm(loss: Loss) -> str:

@@ -176,8 +176,8 @@ def _advice(report: Report) -> str:
 def _ledger(ledger: Ledger) -> list[str]:
     losses = losses_of(ledger)
     parts = [f"{safe(losses.headline[0].upper() + losses.headline[1:], longest=500)}."]
-    if losses.alarms:
-        parts.append("\n".join(f"- ⚠ **{safe(each, longest=600)}**" for each in losses.alarms))
+    if loud := (*losses.alarms, *(f"in doubt: {each}" for each in losses.doubts)):
+        parts.append("\n".join(f"- ⚠ **{safe(each, longest=600)}**" for each in loud))
     if losses.lines:
         heads, right = [head.capitalize() for head in losses.heads], map(losses.heads.index, losses.numbers)
         parts.append(_table(heads, [each.cells for each in losses.lines], right=right))
