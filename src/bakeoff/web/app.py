@@ -44,7 +44,6 @@ T = TypeVar("T")
 
 MAX_BODY_BYTES = 10 * 2**20
 THREADS = 16
-CHAT_THREADS = 128
 MAX_WAITING = 512
 REFRESH_S = 0.5
 
@@ -145,12 +144,12 @@ class _Handlers:
     async def lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
         """Threads live as long as the app; a task follows the endpoint's pointer, so that few calls have to.
 
-        Answers that come piece by piece wait for their model most of the time: in threads of their own, so that they
-        keep no others waiting.
+        Answers that come piece by piece wait for their model most of the time: in threads of their own, as many as may
+        wait, so that they keep no others waiting, nor each other.
         """
         with (
             ThreadPoolExecutor(self.threads, thread_name_prefix="predict") as self.pool,
-            ThreadPoolExecutor(CHAT_THREADS, thread_name_prefix="chat") as self.chat_pool,
+            ThreadPoolExecutor(MAX_WAITING, thread_name_prefix="chat") as self.chat_pool,
         ):
             follower = asyncio.create_task(self._follow())
             try:
@@ -255,9 +254,15 @@ class _Handlers:
             answer_id = openai.prediction_id(form.head.id, index)
             return self.engine.chat(turns, replace(sampling, seed=seed), answer_id=answer_id)
 
-        executor, stream = self._running_pool(chat=True), bool(body.stream)
-        with self._place():
-            return await respond(request, form, choice, count=body.choices, stream=stream, executor=executor)
+        return await respond(
+            request,
+            form,
+            choice,
+            count=body.choices,
+            stream=bool(body.stream),
+            executor=self._running_pool(chat=True),
+            place=self._place(),
+        )
 
     @permission("predict")
     async def embed(self, request: Request) -> Response:

@@ -8,18 +8,20 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from bakeoff.core.generation import Piece, ToolCall
 from bakeoff.core.types import Json
 from bakeoff.web.problems import JsonResponse
 
-__all__ = ["Choice", "Form", "Head", "calls_of", "respond", "sse", "text_of", "tokens_of"]
+__all__ = ["Choice", "Form", "Head", "Reader", "calls_of", "respond", "sse", "text_of", "tokens_of"]
 
 LOOK_S = 0.1
 """How often it is looked whether the caller of an answer that is not streamed is still there."""
@@ -70,75 +72,140 @@ class Form(Protocol):
         ...
 
 
-async def respond(
-    request: Request, form: Form, choice: Choice, *, count: int, stream: bool, executor: Executor
-) -> Response:
-    """Answer with `count` answers, one after another, as one body or as a stream."""
-    if not stream:
-        return JsonResponse(form.whole(await _whole(request, choice, count, executor)))
-    loop = asyncio.get_running_loop()
-    reading = await loop.run_in_executor(executor, choice, 0)
-    first = await loop.run_in_executor(executor, next, reading, None)
-    events = _events(form, choice, reading, first, count=count, executor=executor)
-    return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-cache"})
+class Reader:
+    """Reads one answer from threads; `stop` may come at any time, also while a thread waits for the next piece.
 
+    A generator that runs cannot be closed: the thread that runs it closes it then.
+    """
 
-async def _whole(request: Request, choice: Choice, count: int, executor: Executor) -> list[list[Piece]]:
-    left = threading.Event()
+    def __init__(self, choice: Choice, index: int, executor: Executor) -> None:
+        self._begin = lambda: choice(index)
+        self._executor = executor
+        self._pieces: Generator[Piece] | None = None
+        self._ended = False
+        self._running, self._stopped = threading.Lock(), threading.Event()
 
-    def read(index: int) -> list[Piece]:
-        pieces: list[Piece] = []
-        reading = choice(index)
+    @property
+    def stopped(self) -> bool:
+        """Whether it was stopped."""
+        return self._stopped.is_set()
+
+    async def next(self) -> Piece | None:
+        """The next piece; None behind the last one, and for ever once it was stopped."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._step)
+
+    async def rest(self) -> list[Piece]:
+        """All pieces that are left, read by one thread."""
+
+        def read() -> list[Piece]:
+            return list(iter(self._step, None))
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, read)
+
+    def stop(self) -> None:
+        """End the answer, at once where it waits for its reader, else with its next piece; never waits for it."""
+        self._stopped.set()
+        if self._pieces is not None and not self._ended and not self._running.locked():
+            self._executor.submit(self._close)
+
+    def _step(self) -> Piece | None:
         try:
-            for piece in reading:
-                pieces.append(piece)
-                if left.is_set():
-                    break
+            with self._running:
+                if self.stopped or self._ended:
+                    return None
+                if self._pieces is None:
+                    self._pieces = self._begin()
+                self._ended = True  # unless there is a piece: an error ends it, too
+                piece = next(self._pieces, None)
+                self._ended = piece is None
+                return piece
         finally:
-            reading.close()
-        return pieces
+            if self.stopped:
+                self._close()
+
+    def _close(self) -> None:
+        """Whoever lets go of the generator last after it was stopped closes it; closing it twice does nothing."""
+        if self._running.acquire(blocking=False):
+            try:
+                if self._pieces is not None:
+                    self._pieces.close()
+            finally:
+                self._running.release()
+
+
+async def respond(
+    request: Request,
+    form: Form,
+    choice: Choice,
+    *,
+    count: int,
+    stream: bool,
+    executor: Executor,
+    place: AbstractContextManager[None],
+) -> Response:
+    """Answer with `count` answers, one after another, as one body or as a stream; `place` is taken until the end."""
+    readers = [Reader(choice, index, executor) for index in range(count)]
+    with ExitStack() as leaving:
+        leaving.enter_context(place)
+        for reader in readers:
+            leaving.callback(reader.stop)
+        async with _watching(request, readers):
+            if not stream:
+                answers = [await reader.rest() for reader in readers]
+                if readers[0].stopped:
+                    raise ClientDisconnect
+                return JsonResponse(form.whole(answers))
+            first = await readers[0].next()
+        return _Stream(_events(form, readers, first), leaving.pop_all())
+    raise AssertionError("nothing above leaves without an answer")
+
+
+@asynccontextmanager
+async def _watching(request: Request, readers: Sequence[Reader]) -> AsyncGenerator[None]:
+    """Stop the readers when the caller goes away meanwhile."""
 
     async def watch() -> None:
         while not await request.is_disconnected():
             await asyncio.sleep(LOOK_S)
-        left.set()
+        for reader in readers:
+            reader.stop()
 
     watching = asyncio.create_task(watch())
     try:
-        loop = asyncio.get_running_loop()
-        answers: list[list[Piece]] = []
-        for index in range(count):
-            answers.append(await loop.run_in_executor(executor, read, index))
-            if left.is_set():
-                break
+        yield
     finally:
         watching.cancel()
-    return answers
 
 
-async def _events(
-    form: Form, choice: Choice, reading: Generator[Piece], first: Piece | None, *, count: int, executor: Executor
-) -> AsyncGenerator[bytes]:
-    """Server-sent events; a reader that goes away closes the generator, which stops the model."""
-    loop = asyncio.get_running_loop()
+class _Stream(StreamingResponse):
+    """A stream that lets go of all it has taken when it ends, whether or not its first event was ever sent."""
+
+    def __init__(self, events: AsyncGenerator[bytes], leaving: ExitStack) -> None:
+        super().__init__(events, media_type="text/event-stream", headers={"cache-control": "no-cache"})
+        self._leaving = leaving
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it; a reader that goes away stops the model."""
+        with self._leaving:
+            await super().__call__(scope, receive, send)
+
+
+async def _events(form: Form, readers: Sequence[Reader], first: Piece | None) -> AsyncGenerator[bytes]:
+    """Server-sent events."""
     try:
         for event in form.start():
             yield event
-        for index in range(count):
-            if index:
-                reading = await loop.run_in_executor(executor, choice, index)
-            piece = await loop.run_in_executor(executor, next, reading, None) if index else first
+        for index, reader in enumerate(readers):
+            piece = await reader.next() if index else first
             while piece is not None:
                 for event in form.piece(index, piece):
                     yield event
-                piece = await loop.run_in_executor(executor, next, reading, None)
+                piece = await reader.next()
         for event in form.end():
             yield event
     except Exception as error:  # noqa: BLE001 - the status is sent already: the error is told in the stream
         for event in form.failure(error):
             yield event
-    finally:
-        await asyncio.shield(loop.run_in_executor(executor, reading.close))
 
 
 def sse(body: Any, event: str | None = None) -> bytes:
