@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-KILLS = 10
+KILLS = 6
 BETWEEN = 2
 
 
