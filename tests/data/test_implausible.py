@@ -112,3 +112,8 @@ def test_dates_of_two_orders_stay_texts_or_are_told():
     result = typed(pl.Series("d", few), Wanted())
     assert isinstance(result.series.dtype, pl.Datetime)
     assert any(loss.doubtful and "days first" in loss.reason for loss in result.losses)
+
+
+def test_signed_numbers_are_no_days():
+    result = typed(pl.Series("t", ["+20240131", "+20240201"]), Wanted())
+    assert result.series.to_list() == [20240131, 20240201]

@@ -48,6 +48,7 @@ __all__ = ["Hints", "Typed", "Wanted", "typed", "without_missing"]
 SHOWN = 5
 BY_SETTING = "a word for missing by [data] missing"
 MOST_DAYS = 0.5
+DIGITS = r"^[0-9]+(?:\.0)?$"
 LEARNED = 20_000
 """Of more different values, an even sample shows how they are written."""
 PERIOD = re.compile(
@@ -85,7 +86,7 @@ def typed(
     else:
         result = _canonical(series, wanted, hints, shape) or _learned(series, wanted, hints)
     result = replace(result, losses=(*losses, *result.losses))
-    return _finished(result, wanted)
+    return _finished(result, wanted, texts=series)
 
 
 def typed_values(series: "pl.Series", wanted: Wanted) -> Typed:
@@ -93,8 +94,8 @@ def typed_values(series: "pl.Series", wanted: Wanted) -> Typed:
     return _finished(Typed(series=series), wanted)
 
 
-def _finished(result: Typed, wanted: Wanted) -> Typed:
-    """What the numbers themselves show: which of them are missing, and whether they are days."""
+def _finished(result: Typed, wanted: Wanted, *, texts: "pl.Series | None" = None) -> Typed:
+    """What the numbers themselves show: which of them are missing, and whether they are days (in plain digits)."""
     if wanted.missing:
         result = without_missing(result, wanted.missing)
     if wanted.kind is not None or wanted.target or not result.series.dtype.is_numeric():
@@ -102,7 +103,7 @@ def _finished(result: Typed, wanted: Wanted) -> Typed:
     if result.style.units or result.style.thousands or result.style.scales:
         return result
     times = compact_times(result.series)
-    if times is None:
+    if times is None or (texts is not None and not texts.filter(times.is_not_null()).str.contains(DIGITS).all()):
         return result
     name = result.series.name
     shown = example(as_text(result.series.drop_nulls()[0]))
