@@ -113,9 +113,16 @@ class Schema:
                 return column
         raise KeyError(name)
 
+    @property
+    def input_columns(self) -> tuple[Column, ...]:
+        """The columns of the inputs, in their order."""
+        columns = {column.name: column for column in self.columns}
+        return tuple(columns[name] for name in self.inputs)
+
     def of_kind(self, *kinds: ColumnKind) -> tuple[str, ...]:
         """Names of the input columns of these kinds, in table order."""
-        return tuple(c.name for c in self.columns if c.name in self.inputs and c.kind in kinds)
+        inputs = frozenset(self.inputs)
+        return tuple(c.name for c in self.columns if c.name in inputs and c.kind in kinds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

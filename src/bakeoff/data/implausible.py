@@ -52,7 +52,7 @@ def implausible(series: "pl.Series", kind: ColumnKind, *, key: str = "missing") 
     import polars as pl
 
     if kind == "numeric" and series.dtype.is_numeric():
-        value_n = series.drop_nulls().cast(pl.Float64).to_numpy()
+        value_n = (series if series.dtype == pl.Float64 else series.cast(pl.Float64)).to_numpy()  # nulls become NaN
         value_n = value_n[np.isfinite(value_n)]
     elif kind == "datetime" and isinstance(series.dtype, (pl.Date, pl.Datetime)):
         value_n = series.drop_nulls().cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64).to_numpy()
@@ -60,8 +60,10 @@ def implausible(series: "pl.Series", kind: ColumnKind, *, key: str = "missing") 
         return []
     if len(value_n) < FEWEST_VALUES:
         return []
+    value_n = np.sort(value_n)
     losses = _clocks(series.name, value_n) if kind == "numeric" else _buddhist(series, value_n)
-    return losses or _sentinels(series, value_n, key)
+    repeated = value_n[0] == value_n[FEWEST_ROWS - 1] or value_n[-1] == value_n[-FEWEST_ROWS]
+    return losses or (_sentinels(series, value_n, key) if repeated else [])
 
 
 def _sentinels(series: "pl.Series", value_n: "NDArray[np.float64]", key: str) -> list[Loss]:
@@ -130,6 +132,8 @@ def _shown(series: "pl.Series", value: float) -> str:
 
 def _clocks(name: str, value_n: "NDArray[np.float64]") -> list[Loss]:
     """Seconds and milliseconds since 1970 in one column, and nothing else."""
+    if value_n[0] < SECONDS[0]:
+        return []
     rows = {unit: int(((value_n >= low) & (value_n < high)).sum()) for unit, (low, high) in UNITS.items()}
     units = [unit for unit, count in rows.items() if count]
     if len(units) < 2 or sum(rows.values()) < len(value_n):  # noqa: PLR2004 - two clocks

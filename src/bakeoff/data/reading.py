@@ -106,7 +106,8 @@ def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Readi
     turned = unpacked(result.table, config)
     flat = unfolded(turned.table)
     formats = {**result.formats, **flat.formats, **turned.formats}
-    formats = {name: style for name, style in formats.items() if name in flat.table.columns}
+    columns = frozenset(flat.table.columns)
+    formats = {name: style for name, style in formats.items() if name in columns}
     formats |= {name: TURNS for name, style in formats.items() if style.form == "json" and _turns(flat.table[name])}
     ignored = frozenset(config.ignore)
     lost = [loss for loss in result.losses if loss.subject not in ignored]

@@ -17,7 +17,7 @@ LANGUAGE_ROWS = 300
 
 def facts(table: "pl.DataFrame", schema: Schema, task: Task, *, seed: int) -> dict[str, Json]:
     """Rows, labels, the columns by kind, missing values, and for texts their lengths and languages."""
-    columns = [schema.column(name) for name in schema.inputs]
+    columns = list(schema.input_columns)
     kinds: dict[str, Json] = {}
     for kind in ("text", "categorical", "numeric", "datetime", "boolean"):
         if names := [column.name for column in columns if column.kind == kind]:

@@ -51,7 +51,7 @@ def fitting(
     """Feedback rows that can join a dataset: with all of its inputs, values that fit, and a class that it knows."""
     import polars as pl
 
-    vectors = {name: schema.column(name).format.vector for name in schema.inputs}
+    vectors = {column.name: column.format.vector for column in schema.input_columns}
     absent = [name for name, vector in vectors.items() if not {name, vector} & set(fed.columns)]
     if absent and fed.height:
         reason = "feedback without an input"

@@ -31,7 +31,7 @@ def probes(stage: Stage, gathered: Gathered) -> "tuple[pl.DataFrame, tuple[Probe
     from bakeoff.data.sources import resolve
     from bakeoff.prepare.steps import preparation
 
-    columns = [gathered.schema.column(name) for name in gathered.schema.inputs]
+    columns = list(gathered.schema.input_columns)
     names = [*gathered.schema.inputs, FORBIDDEN, REFUSE, KIND]
     try:
         found = resolve(str(file), folder=stage.folder, cache=stage.cache, progress=stage.progress)

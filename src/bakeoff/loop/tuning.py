@@ -138,7 +138,7 @@ class _Search:
 
     def _felt(self, contender: Contender) -> Contender:
         """The contender with a search of those parameters alone that these columns feel."""
-        there = {self._gathered.schema.column(name).kind for name in self._gathered.schema.inputs}
+        there = {column.kind for column in self._gathered.schema.input_columns}
         felt = {name: each for name, each in contender.search.items() if not each.kinds or there & set(each.kinds)}
         return replace(contender, search=felt)
 

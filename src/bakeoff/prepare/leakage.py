@@ -46,7 +46,7 @@ AT = re.compile(rf"(^|_)({ENDED})_(at|on|date|time|day|reason|by)$|^(date|time|d
 
 def leaks(sample: "pl.DataFrame", schema: Schema, task: Task, *, seed: int) -> Iterator[Finding]:
     """Look at training rows in their order."""
-    inputs = [schema.column(name) for name in schema.inputs]
+    inputs = list(schema.input_columns)
     yield from _named(inputs, schema.target)
     if sample.height < FEWEST:
         return
@@ -107,7 +107,8 @@ def _telling(sample: "pl.DataFrame", schema: Schema, inputs: list[Column], task:
         if column.kind == "text":
             continue
         code_n = _codes(sample[column.name], column, halves.fit_n)
-        if _is_copy(sample[column.name], sample[schema.target], column, task, distinct=distinct):
+        varied = task != "regression" and np.count_nonzero(np.bincount(code_n)) > distinct
+        if not varied and _is_copy(sample[column.name], sample[schema.target], column, task, distinct=distinct):
             told = f"column {column.name!r} is the target {schema.target!r} in other words (one for one): leave it out"
             yield Finding(kind="copy", column=column.name, told=told, value=1.0)
         elif halves.classes:
@@ -209,11 +210,13 @@ def _counting(sample: "pl.DataFrame", inputs: list[Column]) -> Iterator[Finding]
     """Whole numbers, each another, that rise or fall from row to row."""
     for column in inputs:
         series = sample[column.name]
-        if column.kind != "numeric" or series.null_count() or series.n_unique() < IN_ORDER * len(series):
+        if column.kind != "numeric" or series.null_count():
             continue
         value_n = series.to_numpy()
         up = float((np.diff(value_n) > 0).mean())
-        if max(up, 1 - up) >= IN_ORDER and bool((value_n == np.floor(value_n)).all()):
+        if max(up, 1 - up) < IN_ORDER or series.n_unique() < IN_ORDER * len(series):
+            continue
+        if bool((value_n == np.floor(value_n)).all()):
             told = (
                 f"column {column.name!r} only counts the rows, as an id does: it tells when a row came, not what it is"
             )
