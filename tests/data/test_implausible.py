@@ -101,6 +101,12 @@ def test_compact_times_are_times_as_texts_and_as_numbers(texts, first):
         assert "taken as times" in result.notes[0]
 
 
+def test_a_number_that_is_none_is_no_time():
+    result = typed_values(pl.Series("t", [20240131.0, float("nan"), None]), Wanted())
+    assert [value and value.isoformat() for value in result.series.to_list()] == ["2024-01-31T00:00:00", None, None]
+    assert typed_values(pl.Series("t", [20240131.0, float("inf")]), Wanted()).series.dtype == pl.Float64
+
+
 def test_dates_of_two_orders_stay_texts_or_are_told():
     mixed = [f"{13 + n % 15}/0{1 + n % 9}/2024" for n in range(30)] + [
         f"0{1 + n % 9}/{13 + n % 15}/2024" for n in range(30)

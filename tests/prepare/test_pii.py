@@ -13,6 +13,7 @@ from bakeoff.prepare.national_ids import NATIONAL_IDS, national_ids
 from bakeoff.prepare.pii import count_pii, find_pii, marked, redactor
 from bakeoff.prepare.pii_kinds import PATTERN_KINDS
 from bakeoff.prepare.plain_text import plain_texts
+from bakeoff.prepare.secrets import NAME_PARTS, NAMES
 from bakeoff.prepare.steps import Preparation
 
 SCHEMA = Schema(columns=(Column(name="text", kind="text", dtype="String"),), target="label", inputs=("text",))
@@ -324,3 +325,8 @@ def test_long_texts_are_searched_by_parts_with_the_same_findings(samples) -> Non
         for f in find_pii(t)
     ]
     assert [(f.kind, f.start, f.end) for f in find_pii(joined)] == alone
+
+
+@pytest.mark.parametrize("name", NAMES.split("|"))
+def test_each_name_of_a_secret_has_a_part_that_is_looked_for_first(name):
+    assert any(part in name for part in NAME_PARTS)

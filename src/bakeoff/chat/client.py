@@ -245,6 +245,7 @@ class Client:
         known = self._cache.dialect(self._name) if self._cache and learns else None
         self.dialect, self._learns = known or dialect, learns
         self._budget, self._spent_usd = budget, 0.0
+        self._run_usd = self._cache.run_paid()[1] if self._cache else None
         self._forbidden = may_call(self._url)
         self._making, self._paying = threading.Lock(), threading.Lock()
         self._under_way, self._dearest_usd = 0, 0.0
@@ -365,20 +366,21 @@ class Client:
     @property
     def _limited(self) -> bool:
         own = self._budget is not None and self._budget.usd is not None
-        return own or (self._cache is not None and self._cache.run_paid()[1] is not None)
+        return own or self._run_usd is not None
 
     @property
     def _name(self) -> str:
         return f"{self._url} {self.service.model}"
 
     def _check_budget(self, more_usd: float) -> None:
-        paid_usd, run_usd = self._cache.run_paid() if self._cache else (0.0, None)
-        if run_usd is not None and (paid_usd >= run_usd or paid_usd + more_usd > run_usd):
-            raise BudgetError(
-                f"expected to pay services at most ${run_usd:g} in this run ([cost] budget_usd), paid ${paid_usd:.4f} "
-                f"(and about ${more_usd:.4f} for calls under way and the next one) before {self._url} (model "
-                f"{self.service.model!r}) was done; the answers are kept: run again to go on"
-            )
+        if self._cache is not None and self._run_usd is not None:
+            paid_usd, _ = self._cache.run_paid()
+            if paid_usd >= self._run_usd or paid_usd + more_usd > self._run_usd:
+                raise BudgetError(
+                    f"expected to pay services at most ${self._run_usd:g} in this run ([cost] budget_usd), paid "
+                    f"${paid_usd:.4f} (and about ${more_usd:.4f} for calls under way and the next one) before "
+                    f"{self._url} (model {self.service.model!r}) was done; the answers are kept: run again to go on"
+                )
         if self._budget is None or self._budget.usd is None:
             return
         spent_usd = self._spent_usd if self._cache is None else self._cache.spent_usd(self._name)

@@ -123,8 +123,8 @@ def _judge_problems(config: Config, problem: Callable[[str, str, str], Problem])
             yield problem(f"decide.{key}", 'none unless project.task = "generation"', f"{value!r} for {task}")
     if decide.encoder is None and "embedding_similarity" in {decide.metric, *decide.gates}:
         yield problem("decide.encoder", 'an encoder, such as "minilm-l6-int8", to compare meanings by', "nothing")
-    if data_target_in := sorted({config.data.target} & set(decide.context)):
-        yield problem("decide.context", "columns other than the target", repr(data_target_in[0]))
+    if config.data.target in decide.context:
+        yield problem("decide.context", "columns other than the target", repr(config.data.target))
     named = {decide.metric, *decide.gates, *decide.metrics}
     if named & {"k_precision", "faithful"} and not decide.context:
         yield problem("decide.context", "columns with what answers may say, for k_precision and faithful", "nothing")

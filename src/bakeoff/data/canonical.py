@@ -115,6 +115,7 @@ def compact_times(values: "pl.Series") -> "pl.Series | None":
     """Numbers such as 20240131, 202401311230 or 20240131123000, when every one is a day or time."""
     import polars as pl
 
+    values = values.fill_nan(None) if values.dtype.is_float() else values
     least, most = cast("float | None", values.min()), cast("float | None", values.max())
     if least is None or most is None:
         return None

@@ -24,13 +24,13 @@ from bakeoff.core.hashing import digest, digest_json
 from bakeoff.core.plugins import suggestion
 from bakeoff.data.cache import place, scratch
 from bakeoff.data.headers import clean_names
-from bakeoff.data.querying import SETTINGS, first_line, quoted
+from bakeoff.data.querying import SETTINGS, first_line, quoted, write_selected
 
 __all__ = ["SERVER_SCHEMES", "database_rows", "is_database", "known_rows", "known_server_rows", "server_rows"]
 
 SERVER_SCHEMES = frozenset({"postgresql", "postgres"})
 FRESH_S = 300.0
-"""The rows of a server count as known for so long; whoever reads them asks again."""
+"""So long a run takes what a server gave last for what is there; whoever reads the rows asks again."""
 SQLITE, DUCKDB = b"SQLite format 3\0", b"DUCK"
 DUCKDB_AT = 8
 QUERY = re.compile(r"\s*(?:SELECT|WITH|VALUES|FROM|\()\b", re.IGNORECASE)
@@ -113,13 +113,7 @@ def _write_duckdb(path: Path, wanted: str, target: Path) -> None:
         with duckdb.connect(str(path), read_only=True, config=SETTINGS) as connection:
             tables = [str(name) for (name,) in connection.execute(TABLES).fetchall()]
             query = _query(tables, wanted, path.name)
-            allowed = str(target.parent).replace("'", "''")
-            connection.execute(f"SET TimeZone = 'UTC'; SET allowed_directories = ['{allowed}']")
-            connection.execute("SET enable_external_access = false; SET lock_configuration = true")
-            statements = connection.extract_statements(query)
-            if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
-                raise DataError(f"{path.name}: expected one SELECT, received {query.strip()[:200]!r}")
-            connection.sql(query).write_parquet(str(target))
+            write_selected(connection, query, target, name=path.name)
     except duckdb.Error as error:
         raise _unreadable(path.name, wanted, error) from error
 

@@ -43,7 +43,7 @@ from bakeoff.data.vectors import is_vector
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Hints", "Typed", "Wanted", "typed", "without_missing"]
+__all__ = ["Hints", "Typed", "Wanted", "typed", "typed_values", "without_missing"]
 
 SHOWN = 5
 BY_SETTING = "a word for missing by [data] missing"

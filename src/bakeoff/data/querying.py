@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 from bakeoff.core.errors import DataError
 
 if TYPE_CHECKING:
+    import duckdb
     import polars as pl
 
-__all__ = ["SETTINGS", "first_line", "lineage", "quoted", "run_query"]
+__all__ = ["SETTINGS", "first_line", "lineage", "quoted", "run_query", "write_selected"]
 
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": False,
@@ -29,6 +30,24 @@ def quoted(name: str) -> str:
 def first_line(error: Exception) -> str:
     """What DuckDB says, without the SQL that it repeats."""
     return str(error).strip().partition("\n")[0]
+
+
+def write_selected(connection: "duckdb.DuckDBPyConnection", query: str, target: Path, *, name: str) -> None:
+    """Write what one SELECT gives as Parquet, shut off from all but the connection's tables and the target's folder.
+
+    Raises:
+        DataError: the query is no single SELECT.
+        duckdb.Error: it cannot be run.
+    """
+    import duckdb
+
+    allowed = str(target.parent).replace("'", "''")
+    connection.execute(f"SET TimeZone = 'UTC'; SET allowed_directories = ['{allowed}']; SELECT setseed(0.42)")
+    connection.execute("SET enable_external_access = false; SET lock_configuration = true")
+    statements = connection.extract_statements(query)
+    if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
+        raise DataError(f"{name}: expected one SELECT, received {query.strip()[:200]!r}")
+    connection.sql(query).write_parquet(str(target), compression="lz4")
 
 
 def run_query(tables: "Mapping[str, pl.DataFrame]", query: str) -> "pl.DataFrame":
@@ -51,15 +70,9 @@ def run_query(tables: "Mapping[str, pl.DataFrame]", query: str) -> "pl.DataFrame
             load = f"CREATE TABLE {quoted(name)} AS SELECT * FROM read_parquet(?)"  # noqa: S608
             connection.execute(load, [str(path)])
             path.unlink()
-        allowed = str(folder).replace("'", "''")
-        connection.execute(f"SET TimeZone = 'UTC'; SET allowed_directories = ['{allowed}']; SELECT setseed(0.42)")
-        connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         result = folder / "result.parquet"
         try:
-            statements = connection.extract_statements(query)
-            if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
-                raise DataError(f"[data] query: expected one SELECT, received {query.strip()[:200]!r}")
-            connection.sql(query).write_parquet(str(result), compression="lz4")
+            write_selected(connection, query, result, name="[data] query")
         except duckdb.Error as error:
             raise DataError(f"[data] query: {error}") from error
         return pl.read_parquet(result, memory_map=False)

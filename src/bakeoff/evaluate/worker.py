@@ -182,7 +182,7 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
             replace(predictions, scores={}),
             find(default(task), task) if deciding.needs in {"likelihood", "scores"} else deciding,
             columns=[column for column in schema.columns if column.name != schema.target],
-            inputs=[schema.column(name) for name in schema.inputs],
+            inputs=schema.input_columns,
             seed=seed,
             rows_per_s=speed.throughput_rows_s if spent is None else min(speed.throughput_rows_s, PAID_ROWS_S),
             groups_n=groups_n,

@@ -107,6 +107,7 @@ def _telling(sample: "pl.DataFrame", schema: Schema, inputs: list[Column], task:
         if column.kind == "text":
             continue
         code_n = _codes(sample[column.name], column, halves.fit_n)
+        # With more codes than targets it has more values, too: no need to count those.
         varied = task != "regression" and np.count_nonzero(np.bincount(code_n)) > distinct
         if not varied and _is_copy(sample[column.name], sample[schema.target], column, task, distinct=distinct):
             told = f"column {column.name!r} is the target {schema.target!r} in other words (one for one): leave it out"

@@ -199,7 +199,7 @@ def _text(name: str, task: Task, source: str, schema: Schema) -> str:
 
 def _listed_once(schema: Schema) -> list[str]:
     """Numeric inputs, the elements of a vector by the name of their vector."""
-    columns = [schema.column(name) for name in schema.of_kind("numeric")]
+    columns = [column for column in schema.input_columns if column.kind == "numeric"]
     return list(dict.fromkeys(column.format.vector or column.name for column in columns))
 
 
