@@ -7,10 +7,12 @@ What is there is what the code declares (pydantic sections, dataclasses of param
 docstrings); nothing is typed a second time. The suite runs the check (tests/test_reference.py).
 """
 
+import ast
 import dataclasses
 import inspect
 import re
 import sys
+import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator
@@ -303,12 +305,16 @@ def _public(owner: type) -> Iterator[tuple[str, Any]]:
 
 
 def _signed(name: str, each: object) -> list[str]:
+    """A function's signature as its source writes it."""
     if not inspect.isfunction(each):
         return []
-    signature = str(inspect.signature(each)).replace("'", "").replace("(self, ", "(").replace("(self)", "()")
-    signature = re.sub(r"\((?:cls|self)(?:, )?", "(", signature.replace('"', ""), count=1)
-    short = re.sub(r"bakeoff[.a-z_]*[.]", "", signature)
-    return [f"```python\n{name}{short}\n```"]
+    (function,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
+    assert isinstance(function, ast.FunctionDef)
+    function.decorator_list, function.body = [], [ast.Pass()]
+    function.args.args = [one for one in function.args.args if one.arg not in {"self", "cls"}]
+    written = ast.unparse(function).removeprefix("def ").removesuffix(":\n    pass")
+    written = re.sub(r"'([\w.]*[A-Z][^']*)'", r"\1", written)  # annotations that are not evaluated
+    return [f"```python\n{name}{written.removeprefix(function.name)}\n```"]
 
 
 PAGES: dict[str, Callable[[], str]] = {
