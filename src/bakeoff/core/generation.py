@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Capacity",
     "ChatModel",
+    "Concurrent",
     "Converted",
     "Embedded",
     "Embedder",
@@ -274,6 +275,16 @@ class ChatModel(Protocol):
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """As `TextSession.chat`."""
+        ...
+
+
+@runtime_checkable
+class Concurrent(Protocol):
+    """A session, or a model, that knows how many answers it works at; more of them would only wait inside it."""
+
+    @property
+    def concurrency(self) -> int | None:
+        """So many answers, and those behind them that it wants to know of; None where more always help."""
         ...
 
 

@@ -55,6 +55,8 @@ PROBES = (
 EXPORT_VERSION = 2
 TOO_LONG = "exceed_context_size_error"
 BAD_SCHEMA = "JSON schema error"
+BEHIND = 2
+"""So many answers wait inside llama.cpp, so that no slot is empty until the next one is handed over."""
 SEEDS = 2**32 - 1
 """One more than the largest seed: llama.cpp reads that one as none."""
 ABLE: frozenset[Option] = frozenset({"frequency_penalty", "logit_bias", "logprobs", "response_format"})
@@ -196,6 +198,7 @@ class _Session:
         kv_cache: str = "f16",
     ) -> None:
         self._words = words
+        self.concurrency = parallel + BEHIND
         self.files = digests_of(file, lora)
         self.weights_bytes = sum(each.stat().st_size for each in (file, lora) if each is not None)
         xllamacpp: Any = importlib.import_module("xllamacpp")  # compiled, without types

@@ -211,6 +211,11 @@ class RemoteModel:
         shares_nk = np.stack(rows) if rows else np.empty((0, len(classes)))
         return Predictions.of_probabilities(shares_nk, classes), unreadable
 
+    @property
+    def concurrency(self) -> int:
+        """See `bakeoff.core.generation.Concurrent`."""
+        return self.state.params.concurrency
+
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """See `bakeoff.core.generation.ChatModel`; what is broken off is counted as far as it came."""
         wanted = _wanted(sampling)
