@@ -172,7 +172,11 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """The next bit of an answer; the last one says why it ended and what was counted."""
+    """The next bit of an answer; the last one says why it ended and what was counted.
+
+    `cached_tokens` are those of the prompt that the model had from an earlier one, `reasoning_tokens` those of the
+    completion that it thought in.
+    """
 
     text: str = ""
     tokens: tuple[Token, ...] = ()
@@ -180,6 +184,8 @@ class Piece:
     finish: Finish | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 class TextSession(Protocol):

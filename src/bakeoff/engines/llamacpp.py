@@ -21,7 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bakeoff.chat.streaming import calls_of, finish_of, request_of
+from bakeoff.chat.streaming import calls_of, end_of, request_of
 from bakeoff.chat.tokens import ChatTokens
 from bakeoff.core.errors import (
     BakeoffError,
@@ -388,7 +388,7 @@ def _pieces(
 ) -> Iterator[Piece]:
     """Pieces from what the server says; the last one holds the reason of the end and the counts."""
     finish: Any = None
-    usage: dict[str, int] = {}
+    usage: dict[str, Any] = {}
     while (chunk := chunks.get()) is not None:
         if isinstance(chunk, Exception):
             raise _refusal({"message": str(chunk)}) from chunk
@@ -401,11 +401,7 @@ def _pieces(
                 piece = _piece(choice, top_logprobs, ends)
                 if piece is not None:
                     yield piece
-    yield Piece(
-        finish=finish_of(finish) or "stop",
-        prompt_tokens=usage.get("prompt_tokens", 0),
-        completion_tokens=usage.get("completion_tokens", 0),
-    )
+    yield end_of(finish, usage)
 
 
 def _piece(choice: dict[str, Any], top_logprobs: int | None, ends: frozenset[int]) -> Piece | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from bakeoff.chat.streaming import calls_of, finish_of, request_of
+from bakeoff.chat.streaming import calls_of, end_of, request_of
 from bakeoff.core.errors import CandidateError, ContextLengthError, DataError, MissingExtraError
 from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token
 
@@ -134,11 +134,7 @@ class _Session:
                     piece = _piece(choice)
                     if piece.text or piece.tokens or piece.calls:
                         yield piece
-        yield Piece(
-            finish=finish_of(finish) or "stop",
-            prompt_tokens=usage.get("prompt_tokens", 0),
-            completion_tokens=usage.get("completion_tokens", 0),
-        )
+        yield end_of(finish, usage)
 
     def render(self, messages: Messages) -> list[int]:
         """The token ids of the prompt."""

@@ -236,7 +236,13 @@ class RemoteModel:
         finally:
             reply = Reply.streamed(body, heard.body, time.perf_counter() - started)
             self.meter.count([reply], rows=1)
-        yield Piece(finish=heard.finish, prompt_tokens=reply.tokens_in, completion_tokens=reply.tokens_out)
+        yield Piece(
+            finish=heard.finish,
+            prompt_tokens=reply.tokens_in,
+            completion_tokens=reply.tokens_out,
+            cached_tokens=reply.tokens_cached,
+            reasoning_tokens=reply.tokens_reasoning,
+        )
 
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`; the key is not saved."""

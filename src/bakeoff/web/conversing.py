@@ -24,7 +24,7 @@ from bakeoff.core.generation import Piece, ToolCall
 from bakeoff.core.types import Json
 from bakeoff.web.problems import JsonResponse
 
-__all__ = ["Choice", "Form", "Head", "Lanes", "Reader", "calls_of", "respond", "sse", "text_of", "tokens_of"]
+__all__ = ["Choice", "Form", "Head", "Lanes", "Reader", "Tokens", "calls_of", "respond", "sse", "text_of"]
 
 LOOK_S = 0.1
 """How often it is looked whether the caller of an answer that is not streamed is still there."""
@@ -287,7 +287,22 @@ def calls_of(pieces: Iterable[Piece]) -> list[ToolCall]:
     return ToolCall.joined(bit for piece in pieces for bit in piece.calls)
 
 
-def tokens_of(ends: Iterable[Piece]) -> tuple[int, int]:
-    """Tokens read (of a prompt that all answers share, once) and written, by the last pieces of answers."""
-    last = list(ends)
-    return max((end.prompt_tokens for end in last), default=0), sum(end.completion_tokens for end in last)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """Tokens of the answers to a call: read (`cached` among them), and written (`reasoning` among them)."""
+
+    read: int
+    cached: int
+    written: int
+    reasoning: int
+
+    @classmethod
+    def of(cls, ends: Iterable[Piece]) -> "Tokens":
+        """Those that last pieces of answers count; the prompt, which all answers share, counts once."""
+        last = list(ends)
+        return cls(
+            read=max((end.prompt_tokens for end in last), default=0),
+            cached=min((end.cached_tokens for end in last), default=0),  # later answers have all of it from the first
+            written=sum(end.completion_tokens for end in last),
+            reasoning=sum(end.reasoning_tokens for end in last),
+        )
