@@ -49,6 +49,7 @@ __all__ = [
     "check_gates",
     "compare",
     "decide",
+    "decide_by",
     "gate_outcomes",
     "takes_over",
 ]
@@ -146,18 +147,9 @@ def decide(
     """Decide between candidates from their scorecards and their outcomes on the same test rows."""
     check_gates(config, task)
     metric = config.metric or default(task)
-    gates = tuple(
-        outcome
-        for name, card in scorecards.items()
-        for outcome in gate_outcomes(name, card, config, among=len(scorecards))
-    )
     scored = {name: card for name, card in scorecards.items() if metric in card.metrics}
     if not scored:
-        return _nobody(metric, gates, reasons.unscored(metric, list(scorecards)))
-    failed = {gate.candidate for gate in gates if not gate.passed}
-    may_win = [name for name in scored if name not in failed]
-    pool = may_win or list(scored)
-    measure = find(metric, task)
+        return _nobody(metric, _gates(scorecards, config), reasons.unscored(metric, list(scorecards)))
     truth_n = _same_truth(scored, outcomes)
 
     def field_of(measure: Measure) -> Field:
@@ -172,11 +164,35 @@ def decide(
             folds=folds,
         )
 
-    field = field_of(measure)
+    field = field_of(find(metric, task))
+    swapped = _swapped(field.measure, outcomes, config, seed=seed, groups_n=groups_n)
+    return decide_by(field, scorecards, config, task, field_of=field_of, p_values=swapped)
+
+
+def decide_by(
+    field: Field,
+    scorecards: Mapping[str, Scorecard],
+    config: DecideConfig,
+    task: Task,
+    *,
+    field_of: Callable[[Measure], Field] | None = None,
+    p_values: Callable[[Sequence[Comparison]], Sequence[float]] | None = None,
+) -> Verdict:
+    """Decide between candidates from their scorecards and how they stand to each other by the deciding metric.
+
+    `field_of` gives how they stand by the other metrics of a `utility`, `p_values` those of pairs by another test.
+    """
+    metric, gates = field.measure.name, _gates(scorecards, config)
+    scored = {name: card for name, card in scorecards.items() if metric in card.metrics}
+    failed = {gate.candidate for gate in gates if not gate.passed}
+    may_win = [name for name in scored if name not in failed]
+    pool = may_win or list(scored)
     best = max(pool, key=lambda name: field.sign * scored[name].metrics[metric].value)
-    compared = _Compared.of(field, best, margin_of(config, measure, scored[best].metrics[metric].value))
+    compared = _Compared.of(field, best, margin_of(config, field.measure, scored[best].metrics[metric].value))
     best_set = tuple(name for name in pool if name == best or compared.shown(name, pool))
-    worth = None if config.utility is None else _worth(config.utility, scored, {metric: field}, task, field_of)
+    worth = (
+        None if config.utility is None or field_of is None else _worth(config.utility, scored, field, task, field_of)
+    )
     utilities = {} if worth is None else worth.expected
     winner = None
     if may_win:
@@ -190,7 +206,7 @@ def decide(
         gates=gates,
         best=best,
         best_set=best_set,
-        comparisons=compared.against_best(config, outcomes, seed=seed, groups_n=groups_n),
+        comparisons=compared.against_best(p_values),
         pareto=_pareto(scored, metric, field.sign),
         mdd=compared.mdd,
         utility=config.utility,
@@ -204,6 +220,43 @@ def decide(
         expected_loss=expected_loss,
     )
     return replace(verdict, reason=reasons.told(verdict, scored))
+
+
+def _gates(scorecards: Mapping[str, Scorecard], config: DecideConfig) -> tuple[GateOutcome, ...]:
+    return tuple(
+        outcome
+        for name, card in scorecards.items()
+        for outcome in gate_outcomes(name, card, config, among=len(scorecards))
+    )
+
+
+def _swapped(
+    measure: Measure,
+    outcomes: Mapping[str, tuple[ArrayLike, Predictions]],
+    config: DecideConfig,
+    *,
+    seed: int,
+    groups_n: ArrayLike | None,
+) -> Callable[[Sequence[Comparison]], Sequence[float]] | None:
+    """P-values by swapping answers, where the project asks for them."""
+    if config.test != "permutation":
+        return None
+
+    def p_values(pairs: Sequence[Comparison]) -> Sequence[float]:
+        return [
+            permutation_p_value(
+                outcomes[pair.versus][0],
+                outcomes[pair.candidate][1],
+                outcomes[pair.versus][1],
+                measure,
+                seed=seed,
+                permutations=config.resamples,
+                groups_n=groups_n,
+            )
+            for pair in pairs
+        ]
+
+    return p_values
 
 
 def _same_truth(scored: Mapping[str, Scorecard], outcomes: Mapping[str, tuple[ArrayLike, Predictions]]) -> NDArray[Any]:
@@ -249,29 +302,13 @@ class _Compared:
         return -self.pairs[other, name].high if pair is None else pair.low
 
     def against_best(
-        self,
-        config: DecideConfig,
-        outcomes: Mapping[str, tuple[ArrayLike, Predictions]],
-        *,
-        seed: int,
-        groups_n: ArrayLike | None,
+        self, p_values: Callable[[Sequence[Comparison]], Sequence[float]] | None
     ) -> tuple[Comparison, ...]:
         """Every other candidate against the best, with p-values corrected for all pairs, since any could be these."""
         pairs = list(self.pairs.values())
-        if config.test == "permutation":
-            p_values = [
-                permutation_p_value(
-                    outcomes[pair.versus][0],
-                    outcomes[pair.candidate][1],
-                    outcomes[pair.versus][1],
-                    self.field.measure,
-                    seed=seed,
-                    permutations=config.resamples,
-                    groups_n=groups_n,
-                )
-                for pair in pairs
-            ]
-            adjusted = zip(pairs, p_values, holm(p_values), strict=True)
+        if p_values is not None:
+            swapped = p_values(pairs)
+            adjusted = zip(pairs, swapped, holm(swapped), strict=True)
             pairs = [replace(pair, p_value=p_value, p_holm=p_holm) for pair, p_value, p_holm in adjusted]
         return tuple(
             replace(pair, q=self.field.share_of_rows(pair, margin=self.margin, level=self.level))
@@ -345,14 +382,14 @@ def _cheapest(value: Mapping[str, float], scored: Mapping[str, Scorecard]) -> st
 def _worth(
     expression: str,
     scored: Mapping[str, Scorecard],
-    known: Mapping[str, Field],
+    field: Field,
     task: Task,
     field_of: Callable[[Measure], Field],
 ) -> Worth:
     """The expected utilities; a metric that some candidate lacks is taken as measured."""
     utility = Utility(expression)
     everywhere = [name for name in utility.names if all(name in card.metrics for card in scored.values())]
-    fields = {name: known.get(name) or field_of(find(name, task)) for name in everywhere}
+    fields = {name: field if name == field.measure.name else field_of(find(name, task)) for name in everywhere}
     return expected_worth(utility, scored, fields)
 
 
