@@ -111,7 +111,7 @@ class Field:
         pseudo_bk = pseudo_bk[np.isfinite(pseudo_bk).all(axis=1)]
         self._pseudo = {name: pseudo_bk[:, at] for at, name in enumerate(parts)}
         self._spreads: dict[tuple[str, str], Spread] = {}
-        self._levels: dict[tuple[tuple[str, str], ...], float] = {}
+        self._levels: dict[tuple[tuple[tuple[str, str], ...], float], float] = {}
 
     def _seen(self, statistic: Statistic, *, resamples: int, threads: int) -> tuple[float, Floats]:
         """The value, and what each unit says of it; of medians and the like, as many resamples spread as widely."""
@@ -145,7 +145,7 @@ class Field:
         if blocks < 2:  # noqa: PLR2004
             return Spread(se=0.0, freedom=1.0, units=1.0)
         spread_of = spread(apart_b, serial=self._serial, factor=self._dependence.factor)
-        own = min(float(self._pseudo[name].std()) for name in (a, b)) * math.sqrt(self._units / blocks)
+        own = min(self._own[a], self._own[b]) * math.sqrt(self._units / blocks)
         low, high = self.measure.bounds
         if own == 0 and math.isfinite(high - low):
             own = (high - low) / 2
@@ -161,31 +161,34 @@ class Field:
         """
         return self._one(a, b, level=self.pair_level(among) if among else self.level, margin=margin)
 
-    def together(self, pairs: Sequence[tuple[str, str]], *, margin: float = 0.0) -> list[Comparison]:
-        """Several comparisons with intervals that hold all at once, and p-values corrected for all.
+    def together(
+        self, pairs: Sequence[tuple[str, str]], *, margin: float = 0.0, level: float | None = None
+    ) -> list[Comparison]:
+        """Several comparisons with intervals that hold all at once (at the field's level), and p-values for all.
 
         The intervals are as much wider as the largest of the pairs' standardised errors is larger than one.
         Source: Westfall and Young, "Resampling-Based Multiple Testing" (1993), section 2.
         """
-        level = self.pair_level(pairs)
+        level = self.pair_level(pairs, level)
         alone = [self._one(a, b, level=level, margin=margin) for a, b in pairs]
         adjusted = holm([each.p_value for each in alone])
         return [replace(each, p_holm=p) for each, p in zip(alone, adjusted, strict=True)]
 
-    def pair_level(self, pairs: Sequence[tuple[str, str]]) -> float:
-        """The confidence of each comparison with which all of them hold with the field's.
+    def pair_level(self, pairs: Sequence[tuple[str, str]], level: float | None = None) -> float:
+        """The confidence of each comparison with which all of them hold with this one, the field's by default.
 
         Where that is too high for so few draws to tell, by Bonferroni.
         """
+        level = self.level if level is None else level
         if len(pairs) == 1:
-            return self.level
-        if (1 - self.level) * DRAWS < FEWEST_BEYOND:
-            return 1 - (1 - self.level) / len(pairs)
-        if tuple(pairs) not in self._levels:
-            self._levels[tuple(pairs)] = self._pair_level(pairs)
-        return self._levels[tuple(pairs)]
+            return level
+        if (1 - level) * DRAWS < FEWEST_BEYOND:
+            return 1 - (1 - level) / len(pairs)
+        if (tuple(pairs), level) not in self._levels:
+            self._levels[tuple(pairs), level] = self._pair_level(pairs, level)
+        return self._levels[tuple(pairs), level]
 
-    def _pair_level(self, pairs: Sequence[tuple[str, str]]) -> float:
+    def _pair_level(self, pairs: Sequence[tuple[str, str]], level: float) -> float:
         names = list(self.values)
         contrast_pk = np.zeros((len(pairs), len(names)))
         for at, (a, b) in enumerate(pairs):
@@ -195,13 +198,18 @@ class Field:
         root_kp = np.divide(root_kp, se_p, out=np.zeros_like(root_kp), where=se_p > 0)
         # The second half of the draws is the first one with its signs changed.
         apart_rp = self._normal[: DRAWS // 2] @ root_kp
-        largest = float(np.quantile(np.abs(apart_rp, out=apart_rp).max(axis=1), self.level))
-        return max(self.level, 2 * NormalDist().cdf(largest) - 1)
+        largest = float(np.quantile(np.abs(apart_rp, out=apart_rp).max(axis=1), level))
+        return max(level, 2 * NormalDist().cdf(largest) - 1)
 
     def draws(self) -> dict[str, Floats]:
         """What each candidate's true value may be, jointly, (r,)."""
         error_rk = self._normal @ self._root
         return {name: self.values[name] + error_rk[:, at] for at, name in enumerate(self.values)}
+
+    @cached_property
+    def _own(self) -> Mapping[str, float]:
+        """How far units lie apart in what they say of each candidate."""
+        return {name: float(each.std()) for name, each in self._pseudo.items()}
 
     @cached_property
     def _root(self) -> Floats:
