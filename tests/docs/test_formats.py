@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sqlite3
 from fnmatch import fnmatch
 from pathlib import Path
@@ -24,19 +25,18 @@ def firsts(heading):
     return {name for names, _ in table(heading) for name in names}
 
 
-@pytest.fixture
-def served(ran):
+@pytest.fixture(scope="module")
+def served(tickets, tmp_path_factory):
     """A project that ran, answered, got feedback, and was looked at."""
     from bakeoff import Project
 
-    with Project(ran) as project:
-        answers = project.predict([{"review": "good film", "year": 1990}, {"review": "bad film", "year": 2000}])
-        project.feedback([{"id": answers[0].id, "label": "yes"}])
+    folder = shutil.copytree(tickets[0], tmp_path_factory.mktemp("formats") / "tickets")
+    row = {"plan": "pro", "minutes_open": 7}
+    with Project(folder) as project:
+        answers = project.predict([row | {"text": "a refund, please"}, row | {"text": "the parcel is late"}])
+        project.feedback([{"id": answers[0].id, "label": "billing"}])
         project.monitor()
-        project.events.close()
-        del project.events
-        project.loop_once()
-    return ran
+    return folder
 
 
 def records(folder):
@@ -115,5 +115,5 @@ def test_events_have_the_keys_that_are_named(served):
     named = {key for _, cells in table("event | keys") for key in cells}
     with Project(served) as project:
         events = [*project.events.read("prediction"), *project.events.read("feedback")]
-    assert len(events) == 3
+    assert len(events) >= 3
     assert {key for event in events for key in event} - {"seq", "time_ms"} <= named

@@ -45,8 +45,9 @@ def test_links_lead_somewhere(page):
     assert wrong == []
 
 
-def test_every_page_can_be_reached_from_the_readme():
-    waiting, reached = [ROOT / "README.md"], set()
+@pytest.mark.parametrize("home", ["README.md", "docs/index.md"])
+def test_every_page_can_be_reached(home):
+    waiting, reached = [ROOT / home], set()
     while waiting:
         page = waiting.pop()
         if page in reached:
@@ -55,7 +56,15 @@ def test_every_page_can_be_reached_from_the_readme():
         targets = [(page.parent / link.partition("#")[0]).resolve() for link in links(page) if ":" not in link]
         waiting += [target for target in targets if target.suffix == ".md" and target.exists()]
     notes = set((ROOT / "docs" / "decisions").glob("*.md"))
-    assert [name(page) for page in PAGES if page not in reached | notes] == []
+    outside = {ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "index.md"}
+    assert [name(page) for page in PAGES if page not in reached | notes | outside] == []
+
+
+def test_the_site_has_every_page():
+    settings = (ROOT / "mkdocs.yml").read_text("utf-8")
+    listed = set(re.findall(r"^ +- .*: (\S+\.md)$", settings, re.MULTILINE))
+    pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
+    assert {page for page in pages if not page.startswith("decisions/")} <= listed <= pages
 
 
 def test_a_broken_link_is_seen(tmp_path):
