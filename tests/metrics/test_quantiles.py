@@ -49,7 +49,7 @@ def test_quantiles_decide():
     decision = bakeoff.compare(truth, {"honest": honest, "bold": pl.DataFrame(bold)}, metric="interval_score[0.8]")
     assert decision.winner == "honest"
     coverage = bakeoff.interval(truth, honest, metric="interval_coverage[0.8]")
-    assert coverage.method == "wilson"
+    assert coverage.method == "mid-p"
     assert coverage.low < 0.8 < coverage.high
 
 
