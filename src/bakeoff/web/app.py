@@ -30,7 +30,7 @@ from bakeoff.web.anthropic_request import message_request
 from bakeoff.web.bodies import renamed, shown
 from bakeoff.web.chat_request import ChatRequest, chat_request
 from bakeoff.web.completions import CompletionForm, completion_request
-from bakeoff.web.conversing import Form, Head, respond
+from bakeoff.web.conversing import Form, Head, Lanes, respond
 from bakeoff.web.guard import Guard
 from bakeoff.web.measures import Measures
 from bakeoff.web.permissions import permission, require_permissions
@@ -138,19 +138,20 @@ class _Handlers:
         self.engine, self.record_feedback, self.measures = engine, record_feedback, measures
         self.threads, self.waiting = threads, 0
         self.pool: ThreadPoolExecutor | None = None
-        self.chat_pool: ThreadPoolExecutor | None = None
+        self.lanes: Lanes | None = None
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
         """Threads live as long as the app; a task follows the endpoint's pointer, so that few calls have to.
 
-        Answers that come piece by piece wait for their model most of the time: in threads of their own, as many as may
-        wait, so that they keep no others waiting, nor each other.
+        Answers that come piece by piece have threads of their own, so that they keep no others waiting: as many as the
+        live model works at, or as may wait where it does not say.
         """
         with (
             ThreadPoolExecutor(self.threads, thread_name_prefix="predict") as self.pool,
-            ThreadPoolExecutor(MAX_WAITING, thread_name_prefix="chat") as self.chat_pool,
+            ThreadPoolExecutor(MAX_WAITING, thread_name_prefix="chat") as chat_pool,
         ):
+            self.lanes = Lanes(chat_pool, lambda: self.engine.concurrency)
             follower = asyncio.create_task(self._follow())
             try:
                 yield
@@ -166,12 +167,7 @@ class _Handlers:
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         with self._place():
-            return await asyncio.get_running_loop().run_in_executor(self._running_pool(), call)
-
-    def _running_pool(self, *, chat: bool = False) -> ThreadPoolExecutor:
-        pool = self.chat_pool if chat else self.pool
-        assert pool is not None, "the app's lifespan has not started"
-        return pool
+            return await asyncio.get_running_loop().run_in_executor(self.pool, call)
 
     @contextlib.contextmanager
     def _place(self) -> Generator[None]:
@@ -248,6 +244,8 @@ class _Handlers:
         except HttpError as error:
             raise renamed(error, names) from None
 
+        assert self.lanes is not None, "the app's lifespan has not started"
+
         def choice(index: int) -> Generator[Piece]:
             # Choices of one seed would all be the same answer.
             seed = None if sampling.seed is None else sampling.seed + index
@@ -260,7 +258,7 @@ class _Handlers:
             choice,
             count=body.choices,
             stream=bool(body.stream),
-            executor=self._running_pool(chat=True),
+            lanes=self.lanes,
             place=self._place(),
         )
 
