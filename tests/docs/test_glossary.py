@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ def listed():
     return re.findall(r"^\| `(\w+)` \|", PAGE.split("## Public classes of the core")[1], re.MULTILINE)
 
 
+@cache
 def classes():
     text = "\n".join(path.read_text("utf-8") for path in SOURCE.rglob("*.py"))
     return set(re.findall(r"^class (\w+)", text, re.MULTILINE))
@@ -47,6 +49,7 @@ def public_of_core():
     return found
 
 
+@cache
 def commands():
     command = typer.main.get_command(app)
     inner = {f"{name} {sub}" for name, each in command.commands.items() for sub in getattr(each, "commands", {})}
