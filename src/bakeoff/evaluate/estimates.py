@@ -33,11 +33,11 @@ from bakeoff.metrics.intervals import (
     skewed,
     student,
 )
-from bakeoff.metrics.labels import EVEN_METRICS, WEIGHTED_METRICS, Confusion
+from bakeoff.metrics.labels import EVEN_METRICS, WEIGHTED_METRICS, Confusion, Margins
 from bakeoff.metrics.measure import Measure, Statistic
 from bakeoff.metrics.names import MetricName
 from bakeoff.metrics.outcome import Outcome
-from bakeoff.metrics.posterior import FEW_CLASSES, posterior_draws
+from bakeoff.metrics.posterior import FEW_CLASSES, posterior_margins
 from bakeoff.metrics.ranks import OneCurve
 from bakeoff.metrics.rare import pr_ends, roc_ends
 from bakeoff.metrics.registry import bind
@@ -99,10 +99,13 @@ def estimates(wanted: Sequence[Measure], rows: Rows) -> dict[str, Interval]:
     left = _left(bound, rows)
     drawn = _drawn([m for m in wanted if m.parts is not None or is_rough(bound[m.name])], bound, rows)
     found: dict[str, Interval] = {}
+    margins: dict[str | None, Margins] = {}
     for measure in wanted:
         value, left_b = (each[..., 0] for each in left[measure.name])
         if math.isfinite(float(value)):
-            found[measure.name] = _interval(measure, _Seen(float(value), left_b, rows, drawn.get(measure.name)))
+            found[measure.name] = _interval(
+                measure, _Seen(float(value), left_b, rows, drawn.get(measure.name), margins)
+            )
     return found
 
 
@@ -160,6 +163,7 @@ class _Seen:
     left_b: NDArray[np.float64]
     rows: Rows
     drawn: Replicates | None = None
+    drawn_margins: dict[str | None, Margins] = field(default_factory=dict[str | None, Margins])
     spread: Spread = field(init=False)
 
     def __post_init__(self) -> None:
@@ -180,6 +184,14 @@ class _Seen:
         """With these ends, which always hold the value."""
         low, high = min(ends[0], self.value), max(ends[1], self.value)
         return Interval(value=self.value, low=low, high=high, method=method)
+
+    def margins(self, of_class: str | None) -> Margins:
+        """Draws of what measures of labels are made of; made once for all of them."""
+        if of_class not in self.drawn_margins:
+            self.drawn_margins[of_class] = posterior_margins(
+                self.rows.outcome, draws=POSTERIOR_DRAWS, seed=self.rows.seed, of_class=of_class
+            )
+        return self.drawn_margins[of_class]
 
     def refused(self, reason: str) -> Interval:
         return Interval(value=self.value, reason=reason)
@@ -293,8 +305,7 @@ def _independent(measure: Measure, seen: _Seen) -> Interval | None:
     of_class = _class_of(measure, rows.outcome)
     few = len(rows.outcome.classes) <= FEW_CLASSES or of_class is not None
     if few and measure.gather == Confusion.of:
-        draws_r = posterior_draws(measure, rows.outcome, draws=POSTERIOR_DRAWS, seed=rows.seed, of_class=of_class)
-        return seen.interval(percentile(draws_r, rows.level), "posterior")
+        return seen.interval(percentile(measure.finish(seen.margins(of_class)), rows.level), "posterior")
     return None
 
 
