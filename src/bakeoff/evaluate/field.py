@@ -137,10 +137,10 @@ class Field:
 
     def spread(self, a: str, b: str) -> Spread:
         """The spread of the difference between two candidates."""
-        self._learn([(a, b)])
+        self.learn([(a, b)])
         return self._spreads[a, b]
 
-    def _learn(self, pairs: Sequence[tuple[str, str]]) -> None:
+    def learn(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Work out the spreads of these pairs, all at once, where they are not known."""
         new = [(a, b) for a, b in pairs if (a, b) not in self._spreads]
         if not new:
@@ -178,7 +178,7 @@ class Field:
         Source: Westfall and Young, "Resampling-Based Multiple Testing" (1993), section 2.
         """
         level = self.pair_level(pairs, level)
-        self._learn(pairs)
+        self.learn(pairs)
         alone = [self._one(a, b, level=level, margin=margin) for a, b in pairs]
         adjusted = holm([each.p_value for each in alone])
         return [replace(each, p_holm=p) for each, p in zip(alone, adjusted, strict=True)]
@@ -189,7 +189,7 @@ class Field:
         Where that is too high for so few draws to tell, by Bonferroni.
         """
         level = self.level if level is None else level
-        if len(pairs) == 1:
+        if len(pairs) <= 1:
             return level
         if (1 - level) * DRAWS < FEWEST_BEYOND:
             return 1 - (1 - level) / len(pairs)
