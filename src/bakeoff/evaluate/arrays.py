@@ -9,16 +9,18 @@ from numpy.typing import NDArray
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Predictions
 from bakeoff.metrics.measure import Measure
+from bakeoff.metrics.quantiles import Pinball
 
 __all__ = ["BINARY", "ColumnLike", "PredictionsLike", "column", "is_table", "labels", "predictions_of"]
 
 ColumnLike: TypeAlias = Any
 """A list, or whatever numpy makes an array of one dimension of."""
 PredictionsLike: TypeAlias = Any
-"""A column of labels, numbers or texts, or a table with a column of probabilities for each class."""
+"""A column of labels, numbers or texts, or a table: of probabilities, a column for each class, or of quantiles."""
 
 BINARY = 2
 """With so many classes one column of probabilities says all."""
+MEDIAN = "0.5"
 
 
 def column(values: ColumnLike, name: str, *, rows: int | None = None) -> NDArray[Any]:
@@ -40,14 +42,21 @@ def predictions_of(given: PredictionsLike, truth_n: NDArray[Any], measure: Measu
     For a measure of probabilities and two classes, a column of probabilities is taken for those of the second class of
     the truth in sorted order, as scikit-learn takes it.
 
+    For a measure of numbers the columns of a table are quantiles, named by their levels; the median stands for the
+    number where one is asked for.
+
     Raises:
-        DataError: they have another shape or number of rows, or the measure needs probabilities that are not there.
+        DataError: they have another shape or number of rows, or the measure needs what is not there.
     """
     rows = len(truth_n)
     table = _table(given)
     if table is not None:
-        return _of_table(table, rows, name)
+        return (
+            _of_table(table, rows, name) if measure.task != "regression" else _of_quantiles(table, rows, measure, name)
+        )
     values = column(given, name, rows=rows)
+    if measure.needs == "quantiles":
+        raise DataError(f"expected {name} to be a table with a column for each quantile, for {measure.name!r}")
     if measure.needs in {"likelihood", "scores"}:
         raise DataError(f"expected a measure of labels, numbers, texts or probabilities; received {measure.name!r}")
     if measure.needs != "probabilities":
@@ -88,3 +97,24 @@ def _of_table(table: Mapping[str, NDArray[Any]], rows: int, name: str) -> Predic
         raise DataError(f"expected {name} to have a column of probabilities for each class; received {list(names)}")
     shares = [column(table[each], f"the column {each!r} of {name}", rows=rows) for each in names]
     return Predictions.of_probabilities(np.column_stack(shares).astype(np.float64), names)
+
+
+def _of_quantiles(table: Mapping[str, NDArray[Any]], rows: int, measure: Measure, name: str) -> Predictions:
+    level_q = [_level(each) for each in table]
+    if not table or not all(0 < level < 1 for level in level_q):
+        raise DataError(f"expected the columns of {name} to be levels of quantiles, as 0.9; received {list(table)}")
+    scores = {
+        str(level): column(values, f"the column {level} of {name}", rows=rows).astype(np.float64)
+        for level, values in zip(level_q, table.values(), strict=True)
+    }
+    if MEDIAN not in scores and measure.needs == "values" and not isinstance(measure.gather, Pinball):
+        raise DataError(f"expected {name} to have a column {MEDIAN}, for {measure.name!r}; received {list(table)}")
+    middle = str(sorted(level_q)[len(level_q) // 2])
+    return Predictions(values_n=scores.get(MEDIAN, scores[middle]), scores=scores)
+
+
+def _level(name: str) -> float:
+    try:
+        return float(name)
+    except ValueError:
+        return float("nan")

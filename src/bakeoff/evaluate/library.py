@@ -82,7 +82,7 @@ def interval(
 
     >>> found = interval([1, 0] * 5, [1, 0] * 5, metric="accuracy")
     >>> found.value, round(found.low or 0, 3), found.high, found.method
-    (1.0, 0.722, 1.0, 'wilson')
+    (1.0, 0.741, 1.0, 'mid-p')
     """
     if not 0 < level < 1:
         raise UsageError(f"expected a level between 0 and 1; received {level!r}")
