@@ -145,12 +145,21 @@ class Field:
         new = [(a, b) for a, b in pairs if (a, b) not in self._spreads]
         if not new:
             return
-        blocks = len(self._pseudo[new[0][0]])
+        if self._wide:
+            self._spreads |= {pair: Spread(se=self._wide, freedom=1.0, units=1.0) for pair in new}
+            return
         apart_bp = np.column_stack([self._pseudo[a] - self._pseudo[b] for a, b in new])
         factor = self._dependence.factor
         for (a, b), seen in zip(new, spreads(apart_bp, serial=self._serial, factor=factor), strict=True):
-            alone = Spread(se=0.0, freedom=1.0, units=1.0)
-            self._spreads[a, b] = self._spreads[b, a] = alone if blocks < FEWEST else self._with_one_more(seen, a, b)
+            self._spreads[a, b] = self._spreads[b, a] = self._with_one_more(seen, a, b)
+
+    @cached_property
+    def _wide(self) -> float:
+        """How far apart candidates may be of which a single row (group) is all that is known; else 0."""
+        if len(next(iter(self._pseudo.values()))) >= FEWEST:
+            return 0.0
+        low, high = self.measure.bounds
+        return high - low if math.isfinite(high - low) else max(1.0, *(10 * abs(each) for each in self.values.values()))
 
     def _with_one_more(self, seen: Spread, a: str, b: str) -> Spread:
         """The spread as if there were one row (group) more on which each differs from the other."""
@@ -227,6 +236,8 @@ class Field:
 
     def errors_bk(self) -> Floats:
         """What each unit adds to the candidates' errors: their sums of squares are the variances."""
+        if self._wide:
+            return self._wide * np.eye(len(self.values))
         centred_bk = np.column_stack([each - each.mean() for each in self._pseudo.values()])
         blocks = len(centred_bk)
         times = np.asarray([long_run(each) if self._serial else 1.0 for each in centred_bk.T])
@@ -234,7 +245,7 @@ class Field:
 
     @cached_property
     def _normal(self) -> Floats:
-        size = min(len(self.values), len(next(iter(self._pseudo.values()))))
+        size = len(self._root)
         normal_rk = np.random.default_rng(self._seed).normal(size=(DRAWS // 2, size))
         return np.concatenate([normal_rk, -normal_rk])
 

@@ -57,6 +57,7 @@ __all__ = [
 
 LEVEL = 0.05
 """The chance of calling any two equal candidates different."""
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -373,9 +374,10 @@ class Beliefs:
     def of(cls, field: Field, pool: Sequence[str], margin: float) -> "Beliefs":
         drawn = field.draws()
         drawn_rk = field.sign * np.column_stack([drawn[name] for name in pool])
-        top_r = drawn_rk.max(axis=1)
-        best_rk = drawn_rk == top_r[:, None]
-        lost_rk = top_r[:, None] - drawn_rk
+        lost_rk = drawn_rk.max(axis=1)[:, None] - drawn_rk
+        # What rounding alone sets apart is equal.
+        nothing = ROUNDING * max(1.0, float(np.abs(drawn_rk).max()))
+        best_rk = lost_rk <= nothing
 
         def by_name(numbers_k: NDArray[np.float64]) -> dict[str, float]:
             return dict(zip(pool, numbers_k.tolist(), strict=True))
@@ -383,7 +385,7 @@ class Beliefs:
         return cls(
             p_best=by_name((best_rk / best_rk.sum(axis=1, keepdims=True)).mean(axis=0)),
             expected_loss=by_name(lost_rk.mean(axis=0)),
-            p_worse=by_name((lost_rk > margin).mean(axis=0)),
+            p_worse=by_name((lost_rk > margin + nothing).mean(axis=0)),
         )
 
 
@@ -392,7 +394,7 @@ def value_of(winner: str, best: str, pool: Sequence[str], field: Field, found: I
 
     A winner that was chosen for its price is not flattered.
     """
-    if winner != best or len(pool) == 1:
+    if winner != best or len(pool) == 1 or field.rows == 1:
         return found
     low, high = field.measure.bounds
     by = min(max(field.chosen(pool), low), high) - found.value
