@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Spread", "in_order", "long_run", "pseudo_values", "spread"]
+__all__ = ["Spread", "in_order", "long_run", "pseudo_values", "spread", "spreads"]
 
 Floats = NDArray[np.float64]
 
@@ -48,21 +48,36 @@ def spread(pseudo_b: Floats, *, serial: bool = False, factor: float = 1.0) -> Sp
     `factor` multiplies the variance.
     Source: the variance of a variance, Cramér, "Mathematical Methods of Statistics" (1946), 27.4.
     """
-    units = len(pseudo_b)
-    centred = pseudo_b - pseudo_b.mean()
-    squares = float((centred**2).sum())
-    if units < 2 or squares <= 1e-24 * max(1.0, float((pseudo_b**2).sum())):  # noqa: PLR2004
-        return Spread(se=0.0, freedom=float(max(units - 1, 1)), units=float(units))
-    kurtosis = units * float((centred**4).sum()) / squares**2
+    return spreads(pseudo_b[:, None], serial=serial, factor=factor)[0]
+
+
+def spreads(pseudo_bp: Floats, *, serial: bool = False, factor: float = 1.0) -> list[Spread]:
+    """The same for each column of pseudo-values (b, p)."""
+    units = len(pseudo_bp)
+    centred_bp = pseudo_bp - pseudo_bp.mean(axis=0)
+    power_bp = centred_bp**2
+    squares_p, fourth_p = power_bp.sum(axis=0).tolist(), (power_bp**2).sum(axis=0).tolist()
+    whole_p = (pseudo_bp**2).sum(axis=0).tolist()
+    return [
+        _spread(centred_bp[:, at], *sums, serial=serial, factor=factor)
+        if units > 1 and sums[0] > 1e-24 * max(1.0, whole_p[at])
+        else Spread(se=0.0, freedom=float(max(units - 1, 1)), units=float(units))
+        for at, sums in enumerate(zip(squares_p, fourth_p, strict=True))
+    ]
+
+
+def _spread(centred_b: Floats, squares: float, fourth: float, *, serial: bool, factor: float) -> Spread:
+    units = len(centred_b)
+    kurtosis = units * fourth / squares**2
     freedom = min(units - 1.0, 2 * units / max(kurtosis - 1, 1e-9))
-    times = long_run(centred) if serial else 1.0
+    times = long_run(centred_b) if serial else 1.0
     effective = units / times
     variance = squares / (units * (units - 1)) * times * factor
     return Spread(
         se=math.sqrt(variance),
         freedom=max(FEWEST_FREEDOM, min(freedom, effective - 1)),
         units=effective,
-        skew=float((centred**3).sum()) / squares**1.5,
+        skew=float((centred_b**3).sum()) / squares**1.5,
     )
 
 
