@@ -293,7 +293,8 @@ class _Session:
         if self._words is None:
             return
         for message in messages:
-            control = [token for token in self._words.control if token in str(message.get("content") or "")]
+            written = json.dumps(dict(message), ensure_ascii=False)  # calls of earlier answers hold users' words, too
+            control = [token for token in self._words.control if token in written]
             if control:
                 raise DataError(
                     f"expected messages without the model's control tokens beside tools, received {control[0]!r}; "
