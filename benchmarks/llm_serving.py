@@ -96,9 +96,9 @@ def start_ours(port: int) -> tuple[subprocess.Popen[str], str, float]:
     process = subprocess.Popen(bakeoff("serve"), cwd=CACHE, stdout=subprocess.DEVNULL, text=True)
     while True:
         try:
-            with urllib.request.urlopen(f"{url}/health/ready", timeout=5):
+            with urllib.request.urlopen(f"{url}/health/ready", timeout=1):
                 return process, url, time.perf_counter() - started
-        except (urllib.error.URLError, ConnectionError):
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
             if process.poll() is not None:
                 raise SystemExit("bakeoff serve ended before it was ready") from None
             time.sleep(0.02)
