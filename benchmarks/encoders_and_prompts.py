@@ -1,9 +1,10 @@
-"""Fine-tuned encoders against prompted models on four sets of texts that packages hold: docs/studies/encoders-and-prompts.md.
+"""Fine-tuned encoders against prompted models on four sets of texts: docs/studies/encoders-and-prompts.md.
 
     python benchmarks/encoders_and_prompts.py                    # all four, the tables as Markdown
     python benchmarks/encoders_and_prompts.py tweets --rows 300
 
-Each set becomes a project under `build/studies/` with the same candidates; `bakeoff` runs it and decides. A set whose
+Each set becomes a project under `build/studies/` with the same candidates, each on one thread; `bakeoff` runs it
+and decides. A set whose
 run is done is not run again (delete its folder, or change anything in it). Needs `bakeoff[embedding,llm]`.
 
 After the design of A. A. Valdes Gonzalez (2026), "Cost-Aware Model Selection for Text Classification"
@@ -27,7 +28,7 @@ from bakeoff.data.packages import PackagePath, archive_of
 from bakeoff.project.project import Project
 
 BUILD = Path("build/studies/encoders-and-prompts")
-ROWS = 3000
+ROWS = 2000
 SENTIMENT = "hutto_ICWSM_2014"
 TOLERANCE_MS = 100.0
 """The paper's τ: a latency that makes a model worth 1/e of itself."""
@@ -46,10 +47,6 @@ family = "prompted"
 [candidates.few-shot]
 family = "prompted"
 shots = 4
-
-[candidates.lora]
-epochs = 1
-learning_rate = 0.002
 """
 
 PROJECT = """[project]
@@ -68,9 +65,16 @@ validation = 0.15
 {candidates}
 [decide]
 metric = "f1_macro"
+findings = false
+memorisation = 0
+
+[combine]
+blends = false
+cascades = false
 
 [compute]
 workers = 1
+threads = 1
 """
 
 

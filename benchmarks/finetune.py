@@ -5,7 +5,8 @@
 The plain recipe is transformers' Trainer with peft's LoraConfig: the same model, rows, batch size, learning rate and
 epochs, everything else as these libraries have it by default. So ours learns all linear layers of the
 top 10 of 30 blocks, the plain one two in every block: what is compared is the loss that an hour buys. Scoring is of 10
-labels: all side by side behind a kept prefix against label by label. Each part runs in a process of its own, so that its peak memory is its own.
+labels: all side by side behind a kept prefix against label by label. Each part runs in a process of its own, so that
+its peak memory is its own.
 """
 
 import argparse

@@ -192,6 +192,7 @@ class _Handlers:
 
     @permission("predict")
     async def predict(self, request: Request) -> Response:
+        """Answer rows: `{"rows": [{…}, …]}` or `{"row": {…}}`; each answer has an id for feedback."""
         self._check_name(request)
         asked = _decoded(await request.body(), _PREDICT, '{"rows": [{…}, …]} or {"row": {…}}')
         if (asked.rows is None) == (asked.row is None):
@@ -202,6 +203,7 @@ class _Handlers:
 
     @permission("feedback")
     async def feedback(self, request: Request) -> Response:
+        """Log what was true of an answer: `{"items": [{"id": …, "label": …}, …]}`; sent twice, counted once."""
         self._check_name(request)
         asked = _decoded(await request.body(), _FEEDBACK, '{"items": [{"id": …, "label": …}, …]}')
         recorded = await self._in_thread(lambda: self.record_feedback(asked.items))
@@ -209,12 +211,14 @@ class _Handlers:
 
     @permission("predict")
     async def chat(self, request: Request) -> Response:
+        """OpenAI's chat completions, also as a stream."""
         body = chat_request(await request.body())
         form = openai.ChatForm(head=self._head(), include_usage=body.include_usage)
         return await self._converse(request, body, form, {})
 
     @permission("predict")
     async def complete(self, request: Request) -> Response:
+        """OpenAI's text completions, also as a stream."""
         body = completion_request(await request.body())
         chat = body.chat()
         form = CompletionForm(head=self._head(), include_usage=chat.include_usage)
@@ -222,12 +226,14 @@ class _Handlers:
 
     @permission("predict")
     async def respond(self, request: Request) -> Response:
+        """OpenAI's responses, also as a stream."""
         body = response_request(await request.body())
         names = {"messages": "input", "max_tokens": "max_output_tokens", "response_format": "text.format"}
         return await self._converse(request, body.chat(), ResponseForm(head=self._head(), request=body), names)
 
     @permission("predict")
     async def message(self, request: Request) -> Response:
+        """Anthropic's messages, also as a stream."""
         body = message_request(await request.body())
         names = {"stop": "stop_sequences", "response_format": "output_config.format"}
         return await self._converse(request, body.chat(), MessageForm(head=self._head()), names)
@@ -264,6 +270,7 @@ class _Handlers:
 
     @permission("predict")
     async def embed(self, request: Request) -> Response:
+        """OpenAI's embeddings, of models that have an encoder."""
         asked = embeddings.embedding_request(await request.body())
         self._check_model(asked.model)
         texts = asked.texts()
@@ -275,24 +282,29 @@ class _Handlers:
 
     @permission("read")
     async def models(self, _request: Request) -> Response:
+        """OpenAI's list of models: the endpoint."""
         return JsonResponse(openai.model_list(self.engine.endpoint, self.engine.now_ms() // 1000))
 
     @permission("read")
     async def model(self, request: Request) -> Response:
+        """OpenAI's description of one model."""
         self._check_model(request.path_params["model"])
         return JsonResponse(openai.model_card(self.engine.endpoint, self.engine.now_ms() // 1000))
 
     @permission("public")
     async def live(self, _request: Request) -> Response:
+        """200 as long as the process answers."""
         return JsonResponse({"status": "live"})
 
     @permission("public")
     async def ready(self, _request: Request) -> Response:
+        """200 when a release answers, else 503; the body says which, and how many records the log has lost."""
         health = self.engine.health()
         return JsonResponse(health, status_code=200 if health.ready else 503)
 
     @permission("read")
     async def metrics(self, _request: Request) -> Response:
+        """Counts and durations, for Prometheus."""
         health = self.engine.health()
         text = self.measures.render(
             self.engine.endpoint,
@@ -305,6 +317,7 @@ class _Handlers:
 
     @permission("read")
     async def index(self, request: Request) -> Response:
+        """The endpoint, what a row must hold, and an example of a call."""
         signature = await self._in_thread(lambda: self.engine.signature)
         health = self.engine.health()
         example = {column.name: _EXAMPLES[column.kind] for column in signature.inputs}
