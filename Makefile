@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 DEMO := $(VENV)/.demo
 SOURCES := src tests benchmarks
 
-.PHONY: help install demo demo-flights test check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-data bench-text-quality bench-streams bench-llm-serving bench-statistics bench-statistics-peers clean
+.PHONY: help install demo demo-flights test check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-data bench-text-quality bench-streams bench-llm-serving bench-statistics tour bench-served-as-trained bench-round-trip bench-statistics-peers clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -75,6 +75,15 @@ bench-resume: $(INSTALLED)  ## Fine-tuning killed at random moments, against the
 
 bench-llm-serving: $(INSTALLED)  ## Tokens a second against llama.cpp's own server and transformers
 	$(BIN)/python benchmarks/llm_serving.py
+
+tour: $(INSTALLED)  ## The tour of docs/language-models.md: one question set, four ways
+	$(BIN)/python benchmarks/tour.py
+
+bench-served-as-trained: $(INSTALLED)  ## 100 trials of each way to serve a model otherwise than it was trained
+	$(BIN)/python -P benchmarks/served_as_trained.py
+
+bench-round-trip: $(INSTALLED)  ## 300 conversations: the same tokens in training, evaluation and serving
+	$(BIN)/python -P benchmarks/round_trip.py
 
 bench-data: $(INSTALLED)  ## Preparing 100,000 documents, against datatrove and a plain script
 	$(BIN)/python benchmarks/data.py
