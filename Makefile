@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 DEMO := $(VENV)/.demo
 SOURCES := src tests benchmarks
 
-.PHONY: help install demo demo-flights test check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-data bench-text-quality bench-streams bench-llm-serving bench-statistics tour bench-served-as-trained bench-round-trip clean
+.PHONY: help install demo demo-flights test check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-data bench-text-quality bench-streams bench-llm-serving bench-statistics tour bench-served-as-trained bench-round-trip bench-statistics-peers clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -95,7 +95,10 @@ bench-streams: $(INSTALLED)  ## 500 generated streams: sums, keys and rows in = 
 	$(BIN)/python benchmarks/streams.py
 
 bench-statistics: $(INSTALLED)  ## How often intervals, verdicts and gates hold where the truth is known
-	$(BIN)/python benchmarks/simulate.py
+	$(BIN)/python benchmarks/simulate.py --jobs 2
+
+bench-statistics-peers: $(INSTALLED)  ## Intervals and p-values beside MLflow, evalstats and scipy
+	$(BIN)/python benchmarks/statistics_peers.py
 
 clean:  ## Remove the virtual environment and what tools leave
 	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis build
