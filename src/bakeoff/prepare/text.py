@@ -25,6 +25,8 @@ __all__ = [
 # Control characters but tab, newline, carriage return, form feed and vertical tab (which part pages and lines); and
 # marks that order or join nothing visible. U+200B stays: it parts words in Thai, Khmer and Burmese.
 CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u2060\ufeff\ufff9-\ufffb]")
+BEYOND_ASCII = r"[^\t-\r\x20-\x7e]"
+"""Signs that a text may be damaged; escapes and other controls among them."""
 SURROGATES = re.compile("[\ud800-\udfff]")
 ESCAPE = "\x1b"
 
@@ -112,7 +114,7 @@ def _repair_unicode(params: RepairUnicodeParams) -> Rewrite:
         repaired = ftfy.fix_text(SURROGATES.sub("\ufffd", text), config)
         return unicodedata.normalize(params.form, CONTROLS.sub("", repaired))
 
-    return each(repair)
+    return each(repair, where=BEYOND_ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +129,8 @@ def _squeeze_whitespace(params: SqueezeParams) -> Rewrite:
         return lambda texts: texts.str.replace_all(r"\s+", " ").str.strip_chars()
 
     def squeeze(texts: "pl.Series") -> "pl.Series":
-        lines = texts.str.replace_all(r"[^\S\n]+", " ").str.replace_all(" ?\n ?", "\n")
+        # A blank alone stays, without being written anew.
+        lines = texts.str.replace_all(r"(?:[^\S\n ]| [^\S\n])[^\S\n]*", " ").str.replace_all(" ?\n ?", "\n")
         return lines.str.replace_all(r"\n{3,}", "\n\n").str.strip_chars()
 
     return squeeze
