@@ -3,9 +3,9 @@ on all 100,000 and on 400,000.
 
 Clean (unicode repair, HTML to text, whitespace) → quality (rules of C4 and Gopher) → near-duplicates (MinHash over
 runs of five words, 14 bands of 8) → tokens (all-MiniLM-L6-v2). Each runs in processes of its own with one and with
-two workers; memory is what the whole process tree holds at most. `mixed` reads and writes 1 GB of JSON lines of types that
-change late, and compares rows and sums. `--part bakeoff-2 …` runs some parts; results are kept in the cache, and
-the table is made of all that are there. Making corpus and environments takes ten minutes, once; the rest five to eight.
+two workers; memory is what the whole process tree holds at most. `mixed` reads and writes 1 GB of JSON lines of types
+that change late, and compares rows and sums. `--part bakeoff-2 …` runs some parts; results are kept in the cache, and
+the table is made of all that are there. Making corpus and environments takes ten minutes, once; all else about eight.
 """
 
 import argparse

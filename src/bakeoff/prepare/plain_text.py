@@ -4,7 +4,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
-from bakeoff.prepare.segments import RANGES
+from bakeoff.core.scripts import UNSPACED
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,7 +37,7 @@ TABLE = str.maketrans(PLAIN)
 CLUSTER = re.compile(
     r"[\u1100-\u115f][\u1160-\u11ff]{1,2}|[^\u0300-\u036f\u3099\u309a][\u0300-\u036f\u3099\u309a]*|.", re.DOTALL
 )
-UNPARTED = re.compile(f"[{RANGES}\uac00-\ud7a3]")
+UNPARTED = re.compile(f"[{UNSPACED}\uac00-\ud7a3]")
 
 
 def plain(text: str) -> str:

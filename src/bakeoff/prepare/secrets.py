@@ -9,8 +9,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from bakeoff.core.scripts import UNSPACED
 from bakeoff.prepare.plain_text import parted_text
-from bakeoff.prepare.segments import RANGES
 
 __all__ = ["CREDENTIAL_SIGNS", "SECRET_SIGNS", "credentials", "secrets"]
 
@@ -131,7 +131,7 @@ NAME_PARTS = (
 )
 """One of these is in each of the names: sooner looked for."""
 ASSIGNED = re.compile(
-    rf"(?i)(?:{NAMES})[\"']?(?:\s{{0,3}}(?:=>|:=|[:：=>]|是|为|為|は|는|은)\s{{0,3}}|\s(?:is|ist|est|es|è|é|to)\s)(?:\"([^\"\n]{{6,200}})\"|'([^'\n]{{6,200}})'|([^\s\"',;<>\[\]{RANGES}\uac00-\ud7a3。，、；]{{8,200}}))"
+    rf"(?i)(?:{NAMES})[\"']?(?:\s{{0,3}}(?:=>|:=|[:：=>]|是|为|為|は|는|은)\s{{0,3}}|\s(?:is|ist|est|es|è|é|to)\s)(?:\"([^\"\n]{{6,200}})\"|'([^'\n]{{6,200}})'|([^\s\"',;<>\[\]{UNSPACED}\uac00-\ud7a3。，、；]{{8,200}}))"
 )
 # A link with a password: everything from the scheme to the last @ before the path; what is marked is user and password.
 # On a command line: --password X.

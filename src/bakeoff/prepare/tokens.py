@@ -73,10 +73,9 @@ class Tokenizer:
             id_t, length_n = self._ids_by_words(told.str.extract_all(BLANK_PARTED))
         else:
             id_t, length_n = _flat(self.encode(told.to_list()))
-        parts = np.split(id_t, np.cumsum(length_n)[:-1]) if len(told) else []
-        lists = pl.Series(texts.name, parts, dtype=pl.List(pl.UInt32))
-        is_told = texts.is_not_null()
-        return lists if len(lists) == len(texts) else lists.gather(is_told.cum_sum().set(~is_told, None) - 1)
+        parts = iter(np.split(id_t, np.cumsum(length_n)[:-1]))
+        lists = [next(parts).tolist() if is_told else None for is_told in texts.is_not_null().to_list()]
+        return pl.Series(texts.name, lists, dtype=pl.List(pl.UInt32))
 
     def _ids_by_words(self, lists: "pl.Series") -> "tuple[NDArray[np.uint32], NDArray[np.int64]]":
         """The ids of all texts, given as lists of words, one after the other, and how many each has."""
