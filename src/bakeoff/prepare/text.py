@@ -2,9 +2,11 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from blake3 import blake3
 
 from bakeoff.core.types import Schema
 from bakeoff.prepare.steps import Apply, NoParams, StepKind
@@ -17,6 +19,7 @@ __all__ = [
     "Rewrite",
     "SqueezeParams",
     "TextStep",
+    "digest",
     "each",
     "repair_unicode",
     "squeeze_whitespace",
@@ -38,7 +41,8 @@ class TextStep:
     """A function over text columns as a step.
 
     `make` gives, for parameters, a function from a column of texts to one of the same length; it imports and
-    checks what it needs.
+    checks what it needs. `content` tells steps of one version apart: a digest of the patterns that they go by, so that
+    texts are prepared anew when one of these changes.
     """
 
     name: str
@@ -46,6 +50,7 @@ class TextStep:
     make: Callable[[Any], Rewrite]
     params: type = NoParams
     requires: tuple[str, ...] = ()
+    content: str = ""
     kind: StepKind = field(default="columns", init=False)
 
     def bind(self, params: Any) -> Apply:
@@ -60,6 +65,11 @@ class TextStep:
             return rewritten.with_columns(pl.when(pl.col(name) != "").then(pl.col(name)) for name in columns)
 
         return apply
+
+
+def digest(patterns: Iterable[str]) -> str:
+    """A short digest of patterns, in their order."""
+    return blake3("\0".join(patterns).encode("utf-8", "replace")).hexdigest(length=4)
 
 
 def each(function: Callable[[str], str], *, where: str | None = None) -> Rewrite:
