@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SOURCES := src tests benchmarks
 
-.PHONY: help install demo demo-flights test check format lint types layers collected bench-evaluate bench-finetune bench-resume bench-data bench-text-quality bench-streams bench-llm-serving bench-statistics clean
+.PHONY: help install demo demo-flights test check format lint types layers collected bench-evaluate bench-finetune bench-resume bench-data bench-text-quality bench-streams bench-contracts bench-llm-serving bench-statistics clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -57,7 +57,7 @@ bench-resume: $(INSTALLED)  ## Fine-tuning killed at random moments, against the
 bench-llm-serving: $(INSTALLED)  ## Tokens a second against llama.cpp's own server and transformers
 	$(BIN)/python benchmarks/llm_serving.py
 
-bench-data: $(INSTALLED)  ## Preparing 100,000 documents, against datatrove and a plain script
+bench-data: $(INSTALLED)  ## Preparing real documents, against datatrove and a plain script
 	$(BIN)/python benchmarks/data.py
 
 bench-text-quality: $(INSTALLED)  ## Personal data, duplicates, languages, HTML beside Presidio, detect-secrets and others
@@ -65,6 +65,9 @@ bench-text-quality: $(INSTALLED)  ## Personal data, duplicates, languages, HTML 
 
 bench-streams: $(INSTALLED)  ## 500 generated streams: sums, keys and rows in = out + told
 	$(BIN)/python benchmarks/streams.py
+
+bench-contracts: $(INSTALLED)  ## False alarms of inferred contracts on honest rows, and planted faults caught
+	$(BIN)/python benchmarks/contracts.py
 
 bench-statistics: $(INSTALLED)  ## How often intervals, verdicts and gates hold where the truth is known
 	$(BIN)/python benchmarks/simulate.py
