@@ -1,5 +1,6 @@
 """The statistics without a project: `bakeoff.interval` and `bakeoff.compare`, as runs use them."""
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +8,16 @@ from types import MappingProxyType
 
 from bakeoff.core.config import DecideConfig
 from bakeoff.core.errors import UsageError
-from bakeoff.evaluate.arrays import BINARY, ColumnLike, PredictionsLike, column, is_table, labels, predictions_of
+from bakeoff.evaluate.arrays import (
+    BINARY,
+    ColumnLike,
+    PredictionsLike,
+    column,
+    complete,
+    is_table,
+    labels,
+    predictions_of,
+)
 from bakeoff.evaluate.estimates import Rows, estimate
 from bakeoff.evaluate.hidden import errors_of, serial
 from bakeoff.evaluate.paired import Comparison, measure_named
@@ -27,10 +37,12 @@ class Decision:
     """Which candidate to take, and how sure that is.
 
     `winner` is the cheapest of the `best_set` (those shown to be within the `margin` of every other), or the best where
-    no costs are given; `reason` says why in words. `p_best` is how probable it is that each is truly the best, and
-    `expected_loss` how much worse than the best it is expected to be. `values` are the candidates' with their
-    intervals, the winner's without what its choice flatters it by. `differences` are those of all others from the best,
-    with intervals that hold all at once. `detectable` is the least true difference that is shown four times in five.
+    no costs are given; `reason` says why in words. `p_best` is how probable it is that each is truly the best,
+    `expected_loss` how much worse than the best it is expected to be, and `p_worse` how probable it is that this is
+    more than the margin; `rows_to_settle` would show four times in five that the winner's is not. `values` are the
+    candidates' with their intervals, the winner's without what its choice flatters it by. `differences` are those of
+    all others from the best, with intervals that hold all at once. `detectable` is the least true difference that is
+    shown four times in five.
     """
 
     winner: str | None
@@ -40,10 +52,12 @@ class Decision:
     margin: float
     p_best: Mapping[str, float]
     expected_loss: Mapping[str, float]
+    p_worse: Mapping[str, float]
     values: Mapping[str, Interval]
     differences: tuple[Comparison, ...]
     detectable: float | None
     rows_for_margin: int | None
+    rows_to_settle: int | None
 
 
 def interval(
@@ -77,7 +91,7 @@ def interval(
 
     >>> found = interval([1, 0] * 5, [1, 0] * 5, metric="accuracy")
     >>> found.value, round(found.low or 0, 3), found.high, found.method
-    (1.0, 0.722, 1.0, 'wilson')
+    (1.0, 0.741, 1.0, 'mid-p')
     """
     if not 0 < level < 1:
         raise UsageError(f"expected a level between 0 and 1; received {level!r}")
@@ -100,6 +114,7 @@ def compare(
     *,
     metric: str,
     margin: float | None = None,
+    confidence: float | None = None,
     groups: ColumnLike | None = None,
     time: ColumnLike | None = None,
     cost_usd: Mapping[str, float] | None = None,
@@ -112,6 +127,8 @@ def compare(
         predictions: by the candidate's name, as `interval` takes them.
         metric: the metric's name.
         margin: how much worse counts as no worse; a default by the metric (0.01, or 2% of the best value).
+        confidence: name a winner only where it is shown, with this confidence, that it is worse than no other by more
+            than the margin; without one the best is always named, and `p_worse` says how probably it is wrong.
         groups: rows of a group go together.
         time: rows that are close in time may go together.
         cost_usd: what a candidate costs, for any number of predictions, the same for all.
@@ -119,7 +136,7 @@ def compare(
 
     Raises:
         NotFoundError: no task has this metric.
-        UsageError: no candidates, or costs of others.
+        UsageError: no candidates, costs of others, or a margin or confidence that is none.
         DataError: columns of different lengths, or predictions that the metric cannot read.
 
     >>> truth = [0, 1] * 100
@@ -127,10 +144,12 @@ def compare(
     >>> found.winner, found.p_best["good"]
     ('good', 1.0)
     """
-    if not predictions:
-        raise UsageError("expected predictions of at least one candidate; received none")
-    if cost_usd is not None and set(cost_usd) != set(predictions):
-        raise UsageError(f"expected the costs of {sorted(predictions)}; received those of {sorted(cost_usd)}")
+    predictions = _by_name(predictions)
+    _check_costs(cost_usd, list(predictions))
+    if margin is not None and not 0 <= margin < math.inf:
+        raise UsageError(f"expected a margin of 0 or more; received {margin!r}")
+    if confidence is not None and not 0.5 < confidence < 1:  # noqa: PLR2004
+        raise UsageError(f"expected a confidence between 0.5 and 1; received {confidence!r}")
     measure = measure_named(metric)
     truth_n = _truth(truth, measure)
     measure = _of_second(measure, truth_n, list(predictions.values()))
@@ -152,11 +171,11 @@ def compare(
     verdict = decide(
         cards,
         {name: (truth_n, each) for name, each in answers.items()},
-        DecideConfig(metric=measure.name, margin=margin),
+        DecideConfig(metric=measure.name, margin=margin, confidence=confidence),
         measure.task,
         seed,
         groups_n=None if groups is None else column(groups, "groups", rows=len(truth_n)),
-        time_n=None if time is None else column(time, "time", rows=len(truth_n)),
+        time_n=_time(time, len(truth_n)),
     )
     values = {name: each for name, card in cards.items() for each in card.metrics.values()}
     if verdict.winner is not None and verdict.value is not None:
@@ -169,15 +188,42 @@ def compare(
         margin=verdict.margin,
         p_best=MappingProxyType(dict(verdict.p_best)),
         expected_loss=MappingProxyType(dict(verdict.expected_loss)),
+        p_worse=MappingProxyType(dict(verdict.p_worse)),
         values=MappingProxyType(values),
         differences=verdict.comparisons,
         detectable=verdict.mdd,
         rows_for_margin=verdict.rows_for_margin,
+        rows_to_settle=verdict.rows_to_settle,
     )
+
+
+def _by_name(given: Mapping[str, PredictionsLike]) -> Mapping[str, PredictionsLike]:
+    """Predictions by the candidate's name, also of a table with a column for each."""
+    if not isinstance(given, Mapping):
+        if not hasattr(given, "columns"):
+            raise UsageError(
+                f"expected predictions by the candidate's name, as {{'a': …}}; received {type(given).__name__}"
+            )
+        given = {str(name): given[name] for name in given.columns}
+    if not given:
+        raise UsageError("expected predictions of at least one candidate; received none")
+    return given
+
+
+def _check_costs(cost_usd: Mapping[str, float] | None, names: Sequence[str]) -> None:
+    if cost_usd is None:
+        return
+    if set(cost_usd) != set(names):
+        raise UsageError(f"expected the costs of {sorted(names)}; received those of {sorted(cost_usd)}")
+    wrong = {name: cost for name, cost in cost_usd.items() if not 0 <= cost < math.inf}
+    if wrong:
+        raise UsageError(f"expected costs of 0 or more; received {wrong}")
 
 
 def _truth(truth: ColumnLike, measure: Measure) -> ColumnLike:
     truth_n = column(truth, "the truth")
+    if measure.task != "generation":
+        truth_n = complete(truth_n, "the truth")
     return labels(truth_n) if measure.task == "classification" else truth_n
 
 
@@ -203,8 +249,12 @@ def _dependence(n: int, groups: ColumnLike | None, time: ColumnLike | None) -> D
     return Dependence.of(
         n,
         groups_n=None if groups is None else column(groups, "groups", rows=n),
-        time_n=None if time is None else column(time, "time", rows=n),
+        time_n=_time(time, n),
     )
+
+
+def _time(time: ColumnLike | None, n: int) -> ColumnLike | None:
+    return None if time is None else complete(column(time, "time", rows=n), "time")
 
 
 def _card(measure: Measure, rows: Rows, cost: float) -> Scorecard:

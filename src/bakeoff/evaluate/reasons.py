@@ -9,7 +9,10 @@ from bakeoff.evaluate.scorecard import Scorecard
 if TYPE_CHECKING:
     from bakeoff.evaluate.verdict import GateOutcome, Verdict
 
-__all__ = ["told", "unscored"]
+__all__ = ["UNSETTLED", "told", "unscored"]
+
+UNSETTLED = 0.05
+"""A choice is not settled when it is wrong by more than the margin with a higher probability."""
 
 
 def unscored(metric: str, names: Sequence[str]) -> str:
@@ -23,7 +26,7 @@ def told(verdict: "Verdict", scored: Mapping[str, Scorecard]) -> str:
     """Why the winner wins, who was kept out by gates, and what the test rows can show."""
     assert verdict.best is not None
     sentences = [_nobody(verdict) if verdict.winner is None else _winner(verdict, scored), _kept_out(verdict)]
-    sentences += [_unread(scored)]
+    sentences += [_unsettled(verdict, scored), _unread(scored)]
     if verdict.mdd is not None:
         rows = scored[verdict.best].n_test
         shown = f"{rows:,} test rows show a true difference of {verdict.mdd:.4f} in {verdict.metric} four times in five"
@@ -31,12 +34,27 @@ def told(verdict: "Verdict", scored: Mapping[str, Scorecard]) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
+def _unsettled(verdict: "Verdict", scored: Mapping[str, Scorecard]) -> str:
+    """How probable it is that the choice is wrong, and how many rows would settle it, where that is a question."""
+    assert verdict.best is not None
+    name = verdict.winner or verdict.best
+    chance = verdict.p_worse[name]
+    if chance <= UNSETTLED or (verdict.winner is None and verdict.best_set):
+        return ""
+    rows, needed = scored[verdict.best].n_test, verdict.rows_to_settle
+    wrong = f"with probability {chance:.2f} {name} is worse than the best by more than {verdict.margin:.4g}"
+    more = "no number of rows settles a tie without a margin"
+    if needed is not None:
+        more = f"about {_rounded(max(needed, rows)):,} test rows would settle it (there are {rows:,})"
+    return f"The choice is not settled: {wrong}; {more}."
+
+
 def _more_rows(verdict: "Verdict", rows: int) -> str:
     """How many rows would tell whether others are as good, where these do not."""
     needed = verdict.rows_for_margin
     if needed is None or needed <= rows:
         return ""
-    return f"; that equals are within {verdict.margin:g}, about {_rounded(needed):,} rows would show as often"
+    return f"; that equals are within {verdict.margin:.4g}, about {_rounded(needed):,} rows would show as often"
 
 
 def _rounded(rows: int) -> int:
@@ -57,8 +75,8 @@ def _winner(verdict: "Verdict", scored: Mapping[str, Scorecard]) -> str:
         ours, theirs = scored[winner].cost_usd_per_1k, scored[best].cost_usd_per_1k
         cheaper = f"{theirs / ours:.1f} times cheaper" if ours else "free"
         return (
-            f"{head}: shown to be within {verdict.margin:g} of {best} ({_difference(against)}) and {cheaper} to serve "
-            f"(${ours:.2g} instead of ${theirs:.2g} per 1,000 predictions)."
+            f"{head}: shown to be within {verdict.margin:.4g} of {best} ({_difference(against)}) and {cheaper} to "
+            f"serve (${ours:.2g} instead of ${theirs:.2g} per 1,000 predictions)."
         )
     failed = {gate.candidate for gate in verdict.gates if not gate.passed}
     beaten = [each for each in verdict.comparisons if each.candidate not in failed]
@@ -98,7 +116,7 @@ def _those(each: Sequence[Comparison], margin: float, *, no: str = "") -> str:
     """That these are (not) shown to be within the margin of the best, with their differences."""
     numbers = "; ".join(_difference(one, named=len(each) > 1) for one in each)
     verb = "is" if len(each) == 1 else "are"
-    return f"{_and([one.candidate for one in each])} {verb} {no}shown to be within {margin:g} of it ({numbers})"
+    return f"{_and([one.candidate for one in each])} {verb} {no}shown to be within {margin:.4g} of it ({numbers})"
 
 
 def _useful(verdict: "Verdict", winner: str) -> str:
@@ -113,6 +131,10 @@ def _useful(verdict: "Verdict", winner: str) -> str:
 
 
 def _nobody(verdict: "Verdict") -> str:
+    failed = {gate.candidate for gate in verdict.gates if not gate.passed}
+    if not verdict.best_set and verdict.best not in failed:
+        asked = f"no candidate is shown to be within {verdict.margin:.4g} of every other with the confidence asked for"
+        return f"Nobody wins: {asked} ({verdict.confidence:g}); {verdict.best} leads by {verdict.metric}."
     if all(gate.passed for gate in verdict.gates if gate.candidate == verdict.best):
         return f"Nobody wins: the utility ({verdict.utility}) is undefined for {_and(verdict.best_set)}."
     return f"Nobody wins: no candidate passes every gate; {verdict.best} leads by {verdict.metric}."
