@@ -96,7 +96,7 @@ def test_heavy_tails_have_room_above():
 
 def test_rare_classes_and_few_groups_are_refused_with_the_reason():
     found = estimate(find("f1_macro", "classification"), rows_of("77 classes, Zipf", 300))
-    assert "of 77 classes have fewer than 5 rows" in found.reason
+    assert "of 77 classes have fewer than 4 rows" in found.reason
     assert "3 groups" in estimate(find("mcc", "classification"), perfect(30, groups_n=np.arange(30) % 3)).reason
 
 

@@ -33,11 +33,12 @@ from bakeoff.metrics.intervals import (
     skewed,
     student,
 )
-from bakeoff.metrics.labels import EVEN_METRICS, WEIGHTED_METRICS, Confusion
+from bakeoff.metrics.labels import EVEN_METRICS, WEIGHTED_METRICS, Confusion, Margins
 from bakeoff.metrics.measure import Measure, Statistic
 from bakeoff.metrics.names import MetricName
 from bakeoff.metrics.outcome import Outcome
-from bakeoff.metrics.posterior import FEW_CLASSES, posterior_draws
+from bakeoff.metrics.points import CurvePoint
+from bakeoff.metrics.posterior import FEW_CLASSES, posterior_margins
 from bakeoff.metrics.ranks import OneCurve
 from bakeoff.metrics.rare import pr_ends, roc_ends
 from bakeoff.metrics.registry import bind
@@ -52,9 +53,8 @@ POSTERIOR_DRAWS = 4000
 ONE_CLASS = frozenset({"precision", "recall", "f1", "specificity"})
 ONE_CURVE = frozenset({"roc_auc", "pr_auc", "precision_at_recall", "recall_at_precision"})
 """Measures of one class, by its labels and by its probabilities."""
-FEWEST_OF_A_CLASS = 5
-FEWEST_SCORED = 4
-"""Rows of a class below which nothing that depends on it alone is known: of its labels, of its probabilities."""
+FEWEST_OF_A_CLASS = 4
+"""Rows of a class below which nothing that depends on it alone is known."""
 FEW_OF_A_CLASS = 30
 """Rows of a class (or of all others) below which areas under its curves take more than their jackknife."""
 RARE_CLASSES = 0.2
@@ -99,10 +99,13 @@ def estimates(wanted: Sequence[Measure], rows: Rows) -> dict[str, Interval]:
     left = _left(bound, rows)
     drawn = _drawn([m for m in wanted if m.parts is not None or is_rough(bound[m.name])], bound, rows)
     found: dict[str, Interval] = {}
+    margins: dict[str | None, Margins] = {}
     for measure in wanted:
         value, left_b = (each[..., 0] for each in left[measure.name])
         if math.isfinite(float(value)):
-            found[measure.name] = _interval(measure, _Seen(float(value), left_b, rows, drawn.get(measure.name)))
+            found[measure.name] = _interval(
+                measure, _Seen(float(value), left_b, rows, drawn.get(measure.name), margins)
+            )
     return found
 
 
@@ -160,6 +163,7 @@ class _Seen:
     left_b: NDArray[np.float64]
     rows: Rows
     drawn: Replicates | None = None
+    drawn_margins: dict[str | None, Margins] = field(default_factory=dict[str | None, Margins])
     spread: Spread = field(init=False)
 
     def __post_init__(self) -> None:
@@ -180,6 +184,14 @@ class _Seen:
         """With these ends, which always hold the value."""
         low, high = min(ends[0], self.value), max(ends[1], self.value)
         return Interval(value=self.value, low=low, high=high, method=method)
+
+    def margins(self, of_class: str | None) -> Margins:
+        """Draws of what measures of labels are made of; made once for all of them."""
+        if of_class not in self.drawn_margins:
+            self.drawn_margins[of_class] = posterior_margins(
+                self.rows.outcome, draws=POSTERIOR_DRAWS, seed=self.rows.seed, of_class=of_class
+            )
+        return self.drawn_margins[of_class]
 
     def refused(self, reason: str) -> Interval:
         return Interval(value=self.value, reason=reason)
@@ -270,18 +282,17 @@ def _rare(measure: Measure, rows: Rows) -> str | None:
         return None
     count_k, names = rows.class_rows(), rows.outcome.classes
     of_class = _class_of(measure, rows.outcome)
-    fewest = FEWEST_SCORED if measure.needs == "probabilities" else FEWEST_OF_A_CLASS
-    rare = [at for at in range(len(names)) if count_k[at] < fewest]
+    rare = [at for at in range(len(names)) if count_k[at] < FEWEST_OF_A_CLASS]
     if of_class is not None and len(names) > FEW_CLASSES:
         rare = [at for at in rare if names[at] == of_class]
     if not rare:
         return None
     if len(names) <= FEW_CLASSES or of_class is not None:
         at = min(rare, key=lambda each: int(count_k[each]))
-        return f"{count_k[at]} rows of {names[at]!r}; at least {fewest} are needed"
+        return f"{count_k[at]} rows of {names[at]!r}; at least {FEWEST_OF_A_CLASS} are needed"
     even = measure.name in EVEN_METRICS - {"mcc"} or isinstance(measure.gather, OneCurve)
     if even and len(rare) > RARE_CLASSES * len(names):
-        return f"{len(rare)} of {len(names)} classes have fewer than {fewest} rows"
+        return f"{len(rare)} of {len(names)} classes have fewer than {FEWEST_OF_A_CLASS} rows"
     return None
 
 
@@ -293,8 +304,9 @@ def _independent(measure: Measure, seen: _Seen) -> Interval | None:
     of_class = _class_of(measure, rows.outcome)
     few = len(rows.outcome.classes) <= FEW_CLASSES or of_class is not None
     if few and measure.gather == Confusion.of:
-        draws_r = posterior_draws(measure, rows.outcome, draws=POSTERIOR_DRAWS, seed=rows.seed, of_class=of_class)
-        return seen.interval(percentile(draws_r, rows.level), "posterior")
+        if len(rows.outcome.classes) == 1:  # the only cell there is has every draw
+            return _at_bound(measure, seen)
+        return seen.interval(percentile(measure.finish(seen.margins(of_class)), rows.level), "posterior")
     return None
 
 
@@ -315,16 +327,21 @@ def _of_draws(measure: Measure, seen: _Seen) -> Interval:
     """Of what a jackknife does not follow: by resamples of rows or groups, or t with their standard error."""
     rows, drawn = seen.rows, seen.drawn
     assert drawn is not None
+    scale = Scale(*measure.bounds)
+    if not scale.inside(seen.value) and all(map(math.isfinite, measure.bounds)):
+        return _at_bound(measure, seen)
     draws_r = drawn.draws_rm[:, 0]
     draws_r = draws_r[np.isfinite(draws_r)]
     if len(draws_r) < 2 or float(np.ptp(draws_r)) == 0:  # noqa: PLR2004
         return seen.refused("all resamples of the rows give the same value")
     if rows.dependence.independent:
-        return seen.interval(bca(seen.value, draws_r, drawn.jackknife_bm[:, 0], rows.level), "bca")
+        found = seen.interval(bca(seen.value, draws_r, drawn.jackknife_bm[:, 0], rows.level), "bca")
+        return (
+            found if found.least < found.most else seen.refused("hardly any resample of the rows gives another value")
+        )
     known = seen.spread
     times = len(seen.left_b) / known.units if rows.dependence.order_n is not None else 1.0
     se = float(draws_r.std(ddof=1)) * math.sqrt(times * rows.dependence.factor)
-    scale = Scale(*measure.bounds)
     scale = scale if scale.inside(seen.value) else Scale(*UNBOUNDED)
     wide = Spread(se=se, freedom=known.freedom, units=known.units)
     return seen.interval(student(seen.value, wide, scale, rows.level), rows.method)
@@ -352,6 +369,6 @@ def _resting(measure: Measure, seen: _Seen) -> float:
     count_k = rows.class_rows()
     count_k = count_k[count_k > 0]
     even = len(count_k) ** 2 / float((1 / count_k).sum()) / len(rows.outcome) * units
-    if isinstance(measure.gather, OneCurve):
+    if isinstance(measure.gather, OneCurve | CurvePoint):
         return max(1.0, float(count_k.min()) / len(rows.outcome) * units)
     return max(1.0, even) if measure.name in EVEN_METRICS else units
