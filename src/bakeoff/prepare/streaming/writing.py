@@ -103,6 +103,8 @@ def placed(path: Path, write: Callable[[Path], object]) -> int:
 
 def lack_of_room(error: Exception, folder: Path) -> StoreError | None:
     """The error to show where the disk is full, or a limit on the size of files reached; else nothing."""
+    if isinstance(error, StoreError):
+        return error  # of a worker, which has said so
     code = error.errno if isinstance(error, OSError) else None
     if code not in NO_ROOM and not any(words in str(error) for words in NO_ROOM_WORDS):
         return None
