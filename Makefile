@@ -76,7 +76,6 @@ bench-resume: $(INSTALLED)  ## Fine-tuning killed at random moments, against the
 bench-llm-serving: $(INSTALLED)  ## Tokens a second against llama.cpp's own server and transformers
 	$(BIN)/python benchmarks/llm_serving.py
 
-bench-data: $(INSTALLED)  ## Preparing real documents, against datatrove and a plain script
 tour: $(INSTALLED)  ## The tour of docs/language-models.md: one question set, four ways
 	$(BIN)/python benchmarks/tour.py
 
@@ -86,7 +85,7 @@ bench-served-as-trained: $(INSTALLED)  ## 100 trials of each way to serve a mode
 bench-round-trip: $(INSTALLED)  ## 300 conversations: the same tokens in training, evaluation and serving
 	$(BIN)/python -P benchmarks/round_trip.py
 
-bench-data: $(INSTALLED)  ## Preparing 100,000 documents, against datatrove and a plain script
+bench-data: $(INSTALLED)  ## Preparing real documents, against datatrove and a plain script
 	$(BIN)/python benchmarks/data.py
 
 bench-text-quality: $(INSTALLED)  ## Personal data, duplicates, languages, HTML beside Presidio, detect-secrets and others

@@ -95,7 +95,7 @@ def placed(path: Path, write: Callable[[Path], object]) -> int:
     except Exception as error:
         made.unlink(missing_ok=True)
         lack = lack_of_room(error, path.parent)
-        if lack is None:
+        if lack is None or lack is error:
             raise
         raise lack from error
     return size
