@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from bakeoff.core.config import DecideConfig
 from bakeoff.core.errors import UsageError
@@ -197,7 +198,7 @@ def compare(
     )
 
 
-def _by_name(given: Mapping[str, PredictionsLike]) -> Mapping[str, PredictionsLike]:
+def _by_name(given: Any) -> Mapping[str, PredictionsLike]:
     """Predictions by the candidate's name, also of a table with a column for each."""
     if not isinstance(given, Mapping):
         if not hasattr(given, "columns"):
