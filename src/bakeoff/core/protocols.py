@@ -446,7 +446,10 @@ class BlobStore(Protocol):
     """Content-addressed bytes and folders. An id is a BLAKE3 hex digest of the content (or of a tree's manifest)."""
 
     def put(self, data: bytes | Path) -> str:
-        """Store bytes, or a file's content; durable when it returns. `StoreError` when there is no room."""
+        """Store bytes, or a file's content; durable when it returns. `StoreError` when there is no room.
+
+        Content that is stored already is compared with what is there: storing it again heals what is damaged.
+        """
         ...
 
     def get(self, blob_id: str) -> bytes:
@@ -463,6 +466,10 @@ class BlobStore(Protocol):
 
     def contains(self, blob_id: str) -> bool:
         """Whether it is there (not verified)."""
+        ...
+
+    def intact(self, blob_id: str) -> bool:
+        """Whether it is there with all its parts, every byte as it was stored; reads all of it."""
         ...
 
     def size_bytes(self, blob_id: str) -> int:

@@ -1,22 +1,27 @@
 """Sealed segments of the event log as Parquet: `NUMBER.parquet` takes the place of `NUMBER.log`.
 
-Columns: seq (u64), kind, time_ms (i64), payload (the event as JSON text). While both files exist, after a
+Columns: seq (u64), kind, time_ms (i64), payload (the event as JSON text), crc (u32, of the four before; archives of
+before have none). While both files exist, after a
 crash between writing the one and deleting the other, the Parquet file counts.
 """
 
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 
 from bakeoff.core.errors import CorruptError
-from bakeoff.stores.files import sync_folder, temporary
-from bakeoff.stores.segments import Row, frames, items
+from bakeoff.core.hashing import digest_file
+from bakeoff.stores.files import durable_write, sync_folder, temporary
+from bakeoff.stores.marks import Mark, mark_path, read_mark
+from bakeoff.stores.segments import Item, Row, encode, frames, items
 
-__all__ = ["archive", "rows"]
+__all__ = ["archive", "check", "last_seq", "mark_of", "rows", "salvage"]
 
-_SCHEMA = {"seq": pl.UInt64, "kind": pl.String, "time_ms": pl.Int64, "payload": pl.String}
+_SCHEMA = {"seq": pl.UInt64, "kind": pl.String, "time_ms": pl.Int64, "payload": pl.String, "crc": pl.UInt32}
+_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 _SLICE = 50_000  # rows made into Python objects at a time
 
 
@@ -38,17 +43,81 @@ def archive(segment: Path) -> int:
             unfinished.unlink(missing_ok=True)
             raise
         moved = table.height
+    durable_write(mark_path(target), [mark_of(target).encode()], staging=segment.parent)
     segment.unlink()
     return moved
+
+
+def mark_of(path: Path) -> Mark:
+    """The mark of an archive as it is now."""
+    return Mark(end=path.stat().st_size, last_seq=last_seq(path), digest=digest_file(path))
+
+
+def check(path: Path) -> None:
+    """Compare an archive with its mark; one of before, which has none, is decoded.
+
+    Raises:
+        CorruptError: it is not what was written, or cannot be read.
+    """
+    _verify(path)
+    mark = read_mark(path)
+    if mark is None or mark.digest is None:
+        try:
+            pl.read_parquet(path)
+        except _UNREADABLE as error:
+            raise _unreadable(path, error) from error
+
+
+def salvage(path: Path) -> list[tuple[int, int, bytes]]:
+    """First number, count (1) and frame of each event whose checksum holds; archives of before have no checksums."""
+    try:
+        table = pl.read_parquet(path, columns=[*_SCHEMA])
+    except _UNREADABLE:
+        return []
+    good: list[tuple[int, int, bytes]] = []
+    for seq, kind, time_ms, payload, crc in table.iter_rows():
+        item = Item(kind, time_ms, payload.encode())
+        if crc == _checksum(seq, item):
+            good.append((seq, 1, encode([item], seq)))
+    return good
+
+
+def _checksum(seq: int, item: Item) -> int:
+    return zlib.crc32(item.payload, zlib.crc32(f"{seq} {item.kind} {item.time_ms}".encode()))
+
+
+def _unreadable(path: Path, error: BaseException) -> CorruptError:
+    return CorruptError(
+        f"the events in {path} cannot be read ({error}): restore it from a backup, or run 'bakeoff verify --repair'"
+    )
+
+
+def last_seq(path: Path) -> int:
+    """The number of the last event in an archive."""
+    return int(pl.scan_parquet(path).select(pl.col("seq").max()).collect().item() or 0)
+
+
+def _verify(path: Path) -> None:
+    """Compare an archive with its mark; those of before have none.
+
+    Raises:
+        CorruptError: it is not what was written.
+    """
+    mark = read_mark(path)
+    if mark is not None and mark.digest is not None and digest_file(path) != mark.digest:
+        raise CorruptError(
+            f"the events in {path} are not what was written: restore it from a backup, or run 'bakeoff verify --repair'"
+        )
 
 
 def rows(path: Path, kind: str, since_ms: int, until_ms: int) -> Iterator[Row]:
     """The events of one kind with since_ms ≤ time_ms < until_ms."""
     wanted = (pl.col("kind") == kind) & (pl.col("time_ms") >= since_ms) & (pl.col("time_ms") < until_ms)
+    _verify(path)
     try:
         table = pl.scan_parquet(path).filter(wanted).select("seq", "time_ms", "payload").collect()
-    except pl.exceptions.ComputeError as error:
-        raise CorruptError(f"the events in {path} cannot be read ({error}): restore it from a backup") from error
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from error
     for part in table.iter_slices(_SLICE):
         for seq, time_ms, payload in part.iter_rows():
             yield Row(seq, time_ms, payload)
@@ -56,7 +125,7 @@ def rows(path: Path, kind: str, since_ms: int, until_ms: int) -> Iterator[Row]:
 
 def _table(segment: Path) -> pl.DataFrame:
     records = [
-        (frame.first_seq + index, item.kind, item.time_ms, item.payload.decode())
+        (seq := frame.first_seq + index, item.kind, item.time_ms, item.payload.decode(), _checksum(seq, item))
         for frame in frames(segment)
         for index, item in enumerate(items(frame))
     ]

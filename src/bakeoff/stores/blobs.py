@@ -4,6 +4,7 @@ whole/   blobs below 1 MiB, and chunks of larger ones
 lists/   of a larger blob: the ids and sizes of its chunks, so that near-identical blobs share bytes
 trees/   manifests of folders: path → id and size; a tree's id is the hash of its manifest
 tmp/     files being written
+damaged/ what a repair put aside
 lock     held shared while putting, exclusively while collecting
 """
 
@@ -17,11 +18,12 @@ from pathlib import Path, PurePosixPath
 
 from blake3 import blake3
 
+from bakeoff.core.damage import Damage
 from bakeoff.core.errors import CorruptError, NotFoundError, SecurityError, UsageError
 from bakeoff.core.hashing import canonical_json, digest
 from bakeoff.core.protocols import Clock
 from bakeoff.stores.files import durable_folder, durable_write, file_url, storage, sync_folder, temporary
-from bakeoff.stores.objects import Objects
+from bakeoff.stores.objects import Kind, Objects
 
 __all__ = ["FileBlobs", "open_blobs"]
 
@@ -91,6 +93,49 @@ class FileBlobs:
         if not parts:  # nothing, or the tree of an empty folder
             return self._objects.path("trees", blob_id).exists()
         return all(self.contains(part) for part, _ in parts)
+
+    def intact(self, blob_id: str) -> bool:
+        """Whether it is there with all its parts, every byte as it was stored."""
+        with storage(f"read a blob in {self._root}"):
+            try:
+                for _ in self._pieces(blob_id):
+                    pass
+                return all(self.intact(file_id) for file_id, _ in (self._tree(blob_id) or {}).values())
+            except (NotFoundError, CorruptError):
+                return False
+
+    def check(self, *, repair: bool = False) -> Iterator[Damage]:
+        """Objects that are not what their names say, and those that lack a part; a repair puts the former aside."""
+        with storage(f"check the blobs in {self._root}"):
+            if not self._root.is_dir():
+                return
+            with self._locked(fcntl.LOCK_EX if repair else fcntl.LOCK_SH):
+                for kind in ("whole", "lists", "trees"):
+                    for name in sorted(self._objects.names(kind)):
+                        problem = self._problem(kind, name)
+                        if problem is not None:
+                            yield self._damage(kind, name, problem, repair=repair)
+
+    def _problem(self, kind: Kind, name: str) -> str | None:
+        try:
+            if kind == "whole":
+                self._whole(name)
+            elif kind == "lists":
+                for _ in self._pieces(name):
+                    pass
+            else:
+                lacking = [path for path, (part, _) in (self._tree(name) or {}).items() if not self.contains(part)]
+                return f"lacks {', '.join(lacking)}" if lacking else None
+        except (CorruptError, NotFoundError) as error:
+            return "lacks a part" if "lacks its chunk" in str(error) else "does not match its hash"
+        return None
+
+    def _damage(self, kind: Kind, name: str, problem: str, *, repair: bool) -> Damage:
+        path = self._objects.path(kind, name)
+        if not repair:
+            return Damage(place=str(path), problem=problem, blob=name)
+        aside = self._objects.put_aside(kind, name)
+        return Damage(place=str(path), problem=problem, remedy=f"put aside as {aside}", blob=name)
 
     def size_bytes(self, blob_id: str) -> int:
         """Logical size of a blob or of a tree's files."""
@@ -179,24 +224,36 @@ class FileBlobs:
         chunks = self._list(blob_id)
         if chunks is None:
             manifest = self._objects.get("trees", blob_id) if _is_id(blob_id) else None
-            yield self._whole(blob_id) if manifest is None else _verified(blob_id, manifest)
+            yield self._whole(blob_id) if manifest is None else self._verified("trees", blob_id, manifest)
             return
         hasher = blake3()
         for index, (chunk_id, _) in enumerate(chunks):
             try:
                 chunk = self._whole(chunk_id)
             except NotFoundError as error:
-                raise CorruptError(f"blob {blob_id} lacks its chunk {chunk_id}: {_RESTORE}") from error
+                raise CorruptError(
+                    f"blob {blob_id} lacks its chunk {chunk_id} ({self._objects.path('whole', chunk_id)}): {_RESTORE}"
+                ) from error
             hasher.update(chunk)
             if index == len(chunks) - 1 and hasher.hexdigest() != blob_id:
-                raise CorruptError(f"the list of chunks of blob {blob_id} is damaged: {_RESTORE}")
+                raise self._list_damaged(blob_id)
             yield chunk
 
     def _whole(self, blob_id: str) -> bytes:
         data = self._objects.get("whole", blob_id) if _is_id(blob_id) else None
         if data is None:
             raise NotFoundError(f"expected the id of a blob stored in {self._root}, received {blob_id!r}")
-        return _verified(blob_id, data)
+        return self._verified("whole", blob_id, data)
+
+    def _verified(self, kind: Kind, blob_id: str, data: bytes) -> bytes:
+        if digest(data) != blob_id:
+            path = self._objects.path(kind, blob_id)
+            raise CorruptError(f"blob {blob_id} does not match its hash ({path}, {len(data)} bytes): {_RESTORE}")
+        return data
+
+    def _list_damaged(self, blob_id: str) -> CorruptError:
+        path = self._objects.path("lists", blob_id)
+        return CorruptError(f"the list of chunks of blob {blob_id} is damaged ({path}): {_RESTORE}")
 
     def _list(self, blob_id: str) -> list[tuple[str, int]] | None:
         data = self._objects.get("lists", blob_id) if _is_id(blob_id) else None
@@ -207,14 +264,14 @@ class FileBlobs:
         except (ValueError, TypeError):
             chunks = []
         if not chunks:
-            raise CorruptError(f"the list of chunks of blob {blob_id} is damaged: {_RESTORE}")
+            raise self._list_damaged(blob_id)
         return chunks
 
     def _tree(self, blob_id: str) -> dict[str, tuple[str, int]] | None:
         manifest = self._objects.get("trees", blob_id) if _is_id(blob_id) else None
         if manifest is None:
             return None
-        files = json.loads(_verified(blob_id, manifest))["files"]
+        files = json.loads(self._verified("trees", blob_id, manifest))["files"]
         return {name: (file["id"], file["size"]) for name, file in files.items()}
 
     def _reached(self, roots: Sequence[str]) -> set[str]:
@@ -229,17 +286,13 @@ class FileBlobs:
         return reached
 
 
-_RESTORE = "restore it from a backup, or delete it and store its content again"
+_RESTORE = (
+    "run 'bakeoff verify --repair' and then 'bakeoff run', which makes again what it can; or restore it from a backup"
+)
 
 
 def _is_id(blob_id: str) -> bool:
     return len(blob_id) == _ID_LENGTH and set(blob_id) <= set("0123456789abcdef")
-
-
-def _verified(blob_id: str, data: bytes) -> bytes:
-    if digest(data) != blob_id:
-        raise CorruptError(f"blob {blob_id} does not match its hash ({len(data)} bytes): {_RESTORE}")
-    return data
 
 
 def _read(data: bytes | Path) -> Iterator[bytes]:

@@ -311,6 +311,10 @@ class MemoryBlobs:
         """Whether it is there."""
         return blob_id in self._blobs
 
+    def intact(self, blob_id: str) -> bool:
+        """Whether it is there: memory is believed."""
+        return blob_id in self._blobs
+
     def size_bytes(self, blob_id: str) -> int:
         """Size of the blob, or of the tree's files."""
         if blob_id in self._trees:
