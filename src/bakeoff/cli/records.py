@@ -14,7 +14,7 @@ HERE = Path()
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    for command in (runs, lineage, config, doctor):
+    for command in (runs, lineage, config, doctor, verify):
         app.command()(command)
 
 
@@ -64,6 +64,27 @@ def config(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
         from bakeoff.cli.render import settings_page
 
         typer.echo(settings_page(settings))
+
+
+def verify(
+    *,
+    repair: Annotated[bool, typer.Option("--repair", help="Make whole what can be; keep the rest aside.")] = False,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Hold all that is stored against what was written: records, blobs, events and caches."""
+    from dataclasses import asdict
+
+    with open_project(folder) as project:
+        damages = project.verify(repair=repair)
+    if as_json:
+        emit({"damages": [asdict(each) for each in damages]})
+    else:
+        from bakeoff.cli.render import damages_page
+
+        typer.echo(damages_page(damages))
+    if not all(each.repaired for each in damages):
+        raise typer.Exit(1)
 
 
 def doctor(*, folder: Folder = HERE, as_json: AsJson = False) -> None:

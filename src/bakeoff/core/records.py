@@ -1,9 +1,10 @@
 """What bakeoff remembers: runs (MLflow's words and semantics), versions with lineage, releases, signals."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from bakeoff.core.refs import BlobRef, ref
 from bakeoff.core.types import Json
 
 __all__ = [
@@ -70,6 +71,11 @@ class Run:
     inputs: tuple[RunInput, ...] = ()
     artifacts: Mapping[str, str] = field(default_factory=dict[str, str])
     """Artifact path → blob id."""
+
+    def refs(self) -> Iterator[BlobRef]:
+        """Its artifacts."""
+        for blob in self.artifacts.values():
+            yield from ref(blob)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,8 +134,9 @@ def _whole(stage: Stage, kept: Mapping[str, Json], *, unasked: bool) -> bool:
     if any(candidate["status"] != "ok" for candidate in finished["candidates"]):
         return False
     live = finished["release"]
-    blobs = [kept["snapshot_blob"], kept["rows_blob"], *([live["blob_id"], live["reference_id"]] if live else [])]
-    return all(stage.blobs.contains(cast("str", blob)) for blob in blobs)
+    blobs = [kept["snapshot_blob"], kept["rows_blob"]]
+    blobs += [live["blob_id"], live["reference_id"], live["contract_id"]] if live else []
+    return all(stage.blobs.intact(cast("str", blob)) for blob in blobs if blob is not None)
 
 
 def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple[Mapping[str, Json], Gathered]:

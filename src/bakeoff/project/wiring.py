@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bakeoff.data.contract import Contract
 
 __all__ = ["combiners", "compute", "contender", "contenders", "new_id", "open_blobs", "open_events"]
-__all__ += ["open_records", "others"]
+__all__ += ["open_records", "others", "sqlite_file"]
 
 COMBINERS = ("blend", "cascade", "calibrated")
 PREPARED = "prepared"
@@ -57,6 +57,13 @@ def open_blobs(loaded: Loaded, clock: Clock) -> BlobStore:
 def open_events(loaded: Loaded, clock: Clock) -> EventLog:
     """The project's event log."""
     return cast("EventLog", _open("events", loaded.config.store.events, loaded.folder, clock))
+
+
+def sqlite_file(loaded: Loaded) -> Path | None:
+    """The file of the project's records, when they are SQLite's."""
+    from bakeoff.stores.database import sqlite_path
+
+    return sqlite_path(loaded.config.store.records, loaded.folder)
 
 
 def _open(what: str, url: str, folder: Path, clock: Clock) -> Any:

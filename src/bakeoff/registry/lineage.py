@@ -1,18 +1,19 @@
 """Follow a version back to everything that made it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.protocols import VersionRecords
 from bakeoff.core.records import Version
+from bakeoff.core.refs import BlobRef, blobs_of, ref
 from bakeoff.core.types import Column, Json, Signature
 
-__all__ = ["Lineage", "columns_of", "find_version", "label", "learned_of", "lineage", "signature_of"]
+__all__ = ["Lineage", "columns_of", "find_version", "label", "learned_of", "lineage", "signature_of", "version_refs"]
 
 NUMBER = re.compile(r"[0-9]{1,18}\Z")
 
@@ -49,6 +50,21 @@ class Lineage:
             "dataset": told(self.dataset),
             "environment": told(self.environment),
         }
+
+
+def version_refs(version: Version) -> Iterator[BlobRef]:
+    """The blobs that a version is, and those that it was made of and is compared by."""
+    made = cast("Mapping[str, Any]", version.lineage)
+    if version.kind == "model":
+        yield from ref(version.content)
+        for key in ("rows_blob", "hashes_blob", "evaluated_tree", "fold_outcomes_blob", "contract"):
+            yield from ref(made.get(key))
+        for tree in made.get("fold_trees") or ():
+            yield from ref(tree)
+    if version.kind == "dataset":
+        yield from blobs_of(cast("Json", made.get("gathered")))
+        contract = made.get("contract")
+        yield from ref(contract["version"] if contract else None)
 
 
 def label(version: Version) -> str:

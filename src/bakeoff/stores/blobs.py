@@ -20,7 +20,7 @@ from blake3 import blake3
 
 from bakeoff.core.damage import Damage
 from bakeoff.core.errors import CorruptError, NotFoundError, SecurityError, UsageError
-from bakeoff.core.hashing import canonical_json, digest
+from bakeoff.core.hashing import canonical_json, digest, tree_manifest
 from bakeoff.core.protocols import Clock
 from bakeoff.stores.files import durable_folder, durable_write, file_url, storage, sync_folder, temporary
 from bakeoff.stores.objects import Kind, Objects
@@ -63,8 +63,7 @@ class FileBlobs:
         if not folder.is_dir():
             raise UsageError(f"expected a folder, received {str(folder)!r}")
         with storage(f"store the folder {folder} in {self._root}"), self._locked(fcntl.LOCK_SH):
-            files = {name: {"id": self._put(path), "size": path.stat().st_size} for name, path in _files(folder)}
-            manifest = canonical_json({"files": files})
+            manifest = tree_manifest({name: (self._put(path), path.stat().st_size) for name, path in _files(folder)})
             tree_id = digest(manifest)
             self._objects.put("trees", tree_id, manifest)
             return tree_id

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from bakeoff.core.errors import ConflictError, NotFoundError, UsageError
-from bakeoff.core.hashing import canonical_json, digest
+from bakeoff.core.hashing import canonical_json, digest, tree_manifest
 from bakeoff.core.protocols import Clock, EventKind
 from bakeoff.core.records import Document, Experiment, Metric, Run, RunInput, RunStatus, Version, VersionKind
 from bakeoff.core.types import Json
@@ -288,8 +288,7 @@ class MemoryBlobs:
             if path.is_symlink() or not path.is_file():
                 raise UsageError(f"expected regular files only, received {str(path)!r}")
         files = {path.relative_to(folder).as_posix(): self.put(path) for path in paths}
-        manifest: dict[str, Json] = {name: {"id": id_, "size": len(self._blobs[id_])} for name, id_ in files.items()}
-        tree_id = self.put(canonical_json({"files": manifest}))
+        tree_id = self.put(tree_manifest({name: (id_, len(self._blobs[id_])) for name, id_ in files.items()}))
         self._trees[tree_id] = files
         return tree_id
 
