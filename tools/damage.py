@@ -21,6 +21,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,15 +29,13 @@ from bakeoff import Project
 from bakeoff.core.damage import Damage
 from bakeoff.core.errors import BakeoffError
 
-HARMLESS = {".gitignore", "lock", "run.lock", "compacting"}
-"""Files whose content nothing depends on."""
 How = Literal["flip", "cut", "zero", "delete"]
 
 
 def kind(path: Path, state: Path) -> str:
     """What kind of file it is: the place below the state folder, without the names of single things."""
     parts = path.relative_to(state).parts
-    if parts[0] == "blobs" and len(parts) > 2:
+    if parts[0] == "blobs" and parts[1:-1]:
         return f"blobs/{parts[1]}"
     if parts[0] == "events":
         return f"events/*{path.suffix or path.name}"
@@ -62,8 +61,6 @@ def outcome(folder: Path) -> tuple[Any, str | None]:
     try:
         with Project(folder) as project:
             document: Any = project.run().document
-            answer = project.predict([document["example"]])[0] if "example" in document else None
-            del answer
     except BakeoffError as error:
         return None, f"{type(error).__name__}: {error}"
     except BaseException as error:  # noqa: BLE001 - whatever comes is a finding
@@ -85,13 +82,13 @@ def events(folder: Path) -> int | str:
         return str(error)
 
 
-def verified(folder: Path, *, repair: bool = False) -> list[Damage] | str:
-    """What `verify` says, or how it failed."""
+def verified(folder: Path, *, repair: bool = False) -> list[Damage]:
+    """What `verify` says."""
     try:
         with Project(folder) as project:
             return project.verify(repair=repair)
-    except BaseException as error:  # noqa: BLE001 - whatever comes is a finding
-        return f"{type(error).__name__}: {error}"
+    except BaseException as error:
+        raise FailedTrialError(f"verify: {type(error).__name__}: {error}") from error
 
 
 def names_a_remedy(error: str) -> bool:
@@ -99,38 +96,50 @@ def names_a_remedy(error: str) -> bool:
     return "UNEXPECTED" not in error and "/" in error and any(word in error for word in ("verify", "restore", "again"))
 
 
-def trial(source: Path, folder: Path, path: Path, how: How, at: int, expected: Any, seen: int) -> tuple[str, str]:
-    """How one trial went: a word for the table, and what is wrong if anything is."""
-    shutil.copytree(source, folder, symlinks=True)
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    """The undamaged project: its folder, what its run ends with, and how many predictions it has."""
+
+    folder: Path
+    result: Any
+    predictions: int
+
+
+class FailedTrialError(Exception):
+    """What is wrong with a trial."""
+
+
+def trial(whole: Whole, folder: Path, path: Path, how: How, at: int) -> str:
+    """How one trial went, as a word for the table; `FailedTrialError` when it did not go well."""
+    shutil.copytree(whole.folder, folder, symlinks=True)
     damage(folder / path, how, at)
     result, error = outcome(folder)
     if error is not None and not names_a_remedy(error):
-        return "FAILED", f"run: {error}"
-    if error is None and result != expected:
-        return "FAILED", f"run ended with something else: {result}"
+        raise FailedTrialError(f"run: {error}")
+    if error is None and result != whole.result:
+        raise FailedTrialError(f"run ended with something else: {result}")
     word = "named by run" if error else "run ended right"
-    left = verified(folder)
-    if isinstance(left, str):
-        return "FAILED", f"verify: {left}"
-    count = events(folder)
-    if not left and error is None:
-        if count != seen:
-            return "FAILED", f"{count} of {seen} predictions, and nothing is said"
-        return f"{word}, whole", ""
-    repaired = verified(folder, repair=True)
+    if not verified(folder) and error is None:
+        if events(folder) != whole.predictions:
+            raise FailedTrialError(f"{events(folder)} of {whole.predictions} predictions, and nothing is said")
+        return f"{word}, whole"
+    gone = repaired(whole, folder)
+    return f"{word}, whole after repair" + (", a blob gone for good" if gone else "")
+
+
+def repaired(whole: Whole, folder: Path) -> list[Damage]:
+    """Repair, run again, and see that all is whole; the blobs that no run makes again."""
+    damages = verified(folder, repair=True)
     result, error = outcome(folder)
-    if error is not None or result != expected:
-        return "FAILED", f"run after repair: {error or result}; repaired {repaired}"
+    if error is not None or result != whole.result:
+        raise FailedTrialError(f"run after repair: {error or result}; repaired {[str(each) for each in damages]}")
     left = verified(folder)
-    if isinstance(left, str):
-        return "FAILED", f"verify after repair: {left}"
     if any("is gone, and" not in each.problem for each in left):
-        return "FAILED", f"still damaged: {[str(each) for each in left]}"
-    if isinstance(count := events(folder), str):
-        return "FAILED", f"events after repair: {count}"
-    if count != seen and not any(each.lost for each in repaired if isinstance(each, Damage)):
-        return "FAILED", f"{count} of {seen} predictions after repair, and no loss is said"
-    return f"{word}, whole after repair" + (", a blob gone for good" if left else ""), ""
+        raise FailedTrialError(f"still damaged: {[str(each) for each in left]}")
+    count = events(folder)
+    if count != whole.predictions and not (isinstance(count, int) and any(each.lost for each in damages)):
+        raise FailedTrialError(f"predictions after repair: {count} of {whole.predictions}")
+    return left
 
 
 def drawn(state: Path, draw: random.Random) -> tuple[Path, How, int]:
@@ -153,11 +162,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--skip", type=int, default=0, help="trials that were done before")
     options = parser.parse_args(arguments)
     source: Path = options.folder.resolve()
-    expected, error = outcome(source)
-    first, seen = verified(source), events(source)
-    if error is not None or first or not isinstance(seen, int):
+    result, error = outcome(source)
+    first, count = verified(source), events(source)
+    if error is not None or first or not isinstance(count, int):
         print(f"the project itself is not whole: {error or first}")
         return 1
+    whole = Whole(folder=source, result=result, predictions=count)
     draw = random.Random(options.seed)
     table: Counter[tuple[str, str]] = Counter()
     failures = 0
@@ -167,7 +177,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "project"
-            word, wrong = trial(source, folder, path.relative_to(source), how, at, expected, seen)
+            wrong = ""
+            try:
+                word = trial(whole, folder, path.relative_to(source), how, at)
+            except FailedTrialError as failure:
+                word, wrong = "FAILED", str(failure)
         table[kind(path, source / ".bakeoff"), word] += 1
         if wrong:
             failures += 1
