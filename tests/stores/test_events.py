@@ -76,7 +76,7 @@ def fill(opened, count: int, segment_bytes: int = 64 << 20) -> None:
 
 
 def suffixes(root: Path) -> list[str]:
-    return sorted(path.suffix for path in root.iterdir() if path.suffix not in {"", ".mark"})
+    return sorted(path.suffix for path in root.iterdir() if path.suffix not in {"", ".mark", ".parity"})
 
 
 # --- recovery ---------------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ def damage(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["flip", "cut", "zero", "delete"])
-@pytest.mark.parametrize("name", ["*1.parquet", "*.log", "*.open", "*1.mark", "*[!1].mark", "sequence"])
+@pytest.mark.parametrize("name", ["*1.parquet", "*1.parity", "*.log", "*.open", "*1.mark", "*[!1].mark", "sequence"])
 def test_a_repair_keeps_what_is_good_and_says_what_is_lost(opened, root, name, how):
     for each in range(3):
         log = opened(segment_bytes=600)
@@ -190,7 +190,7 @@ def test_a_repair_keeps_what_is_good_and_says_what_is_lost(opened, root, name, h
     (path, *_) = sorted(root.glob(name))
     damage(path, how)
     seen = list(opened().check())
-    unmarked = path.suffix == ".mark" and how == "delete"  # as it is with segments of before
+    unmarked = path.suffix in {".mark", ".parity"} and how == "delete"  # as it is with segments of before
     place = path.with_suffix(".log") if how == "delete" and path.suffix == ".open" else path
     assert [each.place for each in seen] == ([] if unmarked else [str(place)])
     repaired = list(opened().check(repair=True))
@@ -202,7 +202,7 @@ def test_a_repair_keeps_what_is_good_and_says_what_is_lost(opened, root, name, h
     lost = len(before) - len(after)
     assert lost == 0 or any(str(lost) in each.lost or how == "delete" for each in repaired)
     assert lost <= 6
-    if path.suffix == ".mark" or path.stem == "sequence":
+    if path.suffix in {".mark", ".parquet", ".parity"} or path.stem == "sequence":
         assert lost == 0
     log = opened()
     log.append("prediction", [{"index": 99}])
@@ -372,7 +372,7 @@ def test_compaction_moves_sealed_segments(opened, root):
     assert ".log" not in suffixes(root)
     assert list(opened().read("prediction")) == before
     table = pl.read_parquet(root / "*.parquet").sort("seq")
-    assert table.columns == ["seq", "kind", "time_ms", "payload", "crc"]
+    assert table.columns == ["seq", "kind", "time_ms", "payload"]
     assert [json.loads(payload)["index"] for payload in table["payload"]] == list(range(moved))
     assert opened().compact() == 0
 

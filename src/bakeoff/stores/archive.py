@@ -1,12 +1,10 @@
 """Sealed segments of the event log as Parquet: `NUMBER.parquet` takes the place of `NUMBER.log`.
 
-Columns: seq (u64), kind, time_ms (i64), payload (the event as JSON text), crc (u32, of the four before; archives of
-before have none). While both files exist, after a
+Columns: seq (u64), kind, time_ms (i64), payload (the event as JSON text). While both files exist, after a
 crash between writing the one and deleting the other, the Parquet file counts.
 """
 
 import os
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,11 +14,12 @@ from bakeoff.core.errors import CorruptError
 from bakeoff.core.hashing import digest_file
 from bakeoff.stores.files import durable_write, sync_folder, temporary
 from bakeoff.stores.marks import Mark, mark_path, read_mark
-from bakeoff.stores.segments import Item, Row, encode, frames, items
+from bakeoff.stores.parity import parity, parity_path
+from bakeoff.stores.segments import Row, frames, items
 
-__all__ = ["archive", "check", "last_seq", "mark_of", "rows", "salvage"]
+__all__ = ["archive", "check", "last_seq", "rows", "seal"]
 
-_SCHEMA = {"seq": pl.UInt64, "kind": pl.String, "time_ms": pl.Int64, "payload": pl.String, "crc": pl.UInt32}
+_SCHEMA = {"seq": pl.UInt64, "kind": pl.String, "time_ms": pl.Int64, "payload": pl.String}
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 _SLICE = 50_000  # rows made into Python objects at a time
 
@@ -43,14 +42,16 @@ def archive(segment: Path) -> int:
             unfinished.unlink(missing_ok=True)
             raise
         moved = table.height
-    durable_write(mark_path(target), [mark_of(target).encode()], staging=segment.parent)
+    seal(target)
     segment.unlink()
     return moved
 
 
-def mark_of(path: Path) -> Mark:
-    """The mark of an archive as it is now."""
-    return Mark(end=path.stat().st_size, last_seq=last_seq(path), digest=digest_file(path))
+def seal(path: Path) -> None:
+    """Write the mark and the parity of an archive as it is now."""
+    mark = Mark(end=path.stat().st_size, last_seq=last_seq(path), digest=digest_file(path))
+    durable_write(parity_path(path), [parity(path.read_bytes())], staging=path.parent)
+    durable_write(mark_path(path), [mark.encode()], staging=path.parent)
 
 
 def check(path: Path) -> None:
@@ -66,24 +67,6 @@ def check(path: Path) -> None:
             pl.read_parquet(path)
         except _UNREADABLE as error:
             raise _unreadable(path, error) from error
-
-
-def salvage(path: Path) -> list[tuple[int, int, bytes]]:
-    """First number, count (1) and frame of each event whose checksum holds; archives of before have no checksums."""
-    try:
-        table = pl.read_parquet(path, columns=[*_SCHEMA])
-    except _UNREADABLE:
-        return []
-    good: list[tuple[int, int, bytes]] = []
-    for seq, kind, time_ms, payload, crc in table.iter_rows():
-        item = Item(kind, time_ms, payload.encode())
-        if crc == _checksum(seq, item):
-            good.append((seq, 1, encode([item], seq)))
-    return good
-
-
-def _checksum(seq: int, item: Item) -> int:
-    return zlib.crc32(item.payload, zlib.crc32(f"{seq} {item.kind} {item.time_ms}".encode()))
 
 
 def _unreadable(path: Path, error: BaseException) -> CorruptError:
@@ -125,7 +108,7 @@ def rows(path: Path, kind: str, since_ms: int, until_ms: int) -> Iterator[Row]:
 
 def _table(segment: Path) -> pl.DataFrame:
     records = [
-        (seq := frame.first_seq + index, item.kind, item.time_ms, item.payload.decode(), _checksum(seq, item))
+        (frame.first_seq + index, item.kind, item.time_ms, item.payload.decode())
         for frame in frames(segment)
         for index, item in enumerate(items(frame))
     ]

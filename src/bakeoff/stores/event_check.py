@@ -7,14 +7,17 @@ from pathlib import Path
 
 from bakeoff.core.damage import Damage
 from bakeoff.core.errors import CorruptError
+from bakeoff.core.hashing import digest
 from bakeoff.stores.files import durable_folder, durable_write, sync_folder
 from bakeoff.stores.marks import Mark, mark_path, read_mark
+from bakeoff.stores.parity import parity, parity_path, restored
 from bakeoff.stores.segments import encode_frame, frames, salvage
 from bakeoff.stores.writer import SEQUENCE_BYTES, as_given, greatest, last_given
 
 __all__ = ["check"]
 
 SUFFIXES = (".parquet", ".open", ".log")
+MENDED = "made again from its parity, exactly as it was"
 BUSY = "stop what writes to it ('bakeoff serve'), then repair again"
 
 
@@ -33,9 +36,17 @@ def _check_segment(root: Path, stem: str, *, repair: bool) -> Iterator[Damage]:
         return
     mark = read_mark(path)
     unreadable = mark is None and mark_path(path).exists()
+    yield from _check_parity(path, mark, repair=repair)
     problem = _problem(path)
-    if problem is not None:
-        yield _salvaged(path, mark, problem) if repair else Damage(place=str(path), problem=problem)
+    if problem is not None and repair:
+        mended = mark is not None and _mended(path, mark)
+        yield (
+            Damage(place=str(path), problem=problem, remedy=MENDED, repaired=True)
+            if mended
+            else _salvaged(path, mark, problem)
+        )
+    elif problem is not None:
+        yield Damage(place=str(path), problem=problem)
     elif unreadable:
         if repair:
             _mark_again(path)
@@ -44,9 +55,24 @@ def _check_segment(root: Path, stem: str, *, repair: bool) -> Iterator[Damage]:
         _mark_again(path)  # a segment of before: from now on its end is known
 
 
+def _check_parity(path: Path, mark: Mark | None, *, repair: bool) -> Iterator[Damage]:
+    """Damage of what would mend the archive; it is made again of a whole one."""
+    if path.suffix != ".parquet" or mark is None or mark.digest is None or _problem(path) is not None:
+        return
+    file = parity_path(path)
+    if not file.exists() or file.read_bytes() == parity(path.read_bytes()):
+        return
+    if repair:
+        durable_write(file, [parity(path.read_bytes())], staging=path.parent)
+    yield Damage(place=str(file), problem="is damaged; the events beside it are whole", repaired=repair)
+
+
 def _gone(segment: Path, *, repair: bool) -> Iterator[Damage]:
     mark = read_mark(segment)
     if mark is None or mark.end == 0:
+        return
+    if repair and mark.digest is not None and _mended(segment.with_suffix(".parquet"), mark):
+        yield Damage(place=str(segment.with_suffix(".parquet")), problem="is gone", remedy=MENDED, repaired=True)
         return
     if repair:
         _put_aside(mark_path(segment))
@@ -105,12 +131,22 @@ def _salvaged(path: Path, mark: Mark | None, problem: str) -> Damage:
         os.close(locked)
 
 
-def _good_frames(path: Path) -> list[tuple[int, int, bytes]]:
-    """First number, count and bytes of each frame that can still be read."""
-    if path.suffix == ".parquet":
-        from bakeoff.stores import archive
+def _mended(path: Path, mark: Mark) -> bool:
+    """Whether an archive is exactly what was written again, from its parity."""
+    file = parity_path(path)
+    if mark.digest is None or not file.exists():
+        return False
+    whole = restored(path.read_bytes() if path.exists() else b"", file.read_bytes())
+    if whole is None or digest(whole) != mark.digest:
+        return False
+    durable_write(path, [whole], staging=path.parent)
+    return True
 
-        return archive.salvage(path)
+
+def _good_frames(path: Path) -> list[tuple[int, int, bytes]]:
+    """First number, count and bytes of each frame that can still be read; none of an archive, which is one piece."""
+    if path.suffix == ".parquet":
+        return []
     return [(frame.first_seq, frame.count, encode_frame(frame)) for frame in salvage(path)]
 
 
@@ -118,13 +154,12 @@ def _mark_again(path: Path) -> None:
     if path.suffix == ".parquet":
         from bakeoff.stores import archive
 
-        mark = archive.mark_of(path)
-    else:
-        end, last_seq = 0, 0
-        for frame in frames(path):
-            end, last_seq = frame.end, frame.first_seq + frame.count - 1
-        mark = Mark(end=end, last_seq=last_seq)
-    durable_write(mark_path(path), [mark.encode()], staging=path.parent)
+        archive.seal(path)
+        return
+    end, last_seq = 0, 0
+    for frame in frames(path):
+        end, last_seq = frame.end, frame.first_seq + frame.count - 1
+    durable_write(mark_path(path), [Mark(end=end, last_seq=last_seq).encode()], staging=path.parent)
 
 
 def _put_aside(path: Path) -> Path:
