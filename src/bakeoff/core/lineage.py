@@ -5,14 +5,14 @@ Versions of before may lack fields that came later: each has a default then.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self, TypeAlias, cast
 
 import msgspec
 
 from bakeoff.core.refs import BlobRef, blobs_of, ref
 from bakeoff.core.types import Column, Json, Signature
 
-__all__ = ["DatasetOrigin", "EnvironmentOrigin", "ModelOrigin", "PromptOrigin", "PromptUse"]
+__all__ = ["DatasetOrigin", "EnvironmentOrigin", "ModelOrigin", "Origin", "PromptOrigin", "PromptUse", "origin_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,8 @@ class ModelOrigin:
 
     def to_json(self) -> dict[str, Json]:
         """As records hold it."""
-        return {FIELDS.get(key, key): value for key, value in msgspec.to_builtins(self).items()}
+        fields = cast("dict[str, Json]", msgspec.to_builtins(self))
+        return {FIELDS.get(name, name): value for name, value in fields.items()}
 
     @classmethod
     def from_json(cls, lineage: Mapping[str, Json]) -> Self:
@@ -133,6 +134,12 @@ class EnvironmentOrigin:
         """As records hold it."""
         return cast("dict[str, Json]", msgspec.to_builtins(self))
 
+    @classmethod
+    def from_json(cls, lineage: Mapping[str, Json]) -> Self:
+        """From what records hold."""
+        packages = cast("Mapping[str, str]", lineage.get("packages") or {})
+        return cls(python=str(lineage.get("python", "")), platform=str(lineage.get("platform", "")), packages=packages)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptOrigin:
@@ -148,3 +155,22 @@ class PromptOrigin:
     def to_json(self) -> dict[str, Json]:
         """As records hold it."""
         return {"file": self.file, "text": self.text}
+
+    @classmethod
+    def from_json(cls, lineage: Mapping[str, Json]) -> Self:
+        """From what records hold."""
+        return cls(file=str(lineage.get("file", "")), text=str(lineage.get("text", "")))
+
+
+Origin: TypeAlias = ModelOrigin | DatasetOrigin | EnvironmentOrigin | PromptOrigin
+ORIGINS = {
+    "model": ModelOrigin,
+    "dataset": DatasetOrigin,
+    "environment": EnvironmentOrigin,
+    "prompt": PromptOrigin,
+}
+
+
+def origin_of(kind: str, lineage: Mapping[str, Json]) -> Origin:
+    """What a version of this kind was made from."""
+    return ORIGINS[kind].from_json(lineage)

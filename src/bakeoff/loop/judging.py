@@ -258,16 +258,15 @@ def verdict(stage: Stage, gathered: Gathered, judged: Sequence[Judged]) -> "Verd
 
 def judge_champion(stage: Stage, steps: Steps, gathered: Gathered, champion: Version) -> Judged:
     """Evaluate a registered model on the present test rows, as if it were a candidate."""
-    made = champion.lineage
-    family_name = cast("str", made["family"])
+    made = champion.model_origin
     contender = Contender(
         name=CHAMPION,
-        family_name=family_name,
+        family_name=made.family,
         requires=(),
-        params=made["params"],
-        code=cast("str", made["family_code"]),
+        params=made.params,
+        code=made.family_code,
     )
-    known = cast("Mapping[str, Any]", made["scorecard"])
+    known = made.scorecard
     fitted = Fitted(
         contender=contender,
         key=champion.content,

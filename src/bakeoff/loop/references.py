@@ -10,7 +10,7 @@ from bakeoff.core.types import Json
 from bakeoff.loop.gathering import FEEDBACK
 from bakeoff.loop.lifecycle import LAST, PASSES
 from bakeoff.loop.steps import COLLECTION as STEPS
-from bakeoff.registry.lineage import label, version_refs
+from bakeoff.registry.lineage import label
 from bakeoff.serve.releases import all_releases
 
 __all__ = ["references"]
@@ -25,7 +25,7 @@ def references(records: RecordStore) -> Iterator[Reference]:
         yield from _owned(run.refs(), f"run {run.run_id}")
     for kind in get_args(VersionKind):
         for version in records.versions.find(kind):
-            yield from _owned(version_refs(version), f"{kind} {label(version)}")
+            yield from _owned(version.refs(), f"{kind} {label(version)}")
     for release in all_releases(documents):
         yield from _owned(release.refs(), f"release {release.release_id} of endpoint {release.endpoint!r}")
     for document in documents.find(STEPS):

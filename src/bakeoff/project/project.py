@@ -357,6 +357,10 @@ class Project:
 
         contenders = wiring.contenders(self.loaded)
         state = self._state_folder()
+        if lock and (file := wiring.sqlite_file(self.loaded)) is not None:
+            from bakeoff.stores.record_check import require_whole
+
+            require_whole(file)
         work = state / "work"
         stage = Stage(
             config=self.config,
@@ -381,10 +385,6 @@ class Project:
             yield stage
             return
         with held(state / "run.lock"):
-            if (file := wiring.sqlite_file(self.loaded)) is not None:
-                from bakeoff.stores.record_check import require_whole
-
-                require_whole(file)
             shutil.rmtree(work, ignore_errors=True)  # what a killed run left
             work.mkdir()
             yield stage
@@ -590,7 +590,7 @@ class Project:
         from bakeoff.registry.lineage import find_version
 
         version = find_version(self.records.versions, self.config.project.name, which)
-        return self._load(str(version.lineage["family"]), version.content)
+        return self._load(version.model_origin.family, version.content)
 
     def export(
         self,

@@ -1,19 +1,15 @@
 """Follow a version back to everything that made it."""
 
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
-
-import msgspec
 
 from bakeoff.core.errors import NotFoundError
+from bakeoff.core.lineage import ModelOrigin
 from bakeoff.core.protocols import VersionRecords
 from bakeoff.core.records import Version
-from bakeoff.core.refs import BlobRef, blobs_of, ref
 from bakeoff.core.types import Column, Json, Signature
 
-__all__ = ["Lineage", "columns_of", "find_version", "label", "learned_of", "lineage", "signature_of", "version_refs"]
+__all__ = ["Lineage", "columns_of", "find_version", "label", "learned_of", "lineage", "signature_of"]
 
 NUMBER = re.compile(r"[0-9]{1,18}\Z")
 
@@ -52,21 +48,6 @@ class Lineage:
         }
 
 
-def version_refs(version: Version) -> Iterator[BlobRef]:
-    """The blobs that a version is, and those that it was made of and is compared by."""
-    made = cast("Mapping[str, Any]", version.lineage)
-    if version.kind == "model":
-        yield from ref(version.content)
-        for key in ("rows_blob", "hashes_blob", "evaluated_tree", "fold_outcomes_blob", "contract"):
-            yield from ref(made.get(key))
-        for tree in made.get("fold_trees") or ():
-            yield from ref(tree)
-    if version.kind == "dataset":
-        yield from blobs_of(cast("Json", made.get("gathered")))
-        contract = made.get("contract")
-        yield from ref(contract["version"] if contract else None)
-
-
 def label(version: Version) -> str:
     """A model version as people write it: `name/number`."""
     return f"{version.name}/{version.number}"
@@ -78,10 +59,9 @@ def signature_of(versions: VersionRecords, model_version: str) -> Signature:
     Raises:
         NotFoundError: there is no such version.
     """
-    name, _, number = model_version.rpartition("/")
-    if not NUMBER.match(number):
-        raise NotFoundError(f"expected a model version as name/number, received {model_version!r}")
-    return msgspec.convert(versions.get("model", name, int(number)).lineage["signature"], Signature)
+    signature = _origin(versions, model_version).signature
+    assert signature is not None, "a model is registered with its signature"
+    return signature
 
 
 def learned_of(versions: VersionRecords, model_version: str, target: str) -> tuple[Signature, Column | None]:
@@ -100,10 +80,14 @@ def columns_of(versions: VersionRecords, model_version: str) -> tuple[Signature,
     Raises:
         NotFoundError: there is no such version.
     """
-    signature = signature_of(versions, model_version)
+    return signature_of(versions, model_version), _origin(versions, model_version).columns
+
+
+def _origin(versions: VersionRecords, model_version: str) -> ModelOrigin:
     name, _, number = model_version.rpartition("/")
-    columns = versions.get("model", name, int(number)).lineage.get("columns") or []
-    return signature, msgspec.convert(columns, tuple[Column, ...])
+    if not NUMBER.match(number):
+        raise NotFoundError(f"expected a model version as name/number, received {model_version!r}")
+    return versions.get("model", name, int(number)).model_origin
 
 
 def find_version(versions: VersionRecords, name: str, which: str | None = None) -> Version:
@@ -133,9 +117,9 @@ def _numbered(versions: VersionRecords, name: str, number: int) -> Version | Non
 
 def lineage(versions: VersionRecords, model: Version) -> Lineage:
     """What made a model version."""
-    made: Mapping[str, Json] = model.lineage
-    dataset = versions.find("dataset", model.name, content=cast("str", made.get("dataset_version", "")))
-    environment = versions.find("environment", model.name, content=cast("str", made.get("environment", "")))
+    made = model.model_origin
+    dataset = versions.find("dataset", model.name, content=made.dataset_version)
+    environment = versions.find("environment", model.name, content=made.environment)
     return Lineage(
         model=model,
         dataset=dataset[0] if dataset else None,
