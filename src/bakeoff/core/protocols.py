@@ -476,8 +476,11 @@ class BlobStore(Protocol):
         """Logical size of a blob or of a tree's files."""
         ...
 
-    def collect(self, roots: Sequence[str], *, grace_s: float = 86_400.0) -> int:
-        """Delete what no root reaches and is older than the grace period; bytes freed. Refuses empty roots."""
+    def collect(self, roots: Sequence[str], *, grace_s: float = 86_400.0, delete: bool = True) -> int:
+        """Delete what no root reaches and is older than the grace period; bytes freed. Refuses empty roots.
+
+        Without `delete` nothing is deleted: the bytes that would be freed.
+        """
         ...
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from bakeoff.loop.stage import Stage
     from bakeoff.loop.watching import Turn
     from bakeoff.monitor.signals import Report
+    from bakeoff.project.collecting import Collected
     from bakeoff.project.contracts import Held, Written
     from bakeoff.project.exporting import Exported
     from bakeoff.project.files import Part
@@ -289,6 +290,24 @@ class Project:
 
         with self._stage(lock=False) as stage:
             return observe(stage, since_ms=since_ms, until_ms=until_ms)
+
+    def collect(self, *, grace_s: float = 86_400.0, delete: bool = False) -> "Collected":
+        """What blobs no record needs any more, and with `delete`, their removal.
+
+        Args:
+            grace_s: what was stored so lately is left alone: its record may be about to be written.
+            delete: remove it; else it is only counted.
+
+        Raises:
+            UsageError: no record needs any blob, which is more likely lost records than a wish to delete everything.
+            NotFoundError: a blob that a record needs is not there; nothing is deleted. `verify` tells more.
+            ConflictError: a run is on.
+        """
+        from bakeoff.loop.references import references
+        from bakeoff.project.collecting import collected
+
+        with held(self._state_folder() / "run.lock"):
+            return collected(self.blobs, references(self.records), grace_s=grace_s, delete=delete)
 
     # --- the data -------------------------------------------------------------------------------
 

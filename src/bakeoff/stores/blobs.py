@@ -145,8 +145,8 @@ class FileBlobs:
                 return sum(size for _, size in chunks)
             return len(self._whole(blob_id))
 
-    def collect(self, roots: Sequence[str], *, grace_s: float = 86_400.0) -> int:
-        """Delete what no root reaches and is older than the grace period; bytes freed.
+    def collect(self, roots: Sequence[str], *, grace_s: float = 86_400.0, delete: bool = True) -> int:
+        """Delete what no root reaches and is older than the grace period; bytes freed, or that would be.
 
         Raises:
             UsageError: no roots, which is more likely a mistake than a wish to delete everything.
@@ -162,7 +162,7 @@ class FileBlobs:
                 for name in self._objects.names(kind)
                 if name not in kept
             )
-            return self._objects.sweep(doomed, grace_s)
+            return self._objects.sweep(doomed, grace_s, delete=delete)
 
     # --- writing ------------------------------------------------------------------------------
 

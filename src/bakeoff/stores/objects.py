@@ -70,14 +70,15 @@ class Objects:
         """Seconds since the object at `path` was last put."""
         return self._clock() / 1000 - path.stat().st_mtime
 
-    def sweep(self, doomed: Iterable[Path], grace_s: float) -> int:
-        """Delete those older than the grace period, and such temporary files; bytes freed."""
+    def sweep(self, doomed: Iterable[Path], grace_s: float, *, delete: bool = True) -> int:
+        """Delete those older than the grace period, and such temporary files; bytes freed, or that would be."""
         freed = 0
         for path in (*doomed, *(self._root / "tmp").glob(".tmp-*")):
             try:
                 if self.age_s(path) >= grace_s:
                     size_bytes = path.stat().st_size
-                    path.unlink()
+                    if delete:
+                        path.unlink()
                     freed += size_bytes
             except FileNotFoundError:
                 continue  # a temporary file that its writer has just renamed

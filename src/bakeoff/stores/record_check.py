@@ -39,6 +39,7 @@ def back_up(path: Path) -> None:
         try:
             with _opened(path) as connection, closing(_driver().connect(unfinished)) as copy:
                 connection.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
             with unfinished.open("rb") as file:
                 os.fsync(file.fileno())
             unfinished.replace(backup_of(path))

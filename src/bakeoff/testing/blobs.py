@@ -132,7 +132,9 @@ class BlobStoreConformance:
         kept_tree = store.put_tree(_folder(tmp_path / "kept", {"a": b"1", "large": large}))
         lost_tree = store.put_tree(_folder(tmp_path / "lost", {"a": b"1", "b": b"2"}))
         kept, lost = store.put(b"kept"), store.put(b"lost")
-        assert store.collect([kept_tree, kept], grace_s=0) > 0
+        expected = store.collect([kept_tree, kept], grace_s=0, delete=False)
+        assert store.contains(lost)
+        assert store.collect([kept_tree, kept], grace_s=0) == expected > 0
         assert store.get(kept) == b"kept"
         assert _read(store.fetch(kept_tree, tmp_path / "again")) == {"a": b"1", "large": large}
         assert [store.contains(i) for i in (lost_tree, lost, digest(b"2"))] == [False] * 3

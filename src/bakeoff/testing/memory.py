@@ -320,7 +320,7 @@ class MemoryBlobs:
             return sum(len(self._blobs[file_id]) for file_id in self._trees[blob_id].values())
         return len(self.get(blob_id))
 
-    def collect(self, roots: Sequence[str], *, grace_s: float = 86_400.0) -> int:
+    def collect(self, roots: Sequence[str], *, grace_s: float = 86_400.0, delete: bool = True) -> int:
         """Forget what no root reaches."""
         if not roots:
             raise UsageError("expected at least one root to keep, received none: nothing was deleted")
@@ -331,6 +331,8 @@ class MemoryBlobs:
         if grace_s > 0:
             return 0
         doomed = self._blobs.keys() - keep
+        if not delete:
+            return sum(len(self._blobs[blob_id]) for blob_id in doomed)
         self._trees = {tree_id: files for tree_id, files in self._trees.items() if tree_id in keep}
         return sum(len(self._blobs.pop(blob_id)) for blob_id in doomed)
 
