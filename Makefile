@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DEMO := $(VENV)/.demo
 SOURCES := src tests benchmarks
 
 .PHONY: help install demo demo-flights test check format lint types layers collected bench-evaluate bench-finetune bench-resume bench-data bench-text-quality bench-streams bench-llm-serving bench-statistics clean
@@ -10,17 +11,30 @@ SOURCES := src tests benchmarks
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-$(INSTALLED): pyproject.toml requirements.lock
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[chat,embedding,llm,nlp,text,report,postgres,dev]'
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e
+
+# Made anew when an earlier attempt was cut off: the stamp is written last.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "bakeoff needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Say another: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
 	touch $@
 
-install: $(INSTALLED)  ## Make the virtual environment from pinned versions
+# What the demos without language models need; the rest, torch among it, comes with `make install`.
+$(DEMO): $(VENV)/.made pyproject.toml requirements.lock
+	$(PIP) '.[embedding,report]'
+	touch $@
 
-demo: $(INSTALLED)  ## The whole loop on movie reviews
+$(INSTALLED): $(VENV)/.made pyproject.toml requirements.lock
+	$(PIP) '.[chat,embedding,llm,nlp,text,report,postgres,dev]'
+	touch $(DEMO) $@
+
+install: $(INSTALLED)  ## Make the whole virtual environment from pinned versions, with what tests need
+
+demo: $(DEMO)  ## The whole loop on movie reviews
 	$(BIN)/bakeoff demo reviews
 
-demo-flights: $(INSTALLED)  ## The whole loop on flights, month by month
+demo-flights: $(DEMO)  ## The whole loop on flights, month by month
 	$(BIN)/bakeoff demo flights
 
 test: $(INSTALLED)  ## Run the tests

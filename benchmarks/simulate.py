@@ -12,22 +12,19 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import decisions
 import numpy as np
+from cells import Cell
 
-from bakeoff.core.config import DecideConfig, Gate
 from bakeoff.evaluate.estimates import Rows, estimates
-from bakeoff.evaluate.looks import look_level
-from bakeoff.evaluate.scorecard import Scorecard
-from bakeoff.evaluate.verdict import Field, Verdict, compare, decide, takes_over
 from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.judges import prediction_powered
 from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.registry import find
-from bakeoff.testing.worlds import WORLDS, Sample, candidates, coverage, true_values
+from bakeoff.testing.worlds import WORLDS, Sample, coverage, true_values
 
 LABELS = ("accuracy", "f1_macro", "mcc", "balanced_accuracy", "f1_weighted")
 CHANCES = ("log_loss", "brier", "ece", "roc_auc", "pr_auc")
@@ -50,21 +47,6 @@ INTERVALS = [
     ("t3 errors", (50, 200, 1000), UNSCALED),
     ("prices", (50, 200, 1000), NUMBERS),
 ]
-ROUNDS = 50
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """One row of a table: `run` gives its numbers from so many simulations."""
-
-    part: str
-    name: str
-    run: Callable[[int], dict[str, float]]
-
-    @property
-    def key(self) -> str:
-        """What names it in the file of results."""
-        return f"{self.part}: {self.name}"
 
 
 def intervals() -> Iterator[Cell]:
@@ -91,287 +73,6 @@ def intervals() -> Iterator[Cell]:
             yield Cell(part="intervals", name=f"{name}, n = {n}", run=of(name, n, metrics))
 
 
-def decided(
-    seed: list[int],
-    n: int,
-    accuracies: dict[str, float],
-    *,
-    metric: str = "accuracy",
-    classes: int = 2,
-    costs: dict[str, float] | None = None,
-    **config: Any,
-) -> tuple[Verdict, dict[str, Scorecard]]:
-    """A verdict between candidates of known strength, and what they seem to be."""
-    truth, predictions = candidates(np.random.default_rng(seed), n, accuracies, classes=classes)
-    measure = find(metric, "classification")
-    cards = {name: _card(measure, truth, each, (costs or {}).get(name, 1.0)) for name, each in predictions.items()}
-    outcomes = {name: (truth, each) for name, each in predictions.items()}
-    return decide(cards, outcomes, DecideConfig(metric=metric, **config), "classification", seed[-1]), cards
-
-
-def _card(measure: Any, truth: Any, predictions: Any, cost: float) -> Scorecard:
-    metrics = estimates([measure], Rows(outcome=outcome(truth, predictions, "classification")))
-    return Scorecard.of_metrics(metrics, n_test=len(truth), cost_usd_per_1k=cost)
-
-
-def verdicts() -> Iterator[Cell]:
-    """How often any of k equal candidates is called different by p or interval (at most 0.05)."""
-
-    def of(metric: str, classes: int, n: int, k: int) -> Callable[[int], dict[str, float]]:
-        def run(simulations: int) -> dict[str, float]:
-            wrong = 0
-            for at in range(simulations):
-                found, _ = decided([2, k, at], n, {f"c{i}": 0.8 for i in range(k)}, metric=metric, classes=classes)
-                wrong += any(each.low > 0 or each.high < 0 or each.p_holm < 0.05 for each in found.comparisons)
-            return {"called different": wrong / simulations}
-
-        return run
-
-    for metric, classes, n in (("accuracy", 2, 300), ("f1_macro", 3, 300), ("f1_macro", 77, 1500)):
-        for k in (2, 5, 10):
-            yield Cell(
-                part="verdicts", name=f"{metric}, {classes} classes, n = {n}, k = {k}", run=of(metric, classes, n, k)
-            )
-
-
-def together() -> Iterator[Cell]:
-    """The same with rows that go together, named: by groups of 20, and in time."""
-
-    def of(name: str, n: int, k: int) -> Callable[[int], dict[str, float]]:
-        def run(simulations: int) -> dict[str, float]:
-            wrong = 0
-            for at in range(simulations):
-                rng = np.random.default_rng([7, k, n, at])
-                samples = [WORLDS[name].draw(rng, n) for _ in range(k)]
-                right = {f"c{i}": each.truth_n == each.predictions.values_n for i, each in enumerate(samples)}
-                first = samples[0]
-                other = np.where(first.truth_n == "0", "1", "0")
-                field = Field(
-                    first.truth_n,
-                    {
-                        c: replace(first.predictions, values_n=np.where(r, first.truth_n, other))
-                        for c, r in right.items()
-                    },
-                    find("accuracy", "classification"),
-                    seed=at,
-                    resamples=400,
-                    groups_n=first.groups_n,
-                    time_n=first.time_n,
-                )
-                pairs = [(a, b) for a in right for b in right if a < b]
-                wrong += any(each.low > 0 or each.high < 0 for each in field.together(pairs))
-            return {"called different": wrong / simulations}
-
-        return run
-
-    for name, n in (("groups", 200), ("groups", 600), ("time, AR .9", 1000)):
-        for k in (2, 5):
-            yield Cell(part="together", name=f"{name}, n = {n}, k = {k}", run=of(name, n, k))
-
-
-def wrong() -> Iterator[Cell]:
-    """One candidate is better by a gap, the others cost half (margin 0.02): how often one of these wins.
-
-    For its price, though another measured better; and at all, measuring best by chance included.
-    """
-
-    def of(gap: float, k: int, n: int) -> Callable[[int], dict[str, float]]:
-        def run(simulations: int) -> dict[str, float]:
-            by_price = in_all = 0
-            accuracies = {"best": 0.85} | {f"cheap{i}": 0.85 - gap for i in range(k - 1)}
-            costs = {name: 1.0 if name == "best" else 0.5 for name in accuracies}
-            for at in range(simulations):
-                found, _ = decided([3, k, n, at], n, accuracies, costs=costs, margin=0.02)
-                in_all += found.winner != "best"
-                by_price += found.winner not in {"best", found.best}
-            return {"for its price": by_price / simulations, "at all": in_all / simulations}
-
-        return run
-
-    for gap in (0.05, 0.03, 0.0):
-        for k in (2, 6):
-            for n in (100, 300, 1000):
-                yield Cell(part="wrong", name=f"gap {gap:g}, k = {k}, n = {n}", run=of(gap, k, n))
-
-
-def winner() -> Iterator[Cell]:
-    """Bias of the winner's value as measured, and as told; coverage of its interval."""
-
-    def of(k: int, step: float, n: int) -> Callable[[int], dict[str, float]]:
-        def run(simulations: int) -> dict[str, float]:
-            measured, told, covered = 0.0, 0.0, 0
-            accuracies = {f"c{i}": 0.8 - step * i for i in range(k)}
-            for at in range(simulations):
-                found, cards = decided([4, k, n, at], n, accuracies)
-                assert found.winner is not None
-                assert found.value is not None
-                true = accuracies[found.winner]
-                measured += cards[found.winner].metrics["accuracy"].value - true
-                told += found.value.value - true
-                covered += found.value.low <= true <= found.value.high
-            return {"measured": measured / simulations, "told": told / simulations, "coverage": covered / simulations}
-
-        return run
-
-    for k, step in ((1, 0.0), (5, 0.0), (10, 0.0), (10, 0.01), (10, 0.03)):
-        for n in (200, 500, 2500):
-            yield Cell(part="winner", name=f"k = {k}, apart by {step:g}, n = {n}", run=of(k, step, n))
-
-
-def gates() -> Iterator[Cell]:
-    """All are truly 0.78 and the gate asks for 0.80: how often one passes, plainly and with confidence 0.9."""
-
-    def of(k: int, n: int) -> Callable[[int], dict[str, float]]:
-        def run(simulations: int) -> dict[str, float]:
-            passed: dict[float | None, int] = {None: 0, 0.9: 0}
-            for confidence in passed:
-                gate = {"accuracy": Gate(min=0.8, confidence=confidence)}
-                for at in range(simulations):
-                    found, _ = decided([5, k, n, at], n, {f"c{i}": 0.78 for i in range(k)}, gates=gate)
-                    passed[confidence] += found.winner is not None
-            return {"plainly": passed[None] / simulations, "confidence 0.9": passed[0.9] / simulations}
-
-        return run
-
-    for k in (1, 5, 10):
-        for n in (500, 2500):
-            yield Cell(part="gates", name=f"k = {k}, n = {n}", run=of(k, n))
-
-
-def power() -> Iterator[Cell]:
-    """One candidate is better by what is said to be shown four times in five: how often it is."""
-
-    def of(k: int) -> Callable[[int], dict[str, float]]:
-        def run(simulations: int) -> dict[str, float]:
-            plain = np.median([decided([6, at], 1000, {f"c{i}": 0.8 for i in range(k)})[0].mdd for at in range(5)])
-            accuracies = {"best": 0.8 + float(plain)} | {f"c{i}": 0.8 for i in range(k - 1)}
-            shown = 0
-            for at in range(simulations):
-                found, _ = decided([6, k, at], 1000, accuracies)
-                other = next((each for each in found.comparisons if "c0" in {each.candidate, each.versus}), None)
-                shown += found.best == "best" and other is not None and other.high < 0
-            return {"shown": shown / simulations}
-
-        return run
-
-    for k in (2, 5, 10):
-        yield Cell(part="power", name=f"k = {k}, n = 1000", run=of(k))
-
-
-def rounds() -> Iterator[Cell]:
-    """Fifty challengers in a row, each truly worse than the champion it meets by a step: what the champion loses.
-
-    By the default rule, with an anchor; on fresh test rows each time, or on the same ones.
-    """
-
-    def of(step: float, n: int, rule: str, *, fresh: bool) -> Callable[[int], dict[str, float]]:
-        def run(simulations: int) -> dict[str, float]:
-            losses = [_rounds(step, n, rule, at, fresh=fresh) for at in range(simulations)]
-            return {"mean loss": float(np.mean(losses)), "largest loss": max(losses)}
-
-        return run
-
-    for rule in ("non_inferior", "unless_worse"):
-        for step in (0.002, 0.005, 0.0):
-            for n in (500, 2500):
-                for fresh in (True, False):
-                    where = "fresh rows" if fresh else "the same rows"
-                    name = f"{rule}, step {step:g}, n = {n}, {where}"
-                    yield Cell(part="rounds", name=name, run=of(step, n, rule, fresh=fresh))
-
-
-def _rounds(
-    step: float, n: int, rule: str, seed: int, *, fresh: bool, start: float = 0.85, margin: float = 0.01
-) -> float:
-    """How much worse the champion is after all rounds; models are alike on 80% of rows."""
-    rng = np.random.default_rng([8, n, seed])
-    config = DecideConfig(champion=rule, margin=margin)
-    truth, tied, shared, own = _luck(rng, n)
-    champion, anchor, spent = (start, own), (start, own), 0
-    for _ in range(ROUNDS):
-        if fresh:
-            truth, tied, shared, _ = _luck(rng, n)
-            champion, anchor, spent = (champion[0], rng.random(n)), (anchor[0], rng.random(n)), 0
-        challenger = champion[0] - step, rng.random(n)
-
-        def said(model, truth=truth, tied=tied, shared=shared):
-            return _said(truth, np.where(tied, shared, model[1]) < model[0])
-
-        level = look_level(spent + 1) if rule != "unless_worse" else 0.95
-        met = compare(truth, said(challenger), said(champion), "accuracy", seed=seed, level=level)
-        beside = compare(truth, said(challenger), said(anchor), "accuracy", seed=seed, level=level)
-        if takes_over(met, config, margin) and takes_over(beside, config, margin):
-            champion, anchor = challenger, challenger if beside.superior else anchor
-        else:
-            spent += 1
-    return start - champion[0]
-
-
-def _luck(rng, n):
-    return rng.integers(0, 2, n), rng.random(n) < 0.8, rng.random(n), rng.random(n)
-
-
-def _said(truth, right):
-    from bakeoff.core.types import Predictions
-
-    return Predictions(values_n=np.where(right, truth, 1 - truth).astype(np.str_), classes=("0", "1"))
-
-
-def champions() -> Iterator[Cell]:
-    """The best of k, none better than the champion, meets it on the rows by which it was chosen: called superior."""
-
-    def of(k: int, n: int) -> Callable[[int], dict[str, float]]:
-        def run(simulations: int) -> dict[str, float]:
-            plain = paid = 0
-            measure = find("accuracy", "classification")
-            for at in range(simulations):
-                rng = np.random.default_rng([9, k, n, at])
-                truth, said = candidates(rng, n, {f"c{i}": 0.8 for i in range(k + 1)})
-                field = Field(truth, said, measure, seed=at, resamples=400)
-                best = max((f"c{i}" for i in range(k)), key=lambda name: field.values[name])
-                rivals = [(f"c{i}", f"c{k}") for i in range(k)]
-                plain += field.compare(best, f"c{k}").superior
-                paid += field.compare(best, f"c{k}", among=rivals).superior
-            return {"without room for the choice": plain / simulations, "with": paid / simulations}
-
-        return run
-
-    for k in (1, 2, 5, 10):
-        yield Cell(part="champions", name=f"best of {k}, n = 1000", run=of(k, 1000))
-
-
-def looks() -> Iterator[Cell]:
-    """200 checks on one test set without any gain: how often any passes `superior`, with the ledger and without."""
-
-    def of(n: int, tie: float) -> Callable[[int], dict[str, float]]:
-        def run(simulations: int) -> dict[str, float]:
-            plain = paid = 0
-            for at in range(simulations):
-                truth, said = candidates(
-                    np.random.default_rng([10, n, at]), n, {f"c{i}": 0.8 for i in range(201)}, tie=tie
-                )
-                right = {name: truth == each.values_n for name, each in said.items()}
-                gain = {name: (right[name].mean() - right["c200"].mean()) for name in right if name != "c200"}
-                number, passed_plain, passed = 1, False, False
-                for name, size in gain.items():
-                    if size <= 0:  # cannot pass: costs a look all the same
-                        number += 1
-                        continue
-                    found = compare(truth, said[name], said["c200"], "accuracy", seed=at, level=look_level(number))
-                    passed |= found.superior
-                    number += not found.superior
-                    passed_plain |= compare(truth, said[name], said["c200"], "accuracy", seed=at).superior
-                plain += passed_plain
-                paid += passed
-            return {"without a ledger": plain / simulations, "with": paid / simulations}
-
-        return run
-
-    for n in (200, 1000):
-        for tie in (0.5, 0.9):
-            yield Cell(part="looks", name=f"n = {n}, {tie:.0%} of rows alike", run=of(n, tie))
-
-
 def judges() -> Iterator[Cell]:
     """Prediction-powered shares of good answers: coverage with m human labels and 1,000 votes of a judge."""
 
@@ -395,7 +96,7 @@ def judges() -> Iterator[Cell]:
             yield Cell(part="judges", name=f"m = {m}, share {share:g}, agreement 0.85", run=of(m, share, 0.85))
 
 
-PARTS = (intervals, verdicts, together, wrong, winner, gates, power, champions, looks, rounds, judges)
+PARTS = (intervals, *decisions.PARTS, judges)
 
 
 def main() -> None:

@@ -110,6 +110,19 @@ def test_a_decision_with_costs():
     without = bakeoff.compare(truth, columns, metric="accuracy")
     assert without.winner == without.best
     assert bakeoff.compare(truth, columns, metric="accuracy", margin=0.0, cost_usd=costs).winner == found.best
+    assert found.p_worse["cheap"] < 0.05 < found.p_worse["poor"]
+    assert found.rows_to_settle <= 6000
+
+
+def test_a_decision_says_when_it_is_not_settled():
+    truth = np.random.default_rng(0).integers(0, 2, 300)
+    columns = {"a": truth ^ (np.arange(300) % 10 == 0), "b": truth ^ (np.arange(300) % 9 == 1)}
+    found = bakeoff.compare(truth, columns, metric="accuracy", margin=0.02)
+    assert found.winner is not None
+    assert found.p_worse[found.winner] > 0.05
+    assert found.rows_to_settle > 300
+    assert "The choice is not settled" in found.reason
+    assert bakeoff.compare(truth, columns, metric="accuracy", margin=0.02, confidence=0.95).winner is None
 
 
 def test_what_cannot_be_is_told(sample):
@@ -126,6 +139,10 @@ def test_what_cannot_be_is_told(sample):
         bakeoff.compare(truth, {"a": truth}, metric="accuracy", cost_usd={"b": 1.0})
     with pytest.raises(UsageError, match="level"):
         bakeoff.interval(truth, truth, metric="accuracy", level=95)
+    with pytest.raises(UsageError, match="confidence"):
+        bakeoff.compare(truth, {"a": truth}, metric="accuracy", confidence=0.3)
+    with pytest.raises(UsageError, match="margin"):
+        bakeoff.compare(truth, {"a": truth}, metric="accuracy", margin=-0.1)
     some = pl.DataFrame(shares[:3], schema=["0", "1"])
     undefined = bakeoff.interval([1, 1, 1], some, metric="roc_auc")
     assert np.isnan(undefined.value)

@@ -121,6 +121,69 @@ def test_a_worse_one_hardly_ever_wins_for_its_price(others):
     assert wrong <= 3
 
 
+def test_a_choice_that_is_not_settled_says_so_and_what_would_settle_it():
+    cards, outcomes = field(n=200, best=0.81, close=0.8)
+    found = verdict(cards, outcomes, metric="accuracy")
+    chance, rows = found.p_worse[found.winner], found.rows_to_settle
+    assert 0.05 < chance < 1 - found.p_best[found.winner]
+    assert (
+        f"The choice is not settled: with probability {chance:.2f} {found.winner} is worse than the best"
+        in found.reason
+    )
+    assert "test rows would settle it (there are 200)" in found.reason
+    # So many rows on which the candidates differ as they do on these settle it.
+    assert 200 < rows < 50_000
+    times = rows // 200 + 1
+    more = {
+        name: (np.tile(true, times), Predictions(values_n=np.tile(each.values_n, times)))
+        for name, (true, each) in outcomes.items()
+    }
+    measure = find("accuracy", "classification")
+    again = {name: card_of(measure, true, each, 0.01) for name, (true, each) in more.items()}
+    assert verdict(again, more, metric="accuracy", confidence=0.975).winner == found.winner
+
+
+def test_a_settled_choice_says_nothing_of_it():
+    found = verdict(*field(good=0.9, poor=0.7))
+    assert found.p_worse["good"] < 0.001
+    assert found.p_worse["poor"] > 0.99
+    assert "settled" not in found.reason
+
+
+def test_with_a_confidence_nobody_wins_who_is_not_shown_to():
+    cards, outcomes = field(n=200, best=0.81, close=0.8)
+    found = verdict(cards, outcomes, metric="accuracy", confidence=0.95)
+    assert found.winner is None
+    assert found.best_set == ()
+    assert found.value is None
+    assert found.reason.startswith(
+        "Nobody wins: no candidate is shown to be within 0.01 of every other with the confid"
+    )
+    assert "test rows would settle it" in found.reason
+    assert verdict(cards, outcomes, metric="accuracy", confidence=0.95, margin=0.2).winner is not None
+    assert verdict(*field(good=0.9, poor=0.7), confidence=0.95).winner == "good"
+    assert verdict(*field(only=0.7), confidence=0.95).winner == "only"
+    gated = verdict(cards, outcomes, metric="accuracy", confidence=0.95, gates={"accuracy": Gate(min=0.99)})
+    assert gated.reason.startswith("Nobody wins: no candidate passes every gate")
+
+
+def test_with_a_confidence_a_worse_one_hardly_ever_wins():
+    """One candidate is five points better, the margin two: of 100 rows one of the others measures best in 20%."""
+    wrong = named = 0
+    simulations = 60
+    accuracies = {"best": 0.85} | {f"c{i}": 0.8 for i in range(5)}
+    measure = find("accuracy", "classification")
+    for i in range(simulations):
+        true, predictions = candidates(np.random.default_rng([5, i]), 100, accuracies)
+        cards = {name: card_of(measure, true, each, 0.01) for name, each in predictions.items()}
+        outcomes = {name: (true, each) for name, each in predictions.items()}
+        found = verdict(cards, outcomes, metric="accuracy", margin=0.02, confidence=0.95)
+        wrong += found.winner not in {None, "best"}
+        named += found.winner is not None
+    assert wrong / simulations <= 0.05
+    assert named > 0
+
+
 def test_noise_in_prices_does_not_decide():
     found = verdict(*field({"best": 0.014, "cheap": 0.01}, cheap=0.805, best=0.81), margin=0.05)
     assert found.winner == "best"

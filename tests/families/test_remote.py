@@ -141,6 +141,23 @@ def streamed(*events, status=200):
     return answer
 
 
+def test_cached_and_reasoning_tokens_of_a_stream_are_told_and_priced(tmp_path):
+    def events():
+        yield event("yes")
+        yield event(finish="stop")
+        details = {"prompt_tokens_details": {"cached_tokens": 40}, "completion_tokens_details": {"reasoning_tokens": 6}}
+        yield event(usage={"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110, **details})
+        yield "data: [DONE]\n\n"
+
+    with serving(lambda asked: (200, events(), {}) if asked.body.get("stream") else "ok") as service:
+        model = talking(service, tmp_path, price_in=1.0, price_out=5.0, price_cached=0.1)
+        before = model.usage
+        last = list(model.chat(HI, Sampling(max_tokens=9)))[-1]
+    assert (last.prompt_tokens, last.cached_tokens, last.completion_tokens, last.reasoning_tokens) == (100, 40, 10, 6)
+    used = since(model.usage, before)
+    assert used.cost_usd == pytest.approx((60 * 1.0 + 40 * 0.1 + 10 * 5.0) / 1e6)
+
+
 def test_a_stream_is_passed_on_as_it_comes_and_paid_by_its_usage(tmp_path):
     later = threading.Event()
 

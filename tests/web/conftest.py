@@ -32,7 +32,7 @@ class EchoModel:
         self.pause = threading.Event()
         self.pause.set()
         self.closed = threading.Event()
-        self.given = self.paused = 0
+        self.given = self.paused = self.cached = 0
 
     def chat(self, messages, sampling):
         self.asked.append(sampling)
@@ -61,7 +61,8 @@ class EchoModel:
                     else ()
                 )
                 yield Piece(text=word + " ", tokens=tokens)
-            yield Piece(finish="length" if cut else "stop", prompt_tokens=7, completion_tokens=len(words))
+            finish = "length" if cut else "stop"
+            yield Piece(finish=finish, prompt_tokens=7, completion_tokens=len(words), cached_tokens=self.cached)
         finally:
             self.closed.set()
 

@@ -40,11 +40,17 @@ def user(*blocks):
     return [{"role": "user", "content": list(blocks)}]
 
 
+def test_tokens_from_a_cache_are_counted_beside_those_that_were_read(talk, monkeypatch):
+    monkeypatch.setattr(talk.model, "cached", 5)
+    usage = message(talk)["usage"]
+    assert (usage["input_tokens"], usage["cache_read_input_tokens"], usage["output_tokens"]) == (2, 5, 2)
+
+
 def test_a_message_is_answered_and_logged(talk):
     answer = message(talk, system="Repeat.", stop_sequences=["END"], top_k=3)
     assert answer["content"] == [{"type": "text", "text": "one two "}]
     assert (answer["type"], answer["role"], answer["stop_reason"]) == ("message", "assistant", "end_turn")
-    assert answer["usage"] == {"input_tokens": 7, "output_tokens": 2}
+    assert (answer["usage"]["input_tokens"], answer["usage"]["output_tokens"]) == (7, 2)
     assert any(event.get("id") == answer["id"] for event in talk.logged())
     assert talk.model.messages[0] == {"role": "system", "content": "Repeat."}
     assert (talk.model.asked[-1].stop, talk.model.asked[-1].top_k) == (("END",), 3)

@@ -192,6 +192,7 @@ def test_options_without_effect_are_taken(world):
         "safety_identifier": "x",
         "prompt_cache_key": "y",
         "prompt_cache_retention": "24h",
+        "prompt_cache_options": {"mode": "implicit"},
         "prediction": {"type": "content", "content": "one"},
     }
     assert set(values) == set(NO_EFFECT)
@@ -512,6 +513,18 @@ def test_a_response_holds_the_message(world):
     assert (answer.output_text, answer.status, answer.usage.total_tokens) == ("one two three ", "completed", 10)
     assert any(event.get("id") == answer.id for event in world.logged())
     assert (cut.status, cut.incomplete_details.reason) == ("incomplete", "max_output_tokens")
+
+
+def test_cached_tokens_are_counted_in_every_form(world, monkeypatch):
+    monkeypatch.setattr(world.model, "cached", 5)
+    with world.client() as client:
+        chat = client.chat.completions.create(model="talk", messages=said("a"), n=2).usage
+        text = client.completions.create(model="talk", prompt="a").usage
+        response = client.responses.create(model="talk", input="a").usage
+    assert (chat.prompt_tokens, chat.prompt_tokens_details.cached_tokens) == (7, 5)
+    assert (text.prompt_tokens, text.prompt_tokens_details.cached_tokens) == (7, 5)
+    assert (response.input_tokens, response.input_tokens_details.cached_tokens) == (7, 5)
+    assert chat.completion_tokens_details.reasoning_tokens == 0
 
 
 def test_a_response_is_streamed_with_its_calls(world):

@@ -11,7 +11,7 @@ from typing import Any, cast
 from bakeoff.core.generation import Finish, Messages, Piece, Sampling, Token, ToolCall
 from bakeoff.core.types import Json
 
-__all__ = ["ANY_OBJECT", "Heard", "calls_of", "chunk_of", "events", "finish_of", "request_of"]
+__all__ = ["ANY_OBJECT", "Heard", "calls_of", "chunk_of", "end_of", "events", "finish_of", "request_of"]
 
 ANY_OBJECT: Mapping[str, Json] = {"type": "object"}
 """The schema of `response_format = {"type": "json_object"}`."""
@@ -125,6 +125,18 @@ def finish_of(reason: object) -> Finish | None:
     """Why an answer ended, by its `finish_reason`; None where it says nothing beyond the natural end."""
     finishes: dict[str, Finish] = {"length": "length", "tool_calls": "tool_calls", "function_call": "tool_calls"}
     return finishes.get(str(reason))
+
+
+def end_of(finish: object, usage: Mapping[str, Any]) -> Piece:
+    """The last piece of an answer, by its `finish_reason` and the usage that its service tells."""
+    read, written = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
+    return Piece(
+        finish=finish_of(finish) or "stop",
+        prompt_tokens=usage.get("prompt_tokens") or 0,
+        completion_tokens=usage.get("completion_tokens") or 0,
+        cached_tokens=read.get("cached_tokens") or 0,
+        reasoning_tokens=written.get("reasoning_tokens") or 0,
+    )
 
 
 def calls_of(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:

@@ -230,11 +230,13 @@ class DecideConfig(_Section):
     forbidden) and, if you like, `kind`. `safe` is the share of safe answers, for gates (task generation).
 
     `utility` is an expression over metrics and measurements ("f1_macro - 0.01 * latency_p95_ms"); of the best
-    set the highest wins instead of the cheapest. `champion` is when the winner takes the champion's place:
-    "non_inferior" (it is shown to be worse by less than `margin`, if at all), "superior" (it is shown to be better), or
-    "unless_worse" (it is not shown to be worse by more than `margin`: of few rows, hardly anything is). With
-    `calibrate`, candidates and combinations are judged and served with probabilities that are rescaled so on validation
-    rows.
+    set the highest wins instead of the cheapest. With a `confidence` nobody wins unless it is shown, with this
+    confidence, that the winner is worse than no other by more than `margin`: of few rows, hardly anything is. Without
+    one somebody always wins, and the reason says how probable it is that the choice is wrong. `champion` is when the
+    winner takes the champion's place: "non_inferior" (it is shown to be worse by less than `margin`, if at all),
+    "superior" (it is shown to be better), or "unless_worse" (it is not shown to be worse by more than `margin`: of few
+    rows, hardly anything is). With `calibrate`, candidates and combinations are judged and served with probabilities
+    that are rescaled so on validation rows.
 
     `positive` is the class that metrics of one class ask about unless they name one (`recall[fraud]`): by default the
     rarer of two among training rows, of equals the later by name. `metrics` are shown beside the built-in ones and
@@ -253,6 +255,7 @@ class DecideConfig(_Section):
     champion: Literal["unless_worse", "non_inferior", "superior"] = "non_inferior"
     gates: dict[str, Gate] = {}
     margin: float | None = Field(default=None, ge=0)
+    confidence: float | None = Field(default=None, gt=0.5, lt=1)
     resamples: int = Field(default=2000, ge=100, le=100_000)
     test: Literal["bootstrap", "permutation"] = "bootstrap"
     metrics_file: str | None = None

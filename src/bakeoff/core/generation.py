@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Capacity",
     "ChatModel",
+    "Concurrent",
     "Converted",
     "Embedded",
     "Embedder",
@@ -171,7 +172,11 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """The next bit of an answer; the last one says why it ended and what was counted."""
+    """The next bit of an answer; the last one says why it ended and what was counted.
+
+    `cached_tokens` are those of the prompt that the model had from an earlier one, `reasoning_tokens` those of the
+    completion that it thought in.
+    """
 
     text: str = ""
     tokens: tuple[Token, ...] = ()
@@ -179,6 +184,8 @@ class Piece:
     finish: Finish | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 class TextSession(Protocol):
@@ -274,6 +281,16 @@ class ChatModel(Protocol):
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """As `TextSession.chat`."""
+        ...
+
+
+@runtime_checkable
+class Concurrent(Protocol):
+    """A session, or a model, that knows how many answers it works at; more of them would only wait inside it."""
+
+    @property
+    def concurrency(self) -> int | None:
+        """So many answers, and those behind them that it wants to know of; None where more always help."""
         ...
 
 

@@ -21,7 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bakeoff.chat.streaming import calls_of, finish_of, request_of
+from bakeoff.chat.streaming import calls_of, end_of, request_of
 from bakeoff.chat.tokens import ChatTokens
 from bakeoff.core.errors import (
     BakeoffError,
@@ -55,6 +55,8 @@ PROBES = (
 EXPORT_VERSION = 2
 TOO_LONG = "exceed_context_size_error"
 BAD_SCHEMA = "JSON schema error"
+BEHIND = 2
+"""So many answers wait inside llama.cpp, so that no slot is empty until the next one is handed over."""
 SEEDS = 2**32 - 1
 """One more than the largest seed: llama.cpp reads that one as none."""
 ABLE: frozenset[Option] = frozenset({"frequency_penalty", "logit_bias", "logprobs", "response_format"})
@@ -196,6 +198,7 @@ class _Session:
         kv_cache: str = "f16",
     ) -> None:
         self._words = words
+        self.concurrency = parallel + BEHIND
         self.files = digests_of(file, lora)
         self.weights_bytes = sum(each.stat().st_size for each in (file, lora) if each is not None)
         xllamacpp: Any = importlib.import_module("xllamacpp")  # compiled, without types
@@ -385,7 +388,7 @@ def _pieces(
 ) -> Iterator[Piece]:
     """Pieces from what the server says; the last one holds the reason of the end and the counts."""
     finish: Any = None
-    usage: dict[str, int] = {}
+    usage: dict[str, Any] = {}
     while (chunk := chunks.get()) is not None:
         if isinstance(chunk, Exception):
             raise _refusal({"message": str(chunk)}) from chunk
@@ -398,11 +401,7 @@ def _pieces(
                 piece = _piece(choice, top_logprobs, ends)
                 if piece is not None:
                     yield piece
-    yield Piece(
-        finish=finish_of(finish) or "stop",
-        prompt_tokens=usage.get("prompt_tokens", 0),
-        completion_tokens=usage.get("completion_tokens", 0),
-    )
+    yield end_of(finish, usage)
 
 
 def _piece(choice: dict[str, Any], top_logprobs: int | None, ends: frozenset[int]) -> Piece | None:

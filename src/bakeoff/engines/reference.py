@@ -62,6 +62,8 @@ class Weighed:
 class ReferenceSession:
     """A loaded model; answers wait for each other, as torch already uses all the threads it may."""
 
+    concurrency = 1
+
     def __init__(self, folder: Path, adapter: Path | None, *, threads: int, context: int) -> None:
         try:
             import torch

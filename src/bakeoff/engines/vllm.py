@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from bakeoff.chat.streaming import calls_of, finish_of, request_of
+from bakeoff.chat.streaming import calls_of, end_of, request_of
 from bakeoff.core.errors import CandidateError, ContextLengthError, DataError, MissingExtraError
 from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token
 
@@ -31,6 +31,8 @@ ADAPTER = "adapter"
 START_S = 600.0
 STOP_S = 30.0
 ANSWER_S = 300.0
+BEHIND = 2
+"""So many answers wait inside vLLM, so that it is not without work until the next one is handed over."""
 TOKEN_ID = "token_id:"  # noqa: S105 - how vLLM writes a token's id
 BAD_REQUEST = 400
 TOO_LONG = "maximum context length"
@@ -87,7 +89,7 @@ class VllmEngine:
         process = subprocess.Popen(
             [*self._command, str(model), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         )
-        return _Session(f"http://127.0.0.1:{port}", key, process=process)
+        return _Session(f"http://127.0.0.1:{port}", key, process=process, concurrency=parallel + BEHIND)
 
 
 def _free_port() -> int:
@@ -99,12 +101,15 @@ def _free_port() -> int:
 class _Session:
     """Speaks the OpenAI API to one server; waits until it is ready when it is made."""
 
-    def __init__(self, url: str, key: str, *, process: "subprocess.Popen[bytes] | None") -> None:
+    def __init__(
+        self, url: str, key: str, *, process: "subprocess.Popen[bytes] | None", concurrency: int | None = None
+    ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise CandidateError(f"expected the URL of a vLLM server (http://host:8000), received {url!r}")
         self._secure, self._host = parts.scheme == "https", parts.hostname
         self._port, self._key, self._process = parts.port, key, process
+        self.concurrency = concurrency
         try:
             listed = self._ready()["data"]
         except BaseException:
@@ -129,11 +134,7 @@ class _Session:
                     piece = _piece(choice)
                     if piece.text or piece.tokens or piece.calls:
                         yield piece
-        yield Piece(
-            finish=finish_of(finish) or "stop",
-            prompt_tokens=usage.get("prompt_tokens", 0),
-            completion_tokens=usage.get("completion_tokens", 0),
-        )
+        yield end_of(finish, usage)
 
     def render(self, messages: Messages) -> list[int]:
         """The token ids of the prompt."""

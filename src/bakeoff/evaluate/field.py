@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import NormalDist
 from typing import TypeAlias
 
@@ -109,6 +110,8 @@ class Field:
         pseudo_bk = np.column_stack([pseudo_b for _, pseudo_b in parts.values()])
         pseudo_bk = pseudo_bk[np.isfinite(pseudo_bk).all(axis=1)]
         self._pseudo = {name: pseudo_bk[:, at] for at, name in enumerate(parts)}
+        self._spreads: dict[tuple[str, str], Spread] = {}
+        self._levels: dict[tuple[tuple[tuple[str, str], ...], float], float] = {}
 
     def _seen(self, statistic: Statistic, *, resamples: int, threads: int) -> tuple[float, Floats]:
         """The value, and what each unit says of it; of medians and the like, as many resamples spread as widely."""
@@ -132,12 +135,17 @@ class Field:
 
     def spread(self, a: str, b: str) -> Spread:
         """The spread of the difference between two candidates."""
+        if (a, b) not in self._spreads:
+            self._spreads[a, b] = self._spreads[b, a] = self._spread(a, b)
+        return self._spreads[a, b]
+
+    def _spread(self, a: str, b: str) -> Spread:
         apart_b = self._pseudo[a] - self._pseudo[b]
         blocks = len(apart_b)
         if blocks < 2:  # noqa: PLR2004
             return Spread(se=0.0, freedom=1.0, units=1.0)
         spread_of = spread(apart_b, serial=self._serial, factor=self._dependence.factor)
-        own = min(float(self._pseudo[name].std()) for name in (a, b)) * math.sqrt(self._units / blocks)
+        own = min(self._own[a], self._own[b]) * math.sqrt(self._units / blocks)
         low, high = self.measure.bounds
         if own == 0 and math.isfinite(high - low):
             own = (high - low) / 2
@@ -153,42 +161,57 @@ class Field:
         """
         return self._one(a, b, level=self.pair_level(among) if among else self.level, margin=margin)
 
-    def together(self, pairs: Sequence[tuple[str, str]], *, margin: float = 0.0) -> list[Comparison]:
-        """Several comparisons with intervals that hold all at once, and p-values corrected for all.
+    def together(
+        self, pairs: Sequence[tuple[str, str]], *, margin: float = 0.0, level: float | None = None
+    ) -> list[Comparison]:
+        """Several comparisons with intervals that hold all at once (at the field's level), and p-values for all.
 
         The intervals are as much wider as the largest of the pairs' standardised errors is larger than one.
         Source: Westfall and Young, "Resampling-Based Multiple Testing" (1993), section 2.
         """
-        level = self.pair_level(pairs)
+        level = self.pair_level(pairs, level)
         alone = [self._one(a, b, level=level, margin=margin) for a, b in pairs]
         adjusted = holm([each.p_value for each in alone])
         return [replace(each, p_holm=p) for each, p in zip(alone, adjusted, strict=True)]
 
-    def pair_level(self, pairs: Sequence[tuple[str, str]]) -> float:
-        """The confidence of each comparison with which all of them hold with the field's.
+    def pair_level(self, pairs: Sequence[tuple[str, str]], level: float | None = None) -> float:
+        """The confidence of each comparison with which all of them hold with this one, the field's by default.
 
         Where that is too high for so few draws to tell, by Bonferroni.
         """
+        level = self.level if level is None else level
         if len(pairs) == 1:
-            return self.level
-        if (1 - self.level) * DRAWS < FEWEST_BEYOND:
-            return 1 - (1 - self.level) / len(pairs)
+            return level
+        if (1 - level) * DRAWS < FEWEST_BEYOND:
+            return 1 - (1 - level) / len(pairs)
+        if (tuple(pairs), level) not in self._levels:
+            self._levels[tuple(pairs), level] = self._pair_level(pairs, level)
+        return self._levels[tuple(pairs), level]
+
+    def _pair_level(self, pairs: Sequence[tuple[str, str]], level: float) -> float:
         names = list(self.values)
         contrast_pk = np.zeros((len(pairs), len(names)))
         for at, (a, b) in enumerate(pairs):
             contrast_pk[at, names.index(a)], contrast_pk[at, names.index(b)] = 1.0, -1.0
-        root_kk = self._root()
-        apart_rp = self._normal() @ root_kk @ contrast_pk.T
-        se_p = np.sqrt(((root_kk @ contrast_pk.T) ** 2).sum(axis=0))
-        apart_rp = np.divide(apart_rp, se_p, out=np.zeros_like(apart_rp), where=se_p > 0)
-        largest = float(np.quantile(np.abs(apart_rp).max(axis=1), self.level))
-        return max(self.level, 2 * NormalDist().cdf(largest) - 1)
+        root_kp = self._root @ contrast_pk.T
+        se_p = np.sqrt((root_kp**2).sum(axis=0))
+        root_kp = np.divide(root_kp, se_p, out=np.zeros_like(root_kp), where=se_p > 0)
+        # The second half of the draws is the first one with its signs changed.
+        apart_rp = self._normal[: DRAWS // 2] @ root_kp
+        largest = float(np.quantile(np.abs(apart_rp, out=apart_rp).max(axis=1), level))
+        return max(level, 2 * NormalDist().cdf(largest) - 1)
 
     def draws(self) -> dict[str, Floats]:
         """What each candidate's true value may be, jointly, (r,)."""
-        error_rk = self._normal() @ self._root()
+        error_rk = self._normal @ self._root
         return {name: self.values[name] + error_rk[:, at] for at, name in enumerate(self.values)}
 
+    @cached_property
+    def _own(self) -> Mapping[str, float]:
+        """How far units lie apart in what they say of each candidate."""
+        return {name: float(each.std()) for name, each in self._pseudo.items()}
+
+    @cached_property
     def _root(self) -> Floats:
         """A root (k, k) of the covariance of the candidates' errors: rows are independent standard errors."""
         return np.asarray(np.linalg.qr(self.errors_bk(), mode="r"), dtype=np.float64)
@@ -200,6 +223,7 @@ class Field:
         times = np.asarray([long_run(each) if self._serial else 1.0 for each in centred_bk.T])
         return centred_bk * np.sqrt(times * self._dependence.factor / max(1, blocks * (blocks - 1)))
 
+    @cached_property
     def _normal(self) -> Floats:
         size = min(len(self.values), len(next(iter(self._pseudo.values()))))
         normal_rk = np.random.default_rng(self._seed).normal(size=(DRAWS // 2, size))

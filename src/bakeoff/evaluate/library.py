@@ -1,5 +1,6 @@
 """The statistics without a project: `bakeoff.interval` and `bakeoff.compare`, as runs use them."""
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,10 +28,12 @@ class Decision:
     """Which candidate to take, and how sure that is.
 
     `winner` is the cheapest of the `best_set` (those shown to be within the `margin` of every other), or the best where
-    no costs are given; `reason` says why in words. `p_best` is how probable it is that each is truly the best, and
-    `expected_loss` how much worse than the best it is expected to be. `values` are the candidates' with their
-    intervals, the winner's without what its choice flatters it by. `differences` are those of all others from the best,
-    with intervals that hold all at once. `detectable` is the least true difference that is shown four times in five.
+    no costs are given; `reason` says why in words. `p_best` is how probable it is that each is truly the best,
+    `expected_loss` how much worse than the best it is expected to be, and `p_worse` how probable it is that this is
+    more than the margin; `rows_to_settle` would show four times in five that the winner's is not. `values` are the
+    candidates' with their intervals, the winner's without what its choice flatters it by. `differences` are those of
+    all others from the best, with intervals that hold all at once. `detectable` is the least true difference that is
+    shown four times in five.
     """
 
     winner: str | None
@@ -40,10 +43,12 @@ class Decision:
     margin: float
     p_best: Mapping[str, float]
     expected_loss: Mapping[str, float]
+    p_worse: Mapping[str, float]
     values: Mapping[str, Interval]
     differences: tuple[Comparison, ...]
     detectable: float | None
     rows_for_margin: int | None
+    rows_to_settle: int | None
 
 
 def interval(
@@ -100,6 +105,7 @@ def compare(
     *,
     metric: str,
     margin: float | None = None,
+    confidence: float | None = None,
     groups: ColumnLike | None = None,
     time: ColumnLike | None = None,
     cost_usd: Mapping[str, float] | None = None,
@@ -112,6 +118,8 @@ def compare(
         predictions: by the candidate's name, as `interval` takes them.
         metric: the metric's name.
         margin: how much worse counts as no worse; a default by the metric (0.01, or 2% of the best value).
+        confidence: name a winner only where it is shown, with this confidence, that it is worse than no other by more
+            than the margin; without one the best is always named, and `p_worse` says how probably it is wrong.
         groups: rows of a group go together.
         time: rows that are close in time may go together.
         cost_usd: what a candidate costs, for any number of predictions, the same for all.
@@ -119,7 +127,7 @@ def compare(
 
     Raises:
         NotFoundError: no task has this metric.
-        UsageError: no candidates, or costs of others.
+        UsageError: no candidates, costs of others, or a margin or confidence that is none.
         DataError: columns of different lengths, or predictions that the metric cannot read.
 
     >>> truth = [0, 1] * 100
@@ -131,6 +139,10 @@ def compare(
         raise UsageError("expected predictions of at least one candidate; received none")
     if cost_usd is not None and set(cost_usd) != set(predictions):
         raise UsageError(f"expected the costs of {sorted(predictions)}; received those of {sorted(cost_usd)}")
+    if margin is not None and not 0 <= margin < math.inf:
+        raise UsageError(f"expected a margin of 0 or more; received {margin!r}")
+    if confidence is not None and not 0.5 < confidence < 1:  # noqa: PLR2004
+        raise UsageError(f"expected a confidence between 0.5 and 1; received {confidence!r}")
     measure = measure_named(metric)
     truth_n = _truth(truth, measure)
     measure = _of_second(measure, truth_n, list(predictions.values()))
@@ -152,7 +164,7 @@ def compare(
     verdict = decide(
         cards,
         {name: (truth_n, each) for name, each in answers.items()},
-        DecideConfig(metric=measure.name, margin=margin),
+        DecideConfig(metric=measure.name, margin=margin, confidence=confidence),
         measure.task,
         seed,
         groups_n=None if groups is None else column(groups, "groups", rows=len(truth_n)),
@@ -169,10 +181,12 @@ def compare(
         margin=verdict.margin,
         p_best=MappingProxyType(dict(verdict.p_best)),
         expected_loss=MappingProxyType(dict(verdict.expected_loss)),
+        p_worse=MappingProxyType(dict(verdict.p_worse)),
         values=MappingProxyType(values),
         differences=verdict.comparisons,
         detectable=verdict.mdd,
         rows_for_margin=verdict.rows_for_margin,
+        rows_to_settle=verdict.rows_to_settle,
     )
 
 

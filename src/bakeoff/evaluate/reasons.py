@@ -9,7 +9,10 @@ from bakeoff.evaluate.scorecard import Scorecard
 if TYPE_CHECKING:
     from bakeoff.evaluate.verdict import GateOutcome, Verdict
 
-__all__ = ["told", "unscored"]
+__all__ = ["UNSETTLED", "told", "unscored"]
+
+UNSETTLED = 0.05
+"""A choice is not settled when it is wrong by more than the margin with a higher probability."""
 
 
 def unscored(metric: str, names: Sequence[str]) -> str:
@@ -23,12 +26,27 @@ def told(verdict: "Verdict", scored: Mapping[str, Scorecard]) -> str:
     """Why the winner wins, who was kept out by gates, and what the test rows can show."""
     assert verdict.best is not None
     sentences = [_nobody(verdict) if verdict.winner is None else _winner(verdict, scored), _kept_out(verdict)]
-    sentences += [_unread(scored)]
+    sentences += [_unsettled(verdict, scored), _unread(scored)]
     if verdict.mdd is not None:
         rows = scored[verdict.best].n_test
         shown = f"{rows:,} test rows show a true difference of {verdict.mdd:.4f} in {verdict.metric} four times in five"
         sentences.append(f"{shown}{_more_rows(verdict, rows)}.")
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _unsettled(verdict: "Verdict", scored: Mapping[str, Scorecard]) -> str:
+    """How probable it is that the choice is wrong, and how many rows would settle it, where that is a question."""
+    assert verdict.best is not None
+    name = verdict.winner or verdict.best
+    chance = verdict.p_worse[name]
+    if chance <= UNSETTLED or (verdict.winner is None and verdict.best_set):
+        return ""
+    rows, needed = scored[verdict.best].n_test, verdict.rows_to_settle
+    wrong = f"with probability {chance:.2f} {name} is worse than the best by more than {verdict.margin:g}"
+    more = "no number of rows settles a tie without a margin"
+    if needed is not None:
+        more = f"about {_rounded(max(needed, rows)):,} test rows would settle it (there are {rows:,})"
+    return f"The choice is not settled: {wrong}; {more}."
 
 
 def _more_rows(verdict: "Verdict", rows: int) -> str:
@@ -113,6 +131,10 @@ def _useful(verdict: "Verdict", winner: str) -> str:
 
 
 def _nobody(verdict: "Verdict") -> str:
+    failed = {gate.candidate for gate in verdict.gates if not gate.passed}
+    if not verdict.best_set and verdict.best not in failed:
+        asked = f"no candidate is shown to be within {verdict.margin:g} of every other with the confidence asked for"
+        return f"Nobody wins: {asked} ({verdict.confidence:g}); {verdict.best} leads by {verdict.metric}."
     if all(gate.passed for gate in verdict.gates if gate.candidate == verdict.best):
         return f"Nobody wins: the utility ({verdict.utility}) is undefined for {_and(verdict.best_set)}."
     return f"Nobody wins: no candidate passes every gate; {verdict.best} leads by {verdict.metric}."

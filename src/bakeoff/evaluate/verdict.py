@@ -3,7 +3,8 @@
 1. Gates say who may win. If nobody passes all of them, nobody wins.
 2. All pairs are compared on the same test rows, with intervals that hold all at once. Those *shown* to be worse than
    none that may win by more than the margin form the best set, the best by the metric among them. Evidence that is
-   missing never helps a worse model: with few rows the best set holds the best alone.
+   missing never helps a worse model: with few rows the best set holds the best alone. With `[decide] confidence` the
+   best, too, must be shown so, or nobody wins.
 3. Of the best set the cheapest to serve wins, or the one with the highest utility, when the project says what
    that is. Prices come from timings, which are never twice the same: only a factor of 1.5 beyond what the
    timings vary counts as cheaper, and within it the better metric wins; of equals, the one named first.
@@ -49,6 +50,7 @@ __all__ = [
     "check_gates",
     "compare",
     "decide",
+    "decide_by",
     "gate_outcomes",
     "takes_over",
 ]
@@ -66,7 +68,9 @@ class Verdict:
     both metric and price; `mdd` is the least true difference that these test rows show four times in five
     (None with a single candidate), `rows_for_margin` how many would show as often that equals are within the margin.
     `value` is the winner's, corrected for its choice. `p_best` is how probable it is that each one that may win is
-    truly the best of them, `expected_loss` how much worse than the best it is expected to be. `utilities` are the
+    truly the best of them, `expected_loss` how much worse than the best it is expected to be, and `p_worse` how
+    probable it is that this is more than the margin. `rows_to_settle` is how many test rows would show four times in
+    five that the winner (or the best) is within the margin of all others, if they lie as measured. `utilities` are the
     expected ones by candidate, None where undefined; empty when the project has no `utility`. Then `utility_p_best` is
     how probable it is that each has the highest, `utility_loss` how much less than that it is expected to be.
     """
@@ -89,6 +93,9 @@ class Verdict:
     value: Interval | None = None
     p_best: Mapping[str, float] = field(default_factory=dict[str, float])
     expected_loss: Mapping[str, float] = field(default_factory=dict[str, float])
+    p_worse: Mapping[str, float] = field(default_factory=dict[str, float])
+    rows_to_settle: int | None = None
+    confidence: float | None = None
 
     def to_json(self) -> dict[str, Json]:
         """As a JSON document."""
@@ -146,18 +153,9 @@ def decide(
     """Decide between candidates from their scorecards and their outcomes on the same test rows."""
     check_gates(config, task)
     metric = config.metric or default(task)
-    gates = tuple(
-        outcome
-        for name, card in scorecards.items()
-        for outcome in gate_outcomes(name, card, config, among=len(scorecards))
-    )
     scored = {name: card for name, card in scorecards.items() if metric in card.metrics}
     if not scored:
-        return _nobody(metric, gates, reasons.unscored(metric, list(scorecards)))
-    failed = {gate.candidate for gate in gates if not gate.passed}
-    may_win = [name for name in scored if name not in failed]
-    pool = may_win or list(scored)
-    measure = find(metric, task)
+        return _nobody(metric, _gates(scorecards, config), reasons.unscored(metric, list(scorecards)))
     truth_n = _same_truth(scored, outcomes)
 
     def field_of(measure: Measure) -> Field:
@@ -172,17 +170,41 @@ def decide(
             folds=folds,
         )
 
-    field = field_of(measure)
+    field = field_of(find(metric, task))
+    swapped = _swapped(field.measure, outcomes, config, seed=seed, groups_n=groups_n)
+    return decide_by(field, scorecards, config, task, field_of=field_of, p_values=swapped)
+
+
+def decide_by(
+    field: Field,
+    scorecards: Mapping[str, Scorecard],
+    config: DecideConfig,
+    task: Task,
+    *,
+    field_of: Callable[[Measure], Field] | None = None,
+    p_values: Callable[[Sequence[Comparison]], Sequence[float]] | None = None,
+) -> Verdict:
+    """Decide between candidates from their scorecards and how they stand to each other by the deciding metric.
+
+    `field_of` gives how they stand by the other metrics of a `utility`, `p_values` those of pairs by another test.
+    """
+    metric, gates = field.measure.name, _gates(scorecards, config)
+    scored = {name: card for name, card in scorecards.items() if metric in card.metrics}
+    failed = {gate.candidate for gate in gates if not gate.passed}
+    may_win = [name for name in scored if name not in failed]
+    pool = may_win or list(scored)
     best = max(pool, key=lambda name: field.sign * scored[name].metrics[metric].value)
-    compared = _Compared.of(field, best, margin_of(config, measure, scored[best].metrics[metric].value))
-    best_set = tuple(name for name in pool if name == best or compared.shown(name, pool))
-    worth = None if config.utility is None else _worth(config.utility, scored, {metric: field}, task, field_of)
+    compared = _Compared.of(field, best, margin_of(config, field.measure, scored[best].metrics[metric].value))
+    best_set = _best_set(compared, pool, config.confidence)
+    worth = (
+        None if config.utility is None or field_of is None else _worth(config.utility, scored, field, task, field_of)
+    )
     utilities = {} if worth is None else worth.expected
     winner = None
-    if may_win:
+    if may_win and best_set:
         value = {name: field.sign * scored[name].metrics[metric].value for name in best_set}
         winner = _most_useful(value, utilities) if utilities else _cheapest(value, scored)
-    p_best, expected_loss = _beliefs(field, pool)
+    beliefs = _Beliefs.of(field, pool, compared.margin)
     verdict = Verdict(
         winner=winner,
         reason="",
@@ -190,7 +212,7 @@ def decide(
         gates=gates,
         best=best,
         best_set=best_set,
-        comparisons=compared.against_best(config, outcomes, seed=seed, groups_n=groups_n),
+        comparisons=compared.against_best(p_values),
         pareto=_pareto(scored, metric, field.sign),
         mdd=compared.mdd,
         utility=config.utility,
@@ -200,10 +222,59 @@ def decide(
         margin=compared.margin,
         rows_for_margin=compared.rows_for_margin,
         value=None if winner is None else _value_of(winner, best, pool, field, scored[winner].metrics[metric]),
-        p_best=p_best,
-        expected_loss=expected_loss,
+        p_best=beliefs.p_best,
+        expected_loss=beliefs.expected_loss,
+        p_worse=beliefs.p_worse,
+        rows_to_settle=compared.rows_to_settle(winner or best, pool),
+        confidence=config.confidence,
     )
     return replace(verdict, reason=reasons.told(verdict, scored))
+
+
+def _best_set(compared: "_Compared", pool: Sequence[str], confidence: float | None) -> tuple[str, ...]:
+    """The best and those shown to be within the margin of all; with a confidence, only those that are shown with it."""
+    if confidence is None:
+        return tuple(name for name in pool if name == compared.best or compared.shown(name, pool))
+    # Only one end of each interval is asked for.
+    sure = _Compared.of(compared.field, compared.best, compared.margin, level=2 * confidence - 1)
+    return tuple(name for name in pool if sure.shown(name, pool))
+
+
+def _gates(scorecards: Mapping[str, Scorecard], config: DecideConfig) -> tuple[GateOutcome, ...]:
+    return tuple(
+        outcome
+        for name, card in scorecards.items()
+        for outcome in gate_outcomes(name, card, config, among=len(scorecards))
+    )
+
+
+def _swapped(
+    measure: Measure,
+    outcomes: Mapping[str, tuple[ArrayLike, Predictions]],
+    config: DecideConfig,
+    *,
+    seed: int,
+    groups_n: ArrayLike | None,
+) -> Callable[[Sequence[Comparison]], Sequence[float]] | None:
+    """P-values by swapping answers, where the project asks for them."""
+    if config.test != "permutation":
+        return None
+
+    def p_values(pairs: Sequence[Comparison]) -> Sequence[float]:
+        return [
+            permutation_p_value(
+                outcomes[pair.versus][0],
+                outcomes[pair.candidate][1],
+                outcomes[pair.versus][1],
+                measure,
+                seed=seed,
+                permutations=config.resamples,
+                groups_n=groups_n,
+            )
+            for pair in pairs
+        ]
+
+    return p_values
 
 
 def _same_truth(scored: Mapping[str, Scorecard], outcomes: Mapping[str, tuple[ArrayLike, Predictions]]) -> NDArray[Any]:
@@ -233,45 +304,41 @@ class _Compared:
     pairs: Mapping[tuple[str, str], Comparison]
 
     @classmethod
-    def of(cls, field: Field, best: str, margin: float) -> "_Compared":
+    def of(cls, field: Field, best: str, margin: float, *, level: float | None = None) -> "_Compared":
         order = [name for name in field.values if name != best] + [best]
         wanted = list(combinations(order, 2))
-        level = field.pair_level(wanted) if wanted else field.level
-        pairs = dict(zip(wanted, field.together(wanted), strict=True)) if wanted else {}
+        pairs = dict(zip(wanted, field.together(wanted, level=level), strict=True)) if wanted else {}
+        level = field.pair_level(wanted, level) if wanted else field.level
         return cls(field=field, best=best, margin=margin, level=level, pairs=pairs)
 
     def shown(self, name: str, pool: Sequence[str]) -> bool:
         """Whether it is shown to be worse than none of these by more than the margin."""
         return all(self._low(name, other) > -self.margin for other in pool if other != name)
 
+    def rows_to_settle(self, name: str, pool: Sequence[str]) -> int | None:
+        """How many test rows would show this four times in five, if the candidates lie as measured."""
+        shares = [self._share_of_rows(name, other) for other in pool if other != name]
+        return math.ceil(self.field.rows / min(shares)) if shares and min(shares) > 0 else None
+
+    def _share_of_rows(self, name: str, other: str) -> float:
+        """The share that there is of the rows to show that one is worse than the other by less than the margin."""
+        spread = self.field.spread(name, other)
+        lead = self.field.sign * (self.field.values[name] - self.field.values[other]) + self.margin
+        size = detectable(spread.se, level=self.level, freedom=spread.freedom)
+        return math.inf if not size else (max(lead, 0.0) / size) ** 2
+
     def _low(self, name: str, other: str) -> float:
         pair = self.pairs.get((name, other))
         return -self.pairs[other, name].high if pair is None else pair.low
 
     def against_best(
-        self,
-        config: DecideConfig,
-        outcomes: Mapping[str, tuple[ArrayLike, Predictions]],
-        *,
-        seed: int,
-        groups_n: ArrayLike | None,
+        self, p_values: Callable[[Sequence[Comparison]], Sequence[float]] | None
     ) -> tuple[Comparison, ...]:
         """Every other candidate against the best, with p-values corrected for all pairs, since any could be these."""
         pairs = list(self.pairs.values())
-        if config.test == "permutation":
-            p_values = [
-                permutation_p_value(
-                    outcomes[pair.versus][0],
-                    outcomes[pair.candidate][1],
-                    outcomes[pair.versus][1],
-                    self.field.measure,
-                    seed=seed,
-                    permutations=config.resamples,
-                    groups_n=groups_n,
-                )
-                for pair in pairs
-            ]
-            adjusted = zip(pairs, p_values, holm(p_values), strict=True)
+        if p_values is not None:
+            swapped = p_values(pairs)
+            adjusted = zip(pairs, swapped, holm(swapped), strict=True)
             pairs = [replace(pair, p_value=p_value, p_holm=p_holm) for pair, p_value, p_holm in adjusted]
         return tuple(
             replace(pair, q=self.field.share_of_rows(pair, margin=self.margin, level=self.level))
@@ -294,15 +361,30 @@ class _Compared:
         return math.ceil(self.field.rows * (self.mdd / self.margin) ** 2)
 
 
-def _beliefs(field: Field, pool: Sequence[str]) -> tuple[dict[str, float], dict[str, float]]:
-    """How probably each is the best, and how much worse than the best each is expected to be."""
-    drawn = field.draws()
-    drawn_rk = field.sign * np.column_stack([drawn[name] for name in pool])
-    top_r = drawn_rk.max(axis=1)
-    best_rk = drawn_rk == top_r[:, None]
-    share_k = (best_rk / best_rk.sum(axis=1, keepdims=True)).mean(axis=0)
-    loss_k = (top_r[:, None] - drawn_rk).mean(axis=0)
-    return dict(zip(pool, share_k.tolist(), strict=True)), dict(zip(pool, loss_k.tolist(), strict=True))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Beliefs:
+    """By draws of the candidates' true values: how probably each is the best, and how much worse it may be."""
+
+    p_best: Mapping[str, float]
+    expected_loss: Mapping[str, float]
+    p_worse: Mapping[str, float]
+
+    @classmethod
+    def of(cls, field: Field, pool: Sequence[str], margin: float) -> "_Beliefs":
+        drawn = field.draws()
+        drawn_rk = field.sign * np.column_stack([drawn[name] for name in pool])
+        top_r = drawn_rk.max(axis=1)
+        best_rk = drawn_rk == top_r[:, None]
+        lost_rk = top_r[:, None] - drawn_rk
+
+        def by_name(numbers_k: NDArray[np.float64]) -> dict[str, float]:
+            return dict(zip(pool, numbers_k.tolist(), strict=True))
+
+        return cls(
+            p_best=by_name((best_rk / best_rk.sum(axis=1, keepdims=True)).mean(axis=0)),
+            expected_loss=by_name(lost_rk.mean(axis=0)),
+            p_worse=by_name((lost_rk > margin).mean(axis=0)),
+        )
 
 
 def _value_of(winner: str, best: str, pool: Sequence[str], field: Field, found: Interval) -> Interval:
@@ -345,14 +427,14 @@ def _cheapest(value: Mapping[str, float], scored: Mapping[str, Scorecard]) -> st
 def _worth(
     expression: str,
     scored: Mapping[str, Scorecard],
-    known: Mapping[str, Field],
+    field: Field,
     task: Task,
     field_of: Callable[[Measure], Field],
 ) -> Worth:
     """The expected utilities; a metric that some candidate lacks is taken as measured."""
     utility = Utility(expression)
     everywhere = [name for name in utility.names if all(name in card.metrics for card in scored.values())]
-    fields = {name: known.get(name) or field_of(find(name, task)) for name in everywhere}
+    fields = {name: field if name == field.measure.name else field_of(find(name, task)) for name in everywhere}
     return expected_worth(utility, scored, fields)
 
 

@@ -211,6 +211,11 @@ class RemoteModel:
         shares_nk = np.stack(rows) if rows else np.empty((0, len(classes)))
         return Predictions.of_probabilities(shares_nk, classes), unreadable
 
+    @property
+    def concurrency(self) -> int:
+        """See `bakeoff.core.generation.Concurrent`."""
+        return self.state.params.concurrency
+
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """See `bakeoff.core.generation.ChatModel`; what is broken off is counted as far as it came."""
         wanted = _wanted(sampling)
@@ -231,7 +236,13 @@ class RemoteModel:
         finally:
             reply = Reply.streamed(body, heard.body, time.perf_counter() - started)
             self.meter.count([reply], rows=1)
-        yield Piece(finish=heard.finish, prompt_tokens=reply.tokens_in, completion_tokens=reply.tokens_out)
+        yield Piece(
+            finish=heard.finish,
+            prompt_tokens=reply.tokens_in,
+            completion_tokens=reply.tokens_out,
+            cached_tokens=reply.tokens_cached,
+            reasoning_tokens=reply.tokens_reasoning,
+        )
 
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`; the key is not saved."""

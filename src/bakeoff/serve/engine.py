@@ -25,7 +25,17 @@ from bakeoff.core.errors import (
     StoreError,
     UsageError,
 )
-from bakeoff.core.generation import ChatModel, Embedded, Embedding, Messages, Piece, Sampling, ToolCall, Warming
+from bakeoff.core.generation import (
+    ChatModel,
+    Concurrent,
+    Embedded,
+    Embedding,
+    Messages,
+    Piece,
+    Sampling,
+    ToolCall,
+    Warming,
+)
 from bakeoff.core.protocols import Clock, EventLog, Model
 from bakeoff.core.types import Column, Json, Predictions, Signature
 from bakeoff.data.contract_rows import Broken, RowCheck
@@ -408,6 +418,12 @@ class Engine:
         except Exception as error:
             self._log_failure(serving, 1, since_ms(), error)
             raise
+
+    @property
+    def concurrency(self) -> int | None:
+        """How many answers the live model works at; None where it does not say, or nothing is live yet."""
+        model = None if self._serving is None else self._serving.model
+        return model.concurrency if isinstance(model, Concurrent) else None
 
     # --- embedding --------------------------------------------------------------------------------
 

@@ -218,4 +218,4 @@ def _all(k: int) -> tuple[str, ...]:
 
 
 def _names(codes: NDArray[Any]) -> NDArray[np.str_]:
-    return codes.astype(np.str_)
+    return codes.astype("U2")

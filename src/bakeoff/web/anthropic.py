@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from bakeoff.core.generation import Finish, Piece, ToolCall
-from bakeoff.web.conversing import Head, calls_of, sse, text_of, tokens_of
+from bakeoff.web.conversing import Head, Tokens, calls_of, sse, text_of
 from bakeoff.web.problems import anthropic_error
 
 __all__ = ["MessageForm"]
@@ -116,5 +116,11 @@ def _decoded(arguments: str) -> Any:
 
 
 def _usage(last: Piece) -> dict[str, int]:
-    read, written = tokens_of([last])
-    return {"input_tokens": read, "output_tokens": written}
+    """In this API tokens that were read from a cache are counted beside `input_tokens`, not among them."""
+    tokens = Tokens.of([last])
+    return {
+        "input_tokens": tokens.read - tokens.cached,
+        "cache_read_input_tokens": tokens.cached,
+        "cache_creation_input_tokens": 0,
+        "output_tokens": tokens.written,
+    }

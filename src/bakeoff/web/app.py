@@ -30,7 +30,7 @@ from bakeoff.web.anthropic_request import message_request
 from bakeoff.web.bodies import renamed, shown
 from bakeoff.web.chat_request import ChatRequest, chat_request
 from bakeoff.web.completions import CompletionForm, completion_request
-from bakeoff.web.conversing import Form, Head, respond
+from bakeoff.web.conversing import Form, Head, Lanes, respond
 from bakeoff.web.guard import Guard
 from bakeoff.web.measures import Measures
 from bakeoff.web.permissions import permission, require_permissions
@@ -138,19 +138,20 @@ class _Handlers:
         self.engine, self.record_feedback, self.measures = engine, record_feedback, measures
         self.threads, self.waiting = threads, 0
         self.pool: ThreadPoolExecutor | None = None
-        self.chat_pool: ThreadPoolExecutor | None = None
+        self.lanes: Lanes | None = None
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
         """Threads live as long as the app; a task follows the endpoint's pointer, so that few calls have to.
 
-        Answers that come piece by piece wait for their model most of the time: in threads of their own, as many as may
-        wait, so that they keep no others waiting, nor each other.
+        Answers that come piece by piece have threads of their own, so that they keep no others waiting: as many as the
+        live model works at, or as may wait where it does not say.
         """
         with (
             ThreadPoolExecutor(self.threads, thread_name_prefix="predict") as self.pool,
-            ThreadPoolExecutor(MAX_WAITING, thread_name_prefix="chat") as self.chat_pool,
+            ThreadPoolExecutor(MAX_WAITING, thread_name_prefix="chat") as chat_pool,
         ):
+            self.lanes = Lanes(chat_pool, lambda: self.engine.concurrency)
             follower = asyncio.create_task(self._follow())
             try:
                 yield
@@ -166,12 +167,7 @@ class _Handlers:
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         with self._place():
-            return await asyncio.get_running_loop().run_in_executor(self._running_pool(), call)
-
-    def _running_pool(self, *, chat: bool = False) -> ThreadPoolExecutor:
-        pool = self.chat_pool if chat else self.pool
-        assert pool is not None, "the app's lifespan has not started"
-        return pool
+            return await asyncio.get_running_loop().run_in_executor(self.pool, call)
 
     @contextlib.contextmanager
     def _place(self) -> Generator[None]:
@@ -196,6 +192,7 @@ class _Handlers:
 
     @permission("predict")
     async def predict(self, request: Request) -> Response:
+        """Answer rows: `{"rows": [{…}, …]}` or `{"row": {…}}`; each answer has an id for feedback."""
         self._check_name(request)
         asked = _decoded(await request.body(), _PREDICT, '{"rows": [{…}, …]} or {"row": {…}}')
         if (asked.rows is None) == (asked.row is None):
@@ -206,6 +203,7 @@ class _Handlers:
 
     @permission("feedback")
     async def feedback(self, request: Request) -> Response:
+        """Log what was true of an answer: `{"items": [{"id": …, "label": …}, …]}`; sent twice, counted once."""
         self._check_name(request)
         asked = _decoded(await request.body(), _FEEDBACK, '{"items": [{"id": …, "label": …}, …]}')
         recorded = await self._in_thread(lambda: self.record_feedback(asked.items))
@@ -213,12 +211,14 @@ class _Handlers:
 
     @permission("predict")
     async def chat(self, request: Request) -> Response:
+        """OpenAI's chat completions, also as a stream."""
         body = chat_request(await request.body())
         form = openai.ChatForm(head=self._head(), include_usage=body.include_usage)
         return await self._converse(request, body, form, {})
 
     @permission("predict")
     async def complete(self, request: Request) -> Response:
+        """OpenAI's text completions, also as a stream."""
         body = completion_request(await request.body())
         chat = body.chat()
         form = CompletionForm(head=self._head(), include_usage=chat.include_usage)
@@ -226,12 +226,14 @@ class _Handlers:
 
     @permission("predict")
     async def respond(self, request: Request) -> Response:
+        """OpenAI's responses, also as a stream."""
         body = response_request(await request.body())
         names = {"messages": "input", "max_tokens": "max_output_tokens", "response_format": "text.format"}
         return await self._converse(request, body.chat(), ResponseForm(head=self._head(), request=body), names)
 
     @permission("predict")
     async def message(self, request: Request) -> Response:
+        """Anthropic's messages, also as a stream."""
         body = message_request(await request.body())
         names = {"stop": "stop_sequences", "response_format": "output_config.format"}
         return await self._converse(request, body.chat(), MessageForm(head=self._head()), names)
@@ -248,6 +250,8 @@ class _Handlers:
         except HttpError as error:
             raise renamed(error, names) from None
 
+        assert self.lanes is not None, "the app's lifespan has not started"
+
         def choice(index: int) -> Generator[Piece]:
             # Choices of one seed would all be the same answer.
             seed = None if sampling.seed is None else sampling.seed + index
@@ -260,12 +264,13 @@ class _Handlers:
             choice,
             count=body.choices,
             stream=bool(body.stream),
-            executor=self._running_pool(chat=True),
+            lanes=self.lanes,
             place=self._place(),
         )
 
     @permission("predict")
     async def embed(self, request: Request) -> Response:
+        """OpenAI's embeddings, of models that have an encoder."""
         asked = embeddings.embedding_request(await request.body())
         self._check_model(asked.model)
         texts = asked.texts()
@@ -277,24 +282,29 @@ class _Handlers:
 
     @permission("read")
     async def models(self, _request: Request) -> Response:
+        """OpenAI's list of models: the endpoint."""
         return JsonResponse(openai.model_list(self.engine.endpoint, self.engine.now_ms() // 1000))
 
     @permission("read")
     async def model(self, request: Request) -> Response:
+        """OpenAI's description of one model."""
         self._check_model(request.path_params["model"])
         return JsonResponse(openai.model_card(self.engine.endpoint, self.engine.now_ms() // 1000))
 
     @permission("public")
     async def live(self, _request: Request) -> Response:
+        """200 as long as the process answers."""
         return JsonResponse({"status": "live"})
 
     @permission("public")
     async def ready(self, _request: Request) -> Response:
+        """200 when a release answers, else 503; the body says which, and how many records the log has lost."""
         health = self.engine.health()
         return JsonResponse(health, status_code=200 if health.ready else 503)
 
     @permission("read")
     async def metrics(self, _request: Request) -> Response:
+        """Counts and durations, for Prometheus."""
         health = self.engine.health()
         text = self.measures.render(
             self.engine.endpoint,
@@ -307,6 +317,7 @@ class _Handlers:
 
     @permission("read")
     async def index(self, request: Request) -> Response:
+        """The endpoint, what a row must hold, and an example of a call."""
         signature = await self._in_thread(lambda: self.engine.signature)
         health = self.engine.health()
         example = {column.name: _EXAMPLES[column.kind] for column in signature.inputs}

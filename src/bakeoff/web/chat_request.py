@@ -41,6 +41,7 @@ NO_EFFECT = (
     "safety_identifier",
     "prompt_cache_key",
     "prompt_cache_retention",
+    "prompt_cache_options",
     "prediction",
 )
 """Options that are taken and change nothing here: they say who asks, what the service may keep and how fast it is."""
@@ -137,6 +138,8 @@ class ChatRequest(SamplingOptions, kw_only=True):
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+    moderation: Any = None
     prediction: dict[str, Any] | None = None
 
     @property
@@ -237,6 +240,7 @@ class ChatRequest(SamplingOptions, kw_only=True):
             ("verbosity", self.verbosity, ("medium",)),
             ("audio", self.audio, ()),
             ("web_search_options", self.web_search_options, ()),
+            ("moderation", self.moderation, ()),
         ):
             if value is not None and value not in none:
                 left_out = " or ".join(["left out", *(json.dumps(each) for each in none)])

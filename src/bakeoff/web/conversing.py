@@ -1,16 +1,19 @@
 """Answers that come piece by piece, over HTTP: what the APIs for conversations have in common.
 
+An answer has a thread while the model works at it, and none while it waits for its turn or for its reader (`Lanes`).
+
 An API is a `Form`: it writes whole answers as one body, or pieces as server-sent events. The first piece of a stream is
 waited for, so that what is wrong with a request has its status code; a caller that goes away stops the model.
 """
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -21,11 +24,12 @@ from bakeoff.core.generation import Piece, ToolCall
 from bakeoff.core.types import Json
 from bakeoff.web.problems import JsonResponse
 
-__all__ = ["Choice", "Form", "Head", "Reader", "calls_of", "respond", "sse", "text_of", "tokens_of"]
+__all__ = ["Choice", "Form", "Head", "Lanes", "Reader", "Tokens", "calls_of", "respond", "sse", "text_of"]
 
 LOOK_S = 0.1
 """How often it is looked whether the caller of an answer that is not streamed is still there."""
 
+T = TypeVar("T")
 Choice: TypeAlias = Callable[[int], Generator[Piece]]
 """Begins the answer of an index; pieces are read in threads."""
 
@@ -72,65 +76,123 @@ class Form(Protocol):
         ...
 
 
-class Reader:
-    """Reads one answer from threads; `stop` may come at any time, also while a thread waits for the next piece.
+class Lanes:
+    """Threads for answers, as many at once as the model works at; the others wait for their turn without one.
 
-    A generator that runs cannot be closed: the thread that runs it closes it then.
+    Args:
+        executor: has the threads.
+        width: how many answers the live model works at; None where it does not say.
     """
 
-    def __init__(self, choice: Choice, index: int, executor: Executor) -> None:
-        self._begin = lambda: choice(index)
-        self._executor = executor
-        self._pieces: Generator[Piece] | None = None
-        self._ended = False
-        self._running, self._stopped = threading.Lock(), threading.Event()
+    def __init__(self, executor: Executor, width: Callable[[], int | None]) -> None:
+        self._executor, self._width = executor, width
+        self._running, self._waiting = 0, deque[asyncio.Future[None]]()
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """What `call` gives. A caller that is cancelled before it has a thread never has one."""
+        await self._enter()
+        loop = asyncio.get_running_loop()
+
+        def left(_: object) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(self._leave)
+
+        submitted = self._executor.submit(call)
+        submitted.add_done_callback(left)  # not with its caller, who may be cancelled while the thread goes on
+        return await asyncio.wrap_future(submitted)
+
+    def _free(self) -> bool:
+        width = self._width()
+        return width is None or self._running < width
+
+    async def _enter(self) -> None:
+        if self._waiting or not self._free():
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._leave()  # it had just been given the place
+                raise
+        else:
+            self._running += 1
+
+    def _leave(self) -> None:
+        self._running -= 1
+        while self._waiting and self._free():
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._running += 1
+                turn.set_result(None)
+
+
+class Reader:
+    """Reads one answer by one thread, which hands each piece over; `stop` may come at any time."""
+
+    def __init__(self, choice: Choice, index: int, lanes: Lanes) -> None:
+        self._begin, self._lanes = (lambda: choice(index)), lanes
+        self._stopped = threading.Event()
+        self._reading: asyncio.Task[None] | None = None
 
     @property
     def stopped(self) -> bool:
         """Whether it was stopped."""
         return self._stopped.is_set()
 
-    async def next(self) -> Piece | None:
-        """The next piece; None behind the last one, and for ever once it was stopped."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._step)
-
     async def rest(self) -> list[Piece]:
-        """All pieces that are left, read by one thread."""
+        """All pieces; those until it was stopped."""
+        read: list[Piece] = []
+        await _done(self._begun(read.append))
+        return read
 
-        def read() -> list[Piece]:
-            return list(iter(self._step, None))
+    async def pieces(self) -> AsyncGenerator[list[Piece]]:
+        """The pieces as they come: at each step all that are there by then."""
+        loop, come = asyncio.get_running_loop(), asyncio.Queue[Piece | None]()
 
-        return await asyncio.get_running_loop().run_in_executor(self._executor, read)
+        def hand(piece: Piece) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody reads any more
+                loop.call_soon_threadsafe(come.put_nowait, piece)
+
+        reading = self._begun(hand)
+        reading.add_done_callback(lambda _: come.put_nowait(None))
+        ended = False
+        while not ended:
+            batch = [await come.get()]
+            while not come.empty():
+                batch.append(come.get_nowait())
+            ended = batch[-1] is None
+            if there := [piece for piece in batch if piece is not None]:
+                yield there
+        await _done(reading)
 
     def stop(self) -> None:
-        """End the answer, at once where it waits for its reader, else with its next piece; never waits for it."""
+        """End the answer, with its next piece where it has begun; never waits for it."""
         self._stopped.set()
-        if self._pieces is not None and not self._ended and not self._running.locked():
-            self._executor.submit(self._close)
+        if self._reading is not None:
+            self._reading.cancel()
 
-    def _step(self) -> Piece | None:
-        try:
-            with self._running:
-                if self.stopped or self._ended:
-                    return None
-                if self._pieces is None:
-                    self._pieces = self._begin()
-                self._ended = True  # unless there is a piece: an error ends it, too
-                piece = next(self._pieces, None)
-                self._ended = piece is None
-                return piece
-        finally:
-            if self.stopped:
-                self._close()
+    def _begun(self, hand: Callable[[Piece], None]) -> asyncio.Task[None]:
+        self._reading = asyncio.create_task(self._lanes.run(lambda: self._read(hand)))
+        if self.stopped:
+            self._reading.cancel()
+        return self._reading
 
-    def _close(self) -> None:
-        """Whoever lets go of the generator last after it was stopped closes it; closing it twice does nothing."""
-        if self._running.acquire(blocking=False):
-            try:
-                if self._pieces is not None:
-                    self._pieces.close()
-            finally:
-                self._running.release()
+    def _read(self, hand: Callable[[Piece], None]) -> None:
+        if self.stopped:
+            return
+        with closing(self._begin()) as pieces:
+            for piece in pieces:
+                hand(piece)
+                if self.stopped:
+                    return
+
+
+async def _done(reading: asyncio.Task[None]) -> None:
+    """Wait for the end of a reading and raise what it raised; one that was cancelled has ended, too."""
+    await asyncio.wait([reading])
+    if not reading.cancelled():
+        reading.result()
 
 
 async def respond(
@@ -140,11 +202,11 @@ async def respond(
     *,
     count: int,
     stream: bool,
-    executor: Executor,
+    lanes: Lanes,
     place: AbstractContextManager[None],
 ) -> Response:
     """Answer with `count` answers, one after another, as one body or as a stream; `place` is taken until the end."""
-    readers = [Reader(choice, index, executor) for index in range(count)]
+    readers = [Reader(choice, index, lanes) for index in range(count)]
     with ExitStack() as leaving:
         leaving.enter_context(place)
         for reader in readers:
@@ -155,8 +217,9 @@ async def respond(
                 if readers[0].stopped:
                     raise ClientDisconnect
                 return JsonResponse(form.whole(answers))
-            first = await readers[0].next()
-        return _Stream(_events(form, readers, first), leaving.pop_all())
+            rest = readers[0].pieces()
+            first = await anext(rest, [])
+        return _Stream(_events(form, readers, first, rest), leaving.pop_all())
     raise AssertionError("nothing above leaves without an answer")
 
 
@@ -190,22 +253,22 @@ class _Stream(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-async def _events(form: Form, readers: Sequence[Reader], first: Piece | None) -> AsyncGenerator[bytes]:
-    """Server-sent events."""
+async def _events(
+    form: Form, readers: Sequence[Reader], first: Sequence[Piece], rest: AsyncGenerator[list[Piece]]
+) -> AsyncGenerator[bytes]:
+    """Server-sent events; those of pieces that are there together are sent together."""
+
+    def written(index: int, batch: Sequence[Piece]) -> bytes:
+        return b"".join(event for piece in batch for event in form.piece(index, piece))
+
     try:
-        for event in form.start():
-            yield event
+        yield b"".join(form.start()) + written(0, first)
         for index, reader in enumerate(readers):
-            piece = await reader.next() if index else first
-            while piece is not None:
-                for event in form.piece(index, piece):
-                    yield event
-                piece = await reader.next()
-        for event in form.end():
-            yield event
+            async for batch in reader.pieces() if index else rest:
+                yield written(index, batch)
+        yield b"".join(form.end())
     except Exception as error:  # noqa: BLE001 - the status is sent already: the error is told in the stream
-        for event in form.failure(error):
-            yield event
+        yield b"".join(form.failure(error))
 
 
 def sse(body: Any, event: str | None = None) -> bytes:
@@ -224,7 +287,22 @@ def calls_of(pieces: Iterable[Piece]) -> list[ToolCall]:
     return ToolCall.joined(bit for piece in pieces for bit in piece.calls)
 
 
-def tokens_of(ends: Iterable[Piece]) -> tuple[int, int]:
-    """Tokens read (of a prompt that all answers share, once) and written, by the last pieces of answers."""
-    last = list(ends)
-    return max((end.prompt_tokens for end in last), default=0), sum(end.completion_tokens for end in last)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """Tokens of the answers to a call: read (`cached` among them), and written (`reasoning` among them)."""
+
+    read: int
+    cached: int
+    written: int
+    reasoning: int
+
+    @classmethod
+    def of(cls, ends: Iterable[Piece]) -> "Tokens":
+        """Those that last pieces of answers count; the prompt, which all answers share, counts once."""
+        last = list(ends)
+        return cls(
+            read=max((end.prompt_tokens for end in last), default=0),
+            cached=min((end.cached_tokens for end in last), default=0),  # later answers have all of it from the first
+            written=sum(end.completion_tokens for end in last),
+            reasoning=sum(end.reasoning_tokens for end in last),
+        )

@@ -7,11 +7,12 @@ evaluated (the likeliest token), not at the API's temperature of 1.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from bakeoff.core.generation import Piece, Token, ToolCall
 from bakeoff.core.types import Json
-from bakeoff.web.conversing import Head, calls_of, sse, text_of, tokens_of
+from bakeoff.web.conversing import Head, Tokens, calls_of, sse, text_of
 from bakeoff.web.problems import openai_error
 
 __all__ = ["DONE", "ChatForm", "model_card", "model_list", "prediction_id", "usage_of"]
@@ -112,17 +113,26 @@ def _logprobs(tokens: "Sequence[Token]") -> dict[str, Any] | None:
     return {"content": content, "refusal": None}
 
 
-def usage_of(ends: Iterable[Piece]) -> dict[str, int]:
+def usage_of(ends: Iterable[Piece]) -> dict[str, Json]:
     """Tokens read and written, by the last pieces of answers."""
-    read, written = tokens_of(ends)
-    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+    tokens = Tokens.of(ends)
+    return {
+        "prompt_tokens": tokens.read,
+        "completion_tokens": tokens.written,
+        "total_tokens": tokens.read + tokens.written,
+        "prompt_tokens_details": {"cached_tokens": tokens.cached},
+        "completion_tokens_details": {"reasoning_tokens": tokens.reasoning},
+    }
 
 
 def model_card(endpoint: str, created_s: int) -> dict[str, Any]:
-    """The body of GET /v1/models/{id}."""
-    return {"id": endpoint, "object": "model", "created": created_s, "owned_by": "bakeoff"}
+    """The body of GET /v1/models/{id}, as OpenAI's and as Anthropic's API have it: they share the path."""
+    made = datetime.fromtimestamp(created_s, UTC).isoformat().replace("+00:00", "Z")
+    card = {"id": endpoint, "object": "model", "created": created_s, "owned_by": "bakeoff"}
+    return card | {"type": "model", "display_name": endpoint, "created_at": made}
 
 
 def model_list(endpoint: str, created_s: int) -> dict[str, Any]:
     """The body of GET /v1/models: the endpoint is the one model that there is."""
-    return {"object": "list", "data": [model_card(endpoint, created_s)]}
+    page = {"has_more": False, "first_id": endpoint, "last_id": endpoint}
+    return {"object": "list", "data": [model_card(endpoint, created_s)], **page}

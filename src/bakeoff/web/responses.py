@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from bakeoff.core.generation import Piece, Token, ToolCall
-from bakeoff.web.conversing import Head, calls_of, sse, text_of, tokens_of
+from bakeoff.web.conversing import Head, Tokens, calls_of, sse, text_of
 from bakeoff.web.problems import openai_error
 from bakeoff.web.responses_request import ResponseRequest
 
@@ -163,11 +163,11 @@ def _token_logprobs(tokens: Iterable[Token]) -> list[dict[str, Any]]:
 
 
 def _usage(last: Piece) -> dict[str, Any]:
-    read, written = tokens_of([last])
+    tokens = Tokens.of([last])
     return {
-        "input_tokens": read,
-        "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens": written,
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": read + written,
+        "input_tokens": tokens.read,
+        "input_tokens_details": {"cached_tokens": tokens.cached},
+        "output_tokens": tokens.written,
+        "output_tokens_details": {"reasoning_tokens": tokens.reasoning},
+        "total_tokens": tokens.read + tokens.written,
     }

@@ -15,6 +15,15 @@ from bakeoff.web.chat_request import ChatRequest, Function, FunctionTool, Respon
 __all__ = ["ResponseRequest", "response_request"]
 
 LOGPROBS = "message.output_text.logprobs"
+REFUSED = (
+    "previous_response_id",
+    "conversation",
+    "background",
+    "prompt",
+    "max_tool_calls",
+    "moderation",
+    "context_management",
+)
 INCLUDES = (LOGPROBS, "reasoning.encrypted_content")
 TEXTS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
 
@@ -95,6 +104,9 @@ class ResponseRequest(msgspec.Struct):
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+    moderation: Any = None
+    context_management: Any = None
 
     def chat(self) -> ChatRequest:
         """The same as a request for a chat completion.
@@ -102,7 +114,7 @@ class ResponseRequest(msgspec.Struct):
         Raises:
             HttpError: something that it cannot say.
         """
-        for name in ("previous_response_id", "conversation", "background", "prompt", "max_tool_calls"):
+        for name in REFUSED:
             if getattr(self, name):
                 raise refused(name, "it to be left out", getattr(self, name), code="unsupported_parameter")
         if self.truncation == "auto":

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bakeoff.chat.tokens import ChatTokens, TokenSequence
 from bakeoff.core.errors import CandidateError
-from bakeoff.core.generation import Capacity, Converted, Messages, Piece, Sampling, Speech
+from bakeoff.core.generation import Capacity, Concurrent, Converted, Messages, Piece, Sampling, Speech
 from bakeoff.core.ledger import EXAMPLES, Loss, example, summed
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature
@@ -87,6 +87,12 @@ class SpokenModel:
         """See `bakeoff.core.generation.Converted`."""
         session = self._speaker.session()
         return session.weights_bytes if isinstance(session, Converted) else None
+
+    @property
+    def concurrency(self) -> int | None:
+        """See `bakeoff.core.generation.Concurrent`."""
+        session = self._speaker.session()
+        return session.concurrency if isinstance(session, Concurrent) else None
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
