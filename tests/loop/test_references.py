@@ -37,8 +37,7 @@ def full(ran):
     with Project(ran) as project:
         project.write_contract()
     file.write_text(
-        file.read_text().replace("[data]\n", '[data]\ncontract = "contract.toml"\n')
-        + "[split]\nfolds = 3\n[loop]\nrefit = true\n"
+        file.read_text().replace("[data]\n", '[data]\ncontract = "contract.toml"\n') + "[split]\nfolds = 3\n"
     )
     with Project(ran) as project:
         project.run()

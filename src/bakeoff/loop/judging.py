@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-import bakeoff.evaluate
-import bakeoff.metrics
-from bakeoff.core.hashing import digest_file, digest_sources
+from bakeoff.core.closure import code_of, module_of
+from bakeoff.core.families import families_code
+from bakeoff.core.hashing import digest_file
 from bakeoff.core.protocols import Job
 from bakeoff.core.records import Version
 from bakeoff.core.types import Json, Predictions
+from bakeoff.evaluate.annotating import ENCODING_FAMILY
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.loop.fitting import Fitted, workspace
 from bakeoff.loop.gathering import Gathered, load_arrays, load_table
@@ -86,7 +87,6 @@ def _told(stage: Stage) -> Any:
 
 
 def _inputs(stage: Stage, gathered: Gathered, fit: Fitted) -> dict[str, Json]:
-    code = [Path(cast("str", p.__file__)).parent for p in (bakeoff.evaluate, bakeoff.metrics)]
     return {
         "model": fit.tree_blob,
         "fit": fit.key,
@@ -109,8 +109,13 @@ def _inputs(stage: Stage, gathered: Gathered, fit: Fitted) -> dict[str, Json]:
         "context": list(stage.config.decide.context),
         "safety": None if stage.safety is None else digest_file(stage.safety),
         "cost": stage.config.cost.model_dump(mode="json", exclude={"requests_per_day", "budget_usd"}),
-        "code": digest_sources(*code),
+        "code": [code_of(module_of(EVALUATE)), fit.contender.code, _encoder_code(stage)],
     }
+
+
+def _encoder_code(stage: Stage) -> str | None:
+    """That of the family whose sentence encoder compares generated texts: it is found by name, not imported."""
+    return families_code(ENCODING_FAMILY) if stage.config.project.task == "generation" else None
 
 
 def _wanted(stage: Stage, fit: Fitted) -> bool:
@@ -256,6 +261,17 @@ def verdict(stage: Stage, gathered: Gathered, judged: Sequence[Judged]) -> "Verd
     )
 
 
+def _families_in(params: Json) -> set[str]:
+    """The families that the parameters of a model made of others name."""
+    if isinstance(params, list):
+        return {name for each in params for name in _families_in(each)}
+    if not isinstance(params, dict):
+        return set()
+    own = params.get("family")
+    inner = {name for each in params.values() for name in _families_in(each)}
+    return inner | {own} if isinstance(own, str) else inner
+
+
 def judge_champion(stage: Stage, steps: Steps, gathered: Gathered, champion: Version) -> Judged:
     """Evaluate a registered model on the present test rows, as if it were a candidate."""
     made = champion.model_origin
@@ -264,7 +280,7 @@ def judge_champion(stage: Stage, steps: Steps, gathered: Gathered, champion: Ver
         family_name=made.family,
         requires=(),
         params=made.params,
-        code=made.family_code,
+        code=families_code(made.family, *sorted(_families_in(cast("Json", made.params)))),
     )
     known = made.scorecard
     fitted = Fitted(

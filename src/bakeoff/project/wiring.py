@@ -1,6 +1,5 @@
 """Resolve a project's settings to things that work: contenders, stores, compute, scratch folders."""
 
-import importlib.util
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,8 +13,7 @@ from bakeoff.core import plugins
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.config import Config, SearchConfig
 from bakeoff.core.errors import BakeoffError, ConfigError, Problem
-from bakeoff.core.families import load_family
-from bakeoff.core.hashing import digest_file, digest_json, digest_sources
+from bakeoff.core.families import families_code, load_family
 from bakeoff.core.project_file import Loaded
 from bakeoff.core.protocols import BlobStore, Clock, Compute, EventLog, Family, RecordStore
 from bakeoff.core.search import Choices, Range, Search, space
@@ -147,7 +145,6 @@ def contender(loaded: Loaded, name: str, tuned: Mapping[str, Json] | None = None
 
 def _prepared(loaded: Loaded, ready: Contender) -> Contender:
     """The candidate behind the project's fitted steps, which then are fitted, saved and served with it."""
-    import bakeoff.prepare
     from bakeoff.prepare.steps import preparation
 
     steps = preparation(loaded.config.prepare.specs, file=loaded.file)
@@ -168,7 +165,7 @@ def _prepared(loaded: Loaded, ready: Contender) -> Contender:
     return replace(
         outer,
         requires=tuple(sorted({*outer.requires, *ready.requires, *steps.fitted_requires})),
-        code=digest_json([outer.code, ready.code, digest_sources(Path(str(bakeoff.prepare.__file__)).parent)]),
+        code=families_code(PREPARED, ready.family_name),
         search=ready.search,
         wraps=ready,
     )
@@ -222,7 +219,7 @@ def _ready(name: str, family_name: str, family: Family, params: Any) -> Contende
         family_name=family_name,
         requires=family.requires,
         params=params,
-        code=_code(type(family).__module__),
+        code=families_code(family_name),
     )
 
 
@@ -272,12 +269,3 @@ def _caught(check: Callable[[], object]) -> tuple[Problem, ...]:
     except ConfigError as error:
         return error.problems
     return ()
-
-
-def _code(module: str) -> str:
-    """Hash of a family's source: of its package's folder, or of its file when it stands alone."""
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        return "unknown"
-    file = Path(spec.origin)
-    return digest_sources(file.parent) if (file.parent / "__init__.py").exists() else digest_file(file)
