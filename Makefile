@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 DEMO := $(VENV)/.demo
 SOURCES := src tests benchmarks
 
-.PHONY: help install demo demo-flights test check format lint types layers collected bench-evaluate bench-finetune bench-resume bench-data bench-text-quality bench-streams bench-llm-serving bench-statistics clean
+.PHONY: help install demo demo-flights test check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-data bench-text-quality bench-streams bench-llm-serving bench-statistics clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -54,6 +54,11 @@ layers: $(INSTALLED)  ## The import layers
 
 collected: $(INSTALLED)  ## Tests are the same ones in every process
 	tools/collected
+
+docs: $(INSTALLED)  ## The documentation as a site, in build/site
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 format: $(INSTALLED)  ## Format the sources
 	$(BIN)/ruff format $(SOURCES)

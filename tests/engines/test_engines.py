@@ -13,6 +13,7 @@ from bakeoff.core.generation import Sampling, ToolCall
 from bakeoff.engines.fidelity import compare, require
 from bakeoff.engines.llamacpp import LlamaCppEngine, _pieces
 from bakeoff.engines.reference import ReferenceEngine, ReferenceSession, _weighed
+from bakeoff.testing.engines import EngineConformance
 
 ASKED = [{"role": "user", "content": "what is the capital of france 123"}]
 
@@ -337,3 +338,19 @@ def test_reference_embeds_to_length_one(reference):
     vectors = reference.embed(["the cat", "the dog", ""])
     assert vectors.shape == (3, 64)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, rtol=1e-5)
+
+
+class TestReference(EngineConformance):
+    @pytest.fixture
+    def engine(self):
+        return ReferenceEngine()
+
+    @pytest.fixture
+    def model(self, tiny_model):
+        return tiny_model
+
+
+class TestLlamaCpp(TestReference):
+    @pytest.fixture
+    def engine(self):
+        return LlamaCppEngine()

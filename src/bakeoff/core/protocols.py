@@ -420,7 +420,12 @@ class DocumentRecords(Protocol):
 
 
 class RecordStore(Protocol):
-    """All records behind one URL; registered under `bakeoff.stores` by URL scheme."""
+    """All records behind one URL.
+
+    What is registered under `bakeoff.stores` opens a store. Its name says what it opens and for which scheme of URLs:
+    `records+SCHEME`, `blobs+SCHEME`, `events+SCHEME`. It is called as `opener(url, folder=…, clock=…)`; relative paths
+    in the URL start at the project's `folder`.
+    """
 
     @property
     def runs(self) -> RunRecords:
@@ -544,7 +549,12 @@ class JobResult:
 
 
 class Compute(Protocol):
-    """Runs jobs; registered under `bakeoff.compute` by URL scheme."""
+    """Runs jobs.
+
+    What is registered under `bakeoff.compute` makes one: `make(workers=…, threads=…, jobs=…)`, where 0 workers or
+    threads mean "choose yourself" and `jobs` is how many are to be expected. Its name is what stands before the colon
+    in `[compute] backend`.
+    """
 
     @property
     def threads(self) -> int:

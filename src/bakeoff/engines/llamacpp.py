@@ -107,6 +107,8 @@ def gguf_of(model: Path, cache: Path, quantisation: str = "q8_0") -> Path:
         if magic != b"GGUF":
             raise CandidateError(f"expected a GGUF file, found something else in {str(model)!r}; fetch it again")
         return model
+    if not (model / "config.json").is_file():
+        raise CandidateError(f"expected the folder of a language model, found no config.json in {str(model)!r}")
     from bakeoff.engines.gguf_export import model_to_gguf
 
     if quantisation not in QUANTISATIONS:

@@ -8,7 +8,16 @@ from types import MappingProxyType
 
 from bakeoff.core.config import DecideConfig
 from bakeoff.core.errors import UsageError
-from bakeoff.evaluate.arrays import BINARY, ColumnLike, PredictionsLike, column, is_table, labels, predictions_of
+from bakeoff.evaluate.arrays import (
+    BINARY,
+    ColumnLike,
+    PredictionsLike,
+    column,
+    complete,
+    is_table,
+    labels,
+    predictions_of,
+)
 from bakeoff.evaluate.estimates import Rows, estimate
 from bakeoff.evaluate.hidden import errors_of, serial
 from bakeoff.evaluate.paired import Comparison, measure_named
@@ -82,7 +91,7 @@ def interval(
 
     >>> found = interval([1, 0] * 5, [1, 0] * 5, metric="accuracy")
     >>> found.value, round(found.low or 0, 3), found.high, found.method
-    (1.0, 0.722, 1.0, 'wilson')
+    (1.0, 0.741, 1.0, 'mid-p')
     """
     if not 0 < level < 1:
         raise UsageError(f"expected a level between 0 and 1; received {level!r}")
@@ -135,10 +144,8 @@ def compare(
     >>> found.winner, found.p_best["good"]
     ('good', 1.0)
     """
-    if not predictions:
-        raise UsageError("expected predictions of at least one candidate; received none")
-    if cost_usd is not None and set(cost_usd) != set(predictions):
-        raise UsageError(f"expected the costs of {sorted(predictions)}; received those of {sorted(cost_usd)}")
+    predictions = _by_name(predictions)
+    _check_costs(cost_usd, list(predictions))
     if margin is not None and not 0 <= margin < math.inf:
         raise UsageError(f"expected a margin of 0 or more; received {margin!r}")
     if confidence is not None and not 0.5 < confidence < 1:  # noqa: PLR2004
@@ -168,7 +175,7 @@ def compare(
         measure.task,
         seed,
         groups_n=None if groups is None else column(groups, "groups", rows=len(truth_n)),
-        time_n=None if time is None else column(time, "time", rows=len(truth_n)),
+        time_n=_time(time, len(truth_n)),
     )
     values = {name: each for name, card in cards.items() for each in card.metrics.values()}
     if verdict.winner is not None and verdict.value is not None:
@@ -190,8 +197,33 @@ def compare(
     )
 
 
+def _by_name(given: Mapping[str, PredictionsLike]) -> Mapping[str, PredictionsLike]:
+    """Predictions by the candidate's name, also of a table with a column for each."""
+    if not isinstance(given, Mapping):
+        if not hasattr(given, "columns"):
+            raise UsageError(
+                f"expected predictions by the candidate's name, as {{'a': …}}; received {type(given).__name__}"
+            )
+        given = {str(name): given[name] for name in given.columns}
+    if not given:
+        raise UsageError("expected predictions of at least one candidate; received none")
+    return given
+
+
+def _check_costs(cost_usd: Mapping[str, float] | None, names: Sequence[str]) -> None:
+    if cost_usd is None:
+        return
+    if set(cost_usd) != set(names):
+        raise UsageError(f"expected the costs of {sorted(names)}; received those of {sorted(cost_usd)}")
+    wrong = {name: cost for name, cost in cost_usd.items() if not 0 <= cost < math.inf}
+    if wrong:
+        raise UsageError(f"expected costs of 0 or more; received {wrong}")
+
+
 def _truth(truth: ColumnLike, measure: Measure) -> ColumnLike:
     truth_n = column(truth, "the truth")
+    if measure.task != "generation":
+        truth_n = complete(truth_n, "the truth")
     return labels(truth_n) if measure.task == "classification" else truth_n
 
 
@@ -217,8 +249,12 @@ def _dependence(n: int, groups: ColumnLike | None, time: ColumnLike | None) -> D
     return Dependence.of(
         n,
         groups_n=None if groups is None else column(groups, "groups", rows=n),
-        time_n=None if time is None else column(time, "time", rows=n),
+        time_n=_time(time, n),
     )
+
+
+def _time(time: ColumnLike | None, n: int) -> ColumnLike | None:
+    return None if time is None else complete(column(time, "time", rows=n), "time")
 
 
 def _card(measure: Measure, rows: Rows, cost: float) -> Scorecard:

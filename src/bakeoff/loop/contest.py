@@ -139,8 +139,9 @@ def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, am
     named = label(champion)
     if winner.fitted.tree_blob in (champion.content, champion.model_origin.evaluated_tree):
         return Contest(promoted=True, champion=named, reason=f"{named} is this very model")
-    found = stand(stage, steps, gathered, winner, champion, among=among)
-    decide = stage.config.decide
+    decide, anchor = stage.config.decide, anchor_of(stage)
+    bound = anchor.content if anchor is not None and decide.champion == "non_inferior" else ""
+    found = stand(stage, steps, gathered, winner, champion, among=among, anchor=bound)
     if found.comparison is None:
         return Contest(promoted=found.gone, champion=named, reason=f"{named} {found.why}", raises=found.gone)
     margin = margin_beside(stage, winner)
@@ -153,7 +154,6 @@ def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, am
         look=found.look,
         raises=found.comparison.superior,
     )
-    anchor = anchor_of(stage)
     if holds and anchor is not None and anchor.content != champion.content:
         beside = stand(stage, steps, gathered, winner, anchor, among=among, look=found.look)
         contest = _anchored(contest, beside, decide, margin)
@@ -244,12 +244,13 @@ def stand(
     among: Sequence[Judged] = (),
     look: Look | None = None,
     rule: str | None = None,
+    anchor: str = "",
 ) -> Standing:
     """Hold a model against the champion on the test rows that the latter was not fitted on (and are usable).
 
     `among` are the candidates that it was chosen from by these rows; `look`: the comparison is a part of this one.
-    `rule`: what is asked (the project's rule). A wide interval must not help: where only the upper end is looked at,
-    neither counts.
+    `rule`: what is asked (the project's rule). `anchor`: it would take the champion's place, held to this. A wide
+    interval must not help: where only the upper end is looked at, none of these counts.
     """
     named = label(champion)
     benefit = (rule or stage.config.decide.champion) == "unless_worse"
@@ -274,6 +275,7 @@ def stand(
             model=entry.fitted.tree_blob or entry.name,
             champion=champion.content,
             hashes_n=hashes_n,
+            anchor=anchor,
         )
     scored = [each for each in among if each.scorecard and stage.metric in each.scorecard.metrics]
     chosen_from = {each.name: each for each in [*([] if benefit else scored), entry]}
