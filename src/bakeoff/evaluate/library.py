@@ -233,7 +233,7 @@ def _check_errors(measure: Measure, result: Outcome) -> None:
         measure.gather.costs.check(result.classes, file="bakeoff", key="error_costs")
 
 
-def _by_name(given: Mapping[str, PredictionsLike]) -> Mapping[str, PredictionsLike]:
+def _by_name(given: Any) -> Mapping[str, PredictionsLike]:
     """Predictions by the candidate's name, also of a table with a column for each."""
     if not isinstance(given, Mapping):
         if not hasattr(given, "columns"):
