@@ -213,6 +213,8 @@ class _Session:
             cores.n_threads = threads
             _stay(cores, threads)
         params.warmup, params.verbosity = False, -1
+        # Fitting what is held to a device's memory loads the model once more: here the settings say what is held.
+        params.fit_params = any("GPU" in str(device["type"]) for device in xllamacpp.get_device_info())
         params.embedding, params.pooling_type = False, xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
         self._key, self._context = secrets.token_hex(16), context
         params.api_keys = [self._key]
@@ -295,7 +297,8 @@ class _Session:
         if self._words is None:
             return
         for message in messages:
-            control = [token for token in self._words.control if token in str(message.get("content") or "")]
+            written = json.dumps(dict(message), ensure_ascii=False)  # calls of earlier answers hold users' words, too
+            control = [token for token in self._words.control if token in written]
             if control:
                 raise DataError(
                     f"expected messages without the model's control tokens beside tools, received {control[0]!r}; "
