@@ -7,15 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-<<<<<<< HEAD
 from bakeoff.core.closure import code_of, module_of
 from bakeoff.core.families import families_code
-from bakeoff.core.hashing import digest_file
-=======
-import bakeoff.evaluate
-import bakeoff.metrics
-from bakeoff.core.hashing import digest_file, digest_json, digest_sources
->>>>>>> main
+from bakeoff.core.hashing import digest_file, digest_json
 from bakeoff.core.protocols import Job
 from bakeoff.core.records import Version
 from bakeoff.core.types import Json, Predictions
