@@ -123,11 +123,11 @@ MEANS = [
 DIFFERENCES = [
     *(
         Cell(name=f"shares of {p:g}, n = {n}", kind="difference", true=0.0, draw=equals(p, n))
-        for p, n in ((0.8, 20), (0.8, 100), (0.8, 1000), (0.98, 100), (0.98, 500))
+        for p, n in ((0.8, 20), (0.8, 100), (0.8, 300), (0.98, 100), (0.98, 300))
     ),
     *(
         Cell(name=f"absolute errors of prices, n = {n}", kind="difference", true=0.0, draw=prices(n))
-        for n in (20, 100, 1000)
+        for n in (20, 100, 300)
     ),
     *(
         Cell(name=f"shares of .85, {n // 20} groups", kind="difference", true=0.0, draw=grouped(n), groups_n=groups(n))
