@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from cells import Cell
 from numpy.typing import NDArray
-from quick import Quick, cards
+from quick import Quick, card_of, cards
 
 from bakeoff.core.config import DecideConfig, Gate
 from bakeoff.evaluate.field import Comparison
@@ -328,6 +328,36 @@ def gates() -> Iterator[Cell]:
             yield Cell(part="gates", name=f"k = {k}, n = {n}", run=of(k, n))
 
 
+def gate_looks() -> Iterator[Cell]:
+    """200 models, all truly 0.78, held one by one against a gate of 0.80 with confidence 0.9 on one test set.
+
+    How often any passes, with the ledger of looks and without.
+    """
+
+    def of(n: int, tie: float) -> Callable[[int], dict[str, float]]:
+        def run(simulations: int) -> dict[str, float]:
+            config = DecideConfig(metric="accuracy", gates={"accuracy": Gate(min=0.8, confidence=0.9)})
+            passed = np.zeros(2)
+            for at in range(simulations):
+                rng = np.random.default_rng([14, n, at])
+                tied, shared = rng.random(n) < tie, rng.random(n) < 0.78
+                right = np.where(tied, shared, rng.random((200, n)) < 0.78).mean(axis=1).tolist()
+                scored = [card_of(value, n) for value in right]
+                for way, looks in enumerate(([None] * 200, range(1, 201))):
+                    said = (
+                        gate_outcomes("model", card, config, look=look)[0].passed
+                        for card, look in zip(scored, looks, strict=True)
+                    )
+                    passed[way] += any(said)
+            return {"without a ledger": passed[0] / simulations, "with": passed[1] / simulations}
+
+        return run
+
+    for n in (500, 2500):
+        for tie in (0.5, 0.9):
+            yield Cell(part="gate_looks", name=f"n = {n}, {tie:.0%} of rows alike", run=of(n, tie))
+
+
 def power() -> Iterator[Cell]:
     """One candidate is better by what is said to be shown four times in five: how often it is.
 
@@ -464,4 +494,4 @@ def looks() -> Iterator[Cell]:
             yield Cell(part="looks", name=f"n = {n}, {tie:.0%} of rows alike", run=of(n, tie))
 
 
-PARTS = (verdicts, together, wrong, settled, winner, gates, power, champions, looks, rounds)
+PARTS = (verdicts, together, wrong, settled, winner, gates, gate_looks, power, champions, looks, rounds)

@@ -12,7 +12,7 @@ import argparse
 import json
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,10 @@ INTERVALS = [
         ("token_f1", "exact_match", "rouge2", "rouge_l", "bleu", "chrf", "perplexity", "embedding_similarity", "judge"),
     ),
 ]
+
+
+REFUSED = 0.05
+"""A cell in which so few samples are given an interval is one that is refused."""
 
 
 def intervals() -> Iterator[Cell]:
@@ -128,8 +132,12 @@ def main() -> None:
     )
     parser.add_argument("--list", action="store_true", help="name the cells and simulate nothing")
     parser.add_argument("--jobs", type=int, default=1, help="processes, each with a cell at a time")
+    parser.add_argument("--tables", action="store_true", help="intervals in --out as tables of Markdown; no simulation")
     asked = parser.parse_args()
     done = _done(asked.out)
+    if asked.tables:
+        print(_tables(done, asked.simulations))
+        return
     for part in (each for each in PARTS if not asked.parts or each.__name__ in asked.parts):
         print(f"\n{part.__name__}: {' '.join((part.__doc__ or '').split())}", flush=True)
         cells = [each for each in part() if asked.cells in each.name]
@@ -143,6 +151,31 @@ def main() -> None:
         for cell, found in zip(cells, _in_processes(result, cells, asked.jobs), strict=True):
             numbers = "; ".join(f"{name} {number:.3f}" for name, number in found["numbers"].items())
             print(f"  {cell.name}: {numbers}  ({found['seconds']:.0f} s)", flush=True)
+
+
+def _tables(done: Mapping[tuple[str, int], Mapping[str, Any]], simulations: int) -> str:
+    """Tables of the intervals, one for each set of metrics; what is not there yet is a dash."""
+    lines: list[str] = []
+    of_metrics: dict[tuple[str, ...], list[tuple[str, int]]] = {}
+    for name, sizes, metrics in INTERVALS:
+        of_metrics.setdefault(metrics, []).extend((name, n) for n in sizes)
+    for metrics, rows in of_metrics.items():
+        lines += ["", f"| rows | n | {' | '.join(metrics)} |", "|---" * (2 + len(metrics)) + "|"]
+        for name, n in rows:
+            numbers = done.get((f"intervals: {name}, n = {n}", simulations), {}).get("numbers", {})
+            lines.append(f"| {name} | {n:,} | {' | '.join(_shown(numbers, metric) for metric in metrics)} |")
+    return "\n".join(lines)
+
+
+def _shown(numbers: Mapping[str, float], metric: str) -> str:
+    """Coverage, and the share of samples that were given an interval, where it is not all."""
+    if metric not in numbers:
+        return "–"
+    given = numbers.get(f"{metric} given", 1.0)
+    if given < REFUSED:
+        return "refused"
+    share = f"{numbers[metric]:.3f}".lstrip("0")
+    return share if given == 1 else f"{share} ({given:.2f})"
 
 
 def _in_processes(run: Callable[[Cell], dict[str, Any]], cells: Sequence[Cell], jobs: int) -> Iterator[dict[str, Any]]:

@@ -1,8 +1,10 @@
 """llama.cpp against the reference: the same tokens, the same log-probabilities, the same answers."""
 
+import importlib.util
 import json
 import queue
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,7 @@ pytest.importorskip("xllamacpp")
 from bakeoff.chat.tokens import ChatTokens
 from bakeoff.core.errors import CandidateError, ContextLengthError, DataError, OptionError
 from bakeoff.core.generation import Sampling, ToolCall
-from bakeoff.engines.fidelity import compare, require
+from bakeoff.engines.fidelity import PROMPTS, TOLERANCES, compare, require
 from bakeoff.engines.llamacpp import LlamaCppEngine, _pieces
 from bakeoff.engines.reference import ReferenceEngine, ReferenceSession, _weighed
 from bakeoff.testing.engines import EngineConformance
@@ -417,3 +419,26 @@ class TestLlamaCpp(TestReference):
     @pytest.fixture
     def engine(self):
         return LlamaCppEngine()
+
+
+def _pages():
+    spec = importlib.util.spec_from_file_location("pages", Path(__file__).parents[1] / "docs" / "test_extend.py")
+    pages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pages)
+    return pages
+
+
+class TestHalf(_pages().suite("engine")):
+    """The example of docs/extend/engine.md."""
+
+    @pytest.fixture
+    def model(self, tiny_model):
+        return tiny_model
+
+    def test_it_says_what_was_trained(self, engine, tiny_model, cache):
+        """As before each release."""
+        session = engine.open(tiny_model, threads=1, cache=cache, context=256)
+        trained = ReferenceSession(tiny_model, None, threads=1, context=256)
+        found = compare(trained, session, tolerance=TOLERANCES["bf16"], prompts=PROMPTS[:2])
+        assert found.holds, found.diverges
+        assert found.tokens + found.ends >= 8

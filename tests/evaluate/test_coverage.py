@@ -66,24 +66,26 @@ def stated(rng, n, over):
     return truth, np.column_stack([1 - chance, chance])
 
 
-def said_with(probabilities):
-    return Predictions.of_probabilities(probabilities, ("a", "b"))
-
-
 @pytest.mark.parametrize("over", [1.0, 2.0])
 def test_intervals_of_stated_probabilities_cover_the_truth(over):
     n = 250
     names = ("accuracy", "f1_macro", "roc_auc[b]", "pr_auc[b]", "log_loss", "brier", "ece")
-    truth, probabilities = stated(np.random.default_rng(5), 2_000_000, over)
-    whole = outcome(named(truth), said_with(probabilities), "classification")
-    true = {name: find(name, "classification")(whole) for name in names}
+    measures = [find(name, "classification") for name in names]
+
+    def drawn_outcome(seed, n):
+        truth, probabilities = stated(np.random.default_rng(seed), n, over)
+        said = probabilities.argmax(axis=1)
+        return Outcome(
+            truth_n=truth, predicted_n=said, classes=("a", "b"), probabilities_nk=probabilities, positive="b"
+        )
+
+    whole = drawn_outcome(5, 1_000_000)
+    true = {each.name: each(whole) for each in measures}
     covered = dict.fromkeys(names, 0)
     for i in range(SIMULATIONS):
-        truth, probabilities = stated(np.random.default_rng([6, i]), n, over)
-        said = said_with(probabilities)
-        scores = score(named(truth), said, "classification", resamples=400, seed=i, threads=2, positive="b")
+        intervals = estimates(measures, Rows(outcome=drawn_outcome([6, i], n), draws=400, seed=i))
         for name in names:
-            covered[name] += scores.metrics[name].low <= true[name] <= scores.metrics[name].high
+            covered[name] += intervals[name].low <= true[name] <= intervals[name].high
     assert within(covered)
 
 

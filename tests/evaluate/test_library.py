@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import bakeoff
-from bakeoff.core.errors import DataError, NotFoundError, UsageError
+from bakeoff.core.errors import ConfigError, DataError, NotFoundError, UsageError
 from bakeoff.testing.worlds import WORLDS, candidates
 
 N = 300
@@ -220,3 +220,19 @@ def test_rows_in_the_order_of_time_are_warned_of_unless_it_is_named():
     truth = np.where(harder, "a", "b")
     wrong = np.random.default_rng(0).random(N) < np.where(harder, 0.5, 0.05)
     bakeoff.interval(truth, np.where(wrong, np.where(harder, "b", "a"), truth), metric="accuracy")
+
+
+def test_errors_have_the_costs_that_are_given():
+    rng = np.random.default_rng(0)
+    truth = (rng.random(400) < 0.2).astype(int)
+    bold, shy = np.where(rng.random(400) < 0.9, truth, 1), np.where(rng.random(400) < 0.9, truth, 0)
+    costs = {1: {0: 10.0}, 0: {1: 1.0}}
+    found = bakeoff.interval(truth, shy, metric="expected_cost", error_costs=costs)
+    assert found.value == pytest.approx(np.where((truth == 1) & (shy == 0), 10.0, 0.0).mean())
+    assert found.low < found.value < found.high
+    decision = bakeoff.compare(truth, {"bold": bold, "shy": shy}, metric="expected_cost", error_costs=costs)
+    assert decision.winner == "bold"
+    with pytest.raises(ConfigError, match="0 → 1"):
+        bakeoff.interval(truth, bold, metric="expected_cost", error_costs={1: {0: 10.0}})
+    with pytest.raises(UsageError, match="what errors cost"):
+        bakeoff.interval(truth, bold, metric="expected_cost")

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any, TypeAlias
 
 from bakeoff.core.config import DecideConfig
 from bakeoff.core.errors import UsageError
@@ -23,13 +24,19 @@ from bakeoff.evaluate.hidden import errors_of, serial
 from bakeoff.evaluate.paired import Comparison, measure_named
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.evaluate.verdict import decide
+from bakeoff.metrics.catalogue import EXPECTED_COST
+from bakeoff.metrics.costs import ExpectedCost
 from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.intervals import LEVEL, Interval
 from bakeoff.metrics.measure import Measure
 from bakeoff.metrics.outcome import Outcome, outcome
+from bakeoff.metrics.own import costs_in_use, using
 from bakeoff.metrics.registry import find, with_class
 
-__all__ = ["Decision", "compare", "interval"]
+__all__ = ["Decision", "ErrorCosts", "compare", "interval"]
+
+ErrorCosts: TypeAlias = Mapping[Any, Mapping[Any, float]]
+"""Costs by true class, then predicted class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +74,7 @@ def interval(
     metric: str,
     groups: ColumnLike | None = None,
     time: ColumnLike | None = None,
+    error_costs: ErrorCosts | None = None,
     level: float = LEVEL,
     seed: int = 0,
 ) -> Interval:
@@ -82,6 +90,7 @@ def interval(
         metric: the metric's name, as `[decide] metric` takes it.
         groups: rows of a group (a user, a document) go together; None and NaN are groups of their own.
         time: rows that are close in time may go together.
+        error_costs: what errors cost, by true and predicted class, for `expected_cost`; "*" is every other class.
         level: the share of such intervals that hold the true value.
         seed: of whatever is drawn.
 
@@ -95,10 +104,11 @@ def interval(
     """
     if not 0 < level < 1:
         raise UsageError(f"expected a level between 0 and 1; received {level!r}")
-    measure = measure_named(metric)
+    measure = _measure(metric, error_costs)
     truth_n = _truth(truth, measure)
     measure = _of_second(measure, truth_n, [predictions])
     result = outcome(truth_n, predictions_of(predictions, truth_n, measure, "the predictions"), measure.task)
+    _check_errors(measure, result)
     dependence = _dependence(len(result), groups, time)
     if dependence.independent:
         _warn_of_order(result)
@@ -118,6 +128,7 @@ def compare(
     groups: ColumnLike | None = None,
     time: ColumnLike | None = None,
     cost_usd: Mapping[str, float] | None = None,
+    error_costs: ErrorCosts | None = None,
     seed: int = 0,
 ) -> Decision:
     """Decide between candidates by their predictions of the same rows.
@@ -132,6 +143,7 @@ def compare(
         groups: rows of a group go together.
         time: rows that are close in time may go together.
         cost_usd: what a candidate costs, for any number of predictions, the same for all.
+        error_costs: as `interval` takes them.
         seed: of whatever is drawn.
 
     Raises:
@@ -150,7 +162,7 @@ def compare(
         raise UsageError(f"expected a margin of 0 or more; received {margin!r}")
     if confidence is not None and not 0.5 < confidence < 1:  # noqa: PLR2004
         raise UsageError(f"expected a confidence between 0.5 and 1; received {confidence!r}")
-    measure = measure_named(metric)
+    measure = _measure(metric, error_costs)
     truth_n = _truth(truth, measure)
     measure = _of_second(measure, truth_n, list(predictions.values()))
     answers = {
@@ -160,23 +172,27 @@ def compare(
     dependence = _dependence(len(truth_n), groups, time)
     if dependence.independent:
         _warn_of_order(outcome(truth_n, next(iter(answers.values())), measure.task))
+    outcomes = {name: outcome(truth_n, each, measure.task) for name, each in answers.items()}
+    for each in outcomes.values():
+        _check_errors(measure, each)
     cards = {
         name: _card(
             measure,
-            Rows(outcome=outcome(truth_n, each, measure.task), dependence=dependence, seed=seed),
+            Rows(outcome=each, dependence=dependence, seed=seed),
             1.0 if cost_usd is None else cost_usd[name],
         )
-        for name, each in answers.items()
+        for name, each in outcomes.items()
     }
-    verdict = decide(
-        cards,
-        {name: (truth_n, each) for name, each in answers.items()},
-        DecideConfig(metric=measure.name, margin=margin, confidence=confidence),
-        measure.task,
-        seed,
-        groups_n=None if groups is None else column(groups, "groups", rows=len(truth_n)),
-        time_n=_time(time, len(truth_n)),
-    )
+    with using(None, _texts(error_costs)):
+        verdict = decide(
+            cards,
+            {name: (truth_n, each) for name, each in answers.items()},
+            DecideConfig(metric=measure.name, margin=margin, confidence=confidence),
+            measure.task,
+            seed,
+            groups_n=None if groups is None else column(groups, "groups", rows=len(truth_n)),
+            time_n=_time(time, len(truth_n)),
+        )
     values = {name: each for name, card in cards.items() for each in card.metrics.values()}
     if verdict.winner is not None and verdict.value is not None:
         values[verdict.winner] = verdict.value
@@ -197,7 +213,27 @@ def compare(
     )
 
 
-def _by_name(given: Mapping[str, PredictionsLike]) -> Mapping[str, PredictionsLike]:
+def _measure(metric: str, error_costs: ErrorCosts | None) -> Measure:
+    with using(None, _texts(error_costs)):
+        if metric == EXPECTED_COST and costs_in_use() is None:
+            raise UsageError(f"expected error_costs for {metric!r}: what errors cost, by true and predicted class")
+        return measure_named(metric)
+
+
+def _texts(error_costs: ErrorCosts | None) -> Mapping[str, Mapping[str, float]] | None:
+    """Costs by classes as texts, which may be given as numbers."""
+    if error_costs is None:
+        return None
+    return {str(true): {str(said): cost for said, cost in row.items()} for true, row in error_costs.items()}
+
+
+def _check_errors(measure: Measure, result: Outcome) -> None:
+    """See that every error has a cost, where costs are what is measured."""
+    if isinstance(measure.gather, ExpectedCost):
+        measure.gather.costs.check(result.classes, file="bakeoff", key="error_costs")
+
+
+def _by_name(given: Any) -> Mapping[str, PredictionsLike]:
     """Predictions by the candidate's name, also of a table with a column for each."""
     if not isinstance(given, Mapping):
         if not hasattr(given, "columns"):

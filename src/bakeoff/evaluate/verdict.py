@@ -150,13 +150,17 @@ def decide(
     groups_n: ArrayLike | None = None,
     time_n: ArrayLike | None = None,
     folds: int = 0,
+    look: int | None = None,
 ) -> Verdict:
-    """Decide between candidates from their scorecards and their outcomes on the same test rows."""
+    """Decide between candidates from their scorecards and their outcomes on the same test rows.
+
+    `look`: gates with a confidence are held against these rows for the n-th time.
+    """
     check_gates(config, task)
     metric = config.metric or default(task)
     scored = {name: card for name, card in scorecards.items() if metric in card.metrics}
     if not scored:
-        return _nobody(metric, _gates(scorecards, config), reasons.unscored(metric, list(scorecards)))
+        return _nobody(metric, _gates(scorecards, config, look), reasons.unscored(metric, list(scorecards)))
     truth_n = _same_truth(scored, outcomes)
 
     def field_of(measure: Measure) -> Field:
@@ -173,7 +177,7 @@ def decide(
 
     field = field_of(find(metric, task))
     swapped = _swapped(field.measure, outcomes, config, seed=seed, groups_n=groups_n)
-    return decide_by(field, scorecards, config, task, field_of=field_of, p_values=swapped)
+    return decide_by(field, scorecards, config, task, field_of=field_of, p_values=swapped, look=look)
 
 
 def decide_by(
@@ -184,12 +188,13 @@ def decide_by(
     *,
     field_of: Callable[[Measure], Field] | None = None,
     p_values: Callable[[Sequence[Comparison]], Sequence[float]] | None = None,
+    look: int | None = None,
 ) -> Verdict:
     """Decide between candidates from their scorecards and how they stand to each other by the deciding metric.
 
     `field_of` gives how they stand by the other metrics of a `utility`, `p_values` those of pairs by another test.
     """
-    metric, gates = field.measure.name, _gates(scorecards, config)
+    metric, gates = field.measure.name, _gates(scorecards, config, look)
     scored = {name: card for name, card in scorecards.items() if metric in card.metrics}
     failed = {gate.candidate for gate in gates if not gate.passed}
     may_win = [name for name in scored if name not in failed]
@@ -241,11 +246,11 @@ def best_set_of(compared: "Compared", pool: Sequence[str], confidence: float | N
     return tuple(name for name in pool if sure.shown(name, pool))
 
 
-def _gates(scorecards: Mapping[str, Scorecard], config: DecideConfig) -> tuple[GateOutcome, ...]:
+def _gates(scorecards: Mapping[str, Scorecard], config: DecideConfig, look: int | None) -> tuple[GateOutcome, ...]:
     return tuple(
         outcome
         for name, card in scorecards.items()
-        for outcome in gate_outcomes(name, card, config, among=len(scorecards))
+        for outcome in gate_outcomes(name, card, config, among=len(scorecards), look=look)
     )
 
 

@@ -188,7 +188,7 @@ def _options(
     higher = find(stage.metric, stage.config.project.task).higher_is_better
     most = 1.0 if higher and stage.config.project.task == "classification" else None
     named = {contender.name for contender in stage.contenders}
-    price = stage.config.cost.price_per_hour_usd
+    price = stage.config.cost.price_per_hour_usd / stage.config.cost.utilisation
 
     def option(contender: Contender) -> Option:
         probe = found.get(contender.name, {})

@@ -12,7 +12,7 @@ from bakeoff.core.types import ColumnKind, Signature
 from bakeoff.data.schema import Precedent
 from bakeoff.loop.gathering import Gathered, load_arrays, load_table
 from bakeoff.loop.inputs import ChangedInputs, changed_inputs
-from bakeoff.loop.judging import Judged, groups, outcomes, times
+from bakeoff.loop.judging import Judged, groups, hashes_of_test, outcomes, times
 from bakeoff.loop.looks import Look, next_look, record
 from bakeoff.loop.refereeing import judge_registered
 from bakeoff.loop.stage import Stage
@@ -267,7 +267,7 @@ def stand(
     if not fair_n.any():
         why = "has seen every test row: nothing to compare on"
         return Standing(champion=named, why=why, judged=judged)
-    hashes_n = _hashes(stage, gathered)[fair_n]
+    hashes_n = hashes_of_test(stage, gathered)[fair_n]
     if look is None and not benefit:
         look = next_look(
             stage.records.documents,
@@ -356,15 +356,11 @@ def _answers(stage: Stage, gathered: Gathered, champion: Version, judged: Judged
     _, before = read_outcomes(load_table(stage.blobs, kept))
     known_m = load_arrays(stage.blobs, cast("str", champion.lineage["hashes_blob"]))
     order = np.argsort(known_m)
-    tests_n = _hashes(stage, gathered)
+    tests_n = hashes_of_test(stage, gathered)
     place_n = order[np.minimum(np.searchsorted(known_m, tests_n, sorter=order), len(known_m) - 1)]
     known_n = ~fair_n & (known_m[place_n] == tests_n)
     live, old = np.flatnonzero(~known_n), np.flatnonzero(known_n)
     return in_order([live, old], [said.take(live), before.take(place_n[old])]), fair_n | known_n
-
-
-def _hashes(stage: Stage, gathered: Gathered) -> Any:
-    return load_arrays(stage.blobs, gathered.hashes_blob)[load_arrays(stage.blobs, gathered.rows_blob)["test"]]
 
 
 def rows_of(predictions: Any, which: Any) -> Any:
@@ -383,4 +379,4 @@ def unseen(stage: Stage, gathered: Gathered, version: Version) -> Any:
     else:
         rows = load_arrays(stage.blobs, cast("str", made["rows_blob"]))
         seen = hashes[np.concatenate([rows["train"], rows["validation"]])]
-    return ~np.isin(_hashes(stage, gathered), seen)
+    return ~np.isin(hashes_of_test(stage, gathered), seen)

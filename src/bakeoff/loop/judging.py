@@ -9,13 +9,14 @@ import msgspec
 
 import bakeoff.evaluate
 import bakeoff.metrics
-from bakeoff.core.hashing import digest_file, digest_sources
+from bakeoff.core.hashing import digest_file, digest_json, digest_sources
 from bakeoff.core.protocols import Job
 from bakeoff.core.records import Version
 from bakeoff.core.types import Json, Predictions
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.loop.fitting import Fitted, workspace
 from bakeoff.loop.gathering import Gathered, load_arrays, load_table
+from bakeoff.loop.looks import GATES, Look, next_look, record
 from bakeoff.loop.safety import probes
 from bakeoff.loop.splitting import FOLD, NEAR
 from bakeoff.loop.stage import Contender, Stage
@@ -28,7 +29,17 @@ if TYPE_CHECKING:
 
     from bakeoff.evaluate.verdict import Verdict
 
-__all__ = ["CHAMPION", "Judged", "evaluate", "groups", "judge_champion", "outcomes", "times", "verdict"]
+__all__ = [
+    "CHAMPION",
+    "Judged",
+    "evaluate",
+    "groups",
+    "hashes_of_test",
+    "judge_champion",
+    "outcomes",
+    "times",
+    "verdict",
+]
 
 CHAMPION = "champion"
 SAFETY, SAFETY_TABLE = "safety.json", "safety.parquet"
@@ -240,11 +251,12 @@ def _of_test_rows(stage: Stage, gathered: Gathered, column: str) -> "pl.Series":
 
 
 def verdict(stage: Stage, gathered: Gathered, judged: Sequence[Judged]) -> "Verdict":
-    """The decision over all scorecards."""
+    """The decision over all scorecards; where gates ask for confidence, the look at the test rows is paid for."""
     from bakeoff.evaluate.verdict import decide
 
     fine = {entry.name: entry for entry in judged if entry.scorecard is not None}
-    return decide(
+    look = _gate_look(stage, gathered, judged)
+    decision = decide(
         {name: entry.scorecard for name, entry in fine.items() if entry.scorecard is not None},
         {name: outcomes(stage, entry) for name, entry in fine.items()},
         stage.config.decide,
@@ -253,7 +265,37 @@ def verdict(stage: Stage, gathered: Gathered, judged: Sequence[Judged]) -> "Verd
         groups_n=groups(stage, gathered),
         time_n=times(stage, gathered),
         folds=gathered.folds,
+        look=None if look is None else look.number,
     )
+    if look is not None:
+        kept_out = {each.candidate for each in decision.gates if each.confidence is not None and not each.passed}
+        record(
+            stage.records.documents,
+            stage.config.project.name,
+            look,
+            hashes_of_test(stage, gathered),
+            passed=bool(fine.keys() - kept_out),
+        )
+    return decision
+
+
+def _gate_look(stage: Stage, gathered: Gathered, judged: Sequence[Judged]) -> Look | None:
+    """The look of these models at the test rows, if gates with a confidence are held against them."""
+    gates = {name: each.model_dump() for name, each in stage.config.decide.gates.items() if each.confidence is not None}
+    if not gates:
+        return None
+    return next_look(
+        stage.records.documents,
+        stage.config.project.name,
+        model=digest_json([sorted(each.fitted.tree_blob or each.name for each in judged), gates]),
+        champion=GATES,
+        hashes_n=hashes_of_test(stage, gathered),
+    )
+
+
+def hashes_of_test(stage: Stage, gathered: Gathered) -> Any:
+    """The hashes of the test rows, in their order."""
+    return load_arrays(stage.blobs, gathered.hashes_blob)[load_arrays(stage.blobs, gathered.rows_blob)["test"]]
 
 
 def judge_champion(stage: Stage, steps: Steps, gathered: Gathered, champion: Version) -> Judged:

@@ -21,10 +21,12 @@ from bakeoff.evaluate.looks import fresh_rows, is_worn, look_level, times_rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["LOOKS", "Look", "next_look", "record"]
+__all__ = ["GATES", "LOOKS", "Look", "next_look", "record"]
 
 LOOKS = "looks"
 """Documents, one for each project."""
+GATES = "gates"
+"""What candidates are held against in place of a champion when they must pass gates with a confidence."""
 SKETCH = 256
 """So many of the least hashes stand for the rows of a test set."""
 SHARED = 0.1
@@ -128,7 +130,8 @@ def next_look(
         if (each.model, each.champion, each.test) == (model, champion, look.test):
             return each if not anchor or each.anchor == anchor else _attempt(each, looks, anchor)
     near = {name for name, each in tests.items() if present.share_in(each) >= SHARED}
-    number = 1 + len({(each.model, each.champion) for each in looks if each.spent and each.test in near})
+    others = [each for each in looks if (each.champion == GATES) == (champion == GATES)]
+    number = 1 + len({(each.model, each.champion) for each in others if each.spent and each.test in near})
     return _attempt(replace(look, number=number), looks, anchor)
 
 

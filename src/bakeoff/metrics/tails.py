@@ -12,7 +12,7 @@ FEWEST = 5
 
 
 def beyond(values_n: NDArray[np.float64]) -> float:
-    """How much the mean of positive values may lack for what is larger than all of them.
+    """How much the mean of values ≥ 0 may lack for what is larger than all of them.
 
     One in n is: of a Pareto tail it is M / (1 - index) on average, where M is the largest value seen. The index is
     estimated from the √n largest values, and taken to be at most 0.9 (at 1 there is no mean).
@@ -24,9 +24,9 @@ def beyond(values_n: NDArray[np.float64]) -> float:
     0.01
     """
     n = len(values_n)
-    largest = np.sort(values_n)[::-1]
-    top = min(n - 1, max(FEWEST, math.isqrt(n)))
-    if top < 1 or largest[top] <= 0:
-        return float(largest[0]) / n / (1 - HEAVIEST)
+    largest = np.sort(values_n[values_n > 0])[::-1]
+    top = min(len(largest) - 1, max(FEWEST, math.isqrt(n)))
+    if top < 1:
+        return float(largest.max(initial=0.0)) / n / (1 - HEAVIEST)
     index = float(np.log(largest[:top] / largest[top]).mean())
     return float(largest[0]) / n / (1 - min(index, HEAVIEST))

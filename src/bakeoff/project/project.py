@@ -473,9 +473,11 @@ class Project:
             DataError: an item has the wrong shape; then none is taken in.
         """
         from bakeoff.feedback.record import record
+        from bakeoff.prepare.pii import redactor
         from bakeoff.project.rows import plain_items
 
-        return record(self.events, plain_items(items), index=self._predictions, truth_of=self._truth_of)
+        redact = redactor(self.config.prepare.specs)
+        return record(self.events, plain_items(items), index=self._predictions, truth_of=self._truth_of, redact=redact)
 
     @cached_property
     def _predictions(self) -> "PredictionIndex":
