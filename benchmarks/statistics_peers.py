@@ -190,6 +190,7 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--simulations", type=int, default=1000)
     asked.add_argument("--kinds", nargs="*", choices=list(KINDS), default=list(KINDS))
+    asked.add_argument("--cells", default="", help="only cells whose name holds this")
     given = asked.parse_args()
     versions = ", ".join(each.replace("==", " ") for each in PEERS)
     print(f"{datetime.now(UTC).date()}, {os.cpu_count()} cores, Python {platform.python_version()}; {versions}")
@@ -198,7 +199,9 @@ def main() -> None:
         peers = KINDS[kind]
         print(f"| {kind} | {' | '.join((OURS, *(each.partition('_')[0] for each in peers)))} |")
         print("|---" * (2 + len(peers)) + "|")
-        for cell in (each for each in (*MEANS, *DIFFERENCES, *JUDGES) if each.kind == kind):
+        for cell in (
+            each for each in (*MEANS, *DIFFERENCES, *JUDGES) if each.kind == kind and given.cells in each.name
+        ):
             samples = [cell.draw(np.random.default_rng([12, at])) for at in range(given.simulations)]
             true = cell.true
             if math.isnan(true):
