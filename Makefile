@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 DEMO := $(VENV)/.demo
 SOURCES := src tests benchmarks
 
-.PHONY: help install demo demo-flights test check format lint types layers collected bench-evaluate bench-finetune bench-resume bench-data bench-text-quality bench-streams bench-llm-serving bench-statistics clean
+.PHONY: help install demo demo-flights test check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-data bench-text-quality bench-streams bench-contracts bench-llm-serving bench-statistics clean tour bench-served-as-trained bench-round-trip bench-statistics-peers
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -55,6 +55,11 @@ layers: $(INSTALLED)  ## The import layers
 collected: $(INSTALLED)  ## Tests are the same ones in every process
 	tools/collected
 
+docs: $(INSTALLED)  ## The documentation as a site, in build/site
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
+
 format: $(INSTALLED)  ## Format the sources
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix --quiet $(SOURCES)
@@ -71,7 +76,16 @@ bench-resume: $(INSTALLED)  ## Fine-tuning killed at random moments, against the
 bench-llm-serving: $(INSTALLED)  ## Tokens a second against llama.cpp's own server and transformers
 	$(BIN)/python benchmarks/llm_serving.py
 
-bench-data: $(INSTALLED)  ## Preparing 100,000 documents, against datatrove and a plain script
+tour: $(INSTALLED)  ## The tour of docs/language-models.md: one question set, four ways
+	$(BIN)/python benchmarks/tour.py
+
+bench-served-as-trained: $(INSTALLED)  ## 100 trials of each way to serve a model otherwise than it was trained
+	$(BIN)/python -P benchmarks/served_as_trained.py
+
+bench-round-trip: $(INSTALLED)  ## 300 conversations: the same tokens in training, evaluation and serving
+	$(BIN)/python -P benchmarks/round_trip.py
+
+bench-data: $(INSTALLED)  ## Preparing real documents, against datatrove and a plain script
 	$(BIN)/python benchmarks/data.py
 
 bench-text-quality: $(INSTALLED)  ## Personal data, duplicates, languages, HTML beside Presidio, detect-secrets and others
@@ -80,8 +94,14 @@ bench-text-quality: $(INSTALLED)  ## Personal data, duplicates, languages, HTML 
 bench-streams: $(INSTALLED)  ## 500 generated streams: sums, keys and rows in = out + told
 	$(BIN)/python benchmarks/streams.py
 
+bench-contracts: $(INSTALLED)  ## False alarms of inferred contracts on honest rows, and planted faults caught
+	$(BIN)/python benchmarks/contracts.py
+
 bench-statistics: $(INSTALLED)  ## How often intervals, verdicts and gates hold where the truth is known
-	$(BIN)/python benchmarks/simulate.py
+	$(BIN)/python benchmarks/simulate.py --jobs 2
+
+bench-statistics-peers: $(INSTALLED)  ## Intervals and p-values beside MLflow, evalstats and scipy
+	$(BIN)/python benchmarks/statistics_peers.py
 
 clean:  ## Remove the virtual environment and what tools leave
 	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis build

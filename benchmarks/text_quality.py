@@ -3,9 +3,11 @@
 
 pii: the tests' 600 positives and 600 hard negatives, beside Presidio (all its recognisers) and detect-secrets (all its
 detectors). duplicates: pairs of a true Jaccard similarity between 0.5 and 1 of English, Chinese, Thai and code, beside
-datatrove, datasketch and rensa. languages: sentences of the tests and interface strings of Django and WTForms, 10 to 35
-characters in 20 languages, beside lingua and py3langid. html: generated pages whose visible words are known, beside
-trafilatura and resiliparse. The others live in environments of their own in the cache; `--part` runs some parts.
+datatrove, datasketch and rensa. languages: sentences of the tests, interface strings of Django and WTForms, and those of
+Wagtail, Oscar, allauth and REST framework, by which nothing was chosen: 10 to 35 characters in 20 languages, beside
+lingua and py3langid. html: generated pages whose visible words are known, beside
+trafilatura and resiliparse. quality: which of 2,000 real texts Gopher's rules keep, as datatrove's filters and by both
+of our readings. The others live in environments of their own in the cache; `--part` runs some parts.
 """
 
 import argparse
@@ -35,8 +37,17 @@ PEERS = {
         *("datasketch==2.0.0", "rensa==0.5.0", "Django==5.2", "WTForms==3.2.1"),
     ],
     "datatrove": data.PEERS["datatrove"],
+    # Whose translations are read, and nothing else of them.
+    "strings": [
+        "--no-deps",
+        "wagtail==8.0.1",
+        "django-oscar==4.2.1",
+        "django-allauth==65.22.1",
+        "djangorestframework==3.18.3",
+    ],
 }
-PARTS = ("pii", "duplicates", "languages", "html")
+STRINGS = {"text": ["django", "wtforms"], "strings": ["wagtail", "oscar", "allauth", "rest_framework"]}
+PARTS = ("pii", "duplicates", "languages", "html", "quality")
 PRESIDIO = {
     "EMAIL_ADDRESS": "email", "PHONE_NUMBER": "phone", "IBAN_CODE": "iban", "CREDIT_CARD": "card", "IP_ADDRESS": "ip",
     "MAC_ADDRESS": "mac", "CRYPTO": "wallet", "DATE_TIME": "birth_date",
@@ -159,7 +170,7 @@ def duplicates() -> str:
     from bakeoff.prepare.duplicates import near_duplicate_groups
 
     rows: list[list[object]] = []
-    catalogue = peer("catalogue", [], languages=["zh_Hans", "th"])
+    catalogue = peer("catalogue", [], languages=["zh_Hans", "th"], packages=STRINGS["text"])
     for name, base, unspaced, code in (
         ("English", _english(), False, "eng"),
         ("Chinese", catalogue[0], True, "zho"),
@@ -267,20 +278,25 @@ def languages() -> str:
 
     codes = list(SENTENCES)
     locale = {"zh": "zh_Hans"}
-    strings = peer("catalogue", [], languages=[locale.get(code, code) for code in codes])
-    rng = random.Random(3)
-    sets: dict[str, list[tuple[str, str]]] = {
-        "sentences": [(code, text) for code in codes for text in SENTENCES[code]],
-        "interface strings": [],
-    }
-    for code, found in zip(codes, strings, strict=True):
-        fit = [
-            t
-            for t in found
-            if 10 <= len(t) <= 35 and not re.search(r"[%{}<>\\_]|http", t) and len(re.findall(r"\w", t)) >= 8
-        ]
-        fit = sorted({t for t in fit if " " in t or code in {"zh", "ja"}})
-        sets["interface strings"] += [(code, text) for text in rng.sample(fit, min(60, len(fit)))]
+    sets: dict[str, list[tuple[str, str]]] = {"sentences": [(code, text) for code in codes for text in SENTENCES[code]]}
+    for name, environment, seed in (
+        ("interface strings", "text", 3),
+        ("others, that nothing was chosen on", "strings", 5),
+    ):
+        rng = random.Random(seed)
+        strings = peer(
+            "catalogue", [], environment=environment, languages=[locale.get(code, code) for code in codes],
+            packages=STRINGS[environment],
+        )  # fmt: skip
+        sets[name] = []
+        for code, found in zip(codes, strings, strict=True):
+            fit = [
+                t
+                for t in found
+                if 10 <= len(t) <= 35 and not re.search(r"[%{}<>\\_]|http", t) and len(re.findall(r"\w", t)) >= 8
+            ]
+            fit = sorted({t for t in fit if " " in t or code in {"zh", "ja"}})
+            sets[name] += [(code, text) for text in rng.sample(fit, min(60, len(fit)))]
     rows: list[list[object]] = []
     for name, pairs in sets.items():
         truth, texts = [code for code, _ in pairs], [text for _, text in pairs]
@@ -302,6 +318,42 @@ def languages() -> str:
                 ]
             )
     return table(["texts", "count", "bakeoff", "lingua (75 languages)", "lingua (told the 20)", "py3langid"], rows)
+
+
+# --- quality rules --------------------------------------------------------------------------------
+
+
+def quality() -> str:
+    """Of texts of the data benchmark's corpus, and of Python's documentation and sources, those kept by both or one."""
+    from corpus import build
+
+    from bakeoff.prepare.html import StripHtmlParams, strip_html
+    from bakeoff.prepare.quality import judge
+
+    once, _ = build(CACHE)
+    pages = pl.read_ndjson(min(once.glob("*.jsonl")))["text"][:1500]
+    texts = [*strip_html.make(StripHtmlParams())(pages).drop_nulls().to_list(), *_sections()]
+    theirs = peer("quality", texts, environment="datatrove")
+    rows: list[list[object]] = []
+    for place, rules in enumerate(("gopher", "gopher_repetition")):
+        for reading in ("datatrove", "paper"):
+            broken = judge(pl.Series(texts), rules, reading).select(pl.any_horizontal(pl.all())).to_series()
+            pairs = Counter(zip((~broken).to_list(), (bool(each[place]) for each in theirs), strict=True))
+            same = (pairs[True, True] + pairs[False, False]) / len(texts)
+            rows.append(
+                [rules, reading, len(texts), pairs[True, True], pairs[True, False], pairs[False, True], f"{same:.4f}"]
+            )
+    heads = ["rules", "our reading", "texts", "both keep", "only ours", "only datatrove's", "judged alike"]
+    return table(heads, rows)
+
+
+def _sections() -> list[str]:
+    """Longer texts: topics of Python's help, and modules."""
+    import pydoc_data.topics
+
+    modules = sorted(Path(argparse.__file__).parent.glob("*.py"))[:150]
+    sources = [file.read_text(encoding="utf-8", errors="replace")[:20_000] for file in modules]
+    return [text for text in [*pydoc_data.topics.topics.values(), *sources] if text.strip()]
 
 
 # --- HTML -----------------------------------------------------------------------------------------

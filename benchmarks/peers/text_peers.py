@@ -57,15 +57,13 @@ def detect_secrets(texts: list[str], **_: object) -> list[list[tuple[str, int, i
     return answers
 
 
-def catalogue(*, languages: list[str], **_: object) -> list[list[str]]:
-    """The strings of Django and WTForms in some languages, in order."""
+def catalogue(*, languages: list[str], packages: list[str], **_: object) -> list[list[str]]:
+    """The strings of packages in some languages, in order."""
     import gettext
+    from importlib.util import find_spec
     from pathlib import Path
 
-    import django
-    import wtforms
-
-    folders = [Path(django.__file__).parent, Path(wtforms.__file__).parent]
+    folders = [Path(find_spec(name).origin).parent for name in packages]
     answers: list[list[str]] = []
     for language in languages:
         strings: set[str] = set()
@@ -161,6 +159,15 @@ def datatrove(texts: list[str], *, words: int, language: str, **_: object) -> li
         found = step.get_shingles(text)  # none of a text with fewer tokens
         bands.append(step.get_signature(found) if len(found) else [("nothing", number)])
     return [[int(any(a == b for a, b in zip(bands[i], bands[i + 1], strict=True)))] for i in range(0, len(texts), 2)]
+
+
+def quality(texts: list[str], **_: object) -> list[list[int]]:
+    """Whether datatrove's Gopher filters, quality and repetition, keep each text."""
+    from datatrove.data import Document
+    from datatrove.pipeline.filters import GopherQualityFilter, GopherRepetitionFilter
+
+    filters = [GopherQualityFilter(), GopherRepetitionFilter()]
+    return [[int(each.filter(Document(text=text, id="")) is True) for each in filters] for text in texts]
 
 
 def shingles(text: str, words: int, *, characters: bool) -> list[str]:

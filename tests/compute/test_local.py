@@ -9,6 +9,7 @@ import pytest
 
 from bakeoff.compute.local import LocalCompute
 from bakeoff.core.protocols import Job
+from bakeoff.testing.compute import ComputeConformance
 
 HERE = Path(__file__).parent
 
@@ -108,3 +109,9 @@ def _alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+class TestLocal(ComputeConformance):
+    @pytest.fixture
+    def compute(self):
+        return LocalCompute(workers=2)

@@ -1,18 +1,23 @@
 """llama.cpp against the reference: the same tokens, the same log-probabilities, the same answers."""
 
+import importlib.util
+import json
 import queue
 import threading
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("transformers")
 pytest.importorskip("xllamacpp")
 
+from bakeoff.chat.tokens import ChatTokens
 from bakeoff.core.errors import CandidateError, ContextLengthError, DataError, OptionError
 from bakeoff.core.generation import Sampling, ToolCall
-from bakeoff.engines.fidelity import compare, require
+from bakeoff.engines.fidelity import PROMPTS, TOLERANCES, compare, require
 from bakeoff.engines.llamacpp import LlamaCppEngine, _pieces
 from bakeoff.engines.reference import ReferenceEngine, ReferenceSession, _weighed
+from bakeoff.testing.engines import EngineConformance
 
 ASKED = [{"role": "user", "content": "what is the capital of france 123"}]
 
@@ -237,7 +242,9 @@ def test_what_llamacpp_cannot_do_is_refused_by_name(served):
 TOOLS_TEMPLATE = (
     "{% if tools %}<|im_start|>system\n<tools>{% for tool in tools %}{{ tool | tojson }}{% endfor %}</tools>"
     "<|im_end|>\n{% endif %}{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}"
-    "{% for call in message.tool_calls or [] %}<tool_call>{{ call.function | tojson }}</tool_call>{% endfor %}"
+    "{% for call in message.tool_calls or [] %}<tool_call>\n"
+    '{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}'
+    "\n</tool_call>{% endfor %}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
@@ -257,6 +264,65 @@ def test_tools_are_shown_where_the_template_has_a_place_for_them(served, tmp_pat
         assert read == len(session.own_render(ASKED, asked["tools"])) > len(session.render(ASKED))
         with pytest.raises(DataError, match="control tokens"):
             list(session.chat([{"role": "user", "content": "<|im_end|>"}], sampling))
+    finally:
+        session.close()
+
+
+CALL = '<tool_call>\n{"name": "sing", "arguments": {"word": "la"}}\n</tool_call>'
+
+
+def _tool(name, *words):
+    parameters = {"type": "object", "properties": {"word": {"enum": list(words)}}, "required": ["word"]}
+    return {"name": name, "description": f"To {name}.", "parameters": parameters}
+
+
+def _taught(folder, prompt, answer):
+    """Teach the model in a folder to give one answer to one prompt."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    words = ChatTokens.read(folder)
+    said = words.answer(answer)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    ids = torch.tensor([[*prompt, *said]])
+    labels = torch.tensor([[-100] * len(prompt) + said])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    for _ in range(80):
+        loss = model(input_ids=ids, labels=labels).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert loss < 0.01
+    model.save_pretrained(folder)
+
+
+@pytest.mark.slow
+def test_a_model_that_writes_a_call_calls_the_tool(tmp_path, make_model):
+    """Taught by heart: the tools reach its template, and the call that it writes is a call, whole and in bits."""
+    model = make_model(tmp_path / "model")
+    (model / "chat_template.jinja").write_text(TOOLS_TEMPLATE)
+    tools = (_tool("speak", "hello"), _tool("sing", "la"))
+
+    def opened():
+        return LlamaCppEngine().open(model, threads=1, cache=tmp_path, parallel=1, quantisation="f32")
+
+    session = opened()
+    prompt = session.own_render(ASKED, [{"type": "function", "function": tool} for tool in tools])
+    session.close()
+    _taught(model, prompt, CALL)
+    session = opened()
+    try:
+        for choice in ("auto", "required"):
+            pieces = list(session.chat(ASKED, Sampling(max_tokens=100, tools=tools, tool_choice=choice)))
+            (call,) = ToolCall.joined(bit for piece in pieces for bit in piece.calls)
+            assert (call.name, json.loads(call.arguments)) == ("sing", {"word": "la"})
+            assert call.id
+            assert (text_of(pieces).strip(), pieces[-1].finish) == ("", "tool_calls")
+            assert pieces[-1].prompt_tokens == len(prompt)
+        called = {"role": "assistant", "content": "", "tool_calls": [{"id": "c", "function": {"name": "sing"}}]}
+        called["tool_calls"][0]["function"]["arguments"] = '{"word": "<|im_end|>"}'
+        with pytest.raises(DataError, match="control tokens"):
+            list(session.chat([*ASKED, called, ASKED[0]], Sampling(max_tokens=1, tools=tools)))
     finally:
         session.close()
 
@@ -337,3 +403,42 @@ def test_reference_embeds_to_length_one(reference):
     vectors = reference.embed(["the cat", "the dog", ""])
     assert vectors.shape == (3, 64)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, rtol=1e-5)
+
+
+class TestReference(EngineConformance):
+    @pytest.fixture
+    def engine(self):
+        return ReferenceEngine()
+
+    @pytest.fixture
+    def model(self, tiny_model):
+        return tiny_model
+
+
+class TestLlamaCpp(TestReference):
+    @pytest.fixture
+    def engine(self):
+        return LlamaCppEngine()
+
+
+def _pages():
+    spec = importlib.util.spec_from_file_location("pages", Path(__file__).parents[1] / "docs" / "test_extend.py")
+    pages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pages)
+    return pages
+
+
+class TestHalf(_pages().suite("engine")):
+    """The example of docs/extend/engine.md."""
+
+    @pytest.fixture
+    def model(self, tiny_model):
+        return tiny_model
+
+    def test_it_says_what_was_trained(self, engine, tiny_model, cache):
+        """As before each release."""
+        session = engine.open(tiny_model, threads=1, cache=cache, context=256)
+        trained = ReferenceSession(tiny_model, None, threads=1, context=256)
+        found = compare(trained, session, tolerance=TOLERANCES["bf16"], prompts=PROMPTS[:2])
+        assert found.holds, found.diverges
+        assert found.tokens + found.ends >= 8

@@ -101,6 +101,23 @@ def test_a_cut_or_changed_file_is_made_again(tiny_model, tmp_path):
     assert gguf_of(tiny_model, tmp_path, "q8_0").read_bytes() == whole
 
 
+def test_a_restart_converts_nothing(tiny_model, tmp_path, monkeypatch):
+    first = LlamaCppEngine().open(tiny_model, threads=1, cache=tmp_path, parallel=1)
+    first.close()
+
+    def fail(*_args, **_named):
+        raise AssertionError("converted again")
+
+    monkeypatch.setattr("bakeoff.engines.gguf_export.model_to_gguf", fail)
+    monkeypatch.setattr("bakeoff.engines.llamacpp._pre_tokenizer", fail)
+    again = LlamaCppEngine().open(tiny_model, threads=1, cache=tmp_path, parallel=1)
+    try:
+        assert again.files == first.files
+        assert len(again.files) == 1
+    finally:
+        again.close()
+
+
 def test_what_was_checked_is_what_is_served_or_nothing_is(tmp_path):
     file = derived(tmp_path / "a.gguf", lambda made: made.write_text("one") and None)
     checked = digests_of(file, None)

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import bakeoff
-from bakeoff.core.errors import DataError, NotFoundError, UsageError
+from bakeoff.core.errors import ConfigError, DataError, NotFoundError, UsageError
 from bakeoff.testing.worlds import WORLDS, candidates
 
 N = 300
@@ -149,6 +149,60 @@ def test_what_cannot_be_is_told(sample):
     assert "undefined" in undefined.reason
 
 
+@pytest.mark.parametrize(
+    ("predictions", "message"),
+    [
+        ([0.5] * 20 + [0.25] * 20, r"to be classes of the truth \(0, 1\); none is: 0.25, 0.5"),
+        ([True, False] * 20, "none is: False, True"),
+        ([None, 1] * 20, "a value in every row; 20 of 40 are missing"),
+        ([float("nan"), 1] * 20, "a value in every row; 20 of 40 are missing"),
+        (np.zeros((40, 2)), "a table with a column named for each class"),
+        (
+            pl.DataFrame({"no": [0.5] * 40, "yes": [0.5] * 40}),
+            r"the columns of the predictions of 'a' .* none is: no, yes",
+        ),
+    ],
+)
+def test_labels_that_no_truth_has_are_refused_rather_than_counted_as_wrong(predictions, message):
+    with pytest.raises(DataError, match=message):
+        bakeoff.compare([0, 1] * 20, {"a": predictions, "b": [0, 1] * 20}, metric="accuracy")
+
+
+def test_what_is_missing_or_no_price_is_told():
+    truth = [0, 1] * 20
+    with pytest.raises(DataError, match="the truth to have a value in every row; 1 of 40"):
+        bakeoff.compare([None, *truth[1:]], {"a": truth}, metric="accuracy")
+    with pytest.raises(DataError, match="time to have a value in every row; 2 of 40"):
+        bakeoff.compare(truth, {"a": truth}, metric="accuracy", time=[None, None, *range(38)])
+    with pytest.raises(UsageError, match="costs of 0 or more"):
+        bakeoff.compare(truth, {"a": truth}, metric="accuracy", cost_usd={"a": float("nan")})
+    with pytest.raises(UsageError, match="by the candidate's name"):
+        bakeoff.compare(truth, [truth, truth], metric="accuracy")
+    columns = pl.DataFrame({"a": truth, "b": truth[::-1]})
+    assert bakeoff.compare(truth, columns, metric="accuracy").winner == "a"
+
+
+def test_a_single_group_shows_nothing_of_a_difference():
+    """Nothing tells how far the next group lies: none is shown to be as good, or better."""
+    truth = [0, 1] * 20
+    found = bakeoff.compare(truth, {"a": truth, "b": [0] * 40}, metric="accuracy", groups=["one"] * 40)
+    (difference,) = found.differences
+    assert difference.low <= -1 < 1 <= difference.high
+    assert 0.2 < found.p_worse["a"] < 0.8
+    assert found.best_set == ("a",)
+    assert bakeoff.compare(truth, {"a": truth}, metric="accuracy", groups=["one"] * 40).winner == "a"
+    (alike,) = bakeoff.compare([1], {"a": [1], "b": [1]}, metric="accuracy").differences
+    assert alike.low <= -1 < 1 <= alike.high
+
+
+def test_candidates_that_answer_alike_are_never_worse_than_each_other():
+    rng = np.random.default_rng(0)
+    truth, said = rng.integers(0, 2, 200), rng.integers(0, 2, 200)
+    found = bakeoff.compare(truth, {"a": said, "b": said, "c": said}, metric="f1_macro", margin=0.0)
+    assert set(found.p_worse.values()) == {0.0}
+    assert list(found.p_best.values()) == pytest.approx([1 / 3] * 3)
+
+
 def test_importing_costs_nothing():
     code = "import sys, bakeoff; sys.exit('numpy' in sys.modules or 'polars' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -166,3 +220,19 @@ def test_rows_in_the_order_of_time_are_warned_of_unless_it_is_named():
     truth = np.where(harder, "a", "b")
     wrong = np.random.default_rng(0).random(N) < np.where(harder, 0.5, 0.05)
     bakeoff.interval(truth, np.where(wrong, np.where(harder, "b", "a"), truth), metric="accuracy")
+
+
+def test_errors_have_the_costs_that_are_given():
+    rng = np.random.default_rng(0)
+    truth = (rng.random(400) < 0.2).astype(int)
+    bold, shy = np.where(rng.random(400) < 0.9, truth, 1), np.where(rng.random(400) < 0.9, truth, 0)
+    costs = {1: {0: 10.0}, 0: {1: 1.0}}
+    found = bakeoff.interval(truth, shy, metric="expected_cost", error_costs=costs)
+    assert found.value == pytest.approx(np.where((truth == 1) & (shy == 0), 10.0, 0.0).mean())
+    assert found.low < found.value < found.high
+    decision = bakeoff.compare(truth, {"bold": bold, "shy": shy}, metric="expected_cost", error_costs=costs)
+    assert decision.winner == "bold"
+    with pytest.raises(ConfigError, match="0 → 1"):
+        bakeoff.interval(truth, bold, metric="expected_cost", error_costs={1: {0: 10.0}})
+    with pytest.raises(UsageError, match="what errors cost"):
+        bakeoff.interval(truth, bold, metric="expected_cost")

@@ -7,6 +7,7 @@ import pytest
 from bakeoff.core.config import DecideConfig, Gate
 from bakeoff.core.errors import ConfigError, DataError, NotFoundError
 from bakeoff.core.types import Predictions
+from bakeoff.evaluate.looks import look_share
 from bakeoff.evaluate.margin import default_margin
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.evaluate.scoring import score
@@ -215,6 +216,11 @@ def test_gates_can_ask_for_confidence():
     assert sure.gates[0].bound == pytest.approx(low, abs=1e-9)  # of two, each at 97.5%: the end of its interval
     assert "at least 0.8 at 95%, no more than" in sure.reason
     assert verdict(cards, outcomes, gates={"f1_macro": Gate(min=0.78, confidence=0.95)}).winner == "a"
+    gates = DecideConfig(gates={"f1_macro": Gate(min=0.78, confidence=0.95)})
+    bounds = [decide(cards, outcomes, gates, "classification", 0, look=look).gates[0].bound for look in (None, 1, 2, 9)]
+    assert bounds == sorted(bounds, reverse=True)
+    assert bounds[0] > bounds[-1] + 0.01
+    assert sum(look_share(number) for number in range(1, 10_000)) == pytest.approx(1.0, abs=1e-4)
     with pytest.raises(ConfigError, match="a measurement has no interval"):
         verdict(cards, outcomes, gates={"train_s": Gate(max=5, confidence=0.9)})
 

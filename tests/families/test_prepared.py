@@ -132,6 +132,15 @@ class TestPrepared(FamilyConformance):
         again = family.fit(replace(job, validation=other))
         assert [step.learned for step in again.state.steps] == [step.learned for step in model.state.steps]
 
+    def test_the_size_of_converted_weights_is_told_through_the_steps(self, family, job):
+        @dataclass(frozen=True)
+        class Converting:
+            weights_bytes: int
+
+        model = family.fit(job)
+        assert model.weights_bytes is None
+        assert replace(model, model=Converting(7)).weights_bytes == 7
+
     def test_inputs_are_those_before_the_steps(self, family, job):
         model = family.fit(job)
         assert tuple(column.name for column in model.signature.inputs) == job.schema.inputs

@@ -10,6 +10,7 @@ from bakeoff.feedback import index as indexing
 from bakeoff.feedback import record as recording
 from bakeoff.feedback.index import PredictionIndex
 from bakeoff.feedback.truth import Truth, truth_reader
+from bakeoff.prepare.pii import redactor
 from bakeoff.testing.memory import MemoryEvents
 
 
@@ -190,3 +191,18 @@ def test_ratings_are_from_bad_to_good():
     items = [{"id": str(at), "rating": rating} for at, rating in enumerate([True, False, 0.5, -1])]
     record(events, items)
     assert [event["rating"] for event in events.read("feedback")] == [1, -1, 0.5, -1]
+
+
+def test_what_a_project_redacts_does_not_stand_in_comments_and_corrections():
+    events = log()
+    predict(events, "a", "b")
+    items = [
+        {"id": "a", "label": "0", "comment": "Ask ann@example.org", "correction": "Ring +49 30 901820"},
+        {"id": "b", "rating": 1},
+    ]
+    recorded = record(events, items, redact=redactor(["redact_pii"]))
+    first, second = list(events.read("feedback"))
+    assert (first["comment"], first["correction"], first["label"]) == ("Ask [email]", "Ring [phone]", "0")
+    assert "comment" not in second
+    assert items[0]["comment"] == "Ask ann@example.org"
+    assert recorded.accepted == 1

@@ -88,3 +88,13 @@ def test_a_service_elsewhere_is_not_asked(films_project, few_families):
     assert _elsewhere(contender) == Params.url
     Params.url = "http://127.0.0.1:8000/v1"
     assert _elsewhere(contender) is None
+
+
+def test_prices_are_at_the_utilisation_as_those_of_runs(films_project, few_families):
+    def price():
+        return {each["name"]: each for each in advise(films_project)["options"]}["first"]["expected"]["cost_usd_per_1k"]
+
+    before = price()
+    project = films_project / "bakeoff.toml"
+    project.write_text(project.read_text() + "\n[cost]\nutilisation = 0.5\n")
+    assert price()["value"] == pytest.approx(2 * before["value"])

@@ -115,6 +115,21 @@ def test_looks_that_did_not_pass_make_the_next_one_dearer(ran):
     assert check(ran).look is None  # a wide interval must not help
 
 
+def test_gates_with_a_confidence_are_paid_for_by_every_look_that_failed(ran):
+    edit(ran, '[candidates.first]\nfamily = "firstword"\n', "")
+    edit(ran, "resamples = 200", "resamples = 200\ngates = { accuracy = { min = 0.97, confidence = 0.9 } }")
+    spoil(ran)
+    bounds = []
+    for smooth in (5.0, 50.0, 51.0):
+        edit(ran, "smooth = 5.0", f"smooth = {smooth}")
+        found = check(ran)
+        assert "accuracy ≥ 0.97" in found.failing
+        bounds += [gate["bound"] for gate in (run(ran).document["verdict"]["gates"])]
+        edit(ran, f"smooth = {smooth}", "smooth = 5.0")
+    assert bounds == sorted(bounds, reverse=True)
+    assert bounds[0] > bounds[-1]
+
+
 def test_superiority_must_be_shown(ran):
     edit(ran, "smooth = 5.0", "smooth = 7.0")
     edit(ran, '[candidates.first]\nfamily = "firstword"\n', "")

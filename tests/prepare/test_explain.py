@@ -48,7 +48,7 @@ def test_orders_that_hurt_are_named(steps, pairs) -> None:
 def test_a_sample_is_of_the_beginning_the_middle_and_the_end(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("bakeoff.prepare.streaming.sample.BLOCK_BYTES", 100)
     (tmp_path / "c.jsonl").write_text("".join(f'{{"text": "row {i}", "n": {i / 2}}}\n' for i in range(50)))
-    rows = sample(["c.jsonl"], text=["text"], folder=tmp_path)
+    rows = sample(["c.jsonl"], text=["text"], folder=tmp_path).table
     assert rows["text"][0] == "row 0"
     assert rows["text"][-1] == "row 49"
     assert rows.height < 20

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as Made
-from tokenizers import models, pre_tokenizers
+from tokenizers import models, normalizers, pre_tokenizers
 
 from bakeoff.core.errors import DataError, UsageError
 from bakeoff.prepare.chunks import chunk_spans, chunks
@@ -147,3 +147,26 @@ def test_chunks_are_bounded_in_any_script_and_cut_no_character() -> None:
     text = (family + "e\u0301" + "🇩🇪" + "👍🏽") * 5
     pieces = [text[a:b] for a, b in chunk_spans(text, size=1, unit="characters")]
     assert pieces == [family, "e\u0301", "🇩🇪", "👍🏽"] * 5
+
+
+@pytest.fixture(scope="module")
+def wordpiece(tmp_path_factory) -> Tokenizer:
+    """As BERT's: what it makes of a text ends at blanks."""
+    letters = [chr(code) for code in range(33, 127)]
+    vocabulary = ["[UNK]", "[MASK]", *letters, *(f"##{letter}" for letter in letters), "the", "##ing", "é"]
+    made = Made(models.WordPiece({token: i for i, token in enumerate(vocabulary)}, unk_token="[UNK]"))
+    made.normalizer = normalizers.BertNormalizer(lowercase=True)
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.add_special_tokens(["[MASK]"])
+    file = tmp_path_factory.mktemp("wordpiece") / "tokenizer.json"
+    made.save(str(file))
+    return Tokenizer(file)
+
+
+@given(texts=st.lists(st.none() | st.text(st.sampled_from("ab \n\té\u0301\u0300\u00a0\u3000中.,[MASK]\u200b\x00İ😀"))))
+def test_words_encoded_once_give_what_whole_texts_give(wordpiece: Tokenizer, tokenizer: Tokenizer, texts) -> None:
+    for each in (wordpiece, tokenizer):
+        series = pl.Series("t", texts, dtype=pl.String)
+        ids = iter(each.encode([text for text in texts if text is not None]))
+        assert each.ids(series).to_list() == [None if text is None else next(ids) for text in texts]
+        assert each.counts(series).to_list() == [len(x) if x is not None else None for x in each.ids(series).to_list()]

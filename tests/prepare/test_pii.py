@@ -1,6 +1,7 @@
 """Precision and recall by kind on a labelled set that is built here, and the checks on their own."""
 
 import random
+import unicodedata
 
 import polars as pl
 import pytest
@@ -330,3 +331,42 @@ def test_long_texts_are_searched_by_parts_with_the_same_findings(samples) -> Non
 @pytest.mark.parametrize("name", NAMES.split("|"))
 def test_each_name_of_a_secret_has_a_part_that_is_looked_for_first(name):
     assert any(part in name for part in NAME_PARTS)
+
+
+WORDS_IN_CAPITALS = [
+    *("ŞİFRE: ", "sifre=", "ΚΩΔΙΚΟΣ: ", "κωδικός: ", "CONTRASEÑA: ", "contrasena=", "HASŁO: ", "haslo: ", "LÖSENORD: "),
+    *(
+        "ПАРОЛЬ: ",
+        "MẬT KHẨU: ",
+        "MOT DE PASSE : ",
+        "密码：",
+        "密码是",
+        "パスワード：",
+        "비밀번호: ",
+        "비밀번호는 ",
+        "รหัสผ่าน: ",
+    ),
+]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("words", WORDS_IN_CAPITALS)
+def test_words_are_known_in_any_case_script_and_form(words, form) -> None:
+    text = unicodedata.normalize(form, f"Für Ömer: {words}Kx7pQ2mw9Z, bitte")
+    assert [text[found.start : found.end] for found in find_pii(text)] == ["Kx7pQ2mw9Z"]
+    assert count_pii(pl.Series([text]))["secret"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("DOĞUM TARİHİ: 12.05.1980", "birth_date", "12.05.1980"),
+        ("ΗΜΕΡΟΜΗΝΙΑ ΓΕΝΝΗΣΗΣ 12/05/1980", "birth_date", "12/05/1980"),
+        ("ΤΗΛΕΦΩΝΟ: 2101234567", "phone", "2101234567"),
+        ("İLETİŞİM TEL: 5321234567", "phone", "5321234567"),
+        ("护照号码：E12345678", "passport", "E12345678"),
+        ("密码：Kx7pQ2mw9Z请保存好", "secret", "Kx7pQ2mw9Z"),
+    ],
+)
+def test_other_kinds_in_capitals_and_before_wide_signs(text, kind, value) -> None:
+    assert [(found.kind, text[found.start : found.end]) for found in find_pii(text)] == [(kind, value)]

@@ -1,10 +1,15 @@
+import dataclasses
+import re
+
 import polars as pl
 import pytest
 
+from bakeoff.core import plugins
 from bakeoff.core.errors import ConfigError
 from bakeoff.core.project_file import loads
 from bakeoff.core.types import Column, Schema
 from bakeoff.prepare.steps import Preparation, preparation
+from bakeoff.prepare.text import digest
 
 COLUMNS = (
     Column(name="text", kind="text", dtype="String"),
@@ -64,14 +69,23 @@ def test_all_that_is_wrong_with_steps_is_told_together() -> None:
 @pytest.mark.parametrize(
     ("specs", "key"),
     [
-        (["mask"], "mask@2"),
-        ([{"name": "mask"}], "mask@2"),
-        ([{"name": "mask", "template": "<{kind}>"}], "mask@2"),
-        ([{"name": "mask", "kinds": ["url"]}, "drop_empty"], 'mask@2{"kinds":["url"]},drop_empty@1'),
+        (["repair_unicode"], "repair_unicode@3"),
+        ([{"name": "repair_unicode"}], "repair_unicode@3"),
+        ([{"name": "repair_unicode", "form": "NFC"}], "repair_unicode@3"),
+        ([{"name": "repair_unicode", "form": "NFKC"}, "drop_empty"], 'repair_unicode@3{"form":"NFKC"},drop_empty@1'),
     ],
 )
 def test_keys_hold_the_parameters_that_are_no_defaults(specs, key) -> None:
     assert Preparation(specs).key == key
+
+
+@pytest.mark.parametrize("name", ["mask", "redact_pii"])
+def test_a_step_by_patterns_is_known_by_them(name, monkeypatch) -> None:
+    key = Preparation([name]).key
+    assert re.fullmatch(rf"{name}@\d+#[0-9a-f]{{8}}", key)
+    changed = dataclasses.replace(plugins.load("bakeoff.prepare", name), content=digest(["another pattern"]))
+    monkeypatch.setattr(plugins, "load", lambda *_: changed)
+    assert Preparation([name]).key != key
 
 
 def test_a_project_file_may_give_parameters(tmp_path) -> None:

@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator
 
 from bakeoff.core.generation import Finish, Messages, Piece, Sampling
+from bakeoff.core.scripts import UNSPACED
 
 __all__ = ["token_ends", "whole_answer"]
 
-# Scripts without spaces between words: Thai, Lao, Burmese, Khmer, kana, Chinese characters, Hangul.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff"
-_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+_DENSE = rf"{UNSPACED}\uac00-\ud7af"  # and Hangul, of which a syllable says as much
+_TOKEN = re.compile(rf"[{_DENSE}]|[^\s{_DENSE}]+")
 
 
 def token_ends(text: str) -> list[int]:

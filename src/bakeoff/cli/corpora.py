@@ -64,25 +64,33 @@ def prepare(
         typer.echo(_page(told))
 
 
+SHOWN_LINES = 3
+
+
 def _explain(inputs: list[str], chain: "list[Json]", text: list[str], *, as_json: bool) -> None:
     import msgspec
 
     from bakeoff.core.types import Column, Schema
     from bakeoff.prepare.explain import explain, order_warnings
+    from bakeoff.prepare.marks import marked
     from bakeoff.prepare.streaming.sample import sample
 
-    table = sample(inputs, text=text, progress=show_progress)
+    shown = sample(inputs, text=text, progress=show_progress)
+    table, bad = shown.table, [marked(line) for line in shown.bad[:SHOWN_LINES]]
     columns = tuple(Column(name=name, kind="text", dtype="String") for name in text)
     steps = explain(table, Schema(columns=columns, target="", inputs=tuple(text)), chain)
     warnings = order_warnings(chain)
     if as_json:
-        emit({"rows": table.height, "steps": msgspec.to_builtins(steps), "warnings": warnings})
+        lines_bad: dict[str, Json] = {"bad_lines": len(shown.bad), "bad": list(bad)}
+        emit({"rows": table.height, **lines_bad, "steps": msgspec.to_builtins(steps), "warnings": warnings})
         return
     lines = [f"on {table.height:,} rows from the beginning, the middle and the end of the inputs:"]
+    if shown.bad:
+        lines += [f"\nset aside: {len(shown.bad):,} lines that are no records", *(f"  {line}" for line in bad)]
     for step in steps:
-        lines.append(
-            f"\n{step.step}: {step.rows_in:,} rows in, {step.rows_out:,} out; {step.cells_changed:,} texts changed"
-        )
+        dropped = step.rows_in - step.rows_out
+        done = f"{dropped:,} dropped" if dropped else f"{step.cells_changed:,} texts changed"
+        lines.append(f"\n{step.step}: {step.rows_in:,} rows in, {step.rows_out:,} out; {done}")
         for example in step.examples:
             lines.append(f"  row {example.row:,} before: {example.before!r}")
             after = f"after:  {example.after!r}" if example.after is not None else f"goes:   {example.why}"

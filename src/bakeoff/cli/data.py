@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bakeoff.cli.corpora import prepare
+from bakeoff.cli.labels import labels
 from bakeoff.cli.options import AsJson, Folder, emit, open_project, optional_value
 
 __all__ = ["add_to"]
@@ -26,11 +27,11 @@ def add_to(app: typer.Typer) -> None:
     """Add the group `data` to the app."""
     group = typer.Typer(
         name="data",
-        help="The data: what it holds (show, card), what it must keep to (contract), and a corpus (prepare).",
+        help="The data: what it holds (show, card), what it must keep to (contract), a corpus (prepare), labels.",
         no_args_is_help=True,
         rich_markup_mode=None,
     )
-    for command in (show, contract, prepare):
+    for command in (show, contract, prepare, labels):
         group.command()(command)
     group.command(cls=optional_value("--html", PAGE))(card)
     app.add_typer(group)

@@ -203,7 +203,7 @@ class TextSession(Protocol):
         ...
 
     def embed(self, texts: Sequence[str]) -> "NDArray[np.float32]":
-        """Mean-pooled vectors of length one, (n, d)."""
+        """Mean-pooled vectors of length one, (n, d); `DataError` from an engine that only converses."""
         ...
 
     def close(self) -> None:

@@ -139,7 +139,8 @@ class Predictions:
     """What a model says about n rows.
 
     Classification: `probabilities_nk` (n, k), rows summing to 1, columns in the order of `classes`;
-    `values_n` are the class names of the largest. Regression: `values_n` floats. Generation: texts.
+    `values_n` are the class names of the largest. Regression: `values_n` floats, and `scores` are quantiles by their
+    level ("0.9"), where they are predicted. Generation: texts.
 
     What evaluation adds for generation: `log_likelihood_n`, the log-probability (natural logarithm) that the model
     gives to the true text, which has `tokens_n` tokens; `scores`, further numbers (n,) by name, NaN where a row

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from bakeoff.core.scripts import UNSPACED
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -20,8 +22,6 @@ UNSPACED_CHARACTERS = 5.0
 SHARED_VALUES = 0.3
 COMMON_SHARE = 0.6
 SAMPLE = 2000
-UNSPACED = r"[\u0E00-\u0EFF\u1000-\u109F\u1780-\u17FF\u3040-\u30FF\u3400-\u4DBF\u4E00-\u9FFF\uF900-\uFAFF]"
-"""Scripts that are written without blanks between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
 TOKEN = re.compile(r"(?<![^\W_])[^\W\d_]{3,}(?![^\W_])")
 """A word of letters alone; letters beside digits may be a part of a key."""
 
@@ -96,7 +96,7 @@ def wording_of(present: "pl.Series") -> Wording:
         distinct=distinct,
         words=cast("float", (present.str.count_matches(r"\s+") + 1).mean()),
         characters=cast("float", present.str.len_chars().mean()),
-        unspaced=cast("float", sample.str.count_matches(UNSPACED).mean() or 0.0),
+        unspaced=cast("float", sample.str.count_matches(f"[{UNSPACED}]").mean() or 0.0),
         shared=_shared(cast("list[str]", sample.to_list())),
         lettered=cast("float", sample.str.contains(r"^[\p{L}\p{M}'’. -]+$").mean() or 0.0),
     )

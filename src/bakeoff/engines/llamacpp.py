@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import io
 import json
-import os
 import queue
 import secrets
 import shutil
@@ -107,6 +106,8 @@ def gguf_of(model: Path, cache: Path, quantisation: str = "q8_0") -> Path:
         if magic != b"GGUF":
             raise CandidateError(f"expected a GGUF file, found something else in {str(model)!r}; fetch it again")
         return model
+    if not (model / "config.json").is_file():
+        raise CandidateError(f"expected the folder of a language model, found no config.json in {str(model)!r}")
     from bakeoff.engines.gguf_export import model_to_gguf
 
     if quantisation not in QUANTISATIONS:
@@ -209,8 +210,9 @@ class _Session:
         params.cache_type_k = params.cache_type_v = KV_CACHES[kv_cache]
         for cores in (params.cpuparams, params.cpuparams_batch):
             cores.n_threads = threads
-            _stay(cores, threads)
         params.warmup, params.verbosity = False, -1
+        # Fitting what is held to a device's memory loads the model once more: here the settings say what is held.
+        params.fit_params = any("GPU" in str(device["type"]) for device in xllamacpp.get_device_info())
         params.embedding, params.pooling_type = False, xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
         self._key, self._context = secrets.token_hex(16), context
         params.api_keys = [self._key]
@@ -293,7 +295,8 @@ class _Session:
         if self._words is None:
             return
         for message in messages:
-            control = [token for token in self._words.control if token in str(message.get("content") or "")]
+            written = json.dumps(dict(message), ensure_ascii=False)  # calls of earlier answers hold users' words, too
+            control = [token for token in self._words.control if token in written]
             if control:
                 raise DataError(
                     f"expected messages without the model's control tokens beside tools, received {control[0]!r}; "
@@ -367,20 +370,6 @@ def _of_ids(asked: dict[str, Any], ids: list[int], sampling: Sampling) -> dict[s
     if sampling.top_logprobs is not None:
         body["logprobs"] = max(1, sampling.top_logprobs)  # for none it gives no log-probabilities at all
     return {**body, "prompt": ids}
-
-
-def _stay(cores: Any, threads: int) -> None:
-    """Let each thread stay on a core of its own when they take all cores.
-
-    Threads wait for each other after every layer's step. Where another process takes part of a core, the system moves
-    them about, each time while the others wait: pinned ones are slowed by that process's share alone.
-    """
-    known = os.sched_getaffinity(0)
-    mask = list(cores.cpumask)
-    if threads != len(known) or max(known) >= len(mask):
-        return  # on some of the cores, several models would meet on the same ones
-    cores.cpumask = [core in known for core in range(len(mask))]
-    cores.mask_valid = cores.strict_cpu = True
 
 
 def _pieces(

@@ -1,6 +1,6 @@
 """Truth and predictions as users have them: lists, arrays of numpy, columns and tables of polars or pandas."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -9,16 +9,20 @@ from numpy.typing import NDArray
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Predictions
 from bakeoff.metrics.measure import Measure
+from bakeoff.metrics.quantiles import Pinball
 
-__all__ = ["BINARY", "ColumnLike", "PredictionsLike", "column", "is_table", "labels", "predictions_of"]
+__all__ = ["BINARY", "ColumnLike", "PredictionsLike", "column", "complete", "is_table", "labels", "predictions_of"]
 
 ColumnLike: TypeAlias = Any
 """A list, or whatever numpy makes an array of one dimension of."""
 PredictionsLike: TypeAlias = Any
-"""A column of labels, numbers or texts, or a table with a column of probabilities for each class."""
+"""A column of labels, numbers or texts, or a table: of probabilities, a column for each class, or of quantiles."""
 
+SHOWN = 5
+"""Names in a message."""
 BINARY = 2
 """With so many classes one column of probabilities says all."""
+MEDIAN = "0.5"
 
 
 def column(values: ColumnLike, name: str, *, rows: int | None = None) -> NDArray[Any]:
@@ -30,8 +34,25 @@ def column(values: ColumnLike, name: str, *, rows: int | None = None) -> NDArray
     array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
     if array.ndim != 1 or not len(array) or (rows is not None and len(array) != rows):
         many = "one value or more" if rows is None else f"{rows} values, one for each row of the truth"
-        raise DataError(f"expected {name} to be {many}; received the shape {array.shape}")
+        hint = ". Give probabilities as a table with a column named for each class" if array.ndim == BINARY else ""
+        raise DataError(f"expected {name} to be {many}; received the shape {array.shape}{hint}")
     return array
+
+
+def complete(values: NDArray[Any], name: str) -> NDArray[Any]:
+    """The column, if no value is missing.
+
+    Raises:
+        DataError: there are some (None, NaN, NaT).
+    """
+    missing = 0
+    if values.dtype.kind in "fmM":
+        missing = int(np.isnan(values).sum())
+    elif values.dtype == object:
+        missing = sum(value is None or value != value for value in values.tolist())  # noqa: PLR0124 - NaN
+    if missing:
+        raise DataError(f"expected {name} to have a value in every row; {missing} of {len(values)} are missing")
+    return values
 
 
 def predictions_of(given: PredictionsLike, truth_n: NDArray[Any], measure: Measure, name: str) -> Predictions:
@@ -40,26 +61,59 @@ def predictions_of(given: PredictionsLike, truth_n: NDArray[Any], measure: Measu
     For a measure of probabilities and two classes, a column of probabilities is taken for those of the second class of
     the truth in sorted order, as scikit-learn takes it.
 
+    For a measure of numbers the columns of a table are quantiles, named by their levels; the median stands for the
+    number where one is asked for.
+
     Raises:
-        DataError: they have another shape or number of rows, or the measure needs probabilities that are not there.
+        DataError: they have another shape or number of rows, or the measure needs what is not there.
     """
     rows = len(truth_n)
     table = _table(given)
     if table is not None:
-        return _of_table(table, rows, name)
+        return (
+            _of_table(table, truth_n, name)
+            if measure.task != "regression"
+            else _of_quantiles(table, rows, measure, name)
+        )
     values = column(given, name, rows=rows)
+    if measure.needs == "quantiles":
+        raise DataError(f"expected {name} to be a table with a column for each quantile, for {measure.name!r}")
     if measure.needs in {"likelihood", "scores"}:
         raise DataError(f"expected a measure of labels, numbers, texts or probabilities; received {measure.name!r}")
     if measure.needs != "probabilities":
-        return Predictions(values_n=labels(values) if measure.task == "classification" else values)
+        return Predictions(values_n=_values(values, truth_n, measure, name))
     classes = np.unique(labels(truth_n))
     if len(classes) != BINARY or values.dtype.kind != "f":
         raise DataError(
             f"expected {name} to be a table with a column of probabilities for each class, for {measure.name!r}; "
             f"received one column of {values.dtype} for {len(classes)} classes"
         )
-    shares = values.astype(np.float64)
+    shares = complete(values.astype(np.float64), name)
     return Predictions.of_probabilities(np.column_stack([1 - shares, shares]), tuple(classes.tolist()))
+
+
+def _values(values: NDArray[Any], truth_n: NDArray[Any], measure: Measure, name: str) -> NDArray[Any]:
+    """Labels that the truth has, numbers, or texts."""
+    if measure.task == "generation":
+        return values
+    values = complete(values, name)
+    if measure.task == "regression":
+        return values
+    said = labels(values)
+    _known(np.unique(said).tolist(), truth_n, f"the labels of {name}")
+    return said
+
+
+def _known(names: Sequence[str], truth_n: NDArray[Any], what: str) -> None:
+    """See that some names are classes of the truth.
+
+    Raises:
+        DataError: the truth has several classes, and none of these is one: they are spelled in another way.
+    """
+    classes = np.unique(truth_n.astype(np.str_)).tolist()
+    if len(classes) >= BINARY and not set(names) & set(classes):
+        some, theirs = (", ".join(each[:SHOWN]) for each in (list(names), classes))
+        raise DataError(f"expected {what} to be classes of the truth ({theirs}); none is: {some}")
 
 
 def is_table(given: PredictionsLike) -> bool:
@@ -82,9 +136,32 @@ def _table(given: PredictionsLike) -> Mapping[str, NDArray[Any]] | None:
     return None
 
 
-def _of_table(table: Mapping[str, NDArray[Any]], rows: int, name: str) -> Predictions:
+def _of_table(table: Mapping[str, NDArray[Any]], truth_n: NDArray[Any], name: str) -> Predictions:
     names = tuple(sorted(table))
     if len(names) < BINARY:
         raise DataError(f"expected {name} to have a column of probabilities for each class; received {list(names)}")
-    shares = [column(table[each], f"the column {each!r} of {name}", rows=rows) for each in names]
+    _known(names, truth_n, f"the columns of {name}")
+    columns = {each: f"the column {each!r} of {name}" for each in names}
+    shares = [complete(column(table[each], what, rows=len(truth_n)), what) for each, what in columns.items()]
     return Predictions.of_probabilities(np.column_stack(shares).astype(np.float64), names)
+
+
+def _of_quantiles(table: Mapping[str, NDArray[Any]], rows: int, measure: Measure, name: str) -> Predictions:
+    level_q = [_level(each) for each in table]
+    if not table or not all(0 < level < 1 for level in level_q):
+        raise DataError(f"expected the columns of {name} to be levels of quantiles, as 0.9; received {list(table)}")
+    scores = {
+        str(level): column(values, f"the column {level} of {name}", rows=rows).astype(np.float64)
+        for level, values in zip(level_q, table.values(), strict=True)
+    }
+    if MEDIAN not in scores and measure.needs == "values" and not isinstance(measure.gather, Pinball):
+        raise DataError(f"expected {name} to have a column {MEDIAN}, for {measure.name!r}; received {list(table)}")
+    middle = str(sorted(level_q)[len(level_q) // 2])
+    return Predictions(values_n=scores.get(MEDIAN, scores[middle]), scores=scores)
+
+
+def _level(name: str) -> float:
+    try:
+        return float(name)
+    except ValueError:
+        return float("nan")

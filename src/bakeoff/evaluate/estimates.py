@@ -1,16 +1,21 @@
 """A measure's value with its interval, by the method that the data ask for; or why too little is known for one.
 
-1. Shares of independent rows: Wilson. Measures of the labels of few classes: the posterior of the confusion cells.
-2. Everything else that is smooth: Student's t on the measure's scale, from a jackknife over rows, groups or stretches
-   of time, with degrees of freedom that fall when few of them carry the result. Where rows are not independent, the
-   interval is never narrower than if they were.
-3. Medians and metrics of one's own, which a jackknife does not follow: BCa. Sums of sizes: an inverted test.
-4. At a bound (all right, none right) no spread is seen: Wilson's for as many rows (groups) as the measure rests on.
+1. Shares of independent rows: mid-P. Measures of the labels of few classes: the posterior of the confusion cells.
+2. Everything else that is smooth: Student's t from a jackknife over rows, groups or stretches of time, with degrees of
+   freedom that fall when few of them carry the result; on the measure's scale where it lies between two bounds, else
+   with its skewness taken out. Squared errors have room for what is larger than any that was seen. Where rows are not
+   independent, the interval is never narrower than if they were.
+3. Areas of a class of few rows: also by the variance that they would have at the ends, or as shares of its rows.
+4. Medians and metrics of one's own, which a jackknife does not follow: BCa. Sums of sizes: an inverted test.
+5. At a bound (all right, none right) no spread is seen: mid-P for as many rows (groups) as the measure rests on.
+
+Refusals are few, and by counts that the truth alone decides: who gives an interval only where rows look harmless
+gives it where they look so by luck.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,20 +28,24 @@ from bakeoff.metrics.intervals import (
     IntervalMethod,
     bca,
     inverted,
+    mid_p,
     percentile,
+    skewed,
     student,
-    wilson,
 )
-from bakeoff.metrics.labels import EVEN_METRICS, WEIGHTED_METRICS, Confusion
+from bakeoff.metrics.labels import EVEN_METRICS, WEIGHTED_METRICS, Confusion, Margins
 from bakeoff.metrics.measure import Measure, Statistic
 from bakeoff.metrics.names import MetricName
 from bakeoff.metrics.outcome import Outcome
-from bakeoff.metrics.posterior import FEW_CLASSES, posterior_draws
+from bakeoff.metrics.points import CurvePoint
+from bakeoff.metrics.posterior import FEW_CLASSES, posterior_margins
 from bakeoff.metrics.ranks import OneCurve
+from bakeoff.metrics.rare import pr_ends, roc_ends
 from bakeoff.metrics.registry import bind
 from bakeoff.metrics.rough import is_rough
 from bakeoff.metrics.scales import UNBOUNDED, Scale
-from bakeoff.metrics.spread import Spread, pseudo_values, spread
+from bakeoff.metrics.spread import Spread, in_order, pseudo_values, spread
+from bakeoff.metrics.tails import beyond
 
 __all__ = ["Rows", "estimate", "estimates"]
 
@@ -44,22 +53,15 @@ POSTERIOR_DRAWS = 4000
 ONE_CLASS = frozenset({"precision", "recall", "f1", "specificity"})
 ONE_CURVE = frozenset({"roc_auc", "pr_auc", "precision_at_recall", "recall_at_precision"})
 """Measures of one class, by its labels and by its probabilities."""
-SQUARED = frozenset({"rmse", "r2"})
-"""Measures that single rows can carry."""
-FEWEST_OF_A_CLASS = 5
-FEWEST_SCORED = 8
-"""Rows of a class below which nothing that depends on it alone is known: of its labels, of its probabilities."""
+FEWEST_OF_A_CLASS = 4
+"""Rows of a class below which nothing that depends on it alone is known."""
+FEW_OF_A_CLASS = 30
+"""Rows of a class (or of all others) below which areas under its curves take more than their jackknife."""
 RARE_CLASSES = 0.2
 """Of many classes, so many may be rarer than that before an average over classes has no interval."""
 FEWEST_GROUPS = 4
-FEWEST_STRETCHES = 30
+FEWEST_STRETCHES = 6
 """Independent stretches that rows in the order of time must be worth."""
-CARRIED, FEW_CARRIED = 20.0, 4.0
-"""Kurtoses of squared errors (15 when they are normal, with much chance in it): of many rows, and of hardly any."""
-CARRIED_ROWS, FEW_ROWS = 25.0, 12.0
-"""Rows for each unit of it, of many and of few: over both limits, a few rows carry the error, and the next ones may be
-larger still. So that of 200 rows with t errors of 3 degrees, whose rmse intervals cover in .81, 7% are given one."""
-HEAVIEST = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +99,13 @@ def estimates(wanted: Sequence[Measure], rows: Rows) -> dict[str, Interval]:
     left = _left(bound, rows)
     drawn = _drawn([m for m in wanted if m.parts is not None or is_rough(bound[m.name])], bound, rows)
     found: dict[str, Interval] = {}
+    margins: dict[str | None, Margins] = {}
     for measure in wanted:
         value, left_b = (each[..., 0] for each in left[measure.name])
         if math.isfinite(float(value)):
-            found[measure.name] = _interval(measure, _Seen(float(value), left_b, rows, drawn.get(measure.name)))
+            found[measure.name] = _interval(
+                measure, _Seen(float(value), left_b, rows, drawn.get(measure.name), margins)
+            )
     return found
 
 
@@ -158,23 +163,35 @@ class _Seen:
     left_b: NDArray[np.float64]
     rows: Rows
     drawn: Replicates | None = None
+    drawn_margins: dict[str | None, Margins] = field(default_factory=dict[str | None, Margins])
     spread: Spread = field(init=False)
 
     def __post_init__(self) -> None:
         dependence = self.rows.dependence
         left_b = self.left_b[np.isfinite(self.left_b)]
         pseudo_b = pseudo_values(self.value, left_b)
+        spread_of = spread if dependence.order_n is None else in_order
         found = (
-            spread(pseudo_b, serial=dependence.order_n is not None, factor=dependence.factor)
+            spread_of(pseudo_b, factor=dependence.factor)
             if len(left_b) > 1
             else Spread(se=0.0, freedom=1.0, units=float(len(self.rows.outcome)))
         )
-        object.__setattr__(self, "spread", found)
+        object.__setattr__(
+            self, "spread", replace(found, bias=float(pseudo_b.mean()) - self.value if len(left_b) else 0.0)
+        )
 
     def interval(self, ends: tuple[float, float], method: IntervalMethod) -> Interval:
         """With these ends, which always hold the value."""
         low, high = min(ends[0], self.value), max(ends[1], self.value)
         return Interval(value=self.value, low=low, high=high, method=method)
+
+    def margins(self, of_class: str | None) -> Margins:
+        """Draws of what measures of labels are made of; made once for all of them."""
+        if of_class not in self.drawn_margins:
+            self.drawn_margins[of_class] = posterior_margins(
+                self.rows.outcome, draws=POSTERIOR_DRAWS, seed=self.rows.seed, of_class=of_class
+            )
+        return self.drawn_margins[of_class]
 
     def refused(self, reason: str) -> Interval:
         return Interval(value=self.value, reason=reason)
@@ -197,11 +214,54 @@ def _interval(measure: Measure, seen: _Seen) -> Interval:
 def _of_units(measure: Measure, seen: _Seen) -> Interval:
     """Student's t over rows, groups or stretches of time."""
     scale, rows = Scale(*measure.bounds), seen.rows
+    of_class = _class_of(measure, rows.outcome)
+    if of_class is not None and isinstance(measure.gather, OneCurve):
+        few = _of_few(measure, seen, rows.outcome.classes.index(of_class))
+        if few is not None:
+            return few
     if seen.spread.se == 0 or not scale.inside(seen.value):
         return _at_bound(measure, seen)
-    if measure.name in SQUARED and (reason := _carried(rows.outcome)):
-        return seen.refused(reason)
-    return seen.interval(student(seen.value, seen.spread, scale, rows.level), rows.method)
+    if measure.name == "rmse":
+        return seen.interval(_root(seen), rows.method)
+    if not (math.isfinite(scale.low) and math.isfinite(scale.high)):
+        low, high = skewed(seen.value, seen.spread, scale, rows.level)
+        if measure.name == "r2":
+            low -= (1 - seen.value) * _unseen(rows.outcome)
+        return seen.interval((low, high), rows.method)
+    centre = seen.value + seen.spread.bias
+    if measure.gather != Confusion.of or not scale.inside(centre):  # only averages over classes are biased for certain
+        centre = seen.value
+    return seen.interval(student(centre, seen.spread, scale, rows.level), rows.method)
+
+
+def _root(seen: _Seen) -> tuple[float, float]:
+    """Ends of the root of a mean of squares, by those of the mean."""
+    square = _Seen(seen.value**2, seen.left_b**2, seen.rows)
+    low, high = skewed(square.value, square.spread, Scale(0.0, math.inf), seen.rows.level)
+    return math.sqrt(low), math.sqrt(high + square.value * _unseen(seen.rows.outcome))
+
+
+def _unseen(outcome: Outcome) -> float:
+    """What squared errors larger than any that was seen may add to their mean, as a share of it."""
+    squares = (outcome.predicted_n - outcome.truth_n) ** 2
+    return beyond(squares) / float(squares.mean())
+
+
+def _of_few(measure: Measure, seen: _Seen, at: int) -> Interval | None:
+    """The area under a curve of a class of few rows (or of nearly all); None where it has enough."""
+    rows, value = seen.rows, seen.value
+    positives = int(rows.class_rows()[at])
+    negatives = len(rows.outcome) - positives
+    if min(positives, negatives) >= FEW_OF_A_CLASS:
+        return None
+    if measure.name.startswith("roc_auc"):
+        return seen.interval(roc_ends(value, positives, negatives, seen.spread.se, rows.level), "score")
+    scale = Scale(*measure.bounds)
+    ends = pr_ends(value, positives, rows.level)
+    if seen.spread.se > 0 and scale.inside(value):
+        plain = student(value, seen.spread, scale, rows.level)
+        ends = min(ends[0], plain[0]), max(ends[1], plain[1])
+    return seen.interval(ends, rows.method)
 
 
 def _too_little(measure: Measure, seen: _Seen) -> str | None:
@@ -222,18 +282,17 @@ def _rare(measure: Measure, rows: Rows) -> str | None:
         return None
     count_k, names = rows.class_rows(), rows.outcome.classes
     of_class = _class_of(measure, rows.outcome)
-    fewest = FEWEST_SCORED if measure.needs == "probabilities" else FEWEST_OF_A_CLASS
-    rare = [at for at in range(len(names)) if count_k[at] < fewest]
+    rare = [at for at in range(len(names)) if count_k[at] < FEWEST_OF_A_CLASS]
     if of_class is not None and len(names) > FEW_CLASSES:
         rare = [at for at in rare if names[at] == of_class]
     if not rare:
         return None
     if len(names) <= FEW_CLASSES or of_class is not None:
         at = min(rare, key=lambda each: int(count_k[each]))
-        return f"{count_k[at]} rows of {names[at]!r}; at least {fewest} are needed"
+        return f"{count_k[at]} rows of {names[at]!r}; at least {FEWEST_OF_A_CLASS} are needed"
     even = measure.name in EVEN_METRICS - {"mcc"} or isinstance(measure.gather, OneCurve)
     if even and len(rare) > RARE_CLASSES * len(names):
-        return f"{len(rare)} of {len(names)} classes have fewer than {fewest} rows"
+        return f"{len(rare)} of {len(names)} classes have fewer than {FEWEST_OF_A_CLASS} rows"
     return None
 
 
@@ -241,12 +300,13 @@ def _independent(measure: Measure, seen: _Seen) -> Interval | None:
     """The interval if rows were independent, where a better one than Student's is known."""
     rows, n = seen.rows, len(seen.rows.outcome)
     if measure.share:
-        return seen.interval(wilson(seen.value * n, n, rows.level), "wilson")
+        return seen.interval(mid_p(seen.value * n, n, rows.level), "mid-p")
     of_class = _class_of(measure, rows.outcome)
     few = len(rows.outcome.classes) <= FEW_CLASSES or of_class is not None
     if few and measure.gather == Confusion.of:
-        draws_r = posterior_draws(measure, rows.outcome, draws=POSTERIOR_DRAWS, seed=rows.seed, of_class=of_class)
-        return seen.interval(percentile(draws_r, rows.level), "posterior")
+        if len(rows.outcome.classes) == 1:  # the only cell there is has every draw
+            return _at_bound(measure, seen)
+        return seen.interval(percentile(measure.finish(seen.margins(of_class)), rows.level), "posterior")
     return None
 
 
@@ -267,30 +327,35 @@ def _of_draws(measure: Measure, seen: _Seen) -> Interval:
     """Of what a jackknife does not follow: by resamples of rows or groups, or t with their standard error."""
     rows, drawn = seen.rows, seen.drawn
     assert drawn is not None
+    scale = Scale(*measure.bounds)
+    if not scale.inside(seen.value) and all(map(math.isfinite, measure.bounds)):
+        return _at_bound(measure, seen)
     draws_r = drawn.draws_rm[:, 0]
     draws_r = draws_r[np.isfinite(draws_r)]
     if len(draws_r) < 2 or float(np.ptp(draws_r)) == 0:  # noqa: PLR2004
         return seen.refused("all resamples of the rows give the same value")
     if rows.dependence.independent:
-        return seen.interval(bca(seen.value, draws_r, drawn.jackknife_bm[:, 0], rows.level), "bca")
+        found = seen.interval(bca(seen.value, draws_r, drawn.jackknife_bm[:, 0], rows.level), "bca")
+        return (
+            found if found.least < found.most else seen.refused("hardly any resample of the rows gives another value")
+        )
     known = seen.spread
     times = len(seen.left_b) / known.units if rows.dependence.order_n is not None else 1.0
     se = float(draws_r.std(ddof=1)) * math.sqrt(times * rows.dependence.factor)
-    scale = Scale(*measure.bounds)
     scale = scale if scale.inside(seen.value) else Scale(*UNBOUNDED)
     wide = Spread(se=se, freedom=known.freedom, units=known.units)
     return seen.interval(student(seen.value, wide, scale, rows.level), rows.method)
 
 
 def _at_bound(measure: Measure, seen: _Seen) -> Interval:
-    """Where every row (group) says the same: Wilson's share of as many rows as the measure rests on."""
+    """Where every row (group) says the same: a share of as many rows as the measure rests on."""
     low, high = measure.bounds
     if not (math.isfinite(low) and math.isfinite(high)):
         return seen.refused("all rows are alike: nothing shows how far the next ones may lie")
     units = _resting(measure, seen) / seen.rows.dependence.factor
     share = (seen.value - low) / (high - low)
-    ends = wilson(share * units, units, seen.rows.level)
-    return seen.interval((low + ends[0] * (high - low), low + ends[1] * (high - low)), "wilson")
+    ends = mid_p(share * units, units, seen.rows.level)
+    return seen.interval((low + ends[0] * (high - low), low + ends[1] * (high - low)), "mid-p")
 
 
 def _resting(measure: Measure, seen: _Seen) -> float:
@@ -304,22 +369,6 @@ def _resting(measure: Measure, seen: _Seen) -> float:
     count_k = rows.class_rows()
     count_k = count_k[count_k > 0]
     even = len(count_k) ** 2 / float((1 / count_k).sum()) / len(rows.outcome) * units
-    if isinstance(measure.gather, OneCurve):
+    if isinstance(measure.gather, OneCurve | CurvePoint):
         return max(1.0, float(count_k.min()) / len(rows.outcome) * units)
     return max(1.0, even) if measure.name in EVEN_METRICS else units
-
-
-def _carried(outcome: Outcome) -> str | None:
-    """Whether a few rows carry the squared error, in words."""
-    squares = np.sort((outcome.predicted_n - outcome.truth_n) ** 2)[::-1]
-    centred = squares - squares.mean()
-    if float((centred**2).sum()) <= 1e-24 * max(1.0, float((squares**2).sum())):
-        return None
-    kurtosis = len(squares) * float((centred**4).sum()) / float((centred**2).sum()) ** 2
-    rows = len(squares)
-    if kurtosis <= max(min(CARRIED, FEW_CARRIED + rows / FEW_ROWS), rows / CARRIED_ROWS):
-        return None
-    most = max(1, round(HEAVIEST * len(squares)))
-    share = float(squares[:most].sum() / squares.sum())
-    which = f"the largest of {len(squares)} rows holds" if most == 1 else f"the largest {HEAVIEST:.0%} of rows hold"
-    return f"few rows carry the squared error ({which} {share:.0%} of it); decide by mae or median_ae instead"

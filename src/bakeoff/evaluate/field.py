@@ -19,7 +19,7 @@ from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.registry import bind
 from bakeoff.metrics.rough import is_rough
 from bakeoff.metrics.significance import detectable, holm, mcnemar_exact, t_interval, t_p_value
-from bakeoff.metrics.spread import Spread, long_run, pseudo_values, spread
+from bakeoff.metrics.spread import Spread, long_run, pseudo_values, spreads
 
 __all__ = ["Comparison", "Field", "joint_errors"]
 
@@ -32,6 +32,8 @@ REACH = 0.005
 SHRUNK = 0.25
 """The power of the share that chance does not explain. With 1/4 the winner's value is off by less than 0.002 of
 accuracies whose standard error is 0.018, equal or in steps of 0.005, 0.01 and 0.03; with 1/2 by 0.0025."""
+FEWEST = 2
+"""Units of which something is seen of a spread."""
 FEWEST_BEYOND = 50
 """Draws that must lie beyond a quantile for it to be told."""
 
@@ -135,24 +137,39 @@ class Field:
 
     def spread(self, a: str, b: str) -> Spread:
         """The spread of the difference between two candidates."""
-        if (a, b) not in self._spreads:
-            self._spreads[a, b] = self._spreads[b, a] = self._spread(a, b)
+        self.learn([(a, b)])
         return self._spreads[a, b]
 
-    def _spread(self, a: str, b: str) -> Spread:
-        apart_b = self._pseudo[a] - self._pseudo[b]
-        blocks = len(apart_b)
-        if blocks < 2:  # noqa: PLR2004
-            return Spread(se=0.0, freedom=1.0, units=1.0)
-        spread_of = spread(apart_b, serial=self._serial, factor=self._dependence.factor)
-        own = min(self._own[a], self._own[b]) * math.sqrt(self._units / blocks)
+    def learn(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Work out the spreads of these pairs, all at once, where they are not known."""
+        new = [(a, b) for a, b in pairs if (a, b) not in self._spreads]
+        if not new:
+            return
+        if self._wide:
+            self._spreads |= {pair: Spread(se=self._wide, freedom=1.0, units=1.0) for pair in new}
+            return
+        apart_bp = np.column_stack([self._pseudo[a] - self._pseudo[b] for a, b in new])
+        factor = self._dependence.factor
+        for (a, b), seen in zip(new, spreads(apart_bp, serial=self._serial, factor=factor), strict=True):
+            self._spreads[a, b] = self._spreads[b, a] = self._with_one_more(seen, a, b)
+
+    @cached_property
+    def _wide(self) -> float:
+        """How far apart candidates may be of which a single row (group) is all that is known; else 0."""
+        if len(next(iter(self._pseudo.values()))) >= FEWEST:
+            return 0.0
+        low, high = self.measure.bounds
+        return high - low if math.isfinite(high - low) else max(1.0, *(10 * abs(each) for each in self.values.values()))
+
+    def _with_one_more(self, seen: Spread, a: str, b: str) -> Spread:
+        """The spread as if there were one row (group) more on which each differs from the other."""
+        own = min(self._own[a], self._own[b]) * math.sqrt(self._units / len(self._pseudo[a]))
         low, high = self.measure.bounds
         if own == 0 and math.isfinite(high - low):
             own = (high - low) / 2
-        # One row (group) more on which each differs from the other: both are about `own` from their mean.
-        more = math.sqrt(2) * own / self._units
-        freedom = max(1.0, min(spread_of.freedom, self._units - 1))
-        return Spread(se=math.hypot(spread_of.se, more), freedom=freedom, units=spread_of.units)
+        more = math.sqrt(2) * own / self._units  # both are about `own` from their mean
+        freedom = max(1.0, min(seen.freedom, self._units - 1))
+        return Spread(se=math.hypot(seen.se, more), freedom=freedom, units=seen.units)
 
     def compare(self, a: str, b: str, *, margin: float = 0.0, among: Sequence[tuple[str, str]] = ()) -> Comparison:
         """How much better a is than b; the p-value is for a true difference of at most `margin`.
@@ -170,6 +187,7 @@ class Field:
         Source: Westfall and Young, "Resampling-Based Multiple Testing" (1993), section 2.
         """
         level = self.pair_level(pairs, level)
+        self.learn(pairs)
         alone = [self._one(a, b, level=level, margin=margin) for a, b in pairs]
         adjusted = holm([each.p_value for each in alone])
         return [replace(each, p_holm=p) for each, p in zip(alone, adjusted, strict=True)]
@@ -180,7 +198,7 @@ class Field:
         Where that is too high for so few draws to tell, by Bonferroni.
         """
         level = self.level if level is None else level
-        if len(pairs) == 1:
+        if len(pairs) <= 1:
             return level
         if (1 - level) * DRAWS < FEWEST_BEYOND:
             return 1 - (1 - level) / len(pairs)
@@ -218,6 +236,8 @@ class Field:
 
     def errors_bk(self) -> Floats:
         """What each unit adds to the candidates' errors: their sums of squares are the variances."""
+        if self._wide:
+            return self._wide * np.eye(len(self.values))
         centred_bk = np.column_stack([each - each.mean() for each in self._pseudo.values()])
         blocks = len(centred_bk)
         times = np.asarray([long_run(each) if self._serial else 1.0 for each in centred_bk.T])
@@ -225,7 +245,7 @@ class Field:
 
     @cached_property
     def _normal(self) -> Floats:
-        size = min(len(self.values), len(next(iter(self._pseudo.values()))))
+        size = len(self._root)
         normal_rk = np.random.default_rng(self._seed).normal(size=(DRAWS // 2, size))
         return np.concatenate([normal_rk, -normal_rk])
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from bakeoff.core.config import DecideConfig
+from bakeoff.evaluate.looks import look_share
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.metrics.intervals import LEVEL, Interval
 
@@ -29,18 +30,25 @@ class GateOutcome:
     bound: float | None = None
 
 
-def gate_outcomes(name: str, card: Scorecard, config: DecideConfig, *, among: int = 1) -> tuple[GateOutcome, ...]:
-    """What every gate says of one candidate; `among`: of so many, any of which might pass by luck."""
-    return tuple(_gate(name, card, config, metric, among) for metric in config.gates)
+def gate_outcomes(
+    name: str, card: Scorecard, config: DecideConfig, *, among: int = 1, look: int | None = None
+) -> tuple[GateOutcome, ...]:
+    """What every gate says of one candidate; `among`: of so many, any of which might pass by luck.
+
+    `look`: the gates are held against the same test rows for the n-th time; all times together pass wrongly with the
+    chance that the gate allows.
+    """
+    spent = (1.0 if look is None else look_share(look)) / max(1, among)
+    return tuple(_gate(name, card, config, metric, spent) for metric in config.gates)
 
 
-def _gate(name: str, card: Scorecard, config: DecideConfig, metric: str, among: int) -> GateOutcome:
+def _gate(name: str, card: Scorecard, config: DecideConfig, metric: str, spent: float) -> GateOutcome:
     gate, value = config.gates[metric], card.number(metric)
     low = -math.inf if gate.min is None else gate.min
     high = math.inf if gate.max is None else gate.max
     passed, bound = value is not None and low <= value <= high, None
     if gate.confidence is not None and value is not None:
-        ends = one_sided(card.metrics[metric], 1 - (1 - gate.confidence) / max(1, among))
+        ends = one_sided(card.metrics[metric], 1 - (1 - gate.confidence) * spent)
         passed = ends is not None and low <= ends[0] and ends[1] <= high
         bound = None if ends is None else ends[0] if gate.min is not None else ends[1]
     return GateOutcome(

@@ -5,22 +5,38 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any, TypeAlias
 
 from bakeoff.core.config import DecideConfig
 from bakeoff.core.errors import UsageError
-from bakeoff.evaluate.arrays import BINARY, ColumnLike, PredictionsLike, column, is_table, labels, predictions_of
+from bakeoff.evaluate.arrays import (
+    BINARY,
+    ColumnLike,
+    PredictionsLike,
+    column,
+    complete,
+    is_table,
+    labels,
+    predictions_of,
+)
 from bakeoff.evaluate.estimates import Rows, estimate
 from bakeoff.evaluate.hidden import errors_of, serial
 from bakeoff.evaluate.paired import Comparison, measure_named
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.evaluate.verdict import decide
+from bakeoff.metrics.catalogue import EXPECTED_COST
+from bakeoff.metrics.costs import ExpectedCost
 from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.intervals import LEVEL, Interval
 from bakeoff.metrics.measure import Measure
 from bakeoff.metrics.outcome import Outcome, outcome
+from bakeoff.metrics.own import costs_in_use, using
 from bakeoff.metrics.registry import find, with_class
 
-__all__ = ["Decision", "compare", "interval"]
+__all__ = ["Decision", "ErrorCosts", "compare", "interval"]
+
+ErrorCosts: TypeAlias = Mapping[Any, Mapping[Any, float]]
+"""Costs by true class, then predicted class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +74,7 @@ def interval(
     metric: str,
     groups: ColumnLike | None = None,
     time: ColumnLike | None = None,
+    error_costs: ErrorCosts | None = None,
     level: float = LEVEL,
     seed: int = 0,
 ) -> Interval:
@@ -73,6 +90,7 @@ def interval(
         metric: the metric's name, as `[decide] metric` takes it.
         groups: rows of a group (a user, a document) go together; None and NaN are groups of their own.
         time: rows that are close in time may go together.
+        error_costs: what errors cost, by true and predicted class, for `expected_cost`; "*" is every other class.
         level: the share of such intervals that hold the true value.
         seed: of whatever is drawn.
 
@@ -82,14 +100,15 @@ def interval(
 
     >>> found = interval([1, 0] * 5, [1, 0] * 5, metric="accuracy")
     >>> found.value, round(found.low or 0, 3), found.high, found.method
-    (1.0, 0.722, 1.0, 'wilson')
+    (1.0, 0.741, 1.0, 'mid-p')
     """
     if not 0 < level < 1:
         raise UsageError(f"expected a level between 0 and 1; received {level!r}")
-    measure = measure_named(metric)
+    measure = _measure(metric, error_costs)
     truth_n = _truth(truth, measure)
     measure = _of_second(measure, truth_n, [predictions])
     result = outcome(truth_n, predictions_of(predictions, truth_n, measure, "the predictions"), measure.task)
+    _check_errors(measure, result)
     dependence = _dependence(len(result), groups, time)
     if dependence.independent:
         _warn_of_order(result)
@@ -109,6 +128,7 @@ def compare(
     groups: ColumnLike | None = None,
     time: ColumnLike | None = None,
     cost_usd: Mapping[str, float] | None = None,
+    error_costs: ErrorCosts | None = None,
     seed: int = 0,
 ) -> Decision:
     """Decide between candidates by their predictions of the same rows.
@@ -123,6 +143,7 @@ def compare(
         groups: rows of a group go together.
         time: rows that are close in time may go together.
         cost_usd: what a candidate costs, for any number of predictions, the same for all.
+        error_costs: as `interval` takes them.
         seed: of whatever is drawn.
 
     Raises:
@@ -135,15 +156,13 @@ def compare(
     >>> found.winner, found.p_best["good"]
     ('good', 1.0)
     """
-    if not predictions:
-        raise UsageError("expected predictions of at least one candidate; received none")
-    if cost_usd is not None and set(cost_usd) != set(predictions):
-        raise UsageError(f"expected the costs of {sorted(predictions)}; received those of {sorted(cost_usd)}")
+    predictions = _by_name(predictions)
+    _check_costs(cost_usd, list(predictions))
     if margin is not None and not 0 <= margin < math.inf:
         raise UsageError(f"expected a margin of 0 or more; received {margin!r}")
     if confidence is not None and not 0.5 < confidence < 1:  # noqa: PLR2004
         raise UsageError(f"expected a confidence between 0.5 and 1; received {confidence!r}")
-    measure = measure_named(metric)
+    measure = _measure(metric, error_costs)
     truth_n = _truth(truth, measure)
     measure = _of_second(measure, truth_n, list(predictions.values()))
     answers = {
@@ -153,23 +172,27 @@ def compare(
     dependence = _dependence(len(truth_n), groups, time)
     if dependence.independent:
         _warn_of_order(outcome(truth_n, next(iter(answers.values())), measure.task))
+    outcomes = {name: outcome(truth_n, each, measure.task) for name, each in answers.items()}
+    for each in outcomes.values():
+        _check_errors(measure, each)
     cards = {
         name: _card(
             measure,
-            Rows(outcome=outcome(truth_n, each, measure.task), dependence=dependence, seed=seed),
+            Rows(outcome=each, dependence=dependence, seed=seed),
             1.0 if cost_usd is None else cost_usd[name],
         )
-        for name, each in answers.items()
+        for name, each in outcomes.items()
     }
-    verdict = decide(
-        cards,
-        {name: (truth_n, each) for name, each in answers.items()},
-        DecideConfig(metric=measure.name, margin=margin, confidence=confidence),
-        measure.task,
-        seed,
-        groups_n=None if groups is None else column(groups, "groups", rows=len(truth_n)),
-        time_n=None if time is None else column(time, "time", rows=len(truth_n)),
-    )
+    with using(None, _texts(error_costs)):
+        verdict = decide(
+            cards,
+            {name: (truth_n, each) for name, each in answers.items()},
+            DecideConfig(metric=measure.name, margin=margin, confidence=confidence),
+            measure.task,
+            seed,
+            groups_n=None if groups is None else column(groups, "groups", rows=len(truth_n)),
+            time_n=_time(time, len(truth_n)),
+        )
     values = {name: each for name, card in cards.items() for each in card.metrics.values()}
     if verdict.winner is not None and verdict.value is not None:
         values[verdict.winner] = verdict.value
@@ -190,8 +213,53 @@ def compare(
     )
 
 
+def _measure(metric: str, error_costs: ErrorCosts | None) -> Measure:
+    with using(None, _texts(error_costs)):
+        if metric == EXPECTED_COST and costs_in_use() is None:
+            raise UsageError(f"expected error_costs for {metric!r}: what errors cost, by true and predicted class")
+        return measure_named(metric)
+
+
+def _texts(error_costs: ErrorCosts | None) -> Mapping[str, Mapping[str, float]] | None:
+    """Costs by classes as texts, which may be given as numbers."""
+    if error_costs is None:
+        return None
+    return {str(true): {str(said): cost for said, cost in row.items()} for true, row in error_costs.items()}
+
+
+def _check_errors(measure: Measure, result: Outcome) -> None:
+    """See that every error has a cost, where costs are what is measured."""
+    if isinstance(measure.gather, ExpectedCost):
+        measure.gather.costs.check(result.classes, file="bakeoff", key="error_costs")
+
+
+def _by_name(given: Any) -> Mapping[str, PredictionsLike]:
+    """Predictions by the candidate's name, also of a table with a column for each."""
+    if not isinstance(given, Mapping):
+        if not hasattr(given, "columns"):
+            raise UsageError(
+                f"expected predictions by the candidate's name, as {{'a': …}}; received {type(given).__name__}"
+            )
+        given = {str(name): given[name] for name in given.columns}
+    if not given:
+        raise UsageError("expected predictions of at least one candidate; received none")
+    return given
+
+
+def _check_costs(cost_usd: Mapping[str, float] | None, names: Sequence[str]) -> None:
+    if cost_usd is None:
+        return
+    if set(cost_usd) != set(names):
+        raise UsageError(f"expected the costs of {sorted(names)}; received those of {sorted(cost_usd)}")
+    wrong = {name: cost for name, cost in cost_usd.items() if not 0 <= cost < math.inf}
+    if wrong:
+        raise UsageError(f"expected costs of 0 or more; received {wrong}")
+
+
 def _truth(truth: ColumnLike, measure: Measure) -> ColumnLike:
     truth_n = column(truth, "the truth")
+    if measure.task != "generation":
+        truth_n = complete(truth_n, "the truth")
     return labels(truth_n) if measure.task == "classification" else truth_n
 
 
@@ -217,8 +285,12 @@ def _dependence(n: int, groups: ColumnLike | None, time: ColumnLike | None) -> D
     return Dependence.of(
         n,
         groups_n=None if groups is None else column(groups, "groups", rows=n),
-        time_n=None if time is None else column(time, "time", rows=n),
+        time_n=_time(time, n),
     )
+
+
+def _time(time: ColumnLike | None, n: int) -> ColumnLike | None:
+    return None if time is None else complete(column(time, "time", rows=n), "time")
 
 
 def _card(measure: Measure, rows: Rows, cost: float) -> Scorecard:

@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 from bakeoff.metrics.intervals import LEVEL
 
-__all__ = ["WORN", "fresh_rows", "is_worn", "look_level", "times_rows"]
+__all__ = ["WORN", "fresh_rows", "is_worn", "look_level", "look_share", "times_rows"]
 
 CHANCE = 0.05
 """That any of all looks passes wrongly."""
@@ -30,6 +30,15 @@ def look_level(number: int) -> float:
     [0.95, 0.9848, 0.9932, 0.9994]
     """
     return max(LEVEL, 1 - 2 * CHANCE * 6 / (math.pi * number) ** 2)
+
+
+def look_share(number: int) -> float:
+    """The share of a chance that the look with this number may spend: all looks together spend no more than all of it.
+
+    >>> [round(look_share(number), 3) for number in (1, 2, 3, 10)]
+    [0.608, 0.152, 0.068, 0.006]
+    """
+    return 6 / (math.pi * number) ** 2
 
 
 def times_rows(number: int) -> float:

@@ -42,7 +42,7 @@ def _unsettled(verdict: "Verdict", scored: Mapping[str, Scorecard]) -> str:
     if chance <= UNSETTLED or (verdict.winner is None and verdict.best_set):
         return ""
     rows, needed = scored[verdict.best].n_test, verdict.rows_to_settle
-    wrong = f"with probability {chance:.2f} {name} is worse than the best by more than {verdict.margin:g}"
+    wrong = f"with probability {chance:.2f} {name} is worse than the best by more than {verdict.margin:.4g}"
     more = "no number of rows settles a tie without a margin"
     if needed is not None:
         more = f"about {_rounded(max(needed, rows)):,} test rows would settle it (there are {rows:,})"
@@ -54,7 +54,7 @@ def _more_rows(verdict: "Verdict", rows: int) -> str:
     needed = verdict.rows_for_margin
     if needed is None or needed <= rows:
         return ""
-    return f"; that equals are within {verdict.margin:g}, about {_rounded(needed):,} rows would show as often"
+    return f"; that equals are within {verdict.margin:.4g}, about {_rounded(needed):,} rows would show as often"
 
 
 def _rounded(rows: int) -> int:
@@ -75,8 +75,8 @@ def _winner(verdict: "Verdict", scored: Mapping[str, Scorecard]) -> str:
         ours, theirs = scored[winner].cost_usd_per_1k, scored[best].cost_usd_per_1k
         cheaper = f"{theirs / ours:.1f} times cheaper" if ours else "free"
         return (
-            f"{head}: shown to be within {verdict.margin:g} of {best} ({_difference(against)}) and {cheaper} to serve "
-            f"(${ours:.2g} instead of ${theirs:.2g} per 1,000 predictions)."
+            f"{head}: shown to be within {verdict.margin:.4g} of {best} ({_difference(against)}) and {cheaper} to "
+            f"serve (${ours:.2g} instead of ${theirs:.2g} per 1,000 predictions)."
         )
     failed = {gate.candidate for gate in verdict.gates if not gate.passed}
     beaten = [each for each in verdict.comparisons if each.candidate not in failed]
@@ -116,7 +116,7 @@ def _those(each: Sequence[Comparison], margin: float, *, no: str = "") -> str:
     """That these are (not) shown to be within the margin of the best, with their differences."""
     numbers = "; ".join(_difference(one, named=len(each) > 1) for one in each)
     verb = "is" if len(each) == 1 else "are"
-    return f"{_and([one.candidate for one in each])} {verb} {no}shown to be within {margin:g} of it ({numbers})"
+    return f"{_and([one.candidate for one in each])} {verb} {no}shown to be within {margin:.4g} of it ({numbers})"
 
 
 def _useful(verdict: "Verdict", winner: str) -> str:
@@ -133,7 +133,7 @@ def _useful(verdict: "Verdict", winner: str) -> str:
 def _nobody(verdict: "Verdict") -> str:
     failed = {gate.candidate for gate in verdict.gates if not gate.passed}
     if not verdict.best_set and verdict.best not in failed:
-        asked = f"no candidate is shown to be within {verdict.margin:g} of every other with the confidence asked for"
+        asked = f"no candidate is shown to be within {verdict.margin:.4g} of every other with the confidence asked for"
         return f"Nobody wins: {asked} ({verdict.confidence:g}); {verdict.best} leads by {verdict.metric}."
     if all(gate.passed for gate in verdict.gates if gate.candidate == verdict.best):
         return f"Nobody wins: the utility ({verdict.utility}) is undefined for {_and(verdict.best_set)}."

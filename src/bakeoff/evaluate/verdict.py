@@ -57,6 +57,7 @@ __all__ = [
 
 LEVEL = 0.05
 """The chance of calling any two equal candidates different."""
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,13 +150,17 @@ def decide(
     groups_n: ArrayLike | None = None,
     time_n: ArrayLike | None = None,
     folds: int = 0,
+    look: int | None = None,
 ) -> Verdict:
-    """Decide between candidates from their scorecards and their outcomes on the same test rows."""
+    """Decide between candidates from their scorecards and their outcomes on the same test rows.
+
+    `look`: gates with a confidence are held against these rows for the n-th time.
+    """
     check_gates(config, task)
     metric = config.metric or default(task)
     scored = {name: card for name, card in scorecards.items() if metric in card.metrics}
     if not scored:
-        return _nobody(metric, _gates(scorecards, config), reasons.unscored(metric, list(scorecards)))
+        return _nobody(metric, _gates(scorecards, config, look), reasons.unscored(metric, list(scorecards)))
     truth_n = _same_truth(scored, outcomes)
 
     def field_of(measure: Measure) -> Field:
@@ -172,7 +177,7 @@ def decide(
 
     field = field_of(find(metric, task))
     swapped = _swapped(field.measure, outcomes, config, seed=seed, groups_n=groups_n)
-    return decide_by(field, scorecards, config, task, field_of=field_of, p_values=swapped)
+    return decide_by(field, scorecards, config, task, field_of=field_of, p_values=swapped, look=look)
 
 
 def decide_by(
@@ -183,19 +188,20 @@ def decide_by(
     *,
     field_of: Callable[[Measure], Field] | None = None,
     p_values: Callable[[Sequence[Comparison]], Sequence[float]] | None = None,
+    look: int | None = None,
 ) -> Verdict:
     """Decide between candidates from their scorecards and how they stand to each other by the deciding metric.
 
     `field_of` gives how they stand by the other metrics of a `utility`, `p_values` those of pairs by another test.
     """
-    metric, gates = field.measure.name, _gates(scorecards, config)
+    metric, gates = field.measure.name, _gates(scorecards, config, look)
     scored = {name: card for name, card in scorecards.items() if metric in card.metrics}
     failed = {gate.candidate for gate in gates if not gate.passed}
     may_win = [name for name in scored if name not in failed]
     pool = may_win or list(scored)
     best = max(pool, key=lambda name: field.sign * scored[name].metrics[metric].value)
-    compared = _Compared.of(field, best, margin_of(config, field.measure, scored[best].metrics[metric].value))
-    best_set = _best_set(compared, pool, config.confidence)
+    compared = Compared.of(field, best, margin_of(config, field.measure, scored[best].metrics[metric].value))
+    best_set = best_set_of(compared, pool, config.confidence)
     worth = (
         None if config.utility is None or field_of is None else _worth(config.utility, scored, field, task, field_of)
     )
@@ -203,8 +209,8 @@ def decide_by(
     winner = None
     if may_win and best_set:
         value = {name: field.sign * scored[name].metrics[metric].value for name in best_set}
-        winner = _most_useful(value, utilities) if utilities else _cheapest(value, scored)
-    beliefs = _Beliefs.of(field, pool, compared.margin)
+        winner = _most_useful(value, utilities) if utilities else cheapest(value, scored)
+    beliefs = Beliefs.of(field, pool, compared.margin)
     verdict = Verdict(
         winner=winner,
         reason="",
@@ -221,7 +227,7 @@ def decide_by(
         utility_loss={} if worth is None else worth.loss,
         margin=compared.margin,
         rows_for_margin=compared.rows_for_margin,
-        value=None if winner is None else _value_of(winner, best, pool, field, scored[winner].metrics[metric]),
+        value=None if winner is None else value_of(winner, best, pool, field, scored[winner].metrics[metric]),
         p_best=beliefs.p_best,
         expected_loss=beliefs.expected_loss,
         p_worse=beliefs.p_worse,
@@ -231,20 +237,20 @@ def decide_by(
     return replace(verdict, reason=reasons.told(verdict, scored))
 
 
-def _best_set(compared: "_Compared", pool: Sequence[str], confidence: float | None) -> tuple[str, ...]:
+def best_set_of(compared: "Compared", pool: Sequence[str], confidence: float | None) -> tuple[str, ...]:
     """The best and those shown to be within the margin of all; with a confidence, only those that are shown with it."""
     if confidence is None:
         return tuple(name for name in pool if name == compared.best or compared.shown(name, pool))
     # Only one end of each interval is asked for.
-    sure = _Compared.of(compared.field, compared.best, compared.margin, level=2 * confidence - 1)
+    sure = Compared.of(compared.field, compared.best, compared.margin, level=2 * confidence - 1)
     return tuple(name for name in pool if sure.shown(name, pool))
 
 
-def _gates(scorecards: Mapping[str, Scorecard], config: DecideConfig) -> tuple[GateOutcome, ...]:
+def _gates(scorecards: Mapping[str, Scorecard], config: DecideConfig, look: int | None) -> tuple[GateOutcome, ...]:
     return tuple(
         outcome
         for name, card in scorecards.items()
-        for outcome in gate_outcomes(name, card, config, among=len(scorecards))
+        for outcome in gate_outcomes(name, card, config, among=len(scorecards), look=look)
     )
 
 
@@ -294,7 +300,7 @@ def _same_truth(scored: Mapping[str, Scorecard], outcomes: Mapping[str, tuple[Ar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Compared:
+class Compared:
     """All pairs of a field, together; the best stands second in its pairs, so that differences are the others'."""
 
     field: Field
@@ -304,7 +310,7 @@ class _Compared:
     pairs: Mapping[tuple[str, str], Comparison]
 
     @classmethod
-    def of(cls, field: Field, best: str, margin: float, *, level: float | None = None) -> "_Compared":
+    def of(cls, field: Field, best: str, margin: float, *, level: float | None = None) -> "Compared":
         order = [name for name in field.values if name != best] + [best]
         wanted = list(combinations(order, 2))
         pairs = dict(zip(wanted, field.together(wanted, level=level), strict=True)) if wanted else {}
@@ -362,7 +368,7 @@ class _Compared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Beliefs:
+class Beliefs:
     """By draws of the candidates' true values: how probably each is the best, and how much worse it may be."""
 
     p_best: Mapping[str, float]
@@ -370,12 +376,13 @@ class _Beliefs:
     p_worse: Mapping[str, float]
 
     @classmethod
-    def of(cls, field: Field, pool: Sequence[str], margin: float) -> "_Beliefs":
+    def of(cls, field: Field, pool: Sequence[str], margin: float) -> "Beliefs":
         drawn = field.draws()
         drawn_rk = field.sign * np.column_stack([drawn[name] for name in pool])
-        top_r = drawn_rk.max(axis=1)
-        best_rk = drawn_rk == top_r[:, None]
-        lost_rk = top_r[:, None] - drawn_rk
+        lost_rk = drawn_rk.max(axis=1)[:, None] - drawn_rk
+        # What rounding alone sets apart is equal.
+        nothing = ROUNDING * max(1.0, float(np.abs(drawn_rk).max()))
+        best_rk = lost_rk <= nothing
 
         def by_name(numbers_k: NDArray[np.float64]) -> dict[str, float]:
             return dict(zip(pool, numbers_k.tolist(), strict=True))
@@ -383,16 +390,16 @@ class _Beliefs:
         return cls(
             p_best=by_name((best_rk / best_rk.sum(axis=1, keepdims=True)).mean(axis=0)),
             expected_loss=by_name(lost_rk.mean(axis=0)),
-            p_worse=by_name((lost_rk > margin).mean(axis=0)),
+            p_worse=by_name((lost_rk > margin + nothing).mean(axis=0)),
         )
 
 
-def _value_of(winner: str, best: str, pool: Sequence[str], field: Field, found: Interval) -> Interval:
+def value_of(winner: str, best: str, pool: Sequence[str], field: Field, found: Interval) -> Interval:
     """The winner's value without what its choice flatters it by; its interval is moved as far.
 
     A winner that was chosen for its price is not flattered.
     """
-    if winner != best or len(pool) == 1:
+    if winner != best or len(pool) == 1 or field.rows == 1:
         return found
     low, high = field.measure.bounds
     by = min(max(field.chosen(pool), low), high) - found.value
@@ -415,7 +422,7 @@ def _nobody(metric: str, gates: tuple[GateOutcome, ...], reason: str) -> Verdict
     )
 
 
-def _cheapest(value: Mapping[str, float], scored: Mapping[str, Scorecard]) -> str:
+def cheapest(value: Mapping[str, float], scored: Mapping[str, Scorecard]) -> str:
     """The best by the metric of those than which no other of the best set is clearly cheaper."""
 
     def beaten(name: str) -> bool:

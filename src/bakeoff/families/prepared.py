@@ -14,7 +14,7 @@ import msgspec
 from bakeoff.core import plugins
 from bakeoff.core.errors import CandidateError, CorruptError
 from bakeoff.core.families import load_family
-from bakeoff.core.generation import Embedder, Embedding
+from bakeoff.core.generation import Converted, Embedder, Embedding
 from bakeoff.core.ledger import Loss
 from bakeoff.core.params import check
 from bakeoff.core.protocols import (
@@ -170,6 +170,11 @@ class PreparedModel:
     def embedder(self) -> Embedder | None:
         """See `bakeoff.core.generation.Embedding`; a text is no row, so the steps leave it as it is."""
         return self.model.embedder if isinstance(self.model, Embedding) else None
+
+    @property
+    def weights_bytes(self) -> int | None:
+        """See `bakeoff.core.generation.Converted`."""
+        return self.model.weights_bytes if isinstance(self.model, Converted) else None
 
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`."""

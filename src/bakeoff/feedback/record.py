@@ -1,7 +1,7 @@
 """Take in feedback: check every item, log all of them or none, and tell which of them say nothing yet."""
 
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -14,6 +14,8 @@ from bakeoff.feedback.truth import TruthOf
 __all__ = ["Doubt", "Recorded", "record"]
 
 KINDS = ("label", "rating", "correction", "comment")
+FREE = frozenset({"correction", "comment"})
+"""Texts that somebody wrote, in which anything may stand."""
 SHOWN = 100
 UNMATCHED = "there is no prediction with this id; it counts once there is"
 KNOWN = frozenset({"id", *KINDS, "source", "time_ms"})
@@ -73,6 +75,7 @@ def record(
     *,
     index: PredictionIndex | None = None,
     truth_of: TruthOf | None = None,
+    redact: Callable[[Json], Json] = lambda value: value,
 ) -> Recorded:
     """Log feedback durably, and say what of it counts.
 
@@ -86,6 +89,7 @@ def record(
         items: the feedback.
         index: knows the predictions; made anew when left out, which reads the whole log.
         truth_of: reads labels; without it all of them are taken for usable.
+        redact: what is done to comments and corrections before they are logged (labels are the truth, and stay).
 
     Raises:
         DataError: an item has the wrong shape; the message names it, and none of them is logged.
@@ -93,7 +97,8 @@ def record(
     checked = [_checked(item, number) for number, item in enumerate(items)]
     if not checked:
         return Recorded(accepted=0)
-    events.append("feedback", checked)
+    written = cast("list[dict[str, Json]]", redact([{k: e[k] for k in FREE & e.keys()} for e in checked]))
+    events.append("feedback", [item | texts for item, texts in zip(checked, written, strict=True)])
     known = (index or PredictionIndex(events)).find([cast("str", item["id"]) for item in checked])
     doubts = [doubt for item in checked if (doubt := _doubt(item, known, truth_of)) is not None]
     return Recorded(accepted=len(checked) - len(doubts), doubts=tuple(doubts))

@@ -29,6 +29,7 @@ from bakeoff.report.checks import Check, Checked, Outcome
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.scorecard import Scorecard
+    from bakeoff.evaluate.verdict import GateOutcome
     from bakeoff.report.model import Report
 
 __all__ = ["check"]
@@ -41,7 +42,7 @@ NOTHING_COMPARED = "nothing is shown so; set decide.champion to non_inferior or 
 class _Held:
     """The model that is checked: its scorecard on the rows that it was not fitted on (`usable_n`; None: all).
 
-    `among`: the candidates of which it came out as the winner.
+    `among`: the candidates of which it came out as the winner, `gates`: what the bake-off said of its gates.
     """
 
     name: str
@@ -51,6 +52,7 @@ class _Held:
     version: Version | None = None
     notes: tuple[str, ...] = ()
     among: tuple[Judged, ...] = ()
+    gates: "tuple[GateOutcome, ...] | None" = None
 
 
 def check(stage: Stage, *, candidate: str | None = None, model: str | None = None, strict: bool = False) -> Checked:
@@ -130,7 +132,9 @@ def _competing(found: Competition, candidate: str | None) -> _Held:
         raise NotFoundError(f"expected a candidate ({', '.join(names)}), received {name!r}. {hint}".rstrip())
     told = found.decision.reason
     among = found.judged if candidate is None else ()
-    return _Held(name=name, judged=entry, card=entry.scorecard, notes=(told,) if told else (), among=among)
+    gates = tuple(each for each in found.decision.gates if each.candidate == name)
+    notes = (told,) if told else ()
+    return _Held(name=name, judged=entry, card=entry.scorecard, notes=notes, among=among, gates=gates)
 
 
 def _registered(stage: Stage, steps: Steps, gathered: Gathered, version: Version) -> _Held:
@@ -177,13 +181,13 @@ def _failed(found: Competition) -> list[str]:
 
 
 def _gates(stage: Stage, held: _Held, *, strict: bool) -> list[Check]:
-    from bakeoff.evaluate.verdict import GateOutcome, gate_outcomes
+    from bakeoff.evaluate.verdict import gate_outcomes
 
     if held.card is None:
         return [Check(name="evaluated", outcome="failed", told=f"{held.name} failed: {held.judged.error}")]
     card, unjudged = held.card, held.usable_n is not None and not held.usable_n.any()
 
-    def checked(gate: GateOutcome) -> Check:
+    def checked(gate: "GateOutcome") -> Check:
         limits = _limits(gate.min, gate.max)
         name = f"{gate.metric} {limits}"
         if unjudged and card.number(gate.metric) is None:
@@ -195,7 +199,8 @@ def _gates(stage: Stage, held: _Held, *, strict: bool) -> list[Check]:
         told = f"{gate.metric} of {held.name} is {value}; the gate asks for {limits}"
         return Check(name=name, outcome="passed" if gate.passed else "failed", told=told)
 
-    checks = [checked(gate) for gate in gate_outcomes(held.name, card, stage.config.decide)]
+    known = gate_outcomes(held.name, card, stage.config.decide) if held.gates is None else held.gates
+    checks = [checked(gate) for gate in known]
     if not unjudged and stage.metric not in card.metrics:
         told = f"{stage.metric} of {held.name} is undefined on these test rows"
         checks.append(Check(name=f"{stage.metric} is defined", outcome="failed", told=told))
@@ -233,7 +238,7 @@ def _against(
         "non_inferior": f"non-inferior to champion {named}" + (f" within {margin:g}" if margin else ""),
         "superior": f"superior to champion {named}",
     }[rule]
-    if held.judged.fitted.tree_blob in (champion.content, champion.lineage.get("evaluated_tree")):
+    if held.judged.fitted.tree_blob in (champion.content, champion.model_origin.evaluated_tree):
         return None, [Check(name=name, outcome="passed", told=f"{named} is this very model")]
     found = stand(stage, steps, gathered, held.judged, champion, usable_n=held.usable_n, among=held.among, rule=rule)
     each = found.comparison

@@ -12,7 +12,7 @@ from bakeoff.core.types import ColumnKind, Signature
 from bakeoff.data.schema import Precedent
 from bakeoff.loop.gathering import Gathered, load_arrays, load_table
 from bakeoff.loop.inputs import ChangedInputs, changed_inputs
-from bakeoff.loop.judging import Judged, groups, outcomes, times
+from bakeoff.loop.judging import Judged, groups, hashes_of_test, outcomes, times
 from bakeoff.loop.looks import Look, next_look, record
 from bakeoff.loop.refereeing import judge_registered
 from bakeoff.loop.stage import Stage
@@ -137,10 +137,11 @@ def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, am
     if champion is None:
         return Contest(promoted=True, reason="there was no champion", raises=True)
     named = label(champion)
-    if winner.fitted.tree_blob in (champion.content, champion.lineage.get("evaluated_tree")):
+    if winner.fitted.tree_blob in (champion.content, champion.model_origin.evaluated_tree):
         return Contest(promoted=True, champion=named, reason=f"{named} is this very model")
-    found = stand(stage, steps, gathered, winner, champion, among=among)
-    decide = stage.config.decide
+    decide, anchor = stage.config.decide, anchor_of(stage)
+    bound = anchor.content if anchor is not None and decide.champion == "non_inferior" else ""
+    found = stand(stage, steps, gathered, winner, champion, among=among, anchor=bound)
     if found.comparison is None:
         return Contest(promoted=found.gone, champion=named, reason=f"{named} {found.why}", raises=found.gone)
     margin = margin_beside(stage, winner)
@@ -153,7 +154,6 @@ def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, am
         look=found.look,
         raises=found.comparison.superior,
     )
-    anchor = anchor_of(stage)
     if holds and anchor is not None and anchor.content != champion.content:
         beside = stand(stage, steps, gathered, winner, anchor, among=among, look=found.look)
         contest = _anchored(contest, beside, decide, margin)
@@ -244,12 +244,13 @@ def stand(
     among: Sequence[Judged] = (),
     look: Look | None = None,
     rule: str | None = None,
+    anchor: str = "",
 ) -> Standing:
     """Hold a model against the champion on the test rows that the latter was not fitted on (and are usable).
 
     `among` are the candidates that it was chosen from by these rows; `look`: the comparison is a part of this one.
-    `rule`: what is asked (the project's rule). A wide interval must not help: where only the upper end is looked at,
-    neither counts.
+    `rule`: what is asked (the project's rule). `anchor`: it would take the champion's place, held to this. A wide
+    interval must not help: where only the upper end is looked at, none of these counts.
     """
     named = label(champion)
     benefit = (rule or stage.config.decide.champion) == "unless_worse"
@@ -266,7 +267,7 @@ def stand(
     if not fair_n.any():
         why = "has seen every test row: nothing to compare on"
         return Standing(champion=named, why=why, judged=judged)
-    hashes_n = _hashes(stage, gathered)[fair_n]
+    hashes_n = hashes_of_test(stage, gathered)[fair_n]
     if look is None and not benefit:
         look = next_look(
             stage.records.documents,
@@ -274,6 +275,7 @@ def stand(
             model=entry.fitted.tree_blob or entry.name,
             champion=champion.content,
             hashes_n=hashes_n,
+            anchor=anchor,
         )
     scored = [each for each in among if each.scorecard and stage.metric in each.scorecard.metrics]
     chosen_from = {each.name: each for each in [*([] if benefit else scored), entry]}
@@ -327,8 +329,9 @@ def _twin(stage: Stage, gathered: Gathered, champion: Version) -> Version:
 
     A refitted champion was chosen by a twin fitted on the training rows alone, whose test rows are still new to it.
     """
-    twin = cast("str | None", champion.lineage.get("evaluated_tree"))
-    if champion.lineage["rows"] != "all" or twin is None or champion.lineage.get("fold_outcomes_blob"):
+    made = champion.model_origin
+    twin = made.evaluated_tree
+    if made.rows != "all" or twin is None or made.fold_outcomes_blob:
         return champion
     if unseen(stage, gathered, champion).any():
         return champion
@@ -348,21 +351,18 @@ def _answers(stage: Stage, gathered: Gathered, champion: Version, judged: Judged
 
     _, said = outcomes(stage, judged)
     fair_n = unseen(stage, gathered, champion)
-    kept = cast("str | None", champion.lineage.get("fold_outcomes_blob"))
-    if kept is None:
+    made = champion.model_origin
+    kept = made.fold_outcomes_blob
+    if kept is None or made.hashes_blob is None:
         return said, fair_n
     _, before = read_outcomes(load_table(stage.blobs, kept))
-    known_m = load_arrays(stage.blobs, cast("str", champion.lineage["hashes_blob"]))
+    known_m = load_arrays(stage.blobs, made.hashes_blob)
     order = np.argsort(known_m)
-    tests_n = _hashes(stage, gathered)
+    tests_n = hashes_of_test(stage, gathered)
     place_n = order[np.minimum(np.searchsorted(known_m, tests_n, sorter=order), len(known_m) - 1)]
     known_n = ~fair_n & (known_m[place_n] == tests_n)
     live, old = np.flatnonzero(~known_n), np.flatnonzero(known_n)
     return in_order([live, old], [said.take(live), before.take(place_n[old])]), fair_n | known_n
-
-
-def _hashes(stage: Stage, gathered: Gathered) -> Any:
-    return load_arrays(stage.blobs, gathered.hashes_blob)[load_arrays(stage.blobs, gathered.rows_blob)["test"]]
 
 
 def rows_of(predictions: Any, which: Any) -> Any:
@@ -374,11 +374,13 @@ def unseen(stage: Stage, gathered: Gathered, version: Version) -> Any:
     """Which test rows a registered model was not fitted on, as a mask over the test rows."""
     import numpy as np
 
-    made: Mapping[str, Any] = version.lineage
-    hashes = load_arrays(stage.blobs, cast("str", made["hashes_blob"]))
-    if made["rows"] == "all":
+    made = version.model_origin
+    assert made.hashes_blob is not None, "a model is registered with the hashes of its rows"
+    assert made.rows_blob is not None, "a model is registered with its split"
+    hashes = load_arrays(stage.blobs, made.hashes_blob)
+    if made.rows == "all":
         seen = hashes
     else:
-        rows = load_arrays(stage.blobs, cast("str", made["rows_blob"]))
+        rows = load_arrays(stage.blobs, made.rows_blob)
         seen = hashes[np.concatenate([rows["train"], rows["validation"]])]
-    return ~np.isin(_hashes(stage, gathered), seen)
+    return ~np.isin(hashes_of_test(stage, gathered), seen)

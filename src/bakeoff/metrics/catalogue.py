@@ -3,15 +3,15 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.types import Task
-from bakeoff.metrics import generation, labels, moments, ngrams, ranks, texts
+from bakeoff.metrics import generation, labels, moments, ngrams, quantiles, ranks, texts
 from bakeoff.metrics.costs import ExpectedCost
-from bakeoff.metrics.definition import Arguments, Bound, Definition, Finish
+from bakeoff.metrics.definition import Arguments, Bound, Definition, Finish, Number
 from bakeoff.metrics.measure import Sums
 from bakeoff.metrics.outcome import Outcome
 from bakeoff.metrics.own import costs_in_use
@@ -161,8 +161,39 @@ def _value(
 
 
 def _pinball(arguments: Arguments) -> Bound:
-    assert arguments.number is not None
-    return Bound(gather=moments.Pinball(quantile=arguments.number), finish=moments.first_mean)
+    return Bound(gather=quantiles.Pinball(level=arguments.number), finish=moments.first_mean)
+
+
+def _central(worth: Literal["score", "held"]) -> Callable[[Arguments], Bound]:
+    def bind(arguments: Arguments) -> Bound:
+        assert arguments.number is not None
+        return Bound(gather=quantiles.CentralInterval(level=arguments.number, worth=worth), finish=moments.first_mean)
+
+    return bind
+
+
+def _of_quantiles(
+    name: str,
+    about: str,
+    bind: Callable[[Arguments], Bound],
+    *,
+    source: str = "",
+    number: Number | None = "share",
+    share: bool = False,
+) -> Definition:
+    return Definition(
+        name=name,
+        task="regression",
+        higher_is_better=share,
+        needs="quantiles",
+        about=about,
+        source=source,
+        bind=bind,
+        bounds=(0.0, 1.0) if share else ANY_NUMBER,
+        number=number,
+        listed=False,
+        share=share,
+    )
 
 
 def _text(
@@ -328,12 +359,31 @@ _REGRESSION = (
         task="regression",
         higher_is_better=False,
         needs="values",
-        about="quantile loss of the predictions, taken as the quantile of this level",
+        about="quantile loss of the predicted quantile of this level (without quantiles, of the predictions)",
         source="Koenker and Bassett 1978",
         bind=_pinball,
         bounds=ANY_NUMBER,
         number="share",
         listed=False,
+    ),
+    _of_quantiles(
+        "mean_pinball",
+        "mean of the quantile losses of all predicted quantiles",
+        _pinball,
+        number=None,
+        source="Koenker and Bassett 1978",
+    ),
+    _of_quantiles(
+        "interval_score",
+        "width of the predicted central interval of this level, and a price for truths outside it",
+        _central("score"),
+        source="Gneiting and Raftery 2007, eq. 43",
+    ),
+    _of_quantiles(
+        "interval_coverage",
+        "share of truths within the predicted central interval of this level; a wide one has it all",
+        _central("held"),
+        share=True,
     ),
 )
 

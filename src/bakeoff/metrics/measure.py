@@ -13,7 +13,7 @@ from bakeoff.metrics.outcome import Outcome
 
 __all__ = ["Measure", "Need", "Statistic", "Sums"]
 
-Need: TypeAlias = Literal["labels", "probabilities", "values", "likelihood", "scores"]
+Need: TypeAlias = Literal["labels", "probabilities", "values", "quantiles", "likelihood", "scores"]
 
 
 class Sums(Protocol):
@@ -66,6 +66,8 @@ class Measure:
                 return outcome.probabilities_nk is not None
             case "likelihood":
                 return outcome.log_likelihood_n is not None
+            case "quantiles":
+                return bool(outcome.scores)
             case "scores":
                 return self.name in outcome.scores
             case _:

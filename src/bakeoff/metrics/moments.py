@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bakeoff.metrics.outcome import Outcome
 from bakeoff.metrics.positive import BINARY
 
-__all__ = ["ECE_BINS", "Means", "Moments", "Pinball", "first_mean", "number_moments", "probability_moments", "r2"]
+__all__ = ["ECE_BINS", "Means", "Moments", "first_mean", "number_moments", "probability_moments", "r2"]
 
 Floats = NDArray[np.float64]
 
@@ -97,21 +97,6 @@ def r2(means: Means) -> Floats:
     explained = 1.0 - squared / np.where(constant, 1.0, spread)
     value = np.where(constant, np.where(squared == 0.0, 1.0, 0.0), explained)
     return np.where(means.total_r == 1, np.nan, value)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pinball:
-    """Gathers the quantile loss of predictions of one quantile, in the truth's unit.
-
-    Source: Koenker and Bassett, "Regression Quantiles", Econometrica 46 (1978).
-    """
-
-    quantile: float
-
-    def __call__(self, outcome: Outcome) -> Moments:
-        """One column: the loss of each row."""
-        error = outcome.truth_n - outcome.predicted_n
-        return Moments(np.maximum(self.quantile * error, (self.quantile - 1.0) * error)[:, None])
 
 
 def first_mean(means: Means) -> Floats:

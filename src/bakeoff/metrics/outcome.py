@@ -24,8 +24,8 @@ class Outcome:
     Classification: `truth_n` and `predicted_n` are int64 positions in `classes`, the sorted union of the
     model's classes and those seen in truth and prediction; `probabilities_nk` has their columns (zero where
     the model does not know a class); measures of one class ask about `positive` where no other is named.
-    Regression: both are float64. Generation: both are texts (objects), with `log_likelihood_n`, `tokens_n` and
-    `scores` as the predictions have them.
+    Regression: both are float64, and `scores` are quantiles by their level ("0.9"). Generation: both are texts
+    (objects), with `log_likelihood_n`, `tokens_n` and `scores` as the predictions have them.
     """
 
     truth_n: NDArray[Any]
@@ -80,7 +80,9 @@ def outcome(truth_n: ArrayLike, predictions: Predictions, task: Task, *, positiv
             return _labelled(truth.astype(np.str_), predictions, positive)
         case "regression":
             return Outcome(
-                truth_n=_finite("the truth", truth), predicted_n=_finite("predictions", predictions.values_n)
+                truth_n=_finite("the truth", truth),
+                predicted_n=_finite("predictions", predictions.values_n),
+                scores={name: _finite(f"quantiles {name}", each) for name, each in predictions.scores.items()},
             )
         case "generation":
             return Outcome(

@@ -1,13 +1,11 @@
 """What the true confusion table may be, given the counts: draws of it, for measures of few classes."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bakeoff.metrics.labels import Confusion
-from bakeoff.metrics.measure import Measure
+from bakeoff.metrics.labels import Confusion, Margins
 from bakeoff.metrics.outcome import Outcome
 
-__all__ = ["FEW_CLASSES", "PRIOR_ROWS", "posterior_draws"]
+__all__ = ["FEW_CLASSES", "PRIOR_ROWS", "posterior_margins"]
 
 FEW_CLASSES = 3
 """With more, the noise of many small cells pulls averages over classes away from their value."""
@@ -15,10 +13,8 @@ PRIOR_ROWS = 1.0
 """What is believed before any row was seen weighs as much as this many rows, spread evenly over the cells."""
 
 
-def posterior_draws(
-    measure: Measure, outcome: Outcome, *, draws: int, seed: int, of_class: str | None = None
-) -> NDArray[np.float64]:
-    """Values (r,) of a measure of labels under draws of the Dirichlet posterior of the confusion cells.
+def posterior_margins(outcome: Outcome, *, draws: int, seed: int, of_class: str | None = None) -> Margins:
+    """What measures of labels are made of, under draws of the Dirichlet posterior of the confusion cells.
 
     A cell without a row is not impossible: ten of ten right leave room for errors. For a measure of one class
     (`of_class`) all others are one.
@@ -36,4 +32,4 @@ def posterior_draws(
     weights_rc = np.random.default_rng(seed).standard_gamma(shape, size=(draws, k * k))
     truth_c, predicted_c = np.divmod(np.arange(k * k), k)
     positive = outcome.positive if of_class is None else of_class
-    return measure.finish(Confusion(truth_c, predicted_c, k, classes, positive)(weights_rc))
+    return Confusion(truth_c, predicted_c, k, classes, positive)(weights_rc)

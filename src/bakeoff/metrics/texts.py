@@ -8,12 +8,13 @@ import re
 import string
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.core.scripts import spaced
 from bakeoff.metrics.moments import Means, Moments
 from bakeoff.metrics.outcome import Outcome
 
@@ -35,12 +36,6 @@ ROW_SCORES = ("token_f1", "exact_match", "rouge1", "rouge2", "rouge_l", "json_va
 """The columns of `text_moments`."""
 ARTICLES = frozenset({"a", "an", "the"})
 NOT_LATIN = re.compile(r"[^a-z0-9]+")
-UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\ua9e0-\ua9ff\uaa60-\uaa7f"
-    "\u3005-\u3007\u3040-\u30ff\u3100-\u312f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
-    "\U00020000-\U000323af]"
-)
-"""Thai, Lao, Tibetan, Burmese, Khmer, Tai; Japanese syllables, Bopomofo, and Chinese characters."""
 
 
 def normalised(text: str) -> list[str]:
@@ -56,21 +51,7 @@ def normalised(text: str) -> list[str]:
     """
     text = unicodedata.normalize("NFC", text).lower()
     letters = "".join(c for c in text if c not in string.punctuation and not unicodedata.category(c).startswith("P"))
-    if UNSPACED.search(letters):
-        letters = "".join(_parted(letters))
-    return [word for word in letters.split() if word not in ARTICLES]
-
-
-def _parted(text: str) -> Iterator[str]:
-    """The characters of a text, with spaces around those of scripts without spaces."""
-    inside = False
-    for c in text:
-        unspaced = bool(UNSPACED.match(c))
-        mark = unicodedata.category(c).startswith("M")
-        if not mark and (unspaced or inside):
-            yield " "
-        inside = unspaced or (mark and inside)
-        yield c
+    return [word for word in spaced(letters).split() if word not in ARTICLES]
 
 
 def exact_match(truth: str, predicted: str) -> float:

@@ -10,7 +10,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from bakeoff.core.errors import UsageError
-from bakeoff.prepare.segments import RANGES, word_spans
+from bakeoff.core.scripts import UNSPACED
+from bakeoff.prepare.segments import word_spans
 from bakeoff.prepare.sentences import sentence_spans
 from bakeoff.prepare.tokens import Tokenizer
 
@@ -27,8 +28,8 @@ MARKS = (
     "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ecd"
     "\u102b-\u103e\u1056-\u1059\u17b4-\u17d3\u3099\u309a"
 )
-WORD = re.compile(rf"(?P<run>[{RANGES}]+)|[^\s{RANGES}]{{1,100}}")
-CHARACTER = re.compile(rf"[{RANGES}][{MARKS}]*")
+WORD = re.compile(rf"(?P<run>[{UNSPACED}]+)|[^\s{UNSPACED}]{{1,100}}")
+CHARACTER = re.compile(rf"[{UNSPACED}][{MARKS}]*")
 JOINING = "\u0e33\u0eb3\uff9e\uff9f"
 """Letters that are written on the one before: Thai and Lao am, half-width voicing."""
 VIRAMA = 9

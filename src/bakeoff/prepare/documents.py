@@ -23,7 +23,7 @@ DocumentKind: TypeAlias = Literal[
     "card_expiry",
     "device_id",
 ]
-NUMBER = r"(?:\s?(?:no|number|nr|num|nummer|numéro|número|id|#|№|nº|n°)\.?)?(?:\s(?:is|was|ist))?[\s:=#\"'.-]{0,4}"
+NUMBER = r"(?:\s?(?:no|number|nr|num|nummer|numéro|número|id|#|№|nº|n°)\.?)?(?:\s(?:is|was|ist))?[\s:：=#\"'.-]{0,4}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

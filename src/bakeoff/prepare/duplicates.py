@@ -277,7 +277,7 @@ def _drop_near_duplicates(params: MinHashParams) -> Apply:
 
 drop_near_duplicates = RowStep(
     name="drop_near_duplicates",
-    version=2,
+    version=3,
     make=_drop_near_duplicates,
     params=MinHashParams,
     requires=("numpy", "scipy"),

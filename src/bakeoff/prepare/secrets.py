@@ -9,6 +9,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from bakeoff.core.scripts import UNSPACED
+from bakeoff.prepare.plain_text import parted_text
+
 __all__ = ["CREDENTIAL_SIGNS", "SECRET_SIGNS", "credentials", "secrets"]
 
 Span = tuple[int, int]
@@ -90,9 +93,9 @@ BEARER = re.compile(r"(?i)\b(?:bearer|basic|token)\s{1,3}([A-Za-z0-9._~+/-]{20,4
 NAMES = (
     r"api[_-]?key|access[_-]?key(?:[_-]?id)?|account[_-]?key|shared[_-]?access[_-]?key|secret(?:[_-]?(?:access[_-]?)?key)?"
     r"|client[_-]?secret|auth[_-]?token|access[_-]?token|refresh[_-]?token|private[_-]?token|signing[_-]?key"
-    r"|encryption[_-]?key|password|passwd|passphrase|passwort|kennwort|pwd|mot de passe|mdp|contraseña|senha|palavra-passe|wachtwoord"
-    r"|lösenord|passord|adgangskode|salasana|hasło|heslo|jelszó|parola|şifre|пароль|κωδικός|סיסמה|密码|密碼|口令|パスワード|비밀번호"
-    r"|mật khẩu|รหัสผ่าน"
+    r"|encryption[_-]?key|password|passwd|passphrase|passwort|kennwort|pwd|mot[ _-]?de[ _-]?passe|mdp|contrase[ñn]a|senha|palavra-passe|wachtwoord"
+    r"|l[öo]senord|passord|adgangskode|salasana|hasło|haslo|heslo|jelsz[óo]|parola|[şs]ifre|пароль|κωδικος|סיסמה|密码|密碼|口令|パスワード"
+    r"|비밀번호|mật khẩu|mat_khau|matkhau|รหัสผ่าน"
 )
 NAME_PARTS = (
     *(
@@ -103,31 +106,32 @@ NAME_PARTS = (
         "kennwort",
         "pwd",
         "mdp",
-        "contraseña",
+        "contrase",
         "senha",
         "wachtwoord",
-        "lösenord",
+        "senord",
         "adgangskode",
     ),
     *(
         "salasana",
         "hasło",
+        "haslo",
         "heslo",
-        "jelszó",
+        "jelsz",
         "parola",
-        "şifre",
+        "ifre",
         "пароль",
-        "κωδικός",
+        "κωδικο",
         "סיסמה",
         "密",
         "口令",
         "パスワード",
     ),
-    *("비밀번호", "mật khẩu", "รหัสผ่าน"),
+    *("비밀번호", "mật khẩu", "mat_khau", "matkhau", "รหัสผ่าน"),
 )
 """One of these is in each of the names: sooner looked for."""
 ASSIGNED = re.compile(
-    rf"(?i)(?:{NAMES})[\"']?(?:\s{{0,3}}(?:=>|:=|[:=>])\s{{0,3}}|\s(?:is|ist|est|es|è|é|to)\s)(?:\"([^\"\n]{{6,200}})\"|'([^'\n]{{6,200}})'|([^\s\"',;<>\[\]]{{8,200}}))"
+    rf"(?i)(?:{NAMES})[\"']?(?:\s{{0,3}}(?:=>|:=|[:：=>]|是|为|為|は|는|은)\s{{0,3}}|\s(?:is|ist|est|es|è|é|to)\s)(?:\"([^\"\n]{{6,200}})\"|'([^'\n]{{6,200}})'|([^\s\"',;<>\[\]{UNSPACED}\uac00-\ud7a3。，、；]{{8,200}}))"
 )
 # A link with a password: everything from the scheme to the last @ before the path; what is marked is user and password.
 # On a command line: --password X.
@@ -147,7 +151,7 @@ PLACEHOLDERS = re.compile(
 
 # Several, as one pattern of all would be read ten times as slowly.
 SECRET_SIGNS = (
-    rf"(?i:{NAMES})[\"']?(?:[\s\x1c-\x1f]{{0,3}}[:=>]|\s(?:is|ist|est|es|è|é|to)\s)",
+    rf"(?i:{NAMES})[\"']?(?:[\s\x1c-\x1f]{{0,3}}[:：=>是为為は는은]|\s(?:is|ist|est|es|è|é|to)\s)",
     (
         r"PRIVATE KEY|AKIA|ASIA|ABIA|ACCA|amzn|ghp_|gho_|ghu_|ghs_|ghr_|github_pat_|npm_|pypi-|rubygems_|oy2|dckr_|hf_|api_org_|xox"
         r"|xapp-|hooks\.slack|whsec_|sk-|gsk_|xai-|r8_|pplx-|nvapi-|fw_|AIza|GOCSPX|ya29|\.apps|SG\.|key-|xkeysib|_v1_|shp|sq0"
@@ -167,8 +171,9 @@ def secrets(text: str) -> Iterator[Span]:
     if "PRIVATE KEY" in text:
         yield from (match.span() for match in PRIVATE_KEY.finditer(text))
         yield from (match.span() for match in CUT_KEY.finditer(text))
-    yield from (match.span() for match in TOKENS.finditer(text))
-    for match in BEARER.finditer(text):
+    parted = parted_text(text)
+    yield from (match.span() for match in TOKENS.finditer(parted))
+    for match in BEARER.finditer(parted):
         if any(character.isdigit() for character in match[1]) and _entropy(match[1]) >= LEAST_ENTROPY:
             yield match.span(1)
     lowered = text.lower()
@@ -176,7 +181,7 @@ def secrets(text: str) -> Iterator[Span]:
         group = next(number for number in (1, 2, 3) if match[number] is not None)
         if _is_secret(match[group], quoted=group < 3):  # noqa: PLR2004 - the last group has no quotes
             yield match.span(group)
-    for match in OPTION.finditer(text) if "--" in text else ():
+    for match in OPTION.finditer(parted) if "--" in text else ():
         if _is_secret(match[1], quoted=False):
             yield match.span(1)
     for match in USER_OPTION.finditer(text) if "-u" in text or "-U" in text else ():
@@ -187,7 +192,7 @@ def secrets(text: str) -> Iterator[Span]:
 def credentials(text: str) -> Iterator[Span]:
     """Where the text holds user and password in a link, or a password in a connection string."""
     if "://" in text:
-        yield from (match.span(1) for match in USERINFO.finditer(text))
+        yield from (match.span(1) for match in USERINFO.finditer(parted_text(text)))
     for match in CONNECTION.finditer(text) if "=" in text else ():
         if not PLACEHOLDERS.match(match[1]):
             yield match.span(1)

@@ -1,4 +1,4 @@
-"""Words of scripts that write no space between them: Chinese, Japanese, Thai, Lao, Khmer, Burmese.
+"""Words of scripts that write no space between them (see `core.scripts`): Chinese, Japanese, Thai, Lao, Khmer, Burmese.
 
 ICU's dictionaries cut them where the extra `segment` is installed; without it, each character with its marks stands for
 a word. What was installed is part of what steps are known by (`requires`), so that the two are never taken for one.
@@ -11,20 +11,19 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from bakeoff.core.scripts import UNSPACED
+
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["MARK", "RANGES", "UNSPACED", "has_segmenter", "parted", "word_spans"]
+__all__ = ["has_segmenter", "parted", "word_counts", "word_spans", "words_between_spaces"]
 
-UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
-"""In Rust syntax; `RANGES` are nearly the same in Python's."""
-RANGES = (
-    "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
-    "\uf900-\ufaff\uff66-\uff9f\U00020000-\U000323af"
-)
-RUN = re.compile(f"[{RANGES}]+")
+RUN = re.compile(f"[{UNSPACED}]+")
 MARK = "\u200b"
 """The zero-width space, by which such scripts part words where they do."""
+# Where rules count words that spaces part: those, and of such scripts two characters for a word, or what ICU has cut.
+WORDS = rf"[{UNSPACED}]{{1,2}}|[^\s{UNSPACED}]+"
+CUT_WORDS = rf"[{UNSPACED}&&[\p{{L}}\p{{M}}\p{{N}}]]+|[^\s{UNSPACED}{MARK}]+"
 
 
 @lru_cache(maxsize=1)
@@ -63,3 +62,18 @@ def parted(texts: "pl.Series") -> "pl.Series":
 
 def _marked(run: re.Match[str]) -> str:
     return MARK.join(run[0][a:b] for a, b in word_spans(run[0]) or ())
+
+
+def words_between_spaces(texts: "pl.Series") -> "pl.Series":
+    """The words that spaces part, signs and all, as lists; of scripts without spaces by ICU, else two characters each.
+
+    >>> import polars as pl
+    >>> words_between_spaces(pl.Series(["To be, or"])).to_list()
+    [['To', 'be,', 'or']]
+    """
+    return parted(texts).str.extract_all(CUT_WORDS) if has_segmenter() else texts.str.extract_all(WORDS)
+
+
+def word_counts(texts: "pl.Series") -> "pl.Series":
+    """How many such words each text has."""
+    return parted(texts).str.count_matches(CUT_WORDS) if has_segmenter() else texts.str.count_matches(WORDS)

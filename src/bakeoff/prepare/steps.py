@@ -136,8 +136,8 @@ class Learning:
 class Preparation:
     """The steps of a project, in order: names, or tables of `name` and parameters.
 
-    >>> Preparation(["squeeze_whitespace", {"name": "mask", "kinds": ["url"]}]).key
-    'squeeze_whitespace@1,mask@2{"kinds":["url"]}'
+    >>> Preparation(["squeeze_whitespace", {"name": "repair_unicode", "form": "NFKC"}]).key
+    'squeeze_whitespace@1,repair_unicode@3{"form":"NFKC"}'
     """
 
     def __init__(self, specs: Sequence[Json], *, file: str = "bakeoff.toml") -> None:
@@ -266,8 +266,8 @@ def _bind(spec: Json, place: int, *, file: str) -> _Bound | Learning:
         raise ConfigError(
             (Problem(file=file, key=key, expected="parameters that fit", found=repr(given), hint=str(error)),)
         ) from None
-    content = str(getattr(apply, "content", ""))
-    return _Bound(step, apply, f"{step.name}@{step.version}{_told(params)}{content}")
+    content = str(getattr(apply, "content", getattr(step, "content", "")))
+    return _Bound(step, apply, f"{step.name}@{step.version}{_told(params)}{f'#{content}' if content else ''}")
 
 
 def _only(given: Json, *, key: str, file: str) -> tuple[str, ...] | None:

@@ -2,9 +2,11 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from blake3 import blake3
 
 from bakeoff.core.types import Schema
 from bakeoff.prepare.steps import Apply, NoParams, StepKind
@@ -17,6 +19,7 @@ __all__ = [
     "Rewrite",
     "SqueezeParams",
     "TextStep",
+    "digest",
     "each",
     "repair_unicode",
     "squeeze_whitespace",
@@ -25,6 +28,8 @@ __all__ = [
 # Control characters but tab, newline, carriage return, form feed and vertical tab (which part pages and lines); and
 # marks that order or join nothing visible. U+200B stays: it parts words in Thai, Khmer and Burmese.
 CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u2060\ufeff\ufff9-\ufffb]")
+BEYOND_ASCII = r"[^\t-\r\x20-\x7e]"
+"""Signs that a text may be damaged; escapes and other controls among them."""
 SURROGATES = re.compile("[\ud800-\udfff]")
 ESCAPE = "\x1b"
 
@@ -36,7 +41,8 @@ class TextStep:
     """A function over text columns as a step.
 
     `make` gives, for parameters, a function from a column of texts to one of the same length; it imports and
-    checks what it needs.
+    checks what it needs. `content` tells steps of one version apart: a digest of the patterns that they go by, so that
+    texts are prepared anew when one of these changes.
     """
 
     name: str
@@ -44,6 +50,7 @@ class TextStep:
     make: Callable[[Any], Rewrite]
     params: type = NoParams
     requires: tuple[str, ...] = ()
+    content: str = ""
     kind: StepKind = field(default="columns", init=False)
 
     def bind(self, params: Any) -> Apply:
@@ -58,6 +65,11 @@ class TextStep:
             return rewritten.with_columns(pl.when(pl.col(name) != "").then(pl.col(name)) for name in columns)
 
         return apply
+
+
+def digest(patterns: Iterable[str]) -> str:
+    """A short digest of patterns, in their order."""
+    return blake3("\0".join(patterns).encode("utf-8", "replace")).hexdigest(length=4)
 
 
 def each(function: Callable[[str], str], *, where: str | None = None) -> Rewrite:
@@ -112,7 +124,7 @@ def _repair_unicode(params: RepairUnicodeParams) -> Rewrite:
         repaired = ftfy.fix_text(SURROGATES.sub("\ufffd", text), config)
         return unicodedata.normalize(params.form, CONTROLS.sub("", repaired))
 
-    return each(repair)
+    return each(repair, where=BEYOND_ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +139,8 @@ def _squeeze_whitespace(params: SqueezeParams) -> Rewrite:
         return lambda texts: texts.str.replace_all(r"\s+", " ").str.strip_chars()
 
     def squeeze(texts: "pl.Series") -> "pl.Series":
-        lines = texts.str.replace_all(r"[^\S\n]+", " ").str.replace_all(" ?\n ?", "\n")
+        # A blank alone stays, without being written anew.
+        lines = texts.str.replace_all(r"(?:[^\S\n ]| [^\S\n])[^\S\n]*", " ").str.replace_all(" ?\n ?", "\n")
         return lines.str.replace_all(r"\n{3,}", "\n\n").str.strip_chars()
 
     return squeeze

@@ -12,9 +12,10 @@ import numpy as np
 from blake3 import blake3
 
 from bakeoff.core.errors import MissingExtraError
+from bakeoff.core.scripts import LETTER, UNSPACED_LETTER
 from bakeoff.data.snapshot import mix
 from bakeoff.prepare.negations import NEGATIONS
-from bakeoff.prepare.segments import UNSPACED, parted
+from bakeoff.prepare.segments import parted
 from bakeoff.prepare.text import Rewrite, TextStep
 
 if TYPE_CHECKING:
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Shingles", "drop_stop_words", "shingles_of", "stem", "units_of", "words_of"]
 
-LETTER = rf"[[\p{{L}}\p{{N}}\p{{M}}_]--[{UNSPACED}]]"
-UNIT = rf"[{UNSPACED}&&[\p{{L}}\p{{N}}]]\p{{M}}*|{LETTER}+(?:['’]{LETTER}+)*"
+UNIT = rf"{UNSPACED_LETTER}|{LETTER}+(?:['’]{LETTER}+)*"
 WORD = r"[\p{L}\p{N}\p{M}_]+(?:['’][\p{L}\p{N}\p{M}_]+)*"
 TURKISH = str.maketrans({"I": "ı", "İ": "i"})
 CONTENT_WORDS = frozenset(

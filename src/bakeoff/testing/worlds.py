@@ -14,45 +14,110 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.types import Predictions, Task
+from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.intervals import Interval
-from bakeoff.metrics.outcome import outcome
+from bakeoff.metrics.outcome import Outcome
+from bakeoff.metrics.own import using
+from bakeoff.metrics.positive import positive_class
 from bakeoff.metrics.registry import find
 
 __all__ = ["WORLDS", "Coverage", "Sample", "World", "candidates", "coverage", "true_values"]
 
 GROUP_ROWS = 20
 MANY = 1_000_000
+TEXT_COST = 25
+"""So many fewer texts are drawn for their true values: each takes far longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """Rows that were drawn, what a model says of them, and their groups or times, if they go together."""
+    """Rows that were drawn, what a model says of them, and their groups or times, if they go together.
 
-    truth_n: NDArray[Any]
-    predictions: Predictions
+    `true` are the true values of metrics where they are the sample's own: those of the model that was fitted on it,
+    by so many `folds`.
+    """
+
+    outcome: Outcome
     groups_n: NDArray[Any] | None = None
     time_n: NDArray[Any] | None = None
+    folds: int = 0
+    true: Mapping[str, float] | None = None
+
+    @property
+    def dependence(self) -> Dependence:
+        """How the rows go together."""
+        return Dependence.of(len(self.outcome), groups_n=self.groups_n, time_n=self.time_n, folds=self.folds)
+
+    @property
+    def truth_n(self) -> NDArray[Any]:
+        """What is true, by name."""
+        return self._named(self.outcome.truth_n)
+
+    @property
+    def predictions(self) -> Predictions:
+        """What the model says."""
+        seen = self.outcome
+        return Predictions(
+            values_n=self._named(seen.predicted_n),
+            classes=seen.classes,
+            probabilities_nk=seen.probabilities_nk,
+            log_likelihood_n=seen.log_likelihood_n,
+            tokens_n=seen.tokens_n,
+            scores=seen.scores,
+        )
+
+    def _named(self, values_n: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(self.outcome.classes)[values_n] if self.outcome.classes else values_n
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What rows are like: `draw` makes n of them."""
+    """What rows are like: `draw` makes n of them. `costs` are those of errors, if they have some."""
 
     task: Task
     draw: Callable[[np.random.Generator, int], Sample]
+    costs: Mapping[str, Mapping[str, float]] | None = None
 
 
-def _probable(positives: float, strength: float = 1.4) -> World:
+def _labels(truth: NDArray[Any], predicted: NDArray[Any], k: int, **more: Any) -> Outcome:
+    """The outcome of classes by their codes."""
+    classes = _all(k)
+    counts = dict(zip(classes, np.bincount(truth, minlength=k).tolist(), strict=True))
+    return Outcome(
+        truth_n=truth.astype(np.int64),
+        predicted_n=predicted.astype(np.int64),
+        classes=classes,
+        positive=positive_class(counts),
+        **more,
+    )
+
+
+def _shares(truth: NDArray[Any], shares_nk: NDArray[np.float64]) -> Outcome:
+    """The outcome of stated probabilities."""
+    return _labels(truth, shares_nk.argmax(axis=1), shares_nk.shape[1], probabilities_nk=shares_nk)
+
+
+def _probable(positives: float, strength: float = 1.4, **more: Any) -> World:
     """Two classes, of which the model states honest probabilities."""
 
     def draw(rng: np.random.Generator, n: int) -> Sample:
         positive = rng.random(n) < positives
         logit = strength * (rng.normal(size=n) + strength * positive) - strength**2 / 2
         chance = 1 / (1 + np.exp(-(logit + math.log(positives / (1 - positives)))))
-        shares = np.column_stack([1 - chance, chance])
-        return Sample(
-            truth_n=_names(positive.astype(int)), predictions=Predictions.of_probabilities(shares, ("0", "1"))
-        )
+        return Sample(outcome=_shares(positive.astype(np.int64), np.column_stack([1 - chance, chance])))
+
+    return World(task="classification", draw=draw, **more)
+
+
+def _ranked(k: int) -> World:
+    """Classes of falling frequency, of which the model states how probable they are, too boldly."""
+
+    def draw(rng: np.random.Generator, n: int) -> Sample:
+        share_k = 1 / np.arange(1, k + 1)
+        truth = rng.choice(k, n, p=share_k / share_k.sum())
+        height_nk = 1.3 * (rng.normal(size=(n, k)) + 1.5 * (truth[:, None] == np.arange(k))) + np.log(share_k)
+        shares = np.exp(height_nk - height_nk.max(axis=1, keepdims=True))
+        return Sample(outcome=_shares(truth, shares / shares.sum(axis=1, keepdims=True)))
 
     return World(task="classification", draw=draw)
 
@@ -64,8 +129,7 @@ def _labelled(shares: NDArray[np.float64], right: NDArray[np.float64]) -> World:
     def draw(rng: np.random.Generator, n: int) -> Sample:
         truth = rng.choice(k, n, p=shares)
         other = (truth + rng.integers(1, k, n)) % k
-        predicted = np.where(rng.random(n) < right[truth], truth, other)
-        return Sample(truth_n=_names(truth), predictions=Predictions(values_n=_names(predicted), classes=_all(k)))
+        return Sample(outcome=_labels(truth, np.where(rng.random(n) < right[truth], truth, other), k))
 
     return World(task="classification", draw=draw)
 
@@ -93,10 +157,7 @@ def _together(accuracy: float, *, correlation: float, by: str) -> World:
             groups, luck = None, _series(rng, n, correlation)
         predicted = np.where(luck < limit, truth, 1 - truth)
         return Sample(
-            truth_n=_names(truth),
-            predictions=Predictions(values_n=_names(predicted)),
-            groups_n=groups,
-            time_n=np.arange(n) if by == "time" else None,
+            outcome=_labels(truth, predicted, 2), groups_n=groups, time_n=np.arange(n) if by == "time" else None
         )
 
     return World(task="classification", draw=draw)
@@ -107,7 +168,7 @@ def _numbers(noise: Callable[[np.random.Generator, int], NDArray[np.float64]]) -
 
     def draw(rng: np.random.Generator, n: int) -> Sample:
         known = rng.normal(size=n)
-        return Sample(truth_n=known + noise(rng, n), predictions=Predictions(values_n=known))
+        return Sample(outcome=Outcome(truth_n=known + noise(rng, n), predicted_n=known))
 
     return World(task="regression", draw=draw)
 
@@ -117,9 +178,97 @@ def _prices() -> World:
 
     def draw(rng: np.random.Generator, n: int) -> Sample:
         truth = np.exp(rng.normal(size=n))
-        return Sample(truth_n=truth, predictions=Predictions(values_n=truth * np.exp(0.3 * rng.normal(size=n))))
+        return Sample(outcome=Outcome(truth_n=truth, predicted_n=truth * np.exp(0.3 * rng.normal(size=n))))
 
     return World(task="regression", draw=draw)
+
+
+def _quantiles() -> World:
+    """A skewed number, and quantiles of it that are a little too close to each other."""
+
+    def draw(rng: np.random.Generator, n: int) -> Sample:
+        known = rng.normal(size=n)
+        level = {name: NormalDist().inv_cdf(float(name)) for name in ("0.1", "0.5", "0.9")}
+        return Sample(
+            outcome=Outcome(
+                truth_n=np.exp(known + 0.5 * rng.normal(size=n)),
+                predicted_n=np.exp(known),
+                scores={name: np.exp(known + 0.4 * height) for name, height in level.items()},
+            )
+        )
+
+    return World(task="regression", draw=draw)
+
+
+def _texts() -> World:
+    """Short answers, of which words are lost and swapped; likelihoods and scores of them."""
+    words = np.asarray([f"w{a}{b}" for a in "aeiou" for b in "klmnprst"], dtype=object)
+
+    def draw(rng: np.random.Generator, n: int) -> Sample:
+        truth, said = np.empty(n, dtype=object), np.empty(n, dtype=object)
+        skill = rng.beta(4, 1, n)
+        for at in range(n):
+            right = rng.choice(words, rng.integers(2, 9))
+            other = rng.choice(words, len(right))
+            truth[at] = " ".join(right)
+            said[at] = " ".join(np.where(rng.random(len(right)) < skill[at], right, other))
+        tokens = rng.integers(2, 9, n)
+        return Sample(
+            outcome=Outcome(
+                truth_n=truth,
+                predicted_n=said,
+                log_likelihood_n=-tokens * rng.gamma(2.0, 0.4, n),
+                tokens_n=tokens,
+                scores={
+                    "embedding_similarity": np.tanh(1 + 0.5 * rng.normal(size=n)),
+                    "judge": rng.choice([0.0, 0.5, 1.0, np.nan], n, p=[0.16, 0.08, 0.56, 0.2]),
+                },
+            )
+        )
+
+    return World(task="generation", draw=draw)
+
+
+def _fitted(folds: int = 5, inputs: int = 10, apart: float = 1.05) -> World:
+    """Two normal classes, and linear discriminants fitted on folds: the truth is that of the one fitted on all rows."""
+    centre = np.full(inputs, apart / math.sqrt(inputs))
+
+    def fit(x: NDArray[np.float64], y: NDArray[np.int64]) -> tuple[NDArray[np.float64], float]:
+        means = [x[y == each].mean(axis=0) for each in (0, 1)]
+        centred = x - np.where(y[:, None] == 1, means[1], means[0])
+        weights = np.linalg.solve(centred.T @ centred / len(x) + 0.2 * np.eye(inputs), means[1] - means[0])
+        return weights, -float(weights @ (means[0] + means[1])) / 2
+
+    def draw(rng: np.random.Generator, n: int) -> Sample:
+        y = np.arange(n) % 2
+        x = rng.normal(size=(n, inputs)) + np.where(y[:, None] == 1, centre, -centre)
+        fold, height = rng.permutation(n) % folds, np.empty(n)
+        for each in range(folds):
+            weights, shift = fit(x[fold != each], y[fold != each])
+            height[fold == each] = x[fold == each] @ weights + shift
+        chance = 1 / (1 + np.exp(-height))
+        return Sample(
+            outcome=_shares(y, np.column_stack([1 - chance, chance])), folds=folds, true=_of_linear(*fit(x, y), centre)
+        )
+
+    return World(task="classification", draw=draw)
+
+
+def _of_linear(weights: NDArray[np.float64], shift: float, centre: NDArray[np.float64]) -> dict[str, float]:
+    """What a linear classifier is truly worth between two even normal classes."""
+    normal, size = NormalDist(), float(np.linalg.norm(weights))
+    mean = float(weights @ centre)
+    right = np.asarray([normal.cdf((mean - shift) / size), normal.cdf((mean + shift) / size)])
+    f1 = 2 * right / (1 + right + 1 - right[::-1])
+    nodes, share = np.polynomial.hermite_e.hermegauss(60)
+    share = share / share.sum()
+    losses = [float(share @ np.logaddexp(0, -sign * (sign * mean + shift + size * nodes))) for sign in (-1, 1)]
+    return {
+        "accuracy": float(right.mean()),
+        "f1_macro": float(f1.mean()),
+        "log_loss": sum(losses) / 2,
+        "roc_auc": normal.cdf(math.sqrt(2) * mean / size),
+    }
 
 
 WORLDS: Mapping[str, World] = MappingProxyType(
@@ -139,6 +288,11 @@ WORLDS: Mapping[str, World] = MappingProxyType(
         "normal errors": _numbers(lambda rng, n: 0.5 * rng.normal(size=n)),
         "t3 errors": _numbers(lambda rng, n: 0.5 * rng.standard_t(3, size=n)),
         "prices": _prices(),
+        "costly errors": _probable(0.1, costs={"0": {"1": 2.5}, "1": {"0": 100.0}}),
+        "10 ranked classes": _ranked(10),
+        "quantiles": _quantiles(),
+        "texts": _texts(),
+        "5 folds": _fitted(),
     }
 )
 
@@ -163,10 +317,12 @@ class Coverage:
 
 
 def true_values(world: World, metrics: Sequence[str], *, rows: int = MANY) -> dict[str, float]:
-    """What the metrics are in a world: on very many rows of it."""
-    whole = world.draw(np.random.default_rng(99), rows)
-    seen = outcome(whole.truth_n, whole.predictions, world.task)
-    return {name: find(name, world.task)(seen) for name in metrics}
+    """What the metrics are in a world: on very many rows of it; NaN where each sample has its own truth."""
+    whole = world.draw(np.random.default_rng(99), rows if world.task != "generation" else rows // TEXT_COST)
+    if whole.true is not None:
+        return dict.fromkeys(metrics, math.nan)
+    with using(None, world.costs):
+        return {name: find(name, world.task)(whole.outcome) for name in metrics}
 
 
 def coverage(
@@ -180,11 +336,12 @@ def coverage(
     """How often `intervals` of samples of n rows (and a seed) hold the true values."""
     given, covered = (dict.fromkeys(true, 0) for _ in range(2))
     for at in range(simulations):
-        found = intervals(world.draw(np.random.default_rng([1, n, at]), n), at)
-        for name, each in found.items():
+        sample = world.draw(np.random.default_rng([1, n, at]), n)
+        here = true if sample.true is None else sample.true
+        for name, each in intervals(sample, at).items():
             if each.low is not None and each.high is not None:
                 given[name] += 1
-                covered[name] += each.low <= true[name] <= each.high
+                covered[name] += each.low <= here[name] <= each.high
     return {name: Coverage(samples=simulations, given=given[name], covered=covered[name]) for name in true}
 
 
@@ -195,14 +352,15 @@ def candidates(
     truth = rng.integers(0, classes, n)
     shared, tied = rng.random(n), rng.random(n) < tie
     other = (truth + rng.integers(1, classes, n)) % classes
+    names = np.asarray(_all(classes))
     said = {
         name: Predictions(
-            values_n=_names(np.where(np.where(tied, shared, rng.random(n)) < accuracy, truth, other)),
+            values_n=names[np.where(np.where(tied, shared, rng.random(n)) < accuracy, truth, other)],
             classes=_all(classes),
         )
         for name, accuracy in accuracies.items()
     }
-    return _names(truth), said
+    return names[truth], said
 
 
 def _series(rng: np.random.Generator, n: int, correlation: float) -> NDArray[np.float64]:
@@ -214,8 +372,6 @@ def _series(rng: np.random.Generator, n: int, correlation: float) -> NDArray[np.
 
 
 def _all(k: int) -> tuple[str, ...]:
-    return tuple(sorted(str(at) for at in range(k)))
-
-
-def _names(codes: NDArray[Any]) -> NDArray[np.str_]:
-    return codes.astype("U2")
+    """Names that sort as their codes."""
+    digits = len(str(k - 1))
+    return tuple(f"{at:0{digits}}" for at in range(k))

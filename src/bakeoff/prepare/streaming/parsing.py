@@ -61,11 +61,16 @@ def look(block: Block, *, number: int) -> tuple[Shape, int, int]:
 def _repeats_keys(data: bytes, records: list[dict[str, Any]]) -> bool:
     """Whether an object, also one within another, has a key twice: readers take one of the values and tell nobody."""
     counts = Counter(chain.from_iterable(records))
-    if data.count(b'":') + data.count(b'" :') > counts.total():  # objects within objects, or quotes within texts
+    colons = data.count(b'":') + data.count(b'" :')
+    if colons > counts.total() and any(map(_nests, records)):  # objects within objects, and not quotes within texts
         counts = Counter[str]()
         for record in records:
             _count_keys(record, counts)
     return any(_written(data, name) > count for name, count in counts.items())
+
+
+def _nests(record: dict[str, Any]) -> bool:
+    return any(isinstance(value, dict | list) for value in record.values())
 
 
 def _written(data: bytes, name: str) -> int:

@@ -413,7 +413,7 @@ def _workspace(out: Path) -> Generator[Path]:
         except Exception as error:
             lack = lack_of_room(error, folder)
             shutil.rmtree(folder, ignore_errors=True)
-            if lack is None:
+            if lack is None or lack is error:
                 raise
             raise lack from error
         shutil.rmtree(folder, ignore_errors=True)

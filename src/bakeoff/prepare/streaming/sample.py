@@ -1,6 +1,7 @@
 """Some rows of a corpus: from its beginning, its middle and its end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 from bakeoff.core.errors import DataError
 from bakeoff.core.protocols import Progress
 from bakeoff.data.sources import resolve
-from bakeoff.prepare.streaming.blocks import Block, cut
+from bakeoff.prepare.streaming.blocks import cut
 from bakeoff.prepare.streaming.columns import columns_of, conform
 from bakeoff.prepare.streaming.parsing import look, parse
 from bakeoff.prepare.streaming.shapes import Shape, merged
@@ -16,15 +17,23 @@ from bakeoff.prepare.streaming.shapes import Shape, merged
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["sample"]
+__all__ = ["Sample", "sample"]
 
 ROWS = 1500
 BLOCK_BYTES = 1 << 20
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Some rows of a corpus, and the lines among them that are no records."""
+
+    table: "pl.DataFrame"
+    bad: tuple[str, ...] = ()
+
+
 def sample(
     inputs: Sequence[str], *, text: Sequence[str], folder: Path | None = None, progress: Progress = lambda _: None
-) -> "pl.DataFrame":
+) -> Sample:
     """At most 1,500 rows, a third of them from the first block, the middle one and the last.
 
     Raises:
@@ -47,8 +56,6 @@ def sample(
             if block.format == "jsonl":
                 shape = merged(shape, look(block, number=number)[0])
         types = columns_of(blocks, shape, [0] * len(blocks), text=text, parquet=False).types
-        return pl.concat(_rows(block, types, ROWS // len(blocks)) for block in blocks)
-
-
-def _rows(block: Block, types: "Mapping[str, pl.DataType]", most: int) -> "pl.DataFrame":
-    return conform(parse(block, types, careful=True).table, types).head(most)
+        parts = [parse(block, types, careful=True) for block in blocks]
+        table = pl.concat(conform(part.table, types).head(ROWS // len(blocks)) for part in parts)
+        return Sample(table=table, bad=tuple(line for part in parts for line in part.bad))

@@ -31,21 +31,9 @@ def tokenise(tokens: Tokens, text: list[str]) -> Tokenise:
 
         if taken := {"tokens", lists_name if tokens.ids else "tokens"} & set(table.columns):
             raise DataError(f"expected a corpus without the columns that tokens go to, found {sorted(taken)}")
-        lists = _ids(tokenizer, table[text[0]]) if tokenizer else units_of(table[text[0]])
+        lists = tokenizer.ids(table[text[0]]) if tokenizer else units_of(table[text[0]])
         counts = lists.list.len().cast(pl.Int64).alias("tokens")
         columns = [counts, lists.alias(lists_name)] if tokens.ids else [counts]
         return table.with_columns(columns), int(counts.sum())
 
     return apply
-
-
-def _ids(tokenizer: Tokenizer, texts: "pl.Series") -> "pl.Series":
-    import polars as pl
-
-    told = texts.is_not_null()
-    found = pl.Series(tokenizer.encode(texts.drop_nulls().to_list()), dtype=pl.List(pl.UInt32))
-    if len(found) == len(texts):
-        return found
-    rows = pl.DataFrame({"row": told.arg_true(), "ids": found})
-    everything = pl.DataFrame({"row": pl.arange(len(texts), eager=True, dtype=pl.UInt32)})
-    return everything.join(rows, on="row", how="left", maintain_order="left")["ids"]

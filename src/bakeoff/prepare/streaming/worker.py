@@ -15,7 +15,6 @@ import numpy as np
 from bakeoff.core.errors import BakeoffError, DataError
 from bakeoff.core.types import Column, Schema
 from bakeoff.prepare.comparing import Comparison
-from bakeoff.prepare.marks import marked
 from bakeoff.prepare.steps import Apply, Preparation, Step
 from bakeoff.prepare.streaming.columns import conform
 from bakeoff.prepare.streaming.parsing import Parsed, look, parse
@@ -61,10 +60,12 @@ class Worker:
             table, done = _timed(step, apply, table, self._schema)
             steps.append(done)
         base = Done(part=task.part, read=read, rows=table.height, steps=steps, text_bytes=text_bytes)
+        if parsed is not None and parsed.bad:
+            from bakeoff.prepare.marks import marked  # its patterns take a while to compile
+
+            base = msgspec.structs.replace(base, bad=[marked(line) for line in parsed.bad[:SHOWN]])
         if parsed is not None:
-            base = msgspec.structs.replace(
-                base, bad=[marked(line) for line in parsed.bad[:SHOWN]], bad_lines=len(parsed.bad), halves=parsed.halves
-            )
+            base = msgspec.structs.replace(base, bad_lines=len(parsed.bad), halves=parsed.halves)
         if stage.comparison is not None:
             return self._compared(task, stage.comparison, table, base)
         return self._finished(task, table, base)

@@ -95,7 +95,7 @@ def placed(path: Path, write: Callable[[Path], object]) -> int:
     except Exception as error:
         made.unlink(missing_ok=True)
         lack = lack_of_room(error, path.parent)
-        if lack is None:
+        if lack is None or lack is error:
             raise
         raise lack from error
     return size
@@ -103,6 +103,8 @@ def placed(path: Path, write: Callable[[Path], object]) -> int:
 
 def lack_of_room(error: Exception, folder: Path) -> StoreError | None:
     """The error to show where the disk is full, or a limit on the size of files reached; else nothing."""
+    if isinstance(error, StoreError):
+        return error  # of a worker, which has said so
     code = error.errno if isinstance(error, OSError) else None
     if code not in NO_ROOM and not any(words in str(error) for words in NO_ROOM_WORDS):
         return None
