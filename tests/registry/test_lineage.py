@@ -1,6 +1,7 @@
 import pytest
 
 from bakeoff.core.errors import NotFoundError
+from bakeoff.core.lineage import DatasetOrigin, ModelOrigin
 from bakeoff.registry.lineage import find_version, label, lineage
 from bakeoff.registry.register import promote, register_once
 from bakeoff.testing.clock import FakeClock
@@ -13,7 +14,7 @@ def versions():
 
 
 def registered(versions, content):
-    return register_once(versions, "model", "films", content, run_id="r", lineage={"dataset_version": "d"})
+    return register_once(versions, "model", "films", content, run_id="r", made_from=ModelOrigin(dataset_version="d"))
 
 
 def test_the_same_content_is_registered_once(versions):
@@ -39,7 +40,8 @@ def test_what_is_no_version_names_those_that_are(versions, which):
 
 
 def test_lineage_leads_to_the_dataset_and_the_environment(versions):
-    data = register_once(versions, "dataset", "films", "d", run_id="r", lineage={"rows": 3})
+    origin = DatasetOrigin(sources={}, query=None, summary={"rows": 3})
+    data = register_once(versions, "dataset", "films", "d", run_id="r", made_from=origin)
     found = lineage(versions, registered(versions, "a" * 64))
     assert found.dataset == data
     assert found.environment is None

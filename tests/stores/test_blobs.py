@@ -113,6 +113,37 @@ def test_sync_comes_before_rename_and_folders_after(store, monkeypatch):
     assert calls == [*made, *made, "fsync", *made * 3, "replace", "fsync"]
 
 
+@pytest.mark.parametrize("size", [1000, 3 * MEBIBYTE])
+def test_storing_the_same_again_heals(store, root, size):
+    blob_id = store.put(noise(size))
+    for path in stored(root):
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        assert not store.intact(blob_id)
+        assert any(each.place == str(path) for each in store.check())
+        assert store.put(noise(size)) == blob_id
+        assert store.intact(blob_id)
+        assert path.read_bytes() == content
+    assert list(store.check()) == []
+
+
+def test_a_repair_puts_damaged_objects_aside(store, root, tmp_path):
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "a").write_bytes(b"a")
+    tree, other = store.put_tree(tmp_path / "tree"), store.put(b"other")
+    for path in stored(root):
+        if path.name != other:
+            path.write_bytes(b"damaged")
+    places = {path.name for path in stored(root)} - {other}
+    assert {each.blob for each in store.check()} == places
+    list(store.check(repair=True))
+    assert list(store.check()) == []
+    assert not store.contains(tree)
+    assert store.get(other) == b"other"
+    assert sorted(path.read_bytes() for path in (root / "damaged").iterdir()) == [b"damaged"] * 2
+    assert store.put_tree(tmp_path / "tree") == tree
+
+
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
 @pytest.mark.parametrize("size", [1000, 3 * MEBIBYTE])
 def test_damage_is_seen(store, root, tmp_path, damage, size):

@@ -12,6 +12,7 @@ import pytest
 from bakeoff.core.errors import CorruptError, StoreError, UsageError
 from bakeoff.stores import archive, writer
 from bakeoff.stores.events import open_events
+from bakeoff.stores.marks import Mark
 from bakeoff.testing.clock import FakeClock
 from bakeoff.testing.events import EventLogConformance
 
@@ -75,10 +76,15 @@ def fill(opened, count: int, segment_bytes: int = 64 << 20) -> None:
 
 
 def suffixes(root: Path) -> list[str]:
-    return sorted(path.suffix for path in root.iterdir() if path.suffix)
+    return sorted(path.suffix for path in root.iterdir() if path.suffix not in {"", ".mark", ".parity"})
 
 
 # --- recovery ---------------------------------------------------------------------------------------
+
+
+def committed(path: Path, events: int, frame: int) -> None:
+    """Set the mark as it is when this many events, of a frame each, were promised."""
+    path.with_suffix(".mark").write_bytes(Mark(end=events * frame, last_seq=events).encode())
 
 
 def test_a_tail_torn_at_every_byte_is_cut(opened, root, caplog):
@@ -89,6 +95,7 @@ def test_a_tail_torn_at_every_byte_is_cut(opened, root, caplog):
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
         left = list(range(size // frame))
+        committed(path, len(left), frame)
         assert indices(opened()) == left  # a reader changes nothing
         assert path.stat().st_size == size
         log = opened()
@@ -124,6 +131,132 @@ def test_a_flipped_bit_in_the_middle_is_seen(opened, root, sealed):
         assert good == list(range(position // frame))
         with pytest.raises(CorruptError, match=f"{path.name} is damaged at byte {position // frame * frame}"):
             next(events)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_segment_cut_below_what_was_promised_is_named_and_kept_as_it_is(opened, root, sealed, caplog):
+    fill(opened, 4 if sealed else 3, segment_bytes=330 if sealed else 1000)
+    (path,) = root.glob("*.log") if sealed else root.glob("*.open")
+    whole = path.read_bytes()
+    frame = len(whole) // 3
+    for size in range(0, len(whole), 7):
+        path.write_bytes(whole[:size])
+        first_lost = size // frame + 1
+        with pytest.raises(CorruptError, match=f"{path.name} is damaged .* events {first_lost} to 3 may be lost"):
+            indices(opened())
+    assert "torn" not in caplog.text
+    opened().append("prediction", [{"index": 9}])  # goes on beside it
+    assert path.read_bytes() == whole[:size]
+
+
+def test_a_segment_that_is_gone_is_named(opened, root):
+    fill(opened, 4, segment_bytes=330)
+    (path,) = root.glob("*.log")
+    path.unlink()
+    with pytest.raises(CorruptError, match=r"0000000000000001\.\* are gone, up to number 3"):
+        indices(opened())
+    with pytest.raises(CorruptError, match="are gone"):
+        list(opened().follow("prediction")())
+
+
+# --- repair -----------------------------------------------------------------------------------------
+
+
+def damage(path: Path, how: str) -> None:
+    content = path.read_bytes()
+    middle = len(content) // 2
+    match how:
+        case "flip":
+            path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+        case "cut":
+            path.write_bytes(content[:middle])
+        case "zero":
+            path.write_bytes(content[:middle] + bytes(len(content) - middle))
+        case _:
+            path.unlink()
+
+
+@pytest.mark.parametrize("how", ["flip", "cut", "zero", "delete"])
+@pytest.mark.parametrize("name", ["*1.parquet", "*1.parity", "*.log", "*.open", "*1.mark", "*[!1].mark", "sequence"])
+def test_a_repair_keeps_what_is_good_and_says_what_is_lost(opened, root, name, how):
+    for each in range(3):
+        log = opened(segment_bytes=600)
+        for index in range(6):
+            log.append("prediction", [{"index": each * 6 + index, "text": "x" * 50}])
+        if each == 0:
+            log.compact()
+        log.close()
+    before = {event["seq"]: event for event in opened().read("prediction")}
+    (path, *_) = sorted(root.glob(name))
+    damage(path, how)
+    seen = list(opened().check())
+    unmarked = path.suffix in {".mark", ".parity"} and how == "delete"  # as it is with segments of before
+    place = path.with_suffix(".log") if how == "delete" and path.suffix == ".open" else path
+    assert [each.place for each in seen] == ([] if unmarked else [str(place)])
+    repaired = list(opened().check(repair=True))
+    assert [each.place for each in repaired] == [each.place for each in seen]
+    assert all(each.repaired for each in repaired)
+    assert list(opened().check()) == []
+    after = list(opened().read("prediction"))
+    assert all(before[event["seq"]] == event for event in after)
+    lost = len(before) - len(after)
+    assert lost == 0 or any(str(lost) in each.lost or how == "delete" for each in repaired)
+    assert lost <= 6
+    if path.suffix in {".mark", ".parquet", ".parity"} or path.stem == "sequence":
+        assert lost == 0
+    log = opened()
+    log.append("prediction", [{"index": 99}])
+    assert [event["index"] for event in log.read("prediction")] == [*(event["index"] for event in after), 99]
+    assert list(log.read("prediction"))[-1]["seq"] > max(before)
+
+
+def test_numbers_go_on_when_the_counter_is_lost_and_all_is_archived(opened, root):
+    fill(opened, 12, segment_bytes=330)
+    for path in root.glob("*.open"):
+        path.rename(path.with_suffix(".log"))
+    opened().compact()
+    (root / "sequence").unlink()
+    log = opened()
+    log.append("prediction", [{"index": 12}])
+    assert numbers(log) == list(range(1, 14))
+
+
+def test_a_repair_waits_for_the_writer(opened, root):
+    log = opened()
+    log.append("prediction", [{"index": 1}])
+    log.append("prediction", [{"index": 2}])
+    damage(next(root.glob("*.open")), "flip")
+    (seen,) = opened().check(repair=True)
+    assert not seen.repaired
+    assert "serve" in seen.remedy
+
+
+def test_what_was_written_before_is_still_read(tmp_path):
+    before = Path(__file__).parent / "before"
+    shutil.copytree(before, tmp_path / "events")
+    expected = json.loads((before / "events.json").read_text())
+    log = open_events("file://events", folder=tmp_path, clock=FakeClock())
+    for kind, events in expected.items():
+        assert list(log.read(kind, since_ms=-(2**62))) == events
+        assert list(log.follow(kind)()) == events
+    assert list(log.check()) == []
+    log.append("prediction", [{"id": "new"}])
+    log.compact()
+    assert list(log.read("prediction"))[-1]["seq"] == 1 + max(
+        event["seq"] for each in expected.values() for event in each
+    )
+    assert [*log.check(repair=True), *log.check()] == []
+    log.close()
+
+
+def test_without_marks_the_last_number_given_tells_of_lost_events(tmp_path):
+    shutil.copytree(Path(__file__).parent / "before", tmp_path / "events")
+    path = max((tmp_path / "events").glob("*.open"))
+    path.write_bytes(b"")
+    log = open_events("file://events", folder=tmp_path, clock=FakeClock())
+    (seen,) = log.check()
+    assert "the last number given is" in seen.problem
+    assert "up to" in seen.lost
 
 
 def test_a_sealed_segment_may_not_end_early(opened, root):
@@ -273,7 +406,7 @@ def test_a_crash_before_parquet_is_whole_leaves_the_segment(opened, root, monkey
         patch.setattr(archive.os, "fsync", full)
         with pytest.raises(StoreError, match="free space"):
             opened().compact()
-    assert {path.suffix for path in root.iterdir() if path.stem.isdigit()} == {".log", ".open"}
+    assert {path.suffix for path in root.iterdir() if path.stem.isdigit()} == {".log", ".mark", ".open"}
     assert not list(root.glob(".tmp-*"))
     assert list(opened().read("prediction")) == before
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from bakeoff.core.errors import CorruptError, MissingExtraError, StoreError, UsageError
-from bakeoff.stores import database, migrate, schema
+from bakeoff.stores import database, migrate, schema, sums
 from bakeoff.stores.records import open_records
 from bakeoff.testing.clock import FakeClock
 from bakeoff.testing.records import RecordStoreConformance
@@ -200,6 +200,7 @@ def test_a_failed_migration_leaves_nothing(tmp_path, monkeypatch):
 def test_a_newer_database_is_refused(tmp_path):
     opened(tmp_path).close()
     with sqlite3.connect(tmp_path / ".bakeoff" / "records.db") as connection:
+        sums.register(connection)  # as a newer bakeoff does
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
     with pytest.raises(StoreError, match="newer bakeoff"):

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bakeoff.cli.options import AsJson, Folder, emit, open_project
+from bakeoff.cli.options import AsJson, Folder, duration_s, emit, open_project
 
 __all__ = ["add_to"]
 
@@ -14,7 +14,7 @@ HERE = Path()
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    for command in (runs, lineage, config, doctor):
+    for command in (runs, lineage, config, doctor, verify, gc):
         app.command()(command)
 
 
@@ -64,6 +64,47 @@ def config(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
         from bakeoff.cli.render import settings_page
 
         typer.echo(settings_page(settings))
+
+
+def verify(
+    *,
+    repair: Annotated[bool, typer.Option("--repair", help="Make whole what can be; keep the rest aside.")] = False,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Hold all that is stored against what was written: records, blobs, events and caches."""
+    from dataclasses import asdict
+
+    with open_project(folder) as project:
+        damages = project.verify(repair=repair)
+    if as_json:
+        emit({"damages": [asdict(each) for each in damages]})
+    else:
+        from bakeoff.cli.render import damages_page
+
+        typer.echo(damages_page(damages))
+    if not all(each.repaired for each in damages):
+        raise typer.Exit(1)
+
+
+def gc(
+    *,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete it; else it is only counted.")] = False,
+    grace: Annotated[str, typer.Option(help="Leave alone what was stored so lately, such as 30m or 24h.")] = "24h",
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Free stored content that nothing in the records needs any more."""
+    from dataclasses import asdict
+
+    with open_project(folder) as project:
+        found = project.collect(grace_s=duration_s(grace), delete=delete)
+    if as_json:
+        emit(asdict(found))
+    elif delete:
+        typer.echo(f"{found.deleted / 1e6:,.1f} MB freed.")
+    else:
+        typer.echo(f"{found.bytes / 1e6:,.1f} MB are needed by nothing; --delete frees them.")
 
 
 def doctor(*, folder: Folder = HERE, as_json: AsJson = False) -> None:

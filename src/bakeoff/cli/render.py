@@ -18,6 +18,7 @@ from bakeoff.core.types import Json
 from bakeoff.metrics.positive import Positive
 
 if TYPE_CHECKING:
+    from bakeoff.core.damage import Damage
     from bakeoff.loop.watching import Turn
     from bakeoff.monitor.signals import Report
     from bakeoff.report.checks import Checked
@@ -29,6 +30,7 @@ __all__ = [
     "answers_page",
     "check_page",
     "checks_page",
+    "damages_page",
     "feedback_page",
     "full_report",
     "leaderboard",
@@ -637,6 +639,16 @@ def lineage_page(found: Doc) -> str:
         f"  packages   {len(around.get('packages', {}))}",
     ]
     return "\n".join(lines)
+
+
+def damages_page(damages: "Sequence[Damage]") -> str:
+    """What is stored and is not what was written, and what was done about it."""
+    if not damages:
+        return "All that is stored is what was written."
+    lines = [f"{'repaired' if each.repaired else 'damaged'}  {each}" for each in damages]
+    left = sum(not each.repaired for each in damages)
+    end = f"{left} of {len(damages)} are not whole." if left else "All of it is whole again."
+    return "\n".join([*lines, end])
 
 
 def settings_page(settings: Sequence[Value]) -> str:

@@ -3,9 +3,11 @@
 from typing import cast
 
 from bakeoff.core import plugins
+from bakeoff.core.closure import code_of
+from bakeoff.core.hashing import digest_json
 from bakeoff.core.protocols import Family
 
-__all__ = ["load_family", "registered_name"]
+__all__ = ["families_code", "load_family", "registered_name"]
 
 FORMER = {
     f"bakeoff.families.{place}": name
@@ -38,6 +40,13 @@ def load_family(name: str) -> Family:
         MissingExtraError: it is, but a module that it needs is not installed.
     """
     return cast("Family", plugins.load("bakeoff.families", name)())
+
+
+def families_code(*names: str) -> str:
+    """The hash of the code of these families, and of all that it imports; a family that is not there counts by name."""
+    places = {name: plugins.module_of("bakeoff.families", name) for name in names}
+    code = code_of(*(place for place in places.values() if place is not None))
+    return digest_json([code, sorted(name for name, place in places.items() if place is None)])
 
 
 def registered_name(name: str) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 from blake3 import blake3
 
-__all__ = ["canonical_json", "digest", "digest_file", "digest_json", "digest_sources"]
+__all__ = ["canonical_json", "digest", "digest_file", "digest_json", "digest_sources", "digest_tree"]
+__all__ += ["tree_manifest"]
 
 
 def digest(data: bytes) -> str:
@@ -31,6 +32,17 @@ def canonical_json(value: Mapping[str, Any] | Sequence[Any]) -> bytes:
     b'{"a":[true,null],"b":1}'
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def tree_manifest(files: Mapping[str, tuple[str, int]]) -> bytes:
+    """The manifest of a tree of blobs: relative names with id and size; the tree's id is its digest."""
+    return canonical_json({"files": {name: {"id": blob, "size": size} for name, (blob, size) in files.items()}})
+
+
+def digest_tree(folder: Path) -> str:
+    """The id that a folder has as a tree of blobs."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return digest(tree_manifest({p.relative_to(folder).as_posix(): (digest_file(p), p.stat().st_size) for p in files}))
 
 
 def digest_json(value: Mapping[str, Any] | Sequence[Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from bakeoff.core.errors import BakeoffError, MissingExtraError, NotFoundError
 
-__all__ = ["Group", "load", "name_of", "names", "suggestion"]
+__all__ = ["Group", "load", "module_of", "name_of", "names", "suggestion"]
 
 Group: TypeAlias = Literal[
     "bakeoff.families",
@@ -33,6 +33,12 @@ def names(group: Group) -> tuple[str, ...]:
 def name_of(group: Group, place: str) -> str | None:
     """The name under which what stands at "module:attribute" is registered."""
     return next((name for name, point in _registered(group).items() if point.value == place), None)
+
+
+def module_of(group: Group, name: str) -> str | None:
+    """The module of what is registered as `name`, without importing it; None when nothing is."""
+    point = _registered(group).get(name)
+    return None if point is None else point.module
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -451,7 +451,10 @@ class BlobStore(Protocol):
     """Content-addressed bytes and folders. An id is a BLAKE3 hex digest of the content (or of a tree's manifest)."""
 
     def put(self, data: bytes | Path) -> str:
-        """Store bytes, or a file's content; durable when it returns. `StoreError` when there is no room."""
+        """Store bytes, or a file's content; durable when it returns. `StoreError` when there is no room.
+
+        Content that is stored already is compared with what is there: storing it again heals what is damaged.
+        """
         ...
 
     def get(self, blob_id: str) -> bytes:
@@ -470,12 +473,19 @@ class BlobStore(Protocol):
         """Whether it is there (not verified)."""
         ...
 
+    def intact(self, blob_id: str) -> bool:
+        """Whether it is there with all its parts, every byte as it was stored; reads all of it."""
+        ...
+
     def size_bytes(self, blob_id: str) -> int:
         """Logical size of a blob or of a tree's files."""
         ...
 
-    def collect(self, roots: Sequence[str], *, grace_s: float = 86_400.0) -> int:
-        """Delete what no root reaches and is older than the grace period; bytes freed. Refuses empty roots."""
+    def collect(self, roots: Sequence[str], *, grace_s: float = 86_400.0, delete: bool = True) -> int:
+        """Delete what no root reaches and is older than the grace period; bytes freed. Refuses empty roots.
+
+        Without `delete` nothing is deleted: the bytes that would be freed.
+        """
         ...
 
 

@@ -1,9 +1,11 @@
 """What bakeoff remembers: runs (MLflow's words and semantics), versions with lineage, releases, signals."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from bakeoff.core.lineage import DatasetOrigin, ModelOrigin, origin_of
+from bakeoff.core.refs import BlobRef, ref
 from bakeoff.core.types import Json
 
 __all__ = [
@@ -71,6 +73,11 @@ class Run:
     artifacts: Mapping[str, str] = field(default_factory=dict[str, str])
     """Artifact path → blob id."""
 
+    def refs(self) -> Iterator[BlobRef]:
+        """Its artifacts."""
+        for blob in self.artifacts.values():
+            yield from ref(blob)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
@@ -89,6 +96,22 @@ class Version:
     lineage: Mapping[str, Json] = field(default_factory=dict[str, Json])
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     aliases: tuple[str, ...] = ()
+
+    @property
+    def model_origin(self) -> ModelOrigin:
+        """What made this model version."""
+        return ModelOrigin.from_json(self.lineage)
+
+    @property
+    def dataset_origin(self) -> DatasetOrigin:
+        """What this dataset version was read from."""
+        return DatasetOrigin.from_json(self.lineage)
+
+    def refs(self) -> Iterator[BlobRef]:
+        """The blobs that it is, and those that it was made of and is compared by."""
+        if self.kind == "model":
+            yield from ref(self.content)
+        yield from origin_of(self.kind, self.lineage).refs()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

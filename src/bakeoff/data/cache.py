@@ -3,17 +3,21 @@
 Two processes that make the same thing at once both succeed; the first rename wins.
 """
 
+import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from bakeoff.core.hashing import digest_file
+from bakeoff.core.hashing import digest, digest_file, digest_tree
 
-__all__ = ["Digests", "place", "scratch"]
+__all__ = ["Digests", "intact", "place", "placed", "scratch"]
+
+SUMS = "sums"
+"""Where the digests of placed things stand in a cache."""
 
 
 @contextmanager
@@ -25,12 +29,18 @@ def scratch(cache: Path) -> Generator[Path]:
 
 
 def place(target: Path, make: Callable[[Path], None], *, cache: Path) -> Path:
-    """`target` (a file or a folder below `cache`), made by `make(path)` when it is not there yet."""
+    """`target` (a file or a folder below `cache`), made by `make(path)` when it is not there yet, or is damaged.
+
+    What was placed is compared with its digest each time: a damaged copy would be as good as other content.
+    """
     if target.exists():
-        return target
+        if intact(target, cache):
+            return target
+        _discard(target, cache)
     with scratch(cache) as folder:
         made = folder / target.name
         make(made)
+        _keep_sum(target, _content(made), cache)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             made.rename(target)
@@ -42,6 +52,47 @@ def place(target: Path, make: Callable[[Path], None], *, cache: Path) -> Path:
     return target
 
 
+def intact(target: Path, cache: Path) -> bool:
+    """Whether a placed file or folder is what was placed; one of before, without a digest, is believed."""
+    try:
+        known = _sum_file(target, cache).read_text("ascii")
+    except FileNotFoundError:
+        return True
+    except UnicodeDecodeError:
+        return False
+    return known == _content(target)
+
+
+def placed(cache: Path) -> Iterator[Path]:
+    """All that was placed in a cache and has a digest."""
+    sums = cache / SUMS
+    for file in sorted(sums.rglob("*.sum")):
+        target = cache / file.relative_to(sums).with_suffix("")
+        if target.exists():
+            yield target
+
+
+def _content(target: Path) -> str:
+    return digest_tree(target) if target.is_dir() else digest_file(target)
+
+
+def _sum_file(target: Path, cache: Path) -> Path:
+    return cache / SUMS / f"{target.relative_to(cache)}.sum"
+
+
+def _keep_sum(target: Path, content: str, cache: Path) -> None:
+    file = _sum_file(target, cache)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(content, "ascii")
+
+
+def _discard(target: Path, cache: Path) -> None:
+    """Take a damaged thing away; those who read it go on reading."""
+    with scratch(cache) as folder, contextlib.suppress(FileNotFoundError):
+        target.rename(folder / target.name)
+        _sum_file(target, cache).unlink()
+
+
 class Digests:
     """BLAKE3 digests of local files, kept by (path, size, mtime, ctime, inode), so that each is read once."""
 
@@ -51,10 +102,12 @@ class Digests:
 
     def _read(self) -> dict[str, list[Any]]:
         try:
-            found = json.loads(self._file.read_bytes())
-        except (FileNotFoundError, ValueError):
+            known, _, entries = self._file.read_bytes().partition(b"\n")
+        except FileNotFoundError:
             return {}
-        return cast("dict[str, list[Any]]", found) if isinstance(found, dict) else {}
+        if known != digest(entries).encode():  # damaged, or of before: all are read again
+            return {}
+        return cast("dict[str, list[Any]]", json.loads(entries))
 
     @staticmethod
     def _stamp(path: Path) -> list[int]:
@@ -74,11 +127,11 @@ class Digests:
         if found is not None:
             return found
         stamp = self._stamp(path)
-        digest = digest_file(path)
+        content = digest_file(path)
         # A lost race between two writers only costs a later recomputation.
-        entries = {**self._read(), str(path): [*stamp, digest]}
+        entries = json.dumps({**self._read(), str(path): [*stamp, content]}, indent=0).encode()
         with scratch(self._cache) as folder:
             draft = folder / self._file.name
-            draft.write_text(json.dumps(entries, indent=0), encoding="utf-8")
+            draft.write_bytes(digest(entries).encode() + b"\n" + entries)
             draft.replace(self._file)
-        return digest
+        return content

@@ -19,7 +19,7 @@ from bakeoff.metrics.texts import k_precision
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["SIMILARITY", "VALID", "annotated", "contexts", "schema_check", "similarity"]
+__all__ = ["ENCODING_FAMILY", "SIMILARITY", "VALID", "annotated", "contexts", "schema_check", "similarity"]
 
 SIMILARITY, VALID, K_PRECISION = "embedding_similarity", "json_valid", "k_precision"
 ENCODING_FAMILY = "embedding"

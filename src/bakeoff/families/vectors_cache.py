@@ -1,7 +1,7 @@
 """Vectors of texts by content, in one SQLite file that several processes may use at once.
 
 A vector belongs to the encoder's digest and the text's digest; what a killed process had not committed is
-simply encoded again.
+simply encoded again, and so is what is not as it was written: a checksum stands behind each vector.
 """
 
 import sqlite3
@@ -42,6 +42,21 @@ class VectorCache:
         """The vectors (n, width) of texts; those that are not kept yet are encoded, each text once."""
         keys = [blake3(self._encoder + b"\0" + text.encode()).digest() for text in texts]
         by_key = dict(zip(keys, texts, strict=True))
+        try:
+            found = self._found(by_key, encode, progress)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            self._path.unlink()  # damaged: it is only a cache, start anew
+            found = self._found(by_key, encode, progress)
+        return np.stack([found[key] for key in keys]) if keys else np.empty((0, self._width), dtype=self._dtype)
+
+    def _found(
+        self,
+        by_key: dict[bytes, str],
+        encode: Callable[[Sequence[str]], Vectors],
+        progress: Callable[[str], None],
+    ) -> dict[bytes, Vectors]:
         with self._open() as connection:
             found = self._read(connection, list(by_key))
             lacking = sorted((key for key in by_key if key not in found), key=lambda key: len(by_key[key]))
@@ -49,11 +64,12 @@ class VectorCache:
                 part = lacking[start : start + CHUNK]
                 encoded = encode([by_key[key] for key in part])
                 found.update(zip(part, encoded, strict=True))
-                rows = [(key, vector.tobytes()) for key, vector in zip(part, encoded, strict=True)]
+                vectors = [(key, vector.tobytes()) for key, vector in zip(part, encoded, strict=True)]
+                rows = [(key, vector + _check(key, vector)) for key, vector in vectors]
                 with connection:
-                    connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
+                    connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
                 progress(f"encoded {start + len(part)} of {len(lacking)} new texts")
-        return np.stack([found[key] for key in keys]) if keys else np.empty((0, self._width), dtype=self._dtype)
+        return found
 
     def _read(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
         found: dict[bytes, Vectors] = {}
@@ -62,8 +78,11 @@ class VectorCache:
             marks = ",".join("?" * len(part))
             rows = connection.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", part)  # noqa: S608
             for key, vector in rows:
-                if len(vector) == self._dtype.itemsize * self._width:  # else made by something else: encode again
-                    found[key] = np.frombuffer(vector, dtype=self._dtype)
+                size = self._dtype.itemsize * self._width
+                data, check = vector[:size], vector[size:]
+                # Vectors of before have no checksum; what is of another length was made by something else.
+                if len(data) == size and check in {b"", _check(key, data)}:
+                    found[key] = np.frombuffer(data, dtype=self._dtype)
         return found
 
     @contextmanager
@@ -81,3 +100,7 @@ class VectorCache:
                     yield fresh
                 return
             yield connection
+
+
+def _check(key: bytes, vector: bytes) -> bytes:
+    return blake3(key + vector).digest(8)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-import bakeoff.train
 from bakeoff.core.addresses import is_local_url
-from bakeoff.core.hashing import digest_sources
+from bakeoff.core.closure import code_of
 from bakeoff.core.protocols import Job
 from bakeoff.core.types import Json
 from bakeoff.environment.capture import versions_of
@@ -119,7 +118,7 @@ def _inputs(
         "machine": [platform.node(), msgspec.to_builtins(machine)],
         "threads": stage.compute.threads,
         "seconds": seconds,
-        "code": digest_sources(Path(bakeoff.train.__file__).parent),
+        "code": code_of("bakeoff.train.worker", "bakeoff.train.probing"),
     }
 
 

@@ -2,14 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import cast
 
 import numpy as np
 
-import bakeoff.evaluate
-import bakeoff.metrics
-from bakeoff.core.hashing import digest_sources
+from bakeoff.core.closure import code_of
 from bakeoff.core.types import Json, Predictions
 from bakeoff.loop.combining import held_out
 from bakeoff.loop.judging import Judged, outcomes
@@ -21,12 +17,12 @@ __all__ = ["calibrated"]
 
 def calibrated(stage: Stage, steps: Steps, judged: Sequence[Judged], held: Mapping[str, str]) -> list[Judged]:
     """The candidates, those with held-out rows (`held`: blobs by name) with a tried temperature and steps."""
-    code = [Path(cast("str", p.__file__)).parent for p in (bakeoff.evaluate, bakeoff.metrics)]
+    code = code_of("bakeoff.evaluate.calibration", "bakeoff.metrics.scaling")
 
     def told(entry: Judged) -> Judged:
         if entry.name not in held or entry.scorecard is None or not entry.findings.get("calibration"):
             return entry
-        inputs: dict[str, Json] = {"judged": entry.key, "held": held[entry.name], "code": digest_sources(*code)}
+        inputs: dict[str, Json] = {"judged": entry.key, "held": held[entry.name], "code": code}
         found = steps.once(steps.key("calibrate", inputs), lambda: _tried(stage, entry, held[entry.name]))
         return replace(entry, findings={**entry.findings, **found})
 

@@ -238,7 +238,7 @@ def _against(
         "non_inferior": f"non-inferior to champion {named}" + (f" within {margin:g}" if margin else ""),
         "superior": f"superior to champion {named}",
     }[rule]
-    if held.judged.fitted.tree_blob in (champion.content, champion.lineage.get("evaluated_tree")):
+    if held.judged.fitted.tree_blob in (champion.content, champion.model_origin.evaluated_tree):
         return None, [Check(name=name, outcome="passed", told=f"{named} is this very model")]
     found = stand(stage, steps, gathered, held.judged, champion, usable_n=held.usable_n, among=held.among, rule=rule)
     each = found.comparison

@@ -7,14 +7,12 @@ the candidates finds what it found before.
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-import bakeoff.evaluate
-import bakeoff.metrics
-from bakeoff.core.hashing import digest_json, digest_sources
+from bakeoff.core.closure import code_of, module_of
+from bakeoff.core.hashing import digest_json
 from bakeoff.core.protocols import Job, JobResult
 from bakeoff.core.types import Json, Predictions
 from bakeoff.loop.fitting import Fitted, hold_out
@@ -93,7 +91,6 @@ def _found(
 ) -> "list[Combination]":
     from bakeoff.evaluate.combine import Combination
 
-    code = [Path(cast("str", p.__file__)).parent for p in (bakeoff.evaluate, bakeoff.metrics)]
     inputs: dict[str, Json] = {
         "members": [[name, entry.key, held.get(name)] for name, entry in members.items()],
         "rows": gathered.rows_blob,
@@ -103,7 +100,7 @@ def _found(
         "group": gathered.schema.group,
         "seed": stage.seed,
         "metrics": digest_own(),
-        "code": digest_sources(*code),
+        "code": code_of("bakeoff.evaluate.combine", "bakeoff.metrics.registry"),
     }
     result = steps.once(steps.key("combine", inputs), lambda: _search(stage, gathered, members, held))
     return [Combination.from_json(each) for each in cast("list[Json]", result["tried"])]
@@ -204,7 +201,7 @@ def put_together(stage: Stage, steps: Steps, contender: Contender, trees: Sequen
         "members": list(trees),
         "params": contender.params,
         "family": contender.family_name,
-        "code": contender.code,
+        "code": [contender.code, code_of(module_of(ASSEMBLE))],
     }
     key = steps.key("assemble", inputs)
     kept = steps.done(key)

@@ -137,7 +137,7 @@ def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, am
     if champion is None:
         return Contest(promoted=True, reason="there was no champion", raises=True)
     named = label(champion)
-    if winner.fitted.tree_blob in (champion.content, champion.lineage.get("evaluated_tree")):
+    if winner.fitted.tree_blob in (champion.content, champion.model_origin.evaluated_tree):
         return Contest(promoted=True, champion=named, reason=f"{named} is this very model")
     decide, anchor = stage.config.decide, anchor_of(stage)
     bound = anchor.content if anchor is not None and decide.champion == "non_inferior" else ""
@@ -329,8 +329,9 @@ def _twin(stage: Stage, gathered: Gathered, champion: Version) -> Version:
 
     A refitted champion was chosen by a twin fitted on the training rows alone, whose test rows are still new to it.
     """
-    twin = cast("str | None", champion.lineage.get("evaluated_tree"))
-    if champion.lineage["rows"] != "all" or twin is None or champion.lineage.get("fold_outcomes_blob"):
+    made = champion.model_origin
+    twin = made.evaluated_tree
+    if made.rows != "all" or twin is None or made.fold_outcomes_blob:
         return champion
     if unseen(stage, gathered, champion).any():
         return champion
@@ -350,11 +351,12 @@ def _answers(stage: Stage, gathered: Gathered, champion: Version, judged: Judged
 
     _, said = outcomes(stage, judged)
     fair_n = unseen(stage, gathered, champion)
-    kept = cast("str | None", champion.lineage.get("fold_outcomes_blob"))
-    if kept is None:
+    made = champion.model_origin
+    kept = made.fold_outcomes_blob
+    if kept is None or made.hashes_blob is None:
         return said, fair_n
     _, before = read_outcomes(load_table(stage.blobs, kept))
-    known_m = load_arrays(stage.blobs, cast("str", champion.lineage["hashes_blob"]))
+    known_m = load_arrays(stage.blobs, made.hashes_blob)
     order = np.argsort(known_m)
     tests_n = hashes_of_test(stage, gathered)
     place_n = order[np.minimum(np.searchsorted(known_m, tests_n, sorter=order), len(known_m) - 1)]
@@ -372,11 +374,13 @@ def unseen(stage: Stage, gathered: Gathered, version: Version) -> Any:
     """Which test rows a registered model was not fitted on, as a mask over the test rows."""
     import numpy as np
 
-    made: Mapping[str, Any] = version.lineage
-    hashes = load_arrays(stage.blobs, cast("str", made["hashes_blob"]))
-    if made["rows"] == "all":
+    made = version.model_origin
+    assert made.hashes_blob is not None, "a model is registered with the hashes of its rows"
+    assert made.rows_blob is not None, "a model is registered with its split"
+    hashes = load_arrays(stage.blobs, made.hashes_blob)
+    if made.rows == "all":
         seen = hashes
     else:
-        rows = load_arrays(stage.blobs, cast("str", made["rows_blob"]))
+        rows = load_arrays(stage.blobs, made.rows_blob)
         seen = hashes[np.concatenate([rows["train"], rows["validation"]])]
     return ~np.isin(hashes_of_test(stage, gathered), seen)

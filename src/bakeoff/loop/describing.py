@@ -118,9 +118,10 @@ def find_dataset(registered: Sequence[Version], name: str, which: str) -> Versio
 
 
 def _registered(version: Version) -> _Dataset:
-    if "gathered" not in version.lineage:
+    origin = version.dataset_origin
+    if origin.gathered is None:
         raise NotFoundError(f"expected what dataset version {version.number} was split into, found only its rows")
-    gathered = _gathered(cast("dict[str, Any]", version.lineage["gathered"]) | {"summary": dict(version.lineage)})
+    gathered = _gathered({**origin.gathered, "summary": dict(origin.summary)})
     return _Dataset(gathered=gathered, number=version.number, run_id=version.run_id)
 
 

@@ -9,13 +9,12 @@ from typing import Literal, cast
 
 import msgspec
 
-import bakeoff.train
-from bakeoff.core.hashing import digest_sources
+from bakeoff.core.closure import code_of, module_of
 from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import Job, JobResult
 from bakeoff.core.types import Json
 from bakeoff.environment.capture import versions_of
-from bakeoff.loop.gathering import Gathered, data_code, load_arrays
+from bakeoff.loop.gathering import Gathered, load_arrays
 from bakeoff.loop.splitting import write_fold
 from bakeoff.loop.stage import Contender, Stage
 from bakeoff.loop.steps import Result, Steps
@@ -182,7 +181,7 @@ def inputs_of(stage: Stage, gathered: Gathered, contender: Contender) -> dict[st
         "params": msgspec.to_builtins(contender.params),
         "metric": stage.live_metric,
         "seed": stage.seed,
-        "code": [contender.code, data_code(), digest_sources(Path(bakeoff.train.__file__).parent)],
+        "code": [contender.code, code_of(module_of(FIT))],
         "environment": cast("Json", versions_of(contender.requires)),
     }
 

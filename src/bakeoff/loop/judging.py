@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-import bakeoff.evaluate
-import bakeoff.metrics
-from bakeoff.core.hashing import digest_file, digest_json, digest_sources
+from bakeoff.core.closure import code_of, module_of
+from bakeoff.core.families import families_code
+from bakeoff.core.hashing import digest_file, digest_json
 from bakeoff.core.protocols import Job
 from bakeoff.core.records import Version
 from bakeoff.core.types import Json, Predictions
+from bakeoff.evaluate.annotating import ENCODING_FAMILY
 from bakeoff.evaluate.scorecard import Scorecard
 from bakeoff.loop.fitting import Fitted, workspace
 from bakeoff.loop.gathering import Gathered, load_arrays, load_table
@@ -97,7 +98,6 @@ def _told(stage: Stage) -> Any:
 
 
 def _inputs(stage: Stage, gathered: Gathered, fit: Fitted) -> dict[str, Json]:
-    code = [Path(cast("str", p.__file__)).parent for p in (bakeoff.evaluate, bakeoff.metrics)]
     return {
         "model": fit.tree_blob,
         "fit": fit.key,
@@ -120,8 +120,13 @@ def _inputs(stage: Stage, gathered: Gathered, fit: Fitted) -> dict[str, Json]:
         "context": list(stage.config.decide.context),
         "safety": None if stage.safety is None else digest_file(stage.safety),
         "cost": stage.config.cost.model_dump(mode="json", exclude={"requests_per_day", "budget_usd"}),
-        "code": digest_sources(*code),
+        "code": [code_of(module_of(EVALUATE)), fit.contender.code, _encoder_code(stage)],
     }
+
+
+def _encoder_code(stage: Stage) -> str | None:
+    """That of the family whose sentence encoder compares generated texts: it is found by name, not imported."""
+    return families_code(ENCODING_FAMILY) if stage.config.project.task == "generation" else None
 
 
 def _wanted(stage: Stage, fit: Fitted) -> bool:
@@ -298,18 +303,28 @@ def hashes_of_test(stage: Stage, gathered: Gathered) -> Any:
     return load_arrays(stage.blobs, gathered.hashes_blob)[load_arrays(stage.blobs, gathered.rows_blob)["test"]]
 
 
+def _families_in(params: Json) -> set[str]:
+    """The families that the parameters of a model made of others name."""
+    if isinstance(params, list):
+        return {name for each in params for name in _families_in(each)}
+    if not isinstance(params, dict):
+        return set()
+    own = params.get("family")
+    inner = {name for each in params.values() for name in _families_in(each)}
+    return inner | {own} if isinstance(own, str) else inner
+
+
 def judge_champion(stage: Stage, steps: Steps, gathered: Gathered, champion: Version) -> Judged:
     """Evaluate a registered model on the present test rows, as if it were a candidate."""
-    made = champion.lineage
-    family_name = cast("str", made["family"])
+    made = champion.model_origin
     contender = Contender(
         name=CHAMPION,
-        family_name=family_name,
+        family_name=made.family,
         requires=(),
-        params=made["params"],
-        code=cast("str", made["family_code"]),
+        params=made.params,
+        code=families_code(made.family, *sorted(_families_in(cast("Json", made.params)))),
     )
-    known = cast("Mapping[str, Any]", made["scorecard"])
+    known = made.scorecard
     fitted = Fitted(
         contender=contender,
         key=champion.content,

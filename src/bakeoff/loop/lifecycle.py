@@ -12,6 +12,7 @@ from bakeoff.chat.cache import ReplyCache
 from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.hashing import digest_file, digest_json, digest_sources
 from bakeoff.core.protocols import BlobStore, RecordStore
+from bakeoff.core.refs import blobs_of
 from bakeoff.core.types import Json
 from bakeoff.data.sources import fingerprint
 from bakeoff.environment.capture import capture, code_state, versions_of
@@ -134,8 +135,11 @@ def _whole(stage: Stage, kept: Mapping[str, Json], *, unasked: bool) -> bool:
     if any(candidate["status"] != "ok" for candidate in finished["candidates"]):
         return False
     live = finished["release"]
-    blobs = [kept["snapshot_blob"], kept["rows_blob"], *([live["blob_id"], live["reference_id"]] if live else [])]
-    return all(stage.blobs.contains(cast("str", blob)) for blob in blobs)
+    blobs = {*blobs_of({key: value for key, value in kept.items() if key != "document"})}
+    blobs |= {live["blob_id"], live["reference_id"], live["contract_id"]} - {None} if live else set()
+    children = stage.records.runs.search(parent_id=finished["run_id"])
+    # What is served and what all of it rests on is read; of the others it is enough here that they are there.
+    return all(map(stage.blobs.intact, blobs)) and all(stage.blobs.contains(b) for c in children for b in c.refs())
 
 
 def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple[Mapping[str, Json], Gathered]:

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bakeoff.core.errors import ConfigError, Problem
+from bakeoff.core.lineage import PromptOrigin, PromptUse
 from bakeoff.core.project_file import FILE_NAME
 from bakeoff.core.records import Version
-from bakeoff.core.types import Json
 from bakeoff.loop.gathering import Gathered, load_arrays, load_table
 from bakeoff.loop.safety import probes
 from bakeoff.loop.stage import Contender, Stage
@@ -86,13 +86,14 @@ def prompt_version(stage: Stage, contender: Contender, run_id: str) -> Version |
     prompt = contender.shown.prompt
     if prompt is None:
         return None
-    about: dict[str, Json] = {"file": prompt.path, "text": prompt.text}
+    about = PromptOrigin(file=prompt.path, text=prompt.text)
     name = f"{stage.config.project.name}/{prompt.path}"
-    return register_once(stage.records.versions, "prompt", name, prompt.digest, run_id=run_id, lineage=about)
+    return register_once(stage.records.versions, "prompt", name, prompt.digest, run_id=run_id, made_from=about)
 
 
-def prompt_origin(version: Version | None) -> Json:
+def prompt_origin(version: Version | None) -> PromptUse | None:
     """What a model's lineage tells of its prompt."""
     if version is None:
         return None
-    return {"version": label(version), "file": version.lineage["file"], "digest": version.content}
+    file = PromptOrigin.from_json(version.lineage).file
+    return PromptUse(version=label(version), file=file, digest=version.content)

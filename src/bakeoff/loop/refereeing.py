@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-import bakeoff.chat
-import bakeoff.evaluate
-import bakeoff.metrics
 from bakeoff.chat.client import Budget, Client, Service, ServiceError
 from bakeoff.chat.dialect import dialect_of
 from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.chat.prompts import messages_of_row
+from bakeoff.core.closure import code_of
 from bakeoff.core.config import JudgeConfig
 from bakeoff.core.conversation import conversation_columns, lines_of
 from bakeoff.core.errors import DataError
-from bakeoff.core.hashing import digest_file, digest_json, digest_sources
+from bakeoff.core.hashing import digest_file, digest_json
 from bakeoff.core.records import Version
 from bakeoff.core.types import Json, Schema
 from bakeoff.evaluate.scorecard import Scorecard
@@ -87,7 +85,6 @@ def judge_registered(stage: Stage, steps: Steps, gathered: Gathered, version: Ve
 
 
 def _inputs(stage: Stage, gathered: Gathered, config: JudgeConfig, fine: Sequence[Judged]) -> dict[str, Json]:
-    code = [Path(cast("str", p.__file__)).parent for p in (bakeoff.evaluate, bakeoff.metrics, bakeoff.chat)]
     labels = stage.judge_labels
     return {
         "judge": config.model_dump(
@@ -101,7 +98,7 @@ def _inputs(stage: Stage, gathered: Gathered, config: JudgeConfig, fine: Sequenc
         "seed": stage.seed,
         "labels": None if labels is None else digest_file(labels),
         "ratings": digest_json([list(each) for each in _ratings(stage, gathered)]),
-        "code": [digest_sources(*code), digest_sources(Path(__file__).parent)],
+        "code": code_of("bakeoff.evaluate.refereeing", "bakeoff.metrics.registry", "bakeoff.chat.client"),
     }
 
 

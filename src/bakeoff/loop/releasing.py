@@ -7,7 +7,9 @@ from typing import cast
 
 import msgspec
 
+from bakeoff.core.lineage import DatasetOrigin, EnvironmentOrigin, ModelOrigin
 from bakeoff.core.records import Version
+from bakeoff.core.refs import BlobRef
 from bakeoff.core.types import Json, Signature
 from bakeoff.environment.capture import CodeState, Environment
 from bakeoff.loop.fitting import Fitted, refit
@@ -16,7 +18,6 @@ from bakeoff.loop.judging import Judged, outcomes
 from bakeoff.loop.prompts import prompt_origin, prompt_version
 from bakeoff.loop.stage import Stage
 from bakeoff.loop.steps import Steps
-from bakeoff.loop.tuning import FOUND
 from bakeoff.loop.verifying import served_as_trained
 from bakeoff.metrics.intervals import Interval
 from bakeoff.registry.lineage import label
@@ -41,23 +42,17 @@ def register_dataset(stage: Stage, origin: Origin) -> None:
     name = stage.config.project.name
     data = stage.config.data
     sources = {n: list(s) for n, s in data.sources.items()} if data.sources else {"source": list(data.source)}
-    about: dict[str, Json] = {"sources": cast("Json", sources), "query": data.query, **origin.gathered.summary}
-    about["gathered"] = msgspec.to_builtins(replace(origin.gathered, summary={}))
-    versions = stage.records.versions
-    register_once(versions, "dataset", name, origin.gathered.version, run_id=origin.run_id, lineage=about)
-    environment = {
-        "python": origin.environment.python,
-        "platform": origin.environment.platform,
-        "packages": dict(origin.environment.packages),
-    }
-    register_once(
-        versions,
-        "environment",
-        name,
-        origin.environment.digest,
-        run_id=origin.run_id,
-        lineage=cast("Mapping[str, Json]", environment),
+    gathered, around = origin.gathered, origin.environment
+    about = DatasetOrigin(
+        sources=sources,
+        query=data.query,
+        summary=gathered.summary,
+        gathered=msgspec.to_builtins(replace(gathered, summary={})),
     )
+    versions = stage.records.versions
+    register_once(versions, "dataset", name, gathered.version, run_id=origin.run_id, made_from=about)
+    environment = EnvironmentOrigin(python=around.python, platform=around.platform, packages=dict(around.packages))
+    register_once(versions, "environment", name, around.digest, run_id=origin.run_id, made_from=environment)
 
 
 def register_models(stage: Stage, origin: Origin, judged: Sequence[Judged]) -> dict[str, Version]:
@@ -80,44 +75,45 @@ def register_model(
     assert fitted.tree_blob is not None
     assert judged.scorecard is not None
     contender = fitted.contender
-    made_from: dict[str, Json] = {
-        "candidate": contender.name,
-        "family": contender.family_name,
-        "params": msgspec.to_builtins(contender.params),
-        "chosen": dict(fitted.chosen or {}),
-        FOUND: msgspec.to_builtins(dict(stage.found)),
-        "seed": stage.seed,
-        "task": stage.config.project.task,
-        "dataset_version": origin.gathered.version,
-        "rows": "all" if refitted or fitted.folds else "train",
-        "rows_blob": origin.gathered.rows_blob,
-        "hashes_blob": origin.gathered.hashes_blob,
-        "steps": list(stage.config.prepare.specs),
-        "columns": msgspec.to_builtins(origin.gathered.schema.columns),
-        "contract": stage.contract.version if stage.contract else None,
-        "signature": dict(judged.fitted.signature or {}),
-        "environment": origin.environment.digest,
-        "code_commit": origin.code.commit,
-        "code_dirty": origin.code.dirty,
-        "family_code": contender.code,
-        "scorecard": judged.scorecard.to_json(),
-        "evaluated_tree": judged.fitted.tree_blob,
-        "fold_trees": list(fitted.folds),
-        "fold_outcomes_blob": judged.outcomes_blob if fitted.folds else None,
-        "ledger": _ledger(origin.gathered, fitted),
-        "prompt": prompt_origin(prompt_version(stage, contender, origin.run_id)),
-        "members": {name: label(known[name]) for name in fitted.members if name in known},
-    }
+    gathered = origin.gathered
+    made_from = ModelOrigin(
+        candidate=contender.name,
+        family=contender.family_name,
+        params=msgspec.to_builtins(contender.params),
+        chosen=dict(fitted.chosen or {}),
+        search_found=msgspec.to_builtins(dict(stage.found)),
+        seed=stage.seed,
+        task=stage.config.project.task,
+        dataset_version=gathered.version,
+        rows="all" if refitted or fitted.folds else "train",
+        rows_blob=BlobRef(gathered.rows_blob),
+        hashes_blob=BlobRef(gathered.hashes_blob),
+        steps=tuple(stage.config.prepare.specs),
+        columns=gathered.schema.columns,
+        contract=BlobRef(stage.contract.version) if stage.contract else None,
+        signature=msgspec.convert(judged.fitted.signature, Signature),
+        environment=origin.environment.digest,
+        code_commit=origin.code.commit,
+        code_dirty=origin.code.dirty,
+        family_code=contender.code,
+        scorecard=judged.scorecard.to_json(),
+        evaluated_tree=BlobRef(judged.fitted.tree_blob) if judged.fitted.tree_blob else None,
+        fold_trees=tuple(map(BlobRef, fitted.folds)),
+        fold_outcomes_blob=BlobRef(judged.outcomes_blob) if fitted.folds and judged.outcomes_blob else None,
+        ledger=_ledger(gathered, fitted),
+        prompt=prompt_origin(prompt_version(stage, contender, origin.run_id)),
+        members={name: label(known[name]) for name in fitted.members if name in known},
+    )
     tags = {"candidate": contender.name, "family": contender.shown.family_name}
     name = stage.config.project.name
     return register_once(
-        stage.records.versions, "model", name, fitted.tree_blob, run_id=origin.run_id, lineage=made_from, tags=tags
+        stage.records.versions, "model", name, fitted.tree_blob, run_id=origin.run_id, made_from=made_from, tags=tags
     )
 
 
-def _ledger(gathered: Gathered, fitted: Fitted) -> Json:
+def _ledger(gathered: Gathered, fitted: Fitted) -> Mapping[str, Json] | None:
     """What of the data did not reach this model."""
-    return None if gathered.ledger is None else cast("Json", gathered.ledger.with_losses(fitted.losses).to_json())
+    return None if gathered.ledger is None else gathered.ledger.with_losses(fitted.losses).to_json()
 
 
 def make_live(

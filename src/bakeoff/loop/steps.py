@@ -5,6 +5,7 @@ from typing import TypeAlias, cast
 
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.protocols import BlobStore, DocumentRecords
+from bakeoff.core.refs import blobs_of
 from bakeoff.core.types import Json
 
 __all__ = ["Result", "Steps"]
@@ -16,8 +17,9 @@ COLLECTION = "steps"
 class Steps:
     """Finished steps, in records. A step is published before it is marked done, so a kill loses only itself.
 
-    A step's result is JSON; the keys that end in `_blob` name blobs, which must all still be there for the
-    step to count as done.
+    A step's result is JSON; the keys that end in `_blob`, at any depth, name blobs. A step counts as done only while
+    all of them are there and every byte of them is what was stored: a damaged one is made again, and storing it heals
+    the store.
     """
 
     def __init__(self, documents: DocumentRecords, blobs: BlobStore) -> None:
@@ -33,8 +35,8 @@ class Steps:
         document = self._documents.get(COLLECTION, key)
         if document is None:
             return None
-        blobs = (cast("str", value) for name, value in document.body.items() if name.endswith("_blob") and value)
-        return dict(document.body) if all(self._blobs.contains(blob) for blob in blobs) else None
+        blobs = set(blobs_of(cast("Json", document.body)))
+        return dict(document.body) if all(self._blobs.intact(blob) for blob in blobs) else None
 
     def publish(self, key: str, result: Mapping[str, Json]) -> Result:
         """Mark a step done; everything that its result names is durable already."""

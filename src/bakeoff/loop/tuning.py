@@ -68,7 +68,7 @@ def as_found(stage: Stage, champion: Version | None) -> Stage:
     """
     if champion is None or stage.config.split.folds:
         return stage
-    kept = cast("Mapping[str, Mapping[str, Json]]", champion.lineage.get(FOUND) or {})
+    kept = champion.model_origin.search_found
     open_now = {each.name: each.search.keys() for each in stage.contenders}
     still = {
         name: {key: value for key, value in params.items() if key in open_now.get(name, ())}

@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
-import bakeoff.engines
-from bakeoff.core.hashing import digest_sources
+from bakeoff.core.closure import code_of, module_of
 from bakeoff.core.protocols import Job
 from bakeoff.core.types import Json
 from bakeoff.environment.capture import versions_of
@@ -47,7 +45,7 @@ def _checked(stage: Stage, steps: Steps, fitted: Fitted) -> Mapping[str, Json]:
         {
             "model": fitted.tree_blob,
             "family": fitted.contender.family_name,
-            "code": [fitted.contender.code, digest_sources(Path(str(bakeoff.engines.__file__)).parent)],
+            "code": [fitted.contender.code, code_of(module_of(VERIFY))],
             "environment": dict(versions_of(("xllamacpp", "gguf", "transformers", "torch"))),
         },
     )

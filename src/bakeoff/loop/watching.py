@@ -151,8 +151,7 @@ def _take_in(stage: Stage, live: Release, labelled: "Labelled") -> int:
     from bakeoff.data.snapshot import write
     from bakeoff.feedback.join import as_rows
 
-    made = stage.records.versions.get("model", live.model, live.number).lineage
-    columns = msgspec.convert(made["columns"], tuple[Column, ...])
+    columns = stage.records.versions.get("model", live.model, live.number).model_origin.columns
     data, rejected = stage.config.data, None
     if stage.config.project.task == "generation":
         rejected = data.rejected_column

@@ -13,6 +13,7 @@ from bakeoff.core.config import Config
 from bakeoff.core.errors import NotFoundError, StoreError
 from bakeoff.core.explain import file_advice
 from bakeoff.core.families import load_family
+from bakeoff.core.hashing import digest_tree
 from bakeoff.core.project_file import Loaded, Value, load
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Model, Progress, RecordStore
 from bakeoff.core.records import Run, Version
@@ -23,6 +24,7 @@ from bakeoff.project.lock import held
 if TYPE_CHECKING:
     import polars as pl
 
+    from bakeoff.core.damage import Damage
     from bakeoff.data.batches import Batch
     from bakeoff.data.contract_rows import RowCheck
     from bakeoff.feedback.index import PredictionIndex
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from bakeoff.loop.stage import Stage
     from bakeoff.loop.watching import Turn
     from bakeoff.monitor.signals import Report
+    from bakeoff.project.collecting import Collected
     from bakeoff.project.contracts import Held, Written
     from bakeoff.project.exporting import Exported
     from bakeoff.project.files import Part
@@ -197,7 +200,10 @@ class Project:
         from bakeoff.loop.lifecycle import run_pass
 
         with self._stage(budget_s=budget_s) as stage:
-            return run_pass(stage)
+            outcome = run_pass(stage)
+        if not outcome.unchanged:
+            self._back_up()
+        return outcome
 
     def check(self, *, candidate: str | None = None, model: str | None = None, strict: bool = False) -> "Checked":
         """Hold the would-be winner against all gates and the champion; nothing is registered or released.
@@ -237,7 +243,31 @@ class Project:
         from bakeoff.loop.watching import turn
 
         with self._stage() as stage:
-            return turn(stage)
+            looked = turn(stage)
+        if looked.outcome is not None and not looked.outcome.unchanged:
+            self._back_up()
+        return looked
+
+    def _back_up(self) -> None:
+        """Keep a copy of the records after a run, for repairs."""
+        if (file := wiring.sqlite_file(self.loaded)) is not None:
+            from bakeoff.stores.record_check import back_up
+
+            back_up(file)
+
+    def verify(self, *, repair: bool = False) -> "list[Damage]":
+        """Hold records, blobs, events and caches against what was written, and against each other.
+
+        Args:
+            repair: make whole what can be; what cannot is put aside, and the next run makes it again where it can.
+
+        Returns:
+            All that is damaged, with what was or what should be done about it.
+        """
+        from bakeoff.project.verifying import verify
+
+        self._state_folder()
+        return verify(self, repair=repair)
 
     def take_in(self) -> "pl.DataFrame":
         """Let all feedback join the data without a run: the next dataset's rows and the `part` that each is in.
@@ -260,6 +290,24 @@ class Project:
 
         with self._stage(lock=False) as stage:
             return observe(stage, since_ms=since_ms, until_ms=until_ms)
+
+    def collect(self, *, grace_s: float = 86_400.0, delete: bool = False) -> "Collected":
+        """What blobs no record needs any more, and with `delete`, their removal.
+
+        Args:
+            grace_s: what was stored so lately is left alone: its record may be about to be written.
+            delete: remove it; else it is only counted.
+
+        Raises:
+            UsageError: no record needs any blob, which is more likely lost records than a wish to delete everything.
+            NotFoundError: a blob that a record needs is not there; nothing is deleted. `verify` tells more.
+            ConflictError: a run is on.
+        """
+        from bakeoff.loop.references import references
+        from bakeoff.project.collecting import collected
+
+        with held(self._state_folder() / "run.lock"):
+            return collected(self.blobs, references(self.records), grace_s=grace_s, delete=delete)
 
     # --- the data -------------------------------------------------------------------------------
 
@@ -328,6 +376,10 @@ class Project:
 
         contenders = wiring.contenders(self.loaded)
         state = self._state_folder()
+        if lock and (file := wiring.sqlite_file(self.loaded)) is not None:
+            from bakeoff.stores.record_check import require_whole
+
+            require_whole(file)
         work = state / "work"
         stage = Stage(
             config=self.config,
@@ -504,6 +556,8 @@ class Project:
 
     def _load(self, family: str, blob_id: str) -> "Model":
         folder = self._state_folder() / "cache" / "models" / blob_id
+        if folder.exists() and digest_tree(folder) != blob_id:
+            shutil.rmtree(folder)  # a damaged copy of what may be whole
         if not folder.exists():
             folder.parent.mkdir(parents=True, exist_ok=True)
             self.blobs.fetch(blob_id, folder)
@@ -557,7 +611,7 @@ class Project:
         from bakeoff.registry.lineage import find_version
 
         version = find_version(self.records.versions, self.config.project.name, which)
-        return self._load(str(version.lineage["family"]), version.content)
+        return self._load(version.model_origin.family, version.content)
 
     def export(
         self,

@@ -53,4 +53,4 @@ def _scorecard(project: "Project", candidate: Mapping[str, Any], artifacts: Mapp
     """That of this run; runs of before it was kept with them have the one that the model was registered with."""
     if "scorecard.json" in artifacts:
         return msgspec.json.decode(project.blobs.get(artifacts["scorecard.json"]))
-    return cast("Mapping[str, Json]", project.lineage(candidate["model_version"]).model.lineage["scorecard"])
+    return project.lineage(candidate["model_version"]).model.model_origin.scorecard

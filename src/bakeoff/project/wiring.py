@@ -1,6 +1,5 @@
 """Resolve a project's settings to things that work: contenders, stores, compute, scratch folders."""
 
-import importlib.util
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,8 +13,7 @@ from bakeoff.core import plugins
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.config import Config, SearchConfig
 from bakeoff.core.errors import BakeoffError, ConfigError, Problem
-from bakeoff.core.families import load_family
-from bakeoff.core.hashing import digest_file, digest_json, digest_sources
+from bakeoff.core.families import families_code, load_family
 from bakeoff.core.project_file import Loaded
 from bakeoff.core.protocols import BlobStore, Clock, Compute, EventLog, Family, RecordStore
 from bakeoff.core.search import Choices, Range, Search, space
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from bakeoff.data.contract import Contract
 
 __all__ = ["combiners", "compute", "contender", "contenders", "new_id", "open_blobs", "open_events"]
-__all__ += ["open_records", "others"]
+__all__ += ["open_records", "others", "sqlite_file"]
 
 COMBINERS = ("blend", "cascade", "calibrated")
 PREPARED = "prepared"
@@ -57,6 +55,13 @@ def open_blobs(loaded: Loaded, clock: Clock) -> BlobStore:
 def open_events(loaded: Loaded, clock: Clock) -> EventLog:
     """The project's event log."""
     return cast("EventLog", _open("events", loaded.config.store.events, loaded.folder, clock))
+
+
+def sqlite_file(loaded: Loaded) -> Path | None:
+    """The file of the project's records, when they are SQLite's."""
+    from bakeoff.stores.database import sqlite_path
+
+    return sqlite_path(loaded.config.store.records, loaded.folder)
 
 
 def _open(what: str, url: str, folder: Path, clock: Clock) -> Any:
@@ -140,7 +145,6 @@ def contender(loaded: Loaded, name: str, tuned: Mapping[str, Json] | None = None
 
 def _prepared(loaded: Loaded, ready: Contender) -> Contender:
     """The candidate behind the project's fitted steps, which then are fitted, saved and served with it."""
-    import bakeoff.prepare
     from bakeoff.prepare.steps import preparation
 
     steps = preparation(loaded.config.prepare.specs, file=loaded.file)
@@ -161,7 +165,7 @@ def _prepared(loaded: Loaded, ready: Contender) -> Contender:
     return replace(
         outer,
         requires=tuple(sorted({*outer.requires, *ready.requires, *steps.fitted_requires})),
-        code=digest_json([outer.code, ready.code, digest_sources(Path(str(bakeoff.prepare.__file__)).parent)]),
+        code=families_code(PREPARED, ready.family_name),
         search=ready.search,
         wraps=ready,
     )
@@ -215,7 +219,7 @@ def _ready(name: str, family_name: str, family: Family, params: Any) -> Contende
         family_name=family_name,
         requires=family.requires,
         params=params,
-        code=_code(type(family).__module__),
+        code=families_code(family_name),
     )
 
 
@@ -265,12 +269,3 @@ def _caught(check: Callable[[], object]) -> tuple[Problem, ...]:
     except ConfigError as error:
         return error.problems
     return ()
-
-
-def _code(module: str) -> str:
-    """Hash of a family's source: of its package's folder, or of its file when it stands alone."""
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        return "unknown"
-    file = Path(spec.origin)
-    return digest_sources(file.parent) if (file.parent / "__init__.py").exists() else digest_file(file)

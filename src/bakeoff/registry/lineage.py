@@ -1,13 +1,10 @@
 """Follow a version back to everything that made it."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
-
-import msgspec
 
 from bakeoff.core.errors import NotFoundError
+from bakeoff.core.lineage import ModelOrigin
 from bakeoff.core.protocols import VersionRecords
 from bakeoff.core.records import Version
 from bakeoff.core.types import Column, Json, Signature
@@ -62,10 +59,9 @@ def signature_of(versions: VersionRecords, model_version: str) -> Signature:
     Raises:
         NotFoundError: there is no such version.
     """
-    name, _, number = model_version.rpartition("/")
-    if not NUMBER.match(number):
-        raise NotFoundError(f"expected a model version as name/number, received {model_version!r}")
-    return msgspec.convert(versions.get("model", name, int(number)).lineage["signature"], Signature)
+    signature = _origin(versions, model_version).signature
+    assert signature is not None, "a model is registered with its signature"
+    return signature
 
 
 def learned_of(versions: VersionRecords, model_version: str, target: str) -> tuple[Signature, Column | None]:
@@ -84,10 +80,14 @@ def columns_of(versions: VersionRecords, model_version: str) -> tuple[Signature,
     Raises:
         NotFoundError: there is no such version.
     """
-    signature = signature_of(versions, model_version)
+    return signature_of(versions, model_version), _origin(versions, model_version).columns
+
+
+def _origin(versions: VersionRecords, model_version: str) -> ModelOrigin:
     name, _, number = model_version.rpartition("/")
-    columns = versions.get("model", name, int(number)).lineage.get("columns") or []
-    return signature, msgspec.convert(columns, tuple[Column, ...])
+    if not NUMBER.match(number):
+        raise NotFoundError(f"expected a model version as name/number, received {model_version!r}")
+    return versions.get("model", name, int(number)).model_origin
 
 
 def find_version(versions: VersionRecords, name: str, which: str | None = None) -> Version:
@@ -117,9 +117,9 @@ def _numbered(versions: VersionRecords, name: str, number: int) -> Version | Non
 
 def lineage(versions: VersionRecords, model: Version) -> Lineage:
     """What made a model version."""
-    made: Mapping[str, Json] = model.lineage
-    dataset = versions.find("dataset", model.name, content=cast("str", made.get("dataset_version", "")))
-    environment = versions.find("environment", model.name, content=cast("str", made.get("environment", "")))
+    made = model.model_origin
+    dataset = versions.find("dataset", model.name, content=made.dataset_version)
+    environment = versions.find("environment", model.name, content=made.environment)
     return Lineage(
         model=model,
         dataset=dataset[0] if dataset else None,

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from bakeoff.core.lineage import Origin
 from bakeoff.core.protocols import VersionRecords
 from bakeoff.core.records import Version, VersionKind
-from bakeoff.core.types import Json
 
 __all__ = ["CHAMPION", "promote", "register_once"]
 
@@ -18,14 +18,14 @@ def register_once(
     content: str,
     *,
     run_id: str,
-    lineage: Mapping[str, Json],
+    made_from: Origin,
     tags: Mapping[str, str] | None = None,
 ) -> Version:
     """The version of this content, registered now if it is new; an older one keeps its lineage."""
     known = versions.find(kind, name, content=content)
     if known:
         return known[0]
-    return versions.register(kind, name, content, run_id=run_id, lineage=lineage, tags=tags)
+    return versions.register(kind, name, content, run_id=run_id, lineage=made_from.to_json(), tags=tags)
 
 
 def promote(versions: VersionRecords, model: Version) -> Version:

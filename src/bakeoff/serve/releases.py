@@ -4,7 +4,7 @@ A release's id is the hash of what it is, so that releasing the same thing twice
 same document, and moving the pointer (one compare-and-swap) is the only step that can be lost to another.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, TypeAlias, cast
@@ -14,9 +14,10 @@ from bakeoff.core.families import registered_name
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.protocols import Clock, DocumentRecords
 from bakeoff.core.records import Document
+from bakeoff.core.refs import BlobRef, ref
 from bakeoff.core.types import Json
 
-__all__ = ["Release", "ReleaseStatus", "current", "endpoints", "history", "release", "rollback"]
+__all__ = ["Release", "ReleaseStatus", "all_releases", "current", "endpoints", "history", "release", "rollback"]
 
 ReleaseStatus: TypeAlias = Literal["live", "canary", "shadow", "retired"]
 
@@ -59,6 +60,11 @@ class Release:
     def model_version(self) -> str:
         """The model version as `name/number`."""
         return f"{self.model}/{self.number}"
+
+    def refs(self) -> Iterator[BlobRef]:
+        """The blobs that serving and monitoring it need."""
+        for blob in (self.blob_id, self.reference_id, self.contract_id):
+            yield from ref(blob)
 
 
 def release(
@@ -139,6 +145,11 @@ def history(documents: DocumentRecords, endpoint: str) -> list[Release]:
     found = documents.find(RELEASES, f"{endpoint}/")
     releases = [_from(document, live=document.key == f"{endpoint}/{live}") for document in found]
     return sorted(releases, key=lambda item: item.created_ms, reverse=True)
+
+
+def all_releases(documents: DocumentRecords) -> list[Release]:
+    """The releases of all endpoints, none of them marked as live."""
+    return [_from(document, live=False) for document in documents.find(RELEASES)]
 
 
 def endpoints(documents: DocumentRecords) -> tuple[str, ...]:

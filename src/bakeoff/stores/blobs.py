@@ -4,6 +4,7 @@ whole/   blobs below 1 MiB, and chunks of larger ones
 lists/   of a larger blob: the ids and sizes of its chunks, so that near-identical blobs share bytes
 trees/   manifests of folders: path → id and size; a tree's id is the hash of its manifest
 tmp/     files being written
+damaged/ what a repair put aside
 lock     held shared while putting, exclusively while collecting
 """
 
@@ -17,11 +18,12 @@ from pathlib import Path, PurePosixPath
 
 from blake3 import blake3
 
+from bakeoff.core.damage import Damage
 from bakeoff.core.errors import CorruptError, NotFoundError, SecurityError, UsageError
-from bakeoff.core.hashing import canonical_json, digest
+from bakeoff.core.hashing import canonical_json, digest, tree_manifest
 from bakeoff.core.protocols import Clock
 from bakeoff.stores.files import durable_folder, durable_write, file_url, storage, sync_folder, temporary
-from bakeoff.stores.objects import Objects
+from bakeoff.stores.objects import Kind, Objects
 
 __all__ = ["FileBlobs", "open_blobs"]
 
@@ -61,8 +63,7 @@ class FileBlobs:
         if not folder.is_dir():
             raise UsageError(f"expected a folder, received {str(folder)!r}")
         with storage(f"store the folder {folder} in {self._root}"), self._locked(fcntl.LOCK_SH):
-            files = {name: {"id": self._put(path), "size": path.stat().st_size} for name, path in _files(folder)}
-            manifest = canonical_json({"files": files})
+            manifest = tree_manifest({name: (self._put(path), path.stat().st_size) for name, path in _files(folder)})
             tree_id = digest(manifest)
             self._objects.put("trees", tree_id, manifest)
             return tree_id
@@ -92,6 +93,49 @@ class FileBlobs:
             return self._objects.path("trees", blob_id).exists()
         return all(self.contains(part) for part, _ in parts)
 
+    def intact(self, blob_id: str) -> bool:
+        """Whether it is there with all its parts, every byte as it was stored."""
+        with storage(f"read a blob in {self._root}"):
+            try:
+                for _ in self._pieces(blob_id):
+                    pass
+                return all(self.intact(file_id) for file_id, _ in (self._tree(blob_id) or {}).values())
+            except (NotFoundError, CorruptError):
+                return False
+
+    def check(self, *, repair: bool = False) -> Iterator[Damage]:
+        """Objects that are not what their names say, and those that lack a part; a repair puts the former aside."""
+        with storage(f"check the blobs in {self._root}"):
+            if not self._root.is_dir():
+                return
+            with self._locked(fcntl.LOCK_EX if repair else fcntl.LOCK_SH):
+                for kind in ("whole", "lists", "trees"):
+                    for name in sorted(self._objects.names(kind)):
+                        problem = self._problem(kind, name)
+                        if problem is not None:
+                            yield self._damage(kind, name, problem, repair=repair)
+
+    def _problem(self, kind: Kind, name: str) -> str | None:
+        try:
+            if kind == "whole":
+                self._whole(name)
+            elif kind == "lists":
+                for _ in self._pieces(name):
+                    pass
+            else:
+                lacking = [path for path, (part, _) in (self._tree(name) or {}).items() if not self.contains(part)]
+                return f"lacks {', '.join(lacking)}" if lacking else None
+        except (CorruptError, NotFoundError) as error:
+            return "lacks a part" if "lacks its chunk" in str(error) else "does not match its hash"
+        return None
+
+    def _damage(self, kind: Kind, name: str, problem: str, *, repair: bool) -> Damage:
+        path = self._objects.path(kind, name)
+        if not repair:
+            return Damage(place=str(path), problem=problem, blob=name)
+        aside = self._objects.put_aside(kind, name)
+        return Damage(place=str(path), problem=problem, remedy=f"put aside as {aside}", blob=name)
+
     def size_bytes(self, blob_id: str) -> int:
         """Logical size of a blob or of a tree's files."""
         with storage(f"read a blob in {self._root}"):
@@ -101,8 +145,8 @@ class FileBlobs:
                 return sum(size for _, size in chunks)
             return len(self._whole(blob_id))
 
-    def collect(self, roots: Sequence[str], *, grace_s: float = 86_400.0) -> int:
-        """Delete what no root reaches and is older than the grace period; bytes freed.
+    def collect(self, roots: Sequence[str], *, grace_s: float = 86_400.0, delete: bool = True) -> int:
+        """Delete what no root reaches and is older than the grace period; bytes freed, or that would be.
 
         Raises:
             UsageError: no roots, which is more likely a mistake than a wish to delete everything.
@@ -118,7 +162,7 @@ class FileBlobs:
                 for name in self._objects.names(kind)
                 if name not in kept
             )
-            return self._objects.sweep(doomed, grace_s)
+            return self._objects.sweep(doomed, grace_s, delete=delete)
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -179,24 +223,36 @@ class FileBlobs:
         chunks = self._list(blob_id)
         if chunks is None:
             manifest = self._objects.get("trees", blob_id) if _is_id(blob_id) else None
-            yield self._whole(blob_id) if manifest is None else _verified(blob_id, manifest)
+            yield self._whole(blob_id) if manifest is None else self._verified("trees", blob_id, manifest)
             return
         hasher = blake3()
         for index, (chunk_id, _) in enumerate(chunks):
             try:
                 chunk = self._whole(chunk_id)
             except NotFoundError as error:
-                raise CorruptError(f"blob {blob_id} lacks its chunk {chunk_id}: {_RESTORE}") from error
+                raise CorruptError(
+                    f"blob {blob_id} lacks its chunk {chunk_id} ({self._objects.path('whole', chunk_id)}): {_RESTORE}"
+                ) from error
             hasher.update(chunk)
             if index == len(chunks) - 1 and hasher.hexdigest() != blob_id:
-                raise CorruptError(f"the list of chunks of blob {blob_id} is damaged: {_RESTORE}")
+                raise self._list_damaged(blob_id)
             yield chunk
 
     def _whole(self, blob_id: str) -> bytes:
         data = self._objects.get("whole", blob_id) if _is_id(blob_id) else None
         if data is None:
             raise NotFoundError(f"expected the id of a blob stored in {self._root}, received {blob_id!r}")
-        return _verified(blob_id, data)
+        return self._verified("whole", blob_id, data)
+
+    def _verified(self, kind: Kind, blob_id: str, data: bytes) -> bytes:
+        if digest(data) != blob_id:
+            path = self._objects.path(kind, blob_id)
+            raise CorruptError(f"blob {blob_id} does not match its hash ({path}, {len(data)} bytes): {_RESTORE}")
+        return data
+
+    def _list_damaged(self, blob_id: str) -> CorruptError:
+        path = self._objects.path("lists", blob_id)
+        return CorruptError(f"the list of chunks of blob {blob_id} is damaged ({path}): {_RESTORE}")
 
     def _list(self, blob_id: str) -> list[tuple[str, int]] | None:
         data = self._objects.get("lists", blob_id) if _is_id(blob_id) else None
@@ -207,14 +263,14 @@ class FileBlobs:
         except (ValueError, TypeError):
             chunks = []
         if not chunks:
-            raise CorruptError(f"the list of chunks of blob {blob_id} is damaged: {_RESTORE}")
+            raise self._list_damaged(blob_id)
         return chunks
 
     def _tree(self, blob_id: str) -> dict[str, tuple[str, int]] | None:
         manifest = self._objects.get("trees", blob_id) if _is_id(blob_id) else None
         if manifest is None:
             return None
-        files = json.loads(_verified(blob_id, manifest))["files"]
+        files = json.loads(self._verified("trees", blob_id, manifest))["files"]
         return {name: (file["id"], file["size"]) for name, file in files.items()}
 
     def _reached(self, roots: Sequence[str]) -> set[str]:
@@ -229,17 +285,13 @@ class FileBlobs:
         return reached
 
 
-_RESTORE = "restore it from a backup, or delete it and store its content again"
+_RESTORE = (
+    "run 'bakeoff verify --repair' and then 'bakeoff run', which makes again what it can; or restore it from a backup"
+)
 
 
 def _is_id(blob_id: str) -> bool:
     return len(blob_id) == _ID_LENGTH and set(blob_id) <= set("0123456789abcdef")
-
-
-def _verified(blob_id: str, data: bytes) -> bytes:
-    if digest(data) != blob_id:
-        raise CorruptError(f"blob {blob_id} does not match its hash ({len(data)} bytes): {_RESTORE}")
-    return data
 
 
 def _read(data: bytes | Path) -> Iterator[bytes]:

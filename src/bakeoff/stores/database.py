@@ -15,8 +15,9 @@ from sqlalchemy.sql.schema import Table
 
 from bakeoff.core.errors import BakeoffError, MissingExtraError, StoreError, UsageError
 from bakeoff.core.explain import database_advice
+from bakeoff.stores import record_check, sums
 
-__all__ = ["Database", "connect"]
+__all__ = ["Database", "connect", "sqlite_path"]
 
 _OLDEST_SQLITE = (3, 51, 3)  # older ones can corrupt a WAL
 _BUSY_MS = 30_000
@@ -55,6 +56,16 @@ class Database:
         """`INSERT` of the dialect, which has `on_conflict_do_nothing` and `on_conflict_do_update`."""
         return (sqlite if self.dialect == "sqlite" else postgresql).insert(table)
 
+    @property
+    def path(self) -> Path | None:
+        """The file of an SQLite database."""
+        return Path(self._where) if self.dialect == "sqlite" else None
+
+    def back_up(self) -> None:
+        """Keep a copy of an SQLite database beside it; of a server's, its administrator keeps some."""
+        if self.path is not None and self.path.exists() and self.path.stat().st_size:
+            record_check.back_up(self.path)
+
     def close(self) -> None:
         """Release the connections."""
         self._engine.dispose()
@@ -92,6 +103,15 @@ def connect(url: str, folder: Path) -> Database:
     raise UsageError(f"expected records at sqlite:///PATH or postgresql://…, received {url!r}")
 
 
+def sqlite_path(url: str, folder: Path) -> Path | None:
+    """The file of an SQLite database at `url`; None for another kind."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return None
+    return folder / parsed.database if parsed.drivername == "sqlite" and parsed.database else None
+
+
 def _sqlite(url: URL, folder: Path) -> Engine:
     import pysqlite3
 
@@ -117,6 +137,7 @@ def _sqlite_engine(url: URL, module: ModuleType) -> Engine:
     engine = create_engine(url, module=module, connect_args=arguments)
 
     def prepare(raw: Any, _record: object) -> None:
+        sums.register(raw)
         cursor = raw.cursor()
         _use_wal(cursor, module.OperationalError)
         for pragma in ("synchronous = FULL", "foreign_keys = ON"):

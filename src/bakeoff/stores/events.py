@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from bakeoff.core.damage import Damage
 from bakeoff.core.errors import StoreError, UsageError
 from bakeoff.core.protocols import Clock, EventKind
 from bakeoff.core.types import Json
@@ -139,6 +140,13 @@ class FileEvents:
             finally:
                 os.close(descriptor)
 
+    def check(self, *, repair: bool = False) -> Iterator[Damage]:
+        """Damaged, cut and lost segments; a repair keeps what is good of them and puts the damaged file aside."""
+        from bakeoff.stores.event_check import check
+
+        with storage(f"check the events in {self._root}"):
+            yield from check(self._root, repair=repair)
+
     def close(self) -> None:
         """Write what waits and close.
 
@@ -238,7 +246,9 @@ def _rows(root: Path, stem: str, wanted: tuple[str, int, int]) -> Iterator[Row]:
                 return
         except FileNotFoundError:
             continue
-    raise StoreError(f"the events in {root / stem}.* have been moved while they were read: read again")
+    raise segments.gone(root, stem) or StoreError(
+        f"the events in {root / stem}.* have been moved while they were read: read again"
+    )
 
 
 def _rows_of(path: Path, wanted: tuple[str, int, int]) -> Iterator[Row]:

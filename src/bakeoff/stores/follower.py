@@ -57,6 +57,8 @@ class Follower:
                     return
             except FileNotFoundError:
                 place = self._places.get(stem, _Place())
+        if (error := segments.gone(self._root, stem)) is not None:
+            raise error
 
     def _written(self, path: Path, place: _Place) -> Iterator[tuple[int, bytes]]:
         for frame in segments.frames(path, place.end):

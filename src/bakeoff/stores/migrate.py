@@ -5,6 +5,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from bakeoff.core.errors import StoreError
+from bakeoff.stores import sums
 from bakeoff.stores.database import Database
 from bakeoff.stores.schema import HEAD
 
@@ -22,12 +23,15 @@ def migrate(database: Database) -> None:
     with database.read() as connection:
         if _revision(connection) == HEAD:
             return
+    database.back_up()  # what was there before, should a step go wrong
     with database.write() as connection:
         if database.dialect == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         current = _revision(connection)  # again: another process may have done it while we waited
         if current != HEAD:
             _upgrade(connection, current)
+            if database.dialect == "sqlite":
+                sums.install(connection.exec_driver_sql)
 
 
 def _revision(connection: Connection) -> str | None:

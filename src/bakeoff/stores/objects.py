@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from bakeoff.core.protocols import Clock
-from bakeoff.stores.files import durable_folder, durable_write
+from bakeoff.stores.files import durable_folder, durable_write, sync_folder
 
 __all__ = ["Kind", "Objects"]
 
@@ -22,10 +22,13 @@ class Objects:
         self._clock = clock
 
     def put(self, kind: Kind, name: str, data: bytes) -> None:
-        """Write it unless it is there; then only its time is renewed, which keeps it from being collected."""
+        """Write it unless it is there; then only its time is renewed, which keeps it from being collected.
+
+        What is there is compared first, so that storing the same content again heals a damaged object.
+        """
         path = self.path(kind, name)
         try:
-            if path.stat().st_size == len(data):
+            if path.stat().st_size == len(data) and path.read_bytes() == data:
                 time_ns = self._clock() * 1_000_000
                 os.utime(path, ns=(time_ns, time_ns))
                 return
@@ -50,6 +53,15 @@ class Objects:
         durable_folder(folder)
         return folder
 
+    def put_aside(self, kind: Kind, name: str) -> Path:
+        """Move a damaged object where nothing looks for it; the new path."""
+        target = self._root / "damaged" / f"{kind}-{name}"
+        durable_folder(target.parent)
+        path = self.path(kind, name)
+        path.replace(target)
+        sync_folder(path.parent)
+        return target
+
     def names(self, kind: Kind) -> Iterator[str]:
         """Names of all objects of a kind."""
         return (path.name for path in (self._root / kind).glob("??/??/*"))
@@ -58,14 +70,15 @@ class Objects:
         """Seconds since the object at `path` was last put."""
         return self._clock() / 1000 - path.stat().st_mtime
 
-    def sweep(self, doomed: Iterable[Path], grace_s: float) -> int:
-        """Delete those older than the grace period, and such temporary files; bytes freed."""
+    def sweep(self, doomed: Iterable[Path], grace_s: float, *, delete: bool = True) -> int:
+        """Delete those older than the grace period, and such temporary files; bytes freed, or that would be."""
         freed = 0
         for path in (*doomed, *(self._root / "tmp").glob(".tmp-*")):
             try:
                 if self.age_s(path) >= grace_s:
                     size_bytes = path.stat().st_size
-                    path.unlink()
+                    if delete:
+                        path.unlink()
                     freed += size_bytes
             except FileNotFoundError:
                 continue  # a temporary file that its writer has just renamed

@@ -27,13 +27,14 @@ __all__ = [
     "metrics",
     "names",
     "params",
+    "row_sums",
     "runs",
     "tags",
     "version_tags",
     "versions",
 ]
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest step in `migrations/versions`."""
 
 metadata = MetaData(naming_convention={"ix": "ix_%(column_0_N_label)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"})
@@ -162,4 +163,12 @@ documents = Table(
     Column("revision", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
+)
+
+row_sums = Table(
+    "row_sums",  # of SQLite alone: see `bakeoff.stores.sums`
+    metadata,
+    Column("of_table", Text, primary_key=True),
+    Column("of_row", BigInteger, primary_key=True),
+    Column("sum", BigInteger, nullable=False),
 )

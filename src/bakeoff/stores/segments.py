@@ -7,6 +7,7 @@ only after the one before it is on disk, so that after a crash only the last one
 
     NUMBER.open   being written (its writer holds its flock), or left by a writer that ended
     NUMBER.log    sealed: complete, never changes
+    NUMBER.mark   how far it was committed (see `bakeoff.stores.marks`)
 """
 
 import os
@@ -20,8 +21,9 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from bakeoff.core.errors import CorruptError
+from bakeoff.stores.marks import Mark, read_mark
 
-__all__ = ["Frame", "Item", "Row", "encode", "frames", "rows", "valid_end"]
+__all__ = ["Frame", "Item", "Row", "encode", "encode_frame", "frames", "gone", "items", "rows", "salvage", "valid_end"]
 
 
 class Item(NamedTuple):
@@ -64,23 +66,54 @@ def encode(items: Sequence[Item], first_seq: int) -> bytes:
     return _HEADER.pack(_MAGIC, len(payload), crc, first_seq, len(items)) + payload
 
 
+def encode_frame(frame: Frame) -> bytes:
+    """The same frame again, as bytes."""
+    crc = _checksum(frame.first_seq, frame.count, frame.payload)
+    return _HEADER.pack(_MAGIC, len(frame.payload), crc, frame.first_seq, frame.count) + frame.payload
+
+
 def frames(path: Path, position: int = 0) -> Iterator[Frame]:
     """The frames of a segment from a frame's start on, verified; those of an open segment end before a torn tail.
 
     Raises:
         CorruptError: a damaged frame in a sealed segment, or before a good one.
     """
+    mark = read_mark(path) or Mark()  # before the frames: a writer may add some while we read
+    last_seq = 0
     with path.open("rb") as file:
         while frame := _read(file, position):
             yield frame
-            position = frame.end
+            position, last_seq = frame.end, frame.first_seq + frame.count - 1
         file.seek(position)
         rest = file.read()
-    if rest and (path.suffix != ".open" or _holds_frame(rest)):
+    if position < mark.end or (rest and (path.suffix != ".open" or _holds_frame(rest))):
+        lost = f"events {last_seq + 1} to {mark.last_seq}" if last_seq < mark.last_seq else "events"
         raise CorruptError(
-            f"segment {path} is damaged at byte {position}: restore it from a backup, "
-            "or move it away to read the other events"
+            f"segment {path} is damaged at byte {position}, {lost} may be lost: restore it from a backup, "
+            "or run 'bakeoff verify --repair' to read the others"
         )
+
+
+def salvage(path: Path) -> Iterator[Frame]:
+    """All good frames of a damaged segment, whatever stands between them; their `end` means nothing."""
+    data = path.read_bytes()
+    start = data.find(_MAGIC)
+    while start >= 0:
+        frame = _good(data, start)
+        if frame is not None:
+            yield frame
+        start = data.find(_MAGIC, start + 1 if frame is None else frame.end)
+
+
+def gone(root: Path, stem: str) -> CorruptError | None:
+    """The error about a segment of which only the mark is left; None when nothing was committed to it."""
+    mark = read_mark(root / f"{stem}.log")
+    if mark is None or mark.end == 0:
+        return None
+    return CorruptError(
+        f"the events in {root / stem}.* are gone, up to number {mark.last_seq}: restore the file from a backup, "
+        "or run 'bakeoff verify --repair' to read the others"
+    )
 
 
 def rows(path: Path, kind: str, since_ms: int, until_ms: int) -> Iterator[Row]:
@@ -104,7 +137,7 @@ def valid_end(path: Path) -> tuple[int, int]:
     return end, last_seq
 
 
-def _checksum(first_seq: int, count: int, payload: bytes) -> int:
+def _checksum(first_seq: int, count: int, payload: bytes | memoryview) -> int:
     return zlib.crc32(payload, zlib.crc32(_CHECKED.pack(first_seq, count)))
 
 
@@ -127,13 +160,21 @@ def _read(file: BinaryIO, position: int) -> Frame | None:
 
 def _holds_frame(rest: bytes) -> bool:
     """Whether a good frame begins anywhere in the bytes."""
-    view = memoryview(rest)
     start = rest.find(_MAGIC)
     while start >= 0:
-        if start + _HEADER.size <= len(rest):
-            _, length, crc, first_seq, count = _HEADER.unpack_from(rest, start)
-            payload = view[start + _HEADER.size : start + _HEADER.size + length]
-            if len(payload) == length and zlib.crc32(payload, zlib.crc32(_CHECKED.pack(first_seq, count))) == crc:
-                return True
+        if _good(rest, start) is not None:
+            return True
         start = rest.find(_MAGIC, start + 1)
     return False
+
+
+def _good(data: bytes, start: int) -> Frame | None:
+    """The frame that begins at `start`, if it is whole."""
+    if start + _HEADER.size > len(data):
+        return None
+    _, length, crc, first_seq, count = _HEADER.unpack_from(data, start)
+    end = start + _HEADER.size + length
+    payload = memoryview(data)[start + _HEADER.size : end]
+    if len(payload) < length or _checksum(first_seq, count, payload) != crc:
+        return None
+    return Frame(end=end, first_seq=first_seq, count=count, payload=bytes(payload))

@@ -1,23 +1,28 @@
 """The writer of the event log: numbers events, owns one segment, and takes over what dead writers left.
 
-Numbers come from the file `sequence` (8 bytes, little-endian: the last number given), under its flock: so
-that they are unique and ascending over all processes. The file need not be durable by itself: after a
+Numbers come from the file `sequence` (little-endian: the last number given as u64, its CRC-32 as u32), under its
+flock: so that they are unique and ascending over all processes. The file need not be durable by itself: after a
 power failure the segments left open, which are read again before the first number is given, hold greater
-numbers; and it is synced before a segment is sealed.
+numbers; and it is synced before a segment is sealed. When it is lost or damaged, all segments are asked.
 """
 
 import fcntl
 import logging
 import os
+import zlib
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bakeoff.core.errors import CorruptError, StoreError
 from bakeoff.stores.files import durable_folder, storage, sync_folder
-from bakeoff.stores.segments import Item, encode, valid_end
+from bakeoff.stores.marks import Mark, mark_path, read_mark
+from bakeoff.stores.segments import Item, encode, salvage, valid_end
 
-__all__ = ["Writer"]
+__all__ = ["SEQUENCE_BYTES", "Writer", "as_given", "greatest", "last_given"]
+
+_OLD_SEQUENCE_BYTES = 8
+SEQUENCE_BYTES = 12
 
 _logger = logging.getLogger(__name__)
 
@@ -30,6 +35,7 @@ class Writer:
         self._segment_bytes = segment_bytes
         self._path: Path | None = None
         self._descriptor = -1
+        self._mark = -1
         self._size = 0
         self._broken = False
 
@@ -46,16 +52,21 @@ class Writer:
             if self._path is not None and self._size >= self._segment_bytes:
                 self._roll()
             with self._sequence() as sequence:
-                last = max(_last(sequence), self._take_over()) if self._path is None else _last(sequence)
+                last = last_given(os.pread(sequence, SEQUENCE_BYTES, 0))
+                if last is None:
+                    last = greatest(self._root)
+                if self._path is None:
+                    last = max(last, self._take_over())
                 if self._path is None:
                     self._create(last + 1)
-                os.pwrite(sequence, (last + len(items)).to_bytes(8, "little"), 0)
-            self._write(encode(items, last + 1))
+                os.pwrite(sequence, as_given(last + len(items)), 0)
+            self._write(encode(items, last + 1), last + len(items))
 
     def close(self) -> None:
         """Leave the segment for the next writer."""
         if self._path is not None:
             os.close(self._descriptor)
+            os.close(self._mark)
             self._path = None
 
     @contextmanager
@@ -70,6 +81,7 @@ class Writer:
 
     def _create(self, first_seq: int) -> None:
         path = self._root / f"{first_seq:016d}.open"
+        self._mark = _set_mark(path, Mark())
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o666)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._descriptor, self._path, self._size = descriptor, path, 0
@@ -79,13 +91,14 @@ class Writer:
         assert self._path is not None
         with self._sequence() as sequence:
             os.fsync(sequence)
+        os.fsync(self._mark)
         self._path.rename(self._path.with_suffix(".log"))
         self.close()
         sync_folder(self._root)
 
     def _take_over(self) -> int:
         """Recover the segments whose writers ended; go on in a small one. The greatest number found."""
-        greatest = 0
+        last = 0
         for path in sorted(self._root.glob("*.open")):
             descriptor = _lock(path)
             if descriptor is None:
@@ -97,17 +110,19 @@ class Writer:
                 _logger.error("event segment left as it is: %s", error)  # noqa: TRY400 - the error says all
                 os.close(descriptor)
                 continue
-            greatest = max(greatest, last_seq)
+            last = max(last, last_seq)
+            mark = _set_mark(path, Mark(end=size, last_seq=last_seq))
+            if size < self._segment_bytes // 8 and self._path is None:
+                self._descriptor, self._path, self._size, self._mark = descriptor, path, size, mark
+                continue
             if size >= self._segment_bytes // 8:  # so that the next start has little to recover
+                os.fsync(mark)
                 path.rename(path.with_suffix(".log"))
-                os.close(descriptor)
-            elif self._path is None:
-                self._descriptor, self._path, self._size = descriptor, path, size
-            else:
-                os.close(descriptor)
-        return greatest
+            os.close(descriptor)
+            os.close(mark)
+        return last
 
-    def _write(self, frame: bytes) -> None:
+    def _write(self, frame: bytes, last_seq: int) -> None:
         # Broken until proven whole: a tail that cannot be cut off, or a failed sync (what reached the disk is
         # unknown then, and the kernel may never try those pages again), must not be written after.
         self._broken = True
@@ -122,10 +137,58 @@ class Writer:
         os.fdatasync(self._descriptor)
         self._broken = False
         self._size += len(frame)
+        with suppress(OSError):  # the events are on disk: an older mark is a lower bound
+            os.pwrite(self._mark, Mark(end=self._size, last_seq=last_seq).encode(), 0)
 
 
-def _last(sequence: int) -> int:
-    return int.from_bytes(os.pread(sequence, 8, 0), "little")
+def last_given(sequence: bytes) -> int | None:
+    """The last number given, from what the file `sequence` holds; None when that is damaged or nothing.
+
+    Versions of before wrote eight bytes without a checksum.
+    """
+    number, crc = sequence[:8], sequence[8:]
+    if len(sequence) == len(number) == _OLD_SEQUENCE_BYTES or crc == _crc(number):
+        return int.from_bytes(number, "little")
+    return None
+
+
+def as_given(last: int) -> bytes:
+    """What the file `sequence` holds when `last` is the last number given."""
+    number = last.to_bytes(8, "little")
+    return number + _crc(number)
+
+
+def _crc(number: bytes) -> bytes:
+    return zlib.crc32(number).to_bytes(4, "little")
+
+
+def greatest(root: Path) -> int:
+    """The greatest number in the log, from all segments and archives."""
+    stems = {path.stem for path in root.glob("*.*") if path.stem.isdigit()}
+    return max((_greatest_in(root, stem) for stem in stems), default=0)
+
+
+def _greatest_in(root: Path, stem: str) -> int:
+    last = int(stem)
+    for suffix in (".open", ".log", ".parquet"):
+        path = root / f"{stem}{suffix}"
+        if (mark := read_mark(path)) is not None:
+            return max(last, mark.last_seq)
+        if not path.exists():
+            continue
+        if suffix == ".parquet":
+            from bakeoff.stores.archive import last_seq  # polars takes a while to import
+
+            return max(last, last_seq(path))
+        return max([last, *(frame.first_seq + frame.count - 1 for frame in salvage(path))])
+    return last
+
+
+def _set_mark(segment: Path, mark: Mark) -> int:
+    """Write a segment's mark; its descriptor, for the next ones."""
+    descriptor = os.open(mark_path(segment), os.O_RDWR | os.O_CREAT, 0o666)
+    os.pwrite(descriptor, mark.encode(), 0)
+    return descriptor
 
 
 def _lock(path: Path) -> int | None:

@@ -48,6 +48,7 @@ class BlobStoreConformance:
         assert store.get(blob_id) == data
         assert store.size_bytes(blob_id) == len(data)
         assert store.contains(blob_id)
+        assert store.intact(blob_id)
 
     @pytest.mark.parametrize("size", [0, _MEBIBYTE - 1, _MEBIBYTE, 5 * _MEBIBYTE + 3])
     def test_any_size(self, store: BlobStore, tmp_path: Path, size: int) -> None:
@@ -68,6 +69,7 @@ class BlobStoreConformance:
         """They are not there: `NotFoundError`, and no file is made."""
         for blob_id in (_unknown, "short", "../../etc/passwd", ""):
             assert not store.contains(blob_id)
+            assert not store.intact(blob_id)
             for call in (
                 lambda blob_id=blob_id: store.get(blob_id),
                 lambda blob_id=blob_id: store.size_bytes(blob_id),
@@ -92,6 +94,7 @@ class BlobStoreConformance:
         backwards = dict(reversed(files.items()))
         assert store.put_tree(_folder(tmp_path / "two", backwards)) == tree_id
         assert store.size_bytes(tree_id) == 2 * _MEBIBYTE + 2
+        assert store.intact(tree_id)
         target = tmp_path / "new" / "target"
         assert store.fetch(tree_id, target) == target
         assert _read(target) == files
@@ -129,7 +132,9 @@ class BlobStoreConformance:
         kept_tree = store.put_tree(_folder(tmp_path / "kept", {"a": b"1", "large": large}))
         lost_tree = store.put_tree(_folder(tmp_path / "lost", {"a": b"1", "b": b"2"}))
         kept, lost = store.put(b"kept"), store.put(b"lost")
-        assert store.collect([kept_tree, kept], grace_s=0) > 0
+        expected = store.collect([kept_tree, kept], grace_s=0, delete=False)
+        assert store.contains(lost)
+        assert store.collect([kept_tree, kept], grace_s=0) == expected > 0
         assert store.get(kept) == b"kept"
         assert _read(store.fetch(kept_tree, tmp_path / "again")) == {"a": b"1", "large": large}
         assert [store.contains(i) for i in (lost_tree, lost, digest(b"2"))] == [False] * 3

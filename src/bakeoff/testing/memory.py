@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from bakeoff.core.errors import ConflictError, NotFoundError, UsageError
-from bakeoff.core.hashing import canonical_json, digest
+from bakeoff.core.hashing import canonical_json, digest, tree_manifest
 from bakeoff.core.protocols import Clock, EventKind
 from bakeoff.core.records import Document, Experiment, Metric, Run, RunInput, RunStatus, Version, VersionKind
 from bakeoff.core.types import Json
@@ -288,8 +288,7 @@ class MemoryBlobs:
             if path.is_symlink() or not path.is_file():
                 raise UsageError(f"expected regular files only, received {str(path)!r}")
         files = {path.relative_to(folder).as_posix(): self.put(path) for path in paths}
-        manifest: dict[str, Json] = {name: {"id": id_, "size": len(self._blobs[id_])} for name, id_ in files.items()}
-        tree_id = self.put(canonical_json({"files": manifest}))
+        tree_id = self.put(tree_manifest({name: (id_, len(self._blobs[id_])) for name, id_ in files.items()}))
         self._trees[tree_id] = files
         return tree_id
 
@@ -311,13 +310,17 @@ class MemoryBlobs:
         """Whether it is there."""
         return blob_id in self._blobs
 
+    def intact(self, blob_id: str) -> bool:
+        """Whether it is there: memory is believed."""
+        return blob_id in self._blobs
+
     def size_bytes(self, blob_id: str) -> int:
         """Size of the blob, or of the tree's files."""
         if blob_id in self._trees:
             return sum(len(self._blobs[file_id]) for file_id in self._trees[blob_id].values())
         return len(self.get(blob_id))
 
-    def collect(self, roots: Sequence[str], *, grace_s: float = 86_400.0) -> int:
+    def collect(self, roots: Sequence[str], *, grace_s: float = 86_400.0, delete: bool = True) -> int:
         """Forget what no root reaches."""
         if not roots:
             raise UsageError("expected at least one root to keep, received none: nothing was deleted")
@@ -328,6 +331,8 @@ class MemoryBlobs:
         if grace_s > 0:
             return 0
         doomed = self._blobs.keys() - keep
+        if not delete:
+            return sum(len(self._blobs[blob_id]) for blob_id in doomed)
         self._trees = {tree_id: files for tree_id, files in self._trees.items() if tree_id in keep}
         return sum(len(self._blobs.pop(blob_id)) for blob_id in doomed)
 

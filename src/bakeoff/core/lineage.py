@@ -1,0 +1,176 @@
+"""What versions were made from, typed: records hold it as JSON, and a version yields the blobs that it needs.
+
+Versions of before may lack fields that came later: each has a default then.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self, TypeAlias, cast
+
+import msgspec
+
+from bakeoff.core.refs import BlobRef, blobs_of, ref
+from bakeoff.core.types import Column, Json, Signature
+
+__all__ = ["DatasetOrigin", "EnvironmentOrigin", "ModelOrigin", "Origin", "PromptOrigin", "PromptUse", "origin_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptUse:
+    """The registered prompt that a model asks with: `NAME/NUMBER`, its file, and the digest of its text."""
+
+    version: str
+    file: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOrigin:
+    """What made a model: data, code, environment and parameters, and what it is compared by.
+
+    `rows` says whether it was fitted on the training rows or on all; `rows_blob` holds the split and `hashes_blob` the
+    content hashes of the dataset's rows, by which a later contest knows what the model has seen. `evaluated_tree` is
+    the model that was evaluated in its place, `fold_trees` are its like of each fold with their `fold_outcomes_blob`.
+    `search_found` are what a search gave to all candidates of its run. `members` are the versions that it is made of.
+    """
+
+    candidate: str = ""
+    family: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    chosen: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    search_found: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    seed: int = 0
+    task: str = ""
+    dataset_version: str = ""
+    rows: Literal["all", "train"] = "train"
+    rows_blob: BlobRef | None = None
+    hashes_blob: BlobRef | None = None
+    steps: tuple[Any, ...] = ()
+    columns: tuple[Column, ...] = ()
+    contract: BlobRef | None = None
+    signature: Signature | None = None
+    environment: str = ""
+    code_commit: str | None = None
+    code_dirty: bool | None = None
+    family_code: str = ""
+    scorecard: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    evaluated_tree: BlobRef | None = None
+    fold_trees: tuple[BlobRef, ...] = ()
+    fold_outcomes_blob: BlobRef | None = None
+    ledger: Mapping[str, Any] | None = None
+    prompt: PromptUse | None = None
+    members: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def refs(self) -> Iterator[BlobRef]:
+        """The blobs that it was made of, and those that it is compared by."""
+        for blob in (self.rows_blob, self.hashes_blob, self.contract, self.evaluated_tree, self.fold_outcomes_blob):
+            yield from ref(blob)
+        yield from self.fold_trees
+
+    def to_json(self) -> dict[str, Json]:
+        """As records hold it."""
+        fields = cast("dict[str, Json]", msgspec.to_builtins(self))
+        return {FIELDS.get(name, name): value for name, value in fields.items()}
+
+    @classmethod
+    def from_json(cls, lineage: Mapping[str, Json]) -> Self:
+        """From what records hold."""
+        names = {stored: name for name, stored in FIELDS.items()}
+        return msgspec.convert({names.get(key, key): value for key, value in lineage.items()}, cls)
+
+
+FIELDS = {"search_found": "found"}
+"""Fields that records know by another name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetOrigin:
+    """What a dataset version was read from, what is known of it, and how it was split (None: of before).
+
+    `gathered` has the blobs of its rows, the schema and the ledger (see `bakeoff.loop.gathering.Gathered`).
+    """
+
+    sources: Mapping[str, Any]
+    query: str | None
+    summary: Mapping[str, Json]
+    gathered: Mapping[str, Json] | None = None
+
+    def refs(self) -> Iterator[BlobRef]:
+        """Its rows, its split, and the contract that it was held against."""
+        yield from blobs_of(cast("Json", self.gathered))
+        contract = cast("Mapping[str, Json] | None", self.summary.get("contract"))
+        yield from ref(contract["version"] if contract else None)
+
+    def to_json(self) -> dict[str, Json]:
+        """As records hold it."""
+        about: dict[str, Json] = {"sources": cast("Json", self.sources), "query": self.query, **self.summary}
+        return about if self.gathered is None else {**about, "gathered": cast("Json", self.gathered)}
+
+    @classmethod
+    def from_json(cls, lineage: Mapping[str, Json]) -> Self:
+        """From what records hold."""
+        rest = {key: value for key, value in lineage.items() if key not in {"sources", "query", "gathered"}}
+        return cls(
+            sources=cast("Mapping[str, Any]", lineage.get("sources") or {}),
+            query=cast("str | None", lineage.get("query")),
+            summary=rest,
+            gathered=cast("Mapping[str, Json] | None", lineage.get("gathered")),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentOrigin:
+    """Python, the platform, and the versions of all installed packages."""
+
+    python: str
+    platform: str
+    packages: Mapping[str, str]
+
+    def refs(self) -> Iterator[BlobRef]:
+        """None: all of it stands here."""
+        yield from ()
+
+    def to_json(self) -> dict[str, Json]:
+        """As records hold it."""
+        return cast("dict[str, Json]", msgspec.to_builtins(self))
+
+    @classmethod
+    def from_json(cls, lineage: Mapping[str, Json]) -> Self:
+        """From what records hold."""
+        packages = cast("Mapping[str, str]", lineage.get("packages") or {})
+        return cls(python=str(lineage.get("python", "")), platform=str(lineage.get("platform", "")), packages=packages)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptOrigin:
+    """The file of a prompt and its text."""
+
+    file: str
+    text: str
+
+    def refs(self) -> Iterator[BlobRef]:
+        """None: the text stands here."""
+        yield from ()
+
+    def to_json(self) -> dict[str, Json]:
+        """As records hold it."""
+        return {"file": self.file, "text": self.text}
+
+    @classmethod
+    def from_json(cls, lineage: Mapping[str, Json]) -> Self:
+        """From what records hold."""
+        return cls(file=str(lineage.get("file", "")), text=str(lineage.get("text", "")))
+
+
+Origin: TypeAlias = ModelOrigin | DatasetOrigin | EnvironmentOrigin | PromptOrigin
+ORIGINS = {
+    "model": ModelOrigin,
+    "dataset": DatasetOrigin,
+    "environment": EnvironmentOrigin,
+    "prompt": PromptOrigin,
+}
+
+
+def origin_of(kind: str, lineage: Mapping[str, Json]) -> Origin:
+    """What a version of this kind was made from."""
+    return ORIGINS[kind].from_json(lineage)

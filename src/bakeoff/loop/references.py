@@ -1,0 +1,49 @@
+"""All that records hold of content: what a collection of garbage must keep, and what a check must see."""
+
+from collections.abc import Iterator, Mapping
+from typing import cast, get_args
+
+from bakeoff.core.protocols import RecordStore
+from bakeoff.core.records import VersionKind
+from bakeoff.core.refs import BlobRef, Reference, blobs_of, ref
+from bakeoff.core.types import Json
+from bakeoff.loop.gathering import FEEDBACK
+from bakeoff.loop.lifecycle import LAST, PASSES
+from bakeoff.loop.steps import COLLECTION as STEPS
+from bakeoff.registry.lineage import label
+from bakeoff.serve.releases import all_releases
+
+__all__ = ["references"]
+
+EVER = 2**31 - 1
+
+
+def references(records: RecordStore) -> Iterator[Reference]:
+    """Each blob that a record needs, with the record; a blob may come several times."""
+    documents = records.documents
+    for run in records.runs.search(limit=EVER):
+        yield from _owned(run.refs(), f"run {run.run_id}")
+    for kind in get_args(VersionKind):
+        for version in records.versions.find(kind):
+            yield from _owned(version.refs(), f"{kind} {label(version)}")
+    for release in all_releases(documents):
+        yield from _owned(release.refs(), f"release {release.release_id} of endpoint {release.endpoint!r}")
+    for document in documents.find(STEPS):
+        for blob in blobs_of(cast("Json", document.body)):
+            yield Reference(blob=blob, owner=f"step {document.key.partition('/')[0]}", step=document.key)
+    if (last := documents.get(PASSES, LAST)) is not None:
+        yield from _owned(_of_last(last.body), "the last run")
+    if (feedback := documents.get(*FEEDBACK)) is not None:
+        yield from _owned(blobs_of(cast("Json", feedback.body)), "the feedback that joined the data")
+
+
+def _of_last(body: Mapping[str, Json]) -> Iterator[BlobRef]:
+    """The last run's rows; what its document names belongs to its releases and versions."""
+    yield from blobs_of({key: value for key, value in body.items() if key != "document"})
+    contract = cast("Mapping[str, Mapping[str, Mapping[str, Json]]]", body["document"])["dataset"].get("contract")
+    yield from ref(contract["version"] if contract else None)
+
+
+def _owned(blobs: Iterator[BlobRef], owner: str) -> Iterator[Reference]:
+    for blob in blobs:
+        yield Reference(blob=blob, owner=owner)

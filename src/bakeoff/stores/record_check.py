@@ -1,0 +1,185 @@
+"""Look for damage in the records of SQLite, and make them whole again from the copy that each run leaves.
+
+The copy stands beside the database (`records.db.backup`). A damaged row is taken from it; a damaged structure makes the
+whole copy take the database's place. What is replaced is kept in `damaged/`.
+"""
+
+import json
+import os
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from bakeoff.core.damage import Damage
+from bakeoff.core.errors import CorruptError
+from bakeoff.stores import sums
+from bakeoff.stores.files import durable_folder, durable_write, storage, sync_folder, temporary
+
+__all__ = ["back_up", "backup_of", "check", "require_whole"]
+
+REMEDY = "run 'bakeoff verify --repair', or restore the file from a backup"
+SMALL_BYTES = 64 << 20
+"""Up to this size, a database is looked at as a whole before each run."""
+SIDES = ("", "-wal", "-shm")
+
+
+def backup_of(path: Path) -> Path:
+    """Where the copy of a database stands."""
+    return path.with_name(f"{path.name}.backup")
+
+
+def back_up(path: Path) -> None:
+    """Keep a copy of the database, if it is whole: a damaged one must not take the place of a good copy."""
+    if _problems(path):
+        return
+    with storage(f"keep a copy of {path}"):
+        unfinished = temporary(path.parent)
+        try:
+            with _opened(path) as connection, closing(_driver().connect(unfinished)) as copy:
+                connection.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
+            with unfinished.open("rb") as file:
+                os.fsync(file.fileno())
+            unfinished.replace(backup_of(path))
+            sync_folder(path.parent)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def require_whole(path: Path) -> None:
+    """See that records can be believed before work is built on them.
+
+    Raises:
+        CorruptError: they are damaged; it names what and says what to do.
+    """
+    if path.exists() and path.stat().st_size <= SMALL_BYTES and (problems := _problems(path)):
+        more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise CorruptError(f"the records in {path} are damaged: {problems[0]}{more}: {REMEDY}")
+
+
+def check(path: Path, *, repair: bool = False) -> Iterator[Damage]:
+    """All that is damaged in the database and in its copy."""
+    copy = backup_of(path)
+    if path.exists() or copy.exists():
+        problems = _problems(path) if path.exists() else ["is gone"]
+        if problems and repair:
+            yield from _repaired(path, problems)
+        else:
+            yield from (Damage(place=str(path), problem=problem) for problem in problems)
+    if copy.exists() and (problems := _problems(copy)):
+        if repair and not _problems(path):
+            back_up(path)
+        yield Damage(place=str(copy), problem=problems[0], repaired=repair and not _problems(copy))
+
+
+def _problems(path: Path) -> list[str]:
+    """What is wrong with a database, in words; nothing of one of before, whose rows have no sums."""
+    try:
+        with _opened(path) as connection:
+            lines = [str(line) for (line,) in connection.execute("PRAGMA integrity_check(10)").fetchall()]
+            problems = [] if lines == ["ok"] else [" ".join(line.split()) for line in lines]
+            if sums.TABLE in _names(connection):
+                problems += [f"row {row} of {table} is not what was written" for table, row in _wrong(connection)]
+    except (_driver().DatabaseError, UnicodeDecodeError) as error:
+        return [f"cannot be read: {error}"]
+    return problems
+
+
+def _wrong(connection: Any) -> list[tuple[str, int]]:
+    tables = sums.tables(connection.execute)
+    return [(table, row) for table in tables for row in dict.fromkeys(sums.wrong_rows(connection.execute, table))]
+
+
+def _names(connection: Any) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()}
+
+
+def _repaired(path: Path, problems: list[str]) -> Iterator[Damage]:
+    """Mend the rows one by one where the structure is sound, else put the copy in the database's place."""
+    kept = _kept_aside(path)
+    try:
+        yield from _mended(path)
+    except Exception as error:  # noqa: BLE001 - a damaged database fails in any way; the copy is tried then
+        problems = [*problems, str(error)]
+    if path.exists() and not _problems(path):
+        return
+    yield _restored(path, problems[0], kept)
+
+
+def _mended(path: Path) -> list[Damage]:
+    """Rows from the copy in the place of damaged ones; rows that the copy lacks are taken out and kept as JSON."""
+    damages: list[Damage] = []
+    copy = backup_of(path)
+    with _opened(path, writes=True) as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute("REINDEX")
+        wrong = _wrong(connection)
+        whole = copy.exists() and not _problems(copy)
+        if whole:
+            connection.execute("ATTACH ? AS copy", (str(copy),))
+        for table, row in wrong:
+            damages.append(_mend(connection, path, table, row, whole=whole))
+        connection.commit()
+        if connection.execute("PRAGMA foreign_key_check").fetchall():
+            raise CorruptError("rows that others refer to are lost")
+    return damages
+
+
+def _mend(connection: Any, path: Path, table: str, row: int, *, whole: bool) -> Damage:
+    place = f"{path}: row {row} of {table}"
+    present = connection.execute(f"SELECT * FROM {table} WHERE rowid = ?", (row,)).fetchone()  # noqa: S608
+    known = whole and connection.execute(f"SELECT 1 FROM copy.{table} WHERE rowid = ?", (row,)).fetchone()  # noqa: S608
+    connection.execute(f"DELETE FROM main.{table} WHERE rowid = ?", (row,))  # noqa: S608
+    connection.execute(f"DELETE FROM main.{sums.TABLE} WHERE of_table = ? AND of_row = ?", (table, row))  # noqa: S608
+    if known:
+        columns = ", ".join(name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})").fetchall())
+        source = f"SELECT rowid, {columns} FROM copy.{table} WHERE rowid = ?"  # noqa: S608
+        connection.execute(f"INSERT INTO main.{table} (rowid, {columns}) {source}", (row,))
+        return Damage(place=place, problem="is not what was written", remedy="taken from the copy", repaired=True)
+    lost = json.dumps(present, default=str) if present is not None else "the row"
+    return Damage(place=place, problem="is not what was written", repaired=True, lost=lost[:200])
+
+
+def _restored(path: Path, problem: str, kept: Path) -> Damage:
+    copy = backup_of(path)
+    if not copy.exists() or _problems(copy):
+        remedy = "there is no whole copy of it: restore it from a backup"
+        return Damage(place=str(path), problem=problem, remedy=remedy)
+    made = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(copy.stat().st_mtime))
+    for side in SIDES:
+        path.with_name(path.name + side).unlink(missing_ok=True)
+    durable_write(path, [copy.read_bytes()], staging=path.parent)
+    return Damage(
+        place=str(path),
+        problem=problem,
+        remedy=f"the copy of {made} took its place; the damaged file is kept as {kept}",
+        repaired=True,
+        lost=f"what was recorded after {made}",
+    )
+
+
+def _kept_aside(path: Path) -> Path:
+    """Copies of a damaged database's files, before anything is done to them."""
+    folder = path.parent / "damaged"
+    durable_folder(folder)
+    for side in SIDES:
+        source = path.with_name(path.name + side)
+        if source.exists():
+            durable_write(folder / source.name, [source.read_bytes()], staging=folder)
+    return folder / path.name
+
+
+@contextmanager
+def _opened(path: Path, *, writes: bool = False) -> Generator[Any]:
+    mode = "rw" if writes else "ro"
+    with closing(_driver().connect(f"file:{path.as_posix().replace('?', '%3f')}?mode={mode}", uri=True)) as connection:
+        sums.register(connection)
+        yield connection
+
+
+def _driver() -> Any:
+    import pysqlite3
+
+    return pysqlite3
