@@ -1,3 +1,4 @@
+import json
 import re
 import sqlite3
 from contextlib import closing
@@ -69,7 +70,6 @@ def test_garbage_is_what_nothing_reaches(full):
         assert not project.blobs.contains(garbage)
         assert all(project.blobs.intact(blob) for blob in wanted)
         assert project.verify() == []
-        assert project.run().unchanged is False or True
         assert project.verify() == []
 
 
@@ -83,9 +83,9 @@ def test_nothing_is_collected_without_roots(tmp_path, films_project):
 def test_origins_come_back_as_they_were(full):
     with Project(full) as project:
         for version in project.models():
-            assert ModelOrigin.from_json(version.lineage).to_json() == version.lineage
+            assert json.loads(json.dumps(ModelOrigin.from_json(version.lineage).to_json())) == version.lineage
         for version in project.datasets():
-            assert DatasetOrigin.from_json(version.lineage).to_json() == version.lineage
+            assert json.loads(json.dumps(DatasetOrigin.from_json(version.lineage).to_json())) == version.lineage
 
 
 def test_origins_of_before_lack_what_came_later():
