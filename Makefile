@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 DEMO := $(VENV)/.demo
 SOURCES := src tests benchmarks
 
-.PHONY: help install demo demo-flights test check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-data bench-text-quality bench-streams bench-contracts bench-llm-serving bench-statistics clean tour bench-served-as-trained bench-round-trip bench-statistics-peers
+.PHONY: help install demo demo-flights test check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-data bench-text-quality bench-streams bench-contracts bench-llm-serving bench-statistics study-encoders clean tour bench-served-as-trained bench-round-trip bench-statistics-peers
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -102,6 +102,9 @@ bench-statistics: $(INSTALLED)  ## How often intervals, verdicts and gates hold 
 
 bench-statistics-peers: $(INSTALLED)  ## Intervals and p-values beside MLflow, evalstats and scipy
 	$(BIN)/python benchmarks/statistics_peers.py
+
+study-encoders: $(INSTALLED)  ## Fine-tuned encoders against prompted models on four sets of texts (an hour)
+	$(BIN)/python benchmarks/encoders_and_prompts.py
 
 clean:  ## Remove the virtual environment and what tools leave
 	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis build
