@@ -29,7 +29,7 @@ def look_level(number: int) -> float:
     >>> [round(look_level(number), 4) for number in (1, 2, 3, 10)]
     [0.95, 0.9848, 0.9932, 0.9994]
     """
-    return max(LEVEL, 1 - 2 * CHANCE * 6 / (math.pi * number) ** 2)
+    return max(LEVEL, 1 - 2 * CHANCE * look_share(number))
 
 
 def look_share(number: int) -> float:

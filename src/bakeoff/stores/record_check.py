@@ -57,7 +57,7 @@ def require_whole(path: Path) -> None:
         StoreError: the disk is full, or they may not be read: nothing is known of damage.
     """
     if path.exists() and path.stat().st_size <= SMALL_BYTES and (problems := _problems(path)):
-        _refuse_if_unreadable(path, problems[0], but="")
+        _refuse_unreadable(path, problems[0])
         more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
         raise CorruptError(f"the records in {path} are damaged: {problems[0]}{more}: {REMEDY}")
 
@@ -86,15 +86,16 @@ def _problems(path: Path) -> list[str]:
             if sums.TABLE in _names(connection):
                 problems += [f"row {row} of {table} is not what was written" for table, row in _wrong(connection)]
     except (_driver().DatabaseError, UnicodeDecodeError) as error:
-        _refuse_if_unreadable(path, str(error), but="disk i/o error")  # which damage can cause, too
+        if "disk i/o error" not in str(error).lower():  # which damage can cause, too
+            _refuse_unreadable(path, str(error))
         return [f"cannot be read: {error}"]
     return problems
 
 
-def _refuse_if_unreadable(path: Path, message: str, *, but: str) -> None:
+def _refuse_unreadable(path: Path, message: str) -> None:
     """A full disk, a lock or a missing right is no damage, and nothing to repair."""
     known = database_advice(message)
-    if known is not None and known[0] is StoreError and (not but or but not in message.lower()):
+    if known is not None and known[0] is StoreError:
         raise StoreError(f"cannot use the records at {path}: {message}; {known[1]}")
 
 
