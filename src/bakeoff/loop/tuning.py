@@ -28,10 +28,8 @@ from bakeoff.train.halving import SHARES, Ask, Study, Trial, pick
 from bakeoff.train.proposing import proposing
 from bakeoff.train.trial import SCORED, TRIAL
 
-__all__ = ["FOUND", "Tuned", "as_found", "shown", "tune"]
+__all__ = ["Tuned", "as_found", "shown", "tune"]
 
-FOUND = "found"
-"""What a model's lineage holds of the search of its run: parameters, by candidate."""
 STUDIES, SEARCHES = "studies", "searches"
 MOST_AHEAD = 16
 """Trials that a backend gets before it has told what became of any."""
