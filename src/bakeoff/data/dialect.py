@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bakeoff.core.errors import DataError
+from bakeoff.data.cells import records_of
 from bakeoff.data.headers import clean_names
 
 __all__ = ["Dialect", "dialect_of"]
@@ -112,18 +113,12 @@ def _records(lines: Sequence[str], delimiter: str, *, escaped: bool) -> list[tup
     """The first records that are not blank, and how many lines they and those before them take."""
     records: list[tuple[list[str], int]] = []
     lines = [line.replace("\r", " ") for line in lines]  # the reader takes one in a line for a fault
-    old = csv.field_size_limit(HEADER_BYTES)
-    try:
-        reader = csv.reader(lines, delimiter=delimiter, doublequote=not escaped, escapechar="\\" if escaped else None)
-        for cells in reader:
-            if any(cell.strip() for cell in cells) or len(cells) > 1:
-                records.append((cells, reader.line_num))
-            if len(records) >= RECORDS:
-                break
-    except csv.Error:  # a cell of that length: what was read so far will do
-        pass
-    finally:
-        csv.field_size_limit(old)
+    reader = records_of(lines, delimiter=delimiter, escaped=escaped)
+    for cells in reader:
+        if any(cell.strip() for cell in cells) or len(cells) > 1:
+            records.append((cells, reader.line_num))
+        if len(records) >= RECORDS:
+            break
     return records
 
 
@@ -156,9 +151,7 @@ def _faults(lines: Sequence[str], delimiter: str, *, escaped: bool) -> int:
     """How many records have quotes out of place when quotes inside quotes are written in one way."""
     faults = 0
     lines = [line.replace("\r", " ") for line in lines]
-    reader = csv.reader(
-        lines, delimiter=delimiter, doublequote=not escaped, escapechar="\\" if escaped else None, strict=True
-    )
+    reader = records_of(lines, delimiter=delimiter, escaped=escaped, strict=True)
     while reader.line_num < len(lines):
         try:
             next(reader)

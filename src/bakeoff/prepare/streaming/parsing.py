@@ -1,6 +1,5 @@
 """From a block to a table whose columns are those of the corpus; lines that are no records are set aside."""
 
-import csv
 import io
 import json
 import re
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from bakeoff.core.errors import DataError
+from bakeoff.data.cells import records_of
 from bakeoff.prepare.streaming.blocks import Block
 from bakeoff.prepare.streaming.shapes import MOST, Shape, shape_of
 
@@ -209,8 +209,7 @@ def _separator_of(block: Block) -> str:
 
 
 def _cells(data: bytes, separator: str) -> Iterator[list[str]]:
-    csv.field_size_limit(len(data) + 1)
-    return csv.reader(io.StringIO(data.decode("utf-8", "replace"), newline=""), delimiter=separator)
+    return records_of(io.StringIO(data.decode("utf-8", "replace"), newline=""), delimiter=separator)
 
 
 def _by_hand(data: bytes, header: bytes, separator: str) -> Parsed:
