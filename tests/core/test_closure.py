@@ -10,12 +10,12 @@ import bakeoff
 from bakeoff.core import closure, plugins
 from bakeoff.core.closure import code_of, modules_of
 from bakeoff.core.families import families_code
-from bakeoff.loop.gathering import DATA_CODE
+from bakeoff.loop.dataset import DATA_CODE
 
 ROOT = Path(bakeoff.__file__).parent
 JOBS = {
     "fit": ("bakeoff.train.worker",),
-    "evaluate": ("bakeoff.evaluate.worker",),
+    "evaluate": ("bakeoff.evaluate.score.worker",),
     "verify": ("bakeoff.engines.verifying",),
     "data": DATA_CODE,
     **{

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from bakeoff.cli.main import app
-from bakeoff.core.config import Config
+from bakeoff.config.sections import Config
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "bakeoff"
