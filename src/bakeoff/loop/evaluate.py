@@ -51,7 +51,7 @@ EVALUATE = "bakeoff.evaluate.score.worker:evaluate"
 class Judged:
     """A fitted candidate with its scorecard and kept per-row outcomes; or the error that ended it.
 
-    `findings` are what `bakeoff.evaluate.findings` says beside the scorecard, `fold_metrics` every metric's values on the
+    `findings` are what `bakeoff.evaluate.findings` says beside the scorecard, `fold_metrics` the metrics' values on the
     rows of each fold.
     """
 
