@@ -37,8 +37,8 @@ __all__ = ["FEEDBACK", "Gathered", "gather", "ingested", "load_arrays", "load_ta
 
 DATA_CODE = (
     *(f"bakeoff.data.{name}" for name in ("reading", "schema", "snapshot", "target", "contract_check", "sources")),
-    *(f"bakeoff.prepare.{name}" for name in ("steps", "losses", "findings")),
-    *(f"bakeoff.loop.{name}" for name in ("splitting", "feeding", "contracting")),
+    *(f"bakeoff.prepare.{name}" for name in ("steps", "losses", "checks.findings")),
+    *(f"bakeoff.loop.{name}" for name in ("sides", "feedback_rows", "contract")),
 )
 """The modules that work on rows before any model sees them."""
 FEEDBACK = ("ingested", "feedback")
