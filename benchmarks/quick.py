@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bakeoff.core.types import Predictions
 from bakeoff.evaluate.decide.differences import Field
-from bakeoff.evaluate.score.scorecard import Scorecard
+from bakeoff.results.scorecard import Scorecard
 from bakeoff.metrics.bootstrap import BLOCKS
 from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.intervals import LEVEL, Interval, mid_p

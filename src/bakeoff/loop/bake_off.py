@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bakeoff.results.judge import JudgeOutcome
 from bakeoff.core.types import Json
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.calibrate import rescaled
@@ -32,7 +33,7 @@ class Competition:
     judged: tuple[Judged, ...]
     combined: Combined
     decision: "Verdict"
-    judge: Mapping[str, Json] | None = None
+    judge: JudgeOutcome | None = None
 
     def entry(self, name: str | None) -> Judged | None:
         """The candidate of that name, or None."""
@@ -50,4 +51,4 @@ def compete(stage: Stage, steps: Steps, gathered: Gathered) -> Competition:
     judged = rescaled(stage, steps, gathered, judged, combined)
     refereed = referee(stage, steps, gathered, judged)
     decision = verdict(stage, gathered, refereed.judged)
-    return Competition(judged=refereed.judged, combined=combined, decision=decision, judge=refereed.told)
+    return Competition(judged=refereed.judged, combined=combined, decision=decision, judge=refereed.outcome)

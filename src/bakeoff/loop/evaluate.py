@@ -13,7 +13,7 @@ from bakeoff.core.hashing import digest_file, digest_json
 from bakeoff.core.protocols import Job
 from bakeoff.core.records import Version
 from bakeoff.core.types import Json, Predictions
-from bakeoff.evaluate.score.scorecard import Scorecard
+from bakeoff.results.scorecard import Scorecard
 from bakeoff.evaluate.score.text_scores import ENCODING_FAMILY
 from bakeoff.loop.cache import Result, Steps
 from bakeoff.loop.context import Contender, Stage

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from bakeoff.results.judge import JudgeOutcome
 from bakeoff.chat.client import Budget, Client, Service, ServiceError
 from bakeoff.chat.dialect import dialect_of
 from bakeoff.chat.meter import Meter, Prices
@@ -21,7 +22,7 @@ from bakeoff.core.errors import DataError
 from bakeoff.core.hashing import digest_file, digest_json
 from bakeoff.core.records import Version
 from bakeoff.core.types import Json, Schema
-from bakeoff.evaluate.score.scorecard import Scorecard
+from bakeoff.results.scorecard import Scorecard
 from bakeoff.loop.cache import Result, Steps
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, load_table
@@ -50,7 +51,7 @@ class Refereed:
     """The candidates, those that were judged with the metric `judge`, and what is to be told of the judge."""
 
     judged: tuple[Judged, ...]
-    told: Mapping[str, Json] | None = None
+    outcome: JudgeOutcome | None = None
 
 
 def referee(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Judged]) -> Refereed:
@@ -73,9 +74,9 @@ def referee(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Jud
         if stage.metric in {JUDGE, FAITHFUL}:
             raise
         stage.progress(f"judge: {error}")
-        return Refereed(judged=tuple(judged), told={"model": config.model, "error": str(error)})
-    told = cast("Mapping[str, Json]", kept["told"])
-    return Refereed(judged=tuple(_scored(entry, key, kept) for entry in judged), told=told)
+        return Refereed(judged=tuple(judged), outcome=JudgeOutcome(model=config.model, error=str(error)))
+    found = msgspec.convert(kept["told"], JudgeOutcome)
+    return Refereed(judged=tuple(_scored(entry, key, kept) for entry in judged), outcome=found)
 
 
 def judge_registered(stage: Stage, steps: Steps, gathered: Gathered, version: Version) -> Judged:

@@ -27,7 +27,7 @@ class _Marks:
 
 def front(report: Report) -> Chart:
     """Every candidate by price and quality; hollow marks are combinations that did not enter."""
-    singles = [_single(report, name) for name in (each.name for each in report.fine if each.cost_usd_per_1k)]
+    singles = [_single(report, name) for name in (each.name for each in report.ranked if each.cost_usd_per_1k)]
     tried = [each for each in report.combinations if each.quality and each.cost_usd_per_1k]
     others = [_tried(report, each) for each in tried if not each.entered]
     curves = [row for each in tried if each.curve for row in _curve(report, each)]
@@ -66,7 +66,7 @@ def front(report: Report) -> Chart:
 
 
 def _single(report: Report, name: str) -> Spec:
-    each = next(candidate for candidate in report.fine if candidate.name == name)
+    each = next(candidate for candidate in report.ranked if candidate.name == name)
     found = report.scored(each)
     return _row(report, name, each.cost_usd_per_1k or 0.0, found.value) | {
         "low": found.value if found.low is None else found.low,

@@ -37,7 +37,7 @@ def sides(data: Data) -> str:
 def by_fold(report: Report) -> list[tuple[str, tuple[float | None, ...], float | None]]:
     """Each candidate's values of the metric on the folds, and their standard deviation."""
     found: list[tuple[str, tuple[float | None, ...], float | None]] = []
-    for each in report.fine:
+    for each in report.ranked:
         values = (each.fold_metrics or {}).get(report.verdict.metric, ())
         known = [value for value in values if value is not None]
         if values:

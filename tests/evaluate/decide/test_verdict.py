@@ -10,7 +10,7 @@ from bakeoff.core.types import Predictions
 from bakeoff.evaluate.decide.looks import look_share
 from bakeoff.evaluate.decide.margin import default_margin
 from bakeoff.evaluate.decide.verdict import check_gates, compare, decide, takes_over
-from bakeoff.evaluate.score.scorecard import Scorecard
+from bakeoff.results.scorecard import Scorecard
 from bakeoff.evaluate.score.scoring import score
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.outcome import outcome

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from bakeoff.core.errors import CorruptError
-from bakeoff.evaluate.score.scorecard import Scorecard
+from bakeoff.results.scorecard import Scorecard
 from bakeoff.evaluate.score.worker import evaluate, read_outcomes
 
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bakeoff.core.types import Predictions, Task
 from bakeoff.evaluate.score.estimates import Rows, estimates
-from bakeoff.evaluate.score.scorecard import ClassScore, Scores
+from bakeoff.results.scorecard import ClassScore, Scores
 from bakeoff.metrics import labels
 from bakeoff.metrics.bootstrap import left_out
 from bakeoff.metrics.dependence import Dependence

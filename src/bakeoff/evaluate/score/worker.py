@@ -28,7 +28,7 @@ from bakeoff.evaluate.score.paid_models import (
     usage_of,
     wholly_remote_speed,
 )
-from bakeoff.evaluate.score.scorecard import Scorecard
+from bakeoff.results.scorecard import Scorecard
 from bakeoff.evaluate.score.scoring import score
 from bakeoff.evaluate.score.text_scores import annotated
 from bakeoff.metrics.custom import using
