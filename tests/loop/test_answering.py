@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.cli.render import leaderboard
+from bakeoff.cli.run_page import leaderboard
 from bakeoff.core.errors import ConfigError
 from bakeoff.project.project import Project
 from bakeoff.testing.service import Asked, FakeService, serving

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from bakeoff import Project
-from bakeoff.cli.render import full_report
+from bakeoff.cli.run_page import full_report
 from bakeoff.core.errors import ConfigError
 
 METRICS = """

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from bakeoff.cli.render import full_report
+from bakeoff.cli.run_page import full_report
 from bakeoff.core.errors import ConfigError
 from bakeoff.project.project import Project
 from bakeoff.report.markdown import markdown

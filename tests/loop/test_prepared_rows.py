@@ -273,7 +273,7 @@ def test_a_step_over_a_column_that_is_not_there_fails_its_candidates(tmp_path, n
 
 
 def test_what_was_found_about_the_data_stands_in_the_document_and_the_pages(tmp_path, noting):
-    from bakeoff.cli.render import leaderboard
+    from bakeoff.cli.run_page import leaderboard
     from bakeoff.report.markdown import markdown
 
     folder = shop_project(tmp_path / "shop", ["drop_duplicates"])

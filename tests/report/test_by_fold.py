@@ -2,7 +2,7 @@
 
 import pytest
 
-from bakeoff.cli.render import full_report
+from bakeoff.cli.run_page import full_report
 from bakeoff.report.html import html
 from bakeoff.report.markdown import markdown
 from bakeoff.report.phrases import by_fold, sides

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bakeoff.cli.render import leaderboard
+from bakeoff.cli.run_page import leaderboard
 from bakeoff.report.html import html
 from bakeoff.report.markdown import markdown
 from bakeoff.report.memorisation import heads, sentences, warnings

@@ -19,9 +19,9 @@ from bakeoff.loop.champion import Standing, champion_of, looked, rows_of, stand,
 from bakeoff.loop.classes import with_classes
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather, load_arrays
-from bakeoff.loop.outcome import outcome
 from bakeoff.loop.evaluate import Judged, groups, outcomes, times
 from bakeoff.loop.judge import judge_registered
+from bakeoff.loop.outcome import outcome
 from bakeoff.loop.search import as_found, shown
 from bakeoff.metrics.registry import find
 from bakeoff.registry.lineage import find_version, label
@@ -29,8 +29,8 @@ from bakeoff.report.checks import Check, Checked, Outcome
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.decide.verdict import GateOutcome
-    from bakeoff.results.scorecard import Scorecard
     from bakeoff.report.model import Report
+    from bakeoff.results.scorecard import Scorecard
 
 __all__ = ["check"]
 

@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from bakeoff.results.candidate import Candidate
 from bakeoff.core.errors import CandidateError, NotFoundError
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.protocols import Progress
 from bakeoff.core.records import Metric
 from bakeoff.core.types import Json
 from bakeoff.families.language.harness import Asked, harness, need_harness
+from bakeoff.results.candidate import Candidate
 
 if TYPE_CHECKING:
     from bakeoff.project.project import Project
@@ -45,7 +45,9 @@ def _candidate(project: "Project", name: str) -> Candidate:
     candidate = outcome.candidate(name)
     if candidate is None:
         known = [each.name for each in outcome.candidates]
-        message = f"expected a candidate of the last run ({', '.join(known)}), received {name!r}. {suggestion(name, known)}"
+        message = (
+            f"expected a candidate of the last run ({', '.join(known)}), received {name!r}. {suggestion(name, known)}"
+        )
         raise NotFoundError(message.rstrip())
     return candidate
 

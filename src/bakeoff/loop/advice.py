@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from bakeoff.results.candidate import Candidate
-from bakeoff.results.search import Expected
 from bakeoff.core.types import Json
 from bakeoff.loop.context import Stage
+from bakeoff.results.candidate import Candidate
+from bakeoff.results.search import Expected
 
 __all__ = ["ADVICE", "compared", "last_advice"]
 
@@ -20,9 +20,7 @@ def last_advice(stage: Stage) -> Mapping[str, Json] | None:
     return kept.body if kept else None
 
 
-def compared(
-    advice: Mapping[str, Json] | None, candidates: Sequence[Candidate], dataset: str
-) -> tuple[Expected, ...]:
+def compared(advice: Mapping[str, Json] | None, candidates: Sequence[Candidate], dataset: str) -> tuple[Expected, ...]:
     """What was predicted beside what a run measured, for each candidate and quantity of both.
 
     `factor` is by how much the two differ, as a ratio; None for what is not positive. Nothing is compared with

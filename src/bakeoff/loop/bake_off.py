@@ -1,11 +1,8 @@
 """The bake-off itself: fit → evaluate → combine → decide. Nothing is registered, promoted or released here."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bakeoff.results.judge import JudgeOutcome
-from bakeoff.core.types import Json
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.calibrate import rescaled
 from bakeoff.loop.calibration_findings import calibrated
@@ -16,6 +13,7 @@ from bakeoff.loop.evaluate import Judged, evaluate, verdict
 from bakeoff.loop.folds import fit_all
 from bakeoff.loop.judge import referee
 from bakeoff.loop.prompts import check_prompts
+from bakeoff.results.judge import JudgeOutcome
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.decide.verdict import Verdict

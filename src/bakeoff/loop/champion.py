@@ -15,13 +15,13 @@ from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, load_arrays, load_table
 from bakeoff.loop.evaluate import Judged, groups, hashes_of_test, outcomes, times
 from bakeoff.loop.input_changes import changed_inputs
-from bakeoff.results.verdict import ChangedInputs
 from bakeoff.loop.judge import judge_registered
 from bakeoff.loop.looks import Look, next_look, record
 from bakeoff.metrics.intervals import LEVEL
 from bakeoff.metrics.registry import find
 from bakeoff.registry.lineage import columns_of, label, signature_of
 from bakeoff.registry.register import CHAMPION
+from bakeoff.results.verdict import ChangedInputs
 from bakeoff.serve.releases import current
 
 if TYPE_CHECKING:

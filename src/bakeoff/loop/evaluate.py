@@ -13,7 +13,6 @@ from bakeoff.core.hashing import digest_file, digest_json
 from bakeoff.core.protocols import Job
 from bakeoff.core.records import Version
 from bakeoff.core.types import Json, Predictions
-from bakeoff.results.scorecard import Scorecard
 from bakeoff.evaluate.score.text_scores import ENCODING_FAMILY
 from bakeoff.loop.cache import Result, Steps
 from bakeoff.loop.context import Contender, Stage
@@ -24,6 +23,7 @@ from bakeoff.loop.safety import probes
 from bakeoff.loop.sides import FOLD, NEAR
 from bakeoff.metrics.custom import digest_own
 from bakeoff.metrics.dependence import copies, group_codes, united
+from bakeoff.results.scorecard import Scorecard
 
 if TYPE_CHECKING:
     import polars as pl

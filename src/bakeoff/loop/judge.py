@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from bakeoff.results.judge import JudgeOutcome
 from bakeoff.chat.client import Budget, Client, Service, ServiceError
 from bakeoff.chat.dialect import dialect_of
 from bakeoff.chat.meter import Meter, Prices
@@ -22,13 +21,14 @@ from bakeoff.core.errors import DataError
 from bakeoff.core.hashing import digest_file, digest_json
 from bakeoff.core.records import Version
 from bakeoff.core.types import Json, Schema
-from bakeoff.results.scorecard import Scorecard
 from bakeoff.loop.cache import Result, Steps
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, load_table
 from bakeoff.loop.evaluate import Judged, groups, judge_champion, outcomes
 from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.registry import find
+from bakeoff.results.judge import JudgeOutcome
+from bakeoff.results.scorecard import Scorecard
 
 if TYPE_CHECKING:
     import numpy as np

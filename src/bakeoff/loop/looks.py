@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from bakeoff.results.verdict import LookCount
 from bakeoff.core.errors import ConflictError
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.protocols import DocumentRecords
 from bakeoff.core.records import Document
 from bakeoff.core.types import Json
 from bakeoff.evaluate.decide.looks import fresh_rows, is_worn, look_level, times_rows
+from bakeoff.results.verdict import LookCount
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
@@ -252,6 +252,8 @@ def rows_of(
     if snapshot is None and last is not None and "document" in last.body:
         snapshot, split = cast("str", last.body["snapshot_blob"]), cast("str", last.body["rows_blob"])
     if snapshot is None or split is None:
-        raise NotFoundError(f"expected a finished bake-off, received run {run.run_id} ({run.status}), which has no rows")
+        raise NotFoundError(
+            f"expected a finished bake-off, received run {run.run_id} ({run.status}), which has no rows"
+        )
     rows = load_arrays(blobs, split)
     return pl.read_parquet(io.BytesIO(blobs.get(snapshot)))[rows["kept"][rows[part]]]

@@ -1,17 +1,16 @@
 """One pass: gather → fit → evaluate → decide → register → release, tracked as runs, resumable anywhere."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 import bakeoff
 from bakeoff.chat.cache import ReplyCache
-from bakeoff.core.errors import NotFoundError, UsageError
+from bakeoff.core.errors import UsageError
 from bakeoff.core.hashing import digest_file, digest_json, digest_sources
-from bakeoff.core.protocols import BlobStore, RecordStore
 from bakeoff.core.refs import blobs_of
 from bakeoff.core.types import Json
 from bakeoff.data.sources import fingerprint
@@ -20,12 +19,10 @@ from bakeoff.loop.bake_off import compete
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.champion import Contest, anchor_of, challenge, champion_of, guarded, mark_anchor, precedent
 from bakeoff.loop.classes import with_classes
-from bakeoff.loop.combine import Combined
 from bakeoff.loop.context import Stage
-from bakeoff.loop.dataset import Gathered, gather, ingested, load_arrays, resolve_all
-from bakeoff.loop.outcome import LAST, PASSES, keep, last_outcome, outcome
-from bakeoff.loop.evaluate import Judged
+from bakeoff.loop.dataset import Gathered, gather, ingested, resolve_all
 from bakeoff.loop.fidelity import verified
+from bakeoff.loop.outcome import LAST, PASSES, keep, last_outcome, outcome
 from bakeoff.loop.release import Origin, make_live, register_dataset, register_models
 from bakeoff.loop.search import tune
 from bakeoff.loop.track import Tracker
@@ -34,11 +31,7 @@ from bakeoff.registry.lineage import label
 from bakeoff.results.outcome import Paid, RunOutcome
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from bakeoff.core.records import Version
-    from bakeoff.core.releases import Release
-    from bakeoff.evaluate.decide.verdict import Verdict
 
 __all__ = ["Outcome", "data_changed", "run_pass"]
 

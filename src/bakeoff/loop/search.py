@@ -9,11 +9,10 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
-from bakeoff.results.search import Budget, Rung, Searched
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.protocols import Job, JobResult
 from bakeoff.core.records import Version
@@ -25,6 +24,7 @@ from bakeoff.loop.sides import NEAR
 from bakeoff.metrics.custom import digest_own
 from bakeoff.metrics.registry import find
 from bakeoff.registry.lineage import label
+from bakeoff.results.search import Budget, Rung, Searched
 from bakeoff.train.halving import SHARES, Ask, Study, Trial, pick
 from bakeoff.train.proposing import proposing
 from bakeoff.train.trial import SCORED, TRIAL

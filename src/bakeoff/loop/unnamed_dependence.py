@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bakeoff.results.data import Warned
-from bakeoff.core.types import Json
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, load_arrays, load_table
 from bakeoff.loop.evaluate import Judged, outcomes
+from bakeoff.results.data import Warned
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.decide.verdict import Verdict

@@ -6,7 +6,9 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, cast
+
+import msgspec
 
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.config.file import Loaded, Value, load
@@ -24,6 +26,7 @@ from bakeoff.project.lock import held
 if TYPE_CHECKING:
     import polars as pl
 
+    from bakeoff.actions.compare import RunComparison
     from bakeoff.actions.contract import Held, Written
     from bakeoff.actions.export import Exported
     from bakeoff.actions.gc import Collected
@@ -43,11 +46,14 @@ if TYPE_CHECKING:
     from bakeoff.report.card import DataCard
     from bakeoff.report.checks import Checked
     from bakeoff.report.model import Report as RunReport
+    from bakeoff.results.candidate import Candidate
+    from bakeoff.results.outcome import RunOutcome
     from bakeoff.serve.engine import Answer, Engine
 
 __all__ = ["Project"]
 
 STATE = ".bakeoff"
+MOST_RUNS = 1_000_000
 IGNORE = "# made by bakeoff: stores, caches and scratch\n*\n"
 
 
@@ -361,10 +367,10 @@ class Project:
 
     @contextmanager
     def _stage(self, *, lock: bool = True, budget_s: float | None = None) -> "Generator[Stage]":
-        with self._own_metrics(), self._staged(lock=lock, budget_s=budget_s) as stage:
+        with self.own_metrics(), self._staged(lock=lock, budget_s=budget_s) as stage:
             yield stage
 
-    def _own_metrics(self) -> AbstractContextManager[None]:
+    def own_metrics(self) -> AbstractContextManager[None]:
         """Within it, the metrics of the project's own file are found by name."""
         from bakeoff.metrics.custom import using
 
@@ -610,7 +616,7 @@ class Project:
         """
         from bakeoff.actions.report import report
 
-        with self._own_metrics():
+        with self.own_metrics():
             return report(self, run_id)
 
     def compare_runs(self, first: str, second: str) -> "RunComparison":

@@ -10,12 +10,12 @@ from bakeoff.core.types import Predictions
 from bakeoff.evaluate.decide.looks import look_share
 from bakeoff.evaluate.decide.margin import default_margin
 from bakeoff.evaluate.decide.verdict import check_gates, compare, decide, takes_over
-from bakeoff.results.scorecard import Scorecard
 from bakeoff.evaluate.score.scoring import score
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.registry import find
 from bakeoff.metrics.significance import mcnemar_exact
+from bakeoff.results.scorecard import Scorecard
 from bakeoff.testing.worlds import candidates
 
 N = 1500

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from bakeoff.core.errors import CorruptError
-from bakeoff.results.scorecard import Scorecard
 from bakeoff.evaluate.score.worker import evaluate, read_outcomes
+from bakeoff.results.scorecard import Scorecard
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from bakeoff.cli.render import full_report, leaderboard
+from bakeoff.cli.run_page import full_report, leaderboard
 from bakeoff.core.protocols import Recalling
 from bakeoff.families.language.lora import LoraFamily, LoraParams
 from bakeoff.families.wrappers.prepared import PreparedFamily, PreparedParams, StepSpec

@@ -30,13 +30,13 @@ from bakeoff.evaluate.combine.cascade import (
 )
 from bakeoff.evaluate.score.out_of_fold import in_order
 from bakeoff.evaluate.score.prices import CHEAPER, clearly_cheaper
-from bakeoff.results.scorecard import Scorecard
 from bakeoff.evaluate.score.scoring import score
 from bakeoff.metrics.combined import Ladder, Mix, common_classes
 from bakeoff.metrics.labels import weighs_evenly
 from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.registry import Measure, find
 from bakeoff.results.combination import CurvePoint
+from bakeoff.results.scorecard import Scorecard
 
 __all__ = ["Combination", "CurvePoint", "Kind", "Part", "Rows", "combine"]
 

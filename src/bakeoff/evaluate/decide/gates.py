@@ -5,8 +5,8 @@ from statistics import NormalDist
 
 from bakeoff.config.sections import DecideConfig
 from bakeoff.evaluate.decide.looks import look_share
-from bakeoff.results.scorecard import Scorecard
 from bakeoff.metrics.intervals import LEVEL, Interval
+from bakeoff.results.scorecard import Scorecard
 from bakeoff.results.verdict import GateOutcome
 
 __all__ = ["GateOutcome", "gate_outcomes"]

@@ -33,12 +33,12 @@ from bakeoff.evaluate.decide.paired import Comparison, Field, compare
 from bakeoff.evaluate.decide.permutation import permutation_p_value
 from bakeoff.evaluate.decide.utility import Utility
 from bakeoff.evaluate.score.prices import CHEAPER, clearly_cheaper
-from bakeoff.results.scorecard import MEASUREMENTS, Scorecard
 from bakeoff.metrics.custom import using
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.measure import Measure
 from bakeoff.metrics.registry import default, find, problem_with
 from bakeoff.metrics.significance import detectable, holm
+from bakeoff.results.scorecard import MEASUREMENTS, Scorecard
 from bakeoff.results.verdict import GateOutcome, Verdict
 
 __all__ = [

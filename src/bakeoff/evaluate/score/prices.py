@@ -3,8 +3,8 @@
 import math
 
 from bakeoff.config.sections import CostConfig
-from bakeoff.results.scorecard import Scorecard
 from bakeoff.results.candidate import Monthly
+from bakeoff.results.scorecard import Scorecard
 
 __all__ = ["CHEAPER", "Monthly", "clearly_cheaper", "monthly"]
 
