@@ -8,7 +8,7 @@ from bakeoff import Project
 from bakeoff.core.errors import ConfigError, UsageError
 from bakeoff.report.charts import charts
 from bakeoff.report.markdown import markdown
-from bakeoff.report.model import Budget
+from bakeoff.results.search import Budget
 
 SEARCH = """
 [candidates.second.search]

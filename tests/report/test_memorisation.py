@@ -6,7 +6,8 @@ from bakeoff.cli.run_page import leaderboard
 from bakeoff.report.html import html
 from bakeoff.report.markdown import markdown
 from bakeoff.report.memorisation import heads, sentences, warnings
-from bakeoff.report.model import Contamination, Memorisation, Overlap, Recalled
+from bakeoff.results.candidate import Memorisation, Recalled
+from bakeoff.results.data import Contamination, Overlap
 
 KNOWN = {"rows": 50, "tokens": 50, "seen": 0.5, "gap": 0.6, "loss_ratio": 0.2, "warning": True}
 KNOWN |= {"train": {"verbatim": 0.7, "loss": 0.4}, "held_out": {"verbatim": 0.1, "loss": 2.0}}

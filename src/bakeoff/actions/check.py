@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
+
 from bakeoff.chat.cache import ReplyCache
 from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.plugins import suggestion

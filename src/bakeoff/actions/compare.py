@@ -3,7 +3,7 @@
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 import numpy as np
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ComparedCandidate", "RunComparison", "compare_runs"]
 
+Changed: TypeAlias = tuple[str | None, str | None]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedCandidate:
     """A candidate in two runs; None where it is in one of them only, or failed there.
 
-    `params` are those that differ (first, second). `difference` is of the second from the first, paired on the same test
-    rows; else `reason` says why the two values cannot be compared so.
+    `params` are those that differ (first, second). `difference` is of the second from the first, paired on the same
+    test rows; else `reason` says why the two values cannot be compared so.
     """
 
     name: str
@@ -55,7 +57,7 @@ class RunComparison:
 
     def to_json(self) -> dict[str, Json]:
         """As JSON: ids, dataset versions, winners, and the candidates."""
-        sides = {
+        sides: dict[str, Json] = {
             name: {"run_id": run.run_id, "dataset": run.dataset.version, "winner": run.verdict.winner}
             for name, run in (("first", self.first), ("second", self.second))
         }

@@ -16,7 +16,7 @@ from bakeoff.results.outcome import RunOutcome
 from bakeoff.results.search import Budget, Expected
 from bakeoff.results.verdict import GateOutcome, Verdict
 
-__all__ = ["comparison_page", "expectations", "full_report", "leaderboard", "run_page"]
+__all__ = ["comparison_page", "expectations", "full_report", "leaderboard"]
 
 MOST_WARNINGS = 10
 MOST_WEAK = 3
@@ -116,7 +116,7 @@ def _candidate_row(candidate: Candidate, verdict: Verdict, metric: str) -> list[
         f"{latency['p95']:.2f}",
         f"{candidate.cost_usd_per_1k:.6f}",
         f"{candidate.train_s:.1f}",
-        f"{candidate.size_bytes / 1e6:.1f}",
+        f"{(candidate.size_bytes or 0) / 1e6:.1f}",
         candidate.model_version or "",
     ]
 
@@ -363,9 +363,9 @@ def comparison_page(comparison: RunComparison) -> str:
         "parameters",
     ]
     data = "the same dataset" if comparison.same_data else "not the same dataset"
-    versions = f"{first.dataset.version[:12]} ({first.dataset.rows:,} rows), {second.dataset.version[:12]} ({second.dataset.rows:,})"
+    versions = [f"{run.dataset.version[:12]} ({run.dataset.rows:,} rows)" for run in (first, second)]
     winners = [f"{run.run_id[:8]}: {run.verdict.reason}" for run in (first, second)]
-    return "\n".join([f"{data}: {versions}", "", table(heads, rows), "", *winners])
+    return "\n".join([f"{data}: {', '.join(versions)}", "", table(heads, rows), "", *winners])
 
 
 def _difference(each: ComparedCandidate) -> str:

@@ -22,7 +22,7 @@ from bakeoff.core.types import Json
 from bakeoff.metrics.intervals import wilson
 from bakeoff.results.judge import JudgeAgreement, JudgeBias
 
-__all__ = ["Agreement", "Bias", "Pair", "Referee", "Votes", "agreement", "bias"]
+__all__ = ["Pair", "Referee", "Votes", "agreement", "bias"]
 
 Floats: TypeAlias = NDArray[np.float64]
 

@@ -1,7 +1,7 @@
 """All that records hold of content: what a collection of garbage must keep, and what a check must see."""
 
 from collections.abc import Iterator, Mapping
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from bakeoff.core.protocols import RecordStore
 from bakeoff.core.records import VersionKind

@@ -50,11 +50,11 @@ def build(
     """
     task, metric = outcome.task, outcome.verdict.metric
     outcomes = {name: each.outcomes for name, each in evidence.items()}
-    whole = _fields(outcome) | {
-        "candidates": tuple(_candidate(each, evidence.get(each.name), task) for each in outcome.candidates)
-    }
+    parts = _fields(outcome)
+    del parts["candidates"]
     return Report(
-        **whole,
+        **parts,
+        candidates=tuple(_candidate(each, evidence.get(each.name), task) for each in outcome.candidates),
         made_ms=made_ms,
         higher_is_better=is_higher_better(metric, task) is not False,
         agreement=error_analysis.agreement(outcomes, task),

@@ -16,8 +16,9 @@ from bakeoff.report.answer_charts import FEW_CLASSES
 from bakeoff.report.charts import charts
 from bakeoff.report.drawing import MOST_SERIES, NARROW, WIDE, svg
 from bakeoff.report.ledger import losses_of
-from bakeoff.report.model import Candidate, Drop, Report, Slice, WeakSlice
+from bakeoff.report.model import Report, ReportedCandidate
 from bakeoff.report.phrases import by_fold, gates, headline
+from bakeoff.results.candidate import Drop, Slice, WeakSlice
 
 __all__ = ["html"]
 
@@ -199,7 +200,7 @@ def _texts(report: Report) -> list[str]:
     ]
 
 
-def _weak(report: Report) -> list[tuple[Candidate, WeakSlice]]:
+def _weak(report: Report) -> list[tuple[ReportedCandidate, WeakSlice]]:
     return [(each, part) for each in report.ranked for part in each.weak_slices]
 
 

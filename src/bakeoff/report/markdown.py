@@ -8,7 +8,7 @@ from bakeoff.report.judge import HEADS, judged_row, sentences
 from bakeoff.report.ledger import losses_of
 from bakeoff.report.memorisation import heads, recalled_row, remembering
 from bakeoff.report.memorisation import sentences as recalled_told
-from bakeoff.report.model import Budget, Report
+from bakeoff.report.model import Report
 from bakeoff.report.numbers import (
     chance,
     count,
@@ -23,6 +23,7 @@ from bakeoff.report.numbers import (
     size,
 )
 from bakeoff.report.phrases import by_fold, gates, headline, sides
+from bakeoff.results.search import Budget
 
 __all__ = ["markdown", "safe"]
 

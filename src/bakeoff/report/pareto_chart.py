@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bakeoff.report.drawing import NARROW, Chart, Palette, Spec, clean, colour, numeric, said
-from bakeoff.report.model import Combination, Report
+from bakeoff.report.model import Report
 from bakeoff.report.numbers import dollars, number, share
+from bakeoff.results.combination import CombinationOutcome
 
 __all__ = ["front"]
 
@@ -75,12 +76,12 @@ def _single(report: Report, name: str) -> Spec:
     }
 
 
-def _tried(report: Report, each: Combination) -> Spec:
+def _tried(report: Report, each: CombinationOutcome) -> Spec:
     assert each.quality is not None
     return _row(report, each.name, each.cost_usd_per_1k or 0.0, each.quality.value)
 
 
-def _curve(report: Report, each: Combination) -> list[Spec]:
+def _curve(report: Report, each: CombinationOutcome) -> list[Spec]:
     return [
         _row(report, f"{each.name}, {share(point.share)} passed on", point.cost_usd_per_1k, point.value)
         | {"line": each.name}

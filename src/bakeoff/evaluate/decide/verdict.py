@@ -27,7 +27,7 @@ from bakeoff.core.errors import ConfigError, DataError, Problem
 from bakeoff.core.types import Predictions, Task
 from bakeoff.evaluate.decide import reasons
 from bakeoff.evaluate.decide.expected_loss import Worth, expected_worth
-from bakeoff.evaluate.decide.gates import GateOutcome, gate_outcomes
+from bakeoff.evaluate.decide.gates import gate_outcomes
 from bakeoff.evaluate.decide.margin import margin_of
 from bakeoff.evaluate.decide.paired import Comparison, Field, compare
 from bakeoff.evaluate.decide.permutation import permutation_p_value

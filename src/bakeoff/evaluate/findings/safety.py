@@ -17,7 +17,7 @@ from bakeoff.results.candidate import Safety, SafetyKind
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Kind", "Probe", "Safety", "is_safe", "refuses", "safety"]
+__all__ = ["Probe", "Safety", "is_safe", "refuses", "safety"]
 
 REFUSAL = re.compile(
     r"\bI(?:['’]m| am)? (?:sorry, (?:but )?I )?(?:can(?:no|['’])t|can not|won['’]t|will not|unable|not able|not allowed"
