@@ -88,7 +88,7 @@ class Calibration:
     The scalings are fitted on `validation_rows` other rows; None where those are too few.
     """
 
-    bins: tuple[Bin, ...]
+    bins: tuple[Bin, ...] = ()
     ece: float
     validation_rows: int = 0
     temperature: float | None = None

@@ -124,12 +124,12 @@ class Verdict:
     winner: str | None
     reason: str
     metric: str
-    gates: tuple[GateOutcome, ...]
-    best: str | None
-    best_set: tuple[str, ...]
-    comparisons: tuple[Comparison, ...]
-    pareto: tuple[str, ...]
-    mdd: float | None
+    gates: tuple[GateOutcome, ...] = ()
+    best: str | None = None
+    best_set: tuple[str, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    pareto: tuple[str, ...] = ()
+    mdd: float | None = None
     utility: str | None = None
     utilities: Mapping[str, float | None] = field(default_factory=dict[str, float | None])
     utility_p_best: Mapping[str, float] = field(default_factory=dict[str, float])
