@@ -242,7 +242,7 @@ class Project:
         with self._stage() as stage:
             found = advise(stage, families, lacking, seconds=seconds, again=again)
         last = last_outcome(self.records, self.blobs)
-        measured = compared(found, last.candidates, last.dataset.version) if last else ()
+        measured = list(compared(found, last.candidates, last.dataset.version)) if last else []
         return {**found, "compared": cast("Json", msgspec.to_builtins(measured))}
 
     def loop_once(self) -> "Turn":

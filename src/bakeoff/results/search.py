@@ -29,7 +29,7 @@ class Trial:
     candidate: str
     setting: int
     rung: int
-    params: Mapping[str, Any]
+    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
     status: TrialStatus
     seconds: float
     at_s: float
