@@ -139,7 +139,7 @@ def _observe(
         since_ms=live.created_ms if since_ms is None else since_ms,
         until_ms=stage.clock() + 1 if until_ms is None else until_ms,
         seed=stage.seed,
-        by_time=since_ms is not None or until_ms is not None,
+        documents=stage.records.documents if since_ms is None and until_ms is None else None,
         losses=mine.losses(),
     )
     store(stage.records.documents, report)

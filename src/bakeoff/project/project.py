@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from bakeoff.core.damage import Damage
     from bakeoff.data.batches import Batch
     from bakeoff.data.contract_rows import RowCheck
-    from bakeoff.feedback.index import PredictionIndex
     from bakeoff.feedback.record import Recorded
     from bakeoff.feedback.truth import TruthOf
     from bakeoff.loop.lifecycle import Outcome
@@ -529,13 +528,7 @@ class Project:
         from bakeoff.project.rows import plain_items
 
         redact = redactor(self.config.prepare.specs)
-        return record(self.events, plain_items(items), index=self._predictions, truth_of=self._truth_of, redact=redact)
-
-    @cached_property
-    def _predictions(self) -> "PredictionIndex":
-        from bakeoff.feedback.index import PredictionIndex
-
-        return PredictionIndex(self.events)
+        return record(self.events, plain_items(items), truth_of=self._truth_of, redact=redact)
 
     @cached_property
     def _truth_of(self) -> "TruthOf":
