@@ -124,6 +124,7 @@ def _observe(
     from bakeoff.monitor.signals import store
 
     assert live.reference_id is not None
+    stage.events.compact()  # here, and not while serving: it would cost answers their time
     signature = signature_of(stage.records.versions, live.model_version)
     mine = replace(labelled, pairs=tuple(pair for pair in labelled.pairs if pair.release_id == live.release_id))
     truth, said = judged(mine, signature)

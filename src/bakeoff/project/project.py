@@ -291,7 +291,7 @@ class Project:
             return observe(stage, since_ms=since_ms, until_ms=until_ms)
 
     def collect(self, *, grace_s: float = 86_400.0, delete: bool = False) -> "Collected":
-        """What blobs no record needs any more, and with `delete`, their removal.
+        """What blobs no record needs any more, and with `delete`, their removal; events are archived then, too.
 
         Args:
             grace_s: what was stored so lately is left alone: its record may be about to be written.
@@ -306,6 +306,8 @@ class Project:
         from bakeoff.project.collecting import collected
 
         with held(self._state_folder() / "run.lock"):
+            if delete:
+                self.events.compact()
             return collected(self.blobs, references(self.records), grace_s=grace_s, delete=delete)
 
     # --- the data -------------------------------------------------------------------------------
