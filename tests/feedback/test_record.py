@@ -9,7 +9,7 @@ from bakeoff.core.events import FeedbackEvent
 from bakeoff.core.types import Column, ColumnFormat, Signature
 from bakeoff.feedback import record as recording
 from bakeoff.feedback.truth import Truth, truth_reader
-from bakeoff.prepare.pii import redactor
+from bakeoff.prepare.personal_data.pii import redactor
 from bakeoff.testing.events import failure, prediction
 from bakeoff.testing.memory import MemoryEvents
 

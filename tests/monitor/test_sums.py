@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from bakeoff.core.config import MonitorConfig
+from bakeoff.config.sections import MonitorConfig
 from bakeoff.core.types import Column, Predictions, Signature
 from bakeoff.monitor import reference as references
 from bakeoff.monitor.observe import observe
