@@ -168,12 +168,18 @@ def test_means_of_heavy_tails_have_room_for_larger_ones():
         assert estimate(find("pinball[0.5]", "regression"), rows).high == pytest.approx(found.high / 2)
 
 
-def test_the_best_recall_of_few_rows_is_as_wide_as_a_share_of_them():
-    rows = rows_of("10% positive", 100, seed=5)
-    assert (rows.class_rows() < 30).any()
-    found = estimate(find("recall_at_precision[1, 0.5]", "classification"), rows)
-    low, high = pr_ends(found.value, int(rows.class_rows()[1]))
-    assert found.low <= low < high <= found.high
+def test_the_best_recall_of_few_rows_that_no_threshold_gives_may_be_large():
+    """Of ten rows none is reached at the wanted precision: not a share of none in ten, but one threshold too many."""
+    truth = np.array(["yes", "no"] * 10 + ["no"] * 80)
+    shares = np.linspace(0.9, 0.01, 100)
+    shares[[0, 1]] = shares[[1, 0]]
+    result = outcome(
+        truth, Predictions.of_probabilities(np.column_stack([1 - shares, shares]), ("no", "yes")), "classification"
+    )
+    found = estimate(find("recall_at_precision[yes, 0.8]", "classification"), Rows(outcome=result, draws=200))
+    assert found.value == found.low == 0.0
+    assert found.high == pytest.approx(pr_ends(0.0, 10)[1])
+    assert found.high > 0.5
 
 
 def test_the_mean_precision_recall_area_of_many_classes_is_centred():

@@ -336,7 +336,7 @@ def _of_draws(measure: Measure, seen: _Seen) -> Interval:
     assert drawn is not None
     scale = Scale(*measure.bounds)
     if not scale.inside(seen.value) and all(map(math.isfinite, measure.bounds)):
-        return _at_bound(measure, seen)
+        return _as_share(measure, seen, _at_bound(measure, seen))
     draws_r = drawn.draws_rm[:, 0]
     draws_r = draws_r[np.isfinite(draws_r)]
     if len(draws_r) < 2 or float(np.ptp(draws_r)) == 0:  # noqa: PLR2004
@@ -356,7 +356,7 @@ def _of_draws(measure: Measure, seen: _Seen) -> Interval:
 
 
 def _as_share(measure: Measure, seen: _Seen, found: Interval) -> Interval:
-    """The best recall of a class of few rows, never narrower than a share of them: its threshold is by them, too."""
+    """The best recall of a class of few rows, never narrower than an area of so few: its threshold is theirs, too."""
     rows = seen.rows
     of_class = _class_of(measure, rows.outcome)
     if of_class is None or not measure.name.startswith("recall_at_precision"):
