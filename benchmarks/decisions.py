@@ -10,12 +10,12 @@ from cells import Cell
 from numpy.typing import NDArray
 from quick import Quick, card_of, cards
 
-from bakeoff.core.config import DecideConfig, Gate
-from bakeoff.evaluate.field import Comparison
-from bakeoff.evaluate.gates import gate_outcomes
-from bakeoff.evaluate.looks import look_level
-from bakeoff.evaluate.reasons import UNSETTLED
-from bakeoff.evaluate.verdict import (
+from bakeoff.config.sections import DecideConfig, Gate
+from bakeoff.evaluate.decide.differences import Comparison
+from bakeoff.evaluate.decide.gates import gate_outcomes
+from bakeoff.evaluate.decide.looks import look_level
+from bakeoff.evaluate.decide.reasons import UNSETTLED
+from bakeoff.evaluate.decide.verdict import (
     Beliefs,
     Compared,
     Verdict,

@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 from scipy.sparse import csr_array
 
-from bakeoff.prepare.duplicates import near_duplicate_groups
-from bakeoff.prepare.minhash import MinHashParams, signatures
-from bakeoff.prepare.words import shingles_of
+from bakeoff.prepare.rows.minhash import MinHashParams, signatures
+from bakeoff.prepare.rows.near_duplicates import near_duplicate_groups
+from bakeoff.prepare.text.words import shingles_of
 
 NEAR = 0.8
 

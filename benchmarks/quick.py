@@ -1,4 +1,4 @@
-"""How candidates stand to each other, as `bakeoff.evaluate.field` says it, for simulations: without texts for labels.
+"""How candidates stand to each other, as `evaluate.decide.differences` says it, for simulations: no texts for labels.
 
 `Quick` gets codes instead of labels and works out what leaving rows out does to accuracy and f1_macro by itself; all
 that follows is the product's. That both are the same is checked on the first sample of every cell (`Quick.agrees`).
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.types import Predictions
-from bakeoff.evaluate.field import Field
-from bakeoff.evaluate.scorecard import Scorecard
+from bakeoff.evaluate.decide.differences import Field
+from bakeoff.evaluate.score.scorecard import Scorecard
 from bakeoff.metrics.bootstrap import BLOCKS
 from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.intervals import LEVEL, Interval, mid_p

@@ -19,7 +19,7 @@ from bakeoff.core.generation import Piece
 from bakeoff.engines.fidelity import compare
 from bakeoff.engines.llamacpp import LlamaCppEngine, gguf_of
 from bakeoff.engines.reference import ReferenceSession
-from bakeoff.families.language.quiet import quietly
+from bakeoff.families.language.library_output import quietly
 
 TOLERANCE = 0.1
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]

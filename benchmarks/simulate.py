@@ -20,9 +20,9 @@ import decisions
 import numpy as np
 from cells import Cell
 
-from bakeoff.evaluate.estimates import Rows, estimates
+from bakeoff.evaluate.score.estimates import Rows, estimates
+from bakeoff.metrics.custom import using
 from bakeoff.metrics.judges import prediction_powered
-from bakeoff.metrics.own import using
 from bakeoff.metrics.registry import find
 from bakeoff.testing.worlds import MANY, WORLDS, Sample, coverage, true_values
 

@@ -25,9 +25,9 @@ from unittest.mock import patch
 import polars as pl
 
 from bakeoff.core.errors import DataError
-from bakeoff.prepare.streaming import run as running
-from bakeoff.prepare.streaming.work import Done, Plan, Task
-from bakeoff.prepare.streaming.worker import Worker
+from bakeoff.prepare.corpus import run as running
+from bakeoff.prepare.corpus.work import Done, Plan, Task
+from bakeoff.prepare.corpus.worker import Worker
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 Row = dict[str, object]

@@ -105,7 +105,7 @@ def pii() -> str:
     """A finding counts when it is of the kind and covers at least four fifths of the value."""
     from pii_samples import COUNTS, negatives, positives
 
-    from bakeoff.prepare.pii import find_pii
+    from bakeoff.prepare.personal_data.pii import find_pii
 
     samples = [*positives(), *negatives()]
     texts = [sample.text for sample in samples]
@@ -167,7 +167,7 @@ BINS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.01)
 
 def duplicates() -> str:
     """Pairs with a true similarity of their runs of three words (characters, for Chinese and Thai); threshold 0.8."""
-    from bakeoff.prepare.duplicates import near_duplicate_groups
+    from bakeoff.prepare.rows.near_duplicates import near_duplicate_groups
 
     rows: list[list[object]] = []
     catalogue = peer("catalogue", [], languages=["zh_Hans", "th"], packages=STRINGS["text"])
@@ -274,7 +274,7 @@ def languages() -> str:
 
     from short_sentences import SENTENCES
 
-    from bakeoff.prepare.language import languages as identify
+    from bakeoff.prepare.text.language import languages as identify
 
     codes = list(SENTENCES)
     locale = {"zh": "zh_Hans"}
@@ -327,8 +327,8 @@ def quality() -> str:
     """Of texts of the data benchmark's corpus, and of Python's documentation and sources, those kept by both or one."""
     from corpus import build
 
-    from bakeoff.prepare.html import StripHtmlParams, strip_html
-    from bakeoff.prepare.quality import judge
+    from bakeoff.prepare.text.html import StripHtmlParams, strip_html
+    from bakeoff.prepare.text.quality import judge
 
     once, _ = build(CACHE)
     pages = pl.read_ndjson(min(once.glob("*.jsonl")))["text"][:1500]
@@ -361,7 +361,7 @@ def _sections() -> list[str]:
 
 def html() -> str:
     """Words of the visible text that are there (recall), and words that are of it (precision), over 300 pages."""
-    from bakeoff.prepare.html import StripHtmlParams, strip_html
+    from bakeoff.prepare.text.html import StripHtmlParams, strip_html
 
     rng = random.Random(6)
     made = [_page(rng) for _ in range(300)]

@@ -61,7 +61,7 @@ def test_your_own_data_in_ten_lines(tmp_path):
 
 
 def test_the_project_file_is_valid(tmp_path):
-    from bakeoff.core.project_file import loads
+    from bakeoff.config.file import loads
 
     loaded = loads(block("Your own data", "toml"), folder=tmp_path, environ={})
     known = {"linear", "boosting", "embedding", "prompted", "lora", "remote"}

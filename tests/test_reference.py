@@ -16,7 +16,7 @@ def test_the_reference_is_what_the_code_says():
 
 
 def test_every_key_of_the_project_file_is_in_it():
-    from bakeoff.core.config import DataConfig, DecideConfig
+    from bakeoff.config.sections import DataConfig, DecideConfig
 
     page = (ROOT / "docs" / "reference" / "config.md").read_text("utf-8")
     assert all(f"| `{key}` |" in page for key in (*DataConfig.model_fields, *DecideConfig.model_fields))

@@ -24,8 +24,9 @@ import typer.core
 from pydantic import BaseModel
 
 import bakeoff
-from bakeoff.core import config, errors, plugins
-from bakeoff.core.params import TASKS
+from bakeoff.config import sections as config
+from bakeoff.config.params import TASKS
+from bakeoff.core import errors, plugins
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 WRITTEN = "Written by `tools/reference.py` from the code; do not edit."

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bakeoff.core.errors import BakeoffError
     from bakeoff.evaluate.library import compare, interval
     from bakeoff.metrics.judges import label_budget, prediction_powered
-    from bakeoff.prepare.streaming.run import prepare_corpus
+    from bakeoff.prepare.corpus.run import prepare_corpus
     from bakeoff.project.project import Project
 
 __all__ = [
@@ -35,7 +35,7 @@ _HOMES = {
     "compare": "bakeoff.evaluate.library",
     "label_budget": "bakeoff.metrics.judges",
     "prediction_powered": "bakeoff.metrics.judges",
-    "prepare_corpus": "bakeoff.prepare.streaming.run",
+    "prepare_corpus": "bakeoff.prepare.corpus.run",
 }
 
 

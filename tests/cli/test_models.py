@@ -31,7 +31,7 @@ def test_language_models_are_for_the_reviews(tmp_path: Path) -> None:
 
 def test_candidates_are_added_once(tmp_path: Path) -> None:
     from bakeoff.cli.demos.play import add_language_models, make_project
-    from bakeoff.core.project_file import load
+    from bakeoff.config.file import load
 
     make_project("reviews", tmp_path)
     add_language_models(tmp_path)

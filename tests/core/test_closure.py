@@ -10,12 +10,12 @@ import bakeoff
 from bakeoff.core import closure, plugins
 from bakeoff.core.closure import code_of, modules_of
 from bakeoff.core.families import families_code
-from bakeoff.loop.gathering import DATA_CODE
+from bakeoff.loop.dataset import DATA_CODE
 
 ROOT = Path(bakeoff.__file__).parent
 JOBS = {
     "fit": ("bakeoff.train.worker",),
-    "evaluate": ("bakeoff.evaluate.worker",),
+    "evaluate": ("bakeoff.evaluate.score.worker",),
     "verify": ("bakeoff.engines.verifying",),
     "data": DATA_CODE,
     **{
@@ -68,19 +68,19 @@ def test_no_page_or_command_is_in_a_key(job):
 @pytest.mark.parametrize(
     ("job", "file"),
     [
-        ("lora", "families.targets"),
-        ("lora", "families.columns"),
+        ("lora", "families.features.targets"),
+        ("lora", "families.features.columns"),
         ("lora", "chat.prompts"),
         ("lora", "engines.llamacpp"),
         ("linear", "metrics.value"),
-        ("linear", "families.heads"),
-        ("embedding", "families.onnx_encoder"),
+        ("linear", "families.features.heads"),
+        ("embedding", "families.features.onnx_encoder"),
         ("blend", "metrics.combined"),
         ("fit", "core.protocols"),
         ("evaluate", "metrics.bootstrap"),
         ("evaluate", "chat.client"),
         ("data", "data.values"),
-        ("data", "prepare.pii"),
+        ("data", "prepare.personal_data.pii"),
     ],
 )
 def test_what_a_job_imports_is_in_its_key(job, file):
@@ -153,3 +153,9 @@ def test_a_third_party_counts_with_its_own_files_and_ours_that_it_imports(tmp_pa
     assert families_code("theirs") != before
     closure._source.cache_clear()
     closure._path.cache_clear()
+
+
+def test_a_module_of_ours_that_is_not_there_is_an_error():
+    """A name that a move left behind would otherwise leave its code out of all keys."""
+    with pytest.raises(ModuleNotFoundError, match="splitting"):
+        code_of("bakeoff.loop.splitting")

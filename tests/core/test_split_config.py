@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.core.config import SplitConfig
+from bakeoff.config.file import loads
+from bakeoff.config.sections import SplitConfig
 from bakeoff.core.errors import ConfigError
-from bakeoff.core.project_file import loads
 
 GOOD = '[project]\nname = "films"\n[data]\nsource = "films.csv"\ntarget = "liked"\n'
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bakeoff.core.config import DataConfig
+from bakeoff.config.sections import DataConfig
 from bakeoff.data.reading import Reading, read
 from bakeoff.data.sources import resolve
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import zstandard
 
-from bakeoff.core.config import DataConfig
+from bakeoff.config.sections import DataConfig
 from bakeoff.core.errors import DataError
 from bakeoff.data.batches import batches
 from bakeoff.data.sources import resolve

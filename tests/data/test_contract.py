@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bakeoff.core.config import DataConfig
+from bakeoff.config.sections import DataConfig
 from bakeoff.core.errors import ConfigError, ContractError, CorruptError
 from bakeoff.core.types import Column
 from bakeoff.data.contract import Contract, from_bytes, load, parse, to_bytes

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from sklearn import datasets
 
-from bakeoff.core.config import DataConfig
+from bakeoff.config.sections import DataConfig
 from bakeoff.data.contract import Contract, parse
 from bakeoff.data.contract_check import check
 from bakeoff.data.contract_infer import draft

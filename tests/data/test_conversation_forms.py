@@ -5,13 +5,13 @@ import json
 import polars as pl
 import pytest
 
-from bakeoff.core.config import DataConfig
+from bakeoff.actions.init import write_project
+from bakeoff.config.sections import DataConfig
 from bakeoff.core.conversation import conversation
 from bakeoff.core.errors import DataError
 from bakeoff.data.reading import read
 from bakeoff.data.schema import infer
 from bakeoff.data.sources import resolve
-from bakeoff.project.template import write_project
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "clock", "arguments": '{"zone": "UTC"}'}}
 USER = {"role": "user", "content": "Hi"}

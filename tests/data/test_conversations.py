@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bakeoff.chat.prompts import Preamble, messages_of_row
-from bakeoff.core.config import DataConfig
+from bakeoff.config.sections import DataConfig
 from bakeoff.core.conversation import conversation, is_conversation, question_text
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Column

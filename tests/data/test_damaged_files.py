@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from bakeoff.core.config import DataConfig
+from bakeoff.config.sections import DataConfig
 from bakeoff.core.errors import BakeoffError, DataError
 from bakeoff.data.reading import read
 from bakeoff.data.schema import infer

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bakeoff.core.config import LabelRule
+from bakeoff.config.sections import LabelRule
 from bakeoff.data.labels import Labels, alike, class_names, fold, is_list, joined_by, label_text, trim
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bakeoff.core.config import DataConfig
+from bakeoff.config.sections import DataConfig
 from bakeoff.core.errors import DataError
 from bakeoff.data.reading import Reading, read
 from bakeoff.data.snapshot import version_of

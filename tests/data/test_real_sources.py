@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.core.config import DataConfig
+from bakeoff.config.sections import DataConfig
 from bakeoff.data.reading import read
 from bakeoff.data.sources import fetch, fingerprint, resolve
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bakeoff.core.config import DataConfig
+from bakeoff.config.sections import DataConfig
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Column, ColumnKind
 from bakeoff.data.cast import conform, to_kind

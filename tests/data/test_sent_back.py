@@ -13,7 +13,7 @@ import polars as pl
 import polars.testing
 import pytest
 
-from bakeoff.core.config import DataConfig
+from bakeoff.config.sections import DataConfig
 from bakeoff.core.types import Schema
 from bakeoff.data.cast import conform
 from bakeoff.data.reading import Reading, cells, read

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bakeoff.core.config import SplitConfig
+from bakeoff.config.sections import SplitConfig
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Column, Schema
 from bakeoff.data.periods import EPOCH, MICROSECOND, last_period

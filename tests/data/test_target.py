@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bakeoff.core.config import DataConfig
+from bakeoff.config.sections import DataConfig
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Task
 from bakeoff.data.labels import Labels

@@ -8,7 +8,7 @@ from uuid import UUID
 import polars as pl
 import pytest
 
-from bakeoff.core.config import DataConfig
+from bakeoff.config.sections import DataConfig
 from bakeoff.data.schema import Inferred, infer
 
 ROWS = 200

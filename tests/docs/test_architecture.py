@@ -36,7 +36,8 @@ def test_states_of_a_run_are_those_of_the_records():
 def test_what_stands_in_code_exists():
     """Classes, commands and pages that the walks name."""
     import bakeoff
-    from bakeoff.core import config, errors, ledger, protocols, types
+    from bakeoff.config import sections as config
+    from bakeoff.core import errors, ledger, protocols, types
 
     places = (bakeoff, config, errors, ledger, protocols, types)
     classes = set(re.findall(r"`([A-Z][a-z]+[A-Za-z]*)(?:\.\w+)?`", PAGE))

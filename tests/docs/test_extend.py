@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from bakeoff.config.file import loads
 from bakeoff.core import plugins
-from bakeoff.core.project_file import loads
 
 PAGES = Path(__file__).parents[2] / "docs" / "extend"
 EXAMPLES = ("family", "metric", "step", "store", "compute", "engine")
@@ -146,7 +146,7 @@ def test_all_of_them_serve_one_project(tmp_path, installed):
 
 
 def test_a_metric_of_a_file_needs_no_package(tmp_path):
-    from bakeoff.metrics.own import read_file
+    from bakeoff.metrics.custom import read_file
 
     (file,) = [block for block in blocks("metric", "toml") if "metrics_file" in block]
     name = loads(DATA + file, folder=tmp_path, environ={}).config.decide.metrics_file

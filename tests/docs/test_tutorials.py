@@ -99,7 +99,7 @@ def test_commands_end_well(page, bakeoff, tickets):
 
 
 def test_settings_are_valid(tmp_path):
-    from bakeoff.core.project_file import loads
+    from bakeoff.config.file import loads
 
     head = '[project]\nname = "tickets"\ntask = "classification"\n[data]\nsource = "tickets.csv"\ntarget = "team"\n'
     parts = [*blocks("engineer", "toml"), *blocks("platform", "toml")]

@@ -10,9 +10,9 @@ pytest.importorskip("transformers")
 pytest.importorskip("xllamacpp")
 pytest.importorskip("peft")
 
+from bakeoff.actions.export import Wish, export
 from bakeoff.core.errors import CandidateError, UsageError
 from bakeoff.core.generation import Speech
-from bakeoff.project.exporting import Wish, export
 
 
 @dataclass(frozen=True)

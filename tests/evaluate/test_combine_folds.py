@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bakeoff.core.config import CombineConfig
+from bakeoff.config.sections import CombineConfig
 from bakeoff.core.types import Predictions
-from bakeoff.evaluate.cascading import Climb, joined
-from bakeoff.evaluate.combine import Part, Rows, combine
-from bakeoff.evaluate.scorecard import Scorecard
-from bakeoff.evaluate.scoring import score
+from bakeoff.evaluate.combine.cascade import Climb, joined
+from bakeoff.evaluate.combine.combinations import Part, Rows, combine
+from bakeoff.evaluate.score.scorecard import Scorecard
+from bakeoff.evaluate.score.scoring import score
 from bakeoff.metrics.combined import Ladder, Mix
 
 CLASSES = ("no", "yes")

@@ -6,13 +6,13 @@ A small part of `make bench-statistics`: so few draws tell coarse faults only, a
 import numpy as np
 import pytest
 
-from bakeoff.core.config import DecideConfig
+from bakeoff.config.sections import DecideConfig
 from bakeoff.core.types import Predictions
-from bakeoff.evaluate.estimates import Rows, estimates
-from bakeoff.evaluate.paired import Field
-from bakeoff.evaluate.scorecard import Scorecard
-from bakeoff.evaluate.scoring import score
-from bakeoff.evaluate.verdict import decide
+from bakeoff.evaluate.decide.paired import Field
+from bakeoff.evaluate.decide.verdict import decide
+from bakeoff.evaluate.score.estimates import Rows, estimates
+from bakeoff.evaluate.score.scorecard import Scorecard
+from bakeoff.evaluate.score.scoring import score
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.outcome import Outcome, outcome
 from bakeoff.metrics.registry import find

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import bakeoff
 from bakeoff.core.errors import BakeoffError, CandidateError, ConfigError, DataError
 from bakeoff.metrics.catalogue import DEFINITIONS
-from bakeoff.metrics.own import using
+from bakeoff.metrics.custom import using
 from bakeoff.metrics.registry import find
 
 ARGUMENTS = {"precision_at_recall": "[1, 0.8]", "recall_at_precision": "[1, 0.5]", "top_k": "[1]", "pinball": "[0.9]"}

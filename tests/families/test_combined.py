@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 
 from bakeoff.core.errors import CandidateError, ConfigError, CorruptError
-from bakeoff.families.blend import BlendFamily, BlendParams
-from bakeoff.families.calibrated import CalibratedFamily, CalibratedParams
-from bakeoff.families.cascade import CascadeFamily, CascadeParams
 from bakeoff.families.linear import LinearFamily, LinearParams
-from bakeoff.families.members import Member, assemble
+from bakeoff.families.wrappers.blend import BlendFamily, BlendParams
+from bakeoff.families.wrappers.calibrated import CalibratedFamily, CalibratedParams
+from bakeoff.families.wrappers.cascade import CascadeFamily, CascadeParams
+from bakeoff.families.wrappers.members import Member, assemble
 from bakeoff.testing.families import FamilyConformance
 
 QUICK = (

@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from bakeoff.core.errors import CandidateError, ContextLengthError, MissingExtraError, NotFoundError
-from bakeoff.families.blend import BlendModel
 from bakeoff.families.embedding import EmbeddingFamily, EmbeddingParams
-from bakeoff.families.onnx_encoder import OnnxEncoder
+from bakeoff.families.features.onnx_encoder import OnnxEncoder
+from bakeoff.families.wrappers.blend import BlendModel
 from bakeoff.testing.families import FamilyConformance
 
 pytest.importorskip("onnxruntime")

@@ -6,7 +6,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.processors import TemplateProcessing
 
-from bakeoff.families.onnx_encoder import EncoderSource, _field
+from bakeoff.families.features.onnx_encoder import EncoderSource, _field
 
 WORDS = ["[UNK]", "[CLS]", *(f"{letter}{letter}ord" for letter in "abcdefghijklmnopqrstuvwxyz")]
 WORDS += [f"{kind}{group}" for kind in ("label", "sign") for group in range(6)] + ["nothing"]

@@ -10,7 +10,7 @@ from bakeoff.feedback import index as indexing
 from bakeoff.feedback import record as recording
 from bakeoff.feedback.index import PredictionIndex
 from bakeoff.feedback.truth import Truth, truth_reader
-from bakeoff.prepare.pii import redactor
+from bakeoff.prepare.personal_data.pii import redactor
 from bakeoff.testing.memory import MemoryEvents
 
 

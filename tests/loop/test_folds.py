@@ -8,8 +8,8 @@ import pytest
 
 from bakeoff import Project
 from bakeoff.core.errors import UsageError
-from bakeoff.loop.folding import middle
-from bakeoff.loop.gathering import load_arrays
+from bakeoff.loop.dataset import load_arrays
+from bakeoff.loop.folds import middle
 from bakeoff.project.project import Project as Opened
 
 FOLDS = """

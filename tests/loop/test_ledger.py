@@ -5,14 +5,14 @@ import random
 import pytest
 
 from bakeoff import Project
-from bakeoff.core.config import Config
+from bakeoff.config.sections import Config
 from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import Ledger, Loss
 from bakeoff.core.types import Column, Schema
+from bakeoff.loop.cache import Steps
 from bakeoff.loop.candidate_losses import unused_settings
-from bakeoff.loop.gathering import gather
+from bakeoff.loop.dataset import gather
 from bakeoff.loop.losses import gone_classes, informative
-from bakeoff.loop.steps import Steps
 
 WORDS = {"ill": ("bad", "sad", "pain"), "well": ("fine", "good", "happy")}
 

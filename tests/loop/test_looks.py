@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bakeoff import Project
-from bakeoff.evaluate.looks import look_level
+from bakeoff.evaluate.decide.looks import look_level
 from bakeoff.loop.looks import next_look, record
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from bakeoff import Project
 from bakeoff.cli.main import app
 from bakeoff.core.errors import ConfigError
-from bakeoff.evaluate.worker import read_outcomes
+from bakeoff.evaluate.score.worker import read_outcomes
 from bakeoff.report.html import html
 from bakeoff.report.markdown import markdown
 

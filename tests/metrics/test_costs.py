@@ -4,8 +4,8 @@ import pytest
 from bakeoff.core.errors import ConfigError, NotFoundError
 from bakeoff.core.types import Predictions
 from bakeoff.metrics.costs import Costs, answered_by_cost
+from bakeoff.metrics.custom import digest_own, using
 from bakeoff.metrics.outcome import outcome
-from bakeoff.metrics.own import digest_own, using
 from bakeoff.metrics.registry import find, measures
 from bakeoff.testing.metrics import MetricConformance
 

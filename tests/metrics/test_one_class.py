@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from bakeoff.core.types import Predictions
-from bakeoff.evaluate.scoring import score
+from bakeoff.evaluate.score.scoring import score
 from bakeoff.metrics.bootstrap import replicate
 from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.registry import bind, find, listed

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bakeoff.core.config import MonitorConfig
+from bakeoff.config.sections import MonitorConfig
 from bakeoff.core.ledger import Loss
 from bakeoff.core.types import Column, Predictions, Signature
 from bakeoff.metrics.outcome import outcome

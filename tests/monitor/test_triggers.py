@@ -2,7 +2,7 @@
 
 import pytest
 
-from bakeoff.core.config import LoopConfig
+from bakeoff.config.sections import LoopConfig
 from bakeoff.monitor.signals import Report, Signal
 from bakeoff.monitor.triggers import due
 

@@ -13,8 +13,8 @@ import string
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bakeoff.prepare.national_ids import NATIONAL_IDS
-from bakeoff.prepare.pii_kinds import IBAN_LENGTHS, iban_is_valid, luhn_is_valid
+from bakeoff.prepare.personal_data.kinds import IBAN_LENGTHS, iban_is_valid, luhn_is_valid
+from bakeoff.prepare.personal_data.national_ids import NATIONAL_IDS
 
 UPPER, LOWER, DIGITS = string.ascii_uppercase, string.ascii_lowercase, string.digits
 MIXED, HEX, B64 = UPPER + LOWER + DIGITS, "0123456789abcdef", UPPER + LOWER + DIGITS + "-_"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bakeoff.core.types import Column, Schema
-from bakeoff.prepare.findings import find
+from bakeoff.prepare.checks.findings import find
 from bakeoff.testing.families import sample_table
 
 ROWS = 1500

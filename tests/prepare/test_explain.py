@@ -2,8 +2,8 @@ import polars as pl
 import pytest
 
 from bakeoff.core.types import Column, Schema
+from bakeoff.prepare.corpus.sample import sample
 from bakeoff.prepare.explain import explain, order_warnings
-from bakeoff.prepare.streaming.sample import sample
 
 SCHEMA = Schema(columns=(Column(name="text", kind="text", dtype="String"),), target="", inputs=("text",))
 PAGE = "This is a page of many words that have the sense of a text, and it goes on to be read with care. " * 4
@@ -46,7 +46,7 @@ def test_orders_that_hurt_are_named(steps, pairs) -> None:
 
 
 def test_a_sample_is_of_the_beginning_the_middle_and_the_end(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("bakeoff.prepare.streaming.sample.BLOCK_BYTES", 100)
+    monkeypatch.setattr("bakeoff.prepare.corpus.sample.BLOCK_BYTES", 100)
     (tmp_path / "c.jsonl").write_text("".join(f'{{"text": "row {i}", "n": {i / 2}}}\n' for i in range(50)))
     rows = sample(["c.jsonl"], text=["text"], folder=tmp_path).table
     assert rows["text"][0] == "row 0"

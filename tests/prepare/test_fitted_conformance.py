@@ -2,8 +2,8 @@
 
 import pytest
 
+from bakeoff.config.params import check
 from bakeoff.core import plugins
-from bakeoff.core.params import check
 from bakeoff.testing.steps import FittedStepConformance
 
 CASES = [

@@ -11,10 +11,10 @@ from tokenizers import Tokenizer as Made
 from tokenizers import models, normalizers, pre_tokenizers
 
 from bakeoff.core.errors import DataError, UsageError
-from bakeoff.prepare.chunks import chunk_spans, chunks
-from bakeoff.prepare.packing import pack
-from bakeoff.prepare.sentences import sentence_spans, sentences_of
-from bakeoff.prepare.tokens import Tokenizer
+from bakeoff.prepare.language_models.chunks import chunk_spans, chunks
+from bakeoff.prepare.language_models.packing import pack
+from bakeoff.prepare.language_models.tokens import Tokenizer
+from bakeoff.prepare.text.sentences import sentence_spans, sentences_of
 
 TEXT = st.text(st.sampled_from("ab .!?\n。é😀A1"), max_size=80)
 

@@ -4,12 +4,12 @@ import re
 import polars as pl
 import pytest
 
+from bakeoff.config.file import loads
 from bakeoff.core import plugins
 from bakeoff.core.errors import ConfigError
-from bakeoff.core.project_file import loads
 from bakeoff.core.types import Column, Schema
 from bakeoff.prepare.steps import Preparation, preparation
-from bakeoff.prepare.text import digest
+from bakeoff.prepare.text.cleaning import digest
 
 COLUMNS = (
     Column(name="text", kind="text", dtype="String"),

@@ -29,7 +29,7 @@ import zstandard
 
 from bakeoff import Project
 from bakeoff.core.protocols import Job, JobResult
-from bakeoff.evaluate.worker import read_outcomes
+from bakeoff.evaluate.score.worker import read_outcomes
 from bakeoff.project import wiring
 
 TOML = """
@@ -97,8 +97,8 @@ class InProcess:
 
 def hurried(replace: Callable[[Any, str, Any], None]) -> None:
     """Leave out what takes time and cannot change a prediction; `replace` is called like `setattr`."""
-    from bakeoff.evaluate import worker
-    from bakeoff.loop import lifecycle
+    from bakeoff.evaluate.score import worker
+    from bakeoff.loop import run as lifecycle
 
     def few(model: Any, table: pl.DataFrame, *, seed: int, calls: int = 5) -> Any:
         del calls

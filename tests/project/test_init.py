@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from bakeoff import Project
+from bakeoff.config.file import load
 from bakeoff.core.errors import DataError, UsageError
-from bakeoff.core.project_file import load
 
 
 def rows(label, count=60):
@@ -82,7 +82,7 @@ def test_an_existing_project_file_is_kept(tmp_path):
 
 
 def test_classes_that_look_alike_are_told_at_once(tmp_path):
-    from bakeoff.project.template import write_project
+    from bakeoff.actions.init import write_project
 
     (tmp_path / "d.csv").write_text(rows(lambda number: ["Yes", "yes", "no", "no "][number % 4]))
     written = write_project(tmp_path, name=None, source="d.csv", target="y", task=None)
@@ -92,7 +92,7 @@ def test_classes_that_look_alike_are_told_at_once(tmp_path):
 
 
 def test_what_was_guessed_is_told_at_once(tmp_path):
-    from bakeoff.project.template import write_project
+    from bakeoff.actions.init import write_project
 
     rows = "\n".join(f"{i % 12 + 1:02d}/{i % 7 + 1:02d}/2024,{i % 3},{'ab'[i % 2]}" for i in range(60))
     (tmp_path / "d.csv").write_text(f"day,x,y\n{rows}\n")
@@ -101,7 +101,7 @@ def test_what_was_guessed_is_told_at_once(tmp_path):
 
 
 def test_bytes_that_are_no_text_cost_their_column_alone(tmp_path):
-    from bakeoff.project.template import write_project
+    from bakeoff.actions.init import write_project
 
     rows = range(60)
     table = {"b": [bytes([i % 5, 255]) for i in rows], "x": [i % 7 for i in rows], "y": ["ab"[i % 2] for i in rows]}

@@ -5,7 +5,7 @@ import pytest
 from bakeoff.cli.render import full_report
 from bakeoff.report.html import html
 from bakeoff.report.markdown import markdown
-from bakeoff.report.telling import by_fold, sides
+from bakeoff.report.phrases import by_fold, sides
 
 VALUES = [0.7, None, 0.9]
 

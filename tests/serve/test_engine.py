@@ -408,7 +408,7 @@ def test_rows_that_cannot_be_answered_do_not_stop_the_others():
 
 
 def test_what_a_release_redacts_does_not_stand_in_the_log() -> None:
-    from bakeoff.prepare.pii import redactor
+    from bakeoff.prepare.personal_data.pii import redactor
 
     world = World(redact=redactor)
     world.live = dataclasses.replace(

@@ -3,7 +3,7 @@
 import random
 from itertools import pairwise
 
-from bakeoff.core.search import Choices, Range
+from bakeoff.config.search import Choices, Range
 from bakeoff.train.halving import PATIENCE, Ask, Study, Trial, pick
 from bakeoff.train.proposing import proposing
 

@@ -21,9 +21,9 @@ from bakeoff.chat.cache import ReplyCache
 from bakeoff.chat.dialect import PLAIN, Dialect
 from bakeoff.chat.privacy import may_call
 from bakeoff.chat.streaming import chunk_of, events
+from bakeoff.config.file import secret
 from bakeoff.core.errors import CandidateError, MissingExtraError, UsageError
 from bakeoff.core.hashing import digest_json
-from bakeoff.core.project_file import secret
 from bakeoff.core.types import Json
 
 if TYPE_CHECKING:

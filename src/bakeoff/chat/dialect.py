@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from bakeoff.chat.anthropic import HEADERS, MessageEvents, message_body, message_reply
 from bakeoff.chat.responses import ResponseEvents, response_body, response_reply
-from bakeoff.core.config import ApiDialect
+from bakeoff.config.sections import ApiDialect
 from bakeoff.core.types import Json
 
 __all__ = ["ANTHROPIC", "PLAIN", "REASONING", "RESPONSES", "Dialect", "dialect_of"]

@@ -88,8 +88,8 @@ def _in_memory(file: str, what: str) -> list[dict[str, Any]] | None:
 
 def _batches(file: str, what: str, folder: Path, cache: Path) -> "Generator[Batch]":
     """The rows of a file for an endpoint elsewhere; read as the project says if there is one here."""
-    from bakeoff.core.config import DataConfig
-    from bakeoff.core.project_file import FILE_NAME, load
+    from bakeoff.config.file import FILE_NAME, load
+    from bakeoff.config.sections import DataConfig
     from bakeoff.data.batches import batches
     from bakeoff.data.sources import resolve
     from bakeoff.project.files import listed

@@ -9,7 +9,7 @@ from bakeoff.cli.options import AsJson, emit, show_progress
 
 if TYPE_CHECKING:
     from bakeoff.core.types import Json
-    from bakeoff.prepare.streaming.report import CorpusReport
+    from bakeoff.prepare.corpus.report import CorpusReport
 
 __all__ = ["prepare"]
 
@@ -37,7 +37,7 @@ def prepare(
 ) -> None:
     """Run preparation steps over a corpus of any size, in bounded memory and on all cores."""
     from bakeoff.core.errors import UsageError
-    from bakeoff.prepare.streaming.run import Tokens, prepare_corpus
+    from bakeoff.prepare.corpus.run import Tokens, prepare_corpus
 
     chain, columns, target = _from_project(project)
     chain, columns = chain if steps is None else _steps(steps), text or columns or ["text"]
@@ -71,9 +71,9 @@ def _explain(inputs: list[str], chain: "list[Json]", text: list[str], *, as_json
     import msgspec
 
     from bakeoff.core.types import Column, Schema
+    from bakeoff.prepare.corpus.sample import sample
     from bakeoff.prepare.explain import explain, order_warnings
-    from bakeoff.prepare.marks import marked
-    from bakeoff.prepare.streaming.sample import sample
+    from bakeoff.prepare.text.marks import marked
 
     shown = sample(inputs, text=text, progress=show_progress)
     table, bad = shown.table, [marked(line) for line in shown.bad[:SHOWN_LINES]]
@@ -101,7 +101,7 @@ def _explain(inputs: list[str], chain: "list[Json]", text: list[str], *, as_json
 def _from_project(folder: Path | None) -> "tuple[list[Json], list[str], str]":
     if folder is None:
         return [], [], ""
-    from bakeoff.core.project_file import load
+    from bakeoff.config.file import load
 
     config = load(folder).config
     return list(config.prepare.specs), list(config.data.text), config.data.target

@@ -8,7 +8,7 @@ import typer
 from bakeoff.cli.options import AsJson, Folder, duration_s, emit, open_project, optional_value, show_progress
 
 if TYPE_CHECKING:
-    from bakeoff.loop.lifecycle import Outcome
+    from bakeoff.loop.run import Outcome
 
 __all__ = ["add_to"]
 
@@ -36,7 +36,7 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Write a project file from a look at the data."""
-    from bakeoff.project.template import write_project
+    from bakeoff.actions.init import write_project
 
     written = write_project(folder, name=name, source=source, target=target, task=task)
     if as_json:

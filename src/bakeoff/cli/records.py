@@ -109,13 +109,13 @@ def gc(
 
 def doctor(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
     """Look for what may stand in the way."""
-    from bakeoff.core.project_file import FILE_NAME
+    from bakeoff.config.file import FILE_NAME
 
     if (folder / FILE_NAME).exists() or folder != HERE:
         with open_project(folder) as project:
             checks = project.doctor()
     else:
-        from bakeoff.project.doctor import examine_installation
+        from bakeoff.actions.doctor import examine_installation
 
         checks = examine_installation()
     if as_json:

@@ -11,15 +11,15 @@ import msgspec
 
 from bakeoff.cli.ledger_page import ledger_page, ledger_part
 from bakeoff.cli.terminal import printable, width, write_text
+from bakeoff.config.file import Value
 from bakeoff.core.ledger import Ledger
-from bakeoff.core.project_file import Value
 from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Json
 from bakeoff.metrics.positive import Positive
 
 if TYPE_CHECKING:
     from bakeoff.core.damage import Damage
-    from bakeoff.loop.watching import Turn
+    from bakeoff.loop.retrain import Turn
     from bakeoff.monitor.signals import Report
     from bakeoff.report.checks import Checked
     from bakeoff.report.model import Memorisation
@@ -304,7 +304,7 @@ def _judge(document: Doc) -> list[str]:
     """What a judge found, and how far it can be believed."""
     if document.get("judge") is None:
         return []
-    from bakeoff.report.judging import HEADS, judged_row, sentences
+    from bakeoff.report.judge import HEADS, judged_row, sentences
     from bakeoff.report.model import Judge
 
     judge = msgspec.convert(document["judge"], Judge)
@@ -314,8 +314,8 @@ def _judge(document: Doc) -> list[str]:
 
 def _memorised(document: Doc) -> list[str]:
     """What language models know by heart, and how far test rows were seen in training."""
+    from bakeoff.report.memorisation import heads, recalled_row, sentences
     from bakeoff.report.model import Contamination
-    from bakeoff.report.remembering import heads, recalled_row, sentences
 
     found = _recalled(document)
     if not found:
@@ -330,7 +330,7 @@ def _memory_warnings(document: Doc) -> list[str]:
     found = _recalled(document)
     if not any(each.warning for _, each in found):
         return []
-    from bakeoff.report.remembering import warnings
+    from bakeoff.report.memorisation import warnings
 
     return warnings(found, document["task"])
 

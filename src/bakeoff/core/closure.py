@@ -33,6 +33,9 @@ def code_of(*modules: str) -> str:
 
     Of a module of another distribution, files of its own top package count, and those of bakeoff that they import; what
     else it imports has a version, which is in the key by the family's `requires`.
+
+    Raises:
+        ModuleNotFoundError: one of them is named as bakeoff's, and is not there.
     """
     return digest_json([[name, source.content] for name, source in _closure(tuple(sorted(modules)))])
 
@@ -77,6 +80,8 @@ def _named(match: re.Match[str], package: str) -> Iterator[str]:
 
 
 def _closure(modules: Sequence[str]) -> list[tuple[str, _Source]]:
+    if lacking := [name for name in modules if name.partition(".")[0] == "bakeoff" and _source(name) is None]:
+        raise ModuleNotFoundError(f"expected modules of bakeoff, found none named {', '.join(lacking)}")
     tops = {"bakeoff", *(name.partition(".")[0] for name in modules)}
     sources: dict[str, _Source] = {}
     waiting = list(modules)

@@ -87,7 +87,7 @@ FIELDS = {"search_found": "found"}
 class DatasetOrigin:
     """What a dataset version was read from, what is known of it, and how it was split (None: of before).
 
-    `gathered` has the blobs of its rows, the schema and the ledger (see `bakeoff.loop.gathering.Gathered`).
+    `gathered` has the blobs of its rows, the schema and the ledger (see `bakeoff.loop.dataset.Gathered`).
     """
 
     sources: Mapping[str, Any]

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bakeoff.core.config import DataConfig
+from bakeoff.config.sections import DataConfig
 from bakeoff.core.errors import DataError
 from bakeoff.data.conversations import question_row
 from bakeoff.data.encoding import as_utf8

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from bakeoff.core.config import DataConfig
+from bakeoff.config.sections import DataConfig
 from bakeoff.core.ledger import Loss
 from bakeoff.core.types import CANONICAL, ColumnFormat, ColumnKind, DateOrder
 from bakeoff.data.canonical import Shape, shapes_of

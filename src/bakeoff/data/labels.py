@@ -23,7 +23,7 @@ from typing import TypeAlias, cast
 
 import numpy as np
 
-from bakeoff.core.config import LabelRule
+from bakeoff.config.sections import LabelRule
 from bakeoff.core.plugins import suggestion
 from bakeoff.data.numerals import plain_signs
 from bakeoff.data.trimming import AROUND, trim

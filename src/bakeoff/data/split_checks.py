@@ -7,7 +7,7 @@ import numpy as np
 
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Schema, Task
-from bakeoff.data.units import By
+from bakeoff.data.split_units import By
 
 if TYPE_CHECKING:
     import polars as pl

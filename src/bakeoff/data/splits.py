@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from bakeoff.core.config import SplitConfig
+from bakeoff.config.sections import SplitConfig
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Schema, Task
 from bakeoff.data.periods import last_period
 from bakeoff.data.snapshot import mix
 from bakeoff.data.split_checks import check, lacking, lacking_in_folds
-from bakeoff.data.units import By, strata, units
+from bakeoff.data.split_units import By, strata, units
 
 if TYPE_CHECKING:
     import polars as pl
@@ -71,8 +71,8 @@ def split(
         config: how to split; `folds` is `k_fold`'s.
         task: classification asks for two classes in train, and tells of those that lack in a part.
         seed: moves rows across.
-        near_n: a number for each row (`bakeoff.prepare.alike`): rows with the same one stay together. By time,
-            where later rows cannot move, those that have one in an earlier part are left out.
+        near_n: a number for each row (`bakeoff.prepare.checks.near_duplicates`): rows with the same one stay together.
+            By time, where later rows cannot move, those that have one in an earlier part are left out.
 
     Raises:
         DataError: a part would be empty, or train would have one class only.

@@ -6,7 +6,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from bakeoff.core.config import DataConfig, LabelRule
+from bakeoff.config.sections import DataConfig, LabelRule
 from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.types import ColumnFormat, Schema, Task

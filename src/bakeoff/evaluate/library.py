@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from bakeoff.core.config import DecideConfig
+from bakeoff.config.sections import DecideConfig
 from bakeoff.core.errors import UsageError
 from bakeoff.evaluate.arrays import (
     BINARY,
@@ -19,18 +19,18 @@ from bakeoff.evaluate.arrays import (
     labels,
     predictions_of,
 )
-from bakeoff.evaluate.estimates import Rows, estimate
-from bakeoff.evaluate.hidden import errors_of, serial
-from bakeoff.evaluate.paired import Comparison, measure_named
-from bakeoff.evaluate.scorecard import Scorecard
-from bakeoff.evaluate.verdict import decide
+from bakeoff.evaluate.decide.paired import Comparison, measure_named
+from bakeoff.evaluate.decide.verdict import decide
+from bakeoff.evaluate.findings.dependence import errors_of, serial
+from bakeoff.evaluate.score.estimates import Rows, estimate
+from bakeoff.evaluate.score.scorecard import Scorecard
 from bakeoff.metrics.catalogue import EXPECTED_COST
 from bakeoff.metrics.costs import ExpectedCost
+from bakeoff.metrics.custom import costs_in_use, using
 from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.intervals import LEVEL, Interval
 from bakeoff.metrics.measure import Measure
 from bakeoff.metrics.outcome import Outcome, outcome
-from bakeoff.metrics.own import costs_in_use, using
 from bakeoff.metrics.registry import find, with_class
 
 __all__ = ["Decision", "ErrorCosts", "compare", "interval"]

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 
+from bakeoff.config.params import only_for
+from bakeoff.config.search import between, one_of
 from bakeoff.core.errors import CorruptError
-from bakeoff.core.params import only_for
 from bakeoff.core.protocols import FitJob
-from bakeoff.core.search import between, one_of
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
-from bakeoff.families.boosting_features import TreeTable
-from bakeoff.families.columns import complete, input_columns, of_kind, plain, plain_job, texts
-from bakeoff.families.targets import Target, balanced_weights, is_balanced, ranked_by
-from bakeoff.families.text_features import ANALYZERS, TermCounts
+from bakeoff.families.features.boosting import TreeTable
+from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
+from bakeoff.families.features.targets import Target, balanced_weights, is_balanced, ranked_by
+from bakeoff.families.features.text import ANALYZERS, TermCounts
 from bakeoff.metrics.positive import BINARY, positive_class
 
 if TYPE_CHECKING:

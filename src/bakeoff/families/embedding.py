@@ -15,21 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from bakeoff.config.params import only_for
+from bakeoff.config.search import between
 from bakeoff.core.errors import CandidateError, NotFoundError
 from bakeoff.core.generation import Embedder
 from bakeoff.core.ledger import EXAMPLES, Loss, example
-from bakeoff.core.params import only_for
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.protocols import FitJob, Progress
-from bakeoff.core.search import between
 from bakeoff.core.types import Column, Predictions, Signature, Task
 from bakeoff.families import saved
-from bakeoff.families.columns import complete, input_columns, of_kind, plain, plain_job, texts
-from bakeoff.families.heads import HeadSpec, LinearHead, best_penalty
-from bakeoff.families.onnx_encoder import EncoderSource, OnnxEncoder, known_encoders
-from bakeoff.families.table_features import LinearTable
-from bakeoff.families.targets import Target
-from bakeoff.families.vectors_cache import VectorCache
+from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
+from bakeoff.families.features.heads import HeadSpec, LinearHead, best_penalty
+from bakeoff.families.features.onnx_encoder import EncoderSource, OnnxEncoder, known_encoders
+from bakeoff.families.features.table import LinearTable
+from bakeoff.families.features.targets import Target
+from bakeoff.families.features.vectors_cache import VectorCache
 
 if TYPE_CHECKING:
     import polars as pl

@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bakeoff.core.params import only_for
+from bakeoff.config.params import only_for
+from bakeoff.config.search import between, one_of
 from bakeoff.core.protocols import FitJob
-from bakeoff.core.search import between, one_of
 from bakeoff.core.types import ColumnKind, Predictions, Signature, Task
 from bakeoff.families import saved
-from bakeoff.families.columns import complete, input_columns, of_kind, plain, plain_job, texts
-from bakeoff.families.heads import HeadSpec, LinearHead, best_penalty
-from bakeoff.families.table_features import LinearTable
-from bakeoff.families.targets import Target
-from bakeoff.families.text_features import ANALYZERS, TermCounts, Vectorizer
+from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
+from bakeoff.families.features.heads import HeadSpec, LinearHead, best_penalty
+from bakeoff.families.features.table import LinearTable
+from bakeoff.families.features.targets import Target
+from bakeoff.families.features.text import ANALYZERS, TermCounts, Vectorizer
 
 if TYPE_CHECKING:
     import polars as pl

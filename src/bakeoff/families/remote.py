@@ -25,17 +25,17 @@ from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.prompts import Preamble, check_template, messages_of_row
 from bakeoff.chat.reading import Choices, answer_pieces, number_in, without_reasoning
 from bakeoff.chat.streaming import Heard, request_of
+from bakeoff.config.params import only_for
+from bakeoff.config.sections import ApiDialect
 from bakeoff.core.addresses import is_local_url
-from bakeoff.core.config import ApiDialect
 from bakeoff.core.conversation import conversation_columns
 from bakeoff.core.errors import CandidateError, ContextLengthError, OptionError
 from bakeoff.core.generation import Messages, Piece, Sampling
-from bakeoff.core.params import only_for
 from bakeoff.core.protocols import FitJob, Usage
 from bakeoff.core.types import Column, Json, Predictions, Signature, Task
 from bakeoff.families import saved
-from bakeoff.families.columns import complete, input_columns
 from bakeoff.families.demonstrations import source_of
+from bakeoff.families.features.columns import complete, input_columns
 
 if TYPE_CHECKING:
     import polars as pl

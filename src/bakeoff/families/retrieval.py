@@ -27,9 +27,9 @@ from bakeoff.core.generation import Messages, Piece, Sampling
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
-from bakeoff.families.columns import complete, input_columns
+from bakeoff.families.features.columns import complete, input_columns
+from bakeoff.families.features.text import ANALYZERS, TermCounts, Vectorizer
 from bakeoff.families.saved import Array
-from bakeoff.families.text_features import ANALYZERS, TermCounts, Vectorizer
 from bakeoff.metrics.texts import token_f1
 
 if TYPE_CHECKING:

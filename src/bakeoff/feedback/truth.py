@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TypeAlias
 
-from bakeoff.core.config import LabelRule
+from bakeoff.config.sections import LabelRule
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.ledger import example
 from bakeoff.core.types import Column, Json, Signature, Task

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from bakeoff.core.config import Config
+from bakeoff.config.params import without_effect
+from bakeoff.config.sections import Config
 from bakeoff.core.ledger import LOUD_SHARE, Loss
-from bakeoff.core.params import without_effect
 from bakeoff.core.types import Schema, Task
 
 if TYPE_CHECKING:
-    from bakeoff.loop.judging import Judged
+    from bakeoff.loop.evaluate import Judged
 
 __all__ = ["of_candidate", "unused_settings"]
 

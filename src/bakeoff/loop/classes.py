@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from bakeoff.core.config import DecideConfig, Gate
+from bakeoff.config.file import FILE_NAME
+from bakeoff.config.sections import DecideConfig, Gate
 from bakeoff.core.errors import ConfigError, Problem
-from bakeoff.core.project_file import FILE_NAME
 from bakeoff.core.types import Task
 from bakeoff.data.labels import Labels
-from bakeoff.loop.gathering import Gathered, load_arrays, load_table
-from bakeoff.loop.stage import Stage
+from bakeoff.loop.context import Stage
+from bakeoff.loop.dataset import Gathered, load_arrays, load_table
 from bakeoff.metrics.costs import Costs
 from bakeoff.metrics.names import MetricName, replace_names
 from bakeoff.metrics.positive import Positive, positive_class

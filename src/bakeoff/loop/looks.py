@@ -16,7 +16,7 @@ from bakeoff.core.hashing import digest_json
 from bakeoff.core.protocols import DocumentRecords
 from bakeoff.core.records import Document
 from bakeoff.core.types import Json
-from bakeoff.evaluate.looks import fresh_rows, is_worn, look_level, times_rows
+from bakeoff.evaluate.decide.looks import fresh_rows, is_worn, look_level, times_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 import numpy as np
 
-from bakeoff.core.config import DataConfig
+from bakeoff.config.sections import DataConfig
 from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import EXAMPLES, Ledger, Loss, example
 from bakeoff.core.types import Json, Schema

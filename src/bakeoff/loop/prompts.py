@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bakeoff.config.file import FILE_NAME
 from bakeoff.core.errors import ConfigError, Problem
 from bakeoff.core.lineage import PromptOrigin, PromptUse
-from bakeoff.core.project_file import FILE_NAME
 from bakeoff.core.records import Version
-from bakeoff.loop.gathering import Gathered, load_arrays, load_table
+from bakeoff.loop.context import Contender, Stage
+from bakeoff.loop.dataset import Gathered, load_arrays, load_table
 from bakeoff.loop.safety import probes
-from bakeoff.loop.stage import Contender, Stage
 from bakeoff.registry.lineage import label
 from bakeoff.registry.register import register_once
 

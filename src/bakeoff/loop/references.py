@@ -7,9 +7,9 @@ from bakeoff.core.protocols import RecordStore
 from bakeoff.core.records import VersionKind
 from bakeoff.core.refs import BlobRef, Reference, blobs_of, ref
 from bakeoff.core.types import Json
-from bakeoff.loop.gathering import FEEDBACK
-from bakeoff.loop.lifecycle import LAST, PASSES
-from bakeoff.loop.steps import COLLECTION as STEPS
+from bakeoff.loop.cache import COLLECTION as STEPS
+from bakeoff.loop.dataset import FEEDBACK
+from bakeoff.loop.run import LAST, PASSES
 from bakeoff.registry.lineage import label
 from bakeoff.serve.releases import all_releases
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.core.errors import ConfigError, DataError, Problem
-from bakeoff.evaluate.safety import Probe
-from bakeoff.loop.gathering import Gathered
-from bakeoff.loop.stage import Stage
+from bakeoff.evaluate.findings.safety import Probe
+from bakeoff.loop.context import Stage
+from bakeoff.loop.dataset import Gathered
 
 if TYPE_CHECKING:
     import polars as pl

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from bakeoff.core.types import Task
 from bakeoff.metrics import generation, labels, moments, ngrams, quantiles, ranks, texts
 from bakeoff.metrics.costs import ExpectedCost
+from bakeoff.metrics.custom import costs_in_use
 from bakeoff.metrics.definition import Arguments, Bound, Definition, Finish, Number
 from bakeoff.metrics.measure import Sums
 from bakeoff.metrics.outcome import Outcome
-from bakeoff.metrics.own import costs_in_use
 from bakeoff.metrics.points import CurvePoint
 from bakeoff.metrics.rankings import Gain, Ranking
 

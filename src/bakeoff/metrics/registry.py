@@ -10,11 +10,11 @@ from bakeoff.core.errors import ConfigError, NotFoundError, Problem
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.types import Task
 from bakeoff.metrics.catalogue import DEFINITIONS, EXPECTED_COST
+from bakeoff.metrics.custom import costs_in_use, own
 from bakeoff.metrics.definition import Arguments, Definition
 from bakeoff.metrics.measure import Measure, Need, Statistic, Sums
 from bakeoff.metrics.names import MetricName
 from bakeoff.metrics.outcome import Outcome
-from bakeoff.metrics.own import costs_in_use, own
 from bakeoff.metrics.positive import BINARY
 
 __all__ = [

@@ -1,7 +1,7 @@
 """Statistics that a jackknife does not follow, because leaving out a row moves them by a jump or not at all."""
 
+from bakeoff.metrics.custom import Called
 from bakeoff.metrics.measure import Statistic
-from bakeoff.metrics.own import Called
 from bakeoff.metrics.points import Thresholds
 from bakeoff.metrics.ranks import Sorted
 

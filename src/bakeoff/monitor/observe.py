@@ -9,7 +9,7 @@ from typing import TypeAlias, cast
 
 import numpy as np
 
-from bakeoff.core.config import MonitorConfig
+from bakeoff.config.sections import MonitorConfig
 from bakeoff.core.ledger import Ledger, Loss
 from bakeoff.core.protocols import EventLog
 from bakeoff.core.types import Json, Predictions, Signature

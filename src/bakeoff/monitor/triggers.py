@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from bakeoff.core.config import LoopConfig
+from bakeoff.config.sections import LoopConfig
 from bakeoff.monitor.signals import Report, Signal
 
 __all__ = ["Trigger", "TriggerKind", "due"]

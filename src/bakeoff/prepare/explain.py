@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from bakeoff.core.types import Json, Schema
-from bakeoff.prepare.comparing import Comparison
-from bakeoff.prepare.learned_quality import LearnedQuality
-from bakeoff.prepare.rows import texts_of
+from bakeoff.prepare.rows.comparison import Comparison
+from bakeoff.prepare.rows.duplicates import texts_of
 from bakeoff.prepare.steps import Preparation, cells_changed
+from bakeoff.prepare.text.learned_quality import LearnedQuality
 
 if TYPE_CHECKING:
     import polars as pl
@@ -157,7 +157,7 @@ def _reasons(spec: Json, apply: Any, table: "pl.DataFrame", schema: Schema) -> C
         groups = apply.groups(apply.keys(table, schema))
         return lambda place: f"like row {int(groups[place]):,}: {str(texts[int(groups[place])])[:SHOWN_CHARACTERS]!r}"
     if _name(spec) == "keep_quality" and texts is not None:
-        from bakeoff.prepare.quality import QualityParams, broken_rules
+        from bakeoff.prepare.text.quality import QualityParams, broken_rules
 
         given = cast("dict[str, Any]", spec) if isinstance(spec, dict) else {}
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if k != "name"}
@@ -167,7 +167,7 @@ def _reasons(spec: Json, apply: Any, table: "pl.DataFrame", schema: Schema) -> C
         scores = apply.scores(texts)
         return lambda place: f"good with a chance of {scores[place]:.0%}"
     if _name(spec) == "keep_languages" and texts is not None:
-        from bakeoff.prepare.language import languages
+        from bakeoff.prepare.text.language import languages
 
         return lambda place: "taken for " + "{} ({:.0%})".format(*languages(texts[place : place + 1]).row(0))
     return lambda _: ""

@@ -52,7 +52,7 @@ def row_examples(table: "pl.DataFrame", schema: Schema) -> tuple[str, ...]:
 
 def shown_text(text: str | None) -> str:
     """The beginning of a text as a report may show it: what is personal or secret is marked."""
-    from bakeoff.prepare.marks import marked  # its patterns take a while to compile
+    from bakeoff.prepare.text.marks import marked  # its patterns take a while to compile
 
     return marked((text or "")[:READ_CHARACTERS])
 

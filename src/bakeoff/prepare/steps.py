@@ -2,7 +2,7 @@
 
 To add a step: write an object with `name`, `version` (raise it when results change), `kind`, `params` (a
 frozen dataclass whose fields all have defaults), `requires` and `bind`, and register it under the entry
-point group `bakeoff.prepare`. Steps of kind "fitted" (`bakeoff.prepare.fitted`) are named and checked here like
+point group `bakeoff.prepare`. Steps of kind "fitted" (`bakeoff.prepare.columns.fitted`) are named and checked here like
 the others, but they run with the models that they belong to: those of all candidates, or of the ones that the
 key `only` lists.
 """
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 import msgspec
 import numpy as np
 
+from bakeoff.config.params import check
 from bakeoff.core import plugins
 from bakeoff.core.errors import ConfigError, MissingExtraError, Problem
 from bakeoff.core.hashing import canonical_json
 from bakeoff.core.ledger import Loss
-from bakeoff.core.params import check
 from bakeoff.core.protocols import FittedStep
 from bakeoff.core.types import Column, Json, Schema
 from bakeoff.prepare.losses import emptied, set_aside

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from bakeoff.chat.privacy import remote_calls
-from bakeoff.core.config import Config
+from bakeoff.config.file import Loaded, Value, load
+from bakeoff.config.sections import Config
 from bakeoff.core.errors import NotFoundError, StoreError
 from bakeoff.core.explain import file_advice
 from bakeoff.core.families import load_family
 from bakeoff.core.hashing import digest_tree
-from bakeoff.core.project_file import Loaded, Value, load
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Model, Progress, RecordStore
 from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Column, Json
@@ -24,19 +24,19 @@ from bakeoff.project.lock import held
 if TYPE_CHECKING:
     import polars as pl
 
+    from bakeoff.actions.contract import Held, Written
+    from bakeoff.actions.export import Exported
+    from bakeoff.actions.gc import Collected
     from bakeoff.core.damage import Damage
     from bakeoff.data.batches import Batch
     from bakeoff.data.contract_rows import RowCheck
     from bakeoff.feedback.index import PredictionIndex
     from bakeoff.feedback.record import Recorded
     from bakeoff.feedback.truth import TruthOf
-    from bakeoff.loop.lifecycle import Outcome
-    from bakeoff.loop.stage import Stage
-    from bakeoff.loop.watching import Turn
+    from bakeoff.loop.context import Stage
+    from bakeoff.loop.retrain import Turn
+    from bakeoff.loop.run import Outcome
     from bakeoff.monitor.signals import Report
-    from bakeoff.project.collecting import Collected
-    from bakeoff.project.contracts import Held, Written
-    from bakeoff.project.exporting import Exported
     from bakeoff.project.files import Part
     from bakeoff.registry.lineage import Lineage
     from bakeoff.report.card import DataCard
@@ -116,7 +116,7 @@ class Project:
         Raises:
             UsageError: there is one already. DataError: the data or its target cannot be used.
         """
-        from bakeoff.project.template import write_project
+        from bakeoff.actions.init import write_project
 
         return write_project(Path(folder), name=name, source=source, target=target, task=task).file
 
@@ -197,7 +197,7 @@ class Project:
         Raises:
             ConfigError, DataError: settings or data cannot be used. ConflictError: another run is on.
         """
-        from bakeoff.loop.lifecycle import run_pass
+        from bakeoff.loop.run import run_pass
 
         with self._stage(budget_s=budget_s) as stage:
             outcome = run_pass(stage)
@@ -216,7 +216,7 @@ class Project:
         Raises:
             UsageError, NotFoundError: the candidate or model named makes no sense.
         """
-        from bakeoff.loop.checking import check
+        from bakeoff.actions.check import check
 
         with self._stage() as stage:
             return check(stage, candidate=candidate, model=model, strict=strict)
@@ -228,8 +228,9 @@ class Project:
             seconds: the time for probing candidates and installed families, in all.
             again: probe even if the same was probed before.
         """
-        from bakeoff.loop.advising import advise, compared
-        from bakeoff.loop.lifecycle import last_outcome
+        from bakeoff.actions.advise import advise
+        from bakeoff.loop.advice import compared
+        from bakeoff.loop.run import last_outcome
 
         families, lacking = wiring.others(self.loaded)
         with self._stage() as stage:
@@ -240,7 +241,7 @@ class Project:
 
     def loop_once(self) -> "Turn":
         """Look at what was served; when a trigger fires, take feedback into the data and run."""
-        from bakeoff.loop.watching import turn
+        from bakeoff.loop.retrain import turn
 
         with self._stage() as stage:
             looked = turn(stage)
@@ -264,10 +265,10 @@ class Project:
         Returns:
             All that is damaged, with what was or what should be done about it.
         """
-        from bakeoff.project.verifying import verify
+        from bakeoff.actions.verify import verify
 
         self._state_folder()
-        return verify(self, repair=repair)
+        return verify(self, wiring.sqlite_file(self.loaded), repair=repair)
 
     def take_in(self) -> "pl.DataFrame":
         """Let all feedback join the data without a run: the next dataset's rows and the `part` that each is in.
@@ -275,7 +276,7 @@ class Project:
         Raises:
             NotFoundError: nothing is released.
         """
-        from bakeoff.loop.watching import take_in
+        from bakeoff.loop.retrain import take_in
 
         with self._stage() as stage:
             return take_in(stage)
@@ -286,7 +287,7 @@ class Project:
         Raises:
             NotFoundError: nothing is released.
         """
-        from bakeoff.loop.watching import observe
+        from bakeoff.loop.retrain import observe
 
         with self._stage(lock=False) as stage:
             return observe(stage, since_ms=since_ms, until_ms=until_ms)
@@ -303,8 +304,8 @@ class Project:
             NotFoundError: a blob that a record needs is not there; nothing is deleted. `verify` tells more.
             ConflictError: a run is on.
         """
+        from bakeoff.actions.gc import collected
         from bakeoff.loop.references import references
-        from bakeoff.project.collecting import collected
 
         with held(self._state_folder() / "run.lock"):
             return collected(self.blobs, references(self.records), grace_s=grace_s, delete=delete)
@@ -317,7 +318,7 @@ class Project:
         Raises:
             UsageError: there is one that somebody edited, and `force` is not set.
         """
-        from bakeoff.project.contracts import write_contract
+        from bakeoff.actions.contract import write_contract
 
         return write_contract(self.loaded, self._state_folder() / "cache", self._progress, force=force)
 
@@ -327,7 +328,7 @@ class Project:
         Raises:
             ConfigError: there is no contract, or it is wrong.
         """
-        from bakeoff.project.contracts import check_contract
+        from bakeoff.actions.contract import check_contract
 
         return check_contract(self.loaded, self._state_folder() / "cache", self._progress)
 
@@ -337,7 +338,7 @@ class Project:
         Raises:
             NotFoundError: there is no such version.
         """
-        from bakeoff.loop.describing import find_dataset
+        from bakeoff.actions.card import find_dataset
 
         found = self.records.versions.find("dataset", self.config.project.name)
         return found if which is None else [find_dataset(found, self.config.project.name, which)]
@@ -353,7 +354,7 @@ class Project:
         Raises:
             NotFoundError: there is no such version.
         """
-        from bakeoff.loop.describing import describe
+        from bakeoff.actions.card import describe
 
         with self._stage(lock=False) as stage:
             return describe(stage, version=version, show_personal=show_personal, tokenizer=tokenizer)
@@ -365,14 +366,14 @@ class Project:
 
     def _own_metrics(self) -> AbstractContextManager[None]:
         """Within it, the metrics of the project's own file are found by name."""
-        from bakeoff.metrics.own import using
+        from bakeoff.metrics.custom import using
 
         decide = self.config.decide
         return using(None if decide.metrics_file is None else self.folder / decide.metrics_file, decide.costs)
 
     @contextmanager
     def _staged(self, *, lock: bool, budget_s: float | None) -> "Generator[Stage]":
-        from bakeoff.loop.stage import Stage
+        from bakeoff.loop.context import Stage
 
         contenders = wiring.contenders(self.loaded)
         state = self._state_folder()
@@ -412,7 +413,7 @@ class Project:
 
     def engine(self) -> "Engine":
         """An engine that answers for the project's endpoint and follows its releases."""
-        from bakeoff.prepare.pii import redactor
+        from bakeoff.prepare.personal_data.pii import redactor
         from bakeoff.prepare.steps import preparation
         from bakeoff.serve.engine import Engine
         from bakeoff.serve.releases import current
@@ -525,7 +526,7 @@ class Project:
             DataError: an item has the wrong shape; then none is taken in.
         """
         from bakeoff.feedback.record import record
-        from bakeoff.prepare.pii import redactor
+        from bakeoff.prepare.personal_data.pii import redactor
         from bakeoff.project.rows import plain_items
 
         redact = redactor(self.config.prepare.specs)
@@ -572,7 +573,7 @@ class Project:
         Raises:
             NotFoundError: there is none.
         """
-        from bakeoff.loop.lifecycle import last_outcome
+        from bakeoff.loop.run import last_outcome
 
         outcome = last_outcome(self.records)
         if outcome is None:
@@ -585,7 +586,7 @@ class Project:
         Raises:
             NotFoundError: there is none.
         """
-        from bakeoff.project.reporting import report
+        from bakeoff.actions.report import report
 
         with self._own_metrics():
             return report(self)
@@ -596,7 +597,7 @@ class Project:
         Raises:
             NotFoundError: there is no finished run.
         """
-        from bakeoff.loop.lifecycle import last_rows
+        from bakeoff.loop.run import last_rows
 
         return last_rows(self.records, self.blobs, part)
 
@@ -634,7 +635,7 @@ class Project:
         Raises:
             NotFoundError: there is no such model. CandidateError: it has no weights of a language model.
         """
-        from bakeoff.project.exporting import Wish, export
+        from bakeoff.actions.export import Wish, export
 
         known = {str(each["name"]): str(each["model_version"]) for each in self._candidates()}
         model = self.model(known.get(which, which) if which else None)
@@ -649,7 +650,7 @@ class Project:
         )
 
     def _candidates(self) -> "list[Mapping[str, Any]]":
-        from bakeoff.loop.lifecycle import last_outcome
+        from bakeoff.loop.run import last_outcome
 
         outcome = last_outcome(self.records)
         found: Any = outcome.document["candidates"] if outcome else []
@@ -680,7 +681,7 @@ class Project:
         Raises:
             NotFoundError: there is no such candidate or task. MissingExtraError: the extra `harness` is not installed.
         """
-        from bakeoff.project.harness import Asked, run_harness
+        from bakeoff.actions.harness import Asked, run_harness
 
         asked = Asked(
             tasks=tuple(tasks),
@@ -721,12 +722,12 @@ class Project:
 
     def status(self) -> dict[str, Json]:
         """The project at a glance: the last run, the champion, the live release, the last signals."""
-        from bakeoff.project.status import status
+        from bakeoff.actions.status import status
 
         return status(self)
 
     def doctor(self) -> list[tuple[str, bool, str]]:
         """Checks of the installation and the project: (what, whether it is fine, what was found)."""
-        from bakeoff.project.doctor import examine
+        from bakeoff.actions.doctor import examine
 
-        return examine(self)
+        return examine(self, lambda: [each.name for each in wiring.contenders(self.loaded)])

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import msgspec
 
+from bakeoff.config.file import Loaded
+from bakeoff.config.search import Choices, Range, Search, space
+from bakeoff.config.sections import Config, SearchConfig
 from bakeoff.core import plugins
 from bakeoff.core.addresses import is_local_url
-from bakeoff.core.config import Config, SearchConfig
 from bakeoff.core.errors import BakeoffError, ConfigError, Problem
 from bakeoff.core.families import families_code, load_family
-from bakeoff.core.project_file import Loaded
 from bakeoff.core.protocols import BlobStore, Clock, Compute, EventLog, Family, RecordStore
-from bakeoff.core.search import Choices, Range, Search, space
 from bakeoff.core.types import Json
-from bakeoff.evaluate.verdict import check_gates
-from bakeoff.loop.stage import Contender
-from bakeoff.project.prompting import file_keys, opened
+from bakeoff.evaluate.decide.verdict import check_gates
+from bakeoff.loop.context import Contender
+from bakeoff.project.prompt_files import file_keys, opened
 from bakeoff.train.params import check_params
 
 if TYPE_CHECKING:

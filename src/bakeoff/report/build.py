@@ -10,7 +10,7 @@ from bakeoff.core.ledger import Ledger
 from bakeoff.core.types import Json, Task
 from bakeoff.metrics.positive import Positive
 from bakeoff.metrics.registry import is_higher_better
-from bakeoff.report import reading
+from bakeoff.report import error_analysis as reading
 from bakeoff.report.model import Asked, Budget, Candidate, Card, Combination, Data, Judge, Origin, Report, Verdict
 
 if TYPE_CHECKING:

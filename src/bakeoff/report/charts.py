@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from bakeoff.report.answers import confusion, reliability
+from bakeoff.report.answer_charts import confusion, reliability
 from bakeoff.report.drawing import Chart, Palette, Spec, colour, names, numeric, said
-from bakeoff.report.front import front
+from bakeoff.report.effort_charts import power, trials
 from bakeoff.report.model import Report
 from bakeoff.report.numbers import chance, interval, number, signed
-from bakeoff.report.spending import power, trials
+from bakeoff.report.pareto_chart import front
 
 __all__ = ["charts"]
 

@@ -9,13 +9,15 @@ from typing import Any
 
 from bakeoff.core.errors import MissingExtraError
 from bakeoff.metrics.intervals import Interval
-from bakeoff.report import judging, numbers, remembering
-from bakeoff.report.answers import FEW_CLASSES
+from bakeoff.report import judge as judging
+from bakeoff.report import memorisation as remembering
+from bakeoff.report import numbers
+from bakeoff.report.answer_charts import FEW_CLASSES
 from bakeoff.report.charts import charts
 from bakeoff.report.drawing import MOST_SERIES, NARROW, WIDE, svg
 from bakeoff.report.ledger import losses_of
 from bakeoff.report.model import Candidate, Drop, Report, Slice, WeakSlice
-from bakeoff.report.telling import by_fold, gates, headline
+from bakeoff.report.phrases import by_fold, gates, headline
 
 __all__ = ["html"]
 

@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterable, Sequence
 
 from bakeoff.core.ledger import Ledger
-from bakeoff.report.judging import HEADS, judged_row, sentences
+from bakeoff.report.judge import HEADS, judged_row, sentences
 from bakeoff.report.ledger import losses_of
+from bakeoff.report.memorisation import heads, recalled_row, remembering
+from bakeoff.report.memorisation import sentences as recalled_told
 from bakeoff.report.model import Budget, Report
 from bakeoff.report.numbers import (
     chance,
@@ -20,9 +22,7 @@ from bakeoff.report.numbers import (
     signed,
     size,
 )
-from bakeoff.report.remembering import heads, recalled_row, remembering
-from bakeoff.report.remembering import sentences as recalled_told
-from bakeoff.report.telling import by_fold, gates, headline, sides
+from bakeoff.report.phrases import by_fold, gates, headline, sides
 
 __all__ = ["markdown", "safe"]
 

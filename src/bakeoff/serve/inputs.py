@@ -3,8 +3,8 @@
 A row that lacks inputs while it has keys that nobody knows has misspelt them, most likely: answering it would be
 answering another question. A row with no input at all asks nothing. Both are refused, with the nearest names. A row
 that merely lacks some inputs is answered as if they were missing, and a value that was missing in no training row is
-filled with the middle of those (see `bakeoff.families.columns`); both are counted and stand in the answer. Further
-keys beside all inputs are ignored; those that no column of the training data has are counted.
+filled with the middle of those (see `bakeoff.families.features.columns`); both are counted and stand in the answer.
+Further keys beside all inputs are ignored; those that no column of the training data has are counted.
 """
 
 from collections.abc import Collection, Mapping, Sequence

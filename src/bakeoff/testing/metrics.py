@@ -18,9 +18,9 @@ import pytest
 
 from bakeoff.core.types import Predictions, Task
 from bakeoff.metrics.bootstrap import replicate
+from bakeoff.metrics.custom import adapted
 from bakeoff.metrics.measure import Measure
 from bakeoff.metrics.outcome import Outcome, outcome
-from bakeoff.metrics.own import adapted
 from bakeoff.metrics.registry import bind
 
 __all__ = ["MetricConformance"]

@@ -17,8 +17,8 @@ import msgspec
 import polars as pl
 import pytest
 
+from bakeoff.config.params import check
 from bakeoff.core.errors import CandidateError
-from bakeoff.core.params import check
 from bakeoff.core.protocols import FittedStep, RowTransform, TrainingRows, Transform
 from bakeoff.core.types import Column, ColumnKind, Task
 from bakeoff.data.cast import conform, stored_type

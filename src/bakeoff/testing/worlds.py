@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.types import Predictions, Task
+from bakeoff.metrics.custom import using
 from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.outcome import Outcome
-from bakeoff.metrics.own import using
 from bakeoff.metrics.positive import positive_class
 from bakeoff.metrics.registry import find
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Literal, TypeAlias
 
-from bakeoff.core.search import Search
+from bakeoff.config.search import Search
 
 __all__ = ["ETA", "SHARES", "Ask", "Propose", "Study", "Trial", "pick"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bakeoff.core.params import check
+from bakeoff.config.params import check
 from bakeoff.core.protocols import Family
 from bakeoff.core.types import Json
 

@@ -1,7 +1,7 @@
 """A family on small samples of the project's training rows: how long it takes, how good it gets, how fast it answers.
 
 Samples double in size and share no row, so that nothing remembered of one makes the next one cheaper. What is
-predicted for all rows is extrapolated from them (`bakeoff.evaluate.curves`). Test rows are not read.
+predicted for all rows is extrapolated from them (`bakeoff.evaluate.advise.learning_curves`). Test rows are not read.
 """
 
 import shutil
@@ -117,7 +117,7 @@ def _measured(asked: ProbeArgument, warm: threading.Event, progress: Progress) -
     import numpy as np
     from threadpoolctl import threadpool_limits
 
-    from bakeoff.metrics.own import using
+    from bakeoff.metrics.custom import using
 
     family = load_family(asked.family)
     table = table_of(asked)

@@ -8,8 +8,8 @@ Source: Bergstra et al., "Algorithms for Hyper-Parameter Optimization", NeurIPS 
 from collections.abc import Mapping
 from typing import Any
 
+from bakeoff.config.search import Range, Search
 from bakeoff.core.hashing import digest_json
-from bakeoff.core.search import Range, Search
 from bakeoff.core.types import Json
 from bakeoff.train.halving import Propose, Study
 

@@ -51,7 +51,7 @@ def trial(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
     from threadpoolctl import threadpool_limits
 
     from bakeoff.metrics.costs import Costs, answered_by_cost
-    from bakeoff.metrics.own import using
+    from bakeoff.metrics.custom import using
     from bakeoff.metrics.value import value
 
     try:

@@ -11,9 +11,9 @@ from bakeoff.core.conversation import conversation, question_text
 from bakeoff.core.types import ColumnFormat
 from bakeoff.engines.reference import ReferenceSession
 from bakeoff.families.language.answers import Answering
+from bakeoff.families.language.finetuned import Reading
 from bakeoff.families.language.lora import LoraFamily, LoraParams
 from bakeoff.families.language.prompts import Prompt
-from bakeoff.families.language.tuned import Reading
 from bakeoff.testing.conversations import conversations
 from bakeoff.testing.families import FamilyConformance
 

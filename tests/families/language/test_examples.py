@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from bakeoff.families.language.calibration import Scaling
 from bakeoff.families.language.examples import epoch_batches, stratified
-from bakeoff.families.language.shots import drawn, nearest_order
+from bakeoff.families.language.few_shot import drawn, nearest_order
 from bakeoff.families.language.training import Recipe
 
 

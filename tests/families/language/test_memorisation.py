@@ -9,9 +9,9 @@ import pytest
 from bakeoff.cli.render import full_report, leaderboard
 from bakeoff.core.protocols import Recalling
 from bakeoff.families.language.lora import LoraFamily, LoraParams
-from bakeoff.families.prepared import PreparedFamily, PreparedParams, StepSpec
-from bakeoff.loop.judging import Judged
-from bakeoff.loop.rescaling import _with_memory
+from bakeoff.families.wrappers.prepared import PreparedFamily, PreparedParams, StepSpec
+from bakeoff.loop.calibrate import _with_memory
+from bakeoff.loop.evaluate import Judged
 from bakeoff.project.project import Project
 from bakeoff.report.markdown import markdown
 from bakeoff.testing.families import FamilyConformance

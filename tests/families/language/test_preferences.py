@@ -9,14 +9,15 @@ import pytest
 import torch
 
 from bakeoff.core.types import Column, Schema
-from bakeoff.families.language import backbone, tuning
+from bakeoff.families.language import backbone
+from bakeoff.families.language import finetune as tuning
 from bakeoff.families.language.checkpoints import Checkpoint
+from bakeoff.families.language.distributed import Group
 from bakeoff.families.language.examples import Example, epoch_batches, with_rejected
 from bakeoff.families.language.full import FullFamily, FullParams
 from bakeoff.families.language.lora import LoraFamily, LoraParams, _Adapters
 from bakeoff.families.language.network import Network
 from bakeoff.families.language.objectives import Completions, Preferences
-from bakeoff.families.language.spreading import Group
 from bakeoff.families.language.training import Recipe, Trainer
 from bakeoff.testing.families import FamilyConformance
 

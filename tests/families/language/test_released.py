@@ -8,15 +8,15 @@ import pytest
 
 pytest.importorskip("xllamacpp")
 
+from bakeoff.config.file import loads
 from bakeoff.core.generation import Sampling
-from bakeoff.core.project_file import loads
 from bakeoff.core.protocols import JobResult
-from bakeoff.loop.contest import Contest
-from bakeoff.loop.fitting import Fitted
-from bakeoff.loop.judging import Judged
-from bakeoff.loop.stage import Contender
-from bakeoff.loop.steps import Steps
-from bakeoff.loop.verifying import verified
+from bakeoff.loop.cache import Steps
+from bakeoff.loop.champion import Contest
+from bakeoff.loop.context import Contender
+from bakeoff.loop.evaluate import Judged
+from bakeoff.loop.fidelity import verified
+from bakeoff.loop.fit import Fitted
 from bakeoff.project.project import Project
 from bakeoff.testing.memory import MemoryBlobs, MemoryRecords
 

@@ -8,7 +8,7 @@ import pytest
 from bakeoff.core.errors import CandidateError, ConfigError, CorruptError, MissingExtraError, NotFoundError
 from bakeoff.families.language import backbone
 from bakeoff.families.language.catalogue import USER_FILE, base_of, catalogue
-from bakeoff.families.language.quiet import need_llm
+from bakeoff.families.language.library_output import need_llm
 from bakeoff.families.language.sources import find
 
 FACTS = """

@@ -7,9 +7,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from bakeoff.config.file import FILE_NAME
 from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.plugins import suggestion
-from bakeoff.core.project_file import FILE_NAME
 from bakeoff.core.protocols import Progress
 from bakeoff.core.types import Json
 from bakeoff.project.project import Project

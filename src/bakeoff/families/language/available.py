@@ -10,7 +10,7 @@ from bakeoff.core.protocols import Progress
 from bakeoff.core.types import Json
 from bakeoff.families.language.catalogue import Entry, base_of, catalogue
 from bakeoff.families.language.footprint import Machine, Need, Probe, Use, machine, needs, probe
-from bakeoff.families.language.quiet import need_llm
+from bakeoff.families.language.library_output import need_llm
 from bakeoff.families.language.sources import at_hand
 
 __all__ = ["Available", "Wanted", "available"]

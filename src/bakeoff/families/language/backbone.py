@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 from bakeoff.chat.tokens import ChatTokens
 from bakeoff.core.errors import CandidateError, CorruptError, MissingExtraError
 from bakeoff.families.language.convert import Kind, unreadable
-from bakeoff.families.language.quiet import quietly
+from bakeoff.families.language.library_output import quietly
 
 __all__ = ["Backbone", "Precision", "Quantised", "by_length", "device_of", "fastest_precision", "load"]
 __all__ += ["need_quantisation"]

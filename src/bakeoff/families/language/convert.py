@@ -15,7 +15,7 @@ from bakeoff.core.errors import CandidateError
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.protocols import Progress
 from bakeoff.data.cache import Digests, place
-from bakeoff.families.language.quiet import quietly
+from bakeoff.families.language.library_output import quietly
 from bakeoff.families.language.sources import Source
 
 __all__ = ["Base", "Kind", "prepare"]

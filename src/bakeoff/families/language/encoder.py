@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from bakeoff.core.params import only_for
-from bakeoff.core.search import between
+from bakeoff.config.params import only_for
+from bakeoff.config.search import between
 from bakeoff.core.types import Task
 from bakeoff.families.language.full import FullFamily, WholeModel
 

@@ -21,13 +21,13 @@ from typing import Any
 from bakeoff.core.errors import CandidateError, DataError, MissingExtraError, NotFoundError, UsageError
 from bakeoff.core.protocols import Model, Progress
 from bakeoff.core.types import Json
-from bakeoff.families.calibrated import CalibratedModel
 from bakeoff.families.language.backbone import Backbone
+from bakeoff.families.language.finetuned import TunedModel
+from bakeoff.families.language.generator import SpokenModel
 from bakeoff.families.language.harness_model import harness_model
 from bakeoff.families.language.prompted import PromptedModel
-from bakeoff.families.language.spoken import SpokenModel
-from bakeoff.families.language.tuned import TunedModel
-from bakeoff.families.prepared import PreparedModel
+from bakeoff.families.wrappers.calibrated import CalibratedModel
+from bakeoff.families.wrappers.prepared import PreparedModel
 
 __all__ = ["Asked", "harness", "need_harness"]
 

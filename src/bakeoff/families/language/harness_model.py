@@ -9,7 +9,7 @@ from typing import Any
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.protocols import Progress
 from bakeoff.families.language.backbone import Backbone, by_length
-from bakeoff.families.language.quiet import quietly
+from bakeoff.families.language.library_output import quietly
 
 __all__ = ["harness_model"]
 

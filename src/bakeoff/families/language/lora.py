@@ -14,19 +14,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from bakeoff.core.params import only_for
+from bakeoff.config.params import only_for
+from bakeoff.config.search import between
 from bakeoff.core.protocols import FitJob
-from bakeoff.core.search import between
 from bakeoff.core.types import Task
-from bakeoff.families.language import storing
+from bakeoff.families.language import model_files as storing
 from bakeoff.families.language.backbone import Quantised, need_quantisation
 from bakeoff.families.language.convert import Kind
+from bakeoff.families.language.engine_choice import CapacityParams, check_quantisation
+from bakeoff.families.language.finetune import tune
+from bakeoff.families.language.finetuned import TunedModel
+from bakeoff.families.language.generator import SpokenModel, load_tuned_or_spoken, spoken
+from bakeoff.families.language.library_output import need_llm, quietly
 from bakeoff.families.language.network import Network
-from bakeoff.families.language.quiet import need_llm, quietly
-from bakeoff.families.language.speaking import CapacityParams, check_quantisation
-from bakeoff.families.language.spoken import SpokenModel, load_tuned_or_spoken, spoken
-from bakeoff.families.language.tuned import TunedModel
-from bakeoff.families.language.tuning import tune
 
 __all__ = ["LoraFamily", "LoraParams"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.core.errors import CorruptError
-from bakeoff.families.language.quiet import quietly
+from bakeoff.families.language.library_output import quietly
 
 __all__ = ["merge"]
 

@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
 from bakeoff.families.language.backbone import Backbone, by_length
+from bakeoff.families.language.distributed import Group
 from bakeoff.families.language.examples import Example, with_rejected
 from bakeoff.families.language.network import Network
-from bakeoff.families.language.spreading import Group
 
 __all__ = ["Classes", "Completions", "Contrast", "Numbers", "Objective", "Preferences"]
 

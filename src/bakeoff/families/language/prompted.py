@@ -15,29 +15,30 @@ import numpy as np
 from pydantic import Field
 
 from bakeoff.chat.tokens import ChatTokens, TokenSequence
+from bakeoff.config.params import only_for
+from bakeoff.config.search import one_of
 from bakeoff.core.conversation import conversation_columns
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.ledger import Loss, summed
-from bakeoff.core.params import only_for
 from bakeoff.core.protocols import FitJob
-from bakeoff.core.search import one_of
 from bakeoff.core.types import Predictions, Signature, Task
-from bakeoff.families.columns import complete, input_columns
 from bakeoff.families.demonstrations import Source, source_of
-from bakeoff.families.language import backbone, storing
+from bakeoff.families.features.columns import complete, input_columns
+from bakeoff.families.features.targets import Target, balanced_weights, is_balanced
+from bakeoff.families.features.vectors_cache import VectorCache
+from bakeoff.families.language import backbone
+from bakeoff.families.language import model_files as storing
 from bakeoff.families.language.backbone import Backbone, Precision
 from bakeoff.families.language.calibration import CONTENT_FREE, Scaling
 from bakeoff.families.language.catalogue import base_of
+from bakeoff.families.language.engine_choice import CapacityParams, check_quantisation
+from bakeoff.families.language.few_shot import Shots, drawn
+from bakeoff.families.language.finetuned import Reading
+from bakeoff.families.language.generator import SpokenModel, SpokenState, load_spoken, require_chat, speaks
+from bakeoff.families.language.library_output import need_llm
 from bakeoff.families.language.likelihood import Scorer, common_prefix
 from bakeoff.families.language.prompts import Part, Prompt, Shot, clipped, cut_losses, row_texts
-from bakeoff.families.language.quiet import need_llm
-from bakeoff.families.language.shots import Shots, drawn
-from bakeoff.families.language.speaking import CapacityParams, check_quantisation
-from bakeoff.families.language.spoken import SpokenModel, SpokenState, load_spoken, require_chat, speaks
-from bakeoff.families.language.tuned import Reading
-from bakeoff.families.targets import Target, balanced_weights, is_balanced
-from bakeoff.families.vectors_cache import VectorCache
 
 if TYPE_CHECKING:
     import polars as pl

@@ -16,10 +16,10 @@ from bakeoff.core.errors import CandidateError
 from bakeoff.core.protocols import Progress
 from bakeoff.families.language.backbone import by_length
 from bakeoff.families.language.checkpoints import Checkpoint, Position
+from bakeoff.families.language.distributed import Group
 from bakeoff.families.language.examples import Example, epoch_batches, with_rejected
 from bakeoff.families.language.network import Network
 from bakeoff.families.language.objectives import Objective
-from bakeoff.families.language.spreading import Group
 
 __all__ = ["Recipe", "Trainer"]
 

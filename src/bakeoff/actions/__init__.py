@@ -1,0 +1,1 @@
+"""Commands that are not the loop itself: one file each."""

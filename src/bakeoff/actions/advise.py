@@ -1,0 +1,247 @@
+"""Advice before anything is spent: probe what could be tried, predict what a run would find, compare afterwards."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from bakeoff.core.addresses import is_local_url
+from bakeoff.core.closure import code_of
+from bakeoff.core.protocols import Job
+from bakeoff.core.types import Json
+from bakeoff.environment.capture import versions_of
+from bakeoff.environment.hardware import Hardware, hardware
+from bakeoff.loop.advice import ADVICE
+from bakeoff.loop.cache import Steps
+from bakeoff.loop.classes import with_classes
+from bakeoff.loop.context import Contender, Stage
+from bakeoff.loop.dataset import Gathered, gather, load_arrays
+from bakeoff.loop.fit import job_of, workspace
+from bakeoff.metrics.custom import digest_own
+from bakeoff.train.probing import HELD, POOL, PROBE
+
+if TYPE_CHECKING:
+    from bakeoff.evaluate.advise.advice import Option
+
+__all__ = ["advise"]
+
+MOST_HELD = 400
+LEAST_ROWS = 20
+NAMED_WEIGHT = 3
+"""How many times more time a candidate of the project gets than a family that it does not name."""
+NAMED_WARM_S = 60.0
+NOT_PROBED = "it is not probed, since each row would be sent to {url} and may be paid for; try it on few rows"
+
+
+def advise(
+    stage: Stage,
+    families: Sequence[Contender],
+    absent: Mapping[str, str],
+    *,
+    seconds: float,
+    again: bool = False,
+) -> dict[str, Json]:
+    """Look at the data and the machine, probe candidates and families for `seconds`, and say what to try.
+
+    Nothing is fitted on all rows, and test rows are not read. The same data, candidates and machine are not
+    probed twice, unless `again`. The advice is kept, for `compared` after a run.
+
+    Args:
+        stage: what to work with; its contenders are probed with the project's parameters.
+        families: others that could be tried, with their defaults.
+        absent: families that cannot be probed, with what is missing.
+        seconds: the time for probing, in all.
+        again: probe even if it was done before.
+    """
+    steps = Steps(stage.records.documents, stage.blobs)
+    gathered = gather(stage, steps)
+    stage = with_classes(stage, gathered)
+    machine = hardware()
+    sent = {contender.name: url for contender in stage.contenders if (url := _elsewhere(contender))}
+    tried = [contender for contender in (*stage.contenders, *families) if contender.name not in sent]
+    absent = {**absent, **{name: NOT_PROBED.format(url=url) for name, url in sent.items()}}
+    key = steps.key("probe", _inputs(stage, gathered, tried, machine, seconds))
+    kept = None if again else steps.done(key)
+    if kept is None:
+        kept = steps.publish(key, {"probed": _probed(stage, gathered, tried, machine, seconds)})
+    found = cast("Mapping[str, Any]", kept["probed"])
+    rows = cast("int", gathered.summary["train"]) + cast("int", gathered.summary["validation"])
+    options = _options(stage, tried, found, absent, memory_bytes=machine.memory_bytes, rows=rows)
+    body: dict[str, Json] = {
+        "project": stage.config.project.name,
+        "task": stage.config.project.task,
+        "metric": stage.metric,
+        "dataset": gathered.version,
+        "rows": rows,
+        "made_ms": stage.clock(),
+        "probe_s": seconds,
+        "data": _facts(stage, gathered),
+        "hardware": msgspec.to_builtins(machine),
+        "limits": {name: gate.model_dump() for name, gate in stage.config.decide.gates.items()},
+        "remote_allowed": stage.config.privacy.remote,
+        "options": [_told(option, stage.metric) for option in options],
+    }
+    stage.records.documents.put(*ADVICE, body)
+    return body
+
+
+def _elsewhere(contender: Contender) -> str | None:
+    """The service on another machine that a candidate's parameters name, if they name one."""
+    url = getattr(contender.shown.params, "url", None)
+    return url if isinstance(url, str) and not is_local_url(url) else None
+
+
+# --- the probe ----------------------------------------------------------------------------------
+
+
+def _inputs(
+    stage: Stage, gathered: Gathered, tried: Sequence[Contender], machine: Hardware, seconds: float
+) -> dict[str, Json]:
+    return {
+        "table": gathered.table_blob,
+        "rows": gathered.rows_blob,
+        "schema": msgspec.to_builtins(gathered.schema),
+        "metric": stage.metric,
+        "metrics": [digest_own(), stage.config.decide.decide_by],
+        "seed": stage.seed,
+        "tried": [[c.name, c.family_name, msgspec.to_builtins(c.params), c.code] for c in tried],
+        "environment": cast("Json", versions_of({name for c in tried for name in c.requires})),
+        "machine": [platform.node(), msgspec.to_builtins(machine)],
+        "threads": stage.compute.threads,
+        "seconds": seconds,
+        "code": code_of("bakeoff.train.worker", "bakeoff.train.probing"),
+    }
+
+
+def _probed(
+    stage: Stage, gathered: Gathered, tried: Sequence[Contender], machine: Hardware, seconds: float
+) -> dict[str, Json]:
+    """What each probe measured, by name. They share the time, of which candidates of the project get more.
+
+    As many run at once as in a run. What candidates of the project must fetch and load first comes on top.
+    """
+    import numpy as np
+
+    at_once = min(len(tried), max(1, machine.cores // stage.compute.threads))
+    named = {contender.name for contender in stage.contenders}
+    weights = {contender.name: NAMED_WEIGHT if contender.name in named else 1 for contender in tried}
+    limits = {name: seconds * at_once * weight / sum(weights.values()) for name, weight in weights.items()}
+    rng = np.random.default_rng(stage.seed)
+    found: dict[str, Json] = {}
+    with workspace(stage, gathered, "probe") as folder:
+        rows = load_arrays(stage.blobs, gathered.rows_blob)
+        train, validation = rows["train"], rows["validation"]
+        held = validation if len(validation) >= LEAST_ROWS else train[-max(1, len(train) // 5) :]
+        pool = train if held is validation else train[: -len(held)]
+        drawn: dict[str, Any] = {POOL: rng.permutation(pool), HELD: rng.permutation(held)[:MOST_HELD]}
+        np.savez(folder / "probe.npz", allow_pickle=False, **drawn)
+        more: dict[str, Json] = {
+            "rows_path": str(folder / "probe.npz"),
+            "validation_share": len(validation) / max(1, len(train) + len(validation)),
+            "metrics_file": None if stage.metrics_file is None else str(stage.metrics_file),
+            "costs": stage.config.decide.model_dump(mode="json")["costs"],
+            "by_cost": stage.config.decide.decide_by == "cost",
+        }
+        warm = {name: NAMED_WARM_S if name in named else limit_s for name, limit_s in limits.items()}
+        jobs = [
+            _job(stage, gathered, each, folder, {**more, "limit_s": limits[each.name], "warm_limit_s": warm[each.name]})
+            for each in tried
+        ]
+        told = ", ".join(f"{name} ({limit_s:.1f} s)" for name, limit_s in limits.items())
+        stage.progress(f"probing {told}, {at_once} at once")
+        for result in stage.compute.run(jobs, progress=lambda name, line: stage.progress(f"{name}: {line}")):
+            found[result.name] = dict(result.value or {"points": [], "error": result.error})
+    return found
+
+
+def _job(stage: Stage, gathered: Gathered, contender: Contender, folder: Path, more: Mapping[str, Json]) -> Job:
+    job = job_of(stage, gathered, contender, folder)
+    argument = {key: value for key, value in job.argument.items() if key not in {"chosen", "rows"}}
+    return Job(name=job.name, function=PROBE, argument={**argument, **more}, requires=job.requires)
+
+
+# --- what to make of it -------------------------------------------------------------------------
+
+
+def _options(
+    stage: Stage,
+    tried: Sequence[Contender],
+    found: Mapping[str, Any],
+    absent: Mapping[str, str],
+    *,
+    memory_bytes: int,
+    rows: int,
+) -> "list[Option]":
+    from bakeoff.evaluate.advise.advice import Option, Point, predicted, ranked
+    from bakeoff.metrics.registry import find
+
+    higher = find(stage.metric, stage.config.project.task).higher_is_better
+    most = 1.0 if higher and stage.config.project.task == "classification" else None
+    named = {contender.name for contender in stage.contenders}
+    price = stage.config.cost.price_per_hour_usd / stage.config.cost.utilisation
+
+    def option(contender: Contender) -> Option:
+        probe = found.get(contender.name, {})
+        points = msgspec.convert(probe.get("points", []), tuple[Point, ...])
+        outlook = (
+            predicted(points, rows, price_per_hour_usd=price, higher_is_better=higher, most=most) if points else None
+        )
+        return Option(
+            name=contender.name,
+            family=contender.shown.family_name,
+            named=contender.name in named,
+            points=points,
+            trouble=None if points else probe.get("error"),
+            late=not points and probe.get("late", False),
+            outlook=outlook,
+        )
+
+    options = [option(contender) for contender in tried]
+    options += [Option(name=name, family=name, named=False, trouble=why) for name, why in absent.items()]
+    return ranked(
+        options,
+        metric=stage.metric,
+        higher_is_better=higher,
+        decide=stage.config.decide,
+        memory_bytes=memory_bytes,
+        rows=rows,
+    )
+
+
+def _facts(stage: Stage, gathered: Gathered) -> dict[str, Json]:
+    import io
+
+    import numpy as np
+    import polars as pl
+
+    from bakeoff.actions.advise_facts import facts
+
+    rows = load_arrays(stage.blobs, gathered.rows_blob)
+    table = pl.read_parquet(io.BytesIO(stage.blobs.get(gathered.table_blob)))
+    seen = table[np.concatenate([rows["train"], rows["validation"]])]
+    told = facts(seen, gathered.schema, stage.config.project.task, seed=stage.seed)
+    return {**told, "split": gathered.summary["split"], "test": gathered.summary["test"]}
+
+
+def _told(option: "Option", metric: str) -> dict[str, Json]:
+    expected: dict[str, Json] = {}
+    if option.outlook is not None:
+        listed = {metric: option.outlook.metric, **option.outlook.figures}
+        expected = {
+            name: {"value": found.value, "low": found.low, "high": found.high}
+            for name, found in listed.items()
+            if found is not None
+        }
+    return {
+        "name": option.name,
+        "family": option.family,
+        "named": option.named,
+        "call": option.call,
+        "reasons": list(option.reasons),
+        "evidence": list(option.evidence),
+        "trouble": option.trouble,
+        "expected": expected,
+        "points": cast("Json", msgspec.to_builtins(option.points)),
+    }

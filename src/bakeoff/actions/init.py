@@ -1,0 +1,207 @@
+"""Write a first project file from a look at the data."""
+
+import json
+import os
+import re
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from bakeoff.config.file import FILE_NAME, loads
+from bakeoff.config.sections import DataConfig
+from bakeoff.core.errors import BakeoffError, StoreError, UsageError
+from bakeoff.core.ledger import Ledger
+from bakeoff.core.plugins import names
+from bakeoff.core.types import Schema, Task
+from bakeoff.data.sources import SCHEME
+from bakeoff.metrics.registry import default
+
+__all__ = ["Written", "write_project"]
+
+MANY_CLASSES = 30
+REMOTE_HINT = (
+    "# [candidates.remote]                  # a language model behind an OpenAI-compatible API",
+    '# url = "http://127.0.0.1:8000/v1"      # on another machine: [privacy] remote = true, price_in, price_out',
+    '# model = "NAME"',
+)
+EMBEDDING_MODULES = ("onnxruntime", "tokenizers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A new project file, what a run with it would lose of the data before steps and the split, and what is a guess."""
+
+    file: Path
+    ledger: Ledger
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+ANSWER = "answer"
+"""The target of conversations: what their last turn becomes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What the data are taken for."""
+
+    task: Task
+    schema: Schema
+    ledger: Ledger
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def write_project(folder: Path, *, name: str | None, source: str, target: str | None, task: str | None) -> Written:
+    """Write `bakeoff.toml` into the folder (made if need be) and check it.
+
+    Raises:
+        UsageError: there is one already, or the name or the task cannot be used.
+        DataError: the data or its target cannot be used.
+    """
+    file = folder / FILE_NAME
+    if file.exists():
+        raise UsageError(f"expected no project file yet, found {str(file)!r}; edit it, or choose another folder")
+    if task not in {None, "classification", "regression", "generation"}:
+        raise UsageError(f"expected the task classification, regression or generation, received {task!r}")
+    with _made(folder):
+        return _write(file, name=name, source=source, target=target, task=cast("Task | None", task))
+
+
+@contextmanager
+def _made(folder: Path) -> Generator[None]:
+    """The folder exists within; one that was made for nothing is removed again."""
+    new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException as error:
+        if new:
+            with suppress(OSError):
+                folder.rmdir()
+        if isinstance(error, OSError) and not isinstance(error, BakeoffError):
+            raise StoreError(f"cannot write a project in {str(folder)!r}: {error.strerror or error}") from error
+        raise
+
+
+def _from_folder(source: str, folder: Path) -> str:
+    """A path as the project's folder has it: one that is there from the working directory is meant from there.
+
+    Raises:
+        DataError: no path leads from the folder to the file, as between drives.
+    """
+    outer, *inside = source.split("!")
+    path = Path(outer)
+    if SCHEME.match(source) or path.is_absolute() or folder.resolve() == Path.cwd():
+        return source
+    if not path.exists() and not any(True for _ in Path.cwd().glob(outer)):
+        return source
+    return "!".join([Path(os.path.relpath(Path.cwd() / path, folder.resolve())).as_posix(), *inside])
+
+
+def _write(file: Path, *, name: str | None, source: str, target: str | None, task: Task | None) -> Written:
+    folder = file.parent
+    source = _from_folder(source, folder)
+    look = _look(folder, source, target, task)
+    slug = re.sub(r"[^a-z0-9_.-]+", "-", (name or folder.resolve().name).lower()).strip("-_.") or "project"
+    text = _text(slug, look.task, source, look.schema)
+    loads(text, folder=folder, environ={})
+    file.write_text(text, encoding="utf-8")
+    return Written(file=file, ledger=look.ledger, warnings=look.warnings, notes=look.notes)
+
+
+def _look(folder: Path, source: str, target: str | None, task: Task | None) -> _Look:
+    import tempfile
+
+    from bakeoff.data.conversations import usual_target
+    from bakeoff.data.reading import read
+    from bakeoff.data.schema import infer
+    from bakeoff.data.sources import resolve
+    from bakeoff.data.target import name_classes, prepare_target
+    from bakeoff.loop.losses import gone_classes, of_reading, rows_read
+    from bakeoff.prepare.losses import class_counts
+
+    config = DataConfig(source=(source,), target=target or ANSWER)
+    with tempfile.TemporaryDirectory() as cache:
+        files = resolve(source, folder=folder.resolve(), cache=Path(cache), progress=_quiet)
+        reading = read(config, {"source": files})
+        if target is None:
+            target = ANSWER if reading.layout is not None else usual_target(reading.table.columns)
+            if target is None:
+                raise UsageError(f"expected --target, one of {', '.join(reading.table.columns)}; received none")
+            config = DataConfig(source=(source,), target=target)
+            reading = read(config, {"source": files})
+        table = reading.table
+        if task is None and (reading.layout is not None or usual_target(table.columns) == target):
+            task = "generation"
+        if task is None:
+            numeric = target in table.columns and table.schema[target].is_numeric()
+            distinct = table[target].n_unique() if numeric else 0
+            many = distinct > MANY_CLASSES or distinct > table.height / 2
+            task = "regression" if many else "classification"
+        named = name_classes(table, config, task, reading.formats)
+        inferred = infer(named.table, config, task, named.formats)
+        prepared = prepare_target(named.table, inferred.schema, task)  # tells what stands in the way of learning it
+        losses = of_reading(reading, inferred, [*named.losses, *prepared.losses], config)
+        classes = class_counts(prepared.table, inferred.schema)
+        ledger = Ledger(rows_in=rows_read(reading), rows_used=prepared.table.height, classes=classes)
+        ledger = ledger.with_losses([*losses, *gone_classes(losses, classes)])
+        notes = (*inferred.notes, *named.notes, *reading.notes)
+        warnings = (*named.warnings, *prepared.warnings)
+        return _Look(task=task, schema=inferred.schema, ledger=ledger, warnings=warnings, notes=notes)
+
+
+def _quiet(line: str) -> None:
+    del line
+
+
+def _has_embedding() -> bool:
+    from importlib.util import find_spec
+
+    return all(find_spec(module) for module in EMBEDDING_MODULES) and "embedding" in names("bakeoff.families")
+
+
+def _text(name: str, task: Task, source: str, schema: Schema) -> str:
+    texts = schema.of_kind("text")
+    candidates = ["retrieval"] if task == "generation" else ["linear", "boosting"]
+    if texts and _has_embedding() and task != "generation":
+        candidates.append("embedding")
+    metric = default(task)
+    lines = [
+        "[project]",
+        f"name = {json.dumps(name)}",
+        f"task = {json.dumps(task)}",
+        "",
+        "[data]",
+        f"source = {json.dumps(source)}",
+        f"target = {json.dumps(schema.target)}",
+        *_columns("text", texts),
+        *_columns("categorical", schema.of_kind("categorical")),
+        *_columns("numeric", _listed_once(schema)),
+        *_columns("datetime", schema.of_kind("datetime")),
+        *_columns("boolean", schema.of_kind("boolean")),
+        "",
+        "[decide]",
+        f"metric = {json.dumps(metric)}",
+        "# gates = { latency_p95_ms = { max = 50 } }",
+        "",
+        *(f"[candidates.{candidate}]" for candidate in candidates),
+        *(REMOTE_HINT if task == "generation" else ()),
+        "",
+        "[endpoint]",
+        f"name = {json.dumps(name)}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _listed_once(schema: Schema) -> list[str]:
+    """Numeric inputs, the elements of a vector by the name of their vector."""
+    columns = [column for column in schema.input_columns if column.kind == "numeric"]
+    return list(dict.fromkeys(column.format.vector or column.name for column in columns))
+
+
+def _columns(kind: str, columns: Sequence[str]) -> list[str]:
+    return [f"{kind} = {json.dumps(list(columns), ensure_ascii=False)}"] if columns else []

@@ -1,0 +1,1 @@
+"""Blends, cascades and routes of candidates, and whether they enter the decision."""

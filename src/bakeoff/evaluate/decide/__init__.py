@@ -1,0 +1,1 @@
+"""Decides between scored candidates."""

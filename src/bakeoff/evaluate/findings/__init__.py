@@ -1,0 +1,1 @@
+"""What else is worth knowing of a candidate: weak slices, robustness, calibration, memorisation, safety."""

@@ -1,0 +1,1 @@
+"""Scores models on test rows: metrics with intervals, timings, prices."""

@@ -1,0 +1,83 @@
+"""Models fitted by folds, asked as one: about each row, the model that was fitted without it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.chat.meter import together
+from bakeoff.core.protocols import Model, Usage
+from bakeoff.core.types import Json, Predictions, Task
+from bakeoff.evaluate.score.paid_models import usage_of
+from bakeoff.metrics.combined import common_classes, spread
+from bakeoff.metrics.outcome import outcome
+from bakeoff.metrics.registry import find
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["FOLD", "OutOfFold", "by_fold", "in_order"]
+
+FOLD = "bakeoff:fold"
+"""The column that says which fold a row belongs to, counted from 0."""
+
+
+class OutOfFold:
+    """Predicts tables that have the column `FOLD`; models are loaded one after the other, to hold only one."""
+
+    def __init__(self, load: Callable[[Path], Model], folders: Sequence[Path]) -> None:
+        self._load, self._folders = load, folders
+        self._used: list[Usage] = []
+
+    def predict(self, table: "pl.DataFrame") -> Predictions:
+        """What each row's own model says of it, in the order of the rows."""
+        fold_n = table[FOLD].to_numpy()
+        rows: list[NDArray[np.intp]] = []
+        said: list[Predictions] = []
+        for fold, folder in enumerate(self._folders):
+            of_fold = np.flatnonzero(fold_n == fold)
+            if len(of_fold):
+                model = self._load(folder)
+                rows.append(of_fold)
+                said.append(model.predict(table[of_fold]))
+                spent = usage_of(model)
+                self._used += [] if spent is None else [spent]
+        return in_order(rows, said)
+
+    @property
+    def usage(self) -> Usage:
+        """What all have used; the first one's when none was asked yet."""
+        first = None if self._used else usage_of(self._load(self._folders[0]))
+        used = self._used or ([] if first is None else [first])
+        return together(used) if used else Usage(concurrency=0)
+
+
+def in_order(rows: Sequence[NDArray[np.intp]], said: Sequence[Predictions]) -> Predictions:
+    """Predictions of parts of a table (`rows`: the numbers of each part's rows) as one, in the order of its rows."""
+    return _joined(said).take(np.argsort(np.concatenate(rows)))
+
+
+def _joined(said: Sequence[Predictions]) -> Predictions:
+    values_n: NDArray[Any] = np.concatenate([each.values_n for each in said])
+    if any(each.probabilities_nk is None for each in said):
+        return Predictions(values_n=values_n)
+    classes = common_classes(each.classes for each in said)
+    shares_nk = np.concatenate([spread(each, classes) for each in said])
+    return Predictions(values_n=values_n, probabilities_nk=shares_nk, classes=classes)
+
+
+def by_fold(
+    names: Sequence[str], truth_n: NDArray[Any], predictions: Predictions, fold_n: NDArray[Any], task: Task
+) -> Mapping[str, Json]:
+    """The value of each metric on each fold's rows; None where it is undefined there."""
+    results = [outcome(truth_n[fold_n == fold], predictions.take(fold_n == fold), task) for fold in np.unique(fold_n)]
+
+    def values(name: str) -> Json:
+        measure = find(name, task)
+        found = [float(measure(result)) for result in results]
+        return [value if isfinite(value) else None for value in found]
+
+    return {name: values(name) for name in names}

@@ -1,0 +1,1 @@
+"""Numbers made of tables and texts, and the heads that learn from them."""

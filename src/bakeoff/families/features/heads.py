@@ -1,0 +1,266 @@
+# pyright: basic
+# scikit-learn and scipy.sparse come without complete types
+"""Linear heads: logistic and ridge regression on top of any features, dense or sparse.
+
+A fitted head is a matrix and an intercept; scikit-learn is needed to fit one, not to use it.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.core.protocols import FitJob, Progress
+from bakeoff.core.types import Predictions
+from bakeoff.families.features.targets import balanced_weights, is_balanced, ranked_by
+from bakeoff.families.saved import Array
+from bakeoff.metrics.value import value
+
+__all__ = ["HeadSpec", "LinearHead", "best_penalty", "log_loss"]
+
+Features: TypeAlias = Any  # (n, d): an array or a scipy csr_array
+_Floats: TypeAlias = NDArray[np.float64]
+MOST_FOR_HESSIAN = 1000
+CHOICE_ROWS = 20_000
+"""Training rows that are enough to choose a penalty on."""
+TOLERANCE = 1e-6
+"""Share of the objective that a fit of many classes may lie above its minimum."""
+CHOICE_TOLERANCE = 3e-3
+"""The same while a penalty is chosen."""
+BLOCK_ROWS = 64
+NEVER = -30.0
+"""Logit of a class that training rows lack."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearHead:
+    """Scores x · coef + intercept: (n, 1) for numbers and two classes, else (n, k)."""
+
+    coef_dk: Array
+    intercept_k: Array
+    classes: tuple[str, ...]
+
+    def __call__(self, x_nd: Features) -> Predictions:
+        """Predict from features (n, d)."""
+        score_nk = _products(x_nd, self.coef_dk) + self.intercept_k
+        if not self.classes:
+            return Predictions(values_n=score_nk[:, 0])
+        return Predictions.of_probabilities(probabilities(score_nk), self.classes)
+
+
+def _products(x_nd: Features, coef_dk: Array) -> _Floats:
+    """X · coef, by blocks of one size: what a row gets does not depend on the rows beside it, to the last bit.
+
+    (BLAS adds up in another order for other shapes. Sparse rows are added up one by one anyway.)
+    """
+    if not isinstance(x_nd, np.ndarray):
+        return np.asarray(x_nd @ coef_dk)
+    x_nd, coef_dk = np.ascontiguousarray(x_nd), np.ascontiguousarray(coef_dk)
+    out_nk = np.empty((len(x_nd), coef_dk.shape[1]))
+    for start in range(0, len(x_nd), BLOCK_ROWS):
+        block_bd = x_nd[start : start + BLOCK_ROWS]
+        if len(block_bd) < BLOCK_ROWS:
+            rest = len(block_bd)
+            block_bd = np.concatenate([block_bd, np.zeros((BLOCK_ROWS - rest, x_nd.shape[1]))])
+            out_nk[start:] = (block_bd @ coef_dk)[:rest]
+        else:
+            out_nk[start : start + BLOCK_ROWS] = block_bd @ coef_dk
+    return out_nk
+
+
+def probabilities(score_nk: _Floats) -> _Floats:
+    """Logits to probabilities: one column means two classes (logistic), more are normalised (softmax)."""
+    if score_nk.shape[1] == 1:
+        score_nk = np.hstack([np.zeros_like(score_nk), score_nk])
+    power_nk = np.exp(score_nk - score_nk.max(axis=1, keepdims=True, initial=-np.inf))
+    return power_nk / power_nk.sum(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadSpec:
+    """How to fit a head. `scale_d` multiplies each feature, the more the weaker its penalty."""
+
+    classes: tuple[str, ...]
+    balanced: bool
+    metric: str
+    seed: int
+    progress: Progress
+
+    @classmethod
+    def of(cls, job: FitJob, classes: tuple[str, ...]) -> "HeadSpec":
+        """As a job wants its heads."""
+        balanced = is_balanced(job)
+        return cls(classes=classes, balanced=balanced, metric=job.metric, seed=job.seed, progress=job.progress)
+
+    def fit(
+        self,
+        x_nd: Features,
+        value_n: _Floats,
+        penalty: float,
+        scale_d: _Floats,
+        *,
+        start: LinearHead | None = None,
+        tolerance: float = TOLERANCE,
+    ) -> LinearHead:
+        """Fit with an L2 `penalty`: 1/C of logistic regression, alpha of ridge.
+
+        One BLAS thread, so that the result does not depend on how many there are. Of many classes over sparse
+        features, where a fit is long, it starts from the head `start` and ends at `tolerance`.
+        """
+        from sklearn.exceptions import ConvergenceWarning
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ConvergenceWarning)
+            head = self._fitted(_scaled(x_nd, scale_d), value_n, penalty, _unscaled(start, scale_d), tolerance)
+        if caught:
+            self.progress(f"penalty {penalty:g}: stopped before it converged")
+        return LinearHead(coef_dk=head.coef_dk * scale_d[:, None], intercept_k=head.intercept_k, classes=self.classes)
+
+    def _fitted(
+        self, x_nd: Features, value_n: _Floats, penalty: float, start: LinearHead | None, tolerance: float
+    ) -> LinearHead:
+        if not self.classes:
+            return self._ridge(x_nd, value_n, penalty)
+        present = np.unique(value_n).astype(np.int64)
+        if isinstance(x_nd, np.ndarray) or len(present) == 2:  # noqa: PLR2004
+            return self._logistic(x_nd, value_n, penalty, present)
+        return self._softmax(x_nd, value_n, penalty, start, tolerance)
+
+    def _softmax(
+        self,
+        x_nd: Features,
+        value_n: _Floats,
+        penalty: float,
+        start: LinearHead | None,
+        tolerance: float,
+    ) -> LinearHead:
+        from bakeoff.families.features import softmax
+
+        present, class_n = np.unique(value_n.astype(np.int64), return_inverse=True)
+        start_dk: NDArray[np.float32] | None = None
+        if start is not None:
+            start_dk = np.vstack([start.coef_dk, start.intercept_k])[:, present].astype("f4")
+            start_dk[-1] = np.maximum(start_dk[-1], start_dk[-1, start_dk[-1] > NEVER].min())  # classes new to it
+        fitted = softmax.fit(
+            x_nd,
+            class_n,
+            balanced_weights(value_n) if self.balanced else np.ones(len(value_n)),
+            classes=len(present),
+            penalty=penalty,
+            tolerance=tolerance,
+            start_dk=start_dk,
+        )
+        if not fitted.converged:
+            self.progress(f"penalty {penalty:g}: stopped before it converged")
+        return self._of_all(fitted.w_dk[:-1].astype(np.float64), fitted.w_dk[-1].astype(np.float64), present)
+
+    def _logistic(self, x_nd: Features, value_n: _Floats, penalty: float, present: NDArray[np.int64]) -> LinearHead:
+        from sklearn.linear_model import LogisticRegression
+
+        model = LogisticRegression(
+            C=1 / penalty,
+            solver=_solver(x_nd, len(present)),
+            max_iter=300,
+            random_state=self.seed,
+        )
+        model.fit(x_nd, value_n, sample_weight=balanced_weights(value_n) if self.balanced else None)
+        coef_dk, intercept_k = np.ascontiguousarray(model.coef_.T), np.asarray(model.intercept_)
+        return self._of_all(coef_dk, intercept_k, present)
+
+    def _of_all(self, coef_dk: _Floats, intercept_k: _Floats, present: NDArray[np.int64]) -> LinearHead:
+        """The head with all classes, those that training rows lack next to impossible."""
+        if len(self.classes) == coef_dk.shape[1] or len(self.classes) == 2:  # noqa: PLR2004
+            return LinearHead(coef_dk=coef_dk, intercept_k=intercept_k, classes=self.classes)
+        if coef_dk.shape[1] == 1:  # two of several classes: (0, s) are the same odds as s
+            coef_dk, intercept_k = np.hstack([0 * coef_dk, coef_dk]), np.append(0.0, intercept_k)
+        all_dk = np.zeros((coef_dk.shape[0], len(self.classes)))
+        all_k = np.full(len(self.classes), NEVER)
+        all_dk[:, present], all_k[present] = coef_dk, intercept_k
+        return LinearHead(coef_dk=all_dk, intercept_k=all_k, classes=self.classes)
+
+    def _ridge(self, x_nd: Features, value_n: _Floats, penalty: float) -> LinearHead:
+        from sklearn.linear_model import Ridge
+
+        center, spread = value_n.mean(), value_n.std() or 1.0
+        solver = "cholesky" if isinstance(x_nd, np.ndarray) else "sparse_cg"
+        model = Ridge(alpha=penalty, solver=solver, tol=1e-8, max_iter=2000).fit(x_nd, (value_n - center) / spread)
+        return LinearHead(
+            coef_dk=np.ascontiguousarray(model.coef_.reshape(-1, 1)) * spread,
+            intercept_k=np.atleast_1d(model.intercept_ * spread + center),
+            classes=(),
+        )
+
+
+def best_penalty(
+    spec: HeadSpec,
+    x_nd: Features,
+    value_n: _Floats,
+    scale_d: _Floats,
+    *,
+    validation: tuple[Features, _Floats],
+    grid: Sequence[float],
+) -> tuple[float, LinearHead]:
+    """The penalty of the grid whose head is best on validation rows (the larger one on a tie), and that head."""
+    if len(value_n) > CHOICE_ROWS:
+        some = np.sort(np.random.default_rng(spec.seed).permutation(len(value_n))[:CHOICE_ROWS])
+        x_nd, value_n = x_nd[some], value_n[some]
+    losses: dict[float, float] = {}
+    heads: dict[float, LinearHead] = {}
+    head = None
+    for penalty in sorted(grid, reverse=True):
+        head = spec.fit(x_nd, value_n, penalty, scale_d, start=head, tolerance=CHOICE_TOLERANCE)
+        losses[penalty], heads[penalty] = _loss(spec, head(validation[0]), validation[1]), head
+        spec.progress(f"penalty {penalty:g}: validation loss {losses[penalty]:.5f}")
+    best = min(losses, key=losses.__getitem__)
+    return best, heads[best]
+
+
+def _loss(spec: HeadSpec, predictions: Predictions, value_n: _Floats) -> float:
+    if predictions.probabilities_nk is None:
+        return float(np.mean((predictions.values_n.astype(np.float64) - value_n) ** 2))
+    if ranked_by(spec.metric) and len(np.unique(value_n)) > 1:
+        truth_n = np.asarray(spec.classes)[value_n.astype(np.int64)]
+        area = value(spec.metric, truth_n, predictions, "classification")
+        if not np.isnan(area):  # no validation row may be of the class that it is of
+            return 1 - area
+    return log_loss(predictions.probabilities_nk, value_n, balanced=spec.balanced)
+
+
+def log_loss(probabilities_nk: _Floats, value_n: _Floats, *, balanced: bool) -> float:
+    """Mean negative log probability of the true class; every class weighs the same when balanced."""
+    chance_n = probabilities_nk[np.arange(len(value_n)), value_n.astype(np.int64)]
+    weight_n = balanced_weights(value_n) if balanced else np.ones(len(value_n))
+    return float(np.average(-np.log(np.maximum(chance_n, 1e-12)), weights=weight_n))
+
+
+def _unscaled(head: LinearHead | None, scale_d: _Floats) -> LinearHead | None:
+    """A head of scaled features as one of the features before scaling."""
+    if head is None:
+        return None
+    coef_dk = np.divide(head.coef_dk, scale_d[:, None], out=np.zeros_like(head.coef_dk), where=scale_d[:, None] > 0)
+    return LinearHead(coef_dk=coef_dk, intercept_k=head.intercept_k, classes=head.classes)
+
+
+def _solver(x_nd: Features, n_classes: int) -> str:
+    """The fastest of scikit-learn's solvers: by Hessian for few dense features, else by gradients.
+
+    Sparse features come with two classes only; more of them have a solver of their own.
+    """
+    n, d = x_nd.shape
+    if not isinstance(x_nd, np.ndarray):
+        return "liblinear"
+    return "newton-cholesky" if n > d and d * max(n_classes - 1, 1) <= MOST_FOR_HESSIAN else "lbfgs"
+
+
+def _scaled(x_nd: Features, scale_d: _Floats) -> Features:
+    if (scale_d == 1).all():
+        return x_nd
+    if isinstance(x_nd, np.ndarray):
+        return x_nd * scale_d
+    import scipy.sparse as sp
+
+    return sp.csr_array((x_nd.data * scale_d[x_nd.indices], x_nd.indices, x_nd.indptr), shape=x_nd.shape)

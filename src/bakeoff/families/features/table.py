@@ -1,0 +1,213 @@
+"""Encoders of table columns; fitted ones are plain data that a model saves as they are."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.core.types import Column
+from bakeoff.families.features.columns import categories, numbers, of_kind
+from bakeoff.families.saved import Array
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["CategoryCodes", "LinearTable", "PiecewiseLinear", "TargetMeans"]
+
+_Floats: TypeAlias = NDArray[np.float64]
+FOLDS = 5
+BLOCK_ROWS = 4096
+"""Rows encoded at once: what is written on the way stays in the processor's cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoryCodes:
+    """Category → code: known ones 0 … c-1 by falling frequency, rare and unseen ones c, missing ones c+1."""
+
+    column: Column
+    known: tuple[str, ...]
+    complete: bool
+    """Whether every category of the training rows is known."""
+
+    @classmethod
+    def fit(cls, table: "pl.DataFrame", column: Column, *, most: int, min_rows: int) -> "CategoryCodes":
+        """Keep the `most` frequent categories of at least `min_rows` rows."""
+        counts = Counter(value for value in categories(table, column) if value is not None)
+        ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        known = tuple(value for value, count in ranked if count >= min_rows)[:most]
+        return cls(column=column, known=known, complete=len(counts) <= most)
+
+    @cached_property
+    def _codes(self) -> dict[str | None, int]:
+        return {**{value: code for code, value in enumerate(self.known)}, None: len(self.known) + 1}
+
+    def __call__(self, table: "pl.DataFrame") -> NDArray[np.int64]:
+        """The codes of a table's rows (n,)."""
+        other = len(self.known)
+        return np.array([self._codes.get(value, other) for value in categories(table, self.column)], dtype=np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetMeans:
+    """Category → mean target of its training rows, shrunk towards the mean of all.
+
+    Source: D. Micci-Barreca (2001), "A Preprocessing Scheme for High-Cardinality Categorical Attributes",
+    with the weight n / (n + smoothing).
+    """
+
+    codes: CategoryCodes
+    means_ck: Array
+
+    @classmethod
+    def fit(
+        cls, table: "pl.DataFrame", column: Column, target_nk: _Floats, *, seed: int, smoothing: float = 30.0
+    ) -> tuple["TargetMeans", _Floats]:
+        """The encoder, and its values (n, k) for the training rows, each from the folds that lack the row."""
+        codes = CategoryCodes.fit(table, column, most=len(table), min_rows=2)
+        code_n = codes(table)
+        size = len(codes.known) + 2
+        fold_n = np.random.default_rng(seed).permutation(len(table)) % FOLDS
+        out_nk = np.empty_like(target_nk)
+        for fold in range(FOLDS):
+            rest = fold_n != fold
+            means_ck = _shrunk_means(code_n[rest], target_nk[rest], size, smoothing)
+            out_nk[~rest] = means_ck[code_n[~rest]]
+        return cls(codes=codes, means_ck=_shrunk_means(code_n, target_nk, size, smoothing)), out_nk
+
+    def __call__(self, table: "pl.DataFrame") -> _Floats:
+        """The means for a table's rows (n, k)."""
+        return self.means_ck[self.codes(table)]
+
+
+def _shrunk_means(code_n: NDArray[np.int64], target_nk: _Floats, size: int, smoothing: float) -> _Floats:
+    """Mean target by code (c, k); codes without rows get the mean of all."""
+    prior_k = target_nk.mean(axis=0) if len(target_nk) else np.zeros(target_nk.shape[1])
+    count_c = np.bincount(code_n, minlength=size)
+    sum_ck = np.column_stack([np.bincount(code_n, weights=column, minlength=size) for column in target_nk.T])
+    return (sum_ck + smoothing * prior_k) / (count_c[:, None] + smoothing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PiecewiseLinear:
+    """Numbers → how far each reaches into its quantile bins, its standard score, and whether it is missing.
+
+    A linear model over these is a continuous piecewise linear function of each number, flat outside the
+    range seen but for the score (clipped at ±3). Missing numbers are the mean of each feature, and the flag: of few
+    of them a penalised model learns little, and what it says then is about what it says of a middling number. (As
+    zeros, they would be the least number.)
+
+    Source: Y. Gorishniy et al. (2022), "On Embeddings for Numerical Features in Tabular Deep Learning", 3.2.
+    """
+
+    center_d: Array
+    spread_d: Array
+    number_b: Array
+    """Which number each bin belongs to."""
+    low_b: Array
+    width_b: Array
+    mean_b: Array | None = None
+    """The mean of each bin; models of before it was kept know missing numbers as zeros."""
+
+    @classmethod
+    def fit(cls, value_nd: _Floats, bins: int) -> "PiecewiseLinear":
+        """Bins between the quantiles of the values that are there."""
+        moments: list[tuple[float, float]] = []
+        pieces: list[tuple[int, float, float]] = []
+        for number, value_n in enumerate(value_nd.T):
+            present = value_n[~np.isnan(value_n)]
+            if not len(present):
+                moments.append((0.0, 1.0))
+                continue
+            moments.append((float(present.mean()), float(present.std()) or 1.0))
+            edges = np.unique(np.quantile(present, np.linspace(0, 1, bins + 1)))
+            pieces += [(number, low, high - low) for low, high in pairwise(edges.tolist())]
+        centers, spreads = np.array(moments, dtype=np.float64).reshape(-1, 2).T
+        number_b, low_b, width_b = np.array(pieces, dtype=np.float64).reshape(-1, 3).T
+        fitted = cls(
+            center_d=centers, spread_d=spreads, number_b=number_b.astype(np.int64), low_b=low_b, width_b=width_b
+        )
+        reach_nb = fitted._reach(value_nd)
+        present_nb = ~np.isnan(reach_nb)
+        sum_b = np.where(present_nb, reach_nb, 0.0).sum(axis=0)
+        return replace(fitted, mean_b=sum_b / np.maximum(present_nb.sum(axis=0), 1))
+
+    @property
+    def width(self) -> int:
+        """Columns of the encoding."""
+        return 2 * len(self.center_d) + len(self.number_b)
+
+    def __call__(self, value_nd: _Floats) -> _Floats:
+        """The encoding: flags, scores, bins."""
+        score_nd = np.clip((value_nd - self.center_d) / self.spread_d, -3, 3)
+        reach_nb = self._reach(value_nd)
+        gap_nb = np.isnan(reach_nb)
+        if gap_nb.any():
+            reach_nb = np.where(gap_nb, 0.0 if self.mean_b is None else self.mean_b, reach_nb)
+        return np.hstack([np.isnan(value_nd), np.nan_to_num(score_nd), reach_nb])
+
+    def _reach(self, value_nd: _Floats) -> _Floats:
+        """How far each number reaches into its bins, from 0 to 1."""
+        return np.clip((value_nd[:, self.number_b] - self.low_b) / self.width_b, 0, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearTable:
+    """All columns but texts as features of a linear model: pieces, one-hot codes and target means."""
+
+    numeric: tuple[Column, ...]
+    pieces: PiecewiseLinear
+    codes: tuple[CategoryCodes, ...]
+    means: tuple[TargetMeans, ...]
+    mean_scales: tuple[Array, ...]
+
+    @classmethod
+    def fit(
+        cls, table: "pl.DataFrame", columns: Sequence[Column], target_nk: _Floats, *, bins: int, most: int, seed: int
+    ) -> tuple["LinearTable", _Floats]:
+        """The encoder, and the encoded training rows (their target means out of fold)."""
+        numeric = of_kind(columns, "numeric", "boolean", "datetime")
+        codes = tuple(
+            CategoryCodes.fit(table, column, most=most, min_rows=3) for column in of_kind(columns, "categorical")
+        )
+        means: list[TargetMeans] = []
+        out_of_fold: list[_Floats] = []
+        for code in codes:
+            if not code.complete:
+                mean, values_nk = TargetMeans.fit(table, code.column, target_nk, seed=seed)
+                means.append(mean)
+                out_of_fold.append(values_nk)
+        encoder = cls(
+            numeric=numeric,
+            pieces=PiecewiseLinear.fit(numbers(table, numeric), bins),
+            codes=codes,
+            means=tuple(means),
+            mean_scales=tuple(np.stack([values.mean(axis=0), values.std(axis=0) + 1e-12]) for values in out_of_fold),
+        )
+        return encoder, encoder._join(table, out_of_fold)
+
+    def __call__(self, table: "pl.DataFrame") -> _Floats:
+        """The encoded rows (n, d)."""
+        return self._join(table, [mean(table) for mean in self.means])
+
+    def _join(self, table: "pl.DataFrame", means: Sequence[_Floats]) -> _Floats:
+        value_nd = numbers(table, self.numeric)
+        codes = [(code(table), len(code.known) + 2) for code in self.codes]
+        scaled = [(mean - scale[0]) / scale[1] for mean, scale in zip(means, self.mean_scales, strict=True)]
+        width = self.pieces.width + sum(size for _, size in codes) + sum(values.shape[1] for values in scaled)
+        out_nd = np.empty((len(table), width))
+        for start in range(0, len(table), BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            parts = [self.pieces(value_nd[rows]), *(_one_hot(code_n[rows], size) for code_n, size in codes)]
+            np.concatenate([*parts, *(values[rows] for values in scaled)], axis=1, out=out_nd[rows])
+        return out_nd
+
+
+def _one_hot(code_n: NDArray[np.int64], size: int) -> _Floats:
+    one_hot = np.zeros((len(code_n), size))
+    one_hot[np.arange(len(code_n)), code_n] = 1
+    return one_hot

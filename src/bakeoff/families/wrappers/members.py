@@ -1,0 +1,239 @@
+"""What `blend`, `cascade` and `calibrated` share: their members, fitted one by one, in folders below the model's.
+
+A member is named by its family's entry point, so that a saved model can name nothing else to be run.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Protocol, TypeVar, cast
+
+import msgspec
+
+from bakeoff.chat.meter import together
+from bakeoff.config.params import check
+from bakeoff.core import plugins
+from bakeoff.core.errors import CandidateError, CorruptError
+from bakeoff.core.families import load_family
+from bakeoff.core.generation import Embedder, Embedding
+from bakeoff.core.hashing import digest_file
+from bakeoff.core.ledger import Loss
+from bakeoff.core.protocols import FitJob, Losing, Metered, Model, Progress, Usage
+from bakeoff.core.types import Column, Json, Signature
+from bakeoff.families import saved
+
+__all__ = [
+    "JointModel",
+    "JointState",
+    "Member",
+    "SavedMember",
+    "assemble",
+    "chosen_of",
+    "fit_members",
+    "joint_signature",
+    "load_joint",
+    "load_members",
+    "save_members",
+    "usage_of",
+]
+
+FOLDER = "members"
+FEWEST = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One member: a name of its own, its family by entry point, and the family's parameters."""
+
+    name: str
+    family: str
+    params: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedMember:
+    """A member on disk: its family, and the digest of each of its files."""
+
+    name: str
+    family: str
+    files: dict[str, str]
+
+
+class _Combining(Protocol):
+    """A family whose models are made of others."""
+
+    params: type[Any]
+
+    def combined(self, params: Any, models: Sequence[Model]) -> Model: ...
+
+
+def assemble(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
+    """A job: make a combined model of fitted members without fitting anything, and save it.
+
+    The argument: `family` (entry point) and its `params`; `model_dirs`, the members' folders in the order of
+    `params["members"]`; `threads`; `out_dir`, which is created. The value: `size_bytes`, `chosen`, `signature`.
+    """
+    told = cast("dict[str, Any]", argument)
+    family = cast("_Combining", plugins.load("bakeoff.families", told["family"])())
+    params = check(family.params, told["params"], owner=told["family"], key="members", file="the combination")
+    progress(f"putting {len(params.members)} models together")
+    models = [
+        load_family(member.family).load(Path(folder), told["threads"])
+        for member, folder in zip(params.members, told["model_dirs"], strict=True)
+    ]
+    model = family.combined(params, models)
+    out = Path(told["out_dir"])
+    out.mkdir(parents=True)
+    model.save(out)
+    return {
+        "size_bytes": sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
+        "chosen": dict(model.chosen),
+        "signature": msgspec.to_builtins(model.signature),
+    }
+
+
+def fit_members(job: FitJob, members: Sequence[Member], *, fewest: int = FEWEST) -> list[Model]:
+    """Fit each member on the job's rows, with what was chosen for it if that is given.
+
+    Raises:
+        CandidateError: too few members, two of one name, or a member that cannot be fitted.
+    """
+    names = [member.name for member in members]
+    if len(members) < fewest or len(set(names)) < len(names):
+        raise CandidateError(f"expected at least {fewest} members with names of their own, received {names!r}")
+    chosen = cast("Mapping[str, Mapping[str, Json]]", (job.chosen or {}).get("members", {}))
+    models: list[Model] = []
+    for member in members:
+        family = load_family(member.family)
+        if job.task not in family.tasks:
+            tasks = ", ".join(sorted(family.tasks))
+            raise CandidateError(f"expected members for {job.task}, received {member.family!r}, which is for {tasks}")
+        params = check(family.params, member.params, owner=member.family, key=f"members.{member.name}", file="members")
+
+        def told(line: str, name: str = member.name) -> None:
+            job.progress(f"{name}: {line}")
+
+        models.append(family.fit(replace(job, params=params, chosen=chosen.get(member.name), progress=told)))
+    return models
+
+
+def chosen_of(members: Sequence[Member], models: Sequence[Model]) -> dict[str, Any]:
+    """What the members chose, by name, as it reads back from JSON."""
+    chosen = {member.name: dict(model.chosen) for member, model in zip(members, models, strict=True)}
+    return msgspec.json.decode(msgspec.json.encode({"members": chosen}))
+
+
+def usage_of(models: Sequence[Model]) -> Usage:
+    """What the members that pay for their answers have used in all."""
+    return together([model.usage for model in models if isinstance(model, Metered)])
+
+
+def joint_signature(models: Sequence[Model]) -> Signature:
+    """What models take and give together: every input of any, every class of any."""
+    inputs: dict[str, Column] = {column.name: column for model in models for column in model.signature.inputs}
+    classes = {name for model in models for name in model.signature.classes}
+    return Signature(task=models[0].signature.task, inputs=tuple(inputs.values()), classes=tuple(sorted(classes)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointState:
+    """All of a model that is made of others, but their files; each kind adds how they are put together."""
+
+    signature: Signature
+    chosen: Mapping[str, Any]
+    members: tuple[SavedMember, ...]
+
+    @staticmethod
+    def fields(members: Sequence[Member], models: Sequence[Model]) -> dict[str, Any]:
+        """The fields above, of models that are not saved yet."""
+        unsaved = tuple(SavedMember(name=each.name, family=each.family, files={}) for each in members)
+        return {"signature": joint_signature(models), "chosen": chosen_of(members, models), "members": unsaved}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointModel:
+    """What all models that are made of others share; each kind adds `predict`."""
+
+    family: ClassVar[str]
+    state: JointState
+    models: tuple[Model, ...]
+
+    @property
+    def signature(self) -> Signature:
+        """See `bakeoff.core.protocols.Model`."""
+        return self.state.signature
+
+    @property
+    def chosen(self) -> Mapping[str, Any]:
+        """See `bakeoff.core.protocols.Model`."""
+        return self.state.chosen
+
+    @property
+    def usage(self) -> Usage:
+        """See `bakeoff.core.protocols.Metered`."""
+        return usage_of(self.models)
+
+    def losses(self) -> tuple[Loss, ...]:
+        """See `bakeoff.core.protocols.Losing`."""
+        return tuple(loss for model in self.models if isinstance(model, Losing) for loss in model.losses())
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """See `bakeoff.core.generation.Embedding`."""
+        held = (model.embedder for model in self.models if isinstance(model, Embedding))
+        return next((each for each in held if each is not None), None)
+
+    def save(self, folder: Path) -> None:
+        """See `bakeoff.core.protocols.Model`."""
+        members = save_members(folder, self.state.members, self.models)
+        saved.write(folder, self.family, replace(self.state, members=tuple(members)))
+
+
+_State = TypeVar("_State", bound=JointState)
+
+
+def load_joint(
+    folder: Path, family: str, state: type[_State], threads: int, cache: Path | None
+) -> tuple[_State, tuple[Model, ...]]:
+    """The state and the models of what `JointModel.save` wrote.
+
+    Raises:
+        CorruptError: it is damaged. NotFoundError: a member's family is not installed.
+    """
+    found, _ = saved.read(folder, family, state)
+    return found, tuple(load_members(folder, found.members, threads, cache))
+
+
+def save_members(folder: Path, members: Sequence[SavedMember | Member], models: Sequence[Model]) -> list[SavedMember]:
+    """Save each model into a folder of its own below `folder`; what was written."""
+    written: list[SavedMember] = []
+    for at, (member, model) in enumerate(zip(members, models, strict=True)):
+        own = folder / FOLDER / str(at)
+        own.mkdir(parents=True)
+        model.save(own)
+        files = {p.relative_to(own).as_posix(): digest_file(p) for p in sorted(own.rglob("*")) if p.is_file()}
+        written.append(SavedMember(name=member.name, family=member.family, files=files))
+    return written
+
+
+def load_members(folder: Path, members: Sequence[SavedMember], threads: int, cache: Path | None) -> list[Model]:
+    """Read the models that `save_members` wrote, every file checked first.
+
+    Raises:
+        CorruptError: a file is missing or changed. NotFoundError: a member's family is not installed.
+    """
+    for at, member in enumerate(members):
+        for name, expected in member.files.items():
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts:
+                raise CorruptError(f"{folder}: expected a path inside member {member.name!r}, found {name!r}")
+            file = folder / FOLDER / str(at) / path
+            found = digest_file(file) if file.is_file() else "no file"
+            if found != expected:
+                raise CorruptError(
+                    f"{file}: expected content with digest {expected}, found {found}; "
+                    "restore the folder or fit the candidate again"
+                )
+    return [
+        load_family(member.family).load(folder / FOLDER / str(at), threads, cache) for at, member in enumerate(members)
+    ]

@@ -1,0 +1,53 @@
+"""The bake-off itself: fit → evaluate → combine → decide. Nothing is registered, promoted or released here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bakeoff.core.types import Json
+from bakeoff.loop.cache import Steps
+from bakeoff.loop.calibrate import rescaled
+from bakeoff.loop.calibration_findings import calibrated
+from bakeoff.loop.combine import Combined, combine
+from bakeoff.loop.context import Stage
+from bakeoff.loop.dataset import Gathered
+from bakeoff.loop.evaluate import Judged, evaluate, verdict
+from bakeoff.loop.folds import fit_all
+from bakeoff.loop.judge import referee
+from bakeoff.loop.prompts import check_prompts
+
+if TYPE_CHECKING:
+    from bakeoff.evaluate.decide.verdict import Verdict
+
+__all__ = ["Competition", "compete"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Competition:
+    """All candidates, those made of others included, and the decision between them.
+
+    `judge` is what a judge found, if the project has one.
+    """
+
+    judged: tuple[Judged, ...]
+    combined: Combined
+    decision: "Verdict"
+    judge: Mapping[str, Json] | None = None
+
+    def entry(self, name: str | None) -> Judged | None:
+        """The candidate of that name, or None."""
+        return next((each for each in self.judged if each.name == name), None)
+
+
+def compete(stage: Stage, steps: Steps, gathered: Gathered) -> Competition:
+    """Fit and evaluate what changed, look for combinations, and decide."""
+    check_prompts(stage, gathered)
+    fitted = fit_all(stage, steps, gathered)
+    judged = evaluate(stage, steps, gathered, fitted)
+    combined = combine(stage, steps, gathered, judged)
+    judged = calibrated(stage, steps, judged, combined.held)
+    judged += evaluate(stage, steps, gathered, combined.fitted)
+    judged = rescaled(stage, steps, gathered, judged, combined)
+    refereed = referee(stage, steps, gathered, judged)
+    decision = verdict(stage, gathered, refereed.judged)
+    return Competition(judged=refereed.judged, combined=combined, decision=decision, judge=refereed.told)

@@ -1,0 +1,248 @@
+"""Combine the candidates: hold validation rows out, look for blends and cascades, put those that enter together.
+
+Every piece of work is a step: a killed pass goes on where it was, and a pass in which nothing changed for
+the candidates finds what it found before.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from bakeoff.core.closure import code_of, module_of
+from bakeoff.core.hashing import digest_json
+from bakeoff.core.protocols import Job, JobResult
+from bakeoff.core.types import Json, Predictions
+from bakeoff.loop.cache import Steps
+from bakeoff.loop.context import Contender, Stage
+from bakeoff.loop.dataset import Gathered, load_arrays
+from bakeoff.loop.evaluate import Judged, groups, outcomes, times
+from bakeoff.loop.fit import Fitted, hold_out
+from bakeoff.loop.sides import FOLD
+from bakeoff.metrics.custom import digest_own
+
+if TYPE_CHECKING:
+    from bakeoff.evaluate.combine.combinations import Combination, Part, Rows
+
+__all__ = ["Combined", "combine", "contender_of", "held_out", "put_together", "too_long"]
+
+ASSEMBLE = "bakeoff.families.wrappers.members:assemble"
+FEWEST = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Combined:
+    """What was tried, and the combinations that become candidates, made of the fitted members.
+
+    `held` are blobs of what each candidate says of validation rows when fitted without them, by name. `left_out` tells
+    which candidates were not combined with others, and why.
+    """
+
+    tried: "tuple[Combination, ...]" = ()
+    fitted: tuple[Fitted, ...] = ()
+    held: Mapping[str, str] = field(default_factory=dict[str, str])
+    left_out: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def combine(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Judged]) -> Combined:
+    """Look for combinations of the candidates that could be evaluated, if there are at least two."""
+    wanted = stage.config.combine
+    made = stage.combiners
+    singles = [e for e in judged if e.scorecard is not None and e.fitted.contender.shown.family_name not in made]
+    if len(singles) < FEWEST or not (wanted.blends or wanted.cascades) or stage.config.project.task == "generation":
+        return Combined()
+    left_out = {} if gathered.folds else too_long(stage, singles)
+    for name, why in left_out.items():
+        stage.progress(f"{name}: not combined with others: {why}")
+    singles = [entry for entry in singles if entry.name not in left_out]
+    # With folds, what was said of test rows was said without them: nothing else has to be held out.
+    held = {} if gathered.folds else hold_out(stage, steps, gathered, [entry.fitted for entry in singles])
+    members = {entry.name: entry for entry in singles if gathered.folds or entry.name in held}
+    if len(members) < FEWEST:
+        return Combined(held=held, left_out=left_out)
+    tried = _found(stage, steps, gathered, members, held)
+    fitted: list[Fitted] = []
+    for at, each in enumerate(tried):
+        if not each.entered:
+            continue
+        made = _assembled(stage, steps, each, {name: entry.fitted for name, entry in members.items()})
+        if made.tree_blob is None:
+            tried[at] = replace(each, entered=False, reason=f"It could not be put together: {made.error}.")
+            stage.progress(f"{each.name}: could not be put together: {made.error}")
+        else:
+            fitted.append(made)
+    return Combined(tried=tuple(tried), fitted=tuple(fitted), held=held, left_out=left_out)
+
+
+def too_long(stage: Stage, entries: Sequence[Judged]) -> dict[str, str]:
+    """Candidates that would take too long to be fitted once more without validation rows, and how long they took."""
+    limit_s = stage.config.combine.max_train_s
+    return {
+        entry.name: f"its training took {entry.fitted.train_s:.0f} s, over [combine] max_train_s = {limit_s:g}"
+        for entry in entries
+        if entry.fitted.train_s > limit_s
+    }
+
+
+def _found(
+    stage: Stage, steps: Steps, gathered: Gathered, members: Mapping[str, Judged], held: Mapping[str, str]
+) -> "list[Combination]":
+    from bakeoff.evaluate.combine.combinations import Combination
+
+    inputs: dict[str, Json] = {
+        "members": [[name, entry.key, held.get(name)] for name, entry in members.items()],
+        "rows": gathered.rows_blob,
+        "combine": stage.config.combine.model_dump(mode="json"),
+        "decide": stage.config.decide.model_dump(mode="json"),
+        "task": stage.config.project.task,
+        "group": gathered.schema.group,
+        "seed": stage.seed,
+        "metrics": digest_own(),
+        "code": code_of("bakeoff.evaluate.combine.combinations", "bakeoff.metrics.registry"),
+    }
+    result = steps.once(steps.key("combine", inputs), lambda: _search(stage, gathered, members, held))
+    return [Combination.from_json(each) for each in cast("list[Json]", result["tried"])]
+
+
+def _search(
+    stage: Stage, gathered: Gathered, members: Mapping[str, Judged], held: Mapping[str, str]
+) -> dict[str, Json]:
+    from bakeoff.evaluate.combine.combinations import combine as look
+    from bakeoff.evaluate.combine.pareto import enter
+
+    stage.progress(f"looking for combinations of {', '.join(members)}")
+    parts, rows = _parts(stage, gathered, members, held)
+    task, decide = stage.config.project.task, stage.config.decide
+    found = look(
+        parts,
+        rows,
+        stage.config.combine,
+        task=task,
+        metric=stage.metric,
+        seed=stage.seed,
+        resamples=decide.resamples,
+        positive=decide.positive,
+        metrics=stage.metrics,
+    )
+    tried = enter(found, parts, rows, decide, task=task, seed=stage.seed)
+    for each in tried:
+        stage.progress(f"{each.name}: {'enters' if each.entered else 'does not enter'}: {each.reason}")
+    return {"tried": [each.to_json() for each in tried]}
+
+
+def _parts(
+    stage: Stage, gathered: Gathered, members: Mapping[str, Judged], held: Mapping[str, str]
+) -> "tuple[dict[str, Part], Rows]":
+    from bakeoff.evaluate.combine.combinations import Part, Rows
+
+    parts: dict[str, Part] = {}
+    truth: dict[str, Any] = {}
+    for name, entry in members.items():
+        assert entry.scorecard is not None
+        truth["test"], test = outcomes(stage, entry)
+        truth["held"], said = held_out(stage.blobs.get(held[name])) if name in held else (truth["test"], test)
+        parts[name] = Part(card=entry.scorecard, held=said, test=test)
+    fold_n = load_arrays(stage.blobs, gathered.rows_blob)[FOLD] if gathered.folds else None
+    return parts, Rows(
+        held_n=truth["held"],
+        test_n=truth["test"],
+        groups_n=groups(stage, gathered),
+        time_n=times(stage, gathered),
+        fold_n=fold_n,
+    )
+
+
+def held_out(content: bytes) -> tuple[Any, Predictions]:
+    """Truth and predictions of the validation rows, as `bakeoff.train.worker.hold_out` keeps them."""
+    import numpy as np
+
+    with np.load(io.BytesIO(content), allow_pickle=False) as kept:
+        shares = kept["probabilities_nk"] if "probabilities_nk" in kept.files else None
+        classes = tuple(kept["classes"].tolist()) if shares is not None else ()
+        return kept["truth_n"], Predictions(values_n=kept["values_n"], probabilities_nk=shares, classes=classes)
+
+
+def _assembled(stage: Stage, steps: Steps, each: "Combination", parts: Mapping[str, Fitted]) -> Fitted:
+    """One model made of the members' models, without fitting anything; and one of each fold's, as it was judged."""
+    members = [parts[name] for name in each.members]
+    contender = _contender(stage, each, members, each.params)
+    key, made = put_together(stage, steps, contender, [fitted.tree_blob or "" for fitted in members])
+    folds: list[str] = []
+    for fold, (params, names) in enumerate(zip(each.fold_params, each.fold_members, strict=True)):
+        if made.value is None:
+            break
+        of_members = [parts[name] for name in names]
+        of_fold = _contender(stage, each, of_members, params)
+        _, part = put_together(stage, steps, of_fold, [fitted.folds[fold] for fitted in of_members])
+        made = made if part.value else part
+        folds += [cast("str", part.value["tree_blob"])] if part.value else []
+    kept = made.value
+    if kept is None:
+        return Fitted(contender=contender, key=key, error=made.error, traceback=made.traceback)
+    return Fitted(
+        contender=contender,
+        key=key,
+        tree_blob=cast("str", kept["tree_blob"]),
+        train_s=sum(fitted.train_s for fitted in members),
+        peak_memory_bytes=max(fitted.peak_memory_bytes for fitted in members),
+        size_bytes=cast("int", kept["size_bytes"]),
+        chosen=cast("Mapping[str, Json]", kept["chosen"]),
+        signature=cast("Mapping[str, Json]", kept["signature"]),
+        members=each.members,
+        folds=tuple(folds),
+    )
+
+
+def put_together(stage: Stage, steps: Steps, contender: Contender, trees: Sequence[str]) -> tuple[str, JobResult]:
+    """The key of the step and what it kept (or how it failed): a combination of the models in these trees."""
+    inputs: dict[str, Json] = {
+        "members": list(trees),
+        "params": contender.params,
+        "family": contender.family_name,
+        "code": [contender.code, code_of(module_of(ASSEMBLE))],
+    }
+    key = steps.key("assemble", inputs)
+    kept = steps.done(key)
+    if kept is not None:
+        return key, JobResult(name=contender.name, value=kept)
+    folder = stage.work / f"assemble-{stage.new_id()}"
+    argument: dict[str, Json] = {
+        "family": contender.family_name,
+        "params": contender.params,
+        "model_dirs": [str(stage.blobs.fetch(tree, folder / str(at))) for at, tree in enumerate(trees)],
+        "threads": stage.compute.threads,
+        "out_dir": str(folder / "model"),
+    }
+    job = Job(name=contender.name, function=ASSEMBLE, argument=argument, requires=contender.requires)
+    (result,) = stage.compute.run([job], progress=lambda name, line: stage.progress(f"{name}: {line}"))
+    if result.value is None:
+        return key, result
+    kept = steps.publish(key, dict(result.value) | {"tree_blob": stage.blobs.put_tree(folder / "model")})
+    return key, replace(result, value=kept)
+
+
+def _contender(stage: Stage, each: "Combination", members: Sequence[Fitted], params: Mapping[str, Any]) -> Contender:
+    """The combination as a contender: its parameters name its members' families and theirs."""
+    return contender_of(stage.combiners["blend" if each.kind == "blend" else "cascade"], each.name, members, params)
+
+
+def contender_of(combiner: Contender, name: str, members: Sequence[Fitted], params: Mapping[str, Any]) -> Contender:
+    """What is made of members, as a contender: its parameters name its members' families and theirs."""
+    described: list[Json] = [
+        {
+            "name": fitted.contender.name,
+            "family": fitted.contender.family_name,
+            "params": msgspec.to_builtins(fitted.contender.params),
+        }
+        for fitted in members
+    ]
+    needed = {requirement for fitted in members for requirement in fitted.contender.requires}
+    return replace(
+        combiner,
+        name=name,
+        requires=tuple(sorted(needed | set(combiner.requires))),
+        params={"members": described, **params},
+        code=digest_json([combiner.code, *(fitted.contender.code for fitted in members)]),
+    )

@@ -1,0 +1,169 @@
+"""What a pass through the loop works with: the project's settings, its stores and its contenders."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bakeoff.config.file import FILE_NAME
+from bakeoff.config.search import Search
+from bakeoff.config.sections import Config
+from bakeoff.core.errors import ConfigError, Problem
+from bakeoff.core.protocols import BlobStore, Clock, Compute, EventLog, Progress, RecordStore
+from bakeoff.core.types import Json
+from bakeoff.metrics.positive import Positive
+from bakeoff.metrics.registry import default, find, problem_with
+
+if TYPE_CHECKING:
+    from bakeoff.chat.prompt_file import PromptFile
+    from bakeoff.data.contract import Contract
+    from bakeoff.data.schema import Precedent
+    from bakeoff.feedback.truth import TruthOf
+
+__all__ = ["Contender", "Stage"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """A candidate ready to be fitted: its family (the name of its entry point) and its parameters.
+
+    `requires` names the distributions, and `code` is the hash of the family's source, that a fit depends on.
+    `search` is what a run with a budget tries for parameters that the project does not give. Behind fitted
+    preparation steps, the family is "prepared", and `wraps` is the candidate as the project names it. `prompt` is the
+    file that its prompt stands in, if it does.
+    """
+
+    name: str
+    family_name: str
+    requires: tuple[str, ...]
+    params: Any
+    code: str
+    search: Mapping[str, Search] = field(default_factory=dict[str, Search])
+    wraps: "Contender | None" = None
+    prompt: "PromptFile | None" = None
+
+    @property
+    def shown(self) -> "Contender":
+        """The candidate as people know it: its own family and parameters, without the steps before it."""
+        return self.wraps or self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """The world of one pass; handed down by the project, which alone wires it.
+
+    `work` is scratch, `cache` outlives runs. `combiners` are the families that make one model of several,
+    by name ("blend", "cascade"); their parameters are found in the pass. `with_params` makes a named contender
+    anew, with these parameters beside those that the project gives. `budget_s` is the time for trying some;
+    `found` are those that a search found, by candidate, and that its contenders have. `positive` is known once there
+    are rows (see `bakeoff.loop.classes`), and stays None unless there are two classes or the project names one.
+    `precedent` are the columns of the live model's data, when its inputs must stay what they are.
+    """
+
+    config: Config
+    folder: Path
+    records: RecordStore
+    blobs: BlobStore
+    events: EventLog
+    compute: Compute
+    contenders: tuple[Contender, ...]
+    work: Path
+    cache: Path
+    clock: Clock
+    progress: Progress
+    new_id: Callable[[], str]
+    with_params: Callable[[str, Mapping[str, Json]], Contender]
+    combiners: Mapping[str, Contender] = field(default_factory=dict[str, Contender])
+    budget_s: float | None = None
+    found: Mapping[str, Mapping[str, Json]] = field(default_factory=dict[str, Mapping[str, Json]])
+    contract: "Contract | None" = None
+    positive: Positive | None = None
+    precedent: "Precedent | None" = None
+
+    @property
+    def seed(self) -> int:
+        """The project's seed."""
+        return self.config.project.seed
+
+    @property
+    def metric(self) -> str:
+        """The metric that decides; the task's default unless set."""
+        return self.config.decide.metric or default(self.config.project.task)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Every metric that the project file names: to decide by, for gates and utility, or only to be shown."""
+        from bakeoff.evaluate.decide.utility import Utility
+
+        decide = self.config.decide
+        named = [self.metric, *decide.metrics, *decide.gates]
+        named += [] if decide.utility is None else Utility(decide.utility).names
+        known = {name for name in dict.fromkeys(named) if problem_with(name, self.config.project.task) is None}
+        return tuple(name for name in dict.fromkeys(named) if name in known)
+
+    @property
+    def live_metric(self) -> str:
+        """The metric that monitoring can work out from truth and answers alone: the one that decides if it can be."""
+        task = self.config.project.task
+        return default(task) if find(self.metric, task).needs in {"likelihood", "scores"} else self.metric
+
+    @property
+    def metrics_file(self) -> Path | None:
+        """The Python file with metrics of the project's own, if it names one."""
+        file = self.config.decide.metrics_file
+        return None if file is None else self.folder / file
+
+    @property
+    def json_schema(self) -> Path | None:
+        """The file with the JSON schema that generated texts should keep, if the project names one."""
+        file = self.config.decide.json_schema
+        return None if file is None else self.folder / file
+
+    @property
+    def safety(self) -> Path | None:
+        """The file with prompts that are meant to lead models astray, if the project names one."""
+        file = self.config.decide.safety
+        return None if file is None else self.folder / file
+
+    @property
+    def judge_labels(self) -> Path | None:
+        """The file with what people think of answers, to correct the judge by, if the project names one."""
+        file = self.config.judge.labels if self.config.judge else None
+        return None if file is None else self.folder / file
+
+    @property
+    def settings_files(self) -> tuple[Path | None, ...]:
+        """Files that the project file names and that results depend on.
+
+        Raises:
+            ConfigError: one of them does not exist; all are named.
+        """
+        named = {
+            "decide.json_schema": self.json_schema,
+            "decide.safety": self.safety,
+            "judge.labels": self.judge_labels,
+        }
+        missing = [
+            Problem(file=FILE_NAME, key=key, expected="a file", found=f"nothing at {str(file)!r}")
+            for key, file in named.items()
+            if file is not None and not file.is_file()
+        ]
+        if missing:
+            raise ConfigError(tuple(missing))
+        return tuple(named.values())
+
+    @property
+    def truth_of(self) -> "TruthOf":
+        """What reads the labels of feedback, by the version of the model that it is on."""
+        from bakeoff.feedback.truth import truth_reader
+        from bakeoff.registry.lineage import learned_of
+
+        versions, data = self.records.versions, self.config.data
+        return truth_reader(
+            lambda version: learned_of(versions, version, data.target), self.config.project.task, data.labels
+        )
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint's name; the project's unless set."""
+        return self.config.endpoint.name or self.config.project.name

@@ -1,0 +1,190 @@
+"""Register models with their lineage, release the winner."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import msgspec
+
+from bakeoff.core.lineage import DatasetOrigin, EnvironmentOrigin, ModelOrigin
+from bakeoff.core.records import Version
+from bakeoff.core.refs import BlobRef
+from bakeoff.core.types import Json, Signature
+from bakeoff.environment.capture import CodeState, Environment
+from bakeoff.loop.cache import Steps
+from bakeoff.loop.context import Stage
+from bakeoff.loop.dataset import Gathered, load_arrays
+from bakeoff.loop.evaluate import Judged, outcomes
+from bakeoff.loop.fidelity import served_as_trained
+from bakeoff.loop.fit import Fitted, refit
+from bakeoff.loop.prompts import prompt_origin, prompt_version
+from bakeoff.metrics.intervals import Interval
+from bakeoff.registry.lineage import label
+from bakeoff.registry.register import promote, register_once
+from bakeoff.serve.releases import Release, release
+
+__all__ = ["Origin", "make_live", "register_dataset", "register_model", "register_models"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What surrounds the models of a run."""
+
+    run_id: str
+    gathered: Gathered
+    environment: Environment
+    code: CodeState
+
+
+def register_dataset(stage: Stage, origin: Origin) -> None:
+    """Register the dataset version and the environment of a run."""
+    name = stage.config.project.name
+    data = stage.config.data
+    sources = {n: list(s) for n, s in data.sources.items()} if data.sources else {"source": list(data.source)}
+    gathered, around = origin.gathered, origin.environment
+    about = DatasetOrigin(
+        sources=sources,
+        query=data.query,
+        summary=gathered.summary,
+        gathered=msgspec.to_builtins(replace(gathered, summary={})),
+    )
+    versions = stage.records.versions
+    register_once(versions, "dataset", name, gathered.version, run_id=origin.run_id, made_from=about)
+    environment = EnvironmentOrigin(python=around.python, platform=around.platform, packages=dict(around.packages))
+    register_once(versions, "environment", name, around.digest, run_id=origin.run_id, made_from=environment)
+
+
+def register_models(stage: Stage, origin: Origin, judged: Sequence[Judged]) -> dict[str, Version]:
+    """Register all candidates that could be evaluated, by name; those that others are made of come first."""
+    fine = [entry for entry in judged if entry.scorecard is not None]
+    known: dict[str, Version] = {}
+    for entry in sorted(fine, key=lambda entry: bool(entry.fitted.members)):
+        known[entry.name] = register_model(stage, origin, entry, known)
+    return known
+
+
+def register_model(
+    stage: Stage, origin: Origin, judged: Judged, known: Mapping[str, Version], *, refitted: Fitted | None = None
+) -> Version:
+    """Register a fitted candidate; `refitted` is the same one fitted on all rows after the decision.
+
+    `known` are the versions of the candidates that it may be made of.
+    """
+    fitted = refitted or judged.fitted
+    assert fitted.tree_blob is not None
+    assert judged.scorecard is not None
+    contender = fitted.contender
+    gathered = origin.gathered
+    made_from = ModelOrigin(
+        candidate=contender.name,
+        family=contender.family_name,
+        params=msgspec.to_builtins(contender.params),
+        chosen=dict(fitted.chosen or {}),
+        search_found=msgspec.to_builtins(dict(stage.found)),
+        seed=stage.seed,
+        task=stage.config.project.task,
+        dataset_version=gathered.version,
+        rows="all" if refitted or fitted.folds else "train",
+        rows_blob=BlobRef(gathered.rows_blob),
+        hashes_blob=BlobRef(gathered.hashes_blob),
+        steps=tuple(stage.config.prepare.specs),
+        columns=gathered.schema.columns,
+        contract=BlobRef(stage.contract.version) if stage.contract else None,
+        signature=msgspec.convert(judged.fitted.signature, Signature),
+        environment=origin.environment.digest,
+        code_commit=origin.code.commit,
+        code_dirty=origin.code.dirty,
+        family_code=contender.code,
+        scorecard=judged.scorecard.to_json(),
+        evaluated_tree=BlobRef(judged.fitted.tree_blob) if judged.fitted.tree_blob else None,
+        fold_trees=tuple(map(BlobRef, fitted.folds)),
+        fold_outcomes_blob=BlobRef(judged.outcomes_blob) if fitted.folds and judged.outcomes_blob else None,
+        ledger=_ledger(gathered, fitted),
+        prompt=prompt_origin(prompt_version(stage, contender, origin.run_id)),
+        members={name: label(known[name]) for name in fitted.members if name in known},
+    )
+    tags = {"candidate": contender.name, "family": contender.shown.family_name}
+    name = stage.config.project.name
+    return register_once(
+        stage.records.versions, "model", name, fitted.tree_blob, run_id=origin.run_id, made_from=made_from, tags=tags
+    )
+
+
+def _ledger(gathered: Gathered, fitted: Fitted) -> Mapping[str, Json] | None:
+    """What of the data did not reach this model."""
+    return None if gathered.ledger is None else gathered.ledger.with_losses(fitted.losses).to_json()
+
+
+def make_live(
+    stage: Stage,
+    steps: Steps,
+    origin: Origin,
+    winner: Judged,
+    known: Mapping[str, Version],
+    *,
+    value: Interval | None = None,
+) -> Release:
+    """Promote the winner and move the endpoint to it; with `[loop] refit` it is fitted on all rows first.
+
+    `value` is the winner's, without what its choice flatters it by: what monitoring may expect.
+    """
+    refitted = None
+    if stage.config.loop.refit:
+        stage.progress(f"{winner.name}: fitting on all rows")
+        refitted = refit(stage, steps, origin.gathered, winner.fitted)
+        if refitted.tree_blob is None:
+            stage.progress(f"{winner.name}: not fitted on all rows ({refitted.error}); releasing the evaluated model")
+            refitted = None
+        found = {} if refitted is None else served_as_trained(stage, steps, refitted)
+        if why := found.get("error") or found.get("diverges"):
+            stage.progress(f"{winner.name}: not released as fitted on all rows, but as evaluated ({why})")
+            refitted = None
+    found = served_as_trained(stage, steps, refitted or winner.fitted)
+    version = promote(stage.records.versions, register_model(stage, origin, winner, known, refitted=refitted))
+    schema = origin.gathered.schema
+    return release(
+        stage.records.documents,
+        endpoint=stage.endpoint,
+        model=version.name,
+        number=version.number,
+        family=winner.fitted.contender.family_name,
+        blob_id=version.content,
+        clock=stage.clock,
+        steps=stage.config.prepare.specs,
+        reference_id=_reference(stage, steps, origin.gathered, winner, value),
+        contract_id=stage.contract.version if stage.contract else None,
+        derived=cast("Mapping[str, str]", found.get("files") or {}),
+        columns=tuple(c.name for c in schema.columns if c.name not in {schema.target, schema.rejected}),
+        aside=tuple(sorted({schema.target, stage.config.data.rejected_column, *stage.config.data.ignore})),
+    )
+
+
+def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, value: Interval | None) -> str:
+    """What monitoring compares with: the test rows as they came, what the winner said of them and how well."""
+    assert winner.scorecard is not None
+    measured = winner.scorecard.metrics[stage.live_metric].value
+    expected = value.value if value is not None and stage.live_metric == stage.metric else measured
+    inputs: dict[str, Json] = {"snapshot": gathered.snapshot_blob, "rows": gathered.rows_blob, "key": winner.key}
+    inputs |= {"metric": stage.live_metric, "value": expected}
+
+    def work() -> dict[str, Json]:
+        import polars as pl
+
+        from bakeoff.monitor.reference import make, to_bytes
+
+        signature = msgspec.convert(winner.fitted.signature, Signature)
+        rows = load_arrays(stage.blobs, gathered.rows_blob)
+        table = pl.read_parquet(io.BytesIO(stage.blobs.get(gathered.snapshot_blob)))
+        _, said = outcomes(stage, winner)
+        reference = make(
+            table[rows["kept"][rows["test"]]],
+            signature.inputs,
+            said,
+            task=signature.task,
+            metric=stage.live_metric,
+            value=expected,
+        )
+        return {"reference_blob": stage.blobs.put(to_bytes(reference))}
+
+    return cast("str", steps.once(steps.key("reference", inputs), work)["reference_blob"])

@@ -1,0 +1,182 @@
+"""The other half of the loop: watch what is served, take feedback in, start again when there is reason to."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from bakeoff.core.errors import NotFoundError
+from bakeoff.core.types import Column, Json
+from bakeoff.loop.cache import Steps
+from bakeoff.loop.champion import champion_of
+from bakeoff.loop.context import Stage
+from bakeoff.loop.dataset import FEEDBACK, gather, ingested, load_arrays, load_table
+from bakeoff.loop.feedback_rows import conformed
+from bakeoff.loop.run import LAST, PASSES, Outcome, data_changed, last_outcome, run_pass
+from bakeoff.loop.search import as_found
+from bakeoff.registry.lineage import signature_of
+from bakeoff.serve.releases import Release, current
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from bakeoff.feedback.join import Labelled
+    from bakeoff.monitor.signals import Report
+    from bakeoff.monitor.triggers import Trigger
+
+__all__ = ["Turn", "observe", "take_in", "turn"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One turn of the loop: what monitoring saw, what fired, and the pass that followed (if any).
+
+    `blocked`: why the winner of this or the last pass waits for a person's word, if it does.
+    """
+
+    report: "Report | None"
+    triggers: "tuple[Trigger, ...]"
+    taken_in: int
+    outcome: Outcome | None
+    blocked: str | None = None
+
+
+def observe(stage: Stage, *, since_ms: int | None = None, until_ms: int | None = None) -> "Report":
+    """Signals of all that the live release answered (or of the window given); kept in the records.
+
+    Raises:
+        NotFoundError: nothing is released on the endpoint.
+    """
+    live = _live(stage)
+    return _observe(stage, live, _labelled(stage, since_ms, until_ms), since_ms, until_ms)
+
+
+def turn(stage: Stage) -> Turn:
+    """Look once; when an allowed trigger fires, take the feedback in and run a pass."""
+    from bakeoff.monitor.triggers import Trigger, due
+
+    live = current(stage.records.documents, stage.endpoint)
+    if live is None:
+        return Turn(report=None, triggers=(), taken_in=0, outcome=run_pass(stage, trigger="first"))
+    labelled = _labelled(stage)
+    report = _observe(stage, live, labelled)
+    last = stage.records.documents.get(PASSES, LAST)
+    before = cast("int", (ingested(stage) or {}).get("labelled", 0))
+    triggers = due(
+        report,
+        stage.config.loop,
+        last_run_ms=last.updated_ms if last else None,
+        now_ms=stage.clock() + 1,
+        new_feedback=labelled.usable - before,
+        data_changed=data_changed(stage),
+    )
+    finished = last_outcome(stage.records)
+    blocked = finished.blocked if finished else None
+    if blocked and stage.config.loop.accept_changed_inputs:
+        triggers.append(Trigger(kind="data", reason="the changed inputs are accepted now"))
+    if not triggers:
+        return Turn(report=report, triggers=(), taken_in=0, outcome=None, blocked=blocked)
+    for trigger in triggers:
+        stage.progress(f"trigger {trigger.kind}: {trigger.reason}")
+    taken_in = _take_in(stage, live, labelled) if stage.config.loop.use_feedback and labelled.usable > before else 0
+    outcome = run_pass(as_found(stage, champion_of(stage)), trigger=triggers[0].kind)
+    return Turn(report=report, triggers=tuple(triggers), taken_in=taken_in, outcome=outcome, blocked=outcome.blocked)
+
+
+def take_in(stage: Stage) -> "pl.DataFrame":
+    """Let all feedback join the data now, without a run: the next dataset's rows, with the `part` that each is in.
+
+    Raises:
+        NotFoundError: nothing is released on the endpoint.
+    """
+    import polars as pl
+
+    live = _live(stage)
+    _take_in(stage, live, _labelled(stage))
+    gathered = gather(stage, Steps(stage.records.documents, stage.blobs))
+    table, rows = load_table(stage.blobs, gathered.table_blob), load_arrays(stage.blobs, gathered.rows_blob)
+    parts = [table[rows[name]].with_columns(part=pl.lit(name)) for name in ("train", "validation", "test")]
+    return pl.concat(parts)
+
+
+def _live(stage: Stage) -> Release:
+    live = current(stage.records.documents, stage.endpoint)
+    if live is None:
+        raise NotFoundError(f"expected a release on endpoint {stage.endpoint!r}, found none; run 'bakeoff run' first")
+    return live
+
+
+def _labelled(stage: Stage, since_ms: int | None = None, until_ms: int | None = None) -> "Labelled":
+    from bakeoff.feedback.join import labelled
+
+    return labelled(stage.events, stage.endpoint, truth_of=stage.truth_of, since_ms=since_ms, until_ms=until_ms)
+
+
+def _observe(
+    stage: Stage, live: Release, labelled: "Labelled", since_ms: int | None = None, until_ms: int | None = None
+) -> "Report":
+    from bakeoff.feedback.join import judged
+    from bakeoff.monitor.observe import observe as look
+    from bakeoff.monitor.reference import from_bytes
+    from bakeoff.monitor.signals import store
+
+    assert live.reference_id is not None
+    signature = signature_of(stage.records.versions, live.model_version)
+    mine = replace(labelled, pairs=tuple(pair for pair in labelled.pairs if pair.release_id == live.release_id))
+    truth, said = judged(mine, signature)
+    report = look(
+        stage.events,
+        stage.endpoint,
+        signature=signature,
+        reference=from_bytes(stage.blobs.get(live.reference_id)),
+        config=stage.config.monitor,
+        truth=truth,
+        said=said,
+        release_id=live.release_id,
+        since_ms=live.created_ms if since_ms is None else since_ms,
+        until_ms=stage.clock() + 1 if until_ms is None else until_ms,
+        seed=stage.seed,
+        by_time=since_ms is not None or until_ms is not None,
+        losses=mine.losses(),
+    )
+    store(stage.records.documents, report)
+    return report
+
+
+def _take_in(stage: Stage, live: Release, labelled: "Labelled") -> int:
+    """Let all labelled rows join the data; the number of rows that are new."""
+    from bakeoff.data.snapshot import write
+    from bakeoff.feedback.join import as_rows
+
+    columns = stage.records.versions.get("model", live.model, live.number).model_origin.columns
+    data, rejected = stage.config.data, None
+    if stage.config.project.task == "generation":
+        rejected = data.rejected_column
+        columns = tuple(column for column in columns if column.name != rejected)
+        columns += (Column(name=rejected, kind="text", dtype="String"),)
+    inputs = signature_of(stage.records.versions, live.model_version).inputs
+    fed = as_rows(labelled, data.target, inputs=inputs, time=data.time, rejected=rejected)
+    table, misfits = conformed(fed.rows, columns)
+    losses = (*labelled.losses(without_row=True), *fed.losses(), *misfits)
+    before = ingested(stage) or {}
+    with tempfile.TemporaryDirectory(dir=stage.work) as scratch:
+        path = Path(scratch) / "feedback.parquet"
+        write(table, path)
+        blob = stage.blobs.put(path)
+    body: Mapping[str, Json] = {
+        "rows_blob": blob,
+        "rows": len(table),
+        "brought": fed.brought,
+        "labelled": labelled.usable,
+        "losses": msgspec.to_builtins(losses),
+        "until_ms": stage.clock(),
+    }
+    stage.records.documents.put(*FEEDBACK, body)
+    added = len(table) - cast("int", before.get("rows", 0))
+    stage.progress(f"{added} labelled rows join the data")
+    for loss in losses:
+        stage.progress(f"feedback lost: {loss}")
+    return added

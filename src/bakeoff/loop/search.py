@@ -1,0 +1,267 @@
+"""Try parameters within a budget of time, on training and validation rows alone, and put the best ones in place.
+
+A search belongs to the data and to what is searched, not to a run: every finished trial is kept at once, a killed
+search goes on with what it has, and a larger budget goes on where a smaller one ended. What is proposed follows from
+the seed and the trials before; how many trials there are follows from the clock, and so from the machine.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from bakeoff.core.hashing import digest_json
+from bakeoff.core.protocols import Job, JobResult
+from bakeoff.core.records import Version
+from bakeoff.core.types import Json
+from bakeoff.loop.context import Contender, Stage
+from bakeoff.loop.dataset import Gathered, load_arrays
+from bakeoff.loop.fit import inputs_of, job_of, workspace
+from bakeoff.loop.sides import NEAR
+from bakeoff.metrics.custom import digest_own
+from bakeoff.metrics.registry import find
+from bakeoff.registry.lineage import label
+from bakeoff.train.halving import SHARES, Ask, Study, Trial, pick
+from bakeoff.train.proposing import proposing
+from bakeoff.train.trial import SCORED, TRIAL
+
+__all__ = ["Tuned", "as_found", "shown", "tune"]
+
+STUDIES, SEARCHES = "studies", "searches"
+MOST_AHEAD = 16
+"""Trials that a backend gets before it has told what became of any."""
+LATE_S = 0.5
+"""A trial that ended within so many seconds of its limit was stopped by it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuned:
+    """The stage, with the best parameters found, and how the budget went: `budget` of a pass's document."""
+
+    stage: Stage
+    budget: Mapping[str, Json]
+
+
+def tune(stage: Stage, gathered: Gathered) -> Tuned:
+    """Search until the stage's budget is used up, or nothing is left to try; test rows are not read."""
+    assert stage.budget_s is not None
+    with workspace(stage, gathered, "tune") as folder:
+        rows = _write_rungs(stage, gathered, folder)
+        search = _Search(stage, gathered, folder, rows=rows, limit_s=stage.budget_s)
+        search.run()
+    best = {study.name: study.best for study in search.studies}
+    return Tuned(
+        stage=_with_found(stage, {name: trial.params for name, trial in best.items() if trial and trial.params}),
+        budget=search.told(),
+    )
+
+
+def as_found(stage: Stage, champion: Version | None) -> Stage:
+    """The stage with what the search of the champion's run found, where the project still leaves it open.
+
+    With folds it is left alone: rows that settings were compared on would be tested on.
+    """
+    if champion is None or stage.config.split.folds:
+        return stage
+    kept = champion.model_origin.search_found
+    open_now = {each.name: each.search.keys() for each in stage.contenders}
+    still = {
+        name: {key: value for key, value in params.items() if key in open_now.get(name, ())}
+        for name, params in kept.items()
+    }
+    found = {name: params for name, params in still.items() if params}
+    if not found:
+        return stage
+    told = "; ".join(f"{name}: {shown(params)}" for name, params in found.items())
+    stage.progress(f"with what the search behind {label(champion)} found ({told})")
+    return _with_found(stage, found)
+
+
+def _with_found(stage: Stage, found: Mapping[str, Mapping[str, Json]]) -> Stage:
+    made = tuple(stage.with_params(c.name, found[c.name]) if c.name in found else c for c in stage.contenders)
+    return replace(stage, contenders=made, found=found)
+
+
+def shown(params: Mapping[str, Json]) -> str:
+    """Parameters in a line."""
+    return ", ".join(f"{key} {value}" for key, value in params.items())
+
+
+def _write_rungs(stage: Stage, gathered: Gathered, folder: Path) -> list[int]:
+    """The rows of each rung, as the files that trials read; how many rows each has."""
+    import numpy as np
+    import polars as pl
+
+    from bakeoff.data.halving_parts import rungs
+    from bakeoff.data.splits import By
+
+    rows = load_arrays(stage.blobs, gathered.rows_blob)
+    parts = rungs(
+        pl.read_parquet(folder / "table.parquet"),
+        gathered.schema,
+        rows["train"],
+        SHARES,
+        by=cast("By", gathered.summary["split"]),
+        task=stage.config.project.task,
+        seed=stage.seed,
+        near_n=rows.get(NEAR),
+    )
+    for rung, (train, held) in enumerate(parts):
+        np.savez(_rows_file(folder, rung), train=train, validation=held, **{SCORED: rows["validation"]})
+    return [len(train) + len(held) for train, held in parts]
+
+
+def _rows_file(folder: Path, rung: int) -> Path:
+    return folder / f"rung-{rung}.npz"
+
+
+class _Search:
+    """The candidates' studies, the clock, and where both are kept."""
+
+    def __init__(self, stage: Stage, gathered: Gathered, folder: Path, *, rows: list[int], limit_s: float) -> None:
+        self._stage, self._gathered, self._folder = stage, gathered, folder
+        self._rows, self._limit_s = rows, limit_s
+        self._propose = proposing(stage.seed)
+        self._contenders = {c.name: c for c in (self._felt(each) for each in stage.contenders) if c.search}
+        self._keys = {name: self._key(contender) for name, contender in self._contenders.items()}
+        self._search_key = digest_json(sorted(self._keys.values()))
+        self.studies = [self._study(contender) for contender in self._contenders.values()]
+        self._asked: dict[str, tuple[Ask, float]] = {}
+        kept = stage.records.documents.get(SEARCHES, self._search_key)
+        self._before_s = self._kept_s = cast("float", kept.body["used_s"]) if kept else 0.0
+        self._started = time.monotonic()
+
+    def _felt(self, contender: Contender) -> Contender:
+        """The contender with a search of those parameters alone that these columns feel."""
+        there = {column.kind for column in self._gathered.schema.input_columns}
+        felt = {name: each for name, each in contender.search.items() if not each.kinds or there & set(each.kinds)}
+        return replace(contender, search=felt)
+
+    def _key(self, contender: Contender) -> str:
+        inputs = inputs_of(self._stage, self._gathered, contender)
+        space: Json = msgspec.to_builtins(dict(contender.search))
+        metrics: list[Json] = [digest_own(), self._stage.config.decide.decide_by]
+        return f"{contender.name}/{digest_json({**inputs, 'search': space, 'metrics': metrics})}"
+
+    def _study(self, contender: Contender) -> Study:
+        measure = find(self._stage.live_metric, self._stage.config.project.task)
+        kept = self._stage.records.documents.get(STUDIES, self._keys[contender.name])
+        return Study(
+            name=contender.name,
+            space=contender.search,
+            higher_is_better=measure.higher_is_better,
+            rungs=len(self._rows),
+            trials=msgspec.convert(kept.body["trials"], list[Trial]) if kept else [],
+        )
+
+    @property
+    def used_s(self) -> float:
+        """Seconds that this search took so far, in this run and in those before."""
+        return self._before_s + time.monotonic() - self._started
+
+    def run(self) -> None:
+        """Make trials until none is left that fits into the budget."""
+        known = sum(len(study.trials) for study in self.studies)
+        if known:
+            self._stage.progress(f"going on with a search of {known} trials in {self._before_s:.0f} s")
+        while True:
+            before = sum(len(study.trials) for study in self.studies)
+            for result in self._stage.compute.run(self._jobs(), progress=lambda _name, _line: None):
+                self._take(result)
+            if sum(len(study.trials) for study in self.studies) == before:
+                return
+
+    def _jobs(self) -> Iterator[Job]:
+        while len(self._asked) < MOST_AHEAD:
+            ask = pick(self.studies, used_s=self.used_s, limit_s=self._limit_s, propose=self._propose)
+            if ask is None:
+                return
+            study = self._study_of(ask)
+            study.running.append(ask)
+            job = self._job(ask, self._limit_s - self.used_s)
+            self._asked[job.name] = ask, self.used_s
+            yield job
+
+    def _study_of(self, ask: Ask) -> Study:
+        return next(study for study in self.studies if study.name == ask.candidate)
+
+    def _job(self, ask: Ask, limit_s: float) -> Job:
+        contender = self._contenders[ask.candidate]
+        if ask.params:
+            contender = self._stage.with_params(ask.candidate, ask.params)
+        made = job_of(self._stage, self._gathered, contender, self._folder)
+        file = self._stage.metrics_file
+        more: dict[str, Json] = {
+            "rows_path": str(_rows_file(self._folder, ask.rung)),
+            "limit_s": limit_s,
+            "metrics_file": None if file is None else str(file),
+            "costs": self._stage.config.decide.model_dump(mode="json")["costs"],
+            "by_cost": self._stage.config.decide.decide_by == "cost",
+        }
+        name = f"{ask.candidate}, setting {ask.setting}, rung {ask.rung}"
+        return replace(made, name=name, function=TRIAL, argument={**made.argument, **more})
+
+    def _take(self, result: JobResult) -> None:
+        ask, asked_s = self._asked.pop(result.name)
+        study = self._study_of(ask)
+        study.running.remove(ask)
+        trial = Trial(
+            candidate=ask.candidate,
+            setting=ask.setting,
+            rung=ask.rung,
+            params=ask.params,
+            status="done" if result.value else "stopped" if self.used_s > self._limit_s - LATE_S else "failed",
+            seconds=self.used_s - asked_s,
+            at_s=self.used_s,
+            value=cast("float", result.value["value"]) if result.value else None,
+            error=result.error,
+        )
+        study.trials.append(trial)
+        self._keep(study)
+        told = trial.status if trial.value is None else f"{self._stage.live_metric} {trial.value:.4f}"
+        params = shown(ask.params) or "as it is"
+        rows = f"{self._rows[ask.rung]:,} rows"
+        used = f"{self.used_s:.0f} of {self._limit_s:.0f} s"
+        self._stage.progress(f"{ask.candidate}: {params}: {told} with {rows} ({used})")
+
+    def _keep(self, study: Study) -> None:
+        documents = self._stage.records.documents
+        documents.put(STUDIES, self._keys[study.name], {"trials": msgspec.to_builtins(study.trials)})
+        self._kept_s = self.used_s
+        documents.put(SEARCHES, self._search_key, {"used_s": self._kept_s})
+
+    def told(self) -> dict[str, Json]:
+        """How the budget went."""
+        trials = sorted((t for study in self.studies for t in study.trials), key=lambda t: t.at_s)
+        body: dict[str, Any] = {
+            "limit_s": self._limit_s,
+            "used_s": self._kept_s,
+            "metric": self._stage.live_metric,
+            "scored_rows": self._gathered.summary["validation"],
+            "rungs": [
+                {"share": share, "rows": rows, "trials": sum(t.rung == rung for t in trials)}
+                for rung, (share, rows) in enumerate(zip(SHARES[-len(self._rows) :], self._rows, strict=True))
+            ],
+            "by_candidate": [self._of(name) for name in (c.name for c in self._stage.contenders)],
+            "trials": trials,
+        }
+        return msgspec.to_builtins(body)
+
+    def _of(self, name: str) -> dict[str, Any]:
+        study = next((each for each in self.studies if each.name == name), None)
+        if study is None:
+            return {"name": name, "trials": 0, "seconds": 0.0, "params": {}, "searched": []}
+        best = study.best
+        default = next((t for t in study.trials if t.setting == 0 and t.rung == study.rungs - 1), None)
+        return {
+            "name": name,
+            "trials": len(study.trials),
+            "seconds": sum(t.seconds for t in study.trials),
+            "default": default.value if default else None,
+            "best": best.value if best else None,
+            "params": dict(best.params) if best else {},
+            "searched": sorted(study.space),
+        }

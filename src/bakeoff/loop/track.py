@@ -1,0 +1,153 @@
+"""Keep a pass as tracked runs: one for the pass, one below it for each candidate (MLflow's words)."""
+
+import json
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bakeoff.core.hashing import digest
+from bakeoff.core.records import Metric, RunInput, Version
+from bakeoff.core.types import Json
+from bakeoff.loop.champion import Contest
+from bakeoff.loop.context import Stage
+from bakeoff.loop.dataset import Gathered
+from bakeoff.loop.evaluate import Judged
+from bakeoff.loop.release import Origin
+from bakeoff.registry.lineage import label
+
+if TYPE_CHECKING:
+    from bakeoff.evaluate.decide.verdict import Verdict
+
+__all__ = ["Tracker", "child_id"]
+
+PASSES = "passes"
+OPEN = "open"
+
+
+class Tracker:
+    """Writes what a pass does into the run records; a pass with the plan of a killed one goes on in its run."""
+
+    def __init__(self, stage: Stage, *, plan: str, trigger: str) -> None:
+        self._stage = stage
+        self._plan = plan
+        self._trigger = trigger
+        self._run_id = ""
+        self._experiment_id = ""
+
+    @contextmanager
+    def running(self) -> Generator[str]:
+        """The run of this pass: FINISHED, FAILED or KILLED (interrupted) when the block ends."""
+        records, runs = self._stage.records, self._stage.records.runs
+        self._experiment_id = runs.experiment(self._stage.config.project.name).experiment_id
+        run_id = self._adopted() or self._stage.new_id()
+        records.documents.put(PASSES, OPEN, {"plan": self._plan, "run_id": run_id})
+        tags = {"bakeoff.kind": "pass", "bakeoff.trigger": self._trigger}
+        runs.start(self._experiment_id, "bake-off", run_id=run_id, tags=tags)
+        self._run_id = run_id
+        try:
+            yield run_id
+        except KeyboardInterrupt:
+            runs.finish(run_id, "KILLED")
+            raise
+        except BaseException:
+            runs.finish(run_id, "FAILED")
+            raise
+        runs.finish(run_id, "FINISHED")
+        records.documents.delete(PASSES, OPEN)
+
+    def _adopted(self) -> str | None:
+        """The run id of an unfinished pass with the same plan; one with another plan is marked KILLED."""
+        unfinished = self._stage.records.documents.get(PASSES, OPEN)
+        if unfinished is None:
+            return None
+        run_id = str(unfinished.body["run_id"])
+        if unfinished.body["plan"] == self._plan:
+            self._stage.progress(f"going on with run {run_id}")
+            return run_id
+        known = [r for r in self._stage.records.runs.search(self._experiment_id) if r.run_id == run_id]
+        if known and known[0].status == "RUNNING":
+            self._stage.records.runs.finish(run_id, "KILLED")
+        return None
+
+    def dataset(self, gathered: Gathered, origin: Origin) -> None:
+        """What the pass works on."""
+        tags = {"bakeoff.environment": origin.environment.digest}
+        if origin.code.commit is not None:
+            tags["mlflow.source.git.commit"] = origin.code.commit
+            tags["bakeoff.code_dirty"] = str(origin.code.dirty).lower()
+        inputs = [
+            RunInput(name=self._stage.config.project.name, version=gathered.version, context=context)
+            for context in ("training", "validation", "test")
+        ]
+        self._stage.records.runs.log(self._run_id, tags=tags, inputs=inputs)
+
+    def candidates(self, judged: Sequence[Judged], versions: Mapping[str, Version]) -> None:
+        """A child run for each candidate, with its parameters, metrics and model."""
+        for entry in judged:
+            self._candidate(entry, versions.get(entry.name))
+
+    def _candidate(self, entry: Judged, version: Version | None) -> None:
+        runs, now = self._stage.records.runs, self._stage.clock()
+        contender = entry.fitted.contender
+        tags = {
+            "bakeoff.kind": "candidate",
+            "bakeoff.candidate": contender.name,
+            "bakeoff.family": contender.shown.family_name,
+        }
+        run = runs.start(
+            self._experiment_id,
+            contender.name,
+            run_id=child_id(self._run_id, contender.name),
+            parent_id=self._run_id,
+            tags=tags,
+        )
+        given: dict[str, Json] = msgspec.to_builtins(contender.shown.params)
+        if contender.wraps:
+            given |= {"prepare.steps": msgspec.to_builtins(contender.params)["steps"]}
+        chosen = {f"chosen.{key}": value for key, value in (entry.fitted.chosen or {}).items()}
+        params = {key: _text(value) for key, value in (given | chosen | {"seed": self._stage.seed}).items()}
+        runs.log(run.run_id, params=params)
+        if entry.scorecard is None:
+            runs.log(run.run_id, tags={"bakeoff.error": entry.error or ""})
+            runs.finish(run.run_id, "FAILED")
+            return
+        figures = {name: interval.value for name, interval in entry.scorecard.metrics.items()}
+        figures |= {"train_s": entry.fitted.train_s, "size_bytes": float(entry.scorecard.size_bytes)}
+        figures |= {f"latency_{key}_ms": value for key, value in entry.scorecard.latency_ms.items()}
+        card = {**entry.scorecard.to_json(), **entry.findings}
+        artifacts = {
+            "model": entry.fitted.tree_blob or "",
+            "outcomes.parquet": entry.outcomes_blob or "",
+            "scorecard.json": self._stage.blobs.put(json.dumps(card).encode()),
+        }
+        runs.log(
+            run.run_id,
+            metrics=[Metric(key=name, value=float(value), time_ms=now) for name, value in figures.items()]
+            + [
+                Metric(key=f"fold_{name}", value=value, step=fold, time_ms=now)
+                for name, values in (entry.fold_metrics or {}).items()
+                for fold, value in enumerate(values)
+                if value is not None
+            ],
+            tags={"bakeoff.model_version": label(version)} if version else {},
+            artifacts=artifacts,
+        )
+        runs.finish(run.run_id, "FINISHED")
+
+    def verdict(self, decision: "Verdict", contest: Contest | None) -> None:
+        """The decision, as tags of the pass."""
+        tags = {"bakeoff.winner": decision.winner or "", "bakeoff.reason": decision.reason}
+        if contest is not None:
+            tags |= {"bakeoff.promoted": str(contest.promoted).lower(), "bakeoff.contest": contest.reason}
+        self._stage.records.runs.log(self._run_id, tags=tags)
+
+
+def child_id(run_id: str, candidate: str) -> str:
+    """The id of a candidate's run below a pass: the same again when the pass is taken up."""
+    return digest(f"{run_id}/{candidate}".encode())[:32]
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

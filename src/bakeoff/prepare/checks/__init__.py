@@ -1,0 +1,1 @@
+"""What a person should know of rows before a model learns from them."""

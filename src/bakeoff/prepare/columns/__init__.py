@@ -1,0 +1,1 @@
+"""Steps over columns of tables that learn from training rows."""

@@ -1,0 +1,437 @@
+"""A chain over a corpus, from files to files: whole or not at all, the same for any number of workers."""
+
+import os
+import resource
+import shutil
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+
+import msgspec
+
+from bakeoff.core.errors import ConflictError, DataError, UsageError
+from bakeoff.core.hashing import canonical_json
+from bakeoff.core.ledger import Loss
+from bakeoff.core.protocols import Progress
+from bakeoff.core.types import Json
+from bakeoff.data.sources import SourceFile, resolve
+from bakeoff.prepare.corpus.blocks import Block, cut
+from bakeoff.prepare.corpus.clusters import duplicates_of
+from bakeoff.prepare.corpus.columns import Columns, columns_of
+from bakeoff.prepare.corpus.journal import Compared, Finished, Journal, is_resumable
+from bakeoff.prepare.corpus.pool import Pool
+from bakeoff.prepare.corpus.report import CorpusReport, Duplicates, StepReport
+from bakeoff.prepare.corpus.shapes import Shape, merged
+from bakeoff.prepare.corpus.spill import SpilledKeys
+from bakeoff.prepare.corpus.stages import (
+    Stage,
+    columns_file,
+    keys_file,
+    mask_file,
+    part_file,
+    parts_folder,
+    spill_file,
+    stages,
+)
+from bakeoff.prepare.corpus.work import Done, Plan, StepDone, Task, Tokens
+from bakeoff.prepare.corpus.writing import join_parts, lack_of_room, placed, suffix_of, sync
+from bakeoff.prepare.explain import order_warnings
+from bakeoff.prepare.rows.comparison import Comparison, firsts
+from bakeoff.prepare.steps import Preparation, Step
+
+__all__ = ["Tokens", "prepare_corpus"]
+
+BLOCK_BYTES = 4 << 20
+SHOWN = 5
+FORMAT = 1
+"""Of what a run leaves between its stages; count it up when that changes."""
+
+
+def prepare_corpus(
+    inputs: Sequence[str],
+    out: Path,
+    *,
+    steps: Sequence[Json] = (),
+    text: Sequence[str] = ("text",),
+    target: str = "",
+    tokens: Tokens | None = None,
+    workers: int = 0,
+    max_bad_share: float = 0.01,
+    replace: bool = False,
+    block_bytes: int = BLOCK_BYTES,
+    folder: Path | None = None,
+    cache: Path | None = None,
+    progress: Progress = lambda _: None,
+) -> CorpusReport:
+    """Run steps over corpora of any size, in bounded memory and on all cores; rows keep their order.
+
+    Args:
+        inputs: Locations as in `[data] source`: csv, tsv, jsonl or Parquet, also packed, globs, pypi://….
+        out: A file (.parquet, .jsonl, .jsonl.gz, .jsonl.zst) or a folder of Parquet files.
+        steps: As in `[prepare] steps`; none that learns from training rows.
+        text: The columns that the steps rewrite; all others stay as they are.
+        target: A column that `drop_duplicates` compares too.
+        tokens: What to count (and keep) of the texts' tokens at the end.
+        workers: Processes; 0: one for each core. The result does not depend on it.
+        max_bad_share: The share of lines that may be no records and are set aside.
+        replace: Write over what is there.
+        block_bytes: How much a worker reads at once; its memory grows with it.
+        folder: What relative inputs are relative to (the working directory).
+        cache: Where fetched and unpacked inputs are kept (beside `out`, and removed).
+        progress: Told what is done.
+
+    Raises:
+        ConfigError, UsageError, DataError, MissingExtraError, ConflictError: nothing is written then.
+    """
+    started = perf_counter()
+    suffix = suffix_of(out)
+    if (out.exists() or out.is_symlink()) and not replace:
+        raise UsageError(f"expected a name that is free, received {str(out)!r}. Say --force to write over it.")
+    if not text or workers < 0 or block_bytes < 1:
+        raise UsageError("expected text columns, workers of at least 0 and blocks of at least a byte")
+    preparation = Preparation(steps, file="steps")
+    if preparation.fitted:
+        names = ", ".join(str(step["name"]) for step in preparation.fitted)
+        raise UsageError(f"expected steps that look at rows alone, received {names}: they learn, and run with models")
+    with _workspace(out) as scratch:
+        files = [
+            file
+            for location in inputs
+            for file in resolve(
+                location, folder=folder or Path.cwd(), cache=cache or scratch / "cache", progress=progress
+            )
+        ]
+        plan = Plan(
+            steps=list(steps),
+            text=list(text),
+            target=target,
+            tokens=tokens,
+            folder=str(scratch),
+            suffix=suffix or ".parquet",
+        )
+        journal = _resumed(scratch, _fingerprint(plan, preparation, files, block_bytes))
+        count = workers or _cores()
+        with Pool(plan, count) as pool:
+            run = _Run(pool, scratch, stages(preparation.bound), tuple(text), suffix, journal, progress)
+            run.go(files, block_bytes, max_bad_share)
+            peak = sum(pool.peak_memory_bytes)
+        _publish(scratch, out, run.parts, suffix)
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return CorpusReport(
+            out=str(out),
+            rows_in=run.rows_in,
+            rows_out=run.rows_out,
+            text_bytes=run.text_bytes,
+            bad_lines=run.bad_lines,
+            bad=run.bad,
+            losses=run.losses(),
+            warnings=order_warnings(steps),
+            tokens=run.tokens if tokens else None,
+            steps=run.steps,
+            duplicates=run.duplicates,
+            resumed_blocks=run.resumed_blocks,
+            workers=count,
+            seconds=perf_counter() - started,
+            peak_memory_bytes=own + peak,
+        )
+
+
+def _fingerprint(plan: Plan, preparation: Preparation, files: Sequence[SourceFile], block_bytes: int) -> bytes:
+    """What must be the same for a killed run to be gone on with."""
+    stats = [(file.path, file.path.stat()) for file in files]
+    inputs = [[str(path.resolve()), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
+    return canonical_json(
+        [
+            FORMAT,
+            version("bakeoff"),
+            preparation.key,
+            msgspec.to_builtins(msgspec.structs.replace(plan, folder="")),
+            msgspec.to_builtins(inputs),
+            block_bytes,
+        ]
+    )
+
+
+def _resumed(scratch: Path, plan: bytes) -> Journal:
+    """The journal of the run that was killed here, if it had the same plan; else an empty folder and a new one."""
+    if not is_resumable(scratch, plan):
+        for left in scratch.iterdir():
+            if left.name not in {"lock", "cache"}:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+    parts_folder(scratch).mkdir(exist_ok=True)
+    return Journal(scratch, plan)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(slots=True)
+class _Run:
+    """The stages of one run, one after the other, and the sums over their blocks."""
+
+    pool: Pool
+    scratch: Path
+    chain: tuple[Stage, ...]
+    text: tuple[str, ...]
+    suffix: str | None
+    journal: Journal
+    progress: Progress
+    rows_in: int = 0
+    rows_out: int = 0
+    text_bytes: int = 0
+    tokens: int = 0
+    bad_lines: int = 0
+    bad: list[str] = field(default_factory=list)
+    halves: int = 0
+    as_text: tuple[Loss, ...] = ()
+    steps: list[StepReport] = field(default_factory=list)
+    duplicates: list[Duplicates] = field(default_factory=list)
+    read: list[int] = field(default_factory=list)
+    resumed_blocks: int = 0
+    parts: int = 0
+
+    def go(self, files: Sequence[SourceFile], block_bytes: int, max_bad_share: float) -> None:
+        """Run all stages."""
+        blocks = [block for file in files for block in cut(file, block_bytes)]
+        if not blocks:
+            raise DataError("expected rows, found none: the inputs are empty")
+        careful = self._learn_columns(blocks)
+        rows: list[int] = []
+        for number, stage in enumerate(self.chain):
+            tasks = (
+                [Task(part=part, stage=0, block=block, careful=part in careful) for part, block in enumerate(blocks)]
+                if number == 0
+                else list(_later_tasks(number, rows))
+            )
+            done = list(self._gathered(number, self._run(number, tasks)))
+            rows = [part.rows for part in done]
+            self._check_read(max_bad_share)
+            if stage.comparison is not None:
+                self._compare(number, stage.comparison, done)
+        self.rows_out, self.parts = sum(rows), len(rows)
+
+    def losses(self) -> list[Loss]:
+        """What did not come through as it was, but for what steps are there to do."""
+        halves = Loss(
+            kind="text", count=self.halves, reason="half of a surrogate pair, which is no character, became U+FFFD"
+        )
+        emptied = [
+            Loss(
+                kind="cell",
+                count=step.cells_emptied,
+                of=step.rows_in * len(self.text),
+                subject=step.step,
+                reason="texts of which the step left nothing",
+            )
+            for step in self.steps
+        ]
+        gone = [
+            Loss(kind="row", count=step.rows_in, of=step.rows_in, subject=step.step, reason="the step left no row")
+            for step in self.steps
+            if step.rows_in and not step.rows_out
+        ]
+        lines = Loss(
+            kind="row",
+            count=self.bad_lines,
+            of=self.rows_in + self.bad_lines,
+            reason="lines that are no records",
+            examples=tuple(self.bad),
+            remedy="mend the files",
+        )
+        return [loss for loss in (lines, *gone, *self.as_text, *emptied, halves) if loss.count]
+
+    def _learn_columns(self, blocks: Sequence[Block]) -> frozenset[int]:
+        """Look at every block before any is worked on; gives the blocks in which lines are no records."""
+        tasks = [
+            Task(part=part, stage=None, block=block) for part, block in enumerate(blocks) if block.format == "jsonl"
+        ]
+        shape, rows, careful = Shape(), dict[int, int](), set[int]()
+        for done in self._run(None, tasks):
+            rows[done.part] = done.rows
+            shape = merged(shape, done.shape or Shape())
+            if done.bad_lines:
+                careful.add(done.part)
+            self.progress(f"columns of {sum(rows.values()):,} rows seen")
+        if careful and not any(rows.values()) and all(block.format == "jsonl" for block in blocks):
+            raise DataError(
+                f"expected a JSON object on each line, found none in {Path(blocks[0].file).name}: another format, "
+                "or not UTF-8. Convert it, or give it the suffix of its format."
+            )
+        before = [0] * len(blocks)
+        for part in range(1, len(blocks)):
+            if blocks[part].file == blocks[part - 1].file:
+                before[part] = before[part - 1] + rows.get(part - 1, 0)
+        parquet = (self.suffix or ".parquet") == ".parquet"
+        columns = columns_of(blocks, shape, before, text=self.text, parquet=parquet)
+        self.as_text = columns.as_text
+        _write_columns(columns, columns_file(self.scratch))
+        return frozenset(careful)
+
+    def _run(self, stage: int | None, tasks: Sequence[Task]) -> Iterator[Done]:
+        """What became of each block, in order: of those that a killed run had finished, and of the others."""
+        finished = self.journal.finished(stage, lambda done: self._is_there(stage, done))[: len(tasks)]
+        if stage is not None:
+            self.resumed_blocks += len(finished)
+        yield from finished
+        for done in self.pool.run(tasks[len(finished) :]):
+            self.journal.add(Finished(stage=stage, done=done))
+            if stage:
+                spill_file(self.scratch, stage - 1, done.part).unlink(missing_ok=True)
+            yield done
+
+    def _is_there(self, stage: int | None, done: Done) -> bool:
+        """Whether the rows of a finished block are on disk, or were, and a later stage has them."""
+        if stage is None:
+            return True
+        if stage < len(self.chain) - 1:
+            if self.journal.compared(stage) is not None:
+                return True
+            file = spill_file(self.scratch, stage, done.part)
+            keys = keys_file(self.scratch, stage, done.part)
+            return file.exists() and file.stat().st_size == done.size_bytes and keys.exists()
+        file = part_file(self.scratch, done.part, self.suffix or ".parquet")
+        return file.exists() and file.stat().st_size == done.size_bytes
+
+    def _gathered(self, stage: int, results: Iterator[Done]) -> Iterator[Done]:
+        """Add up what parts did; what is kept of each part is small."""
+        sums: list[StepDone] = []
+        for done in results:
+            sums = _added(sums, done.steps)
+            self.tokens += done.tokens
+            if stage == 0:
+                self.rows_in += done.read
+                self.text_bytes += done.text_bytes
+                self.read.append(done.read)
+                self.bad_lines += done.bad_lines
+                self.bad = (self.bad + done.bad)[:SHOWN]
+                self.halves += done.halves
+                self.progress(f"{self.rows_in:,} rows read")
+            yield done
+        self.steps += [StepReport(**{name: getattr(step, name) for name in step.__struct_fields__}) for step in sums]
+
+    def _compare(self, number: int, comparing: tuple[Step, Comparison], done: Sequence[Done]) -> None:
+        """Which rows stay, in a file of one byte for each."""
+        compared = self.journal.compared(number) or self._compared(number, comparing, done)
+        self.duplicates.append(compared.duplicates)
+        last = self.steps[-1]
+        self.steps[-1] = StepReport(
+            step=last.step,
+            rows_in=last.rows_in,
+            rows_out=compared.rows_out,
+            cells_changed=0,
+            seconds=last.seconds + compared.seconds,
+        )
+
+    def _compared(self, number: int, comparing: tuple[Step, Comparison], done: Sequence[Done]) -> Compared:
+        step, comparison = comparing
+        started = perf_counter()
+        self.progress(f"{step.name}: comparing {sum(part.rows for part in done):,} rows")
+        parts = [(keys_file(self.scratch, number, part.part), part.rows) for part in done]
+        known = SpilledKeys(parts, keys=max(part.keys for part in done))
+        groups = comparison.groups(known)
+        stay = firsts(groups)
+        placed(mask_file(self.scratch, number), stay.tofile)
+        compared = Compared(
+            stage=number,
+            rows_out=int(stay.sum()),
+            duplicates=duplicates_of(
+                step.name, groups, scratch=self.scratch, stage=number, read=self.read, done=done, text=self.text
+            ),
+            seconds=perf_counter() - started,
+        )
+        self.journal.add(compared)
+        for path, _ in parts:
+            path.unlink()
+        return compared
+
+    def _check_read(self, most: float) -> None:
+        """Refuse a corpus without rows, or with too many lines that are no records."""
+        if self.bad_lines > most * (self.rows_in + self.bad_lines):
+            told = "\n".join(f"  {line}" for line in self.bad)
+            raise DataError(
+                f"expected at most {most:.0%} lines that are no records, found {self.bad_lines:,} of "
+                f"{self.rows_in + self.bad_lines:,}. The first:\n{told}\nMend the files, or allow a larger share."
+            )
+        if not self.rows_in:
+            raise DataError("expected rows, found none: the inputs hold a header and no rows")
+
+
+def _write_columns(columns: Columns, path: Path) -> None:
+    import polars as pl
+
+    placed(path, pl.DataFrame(schema=dict(columns.types)).write_ipc)
+
+
+def _later_tasks(stage: int, rows: Sequence[int]) -> Iterator[Task]:
+    start = 0
+    for part, count in enumerate(rows):
+        yield Task(part=part, stage=stage, kept=start)
+        start += count
+
+
+def _added(sums: list[StepDone], steps: Sequence[StepDone]) -> list[StepDone]:
+    if not sums:
+        return list(steps)
+    return [
+        StepDone(
+            step=one.step,
+            rows_in=one.rows_in + other.rows_in,
+            rows_out=one.rows_out + other.rows_out,
+            cells_changed=one.cells_changed + other.cells_changed,
+            cells_emptied=one.cells_emptied + other.cells_emptied,
+            seconds=one.seconds + other.seconds,
+        )
+        for one, other in zip(sums, steps, strict=True)
+    ]
+
+
+@contextmanager
+def _workspace(out: Path) -> Generator[Path]:
+    """A folder beside `out`, on its filesystem, that nobody else works in; removed when the run ends or fails.
+
+    A run that is killed or interrupted leaves it, and the next one of the same plan goes on from there.
+
+    Raises:
+        StoreError: the disk is full.
+    """
+    import fcntl
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = out.parent / f".{out.name}.partial"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConflictError(f"expected to write {str(out)!r} alone; another process is writing it") from None
+        try:
+            yield folder
+        except Exception as error:
+            lack = lack_of_room(error, folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            if lack is None or lack is error:
+                raise
+            raise lack from error
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _publish(scratch: Path, out: Path, parts: int, suffix: str | None) -> None:
+    """Put the result in its place: written, on disk, then renamed."""
+    files = [part_file(scratch, part, suffix or ".parquet") for part in range(parts)]
+    made = parts_folder(scratch)
+    if suffix is not None:
+        made = scratch / f"whole{suffix}"
+        join_parts(files, made)
+    else:
+        for file in files:
+            sync(file)
+    sync(made)
+    if out.is_dir() or (out.exists() and made.is_dir()):
+        old = scratch / "old"
+        out.rename(old)
+    made.replace(out)
+    sync(out.parent)

@@ -1,0 +1,1 @@
+"""Texts for language models: messages, chunks, packed sequences, token counts."""

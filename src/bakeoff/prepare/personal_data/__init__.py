@@ -1,0 +1,1 @@
+"""Personal data in texts: found by kind, redacted or replaced."""

@@ -1,0 +1,1 @@
+"""Steps that drop rows: equal, nearly equal, alike in meaning."""

@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+
+from bakeoff import Project
+from bakeoff.core import plugins
+
+
+@pytest.fixture
+def few_families(monkeypatch):
+    """Only the third party's family and one that lacks a package."""
+    listed = ("firstword", "linear", "blend")
+    monkeypatch.setattr(plugins, "names", lambda group: listed if group == "bakeoff.families" else ())
+
+
+def advise(folder, lines=None, **how):
+    with Project(folder, progress=(lines if lines is not None else []).append) as project:
+        return project.advise(**{"seconds": 4.0, **how})
+
+
+def test_what_to_try_is_told_and_compared_with_the_run_after_it(films_project, few_families, monkeypatch):
+    monkeypatch.setattr("bakeoff.families.linear.LinearFamily.requires", ("numpy", "no-such-distribution"))
+    lines = []
+    found = advise(films_project, lines)
+    options = {each["name"]: each for each in found["options"]}
+    assert set(options) == {"first", "second", "linear"}
+    assert options["linear"]["call"] == "cannot say"
+    assert "no-such-distribution is not installed" in options["linear"]["reasons"][0]
+    assert found["options"][0]["call"] == "try first"
+    first = options["first"]
+    assert [point["rows"] for point in first["points"]][1] == 2 * first["points"][0]["rows"]
+    assert set(first["expected"]) >= {"f1_macro", "train_s", "latency_p95_ms", "cost_usd_per_1k", "size_bytes"}
+    assert first["expected"]["f1_macro"]["low"] < 0.9 < first["expected"]["f1_macro"]["high"] <= 1
+    assert first["reasons"]
+    assert first["evidence"]
+    assert found["rows"] == found["data"]["rows"] == 240
+    assert found["data"]["label"]["classes"] == 2
+    assert found["data"]["texts"]["review"]["words_p50"] > 1
+    assert found["hardware"]["cores"] >= 1
+    assert found["compared"] == []
+
+    again = []
+    assert advise(films_project, again)["options"] == found["options"]
+    assert not any("probing" in line for line in again)
+
+    with Project(films_project) as project:
+        assert project.models() == []
+        document = project.run().document
+    told = {(each["name"], each["quantity"]): each for each in document["advice"]}
+    quality = told["first", "f1_macro"]
+    assert quality["measured"] == document["candidates"][0]["metrics"]["f1_macro"]["value"]
+    assert quality["factor"] >= 1
+    assert quality["inside"] is (quality["low"] <= quality["measured"] <= quality["high"])
+    assert advise(films_project)["compared"] == document["advice"]
+
+
+def test_test_rows_are_never_read(films_project, few_families, monkeypatch):
+    kept = []
+    savez = np.savez
+
+    def remembering(path, **arrays):
+        kept.append(arrays)
+        savez(path, **arrays)
+
+    monkeypatch.setattr(np, "savez", remembering)
+    advise(films_project)
+    rows, probe = (next(each for each in kept if name in each) for name in ("test", "pool"))
+    assert not set(rows["test"]) & ({*probe["pool"].tolist()} | {*probe["held"].tolist()})
+    assert not {*probe["pool"].tolist()} & {*probe["held"].tolist()}
+
+
+@pytest.mark.parametrize(("crash", "told"), [("error", "made to fail"), ("kill", "signal 9")])
+def test_a_family_that_fails_or_hangs_is_told(films_project, few_families, monkeypatch, crash, told):
+    toml = films_project / "bakeoff.toml"
+    toml.write_text(toml.read_text().replace("smooth = 5.0", f'crash = "{crash}"'))
+    second = next(each for each in advise(films_project)["options"] if each["name"] == "second")
+    assert second["call"] == "cannot say"
+    assert told in second["reasons"][0]
+
+
+def test_a_service_elsewhere_is_not_asked(films_project, few_families):
+    from bakeoff.actions.advise import _elsewhere
+    from bakeoff.loop.context import Contender
+
+    class Params:
+        url = "https://models.example.org/v1"
+
+    contender = Contender(name="far", family_name="remote", requires=(), params=Params(), code="")
+    assert _elsewhere(contender) == Params.url
+    Params.url = "http://127.0.0.1:8000/v1"
+    assert _elsewhere(contender) is None
+
+
+def test_prices_are_at_the_utilisation_as_those_of_runs(films_project, few_families):
+    def price():
+        return {each["name"]: each for each in advise(films_project)["options"]}["first"]["expected"]["cost_usd_per_1k"]
+
+    before = price()
+    project = films_project / "bakeoff.toml"
+    project.write_text(project.read_text() + "\n[cost]\nutilisation = 0.5\n")
+    assert price()["value"] == pytest.approx(2 * before["value"])
