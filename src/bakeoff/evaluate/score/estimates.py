@@ -356,14 +356,12 @@ def _of_draws(measure: Measure, seen: _Seen) -> Interval:
 
 
 def _as_share(measure: Measure, seen: _Seen, found: Interval) -> Interval:
-    """The best recall of a class of few rows, never narrower than an area of so few: its threshold is theirs, too."""
+    """The best recall, never narrower than a share of the class's rows: the threshold is chosen by them, too."""
     rows = seen.rows
     of_class = _class_of(measure, rows.outcome)
     if of_class is None or not measure.name.startswith("recall_at_precision"):
         return found
     positives = int(rows.class_rows()[rows.outcome.classes.index(of_class)])
-    if positives >= FEW_OF_A_CLASS:
-        return found
     return found.hull(seen.interval(pr_ends(seen.value, positives, rows.level), "bca"))
 
 
