@@ -45,7 +45,7 @@ def test_every_run_keeps_its_outcome_and_its_report(two_runs):
     assert json.loads(call("report", first.run_id, "--json", "-C", folder)) == first.to_json()
     assert json.loads(call("runs", "show", second.run_id[:10], "--json", "-C", folder)) == second.to_json()
     assert json.loads(call("status", first.run_id, "--json", "-C", folder))["last_run"]["run_id"] == first.run_id
-    assert first.run_id in call("runs", "-C", folder)
+    assert first.run_id in call("runs", "--json", "-C", folder)
 
 
 def test_runs_are_compared_on_the_rows_that_they_share(two_runs):
