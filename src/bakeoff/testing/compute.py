@@ -115,7 +115,7 @@ class ComputeConformance:
         raise NotImplementedError
 
     @pytest.fixture
-    def blobs(self, tmp_path: Path) -> MemoryBlobs:
+    def blobs(self) -> MemoryBlobs:
         """All that the caller and the jobs share."""
         return MemoryBlobs()
 
