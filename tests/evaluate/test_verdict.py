@@ -392,6 +392,33 @@ def test_of_equals_the_one_named_first_wins(costs):
     assert verdict(cards, outcomes, utility="f1_macro").winner == "a"
 
 
+def test_of_those_that_measure_best_alike_the_cheapest_wins():
+    """With so few rows none is shown to be within the margin: the best wins, and there are two of them."""
+    outcomes = alike(60)
+    cards = {name: card_of(find("accuracy", "classification"), *outcomes[name], cost=1.0) for name in outcomes}
+    cards["second"] = replace(cards["second"], cost_usd_per_1k=0.1)
+    found = verdict(cards, outcomes, metric="accuracy")
+    assert found.best == found.winner == "second"
+    assert found.best_set == ("second",)
+    assert found.value.value < cards["second"].metrics["accuracy"].value  # the best of three, all the same
+    dear_is_useful = verdict(cards, outcomes, metric="accuracy", utility="accuracy + cost_usd_per_1k")
+    assert dear_is_useful.best == dear_is_useful.winner == "first"
+
+
+def alike(n):
+    """Two candidates that are right equally often, on different rows, and a third that is worse."""
+    true = np.array(["a", "b"])[np.arange(n) % 2]
+    other = np.array(["b", "a"])[np.arange(n) % 2]
+    wrong = {"first": slice(0, 10), "second": slice(10, 20), "third": slice(20, 40)}
+
+    def answers(rows):
+        values = true.copy()
+        values[rows] = other[rows]
+        return Predictions(values_n=values, classes=("a", "b"))
+
+    return {name: (true, answers(rows)) for name, rows in wrong.items()}
+
+
 def test_the_highest_utility_of_the_best_set_wins():
     cards, outcomes = field({"best": 0.02, "cheap": 0.005}, cheap=0.805, best=0.81, poor=0.6)
     found = verdict(cards, outcomes, utility="f1_macro - cost_usd_per_1k", margin=0.05)

@@ -7,7 +7,8 @@
    best, too, must be shown so, or nobody wins.
 3. Of the best set the cheapest to serve wins, or the one with the highest utility, when the project says what
    that is. Prices come from timings, which are never twice the same: only a factor of 1.5 beyond what the
-   timings vary counts as cheaper, and within it the better metric wins; of equals, the one named first.
+   timings vary counts as cheaper, and within it the better metric wins; of equals, the one named first. Those that
+   measure best alike are told apart in the same way.
 4. The winner is told at its value without what being the best of several flatters it by.
 """
 
@@ -199,16 +200,17 @@ def decide_by(
     failed = {gate.candidate for gate in gates if not gate.passed}
     may_win = [name for name in scored if name not in failed]
     pool = may_win or list(scored)
-    best = max(pool, key=lambda name: field.sign * scored[name].metrics[metric].value)
-    compared = Compared.of(field, best, margin_of(config, field.measure, scored[best].metrics[metric].value))
-    best_set = best_set_of(compared, pool, config.confidence)
+    value = {name: field.sign * scored[name].metrics[metric].value for name in pool}
     worth = (
         None if config.utility is None or field_of is None else _worth(config.utility, scored, field, task, field_of)
     )
     utilities = {} if worth is None else worth.expected
+    best = leader(value, scored, utilities)
+    compared = Compared.of(field, best, margin_of(config, field.measure, scored[best].metrics[metric].value))
+    best_set = best_set_of(compared, pool, config.confidence)
     winner = None
     if may_win and best_set:
-        value = {name: field.sign * scored[name].metrics[metric].value for name in best_set}
+        value = {name: value[name] for name in best_set}
         winner = _most_useful(value, utilities) if utilities else cheapest(value, scored)
     beliefs = Beliefs.of(field, pool, compared.margin)
     verdict = Verdict(
@@ -420,6 +422,18 @@ def _nobody(metric: str, gates: tuple[GateOutcome, ...], reason: str) -> Verdict
         pareto=(),
         mdd=None,
     )
+
+
+def leader(
+    value: Mapping[str, float], scored: Mapping[str, Scorecard], utilities: Mapping[str, float | None] | None = None
+) -> str:
+    """The best by the metric; of those that measure best alike, the most useful or the cheapest, then the first named.
+
+    What rounding alone sets apart is alike.
+    """
+    highest = max(value.values())
+    alike = {name: highest for name, each in value.items() if highest - each <= ROUNDING * max(1.0, abs(highest))}
+    return (_most_useful(alike, utilities) if utilities else None) or cheapest(alike, scored)
 
 
 def cheapest(value: Mapping[str, float], scored: Mapping[str, Scorecard]) -> str:
