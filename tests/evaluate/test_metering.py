@@ -73,6 +73,7 @@ def scorecard_of(reference, job, model, table, folder, **more):
     context = JobContext(
         inputs={MODEL: folder / "model", TABLE: folder / TABLE, ROWS: folder / ROWS},
         outputs={OUTCOMES: folder / OUTCOMES},
+        scratch=folder / "scratch",
         cache=job.cache,
         threads=1,
         progress=lambda _: None,

@@ -46,6 +46,7 @@ def run(folder, family, table, task, *, threads=1, metrics=None, **more):
     context = JobContext(
         inputs=inputs if metrics is None else inputs | {METRICS: metrics},
         outputs={OUTCOMES: folder / OUTCOMES},
+        scratch=folder / "scratch",
         cache=folder / "cache",
         threads=threads,
         progress=lambda _: None,

@@ -131,6 +131,7 @@ def test_assembled_from_saved_members_is_the_model_that_fitting_makes(tmp_path):
     context = JobContext(
         inputs={member_input(at): folder for at, folder in enumerate(folders)},
         outputs={MODEL: tmp_path / "out"},
+        scratch=tmp_path / "scratch",
         cache=tmp_path / "cache",
         threads=1,
         progress=lambda _: None,

@@ -30,7 +30,7 @@ import zstandard
 
 from bakeoff import Project
 from bakeoff.compute.job_files import JobFiles
-from bakeoff.core.jobs import Job, JobContext, JobResult, call
+from bakeoff.core.jobs import Job, JobResult, call
 from bakeoff.core.protocols import BlobStore
 from bakeoff.evaluate.worker import read_outcomes
 from bakeoff.project import wiring
@@ -100,13 +100,7 @@ class InProcess:
         with tempfile.TemporaryDirectory(dir=self._work) as folder:
             files = JobFiles(self._blobs, Path(folder))
             for job in jobs:
-                context = JobContext(
-                    inputs=files.inputs(job),
-                    outputs=files.outputs(job),
-                    cache=self._cache,
-                    threads=1,
-                    progress=partial(progress, job.name),
-                )
+                context = files.context(job, cache=self._cache, threads=1, progress=partial(progress, job.name))
                 value = call(job.function, msgspec.to_builtins(job.argument), context)
                 yield JobResult(name=job.name, value=value, outputs=files.stored(job))
 

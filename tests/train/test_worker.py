@@ -30,6 +30,7 @@ def context(tmp_path: Path) -> JobContext:
     return JobContext(
         inputs={name: tmp_path / name for name in (TABLE, ROWS)},
         outputs={name: tmp_path / "out" / name for name in (MODEL, HELD)},
+        scratch=tmp_path / "scratch",
         cache=tmp_path / "cache",
         threads=1,
         progress=lambda _: None,

@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 
 from bakeoff.core.errors import CandidateError
-from bakeoff.core.jobs import Job
+from bakeoff.core.jobs import Job, JobContext, Progress
 from bakeoff.core.protocols import BlobStore
 from bakeoff.core.refs import BlobRef
 
@@ -22,20 +22,24 @@ class JobFiles:
     _outputs: dict[str, Mapping[str, Path]] = field(default_factory=dict[str, Mapping[str, Path]])
     _numbers: Iterator[int] = field(default_factory=count)
 
-    def inputs(self, job: Job) -> dict[str, Path]:
-        """The job's inputs, fetched."""
-        paths = {name: self.folder / "inputs" / blob / name for name, blob in job.inputs.items()}
-        for name, path in paths.items():
+    def context(self, job: Job, *, cache: Path, threads: int, progress: Progress) -> JobContext:
+        """What the job's function is called with: its inputs are fetched, and its outputs have a place."""
+        inputs = {name: self.folder / "inputs" / blob / name for name, blob in job.inputs.items()}
+        for name, path in inputs.items():
             if not path.exists():
                 self.blobs.fetch(job.inputs[name], path)
-        return paths
-
-    def outputs(self, job: Job) -> Mapping[str, Path]:
-        """Where the job leaves its outputs."""
-        folder = self.folder / "outputs" / str(next(self._numbers))
-        folder.mkdir(parents=True)
-        self._outputs[job.name] = {name: folder / name for name in job.outputs}
-        return self._outputs[job.name]
+        own = self.folder / str(next(self._numbers))
+        for part in ("outputs", "scratch"):
+            (own / part).mkdir(parents=True)
+        self._outputs[job.name] = {name: own / "outputs" / name for name in job.outputs}
+        return JobContext(
+            inputs=inputs,
+            outputs=self._outputs[job.name],
+            scratch=own / "scratch",
+            cache=cache,
+            threads=threads,
+            progress=progress,
+        )
 
     def stored(self, job: Job) -> dict[str, BlobRef]:
         """What a job that has ended left.

@@ -133,7 +133,7 @@ class LocalCompute:
 
     def _start(self, job: Job, files: JobFiles, messages: _Messages) -> _Worker:
         holds = self._budget.granted(job.resources)
-        inputs, outputs = files.inputs(job), files.outputs(job)
+        context = files.context(job, cache=self._cache, threads=holds.threads, progress=lambda _: None)
         stderr = cast("IO[bytes]", tempfile.TemporaryFile())  # noqa: SIM115 - closed with its worker
         (requests, request_end), (answer_end, answers) = os.pipe(), os.pipe()
         environ = os.environ | dict.fromkeys(THREAD_VARIABLES, str(holds.threads))
@@ -144,10 +144,11 @@ class LocalCompute:
         request = {
             "function": job.function,
             "argument": msgspec.to_builtins(job.argument),
-            "inputs": {name: str(path) for name, path in inputs.items()},
-            "outputs": {name: str(path) for name, path in outputs.items()},
-            "cache": str(self._cache),
-            "threads": holds.threads,
+            "inputs": {name: str(path) for name, path in context.inputs.items()},
+            "outputs": {name: str(path) for name, path in context.outputs.items()},
+            "scratch": str(context.scratch),
+            "cache": str(context.cache),
+            "threads": context.threads,
             "path": sys.path,
             "folder": str(Path.cwd()),
             "modules": not kind.knows(job.function),

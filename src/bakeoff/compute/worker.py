@@ -31,6 +31,7 @@ def _run(request: dict[str, Any], out: TextIO) -> dict[str, Any]:
     context = JobContext(
         inputs={name: Path(path) for name, path in request["inputs"].items()},
         outputs={name: Path(path) for name, path in request["outputs"].items()},
+        scratch=Path(request["scratch"]),
         cache=Path(request["cache"]),
         threads=request["threads"],
         progress=progress,

@@ -53,12 +53,13 @@ class JobContext:
     """What a job's function is given beside its argument.
 
     `inputs` are the job's inputs as files or folders, to be read only. Under the paths of `outputs`, which do not
-    exist yet, it leaves a file or a folder each. `cache` is a folder that jobs of a project share on a machine, for
-    things keyed by content. `threads` may be used.
+    exist yet, it leaves a file or a folder each. `scratch` is an empty folder for what nobody wants afterwards, `cache`
+    one that jobs of a project share on a machine, for things keyed by content. `threads` may be used.
     """
 
     inputs: Mapping[str, Path]
     outputs: Mapping[str, Path]
+    scratch: Path
     cache: Path
     threads: int
     progress: Progress

@@ -169,7 +169,9 @@ def _probed(
 def _job(fit: Job, inputs: Mapping[str, BlobRef], **more: Any) -> Job:
     argument = ProbeArgument(**msgspec.structs.asdict(fit.argument), **more)
     resources = Resources()  # the time is shared by as many as run at once
-    return replace(fit, function=PROBE, argument=argument, inputs={**fit.inputs, **inputs}, resources=resources)
+    return replace(
+        fit, function=PROBE, argument=argument, inputs={**fit.inputs, **inputs}, outputs=(), resources=resources
+    )
 
 
 # --- what to make of it -------------------------------------------------------------------------

@@ -4,7 +4,6 @@ Samples double in size and share no row, so that nothing remembered of one makes
 predicted for all rows is extrapolated from them (`bakeoff.evaluate.curves`). Test rows are not read.
 """
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ import msgspec
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.families import load_family
-from bakeoff.core.jobs import METRICS, MODEL, ROWS, JobContext
+from bakeoff.core.jobs import METRICS, ROWS, JobContext
 from bakeoff.core.memory import peak_memory_bytes
 from bakeoff.core.protocols import Family, FitJob
 from bakeoff.core.types import Predictions
@@ -163,9 +162,8 @@ def _point(
     model = family.fit(job)
     train_s = time.perf_counter() - started
     memory_bytes = peak_memory_bytes()
-    folder = context.outputs[MODEL]
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder = context.scratch / f"{len(sample)}-rows"
+    folder.mkdir()
     model.save(folder)
     timed = family.load(folder, context.threads)  # nothing remembered
     inputs = held.drop(argument.schema.target)
