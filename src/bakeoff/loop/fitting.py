@@ -1,6 +1,6 @@
 """Fit every contender, each in a process of its own; one that fails does not stop the others."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -94,9 +94,16 @@ def fit_each(stage: Stage, steps: Steps, asks: Sequence[Ask]) -> dict[str, Resul
     return found
 
 
-def run_jobs(stage: Stage, jobs: Iterable[Job], *, exclusive: bool = False) -> Iterable[JobResult]:
-    """The results of jobs as they come; what they tell goes on with their names before it."""
-    return stage.compute.run(jobs, progress=lambda name, line: stage.progress(f"{name}: {line}"), exclusive=exclusive)
+def run_jobs(stage: Stage, jobs: Sequence[Job], *, exclusive: bool = False) -> Iterator[JobResult]:
+    """The results of jobs as they come; what they tell goes on with their names before it.
+
+    Those that ask for more threads begin first, and those that ask for few then fill the machine together.
+    """
+    return stage.compute.run(
+        sorted(jobs, key=lambda job: -job.resources.threads),
+        progress=lambda name, line: stage.progress(f"{name}: {line}"),
+        exclusive=exclusive,
+    )
 
 
 def refit(stage: Stage, steps: Steps, gathered: Gathered, fitted: Fitted) -> Fitted:

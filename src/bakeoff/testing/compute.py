@@ -92,12 +92,12 @@ def where(argument: Number, context: JobContext) -> Place:
 
 
 def _job(
-    name: str, function: str, inputs: dict[str, BlobRef] | None = None, outputs: tuple[str, ...] = (), **argument: int
+    name: str, function: str, inputs: dict[str, BlobRef] | None = None, outputs: tuple[str, ...] = (), x: int = 0
 ) -> Job:
     return Job(
         name=name,
         function=f"{__name__}:{function}",
-        argument=Number(**argument),
+        argument=Number(x=x),
         inputs=inputs or {},
         outputs=outputs,
     )
