@@ -36,9 +36,9 @@ def test_states_of_a_run_are_those_of_the_records():
 def test_what_stands_in_code_exists():
     """Classes, commands and pages that the walks name."""
     import bakeoff
-    from bakeoff.core import config, errors, ledger, protocols, types
+    from bakeoff.core import config, errors, jobs, ledger, protocols, types
 
-    places = (bakeoff, config, errors, ledger, protocols, types)
+    places = (bakeoff, config, errors, jobs, ledger, protocols, types)
     classes = set(re.findall(r"`([A-Z][a-z]+[A-Za-z]*)(?:\.\w+)?`", PAGE))
     assert {"Project", "Family", "Ledger", "DataConfig", "BakeoffError"} <= classes
     assert [name for name in classes if not any(hasattr(place, name) for place in places)] == []

@@ -19,8 +19,24 @@ from bakeoff.core.hashing import digest_json
 from bakeoff.core.refs import BlobRef
 from bakeoff.core.types import Json
 
-__all__ = ["METRICS", "MODEL", "OUTSIDE_KEY", "ROWS", "TABLE", "Argument", "Compute", "Job", "JobContext", "JobResult"]
-__all__ += ["Progress", "Resources", "argument_of", "call", "job_key", "key_fields"]
+__all__ = [
+    "METRICS",
+    "MODEL",
+    "OUTSIDE_KEY",
+    "ROWS",
+    "TABLE",
+    "Argument",
+    "Compute",
+    "Job",
+    "JobContext",
+    "JobResult",
+    "Progress",
+    "Resources",
+    "argument_of",
+    "call",
+    "job_key",
+    "key_fields",
+]
 
 Progress: TypeAlias = Callable[[str], None]
 """Takes one short line about what is going on; must be cheap."""
