@@ -24,7 +24,7 @@ from bakeoff.evaluate.score.estimates import Rows, estimates
 from bakeoff.metrics.custom import using
 from bakeoff.metrics.judges import prediction_powered
 from bakeoff.metrics.registry import find
-from bakeoff.testing.worlds import WORLDS, Sample, coverage, true_values
+from bakeoff.testing.worlds import MANY, WORLDS, Sample, coverage, true_values
 
 AVERAGES = ("f1_macro", "mcc", "balanced_accuracy", "precision_macro", "recall_macro", "f1_weighted")
 LABELS = ("accuracy", *AVERAGES)
@@ -66,6 +66,8 @@ INTERVALS = [
 ]
 
 
+TIMES = 100
+"""Rows of the truth for each row of a sample, at least: so its own chance moves a coverage of .95 by less than .001."""
 REFUSED = 0.05
 """A cell in which so few samples are given an interval is one that is refused."""
 
@@ -84,7 +86,9 @@ def intervals() -> Iterator[Cell]:
                     measures, Rows(outcome=sample.outcome, dependence=sample.dependence, draws=400, seed=seed)
                 )
 
-            found = coverage(world, n, true_values(world, metrics), given, simulations=simulations)
+            # Of as many rows that their own chance is small beside that of n.
+            true = true_values(world, metrics, rows=max(MANY, TIMES * n))
+            found = coverage(world, n, true, given, simulations=simulations)
             shares = {metric: each.share for metric, each in found.items()}
             return shares | {f"{m} given": each.given / simulations for m, each in found.items() if each.refused}
 

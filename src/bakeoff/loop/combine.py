@@ -17,7 +17,7 @@ from bakeoff.core.jobs import MODEL, Job, JobResult
 from bakeoff.core.refs import BlobRef
 from bakeoff.core.types import Json, Predictions
 from bakeoff.data.row_numbers import FOLD
-from bakeoff.families.wrappers.members import ASSEMBLE, AssembleArgument, member_input
+from bakeoff.families.wrappers.members import ASSEMBLE, AssembleArgument, AssembleValue, member_input
 from bakeoff.loop.cache import Steps, step_key
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.loop.dataset import Gathered, load_arrays
@@ -178,26 +178,26 @@ def _assembled(stage: Stage, steps: Steps, each: "Combination", parts: Mapping[s
         of_fold = _contender(stage, each, of_members, params)
         _, part = put_together(stage, steps, of_fold, [fitted.folds[fold] for fitted in of_members])
         made = made if part.value else part
-        folds += [cast("str", part.value["tree_blob"])] if part.value else []
-    kept = made.value
-    if kept is None:
+        folds += part.outputs.values()
+    if made.value is None:
         return Fitted(contender=contender, key=key, error=made.error, traceback=made.traceback)
+    value = msgspec.convert(made.value, AssembleValue)
     return Fitted(
         contender=contender,
         key=key,
-        tree_blob=cast("str", kept["tree_blob"]),
+        tree_blob=made.outputs[MODEL],
         train_s=sum(fitted.train_s for fitted in members),
         peak_memory_bytes=max(fitted.peak_memory_bytes for fitted in members),
-        size_bytes=cast("int", kept["size_bytes"]),
-        chosen=cast("Mapping[str, Json]", kept["chosen"]),
-        signature=cast("Mapping[str, Json]", kept["signature"]),
+        size_bytes=value.size_bytes,
+        chosen=value.chosen,
+        signature=value.signature,
         members=each.members,
         folds=tuple(folds),
     )
 
 
 def put_together(stage: Stage, steps: Steps, contender: Contender, trees: Sequence[str]) -> tuple[str, JobResult]:
-    """The key of the step and what it kept (or how it failed): a combination of the models in these trees."""
+    """The key of the step and its result: a combination of the models in these trees, as the output `MODEL`."""
     job = Job(
         name=contender.name,
         function=ASSEMBLE,
@@ -209,12 +209,11 @@ def put_together(stage: Stage, steps: Steps, contender: Contender, trees: Sequen
     key = step_key("assemble", job, contender.code)
     kept = steps.done(key)
     if kept is not None:
-        return key, JobResult(name=contender.name, value=kept)
+        return key, JobResult(name=contender.name, value=kept, outputs={MODEL: BlobRef(str(kept["tree_blob"]))})
     (result,) = run_jobs(stage, [job])
-    if result.value is None:
-        return key, result
-    kept = steps.publish(key, dict(result.value) | {"tree_blob": result.outputs[MODEL]})
-    return key, replace(result, value=kept)
+    if result.value is not None:
+        steps.publish(key, dict(result.value) | {"tree_blob": result.outputs[MODEL]})
+    return key, result
 
 
 def _contender(stage: Stage, each: "Combination", members: Sequence[Fitted], params: Mapping[str, Any]) -> Contender:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
+
 from bakeoff.core.families import families_code
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.jobs import MODEL, ROWS, TABLE, Job
@@ -20,6 +22,7 @@ from bakeoff.evaluate.score.worker import (
     OUTCOMES,
     SAFETY,
     EvaluateArgument,
+    EvaluateValue,
     model_of_fold,
     read_outcomes,
 )
@@ -153,13 +156,14 @@ def _judged(fit: Fitted, key: str, result: Result | None, errors: Mapping[str, t
     if result is None:
         error, traceback = errors[fit.contender.name]
         return Judged(fitted=fit, error=error, traceback=traceback)
+    value = msgspec.convert(result, EvaluateValue)
     return Judged(
         fitted=fit,
         key=key,
-        scorecard=Scorecard.from_json(cast("Mapping[str, Json]", result["scorecard"])),
-        outcomes_blob=cast("str", result["outcomes_blob"]),
-        findings=cast("Mapping[str, Json]", result["findings"]),
-        fold_metrics=cast("Mapping[str, Sequence[float | None]] | None", result.get("fold_metrics")),
+        scorecard=Scorecard.from_json(value.scorecard),
+        outcomes_blob=str(result["outcomes_blob"]),
+        findings=value.findings,
+        fold_metrics=value.fold_metrics,
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -13,7 +13,7 @@ from bakeoff.core.types import Json
 from bakeoff.loop.cache import Result, Steps, step_key
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.loop.dataset import Gathered
-from bakeoff.train.worker import FIT, HELD, HOLD_OUT, FitArgument
+from bakeoff.train.worker import FIT, HELD, HOLD_OUT, FitArgument, FitValue
 
 __all__ = [
     "Ask",
@@ -176,8 +176,15 @@ def fitted_of(ask: Ask, result: Result | JobResult) -> Fitted:
     """What became of the contender that was asked for."""
     if isinstance(result, JobResult):
         return Fitted(contender=ask.contender, key=ask.key, error=result.error, traceback=result.traceback)
-    figures = {name: result[name] for name in ("tree_blob", "train_s", "peak_memory_bytes", "size_bytes", "chosen")}
-    signature = cast("Mapping[str, Json]", result["signature"])
-    losses = msgspec.convert(result.get("losses", []), tuple[Loss, ...])
-    losses = tuple(replace(loss, candidate=ask.contender.name) for loss in losses)
-    return Fitted(contender=ask.contender, key=ask.key, signature=signature, losses=losses, **figures)  # pyright: ignore[reportArgumentType]
+    value = msgspec.convert(result, FitValue)
+    return Fitted(
+        contender=ask.contender,
+        key=ask.key,
+        tree_blob=str(result["tree_blob"]),
+        train_s=value.train_s,
+        peak_memory_bytes=value.peak_memory_bytes,
+        size_bytes=value.size_bytes,
+        chosen=value.chosen,
+        signature=value.signature,
+        losses=tuple(replace(loss, candidate=ask.contender.name) for loss in value.losses),
+    )

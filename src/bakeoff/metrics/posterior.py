@@ -9,8 +9,12 @@ __all__ = ["FEW_CLASSES", "PRIOR_ROWS", "posterior_margins"]
 
 FEW_CLASSES = 3
 """With more, the noise of many small cells pulls averages over classes away from their value."""
-PRIOR_ROWS = 1.0
-"""What is believed before any row was seen weighs as much as this many rows, spread evenly over the cells."""
+PRIOR_ROWS = 1.5
+"""What is believed before any row was seen weighs as much as this many rows, spread evenly over the cells.
+
+One (Perks 1947) leaves too little room about a class that is rare and often named wrongly (precision of 20 positives
+among 200 rows covers .91), two (Jeffreys, of two classes) too little for no error at all (n = 50, 0.5% errors: .89).
+"""
 
 
 def posterior_margins(outcome: Outcome, *, draws: int, seed: int, of_class: str | None = None) -> Margins:
@@ -18,8 +22,8 @@ def posterior_margins(outcome: Outcome, *, draws: int, seed: int, of_class: str 
 
     A cell without a row is not impossible: ten of ten right leave room for errors. For a measure of one class
     (`of_class`) all others are one.
-    Source: Goutte and Gaussier, "A Probabilistic Interpretation of Precision, Recall and F-Score", ECIR 2005; the
-    weight of the prior: Perks, Journal of the Institute of Actuaries 73 (1947).
+    Source: Goutte and Gaussier, "A Probabilistic Interpretation of Precision, Recall and F-Score", ECIR 2005; a weight
+    of the prior between one row and two: Walley, "Inferences from Multinomial Data", JRSS B 58 (1996), section 2.5.
     """
     truth_n, predicted_n, classes = outcome.truth_n, outcome.predicted_n, outcome.classes
     if of_class is not None:

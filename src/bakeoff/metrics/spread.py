@@ -44,7 +44,8 @@ def pseudo_values(value: float, left_b: Floats) -> Floats:
 def spread(pseudo_b: Floats, *, serial: bool = False, factor: float = 1.0) -> Spread:
     """The spread of the mean of pseudo-values; `serial`: they are in the order of time, and may go together.
 
-    Degrees of freedom come from their kurtosis: a standard error that rests on a few of them is itself unsure.
+    Degrees of freedom come from their kurtosis: a standard error that rests on a few of them is itself unsure. Those
+    that go together count as one: errors in a row in time are a single event.
     `factor` multiplies the variance.
     Source: the variance of a variance, Cramér, "Mathematical Methods of Statistics" (1946), 27.4.
     """
@@ -69,9 +70,9 @@ def spreads(pseudo_bp: Floats, *, serial: bool = False, factor: float = 1.0) -> 
 def _spread(centred_b: Floats, squares: float, fourth: float, *, serial: bool, factor: float) -> Spread:
     units = len(centred_b)
     kurtosis = units * fourth / squares**2
-    freedom = min(units - 1.0, 2 * units / max(kurtosis - 1, 1e-9))
     times = long_run(centred_b) if serial else 1.0
     effective = units / times
+    freedom = min(units - 1.0, 2 * effective / max(kurtosis - 1, 1e-9))
     variance = squares / (units * (units - 1)) * times * factor
     return Spread(
         se=math.sqrt(variance),

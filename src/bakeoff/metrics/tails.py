@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["beyond"]
+__all__ = ["beyond", "excess"]
 
 HEAVIEST = 0.9
 FEWEST = 5
@@ -23,10 +23,29 @@ def beyond(values_n: NDArray[np.float64]) -> float:
     >>> float(beyond(np.ones(100)))
     0.01
     """
+    return _of_tail(values_n)[0]
+
+
+def excess(values_n: NDArray[np.float64]) -> float:
+    """By how much what is larger than all of these exceeds the largest, as a part of their mean: index times `beyond`.
+
+    Of values that hardly differ it is nothing.
+    Source: the mean excess of a Pareto tail over M is M index / (1 - index), Embrechts, Klüppelberg and Mikosch,
+    "Modelling Extremal Events" (1997), section 3.4.
+
+    >>> float(excess(np.ones(100)))
+    0.0
+    """
+    room, index = _of_tail(values_n)
+    return index * room
+
+
+def _of_tail(values_n: NDArray[np.float64]) -> tuple[float, float]:
+    """The tail's part of the mean, and its index."""
     n = len(values_n)
     largest = np.sort(values_n[values_n > 0])[::-1]
     top = min(len(largest) - 1, max(FEWEST, math.isqrt(n)))
     if top < 1:
-        return float(largest.max(initial=0.0)) / n / (1 - HEAVIEST)
-    index = float(np.log(largest[:top] / largest[top]).mean())
-    return float(largest[0]) / n / (1 - min(index, HEAVIEST))
+        return float(largest.max(initial=0.0)) / n / (1 - HEAVIEST), HEAVIEST
+    index = min(float(np.log(largest[:top] / largest[top]).mean()), HEAVIEST)
+    return float(largest[0]) / n / (1 - index), index

@@ -21,7 +21,7 @@ from bakeoff.metrics.outcome import Outcome
 from bakeoff.metrics.positive import positive_class
 from bakeoff.metrics.registry import find
 
-__all__ = ["WORLDS", "Coverage", "Sample", "World", "candidates", "coverage", "true_values"]
+__all__ = ["MANY", "WORLDS", "Coverage", "Sample", "World", "candidates", "coverage", "true_values"]
 
 GROUP_ROWS = 20
 MANY = 1_000_000

@@ -9,13 +9,13 @@ from bakeoff.core.errors import ConfigError, DataError, NotFoundError
 from bakeoff.core.types import Predictions
 from bakeoff.evaluate.decide.looks import look_share
 from bakeoff.evaluate.decide.margin import default_margin
-from bakeoff.evaluate.decide.verdict import check_gates, compare, decide, takes_over
+from bakeoff.evaluate.decide.verdict import Field, check_gates, compare, decide, takes_over
 from bakeoff.evaluate.score.scorecard import Scorecard
 from bakeoff.evaluate.score.scoring import score
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.registry import find
-from bakeoff.metrics.significance import mcnemar_exact
+from bakeoff.metrics.significance import detectable, mcnemar_exact
 from bakeoff.testing.worlds import candidates
 
 N = 1500
@@ -231,6 +231,7 @@ def test_the_best_of_several_equals_is_told_at_less_than_it_measured():
     measured = cards[found.best].metrics["f1_macro"]
     assert found.value.value < measured.value - 0.003
     assert found.value.low < measured.low
+    assert found.value.high == measured.high  # how much of the lead is luck is not known
     assert f"measured {measured.value:.4f}, less what being the best of 6 adds" in found.reason
     assert sum(found.p_best.values()) == pytest.approx(1.0)
     assert found.to_json()["value"]["value"] == found.value.value
@@ -390,6 +391,50 @@ def test_of_equals_the_one_named_first_wins(costs):
     cards["b"], outcomes["b"] = replace(cards["a"], cost_usd_per_1k=costs["b"]), outcomes["a"]
     assert verdict(cards, outcomes).winner == "a"
     assert verdict(cards, outcomes, utility="f1_macro").winner == "a"
+
+
+def test_the_best_of_several_is_told_at_a_larger_loss():
+    true = np.random.default_rng(0).normal(size=300)
+    outcomes = {
+        f"c{i}": (true, Predictions(values_n=true + np.random.default_rng(i + 1).normal(size=300))) for i in range(6)
+    }
+    cards = {
+        name: Scorecard.of_metrics(
+            {"mae": score(*each, "regression", resamples=100, seed=0).metrics["mae"]}, n_test=300, cost_usd_per_1k=1.0
+        )
+        for name, each in outcomes.items()
+    }
+    found = decide(cards, outcomes, DecideConfig(metric="mae"), "regression", 0)
+    measured = cards[found.best].metrics["mae"]
+    assert found.value.value > measured.value + 0.005
+    assert found.value.low == measured.low
+    assert found.value.high > measured.high
+
+
+def test_the_difference_that_is_promised_is_shown_as_often_once_it_is_there():
+    """Wherever the better one is right on so many more rows, the spread is the one that was reckoned with."""
+    rng, n = np.random.default_rng(4), 200
+    true, other = np.array(["a", "b"])[np.arange(n) % 2], np.array(["b", "a"])[np.arange(n) % 2]
+    tied, shared = rng.random(n) < 0.5, rng.random(n)
+    right = {name: np.where(tied, shared, rng.random(n)) < 0.8 for name in "xy"}
+
+    def field_of(right):
+        said = {
+            name: Predictions(values_n=np.where(each, true, other), classes=("a", "b")) for name, each in right.items()
+        }
+        return Field(true, said, find("accuracy", "classification"), seed=0, resamples=100)
+
+    equals = field_of(right)
+    promised = equals.detectable("x", "y", level=0.999)
+    plain = detectable(equals.spread("x", "y").se, level=0.999, freedom=equals.spread("x", "y").freedom)
+    wrong, needed = np.flatnonzero(~right["y"]), []
+    for _ in range(20):
+        better = right["y"].copy()
+        better[rng.choice(wrong, round(promised * n), replace=False)] = True
+        spread = field_of({"x": right["x"], "y": better}).spread("x", "y")
+        needed.append(detectable(spread.se, level=0.999, freedom=spread.freedom))
+    assert promised == pytest.approx(np.mean(needed), rel=0.01)
+    assert plain < 0.985 * np.mean(needed)
 
 
 def test_of_those_that_measure_best_alike_the_cheapest_wins():

@@ -5,7 +5,9 @@ from bakeoff.core.types import Predictions
 from bakeoff.evaluate.score.estimates import Rows, estimate, estimates
 from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.outcome import outcome
+from bakeoff.metrics.rare import pr_ends
 from bakeoff.metrics.registry import find, listed
+from bakeoff.metrics.tails import excess
 from bakeoff.testing.worlds import WORLDS
 
 N = 400
@@ -127,6 +129,64 @@ def test_dependence_only_widens():
     rows = rows_of("time, AR .9", 2000)
     serial, alone = estimate(measure, rows), estimate(measure, Rows(outcome=rows.outcome))
     assert serial.high - serial.low > 2 * (alone.high - alone.low)
+
+
+def test_all_right_in_time_says_nothing_of_how_far_rows_go_together():
+    for name in ("accuracy", "f1_macro"):
+        found = estimate(find(name, "classification"), perfect(200, time_n=np.arange(200)))
+        assert found.value == 1.0
+        assert found.low is None
+        assert "all rows are alike" in found.reason
+
+
+def test_errors_in_a_row_in_time_are_one_event():
+    """Ten wrong answers of 200: one after the other they say far less than here and there."""
+    lows = [
+        estimate(find("accuracy", "classification"), wrong_at(at)).low for at in (range(90, 100), range(5, 200, 20))
+    ]
+    assert lows[0] < 0.75
+    assert lows[1] > 0.9
+
+
+def wrong_at(places, n=200):
+    labels = np.arange(n) % 2
+    said = labels.copy()
+    said[list(places)] = 1 - said[list(places)]
+    named = np.array(["no", "yes"])
+    result = outcome(named[labels], Predictions(values_n=named[said]), "classification")
+    return Rows(outcome=result, dependence=Dependence.of(n, time_n=np.arange(n)))
+
+
+def test_means_of_heavy_tails_have_room_for_larger_ones():
+    """Errors of prices: the next may exceed the largest of 50. Normal ones hardly do."""
+    for world, least in (("prices", 1.1), ("normal errors", 1.0)):
+        rows = rows_of(world, 50, seed=3)
+        found = estimate(find("mae", "regression"), rows)
+        errors = np.abs(rows.outcome.truth_n - rows.outcome.predicted_n)
+        room = excess(errors) / (found.high - found.value)
+        assert least - 1 <= room < 0.5, world
+        assert estimate(find("pinball[0.5]", "regression"), rows).high == pytest.approx(found.high / 2)
+
+
+def test_the_best_recall_of_few_rows_that_no_threshold_gives_may_be_large():
+    """Of ten rows none is reached at the wanted precision: not a share of none in ten, but one threshold too many."""
+    truth = np.array(["yes", "no"] * 10 + ["no"] * 80)
+    shares = np.linspace(0.9, 0.01, 100)
+    shares[[0, 1]] = shares[[1, 0]]
+    result = outcome(
+        truth, Predictions.of_probabilities(np.column_stack([1 - shares, shares]), ("no", "yes")), "classification"
+    )
+    found = estimate(find("recall_at_precision[yes, 0.8]", "classification"), Rows(outcome=result, draws=200))
+    assert found.value == found.low == 0.0
+    assert found.high == pytest.approx(pr_ends(0.0, 10)[1])
+    assert found.high > 0.5
+
+
+def test_the_mean_precision_recall_area_of_many_classes_is_centred():
+    """Areas of classes of few rows are too large on average: the interval leans downwards."""
+    rows = rows_of("10 ranked classes", 200)
+    found = estimate(find("pr_auc", "classification"), rows)
+    assert found.value - found.low > 1.4 * (found.high - found.value)
 
 
 def test_folds_widen_too():

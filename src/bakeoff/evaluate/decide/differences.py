@@ -230,6 +230,11 @@ class Field:
         return {name: float(each.std()) for name, each in self._pseudo.items()}
 
     @cached_property
+    def _variances(self) -> Mapping[str, float]:
+        """Of the error of each candidate alone."""
+        return dict(zip(self.values, (self.errors_bk() ** 2).sum(axis=0).tolist(), strict=True))
+
+    @cached_property
     def _root(self) -> Floats:
         """A root (k, k) of the covariance of the candidates' errors: rows are independent standard errors."""
         return np.asarray(np.linalg.qr(self.errors_bk(), mode="r"), dtype=np.float64)
@@ -287,6 +292,31 @@ class Field:
         if not known.se:
             return None
         return ((pair.difference + margin) / detectable(known.se, level=level, freedom=known.freedom)) ** 2
+
+    def detectable(self, a: str, b: str, *, level: float) -> float:
+        """The least difference that is shown four times in five, at this level, if b is better than it is by so much.
+
+        Where one is better, two lie further apart row by row than two equals. Of answers that are right or wrong, b is
+        taken to be right on any of the rows on which it is wrong. A share d / room of these has the variance that `a`
+        has alone, the others keep that of the difference, and how many there are varies as a share does.
+        """
+        known, room = self.spread(a, b), self.sign * (self._most - self.values[b])
+        times = detectable(1.0, level=level, freedom=known.freedom) ** 2
+        plain = math.sqrt(times) * known.se
+        if self.measure.needs != "labels" or not math.isfinite(room) or plain >= room:
+            return plain
+        units = known.units if self._serial else self._units / self._dependence.factor
+        # d² = times · (se² (1 - d / room) + alone · d / room + d (room - d) / units)
+        linear = times * ((self._variances[a] - known.se**2) / room + room / units)
+        square = 1 + times / units
+        size = (linear + math.sqrt(linear**2 + 4 * square * times * known.se**2)) / (2 * square)
+        return min(max(plain, size), room)
+
+    @property
+    def _most(self) -> float:
+        """The best that the metric can be."""
+        low, high = self.measure.bounds
+        return high if self.measure.higher_is_better else low
 
     def chosen(self, names: Sequence[str]) -> float:
         """The value of the best of these, without what being the best of several flatters it by.

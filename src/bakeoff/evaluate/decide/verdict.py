@@ -357,16 +357,17 @@ class Compared:
     @property
     def mdd(self) -> float | None:
         """The least true difference from the best that the intervals show four times in five."""
-        spreads = [self.field.spread(a, b) for a, b in self.pairs if b == self.best]
-        sizes = [detectable(each.se, level=self.level, freedom=each.freedom) for each in spreads]
+        sizes = [self.field.detectable(a, b, level=self.level) for a, b in self.pairs if b == self.best]
         return float(np.median(sizes)) if sizes else None
 
     @property
     def rows_for_margin(self) -> int | None:
         """How many test rows show four times in five that a candidate as good as the best is within the margin."""
-        if self.mdd is None or not self.margin:
+        spreads = [self.field.spread(a, b) for a, b in self.pairs if b == self.best]
+        if not spreads or not self.margin:
             return None
-        return math.ceil(self.field.rows * (self.mdd / self.margin) ** 2)
+        size = float(np.median([detectable(each.se, level=self.level, freedom=each.freedom) for each in spreads]))
+        return math.ceil(self.field.rows * (size / self.margin) ** 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -397,8 +398,9 @@ class Beliefs:
 
 
 def value_of(winner: str, best: str, pool: Sequence[str], field: Field, found: Interval) -> Interval:
-    """The winner's value without what its choice flatters it by; its interval is moved as far.
+    """The winner's value without what its choice flatters it by; the end of its interval on that side is moved as far.
 
+    The other end stays: how much of a lead is luck is not known, and of candidates that truly lie apart it is none.
     A winner that was chosen for its price is not flattered.
     """
     if winner != best or len(pool) == 1 or field.rows == 1:
@@ -407,7 +409,12 @@ def value_of(winner: str, best: str, pool: Sequence[str], field: Field, found: I
     by = min(max(field.chosen(pool), low), high) - found.value
     if found.low is None or found.high is None:
         return replace(found, value=found.value + by)
-    return replace(found, value=found.value + by, low=max(low, found.low + by), high=min(high, found.high + by))
+    return replace(
+        found,
+        value=found.value + by,
+        low=max(low, found.low + min(by, 0.0)),
+        high=min(high, found.high + max(by, 0.0)),
+    )
 
 
 def _nobody(metric: str, gates: tuple[GateOutcome, ...], reason: str) -> Verdict:

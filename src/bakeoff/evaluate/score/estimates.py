@@ -3,8 +3,8 @@
 1. Shares of independent rows: mid-P. Measures of the labels of few classes: the posterior of the confusion cells.
 2. Everything else that is smooth: Student's t from a jackknife over rows, groups or stretches of time, with degrees of
    freedom that fall when few of them carry the result; on the measure's scale where it lies between two bounds, else
-   with its skewness taken out. Squared errors have room for what is larger than any that was seen. Where rows are not
-   independent, the interval is never narrower than if they were.
+   with its skewness taken out. Errors of numbers have room for what is larger than any that was seen. Where rows are
+   not independent, the interval is never narrower than if they were.
 3. Areas of a class of few rows: also by the variance that they would have at the ends, or as shares of its rows.
 4. Medians and metrics of one's own, which a jackknife does not follow: BCa. Sums of sizes: an inverted test.
 5. At a bound (all right, none right) no spread is seen: mid-P for as many rows (groups) as the measure rests on.
@@ -45,7 +45,7 @@ from bakeoff.metrics.registry import bind
 from bakeoff.metrics.rough import is_rough
 from bakeoff.metrics.scales import UNBOUNDED, Scale
 from bakeoff.metrics.spread import Spread, in_order, pseudo_values, spread
-from bakeoff.metrics.tails import beyond
+from bakeoff.metrics.tails import beyond, excess
 
 __all__ = ["Rows", "estimate", "estimates"]
 
@@ -227,11 +227,18 @@ def _of_units(measure: Measure, seen: _Seen) -> Interval:
         low, high = skewed(seen.value, seen.spread, scale, rows.level)
         if measure.name == "r2":
             low -= (1 - seen.value) * _unseen(rows.outcome)
+        elif measure.task == "regression" and math.isfinite(scale.low):
+            high += excess(pseudo_values(seen.value, seen.left_b))
         return seen.interval((low, high), rows.method)
     centre = seen.value + seen.spread.bias
-    if measure.gather != Confusion.of or not scale.inside(centre):  # only averages over classes are biased for certain
+    if not _biased(measure, rows.outcome) or not scale.inside(centre):
         centre = seen.value
     return seen.interval(student(centre, seen.spread, scale, rows.level), rows.method)
+
+
+def _biased(measure: Measure, outcome: Outcome) -> bool:
+    """Whether it is biased for certain: averages over classes of their labels, and of their precision-recall areas."""
+    return measure.gather == Confusion.of or (measure.name == "pr_auc" and len(outcome.classes) > 2)  # noqa: PLR2004
 
 
 def _root(seen: _Seen) -> tuple[float, float]:
@@ -329,13 +336,14 @@ def _of_draws(measure: Measure, seen: _Seen) -> Interval:
     assert drawn is not None
     scale = Scale(*measure.bounds)
     if not scale.inside(seen.value) and all(map(math.isfinite, measure.bounds)):
-        return _at_bound(measure, seen)
+        return _as_share(measure, seen, _at_bound(measure, seen))
     draws_r = drawn.draws_rm[:, 0]
     draws_r = draws_r[np.isfinite(draws_r)]
     if len(draws_r) < 2 or float(np.ptp(draws_r)) == 0:  # noqa: PLR2004
         return seen.refused("all resamples of the rows give the same value")
     if rows.dependence.independent:
         found = seen.interval(bca(seen.value, draws_r, drawn.jackknife_bm[:, 0], rows.level), "bca")
+        found = _as_share(measure, seen, found)
         return (
             found if found.least < found.most else seen.refused("hardly any resample of the rows gives another value")
         )
@@ -347,9 +355,24 @@ def _of_draws(measure: Measure, seen: _Seen) -> Interval:
     return seen.interval(student(seen.value, wide, scale, rows.level), rows.method)
 
 
+def _as_share(measure: Measure, seen: _Seen, found: Interval) -> Interval:
+    """The best recall, never narrower than a share of the class's rows: the threshold is chosen by them, too."""
+    rows = seen.rows
+    of_class = _class_of(measure, rows.outcome)
+    if of_class is None or not measure.name.startswith("recall_at_precision"):
+        return found
+    positives = int(rows.class_rows()[rows.outcome.classes.index(of_class)])
+    return found.hull(seen.interval(pr_ends(seen.value, positives, rows.level), "bca"))
+
+
 def _at_bound(measure: Measure, seen: _Seen) -> Interval:
-    """Where every row (group) says the same: a share of as many rows as the measure rests on."""
+    """Where every row (group) says the same: a share of as many rows as the measure rests on.
+
+    In time nothing then shows how far rows go together, and there is none.
+    """
     low, high = measure.bounds
+    if seen.rows.dependence.order_n is not None and len(seen.rows.outcome) > 1:
+        return seen.refused("all rows are alike: nothing shows how far they go together in time")
     if not (math.isfinite(low) and math.isfinite(high)):
         return seen.refused("all rows are alike: nothing shows how far the next ones may lie")
     units = _resting(measure, seen) / seen.rows.dependence.factor
