@@ -28,6 +28,7 @@ from typing import Any, Literal
 from bakeoff import Project
 from bakeoff.core.damage import Damage
 from bakeoff.core.errors import BakeoffError
+from bakeoff.core.events import PredictionEvent
 
 How = Literal["flip", "cut", "zero", "delete"]
 
@@ -77,7 +78,7 @@ def events(folder: Path) -> int | str:
     """How many predictions can be read."""
     try:
         with Project(folder) as project:
-            return sum(1 for _ in project.events.read("prediction"))
+            return sum(1 for _ in project.events.read(PredictionEvent))
     except BakeoffError as error:
         return str(error)
 

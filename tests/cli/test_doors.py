@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from bakeoff import Project
+from bakeoff.core.events import FeedbackEvent
 from bakeoff.web.app import create_app
 from bakeoff.web.server import Server
 
@@ -357,6 +358,6 @@ def test_feedback_files_are_read_like_the_projects_own(pred, bakeoff, tmp_path, 
     ended = bakeoff("feedback", "-f", tmp_path / name, "-C", pred, "--json")
     assert (ended.code, ended.document["accepted"]) == (0, 3), ended.err
     with Project(pred) as project:
-        logged = {event["id"]: event for event in project.events.read("feedback")}
-    kinds = [{kind: logged[each][kind] for kind in ("label", "rating") if kind in logged[each]} for each in ids]
-    assert kinds == [{"label": "yes"}, {"rating": -1}, {"label": "no", "rating": 1}]
+        logged = {event.id: event for event in project.events.read(FeedbackEvent)}
+    kinds = [(logged[each].label, logged[each].rating) for each in ids]
+    assert kinds == [("yes", None), (None, -1), ("no", 1)]

@@ -4,11 +4,13 @@ import time
 
 import pytest
 
+from bakeoff.core.events import FeedbackEvent
 from bakeoff.core.types import Column, Signature
 from bakeoff.feedback import record as recording
 from bakeoff.feedback.join import as_rows, judged
 from bakeoff.feedback.join import labelled as join
 from bakeoff.feedback.truth import Truth
+from bakeoff.testing.events import failure, prediction
 from bakeoff.testing.memory import MemoryEvents
 
 CLASSIFY = Signature(task="classification", inputs=(), classes=("no", "yes"))
@@ -51,15 +53,7 @@ def events(clock) -> MemoryEvents:
 
 def predict(events, *ids: str, endpoint: str = "late", release_id: str = "r1", **said) -> None:
     said = said or {"label": "yes", "probabilities": {"no": 0.25, "yes": 0.75}}
-    common = {
-        "status": "ok",
-        "endpoint": endpoint,
-        "release_id": release_id,
-        "model_version": "m/1",
-        "latency_ms": 1.0,
-        "rows_in_call": len(ids),
-    }
-    events.append("prediction", [common | {"id": i, "row": {"x": i}} | said for i in ids])
+    events.append([prediction(i, endpoint=endpoint, release_id=release_id, row={"x": i}, **said) for i in ids])
 
 
 def test_pairs_hold_both_sides(events, clock):
@@ -67,7 +61,7 @@ def test_pairs_hold_both_sides(events, clock):
     clock.now_ms = 9_000
     record(events, [{"id": "b", "label": "no", "time_ms": 8_000, "source": "ops", "rating": 0}])
     found = labelled(events, "late")
-    assert (found.predicted, found.unmatched) == (2, 0)
+    assert found.unmatched == 0
     (pair,) = found.pairs
     assert (pair.id, pair.said, pair.label, pair.time_ms, pair.known_ms) == ("b", "yes", "no", 1_000, 8_000)
     assert (pair.row, pair.probabilities, pair.rating, pair.source) == (
@@ -90,12 +84,13 @@ def test_unknown_ids_are_counted_and_other_endpoints_are_not_unknown(events):
     predict(events, "b", endpoint="other")
     record(events, [{"id": i, "label": "no"} for i in ("a", "b", "zzz")])
     found = labelled(events, "late")
-    assert ([pair.id for pair in found.pairs], found.predicted, found.unmatched) == (["a"], 1, 1)
+    assert ([pair.id for pair in found.pairs], found.unmatched) == (["a"], 1)
 
 
 def test_failed_calls_are_no_predictions(events):
-    events.append("prediction", [{"status": "error", "endpoint": "late", "release_id": "r1", "error": "DataError"}])
-    assert labelled(events, "late").predicted == 0
+    events.append([failure()])
+    record(events, [{"id": "a", "label": "no"}])
+    assert (labelled(events, "late").pairs, labelled(events, "late").unmatched) == ((), 1)
 
 
 def test_windows_are_of_predictions_and_late_feedback_still_counts(events, clock):
@@ -113,7 +108,7 @@ def test_one_release_alone(events):
     predict(events, "b", release_id="r2")
     record(events, [{"id": i, "label": "no"} for i in "ab"])
     found = labelled(events, "late", release_id="r2")
-    assert ([pair.id for pair in found.pairs], found.predicted, found.unmatched) == (["b"], 1, 0)
+    assert ([pair.id for pair in found.pairs], found.unmatched) == (["b"], 0)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +177,7 @@ def test_a_clock_that_jumps_back_loses_nothing(events, clock):
     clock.now_ms = -5_000
     record(events, [{"id": "b", "label": "no"}])
     found = labelled(events, "late", release_id="r1")
-    assert ([pair.label for pair in found.pairs], found.predicted, found.unmatched) == (["yes", "no"], 2, 0)
+    assert ([pair.label for pair in found.pairs], found.unmatched) == (["yes", "no"], 0)
 
 
 def test_rows_that_lack_an_input_are_counted(events):
@@ -249,15 +244,17 @@ def test_a_hundred_and_forty_thousand_predictions_join_in_seconds():
         """Events as a store would yield them, without a store's own time."""
 
         def __init__(self, n: int) -> None:
-            common = {"status": "ok", "endpoint": "late", "release_id": "r", "model_version": "m/1", "label": "yes"}
             probabilities = {"no": 0.25, "yes": 0.75}
-            self.prediction = [
-                common | {"id": str(i), "row": {"x": i}, "time_ms": i, "probabilities": probabilities} for i in range(n)
+            self.predictions = [
+                prediction(str(i), row={"x": i}, label="yes", probabilities=probabilities, time_ms=i) for i in range(n)
             ]
-            self.feedback = [{"id": str(i), "label": "no", "time_ms": i} for i in range(n)]
+            self.feedback = [FeedbackEvent(id=str(i), label="no", time_ms=i) for i in range(n)]
 
-        def read(self, kind, *, since_ms=0, until_ms=None):
-            return iter(getattr(self, kind))
+        def read(self, kind):
+            return iter(self.feedback)
+
+        def get(self, kind, ids):
+            return [event for event in self.predictions if event.id in ids]
 
     stored = Stored(140_000)
     started = time.perf_counter()

@@ -5,12 +5,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bakeoff.core.errors import DataError, NotFoundError
+from bakeoff.core.events import FeedbackEvent
 from bakeoff.core.types import Column, ColumnFormat, Signature
-from bakeoff.feedback import index as indexing
 from bakeoff.feedback import record as recording
-from bakeoff.feedback.index import PredictionIndex
 from bakeoff.feedback.truth import Truth, truth_reader
 from bakeoff.prepare.personal_data.pii import redactor
+from bakeoff.testing.events import failure, prediction
 from bakeoff.testing.memory import MemoryEvents
 
 
@@ -23,8 +23,7 @@ def record(events, items, **settings):
 
 
 def predict(events, *ids, endpoint="late", version="m/1"):
-    common = {"status": "ok", "endpoint": endpoint, "model_version": version, "release_id": "r"}
-    events.append("prediction", [common | {"id": name, "row": {}, "label": "0"} for name in ids])
+    events.append([prediction(name, endpoint=endpoint, model_version=version, label="0") for name in ids])
 
 
 CLASSES = Truth("classification", ("0", "1"))
@@ -40,9 +39,9 @@ def test_items_are_logged_as_given():
     events = log()
     recorded = record(events, [{"id": "a", "label": "fresh", "source": "ann", "time_ms": 7}, {"id": "b", "rating": 1}])
     assert (recorded.accepted, recorded.unmatched) == (0, 2)
-    assert list(events.read("feedback")) == [
-        {"seq": 1, "time_ms": 5_000, "id": "a", "label": "fresh", "source": "ann", "known_ms": 7},
-        {"seq": 2, "time_ms": 5_000, "id": "b", "rating": 1},
+    assert list(events.read(FeedbackEvent)) == [
+        FeedbackEvent(time_ms=5_000, id="a", label="fresh", source="ann", known_ms=7),
+        FeedbackEvent(time_ms=5_000, id="b", rating=1),
     ]
 
 
@@ -79,7 +78,7 @@ def test_a_wrong_item_is_named_and_nothing_is_recorded(item, message):
     events = log()
     with pytest.raises(DataError, match=f"feedback item 1: expected {message}.*nothing was recorded"):
         record(events, [{"id": "good", "label": "x"}, item])
-    assert list(events.read("feedback")) == []
+    assert list(events.read(FeedbackEvent)) == []
 
 
 text = st.text(st.characters(codec="ascii"), max_size=5)
@@ -103,10 +102,10 @@ def test_any_json_is_recorded_whole_or_refused_whole(items):
     try:
         recorded = record(events, items)
     except DataError:
-        assert list(events.read("feedback")) == []
+        assert list(events.read(FeedbackEvent)) == []
     else:
         assert recorded.accepted + recorded.unmatched + recorded.unusable == len(items)
-        assert len(items) == len(list(events.read("feedback")))
+        assert len(items) == len(list(events.read(FeedbackEvent)))
 
 
 def test_what_does_not_count_is_told_with_id_and_reason():
@@ -169,28 +168,17 @@ def test_a_label_is_held_against_the_model_that_answered():
     assert [doubt.id for doubt in recorded.doubts] == ["a"]
 
 
-def test_an_index_finds_what_was_added_and_packs_what_is_old(monkeypatch):
-    monkeypatch.setattr(indexing, "RUN", 8)
-    events = log()
-    index = PredictionIndex(events)
-    for turn in range(5):
-        predict(events, *(f"{turn}-{i}" for i in range(5)), endpoint=f"e{turn % 2}")
-        found = index.find([f"{turn}-4", "0-0", "unknown"])
-        assert {name: served.endpoint for name, served in found.items()} == {f"{turn}-4": f"e{turn % 2}", "0-0": "e0"}
-    assert len(index.find([f"{turn}-{i}" for turn in range(5) for i in range(5)])) == 25
-
-
 def test_failed_calls_are_no_predictions():
     events = log()
-    events.append("prediction", [{"status": "error", "endpoint": "late", "model_version": "m/1"}])
-    assert PredictionIndex(events).find(["a"]) == {}
+    events.append([failure()])
+    assert record(events, [{"id": "a", "label": "0"}]).unmatched == 1
 
 
 def test_ratings_are_from_bad_to_good():
     events = log()
     items = [{"id": str(at), "rating": rating} for at, rating in enumerate([True, False, 0.5, -1])]
     record(events, items)
-    assert [event["rating"] for event in events.read("feedback")] == [1, -1, 0.5, -1]
+    assert [event.rating for event in events.read(FeedbackEvent)] == [1, -1, 0.5, -1]
 
 
 def test_what_a_project_redacts_does_not_stand_in_comments_and_corrections():
@@ -201,8 +189,8 @@ def test_what_a_project_redacts_does_not_stand_in_comments_and_corrections():
         {"id": "b", "rating": 1},
     ]
     recorded = record(events, items, redact=redactor(["redact_pii"]))
-    first, second = list(events.read("feedback"))
-    assert (first["comment"], first["correction"], first["label"]) == ("Ask [email]", "Ring [phone]", "0")
-    assert "comment" not in second
+    first, second = list(events.read(FeedbackEvent))
+    assert (first.comment, first.correction, first.label) == ("Ask [email]", "Ring [phone]", "0")
+    assert second.comment is None
     assert items[0]["comment"] == "Ask ann@example.org"
     assert recorded.accepted == 1

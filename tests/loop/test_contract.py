@@ -7,6 +7,7 @@ import pytest
 
 from bakeoff import Project
 from bakeoff.core.errors import ConfigError, ContractError
+from bakeoff.core.events import PredictionEvent
 
 CONTRACT = """
 [columns.review]
@@ -117,8 +118,8 @@ def test_logged_violations_are_served_and_seen_by_monitoring(contracted):
         answers = project.predict([{"review": "good", "year": 99}] * 50)
         assert len(answers) == 50
         report = project.monitor()
-        events = list(project.events.read("prediction"))
-    assert events[0]["violations"] == [["year", "range"]]
+        events = list(project.events.read(PredictionEvent))
+    assert events[0].violations == (("year", "range"),)
     signal = report.signal("contract")
     assert signal.alert
     assert signal.detail["by_rule"] == {"year: range": 50}
@@ -130,7 +131,7 @@ def test_off_looks_at_nothing(contracted):
     run(contracted)
     with Project(contracted) as project:
         assert project.predict([{"review": "good", "year": 99}])
-        assert "violations" not in next(iter(project.events.read("prediction")))
+        assert next(iter(project.events.read(PredictionEvent))).violations == ()
 
 
 def test_feedback_rows_that_violate_are_set_aside_and_counted(contracted):

@@ -4,9 +4,11 @@ import random
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bakeoff import Project
+from bakeoff.core.events import PredictionEvent
 from bakeoff.core.ledger import Ledger
 
 TOML = """
@@ -170,10 +172,9 @@ def test_a_window_of_time_is_still_by_time(ran):
 def test_feedback_before_its_prediction_is_kept_and_joins(ran):
     with Project(ran) as project:
         (answer,) = project.predict(ROWS[:1])
-        event = next(iter(project.events.read("prediction")))
-        late = {key: value for key, value in event.items() if key not in {"seq", "time_ms"}} | {"id": "late"}
+        event = next(iter(project.events.read(PredictionEvent)))
         assert project.feedback([{"id": "late", "label": answer.label}]).unmatched == 1
-        project.events.append("prediction", [late])
+        project.events.append([msgspec.structs.replace(event, id="late")])
         assert project.feedback([{"id": "late", "rating": 1}]).accepted == 1
         report = project.monitor()
     assert (report.ledger.losses, report.signal("quality").rows) == ((), 1)

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from bakeoff.core.types import Column
-from bakeoff.metrics.drift import compare, profile
+from bakeoff.metrics.drift import compare, drifts, profile, tally
 
 KINDS = {"number": "numeric", "zeros": "numeric", "level": "categorical", "flag": "boolean", "text": "text"}
 COLUMNS = [Column(name=name, kind=kind, dtype="") for name, kind in KINDS.items()]
@@ -96,3 +96,12 @@ def test_empty_and_constant_references():
     constant = profile(pl.DataFrame({"x": [3.0] * 500, "t": ["same"] * 500}), columns[:2])
     moved = compare(constant, pl.DataFrame({"x": [4.0] * 500, "t": ["other words"] * 500}))
     assert min(d.psi for d in moved) > 1
+
+
+def test_tallies_of_parts_add_up_to_the_tally_of_the_whole(reference):
+    window = table(np.random.default_rng(10), 1000, shift=0.3, new_words=0.1)
+    whole = tally(reference, window)
+    parts = [tally(reference, window[start : start + 300]) for start in range(0, 1000, 300)]
+    added = {name: sum((part[name] for part in parts[1:]), parts[0][name]) for name in whole}
+    assert added == whole
+    assert drifts(reference, added) == compare(reference, window)

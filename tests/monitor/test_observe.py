@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from bakeoff.config.sections import MonitorConfig
+from bakeoff.core.events import Cursor, PredictionEvent, Reading
 from bakeoff.core.ledger import Loss
 from bakeoff.core.types import Column, Predictions, Signature
 from bakeoff.metrics.outcome import outcome
@@ -15,6 +16,7 @@ from bakeoff.metrics.registry import find
 from bakeoff.monitor import reference as references
 from bakeoff.monitor.observe import observe
 from bakeoff.monitor.reference import Reference
+from bakeoff.testing.events import failure, prediction
 from bakeoff.testing.memory import MemoryEvents
 
 INPUTS = (
@@ -53,28 +55,21 @@ def reference() -> Reference:
     return references.make(rows, INPUTS, said_of(rows), task="classification", metric="f1_macro", value=value)
 
 
-def predict(events: MemoryEvents, rows: pl.DataFrame, *, endpoint: str = "late", latency_ms: float = 2.0, **changes):
-    said = said_of(rows)
-    common = {
-        "status": "ok",
-        "endpoint": endpoint,
-        "release_id": "r1",
-        "model_version": "m/1",
-        "latency_ms": latency_ms,
-        "rows_in_call": 1,
-    }
-    events.append(
-        "prediction",
-        [
-            common | {"id": str(i), "row": row, "label": str(label)} | changes
-            for i, (row, label) in enumerate(zip(rows.to_dicts(), said.values_n, strict=True))
-        ],
-    )
+def predictions(rows: pl.DataFrame, **changes) -> list[PredictionEvent]:
+    labels = said_of(rows).values_n.tolist()
+    changes = {"latency_ms": 2.0} | changes
+    return [
+        prediction(str(i), row=row, label=label, **changes)
+        for i, (row, label) in enumerate(zip(rows.to_dicts(), labels, strict=True))
+    ]
+
+
+def predict(events: MemoryEvents, rows: pl.DataFrame, **changes) -> None:
+    events.append(predictions(rows, **changes))
 
 
 def fail(events: MemoryEvents, n: int) -> None:
-    event = {"status": "error", "endpoint": "late", "release_id": "r1", "model_version": "m/1", "error": "DataError"}
-    events.append("prediction", [event] * n)
+    events.append([failure()] * n)
 
 
 def log() -> MemoryEvents:
@@ -176,8 +171,7 @@ def test_errors_alert_when_they_are_surely_too_many(reference, failed, alert):
 def test_rows_without_an_answer_and_feedback_that_does_not_count_are_in_the_ledger(reference):
     rng, events = np.random.default_rng(2), log()
     predict(events, table(rng, 300))
-    failure = {"status": "error", "endpoint": "late", "release_id": "r1", "model_version": "m/1", "latency_ms": 1.0}
-    events.append("prediction", [failure | {"rows_in_call": rows, "error": "DataError"} for rows in (40, 2)])
+    events.append([failure(rows_in_call=rows) for rows in (40, 2)])
     unmatched = Loss(kind="feedback", reason="no prediction has this id", count=3)
     ledger = look(events, reference, losses=(unmatched,)).ledger
     assert (ledger.rows_in, ledger.rows_used, ledger.balanced) == (342, 300, True)
@@ -267,28 +261,19 @@ def test_a_hundred_and_forty_thousand_predictions_take_seconds(reference):
     rows = table(rng, 140_000)
 
     class Stored:
-        def __init__(self) -> None:
-            common = {
-                "status": "ok",
-                "endpoint": "late",
-                "release_id": "r1",
-                "model_version": "m/1",
-                "latency_ms": 1.0,
-                "rows_in_call": 1,
-            }
-            labels = said_of(rows).values_n.tolist()
-            self.events = [
-                common | {"row": row, "label": label} for row, label in zip(rows.to_dicts(), labels, strict=True)
-            ]
+        """Events as a store would give them, without a store's own time."""
 
-        def read(self, kind, *, since_ms=0, until_ms=None):
-            return iter(self.events)
+        def __init__(self) -> None:
+            self.events = predictions(rows, time_ms=5_000)
+
+        def read(self, *kinds, after=None, since_ms=None, until_ms=None):
+            return Reading(iter(self.events), lambda: Cursor(""))
 
     stored, truth, said = Stored(), truth_of(rng, rows), said_of(rows)
     started = time.perf_counter()
     report = look(stored, reference, truth=truth, said=said)
     assert time.perf_counter() - started < 15
-    assert report.signal("drift").rows == 50_000
+    assert report.signal("drift").rows == 140_000
     assert report.alerts == ()
 
 

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from bakeoff.core.errors import CandidateError, CorruptError, DataError, NotFoundError, StoreError
+from bakeoff.core.events import FailureEvent, PredictionEvent
 from bakeoff.core.types import Column, Predictions, Signature
 from bakeoff.serve.engine import Answer, Engine
 from bakeoff.serve.inputs import NO_GAPS, Gaps
@@ -85,12 +86,12 @@ class World:
         self.loads.append(release.release_id)
         return self.models[release.release_id]
 
-    def logged(self) -> list[dict]:
-        return list(self.events.read("prediction"))
+    def logged(self) -> list[PredictionEvent | FailureEvent]:
+        return list(self.events.read(PredictionEvent, FailureEvent))
 
 
 class FullDisk(MemoryEvents):
-    def append(self, kind, events, *, durable=True) -> None:
+    def append(self, events, *, durable=True) -> None:
         raise StoreError("no space left on device")
 
 
@@ -111,7 +112,7 @@ def test_regression_answers_a_value():
     world.models["r1"] = SignModel(task="regression")
     (answer,) = world.engine.predict([{"x": 1.5}])
     assert (answer.label, answer.value, answer.probabilities) == (None, 3.0, None)
-    assert world.logged()[0]["value"] == 3.0
+    assert world.logged()[0].value == 3.0
 
 
 def test_ids_are_long_and_differ():
@@ -141,23 +142,21 @@ def test_each_row_is_logged_with_its_inputs_only():
     world = World(timer=iter([1.0, 1.008]).__next__)
     answers = world.engine.predict([{"x": 2, "note": "a", "secret": "s"}, {"x": -2}])
     first, second = world.logged()
-    assert first == {
-        "seq": 1,
-        "time_ms": 1_000_000,
-        "status": "ok",
-        "id": answers[0].id,
-        "endpoint": "signs",
-        "release_id": "r1",
-        "model_version": "sign/1",
-        "row": {"x": 2, "note": "a"},
-        "label": "pos",
-        "probabilities": {"neg": 0.25, "pos": 0.75},
-        "latency_ms": pytest.approx(4.0),
-        "rows_in_call": 2,
-        "unknown": ["secret"],
-    }
-    assert second["row"] == {"x": -2, "note": None}
-    assert second["absent"] == ["note"]
+    assert first == PredictionEvent(
+        time_ms=1_000_000,
+        id=answers[0].id,
+        endpoint="signs",
+        release_id="r1",
+        model_version="sign/1",
+        row={"x": 2, "note": "a"},
+        label="pos",
+        probabilities={"neg": 0.25, "pos": 0.75},
+        latency_ms=first.latency_ms,
+        rows_in_call=2,
+        unknown=("secret",),
+    )
+    assert first.latency_ms == pytest.approx(4.0)
+    assert (second.row, second.absent) == ({"x": -2, "note": None}, ("note",))
 
 
 def test_an_answer_that_cannot_be_logged_is_not_given():
@@ -183,8 +182,8 @@ def test_failed_calls_are_logged_as_errors_and_not_as_predictions(rows, error):
     with pytest.raises(error):
         world.engine.predict(rows)
     (event,) = world.logged()
-    assert (event["status"], event["error"], event["rows_in_call"]) == ("error", error.__name__, len(rows))
-    assert "id" not in event
+    assert isinstance(event, FailureEvent)
+    assert (event.error, event.rows_in_call) == (error.__name__, len(rows))
 
 
 def test_a_crash_in_a_model_names_the_model():
@@ -255,7 +254,7 @@ def test_a_call_under_way_ends_with_the_model_that_it_started_with():
     world.models["r1"].pause.set()
     slow.join(5)
     assert [answer.release_id for answer in said] == ["r1"]
-    assert [event["release_id"] for event in world.logged()] == ["r2", "r1"]
+    assert [event.release_id for event in world.logged()] == ["r2", "r1"]
 
 
 def test_others_go_on_with_the_old_model_while_the_new_one_loads():
@@ -345,7 +344,7 @@ def test_no_call_is_lost_or_mixed_while_the_pointer_moves_under_load():
     assert all(a.probabilities["pos"] == surety[a.release_id] for pair in answers for a in pair)
     assert all(len({a.release_id for a in pair}) == 1 for pair in answers)
     assert {a.release_id for pair in answers for a in pair} == {"r1", "r2"}
-    logged = [event["id"] for event in world.logged()]
+    logged = [event.id for event in world.logged()]
     assert sorted(logged) == sorted(a.id for pair in answers for a in pair)
 
 
@@ -365,7 +364,7 @@ def test_misspelt_keys_are_refused_and_logged_as_a_failure():
     world = World()
     with pytest.raises(DataError, match=r"row 2: .*'xx' \(did you mean 'x'\?\)"):
         world.engine.predict([{"x": 1}, {"xx": 1}])
-    assert [event["status"] for event in world.logged()] == ["error"]
+    assert [type(event) for event in world.logged()] == [FailureEvent]
     assert world.engine.lacked == {}
 
 
@@ -380,11 +379,10 @@ def test_what_rows_lack_stands_in_the_answer_the_log_and_the_counts():
         Gaps(absent=("x", "note"), imputed=("x",), unknown=("xx",)),
         NO_GAPS,
     ]
-    lacks = ("absent", "imputed", "unknown")
-    assert [{lack: event[lack] for lack in lacks if lack in event} for event in world.logged()] == [
-        {"imputed": ["x"]},
-        {"absent": ["x", "note"], "imputed": ["x"], "unknown": ["xx"]},
-        {},
+    assert [(event.absent, event.imputed, event.unknown) for event in world.logged()] == [
+        ((), ("x",), ()),
+        (("x", "note"), ("x",), ("xx",)),
+        ((), (), ()),
     ]
     assert world.engine.lacked == {
         ("imputed", "x"): 2,
@@ -403,7 +401,7 @@ def test_rows_that_cannot_be_answered_do_not_stop_the_others():
     assert "column 'x': expected a number, received 'many'" in said[1]
     assert all(isinstance(answers[at], DataError) for at in (1, 3, 4, 5))
     logged = world.logged()
-    assert [(event["status"], event["rows_in_call"]) for event in logged] == [("ok", 3)] * 3 + [("error", 4)]
+    assert [(type(event), event.rows_in_call) for event in logged] == [(PredictionEvent, 3)] * 3 + [(FailureEvent, 4)]
     assert world.engine.predict_each([]) == []
 
 
@@ -418,9 +416,9 @@ def test_what_a_release_redacts_does_not_stand_in_the_log() -> None:
     with pytest.raises(DataError):
         world.engine.predict([{"x": "bob@example.org", "note": ""}])
     first, failure = world.logged()
-    assert first["row"] == {"x": 1.0, "note": "write to [email], +44 20 7946 0958"}
+    assert first.row == {"x": 1.0, "note": "write to [email], +44 20 7946 0958"}
     assert "bob@example.org" not in str(failure)
     world.live = a_release(2)
     world.engine.refresh()
     world.engine.predict([{"x": 1.0, "note": "ann@example.org"}])
-    assert world.logged()[-1]["row"]["note"] == "ann@example.org"
+    assert world.logged()[-1].row["note"] == "ann@example.org"

@@ -6,11 +6,13 @@ import shutil
 import time
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 
 from bakeoff.core.errors import CorruptError, StoreError, UsageError
-from bakeoff.stores import archive, writer
+from bakeoff.core.events import FailureEvent, FeedbackEvent, PredictionEvent
+from bakeoff.stores import archive, segments, writer
 from bakeoff.stores.events import open_events
 from bakeoff.stores.marks import Mark
 from bakeoff.testing.clock import FakeClock
@@ -21,6 +23,7 @@ OPEN = """
     from pathlib import Path
     from bakeoff.stores.events import open_events
     from bakeoff.core.errors import StoreError
+    from bakeoff.core.events import FeedbackEvent
     log = open_events("file://events", folder=Path("."), clock=lambda: 1, segment_bytes=SIZE)
 """
 
@@ -60,23 +63,39 @@ def opened(tmp_path):
         log.close()
 
 
-def indices(log) -> list[object]:
-    return [event["index"] for event in log.read("prediction")]
+def event(index: int, comment: str | None = None) -> FeedbackEvent:
+    return FeedbackEvent(id=str(index), comment=comment)
 
 
-def numbers(log) -> list[object]:
-    return [event["seq"] for event in log.read("prediction")]
+def other() -> FailureEvent:
+    return FailureEvent(endpoint="late", release_id="r1", model_version="m/1", error="DataError")
+
+
+def indices(log) -> list[int]:
+    return [int(each.id) for each in log.read(FeedbackEvent)]
+
+
+def numbered(log) -> dict[int, FeedbackEvent]:
+    """The events by their numbers."""
+    table = log.scan(FeedbackEvent).select("seq", "id").sort("seq").collect()
+    events = list(log.read(FeedbackEvent))
+    assert table["id"].to_list() == [each.id for each in events]
+    return dict(zip(table["seq"].to_list(), events, strict=True))
+
+
+def numbers(log) -> list[int]:
+    return list(numbered(log))
 
 
 def fill(opened, count: int, segment_bytes: int = 64 << 20) -> None:
     log = opened(segment_bytes)
     for index in range(count):
-        log.append("prediction", [{"index": index, "text": "ü" * 20}])
+        log.append([event(index, "ü" * 20)])
     log.close()
 
 
 def suffixes(root: Path) -> list[str]:
-    return sorted(path.suffix for path in root.iterdir() if path.suffix not in {"", ".mark", ".parity"})
+    return sorted(path.suffix for path in root.iterdir() if path.suffix not in {"", ".mark", ".parity", ".ids"})
 
 
 # --- recovery ---------------------------------------------------------------------------------------
@@ -99,7 +118,7 @@ def test_a_tail_torn_at_every_byte_is_cut(opened, root, caplog):
         assert indices(opened()) == left  # a reader changes nothing
         assert path.stat().st_size == size
         log = opened()
-        log.append("prediction", [{"index": 99}])
+        log.append([event(99)])
         assert indices(log) == [*left, 99]
         assert numbers(log)[-1] > 2  # numbers that had been given are not given again
         log.close()
@@ -114,7 +133,7 @@ def test_a_tail_of_garbage_is_cut(opened, root, tail):
         file.write(tail)
     log = opened()
     assert indices(log) == [0, 1, 2]
-    log.append("prediction", [{"index": 3}])
+    log.append([event(3)])
     assert indices(log) == [0, 1, 2, 3]
 
 
@@ -126,8 +145,8 @@ def test_a_flipped_bit_in_the_middle_is_seen(opened, root, sealed):
     frame = len(whole) // 3
     for position in range(0, len(whole) if sealed else 2 * frame, 7):
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 4]) + whole[position + 1 :])
-        events = opened().read("prediction")
-        good = [next(events)["index"] for _ in range(position // frame)]
+        events = iter(opened().read(FeedbackEvent))
+        good = [int(next(events).id) for _ in range(position // frame)]
         assert good == list(range(position // frame))
         with pytest.raises(CorruptError, match=f"{path.name} is damaged at byte {position // frame * frame}"):
             next(events)
@@ -145,7 +164,7 @@ def test_a_segment_cut_below_what_was_promised_is_named_and_kept_as_it_is(opened
         with pytest.raises(CorruptError, match=f"{path.name} is damaged .* events {first_lost} to 3 may be lost"):
             indices(opened())
     assert "torn" not in caplog.text
-    opened().append("prediction", [{"index": 9}])  # goes on beside it
+    opened().append([event(9)])  # goes on beside it
     assert path.read_bytes() == whole[:size]
 
 
@@ -156,7 +175,9 @@ def test_a_segment_that_is_gone_is_named(opened, root):
     with pytest.raises(CorruptError, match=r"0000000000000001\.\* are gone, up to number 3"):
         indices(opened())
     with pytest.raises(CorruptError, match="are gone"):
-        list(opened().follow("prediction")())
+        opened().get(FeedbackEvent, ["nobody"])
+    with pytest.raises(CorruptError, match="are gone"):
+        opened().scan(FeedbackEvent)
 
 
 # --- repair -----------------------------------------------------------------------------------------
@@ -177,37 +198,40 @@ def damage(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["flip", "cut", "zero", "delete"])
-@pytest.mark.parametrize("name", ["*1.parquet", "*1.parity", "*.log", "*.open", "*1.mark", "*[!1].mark", "sequence"])
+@pytest.mark.parametrize(
+    "name", ["*1.parquet", "*1.parity", "*1.ids", "*.log", "*.open", "*1.mark", "*[!1].mark", "sequence"]
+)
 def test_a_repair_keeps_what_is_good_and_says_what_is_lost(opened, root, name, how):
     for each in range(3):
         log = opened(segment_bytes=600)
         for index in range(6):
-            log.append("prediction", [{"index": each * 6 + index, "text": "x" * 50}])
+            log.append([event(each * 6 + index, "x" * 50)])
         if each == 0:
             log.compact()
         log.close()
-    before = {event["seq"]: event for event in opened().read("prediction")}
+    before = numbered(opened())
     (path, *_) = sorted(root.glob(name))
     damage(path, how)
     seen = list(opened().check())
-    unmarked = path.suffix in {".mark", ".parity"} and how == "delete"  # as it is with segments of before
+    unmarked = path.suffix in {".mark", ".parity", ".ids"} and how == "delete"  # as it is with segments of before
     place = path.with_suffix(".log") if how == "delete" and path.suffix == ".open" else path
     assert [each.place for each in seen] == ([] if unmarked else [str(place)])
     repaired = list(opened().check(repair=True))
     assert [each.place for each in repaired] == [each.place for each in seen]
     assert all(each.repaired for each in repaired)
     assert list(opened().check()) == []
-    after = list(opened().read("prediction"))
-    assert all(before[event["seq"]] == event for event in after)
+    after = numbered(opened())
+    assert all(before[seq] == each for seq, each in after.items())
+    assert opened().get(FeedbackEvent, [each.id for each in after.values()]) == list(after.values())
     lost = len(before) - len(after)
     assert lost == 0 or any(str(lost) in each.lost or how == "delete" for each in repaired)
     assert lost <= 6
-    if path.suffix in {".mark", ".parquet", ".parity"} or path.stem == "sequence":
+    if path.suffix in {".mark", ".parquet", ".parity", ".ids"} or path.stem == "sequence":
         assert lost == 0
     log = opened()
-    log.append("prediction", [{"index": 99}])
-    assert [event["index"] for event in log.read("prediction")] == [*(event["index"] for event in after), 99]
-    assert list(log.read("prediction"))[-1]["seq"] > max(before)
+    log.append([event(99)])
+    assert indices(log) == [*(int(each.id) for each in after.values()), 99]
+    assert max(numbers(log)) > max(before)
 
 
 def test_numbers_go_on_when_the_counter_is_lost_and_all_is_archived(opened, root):
@@ -217,34 +241,70 @@ def test_numbers_go_on_when_the_counter_is_lost_and_all_is_archived(opened, root
     opened().compact()
     (root / "sequence").unlink()
     log = opened()
-    log.append("prediction", [{"index": 12}])
+    log.append([event(12)])
     assert numbers(log) == list(range(1, 14))
 
 
 def test_a_repair_waits_for_the_writer(opened, root):
     log = opened()
-    log.append("prediction", [{"index": 1}])
-    log.append("prediction", [{"index": 2}])
+    log.append([event(1)])
+    log.append([event(2)])
     damage(next(root.glob("*.open")), "flip")
     (seen,) = opened().check(repair=True)
     assert not seen.repaired
     assert "serve" in seen.remedy
 
 
-def test_what_was_written_before_is_still_read(tmp_path):
+def archived_anew(root: Path) -> Path:
+    """A copy whose archives and segments are all archives of today."""
+    target = root.with_name("anew")
+    target.mkdir()
+    for path in root.iterdir():
+        if path.suffix == ".parquet":
+            rows = pl.read_parquet(path).iter_rows()
+            items = [segments.Item(kind, time_ms, payload.encode()) for _, kind, time_ms, payload in rows]
+            (target / path.name).with_suffix(".log").write_bytes(segments.encode(items, int(path.stem)))
+        elif path.suffix in {".open", ".log"}:
+            shutil.copy(path, (target / path.name).with_suffix(".log"))
+    log = open_events(target.as_uri(), folder=root, clock=FakeClock())
+    assert log.compact() == 20
+    assert suffixes(target) == [".parquet"] * 4
+    return target
+
+
+def test_what_was_written_before_is_still_read(tmp_path, caplog):
     before = Path(__file__).parent / "before"
     shutil.copytree(before, tmp_path / "events")
     expected = json.loads((before / "events.json").read_text())
     log = open_events("file://events", folder=tmp_path, clock=FakeClock())
-    for kind, events in expected.items():
-        assert list(log.read(kind, since_ms=-(2**62))) == events
-        assert list(log.follow(kind)()) == events
+    predictions = [each for each in expected["prediction"] if "status" in each]  # and something that is no event
+    before = {
+        PredictionEvent: [each for each in predictions if each["status"] == "ok"],
+        FailureEvent: [each for each in predictions if each["status"] == "error"],
+        FeedbackEvent: expected["feedback"],
+    }
+    for root in (tmp_path / "events", archived_anew(tmp_path / "events")):
+        log = open_events(root.as_uri(), folder=tmp_path, clock=FakeClock())
+        for kind, events in before.items():
+            assert list(log.read(kind)) == msgspec.convert(events, list[kind])
+            table = log.scan(kind).sort("seq").collect()
+            assert [table[name].to_list() for name in ("seq", "time_ms")] == [
+                [each[name] for each in events] for name in ("seq", "time_ms")
+            ]
+        assert "no prediction at all" in caplog.text
+        (odd,) = log.get(PredictionEvent, ["odd"])
+        assert (odd.value, odd.violations, odd.absent, odd.row) == (
+            3.5,
+            (("x", "max"),),
+            ("z",),
+            {"x": [1, 2], "y": None},
+        )
+        log.close()
+    log = open_events("file://events", folder=tmp_path, clock=FakeClock())
     assert list(log.check()) == []
-    log.append("prediction", [{"id": "new"}])
+    log.append([event(99)])
     log.compact()
-    assert list(log.read("prediction"))[-1]["seq"] == 1 + max(
-        event["seq"] for each in expected.values() for event in each
-    )
+    assert max(numbers(log)) == 1 + max(each["seq"] for events in expected.values() for each in events)
     assert [*log.check(repair=True), *log.check()] == []
     log.close()
 
@@ -276,7 +336,7 @@ def test_appending_goes_on_beside_a_damaged_segment(opened, root, caplog):
     content = path.read_bytes()
     path.write_bytes(content[:40] + b"X" + content[41:])
     log = opened()
-    log.append("feedback", [{"index": 1}])
+    log.append([other()])
     assert any(record.levelno == logging.ERROR for record in caplog.records)
     assert path.read_bytes()[40:41] == b"X"
     with pytest.raises(CorruptError):
@@ -287,7 +347,7 @@ def test_numbers_survive_a_lost_sequence(opened, root):
     fill(opened, 3)
     (root / "sequence").write_bytes(b"")
     log = opened()
-    log.append("prediction", [{"index": 3}])
+    log.append([event(3)])
     assert numbers(log) == [1, 2, 3, 4]
 
 
@@ -298,7 +358,7 @@ def test_numbers_survive_a_lost_sequence(opened, root):
 def test_killed_while_appending(root, opened, start, segment_bytes):
     code = OPEN.replace("SIZE", str(segment_bytes)) + (
         "    for index in range(10**6):\n"
-        "        log.append('prediction', [{'index': index, 'text': 'x' * (index % 300)}])\n"
+        "        log.append([FeedbackEvent(id=str(index), comment='x' * (index % 300))])\n"
         "        os.write(1, f'{index}\\n'.encode())\n"
     )
     for round_ in range(2):
@@ -309,7 +369,7 @@ def test_killed_while_appending(root, opened, start, segment_bytes):
                 break
         acknowledged = 41 + round_ + len(child.stdout.read().splitlines())
         log = opened(segment_bytes)
-        log.append("feedback", [{}])
+        log.append([other()])
         found = indices(log)
         log.close()
         assert found[:acknowledged] == list(range(acknowledged))
@@ -321,22 +381,22 @@ def test_processes_append_at_once(root, opened, together):
     code = OPEN.replace("SIZE", "3000") + (
         "    # together\n"
         "    for index in range(60):\n"
-        "        log.append('prediction', [{'who': sys.argv[1], 'index': index, 'text': 'x' * 100}])\n"
+        "        log.append([FeedbackEvent(id=str(index), source=sys.argv[1], comment='x' * 100)])\n"
         "        if index % 20 == 19: log.compact()\n"
         "    log.close()\n"
     )
     together(code, ["a", "b", "c"])
-    events = list(opened().read("prediction"))
-    assert [event["seq"] for event in events] == list(range(1, 181))
+    events = list(opened().read(FeedbackEvent))
+    assert len(events) == 180
     for who in "abc":
-        assert [event["index"] for event in events if event["who"] == who] == list(range(60))
+        assert [int(each.id) for each in events if each.source == who] == list(range(60))
     assert ".parquet" in suffixes(root)
 
 
 def test_two_logs_in_turn_keep_one_order(opened, root):
     one, two = opened(), opened()
     for index in range(10):
-        (one, two)[index % 2].append("prediction", [{"index": index}])
+        (one, two)[index % 2].append([event(index)])
     assert indices(opened()) == list(range(10))
     assert suffixes(root) == [".open", ".open"]
 
@@ -344,12 +404,12 @@ def test_two_logs_in_turn_keep_one_order(opened, root):
 def test_a_reader_beside_a_writer_that_seals_and_compacts(opened):
     log = opened(300)
     for index in range(20):
-        log.append("prediction", [{"index": index, "text": "x" * 100}])
-    events = opened().read("prediction")
-    first = [next(events)["index"] for _ in range(3)]
-    log.append("prediction", [{"index": 20, "text": "x" * 300}])
+        log.append([event(index, "x" * 100)])
+    events = iter(opened().read(FeedbackEvent))
+    first = [int(next(events).id) for _ in range(3)]
+    log.append([event(20, "x" * 300)])
     assert log.compact() > 0
-    assert [*first, *(event["index"] for event in events)][:20] == list(range(20))
+    assert [*first, *(int(each.id) for each in events)][:20] == list(range(20))
 
 
 # --- segments and Parquet ---------------------------------------------------------------------------
@@ -365,21 +425,23 @@ def test_a_new_log_goes_on_in_the_old_segment(opened, root):
 def test_compaction_moves_sealed_segments(opened, root):
     fill(opened, 20, segment_bytes=1000)
     sealed = suffixes(root).count(".log")
-    before = list(opened().read("prediction"))
+    before = list(opened().read(FeedbackEvent))
     moved = opened().compact()
     assert 0 < moved < 20
     assert suffixes(root).count(".parquet") == sealed > 1
     assert ".log" not in suffixes(root)
-    assert list(opened().read("prediction")) == before
+    assert list(opened().read(FeedbackEvent)) == before
     table = pl.read_parquet(root / "*.parquet").sort("seq")
-    assert table.columns == ["seq", "kind", "time_ms", "payload"]
-    assert [json.loads(payload)["index"] for payload in table["payload"]] == list(range(moved))
+    assert table.schema["time_ms"] == pl.Int64
+    assert table.schema["latency_ms"] == pl.Float64
+    assert table["id"].to_list() == [str(index) for index in range(moved)]
+    assert table["rest"].null_count() == moved
     assert opened().compact() == 0
 
 
 def test_a_crash_between_parquet_and_deletion_doubles_nothing(opened, root, monkeypatch):
     fill(opened, 20, segment_bytes=1000)
-    before = list(opened().read("prediction"))
+    before = list(opened().read(FeedbackEvent))
 
     def crash(*_args, **_kwargs):
         raise KeyboardInterrupt
@@ -389,15 +451,15 @@ def test_a_crash_between_parquet_and_deletion_doubles_nothing(opened, root, monk
         with pytest.raises(KeyboardInterrupt):
             opened().compact()
     assert {".log", ".parquet"} <= set(suffixes(root))
-    assert list(opened().read("prediction")) == before
+    assert list(opened().read(FeedbackEvent)) == before
     opened().compact()
     assert ".log" not in suffixes(root)
-    assert list(opened().read("prediction")) == before
+    assert list(opened().read(FeedbackEvent)) == before
 
 
 def test_a_crash_before_parquet_is_whole_leaves_the_segment(opened, root, monkeypatch):
     fill(opened, 20, segment_bytes=1000)
-    before = list(opened().read("prediction"))
+    before = list(opened().read(FeedbackEvent))
 
     def full(*_args, **_kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -408,7 +470,7 @@ def test_a_crash_before_parquet_is_whole_leaves_the_segment(opened, root, monkey
             opened().compact()
     assert {path.suffix for path in root.iterdir() if path.stem.isdigit()} == {".log", ".mark", ".open"}
     assert not list(root.glob(".tmp-*"))
-    assert list(opened().read("prediction")) == before
+    assert list(opened().read(FeedbackEvent)) == before
 
 
 def test_a_damaged_parquet_file_is_seen(opened, root):
@@ -429,12 +491,12 @@ def test_a_full_disk_is_told_and_loses_nothing(opened, start):
         "    count = 0\n"
         "    try:\n"
         "        for index in range(100):\n"
-        "            log.append('prediction', [{'index': index, 'text': 'x' * 300}])\n"
+        "            log.append([FeedbackEvent(id=str(index), comment='x' * 300)])\n"
         "            count += 1\n"
         "    except StoreError as error:\n"
         "        print(error)\n"
         "    resource.setrlimit(resource.RLIMIT_FSIZE, (10**9, resource.RLIM_INFINITY))\n"
-        "    log.append('prediction', [{'index': count}])\n"
+        "    log.append([FeedbackEvent(id=str(count))])\n"
         "    log.close()\n"
         "    print(count)\n"
     )
@@ -447,7 +509,7 @@ def test_a_full_disk_is_told_and_loses_nothing(opened, start):
 
 def test_after_a_failed_sync_nothing_more_is_promised(opened, monkeypatch):
     log = opened()
-    log.append("prediction", [{"index": 0}])
+    log.append([event(0)])
 
     def fail(_descriptor):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -455,17 +517,17 @@ def test_after_a_failed_sync_nothing_more_is_promised(opened, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(writer.os, "fdatasync", fail)
         with pytest.raises(StoreError, match="the disk failed"):
-            log.append("prediction", [{"index": 1}])
+            log.append([event(1)])
     with pytest.raises(StoreError, match="start again"):
-        log.append("prediction", [{"index": 2}])
+        log.append([event(2)])
 
 
 def test_events_lost_without_durable_are_told_at_the_end(opened, root, caplog):
     root.write_text("a file where the folder should be")
     log = opened()
-    log.append("prediction", [{"index": 0}], durable=False)
+    log.append([event(0)], durable=False)
     with pytest.raises(StoreError):
-        log.append("prediction", [{"index": 1}])
+        log.append([event(1)])
     with pytest.raises(StoreError):
         log.close()
     assert any("lost 1 events" in record.message for record in caplog.records)
@@ -474,22 +536,22 @@ def test_events_lost_without_durable_are_told_at_the_end(opened, root, caplog):
 def test_what_waits_is_written_when_closing(opened):
     log = opened()
     for index in range(500):
-        log.append("prediction", [{"index": index}], durable=False)
+        log.append([event(index)], durable=False)
     log.close()
     log.close()
     assert indices(opened()) == list(range(500))
     with pytest.raises(UsageError, match="closed"):
-        log.append("prediction", [{"index": 0}])
+        log.append([event(0)])
 
 
 def test_one_append_commits_within_ten_milliseconds_of_the_disk(opened, monkeypatch):
     monkeypatch.setattr(writer.os, "fdatasync", lambda _descriptor: None)
     log = opened()
-    log.append("prediction", [{"index": 0}])
+    log.append([event(0)])
     times = []
     for index in range(20):
         began = time.perf_counter()
-        log.append("prediction", [{"index": index}])
+        log.append([event(index)])
         times.append(time.perf_counter() - began)
     assert min(times) < 0.01  # nothing waits for a group to fill
 
@@ -501,6 +563,6 @@ def test_other_urls_are_refused(url, tmp_path):
 
 
 def test_opening_and_reading_make_nothing(opened, tmp_path):
-    assert list(opened().read("prediction")) == []
+    assert list(opened().read(FeedbackEvent)) == []
     assert opened().compact() == 0
     assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ import pytest
 
 from bakeoff.chat.client import RefusedError, ServiceError
 from bakeoff.core.errors import ContextLengthError
+from bakeoff.core.events import PredictionEvent
 from bakeoff.core.generation import Piece, Token, ToolCall
 from bakeoff.core.types import Column, Signature
 from bakeoff.feedback.record import record
@@ -101,8 +102,8 @@ class World:
         openai = pytest.importorskip("openai")
         return openai.OpenAI(base_url=f"{self.server.url}/v1", api_key="none", max_retries=0, timeout=10)
 
-    def logged(self) -> list[dict]:
-        return list(self.events.read("prediction"))
+    def logged(self) -> list[PredictionEvent]:
+        return list(self.events.read(PredictionEvent))
 
 
 @pytest.fixture(scope="package")

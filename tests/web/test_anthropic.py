@@ -51,7 +51,7 @@ def test_a_message_is_answered_and_logged(talk):
     assert answer["content"] == [{"type": "text", "text": "one two "}]
     assert (answer["type"], answer["role"], answer["stop_reason"]) == ("message", "assistant", "end_turn")
     assert (answer["usage"]["input_tokens"], answer["usage"]["output_tokens"]) == (7, 2)
-    assert any(event.get("id") == answer["id"] for event in talk.logged())
+    assert any(event.id == answer["id"] for event in talk.logged())
     assert talk.model.messages[0] == {"role": "system", "content": "Repeat."}
     assert (talk.model.asked[-1].stop, talk.model.asked[-1].top_k) == (("END",), 3)
     assert message(talk, max_tokens=1)["stop_reason"] == "max_tokens"

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from bakeoff.core.errors import DataError, NotFoundError, SecurityError, StoreError
+from bakeoff.core.events import FeedbackEvent, PredictionEvent
 from bakeoff.core.types import Column, Predictions, Signature
 from bakeoff.feedback.record import record
 from bakeoff.serve.engine import Engine
@@ -110,7 +111,7 @@ def test_rows_are_answered_and_logged(served):
         answer = client.predict([{"x": 1}, {"x": -1, "note": "é"}])
     assert [(p["label"], p["probabilities"]["pos"]) for p in answer["predictions"]] == [("pos", 0.75), ("neg", 0.25)]
     assert (answer["model_version"], answer["release_id"]) == ("sign/1", "r1")
-    assert [e["id"] for e in served.events.read("prediction")] == [p["id"] for p in answer["predictions"]]
+    assert [e.id for e in served.events.read(PredictionEvent)] == [p["id"] for p in answer["predictions"]]
 
 
 @pytest.mark.parametrize("path", ["/predict", "/endpoints/signs/predict"])
@@ -130,7 +131,7 @@ def test_feedback_is_recorded(served):
         }
         answer = client.feedback([{"id": "nobody", "label": "neg"}])
         assert (answer["accepted"], answer["unmatched"], answer["problems"][0]["id"]) == (0, 1, "nobody")
-    assert [e["id"] for e in served.events.read("feedback")] == [said["id"], "nobody"]
+    assert [e.id for e in served.events.read(FeedbackEvent)] == [said["id"], "nobody"]
 
 
 def test_health_index_and_metrics(served):
@@ -182,11 +183,11 @@ def test_nothing_released_is_not_ready():
     ],
 )
 def test_wrong_bodies_are_refused_in_words_and_the_server_goes_on(shared, body, status):
-    before = [event["status"] for event in shared.events.read("prediction")].count("ok")
+    before = len(list(shared.events.read(PredictionEvent)))
     received, answer = shared.send("POST", "/predict", body)
     assert (received, set(answer), set(answer["error"])) == (status, {"error"}, {"message", "type"})
     assert shared.send("POST", "/predict", b'{"row": {"x": 1}}')[0] == 200
-    assert [event["status"] for event in shared.events.read("prediction")].count("ok") == before + 1
+    assert len(list(shared.events.read(PredictionEvent))) == before + 1
 
 
 @pytest.mark.parametrize(
@@ -249,7 +250,7 @@ def test_wrong_feedback_names_the_item(served):
     with served.client() as client, pytest.raises(DataError, match="feedback item 1"):
         client.feedback([{"id": "a", "label": 1}, {"id": "b"}])
     assert served.send("POST", "/feedback", b'{"items": 3}')[0] == 400
-    assert list(served.events.read("feedback")) == []
+    assert list(served.events.read(FeedbackEvent)) == []
 
 
 def test_a_full_disk_is_503_and_the_client_says_so(served):
@@ -303,7 +304,7 @@ def test_health_answers_while_models_compute(served):
     assert time.perf_counter() - started < 0.5
     for thread in busy:
         thread.join(10)
-    assert len(list(served.events.read("prediction"))) == 20
+    assert len(list(served.events.read(PredictionEvent))) == 20
 
 
 def test_when_too_many_wait_others_are_turned_away(served, monkeypatch):
@@ -319,7 +320,7 @@ def test_when_too_many_wait_others_are_turned_away(served, monkeypatch):
     for thread in busy:
         thread.join(10)
     assert set(statuses) == {200, 503}
-    assert statuses.count(200) == len(list(served.events.read("prediction")))
+    assert statuses.count(200) == len(list(served.events.read(PredictionEvent)))
     assert served.send("POST", "/predict", b'{"row": {"x": 1}}')[0] == 200
 
 
@@ -352,7 +353,7 @@ def test_moving_the_pointer_under_load_loses_no_call(served):
         surety = 0.75 if answer["release_id"] == "r1" else 0.9
         assert answer["predictions"][0]["probabilities"]["pos"] == surety
     acknowledged = {answer["predictions"][0]["id"] for answer in answers}
-    assert acknowledged == {event["id"] for event in served.events.read("prediction")}
+    assert acknowledged == {event.id for event in served.events.read(PredictionEvent)}
 
 
 def test_a_moved_pointer_is_seen_without_traffic(served):

@@ -29,17 +29,17 @@ def test_whole_answer_is_logged_under_its_id(world):
     assert answer.choices[0].message.content == "one two three "
     assert answer.choices[0].finish_reason == "stop"
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (7, 3, 10)
-    event = next(event for event in world.logged() if event.get("id") == answer.id)
-    assert event["value"] == "one two three "
+    event = next(event for event in world.logged() if event.id == answer.id)
+    assert event.value == "one two three "
     turns = [dict(turn) for turn in said("one two three")]
-    assert json.loads(event["row"]["question"]) == turns
+    assert json.loads(event.row["question"]) == turns
 
 
 def test_lone_question_is_logged_as_a_row_of_the_dataset(world):
     with world.client() as client:
         answer = client.chat.completions.create(model="talk", messages=[{"role": "user", "content": "Who?"}])
-    event = next(event for event in world.logged() if event.get("id") == answer.id)
-    assert event["row"] == {"question": "Who?"}
+    event = next(event for event in world.logged() if event.id == answer.id)
+    assert event.row == {"question": "Who?"}
 
 
 def test_stream_comes_piece_by_piece_and_counts_when_asked(world):
@@ -52,7 +52,7 @@ def test_stream_comes_piece_by_piece_and_counts_when_asked(world):
     assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
     assert chunks[-1].usage.total_tokens == 10
     assert len({chunk.id for chunk in chunks}) == 1
-    assert any(event.get("id") == chunks[0].id for event in world.logged())
+    assert any(event.id == chunks[0].id for event in world.logged())
 
 
 def test_first_words_arrive_before_the_last_are_made(world):
@@ -77,9 +77,9 @@ def test_reader_that_goes_away_stops_the_model_and_what_was_said_is_logged(world
         stream.close()
     assert world.model.closed.wait(10)
     deadline = time.monotonic() + 10
-    while not any(event.get("id") == first.id for event in world.logged()) and time.monotonic() < deadline:
+    while not any(event.id == first.id for event in world.logged()) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert any(event.get("id") == first.id for event in world.logged())
+    assert any(event.id == first.id for event in world.logged())
 
 
 def test_logprobs_limits_and_schema_reach_the_model(world):
@@ -257,7 +257,7 @@ def test_several_choices_have_seeds_and_prediction_ids_of_their_own(world, strea
     assert (chunks[-1].usage.prompt_tokens, chunks[-1].usage.completion_tokens) == (7, 6)
     assert [sampling.seed for sampling in world.model.asked[before:]] == [5, 6, 7]
     answer_id = chunks[0].id
-    logged = [event.get("id") for event in world.logged()][-3:]
+    logged = [event.id for event in world.logged()][-3:]
     assert logged == [answer_id, f"{answer_id}-1", f"{answer_id}-2"]
 
 
@@ -421,8 +421,8 @@ def test_tools_are_called_whole_and_logged(world):
     assert (choice.finish_reason, choice.message.content) == ("tool_calls", None)
     calls = [(call.id, call.function.name, call.function.arguments) for call in choice.message.tool_calls]
     assert calls == [("call_0", "speak", '{"say": "one"}'), ("call_1", "sing", '{"say": "two"}')]
-    event = next(event for event in world.logged() if event.get("id") == answer.id)
-    assert event["value"].count("<tool_call>") == 2
+    event = next(event for event in world.logged() if event.id == answer.id)
+    assert event.value.count("<tool_call>") == 2
 
 
 def test_tools_are_called_in_a_stream(world):
@@ -481,7 +481,7 @@ def test_a_prompt_is_completed_as_a_question(world):
     assert answer.usage.total_tokens == 7 + 4
     assert world.model.messages == [{"role": "user", "content": "one two"}]
     assert "".join(chunk.choices[0].text for chunk in chunks) == "one two "
-    assert any(event.get("id") == chunks[0].id for event in world.logged())
+    assert any(event.id == chunks[0].id for event in world.logged())
 
 
 @pytest.mark.parametrize(
@@ -511,7 +511,7 @@ def test_a_response_holds_the_message(world):
         answer = client.responses.create(model="talk", instructions="Repeat.", input="one two three")
         cut = client.responses.create(model="talk", input="one two three", max_output_tokens=2)
     assert (answer.output_text, answer.status, answer.usage.total_tokens) == ("one two three ", "completed", 10)
-    assert any(event.get("id") == answer.id for event in world.logged())
+    assert any(event.id == answer.id for event in world.logged())
     assert (cut.status, cut.incomplete_details.reason) == ("incomplete", "max_output_tokens")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bakeoff.core.errors import SecurityError, StoreError, UsageError
+from bakeoff.core.events import PredictionEvent
 from bakeoff.stores.events import open_events
 from bakeoff.web.client import Client, EndpointError
 from bakeoff.web.server import Server, local_hosts
@@ -109,7 +110,7 @@ class Callers:
 def logged(folder: Path) -> dict[str, float]:
     events = open_events("file://events", folder=folder, clock=lambda: 0)
     with contextlib.closing(events):
-        return {event["id"]: event["value"] for event in events.read("prediction")}
+        return {event.id: event.value for event in events.read(PredictionEvent)}
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.02], ids=["fast model", "slow model"])

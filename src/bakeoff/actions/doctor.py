@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from bakeoff.core.errors import BakeoffError
+from bakeoff.core.events import PredictionEvent
 from bakeoff.core.plugins import names
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def _blobs(project: "Project") -> str:
 
 
 def _events(project: "Project") -> str:
-    count = sum(1 for _ in project.events.read("prediction"))
+    import polars as pl
+
+    count = project.events.scan(PredictionEvent).select(pl.len()).collect().item()
     return f"{count} predictions in {project.config.store.events}"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
+from bakeoff.core.events import Cursor, E, Event, Named, Reading
 from bakeoff.core.ledger import Loss
 from bakeoff.core.records import Document, Experiment, Metric, Run, RunInput, RunStatus, Version, VersionKind
 from bakeoff.core.types import Column, Json, Predictions, Schema, Signature, Task
@@ -21,7 +22,6 @@ __all__ = [
     "Clock",
     "Compute",
     "DocumentRecords",
-    "EventKind",
     "EventLog",
     "Family",
     "Filling",
@@ -54,9 +54,6 @@ Progress: TypeAlias = Callable[[str], None]
 def ignore_loss(loss: Loss) -> None:
     """What a fit does with losses when nobody wants to know of them."""
     del loss
-
-
-EventKind: TypeAlias = Literal["prediction", "feedback", "span"]
 
 
 # --- families -----------------------------------------------------------------------------------
@@ -490,28 +487,46 @@ class BlobStore(Protocol):
 
 
 class EventLog(Protocol):
-    """Append-only log of predictions, feedback and spans."""
+    """Append-only log of events: the classes of `bakeoff.core.events`."""
 
-    def append(self, kind: EventKind, events: Sequence[Mapping[str, Json]], *, durable: bool = True) -> None:
-        """Add events; thread-safe. Each gets `time_ms` from the clock unless it has one.
+    def append(self, events: Sequence[Event], *, durable: bool = True) -> None:
+        """Add events; thread-safe. Each gets its `time_ms` from the clock unless it has one.
 
         With `durable` it returns only after they are on disk (group commit ≤ 10 ms).
         """
         ...
 
-    def read(self, kind: EventKind, *, since_ms: int = 0, until_ms: int | None = None) -> Iterator[Mapping[str, Json]]:
-        """Events with since_ms ≤ time_ms < until_ms in the order of appending, each with its `seq`."""
+    def read(
+        self,
+        *kinds: type[E],
+        after: Cursor | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+    ) -> Reading[E]:
+        """Events of these classes with since_ms ≤ time_ms < until_ms in the order of appending, and how far they go.
+
+        With `after`, only those that a reading up to that cursor had not given: by their place in the log, not by time,
+        so that a clock that is set back hides nothing. A cursor survives compaction and a restart.
+
+        Raises:
+            NotFoundError: while reading; the log has no such place (it was lost, or an older one was restored).
+        """
         ...
 
-    def follow(self, kind: EventKind) -> Callable[[], Iterator[Mapping[str, Json]]]:
-        """A function that gives the events that it has not given before: all at first, then what was added.
+    def get(self, kind: type[Named], ids: Collection[str]) -> Sequence[Named]:
+        """The events of this class with one of these ids, in the order of appending, without reading the log."""
+        ...
 
-        By their place in the log, not by time: a clock that is set back hides nothing.
+    def scan(self, kind: type[Event]) -> "pl.LazyFrame":
+        """All events of this class as a table in no order, a column for each field and `seq`, the event's number.
+
+        Mappings, and values of any type, are JSON text. A value that may be a number or a text has two columns: the
+        number, and `NAME_text`.
         """
         ...
 
     def compact(self) -> int:
-        """Move closed segments to Parquet; the number of events moved."""
+        """Move what is not written any more to where it is small, and fast to find; the number of events moved."""
         ...
 
     def close(self) -> None:

@@ -1,12 +1,13 @@
 """Join predictions with the feedback on them: what monitoring scores and what joins the dataset."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TypeAlias, cast
+from dataclasses import dataclass
+from typing import cast
 
 import msgspec
 import numpy as np
 
+from bakeoff.core.events import FeedbackEvent, PredictionEvent
 from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.protocols import EventLog
 from bakeoff.core.types import Column, Json, Predictions, Signature
@@ -14,12 +15,6 @@ from bakeoff.data.labels import label_text
 from bakeoff.feedback.truth import TruthOf
 
 __all__ = ["FedRows", "Labelled", "Pair", "as_rows", "judged", "labelled"]
-
-Event: TypeAlias = Mapping[str, Json]
-
-TRUTHS = ("label", "correction")
-SIDES = (*TRUTHS, "rating", "comment")
-EVER = -(2**62)
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -54,13 +49,12 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labelled:
-    """Pairs in the order of prediction; how many were `predicted`, and feedback ids without a prediction.
+    """Pairs in the order of prediction; how many feedback ids have no prediction.
 
     `unmatched_ids` are the first of these.
     """
 
     pairs: tuple[Pair, ...]
-    predicted: int
     unmatched: int
     unmatched_ids: tuple[str, ...] = ()
 
@@ -97,21 +91,18 @@ class Labelled:
 class _Feedback:
     """The last feedback of each kind on one id; `truth` is the item that holds the last label or correction."""
 
-    last: Event
-    truth: Event | None = None
-    sides: dict[str, Json] = field(default_factory=dict[str, Json])
+    last: FeedbackEvent
+    truth: FeedbackEvent | None = None
+    correction: str | None = None
+    rating: float | None = None
+    comment: str | None = None
 
-    def add(self, item: Event) -> None:
+    def add(self, item: FeedbackEvent) -> None:
         self.last = item
-        self.sides |= {side: item[side] for side in SIDES if item.get(side) is not None}
-        if any(item.get(side) is not None for side in TRUTHS):
-            self.truth = item
-
-    @property
-    def given(self) -> Json:
-        """What is said to be true; of an item with both, the label."""
-        truth = self.truth or {}
-        return next((truth[side] for side in TRUTHS if truth.get(side) is not None), None)
+        self.truth = self.truth if item.truth is None else item
+        self.correction = self.correction if item.correction is None else item.correction
+        self.rating = self.rating if item.rating is None else item.rating
+        self.comment = self.comment if item.comment is None else item.comment
 
 
 def labelled(
@@ -127,32 +118,20 @@ def labelled(
 
     With `since_ms` and `until_ms` those of since_ms ≤ time < until_ms, with `release_id` those of that release: which
     release a prediction is of, the log says by id, whatever the clock said. `unmatched` counts the ids that nobody
-    ever predicted. One pass over each log.
+    ever predicted. Reads the feedback, and of the predictions those that it is on.
     """
     feedback: dict[str, _Feedback] = {}
-    for item in events.read("feedback", since_ms=EVER):
-        feedback.setdefault(cast("str", item["id"]), _Feedback(item)).add(item)
-    found: dict[str, Pair] = {}
+    for item in events.read(FeedbackEvent):
+        feedback.setdefault(item.id, _Feedback(item)).add(item)
+    pairs: dict[str, Pair] = {}
     matched: set[str] = set()
-    predicted = 0
-    for event in events.read("prediction", since_ms=EVER):
-        if event.get("status") == "error":
-            continue
-        ours = event["endpoint"] == endpoint and (release_id is None or event["release_id"] == release_id)
-        ours = ours and _within(cast("int", event["time_ms"]), since_ms, until_ms)
-        predicted += ours
-        name = cast("str", event["id"])
-        if name in feedback:
-            matched.add(name)
-            if ours:
-                found[name] = _pair(event, feedback[name], truth_of)
+    for event in events.get(PredictionEvent, feedback.keys()):
+        matched.add(event.id)
+        ours = event.endpoint == endpoint and (release_id is None or event.release_id == release_id)
+        if ours and _within(event.time_ms, since_ms, until_ms):
+            pairs[event.id] = _pair(event, feedback[event.id], truth_of)
     unmatched = [name for name in feedback if name not in matched]
-    return Labelled(
-        pairs=tuple(found.values()),
-        predicted=predicted,
-        unmatched=len(unmatched),
-        unmatched_ids=tuple(unmatched[:EXAMPLES]),
-    )
+    return Labelled(pairs=tuple(pairs.values()), unmatched=len(unmatched), unmatched_ids=tuple(unmatched[:EXAMPLES]))
 
 
 def _within(time_ms: int, since_ms: int | None, until_ms: int | None) -> bool:
@@ -199,7 +178,7 @@ def as_rows(
 
     >>> pair = Pair(id="a", time_ms=0, known_ms=0, release_id="r", model_version="m/1", row={"x": 1.0},
     ...             said="no", probabilities=None, label="yes", given="yes")
-    >>> as_rows(Labelled(pairs=(pair,), predicted=1, unmatched=0), "late", time="at").rows
+    >>> as_rows(Labelled(pairs=(pair,), unmatched=0), "late", time="at").rows
     ({'x': 1.0, 'late': 'yes', 'at': '1970-01-01T00:00:00.000'},)
     """
     rows: list[dict[str, Json]] = []
@@ -276,22 +255,22 @@ def _iso(time_ms: int) -> str:
     return moment.isoformat(timespec="milliseconds")
 
 
-def _pair(event: Event, feedback: _Feedback, truth_of: TruthOf) -> Pair:
-    version, given = cast("str", event["model_version"]), feedback.given
+def _pair(event: PredictionEvent, feedback: _Feedback, truth_of: TruthOf) -> Pair:
+    given = None if feedback.truth is None else feedback.truth.truth
     timed = feedback.truth or feedback.last
     return Pair(
-        id=cast("str", event["id"]),
-        time_ms=cast("int", event["time_ms"]),
-        known_ms=cast("int", timed.get("known_ms", timed["time_ms"])),
-        release_id=cast("str", event["release_id"]),
-        model_version=version,
-        row=cast("Mapping[str, Json]", event["row"]),
-        said=cast("str | float | None", event.get("label", event.get("value"))),
-        probabilities=cast("Mapping[str, float] | None", event.get("probabilities")),
-        label=None if given is None else truth_of(version).read(given),
+        id=event.id,
+        time_ms=event.time_ms,
+        known_ms=timed.time_ms if timed.known_ms is None else timed.known_ms,
+        release_id=event.release_id,
+        model_version=event.model_version,
+        row=event.row,
+        said=event.answer,
+        probabilities=event.probabilities,
+        label=None if given is None else truth_of(event.model_version).read(given),
         given=given,
-        correction=cast("str | None", feedback.sides.get("correction")),
-        rating=cast("float | None", feedback.sides.get("rating")),
-        comment=cast("str | None", feedback.sides.get("comment")),
-        source=cast("str | None", timed.get("source")),
+        correction=feedback.correction,
+        rating=feedback.rating,
+        comment=feedback.comment,
+        source=timed.source,
     )

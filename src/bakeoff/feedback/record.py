@@ -3,12 +3,12 @@
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from bakeoff.core.errors import DataError
+from bakeoff.core.events import FeedbackEvent, PredictionEvent
 from bakeoff.core.protocols import EventLog
 from bakeoff.core.types import Json
-from bakeoff.feedback.index import PredictionIndex, Served
 from bakeoff.feedback.truth import TruthOf
 
 __all__ = ["Doubt", "Recorded", "record"]
@@ -73,7 +73,6 @@ def record(
     events: EventLog,
     items: Sequence[Mapping[str, Json]],
     *,
-    index: PredictionIndex | None = None,
     truth_of: TruthOf | None = None,
     redact: Callable[[Json], Json] = lambda value: value,
 ) -> Recorded:
@@ -87,7 +86,6 @@ def record(
     Args:
         events: the log.
         items: the feedback.
-        index: knows the predictions; made anew when left out, which reads the whole log.
         truth_of: reads labels; without it all of them are taken for usable.
         redact: what is done to comments and corrections before they are logged (labels are the truth, and stay).
 
@@ -97,28 +95,27 @@ def record(
     checked = [_checked(item, number) for number, item in enumerate(items)]
     if not checked:
         return Recorded(accepted=0)
-    written = cast("list[dict[str, Json]]", redact([{k: e[k] for k in FREE & e.keys()} for e in checked]))
-    events.append("feedback", [item | texts for item, texts in zip(checked, written, strict=True)])
-    known = (index or PredictionIndex(events)).find([cast("str", item["id"]) for item in checked])
-    doubts = [doubt for item in checked if (doubt := _doubt(item, known, truth_of)) is not None]
+    written = cast("list[dict[str, Any]]", redact([{k: e[k] for k in FREE & e.keys()} for e in checked]))
+    feedback = [FeedbackEvent(**item | texts) for item, texts in zip(checked, written, strict=True)]
+    events.append(feedback)
+    known = {event.id: event for event in events.get(PredictionEvent, {item.id for item in feedback})}
+    doubts = [doubt for item in feedback if (doubt := _doubt(item, known.get(item.id), truth_of)) is not None]
     return Recorded(accepted=len(checked) - len(doubts), doubts=tuple(doubts))
 
 
-def _doubt(item: Mapping[str, Json], known: Mapping[str, Served], truth_of: TruthOf | None) -> Doubt | None:
-    name = cast("str", item["id"])
-    if name not in known:
-        return Doubt(id=name, kind="unmatched", reason=UNMATCHED)
+def _doubt(item: FeedbackEvent, prediction: PredictionEvent | None, truth_of: TruthOf | None) -> Doubt | None:
+    if prediction is None:
+        return Doubt(id=item.id, kind="unmatched", reason=UNMATCHED)
     if truth_of is None:
         return None
-    truth = truth_of(known[name].model_version)
-    for kind in ("label", "correction"):
-        value = item.get(kind)
+    truth = truth_of(prediction.model_version)
+    for kind, value in (("label", item.label), ("correction", item.correction)):
         if value is not None and truth.read(value) is None:
-            return Doubt(id=name, kind="unusable", reason=f"{kind} {truth.problem(value)}")
+            return Doubt(id=item.id, kind="unusable", reason=f"{kind} {truth.problem(value)}")
     return None
 
 
-def _checked(item: object, number: int) -> dict[str, Json]:
+def _checked(item: object, number: int) -> dict[str, Any]:
     if not isinstance(item, Mapping):
         raise _wrong(number, "an object with an id", item)
     unknown = sorted(str(key) for key in item if key not in KNOWN)
@@ -133,7 +130,7 @@ def _checked(item: object, number: int) -> dict[str, Json]:
         _check_value(kind, value, number)
     if isinstance(given.get("rating"), bool):
         given["rating"] = 1 if given["rating"] else -1
-    event: dict[str, Json] = {"id": item["id"], **given}
+    event: dict[str, Any] = {"id": item["id"], **given}
     source, time_ms = item.get("source"), item.get("time_ms")
     if source is not None:
         if not isinstance(source, str) or len(source) > MAX_ID:

@@ -124,6 +124,7 @@ def _observe(
     from bakeoff.monitor.signals import store
 
     assert live.reference_id is not None
+    stage.events.compact()  # here, and not while serving: it would cost answers their time
     signature = signature_of(stage.records.versions, live.model_version)
     mine = replace(labelled, pairs=tuple(pair for pair in labelled.pairs if pair.release_id == live.release_id))
     truth, said = judged(mine, signature)
@@ -139,7 +140,7 @@ def _observe(
         since_ms=live.created_ms if since_ms is None else since_ms,
         until_ms=stage.clock() + 1 if until_ms is None else until_ms,
         seed=stage.seed,
-        by_time=since_ms is not None or until_ms is not None,
+        documents=stage.records.documents if since_ms is None and until_ms is None else None,
         losses=mine.losses(),
     )
     store(stage.records.documents, report)

@@ -1,8 +1,9 @@
 """Drift: how far a window of rows has moved from a reference, column by column.
 
 `profile` keeps what comparing needs as JSON (bins and counts, no rows), so that monitoring can do without
-the training data. The population stability index of small windows is biased upward; what chance alone
-would give is taken off, so no drift is near zero whatever the window's size.
+the training data; `tally` counts a window by the same bins, and the tallies of its parts add up. The population
+stability index of small windows is biased upward; what chance alone would give is taken off, so no drift is near
+zero whatever the window's size.
 Source: Yurdakul and Naranjo, "Statistical properties of the population stability index", Journal of Risk
 Model Validation 14 (2020): without drift, PSI / (1/n + 1/m) is about chi-squared with bins − 1 degrees.
 """
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -19,7 +21,7 @@ from bakeoff.core.types import Column, Json
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Drift", "compare", "expected_psi", "profile", "psi"]
+__all__ = ["Drift", "Tally", "compare", "drifts", "expected_psi", "profile", "psi", "tally"]
 
 Floats = NDArray[np.float64]
 
@@ -100,24 +102,60 @@ def profile(table: "pl.DataFrame", columns: Sequence[Column]) -> dict[str, Json]
 
 def compare(reference: Mapping[str, Json], table: "pl.DataFrame") -> list[Drift]:
     """Drift of every profiled column, in the profile's order; a column that the window lacks is all missing."""
+    return drifts(reference, tally(reference, table))
+
+
+class Tally(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rows of a window are in one column: `rows`, how many of them are `missing`, and rows per bin.
+
+    Bins are those of the reference: of numbers (of a text its length) between the points of its distribution, of levels
+    its frequent ones and the others. Of texts also the `words`, and those `outside` of its vocabulary. Tallies of parts
+    of a window add up to the window's.
+    """
+
+    rows: int
+    missing: int
+    bins: tuple[int, ...]
+    words: int = 0
+    outside: int = 0
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            rows=self.rows + other.rows,
+            missing=self.missing + other.missing,
+            bins=tuple(a + b for a, b in zip(self.bins, other.bins, strict=True)),
+            words=self.words + other.words,
+            outside=self.outside + other.outside,
+        )
+
+
+def tally(reference: Mapping[str, Json], table: "pl.DataFrame") -> dict[str, Tally]:
+    """Counts the rows of a window, or of a part of one, by the bins of the reference; by column."""
     import polars as pl
 
-    found: list[Drift] = []
-    for name, told in reference.items():
-        known = cast("dict[str, Any]", told)
+    tallies: dict[str, Tally] = {}
+    for name, profiled in reference.items():
+        known = cast("dict[str, Any]", profiled)
         window = table if name in table.columns else table.with_columns(pl.lit(None, dtype=pl.String).alias(name))
         match known["kind"]:
             case "numeric":
-                found.append(_numeric_drift(name, known, _numbers(window, name)))
+                tallies[name] = _numeric_tally(known, _numbers(window, name))
             case "levels":
-                found.append(_level_drift(name, known, window))
+                tallies[name] = _level_tally(known, window, name)
             case _:
-                found.append(_text_drift(name, known, window))
-    return found
+                tallies[name] = _text_tally(known, window, name)
+    return tallies
 
 
-def _missing_change(known: Mapping[str, Any], missing: int, rows: int) -> float:
-    return missing / rows - known["missing"] / max(known["rows"], 1) if rows else 0.0
+def drifts(reference: Mapping[str, Json], tallies: Mapping[str, Tally]) -> list[Drift]:
+    """Drift of every profiled column, in the profile's order, from what `tally` counted."""
+    drift_of = {"numeric": _numeric_drift, "levels": _level_drift, "text": _text_drift}
+    profiles = {name: cast("dict[str, Any]", profiled) for name, profiled in reference.items()}
+    return [drift_of[known["kind"]](name, known, tallies[name]) for name, known in profiles.items()]
+
+
+def _missing_change(known: Mapping[str, Any], seen: Tally) -> float:
+    return seen.missing / seen.rows - known["missing"] / max(known["rows"], 1) if seen.rows else 0.0
 
 
 def _numbers(table: "pl.DataFrame", name: str) -> Floats:
@@ -149,15 +187,20 @@ def _binned(edges: Floats, given_n: Floats) -> list[int]:
     return np.bincount(np.searchsorted(edges, given_n, side="left"), minlength=len(edges) + 1).tolist()
 
 
-def _numeric_drift(name: str, known: Mapping[str, Any], numbers_n: Floats) -> Drift:
+def _numeric_tally(known: Mapping[str, Any], numbers_n: Floats) -> Tally:
     given = numbers_n[~np.isnan(numbers_n)]
-    missing = len(numbers_n) - len(given)
-    window: list[int] = [*_binned(np.asarray(known["edges"], dtype=np.float64), given), missing]
-    corrected, raw = _corrected([*known["counts"], known["missing"]], window)
-    measures = {"psi_raw": raw, "missing_change": _missing_change(known, missing, len(numbers_n))}
-    if len(given) and known["grid"]:
-        cdf = np.searchsorted(np.sort(given), np.asarray(known["grid"]), side="right") / len(given)
-        measures["ks"] = float(np.abs(cdf - np.asarray(known["cdf"])).max())
+    bins = _binned(np.asarray(known["grid"], dtype=np.float64), given)
+    return Tally(rows=len(numbers_n), missing=len(numbers_n) - len(given), bins=tuple(bins))
+
+
+def _numeric_drift(name: str, known: Mapping[str, Any], seen: Tally) -> Drift:
+    up_to, given = np.cumsum(seen.bins), seen.rows - seen.missing  # rows up to each point of the grid, and in all
+    at_edges = up_to[np.searchsorted(known["grid"], known["edges"])] if known["edges"] else np.array([], dtype=np.int64)
+    window: list[int] = np.diff([0, *at_edges, given]).tolist()
+    corrected, raw = _corrected([*known["counts"], known["missing"]], [*window, seen.missing])
+    measures = {"psi_raw": raw, "missing_change": _missing_change(known, seen)}
+    if given and known["grid"]:
+        measures["ks"] = float(np.abs(up_to[:-1] / given - np.asarray(known["cdf"])).max())
     return Drift(column=name, psi=corrected, measures=measures)
 
 
@@ -180,16 +223,17 @@ def _level_profile(table: "pl.DataFrame", name: str) -> dict[str, Json]:
     return {"rows": table.height, "missing": missing, "levels": cast("Json", frequent), "rare": rare}
 
 
-def _level_drift(name: str, known: Mapping[str, Any], table: "pl.DataFrame") -> Drift:
+def _level_tally(known: Mapping[str, Any], table: "pl.DataFrame", name: str) -> Tally:
     counts, missing = _levels(table, name)
-    frequent: dict[str, int] = known["levels"]
-    rare = sum(count for level, count in counts.items() if level not in frequent)
+    frequent = [counts.get(level, 0) for level in known["levels"]]
+    return Tally(rows=table.height, missing=missing, bins=(*frequent, sum(counts.values()) - sum(frequent)))
+
+
+def _level_drift(name: str, known: Mapping[str, Any], seen: Tally) -> Drift:
     corrected, raw = _corrected(
-        [*frequent.values(), known["rare"], known["missing"]],
-        [*(counts.get(level, 0) for level in frequent), rare, missing],
+        [*known["levels"].values(), known["rare"], known["missing"]], [*seen.bins, seen.missing]
     )
-    measures = {"psi_raw": raw, "missing_change": _missing_change(known, missing, table.height)}
-    return Drift(column=name, psi=corrected, measures=measures)
+    return Drift(column=name, psi=corrected, measures={"psi_raw": raw, "missing_change": _missing_change(known, seen)})
 
 
 def _texts(table: "pl.DataFrame", name: str) -> "pl.Series":
@@ -229,13 +273,21 @@ def _outside(words: "pl.Series", vocabulary: Sequence[str]) -> int:
     return len(words) - int(words.is_in(list(vocabulary)).sum())
 
 
-def _text_drift(name: str, known: Mapping[str, Any], table: "pl.DataFrame") -> Drift:
-    texts = _texts(table, name)
-    lengths = _numeric_drift(name, known, _lengths(texts))
+def _text_tally(known: Mapping[str, Any], table: "pl.DataFrame", name: str) -> Tally:
+    import polars as pl
+
+    texts = table[name].cast(pl.String)
     words = _words(texts)
-    outside = _outside(words, known["vocabulary"])
-    of_words, _ = _corrected([known["words"] - known["outside"], known["outside"]], [len(words) - outside, outside])
+    lengths = _numeric_tally(known, _lengths(texts))
+    return msgspec.structs.replace(lengths, words=len(words), outside=_outside(words, known["vocabulary"]))
+
+
+def _text_drift(name: str, known: Mapping[str, Any], seen: Tally) -> Drift:
+    lengths = _numeric_drift(name, known, seen)
+    of_words, _ = _corrected(
+        [known["words"] - known["outside"], known["outside"]], [seen.words - seen.outside, seen.outside]
+    )
     measures = {**lengths.measures, "length_psi": lengths.psi}
-    if len(words):
-        measures["oov_change"] = outside / len(words) - known["outside"] / max(known["words"], 1)
+    if seen.words:
+        measures["oov_change"] = seen.outside / seen.words - known["outside"] / max(known["words"], 1)
     return Drift(column=name, psi=max(lengths.psi, of_words), measures=measures)

@@ -1,36 +1,29 @@
 """Look at an endpoint's logs over a window and say what there is to see."""
 
-import random
-from array import array
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypeAlias, cast
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
 from bakeoff.config.sections import MonitorConfig
 from bakeoff.core.ledger import Ledger, Loss
-from bakeoff.core.protocols import EventLog
+from bakeoff.core.protocols import DocumentRecords, EventLog
 from bakeoff.core.types import Json, Predictions, Signature
-from bakeoff.data.schema import conform
 from bakeoff.metrics.bootstrap import replicate
-from bakeoff.metrics.drift import compare
+from bakeoff.metrics.drift import drifts
 from bakeoff.metrics.intervals import percentile, wilson
 from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.positive import BINARY
 from bakeoff.metrics.registry import bind, find, with_class
-from bakeoff.monitor.reference import Reference, said_table
+from bakeoff.monitor.reference import Reference
 from bakeoff.monitor.signals import Report, Signal, SignalName
+from bakeoff.monitor.sums import Lack, Sums, Watched
 
 __all__ = ["observe"]
 
-Event: TypeAlias = Mapping[str, Json]
-
-MAX_DRIFT_ROWS = 50_000
-EVER = -(2**62)
 WORST = 5
-LACKS = {
+LACKS: Mapping[Lack, str] = {
     "absent": "absent: answered as if it were missing",
     "imputed": "missing, which no training row was: answered with the median or most frequent value",
     "unseen": "a category that no training row had: the model knows nothing of it",
@@ -50,7 +43,6 @@ class _Look:
     since_ms: int
     until_ms: int
     seed: int
-    by_time: bool
 
     def signal(
         self,
@@ -74,28 +66,6 @@ class _Look:
         )
 
 
-@dataclass(slots=True)
-class _Seen:
-    """What one pass over the log of predictions gathers; of many rows, `sample` holds a random part."""
-
-    sample: list[Event] = field(default_factory=list[Event])
-    latency_ms: "array[float]" = field(default_factory=lambda: array("d"))
-    calls: float = 0.0
-    failed: Counter[str] = field(default_factory=Counter[str])
-    violating: int = 0
-    refused: int = 0
-    violated: Counter[str] = field(default_factory=Counter[str])
-    lacking: int = 0
-    lacked: dict[str, Counter[str]] = field(default_factory=lambda: {lack: Counter[str]() for lack in LACKS})
-    versions: Counter[str] = field(default_factory=Counter[str])
-    out_of_time: int = 0
-    unanswered: Counter[str] = field(default_factory=Counter[str])
-
-    @property
-    def rows(self) -> int:
-        return len(self.latency_ms)
-
-
 def observe(
     events: EventLog,
     endpoint: str,
@@ -109,23 +79,25 @@ def observe(
     since_ms: int,
     until_ms: int,
     seed: int = 0,
-    by_time: bool = True,
+    documents: DocumentRecords | None = None,
     losses: tuple[Loss, ...] = (),
 ) -> Report:
-    """Signals of the endpoint in since_ms ≤ time < until_ms; without `by_time`, of all that the release ever answered.
+    """Signals of the endpoint in since_ms ≤ time < until_ms; with `documents`, of all that the release ever answered.
+
+    What the release answered is added up there (`Sums`), so that a look reads what is new. A window is read whole.
 
     - volume: rows answered; never an alert. Rows of the release with a time that is not between its making and now
       are counted all the same, and told: then a clock was moved.
-    - latency: the 95th percentile of a row's share of its call's computing time; an alert over
-      `latency_p95_ms` when that is set and there are `min_rows` rows.
+    - latency: the 95th percentile of a row's share of its call's computing time, of times to three significant digits;
+      an alert over `latency_p95_ms` when that is set and there are `min_rows` rows.
     - errors: the share of failed calls; an alert when even the lower end of its Wilson interval is over
       `error_share`, so that one failure among few calls is none.
     - contract: the share of rows that violate the released data contract, served or refused; an alert when even
       the lower end of its Wilson interval is over `contract_share`.
     - inputs: the share of answered rows with an input that was absent, or missing though no training row lacked it, or
       with keys that nobody knows; by name, and never an alert.
-    - drift: the largest PSI over input columns and predictions against the reference, on at most 50,000 rows
-      drawn at random; an alert over `drift_psi`, from `min_rows` rows on.
+    - drift: the largest PSI over input columns and predictions against the reference; an alert over `drift_psi`, from
+      `min_rows` rows on.
     - quality: the reference's metric on rows whose truth is known (`truth` with what was `said` of them), with
       a bootstrap interval; an alert when it is worse than the reference by more than `quality_drop` and the
       95% interval excludes the reference, so that noise is none; from `min_feedback` rows on.
@@ -140,11 +112,19 @@ def observe(
         since_ms=since_ms,
         until_ms=until_ms,
         seed=seed,
-        by_time=by_time,
     )
-    seen = _gather(events, endpoint, release_id, look)
+    watched = Watched(
+        endpoint=endpoint,
+        release_id=release_id,
+        signature=signature,
+        reference=reference,
+        since_ms=since_ms,
+        until_ms=until_ms,
+        by_time=documents is None,
+    )
+    seen = watched.sums(events) if documents is None else watched.sums_so_far(events, documents)
     signals = (
-        look.signal("volume", float(seen.rows), limit=None, rows=seen.rows, detail=_volume(seen)),
+        _volume(seen, look),
         _latency(seen, look),
         _errors(seen, look),
         _contract(seen, look),
@@ -162,67 +142,30 @@ def observe(
     )
 
 
-def _ledger(seen: _Seen, feedback: Sequence[Loss]) -> Ledger:
+def _ledger(seen: Sums, feedback: Sequence[Loss]) -> Ledger:
     """Rows that were sent, those that were answered, and the feedback that does not count."""
     rows_in = seen.rows + sum(seen.unanswered.values())
     unanswered = [
         Loss(kind="row", reason=f"not answered: {error}", count=rows, of=rows_in)
-        for error, rows in seen.unanswered.most_common()
+        for error, rows in _top(seen.unanswered).items()
     ]
     cells = [
         Loss(kind="cell", reason=LACKS[lack], subject=name, count=rows, of=seen.rows)
-        for lack, names in seen.lacked.items()
-        for name, rows in names.most_common()
+        for lack in LACKS
+        for name, rows in _top(seen.lacked.get(lack, {})).items()
     ]
     return Ledger(rows_in=rows_in, rows_used=seen.rows).with_losses([*unanswered, *cells, *feedback])
 
 
-def _gather(events: EventLog, endpoint: str, release_id: str | None, look: _Look) -> _Seen:
-    seen, draw = _Seen(), random.Random(look.seed)  # noqa: S311 - a sample, no secret
-    since_ms, until_ms = (look.since_ms, look.until_ms) if look.by_time else (EVER, None)
-    for event in events.read("prediction", since_ms=since_ms, until_ms=until_ms):
-        if event["endpoint"] != endpoint or (release_id and event["release_id"] != release_id):
-            continue
-        if not look.by_time:
-            seen.out_of_time += not look.since_ms <= cast("int", event["time_ms"]) < look.until_ms
-        if event.get("status") == "error":
-            seen.failed[str(event["error"])] += 1
-            seen.unanswered[str(event["error"])] += cast("int", event.get("rows_in_call", 1))
-            seen.refused += cast("int", event.get("violating_rows", 0))
-            continue
-        seen.latency_ms.append(cast("float", event["latency_ms"]))
-        _keep(event, seen, draw)
-        _count_violations(event, seen)
-        _count_lacks(event, seen)
-        seen.calls += 1 / cast("int", event["rows_in_call"])
-        seen.versions[str(event["model_version"])] += 1
-    return seen
+def _top(counts: Mapping[str, int], most: int | None = None) -> dict[str, int]:
+    """The most frequent first, equals by name."""
+    return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0]))[:most])
 
 
-def _keep(event: Event, seen: _Seen, draw: random.Random) -> None:
-    """Reservoir sampling. Source: Vitter, "Random Sampling with a Reservoir", ACM TOMS 11 (1985), algorithm R."""
-    if len(seen.sample) < MAX_DRIFT_ROWS:
-        seen.sample.append(event)
-    elif (place := draw.randrange(seen.rows)) < MAX_DRIFT_ROWS:
-        seen.sample[place] = event
-
-
-def _count_violations(event: Event, seen: _Seen) -> None:
-    broken = cast("list[list[str]]", event.get("violations", ()))
-    seen.violating += bool(broken)
-    seen.violated.update(f"{column}: {rule}" for column, rule in broken)
-
-
-def _count_lacks(event: Event, seen: _Seen) -> None:
-    seen.lacking += any(event.get(lack) for lack in LACKS)
-    for lack, names in seen.lacked.items():
-        names.update(cast("list[str]", event.get(lack, ())))
-
-
-def _inputs(seen: _Seen, look: _Look) -> Signal:
+def _inputs(seen: Sums, look: _Look) -> Signal:
     if not seen.rows:
         return look.signal("inputs", None, limit=None, rows=0, detail={"reason": "no rows"})
-    named = {lack: dict(names.most_common(WORST)) for lack, names in seen.lacked.items() if names}
+    named = {lack: _top(seen.lacked[lack], WORST) for lack in LACKS if lack in seen.lacked}
     detail = cast("dict[str, Json]", dict(named))
     if named:
         parts = [f"{lack} {', '.join(f'{n!r} {c:,}' for n, c in names.items())}" for lack, names in named.items()]
@@ -230,58 +173,57 @@ def _inputs(seen: _Seen, look: _Look) -> Signal:
     return look.signal("inputs", seen.lacking / seen.rows, limit=None, rows=seen.rows, detail=detail)
 
 
-def _contract(seen: _Seen, look: _Look) -> Signal:
+def _contract(seen: Sums, look: _Look) -> Signal:
     rows, limit = seen.rows + seen.refused, look.config.contract_share
     if not rows:
         return look.signal("contract", None, limit=limit, rows=0, detail={"reason": "no rows"})
     low, high = wilson(seen.violating + seen.refused, rows)
-    by_rule = cast("dict[str, Json]", dict(seen.violated.most_common(WORST)))
+    by_rule = cast("dict[str, Json]", _top(seen.violated, WORST))
     detail: dict[str, Json] = {"low": low, "high": high, "refused": seen.refused, "served": seen.violating}
     share = (seen.violating + seen.refused) / rows
     detail["by_rule"] = by_rule
     return look.signal("contract", share, limit=limit, rows=rows, alert=low > limit, detail=detail)
 
 
-def _volume(seen: _Seen) -> dict[str, Json]:
-    detail: dict[str, Json] = {"calls": round(seen.calls), "by_model_version": dict(seen.versions)}
-    if seen.out_of_time:
-        detail["out_of_time"] = seen.out_of_time
+def _volume(seen: Sums, look: _Look) -> Signal:
+    versions = cast("dict[str, Json]", _top(seen.versions))
+    detail: dict[str, Json] = {"calls": round(seen.calls), "by_model_version": versions}
+    if out_of_time := seen.out_of_time(look.until_ms):
+        detail["out_of_time"] = out_of_time
         detail["reason"] = (
-            f"{seen.out_of_time:,} records of this release have a time before it was made or after now; they count, "
+            f"{out_of_time:,} records of this release have a time before it was made or after now; they count, "
             "but a clock was moved"
         )
-    return detail
+    return look.signal("volume", float(seen.rows), limit=None, rows=seen.rows, detail=detail)
 
 
-def _latency(seen: _Seen, look: _Look) -> Signal:
+def _latency(seen: Sums, look: _Look) -> Signal:
     limit, rows = look.config.latency_p95_ms, seen.rows
     if not rows:
         return look.signal("latency", None, limit=limit, rows=0, detail={"reason": "no rows"})
-    p50, p95 = (float(value) for value in np.percentile(seen.latency_ms, [50, 95]))
+    p50, p95 = seen.percentiles(0.5, 0.95)
     alert = limit is not None and rows >= look.config.min_rows and p95 > limit
     detail: dict[str, Json] = {"p50_ms": p50, "p95_ms": p95}
     return look.signal("latency", p95, limit=limit, rows=rows, alert=alert, detail=detail)
 
 
-def _errors(seen: _Seen, look: _Look) -> Signal:
+def _errors(seen: Sums, look: _Look) -> Signal:
     failed, limit = sum(seen.failed.values()), look.config.error_share
     calls = failed + round(seen.calls)
     if not calls:
         return look.signal("errors", None, limit=limit, rows=0, detail={"reason": "no calls"})
     low, high = wilson(failed, calls)
-    detail: dict[str, Json] = {"failed": failed, "calls": calls, "low": low, "high": high, "by_type": dict(seen.failed)}
+    by_type = cast("dict[str, Json]", _top(seen.failed))
+    detail: dict[str, Json] = {"failed": failed, "calls": calls, "low": low, "high": high, "by_type": by_type}
     return look.signal("errors", failed / calls, limit=limit, rows=calls, alert=low > limit, detail=detail)
 
 
-def _drift(seen: _Seen, look: _Look) -> Signal:
-    rows, limit = len(seen.sample), look.config.drift_psi
+def _drift(seen: Sums, look: _Look) -> Signal:
+    rows, limit = seen.rows, look.config.drift_psi
     if rows < look.config.min_rows:
         reason = f"{rows} rows, at least {look.config.min_rows} needed"
         return look.signal("drift", None, limit=limit, rows=rows, detail={"reason": reason})
-    table = conform([cast("Mapping[str, Json]", event["row"]) for event in seen.sample], look.signature.inputs)
-    answers = [cast("str | float", event.get("label", event.get("value"))) for event in seen.sample]
-    said = said_table(answers, look.signature.task)
-    found = [*compare(look.reference.inputs, table), *compare(look.reference.predictions, said)]
+    found = [*drifts(look.reference.inputs, seen.inputs), *drifts(look.reference.predictions, seen.predictions)]
     worst = sorted(found, key=lambda item: item.psi, reverse=True)
     if not worst:
         return look.signal("drift", None, limit=limit, rows=rows, detail={"reason": "no columns to compare"})

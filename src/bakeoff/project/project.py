@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from bakeoff.core.damage import Damage
     from bakeoff.data.batches import Batch
     from bakeoff.data.contract_rows import RowCheck
-    from bakeoff.feedback.index import PredictionIndex
     from bakeoff.feedback.record import Recorded
     from bakeoff.feedback.truth import TruthOf
     from bakeoff.loop.context import Stage
@@ -293,7 +292,7 @@ class Project:
             return observe(stage, since_ms=since_ms, until_ms=until_ms)
 
     def collect(self, *, grace_s: float = 86_400.0, delete: bool = False) -> "Collected":
-        """What blobs no record needs any more, and with `delete`, their removal.
+        """What blobs no record needs any more, and with `delete`, their removal; events are archived then, too.
 
         Args:
             grace_s: what was stored so lately is left alone: its record may be about to be written.
@@ -308,6 +307,8 @@ class Project:
         from bakeoff.loop.references import references
 
         with held(self._state_folder() / "run.lock"):
+            if delete:
+                self.events.compact()
             return collected(self.blobs, references(self.records), grace_s=grace_s, delete=delete)
 
     # --- the data -------------------------------------------------------------------------------
@@ -530,13 +531,7 @@ class Project:
         from bakeoff.project.rows import plain_items
 
         redact = redactor(self.config.prepare.specs)
-        return record(self.events, plain_items(items), index=self._predictions, truth_of=self._truth_of, redact=redact)
-
-    @cached_property
-    def _predictions(self) -> "PredictionIndex":
-        from bakeoff.feedback.index import PredictionIndex
-
-        return PredictionIndex(self.events)
+        return record(self.events, plain_items(items), truth_of=self._truth_of, redact=redact)
 
     @cached_property
     def _truth_of(self) -> "TruthOf":

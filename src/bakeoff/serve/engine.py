@@ -25,6 +25,7 @@ from bakeoff.core.errors import (
     StoreError,
     UsageError,
 )
+from bakeoff.core.events import FailureEvent, PredictionEvent
 from bakeoff.core.generation import (
     ChatModel,
     Concurrent,
@@ -314,32 +315,36 @@ class Engine:
         inputs = serving.model.signature.inputs
         logged = serving.release.columns or [column.name for column in inputs]
         vectors = {column.name: column.format.vector for column in inputs if column.format.vector is not None}
-        common: dict[str, Json] = {
-            "status": "ok",
-            "endpoint": self.endpoint,
-            "release_id": serving.release.release_id,
-            "model_version": serving.release.model_version,
-            "latency_ms": latency_ms / max(len(rows), 1),
-            "rows_in_call": len(rows),
-        }
         texts = {column.name for column in inputs if column.kind == "text"}  # which the steps rewrite, and no others
-        kept = [_logged(row, logged, vectors) for row in rows]
-        said = [_said(answer) for answer in answers]
-        open_texts: list[Json] = [{name: row[name] for name in texts & row.keys()} for row in kept]
-        values: list[Json] = [{name: answer[name] for name in {"value"} & answer.keys()} for answer in said]
-        redacted = self._redact(serving.release.steps)([open_texts, values])
-        plain_rows, plain_values = cast("tuple[list[dict[str, Json]], list[dict[str, Json]]]", redacted)
-        events: list[dict[str, Json]] = [
-            common | dict[str, Json](id=answer.id, row=row | plain_row) | told | plain_value | _lacked(answer.gaps)
-            for answer, row, told, plain_row, plain_value in zip(
-                answers, kept, said, plain_rows, plain_values, strict=True
-            )
-        ]
+        plain = [_logged(row, logged, vectors) for row in rows]
+        open_texts: list[Json] = [{name: row[name] for name in texts & row.keys()} for row in plain]
+        redacted = self._redact(serving.release.steps)([open_texts, [answer.value for answer in answers]])
+        plain_texts, values = cast("tuple[list[dict[str, Json]], list[float | str | None]]", redacted)
+        violations = [list[tuple[str, str]]() for _ in rows]
         for each in broken:
-            told = cast("list[Json]", events[each.row - 1].setdefault("violations", []))
-            told.append([each.rule.column, each.rule.rule])
+            violations[each.row - 1].append((each.rule.column, each.rule.rule))
+        events = [
+            PredictionEvent(
+                id=answer.id,
+                endpoint=self.endpoint,
+                release_id=serving.release.release_id,
+                model_version=serving.release.model_version,
+                row=row | texts,
+                label=answer.label,
+                value=value,
+                probabilities=answer.probabilities,
+                latency_ms=latency_ms / max(len(rows), 1),
+                rows_in_call=len(rows),
+                violations=tuple(rules),
+                absent=answer.gaps.absent,
+                imputed=answer.gaps.imputed,
+                unseen=answer.gaps.unseen,
+                unknown=answer.gaps.unknown,
+            )
+            for answer, row, texts, value, rules in zip(answers, plain, plain_texts, values, violations, strict=True)
+        ]
         try:
-            self._events.append("prediction", events, durable=self._log == "required")
+            self._events.append(events, durable=self._log == "required")
         except StoreError as error:
             if self._log == "required":
                 raise
@@ -347,20 +352,19 @@ class Engine:
 
     def _log_failure(self, serving: _Serving, rows: int, latency_ms: float, error: Exception) -> None:
         """Failures are for monitoring: losing such a record must not hide the failure itself."""
-        event: dict[str, Json] = {
-            "status": "error",
-            "endpoint": self.endpoint,
-            "release_id": serving.release.release_id,
-            "model_version": serving.release.model_version,
-            "latency_ms": latency_ms / max(rows, 1),
-            "rows_in_call": rows,
-            "error": type(error).__name__,
-            "message": str(self._redact(serving.release.steps)(str(error)))[:500],
-        }
-        if isinstance(error, ContractError):
-            event["violating_rows"] = len({each["row"] for each in error.violations})
+        violations = error.violations if isinstance(error, ContractError) else ()
+        event = FailureEvent(
+            endpoint=self.endpoint,
+            release_id=serving.release.release_id,
+            model_version=serving.release.model_version,
+            error=type(error).__name__,
+            message=str(self._redact(serving.release.steps)(str(error)))[:500],
+            latency_ms=latency_ms / max(rows, 1),
+            rows_in_call=rows,
+            violating_rows=len({each["row"] for each in violations}),
+        )
         try:
-            self._events.append("prediction", [event], durable=False)
+            self._events.append([event], durable=False)
         except StoreError as lost:
             self._lose(1, lost)
 
@@ -594,15 +598,3 @@ def _logged(row: Row, names: Sequence[str], vectors: Mapping[str, str]) -> dict[
     if vectors:
         names = list(dict.fromkeys(name if name in row else vectors.get(name, name) for name in names))
     return {name: cast("Json", row.get(name)) for name in names}
-
-
-def _lacked(gaps: Gaps) -> dict[str, Json]:
-    named = {"absent": gaps.absent, "imputed": gaps.imputed, "unseen": gaps.unseen, "unknown": gaps.unknown}
-    return {kind: list[Json](names) for kind, names in named.items() if names}
-
-
-def _said(answer: Answer) -> dict[str, Json]:
-    if answer.label is None:
-        return {"value": answer.value}
-    probabilities = cast("dict[str, Json] | None", answer.probabilities)
-    return {"label": answer.label, "probabilities": probabilities}

@@ -1,27 +1,39 @@
 """Sealed segments of the event log as Parquet: `NUMBER.parquet` takes the place of `NUMBER.log`.
 
-Columns: seq (u64), kind, time_ms (i64), payload (the event as JSON text). While both files exist, after a
-crash between writing the one and deleting the other, the Parquet file counts.
+Its columns are those of `bakeoff.data.event_table`; an archive of before has `seq`, `kind`, `time_ms` and `payload`,
+the event as JSON text. While a segment and its archive both exist, after a crash between writing the one and deleting
+the other, the archive counts.
+
+    NUMBER.mark     its digest (see `bakeoff.stores.marks`)
+    NUMBER.parity   mends it (see `bakeoff.stores.parity`)
+    NUMBER.ids      tells which ids are in it (see `bakeoff.stores.ids`)
 """
 
+import heapq
 import os
 from collections.abc import Iterator
+from itertools import starmap
 from pathlib import Path
 
 import polars as pl
 
 from bakeoff.core.errors import CorruptError
+from bakeoff.core.events import Event
 from bakeoff.core.hashing import digest_file
+from bakeoff.data import event_table
+from bakeoff.stores import ids
 from bakeoff.stores.files import durable_write, sync_folder, temporary
 from bakeoff.stores.marks import Mark, mark_path, read_mark
 from bakeoff.stores.parity import parity, parity_path
-from bakeoff.stores.segments import Row, frames, items
+from bakeoff.stores.segments import Item, Numbered, Wanted, gone, records, stems
 
-__all__ = ["archive", "check", "last_seq", "rows", "seal"]
+__all__ = ["archive", "check", "events", "keys", "last_seq", "scan", "seal"]
 
-_SCHEMA = {"seq": pl.UInt64, "kind": pl.String, "time_ms": pl.Int64, "payload": pl.String}
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
-_SLICE = 50_000  # rows made into Python objects at a time
+_ROWS = 8192  # in a group, the least that is read for one event
+
+
+# --- writing ----------------------------------------------------------------------------------------
 
 
 def archive(segment: Path) -> int:
@@ -29,11 +41,11 @@ def archive(segment: Path) -> int:
     target = segment.with_suffix(".parquet")
     moved = 0
     if not target.exists():
-        table = _table(segment)
+        table = event_table.table(records(segment))
         unfinished = temporary(segment.parent)
         try:
             with unfinished.open("xb") as file:
-                table.write_parquet(file, compression="zstd")
+                table.write_parquet(file, compression="zstd", row_group_size=_ROWS)
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(target)
@@ -48,10 +60,15 @@ def archive(segment: Path) -> int:
 
 
 def seal(path: Path) -> None:
-    """Write the mark and the parity of an archive as it is now."""
-    mark = Mark(end=path.stat().st_size, last_seq=last_seq(path), digest=digest_file(path))
+    """Write the mark, the parity and the ids of an archive as it is now."""
+    digest = digest_file(path)
+    mark = Mark(end=path.stat().st_size, last_seq=last_seq(path), digest=digest)
     durable_write(parity_path(path), [parity(path.read_bytes())], staging=path.parent)
+    durable_write(ids.ids_path(path), [ids.encode(keys(path), digest)], staging=path.parent)
     durable_write(mark_path(path), [mark.encode()], staging=path.parent)
+
+
+# --- checking ---------------------------------------------------------------------------------------
 
 
 def check(path: Path) -> None:
@@ -93,23 +110,70 @@ def _verify(path: Path) -> None:
         )
 
 
-def rows(path: Path, kind: str, since_ms: int, until_ms: int) -> Iterator[Row]:
-    """The events of one kind with since_ms ≤ time_ms < until_ms."""
-    wanted = (pl.col("kind") == kind) & (pl.col("time_ms") >= since_ms) & (pl.col("time_ms") < until_ms)
+# --- reading ----------------------------------------------------------------------------------------
+
+
+def events(path: Path, wanted: Wanted, *, after: int = 0) -> Iterator[Numbered]:
+    """The wanted events of an archive with greater numbers than `after`."""
     _verify(path)
+    between = pl.col("time_ms").is_between(wanted.since_ms, wanted.until_ms, closed="left")
+    source = pl.scan_parquet(path).filter((pl.col("seq") > after) & between)
     try:
-        table = pl.scan_parquet(path).filter(wanted).select("seq", "time_ms", "payload").collect()
+        if "payload" in source.collect_schema():
+            stored = source.select("seq", "kind", "time_ms", "payload").collect().iter_rows()
+            rows = (wanted.read(seq, Item(kind, at_ms, payload.encode())) for seq, kind, at_ms, payload in stored)
+            return (row for row in rows if row is not None)
+        if wanted.ids is not None:
+            source = source.filter(pl.col("id").is_in(list(wanted.ids)))
+        tables = {kind: event_table.of_class(source, kind).collect() for kind in wanted.kinds}
     except _UNREADABLE as error:
         raise _unreadable(path, error) from error
-    for part in table.iter_slices(_SLICE):
-        for seq, time_ms, payload in part.iter_rows():
-            yield Row(seq, time_ms, payload)
+    classes = (starmap(Numbered, event_table.events(table, kind)) for kind, table in tables.items())
+    return heapq.merge(*classes, key=lambda each: each.seq)
 
 
-def _table(segment: Path) -> pl.DataFrame:
-    records = [
-        (frame.first_seq + index, item.kind, item.time_ms, item.payload.decode())
-        for frame in frames(segment)
-        for index, item in enumerate(items(frame))
-    ]
-    return pl.DataFrame(records, schema=_SCHEMA, orient="row")
+def scan(root: Path, kind: type[Event]) -> pl.LazyFrame:
+    """All events of a class in the segments and archives of a folder as a table.
+
+    Raises:
+        CorruptError: one is damaged, or gone.
+    """
+    tables = [event_table.table([]).lazy(), *(_scanned(root, stem) for stem in stems(root))]
+    return pl.concat([event_table.of_class(each, kind) for each in tables]).drop("rest")
+
+
+def _scanned(root: Path, stem: str) -> pl.LazyFrame:
+    for suffix in (".parquet", ".open", ".log", ".parquet"):  # it may be sealed and archived while we look
+        path = root / f"{stem}{suffix}"
+        try:
+            if path.exists():
+                return _archived(path) if suffix == ".parquet" else event_table.table(records(path)).lazy()
+        except FileNotFoundError:
+            continue
+    if (error := gone(root, stem)) is not None:
+        raise error
+    return event_table.table([]).lazy()
+
+
+def _archived(path: Path) -> pl.LazyFrame:
+    _verify(path)
+    try:
+        source = pl.scan_parquet(path)
+        if "payload" not in source.collect_schema():
+            return source
+        rows = source.select("seq", "kind", "payload").collect().iter_rows()
+        return event_table.table((seq, kind, payload.encode()) for seq, kind, payload in rows).lazy()
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from error
+
+
+def keys(path: Path) -> ids.Keys:
+    """The keys of the ids in an archive."""
+    known = ids.read(path)
+    if known is not None:
+        return known
+    columns = pl.scan_parquet(path)
+    if "payload" in columns.collect_schema():
+        return ids.packed(ids.keys_of(columns.select("kind", "payload").collect().iter_rows()))
+    named = columns.filter(pl.col("id").is_not_null()).select("kind", "id").collect()
+    return ids.packed(ids.key(kind, name) for kind, name in named.iter_rows())

@@ -9,9 +9,11 @@ from bakeoff.core.damage import Damage
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.hashing import digest
 from bakeoff.stores.files import durable_folder, durable_write, sync_folder
+from bakeoff.stores.ids import ids_path
+from bakeoff.stores.ids import read as read_ids
 from bakeoff.stores.marks import Mark, mark_path, read_mark
 from bakeoff.stores.parity import parity, parity_path, restored
-from bakeoff.stores.segments import encode_frame, frames, salvage
+from bakeoff.stores.segments import encode_frame, frames, salvage, stems
 from bakeoff.stores.writer import SEQUENCE_BYTES, as_given, greatest, last_given
 
 __all__ = ["check"]
@@ -23,10 +25,10 @@ BUSY = "stop what writes to it ('bakeoff serve'), then repair again"
 
 def check(root: Path, *, repair: bool) -> Iterator[Damage]:
     """Damaged, cut and lost segments, archives and marks, and a damaged counter of numbers."""
-    stems = sorted({path.stem for path in root.glob("*.*") if path.stem.isdigit()})
-    for stem in stems:
+    names = stems(root)
+    for stem in names:
         yield from _check_segment(root, stem, repair=repair)
-    yield from _check_sequence(root, stems, repair=repair)
+    yield from _check_sequence(root, names, repair=repair)
 
 
 def _check_segment(root: Path, stem: str, *, repair: bool) -> Iterator[Damage]:
@@ -36,7 +38,7 @@ def _check_segment(root: Path, stem: str, *, repair: bool) -> Iterator[Damage]:
         return
     mark = read_mark(path)
     unreadable = mark is None and mark_path(path).exists()
-    yield from _check_parity(path, mark, repair=repair)
+    yield from _check_beside(path, mark, repair=repair)
     problem = _problem(path)
     if problem is not None and repair:
         mended = mark is not None and _mended(path, mark)
@@ -55,16 +57,19 @@ def _check_segment(root: Path, stem: str, *, repair: bool) -> Iterator[Damage]:
         _mark_again(path)  # a segment of before: from now on its end is known
 
 
-def _check_parity(path: Path, mark: Mark | None, *, repair: bool) -> Iterator[Damage]:
-    """Damage of what would mend the archive; it is made again of a whole one."""
+def _check_beside(path: Path, mark: Mark | None, *, repair: bool) -> Iterator[Damage]:
+    """Damage of what mends a whole archive, and of what tells its ids: both are made again."""
     if path.suffix != ".parquet" or mark is None or mark.digest is None or _problem(path) is not None:
         return
-    file = parity_path(path)
-    if not file.exists() or file.read_bytes() == parity(path.read_bytes()):
-        return
-    if repair:
-        durable_write(file, [parity(path.read_bytes())], staging=path.parent)
-    yield Damage(place=str(file), problem="is damaged; the events beside it are whole", repaired=repair)
+    mends, tells = parity_path(path), ids_path(path)
+    wrong = [mends] if mends.exists() and mends.read_bytes() != parity(path.read_bytes()) else []
+    wrong += [tells] if tells.exists() and read_ids(path) is None else []
+    if repair and (wrong or not tells.exists()):
+        from bakeoff.stores import archive  # polars takes a while to import
+
+        archive.seal(path)
+    for file in wrong:
+        yield Damage(place=str(file), problem="is damaged; the events beside it are whole", repaired=repair)
 
 
 def _gone(segment: Path, *, repair: bool) -> Iterator[Damage]:
@@ -165,14 +170,16 @@ def _mark_again(path: Path) -> None:
 def _put_aside(path: Path) -> Path:
     target = path.parent / "damaged" / path.name
     durable_folder(target.parent)
-    path.replace(target)
+    for each in (path, parity_path(path), ids_path(path)):
+        if each.exists():
+            each.replace(target.with_name(each.name))
     sync_folder(path.parent)
     return target
 
 
-def _check_sequence(root: Path, stems: list[str], *, repair: bool) -> Iterator[Damage]:
+def _check_sequence(root: Path, names: list[str], *, repair: bool) -> Iterator[Damage]:
     path = root / "sequence"
-    if not stems:
+    if not names:
         return
     data = path.read_bytes()[: SEQUENCE_BYTES + 1] if path.exists() else b""
     given, last = last_given(data), greatest(root)
@@ -183,11 +190,11 @@ def _check_sequence(root: Path, stems: list[str], *, repair: bool) -> Iterator[D
             "is gone" if not data else "is damaged" if given is None else f"says {given}, but there is event {last}"
         )
         yield Damage(place=str(path), problem=problem, repaired=repair)
-    elif given > last and read_mark(root / f"{stems[-1]}.log") is None:
+    elif given > last and read_mark(root / f"{names[-1]}.log") is None:
         if repair:
             return  # a mark has been made: what there is now is known
         yield Damage(
-            place=str(root / stems[-1]),
+            place=str(root / names[-1]),
             problem=f"the last number given is {given}, the last event is {last}",
             lost=f"up to {given - last} events, unless their writer was killed before it wrote them",
         )

@@ -1,36 +1,38 @@
 """The event log in a folder: one writer thread, group commit, numbered events, Parquet for what is old."""
 
 import fcntl
-import heapq
 import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
 from bakeoff.core.damage import Damage
 from bakeoff.core.errors import StoreError, UsageError
-from bakeoff.core.protocols import Clock, EventKind
-from bakeoff.core.types import Json
-from bakeoff.stores import segments
+from bakeoff.core.events import KINDS, LARGEST_MS, Cursor, E, Event, Named, Reading, encode
+from bakeoff.core.protocols import Clock
 from bakeoff.stores.files import file_url, storage
-from bakeoff.stores.follower import Follower
-from bakeoff.stores.segments import Item, Row
+from bakeoff.stores.ids import Index
+from bakeoff.stores.reader import Reader
+from bakeoff.stores.segments import Item, Wanted
 from bakeoff.stores.writer import Writer
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = ["FileEvents", "open_events"]
 
 _logger = logging.getLogger(__name__)
 
-_SEGMENT_BYTES = 64 << 20
+_SEGMENT_BYTES = 16 << 20
 _GROUP_BYTES = 4 << 20  # a commit takes what waits, up to about this
 _WAITING_BYTES = 64 << 20  # more than this and `append` waits, durable or not
 _LARGEST_APPEND = 1 << 30
-_FOREVER_MS = 2**63 - 1
 
 
 def open_events(url: str, *, folder: Path, clock: Clock, segment_bytes: int = _SEGMENT_BYTES) -> "FileEvents":
@@ -50,15 +52,13 @@ class _Append(msgspec.Struct, frozen=True):
 
 
 class FileEvents:
-    """An `EventLog` in a folder; safe to use from several threads and processes.
-
-    Events are kept as JSON: floats that JSON lacks (NaN, the infinities) become null.
-    """
+    """An `EventLog` in a folder; safe to use from several threads and processes."""
 
     def __init__(self, root: Path, clock: Clock, segment_bytes: int) -> None:
         self._root = root
         self._clock = clock
         self._writer = Writer(root, segment_bytes)
+        self._index = Index(root)
         self._waiting: deque[_Append] = deque()
         self._waiting_bytes = 0
         self._changed = threading.Condition()
@@ -66,16 +66,17 @@ class FileEvents:
         self._closed = False
         self._lost: StoreError | None = None
 
-    def append(self, kind: EventKind, events: Sequence[Mapping[str, Json]], *, durable: bool = True) -> None:
+    def append(self, events: Sequence[Event], *, durable: bool = True) -> None:
         """Add events; with `durable` it returns only after they are on disk.
 
         Raises:
-            UsageError: an event that JSON cannot hold, one with `seq`, or a closed log.
+            UsageError: an event that JSON cannot hold, or a closed log.
             StoreError: the disk is full or failed; none of the events counts as added.
         """
         if not events:
             return
-        items = self._items(kind, events)
+        now_ms = self._clock()
+        items = [Item(KINDS[type(event)], *encode(event, now_ms)) for event in events]
         size = sum(len(item.payload) for item in items)
         if size > _LARGEST_APPEND:
             raise UsageError(f"expected at most {_LARGEST_APPEND} bytes of events at once, received {size}")
@@ -94,37 +95,60 @@ class FileEvents:
         if durable:
             waiting.done.result()
 
-    def read(self, kind: EventKind, *, since_ms: int = 0, until_ms: int | None = None) -> Iterator[Mapping[str, Json]]:
-        """Events with since_ms ≤ time_ms < until_ms in the order of appending, each with its `seq`.
+    def read(
+        self,
+        *kinds: type[E],
+        after: Cursor | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+    ) -> Reading[E]:
+        """Events of these classes with since_ms ≤ time_ms < until_ms, after the cursor, in the order of appending.
 
         Raises:
-            CorruptError: a damaged segment; the events before it have been yielded.
+            UsageError: the cursor is none of this kind of log.
+            CorruptError: while reading, a damaged segment; the events before it have been given.
+            NotFoundError: while reading, the log has no such place.
         """
-        decode = msgspec.json.Decoder(dict[str, object]).decode
-        until_ms = _FOREVER_MS if until_ms is None else until_ms
-        with storage(f"read events in {self._root}"):
-            stems = sorted({path.stem for path in self._root.glob("*.*") if path.stem.isdigit()})
-            for row in _merged(self._root, stems, (kind, since_ms, until_ms)):
-                event = decode(row.payload)
-                event["seq"] = row.seq
-                yield event  # pyright: ignore[reportReturnType]  # JSON by construction
+        wanted = Wanted(
+            kinds=kinds,
+            since_ms=-LARGEST_MS if since_ms is None else since_ms,
+            until_ms=LARGEST_MS if until_ms is None else until_ms,
+        )
+        reader = Reader(self._root, after, wanted)
 
-    def follow(self, kind: EventKind) -> Callable[[], Iterator[Mapping[str, Json]]]:
-        """A function that gives the events that it has not given before; what was read is not read again.
-
-        Raises:
-            CorruptError: a damaged segment; the events before it have been given.
-        """
-        follower = Follower(self._root, kind)
-
-        def added() -> Iterator[Mapping[str, Json]]:
+        def events() -> Iterator[E]:
             with storage(f"read events in {self._root}"):
-                yield from follower()
+                yield from cast("Iterator[E]", reader.events())
 
-        return added
+        return Reading(events(), lambda: reader.cursor)
+
+    def get(self, kind: type[Named], ids: Collection[str]) -> list[Named]:
+        """The events of this class with one of these ids, in the order of appending.
+
+        Raises:
+            CorruptError: a damaged segment, or one that is gone.
+        """
+        with storage(f"look for events in {self._root}"):
+            found = sorted(self._index.get(kind, ids), key=lambda each: each.seq)
+            return cast("list[Named]", [each.event for each in found])
+
+    def scan(self, kind: type[Event]) -> "pl.LazyFrame":
+        """All events of this class as a table in no order: its fields, and `seq`.
+
+        Raises:
+            CorruptError: a damaged segment, or one that is gone.
+        """
+        from bakeoff.stores.archive import scan  # polars takes a while to import
+
+        with storage(f"read events in {self._root}"):
+            return scan(self._root, kind)
 
     def compact(self) -> int:
-        """Move sealed segments to Parquet; the number of events moved."""
+        """Move sealed segments to Parquet; the number of events moved.
+
+        Raises:
+            CorruptError: a damaged segment; it stays as it is.
+        """
         with storage(f"compact events in {self._root}"):
             sealed = sorted(self._root.glob("*.log"))
             if not sealed:
@@ -163,20 +187,6 @@ class FileEvents:
         if lost is not None:
             raise lost
 
-    def _items(self, kind: EventKind, events: Sequence[Mapping[str, Json]]) -> list[Item]:
-        now_ms = self._clock()
-        items: list[Item] = []
-        for event in events:
-            time_ms = event.get("time_ms", now_ms)
-            if "seq" in event or type(time_ms) is not int or not -_FOREVER_MS < time_ms < _FOREVER_MS:
-                raise UsageError(f"expected an event without 'seq' and with an integer 'time_ms', received {event!r}")
-            try:
-                payload = msgspec.json.encode({**event, "time_ms": time_ms})
-            except (TypeError, ValueError, OverflowError) as error:
-                raise UsageError(f"expected values that JSON can hold, received {event!r} ({error})") from error
-            items.append(Item(kind, time_ms, payload))
-        return items
-
     def _work(self) -> None:
         while group := self._next_group():
             error = self._commit([item for append in group for item in append.items])
@@ -212,48 +222,3 @@ class FileEvents:
             _logger.exception("the event log's writer failed")
             return StoreError(f"cannot append events in {self._root}: {error!r}")
         return None
-
-
-def _merged(root: Path, stems: Sequence[str], wanted: tuple[str, int, int]) -> Iterator[Row]:
-    """Rows of all segments in the order of their numbers; a segment is opened when its turn comes.
-
-    A segment's name is at most its first number, and numbers ascend within it.
-    """
-    later = deque(stems)
-    heap: list[tuple[int, Row, Iterator[Row]]] = []
-    while later or heap:
-        while later and (not heap or int(later[0]) <= heap[0][0]):
-            source = _rows(root, later.popleft(), wanted)
-            if (row := next(source, None)) is not None:
-                heapq.heappush(heap, (row.seq, row, source))
-        if not heap:
-            continue
-        _, row, source = heap[0]
-        yield row
-        if (following := next(source, None)) is None:
-            heapq.heappop(heap)
-        else:
-            heapq.heapreplace(heap, (following.seq, following, source))
-
-
-def _rows(root: Path, stem: str, wanted: tuple[str, int, int]) -> Iterator[Row]:
-    # While we look, a writer may seal the segment and a compaction may move it.
-    for suffix in (".parquet", ".open", ".log", ".parquet"):
-        path = root / f"{stem}{suffix}"
-        try:
-            if path.exists():
-                yield from _rows_of(path, wanted)
-                return
-        except FileNotFoundError:
-            continue
-    raise segments.gone(root, stem) or StoreError(
-        f"the events in {root / stem}.* have been moved while they were read: read again"
-    )
-
-
-def _rows_of(path: Path, wanted: tuple[str, int, int]) -> Iterator[Row]:
-    if path.suffix == ".parquet":
-        from bakeoff.stores import archive  # polars takes a while to import
-
-        return archive.rows(path, *wanted)
-    return segments.rows(path, *wanted)

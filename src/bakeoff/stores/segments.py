@@ -21,9 +21,27 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from bakeoff.core.errors import CorruptError
+from bakeoff.core.events import KINDS, LARGEST_MS, Event, decode
 from bakeoff.stores.marks import Mark, read_mark
 
-__all__ = ["Frame", "Item", "Row", "encode", "encode_frame", "frames", "gone", "items", "rows", "salvage", "valid_end"]
+__all__ = [
+    "Frame",
+    "Item",
+    "Numbered",
+    "Wanted",
+    "encode",
+    "encode_frame",
+    "frame_at",
+    "frames",
+    "gone",
+    "items",
+    "records",
+    "salvage",
+    "stems",
+    "valid_end",
+]
+
+SUFFIXES = frozenset({".open", ".log", ".parquet", ".mark"})
 
 
 class Item(NamedTuple):
@@ -34,12 +52,29 @@ class Item(NamedTuple):
     payload: bytes
 
 
-class Row(NamedTuple):
-    """A stored event with its number."""
+class Numbered(NamedTuple):
+    """An event with its number in the log."""
 
     seq: int
-    time_ms: int
-    payload: bytes
+    event: Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which events a reader wants: of these classes, since_ms ≤ time_ms < until_ms, with one of the `ids`, if given."""
+
+    kinds: tuple[type[Event], ...]
+    since_ms: int = -LARGEST_MS
+    until_ms: int = LARGEST_MS
+    ids: frozenset[str] | None = None
+
+    def read(self, seq: int, item: Item) -> Numbered | None:
+        """The event, if it is wanted."""
+        if self.since_ms <= item.time_ms < self.until_ms and any(KINDS[kind] == item.kind for kind in self.kinds):
+            event = decode(item.kind, item.payload)
+            if isinstance(event, self.kinds) and (self.ids is None or getattr(event, "id", None) in self.ids):
+                return Numbered(seq, event)
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,12 +151,22 @@ def gone(root: Path, stem: str) -> CorruptError | None:
     )
 
 
-def rows(path: Path, kind: str, since_ms: int, until_ms: int) -> Iterator[Row]:
-    """The events of one kind with since_ms ≤ time_ms < until_ms."""
+def records(path: Path) -> Iterator[tuple[int, str, bytes]]:
+    """Number, kind and JSON of all events of a segment."""
     for frame in frames(path):
-        for index, item in enumerate(_decoder.decode(frame.payload)):
-            if item.kind == kind and since_ms <= item.time_ms < until_ms:
-                yield Row(frame.first_seq + index, item.time_ms, item.payload)
+        for seq, item in enumerate(items(frame), frame.first_seq):
+            yield seq, item.kind, item.payload
+
+
+def frame_at(path: Path, position: int) -> Frame | None:
+    """The good frame that starts there, if there is one."""
+    with path.open("rb") as file:
+        return _read(file, position)
+
+
+def stems(root: Path) -> list[str]:
+    """The names of segments and archives, in the order of their first numbers; also of those that are gone."""
+    return sorted({path.stem for path in root.glob("*.*") if path.stem.isdigit() and path.suffix in SUFFIXES})
 
 
 def items(frame: Frame) -> list[Item]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from bakeoff.core.errors import CorruptError, StoreError
 from bakeoff.stores.files import durable_folder, storage, sync_folder
 from bakeoff.stores.marks import Mark, mark_path, read_mark
-from bakeoff.stores.segments import Item, encode, salvage, valid_end
+from bakeoff.stores.segments import Item, encode, salvage, stems, valid_end
 
 __all__ = ["SEQUENCE_BYTES", "Writer", "as_given", "greatest", "last_given"]
 
@@ -164,8 +164,7 @@ def _crc(number: bytes) -> bytes:
 
 def greatest(root: Path) -> int:
     """The greatest number in the log, from all segments and archives."""
-    stems = {path.stem for path in root.glob("*.*") if path.stem.isdigit()}
-    return max((_greatest_in(root, stem) for stem in stems), default=0)
+    return max((_greatest_in(root, stem) for stem in stems(root)), default=0)
 
 
 def _greatest_in(root: Path, stem: str) -> int:

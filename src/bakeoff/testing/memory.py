@@ -3,17 +3,20 @@
 import itertools
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from bakeoff.core.errors import ConflictError, NotFoundError, UsageError
+from bakeoff.core.events import KINDS, Cursor, E, Event, Named, Reading, decode, encode
 from bakeoff.core.hashing import canonical_json, digest, tree_manifest
-from bakeoff.core.protocols import Clock, EventKind
+from bakeoff.core.protocols import Clock
 from bakeoff.core.records import Document, Experiment, Metric, Run, RunInput, RunStatus, Version, VersionKind
 from bakeoff.core.types import Json
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = ["MemoryBlobs", "MemoryEvents", "MemoryRecords"]
 
@@ -338,54 +341,56 @@ class MemoryBlobs:
 
 
 class MemoryEvents:
-    """Events in a list."""
+    """Events in a list; a cursor is how many of them were read."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._events: list[tuple[EventKind, dict[str, Json]]] = []
+        self._events: list[Event] = []
         self._lock = threading.Lock()
 
-    def append(self, kind: EventKind, events: Sequence[Mapping[str, Json]], *, durable: bool = True) -> None:
+    def append(self, events: Sequence[Event], *, durable: bool = True) -> None:
         """Add events; `durable` changes nothing here."""
         del durable
-        if not events:
-            return
-        now_ms = self._clock()
-        added: list[tuple[EventKind, dict[str, Json]]] = []
-        for event in events:
-            timed = {"time_ms": now_ms, **event}
-            if "seq" in event or type(timed["time_ms"]) is not int:
-                raise UsageError(f"expected an event without 'seq' and with an integer 'time_ms', received {event!r}")
-            try:
-                added.append((kind, msgspec.json.decode(msgspec.json.encode(timed))))
-            except TypeError as error:
-                raise UsageError(f"expected values that JSON can hold, received {event!r} ({error})") from error
+        now_ms = self._clock() if events else 0
+        kinds = ((KINDS[type(event)], encode(event, now_ms)[1]) for event in events)
+        stored = [event for kind, payload in kinds if (event := decode(kind, payload)) is not None]
         with self._lock:
-            for _, event in added:
-                event["seq"] = len(self._events) + 1
-                self._events.append((kind, event))
+            self._events += stored
 
-    def read(self, kind: EventKind, *, since_ms: int = 0, until_ms: int | None = None) -> Iterator[Mapping[str, Json]]:
-        """Events of the kind and the time, in the order of appending."""
-        for owner, event in list(self._events):
-            time_ms = event["time_ms"]
-            assert isinstance(time_ms, int)
-            if owner == kind and since_ms <= time_ms and (until_ms is None or time_ms < until_ms):
-                yield dict(event)
+    def read(
+        self,
+        *kinds: type[E],
+        after: Cursor | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+    ) -> Reading[E]:
+        """Events of these classes and the time, after the cursor, in the order of appending."""
+        place = int(after or 0)
 
-    def follow(self, kind: EventKind) -> Callable[[], Iterator[Mapping[str, Json]]]:
-        """A function that gives the events of the kind that it has not given before."""
-        place = 0
-
-        def added() -> Iterator[Mapping[str, Json]]:
+        def events() -> Iterator[E]:
             nonlocal place
+            if place > len(self._events):
+                raise NotFoundError(f"expected {place} events, found {len(self._events)}; read from the start")
             while place < len(self._events):
-                owner, event = self._events[place]
+                event = self._events[place]
                 place += 1
-                if owner == kind:
-                    yield dict(event)
+                early = since_ms is not None and event.time_ms < since_ms
+                late = until_ms is not None and event.time_ms >= until_ms
+                if isinstance(event, kinds) and not early and not late:
+                    yield event
 
-        return added
+        return Reading(events(), lambda: Cursor(str(place)))
+
+    def get(self, kind: type[Named], ids: Collection[str]) -> list[Named]:
+        """The events of this class with one of these ids."""
+        return [event for event in list(self._events) if isinstance(event, kind) and event.id in ids]
+
+    def scan(self, kind: type[Event]) -> "pl.LazyFrame":
+        """All events of this class as a table."""
+        from bakeoff.data.event_table import of_class, table
+
+        stored = ((seq, KINDS[type(event)], encode(event, 0)[1]) for seq, event in enumerate(self._events, 1))
+        return of_class(table(stored).lazy(), kind).drop("rest")
 
     def compact(self) -> int:
         """There is nothing to move."""

@@ -1,0 +1,215 @@
+"""Events: what the log holds of predictions and of the feedback on them, each kind declared once.
+
+A log stores an event as JSON under the name of its kind (`KINDS`): one encoder and one decoder, here. What a version of
+before wrote decodes to the same classes. A kind of its own is a class here and a line in `KINDS`.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Generic, NewType, TypeAlias, TypeVar
+
+import msgspec
+
+from bakeoff.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from bakeoff.core.types import Json
+else:
+    Json = Any  # the decoder knows no type that is made of itself
+
+__all__ = [
+    "KINDS",
+    "LARGEST_MS",
+    "NOW",
+    "Cursor",
+    "Event",
+    "FailureEvent",
+    "FeedbackEvent",
+    "Named",
+    "PredictionEvent",
+    "Reading",
+    "decode",
+    "encode",
+    "tag_of",
+]
+
+_logger = logging.getLogger(__name__)
+
+NOW = -(2**63)
+"""The `time_ms` of an event that was not appended yet: the log's clock then says when it was."""
+
+LARGEST_MS = 2**63 - 1
+
+
+class PredictionEvent(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="status", tag="ok"
+):
+    """One row that was answered.
+
+    Attributes:
+        id: of the prediction; feedback names it.
+        endpoint, release_id, model_version: who answered.
+        row: the inputs, as they were sent (what the project redacts, redacted).
+        label: what was predicted, for classification.
+        value: what was predicted else: a number, or a text.
+        probabilities: by class.
+        latency_ms: the row's share of its call's computing time, in milliseconds.
+        rows_in_call: how many rows the call had.
+        violations: column and rule of the released contract that the row violates.
+        absent, imputed, unseen, unknown: names of inputs that the row lacked, and how; of keys that nobody knows.
+        time_ms: when it was logged, in milliseconds since 1970.
+    """
+
+    id: str
+    endpoint: str
+    release_id: str
+    model_version: str
+    row: Mapping[str, Json]
+    label: str | None = None
+    value: float | str | None = None
+    probabilities: Mapping[str, float] | None = None
+    latency_ms: float = 0.0
+    rows_in_call: int = 1
+    violations: tuple[tuple[str, str], ...] = ()
+    absent: tuple[str, ...] = ()
+    imputed: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    time_ms: int = NOW
+
+    @property
+    def answer(self) -> float | str | None:
+        """What was predicted: the label, or the value."""
+        return self.value if self.label is None else self.label
+
+
+class FailureEvent(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="status", tag="error"
+):
+    """One call that was not answered, or the rows of one that were not.
+
+    Attributes:
+        endpoint, release_id, model_version: who should have answered.
+        error: the name of the error's class.
+        message: what it says, its first 500 characters.
+        latency_ms: computing time per row until then, in milliseconds.
+        rows_in_call: how many rows got no answer.
+        violating_rows: how many of them violate the released contract.
+        time_ms: when it was logged, in milliseconds since 1970.
+    """
+
+    endpoint: str
+    release_id: str
+    model_version: str
+    error: str
+    message: str = ""
+    latency_ms: float = 0.0
+    rows_in_call: int = 1
+    violating_rows: int = 0
+    time_ms: int = NOW
+
+
+class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What somebody says about a prediction; of each kind, the last one counts.
+
+    Attributes:
+        id: of the prediction.
+        label: the truth, as it came.
+        rating: from -1 (bad) to 1 (good).
+        correction: the text that should have been said.
+        comment: any text.
+        source: who says so.
+        known_ms: since when it is known, in milliseconds since 1970; None when that was not said.
+        time_ms: when it was logged, in milliseconds since 1970.
+    """
+
+    id: str
+    label: Json = None
+    rating: float | None = None
+    correction: str | None = None
+    comment: str | None = None
+    source: str | None = None
+    known_ms: int | None = None
+    time_ms: int = NOW
+
+    @property
+    def truth(self) -> Json:
+        """What is said to be true: the label, without one the correction."""
+        return self.correction if self.label is None else self.label
+
+
+Event: TypeAlias = PredictionEvent | FailureEvent | FeedbackEvent
+
+E = TypeVar("E", bound=Event)
+
+Named = TypeVar("Named", bound=PredictionEvent | FeedbackEvent)
+"""Events that are found by an id."""
+
+Cursor = NewType("Cursor", str)
+"""A place in a log: what was read up to there, whatever is moved or added meanwhile. Opaque, and of the log that gave
+it; kept as any text is kept."""
+
+KINDS: Mapping[type[Event], str] = {
+    PredictionEvent: "prediction",
+    FailureEvent: "prediction",
+    FeedbackEvent: "feedback",
+}
+"""Under which name a log stores events of a class."""
+
+
+class Reading(Generic[E]):
+    """Events as they are read; `cursor` says how far, at any moment: reading after it gives the others.
+
+    >>> reading = Reading(iter(()), lambda: Cursor("7"))
+    >>> [event for event in reading], reading.cursor
+    ([], '7')
+    """
+
+    def __init__(self, events: Iterator[E], cursor: Callable[[], Cursor]) -> None:
+        self._events, self._cursor = events, cursor
+
+    def __iter__(self) -> Iterator[E]:
+        return self._events
+
+    @property
+    def cursor(self) -> Cursor:
+        """The place after the last event that was given; of a reading that ended, the end of the log."""
+        return self._cursor()
+
+
+def encode(event: Event, now_ms: int) -> tuple[int, bytes]:
+    """The event's time and its JSON. Floats that JSON lacks (NaN, the infinities) become null.
+
+    Raises:
+        UsageError: JSON cannot hold it, or its time is no time.
+    """
+    if event.time_ms == NOW:
+        event = msgspec.structs.replace(event, time_ms=now_ms)
+    if type(event.time_ms) is not int or not -LARGEST_MS < event.time_ms < LARGEST_MS:
+        raise UsageError(f"expected an event with an integer time_ms, received {event!r}")
+    try:
+        return event.time_ms, msgspec.json.encode(event)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UsageError(f"expected values that JSON can hold, received {event!r} ({error})") from error
+
+
+_DECODERS: Mapping[str, Callable[[bytes], Event]] = {
+    "prediction": msgspec.json.Decoder(PredictionEvent | FailureEvent).decode,
+    "feedback": msgspec.json.Decoder(FeedbackEvent).decode,
+}
+
+
+def decode(kind: str, payload: bytes) -> Event | None:
+    """The event of a stored kind, or None: no version ever wrote such a thing, and it is in nobody's way."""
+    decoder = _DECODERS.get(kind)
+    try:
+        return None if decoder is None else decoder(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        _logger.warning("passed over what is no %s event (%s): %r", kind, error, payload[:200])
+        return None
+
+
+def tag_of(kind: type[Event]) -> tuple[str, str] | None:
+    """Key and value in the JSON by which a class is told from others of its kind."""
+    config = kind.__struct_config__
+    return None if config.tag_field is None else (config.tag_field, str(config.tag))

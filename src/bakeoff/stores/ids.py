@@ -1,0 +1,152 @@
+"""Which ids are in a segment of the event log: `NUMBER.ids` beside an archive, and in memory for what is being written.
+
+An id is known by a key of 32 bits, the CRC-32 of its kind and itself: the key of another id costs one look in vain.
+Bytes: magic (4), digest of the archive that they are of (32), the keys in ascending order (u32 each), a CRC-32 of all.
+A file that is damaged, or of another archive, is no answer: the archive is asked then.
+"""
+
+import struct
+import threading
+import zlib
+from array import array
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.core.events import KINDS, Named
+from bakeoff.stores.marks import read_mark
+from bakeoff.stores.segments import Numbered, Wanted, frame_at, frames, gone, items, stems
+
+__all__ = ["Index", "Keys", "encode", "ids_path", "key", "keys_of", "packed", "read"]
+
+Keys: TypeAlias = NDArray[np.uint32]
+
+_MAGIC = b"bki1"
+_HEAD = struct.Struct("<4s32s")
+_CRC = struct.Struct("<I")
+
+
+def ids_path(archive: Path) -> Path:
+    """Where the keys of an archive stand."""
+    return archive.with_suffix(".ids")
+
+
+def key(kind: str, name: str) -> int:
+    """What an id is known by."""
+    return zlib.crc32(name.encode(), zlib.crc32(kind.encode()))
+
+
+class _Id(msgspec.Struct, frozen=True, gc=False):
+    id: str | None = None
+
+
+_id_of = msgspec.json.Decoder(_Id).decode
+
+
+def keys_of(records: Iterable[tuple[str, bytes | str]]) -> Iterator[int]:
+    """The keys of events given as kind and JSON; one without an id has none."""
+    for kind, payload in records:
+        name = _id_of(payload).id
+        if name is not None:
+            yield key(kind, name)
+
+
+def packed(keys: Iterable[int]) -> Keys:
+    """Keys in ascending order."""
+    return np.sort(np.fromiter(keys, dtype=np.uint32))
+
+
+def encode(keys: Keys, digest: str) -> bytes:
+    """What the file holds, for an archive with this digest."""
+    body = _HEAD.pack(_MAGIC, bytes.fromhex(digest)) + keys.astype("<u4").tobytes()
+    return body + _CRC.pack(zlib.crc32(body))
+
+
+def read(archive: Path) -> Keys | None:
+    """The keys of an archive as they were written; None when there are none, they are damaged, or another archive's."""
+    mark, path = read_mark(archive), ids_path(archive)
+    data = path.read_bytes() if path.exists() else b""
+    if mark is None or mark.digest is None or len(data) < _HEAD.size + _CRC.size:
+        return None
+    if _CRC.pack(zlib.crc32(memoryview(data)[: -_CRC.size])) != data[-_CRC.size :]:
+        return None
+    if _HEAD.unpack_from(data) != (_MAGIC, bytes.fromhex(mark.digest)):
+        return None
+    return np.frombuffer(data[_HEAD.size : -_CRC.size], dtype="<u4").astype(np.uint32, copy=False)
+
+
+class _Written:
+    """The keys of a segment that is no archive yet: of each event, and where its frame starts."""
+
+    def __init__(self, inode: int) -> None:
+        self.inode = inode
+        self._end = 0
+        self._keys, self._starts = array("L"), array("Q")
+
+    def starts(self, path: Path, wanted: Keys) -> list[int]:
+        """Where the frames start that may hold one of the keys, after a look at what was added."""
+        for frame in frames(path, self._end):
+            for each in keys_of((item.kind, item.payload) for item in items(frame)):
+                self._keys.append(each)
+                self._starts.append(self._end)
+            self._end = frame.end
+        hit_n = np.isin(np.array(self._keys), wanted)
+        return np.unique(np.array(self._starts)[hit_n]).tolist()
+
+
+class Index:
+    """Finds events by their ids, in all segments of a folder; safe to use from several threads.
+
+    Keeps 4 bytes in memory of an archived event, 16 of another.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._archived: dict[str, Keys] = {}
+        self._written: dict[str, _Written] = {}
+        self._lock = threading.Lock()
+
+    def get(self, kind: type[Named], ids: Collection[str]) -> Iterator[Numbered]:
+        """The events of a class with one of these ids, segment by segment."""
+        keys = packed(key(KINDS[kind], name) for name in ids)
+        wanted = Wanted(kinds=(kind,), ids=frozenset(ids))
+        with self._lock:
+            for stem in stems(self._root):
+                yield from self._in(stem, wanted, keys)
+
+    def _in(self, stem: str, wanted: Wanted, keys: Keys) -> Iterator[Numbered]:
+        for suffix in (".parquet", ".open", ".log", ".parquet"):  # it may be sealed and archived while we look
+            path = self._root / f"{stem}{suffix}"
+            try:
+                if path.exists():
+                    yield from (self._in_archive if suffix == ".parquet" else self._in_segment)(path, wanted, keys)
+                    return
+            except FileNotFoundError:
+                continue
+        if (error := gone(self._root, stem)) is not None:
+            raise error
+
+    def _in_archive(self, path: Path, wanted: Wanted, keys: Keys) -> Iterator[Numbered]:
+        from bakeoff.stores import archive  # polars takes a while to import
+
+        self._written.pop(path.stem, None)
+        if (known := self._archived.get(path.stem)) is None:
+            known = self._archived[path.stem] = archive.keys(path)
+        places = np.searchsorted(known, keys)
+        inside = places < len(known)
+        if np.any(known[places[inside]] == keys[inside]):
+            yield from archive.events(path, wanted)
+
+    def _in_segment(self, path: Path, wanted: Wanted, keys: Keys) -> Iterator[Numbered]:
+        written, inode = self._written.get(path.stem), path.stat().st_ino
+        if written is None or written.inode != inode:  # a repair writes it anew
+            written = self._written[path.stem] = _Written(inode)
+        for start in written.starts(path, keys):
+            frame = frame_at(path, start)
+            for seq, item in enumerate(items(frame), frame.first_seq) if frame else ():
+                if (row := wanted.read(seq, item)) is not None:
+                    yield row

@@ -1,0 +1,119 @@
+"""Read the event log in the order of its numbers, from a cursor on.
+
+Events are numbered over all processes, but one that was numbered earlier may be written later. Within a segment, which
+has one writer at a time, they stand in order: so a cursor is a place in each segment that more may come to. As text:
+`NUMBER:SEQ,…`, the first of them the segment before which all is read.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+from bakeoff.core.errors import NotFoundError, StoreError, UsageError
+from bakeoff.core.events import Cursor, Event
+from bakeoff.stores import segments
+from bakeoff.stores.segments import Numbered, Wanted
+
+__all__ = ["Reader"]
+
+
+class Reader:
+    """Gives the wanted events after a cursor, once; `cursor` is how far it is.
+
+    Raises:
+        UsageError: the cursor is none of this store.
+    """
+
+    def __init__(self, root: Path, after: Cursor | None, wanted: Wanted) -> None:
+        self._root, self._wanted = root, wanted
+        self._places = _parsed(after) if after else {}
+        self._first = min(self._places, default="")
+        self._stems = sorted(self._places)
+        self._finished: set[str] = set()
+
+    @property
+    def cursor(self) -> Cursor:
+        """The place after the last event that was given."""
+        unread = [stem for stem in self._stems if stem not in self._finished]
+        first = next(iter(unread), self._stems[-1] if self._stems else "")
+        places = {stem: self._places.get(stem, 0) for stem in self._stems if stem == first or stem in self._places}
+        return Cursor(",".join(f"{int(stem)}:{seq}" for stem, seq in places.items() if stem >= first))
+
+    def events(self) -> Iterator[Event]:
+        """The events of all segments in the order of their numbers; a segment is opened when its turn comes.
+
+        A segment's name is at most its first number, and numbers ascend within it.
+        """
+        there = segments.stems(self._root)
+        if lost := self._places.keys() - there:
+            raise _stale(self._root, min(lost))
+        self._stems = [stem for stem in there if stem >= self._first]
+        later = deque(self._stems)
+        heap: list[tuple[int, str, Event, Iterator[Numbered]]] = []
+        while later or heap:
+            while later and (not heap or int(later[0]) <= heap[0][0]):
+                stem = later.popleft()
+                source = self._source(stem)
+                if (row := next(source, None)) is not None:
+                    heapq.heappush(heap, (row.seq, stem, row.event, source))
+            if not heap:
+                continue
+            seq, stem, event, source = heap[0]
+            self._places[stem] = seq
+            yield event
+            if (row := next(source, None)) is None:
+                heapq.heappop(heap)
+            else:
+                heapq.heapreplace(heap, (row.seq, stem, row.event, source))
+
+    def _source(self, stem: str) -> Iterator[Numbered]:
+        after = self._places.get(stem, 0)
+        for suffix in (".parquet", ".open", ".log", ".parquet"):  # it may be sealed and archived while we look
+            path = self._root / f"{stem}{suffix}"
+            if not path.exists():
+                continue
+            try:
+                last = yield from self._archived(path, after) if suffix == ".parquet" else self._written(path, after)
+            except FileNotFoundError:
+                continue
+            if last < after:
+                raise _stale(self._root, stem)
+            self._places[stem] = last
+            if suffix != ".open":
+                self._finished.add(stem)
+            return
+        raise segments.gone(self._root, stem) or StoreError(
+            f"the events in {self._root / stem}.* have been moved while they were read: read again"
+        )
+
+    def _written(self, path: Path, after: int) -> Generator[Numbered, None, int]:
+        last = 0
+        for frame in segments.frames(path):
+            last = frame.first_seq + frame.count - 1
+            if last > after:
+                for seq, item in enumerate(segments.items(frame), frame.first_seq):
+                    if seq > after and (row := self._wanted.read(seq, item)) is not None:
+                        yield row
+        return last
+
+    def _archived(self, path: Path, after: int) -> Generator[Numbered, None, int]:
+        from bakeoff.stores import archive  # polars takes a while to import
+
+        yield from archive.events(path, self._wanted, after=after)
+        return archive.last_seq(path)
+
+
+def _parsed(cursor: Cursor) -> dict[str, int]:
+    try:
+        pairs = [place.split(":") for place in cursor.split(",")]
+        return {f"{int(stem):016d}": int(seq) for stem, seq in pairs}
+    except ValueError as error:
+        raise UsageError(f"expected a cursor that this log gave, received {cursor!r}") from error
+
+
+def _stale(root: Path, stem: str) -> NotFoundError:
+    return NotFoundError(
+        f"expected what was read before in segment {int(stem)} of {root}, found less: events were lost, or an older "
+        "log was restored; read it from the start"
+    )
