@@ -11,7 +11,7 @@ the other, the archive counts.
 
 import heapq
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import starmap
 from pathlib import Path
 
@@ -30,7 +30,8 @@ from bakeoff.stores.segments import Item, Numbered, Wanted, gone, records, stems
 __all__ = ["archive", "check", "events", "keys", "last_seq", "scan", "seal"]
 
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
-_ROWS = 8192  # in a group, the least that is read for one event
+_ROWS = 4096  # in a group, the least that is read for one event
+_FEW = 4  # rows that are read alone
 
 
 # --- writing ----------------------------------------------------------------------------------------
@@ -113,16 +114,19 @@ def _verify(path: Path) -> None:
 # --- reading ----------------------------------------------------------------------------------------
 
 
-def events(path: Path, wanted: Wanted, *, after: int = 0) -> Iterator[Numbered]:
-    """The wanted events of an archive with greater numbers than `after`."""
+def events(path: Path, wanted: Wanted, *, after: int = 0, rows: Sequence[int] | None = None) -> Iterator[Numbered]:
+    """The wanted events of an archive with greater numbers than `after`, among these rows, if given."""
     _verify(path)
     between = pl.col("time_ms").is_between(wanted.since_ms, wanted.until_ms, closed="left")
-    source = pl.scan_parquet(path).filter((pl.col("seq") > after) & between)
+    source = pl.scan_parquet(path)
+    if rows is not None and len(rows) <= _FEW:  # of a row, its group is read alone
+        source = pl.concat([source.slice(row, 1) for row in rows])
+    source = source.filter((pl.col("seq") > after) & between)
     try:
         if "payload" in source.collect_schema():
             stored = source.select("seq", "kind", "time_ms", "payload").collect().iter_rows()
-            rows = (wanted.read(seq, Item(kind, at_ms, payload.encode())) for seq, kind, at_ms, payload in stored)
-            return (row for row in rows if row is not None)
+            read = (wanted.read(seq, Item(kind, at_ms, payload.encode())) for seq, kind, at_ms, payload in stored)
+            return (row for row in read if row is not None)
         if wanted.ids is not None:
             source = source.filter(pl.col("id").is_in(list(wanted.ids)))
         tables = {kind: event_table.of_class(source, kind).collect() for kind in wanted.kinds}
@@ -167,7 +171,7 @@ def _archived(path: Path) -> pl.LazyFrame:
         raise _unreadable(path, error) from error
 
 
-def keys(path: Path) -> ids.Keys:
+def keys(path: Path) -> ids.Packed:
     """The keys of the ids in an archive."""
     known = ids.read(path)
     if known is not None:
@@ -175,5 +179,5 @@ def keys(path: Path) -> ids.Keys:
     columns = pl.scan_parquet(path)
     if "payload" in columns.collect_schema():
         return ids.packed(ids.keys_of(columns.select("kind", "payload").collect().iter_rows()))
-    named = columns.filter(pl.col("id").is_not_null()).select("kind", "id").collect()
-    return ids.packed(ids.key(kind, name) for kind, name in named.iter_rows())
+    named = columns.select("kind", "id").collect().iter_rows()
+    return ids.packed(None if name is None else ids.key(kind, name) for kind, name in named)

@@ -1,8 +1,8 @@
 """Which ids are in a segment of the event log: `NUMBER.ids` beside an archive, and in memory for what is being written.
 
 An id is known by a key of 32 bits, the CRC-32 of its kind and itself: the key of another id costs one look in vain.
-Bytes: magic (4), digest of the archive that they are of (32), the keys in ascending order (u32 each), a CRC-32 of all.
-A file that is damaged, or of another archive, is no answer: the archive is asked then.
+Bytes: magic (4), digest of the archive that they are of (32), the keys in ascending order, the row of each
+(u32 each), a CRC-32 of all. A file that is damaged, or of another archive, is no answer: the archive is asked then.
 """
 
 import struct
@@ -11,7 +11,7 @@ import zlib
 from array import array
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -21,11 +21,11 @@ from bakeoff.core.events import KINDS, Named
 from bakeoff.stores.marks import read_mark
 from bakeoff.stores.segments import Numbered, Wanted, frame_at, frames, gone, items, stems
 
-__all__ = ["Index", "Keys", "encode", "ids_path", "key", "keys_of", "packed", "read"]
+__all__ = ["Index", "Packed", "encode", "ids_path", "key", "keys_of", "packed", "read"]
 
 Keys: TypeAlias = NDArray[np.uint32]
 
-_MAGIC = b"bki1"
+_MAGIC = b"bki2"
 _HEAD = struct.Struct("<4s32s")
 _CRC = struct.Struct("<I")
 
@@ -47,26 +47,40 @@ class _Id(msgspec.Struct, frozen=True, gc=False):
 _id_of = msgspec.json.Decoder(_Id).decode
 
 
-def keys_of(records: Iterable[tuple[str, bytes | str]]) -> Iterator[int]:
-    """The keys of events given as kind and JSON; one without an id has none."""
+def keys_of(records: Iterable[tuple[str, bytes | str]]) -> Iterator[int | None]:
+    """The keys of events given as kind and JSON; None for one without an id."""
     for kind, payload in records:
         name = _id_of(payload).id
-        if name is not None:
-            yield key(kind, name)
+        yield None if name is None else key(kind, name)
 
 
-def packed(keys: Iterable[int]) -> Keys:
-    """Keys in ascending order."""
-    return np.sort(np.fromiter(keys, dtype=np.uint32))
+class Packed(NamedTuple):
+    """The keys of an archive in ascending order, and the row of each."""
+
+    keys: Keys
+    rows: Keys
+
+    def rows_of(self, wanted: Keys) -> list[int]:
+        """The rows that have one of these keys."""
+        first, last = (np.searchsorted(self.keys, wanted, side=side) for side in ("left", "right"))
+        parts = [self.rows[start:end] for start, end in zip(first, last, strict=True) if start < end]
+        return np.sort(np.concatenate(parts)).tolist() if parts else []
 
 
-def encode(keys: Keys, digest: str) -> bytes:
+def packed(keys: Iterable[int | None]) -> Packed:
+    """The keys of an archive's rows; None is a row without an id."""
+    pairs = np.array([(each, row) for row, each in enumerate(keys) if each is not None], dtype=np.uint32).reshape(-1, 2)
+    ordered = pairs[np.argsort(pairs[:, 0], kind="stable")]
+    return Packed(ordered[:, 0].copy(), ordered[:, 1].copy())
+
+
+def encode(ids: Packed, digest: str) -> bytes:
     """What the file holds, for an archive with this digest."""
-    body = _HEAD.pack(_MAGIC, bytes.fromhex(digest)) + keys.astype("<u4").tobytes()
+    body = _HEAD.pack(_MAGIC, bytes.fromhex(digest)) + b"".join(each.astype("<u4").tobytes() for each in ids)
     return body + _CRC.pack(zlib.crc32(body))
 
 
-def read(archive: Path) -> Keys | None:
+def read(archive: Path) -> Packed | None:
     """The keys of an archive as they were written; None when there are none, they are damaged, or another archive's."""
     mark, path = read_mark(archive), ids_path(archive)
     data = path.read_bytes() if path.exists() else b""
@@ -76,7 +90,7 @@ def read(archive: Path) -> Keys | None:
         return None
     if _HEAD.unpack_from(data) != (_MAGIC, bytes.fromhex(mark.digest)):
         return None
-    return np.frombuffer(data[_HEAD.size : -_CRC.size], dtype="<u4").astype(np.uint32, copy=False)
+    return Packed(*np.split(np.frombuffer(data[_HEAD.size : -_CRC.size], dtype="<u4"), 2))
 
 
 class _Written:
@@ -91,8 +105,9 @@ class _Written:
         """Where the frames start that may hold one of the keys, after a look at what was added."""
         for frame in frames(path, self._end):
             for each in keys_of((item.kind, item.payload) for item in items(frame)):
-                self._keys.append(each)
-                self._starts.append(self._end)
+                if each is not None:
+                    self._keys.append(each)
+                    self._starts.append(self._end)
             self._end = frame.end
         hit_n = np.isin(np.array(self._keys), wanted)
         return np.unique(np.array(self._starts)[hit_n]).tolist()
@@ -101,18 +116,18 @@ class _Written:
 class Index:
     """Finds events by their ids, in all segments of a folder; safe to use from several threads.
 
-    Keeps 4 bytes in memory of an archived event, 16 of another.
+    Keeps 8 bytes in memory of an archived event, 16 of another.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._archived: dict[str, Keys] = {}
+        self._archived: dict[str, Packed] = {}
         self._written: dict[str, _Written] = {}
         self._lock = threading.Lock()
 
     def get(self, kind: type[Named], ids: Collection[str]) -> Iterator[Numbered]:
         """The events of a class with one of these ids, segment by segment."""
-        keys = packed(key(KINDS[kind], name) for name in ids)
+        keys = np.fromiter({key(KINDS[kind], name) for name in ids}, dtype=np.uint32)
         wanted = Wanted(kinds=(kind,), ids=frozenset(ids))
         with self._lock:
             for stem in stems(self._root):
@@ -136,10 +151,8 @@ class Index:
         self._written.pop(path.stem, None)
         if (known := self._archived.get(path.stem)) is None:
             known = self._archived[path.stem] = archive.keys(path)
-        places = np.searchsorted(known, keys)
-        inside = places < len(known)
-        if np.any(known[places[inside]] == keys[inside]):
-            yield from archive.events(path, wanted)
+        if rows := known.rows_of(keys):
+            yield from archive.events(path, wanted, rows=rows)
 
     def _in_segment(self, path: Path, wanted: Wanted, keys: Keys) -> Iterator[Numbered]:
         written, inode = self._written.get(path.stem), path.stat().st_ino
