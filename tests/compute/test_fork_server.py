@@ -2,13 +2,15 @@
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from bakeoff.compute.fork_server import possible
 from bakeoff.compute.local import LocalCompute
-from bakeoff.core.protocols import Job
+from bakeoff.core.jobs import Job
+from bakeoff.testing.memory import MemoryBlobs
 
 HERE = Path(__file__).parent
 
@@ -22,8 +24,12 @@ def _jobs_importable(monkeypatch, tmp_path):
 
 
 def imported(name, requires=()):
-    job = Job(name="a", function="jobs:imported", argument={"name": name}, requires=requires)
-    (result,) = LocalCompute(workers=1).run([job], progress=lambda *_: None)
+    from jobs import Number
+
+    job = Job(name="a", function="jobs:imported", argument=Number(name=name), requires=requires)
+    with tempfile.TemporaryDirectory() as folder:
+        compute = LocalCompute(blobs=MemoryBlobs(), work=Path(folder), cache=Path(folder), workers=1)
+        (result,) = compute.run([job], progress=lambda *_: None)
     assert result.error is None, result.traceback
     return result.value
 

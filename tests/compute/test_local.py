@@ -2,14 +2,16 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 from bakeoff.compute.local import LocalCompute
-from bakeoff.core.protocols import Job
+from bakeoff.core.jobs import Job, Resources
 from bakeoff.testing.compute import ComputeConformance
+from bakeoff.testing.memory import MemoryBlobs
 
 HERE = Path(__file__).parent
 
@@ -19,15 +21,21 @@ def _jobs_importable(monkeypatch):
     monkeypatch.syspath_prepend(str(HERE))
 
 
-def job(name, function, **argument):
-    return Job(name=name, function=f"jobs:{function}", argument=argument)
+def job(name, function, threads=0, **argument):
+    from jobs import Number
+
+    resources = Resources(threads=threads)
+    return Job(name=name, function=f"jobs:{function}", argument=Number(**argument), resources=resources)
+
+
+def local(**options):
+    folder = Path(tempfile.mkdtemp())
+    return LocalCompute(blobs=MemoryBlobs(), work=folder / "work", cache=folder / "cache", **options)
 
 
 def run(jobs, **options):
     lines = []
-    results = {
-        r.name: r for r in LocalCompute(workers=2).run(jobs, progress=lambda *line: lines.append(line), **options)
-    }
+    results = {r.name: r for r in local(workers=2).run(jobs, progress=lambda *line: lines.append(line), **options)}
     return results, lines
 
 
@@ -76,23 +84,24 @@ def test_exclusive_jobs_run_one_at_a_time():
 def test_leaving_early_ends_the_workers():
     pids = []
     jobs = [job("slow", "sleep", s=60), job("quick", "sleep", s=0.5)]
-    results = LocalCompute(workers=2).run(
-        jobs, progress=lambda name, line: pids.append(int(line)) if name == "slow" else None
-    )
+    results = local(workers=2).run(jobs, progress=lambda name, line: pids.append(int(line)) if name == "slow" else None)
     assert next(results).name == "quick"
     results.close()
     assert not _alive(pids[0])
 
 
-def test_workers_end_when_the_parent_is_killed():
+def test_workers_end_when_the_parent_is_killed(tmp_path):
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import pathlib, sys; sys.path.insert(0, sys.argv[1]); folder = pathlib.Path(sys.argv[2])\n"
         "from bakeoff.compute.local import LocalCompute\n"
-        "from bakeoff.core.protocols import Job\n"
-        "job = Job(name='a', function='jobs:sleep', argument={'s': 60})\n"
-        "list(LocalCompute(workers=1).run([job], progress=lambda n, line: print(line, flush=True)))\n"
+        "from bakeoff.core.jobs import Job\n"
+        "from bakeoff.testing.memory import MemoryBlobs\n"
+        "from jobs import Number\n"
+        "job = Job(name='a', function='jobs:sleep', argument=Number(s=60))\n"
+        "compute = LocalCompute(blobs=MemoryBlobs(), work=folder, cache=folder, workers=1)\n"
+        "list(compute.run([job], progress=lambda n, line: print(line, flush=True)))\n"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code, str(HERE)], stdout=subprocess.PIPE)
+    parent = subprocess.Popen([sys.executable, "-c", code, str(HERE), str(tmp_path)], stdout=subprocess.PIPE)
     with parent:
         worker = int(parent.stdout.readline())
         os.kill(worker, 0)
@@ -113,5 +122,25 @@ def _alive(pid):
 
 class TestLocal(ComputeConformance):
     @pytest.fixture
-    def compute(self):
-        return LocalCompute(workers=2)
+    def make_compute(self):
+        return LocalCompute
+
+
+def test_a_job_that_asks_for_all_cores_has_them_alone():
+    both = [job("whole", "sleep", threads=2, s=0.3), job("half", "sleep", threads=1, s=0.3)]
+    results = {r.name: r.value for r in local(workers=2, threads=1).run(both, progress=lambda *_: None)}
+    whole, half = results["whole"], results["half"]
+    assert whole["to"] <= half["from"] or half["to"] <= whole["from"]
+
+
+def test_jobs_that_ask_for_one_core_each_share_the_machine():
+    both = [job(name, "sleep", threads=1, s=0.5) for name in ("one", "other")]
+    results = {r.name: r.value for r in local(workers=2, threads=1).run(both, progress=lambda *_: None)}
+    assert results["one"]["from"] < results["other"]["to"]
+    assert results["other"]["from"] < results["one"]["to"]
+
+
+def test_threads_are_given_and_set_for_libraries():
+    alone = next(iter(local(workers=2, threads=3).run([job("a", "double", threads=5, x=1)], progress=lambda *_: None)))
+    assert alone.value["given"] == 5
+    assert alone.value["threads"] == "5"

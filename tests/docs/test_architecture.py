@@ -37,9 +37,9 @@ def test_what_stands_in_code_exists():
     """Classes, commands and pages that the walks name."""
     import bakeoff
     from bakeoff.config import sections as config
-    from bakeoff.core import errors, ledger, protocols, types
+    from bakeoff.core import errors, jobs, ledger, protocols, types
 
-    places = (bakeoff, config, errors, ledger, protocols, types)
+    places = (bakeoff, config, errors, jobs, ledger, protocols, types)
     classes = set(re.findall(r"`([A-Z][a-z]+[A-Za-z]*)(?:\.\w+)?`", PAGE))
     assert {"Project", "Family", "Ledger", "DataConfig", "BakeoffError"} <= classes
     assert [name for name in classes if not any(hasattr(place, name) for place in places)] == []

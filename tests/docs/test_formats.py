@@ -96,7 +96,9 @@ def test_collections_and_steps_are_named(served):
 def test_every_step_of_the_code_is_named():
     source = Path(__file__).parents[2] / "src" / "bakeoff"
     made = {
-        n for path in source.rglob("*.py") for n in re.findall(r'steps\.key\(\s*f?"(\w+)"', path.read_text("utf-8"))
+        name
+        for path in source.rglob("*.py")
+        for name in re.findall(r'(?:steps\.key|step_key|Ask\.of)\(\s*f?"(\w+)"', path.read_text("utf-8"))
     }
     assert {"fit", "evaluate", "verify"} <= made
     assert made <= firsts("step | what its result")

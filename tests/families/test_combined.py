@@ -8,11 +8,12 @@ import polars as pl
 import pytest
 
 from bakeoff.core.errors import CandidateError, ConfigError, CorruptError
+from bakeoff.core.jobs import MODEL, JobContext
 from bakeoff.families.linear import LinearFamily, LinearParams
 from bakeoff.families.wrappers.blend import BlendFamily, BlendParams
 from bakeoff.families.wrappers.calibrated import CalibratedFamily, CalibratedParams
 from bakeoff.families.wrappers.cascade import CascadeFamily, CascadeParams
-from bakeoff.families.wrappers.members import Member, assemble
+from bakeoff.families.wrappers.members import AssembleArgument, Member, assemble, member_input
 from bakeoff.testing.families import FamilyConformance
 
 QUICK = (
@@ -125,21 +126,22 @@ def test_assembled_from_saved_members_is_the_model_that_fitting_makes(tmp_path):
         folder = tmp_path / member.name
         folder.mkdir()
         LinearFamily().fit(replace(job, params=LinearParams(**member.params))).save(folder)
-        folders.append(str(folder))
+        folders.append(folder)
     params = {"members": [{"name": m.name, "family": m.family, "params": m.params} for m in members]}
-    argument = {
-        "family": "blend",
-        "params": params,
-        "model_dirs": folders,
-        "threads": 1,
-        "out_dir": str(tmp_path / "out"),
-    }
-    value = assemble(argument, lambda _: None)
-    assert value["chosen"] == {"members": {"a": {"penalty": 1.0}, "b": {"penalty": 100.0}}}
+    context = JobContext(
+        inputs={member_input(at): folder for at, folder in enumerate(folders)},
+        outputs={MODEL: tmp_path / "out"},
+        scratch=tmp_path / "scratch",
+        cache=tmp_path / "cache",
+        threads=1,
+        progress=lambda _: None,
+    )
+    value = assemble(AssembleArgument(family="blend", params=params), context)
+    assert value.chosen == {"members": {"a": {"penalty": 1.0}, "b": {"penalty": 100.0}}}
     fitted = BlendFamily().fit(replace(job, params=BlendParams(members=members)))
     held = suite.held(job)
     loaded = BlendFamily().load(tmp_path / "out", 1)
-    assert tuple(value["signature"]["classes"]) == fitted.signature.classes
+    assert tuple(value.signature["classes"]) == fitted.signature.classes
     np.testing.assert_array_equal(loaded.predict(held).probabilities_nk, fitted.predict(held).probabilities_nk)
 
 

@@ -19,16 +19,19 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 import zstandard
 
 from bakeoff import Project
-from bakeoff.core.protocols import Job, JobResult
+from bakeoff.compute.job_files import JobFiles
+from bakeoff.core.jobs import Job, JobResult, call
+from bakeoff.core.protocols import BlobStore
 from bakeoff.evaluate.score.worker import read_outcomes
 from bakeoff.project import wiring
 
@@ -83,16 +86,23 @@ class Table:
 class InProcess:
     """Runs jobs where they are asked for."""
 
-    threads = 1
+    threads = cores = 1
+
+    def __init__(self, blobs: BlobStore, *, work: Path, cache: Path, jobs: int) -> None:
+        del jobs
+        self._blobs, self._work, self._cache = blobs, work, cache
 
     def run(
         self, jobs: Iterator[Job], *, progress: Callable[[str, str], None], exclusive: bool = False
     ) -> Iterator[JobResult]:
         del exclusive
-        for job in jobs:
-            module, _, name = job.function.partition(":")
-            call = getattr(import_module(module), name)
-            yield JobResult(name=job.name, value=call(dict(job.argument), lambda line: progress("job", line)))
+        self._work.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._work) as folder:
+            files = JobFiles(self._blobs, Path(folder))
+            for job in jobs:
+                context = files.context(job, cache=self._cache, threads=1, progress=partial(progress, job.name))
+                value = call(job.function, msgspec.to_builtins(job.argument), context)
+                yield JobResult(name=job.name, value=value, outputs=files.stored(job))
 
 
 def hurried(replace: Callable[[Any, str, Any], None]) -> None:
@@ -105,7 +115,7 @@ def hurried(replace: Callable[[Any, str, Any], None]) -> None:
         return measure(model, table, seed=seed, calls=5, budget_s=0.02)
 
     measure, environment = worker.measure, lifecycle.capture()
-    replace(wiring, "compute", lambda config, *, jobs: InProcess())
+    replace(wiring, "compute", lambda _config, blobs, **more: InProcess(blobs, **more))
     replace(worker, "measure", few)
     replace(lifecycle, "capture", lambda: environment)
 

@@ -1,15 +1,17 @@
 """Advice before anything is spent: probe what could be tried, predict what a run would find, compare afterwards."""
 
+import io
 import platform
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.closure import code_of
-from bakeoff.core.protocols import Job
+from bakeoff.core.jobs import ROWS, Job, Resources
+from bakeoff.core.refs import BlobRef
 from bakeoff.core.types import Json
 from bakeoff.environment.capture import versions_of
 from bakeoff.environment.hardware import Hardware, hardware
@@ -18,9 +20,9 @@ from bakeoff.loop.cache import Steps
 from bakeoff.loop.classes import with_classes
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.loop.dataset import Gathered, gather, load_arrays
-from bakeoff.loop.fit import job_of, workspace
+from bakeoff.loop.fit import job_of, run_jobs
 from bakeoff.metrics.custom import digest_own
-from bakeoff.train.probing import HELD, POOL, PROBE
+from bakeoff.train.probing import HELD, POOL, PROBE, ProbeArgument
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.advise.advice import Option
@@ -129,37 +131,40 @@ def _probed(
     weights = {contender.name: NAMED_WEIGHT if contender.name in named else 1 for contender in tried}
     limits = {name: seconds * at_once * weight / sum(weights.values()) for name, weight in weights.items()}
     rng = np.random.default_rng(stage.seed)
-    found: dict[str, Json] = {}
-    with workspace(stage, gathered, "probe") as folder:
-        rows = load_arrays(stage.blobs, gathered.rows_blob)
-        train, validation = rows["train"], rows["validation"]
-        held = validation if len(validation) >= LEAST_ROWS else train[-max(1, len(train) // 5) :]
-        pool = train if held is validation else train[: -len(held)]
-        drawn: dict[str, Any] = {POOL: rng.permutation(pool), HELD: rng.permutation(held)[:MOST_HELD]}
-        np.savez(folder / "probe.npz", allow_pickle=False, **drawn)
-        more: dict[str, Json] = {
-            "rows_path": str(folder / "probe.npz"),
-            "validation_share": len(validation) / max(1, len(train) + len(validation)),
-            "metrics_file": None if stage.metrics_file is None else str(stage.metrics_file),
-            "costs": stage.config.decide.model_dump(mode="json")["costs"],
-            "by_cost": stage.config.decide.decide_by == "cost",
-        }
-        warm = {name: NAMED_WARM_S if name in named else limit_s for name, limit_s in limits.items()}
-        jobs = [
-            _job(stage, gathered, each, folder, {**more, "limit_s": limits[each.name], "warm_limit_s": warm[each.name]})
-            for each in tried
-        ]
-        told = ", ".join(f"{name} ({limit_s:.1f} s)" for name, limit_s in limits.items())
-        stage.progress(f"probing {told}, {at_once} at once")
-        for result in stage.compute.run(jobs, progress=lambda name, line: stage.progress(f"{name}: {line}")):
-            found[result.name] = dict(result.value or {"points": [], "error": result.error})
-    return found
+    rows = load_arrays(stage.blobs, gathered.rows_blob)
+    train, validation = rows["train"], rows["validation"]
+    held = validation if len(validation) >= LEAST_ROWS else train[-max(1, len(train) // 5) :]
+    pool = train if held is validation else train[: -len(held)]
+    drawn: dict[str, Any] = {POOL: rng.permutation(pool), HELD: rng.permutation(held)[:MOST_HELD]}
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **drawn)
+    inputs = {ROWS: BlobRef(stage.blobs.put(buffer.getvalue())), **stage.own_metrics}
+    share = len(validation) / max(1, len(train) + len(validation))
+    jobs = [
+        _job(
+            job_of(stage, gathered, each),
+            inputs,
+            limit_s=limits[each.name],
+            warm_limit_s=NAMED_WARM_S if each.name in named else limits[each.name],
+            validation_share=share,
+            costs=stage.config.decide.model_dump(mode="json")["costs"],
+            by_cost=stage.config.decide.decide_by == "cost",
+        )
+        for each in tried
+    ]
+    told = ", ".join(f"{name} ({limit_s:.1f} s)" for name, limit_s in limits.items())
+    stage.progress(f"probing {told}, {at_once} at once")
+    return {
+        result.name: dict(result.value or {"points": [], "error": result.error}) for result in run_jobs(stage, jobs)
+    }
 
 
-def _job(stage: Stage, gathered: Gathered, contender: Contender, folder: Path, more: Mapping[str, Json]) -> Job:
-    job = job_of(stage, gathered, contender, folder)
-    argument = {key: value for key, value in job.argument.items() if key not in {"chosen", "rows"}}
-    return Job(name=job.name, function=PROBE, argument={**argument, **more}, requires=job.requires)
+def _job(fit: Job, inputs: Mapping[str, BlobRef], **more: Any) -> Job:
+    argument = ProbeArgument(**msgspec.structs.asdict(fit.argument), **more)
+    resources = Resources()  # the time is shared by as many as run at once
+    return replace(
+        fit, function=PROBE, argument=argument, inputs={**fit.inputs, **inputs}, outputs=(), resources=resources
+    )
 
 
 # --- what to make of it -------------------------------------------------------------------------
@@ -211,7 +216,6 @@ def _options(
 
 
 def _facts(stage: Stage, gathered: Gathered) -> dict[str, Json]:
-    import io
 
     import numpy as np
     import polars as pl

@@ -1,6 +1,6 @@
 """Run jobs in processes of their own on this machine.
 
-A job is a function's name and JSON, so that nothing is pickled and a job that dies (a crash, no memory)
+A job is a function's name, JSON and blobs, so that nothing is pickled and a job that dies (a crash, no memory)
 takes only itself along. A worker ends when its parent does, even when the parent was killed.
 """
 
@@ -14,12 +14,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
+import msgspec
+
+from bakeoff.compute.budget import Budget, cores
 from bakeoff.compute.fork_server import WAIT_S, ForkedWorker, WorkerKind, possible
-from bakeoff.core.protocols import Job, JobResult
+from bakeoff.compute.job_files import JobFiles
+from bakeoff.core.errors import BakeoffError
+from bakeoff.core.jobs import Job, JobResult, Resources
+from bakeoff.core.protocols import BlobStore
 
 __all__ = ["LocalCompute"]
 
@@ -33,10 +39,13 @@ HEAVY = "torch"
 """Families that stand on it have most of their memory and imports in common; they share workers."""
 IGNORED_VARIABLES = frozenset({"PYTEST_CURRENT_TEST"})
 
+_Messages = queue.SimpleQueue[tuple[str, bytes | None]]
+
 
 @dataclass(slots=True)
 class _Worker:
     job: Job
+    holds: Resources
     kind: WorkerKind
     process: subprocess.Popen[bytes] | ForkedWorker
     stdin: IO[bytes]
@@ -45,46 +54,69 @@ class _Worker:
 
 
 class LocalCompute:
-    """The `local` backend of `bakeoff.core.protocols.Compute`.
+    """The `local` backend of `bakeoff.core.jobs.Compute`.
 
     Args:
+        blobs: where inputs come from and outputs go.
+        work: a folder for scratch; made when it is needed.
+        cache: the folder that jobs share.
         workers: how many jobs run at once; 0: one for each core, but no more than `jobs`.
         threads: threads that a job may use; 0: its share of the cores.
         jobs: how many jobs are to be expected.
     """
 
-    def __init__(self, *, workers: int = 0, threads: int = 0, jobs: int = 2**16) -> None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.workers = workers or max(1, min(cores, jobs))
-        self._threads = threads or max(1, cores // self.workers)
+    def __init__(
+        self, *, blobs: BlobStore, work: Path, cache: Path, workers: int = 0, threads: int = 0, jobs: int = 2**16
+    ) -> None:
+        self._blobs, self._work, self._cache = blobs, work, cache
+        self.workers = workers or max(1, min(cores(), jobs))
+        self._threads = threads or max(1, cores() // self.workers)
+        self._budget = Budget.of_machine(
+            threads=self.workers * self._threads if threads else max(cores(), self.workers), share=self._threads
+        )
 
     @property
     def threads(self) -> int:
         """Threads that one job may use."""
         return self._threads
 
+    @property
+    def cores(self) -> int:
+        """Threads that all jobs together may use."""
+        return self._budget.threads
+
     def run(
         self, jobs: Iterable[Job], *, progress: Callable[[str, str], None], exclusive: bool = False
     ) -> Iterator[JobResult]:
         """Run the jobs, yielding each result as it comes (see `Compute.run`)."""
-        waiting, done = iter(jobs), False
+        self._work.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="jobs-", dir=self._work) as folder:
+            files = JobFiles(self._blobs, Path(folder))
+            yield from self._run(iter(jobs), files, progress, at_once=1 if exclusive else self.workers)
+
+    def _run(
+        self, waiting: Iterator[Job], files: JobFiles, progress: Callable[[str, str], None], *, at_once: int
+    ) -> Iterator[JobResult]:
         running: dict[str, _Worker] = {}
-        messages: queue.SimpleQueue[tuple[str, bytes | None]] = queue.SimpleQueue()
+        messages: _Messages = queue.SimpleQueue()
         values: dict[str, dict[str, Any]] = {}
-        at_once = 1 if exclusive else self.workers
+        following: Job | None = None
         try:
             while True:
-                while not done and len(running) < at_once:
-                    job = next(waiting, None)
-                    if job is None:
-                        done = True
+                while len(running) < at_once and (following := following or next(waiting, None)) is not None:
+                    lacking = self._budget.lacks(following.resources)
+                    if lacking is not None:
+                        yield JobResult(name=following.name, error=lacking)
+                    elif self._has_room(following, running.values()):
+                        running[following.name] = self._start(following, files, messages)
                     else:
-                        running[job.name] = self._start(job, messages)
+                        break
+                    following = None
                 if not running:
                     return
                 name, line = _next(messages)
                 if line is None:
-                    yield _result(running.pop(name), values.get(name))
+                    yield _result(running.pop(name), values.get(name), files)
                     continue
                 message = json.loads(line)
                 if "progress" in message:
@@ -96,17 +128,27 @@ class LocalCompute:
                 worker.process.kill()
                 _close(worker)
 
-    def _start(self, job: Job, messages: "queue.SimpleQueue[tuple[str, bytes | None]]") -> _Worker:
+    def _has_room(self, job: Job, running: Iterable[_Worker]) -> bool:
+        return self._budget.has_room((worker.holds for worker in running), self._budget.granted(job.resources))
+
+    def _start(self, job: Job, files: JobFiles, messages: _Messages) -> _Worker:
+        holds = self._budget.granted(job.resources)
+        context = files.context(job, cache=self._cache, threads=holds.threads, progress=lambda _: None)
         stderr = cast("IO[bytes]", tempfile.TemporaryFile())  # noqa: SIM115 - closed with its worker
         (requests, request_end), (answer_end, answers) = os.pipe(), os.pipe()
-        environ = os.environ | dict.fromkeys(THREAD_VARIABLES, str(self._threads))
+        environ = os.environ | dict.fromkeys(THREAD_VARIABLES, str(holds.threads))
         kind = _kind(environ, job)
         process = _process(kind, environ, (requests, answers, stderr.fileno()))
         for end in (requests, answers):  # the worker's own
             os.close(end)
         request = {
             "function": job.function,
-            "argument": dict(job.argument),
+            "argument": msgspec.to_builtins(job.argument),
+            "inputs": {name: str(path) for name, path in context.inputs.items()},
+            "outputs": {name: str(path) for name, path in context.outputs.items()},
+            "scratch": str(context.scratch),
+            "cache": str(context.cache),
+            "threads": context.threads,
             "path": sys.path,
             "folder": str(Path.cwd()),
             "modules": not kind.knows(job.function),
@@ -116,7 +158,7 @@ class LocalCompute:
             stdin.write(json.dumps(request).encode() + b"\n")
             stdin.flush()  # and left open: its end tells the worker that the parent is gone
         threading.Thread(target=_forward, args=(job.name, stdout, messages), daemon=True).start()
-        return _Worker(job, kind, process, stdin, stderr, time.monotonic())
+        return _Worker(job, holds, kind, process, stdin, stderr, time.monotonic())
 
 
 def _kind(environ: Mapping[str, str], job: Job) -> WorkerKind:
@@ -142,14 +184,14 @@ def _process(
     )
 
 
-def _next(messages: "queue.SimpleQueue[tuple[str, bytes | None]]") -> tuple[str, bytes | None]:
+def _next(messages: _Messages) -> tuple[str, bytes | None]:
     """Wait for a message in short waits: polars' handler of SIGINT restarts a long one, and Ctrl-C is never seen."""
     while True:
         with contextlib.suppress(queue.Empty):
             return messages.get(timeout=WAIT_S)
 
 
-def _forward(name: str, stdout: IO[bytes], messages: "queue.SimpleQueue[tuple[str, bytes | None]]") -> None:
+def _forward(name: str, stdout: IO[bytes], messages: _Messages) -> None:
     with stdout as lines:
         for line in lines:
             messages.put((name, line))
@@ -166,7 +208,7 @@ def _close(worker: _Worker) -> tuple[int, str]:
         return code, stderr.read().decode(errors="replace")
 
 
-def _result(worker: _Worker, message: dict[str, Any] | None) -> JobResult:
+def _result(worker: _Worker, message: dict[str, Any] | None, files: JobFiles) -> JobResult:
     name, seconds = worker.job.name, time.monotonic() - worker.started
     code, tail = _close(worker)
     if message is None:
@@ -174,7 +216,7 @@ def _result(worker: _Worker, message: dict[str, Any] | None) -> JobResult:
         return JobResult(name=name, error=f"the worker was {why}", traceback=tail or None, seconds=seconds)
     if "modules" in message:
         worker.kind.learn(worker.job.function, message["modules"])
-    return JobResult(
+    result = JobResult(
         name=name,
         value=message.get("value"),
         error=message.get("error"),
@@ -182,3 +224,9 @@ def _result(worker: _Worker, message: dict[str, Any] | None) -> JobResult:
         seconds=seconds,
         peak_memory_bytes=message["peak_memory_bytes"],
     )
+    if result.value is None:
+        return result
+    try:
+        return replace(result, outputs=files.stored(worker.job))
+    except BakeoffError as error:
+        return replace(result, value=None, error=str(error))

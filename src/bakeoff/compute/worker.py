@@ -1,17 +1,18 @@
 """The process that runs one job: reads it from stdin, writes progress and its result to stdout as JSON lines."""
 
-import importlib
 import json
 import os
 import resource
 import sys
 import threading
 import traceback
+from pathlib import Path
 from typing import Any, TextIO
 
 from bakeoff.compute.fork_server import shareable
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.explain import explained
+from bakeoff.core.jobs import JobContext, call
 
 __all__ = ["main"]
 
@@ -27,10 +28,16 @@ def _run(request: dict[str, Any], out: TextIO) -> dict[str, Any]:
     def progress(line: str) -> None:
         print(json.dumps({"progress": line}), file=out, flush=True)
 
+    context = JobContext(
+        inputs={name: Path(path) for name, path in request["inputs"].items()},
+        outputs={name: Path(path) for name, path in request["outputs"].items()},
+        scratch=Path(request["scratch"]),
+        cache=Path(request["cache"]),
+        threads=request["threads"],
+        progress=progress,
+    )
     try:
-        module, _, name = request["function"].partition(":")
-        function = getattr(importlib.import_module(module), name)
-        return {"value": function(request["argument"], progress)}
+        return {"value": call(request["function"], request["argument"], context)}
     except BakeoffError as error:
         return {"error": str(error)}
     except (KeyboardInterrupt, GeneratorExit):

@@ -17,7 +17,7 @@ from typing import cast
 from bakeoff.core import plugins
 from bakeoff.core.hashing import digest, digest_json
 
-__all__ = ["code_of", "module_of", "modules_of"]
+__all__ = ["code_of", "modules_of"]
 
 IMPORT = re.compile(
     r"^([ \t]*)(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)|import[ \t]+([^\n]*))", re.MULTILINE
@@ -38,11 +38,6 @@ def code_of(*modules: str) -> str:
         ModuleNotFoundError: one of them is named as bakeoff's, and is not there.
     """
     return digest_json([[name, source.content] for name, source in _closure(tuple(sorted(modules)))])
-
-
-def module_of(function: str) -> str:
-    """The module of a job's function, which is named as "module:name"."""
-    return function.partition(":")[0]
 
 
 def modules_of(*modules: str) -> tuple[str, ...]:

@@ -3,12 +3,13 @@
 Each has a conformance suite in `bakeoff.testing` that built-ins, fakes and third parties all run.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from bakeoff.core.events import Cursor, E, Event, Named, Reading
+from bakeoff.core.jobs import Progress
 from bakeoff.core.ledger import Loss
 from bakeoff.core.records import Document, Experiment, Metric, Run, RunInput, RunStatus, Version, VersionKind
 from bakeoff.core.types import Column, Json, Predictions, Schema, Signature, Task
@@ -20,15 +21,12 @@ if TYPE_CHECKING:
 __all__ = [
     "BlobStore",
     "Clock",
-    "Compute",
     "DocumentRecords",
     "EventLog",
     "Family",
     "Filling",
     "FitJob",
     "FittedStep",
-    "Job",
-    "JobResult",
     "Likely",
     "Losing",
     "Metered",
@@ -46,9 +44,6 @@ __all__ = [
 
 Clock: TypeAlias = Callable[[], int]
 """Milliseconds since the epoch."""
-
-Progress: TypeAlias = Callable[[str], None]
-"""Takes one short line about what is going on; must be cheap."""
 
 
 def ignore_loss(loss: Loss) -> None:
@@ -179,7 +174,11 @@ class Recalling(Protocol):
 
 @runtime_checkable
 class Family(Protocol):
-    """A way to build models; registered under the entry point group `bakeoff.families`."""
+    """A way to build models; registered under the entry point group `bakeoff.families`.
+
+    One whose fits use as many threads as they get, and come to the same with any number of them, may say so by a
+    further attribute, `scales = True`: its fits then get all cores.
+    """
 
     name: str
     tasks: frozenset[Task]
@@ -531,57 +530,4 @@ class EventLog(Protocol):
 
     def close(self) -> None:
         """Flush and close."""
-        ...
-
-
-# --- compute ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """A call that can run in another process or on another machine.
-
-    `function` is "module:name" of a function (argument: dict of JSON, progress: Progress) → dict of JSON. Jobs that
-    require the same distributions may share what has been imported of them.
-    """
-
-    name: str
-    function: str
-    argument: Mapping[str, Json]
-    requires: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobResult:
-    """What became of a job: its `value`, or an `error` in one line with the `traceback` when there is one."""
-
-    name: str
-    value: Mapping[str, Json] | None = None
-    error: str | None = None
-    traceback: str | None = None
-    seconds: float = 0.0
-    peak_memory_bytes: int = 0
-
-
-class Compute(Protocol):
-    """Runs jobs.
-
-    What is registered under `bakeoff.compute` makes one: `make(workers=…, threads=…, jobs=…)`, where 0 workers or
-    threads mean "choose yourself" and `jobs` is how many are to be expected. Its name is what stands before the colon
-    in `[compute] backend`.
-    """
-
-    @property
-    def threads(self) -> int:
-        """Threads that one job may use when `workers` run at once."""
-        ...
-
-    def run(
-        self, jobs: Iterable[Job], *, progress: Callable[[str, str], None], exclusive: bool = False
-    ) -> Iterator[JobResult]:
-        """Run jobs and yield each result as it comes; a crash of one does not touch the others.
-
-        A job is taken when there is room for it, so that an iterator can make the next one of what came before.
-        `progress(job_name, line)`; `exclusive` runs them one at a time (for timings).
-        """
         ...

@@ -1,43 +1,41 @@
 """A job before a release: does the engine serve what was trained?"""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 from bakeoff.core.families import load_family
 from bakeoff.core.generation import Speaking, engine_of
-from bakeoff.core.protocols import Progress
+from bakeoff.core.jobs import MODEL, Argument, JobContext
 from bakeoff.core.types import Json
 from bakeoff.engines.fidelity import TOLERANCES, compare
 from bakeoff.engines.reference import ReferenceSession
 
-__all__ = ["verify"]
+__all__ = ["VERIFY", "VerifyArgument", "verify"]
 
+VERIFY = "bakeoff.engines.verifying:verify"
 CONTEXT = 1024
 
 
-def verify(argument: Mapping[str, Any], progress: Progress) -> dict[str, Json]:
-    """Compare the engine of a saved model with its trained weights.
+class VerifyArgument(Argument, frozen=True, kw_only=True):
+    """What `verify` takes beside the model: its family (entry point)."""
 
-    Args:
-        argument: `family` (its entry point), `model_dir`, `cache_dir`, `threads`.
-        progress: takes lines.
+    family: str
+
+
+def verify(argument: VerifyArgument, context: JobContext) -> dict[str, Json]:
+    """Compare the engine of a saved model with its trained weights.
 
     Returns:
         `engine` (None: the trained weights answer themselves), and what `Fidelity` found.
     """
-    family = load_family(str(argument["family"]))
-    threads, cache = int(argument["threads"]), Path(argument["cache_dir"])
-    model = family.load(Path(argument["model_dir"]), threads, cache)
+    threads = context.threads
+    model = load_family(argument.family).load(context.inputs[MODEL], threads, context.cache)
     speech = model.speech if isinstance(model, Speaking) else None
     if speech is None:
         return {"engine": None}
-    progress(f"holding {speech.engine} against what was trained")
+    context.progress(f"holding {speech.engine} against what was trained")
     served = engine_of(speech.engine).open(
         speech.model,
         adapter=speech.adapter,
         threads=threads,
-        cache=cache,
+        cache=context.cache,
         context=CONTEXT,
         parallel=1,
         quantisation=speech.quantisation,

@@ -116,6 +116,7 @@ class EmbeddingFamily:
     params = EmbeddingParams
     requires = ("numpy", "scikit-learn", "onnxruntime", "tokenizers", "polars")
     extra: str | None = "embedding"
+    scales = True
 
     def __init__(self, encoders: Mapping[str, EncoderSource] | None = None) -> None:
         self._encoders = known_encoders() if encoders is None else encoders

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias, cast
 
 from bakeoff.core.hashing import digest_json
+from bakeoff.core.jobs import Job, job_key
 from bakeoff.core.protocols import BlobStore, DocumentRecords
 from bakeoff.core.refs import blobs_of
 from bakeoff.core.types import Json
+from bakeoff.environment.capture import versions_of
 
-__all__ = ["Result", "Steps"]
+__all__ = ["Result", "Steps", "step_key"]
 
 Result: TypeAlias = dict[str, Json]
 COLLECTION = "steps"
@@ -27,7 +29,7 @@ class Steps:
         self._blobs = blobs
 
     def key(self, name: str, inputs: Mapping[str, Json]) -> str:
-        """The step's key: its name and the hash of all that its result depends on."""
+        """The key of a step that is no job: its name and the hash of all that its result depends on."""
         return f"{name}/{digest_json(inputs)}"
 
     def done(self, key: str) -> Result | None:
@@ -46,3 +48,14 @@ class Steps:
     def once(self, key: str, work: Callable[[], Mapping[str, Json]]) -> Result:
         """The step's result, worked out now if it is not done yet."""
         return self.done(key) or self.publish(key, work())
+
+
+def step_key(name: str, job: Job, *code: str) -> str:
+    """The key of a step that is a job: its name and the hash of all that the job's result depends on.
+
+    Args:
+        name: of the step.
+        job: what is run.
+        code: hashes of what the job loads by name; what it imports is in the key anyway.
+    """
+    return f"{name}/{job_key(job, *code, environment=versions_of(job.requires))}"

@@ -9,7 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+import msgspec
+
+from bakeoff.core.jobs import MODEL
 from bakeoff.core.types import Json, Predictions
+from bakeoff.families.wrappers.members import AssembleValue
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.combine import Combined, contender_of, held_out, put_together, too_long
 from bakeoff.loop.context import Stage
@@ -145,17 +149,17 @@ def _made(stage: Stage, steps: Steps, fitted: Fitted, how: str, params: Mapping[
     for tree in fitted.folds:
         _, part = put_together(stage, steps, contender, [tree])
         result = result if part.value else part
-        folds += [cast("str", part.value["tree_blob"])] if part.value else []
+        folds += part.outputs.values()
     if result.value is None:
         return result.error or "it could not be put together"
-    kept = cast("Mapping[str, Any]", result.value)
+    value = msgspec.convert(result.value, AssembleValue)
     return replace(
         fitted,
         contender=contender,
         key=key,
-        tree_blob=kept["tree_blob"],
-        size_bytes=kept["size_bytes"],
-        chosen=kept["chosen"],
-        signature=kept["signature"],
+        tree_blob=result.outputs[MODEL],
+        size_bytes=value.size_bytes,
+        chosen=value.chosen,
+        signature=value.signature,
         folds=tuple(folds),
     )

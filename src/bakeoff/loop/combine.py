@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from bakeoff.core.closure import code_of, module_of
+from bakeoff.core.closure import code_of
 from bakeoff.core.hashing import digest_json
-from bakeoff.core.protocols import Job, JobResult
+from bakeoff.core.jobs import MODEL, Job, JobResult
+from bakeoff.core.refs import BlobRef
 from bakeoff.core.types import Json, Predictions
-from bakeoff.loop.cache import Steps
+from bakeoff.data.row_numbers import FOLD
+from bakeoff.families.wrappers.members import ASSEMBLE, AssembleArgument, AssembleValue, member_input
+from bakeoff.loop.cache import Steps, step_key
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.loop.dataset import Gathered, load_arrays
 from bakeoff.loop.evaluate import Judged, groups, outcomes, times
-from bakeoff.loop.fit import Fitted, hold_out
-from bakeoff.loop.sides import FOLD
+from bakeoff.loop.fit import Fitted, hold_out, run_jobs
 from bakeoff.metrics.custom import digest_own
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Combined", "combine", "contender_of", "held_out", "put_together", "too_long"]
 
-ASSEMBLE = "bakeoff.families.wrappers.members:assemble"
 FEWEST = 2
 
 
@@ -177,50 +178,42 @@ def _assembled(stage: Stage, steps: Steps, each: "Combination", parts: Mapping[s
         of_fold = _contender(stage, each, of_members, params)
         _, part = put_together(stage, steps, of_fold, [fitted.folds[fold] for fitted in of_members])
         made = made if part.value else part
-        folds += [cast("str", part.value["tree_blob"])] if part.value else []
-    kept = made.value
-    if kept is None:
+        folds += part.outputs.values()
+    if made.value is None:
         return Fitted(contender=contender, key=key, error=made.error, traceback=made.traceback)
+    value = msgspec.convert(made.value, AssembleValue)
     return Fitted(
         contender=contender,
         key=key,
-        tree_blob=cast("str", kept["tree_blob"]),
+        tree_blob=made.outputs[MODEL],
         train_s=sum(fitted.train_s for fitted in members),
         peak_memory_bytes=max(fitted.peak_memory_bytes for fitted in members),
-        size_bytes=cast("int", kept["size_bytes"]),
-        chosen=cast("Mapping[str, Json]", kept["chosen"]),
-        signature=cast("Mapping[str, Json]", kept["signature"]),
+        size_bytes=value.size_bytes,
+        chosen=value.chosen,
+        signature=value.signature,
         members=each.members,
         folds=tuple(folds),
     )
 
 
 def put_together(stage: Stage, steps: Steps, contender: Contender, trees: Sequence[str]) -> tuple[str, JobResult]:
-    """The key of the step and what it kept (or how it failed): a combination of the models in these trees."""
-    inputs: dict[str, Json] = {
-        "members": list(trees),
-        "params": contender.params,
-        "family": contender.family_name,
-        "code": [contender.code, code_of(module_of(ASSEMBLE))],
-    }
-    key = steps.key("assemble", inputs)
+    """The key of the step and its result: a combination of the models in these trees, as the output `MODEL`."""
+    job = Job(
+        name=contender.name,
+        function=ASSEMBLE,
+        argument=AssembleArgument(family=contender.family_name, params=contender.params),
+        inputs={member_input(at): BlobRef(tree) for at, tree in enumerate(trees)},
+        outputs=(MODEL,),
+        requires=contender.requires,
+    )
+    key = step_key("assemble", job, contender.code)
     kept = steps.done(key)
     if kept is not None:
-        return key, JobResult(name=contender.name, value=kept)
-    folder = stage.work / f"assemble-{stage.new_id()}"
-    argument: dict[str, Json] = {
-        "family": contender.family_name,
-        "params": contender.params,
-        "model_dirs": [str(stage.blobs.fetch(tree, folder / str(at))) for at, tree in enumerate(trees)],
-        "threads": stage.compute.threads,
-        "out_dir": str(folder / "model"),
-    }
-    job = Job(name=contender.name, function=ASSEMBLE, argument=argument, requires=contender.requires)
-    (result,) = stage.compute.run([job], progress=lambda name, line: stage.progress(f"{name}: {line}"))
-    if result.value is None:
-        return key, result
-    kept = steps.publish(key, dict(result.value) | {"tree_blob": stage.blobs.put_tree(folder / "model")})
-    return key, replace(result, value=kept)
+        return key, JobResult(name=contender.name, value=kept, outputs={MODEL: BlobRef(str(kept["tree_blob"]))})
+    (result,) = run_jobs(stage, [job])
+    if result.value is not None:
+        steps.publish(key, dict(result.value) | {"tree_blob": result.outputs[MODEL]})
+    return key, result
 
 
 def _contender(stage: Stage, each: "Combination", members: Sequence[Fitted], params: Mapping[str, Any]) -> Contender:

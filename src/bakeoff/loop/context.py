@@ -9,7 +9,9 @@ from bakeoff.config.file import FILE_NAME
 from bakeoff.config.search import Search
 from bakeoff.config.sections import Config
 from bakeoff.core.errors import ConfigError, Problem
-from bakeoff.core.protocols import BlobStore, Clock, Compute, EventLog, Progress, RecordStore
+from bakeoff.core.jobs import METRICS, Compute
+from bakeoff.core.protocols import BlobStore, Clock, EventLog, Progress, RecordStore
+from bakeoff.core.refs import BlobRef
 from bakeoff.core.types import Json
 from bakeoff.metrics.positive import Positive
 from bakeoff.metrics.registry import default, find, problem_with
@@ -30,7 +32,8 @@ class Contender:
     `requires` names the distributions, and `code` is the hash of the family's source, that a fit depends on.
     `search` is what a run with a budget tries for parameters that the project does not give. Behind fitted
     preparation steps, the family is "prepared", and `wraps` is the candidate as the project names it. `prompt` is the
-    file that its prompt stands in, if it does.
+    file that its prompt stands in, if it does. It `scales` when its fits use as many threads as they get, and come to
+    the same with any number of them.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Contender:
     search: Mapping[str, Search] = field(default_factory=dict[str, Search])
     wraps: "Contender | None" = None
     prompt: "PromptFile | None" = None
+    scales: bool = False
 
     @property
     def shown(self) -> "Contender":
@@ -112,6 +116,12 @@ class Stage:
         """The Python file with metrics of the project's own, if it names one."""
         file = self.config.decide.metrics_file
         return None if file is None else self.folder / file
+
+    @property
+    def own_metrics(self) -> dict[str, BlobRef]:
+        """That file as an input of jobs that score by it; nothing when there is none."""
+        file = self.metrics_file
+        return {} if file is None else {METRICS: BlobRef(self.blobs.put(file))}
 
     @property
     def json_schema(self) -> Path | None:

@@ -1,29 +1,37 @@
 """Evaluate every model on the same test rows, and decide."""
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from bakeoff.core.closure import code_of, module_of
 from bakeoff.core.families import families_code
-from bakeoff.core.hashing import digest_file, digest_json
-from bakeoff.core.protocols import Job
+from bakeoff.core.hashing import digest_json
+from bakeoff.core.jobs import MODEL, ROWS, TABLE, Job
 from bakeoff.core.records import Version
+from bakeoff.core.refs import BlobRef
 from bakeoff.core.types import Json, Predictions
+from bakeoff.evaluate.score.row_groups import groups_of_test
 from bakeoff.evaluate.score.scorecard import Scorecard
 from bakeoff.evaluate.score.text_scores import ENCODING_FAMILY
-from bakeoff.loop.cache import Result, Steps
+from bakeoff.evaluate.score.worker import (
+    EVALUATE,
+    JSON_SCHEMA,
+    OUTCOMES,
+    SAFETY,
+    EvaluateArgument,
+    EvaluateValue,
+    model_of_fold,
+    read_outcomes,
+)
+from bakeoff.loop.cache import Result, Steps, step_key
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.loop.dataset import Gathered, load_arrays, load_table
-from bakeoff.loop.fit import Fitted, workspace
+from bakeoff.loop.fit import Fitted, run_jobs
 from bakeoff.loop.looks import GATES, Look, next_look, record
 from bakeoff.loop.safety import probes
-from bakeoff.loop.sides import FOLD, NEAR
-from bakeoff.metrics.custom import digest_own
-from bakeoff.metrics.dependence import copies, group_codes, united
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,8 +51,6 @@ __all__ = [
 ]
 
 CHAMPION = "champion"
-SAFETY, SAFETY_TABLE = "safety.json", "safety.parquet"
-EVALUATE = "bakeoff.evaluate.score.worker:evaluate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,176 +78,108 @@ class Judged:
 
 def evaluate(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fitted]) -> list[Judged]:
     """Scorecards of all that were fitted; one job at a time, since latency is measured."""
-    fine = {fit.contender.name: fit for fit in fitted if fit.tree_blob is not None}
-    keys = {name: steps.key("evaluate", _inputs(stage, gathered, fit)) for name, fit in fine.items()}
-    done: dict[str, Result | None] = {name: steps.done(key) for name, key in keys.items()}
+    jobs = {fit.contender.name: _job(stage, gathered, fit) for fit in fitted if fit.tree_blob is not None}
     errors: dict[str, tuple[str, str | None]] = {
         fit.contender.name: (fit.error or "not fitted", fit.traceback) for fit in fitted if fit.tree_blob is None
     }
-    waiting = [fit for name, fit in fine.items() if done[name] is None]
-    if waiting:
-        with workspace(stage, gathered, "evaluate") as folder:
-            _save_test_rows(stage, gathered, folder)
-            jobs = [_job(stage, gathered, fit, folder) for fit in waiting]
-            for result in stage.compute.run(jobs, progress=_told(stage), exclusive=True):
-                if result.value is None:
-                    stage.progress(f"{result.name}: could not be evaluated: {result.error}")
-                    errors[result.name] = (result.error or "", result.traceback)
-                    continue
-                blob = stage.blobs.put(folder / f"{result.name}-out" / "outcomes.parquet")
-                done[result.name] = steps.publish(keys[result.name], dict(result.value) | {"outcomes_blob": blob})
+    keys = {
+        fit.contender.name: step_key("evaluate", jobs[fit.contender.name], fit.contender.code, *_encoder_code(stage))
+        for fit in fitted
+        if fit.contender.name in jobs
+    }
+    done: dict[str, Result | None] = {name: steps.done(key) for name, key in keys.items()}
+    for result in run_jobs(stage, [job for name, job in jobs.items() if done[name] is None], exclusive=True):
+        if result.value is None:
+            stage.progress(f"{result.name}: could not be evaluated: {result.error}")
+            errors[result.name] = (result.error or "", result.traceback)
+        else:
+            kept = dict(result.value) | {"outcomes_blob": result.outputs[OUTCOMES]}
+            done[result.name] = steps.publish(keys[result.name], kept)
     return [_judged(fit, keys.get(fit.contender.name, ""), done.get(fit.contender.name), errors) for fit in fitted]
 
 
-def _told(stage: Stage) -> Any:
-    return lambda name, line: stage.progress(f"{name}: {line}")
-
-
-def _inputs(stage: Stage, gathered: Gathered, fit: Fitted) -> dict[str, Json]:
-    return {
-        "model": fit.tree_blob,
-        "fit": fit.key,
-        "folds": list(fit.folds),
-        "table": gathered.table_blob,
-        "rows": gathered.rows_blob,
-        "resamples": stage.config.decide.resamples,
-        "seed": stage.seed,
-        "group": gathered.schema.group,
-        "time": gathered.schema.time,
-        "schema": msgspec.to_builtins(gathered.schema),
-        "findings": _wanted(stage, fit),
-        "memorisation": _recalled(stage, fit),
-        "own_turns": stage.config.decide.own_turns,
-        "metric": stage.metric,
-        "metrics": [digest_own(), *stage.metrics],
-        "positive": stage.config.decide.positive,
-        "json_schema": None if stage.json_schema is None else digest_file(stage.json_schema),
-        "encoder": stage.config.decide.encoder,
-        "context": list(stage.config.decide.context),
-        "safety": None if stage.safety is None else digest_file(stage.safety),
-        "cost": stage.config.cost.model_dump(mode="json", exclude={"requests_per_day", "budget_usd"}),
-        "code": [code_of(module_of(EVALUATE)), fit.contender.code, _encoder_code(stage)],
-    }
-
-
-def _encoder_code(stage: Stage) -> str | None:
+def _encoder_code(stage: Stage) -> list[str]:
     """That of the family whose sentence encoder compares generated texts: it is found by name, not imported."""
-    return families_code(ENCODING_FAMILY) if stage.config.project.task == "generation" else None
+    return [families_code(ENCODING_FAMILY)] if stage.config.project.task == "generation" else []
 
 
-def _wanted(stage: Stage, fit: Fitted) -> bool:
-    """Whether findings are asked for; nobody reads the champion's again."""
-    return stage.config.decide.findings and fit.contender.name != CHAMPION
-
-
-def _recalled(stage: Stage, fit: Fitted) -> int:
-    """Of how many training rows is asked whether the model knows them by heart; the champion saw others."""
-    return 0 if fit.contender.name == CHAMPION else stage.config.decide.memorisation
-
-
-def _save_test_rows(stage: Stage, gathered: Gathered, folder: Path) -> None:
-    import numpy as np
-
-    rows = load_arrays(stage.blobs, gathered.rows_blob)
-    np.save(folder / "test.npy", rows["test"])
-    together = groups(stage, gathered)
-    if together is not None:
-        np.save(folder / "groups.npy", together)
-    if gathered.folds:
-        np.save(folder / "fold.npy", rows[FOLD])
+def _job(stage: Stage, gathered: Gathered, fit: Fitted) -> Job:
+    """The job that evaluates a model; nobody reads the champion's findings again, and it has seen other rows."""
+    decide, cost, champion = stage.config.decide, stage.config.cost, fit.contender.name == CHAMPION
     asked = probes(stage, gathered)
-    if asked is not None:
-        asked[0].write_parquet(folder / SAFETY_TABLE)
-        (folder / SAFETY).write_bytes(msgspec.json.encode(asked[1]))
-
-
-def _job(stage: Stage, gathered: Gathered, fit: Fitted, folder: Path) -> Job:
-    name = fit.contender.name
-    assert fit.tree_blob is not None
-    stage.blobs.fetch(fit.tree_blob, folder / name)
-    argument: dict[str, Json] = {
-        "family": fit.contender.family_name,
-        "model_dir": str(folder / name),
-        "table_path": str(folder / "table.parquet"),
-        "test_rows_path": str(folder / "test.npy"),
-        "rows_path": str(folder / "rows.npz"),
-        "memorisation": _recalled(stage, fit),
-        "own_turns": stage.config.decide.own_turns,
-        "target": gathered.schema.target,
-        "groups_path": str(groups_file) if (groups_file := folder / "groups.npy").exists() else None,
-        "time": gathered.schema.time,
-        "task": stage.config.project.task,
-        "threads": stage.compute.threads,
-        "seed": stage.seed,
-        "resamples": stage.config.decide.resamples,
-        "train_s": fit.train_s,
-        "size_bytes": fit.size_bytes,
-        "cache_dir": str(stage.cache),
-        "out_dir": str(folder / f"{name}-out"),
-        "metric": stage.metric,
-        "metrics": list(stage.metrics),
-        "positive": stage.config.decide.positive,
-        "costs": stage.config.decide.model_dump(mode="json")["costs"],
-        "metrics_file": None if stage.metrics_file is None else str(stage.metrics_file),
-        "json_schema": None if stage.json_schema is None else str(stage.json_schema),
-        "encoder": stage.config.decide.encoder,
-        "context": list(stage.config.decide.context),
-        "remote": stage.config.privacy.remote,
-        "price_per_hour_usd": stage.config.cost.price_per_hour_usd / stage.config.cost.utilisation,
+    argument = EvaluateArgument(
+        family=fit.contender.family_name,
+        task=stage.config.project.task,
+        schema=gathered.schema,
+        seed=stage.seed,
+        resamples=decide.resamples,
+        train_s=fit.train_s,
+        size_bytes=fit.size_bytes,
+        metric=stage.metric,
+        metrics=stage.metrics,
+        positive=decide.positive,
+        costs=decide.model_dump(mode="json")["costs"],
+        encoder=decide.encoder,
+        context=tuple(decide.context),
+        price_per_hour_usd=cost.price_per_hour_usd / cost.utilisation,
+        findings=decide.findings and not champion,
+        own_turns=decide.own_turns,
+        memorisation=0 if champion else decide.memorisation,
+        probes=asked[1] if asked else (),
+        folds=len(fit.folds),
+        remote=stage.config.privacy.remote,
+    )
+    inputs = {
+        MODEL: BlobRef(fit.tree_blob or ""),
+        TABLE: BlobRef(gathered.table_blob),
+        ROWS: BlobRef(gathered.rows_blob),
+        **{model_of_fold(fold): BlobRef(tree) for fold, tree in enumerate(fit.folds)},
+        **stage.own_metrics,
     }
-    if (folder / SAFETY).exists():
-        wanted = msgspec.json.decode((folder / SAFETY).read_bytes())
-        argument["safety"] = {"table_path": str(folder / SAFETY_TABLE), "probes": wanted}
-    if fit.folds:
-        folders = {folder / f"{name}, fold {at}": tree for at, tree in enumerate(fit.folds)}
-        argument["fold_dirs"] = [str(stage.blobs.fetch(tree, target)) for target, tree in folders.items()]
-        argument["fold_path"] = str(folder / "fold.npy")
-    if _wanted(stage, fit):
-        argument["schema"] = msgspec.to_builtins(gathered.schema)
-    return Job(name=name, function=EVALUATE, argument=argument, requires=fit.contender.requires)
+    if stage.json_schema is not None:
+        inputs[JSON_SCHEMA] = BlobRef(stage.blobs.put(stage.json_schema))
+    if asked is not None:
+        buffer = io.BytesIO()
+        asked[0].write_parquet(buffer)
+        inputs[SAFETY] = BlobRef(stage.blobs.put(buffer.getvalue()))
+    return Job(
+        name=fit.contender.name,
+        function=EVALUATE,
+        argument=argument,
+        inputs=inputs,
+        outputs=(OUTCOMES,),
+        requires=fit.contender.requires,
+    )
 
 
 def _judged(fit: Fitted, key: str, result: Result | None, errors: Mapping[str, tuple[str, str | None]]) -> Judged:
     if result is None:
         error, traceback = errors[fit.contender.name]
         return Judged(fitted=fit, error=error, traceback=traceback)
+    value = msgspec.convert(result, EvaluateValue)
     return Judged(
         fitted=fit,
         key=key,
-        scorecard=Scorecard.from_json(cast("Mapping[str, Json]", result["scorecard"])),
-        outcomes_blob=cast("str", result["outcomes_blob"]),
-        findings=cast("Mapping[str, Json]", result["findings"]),
-        fold_metrics=cast("Mapping[str, Sequence[float | None]] | None", result.get("fold_metrics")),
+        scorecard=Scorecard.from_json(value.scorecard),
+        outcomes_blob=str(result["outcomes_blob"]),
+        findings=value.findings,
+        fold_metrics=value.fold_metrics,
     )
 
 
 def outcomes(stage: Stage, judged: Judged) -> "tuple[Any, Predictions]":
     """The kept per-row outcomes of a candidate: truth and predictions, in the order of the test rows."""
-    import io
-
     import polars as pl
-
-    from bakeoff.evaluate.score.worker import read_outcomes
 
     assert judged.outcomes_blob is not None
     return read_outcomes(pl.read_parquet(io.BytesIO(stage.blobs.get(judged.outcomes_blob))))
 
 
 def groups(stage: Stage, gathered: Gathered) -> "Any | None":
-    """What each test row goes together with, in their order, as a code; None where every row is on its own.
-
-    Rows of a group do, and near-duplicates. Rows in the order of time without groups are left to their time.
-    """
-    import polars as pl
-
+    """What each test row goes together with, in their order, as a code; None where every row is on its own."""
     column, rows = gathered.schema.group, load_arrays(stage.blobs, gathered.rows_blob)
-    if column is None and gathered.schema.time is not None:
-        return None
-    near_n = copies(rows[NEAR][rows["test"]]) if NEAR in rows else None
-    if column is None:
-        return near_n
-    group_n = group_codes(_of_test_rows(stage, gathered, column).cast(pl.String).to_numpy())
-    return group_n if near_n is None else united(group_n, near_n)
+    group = None if column is None else _of_test_rows(stage, gathered, column)
+    return groups_of_test(group, gathered.schema, rows)
 
 
 def times(stage: Stage, gathered: Gathered) -> "Any | None":

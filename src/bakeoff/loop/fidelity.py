@@ -3,19 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bakeoff.core.closure import code_of, module_of
-from bakeoff.core.protocols import Job
+from bakeoff.core.jobs import MODEL, Job
+from bakeoff.core.refs import BlobRef
 from bakeoff.core.types import Json
-from bakeoff.environment.capture import versions_of
-from bakeoff.loop.cache import Steps
+from bakeoff.engines.verifying import VERIFY, VerifyArgument
+from bakeoff.loop.cache import Steps, step_key
 from bakeoff.loop.champion import Contest
 from bakeoff.loop.context import Stage
 from bakeoff.loop.evaluate import Judged
-from bakeoff.loop.fit import Fitted
+from bakeoff.loop.fit import Fitted, run_jobs
 
 __all__ = ["served_as_trained", "verified"]
-
-VERIFY = "bakeoff.engines.verifying:verify"
 
 
 def verified(stage: Stage, steps: Steps, winner: Judged, contest: Contest) -> Contest:
@@ -39,30 +37,19 @@ def served_as_trained(stage: Stage, steps: Steps, fitted: Fitted) -> Mapping[str
 
 
 def _checked(stage: Stage, steps: Steps, fitted: Fitted) -> Mapping[str, Json]:
-    assert fitted.tree_blob is not None
-    key = steps.key(
-        "verify",
-        {
-            "model": fitted.tree_blob,
-            "family": fitted.contender.family_name,
-            "code": [fitted.contender.code, code_of(module_of(VERIFY))],
-            "environment": dict(versions_of(("xllamacpp", "gguf", "transformers", "torch"))),
-        },
+    contender = fitted.contender
+    job = Job(
+        name=contender.name,
+        function=VERIFY,
+        argument=VerifyArgument(family=contender.family_name),
+        inputs={MODEL: BlobRef(fitted.tree_blob or "")},
+        requires=tuple(sorted({*contender.requires, "xllamacpp", "gguf", "transformers", "torch"})),
     )
+    key = step_key("verify", job, contender.code)
     kept = steps.done(key)
     if kept is not None:
         return kept
-    folder = stage.work / f"verify-{stage.new_id()}"
-    folder.mkdir(parents=True)
-    stage.blobs.fetch(fitted.tree_blob, folder / "model")
-    argument: dict[str, Json] = {
-        "family": fitted.contender.family_name,
-        "model_dir": str(folder / "model"),
-        "cache_dir": str(stage.cache),
-        "threads": stage.compute.threads,
-    }
-    job = Job(name=fitted.contender.name, function=VERIFY, argument=argument, requires=fitted.contender.requires)
-    (result,) = stage.compute.run([job], progress=lambda name, line: stage.progress(f"{name}: {line}"))
+    (result,) = run_jobs(stage, [job])
     if result.value is None:
         return {"engine": "the engine", "error": result.error}
     return steps.publish(key, result.value)

@@ -7,7 +7,7 @@ from bakeoff.core.types import Json
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.loop.dataset import Gathered
-from bakeoff.loop.fit import Ask, Fitted, fit, fit_each, fitted_of, inputs_of, on_all_rows
+from bakeoff.loop.fit import Ask, Fitted, fit, fit_each, fitted_of, job_of, on_all_rows
 
 __all__ = ["fit_all", "middle"]
 
@@ -21,23 +21,22 @@ def fit_all(stage: Stage, steps: Steps, gathered: Gathered) -> list[Fitted]:
     if not gathered.folds:
         return fit(stage, steps, gathered)
     folds = range(gathered.folds)
-    asks = {c.name: [_without(stage, steps, gathered, c, fold) for fold in folds] for c in stage.contenders}
-    results = fit_each(stage, steps, gathered, [ask for each in asks.values() for ask in each])
+    asks = {c.name: [_without(stage, gathered, c, fold) for fold in folds] for c in stage.contenders}
+    results = fit_each(stage, steps, [ask for each in asks.values() for ask in each])
     parts = {name: [fitted_of(ask, results[ask.name]) for ask in each] for name, each in asks.items()}
     broken = {name: next((part for part in each if part.tree_blob is None), None) for name, each in parts.items()}
     last = {
-        c.name: on_all_rows(stage, steps, gathered, c, middle([part.chosen or {} for part in parts[c.name]]))
+        c.name: on_all_rows(stage, gathered, c, middle([part.chosen or {} for part in parts[c.name]]))
         for c in stage.contenders
         if broken[c.name] is None
     }
-    whole = fit_each(stage, steps, gathered, list(last.values()))
+    whole = fit_each(stage, steps, list(last.values()))
     return [broken[c.name] or _whole(fitted_of(last[c.name], whole[c.name]), parts[c.name]) for c in stage.contenders]
 
 
-def _without(stage: Stage, steps: Steps, gathered: Gathered, contender: Contender, fold: int) -> Ask:
-    key = steps.key("fit", inputs_of(stage, gathered, contender) | {"fold": fold})
-    name = f"{contender.name}, fold {fold + 1} of {gathered.folds}"
-    return Ask(name=name, contender=contender, key=key, fold=fold)
+def _without(stage: Stage, gathered: Gathered, contender: Contender, fold: int) -> Ask:
+    job = job_of(stage, gathered, contender, fold=fold)
+    return Ask.of("fit", contender, replace(job, name=f"{contender.name}, fold {fold + 1} of {gathered.folds}"))
 
 
 def _whole(fitted: Fitted, parts: Sequence[Fitted]) -> Fitted:

@@ -5,28 +5,30 @@ search goes on with what it has, and a larger budget goes on where a smaller one
 the seed and the trials before; how many trials there are follows from the clock, and so from the machine.
 """
 
+import io
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 
 from bakeoff.core.hashing import digest_json
-from bakeoff.core.protocols import Job, JobResult
+from bakeoff.core.jobs import ROWS, Job, JobResult, Resources
 from bakeoff.core.records import Version
+from bakeoff.core.refs import BlobRef
 from bakeoff.core.types import Json
+from bakeoff.data.row_numbers import NEAR
+from bakeoff.loop.cache import step_key
 from bakeoff.loop.context import Contender, Stage
-from bakeoff.loop.dataset import Gathered, load_arrays
-from bakeoff.loop.fit import inputs_of, job_of, workspace
-from bakeoff.loop.sides import NEAR
+from bakeoff.loop.dataset import Gathered, load_arrays, load_table
+from bakeoff.loop.fit import job_of
 from bakeoff.metrics.custom import digest_own
 from bakeoff.metrics.registry import find
 from bakeoff.registry.lineage import label
 from bakeoff.train.halving import SHARES, Ask, Study, Trial, pick
 from bakeoff.train.proposing import proposing
-from bakeoff.train.trial import SCORED, TRIAL
+from bakeoff.train.trial import SCORED, TRIAL, TrialArgument
 
 __all__ = ["Tuned", "as_found", "shown", "tune"]
 
@@ -48,10 +50,8 @@ class Tuned:
 def tune(stage: Stage, gathered: Gathered) -> Tuned:
     """Search until the stage's budget is used up, or nothing is left to try; test rows are not read."""
     assert stage.budget_s is not None
-    with workspace(stage, gathered, "tune") as folder:
-        rows = _write_rungs(stage, gathered, folder)
-        search = _Search(stage, gathered, folder, rows=rows, limit_s=stage.budget_s)
-        search.run()
+    search = _Search(stage, gathered, _rungs(stage, gathered), limit_s=stage.budget_s)
+    search.run()
     best = {study.name: study.best for study in search.studies}
     return Tuned(
         stage=_with_found(stage, {name: trial.params for name, trial in best.items() if trial and trial.params}),
@@ -90,17 +90,23 @@ def shown(params: Mapping[str, Json]) -> str:
     return ", ".join(f"{key} {value}" for key, value in params.items())
 
 
-def _write_rungs(stage: Stage, gathered: Gathered, folder: Path) -> list[int]:
-    """The rows of each rung, as the files that trials read; how many rows each has."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rung:
+    """The rows that trials of a rung read: their arrays as a blob, and how many they fit and choose on."""
+
+    blob: BlobRef
+    rows: int
+
+
+def _rungs(stage: Stage, gathered: Gathered) -> list[_Rung]:
     import numpy as np
-    import polars as pl
 
     from bakeoff.data.halving_parts import rungs
     from bakeoff.data.splits import By
 
     rows = load_arrays(stage.blobs, gathered.rows_blob)
     parts = rungs(
-        pl.read_parquet(folder / "table.parquet"),
+        load_table(stage.blobs, gathered.table_blob),
         gathered.schema,
         rows["train"],
         SHARES,
@@ -109,21 +115,19 @@ def _write_rungs(stage: Stage, gathered: Gathered, folder: Path) -> list[int]:
         seed=stage.seed,
         near_n=rows.get(NEAR),
     )
-    for rung, (train, held) in enumerate(parts):
-        np.savez(_rows_file(folder, rung), train=train, validation=held, **{SCORED: rows["validation"]})
-    return [len(train) + len(held) for train, held in parts]
-
-
-def _rows_file(folder: Path, rung: int) -> Path:
-    return folder / f"rung-{rung}.npz"
+    made: list[_Rung] = []
+    for train, held in parts:
+        buffer = io.BytesIO()
+        np.savez(buffer, train=train, validation=held, **{SCORED: rows["validation"]})
+        made.append(_Rung(blob=BlobRef(stage.blobs.put(buffer.getvalue())), rows=len(train) + len(held)))
+    return made
 
 
 class _Search:
     """The candidates' studies, the clock, and where both are kept."""
 
-    def __init__(self, stage: Stage, gathered: Gathered, folder: Path, *, rows: list[int], limit_s: float) -> None:
-        self._stage, self._gathered, self._folder = stage, gathered, folder
-        self._rows, self._limit_s = rows, limit_s
+    def __init__(self, stage: Stage, gathered: Gathered, rungs: list[_Rung], *, limit_s: float) -> None:
+        self._stage, self._gathered, self._rungs, self._limit_s = stage, gathered, rungs, limit_s
         self._propose = proposing(stage.seed)
         self._contenders = {c.name: c for c in (self._felt(each) for each in stage.contenders) if c.search}
         self._keys = {name: self._key(contender) for name, contender in self._contenders.items()}
@@ -141,10 +145,9 @@ class _Search:
         return replace(contender, search=felt)
 
     def _key(self, contender: Contender) -> str:
-        inputs = inputs_of(self._stage, self._gathered, contender)
-        space: Json = msgspec.to_builtins(dict(contender.search))
-        metrics: list[Json] = [digest_own(), self._stage.config.decide.decide_by]
-        return f"{contender.name}/{digest_json({**inputs, 'search': space, 'metrics': metrics})}"
+        job = self._trial(contender, self._gathered.rows_blob, limit_s=0.0)
+        space = digest_json(msgspec.to_builtins(dict(contender.search)))
+        return step_key(contender.name, job, contender.code, space, digest_own())
 
     def _study(self, contender: Contender) -> Study:
         measure = find(self._stage.live_metric, self._stage.config.project.task)
@@ -153,7 +156,7 @@ class _Search:
             name=contender.name,
             space=contender.search,
             higher_is_better=measure.higher_is_better,
-            rungs=len(self._rows),
+            rungs=len(self._rungs),
             trials=msgspec.convert(kept.body["trials"], list[Trial]) if kept else [],
         )
 
@@ -192,17 +195,20 @@ class _Search:
         contender = self._contenders[ask.candidate]
         if ask.params:
             contender = self._stage.with_params(ask.candidate, ask.params)
-        made = job_of(self._stage, self._gathered, contender, self._folder)
-        file = self._stage.metrics_file
-        more: dict[str, Json] = {
-            "rows_path": str(_rows_file(self._folder, ask.rung)),
-            "limit_s": limit_s,
-            "metrics_file": None if file is None else str(file),
-            "costs": self._stage.config.decide.model_dump(mode="json")["costs"],
-            "by_cost": self._stage.config.decide.decide_by == "cost",
-        }
-        name = f"{ask.candidate}, setting {ask.setting}, rung {ask.rung}"
-        return replace(made, name=name, function=TRIAL, argument={**made.argument, **more})
+        job = self._trial(contender, self._rungs[ask.rung].blob, limit_s=limit_s)
+        return replace(job, name=f"{ask.candidate}, setting {ask.setting}, rung {ask.rung}")
+
+    def _trial(self, contender: Contender, rows: str, *, limit_s: float) -> Job:
+        fit = job_of(self._stage, self._gathered, contender)
+        decide = self._stage.config.decide
+        argument = TrialArgument(
+            **msgspec.structs.asdict(fit.argument),
+            limit_s=limit_s,
+            costs=decide.model_dump(mode="json")["costs"],
+            by_cost=decide.decide_by == "cost",
+        )
+        inputs = {**fit.inputs, ROWS: BlobRef(rows), **self._stage.own_metrics}
+        return replace(fit, function=TRIAL, argument=argument, inputs=inputs, outputs=(), resources=Resources())
 
     def _take(self, result: JobResult) -> None:
         ask, asked_s = self._asked.pop(result.name)
@@ -223,7 +229,7 @@ class _Search:
         self._keep(study)
         told = trial.status if trial.value is None else f"{self._stage.live_metric} {trial.value:.4f}"
         params = shown(ask.params) or "as it is"
-        rows = f"{self._rows[ask.rung]:,} rows"
+        rows = f"{self._rungs[ask.rung].rows:,} rows"
         used = f"{self.used_s:.0f} of {self._limit_s:.0f} s"
         self._stage.progress(f"{ask.candidate}: {params}: {told} with {rows} ({used})")
 
@@ -242,8 +248,8 @@ class _Search:
             "metric": self._stage.live_metric,
             "scored_rows": self._gathered.summary["validation"],
             "rungs": [
-                {"share": share, "rows": rows, "trials": sum(t.rung == rung for t in trials)}
-                for rung, (share, rows) in enumerate(zip(SHARES[-len(self._rows) :], self._rows, strict=True))
+                {"share": share, "rows": each.rows, "trials": sum(t.rung == rung for t in trials)}
+                for rung, (share, each) in enumerate(zip(SHARES[-len(self._rungs) :], self._rungs, strict=True))
             ],
             "by_candidate": [self._of(name) for name in (c.name for c in self._stage.contenders)],
             "trials": trials,

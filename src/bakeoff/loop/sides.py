@@ -1,7 +1,6 @@
 """Which row of the prepared table is on which side: near-duplicates together, one test part or folds."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -9,6 +8,7 @@ import numpy as np
 
 from bakeoff.config.sections import Config, SplitConfig
 from bakeoff.core.types import Json, Schema
+from bakeoff.data.row_numbers import CHOSEN_ON, FOLD, NEAR
 
 if TYPE_CHECKING:
     import polars as pl
@@ -16,19 +16,11 @@ if TYPE_CHECKING:
 
     from bakeoff.data.splits import Split
 
-__all__ = ["FOLD", "NEAR", "sides", "write_fold"]
-
-FOLD, NEAR = "fold", "near"
-CHOSEN_ON = "fold_validation"
+__all__ = ["sides"]
 
 
 def sides(config: Config, table: "pl.DataFrame", schema: Schema) -> "tuple[dict[str, NDArray[Any]], dict[str, Json]]":
-    """The arrays that say which row is on which side, and what a dataset's summary tells of it.
-
-    `train`, `validation` and `test` are row numbers. With folds, every row is a test row, and the released model is
-    fitted on all: `fold` is the one that tests a row (n,), and `fold_validation` (folds, n) marks the rows on which
-    the fit without that fold chooses. `near` numbers the rows by their near-duplicates, if these were looked for.
-    """
+    """The arrays of `bakeoff.data.row_numbers`, and what a dataset's summary tells of them."""
     from bakeoff.data.splits import k_fold, split
     from bakeoff.prepare.checks.contamination import overlaps
     from bakeoff.prepare.checks.near_duplicates import alike
@@ -57,12 +49,6 @@ def _of_folds(splits: "tuple[Split, ...]", rows: int) -> "dict[str, NDArray[Any]
         chosen_on[at, each.validation] = True
     arrays = {"train": everything, "validation": everything[:0], "test": everything}
     return arrays | {FOLD: fold_n, CHOSEN_ON: chosen_on}
-
-
-def write_fold(rows: "dict[str, NDArray[Any]]", fold: int, path: Path) -> None:
-    """Write the rows that a fold's fit reads: all but the fold's own."""
-    others, chosen_on = rows[FOLD] != fold, rows[CHOSEN_ON][fold]
-    np.savez(path, train=np.flatnonzero(others & ~chosen_on), validation=np.flatnonzero(chosen_on))
 
 
 def _told(

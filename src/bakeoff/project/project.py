@@ -15,6 +15,7 @@ from bakeoff.core.errors import NotFoundError, StoreError
 from bakeoff.core.explain import file_advice
 from bakeoff.core.families import load_family
 from bakeoff.core.hashing import digest_tree
+from bakeoff.core.jobs import Compute
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Model, Progress, RecordStore
 from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Column, Json
@@ -372,6 +373,10 @@ class Project:
         decide = self.config.decide
         return using(None if decide.metrics_file is None else self.folder / decide.metrics_file, decide.costs)
 
+    def _compute(self, *, jobs: int) -> Compute:
+        state = self._state_folder()
+        return wiring.compute(self.config, self.blobs, work=state / "work", cache=state / "cache", jobs=jobs)
+
     @contextmanager
     def _staged(self, *, lock: bool, budget_s: float | None) -> "Generator[Stage]":
         from bakeoff.loop.context import Stage
@@ -389,7 +394,7 @@ class Project:
             records=self.records,
             blobs=self.blobs,
             events=self.events,
-            compute=wiring.compute(self.config, jobs=len(contenders)),
+            compute=self._compute(jobs=len(contenders)),
             contenders=contenders,
             work=work,
             cache=state / "cache",
@@ -558,7 +563,7 @@ class Project:
             folder.parent.mkdir(parents=True, exist_ok=True)
             self.blobs.fetch(blob_id, folder)
         with remote_calls(allowed=self.config.privacy.remote):
-            return load_family(family).load(folder, wiring.compute(self.config, jobs=1).threads)
+            return load_family(family).load(folder, self._compute(jobs=1).threads)
 
     # --- looking --------------------------------------------------------------------------------
 
@@ -639,7 +644,7 @@ class Project:
             folder,
             name=known.get(which, which) if which else "champion",
             wish=Wish(form=form, merged=merged, quantisation=quantisation),
-            threads=wiring.compute(self.config, jobs=1).threads,
+            threads=self._compute(jobs=1).threads,
             cache=self._state_folder() / "cache",
             progress=self._progress,
         )

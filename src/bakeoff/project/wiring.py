@@ -16,7 +16,8 @@ from bakeoff.core import plugins
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.errors import BakeoffError, ConfigError, Problem
 from bakeoff.core.families import families_code, load_family
-from bakeoff.core.protocols import BlobStore, Clock, Compute, EventLog, Family, RecordStore
+from bakeoff.core.jobs import Compute
+from bakeoff.core.protocols import BlobStore, Clock, EventLog, Family, RecordStore
 from bakeoff.core.types import Json
 from bakeoff.evaluate.decide.verdict import check_gates
 from bakeoff.loop.context import Contender
@@ -70,10 +71,11 @@ def _open(what: str, url: str, folder: Path, clock: Clock) -> Any:
     return opener(url, folder=folder, clock=clock)
 
 
-def compute(config: Config, *, jobs: int) -> Compute:
+def compute(config: Config, blobs: BlobStore, *, work: Path, cache: Path, jobs: int) -> Compute:
     """The project's compute backend; by default as many workers as there are jobs and cores."""
     backend: Callable[..., Compute] = plugins.load("bakeoff.compute", config.compute.backend.partition(":")[0])
-    return backend(workers=config.compute.workers, threads=config.compute.threads, jobs=jobs)
+    wanted = config.compute
+    return backend(blobs=blobs, work=work, cache=cache, workers=wanted.workers, threads=wanted.threads, jobs=jobs)
 
 
 def contenders(loaded: Loaded) -> tuple[Contender, ...]:
@@ -168,6 +170,7 @@ def _prepared(loaded: Loaded, ready: Contender) -> Contender:
         code=families_code(PREPARED, ready.family_name),
         search=ready.search,
         wraps=ready,
+        scales=ready.scales,
     )
 
 
@@ -220,6 +223,7 @@ def _ready(name: str, family_name: str, family: Family, params: Any) -> Contende
         requires=family.requires,
         params=params,
         code=families_code(family_name),
+        scales=getattr(family, "scales", False),
     )
 
 

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.sql.schema import Table
@@ -54,7 +54,11 @@ class Database:
 
     def insert(self, table: Table) -> Any:
         """`INSERT` of the dialect, which has `on_conflict_do_nothing` and `on_conflict_do_update`."""
-        return (sqlite if self.dialect == "sqlite" else postgresql).insert(table)
+        if self.dialect == "sqlite":
+            return sqlite.insert(table)
+        from sqlalchemy.dialects import postgresql  # takes a quarter of a second
+
+        return postgresql.insert(table)
 
     @property
     def path(self) -> Path | None:

@@ -4,29 +4,29 @@ Samples double in size and share no row, so that nothing remembered of one makes
 predicted for all rows is extrapolated from them (`bakeoff.evaluate.advise.learning_curves`). Test rows are not read.
 """
 
-import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from math import ceil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from bakeoff.chat.privacy import remote_calls
-from bakeoff.core.errors import BakeoffError, UsageError
+from bakeoff.core.errors import BakeoffError
 from bakeoff.core.families import load_family
+from bakeoff.core.jobs import METRICS, ROWS, JobContext
 from bakeoff.core.memory import peak_memory_bytes
-from bakeoff.core.protocols import Family, FitJob, Progress
-from bakeoff.core.types import Json, Predictions
+from bakeoff.core.protocols import Family, FitJob
+from bakeoff.core.types import Predictions
 from bakeoff.train.params import check_params
-from bakeoff.train.worker import FitArgument, table_of
+from bakeoff.train.worker import FitArgument, size_of, table_of
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["HELD", "POOL", "PROBE", "ProbeArgument", "ProbePoint", "probe"]
+__all__ = ["HELD", "POOL", "PROBE", "ProbeArgument", "ProbePoint", "ProbeValue", "probe"]
 
 PROBE = "bakeoff.train.probing:probe"
 POOL = "pool"
@@ -45,8 +45,8 @@ LEAST_HELD = 100
 RESAMPLES = 200
 
 
-class ProbeArgument(FitArgument, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `probe` takes: a `FitArgument` whose file of rows has the arrays `pool` and `held`.
+class ProbeArgument(FitArgument, frozen=True, kw_only=True):
+    """What `probe` takes: a `FitArgument` whose rows have the arrays `pool` and `held`.
 
     Of each sample, `validation_share` is for choosing on. A first fit of few rows, which fetches and loads what
     the family needs, is not measured and may take `warm_limit_s`; `limit_s` after it, what was measured is given.
@@ -55,8 +55,7 @@ class ProbeArgument(FitArgument, frozen=True, kw_only=True, forbid_unknown_field
     limit_s: float
     warm_limit_s: float
     validation_share: float
-    metrics_file: str | None = None
-    costs: Mapping[str, Mapping[str, float]] = {}
+    costs: dict[str, dict[str, float]] = msgspec.field(default_factory=dict[str, dict[str, float]])
     by_cost: bool = False
 
 
@@ -74,16 +73,16 @@ class ProbePoint(msgspec.Struct, frozen=True, kw_only=True):
     row_s: float
 
 
-def probe(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
-    """Fit and measure on samples that double for as long as the limit allows: `points`, and what ended it, if it did.
+class ProbeValue(msgspec.Struct, frozen=True, kw_only=True):
+    """What `probe` gives: what was measured, what ended it, and whether that was the clock before anything was."""
 
-    Raises:
-        UsageError: the argument is not a `ProbeArgument`.
-    """
-    try:
-        asked = msgspec.convert(argument, ProbeArgument)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"expected the JSON of a ProbeArgument, received one with a problem: {error}") from error
+    points: list[ProbePoint]
+    error: str | None
+    late: bool
+
+
+def probe(argument: ProbeArgument, context: JobContext) -> ProbeValue:
+    """Fit and measure on samples that double for as long as the limit allows."""
     points: list[ProbePoint] = []
     errors: list[str] = []
     warm = threading.Event()
@@ -91,12 +90,14 @@ def probe(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
 
     def tell(line: str) -> None:
         heard[:] = [line]
-        progress(line)
+        context.progress(line)
+
+    told = replace(context, progress=tell)
 
     def work() -> None:
         try:
-            with remote_calls(allowed=asked.remote):
-                points.extend(_measured(asked, warm, tell))  # one by one, as they come
+            with remote_calls(allowed=argument.remote):
+                points.extend(_measured(argument, told, warm))  # one by one, as they come
         except BakeoffError as error:
             errors.append(str(error))
         except Exception as error:  # noqa: BLE001 - whatever a family does becomes its error
@@ -104,42 +105,44 @@ def probe(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
 
     worker = threading.Thread(target=work, daemon=True)
     worker.start()
-    if warm.wait(asked.warm_limit_s):
-        worker.join(asked.limit_s)  # a fit that takes longer is left behind; the process ends with this job
+    if warm.wait(argument.warm_limit_s):
+        worker.join(argument.limit_s)  # a fit that takes longer is left behind; the process ends with this job
     late = worker.is_alive() and not points
     if late:
-        given = f"{asked.limit_s:.1f} s given" if warm.is_set() else f"{asked.warm_limit_s:.1f} s given to get ready"
+        given = (
+            f"{argument.limit_s:.1f} s given" if warm.is_set() else f"{argument.warm_limit_s:.1f} s given to get ready"
+        )
         errors.append(f"nothing was measured in the {given}; last heard: {heard[0]}")
-    return {"points": msgspec.to_builtins(points), "error": errors[0] if errors else None, "late": late}
+    return ProbeValue(points=points, error=errors[0] if errors else None, late=late)
 
 
-def _measured(asked: ProbeArgument, warm: threading.Event, progress: Progress) -> Iterator[ProbePoint]:
+def _measured(argument: ProbeArgument, context: JobContext, warm: threading.Event) -> Iterator[ProbePoint]:
     import numpy as np
     from threadpoolctl import threadpool_limits
 
     from bakeoff.metrics.custom import using
 
-    family = load_family(asked.family)
-    table = table_of(asked)
-    with np.load(asked.rows_path, allow_pickle=False) as rows:
+    family = load_family(argument.family)
+    table = table_of(argument, context)
+    with np.load(context.inputs[ROWS], allow_pickle=False) as rows:
         pool, held = table[rows[POOL]], table[rows[HELD]]
     start = min(WARM_ROWS, len(pool) // 2)
     size = min(FIRST_ROWS, max(2, (len(pool) - start) // 4))
     with (
-        threadpool_limits(asked.threads),
-        using(None if asked.metrics_file is None else Path(asked.metrics_file), asked.costs),
+        threadpool_limits(context.threads),
+        using(context.inputs.get(METRICS), argument.costs),
     ):
         busy = time.process_time()
         try:
-            family.fit(_fit_job(asked, family, pool[:start], progress))
+            family.fit(_fit_job(argument, context, family, pool[:start]))
         finally:
             warm.set()
         overhead_s = time.process_time() - busy  # not by the clock, which downloads would count in
-        deadline = time.monotonic() + asked.limit_s
+        deadline = time.monotonic() + argument.limit_s
         while start + size <= len(pool):
             before = time.monotonic()
-            progress(f"fitting {size} rows")
-            point, used = _point(asked, family, pool[start : start + size], held, progress)
+            context.progress(f"fitting {size} rows")
+            point, used = _point(argument, context, family, pool[start : start + size], held)
             held = held[:used]
             yield msgspec.structs.replace(point, train_s=point.train_s + overhead_s)
             rest_s = time.monotonic() - before - point.train_s
@@ -149,39 +152,37 @@ def _measured(asked: ProbeArgument, warm: threading.Event, progress: Progress) -
 
 
 def _point(
-    asked: ProbeArgument, family: Family, sample: "pl.DataFrame", held: "pl.DataFrame", progress: Progress
+    argument: ProbeArgument, context: JobContext, family: Family, sample: "pl.DataFrame", held: "pl.DataFrame"
 ) -> tuple[ProbePoint, int]:
     """Measure one sample; also the number of held-out rows that there was time for."""
     from bakeoff.metrics.timing import measure
 
-    job = _fit_job(asked, family, sample, progress)
+    job = _fit_job(argument, context, family, sample)
     started = time.perf_counter()
     model = family.fit(job)
     train_s = time.perf_counter() - started
     memory_bytes = peak_memory_bytes()
-    folder = Path(asked.out_dir)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder = context.scratch / f"{len(sample)}-rows"
+    folder.mkdir()
     model.save(folder)
-    size_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    timed = family.load(folder, asked.threads)  # nothing remembered
-    inputs = held.drop(asked.schema.target)
+    timed = family.load(folder, context.threads)  # nothing remembered
+    inputs = held.drop(argument.schema.target)
     speed = measure(
         timed,
         inputs,
-        seed=asked.seed,
-        budget_s=asked.limit_s * TIMING_SHARE,
+        seed=argument.seed,
+        budget_s=argument.limit_s * TIMING_SHARE,
         calls=SINGLE_CALLS,
         least_calls=FEWEST_CALLS,
     )
-    used = min(len(held), max(LEAST_HELD, int(asked.limit_s * HELD_SHARE * speed.throughput_rows_s)))
+    used = min(len(held), max(LEAST_HELD, int(argument.limit_s * HELD_SHARE * speed.throughput_rows_s)))
     said = timed.predict(inputs[:used])
-    value, se = _scored(asked, held[:used], said)
+    value, se = _scored(argument, held[:used], said)
     point = ProbePoint(
         rows=len(sample),
         train_s=train_s,
         memory_bytes=memory_bytes,
-        size_bytes=size_bytes,
+        size_bytes=size_of(folder),
         value=value,
         se=se,
         latency_p50_ms=speed.latency_ms["p50"],
@@ -191,25 +192,24 @@ def _point(
     return point, used
 
 
-def _fit_job(asked: ProbeArgument, family: Family, sample: "pl.DataFrame", progress: Progress) -> FitJob:
-    chosen_on = max(1, ceil(len(sample) * asked.validation_share))
-    cache = Path(asked.cache_dir)
-    cache.mkdir(parents=True, exist_ok=True)
+def _fit_job(argument: ProbeArgument, context: JobContext, family: Family, sample: "pl.DataFrame") -> FitJob:
+    chosen_on = max(1, ceil(len(sample) * argument.validation_share))
+    context.cache.mkdir(parents=True, exist_ok=True)
     return FitJob(
-        task=asked.task,
-        schema=asked.schema,
+        task=argument.task,
+        schema=argument.schema,
         train=sample[chosen_on:],
         validation=sample[:chosen_on],
-        params=check_params(family, asked.params),
-        metric=asked.metric,
-        seed=asked.seed,
-        threads=asked.threads,
-        cache=cache,
-        progress=progress,
+        params=check_params(family, argument.params),
+        metric=argument.metric,
+        seed=argument.seed,
+        threads=context.threads,
+        cache=context.cache,
+        progress=context.progress,
     )
 
 
-def _scored(asked: ProbeArgument, held: "pl.DataFrame", said: Predictions) -> tuple[float | None, float]:
+def _scored(argument: ProbeArgument, held: "pl.DataFrame", said: Predictions) -> tuple[float | None, float]:
     """The metric on held-out rows and its bootstrap standard error; None where it is undefined."""
     import numpy as np
 
@@ -218,11 +218,11 @@ def _scored(asked: ProbeArgument, held: "pl.DataFrame", said: Predictions) -> tu
     from bakeoff.metrics.outcome import outcome
     from bakeoff.metrics.registry import bind, find
 
-    if asked.by_cost:
-        said = answered_by_cost(said, Costs(by_class=asked.costs).matrix(said.classes))
-    known = outcome(held[asked.schema.target].to_numpy(), said, asked.task)
-    statistic = bind([find(asked.metric, asked.task)], known)[asked.metric]
-    (found,) = replicate([statistic], len(held), resamples=RESAMPLES, seed=asked.seed)
+    if argument.by_cost:
+        said = answered_by_cost(said, Costs(by_class=argument.costs).matrix(said.classes))
+    known = outcome(held[argument.schema.target].to_numpy(), said, argument.task)
+    statistic = bind([find(argument.metric, argument.task)], known)[argument.metric]
+    (found,) = replicate([statistic], len(held), resamples=RESAMPLES, seed=argument.seed)
     value, draws = float(found.value_m[0]), found.draws_rm[np.isfinite(found.draws_rm[:, 0]), 0]
     if not np.isfinite(value) or len(draws) < 2:  # noqa: PLR2004
         return None, 0.0

@@ -6,44 +6,48 @@ rows judge what has not seen them. Test rows are not read.
 
 import signal
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from math import isfinite
-from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from bakeoff.chat.privacy import remote_calls
-from bakeoff.core.errors import CandidateError, UsageError
+from bakeoff.core.errors import CandidateError
 from bakeoff.core.families import load_family
-from bakeoff.core.protocols import Progress
-from bakeoff.core.types import Json
+from bakeoff.core.jobs import METRICS, OUTSIDE_KEY, ROWS, JobContext
 from bakeoff.train.worker import FitArgument, job_of, table_of
 
-__all__ = ["SCORED", "TRIAL", "TrialArgument", "trial"]
+__all__ = ["SCORED", "TRIAL", "TrialArgument", "TrialValue", "trial"]
 
 TRIAL = "bakeoff.train.trial:trial"
 SCORED = "scored"
 """The array of row numbers to score on, beside those to fit and to choose on."""
 
 
-class TrialArgument(FitArgument, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `trial` takes: a `FitArgument` whose file of rows has a third array, `scored`; nothing is saved.
+class TrialArgument(FitArgument, frozen=True, kw_only=True):
+    """What `trial` takes: a `FitArgument` whose rows have a third array, `scored`; nothing is saved.
 
     After `limit_s` the process is ended, whatever it is doing.
     """
 
-    limit_s: float
-    metrics_file: str | None = None
-    costs: Mapping[str, Mapping[str, float]] = {}
+    limit_s: Annotated[float, OUTSIDE_KEY]
+    costs: dict[str, dict[str, float]] = msgspec.field(default_factory=dict[str, dict[str, float]])
     by_cost: bool = False
 
 
-def trial(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
-    """The project's metric (`value`) of what was fitted, on rows that it has not seen, and `fit_s`.
+class TrialValue(msgspec.Struct, frozen=True, kw_only=True):
+    """What `trial` gives: the project's metric of rows that were not seen, and the seconds of the fit."""
+
+    value: float
+    fit_s: float
+
+
+def trial(argument: TrialArgument, context: JobContext) -> TrialValue:
+    """Fit, and work out the project's metric on rows that the fit has not seen.
 
     Raises:
-        UsageError: the argument is not a `TrialArgument`.
         ConfigError: the family does not take the parameters.
         CandidateError: it cannot be fitted, or the metric is undefined.
     """
@@ -54,27 +58,23 @@ def trial(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
     from bakeoff.metrics.custom import using
     from bakeoff.metrics.value import value
 
-    try:
-        asked = msgspec.convert(argument, TrialArgument)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"expected the JSON of a TrialArgument, received one with a problem: {error}") from error
-    with _ended_after(asked.limit_s):
-        family = load_family(asked.family)
-        job = job_of(asked, family, progress)
-        with np.load(asked.rows_path, allow_pickle=False) as rows:
-            scored = table_of(asked)[rows[SCORED]]
+    with _ended_after(argument.limit_s):
+        family = load_family(argument.family)
+        job = job_of(argument, family, context)
+        with np.load(context.inputs[ROWS], allow_pickle=False) as rows:
+            scored = table_of(argument, context)[rows[SCORED]]
         started = time.perf_counter()
-        with threadpool_limits(asked.threads), remote_calls(allowed=asked.remote):
+        with threadpool_limits(context.threads), remote_calls(allowed=argument.remote):
             model = family.fit(job)
         fit_s = time.perf_counter() - started
-        said = model.predict(scored.drop(asked.schema.target))
-        if asked.by_cost:
-            said = answered_by_cost(said, Costs(by_class=asked.costs).matrix(said.classes))
-        with using(None if asked.metrics_file is None else Path(asked.metrics_file), asked.costs):
-            found = value(asked.metric, scored[asked.schema.target].to_numpy(), said, asked.task)
+        said = model.predict(scored.drop(argument.schema.target))
+        if argument.by_cost:
+            said = answered_by_cost(said, Costs(by_class=argument.costs).matrix(said.classes))
+        with using(context.inputs.get(METRICS), argument.costs):
+            found = value(argument.metric, scored[argument.schema.target].to_numpy(), said, argument.task)
     if not isfinite(found):
-        raise CandidateError(f"expected {asked.metric} of {len(said)} rows to be a number, received {found}")
-    return {"value": found, "fit_s": fit_s}
+        raise CandidateError(f"expected {argument.metric} of {len(said)} rows to be a number, received {found}")
+    return TrialValue(value=found, fit_s=fit_s)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import numpy as np
 import polars as pl
-import pytest
 
 from bakeoff.core.types import Predictions, Signature
 from bakeoff.evaluate.findings.memorisation import TOKENS, memorisation, memorised
@@ -77,30 +76,22 @@ def test_a_slow_model_is_asked_no_more_than_it_takes_to_see_that():
     assert "no rows" in memorisation(slow, TRAIN, HELD_OUT[:0], "answer", rows=5, seed=0)["skipped"]
 
 
-@pytest.fixture
-def told(tmp_path):
-    pl.concat([TRAIN, HELD_OUT]).write_parquet(tmp_path / "table.parquet")
-    np.savez(tmp_path / "rows.npz", train=np.arange(60))
-    np.save(tmp_path / "test.npy", np.arange(60, 100))
-    paths = {"rows_path": "rows.npz", "test_rows_path": "test.npy", "table_path": "table.parquet"}
-    settings = {"task": "generation", "target": "answer", "seed": 0, "memorisation": 20}
-    return settings | {key: str(tmp_path / name) for key, name in paths.items()}
+TABLE = pl.concat([TRAIN, HELD_OUT])
 
 
-def test_of_an_evaluation(told):
-    found = memorised(told, Parrot(TRAIN["answer"], rows=30), pytest.fail, lambda line: None)["memorisation"]
+def of_evaluation(model, split, **more):
+    return memorised(model, TABLE, split, "answer", rows=20, seed=0, **more)
+
+
+def test_of_an_evaluation():
+    found = of_evaluation(Parrot(TRAIN["answer"], rows=30), {"train": np.arange(60), "test": np.arange(60, 100)})
     assert (found["rows"], found["seen"], found["train"]["verbatim"]) == (20, 0.5, 1.0)
-    assert memorised(told | {"memorisation": 0}, Parrot([]), pytest.fail, pytest.fail) == {}
-    assert memorised(told | {"task": "regression"}, Parrot([]), pytest.fail, pytest.fail) == {}
-    assert memorised(told, object(), pytest.fail, pytest.fail) == {}
 
 
-def test_with_folds_a_model_is_asked_that_did_not_see_the_first(told, tmp_path):
-    np.save(tmp_path / "fold.npy", np.repeat([0, 1], 50))
+def test_with_folds_a_model_is_asked_that_did_not_see_the_first():
+    every = np.arange(100)
+    split = {"train": every, "test": every, "fold": np.repeat([0, 1], 50), "fold_validation": np.zeros((2, 100), bool)}
     without = Parrot([f"a{at}" for at in range(50, 100)])
-    folds = {"fold_dirs": ["first", "second"], "fold_path": str(tmp_path / "fold.npy")}
-    asked = []
-    found = memorised(told | folds, Parrot([]), lambda folder: asked.append(folder.name) or without, lambda line: None)
-    assert asked == ["first"]
-    assert found["memorisation"]["train"]["verbatim"] == 1.0
-    assert found["memorisation"]["held_out"]["verbatim"] == 0.0
+    found = of_evaluation(Parrot([]), split, without_first_fold=without)
+    assert found["train"]["verbatim"] == 1.0
+    assert found["held_out"]["verbatim"] == 0.0

@@ -1,19 +1,20 @@
 """What paid models cost and how fast they are: from the calls that were made, kept ones included."""
 
-import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
 
 from bakeoff.config.sections import DecideConfig, Gate
+from bakeoff.core.jobs import MODEL, ROWS, TABLE, JobContext
 from bakeoff.core.protocols import Usage
 from bakeoff.evaluate.decide.gates import gate_outcomes
 from bakeoff.evaluate.decide.verdict import decide
 from bakeoff.evaluate.score.paid_models import price_per_1k_usd, usage_of, wholly_remote_speed
 from bakeoff.evaluate.score.scorecard import Scorecard
-from bakeoff.evaluate.score.worker import evaluate, read_outcomes
+from bakeoff.evaluate.score.worker import OUTCOMES, EvaluateArgument, evaluate, read_outcomes
 from bakeoff.families.linear import LinearFamily
 from bakeoff.families.remote import RemoteFamily, RemoteParams
 from bakeoff.families.wrappers.cascade import CascadeFamily, CascadeParams
@@ -57,25 +58,27 @@ def test_speed_comes_from_the_calls_that_were_made():
 def scorecard_of(reference, job, model, table, folder, **more):
     (folder / "model").mkdir(parents=True)
     model.save(folder / "model")
-    table.write_parquet(folder / "table.parquet")
-    np.save(folder / "rows.npy", np.arange(len(table)))
-    told = {
-        "family": reference,
-        "model_dir": str(folder / "model"),
-        "table_path": str(folder / "table.parquet"),
-        "test_rows_path": str(folder / "rows.npy"),
-        "target": "target",
-        "task": "classification",
-        "threads": 1,
-        "seed": 0,
-        "resamples": 100,
-        "train_s": 1.0,
-        "size_bytes": 1,
-        "out_dir": str(folder / "out"),
-        "cache_dir": str(job.cache),
-        **more,
-    }
-    return evaluate(json.loads(json.dumps(told)), lambda _: None)
+    table.write_parquet(folder / TABLE)
+    np.savez(folder / ROWS, test=np.arange(len(table)))
+    argument = EvaluateArgument(
+        family=reference,
+        task="classification",
+        schema=job.schema,
+        seed=0,
+        resamples=100,
+        train_s=1.0,
+        size_bytes=1,
+        **{"metric": "f1_macro", "findings": False} | more,
+    )
+    context = JobContext(
+        inputs={MODEL: folder / "model", TABLE: folder / TABLE, ROWS: folder / ROWS},
+        outputs={OUTCOMES: folder / OUTCOMES},
+        scratch=folder / "scratch",
+        cache=job.cache,
+        threads=1,
+        progress=lambda _: None,
+    )
+    return msgspec.to_builtins(evaluate(argument, context))
 
 
 def test_a_cascade_pays_for_the_rows_that_reach_the_paid_model(tmp_path: Path):
@@ -125,4 +128,4 @@ def test_answers_that_are_not_the_model_s_own_are_a_measurement_with_a_gate(tmp_
 
 
 def _answers(folder: Path):
-    return read_outcomes(pl.read_parquet(folder / "eval" / "out" / "outcomes.parquet"))[1]
+    return read_outcomes(pl.read_parquet(folder / "eval" / OUTCOMES))[1]

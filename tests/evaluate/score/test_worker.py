@@ -3,13 +3,16 @@ import json
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
 
 from bakeoff.core.errors import CorruptError
+from bakeoff.core.jobs import METRICS, MODEL, ROWS, TABLE, JobContext
+from bakeoff.core.types import Column, Schema
 from bakeoff.evaluate.score.scorecard import Scorecard
-from bakeoff.evaluate.score.worker import evaluate, read_outcomes
+from bakeoff.evaluate.score.worker import OUTCOMES, EvaluateArgument, evaluate, read_outcomes
 
 
 @pytest.fixture(autouse=True)
@@ -23,25 +26,32 @@ def models(monkeypatch, register_family):
     return module
 
 
-def argument(folder, family, table, task, **more):
-    table.write_parquet(folder / "table.parquet")
-    rows = np.arange(1, table.height, 2)
-    np.save(folder / "rows.npy", rows)
-    return {
-        "family": family,
-        "model_dir": str(folder / "2.0"),
-        "table_path": str(folder / "table.parquet"),
-        "test_rows_path": str(folder / "rows.npy"),
-        "target": "y",
-        "task": task,
-        "threads": 1,
-        "seed": 3,
-        "resamples": 200,
-        "out_dir": str(folder / "out" / "deep"),
-        "train_s": 1.5,
-        "size_bytes": 77,
-        **more,
-    }
+def run(folder, family, table, task, *, threads=1, metrics=None, **more):
+    table.write_parquet(folder / TABLE)
+    np.savez(folder / ROWS, test=np.arange(1, table.height, 2))
+    kinds = {"x": "numeric", "who": "categorical", "y": "categorical" if task == "classification" else "numeric"}
+    columns = tuple(Column(name=name, kind=kinds[name], dtype=str(table[name].dtype)) for name in table.columns)
+    given = {"metric": "accuracy" if task == "classification" else "rmse", "findings": False, "resamples": 200} | more
+    group = given.pop("group", None)
+    argument = EvaluateArgument(
+        family=family,
+        task=task,
+        schema=Schema(columns=columns, target="y", inputs=("x",), group=group),
+        seed=given.pop("seed", 3),
+        train_s=1.5,
+        size_bytes=77,
+        **given,
+    )
+    inputs = {MODEL: folder / "2.0", TABLE: folder / TABLE, ROWS: folder / ROWS}
+    context = JobContext(
+        inputs=inputs if metrics is None else inputs | {METRICS: metrics},
+        outputs={OUTCOMES: folder / OUTCOMES},
+        scratch=folder / "scratch",
+        cache=folder / "cache",
+        threads=threads,
+        progress=lambda _: None,
+    )
+    return msgspec.to_builtins(evaluate(argument, context))
 
 
 def labelled(n=400):
@@ -52,10 +62,8 @@ def labelled(n=400):
 
 
 def test_a_classifier_gets_a_whole_scorecard(tmp_path):
-    table, lines = labelled(), []
-    body = json.loads(
-        json.dumps(evaluate(argument(tmp_path, "ThresholdFamily", table, "classification"), lines.append))
-    )
+    table = labelled()
+    body = json.loads(json.dumps(run(tmp_path, "ThresholdFamily", table, "classification")))
     card = Scorecard.from_json(body["scorecard"])
     assert card.to_json() == body["scorecard"]
     assert body["findings"] == {}
@@ -78,13 +86,12 @@ def test_a_classifier_gets_a_whole_scorecard(tmp_path):
     assert card.number("latency_p95_ms") == card.latency_ms["p95"]
     assert card.number("f1_macro") == card.metrics["f1_macro"].value
     assert card.number("rmse") is None
-    assert lines
 
 
 def test_outcomes_are_kept_by_row(tmp_path):
     table = labelled()
-    evaluate(argument(tmp_path, "ThresholdFamily", table, "classification"), lambda _: None)
-    kept = pl.read_parquet(tmp_path / "out" / "deep" / "outcomes.parquet")
+    run(tmp_path, "ThresholdFamily", table, "classification")
+    kept = pl.read_parquet(tmp_path / OUTCOMES)
     assert kept["row"].to_list() == list(range(1, 400, 2))
     truth, said = read_outcomes(kept)
     assert truth.tolist() == table["y"][1::2].to_list()
@@ -94,20 +101,16 @@ def test_outcomes_are_kept_by_row(tmp_path):
 
 
 def test_the_same_seed_gives_the_same_metrics_to_the_digit(tmp_path):
-    told = argument(tmp_path, "ThresholdFamily", labelled(), "classification")
-    first, second = (evaluate(told, lambda _: None) for _ in range(2))
-    threaded = evaluate(told | {"threads": 2}, lambda _: None)
+    told = (tmp_path, "ThresholdFamily", labelled(), "classification")
+    first, second, threaded = (run(*told, threads=threads) for threads in (1, 1, 2))
     first, second, threaded = (each["scorecard"]["metrics"] for each in (first, second, threaded))
     assert first == second == threaded
-    assert evaluate(told | {"seed": 4}, lambda _: None)["scorecard"]["metrics"] != first
+    assert run(*told, seed=4)["scorecard"]["metrics"] != first
 
 
 def test_groups_and_price_are_heeded(tmp_path):
-    table = labelled()
-    np.save(tmp_path / "groups.npy", table["who"].to_numpy()[1::2])
-    groups, price = str(tmp_path / "groups.npy"), 36.0
-    told = argument(tmp_path, "ThresholdFamily", table, "classification", groups_path=groups, price_per_hour_usd=price)
-    card = Scorecard.from_json(evaluate(told, lambda _: None)["scorecard"])
+    found = run(tmp_path, "ThresholdFamily", labelled(), "classification", group="who", price_per_hour_usd=36.0)
+    card = Scorecard.from_json(found["scorecard"])
     assert "groups of rows" in card.intervals
     assert card.cost_usd_per_1k == pytest.approx(10 / card.throughput_rows_s)
 
@@ -115,31 +118,17 @@ def test_groups_and_price_are_heeded(tmp_path):
 def test_a_regressor(tmp_path):
     x = np.linspace(1, 5, 60)
     table = pl.DataFrame({"x": x, "y": 2 * x + np.tile([0.5, -0.5], 30)})
-    card = Scorecard.from_json(
-        evaluate(argument(tmp_path, "DoublingFamily", table, "regression"), lambda _: None)["scorecard"]
-    )
+    card = Scorecard.from_json(run(tmp_path, "DoublingFamily", table, "regression")["scorecard"])
     assert card.metrics["rmse"].value == pytest.approx(0.5)
     assert card.per_class == {}
-    truth, said = read_outcomes(pl.read_parquet(tmp_path / "out" / "deep" / "outcomes.parquet"))
+    truth, said = read_outcomes(pl.read_parquet(tmp_path / OUTCOMES))
     assert np.abs(truth - said.values_n) == pytest.approx(np.full(30, 0.5))
     assert said.probabilities_nk is None
 
 
-SCHEMA = {
-    "columns": [
-        {"name": "x", "kind": "numeric", "dtype": "Float64"},
-        {"name": "who", "kind": "categorical", "dtype": "String"},
-        {"name": "y", "kind": "categorical", "dtype": "String"},
-    ],
-    "target": "y",
-    "inputs": ["x"],
-}
-
-
 def test_findings_are_json_and_the_same_each_time(tmp_path):
-    more = {"schema": SCHEMA, "metric": "accuracy"}
-    told = argument(tmp_path, "ThresholdFamily", labelled(2000), "classification", **more)
-    first, second = (evaluate(told, lambda _: None)["findings"] for _ in range(2))
+    told = (tmp_path, "ThresholdFamily", labelled(2000), "classification")
+    first, second = (run(*told, findings=True)["findings"] for _ in range(2))
     assert first == second
     json.dumps(first, allow_nan=False)
     assert {each["column"] for each in first["slices"]} == {"x", "who"}
@@ -151,13 +140,13 @@ def test_findings_are_json_and_the_same_each_time(tmp_path):
 
 
 def test_a_projects_own_metrics_are_scored(tmp_path):
-    file = tmp_path / "metrics.py"
+    file = tmp_path / METRICS
     file.write_text(
         "def cost(truth, predicted):\n    return 10 * float((truth != predicted).mean())\n"
         "cost.higher_is_better = False\n"
     )
-    more = {"schema": SCHEMA, "metric": "cost", "metrics_file": str(file)}
-    found = evaluate(argument(tmp_path, "ThresholdFamily", labelled(), "classification", **more), lambda _: None)
+    told = (tmp_path, "ThresholdFamily", labelled(), "classification")
+    found = run(*told, metric="cost", metrics=file, findings=True)
     metrics = found["scorecard"]["metrics"]
     assert metrics["cost"]["value"] == pytest.approx(10 * (1 - metrics["accuracy"]["value"]))
     assert metrics["cost"]["low"] < metrics["cost"]["value"] < metrics["cost"]["high"]

@@ -10,7 +10,7 @@ pytest.importorskip("xllamacpp")
 
 from bakeoff.config.file import loads
 from bakeoff.core.generation import Sampling
-from bakeoff.core.protocols import JobResult
+from bakeoff.core.jobs import JobResult
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.champion import Contest
 from bakeoff.loop.context import Contender
@@ -85,7 +85,7 @@ def test_a_model_that_is_served_as_something_else_is_not_promoted(tmp_path: Path
     found = {"engine": "llamacpp", "diverges": "token 2 of the prompt is 'a' when trained and 'b' when served"}
     results = [JobResult(name="lora", value={**found, "mean_gap": 1.0}), JobResult(name="lora", error="no memory")]
 
-    def run(jobs, progress):
+    def run(jobs, progress, exclusive):
         return iter([results.pop(0)])
 
     stage = SimpleNamespace(

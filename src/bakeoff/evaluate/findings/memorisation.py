@@ -9,15 +9,16 @@ ratio of losses: Carlini et al., "Extracting Training Data from Large Language M
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bakeoff.core.protocols import Model, Progress, Recalling
+from bakeoff.core.protocols import Model, Recalling
 from bakeoff.core.types import Json
+from bakeoff.data.row_numbers import FOLD, rows_of_fold
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,37 +45,28 @@ class _Side:
         return {"verbatim": self.verbatim, "loss": _short(self.loss)}
 
 
-def memorised(told: dict[str, Any], model: Model, load: Callable[[Path], Model], progress: Progress) -> dict[str, Json]:
-    """`memorisation` of an evaluation's model (see `worker.evaluate`); nothing of one that cannot be asked.
+def memorised(
+    model: Recalling,
+    table: "pl.DataFrame",
+    split: Mapping[str, NDArray[Any]],
+    target: str,
+    *,
+    rows: int,
+    seed: int,
+    without_first_fold: Model | None = None,
+) -> dict[str, Json]:
+    """`memorisation` of an evaluation's model, on rows of the prepared table.
 
     With folds, the model that was fitted without the first one is asked: the other has seen all rows.
     """
-    import polars as pl
-
-    if not told.get("memorisation") or told["task"] == "regression" or not isinstance(model, Recalling):
-        return {}
-    with np.load(told["rows_path"], allow_pickle=False) as split:
-        train_n, chosen_on_fn = split["train"], split.get("fold_validation")
-    held_n = np.load(told["test_rows_path"], allow_pickle=False)
-    if told.get("fold_dirs"):
-        fold_n = np.load(told["fold_path"], allow_pickle=False)
-        model = load(Path(told["fold_dirs"][0]))
-        chosen_on_n = np.zeros(len(fold_n), dtype=np.bool_) if chosen_on_fn is None else chosen_on_fn[0]
-        train_n, held_n = np.flatnonzero((fold_n != 0) & ~chosen_on_n), np.flatnonzero(fold_n == 0)
-    progress("how much it knows by heart")
-    table = pl.read_parquet(told["table_path"])
-    taken = model.chosen.get("rows")  # what a fit that took a part of the training rows tells
+    asked: Model = without_first_fold or cast("Model", model)
+    train_n, held_n = split["train"], split["test"]
+    if without_first_fold is not None:
+        train_n, held_n = rows_of_fold(split, 0)[0], np.flatnonzero(split[FOLD] == 0)
+    taken = asked.chosen.get("rows")  # what a fit that took a part of the training rows tells
     seen = taken / len(train_n) if isinstance(taken, int) and 0 < taken < len(train_n) else 1.0
-    found = memorisation(
-        cast("Recalling", model),
-        table[train_n],
-        table[held_n],
-        told["target"],
-        rows=told["memorisation"],
-        seed=told["seed"],
-        seen=seen,
-    )
-    return {"memorisation": found}
+    recalling = cast("Recalling", asked)
+    return memorisation(recalling, table[train_n], table[held_n], target, rows=rows, seed=seed, seen=seen)
 
 
 def memorisation(

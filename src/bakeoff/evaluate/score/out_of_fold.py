@@ -1,6 +1,6 @@
 """Models fitted by folds, asked as one: about each row, the model that was fitted without it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bakeoff.chat.meter import together
 from bakeoff.core.protocols import Model, Usage
-from bakeoff.core.types import Json, Predictions, Task
+from bakeoff.core.types import Predictions, Task
 from bakeoff.evaluate.score.paid_models import usage_of
 from bakeoff.metrics.combined import common_classes, spread
 from bakeoff.metrics.outcome import outcome
@@ -71,11 +71,11 @@ def _joined(said: Sequence[Predictions]) -> Predictions:
 
 def by_fold(
     names: Sequence[str], truth_n: NDArray[Any], predictions: Predictions, fold_n: NDArray[Any], task: Task
-) -> Mapping[str, Json]:
+) -> dict[str, list[float | None]]:
     """The value of each metric on each fold's rows; None where it is undefined there."""
     results = [outcome(truth_n[fold_n == fold], predictions.take(fold_n == fold), task) for fold in np.unique(fold_n)]
 
-    def values(name: str) -> Json:
+    def values(name: str) -> list[float | None]:
         measure = find(name, task)
         found = [float(measure(result)) for result in results]
         return [value if isfinite(value) else None for value in found]

@@ -2,7 +2,7 @@
 
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import numpy as np
@@ -12,9 +12,11 @@ from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.families import load_family
 from bakeoff.core.generation import Converted
+from bakeoff.core.jobs import METRICS, MODEL, OUTSIDE_KEY, ROWS, TABLE, Argument, JobContext
 from bakeoff.core.memory import peak_memory_bytes
-from bakeoff.core.protocols import Losing, Model, Progress
+from bakeoff.core.protocols import Losing, Model, Recalling
 from bakeoff.core.types import Json, Predictions, Schema, Task
+from bakeoff.data import row_numbers
 from bakeoff.evaluate.findings.findings import findings
 from bakeoff.evaluate.findings.memorisation import memorised
 from bakeoff.evaluate.findings.safety import Probe, Safety, safety
@@ -28,6 +30,7 @@ from bakeoff.evaluate.score.paid_models import (
     usage_of,
     wholly_remote_speed,
 )
+from bakeoff.evaluate.score.row_groups import groups_of_test
 from bakeoff.evaluate.score.scorecard import Scorecard
 from bakeoff.evaluate.score.scoring import score
 from bakeoff.evaluate.score.text_scores import annotated
@@ -38,8 +41,12 @@ from bakeoff.metrics.timing import measure
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["OUTCOMES", "PRICE_PER_HOUR_USD", "evaluate", "read_outcomes", "write_outcomes"]
+__all__ = ["EVALUATE", "JSON_SCHEMA", "OUTCOMES", "PRICE_PER_HOUR_USD", "SAFETY", "EvaluateArgument"]
+__all__ += ["EvaluateValue", "evaluate", "model_of_fold", "read_outcomes", "write_outcomes"]
 
+EVALUATE = "bakeoff.evaluate.score.worker:evaluate"
+JSON_SCHEMA, SAFETY = "schema.json", "safety.parquet"
+"""Inputs, where there are any: a schema that generated texts should keep, prompts that should not be followed."""
 OUTCOMES = "outcomes.parquet"
 PRICE_PER_HOUR_USD = 0.10
 """What two rented cores cost per hour, about, unless the job says otherwise."""
@@ -49,92 +56,119 @@ PROBABILITY, SCORE = "probability:", "score:"
 LIKELIHOOD, TOKENS = "log_likelihood", "tokens"
 
 
-def evaluate(argument: dict[str, Json], progress: Progress) -> dict[str, Json]:
-    """Score a saved model on the test rows: its `scorecard`, and `findings` beside it, as JSON.
+class EvaluateArgument(Argument, frozen=True, kw_only=True):
+    """What `evaluate` takes.
 
-    The argument:
-        family: the name of its entry point; model_dir: the folder that the model was saved in.
-        table_path: the prepared table (Parquet); test_rows_path: positions of its test rows (.npy, int64).
-        target: the column of truth; groups_path: a code for each test row, the same for those that go together (.npy;
-            or None, or left out), and time: the column of when a row happened: rows that are close in time may.
-        task, threads, seed, resamples; train_s and size_bytes, as fitting measured them.
-        out_dir: where `outcomes.parquet` goes; created if missing.
-        cache_dir: the folder that fits shared (or left out).
-        price_per_hour_usd: the price of the machine (default 0.10). `cost_usd_per_1k` is the price of the
-            time that a thousand batched predictions take.
-        schema: the columns of the table (JSON of `core.types.Schema`); without it there are no findings.
-        metric: the one that decides (the task's default if left out); findings are by it.
-        metrics_file: a Python file with metrics of the project's own (or None, or left out).
-        metrics: names of further metrics that the scorecard holds; positive: the class that those of one class are of;
-            costs: those of errors, by true and predicted class (all may be left out).
-        json_schema, encoder, context: as in `[decide]`, the first as a path (or None, or left out).
-        safety: prompts that should not be followed: `table_path` (Parquet) and `probes`, what is safe (or left out).
-        remote: whether rows may be sent to services on other machines (default: they may not).
-        fold_dirs: the folders of models fitted without each fold, and fold_path: the fold of each row of the table
-            (.npy); then these models are scored, each on its fold's rows, and the saved one is timed and priced
-            (both left out without folds). `fold_metrics` are then the values of every metric on each fold.
-        own_turns: of how many conversations the model's own earlier answers are tried (default: 0).
-        memorisation: of how many rows a language model is asked what it knows by heart (default: 0), and rows_path: the
-            split (.npz), whose `train` are the rows that it was trained on.
+    `family` is the name of its entry point. `train_s` and `size_bytes` are as fitting measured them. `metric` decides,
+    and findings are by it; `metrics` are further ones that the scorecard holds, `positive` the class that those of one
+    class are of, `costs` those of errors, by true and predicted class. `encoder` and `context` are as in `[decide]`.
+    `price_per_hour_usd` is the price of the machine: `cost_usd_per_1k` is that of the time that a thousand batched
+    predictions take. `findings`: whether slices, robustness and calibration are looked at; `own_turns`: of how many
+    conversations the model's own earlier answers are tried; `memorisation`: of how many rows a language model is
+    asked what it knows by heart. `probes` say what is safe of the prompts in the input `SAFETY`. With `folds`, the
+    inputs `model_of_fold` are scored, each on its fold's rows, and the model itself is timed and priced.
+    `remote` says whether rows may be sent to services on other machines.
     """
-    told = cast("dict[str, Any]", argument)
-    file = told.get("metrics_file")
-    with using(None if file is None else Path(file), told.get("costs")), remote_calls(allowed=bool(told.get("remote"))):
-        return _evaluate(told, progress)
+
+    family: str
+    task: Task
+    schema: Schema
+    seed: int
+    resamples: int
+    train_s: float
+    size_bytes: int
+    metric: str
+    metrics: tuple[str, ...] = ()
+    positive: str | None = None
+    costs: dict[str, dict[str, float]] = msgspec.field(default_factory=dict[str, dict[str, float]])
+    encoder: str | None = None
+    context: tuple[str, ...] = ()
+    price_per_hour_usd: float = PRICE_PER_HOUR_USD
+    findings: bool = True
+    own_turns: int = 0
+    memorisation: int = 0
+    probes: tuple[Probe, ...] = ()
+    folds: int = 0
+    remote: Annotated[bool, OUTSIDE_KEY] = False
 
 
-def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
+class EvaluateValue(msgspec.Struct, frozen=True, kw_only=True):
+    """What `evaluate` gives: the scorecard and what was found beside it, as JSON.
+
+    With folds, `fold_metrics` are the values of every metric on each fold.
+    """
+
+    scorecard: dict[str, Any]
+    findings: dict[str, Any]
+    fold_metrics: dict[str, list[float | None]] | None = None
+
+
+def model_of_fold(fold: int) -> str:
+    """The input that is the model fitted without a fold."""
+    return f"model-{fold}"
+
+
+def evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
+    """Score a saved model on the test rows, and keep what it said of each as the output `OUTCOMES`.
+
+    Inputs: the model, the prepared table and its row numbers; models of folds, metrics of the project's own, a JSON
+    schema and prompts that should not be followed, where there are any.
+    """
+    with using(context.inputs.get(METRICS), argument.costs), remote_calls(allowed=argument.remote):
+        return _evaluate(argument, context)
+
+
+def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
     import polars as pl
 
-    rows_n = np.load(told["test_rows_path"], allow_pickle=False)
-    table = pl.read_parquet(told["table_path"])[rows_n]
-    fold_dirs = [Path(folder) for folder in told.get("fold_dirs", ())]
+    schema, seed, task, threads = argument.schema, argument.seed, argument.task, context.threads
+    with np.load(context.inputs[ROWS], allow_pickle=False) as arrays:
+        split = dict(arrays)
+    rows_n = split["test"]
+    table = pl.read_parquet(context.inputs[TABLE])[rows_n]
+    fold_dirs = [context.inputs[model_of_fold(fold)] for fold in range(argument.folds)]
     if fold_dirs:
-        table = table.with_columns(pl.Series(FOLD, np.load(told["fold_path"], allow_pickle=False)[rows_n]))
-    threads, seed, task = told["threads"], told["seed"], cast("Task", told["task"])
-    family = load_family(told["family"])
-    cache = told.get("cache_dir")
-    shared = None if cache is None else Path(cache)
-    model = family.load(Path(told["model_dir"]), threads, shared)
-    truth_n = table[told["target"]].to_numpy()
-    inputs = table.drop(told["target"])
-    progress(f"predicting {len(rows_n):,} test rows")
-    asked = OutOfFold(lambda folder: family.load(folder, threads, shared), fold_dirs) if fold_dirs else model
+        table = table.with_columns(pl.Series(FOLD, split[row_numbers.FOLD][rows_n]))
+    family = load_family(argument.family)
+    model = family.load(context.inputs[MODEL], threads, context.cache)
+    truth_n = table[schema.target].to_numpy()
+    inputs = table.drop(schema.target)
+    context.progress(f"predicting {len(rows_n):,} test rows")
+    asked = OutOfFold(lambda folder: family.load(folder, threads, context.cache), fold_dirs) if fold_dirs else model
     before = usage_of(asked)
     predictions = asked.predict(inputs)
     spent = usage_between(usage_of(asked), before)
     cut = asked.losses() if isinstance(asked, Losing) else ()
     memory_bytes = peak_memory_bytes()
     if task == "generation":
-        schema_file = told.get("json_schema")
         predictions = annotated(
             predictions,
             model,
             inputs,
             truth_n,
-            json_schema=None if schema_file is None else Path(schema_file),
-            context=told.get("context", ()),
-            encoder=told.get("encoder"),
-            cache=Path(cache or told["out_dir"]),
+            json_schema=context.inputs.get(JSON_SCHEMA),
+            context=argument.context,
+            encoder=argument.encoder,
+            cache=context.cache,
             threads=threads,
-            progress=progress,
+            progress=context.progress,
         )
-    groups_n, time_n = _together(told, table)
+    groups_n = groups_of_test(table[schema.group] if schema.group else None, schema, split)
     scores = score(
         truth_n,
         predictions,
         task,
-        resamples=told["resamples"],
+        resamples=argument.resamples,
         seed=seed,
         groups_n=groups_n,
-        time_n=time_n,
-        folds=len(fold_dirs),
+        time_n=table[schema.time].to_physical().to_numpy() if schema.time in table.columns else None,
+        folds=argument.folds,
         threads=threads,
-        positive=told.get("positive"),
-        named=told.get("metrics", ()),
+        positive=argument.positive,
+        named=argument.metrics,
     )
-    progress("measuring latency")
-    timed = model if cache is None else family.load(Path(told["model_dir"]), threads)  # nothing remembered
+    context.progress("measuring latency")
+    timed = family.load(context.inputs[MODEL], threads)  # nothing remembered
     remote_speed = wholly_remote_speed(spent, len(rows_n))
     if remote_speed is not None:
         speed, timed = remote_speed, model
@@ -142,14 +176,14 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
         speed, timed = measure(timed, inputs[:TIMED_ROWS], seed=seed, calls=TIMED_ROWS), model
     else:
         speed = measure(timed, inputs, seed=seed)
-    probed = _probed(told, model, progress)
-    hourly = told.get("price_per_hour_usd", PRICE_PER_HOUR_USD)
+    probed = _probed(argument, context, model)
+    hourly = argument.price_per_hour_usd
     card = Scorecard(
         **{field.name: getattr(scores, field.name) for field in fields(scores)},
         latency_ms=speed.latency_ms,
         throughput_rows_s=speed.throughput_rows_s,
-        train_s=told["train_s"],
-        size_bytes=(model.weights_bytes if isinstance(model, Converted) else None) or told["size_bytes"],
+        train_s=argument.train_s,
+        size_bytes=(model.weights_bytes if isinstance(model, Converted) else None) or argument.size_bytes,
         cost_usd_per_1k=price_per_1k_usd(
             spent, len(rows_n), speed, price_per_hour_usd=hourly, alone=remote_speed is not None
         ),
@@ -168,13 +202,12 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
         safe=None if probed is None else probed.safe,
         unreadable=0.0 if spent is None else (spent.refused + spent.unreadable) / max(1, spent.rows),
     )
-    write_outcomes(Path(told["out_dir"]) / OUTCOMES, rows_n, truth_n, predictions)
+    write_outcomes(context.outputs[OUTCOMES], rows_n, truth_n, predictions)
     beside = {"usage": spent and told_usage(spent), "safety": msgspec.to_builtins(probed), "losses": list(cut)}
     found: dict[str, Json] = {name: msgspec.to_builtins(value) for name, value in beside.items() if value}
-    if "schema" in told:
-        progress("looking for weak slices, robustness and calibration")
-        schema = msgspec.convert(told["schema"], Schema)
-        deciding = find(told.get("metric") or default(task), task)
+    if argument.findings:
+        context.progress("looking for weak slices, robustness and calibration")
+        deciding = find(argument.metric, task)
         found |= findings(
             asked.predict if fold_dirs else timed.predict,
             table,
@@ -186,32 +219,28 @@ def _evaluate(told: dict[str, Any], progress: Progress) -> dict[str, Json]:
             seed=seed,
             rows_per_s=speed.throughput_rows_s if spent is None else min(speed.throughput_rows_s, PAID_ROWS_S),
             groups_n=groups_n,
-            own_turns=told.get("own_turns", 0),
+            own_turns=argument.own_turns,
         )
-    found |= memorised(told, model, lambda folder: family.load(folder, threads, shared), progress)
-    result: dict[str, Json] = {"scorecard": card.to_json(), "findings": found}
-    if fold_dirs:
-        result["fold_metrics"] = dict(by_fold(list(card.metrics), truth_n, predictions, table[FOLD].to_numpy(), task))
-    return result
+    if argument.memorisation and task != "regression" and isinstance(model, Recalling):
+        context.progress("how much it knows by heart")
+        without = family.load(fold_dirs[0], threads, context.cache) if fold_dirs else None
+        whole = pl.read_parquet(context.inputs[TABLE])
+        found["memorisation"] = memorised(
+            model, whole, split, schema.target, rows=argument.memorisation, seed=seed, without_first_fold=without
+        )
+    fold_n = table[FOLD].to_numpy() if fold_dirs else None
+    by = None if fold_n is None else by_fold(list(card.metrics), truth_n, predictions, fold_n, task)
+    return EvaluateValue(scorecard=card.to_json(), findings=found, fold_metrics=by)
 
 
-def _probed(told: dict[str, Any], model: Model, progress: Progress) -> Safety | None:
+def _probed(argument: EvaluateArgument, context: JobContext, model: Model) -> Safety | None:
     """How the model answers prompts that are meant to lead it astray, if there are some."""
     import polars as pl
 
-    asked = told.get("safety")
-    if asked is None:
+    if not argument.probes:
         return None
-    probes = msgspec.convert(asked["probes"], tuple[Probe, ...])
-    progress(f"asking {len(probes):,} prompts that should not be followed")
-    return safety(model.predict, pl.read_parquet(asked["table_path"]), probes)
-
-
-def _together(told: dict[str, Any], table: "pl.DataFrame") -> tuple[NDArray[np.intp] | None, NDArray[Any] | None]:
-    """The group of each row, as a code, and when it happened."""
-    path, time = told.get("groups_path"), told.get("time")
-    groups_n = None if path is None else np.load(path, allow_pickle=False)
-    return groups_n, table[time].to_physical().to_numpy() if time in table.columns else None
+    context.progress(f"asking {len(argument.probes):,} prompts that should not be followed")
+    return safety(model.predict, pl.read_parquet(context.inputs[SAFETY]), argument.probes)
 
 
 def write_outcomes(path: Path, rows_n: NDArray[np.int64], truth_n: NDArray[Any], predictions: Predictions) -> None:

@@ -16,7 +16,6 @@ from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from bakeoff.families.saved import Array
@@ -134,6 +133,8 @@ class Vectorizer:
 
 def _count(texts: Sequence[str], analyzer: Analyzer, index: dict[str, int], *, grow: bool) -> Sparse:
     """Counts of terms (n, terms); a term that is not in the index joins it (`grow`) or is left out."""
+    import scipy.sparse as sp
+
     known: dict[str, list[int]] = {}  # words come again and again, with the same terms
     indices, starts = array("i"), array("i", [0])
     for text in texts:

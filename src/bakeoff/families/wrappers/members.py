@@ -17,12 +17,16 @@ from bakeoff.core.errors import CandidateError, CorruptError
 from bakeoff.core.families import load_family
 from bakeoff.core.generation import Embedder, Embedding
 from bakeoff.core.hashing import digest_file
+from bakeoff.core.jobs import MODEL, Argument, JobContext
 from bakeoff.core.ledger import Loss
-from bakeoff.core.protocols import FitJob, Losing, Metered, Model, Progress, Usage
+from bakeoff.core.protocols import FitJob, Losing, Metered, Model, Usage
 from bakeoff.core.types import Column, Json, Signature
 from bakeoff.families import saved
 
 __all__ = [
+    "ASSEMBLE",
+    "AssembleArgument",
+    "AssembleValue",
     "JointModel",
     "JointState",
     "Member",
@@ -33,10 +37,12 @@ __all__ = [
     "joint_signature",
     "load_joint",
     "load_members",
+    "member_input",
     "save_members",
     "usage_of",
 ]
 
+ASSEMBLE = "bakeoff.families.wrappers.members:assemble"
 FOLDER = "members"
 FEWEST = 2
 
@@ -67,29 +73,44 @@ class _Combining(Protocol):
     def combined(self, params: Any, models: Sequence[Model]) -> Model: ...
 
 
-def assemble(argument: Mapping[str, Json], progress: Progress) -> dict[str, Json]:
-    """A job: make a combined model of fitted members without fitting anything, and save it.
+class AssembleArgument(Argument, frozen=True, kw_only=True):
+    """What `assemble` takes: the combining family (entry point), and its parameters, which name the members."""
 
-    The argument: `family` (entry point) and its `params`; `model_dirs`, the members' folders in the order of
-    `params["members"]`; `threads`; `out_dir`, which is created. The value: `size_bytes`, `chosen`, `signature`.
-    """
-    told = cast("dict[str, Any]", argument)
-    family = cast("_Combining", plugins.load("bakeoff.families", told["family"])())
-    params = check(family.params, told["params"], owner=told["family"], key="members", file="the combination")
-    progress(f"putting {len(params.members)} models together")
+    family: str
+    params: dict[str, Any]
+
+
+class AssembleValue(msgspec.Struct, frozen=True, kw_only=True):
+    """What `assemble` gives."""
+
+    size_bytes: int
+    chosen: dict[str, Any]
+    signature: dict[str, Any]
+
+
+def member_input(at: int) -> str:
+    """The input that is the model of a member, by its place in `params["members"]`."""
+    return f"member-{at}"
+
+
+def assemble(argument: AssembleArgument, context: JobContext) -> AssembleValue:
+    """A job: make a combined model of fitted members without fitting anything, and save it."""
+    family = cast("_Combining", plugins.load("bakeoff.families", argument.family)())
+    params = check(family.params, argument.params, owner=argument.family, key="members", file="the combination")
+    context.progress(f"putting {len(params.members)} models together")
     models = [
-        load_family(member.family).load(Path(folder), told["threads"])
-        for member, folder in zip(params.members, told["model_dirs"], strict=True)
+        load_family(member.family).load(context.inputs[member_input(at)], context.threads)
+        for at, member in enumerate(params.members)
     ]
     model = family.combined(params, models)
-    out = Path(told["out_dir"])
+    out = context.outputs[MODEL]
     out.mkdir(parents=True)
     model.save(out)
-    return {
-        "size_bytes": sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
-        "chosen": dict(model.chosen),
-        "signature": msgspec.to_builtins(model.signature),
-    }
+    return AssembleValue(
+        size_bytes=sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
+        chosen=dict(model.chosen),
+        signature=msgspec.to_builtins(model.signature),
+    )
 
 
 def fit_members(job: FitJob, members: Sequence[Member], *, fewest: int = FEWEST) -> list[Model]:

@@ -1,0 +1,22 @@
+"""The arrays that say which row of a prepared table is on which side; written once, read by all that work on rows.
+
+`train`, `validation` and `test` are row numbers. With folds, every row is a test row, and a model of all rows is
+released: `FOLD` is the fold that tests a row (n,), and `CHOSEN_ON` (folds, n) marks the rows on which the fit without
+that fold chooses. `NEAR` numbers the rows by their near-duplicates, if these were looked for.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CHOSEN_ON", "FOLD", "NEAR", "rows_of_fold"]
+
+FOLD, NEAR, CHOSEN_ON = "fold", "near", "fold_validation"
+
+
+def rows_of_fold(rows: Mapping[str, NDArray[Any]], fold: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows that a fold's fit reads, all but the fold's own: those to fit on and those to choose on."""
+    others, chosen_on = rows[FOLD] != fold, rows[CHOSEN_ON][fold]
+    return np.flatnonzero(others & ~chosen_on), np.flatnonzero(chosen_on)
