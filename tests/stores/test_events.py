@@ -401,6 +401,36 @@ def test_two_logs_in_turn_keep_one_order(opened, root):
     assert suffixes(root) == [".open", ".open"]
 
 
+def test_a_cursor_holds_for_every_writer_and_after_a_restart(opened):
+    logs = [opened(600), opened(600)]
+    cursor = None
+    for index in range(60):
+        logs[index % 7 % 2].append([event(index, "x" * 50)])
+        if index % 11 == 10:
+            opened().compact()
+        if index % 3 == 2:
+            reading = opened().read(FeedbackEvent, after=cursor)
+            assert [int(each.id) for each in reading] == [index - 2, index - 1, index]
+            cursor = reading.cursor
+    assert len(cursor) < 200  # a place for each writer and what stands between, not for each segment
+
+
+def test_what_was_numbered_earlier_and_written_later_is_read_on(opened, root):
+    one, two = opened(), opened()
+    one.append([event(0)])
+    two.append([event(1)])
+    reading = opened().read(FeedbackEvent)
+    assert [int(each.id) for each in reading] == [0, 1]
+    (path,) = root.glob("*1.open")  # the next frame of the first writer gets a number below what was read
+    low = segments.Item("feedback", 1, msgspec.json.encode({"id": "7", "time_ms": 1}))
+    two.append([event(2)])
+    on = opened().read(FeedbackEvent, after=reading.cursor)
+    assert [int(each.id) for each in on] == [2]
+    with path.open("ab") as file:
+        file.write(segments.encode([low], 3 - 1))
+    assert [int(each.id) for each in opened().read(FeedbackEvent, after=on.cursor)] == [7]
+
+
 def test_a_reader_beside_a_writer_that_seals_and_compacts(opened):
     log = opened(300)
     for index in range(20):
@@ -437,6 +467,45 @@ def test_compaction_moves_sealed_segments(opened, root):
     assert table["id"].to_list() == [str(index) for index in range(moved)]
     assert table["rest"].null_count() == moved
     assert opened().compact() == 0
+
+
+@pytest.mark.parametrize("how", ["flip", "cut", "zero", "delete"])
+def test_ids_are_looked_up_whatever_became_of_their_index(opened, root, how):
+    fill(opened, 20, segment_bytes=1000)
+    opened().compact()
+    for path in root.glob("*.ids"):
+        damage(path, how)
+    for index in range(20):
+        assert [int(each.id) for each in opened().get(FeedbackEvent, [str(index)])] == [index]
+    assert opened().get(FeedbackEvent, ["20"]) == []
+
+
+def test_a_lookup_reads_the_archives_that_have_the_id_alone(opened, root, monkeypatch):
+    fill(opened, 60, segment_bytes=1000)
+    opened().compact()
+    log, read = opened(), []
+    events = archive.events
+
+    def counted(path, wanted, **where):
+        read.append(path.name)
+        return events(path, wanted, **where)
+
+    monkeypatch.setattr(archive, "events", counted)
+    assert [int(each.id) for each in log.get(FeedbackEvent, ["3"])] == [3]
+    assert read == [min(path.name for path in root.glob("*.parquet"))]
+
+
+def test_a_lookup_follows_a_segment_that_was_repaired(opened, root):
+    fill(opened, 6)
+    log = opened()
+    assert len(log.get(FeedbackEvent, [str(index) for index in range(6)])) == 6
+    (path,) = root.glob("*.open")
+    damage(path, "flip")
+    (repaired,) = opened().check(repair=True)
+    assert repaired.repaired
+    left = indices(opened())
+    assert 0 < len(left) < 6
+    assert [int(each.id) for each in log.get(FeedbackEvent, [str(index) for index in range(6)])] == left
 
 
 def test_a_crash_between_parquet_and_deletion_doubles_nothing(opened, root, monkeypatch):

@@ -119,7 +119,7 @@ class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         correction: the text that should have been said.
         comment: any text.
         source: who says so.
-        known_ms: since when it is known, in milliseconds since 1970; None when that was not said.
+        known_ms: since when it is known, in milliseconds since 1970; None when it is not known.
         time_ms: when it was logged, in milliseconds since 1970.
     """
 
@@ -147,7 +147,7 @@ Named = TypeVar("Named", bound=PredictionEvent | FeedbackEvent)
 
 Cursor = NewType("Cursor", str)
 """A place in a log: what was read up to there, whatever is moved or added meanwhile. Opaque, and of the log that gave
-it; kept as any text is kept."""
+it; to be stored as any text."""
 
 KINDS: Mapping[type[Event], str] = {
     PredictionEvent: "prediction",

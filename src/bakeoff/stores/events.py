@@ -129,8 +129,8 @@ class FileEvents:
             CorruptError: a damaged segment, or one that is gone.
         """
         with storage(f"look for events in {self._root}"):
-            found = sorted(self._index.get(kind, ids), key=lambda each: each.seq)
-            return cast("list[Named]", [each.event for each in found])
+            rows = sorted(self._index.get(kind, ids), key=lambda each: each.seq)
+            return cast("list[Named]", [row.event for row in rows])
 
     def scan(self, kind: type[Event]) -> "pl.LazyFrame":
         """All events of this class as a table in no order: its fields, and `seq`.
