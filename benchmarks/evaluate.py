@@ -9,11 +9,11 @@ from sklearn.metrics import f1_score
 from bakeoff.config.sections import DecideConfig
 from bakeoff.core.types import Predictions
 from bakeoff.evaluate.decide.verdict import decide
-from bakeoff.evaluate.score.scorecard import Scorecard
 from bakeoff.evaluate.score.scoring import score
 from bakeoff.metrics.bootstrap import replicate
 from bakeoff.metrics.outcome import Outcome
 from bakeoff.metrics.registry import bind, find
+from bakeoff.results.scorecard import Scorecard
 
 ROWS, CLASSES, RESAMPLES, LOOPS = 100_000, 77, 10_000, 40
 CANDIDATES, TEST_ROWS = 8, 5000

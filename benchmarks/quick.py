@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from bakeoff.core.types import Predictions
 from bakeoff.evaluate.decide.differences import Field
-from bakeoff.evaluate.score.scorecard import Scorecard
 from bakeoff.metrics.bootstrap import BLOCKS
 from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.intervals import LEVEL, Interval, mid_p
 from bakeoff.metrics.registry import find
 from bakeoff.metrics.significance import mcnemar_exact
 from bakeoff.metrics.spread import pseudo_values
+from bakeoff.results.scorecard import Scorecard
 
 __all__ = ["Quick", "card_of", "cards", "predictions"]
 

@@ -12,8 +12,12 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from bakeoff.core import plugins
+
+settings.register_profile("bakeoff", deadline=None)  # how long an example takes depends on what else runs
+settings.load_profile("bakeoff")
 
 FAMILY = '''
 """A family as a third party would write it: each class's share among rows with the same first word."""

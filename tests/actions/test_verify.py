@@ -121,7 +121,7 @@ def records(folder):
 
 def test_a_changed_value_in_the_records_stops_the_run_and_is_taken_from_the_copy(served):
     content = records(served).read_bytes()
-    at = content.index(b'"winner":"') + len(b'"winner":"')
+    at = content.index(b'"outcome_blob":"') + len(b'"outcome_blob":"')
     records(served).write_bytes(content[:at] + b"X" + content[at + 1 :])
     with pytest.raises(CorruptError, match=r"records\.db are damaged: row .* of documents .*bakeoff verify --repair"):
         run(served)
@@ -166,7 +166,7 @@ def test_damaged_records_never_take_the_place_of_the_copy(served):
     copy = records(served).with_name("records.db.backup")
     before = copy.read_bytes()
     content = records(served).read_bytes()
-    at = content.index(b'"winner":"')
+    at = content.index(b'"outcome_blob":"')
     records(served).write_bytes(content[:at] + b"x" + content[at + 1 :])
     with Project(served) as project:
         project._back_up()

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bakeoff.cli.render import table
+from bakeoff.cli.tables import table
 from bakeoff.cli.terminal import Terminal, loud, printable, terminal, width, write_text
 from bakeoff.core.errors import StoreError
 

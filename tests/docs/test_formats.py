@@ -104,11 +104,13 @@ def test_every_step_of_the_code_is_named():
     assert made <= firsts("step | what its result")
 
 
-def test_the_document_of_a_run_and_lineage_are_named(served):
+def test_the_outcome_of_a_run_and_lineage_are_named(served):
     with records(served) as database:
-        (body,) = database.execute("SELECT body FROM documents WHERE key = 'last' AND collection = 'passes'").fetchone()
         (lineage,) = database.execute("SELECT lineage FROM versions WHERE kind = 'model'").fetchone()
-    assert set(json.loads(body)["document"]) == firsts("key | what it says")
+    from bakeoff import Project
+
+    with Project(served) as project:
+        assert set(project.outcome().to_json()) == firsts("key | what it says")
     named = set(re.findall(r"`(\w+)`", PAGE.split("### Lineage")[1].split("## Blobs")[0]))
     assert set(json.loads(lineage)) == named - {"lineage"}
 

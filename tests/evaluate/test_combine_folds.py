@@ -9,9 +9,9 @@ from bakeoff.config.sections import CombineConfig
 from bakeoff.core.types import Predictions
 from bakeoff.evaluate.combine.cascade import Climb, joined
 from bakeoff.evaluate.combine.combinations import Part, Rows, combine
-from bakeoff.evaluate.score.scorecard import Scorecard
 from bakeoff.evaluate.score.scoring import score
 from bakeoff.metrics.combined import Ladder, Mix
+from bakeoff.results.scorecard import Scorecard
 
 CLASSES = ("no", "yes")
 FOLDS = 5

@@ -11,11 +11,11 @@ from bakeoff.core.types import Predictions
 from bakeoff.evaluate.decide.paired import Field
 from bakeoff.evaluate.decide.verdict import decide
 from bakeoff.evaluate.score.estimates import Rows, estimates
-from bakeoff.evaluate.score.scorecard import Scorecard
 from bakeoff.evaluate.score.scoring import score
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.outcome import Outcome, outcome
 from bakeoff.metrics.registry import find
+from bakeoff.results.scorecard import Scorecard
 from bakeoff.testing.worlds import WORLDS, coverage, true_values
 
 pytestmark = pytest.mark.slow

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.cli.render import leaderboard
+from bakeoff.cli.run_page import leaderboard
 from bakeoff.core.errors import ConfigError
 from bakeoff.project.project import Project
+from bakeoff.results.outcome import RunOutcome
 from bakeoff.testing.service import Asked, FakeService, serving
 
 FILE = """
@@ -112,7 +113,7 @@ def test_answers_are_held_against_passages_and_attacks(folder: Path) -> None:
     ]
     gates = {gate["candidate"]: gate["passed"] for gate in document["verdict"]["gates"]}
     assert gates == {"honest": True, "loose": False}
-    page = leaderboard(document)
+    page = leaderboard(RunOutcome.from_json(document))
     assert "first unsafe answer" in page
     assert "paid to services in this run: $0.00" in page
 

@@ -3,8 +3,9 @@ import json
 import pytest
 
 from bakeoff import Project
-from bakeoff.cli.render import full_report
+from bakeoff.cli.run_page import full_report
 from bakeoff.core.errors import ConfigError
+from bakeoff.results.outcome import RunOutcome
 
 METRICS = """
 def regret(truth, predicted):
@@ -44,7 +45,7 @@ def test_every_candidate_comes_with_what_was_found_beside_its_scorecard(films_pr
     assert first["calibration"]["validation_rows"] == document["dataset"]["validation"]
     assert first["predict_memory_bytes"] > 0
     assert {"p50", "p95", "p99"} == set(first["batch_latency_ms"])
-    page = full_report(document)
+    page = full_report(RunOutcome.from_json(document))
     assert "all in capitals" in page
 
 

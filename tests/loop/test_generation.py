@@ -6,10 +6,11 @@ import zlib
 
 import pytest
 
-from bakeoff.cli.render import full_report
+from bakeoff.cli.run_page import full_report
 from bakeoff.core.errors import ConfigError
 from bakeoff.project.project import Project
 from bakeoff.report.markdown import markdown
+from bakeoff.results.outcome import RunOutcome
 from bakeoff.testing.service import completion, serving
 
 TOPICS = ("password", "invoice", "refund", "address", "coupon", "delivery")
@@ -133,7 +134,7 @@ def test_a_paid_candidate_costs_its_tokens(document):
 
 def test_every_face_tells_it(document, folder, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")  # narrower, the table's heads are folded
-    told = full_report(document)
+    told = full_report(RunOutcome.from_json(document))
     assert "judge compared the answers to 20 test rows with the true answers" in told
     assert "$ for the test rows" in told
     with Project(folder) as project:
@@ -240,4 +241,4 @@ class TestJudges:
                 document = project.run().document
         assert document["verdict"]["winner"] is not None
         assert "401" in document["judge"]["error"]
-        assert "could not be asked" in full_report(document)
+        assert "could not be asked" in full_report(RunOutcome.from_json(document))

@@ -27,7 +27,7 @@ LIVE = takes(x="numeric", g="categorical")
 def test_what_changed_is_told(new: Signature, told: str) -> None:
     changes = changed_inputs(LIVE, new)
     assert changes is not None
-    assert changes.told() == told
+    assert changes.sentence == told
 
 
 def test_another_order_is_no_change() -> None:

@@ -13,6 +13,7 @@ from bakeoff.core.errors import ConfigError
 from bakeoff.data.cast import conform
 from bakeoff.data.snapshot import row_hashes
 from bakeoff.project import wiring
+from bakeoff.results.outcome import RunOutcome
 from bakeoff.web.app import create_app
 from bakeoff.web.client import Client
 from bakeoff.web.server import Server, local_hosts
@@ -273,7 +274,7 @@ def test_a_step_over_a_column_that_is_not_there_fails_its_candidates(tmp_path, n
 
 
 def test_what_was_found_about_the_data_stands_in_the_document_and_the_pages(tmp_path, noting):
-    from bakeoff.cli.render import leaderboard
+    from bakeoff.cli.run_page import leaderboard
     from bakeoff.report.markdown import markdown
 
     folder = shop_project(tmp_path / "shop", ["drop_duplicates"])
@@ -286,7 +287,7 @@ def test_what_was_found_about_the_data_stands_in_the_document_and_the_pages(tmp_
     assert found - {("dependence", "town")} == {("leak", "refund"), ("constant", "colour")}
     assert [each["name"] for each in document["dataset"]["classes"]] == ["no", "yes"]
     assert any(line.startswith("data: column 'refund' alone tells 'bought'") for line in lines)
-    assert "warning: column 'refund' alone tells 'bought'" in leaderboard(document)
+    assert "warning: column 'refund' alone tells 'bought'" in leaderboard(RunOutcome.from_json(document))
     with Project(folder) as project:
         report = project.report()
         assert "⚠ column 'refund' alone tells 'bought'" in markdown(report)

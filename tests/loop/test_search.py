@@ -8,7 +8,7 @@ from bakeoff import Project
 from bakeoff.core.errors import ConfigError, UsageError
 from bakeoff.report.charts import charts
 from bakeoff.report.markdown import markdown
-from bakeoff.report.model import Budget
+from bakeoff.results.search import Budget
 
 SEARCH = """
 [candidates.second.search]
@@ -96,7 +96,7 @@ def test_a_trial_that_outlasts_the_budget_is_stopped(searched):
 
         tuned = tune(stage, gather(stage, Steps(stage.records.documents, stage.blobs)))
     assert time.monotonic() - began < 30
-    assert {trial["status"] for trial in tuned.budget["trials"]} == {"stopped"}
+    assert {trial.status for trial in tuned.budget.trials} == {"stopped"}
     assert tuned.stage.contenders == stage.contenders
 
 

@@ -7,7 +7,9 @@ import pytest
 from bakeoff.core.types import Predictions
 from bakeoff.data.facts import column_facts
 from bakeoff.report import card as cards
-from bakeoff.report.build import Kept, build
+from bakeoff.report.build import Evidence, build
+from bakeoff.results.outcome import RunOutcome
+from bakeoff.results.scorecard import Scorecard
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)> | `a` & \"b\" \x07 \u202e"
 
@@ -39,8 +41,11 @@ def _make(*, task="classification", classes=("no", "yes"), names=("linear", "boo
     text = wrong.get("text", "a fine film")
     rows = pl.DataFrame({wrong.get("column", "review"): [text] * n, "year": [1999] * n, "label": truth_n.tolist()})
     cards = {name: _card(outcomes[name], classes, task, wrong) for name in outcomes}
-    kept = {name: Kept(scorecard=cards[name], outcomes=outcomes[name], params={"depth": "3"}) for name in outcomes}
-    return build(document | wrong.get("more", {}), kept, rows, "label", made_ms=0)
+    evidence = {
+        name: Evidence(scorecard=Scorecard.from_json(cards[name]), outcomes=outcomes[name], params={"depth": "3"})
+        for name in outcomes
+    }
+    return build(RunOutcome.from_json(document | wrong.get("more", {})), evidence, rows, "label", made_ms=0)
 
 
 def _said(rng, truth_n, classes, task):
@@ -73,7 +78,8 @@ def _candidate(name, at, metric, failed):
 def _verdict(names, failed, metric, *, winner):
     fine = [name for name in names if name not in failed]
     best = fine[0] if fine else None
-    pair = {"versus": best, "difference": -0.01, "low": -0.02, "high": 0.005, "p_holm": 0.3}
+    pair = {"versus": best, "metric": metric, "difference": -0.01, "low": -0.02, "high": 0.005}
+    pair |= {"p_value": 0.2, "p_holm": 0.3}
     gate = {"metric": metric, "min": 0.75, "max": None, "value": 0.8, "passed": winner}
     return {
         "winner": best if winner else None,
@@ -91,6 +97,7 @@ def _verdict(names, failed, metric, *, winner):
 def _card(outcomes, classes, task, wrong):
     truth_n, said = outcomes
     card = {"n_test": len(truth_n), "intervals": "BCa, 200 resamples", "throughput_rows_s": 12345.6}
+    card |= {"metrics": {}, "per_class": {}, "latency_ms": {}, "train_s": 75.0, "size_bytes": 1, "cost_usd_per_1k": 0.0}
     if task != "classification":
         return card
     names = sorted(classes)

@@ -2,10 +2,11 @@
 
 import pytest
 
-from bakeoff.cli.render import full_report
+from bakeoff.cli.run_page import full_report
 from bakeoff.report.html import html
 from bakeoff.report.markdown import markdown
 from bakeoff.report.phrases import by_fold, sides
+from bakeoff.results.outcome import RunOutcome
 
 VALUES = [0.7, None, 0.9]
 
@@ -37,13 +38,27 @@ def test_without_folds_nothing_is_said_of_them(make):
 
 def test_the_terminal_shows_them():
     interval = {"value": 0.8, "low": 0.7, "high": 0.9}
-    candidate = {"name": "linear", "status": "ok", "family": "linear", "metrics": {"accuracy": interval}}
+    candidate = {
+        "name": "linear",
+        "status": "ok",
+        "run_id": "r1-0",
+        "family": "linear",
+        "metrics": {"accuracy": interval},
+    }
     candidate |= {"latency_ms": {"p50": 1.0, "p95": 2.0}, "cost_usd_per_1k": 0.1, "train_s": 1.0, "size_bytes": 10}
     candidate |= {"model_version": None, "fold_metrics": {"accuracy": VALUES}}
     verdict = {"metric": "accuracy", "winner": None, "reason": "", "contest": None, "gates": [], "promoted": False}
     data = {"rows": 200, "version": "ab" * 32, "split": "group", "folds": 3, "train": 200, "validation": 0, "test": 200}
-    document = {"project": "films", "dataset": data | {"notes": [], "schema_notes": []}, "verdict": verdict}
-    told = full_report(document | {"candidates": [candidate], "release": None, "combinations": []})
+    document = {
+        "run_id": "r1",
+        "project": "films",
+        "task": "classification",
+        "dataset": data | {"notes": [], "schema_notes": []},
+        "verdict": verdict,
+    }
+    told = full_report(
+        RunOutcome.from_json(document | {"candidates": [candidate], "release": None, "combinations": []})
+    )
     assert "split by group into 3 folds: each of 200 rows is tested once" in told
     assert "spread" in told
     assert "0.1414" in told

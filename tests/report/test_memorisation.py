@@ -2,11 +2,13 @@
 
 import pytest
 
-from bakeoff.cli.render import leaderboard
+from bakeoff.cli.run_page import leaderboard
 from bakeoff.report.html import html
 from bakeoff.report.markdown import markdown
 from bakeoff.report.memorisation import heads, sentences, warnings
-from bakeoff.report.model import Contamination, Memorisation, Overlap, Recalled
+from bakeoff.results.candidate import Memorisation, Recalled
+from bakeoff.results.data import Contamination, Overlap
+from bakeoff.results.outcome import RunOutcome
 
 KNOWN = {"rows": 50, "tokens": 50, "seen": 0.5, "gap": 0.6, "loss_ratio": 0.2, "warning": True}
 KNOWN |= {"train": {"verbatim": 0.7, "loss": 0.4}, "held_out": {"verbatim": 0.1, "loss": 2.0}}
@@ -55,11 +57,18 @@ def test_sentences(task):
 
 def test_the_terminal_warns(make):
     interval = {"value": 0.8, "low": 0.7, "high": 0.9}
-    candidate = {"name": "lora", "status": "ok", "family": "lora", "metrics": {"accuracy": interval}}
+    candidate = {"name": "lora", "status": "ok", "run_id": "r1-0", "family": "lora", "metrics": {"accuracy": interval}}
     candidate |= {"latency_ms": {"p50": 1.0, "p95": 2.0}, "cost_usd_per_1k": 0.1, "train_s": 1.0, "size_bytes": 10}
     candidate |= {"model_version": None, "memorisation": KNOWN}
     verdict = {"metric": "accuracy", "winner": None, "reason": "", "contest": None, "gates": [], "promoted": False}
     data = {"rows": 200, "version": "ab" * 32, "split": "group", "train": 100, "validation": 0, "test": 100}
-    document = {"project": "films", "task": "generation", "dataset": data, "verdict": verdict, "release": None}
-    told = leaderboard(document | {"candidates": [candidate]})
+    document = {
+        "run_id": "r1",
+        "project": "films",
+        "task": "generation",
+        "dataset": data,
+        "verdict": verdict,
+        "release": None,
+    }
+    told = leaderboard(RunOutcome.from_json(document | {"candidates": [candidate]}))
     assert "warning: lora knows training rows by heart: it gives 70% of the answers to training rows" in told

@@ -11,10 +11,10 @@ import pytest
 
 from bakeoff.core.errors import CandidateError, CorruptError, DataError, NotFoundError, StoreError
 from bakeoff.core.events import FailureEvent, PredictionEvent
+from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Predictions, Signature
 from bakeoff.serve.engine import Answer, Engine
 from bakeoff.serve.inputs import NO_GAPS, Gaps
-from bakeoff.serve.releases import Release
 from bakeoff.testing.memory import MemoryEvents
 
 INPUTS = (Column(name="x", kind="numeric", dtype="Float64"), Column(name="note", kind="text", dtype="String"))

@@ -4,8 +4,8 @@ import pytest
 
 from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.families import load_family
+from bakeoff.core.releases import Release
 from bakeoff.serve import releases
-from bakeoff.serve.releases import Release
 from bakeoff.testing.memory import MemoryRecords
 
 

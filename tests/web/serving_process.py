@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Predictions, Signature
 from bakeoff.feedback.record import record
 from bakeoff.serve.engine import Engine
-from bakeoff.serve.releases import Release
 from bakeoff.stores.events import open_events
 from bakeoff.web.app import create_app
 from bakeoff.web.server import Server

@@ -15,10 +15,10 @@ from starlette.routing import Mount, Route
 
 from bakeoff.core.errors import DataError, NotFoundError, SecurityError, StoreError
 from bakeoff.core.events import FeedbackEvent, PredictionEvent
+from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Predictions, Signature
 from bakeoff.feedback.record import record
 from bakeoff.serve.engine import Engine
-from bakeoff.serve.releases import Release
 from bakeoff.testing.memory import MemoryEvents
 from bakeoff.web.app import create_app
 from bakeoff.web.client import Client, EndpointError

@@ -7,12 +7,12 @@ import urllib.request
 import numpy as np
 import pytest
 
+from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Predictions, Signature
 from bakeoff.data.contract import parse
 from bakeoff.data.contract_rows import compiled
 from bakeoff.feedback.record import record
 from bakeoff.serve.engine import Engine
-from bakeoff.serve.releases import Release
 from bakeoff.testing.memory import MemoryEvents
 from bakeoff.web.app import create_app
 from bakeoff.web.server import Server, local_hosts

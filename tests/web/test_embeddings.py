@@ -10,10 +10,10 @@ import pytest
 
 from bakeoff.core.errors import ContextLengthError
 from bakeoff.core.generation import Embedded
+from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Signature
 from bakeoff.feedback.record import record
 from bakeoff.serve.engine import Engine
-from bakeoff.serve.releases import Release
 from bakeoff.testing.memory import MemoryEvents
 from bakeoff.web.app import create_app
 from bakeoff.web.server import Server, local_hosts

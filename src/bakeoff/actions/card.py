@@ -21,7 +21,7 @@ from bakeoff.environment.capture import versions_of
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather, load_arrays, load_table
-from bakeoff.loop.run import LAST, PASSES
+from bakeoff.loop.outcome import LAST, PASSES
 from bakeoff.report.card import ContractFacts, DataCard, Part, Source, from_bytes, to_bytes
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _dataset(stage: Stage, steps: Steps, version: str | None) -> _Dataset:
         return _Dataset(gathered=gather(stage, steps), number=None, run_id=None)
     gathered = _gathered(cast("dict[str, Any]", last.body["gathered"]))
     numbers = [each.number for each in registered if each.content == gathered.version]
-    run_id = cast("Mapping[str, str]", last.body["document"])["run_id"]
+    run_id = str(last.body.get("run_id") or cast("Mapping[str, str]", last.body["document"])["run_id"])
     return _Dataset(gathered=gathered, number=numbers[0] if numbers else None, run_id=run_id)
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
+
 from bakeoff.chat.cache import ReplyCache
 from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.plugins import suggestion
@@ -19,9 +21,9 @@ from bakeoff.loop.champion import Standing, champion_of, looked, rows_of, stand,
 from bakeoff.loop.classes import with_classes
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather, load_arrays
-from bakeoff.loop.document import document
 from bakeoff.loop.evaluate import Judged, groups, outcomes, times
 from bakeoff.loop.judge import judge_registered
+from bakeoff.loop.outcome import outcome
 from bakeoff.loop.search import as_found, shown
 from bakeoff.metrics.registry import find
 from bakeoff.registry.lineage import find_version, label
@@ -29,8 +31,8 @@ from bakeoff.report.checks import Check, Checked, Outcome
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.decide.verdict import GateOutcome
-    from bakeoff.evaluate.score.scorecard import Scorecard
     from bakeoff.report.model import Report
+    from bakeoff.results.scorecard import Scorecard
 
 __all__ = ["check"]
 
@@ -108,7 +110,7 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
         low=compared.low if compared else None,
         high=compared.high if compared else None,
         rows=standing.rows if standing else 0,
-        look=standing.look.to_json() if standing and standing.look else None,
+        look=msgspec.to_builtins(standing.look.count) if standing and standing.look else None,
         seconds=(stage.clock() - started_ms) / 1000,
         bake_off=None if found is None else _bake_off(stage, gathered, found, stage.clock()),
     )
@@ -285,9 +287,9 @@ def _bake_off(stage: Stage, gathered: Gathered, found: Competition, now_ms: int)
 
     import polars as pl
 
-    from bakeoff.report.build import Kept, build
+    from bakeoff.report.build import Evidence, build
 
-    body = document(
+    results = outcome(
         stage,
         run_id=RUN,
         gathered=gathered,
@@ -298,11 +300,11 @@ def _bake_off(stage: Stage, gathered: Gathered, found: Competition, now_ms: int)
         contest=None,
         released=None,
     )
-    kept = {
-        entry.name: Kept(scorecard=entry.scorecard.to_json(), outcomes=outcomes(stage, entry))
+    evidence = {
+        entry.name: Evidence(scorecard=entry.scorecard, outcomes=outcomes(stage, entry))
         for entry in found.judged
         if entry.scorecard is not None
     }
     rows = load_arrays(stage.blobs, gathered.rows_blob)
     table = pl.read_parquet(io.BytesIO(stage.blobs.get(gathered.snapshot_blob)))[rows["kept"][rows["test"]]]
-    return build(body, kept, table, stage.config.data.target, made_ms=now_ms)
+    return build(results, evidence, table, stage.config.data.target, made_ms=now_ms)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from bakeoff.core.errors import CandidateError, NotFoundError
 from bakeoff.core.plugins import suggestion
@@ -10,6 +10,7 @@ from bakeoff.core.protocols import Progress
 from bakeoff.core.records import Metric
 from bakeoff.core.types import Json
 from bakeoff.families.language.harness import Asked, harness, need_harness
+from bakeoff.results.candidate import Candidate
 
 if TYPE_CHECKING:
     from bakeoff.project.project import Project
@@ -27,27 +28,28 @@ def run_harness(
     """
     need_harness()
     found = _candidate(project, candidate)
-    if found["status"] != "ok":
-        raise CandidateError(f"expected a candidate that was fitted, {candidate!r} failed: {found['error']}")
+    if found.status != "ok":
+        raise CandidateError(f"expected a candidate that was fitted, {candidate!r} failed: {found.error}")
     try:
-        told = harness(project.model(found["model_version"]), asked, progress=progress)
+        told = harness(project.model(found.model_version), asked, progress=progress)
     except CandidateError as error:
-        raise CandidateError(f"candidate {candidate!r} (family {found['family']}): {error}") from error
-    about = {key: found[key] for key in ("family", "run_id", "model_version")}
+        raise CandidateError(f"candidate {candidate!r} (family {found.family}): {error}") from error
+    about = {"family": found.family, "run_id": found.run_id, "model_version": found.model_version}
     told = {"candidate": candidate, **about, **told}
-    _keep(project, str(found["run_id"]), told, now_ms)
+    _keep(project, found.run_id, told, now_ms)
     return told
 
 
-def _candidate(project: "Project", name: str) -> Mapping[str, Any]:
-    document = cast("Mapping[str, Any]", project.last().document)
-    known = {each["name"]: each for each in document["candidates"]}
-    if name not in known:
-        told = (
+def _candidate(project: "Project", name: str) -> Candidate:
+    outcome = project.outcome()
+    candidate = outcome.candidate(name)
+    if candidate is None:
+        known = [each.name for each in outcome.candidates]
+        message = (
             f"expected a candidate of the last run ({', '.join(known)}), received {name!r}. {suggestion(name, known)}"
         )
-        raise NotFoundError(told.rstrip())
-    return known[name]
+        raise NotFoundError(message.rstrip())
+    return candidate
 
 
 def _keep(project: "Project", run_id: str, told: Mapping[str, Any], now_ms: int) -> None:

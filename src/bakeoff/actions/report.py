@@ -1,13 +1,13 @@
-"""Gather what the report of the last run is made of."""
+"""Gather what the report of a run is made of."""
 
 import io
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from bakeoff.core.types import Json
-from bakeoff.report.build import Kept, build
+from bakeoff.report.build import Evidence, build
+from bakeoff.results.candidate import Candidate
+from bakeoff.results.scorecard import Scorecard
 
 if TYPE_CHECKING:
     from bakeoff.project.project import Project
@@ -16,41 +16,39 @@ if TYPE_CHECKING:
 __all__ = ["report"]
 
 
-def report(project: "Project") -> "Report":
-    """The report of the last finished run.
+def report(project: "Project", run_id: str | None = None) -> "Report":
+    """The report of a finished bake-off run, the last one unless another is named.
 
     Raises:
         NotFoundError: there is none.
     """
-    document = cast("Mapping[str, Any]", project.last().document)
-    run = project.records.runs.get(document["run_id"])
-    versions = {each["name"]: each["model_version"] for each in document["candidates"] if each["status"] == "ok"}
-    verdict = document["verdict"]
-    about = versions.get(verdict["winner"] or verdict["best"])
+    outcome = project.outcome(run_id)
+    run = project.records.runs.get(outcome.run_id)
+    leader = outcome.candidate(outcome.verdict.winner or outcome.verdict.best)
+    version = leader.model_version if leader else None
     return build(
-        document,
-        {each["name"]: _kept(project, each) for each in document["candidates"] if each["status"] == "ok"},
-        project.rows("test"),
+        outcome,
+        {each.name: _evidence(project, each) for each in outcome.fine},
+        project.rows("test", outcome.run_id),
         project.config.data.target,
         made_ms=run.end_ms or run.start_ms,
-        lineage=project.lineage(about).to_json() if about else None,
+        lineage=project.lineage(version).to_json() if version else None,
     )
 
 
-def _kept(project: "Project", candidate: Mapping[str, Any]) -> Kept:
+def _evidence(project: "Project", candidate: Candidate) -> Evidence:
     import polars as pl
 
     from bakeoff.evaluate.score.worker import read_outcomes
 
-    run = project.records.runs.get(candidate["run_id"])
+    run = project.records.runs.get(candidate.run_id)
     table = pl.read_parquet(io.BytesIO(project.blobs.get(run.artifacts["outcomes.parquet"])))
-    return Kept(
-        scorecard=_scorecard(project, candidate, run.artifacts), outcomes=read_outcomes(table), params=run.params
-    )
+    return Evidence(scorecard=_scorecard(project, candidate), outcomes=read_outcomes(table), params=run.params)
 
 
-def _scorecard(project: "Project", candidate: Mapping[str, Any], artifacts: Mapping[str, str]) -> Mapping[str, Json]:
+def _scorecard(project: "Project", candidate: Candidate) -> Scorecard:
     """That of this run; runs of before it was kept with them have the one that the model was registered with."""
+    artifacts = project.records.runs.get(candidate.run_id).artifacts
     if "scorecard.json" in artifacts:
-        return msgspec.json.decode(project.blobs.get(artifacts["scorecard.json"]))
-    return project.lineage(candidate["model_version"]).model.model_origin.scorecard
+        return Scorecard.from_json(msgspec.json.decode(project.blobs.get(artifacts["scorecard.json"])))
+    return Scorecard.from_json(project.lineage(candidate.model_version).model.model_origin.scorecard or {})

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from bakeoff.cli.ledger_page import ledger_page
-from bakeoff.cli.render import table
+from bakeoff.cli.tables import table
 from bakeoff.cli.terminal import write_text
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.records import Version

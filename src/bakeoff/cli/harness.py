@@ -44,7 +44,7 @@ def harness(
 
 
 def _page(found: "Mapping[str, Any]") -> str:
-    from bakeoff.cli.render import table
+    from bakeoff.cli.tables import table
 
     rows = [
         [

@@ -1,7 +1,7 @@
 """Commands of the lifecycle: init, run, report, status, loop, demo."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -69,13 +69,16 @@ def run(
     if as_json:
         emit({**outcome.document, "unchanged": outcome.unchanged})
     else:
-        from bakeoff.cli.render import leaderboard
+        from bakeoff.cli.run_page import leaderboard
 
-        typer.echo(leaderboard(outcome.document, unchanged=outcome.unchanged))
+        typer.echo(leaderboard(outcome.results, unchanged=outcome.unchanged))
     _end(outcome)
 
 
 def report(
+    run: Annotated[
+        str | None, typer.Argument(help="The id of a run, or how it starts; the last one by default.")
+    ] = None,
     *,
     html: Annotated[
         Path | None,
@@ -86,28 +89,36 @@ def report(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Show the last run: candidates, verdict, gates; or write it as a page, Markdown or pictures."""
+    """Show a run: candidates, verdict, gates; or write it as a page, Markdown or pictures."""
     from bakeoff.cli import render
+    from bakeoff.cli.run_page import full_report
 
     with open_project(folder) as project:
-        document = project.last().document
-        found = project.report() if html or markdown or png else None
+        outcome = project.outcome(run)
+        found = project.report(run) if html or markdown or png else None
     written = render.write_report(found, html=html, png=png) if found else []
     if as_json:
-        emit({**document, "files": written} if written else document)
+        emit({**outcome.to_json(), "files": written} if written else outcome.to_json())
         return
     if found and markdown:
         typer.echo(render.markdown_report(found))
     elif not written:
-        typer.echo(render.full_report(document))
+        typer.echo(full_report(outcome))
     for file in written:
         typer.echo(f"wrote {file}", err=markdown)
 
 
-def status(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
-    """The last run, the champion, what is live, and the last signals."""
+def status(
+    run: Annotated[
+        str | None, typer.Argument(help="The id of a run, or how it starts; the last one by default.")
+    ] = None,
+    *,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """A run, the champion, what is live, and the last signals."""
     with open_project(folder) as project:
-        found = project.status()
+        found = project.status(run)
     if as_json:
         emit(found)
     else:
@@ -149,8 +160,7 @@ def _end(outcome: "Outcome") -> None:
     """Exit unless some candidate won: with 1 when none could be evaluated at all, else a gate failed."""
     if outcome.won:
         return
-    candidates = cast("list[dict[str, Any]]", outcome.document["candidates"])
-    if all(candidate["status"] != "ok" for candidate in candidates):
+    if not outcome.results.fine:
         typer.echo("error: CandidateError: every candidate failed; 'bakeoff report' tells why", err=True)
         raise typer.Exit(1)
     raise typer.Exit(GATE_FAILED)

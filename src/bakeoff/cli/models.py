@@ -93,7 +93,7 @@ def available(
 
 
 def _page(machine: "Machine", found: "Sequence[Available]") -> str:
-    from bakeoff.cli.render import table
+    from bakeoff.cli.tables import table
 
     uses: tuple[Use, ...] = ("prompt", "lora", "full", "serve")
     heads = ["model", "M", "licence", "here", *uses, "ms a row", "lora tok/s", "probe"]

@@ -14,19 +14,27 @@ HERE = Path()
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    for command in (runs, lineage, config, doctor, verify, gc):
+    app.add_typer(runs, name="runs")
+    for command in (lineage, config, doctor, verify, gc):
         app.command()(command)
 
 
-def runs(
+runs = typer.Typer(invoke_without_command=True, no_args_is_help=False)
+
+
+@runs.callback()
+def list_runs(
+    context: typer.Context,
     *,
     limit: Annotated[int, typer.Option(help="How many.", min=1, max=1_000_000)] = 20,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Tracked runs, newest first."""
+    """Tracked runs, newest first; with `show` or `compare`, what runs found."""
     from dataclasses import asdict
 
+    if context.invoked_subcommand is not None:
+        return
     with open_project(folder) as project:
         found = project.runs(limit=limit)
     if as_json:
@@ -35,6 +43,43 @@ def runs(
         from bakeoff.cli.render import runs_page
 
         typer.echo(runs_page(found))
+
+
+@runs.command()
+def show(
+    run: Annotated[str, typer.Argument(help="The id of a run, or how it starts; of a candidate's, its bake-off.")],
+    *,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Everything that a bake-off run found."""
+    with open_project(folder) as project:
+        outcome = project.outcome(run)
+    if as_json:
+        emit(outcome.to_json())
+    else:
+        from bakeoff.cli.run_page import full_report
+
+        typer.echo(full_report(outcome))
+
+
+@runs.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="The id of a run, or how it starts.")],
+    second: Annotated[str, typer.Argument(help="The run that it is compared with.")],
+    *,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """What differs between two runs: data, parameters, scores (paired, where the test rows are the same), verdicts."""
+    with open_project(folder) as project:
+        comparison = project.compare_runs(first, second)
+    if as_json:
+        emit(comparison.to_json())
+    else:
+        from bakeoff.cli.run_page import comparison_page
+
+        typer.echo(comparison_page(comparison))
 
 
 def lineage(

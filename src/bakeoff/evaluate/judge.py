@@ -20,8 +20,9 @@ from bakeoff.chat.meter import Meter
 from bakeoff.chat.reading import Choices, without_reasoning
 from bakeoff.core.types import Json
 from bakeoff.metrics.intervals import wilson
+from bakeoff.results.judge import JudgeAgreement, JudgeBias
 
-__all__ = ["Agreement", "Bias", "Pair", "Referee", "Votes", "agreement", "bias"]
+__all__ = ["Pair", "Referee", "Votes", "agreement", "bias"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -98,31 +99,6 @@ class Votes:
     def unreadable(self) -> int:
         """Votes that could not be read."""
         return int(np.isnan(self.shown_first_n).sum() + np.isnan(self.shown_second_n).sum())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bias:
-    """How far the place decides: the share of `decided` votes for the answer shown first (0.5 is fair).
-
-    `swapped` is the share of pairs of which the judge took another side when they were swapped.
-    """
-
-    first: float
-    low: float
-    high: float
-    decided: int
-    swapped: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Agreement:
-    """How often the judge says what people say of n answers or pairs; `kappa` is corrected for chance."""
-
-    n: int
-    share: float
-    low: float
-    high: float
-    kappa: float | None
 
 
 class Referee:
@@ -246,7 +222,7 @@ def support_said(text: str) -> float:
     return np.nan if support is None else (1.0, 0.0)[support]
 
 
-def bias(votes: Sequence[Votes]) -> Bias | None:
+def bias(votes: Sequence[Votes]) -> JudgeBias | None:
     """The judge's liking for the first place over all votes; None when it decided nothing."""
     first_n = np.concatenate([each.shown_first_n for each in votes])
     second_n = np.concatenate([each.shown_second_n for each in votes])
@@ -257,10 +233,10 @@ def bias(votes: Sequence[Votes]) -> Bias | None:
     low, high = wilson(float(decided_n.sum()), len(decided_n))
     both = ~np.isnan(first_n) & ~np.isnan(second_n)
     swapped = float((first_n[both] != second_n[both]).mean()) if both.any() else 0.0
-    return Bias(first=float(decided_n.mean()), low=low, high=high, decided=len(decided_n), swapped=swapped)
+    return JudgeBias(first=float(decided_n.mean()), low=low, high=high, decided=len(decided_n), swapped=swapped)
 
 
-def agreement(human_n: Floats, judged_n: Floats) -> Agreement | None:
+def agreement(human_n: Floats, judged_n: Floats) -> JudgeAgreement | None:
     """How far a judge (scores from 0 to 1) agrees with people (0, 0.5 or 1); None without labels.
 
     Source: Cohen, "A Coefficient of Agreement for Nominal Scales", Educational and Psychological Measurement 20 (1960).
@@ -276,4 +252,4 @@ def agreement(human_n: Floats, judged_n: Floats) -> Agreement | None:
     low, high = wilson(float(same.sum()), len(same))
     chance = sum(float((theirs == side).mean() * (ours == side).mean()) for side in (-1, 0, 1))
     kappa = None if chance == 1 else (float(same.mean()) - chance) / (1 - chance)
-    return Agreement(n=len(same), share=float(same.mean()), low=low, high=high, kappa=kappa)
+    return JudgeAgreement(n=len(same), share=float(same.mean()), low=low, high=high, kappa=kappa)

@@ -23,7 +23,6 @@ from bakeoff.evaluate.decide.paired import Comparison, measure_named
 from bakeoff.evaluate.decide.verdict import decide
 from bakeoff.evaluate.findings.dependence import errors_of, serial
 from bakeoff.evaluate.score.estimates import Rows, estimate
-from bakeoff.evaluate.score.scorecard import Scorecard
 from bakeoff.metrics.catalogue import EXPECTED_COST
 from bakeoff.metrics.costs import ExpectedCost
 from bakeoff.metrics.custom import costs_in_use, using
@@ -32,6 +31,7 @@ from bakeoff.metrics.intervals import LEVEL, Interval
 from bakeoff.metrics.measure import Measure
 from bakeoff.metrics.outcome import Outcome, outcome
 from bakeoff.metrics.registry import find, with_class
+from bakeoff.results.scorecard import Scorecard
 
 __all__ = ["Decision", "ErrorCosts", "compare", "interval"]
 

@@ -5,6 +5,8 @@ from typing import Any, cast
 
 from bakeoff.core.types import Json
 from bakeoff.loop.context import Stage
+from bakeoff.results.candidate import Candidate
+from bakeoff.results.search import Expected
 
 __all__ = ["ADVICE", "compared", "last_advice"]
 
@@ -18,46 +20,47 @@ def last_advice(stage: Stage) -> Mapping[str, Json] | None:
     return kept.body if kept else None
 
 
-def compared(advice: Mapping[str, Json] | None, candidates: Sequence[Mapping[str, Any]], dataset: str) -> list[Json]:
+def compared(advice: Mapping[str, Json] | None, candidates: Sequence[Candidate], dataset: str) -> tuple[Expected, ...]:
     """What was predicted beside what a run measured, for each candidate and quantity of both.
 
     `factor` is by how much the two differ, as a ratio; None for what is not positive. Nothing is compared with
     advice on other data.
     """
     if advice is None or advice["dataset"] != dataset:
-        return []
-    told = cast("Mapping[str, Any]", advice)
-    fine = {each["name"]: each for each in candidates if each["status"] == "ok"}
-    rows: list[Json] = []
-    for option in told["options"]:
+        return ()
+    given = cast("Mapping[str, Any]", advice)
+    fine = {each.name: each for each in candidates if each.status == "ok"}
+    rows: list[Expected] = []
+    for option in given["options"]:
         candidate = fine.get(option["name"])
-        if candidate is None or candidate["family"] != option["family"]:
+        if candidate is None or candidate.family != option["family"]:
             continue
-        for name in (told["metric"], *QUANTITIES):
-            expected, measured = option["expected"].get(name), _measured(candidate, name, told["metric"])
+        for name in (given["metric"], *QUANTITIES):
+            expected, measured = option["expected"].get(name), _measured(candidate, name, given["metric"])
             if expected is not None and measured is not None:
-                rows.append({"name": option["name"], "quantity": name, **_beside(expected, measured)})
-    return rows
+                rows.append(_beside(candidate.name, name, expected, measured))
+    return tuple(rows)
 
 
-def _measured(candidate: Mapping[str, Any], name: str, metric: str) -> float | None:
+def _measured(candidate: Candidate, name: str, metric: str) -> float | None:
     if name == metric:
-        found = candidate["metrics"].get(metric)
-        return None if found is None else found["value"]
+        score = candidate.metrics.get(metric)
+        return None if score is None else score.value
     if name.startswith("latency_"):
-        return candidate["latency_ms"].get(name.removeprefix("latency_").removesuffix("_ms"))
-    return candidate.get("peak_memory_bytes" if name == "memory_bytes" else name)
+        return candidate.latency_ms.get(name.removeprefix("latency_").removesuffix("_ms"))
+    return getattr(candidate, "peak_memory_bytes" if name == "memory_bytes" else name)
 
 
-def _beside(expected: Mapping[str, float], measured: float) -> dict[str, Json]:
+def _beside(name: str, quantity: str, expected: Mapping[str, float], measured: float) -> Expected:
     value = expected["value"]
     factor = max(measured / value, value / measured) if measured > 0 and value > 0 else None
-    inside = expected["low"] <= measured <= expected["high"]
-    return {
-        "expected": value,
-        "low": expected["low"],
-        "high": expected["high"],
-        "measured": measured,
-        "factor": factor,
-        "inside": inside,
-    }
+    return Expected(
+        name=name,
+        quantity=quantity,
+        expected=value,
+        low=expected["low"],
+        high=expected["high"],
+        measured=measured,
+        factor=factor,
+        inside=expected["low"] <= measured <= expected["high"],
+    )

@@ -1,10 +1,8 @@
 """The bake-off itself: fit → evaluate → combine → decide. Nothing is registered, promoted or released here."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bakeoff.core.types import Json
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.calibrate import rescaled
 from bakeoff.loop.calibration_findings import calibrated
@@ -15,6 +13,7 @@ from bakeoff.loop.evaluate import Judged, evaluate, verdict
 from bakeoff.loop.folds import fit_all
 from bakeoff.loop.judge import referee
 from bakeoff.loop.prompts import check_prompts
+from bakeoff.results.judge import JudgeOutcome
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.decide.verdict import Verdict
@@ -32,7 +31,7 @@ class Competition:
     judged: tuple[Judged, ...]
     combined: Combined
     decision: "Verdict"
-    judge: Mapping[str, Json] | None = None
+    judge: JudgeOutcome | None = None
 
     def entry(self, name: str | None) -> Judged | None:
         """The candidate of that name, or None."""
@@ -50,4 +49,4 @@ def compete(stage: Stage, steps: Steps, gathered: Gathered) -> Competition:
     judged = rescaled(stage, steps, gathered, judged, combined)
     refereed = referee(stage, steps, gathered, judged)
     decision = verdict(stage, gathered, refereed.judged)
-    return Competition(judged=refereed.judged, combined=combined, decision=decision, judge=refereed.told)
+    return Competition(judged=refereed.judged, combined=combined, decision=decision, judge=refereed.outcome)

@@ -14,13 +14,14 @@ from bakeoff.loop.cache import Steps
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, load_arrays, load_table
 from bakeoff.loop.evaluate import Judged, groups, hashes_of_test, outcomes, times
-from bakeoff.loop.input_changes import ChangedInputs, changed_inputs
+from bakeoff.loop.input_changes import changed_inputs
 from bakeoff.loop.judge import judge_registered
 from bakeoff.loop.looks import Look, next_look, record
 from bakeoff.metrics.intervals import LEVEL
 from bakeoff.metrics.registry import find
 from bakeoff.registry.lineage import columns_of, label, signature_of
 from bakeoff.registry.register import CHAMPION
+from bakeoff.results.verdict import ChangedInputs
 from bakeoff.serve.releases import current
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def guarded(stage: Stage, winner: Judged, contest: Contest, *, unasked: bool) ->
     if not (contest.promoted and unasked) or stage.config.loop.accept_changed_inputs:
         return replace(contest, inputs=inputs)
     reason = (
-        f"the inputs changed ({inputs.told()}), and those who call endpoint {stage.endpoint!r} send those of "
+        f"the inputs changed ({inputs.sentence}), and those who call endpoint {stage.endpoint!r} send those of "
         f"{live.model_version}: it stays. To release it all the same, call 'bakeoff run', or set [loop] "
         "accept_changed_inputs = true; else mend the source"
     )

@@ -14,7 +14,6 @@ from bakeoff.core.records import Version
 from bakeoff.core.refs import BlobRef
 from bakeoff.core.types import Json, Predictions
 from bakeoff.evaluate.score.row_groups import groups_of_test
-from bakeoff.evaluate.score.scorecard import Scorecard
 from bakeoff.evaluate.score.text_scores import ENCODING_FAMILY
 from bakeoff.evaluate.score.worker import (
     EVALUATE,
@@ -32,6 +31,7 @@ from bakeoff.loop.dataset import Gathered, load_arrays, load_table
 from bakeoff.loop.fit import Fitted, run_jobs
 from bakeoff.loop.looks import GATES, Look, next_look, record
 from bakeoff.loop.safety import probes
+from bakeoff.results.scorecard import Scorecard
 
 if TYPE_CHECKING:
     import polars as pl

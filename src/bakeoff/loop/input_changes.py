@@ -1,32 +1,9 @@
 """Whether a model takes other inputs than the one that is live: then those who call the endpoint must know."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from bakeoff.core.types import ColumnKind, Signature
+from bakeoff.results.verdict import ChangedInputs
 
-from bakeoff.core.types import ColumnKind, Json, Signature
-
-__all__ = ["ChangedInputs", "changed_inputs"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangedInputs:
-    """Inputs that a new model takes and the live one does not, the reverse, and those of another kind (old, new)."""
-
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    kinds: Mapping[str, tuple[ColumnKind, ColumnKind]]
-
-    def told(self) -> str:
-        """In words."""
-        parts = [f"new {', '.join(map(repr, self.added))}"] if self.added else []
-        parts += [f"gone {', '.join(map(repr, self.removed))}"] if self.removed else []
-        parts += [f"{name!r} is {new}, was {old}" for name, (old, new) in self.kinds.items()]
-        return "; ".join(parts)
-
-    def to_json(self) -> dict[str, Json]:
-        """As JSON."""
-        kinds: dict[str, Json] = {name: [old, new] for name, (old, new) in self.kinds.items()}
-        return {"added": list(self.added), "removed": list(self.removed), "kinds": kinds}
+__all__ = ["changed_inputs"]
 
 
 def changed_inputs(live: Signature, new: Signature) -> ChangedInputs | None:

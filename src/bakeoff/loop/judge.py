@@ -21,13 +21,14 @@ from bakeoff.core.errors import DataError
 from bakeoff.core.hashing import digest_file, digest_json
 from bakeoff.core.records import Version
 from bakeoff.core.types import Json, Schema
-from bakeoff.evaluate.score.scorecard import Scorecard
 from bakeoff.loop.cache import Result, Steps
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, load_table
 from bakeoff.loop.evaluate import Judged, groups, judge_champion, outcomes
 from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.registry import find
+from bakeoff.results.judge import JudgeOutcome
+from bakeoff.results.scorecard import Scorecard
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +51,7 @@ class Refereed:
     """The candidates, those that were judged with the metric `judge`, and what is to be told of the judge."""
 
     judged: tuple[Judged, ...]
-    told: Mapping[str, Json] | None = None
+    outcome: JudgeOutcome | None = None
 
 
 def referee(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Judged]) -> Refereed:
@@ -73,9 +74,9 @@ def referee(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Jud
         if stage.metric in {JUDGE, FAITHFUL}:
             raise
         stage.progress(f"judge: {error}")
-        return Refereed(judged=tuple(judged), told={"model": config.model, "error": str(error)})
-    told = cast("Mapping[str, Json]", kept["told"])
-    return Refereed(judged=tuple(_scored(entry, key, kept) for entry in judged), told=told)
+        return Refereed(judged=tuple(judged), outcome=JudgeOutcome(model=config.model, error=str(error)))
+    found = msgspec.convert(kept["told"], JudgeOutcome)
+    return Refereed(judged=tuple(_scored(entry, key, kept) for entry in judged), outcome=found)
 
 
 def judge_registered(stage: Stage, steps: Steps, gathered: Gathered, version: Version) -> Judged:

@@ -17,6 +17,7 @@ from bakeoff.core.protocols import DocumentRecords
 from bakeoff.core.records import Document
 from bakeoff.core.types import Json
 from bakeoff.evaluate.decide.looks import fresh_rows, is_worn, look_level, times_rows
+from bakeoff.results.verdict import LookCount
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,16 +69,17 @@ class Look:
         worn = "the test set is worn out: " if is_worn(self.number) else ""
         return f"{told}; {worn}{fresh_rows(self.number, self.rows):,} fresh test rows would mend it"
 
-    def to_json(self) -> dict[str, Json]:
-        """As a JSON document."""
-        return {
-            "number": self.number,
-            "attempt": self.attempt,
-            "level": self.level,
-            "rows": self.rows,
-            "worn_out": is_worn(self.number),
-            "fresh_rows": fresh_rows(self.number, self.rows),
-        }
+    @property
+    def count(self) -> LookCount:
+        """What a report says of it."""
+        return LookCount(
+            number=self.number,
+            attempt=self.attempt,
+            level=self.level,
+            rows=self.rows,
+            worn_out=is_worn(self.number),
+            fresh_rows=fresh_rows(self.number, self.rows),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

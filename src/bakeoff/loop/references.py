@@ -1,7 +1,7 @@
 """All that records hold of content: what a collection of garbage must keep, and what a check must see."""
 
 from collections.abc import Iterator, Mapping
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from bakeoff.core.protocols import RecordStore
 from bakeoff.core.records import VersionKind
@@ -9,7 +9,7 @@ from bakeoff.core.refs import BlobRef, Reference, blobs_of, ref
 from bakeoff.core.types import Json
 from bakeoff.loop.cache import COLLECTION as STEPS
 from bakeoff.loop.dataset import FEEDBACK
-from bakeoff.loop.run import LAST, PASSES
+from bakeoff.loop.outcome import LAST, PASSES
 from bakeoff.registry.lineage import label
 from bakeoff.serve.releases import all_releases
 
@@ -38,9 +38,9 @@ def references(records: RecordStore) -> Iterator[Reference]:
 
 
 def _of_last(body: Mapping[str, Json]) -> Iterator[BlobRef]:
-    """The last run's rows; what its document names belongs to its releases and versions."""
+    """The last run's rows and its outcome; what that names belongs to its releases and versions."""
     yield from blobs_of({key: value for key, value in body.items() if key != "document"})
-    contract = cast("Mapping[str, Mapping[str, Mapping[str, Json]]]", body["document"])["dataset"].get("contract")
+    contract = cast("Mapping[str, Any]", body.get("gathered") or {"summary": {}})["summary"].get("contract")
     yield from ref(contract["version"] if contract else None)
 
 

@@ -10,6 +10,7 @@ import msgspec
 from bakeoff.core.lineage import DatasetOrigin, EnvironmentOrigin, ModelOrigin
 from bakeoff.core.records import Version
 from bakeoff.core.refs import BlobRef
+from bakeoff.core.releases import Release
 from bakeoff.core.types import Json, Signature
 from bakeoff.environment.capture import CodeState, Environment
 from bakeoff.loop.cache import Steps
@@ -22,7 +23,7 @@ from bakeoff.loop.prompts import prompt_origin, prompt_version
 from bakeoff.metrics.intervals import Interval
 from bakeoff.registry.lineage import label
 from bakeoff.registry.register import promote, register_once
-from bakeoff.serve.releases import Release, release
+from bakeoff.serve.releases import release
 
 __all__ = ["Origin", "make_live", "register_dataset", "register_model", "register_models"]
 

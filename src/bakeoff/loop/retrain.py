@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from bakeoff.core.errors import NotFoundError
+from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Json
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.champion import champion_of
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import FEEDBACK, gather, ingested, load_arrays, load_table
 from bakeoff.loop.feedback_rows import conformed
-from bakeoff.loop.run import LAST, PASSES, Outcome, data_changed, last_outcome, run_pass
+from bakeoff.loop.outcome import LAST, PASSES, last_outcome
+from bakeoff.loop.run import Outcome, data_changed, run_pass
 from bakeoff.loop.search import as_found
 from bakeoff.registry.lineage import signature_of
-from bakeoff.serve.releases import Release, current
+from bakeoff.serve.releases import current
 
 if TYPE_CHECKING:
     import polars as pl
@@ -73,8 +75,8 @@ def turn(stage: Stage) -> Turn:
         new_feedback=labelled.usable - before,
         data_changed=data_changed(stage),
     )
-    finished = last_outcome(stage.records)
-    blocked = finished.blocked if finished else None
+    finished = last_outcome(stage.records, stage.blobs)
+    blocked = finished.verdict.contest if finished and finished.verdict.blocked else None
     if blocked and stage.config.loop.accept_changed_inputs:
         triggers.append(Trigger(kind="data", reason="the changed inputs are accepted now"))
     if not triggers:

@@ -1,17 +1,16 @@
 """One pass: gather → fit → evaluate → decide → register → release, tracked as runs, resumable anywhere."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 import bakeoff
 from bakeoff.chat.cache import ReplyCache
-from bakeoff.core.errors import NotFoundError, UsageError
+from bakeoff.core.errors import UsageError
 from bakeoff.core.hashing import digest_file, digest_json, digest_sources
-from bakeoff.core.protocols import BlobStore, RecordStore
 from bakeoff.core.refs import blobs_of
 from bakeoff.core.types import Json
 from bakeoff.data.sources import fingerprint
@@ -20,73 +19,46 @@ from bakeoff.loop.bake_off import compete
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.champion import Contest, anchor_of, challenge, champion_of, guarded, mark_anchor, precedent
 from bakeoff.loop.classes import with_classes
-from bakeoff.loop.combine import Combined
 from bakeoff.loop.context import Stage
-from bakeoff.loop.dataset import Gathered, gather, ingested, load_arrays, resolve_all
-from bakeoff.loop.document import document
-from bakeoff.loop.evaluate import Judged
+from bakeoff.loop.dataset import Gathered, gather, ingested, resolve_all
 from bakeoff.loop.fidelity import verified
+from bakeoff.loop.outcome import LAST, PASSES, keep, last_outcome, outcome
 from bakeoff.loop.release import Origin, make_live, register_dataset, register_models
 from bakeoff.loop.search import tune
 from bakeoff.loop.track import Tracker
 from bakeoff.metrics.custom import digest_own
 from bakeoff.registry.lineage import label
+from bakeoff.results.outcome import Paid, RunOutcome
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from bakeoff.core.records import Version
-    from bakeoff.evaluate.decide.verdict import Verdict
-    from bakeoff.serve.releases import Release
 
-__all__ = ["LAST", "PASSES", "Outcome", "data_changed", "last_outcome", "last_rows", "run_pass"]
+__all__ = ["Outcome", "data_changed", "run_pass"]
 
 MANUAL = "manual"
-PASSES = "passes"
-LAST = "last"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a pass ended with: the document that `bakeoff run --json` prints, and whether anything was done."""
+    """What `run` ended with: everything that was found, and whether anything was done (`unchanged`: nothing)."""
 
-    document: Mapping[str, Json]
+    results: RunOutcome
     unchanged: bool
+
+    @property
+    def document(self) -> Mapping[str, Json]:
+        """What `bakeoff run --json` prints."""
+        return self.results.to_json()
 
     @property
     def won(self) -> bool:
         """Whether some candidate passed the gates and won."""
-        return cast("Mapping[str, Json]", self.document["verdict"])["winner"] is not None
+        return self.results.verdict.winner is not None
 
     @property
     def blocked(self) -> str | None:
         """Why the winner waits for a person's word, if it does."""
-        verdict = cast("Mapping[str, Json]", self.document["verdict"])
-        return str(verdict["contest"]) if verdict.get("blocked") else None
-
-
-def last_outcome(records: RecordStore) -> Outcome | None:
-    """The document of the last finished pass, or None."""
-    kept = records.documents.get(PASSES, LAST)
-    return Outcome(document=cast("Mapping[str, Json]", kept.body["document"]), unchanged=True) if kept else None
-
-
-def last_rows(records: RecordStore, blobs: BlobStore, part: Literal["train", "validation", "test"]) -> "pl.DataFrame":
-    """The rows of a part of the last finished pass's split, as they were read.
-
-    Raises:
-        NotFoundError: there is no finished pass.
-    """
-    import io
-
-    import polars as pl
-
-    kept = records.documents.get(PASSES, LAST)
-    if kept is None:
-        raise NotFoundError("expected a finished run, found none; run 'bakeoff run' first")
-    rows = load_arrays(blobs, cast("str", kept.body["rows_blob"]))
-    table = pl.read_parquet(io.BytesIO(blobs.get(cast("str", kept.body["snapshot_blob"]))))
-    return table[rows["kept"][rows[part]]]
+        return self.results.verdict.contest if self.results.verdict.blocked else None
 
 
 def run_pass(stage: Stage, *, trigger: str = MANUAL) -> Outcome:
@@ -108,16 +80,15 @@ def run_pass(stage: Stage, *, trigger: str = MANUAL) -> Outcome:
     assert plan is not None
     kept = stage.records.documents.get(PASSES, LAST)
     if kept is not None and kept.body["plan"] == plan and _whole(stage, kept.body, unasked=trigger != MANUAL):
-        return Outcome(document=cast("Mapping[str, Json]", kept.body["document"]), unchanged=True)
+        return Outcome(results=cast("RunOutcome", last_outcome(stage.records, stage.blobs)), unchanged=True)
     tracker = Tracker(stage, plan=plan, trigger=trigger)
     with tracker.running() as run_id:
         ReplyCache(stage.cache).begin_run(run_id, stage.config.cost.budget_usd)
-        finished, gathered = _run(stage, tracker, run_id, unasked=trigger != MANUAL)
-        body: dict[str, Json] = {"plan": plan, "files": _files(stage), "document": dict(finished)}
-        body |= {"snapshot_blob": gathered.snapshot_blob, "rows_blob": gathered.rows_blob}
-        body |= {"gathered": msgspec.to_builtins(gathered)}
+        found, gathered = _run(stage, tracker, run_id, unasked=trigger != MANUAL)
+        body: dict[str, Json] = {"plan": plan, "files": _files(stage), "run_id": run_id}
+        body |= {"outcome_blob": keep(stage, found, gathered), "gathered": msgspec.to_builtins(gathered)}
         stage.records.documents.put(PASSES, LAST, body)
-    return Outcome(document=finished, unchanged=False)
+    return Outcome(results=found, unchanged=False)
 
 
 def _whole(stage: Stage, kept: Mapping[str, Json], *, unasked: bool) -> bool:
@@ -126,23 +97,21 @@ def _whole(stage: Stage, kept: Mapping[str, Json], *, unasked: bool) -> bool:
     A candidate may have failed for want of memory, or of a package that is there now: it is tried again. A winner
     that waited for a person's word is released by the next pass that has it, and so are inputs that were held back.
     """
-    finished = cast("Mapping[str, Any]", kept["document"])
-    held_back = finished["verdict"].get("blocked") or cast("Mapping[str, Any]", kept.get("gathered") or {}).get(
-        "inherited"
-    )
-    if held_back and (not unasked or stage.config.loop.accept_changed_inputs):
-        return False
-    if any(candidate["status"] != "ok" for candidate in finished["candidates"]):
-        return False
-    live = finished["release"]
     blobs = {*blobs_of({key: value for key, value in kept.items() if key != "document"})}
-    blobs |= {live["blob_id"], live["reference_id"], live["contract_id"]} - {None} if live else set()
-    children = stage.records.runs.search(parent_id=finished["run_id"])
+    if not all(map(stage.blobs.intact, blobs)):
+        return False
+    found = last_outcome(stage.records, stage.blobs)
+    assert found is not None, "it was just read"
+    held_back = found.verdict.blocked or cast("Mapping[str, Any]", kept.get("gathered") or {}).get("inherited")
+    if (held_back and (not unasked or stage.config.loop.accept_changed_inputs)) or found.failed:
+        return False
+    children = stage.records.runs.search(parent_id=found.run_id)
     # What is served and what all of it rests on is read; of the others it is enough here that they are there.
-    return all(map(stage.blobs.intact, blobs)) and all(stage.blobs.contains(b) for c in children for b in c.refs())
+    served = found.release.refs() if found.release else ()
+    return all(map(stage.blobs.intact, served)) and all(stage.blobs.contains(b) for c in children for b in c.refs())
 
 
-def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple[Mapping[str, Json], Gathered]:
+def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple[RunOutcome, Gathered]:
     steps = Steps(stage.records.documents, stage.blobs)
     if unasked and not stage.config.loop.accept_changed_inputs:
         stage = replace(stage, precedent=precedent(stage))
@@ -170,13 +139,22 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
         live = make_live(stage, steps, origin, winner, versions, value=decision.value)
         _hold_to(stage, before, contest)
     tracker.verdict(decision, contest)
-    finished = _told(
-        stage, run_id, gathered, judged, combined, versions=versions, decision=decision, contest=contest, live=live
-    )
-    judge = dict(found.judge) if found.judge else None
     paid_usd, budget_usd = ReplyCache(stage.cache).run_paid()
-    paid: dict[str, Json] = {"usd": paid_usd, "budget_usd": budget_usd}
-    return {**finished, "budget": dict(tuned.budget) if tuned else None, "judge": judge, "paid": paid}, gathered
+    ended = outcome(
+        stage,
+        run_id=run_id,
+        gathered=gathered,
+        judged=judged,
+        combined=combined,
+        versions={name: label(version) for name, version in versions.items()},
+        decision=decision,
+        contest=contest,
+        released=live,
+        budget=tuned.budget if tuned else None,
+        judge=found.judge,
+        paid=Paid(usd=paid_usd, budget_usd=budget_usd),
+    )
+    return ended, gathered
 
 
 def _hold_to(stage: Stage, before: "Version | None", contest: Contest) -> None:
@@ -184,32 +162,6 @@ def _hold_to(stage: Stage, before: "Version | None", contest: Contest) -> None:
     champion = champion_of(stage)
     assert champion is not None, "it was just made live"
     mark_anchor(stage, champion if contest.raises or before is None else before)
-
-
-def _told(
-    stage: Stage,
-    run_id: str,
-    gathered: Gathered,
-    judged: Sequence[Judged],
-    combined: Combined,
-    *,
-    versions: "Mapping[str, Version]",
-    decision: "Verdict",
-    contest: Contest | None,
-    live: "Release | None",
-) -> Mapping[str, Json]:
-    labels = {name: label(version) for name, version in versions.items()}
-    return document(
-        stage,
-        run_id=run_id,
-        gathered=gathered,
-        judged=judged,
-        combined=combined,
-        versions=labels,
-        decision=decision,
-        contest=contest,
-        released=live,
-    )
 
 
 def _budget(stage: Stage) -> Json:

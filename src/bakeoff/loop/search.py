@@ -9,7 +9,7 @@ import io
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
@@ -26,6 +26,7 @@ from bakeoff.loop.fit import job_of
 from bakeoff.metrics.custom import digest_own
 from bakeoff.metrics.registry import find
 from bakeoff.registry.lineage import label
+from bakeoff.results.search import Budget, Rung, Searched
 from bakeoff.train.halving import SHARES, Ask, Study, Trial, pick
 from bakeoff.train.proposing import proposing
 from bakeoff.train.trial import SCORED, TRIAL, TrialArgument
@@ -41,10 +42,10 @@ LATE_S = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuned:
-    """The stage, with the best parameters found, and how the budget went: `budget` of a pass's document."""
+    """The stage, with the best parameters found, and how the budget went: `budget` of a run's outcome."""
 
     stage: Stage
-    budget: Mapping[str, Json]
+    budget: Budget
 
 
 def tune(stage: Stage, gathered: Gathered) -> Tuned:
@@ -55,7 +56,7 @@ def tune(stage: Stage, gathered: Gathered) -> Tuned:
     best = {study.name: study.best for study in search.studies}
     return Tuned(
         stage=_with_found(stage, {name: trial.params for name, trial in best.items() if trial and trial.params}),
-        budget=search.told(),
+        budget=search.spent(),
     )
 
 
@@ -239,35 +240,34 @@ class _Search:
         self._kept_s = self.used_s
         documents.put(SEARCHES, self._search_key, {"used_s": self._kept_s})
 
-    def told(self) -> dict[str, Json]:
+    def spent(self) -> Budget:
         """How the budget went."""
         trials = sorted((t for study in self.studies for t in study.trials), key=lambda t: t.at_s)
-        body: dict[str, Any] = {
-            "limit_s": self._limit_s,
-            "used_s": self._kept_s,
-            "metric": self._stage.live_metric,
-            "scored_rows": self._gathered.summary["validation"],
-            "rungs": [
-                {"share": share, "rows": each.rows, "trials": sum(t.rung == rung for t in trials)}
+        return Budget(
+            limit_s=self._limit_s,
+            used_s=self._kept_s,
+            metric=self._stage.live_metric,
+            scored_rows=cast("int", self._gathered.summary["validation"]),
+            rungs=tuple(
+                Rung(share=share, rows=each.rows, trials=sum(t.rung == rung for t in trials))
                 for rung, (share, each) in enumerate(zip(SHARES[-len(self._rungs) :], self._rungs, strict=True))
-            ],
-            "by_candidate": [self._of(name) for name in (c.name for c in self._stage.contenders)],
-            "trials": trials,
-        }
-        return msgspec.to_builtins(body)
+            ),
+            by_candidate=tuple(self._of(name) for name in (c.name for c in self._stage.contenders)),
+            trials=tuple(trials),
+        )
 
-    def _of(self, name: str) -> dict[str, Any]:
+    def _of(self, name: str) -> Searched:
         study = next((each for each in self.studies if each.name == name), None)
         if study is None:
-            return {"name": name, "trials": 0, "seconds": 0.0, "params": {}, "searched": []}
+            return Searched(name=name, trials=0, seconds=0.0)
         best = study.best
         default = next((t for t in study.trials if t.setting == 0 and t.rung == study.rungs - 1), None)
-        return {
-            "name": name,
-            "trials": len(study.trials),
-            "seconds": sum(t.seconds for t in study.trials),
-            "default": default.value if default else None,
-            "best": best.value if best else None,
-            "params": dict(best.params) if best else {},
-            "searched": sorted(study.space),
-        }
+        return Searched(
+            name=name,
+            trials=len(study.trials),
+            seconds=sum(t.seconds for t in study.trials),
+            default=default.value if default else None,
+            best=best.value if best else None,
+            params=dict(best.params) if best else {},
+            searched=tuple(sorted(study.space)),
+        )

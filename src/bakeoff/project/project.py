@@ -6,7 +6,9 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, cast
+
+import msgspec
 
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.config.file import Loaded, Value, load
@@ -25,10 +27,12 @@ from bakeoff.project.lock import held
 if TYPE_CHECKING:
     import polars as pl
 
+    from bakeoff.actions.compare import RunComparison
     from bakeoff.actions.contract import Held, Written
     from bakeoff.actions.export import Exported
     from bakeoff.actions.gc import Collected
     from bakeoff.core.damage import Damage
+    from bakeoff.core.releases import Release
     from bakeoff.data.batches import Batch
     from bakeoff.data.contract_rows import RowCheck
     from bakeoff.feedback.record import Recorded
@@ -42,12 +46,14 @@ if TYPE_CHECKING:
     from bakeoff.report.card import DataCard
     from bakeoff.report.checks import Checked
     from bakeoff.report.model import Report as RunReport
+    from bakeoff.results.candidate import Candidate
+    from bakeoff.results.outcome import RunOutcome
     from bakeoff.serve.engine import Answer, Engine
-    from bakeoff.serve.releases import Release
 
 __all__ = ["Project"]
 
 STATE = ".bakeoff"
+MOST_RUNS = 1_000_000
 IGNORE = "# made by bakeoff: stores, caches and scratch\n*\n"
 
 
@@ -230,14 +236,14 @@ class Project:
         """
         from bakeoff.actions.advise import advise
         from bakeoff.loop.advice import compared
-        from bakeoff.loop.run import last_outcome
+        from bakeoff.loop.outcome import last_outcome
 
         families, lacking = wiring.others(self.loaded)
         with self._stage() as stage:
             found = advise(stage, families, lacking, seconds=seconds, again=again)
-        last = last_outcome(self.records)
-        told: Mapping[str, Any] = last.document if last else {"candidates": [], "dataset": {"version": ""}}
-        return {**found, "compared": compared(found, told["candidates"], told["dataset"]["version"])}
+        last = last_outcome(self.records, self.blobs)
+        measured = list(compared(found, last.candidates, last.dataset.version)) if last else []
+        return {**found, "compared": cast("Json", msgspec.to_builtins(measured))}
 
     def loop_once(self) -> "Turn":
         """Look at what was served; when a trigger fires, take feedback into the data and run."""
@@ -363,10 +369,10 @@ class Project:
 
     @contextmanager
     def _stage(self, *, lock: bool = True, budget_s: float | None = None) -> "Generator[Stage]":
-        with self._own_metrics(), self._staged(lock=lock, budget_s=budget_s) as stage:
+        with self.own_metrics(), self._staged(lock=lock, budget_s=budget_s) as stage:
             yield stage
 
-    def _own_metrics(self) -> AbstractContextManager[None]:
+    def own_metrics(self) -> AbstractContextManager[None]:
         """Within it, the metrics of the project's own file are found by name."""
         from bakeoff.metrics.custom import using
 
@@ -573,33 +579,65 @@ class Project:
         Raises:
             NotFoundError: there is none.
         """
-        from bakeoff.loop.run import last_outcome
+        from bakeoff.loop.run import Outcome
 
-        outcome = last_outcome(self.records)
+        return Outcome(results=self.outcome(), unchanged=True)
+
+    def outcome(self, run_id: str | None = None) -> "RunOutcome":
+        """Everything that a finished bake-off run found and did: the last one, unless another is named.
+
+        Raises:
+            NotFoundError: there is none; of the run that is named: it did not end, or an earlier bakeoff kept nothing.
+        """
+        from bakeoff.loop.outcome import last_outcome, outcome_of
+
+        if run_id is not None:
+            return outcome_of(self.records, self.blobs, self._run_id(run_id))
+        outcome = last_outcome(self.records, self.blobs)
         if outcome is None:
             raise NotFoundError(f"expected a finished run in {self.folder}, found none; run 'bakeoff run' first")
         return outcome
 
-    def report(self) -> "RunReport":
-        """The report of the last finished run: `bakeoff.report.html`, `.markdown` and `.pictures` render it.
+    def _run_id(self, start: str) -> str:
+        """The whole id of the run of this project whose id starts so."""
+        matching = [run.run_id for run in self.runs(limit=MOST_RUNS) if run.run_id.startswith(start)] if start else []
+        if len(matching) != 1:
+            many = f"{len(matching)} runs" if matching else "none"
+            raise NotFoundError(f"expected the id of a run or how one starts, received {start!r}, found {many}")
+        return matching[0]
+
+    def report(self, run_id: str | None = None) -> "RunReport":
+        """The report of a finished run, the last one unless another is named.
+
+        `bakeoff.report.html`, `.markdown` and `.pictures` render it.
 
         Raises:
             NotFoundError: there is none.
         """
         from bakeoff.actions.report import report
 
-        with self._own_metrics():
-            return report(self)
+        with self.own_metrics():
+            return report(self, run_id)
 
-    def rows(self, part: Literal["train", "validation", "test"]) -> "pl.DataFrame":
-        """Rows of a part of the last run's split, as they were read.
+    def compare_runs(self, first: str, second: str) -> "RunComparison":
+        """What differs between two finished runs: data, settings, candidates, scores and verdicts.
+
+        Raises:
+            NotFoundError: one of them is not there, or it has no outcome.
+        """
+        from bakeoff.actions.compare import compare_runs
+
+        return compare_runs(self, self._run_id(first), self._run_id(second))
+
+    def rows(self, part: Literal["train", "validation", "test"], run_id: str | None = None) -> "pl.DataFrame":
+        """Rows of a part of a run's split, as they were read; of the last run, unless another is named.
 
         Raises:
             NotFoundError: there is no finished run.
         """
-        from bakeoff.loop.run import last_rows
+        from bakeoff.loop.outcome import rows_of
 
-        return last_rows(self.records, self.blobs, part)
+        return rows_of(self.records, self.blobs, self.outcome(run_id).run_id, part)
 
     def model(self, which: str | None = None) -> "Model":
         """A registered model ("name/2", "2", an alias; the champion by default), loaded.
@@ -637,7 +675,7 @@ class Project:
         """
         from bakeoff.actions.export import Wish, export
 
-        known = {str(each["name"]): str(each["model_version"]) for each in self._candidates()}
+        known = {each.name: str(each.model_version) for each in self._candidates()}
         model = self.model(known.get(which, which) if which else None)
         return export(
             model,
@@ -649,12 +687,11 @@ class Project:
             progress=self._progress,
         )
 
-    def _candidates(self) -> "list[Mapping[str, Any]]":
-        from bakeoff.loop.run import last_outcome
+    def _candidates(self) -> "Sequence[Candidate]":
+        from bakeoff.loop.outcome import last_outcome
 
-        outcome = last_outcome(self.records)
-        found: Any = outcome.document["candidates"] if outcome else []
-        return [each for each in found if each["status"] == "ok"]
+        outcome = last_outcome(self.records, self.blobs)
+        return outcome.fine if outcome else ()
 
     def harness(
         self,
@@ -720,11 +757,11 @@ class Project:
 
         return current(self.records.documents, self.endpoint)
 
-    def status(self) -> dict[str, Json]:
-        """The project at a glance: the last run, the champion, the live release, the last signals."""
+    def status(self, run_id: str | None = None) -> dict[str, Json]:
+        """The project at a glance: the last run (or another), the champion, the live release, the last signals."""
         from bakeoff.actions.status import status
 
-        return status(self)
+        return status(self, run_id)
 
     def doctor(self) -> list[tuple[str, bool, str]]:
         """Checks of the installation and the project: (what, whether it is fine, what was found)."""

@@ -4,8 +4,9 @@ import json
 from collections.abc import Callable, Sequence
 
 from bakeoff.report.drawing import NARROW, Chart, Palette, Spec, clean, colour, numeric, said
-from bakeoff.report.model import Bin, Card, Report
+from bakeoff.report.model import ReliabilityBin, Report
 from bakeoff.report.numbers import count, cut, number, share
+from bakeoff.results.scorecard import Scorecard
 
 __all__ = ["FEW_CLASSES", "confusion", "reliability"]
 
@@ -73,7 +74,7 @@ def reliability(report: Report) -> Chart:
     return Chart(title=title, told=f"{line}. Largest gap: {'; '.join(told)}.", draw=draw)
 
 
-def _bin(name: str, bin_: Bin, form: Callable[[float], str]) -> Spec:
+def _bin(name: str, bin_: ReliabilityBin, form: Callable[[float], str]) -> Spec:
     return {
         "predicted": bin_.predicted,
         "observed": bin_.observed,
@@ -84,12 +85,12 @@ def _bin(name: str, bin_: Bin, form: Callable[[float], str]) -> Spec:
     }
 
 
-def _gap(bins: Sequence[Bin], form: Callable[[float], str]) -> str:
+def _gap(bins: Sequence[ReliabilityBin], form: Callable[[float], str]) -> str:
     widest = max(bins, key=lambda bin_: abs(bin_.observed - bin_.predicted))
     return f"{form(widest.predicted)} predicted, {form(widest.observed)} observed"
 
 
-def confusion(card: Card, name: str) -> Chart:
+def confusion(card: Scorecard, name: str) -> Chart:
     """Rows by true and predicted class, the stronger the larger their share of the true class."""
     many = len(card.classes) > FEW_CLASSES
     classes = [clean(each, 40) for each in card.classes]

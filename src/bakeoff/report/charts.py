@@ -16,9 +16,9 @@ __all__ = ["charts"]
 def charts(report: Report) -> Mapping[str, Chart]:
     """All charts for which the report has data, by name."""
     made: dict[str, Chart] = {}
-    if report.fine:
+    if report.ranked:
         made["leaderboard"] = _leaderboard(report)
-    if any(candidate.cost_usd_per_1k for candidate in report.fine):
+    if any(candidate.cost_usd_per_1k for candidate in report.ranked):
         made["front"] = front(report)
     if report.verdict.comparisons:
         made["differences"] = _differences(report)
@@ -63,9 +63,9 @@ def _leaderboard(report: Report) -> Chart:
             "high": found.high,
             "told": f"{each.name}: {metric} {number(found.value)}, 95% interval {interval(found)}",
         }
-        for each in report.fine
+        for each in report.ranked
     ]
-    order = [each.name for each in report.fine]
+    order = [each.name for each in report.ranked]
     better = "higher" if report.higher_is_better else "lower"
     return Chart(
         title=f"{metric} of each candidate with its 95% interval",

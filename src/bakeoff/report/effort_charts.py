@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from bakeoff.report.drawing import NARROW, Chart, Palette, Spec, colour, numeric, said
-from bakeoff.report.model import Budget, Power, Report
+from bakeoff.report.model import Report
 from bakeoff.report.numbers import count, duration, number
+from bakeoff.results.search import Budget
+from bakeoff.results.verdict import Detectable
 
 __all__ = ["power", "trials"]
 
@@ -60,7 +62,7 @@ def _best_so_far(report: Report, budget: Budget, name: str) -> Iterator[Spec]:
         yield {"name": name, "at": budget.used_s, "value": best}
 
 
-def power(curve: Sequence[Power], metric: str, rows: int) -> Chart:
+def power(curve: Sequence[Detectable], metric: str, rows: int) -> Chart:
     """The least true difference that is found four times in five, by the number of test rows."""
     points: list[Spec] = [
         {

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bakeoff.core.types import Predictions, Task
 from bakeoff.metrics.intervals import wilson
 from bakeoff.metrics.texts import token_f1
-from bakeoff.report.model import Agreement, Answer, Bin, Row
+from bakeoff.report.model import Agreement, Answer, ReliabilityBin, Row
 from bakeoff.report.numbers import cut, number
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ MOST_COLUMNS = 40
 QUANTILES = (0.1, 0.9)
 
 
-def reliability(outcomes: Outcomes, task: Task) -> tuple[Bin, ...]:
+def reliability(outcomes: Outcomes, task: Task) -> tuple[ReliabilityBin, ...]:
     """Tenths of the rows by what was predicted, against what was observed; none without probabilities."""
     truth_n, said = outcomes
     if task == "classification":
@@ -42,9 +42,9 @@ def reliability(outcomes: Outcomes, task: Task) -> tuple[Bin, ...]:
     return tuple(_bin(predicted_n[part], observed_n[part], shares=task == "classification") for part in parts)
 
 
-def _bin(predicted: NDArray[np.float64], observed: NDArray[np.float64], *, shares: bool) -> Bin:
+def _bin(predicted: NDArray[np.float64], observed: NDArray[np.float64], *, shares: bool) -> ReliabilityBin:
     ends = wilson(float(observed.sum()), len(observed)) if shares else np.quantile(observed, QUANTILES).tolist()
-    return Bin(
+    return ReliabilityBin(
         predicted=float(predicted.mean()),
         observed=float(observed.mean()),
         low=float(ends[0]),

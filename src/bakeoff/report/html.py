@@ -16,8 +16,9 @@ from bakeoff.report.answer_charts import FEW_CLASSES
 from bakeoff.report.charts import charts
 from bakeoff.report.drawing import MOST_SERIES, NARROW, WIDE, svg
 from bakeoff.report.ledger import losses_of
-from bakeoff.report.model import Candidate, Drop, Report, Slice, WeakSlice
+from bakeoff.report.model import Report, ReportedCandidate
 from bakeoff.report.phrases import by_fold, gates, headline
+from bakeoff.results.candidate import Drop, Slice, WeakSlice
 
 __all__ = ["html"]
 
@@ -85,7 +86,7 @@ def html(report: Report, *, card: str | None = None) -> str:
         texts=_texts(report),
         weak=_weak(report),
         slices=_slices(report),
-        slice_names=[each.name for each in report.fine if each.slices],
+        slice_names=[each.name for each in report.ranked if each.slices],
         drops=_drops(report),
         longest_answer=LONGEST_ANSWER if report.task == "generation" else LONGEST_LABEL,
         judged_heads=judging.HEADS,
@@ -96,8 +97,8 @@ def html(report: Report, *, card: str | None = None) -> str:
         recalled_told=remembering.sentences(recalled, report.dataset.contamination, report.task),
         by_heart=[name for name, each in recalled if each.warning],
         recalled_warnings=remembering.warnings(recalled, report.task),
-        drop_names=[each.name for each in report.fine if each.robustness],
-        rescaled=[each for each in report.fine if each.calibration],
+        drop_names=[each.name for each in report.ranked if each.robustness],
+        rescaled=[each for each in report.ranked if each.calibration],
         style=Markup(_own("page.css")),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -125,7 +126,7 @@ def _colours(report: Report) -> dict[str, str]:
 
 def _span(report: Report) -> tuple[float, float]:
     """The scale of the leaderboard's bars."""
-    ends = [end for each in report.fine for end in _ends(report.scored(each))] or [0.0, 1.0]
+    ends = [end for each in report.ranked for end in _ends(report.scored(each))] or [0.0, 1.0]
     low, high = min(ends), max(ends)
     room = (high - low) * EDGE or 1.0
     return low - room, high + room
@@ -146,7 +147,7 @@ def _place(span: tuple[float, float]) -> Callable[[float], float]:
 def _contents(report: Report, figures: Mapping[str, Figure]) -> list[tuple[str, str]]:
     card = report.leader.card if report.leader else None
     parts = [
-        ("leaderboard", "Leaderboard", bool(report.fine)),
+        ("leaderboard", "Leaderboard", bool(report.ranked)),
         ("differences", "Differences", bool(report.verdict.comparisons)),
         ("front", "Quality and price", "front" in figures),
         ("gates", "Gates", bool(report.verdict.gates)),
@@ -155,8 +156,8 @@ def _contents(report: Report, figures: Mapping[str, Figure]) -> list[tuple[str, 
         ("budget", "Budget", report.budget is not None),
         ("calibration", "Calibration", "calibration" in figures),
         ("classes", "Classes", bool(card and card.per_class)),
-        ("slices", "Slices", any(each.slices for each in report.fine)),
-        ("robustness", "Robustness", any(each.robustness for each in report.fine)),
+        ("slices", "Slices", any(each.slices for each in report.ranked)),
+        ("robustness", "Robustness", any(each.robustness for each in report.ranked)),
         ("memorisation", "Memorisation", any(each.memorisation for each in report.candidates)),
         ("judge", "Judge", report.judge is not None),
         ("rows", "Rows to read", bool(report.rows)),
@@ -199,14 +200,14 @@ def _texts(report: Report) -> list[str]:
     ]
 
 
-def _weak(report: Report) -> list[tuple[Candidate, WeakSlice]]:
-    return [(each, part) for each in report.fine for part in each.weak_slices]
+def _weak(report: Report) -> list[tuple[ReportedCandidate, WeakSlice]]:
+    return [(each, part) for each in report.ranked for part in each.weak_slices]
 
 
 def _slices(report: Report) -> list[tuple[Slice, dict[str, Slice]]]:
     """Slices with the candidates' values, those on which the leader is weakest first."""
     found: dict[tuple[str, str], dict[str, Slice]] = {}
-    for each in report.fine:
+    for each in report.ranked:
         for part in each.slices:
             found.setdefault((part.column, part.slice), {})[each.name] = part
     first = report.leader.name if report.leader else ""
@@ -218,7 +219,7 @@ def _slices(report: Report) -> list[tuple[Slice, dict[str, Slice]]]:
 def _drops(report: Report) -> list[tuple[str, dict[str, Drop]]]:
     """What each perturbation costs each candidate."""
     found: dict[str, dict[str, Drop]] = {}
-    for each in report.fine:
+    for each in report.ranked:
         for drop in each.robustness:
             found.setdefault(drop.told, {})[each.name] = drop
     return list(found.items())

@@ -1,8 +1,8 @@
 """What a judge found, in sentences that the page, the Markdown and the terminal share."""
 
 from bakeoff.metrics.intervals import Interval
-from bakeoff.report.model import Judge, JudgedCandidate
 from bakeoff.report.numbers import count, interval, number, share
+from bakeoff.results.judge import JudgedCandidate, JudgeOutcome
 
 __all__ = ["HEADS", "judged_row", "sentences"]
 
@@ -20,7 +20,7 @@ def _cell(found: Interval | None) -> str:
     return "–" if found is None else f"{number(found.value)} [{interval(found)}]"
 
 
-def sentences(judge: Judge) -> list[str]:
+def sentences(judge: JudgeOutcome) -> list[str]:
     """Who judged what, how far the place decided, how far people agree, what it cost."""
     if judge.error is not None:
         return [f"The judge {judge.model} could not be asked: {judge.error}"]
@@ -48,14 +48,14 @@ def sentences(judge: Judge) -> list[str]:
     return [*told, f"{count(judge.calls)} calls, {count(judge.tokens)} tokens{price}."]
 
 
-def _unread(judge: Judge) -> list[str]:
+def _unread(judge: JudgeOutcome) -> list[str]:
     if not judge.unread:
         return []
     rows = f"{count(judge.unread)} of {count(judge.rows)} rows ({share(judge.unread / judge.rows)})"
     return [f"{rows} have no score: a vote on them could not be read, though it was asked for twice."]
 
 
-def _places(judge: Judge) -> list[str]:
+def _places(judge: JudgeOutcome) -> list[str]:
     bias = judge.bias
     if bias is None:
         return []

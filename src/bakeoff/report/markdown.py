@@ -8,7 +8,7 @@ from bakeoff.report.judge import HEADS, judged_row, sentences
 from bakeoff.report.ledger import losses_of
 from bakeoff.report.memorisation import heads, recalled_row, remembering
 from bakeoff.report.memorisation import sentences as recalled_told
-from bakeoff.report.model import Budget, Report
+from bakeoff.report.model import Report
 from bakeoff.report.numbers import (
     chance,
     count,
@@ -23,6 +23,7 @@ from bakeoff.report.numbers import (
     size,
 )
 from bakeoff.report.phrases import by_fold, gates, headline, sides
+from bakeoff.results.search import Budget
 
 __all__ = ["markdown", "safe"]
 
@@ -35,7 +36,7 @@ def markdown(report: Report) -> str:
     verdict, data = report.verdict, report.dataset
     parts = [f"## {safe(report.project)}: {safe(headline(report))}", safe(verdict.reason, longest=2000)]
     parts += _notes(report)
-    if report.fine:
+    if report.ranked:
         parts.append(_leaderboard(report))
     if by_fold(report):
         parts.append(_by_fold(report))
@@ -88,12 +89,12 @@ def _leaderboard(report: Report) -> str:
             duration(each.train_s),
             size(each.size_bytes),
         ]
-        for each in report.fine
+        for each in report.ranked
     ]
     worth = report.verdict.utilities
     if worth:
         heads.append("Utility")
-        rows = [[*row, number(worth.get(each.name))] for row, each in zip(rows, report.fine, strict=True)]
+        rows = [[*row, number(worth.get(each.name))] for row, each in zip(rows, report.ranked, strict=True)]
     return _table(heads, rows, right=range(1, len(heads)))
 
 

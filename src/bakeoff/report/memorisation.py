@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from bakeoff.core.types import Task
-from bakeoff.report.model import Candidate, Contamination, Memorisation, Overlap
 from bakeoff.report.numbers import count, number, part, share
+from bakeoff.results.candidate import Candidate, Memorisation
+from bakeoff.results.data import Contamination, Overlap
 
 __all__ = ["heads", "recalled_row", "remembering", "sentences", "warnings"]
 

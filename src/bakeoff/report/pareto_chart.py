@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bakeoff.report.drawing import NARROW, Chart, Palette, Spec, clean, colour, numeric, said
-from bakeoff.report.model import Combination, Report
+from bakeoff.report.model import Report
 from bakeoff.report.numbers import dollars, number, share
+from bakeoff.results.combination import CombinationOutcome
 
 __all__ = ["front"]
 
@@ -27,7 +28,7 @@ class _Marks:
 
 def front(report: Report) -> Chart:
     """Every candidate by price and quality; hollow marks are combinations that did not enter."""
-    singles = [_single(report, name) for name in (each.name for each in report.fine if each.cost_usd_per_1k)]
+    singles = [_single(report, name) for name in (each.name for each in report.ranked if each.cost_usd_per_1k)]
     tried = [each for each in report.combinations if each.quality and each.cost_usd_per_1k]
     others = [_tried(report, each) for each in tried if not each.entered]
     curves = [row for each in tried if each.curve for row in _curve(report, each)]
@@ -66,7 +67,7 @@ def front(report: Report) -> Chart:
 
 
 def _single(report: Report, name: str) -> Spec:
-    each = next(candidate for candidate in report.fine if candidate.name == name)
+    each = next(candidate for candidate in report.ranked if candidate.name == name)
     found = report.scored(each)
     return _row(report, name, each.cost_usd_per_1k or 0.0, found.value) | {
         "low": found.value if found.low is None else found.low,
@@ -75,12 +76,12 @@ def _single(report: Report, name: str) -> Spec:
     }
 
 
-def _tried(report: Report, each: Combination) -> Spec:
+def _tried(report: Report, each: CombinationOutcome) -> Spec:
     assert each.quality is not None
     return _row(report, each.name, each.cost_usd_per_1k or 0.0, each.quality.value)
 
 
-def _curve(report: Report, each: Combination) -> list[Spec]:
+def _curve(report: Report, each: CombinationOutcome) -> list[Spec]:
     return [
         _row(report, f"{each.name}, {share(point.share)} passed on", point.cost_usd_per_1k, point.value)
         | {"line": each.name}

@@ -2,8 +2,10 @@
 
 from statistics import stdev
 
-from bakeoff.report.model import Data, Gate, Report
+from bakeoff.report.model import Report
 from bakeoff.report.numbers import count, limits, number
+from bakeoff.results.data import Dataset
+from bakeoff.results.verdict import GateOutcome
 
 __all__ = ["by_fold", "gates", "headline", "sides"]
 
@@ -17,15 +19,15 @@ def headline(report: Report) -> str:
     return f"{verdict.winner} wins" + (f" with {verdict.metric} {number(found.value)}" if found else "")
 
 
-def gates(report: Report) -> list[tuple[str, dict[str, Gate]]]:
+def gates(report: Report) -> list[tuple[str, dict[str, GateOutcome]]]:
     """The gates as a table: each limit with its outcome by candidate."""
-    found: dict[str, dict[str, Gate]] = {}
+    found: dict[str, dict[str, GateOutcome]] = {}
     for gate in report.verdict.gates:
         found.setdefault(f"{gate.metric} {limits(gate.min, gate.max)}", {})[gate.candidate] = gate
     return list(found.items())
 
 
-def sides(data: Data) -> str:
+def sides(data: Dataset) -> str:
     """How many rows are on which side of the split."""
     if data.folds:
         return f"every row tested once, in {data.folds} folds (split: {data.split})"
@@ -37,7 +39,7 @@ def sides(data: Data) -> str:
 def by_fold(report: Report) -> list[tuple[str, tuple[float | None, ...], float | None]]:
     """Each candidate's values of the metric on the folds, and their standard deviation."""
     found: list[tuple[str, tuple[float | None, ...], float | None]] = []
-    for each in report.fine:
+    for each in report.ranked:
         values = (each.fold_metrics or {}).get(report.verdict.metric, ())
         known = [value for value in values if value is not None]
         if values:

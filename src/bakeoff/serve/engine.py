@@ -38,11 +38,11 @@ from bakeoff.core.generation import (
     Warming,
 )
 from bakeoff.core.protocols import Clock, EventLog, Model
+from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Json, Predictions, Signature
 from bakeoff.data.contract_rows import Broken, RowCheck
 from bakeoff.data.schema import conform
 from bakeoff.serve.inputs import NO_GAPS, Gaps, Inputs, OnUnknown
-from bakeoff.serve.releases import Release
 
 if TYPE_CHECKING:
     import polars as pl

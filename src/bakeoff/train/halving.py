@@ -11,9 +11,10 @@ Massively Parallel Hyperparameter Tuning", MLSys 2020 (algorithm 2).
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from bakeoff.config.search import Search
+from bakeoff.results.search import Trial
 
 __all__ = ["ETA", "SHARES", "Ask", "Propose", "Study", "Trial", "pick"]
 
@@ -27,8 +28,6 @@ PATIENCE = 27
 SLACK = 1.3
 """How much longer than those before a trial is expected to take."""
 
-Status: TypeAlias = Literal["done", "failed", "stopped"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
@@ -38,24 +37,6 @@ class Ask:
     setting: int
     rung: int
     params: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """A trial that was made: its value on validation rows (none unless `done`) and the seconds that it took.
-
-    `at_s` is when it ended, in seconds of the search.
-    """
-
-    candidate: str
-    setting: int
-    rung: int
-    params: Mapping[str, Any]
-    status: Status
-    seconds: float
-    at_s: float
-    value: float | None = None
-    error: str | None = None
 
 
 Propose: TypeAlias = "Callable[[Study], Mapping[str, Any] | None]"

@@ -9,11 +9,11 @@ from bakeoff.evaluate.combine.blend import find_mix
 from bakeoff.evaluate.combine.cascade import composed_latency_ms, find_route, settings
 from bakeoff.evaluate.combine.combinations import Combination, Part, Rows, combine
 from bakeoff.evaluate.combine.pareto import enter
-from bakeoff.evaluate.score.scorecard import Scorecard
 from bakeoff.evaluate.score.scoring import score
 from bakeoff.metrics.combined import Ladder, Mix
 from bakeoff.metrics.registry import find
 from bakeoff.metrics.value import value
+from bakeoff.results.scorecard import Scorecard
 
 N = 2000
 CLASSES = ("no", "yes")

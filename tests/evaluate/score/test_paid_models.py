@@ -13,13 +13,13 @@ from bakeoff.core.protocols import Usage
 from bakeoff.evaluate.decide.gates import gate_outcomes
 from bakeoff.evaluate.decide.verdict import decide
 from bakeoff.evaluate.score.paid_models import price_per_1k_usd, usage_of, wholly_remote_speed
-from bakeoff.evaluate.score.scorecard import Scorecard
 from bakeoff.evaluate.score.worker import OUTCOMES, EvaluateArgument, evaluate, read_outcomes
 from bakeoff.families.linear import LinearFamily
 from bakeoff.families.remote import RemoteFamily, RemoteParams
 from bakeoff.families.wrappers.cascade import CascadeFamily, CascadeParams
 from bakeoff.families.wrappers.members import Member
 from bakeoff.metrics.timing import Speed
+from bakeoff.results.scorecard import Scorecard
 from bakeoff.testing.families import FamilyConformance
 from bakeoff.testing.service import completion, serving
 

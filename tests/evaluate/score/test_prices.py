@@ -6,8 +6,8 @@ import pytest
 from bakeoff.config.sections import CostConfig
 from bakeoff.core.types import Predictions
 from bakeoff.evaluate.score.prices import clearly_cheaper, monthly
-from bakeoff.evaluate.score.scorecard import Scorecard
 from bakeoff.metrics.timing import measure
+from bakeoff.results.scorecard import Scorecard
 
 CARD = Scorecard(
     metrics={},

@@ -11,8 +11,8 @@ import pytest
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.jobs import METRICS, MODEL, ROWS, TABLE, JobContext
 from bakeoff.core.types import Column, Schema
-from bakeoff.evaluate.score.scorecard import Scorecard
 from bakeoff.evaluate.score.worker import OUTCOMES, EvaluateArgument, evaluate, read_outcomes
+from bakeoff.results.scorecard import Scorecard
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from bakeoff.cli.render import full_report, leaderboard
+from bakeoff.cli.run_page import full_report, leaderboard
 from bakeoff.core.protocols import Recalling
 from bakeoff.families.language.lora import LoraFamily, LoraParams
 from bakeoff.families.wrappers.prepared import PreparedFamily, PreparedParams, StepSpec
@@ -14,6 +14,7 @@ from bakeoff.loop.calibrate import _with_memory
 from bakeoff.loop.evaluate import Judged
 from bakeoff.project.project import Project
 from bakeoff.report.markdown import markdown
+from bakeoff.results.outcome import RunOutcome
 from bakeoff.testing.families import FamilyConformance
 
 
@@ -31,10 +32,16 @@ def test_what_was_learned_by_heart_is_found_and_told(overfitted: Path) -> None:
     assert known["warning"]
     assert "memorisation" not in other
     assert document["dataset"]["contamination"]["answers"]["rows"] == 0
-    for page in (leaderboard(document), full_report(document), markdown(report)):
+    for page in (
+        leaderboard(RunOutcome.from_json(document)),
+        full_report(RunOutcome.from_json(document)),
+        markdown(report),
+    ):
         assert "full knows training rows by heart: it gives 100% of the answers to training rows and 0%" in page
     assert "| full | 100% | 0% |" in markdown(report)
-    assert "0 (0%) have a text and 0 (0%) have an answer that training rows hold" in full_report(document)
+    assert "0 (0%) have a text and 0 (0%) have an answer that training rows hold" in full_report(
+        RunOutcome.from_json(document)
+    )
 
 
 @pytest.fixture

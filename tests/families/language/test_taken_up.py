@@ -10,10 +10,10 @@ import pytest
 pytest.importorskip("xllamacpp")
 
 from bakeoff.core.errors import CandidateError
+from bakeoff.core.releases import Release
 from bakeoff.families.language.lora import LoraFamily, LoraParams
 from bakeoff.feedback.record import record
 from bakeoff.serve.engine import Engine
-from bakeoff.serve.releases import Release
 from bakeoff.testing.families import FamilyConformance
 from bakeoff.testing.memory import MemoryEvents
 from bakeoff.web.app import create_app

@@ -2,7 +2,8 @@ import numpy as np
 import polars as pl
 
 from bakeoff.core.types import Column, Schema
-from bakeoff.prepare.checks.contamination import Overlap, contamination, overlaps
+from bakeoff.prepare.checks.contamination import contamination, overlaps
+from bakeoff.results.data import Overlap
 
 LONG = " ".join(f"word{i}" for i in range(40))
 

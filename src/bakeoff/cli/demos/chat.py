@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from bakeoff.cli.demos.play import Tell, served, where_next
-from bakeoff.cli.render import leaderboard
+from bakeoff.cli.run_page import leaderboard
 from bakeoff.core.errors import MissingExtraError
 from bakeoff.core.protocols import Progress
 from bakeoff.core.types import Json
@@ -51,7 +51,7 @@ def _pairs(corpus: Path) -> Iterator[tuple[str, str]]:
 def play_chat(project: Project, *, tell: Tell) -> dict[str, Json]:
     """Run the bake-off, ask the winner over the OpenAI API, correct it, show the correction in the next data."""
     outcome = project.run()
-    tell(leaderboard(outcome.document, unchanged=outcome.unchanged))
+    tell(leaderboard(outcome.results, unchanged=outcome.unchanged))
     if project.release() is None:
         tell("nothing is served, as no candidate was released; why stands above")
         return {**outcome.document, "unchanged": outcome.unchanged}

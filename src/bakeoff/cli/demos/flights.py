@@ -8,7 +8,9 @@ import numpy as np
 import polars as pl
 
 from bakeoff.cli.demos.play import Endpoint, Tell, send, served, where_next
-from bakeoff.cli.render import leaderboard, signals_page, table
+from bakeoff.cli.render import signals_page
+from bakeoff.cli.run_page import leaderboard
+from bakeoff.cli.tables import table
 from bakeoff.core.errors import DataError
 from bakeoff.core.protocols import Model
 from bakeoff.core.types import Json, Predictions, Signature
@@ -41,7 +43,7 @@ class Month:
 def play_flights(project: Project, *, tell: Tell) -> dict[str, Json]:
     """Run the bake-off on January to July, then live through August to December with the loop."""
     outcome = project.run()
-    tell(leaderboard(outcome.document, unchanged=outcome.unchanged))
+    tell(leaderboard(outcome.results, unchanged=outcome.unchanged))
     frozen_version = _frozen(outcome.document)
     frozen = project.model(frozen_version)
     later = _later(project)

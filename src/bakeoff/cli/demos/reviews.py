@@ -3,7 +3,8 @@
 from typing import cast
 
 from bakeoff.cli.demos.play import Tell, send, served, where_next
-from bakeoff.cli.render import leaderboard, signals_page
+from bakeoff.cli.render import signals_page
+from bakeoff.cli.run_page import leaderboard
 from bakeoff.core.types import Json
 from bakeoff.monitor.signals import to_json
 from bakeoff.project.project import Project
@@ -16,7 +17,7 @@ TRAFFIC = 500
 def play_reviews(project: Project, *, tell: Tell) -> dict[str, Json]:
     """Run the bake-off, serve the winner, send it reviews that it was not trained on, look at the signals."""
     outcome = project.run()
-    tell(leaderboard(outcome.document, unchanged=outcome.unchanged))
+    tell(leaderboard(outcome.results, unchanged=outcome.unchanged))
     held_back = project.rows("test").head(TRAFFIC)
     truth = held_back["verdict"].to_list()
     rows = held_back.drop("verdict").to_dicts()

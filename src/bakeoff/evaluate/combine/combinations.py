@@ -30,12 +30,13 @@ from bakeoff.evaluate.combine.cascade import (
 )
 from bakeoff.evaluate.score.out_of_fold import in_order
 from bakeoff.evaluate.score.prices import CHEAPER, clearly_cheaper
-from bakeoff.evaluate.score.scorecard import Scorecard
 from bakeoff.evaluate.score.scoring import score
 from bakeoff.metrics.combined import Ladder, Mix, common_classes
 from bakeoff.metrics.labels import weighs_evenly
 from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.registry import Measure, find
+from bakeoff.results.combination import CurvePoint
+from bakeoff.results.scorecard import Scorecard
 
 __all__ = ["Combination", "CurvePoint", "Kind", "Part", "Rows", "combine"]
 
@@ -80,15 +81,6 @@ class Rows:
     def folds(self) -> int:
         """How many folds the answers are of; 0 without."""
         return 0 if self.fold_n is None else len(np.unique(np.asarray(self.fold_n)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CurvePoint:
-    """A cascade that passes on this `share` of test rows: what it would cost and its value of the metric."""
-
-    share: float
-    cost_usd_per_1k: float
-    value: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

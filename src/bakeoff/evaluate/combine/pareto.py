@@ -17,9 +17,9 @@ from bakeoff.evaluate.decide.paired import Comparison, Field
 from bakeoff.evaluate.decide.permutation import permutation_p_value
 from bakeoff.evaluate.decide.verdict import LEVEL
 from bakeoff.evaluate.score.prices import clearly_cheaper
-from bakeoff.evaluate.score.scorecard import Scorecard
 from bakeoff.metrics.registry import default, find
 from bakeoff.metrics.significance import holm
+from bakeoff.results.scorecard import Scorecard
 
 __all__ = ["enter"]
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from statistics import NormalDist
 from typing import TypeAlias
@@ -20,6 +20,7 @@ from bakeoff.metrics.registry import bind
 from bakeoff.metrics.rough import is_rough
 from bakeoff.metrics.significance import detectable, holm, mcnemar_exact, t_interval, t_p_value
 from bakeoff.metrics.spread import Spread, long_run, pseudo_values, spreads
+from bakeoff.results.verdict import Comparison
 
 __all__ = ["Comparison", "Field", "joint_errors"]
 
@@ -36,41 +37,6 @@ FEWEST = 2
 """Units of which something is seen of a spread."""
 FEWEST_BEYOND = 50
 """Draws that must lie beyond a quantile for it to be told."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """How much better `candidate` is than `versus`: positive is better, whichever way the metric runs.
-
-    `low` and `high` bound the difference with 95% confidence; of several comparisons made together, all of them at
-    once. `p_value` is that of this one alone, `p_holm` is corrected for all. `q` is the share that there is of the rows
-    needed to tell, four times in five, on which side of the margin a difference as large as it looks lies. `alike`: the
-    metric cannot tell the two apart on any row.
-    """
-
-    candidate: str
-    versus: str
-    metric: str
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    p_holm: float
-    q: float | None = None
-    alike: bool = False
-
-    @property
-    def superior(self) -> bool:
-        """Whether the candidate is better, beyond chance."""
-        return self.low > 0
-
-    def non_inferior(self, margin: float) -> bool:
-        """Whether it is shown that the candidate is worse by less than the margin."""
-        return self.low > -margin
-
-    def inferior(self, margin: float = 0.0) -> bool:
-        """Whether it is shown that the candidate is worse by more than the margin."""
-        return self.high < -margin
 
 
 class Field:

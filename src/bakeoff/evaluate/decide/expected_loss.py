@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bakeoff.evaluate.decide.differences import Field, joint_errors
 from bakeoff.evaluate.decide.utility import Utility
-from bakeoff.evaluate.score.scorecard import Scorecard
+from bakeoff.results.scorecard import Scorecard
 
 __all__ = ["Worth", "expected_worth"]
 

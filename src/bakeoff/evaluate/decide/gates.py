@@ -1,33 +1,15 @@
 """Gates: limits that a candidate must keep, by its value or with a stated confidence."""
 
 import math
-from dataclasses import dataclass
 from statistics import NormalDist
 
 from bakeoff.config.sections import DecideConfig
 from bakeoff.evaluate.decide.looks import look_share
-from bakeoff.evaluate.score.scorecard import Scorecard
 from bakeoff.metrics.intervals import LEVEL, Interval
+from bakeoff.results.scorecard import Scorecard
+from bakeoff.results.verdict import GateOutcome
 
 __all__ = ["GateOutcome", "gate_outcomes"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateOutcome:
-    """One gate for one candidate; `value` is None when the metric is undefined, which fails the gate.
-
-    With a `confidence`, `bound` is what is compared: the end of a one-sided interval, None when too little is known,
-    which fails the gate, too.
-    """
-
-    candidate: str
-    metric: str
-    value: float | None
-    min: float | None
-    max: float | None
-    passed: bool
-    confidence: float | None = None
-    bound: float | None = None
 
 
 def gate_outcomes(

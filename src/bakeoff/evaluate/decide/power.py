@@ -2,22 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-__all__ = ["CurveRow", "power_curve"]
+from bakeoff.results.verdict import Detectable
+
+__all__ = ["power_curve"]
 
 MULTIPLES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 10.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CurveRow:
-    """With so many test rows a true difference of `detectable` is found four times in five."""
-
-    rows: int
-    detectable: float
-
-
-def power_curve(mdd: float, rows: int, multiples: Sequence[float] = MULTIPLES) -> tuple[CurveRow, ...]:
+def power_curve(mdd: float, rows: int, multiples: Sequence[float] = MULTIPLES) -> tuple[Detectable, ...]:
     """Detectable differences for other numbers of test rows, from the one (`mdd`) that `rows` rows find.
 
     A standard error falls with the square root of the rows (or of the groups, if they grow alike).
@@ -26,4 +19,4 @@ def power_curve(mdd: float, rows: int, multiples: Sequence[float] = MULTIPLES) -
     [(250, 0.04), (1000, 0.02), (4000, 0.01)]
     """
     counts = sorted({max(1, round(rows * each)) for each in multiples})
-    return tuple(CurveRow(rows=count, detectable=mdd * math.sqrt(rows / count)) for count in counts)
+    return tuple(Detectable(rows=count, detectable=mdd * math.sqrt(rows / count)) for count in counts)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bakeoff.evaluate.decide.paired import Comparison
-from bakeoff.evaluate.score.scorecard import Scorecard
+from bakeoff.results.scorecard import Scorecard
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.decide.verdict import GateOutcome, Verdict

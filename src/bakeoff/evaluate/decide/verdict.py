@@ -14,32 +14,32 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bakeoff.config.file import FILE_NAME
 from bakeoff.config.sections import DecideConfig
 from bakeoff.core.errors import ConfigError, DataError, Problem
-from bakeoff.core.types import Json, Predictions, Task
+from bakeoff.core.types import Predictions, Task
 from bakeoff.evaluate.decide import reasons
 from bakeoff.evaluate.decide.expected_loss import Worth, expected_worth
-from bakeoff.evaluate.decide.gates import GateOutcome, gate_outcomes
+from bakeoff.evaluate.decide.gates import gate_outcomes
 from bakeoff.evaluate.decide.margin import margin_of
 from bakeoff.evaluate.decide.paired import Comparison, Field, compare
 from bakeoff.evaluate.decide.permutation import permutation_p_value
 from bakeoff.evaluate.decide.utility import Utility
 from bakeoff.evaluate.score.prices import CHEAPER, clearly_cheaper
-from bakeoff.evaluate.score.scorecard import MEASUREMENTS, Scorecard
 from bakeoff.metrics.custom import using
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.measure import Measure
 from bakeoff.metrics.registry import default, find, problem_with
 from bakeoff.metrics.significance import detectable, holm
+from bakeoff.results.scorecard import MEASUREMENTS, Scorecard
+from bakeoff.results.verdict import GateOutcome, Verdict
 
 __all__ = [
     "CHEAPER",
@@ -59,49 +59,6 @@ __all__ = [
 LEVEL = 0.05
 """The chance of calling any two equal candidates different."""
 ROUNDING = 1e-12
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """The decision. `best` leads by the metric among those that may win (or among all, if none may).
-
-    `best_set` are those shown to be within the `margin` of every one that may win, the best among them.
-    `comparisons` hold every other candidate against `best`; `pareto` names those that no other beats in
-    both metric and price; `mdd` is the least true difference that these test rows show four times in five
-    (None with a single candidate), `rows_for_margin` how many would show as often that equals are within the margin.
-    `value` is the winner's, corrected for its choice. `p_best` is how probable it is that each one that may win is
-    truly the best of them, `expected_loss` how much worse than the best it is expected to be, and `p_worse` how
-    probable it is that this is more than the margin. `rows_to_settle` is how many test rows would show four times in
-    five that the winner (or the best) is within the margin of all others, if they lie as measured. `utilities` are the
-    expected ones by candidate, None where undefined; empty when the project has no `utility`. Then `utility_p_best` is
-    how probable it is that each has the highest, `utility_loss` how much less than that it is expected to be.
-    """
-
-    winner: str | None
-    reason: str
-    metric: str
-    gates: tuple[GateOutcome, ...]
-    best: str | None
-    best_set: tuple[str, ...]
-    comparisons: tuple[Comparison, ...]
-    pareto: tuple[str, ...]
-    mdd: float | None
-    utility: str | None = None
-    utilities: Mapping[str, float | None] = field(default_factory=dict[str, float | None])
-    utility_p_best: Mapping[str, float] = field(default_factory=dict[str, float])
-    utility_loss: Mapping[str, float] = field(default_factory=dict[str, float])
-    margin: float = 0.0
-    rows_for_margin: int | None = None
-    value: Interval | None = None
-    p_best: Mapping[str, float] = field(default_factory=dict[str, float])
-    expected_loss: Mapping[str, float] = field(default_factory=dict[str, float])
-    p_worse: Mapping[str, float] = field(default_factory=dict[str, float])
-    rows_to_settle: int | None = None
-    confidence: float | None = None
-
-    def to_json(self) -> dict[str, Json]:
-        """As a JSON document."""
-        return msgspec.json.decode(msgspec.json.encode(self), type=dict[str, Any])
 
 
 def check_gates(config: DecideConfig, task: Task, *, file: str = FILE_NAME) -> None:

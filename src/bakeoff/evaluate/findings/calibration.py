@@ -1,7 +1,6 @@
 """Whether stated probabilities are kept, and what rescaling them on validation rows would gain."""
 
 import math
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from bakeoff.metrics.moments import ECE_BINS
 from bakeoff.metrics.outcome import Outcome
 from bakeoff.metrics.scaling import EPS, Calibrator, Isotonic, Temperature
+from bakeoff.results.candidate import Bin, Calibration
 
 __all__ = [
     "Bin",
@@ -30,15 +30,6 @@ TEMPERATURES = (0.05, 20.0)
 MIN_ROWS = 30
 MIN_ISOTONIC_ROWS = 200
 """Steps fitted on fewer rows follow chance (Niculescu-Mizil and Caruana, ICML 2005)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bin:
-    """Rows whose confidence lies in a bin: how many, their mean confidence, and the share of right ones."""
-
-    rows: int
-    confidence: float
-    right: float
 
 
 def reliability(outcome: Outcome) -> list[Bin]:
@@ -100,21 +91,6 @@ def isotonic(outcome: Outcome) -> Isotonic:
         x.append(tuple(fitted.X_thresholds_.tolist()))
         y.append(tuple(fitted.y_thresholds_.tolist()))
     return Isotonic(x=tuple(x), y=tuple(y))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration:
-    """The reliability curve on test rows, and the calibration error there before and after rescaling.
-
-    The scalings are fitted on `validation_rows` other rows; None where those are too few.
-    """
-
-    bins: tuple[Bin, ...]
-    ece: float
-    validation_rows: int = 0
-    temperature: float | None = None
-    ece_temperature: float | None = None
-    ece_isotonic: float | None = None
 
 
 def calibration(test: Outcome, validation: Outcome | None = None) -> Calibration:

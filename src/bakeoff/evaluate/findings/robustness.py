@@ -1,7 +1,6 @@
 """How much worse a candidate gets when its inputs are changed in ways that leave the label as it is."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from bakeoff.core.types import Column, Predictions
 from bakeoff.evaluate.decide.paired import Field
 from bakeoff.evaluate.findings.perturbations import perturbations
 from bakeoff.metrics.measure import Measure
+from bakeoff.results.candidate import Drop
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,25 +21,6 @@ __all__ = ["Drop", "drop_of", "robustness", "rows_of"]
 SAMPLES = (1000, 300, 100)
 """Rows that are changed: the first number for which the time suffices."""
 RESAMPLES = 500
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drop:
-    """What one perturbation does to the metric on the same rows, or why it was `skipped`.
-
-    `drop` > 0 is worse, whichever way the metric runs, with a paired 95% interval; `changed` is the share of
-    answers that became others (classification and generation).
-    """
-
-    name: str
-    told: str
-    rows: int = 0
-    value: float | None = None
-    drop: float | None = None
-    low: float | None = None
-    high: float | None = None
-    changed: float | None = None
-    skipped: str | None = None
 
 
 def robustness(

@@ -25,8 +25,8 @@ from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.measure import Measure
 from bakeoff.metrics.moments import Moments
 from bakeoff.metrics.outcome import Outcome, outcome
-from bakeoff.metrics.slicing import Slice, WeakSlice
 from bakeoff.metrics.texts import ROW_SCORES, row_scores
+from bakeoff.results.candidate import Slice, WeakSlice
 
 if TYPE_CHECKING:
     import polars as pl

@@ -1,10 +1,10 @@
 """When a price counts as lower (prices come from timings, which are never twice the same), and what a month costs."""
 
 import math
-from dataclasses import dataclass
 
 from bakeoff.config.sections import CostConfig
-from bakeoff.evaluate.score.scorecard import Scorecard
+from bakeoff.results.candidate import Monthly
+from bakeoff.results.scorecard import Scorecard
 
 __all__ = ["CHEAPER", "Monthly", "clearly_cheaper", "monthly"]
 
@@ -22,20 +22,6 @@ def clearly_cheaper(card: Scorecard, other: Scorecard) -> bool:
     """
     dear = other.cost_usd_per_1k
     return card.cost_usd_per_1k < dear and card.cost_usd_per_1k * card.cost_spread * CHEAPER <= dear  # both may be free
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Monthly:
-    """What a candidate costs a month at the team's own traffic.
-
-    `used_usd` is for the time that answers take (or the tokens), `machines_usd` for `machines` that are always on: as
-    many as keep up, at least one; with none, only tokens are paid for.
-    """
-
-    requests: float
-    used_usd: float
-    machines: int
-    machines_usd: float
 
 
 def monthly(card: Scorecard, cost: CostConfig) -> Monthly | None:

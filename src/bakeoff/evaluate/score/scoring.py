@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from bakeoff.core.types import Predictions, Task
 from bakeoff.evaluate.score.estimates import Rows, estimates
-from bakeoff.evaluate.score.scorecard import ClassScore, Scores
 from bakeoff.metrics import labels
 from bakeoff.metrics.bootstrap import left_out
 from bakeoff.metrics.dependence import Dependence
@@ -18,6 +17,7 @@ from bakeoff.metrics.outcome import Outcome, outcome
 from bakeoff.metrics.registry import listed
 from bakeoff.metrics.scales import Scale
 from bakeoff.metrics.spread import pseudo_values, spread
+from bakeoff.results.scorecard import ClassScore, Scores
 
 __all__ = ["score"]
 

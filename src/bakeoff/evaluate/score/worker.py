@@ -31,12 +31,12 @@ from bakeoff.evaluate.score.paid_models import (
     wholly_remote_speed,
 )
 from bakeoff.evaluate.score.row_groups import groups_of_test
-from bakeoff.evaluate.score.scorecard import Scorecard
 from bakeoff.evaluate.score.scoring import score
 from bakeoff.evaluate.score.text_scores import annotated
 from bakeoff.metrics.custom import using
 from bakeoff.metrics.registry import default, find
 from bakeoff.metrics.timing import measure
+from bakeoff.results.scorecard import Scorecard
 
 if TYPE_CHECKING:
     import polars as pl

@@ -8,12 +8,13 @@ import numpy as np
 from bakeoff.core.types import Schema, Task
 from bakeoff.prepare.rows.duplicates import texts_of
 from bakeoff.prepare.text.words import shingles_of, units_of
+from bakeoff.results import data as results
 
 if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = ["Contamination", "Overlap", "Overlaps", "contamination", "overlaps"]
+__all__ = ["Contamination", "contamination", "overlaps"]
 
 RUN_WORDS = 8
 COLLISION_WORDS = 13
@@ -68,53 +69,24 @@ def _whole(texts: "pl.Series") -> "pl.Series":
     return units_of(texts).list.join(" ")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overlap:
-    """Of how many test rows training rows hold the text inputs, or the answer, nearly whole or (`exact`) whole.
-
-    `collisions`: how many have any run of 13 words in common with a training row.
-    """
-
-    rows: int
-    exact: int
-    collisions: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overlaps:
-    """What training rows hold of `test` test rows: runs of `words` words, to at least the `share` of a text's.
-
-    `texts` is None without text inputs, `answers` for tasks whose truth is no text.
-    """
-
-    test: int
-    texts: Overlap | None
-    answers: Overlap | None
-    words: int = RUN_WORDS
-    share: float = SEEN_SHARE
-
-    def notes(self) -> list[str]:
-        """What a person should know of the test rows' inputs; nothing when there is nothing."""
-        found = self.texts
-        if found is None or not found.rows:
-            return []
-        told = f"train rows hold to {self.share:.0%} or more ({found.exact:,} of them whole)"
-        advice = "scores may flatter; look at the step drop_near_duplicates"
-        return [f"{found.rows:,} of {self.test:,} test rows have a text that {told}: {advice}"]
-
-
 def overlaps(
     table: "pl.DataFrame", schema: Schema, task: Task, *, train: "NDArray[np.int64]", test: "NDArray[np.int64]"
-) -> Overlaps:
+) -> results.Contamination:
     """Look for the test rows' text inputs among those of training rows and, for generation, their answers."""
 
-    def of(texts: "pl.Series | None") -> Overlap | None:
+    def of(texts: "pl.Series | None") -> results.Overlap | None:
         if texts is None:
             return None
         found = contamination(texts.gather(train), texts.gather(test))
-        return Overlap(
+        return results.Overlap(
             rows=len(found.overlapping()), exact=int(found.exact_n.sum()), collisions=int(found.collided_n.sum())
         )
 
     answers = table[schema.target] if task == "generation" else None
-    return Overlaps(test=len(test), texts=of(texts_of(table, schema)), answers=of(answers))
+    return results.Contamination(
+        test=len(test),
+        texts=of(texts_of(table, schema)),
+        answers=of(answers),
+        words=RUN_WORDS,
+        share=SEEN_SHARE,
+    )

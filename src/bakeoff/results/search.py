@@ -1,0 +1,88 @@
+"""How the time for trying parameters was spent, and what advice expected of a run."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+__all__ = ["Budget", "Expected", "Rung", "Searched", "Trial", "TrialStatus"]
+
+TrialStatus: TypeAlias = Literal["done", "failed", "stopped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """A part of the training rows that settings were tried on."""
+
+    share: float
+    rows: int
+    trials: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A trial that was made: its value on validation rows (none unless `done`) and the seconds that it took.
+
+    `at_s` is when it ended, in seconds of the search.
+    """
+
+    candidate: str
+    setting: int
+    rung: int
+    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    status: TrialStatus
+    seconds: float
+    at_s: float
+    value: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searched:
+    """What the search found for a candidate: `params` over what it does by itself (none: nothing better)."""
+
+    name: str
+    trials: int
+    seconds: float
+    default: float | None = None
+    best: float | None = None
+    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    searched: tuple[str, ...] = ()
+
+    @property
+    def toml(self) -> str:
+        """The lines of a project file that keep the parameters."""
+        lines = [f"{key} = {json.dumps(value)}" for key, value in self.params.items()]
+        return "\n".join([f"[candidates.{self.name}]", *lines])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How the time for trying parameters was spent; test rows had no part in it."""
+
+    limit_s: float
+    used_s: float
+    metric: str
+    scored_rows: int
+    rungs: tuple[Rung, ...] = ()
+    by_candidate: tuple[Searched, ...] = ()
+    trials: tuple[Trial, ...] = ()
+
+    @property
+    def tuned(self) -> tuple[Searched, ...]:
+        """Candidates that go on with other parameters than by themselves."""
+        return tuple(each for each in self.by_candidate if each.params)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What advice expected of a candidate before the run, and what the run measured."""
+
+    name: str
+    quantity: str
+    expected: float
+    low: float
+    high: float
+    measured: float
+    factor: float | None
+    inside: bool
