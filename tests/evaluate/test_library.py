@@ -236,3 +236,65 @@ def test_errors_have_the_costs_that_are_given():
         bakeoff.interval(truth, bold, metric="expected_cost", error_costs={1: {0: 10.0}})
     with pytest.raises(UsageError, match="what errors cost"):
         bakeoff.interval(truth, bold, metric="expected_cost")
+
+
+HALF, FIFTH = [0, 1] * 30, [0, 1] * 24 + [1, 0] * 6
+
+
+@pytest.mark.parametrize("metric", ["f1_macro", "balanced_accuracy", "precision_macro", "mcc"])
+def test_rows_of_one_class_say_nothing_of_averages_over_classes(metric):
+    """Half of the intervals of 60 rows with 2% positives were such ones, and held the true value never."""
+    found = bakeoff.interval([0] * 60, [0] * 60, metric=metric)
+    assert found.low is None
+    assert "all rows are of one class, '0'" in found.reason
+    assert bakeoff.interval([0] * 60, [0] * 60, metric="accuracy").low is not None
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3])
+def test_with_too_few_groups_the_winner_is_told_as_measured(groups):
+    """How much its choice adds is not known: it was once told at 0.43 of 1.0."""
+    found = bakeoff.compare(HALF, {"a": FIFTH, "b": HALF}, metric="accuracy", groups=[at % groups for at in range(60)])
+    assert found.values["b"].value == 1.0
+    assert found.values["b"].reason == f"{groups} groups; at least 4 are needed"
+
+
+def test_no_difference_goes_beyond_what_the_metric_can_differ_by():
+    found = bakeoff.compare([0] * 60, {"a": [0] * 60, "b": [0] * 59 + [1]}, metric="f1_macro")
+    assert all(-1 <= each.low <= each.high <= 1 for each in found.differences)
+    few = [at % 4 for at in range(60)]
+    found = bakeoff.compare(HALF, {"a": FIFTH, "b": [0] * 60}, metric="accuracy", groups=few)
+    assert all(-1 <= each.low <= each.high <= 1 for each in found.differences)
+
+
+def test_a_table_that_lacks_a_class_of_the_truth_names_it():
+    table = {"0": [0.5] * 60, "1": [0.5] * 60}
+    with pytest.raises(DataError, match="received none for 2"):
+        bakeoff.interval([0, 1, 2] * 20, table, metric="log_loss")
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"metric": None}, "the name of a metric"),
+        ({"level": "95%"}, "a level between 0 and 1"),
+        ({"level": None}, "a level between 0 and 1"),
+        ({"seed": -1}, "a seed that is a whole number"),
+    ],
+)
+def test_what_is_no_setting_is_one_clear_error(more, expected):
+    with pytest.raises(UsageError, match=expected):
+        bakeoff.interval(HALF, FIFTH, **({"metric": "accuracy"} | more))
+
+
+def test_margins_and_costs_that_are_no_numbers():
+    for more, expected in (
+        ({"margin": "x"}, "a margin of 0 or more"),
+        ({"cost_usd": {"a": "x"}}, "costs of 0 or more"),
+    ):
+        with pytest.raises(UsageError, match=expected):
+            bakeoff.compare(HALF, {"a": FIFTH}, metric="accuracy", **more)
+
+
+def test_words_where_numbers_are_measured():
+    with pytest.raises(DataError, match="expected the truth to be numbers; received 'no' first"):
+        bakeoff.interval(["no", "yes"] * 30, ["no", "yes"] * 30, metric="mae")

@@ -11,7 +11,17 @@ from bakeoff.core.types import Predictions
 from bakeoff.metrics.measure import Measure
 from bakeoff.metrics.quantiles import Pinball
 
-__all__ = ["BINARY", "ColumnLike", "PredictionsLike", "column", "complete", "is_table", "labels", "predictions_of"]
+__all__ = [
+    "BINARY",
+    "ColumnLike",
+    "PredictionsLike",
+    "column",
+    "complete",
+    "is_table",
+    "labels",
+    "numbers",
+    "predictions_of",
+]
 
 ColumnLike: TypeAlias = Any
 """A list, or whatever numpy makes an array of one dimension of."""
@@ -53,6 +63,20 @@ def complete(values: NDArray[Any], name: str) -> NDArray[Any]:
     if missing:
         raise DataError(f"expected {name} to have a value in every row; {missing} of {len(values)} are missing")
     return values
+
+
+def numbers(values: NDArray[Any], name: str) -> NDArray[Any]:
+    """The column, if it holds numbers.
+
+    Raises:
+        DataError: it holds something else.
+    """
+    if values.dtype.kind in "fiub":
+        return values
+    try:
+        return values.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"expected {name} to be numbers; received {values.tolist()[0]!r} first") from error
 
 
 def predictions_of(given: PredictionsLike, truth_n: NDArray[Any], measure: Measure, name: str) -> Predictions:
@@ -98,7 +122,7 @@ def _values(values: NDArray[Any], truth_n: NDArray[Any], measure: Measure, name:
         return values
     values = complete(values, name)
     if measure.task == "regression":
-        return values
+        return numbers(values, name)
     said = labels(values)
     _known(np.unique(said).tolist(), truth_n, f"the labels of {name}")
     return said
@@ -141,6 +165,12 @@ def _of_table(table: Mapping[str, NDArray[Any]], truth_n: NDArray[Any], name: st
     if len(names) < BINARY:
         raise DataError(f"expected {name} to have a column of probabilities for each class; received {list(names)}")
     _known(names, truth_n, f"the columns of {name}")
+    if lacking := sorted(set(np.unique(truth_n.astype(np.str_)).tolist()) - set(names)):
+        raise DataError(
+            f"expected {name} to have a column for each class of the truth, "
+            f"received none for {', '.join(lacking[:SHOWN])}; "
+            "add a column of zeros for a class that the model does not know"
+        )
     columns = {each: f"the column {each!r} of {name}" for each in names}
     shares = [complete(column(table[each], what, rows=len(truth_n)), what) for each, what in columns.items()]
     return Predictions.of_probabilities(np.column_stack(shares).astype(np.float64), names)

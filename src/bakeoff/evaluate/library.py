@@ -2,8 +2,9 @@
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -17,6 +18,7 @@ from bakeoff.evaluate.arrays import (
     complete,
     is_table,
     labels,
+    numbers,
     predictions_of,
 )
 from bakeoff.evaluate.decide.paired import Comparison, measure_named
@@ -102,8 +104,8 @@ def interval(
     >>> found.value, round(found.low or 0, 3), found.high, found.method
     (1.0, 0.741, 1.0, 'mid-p')
     """
-    if not 0 < level < 1:
-        raise UsageError(f"expected a level between 0 and 1; received {level!r}")
+    _check_number(level, "a level between 0 and 1", lambda value: 0 < value < 1)
+    _check_seed(seed)
     measure = _measure(metric, error_costs)
     truth_n = _truth(truth, measure)
     measure = _of_second(measure, truth_n, [predictions])
@@ -158,10 +160,11 @@ def compare(
     """
     predictions = _by_name(predictions)
     _check_costs(cost_usd, list(predictions))
-    if margin is not None and not 0 <= margin < math.inf:
-        raise UsageError(f"expected a margin of 0 or more; received {margin!r}")
-    if confidence is not None and not 0.5 < confidence < 1:  # noqa: PLR2004
-        raise UsageError(f"expected a confidence between 0.5 and 1; received {confidence!r}")
+    if margin is not None:
+        _check_number(margin, "a margin of 0 or more", lambda value: 0 <= value < math.inf)
+    if confidence is not None:
+        _check_number(confidence, "a confidence between 0.5 and 1", lambda value: 0.5 < value < 1)  # noqa: PLR2004
+    _check_seed(seed)
     measure = _measure(metric, error_costs)
     truth_n = _truth(truth, measure)
     measure = _of_second(measure, truth_n, list(predictions.values()))
@@ -213,7 +216,19 @@ def compare(
     )
 
 
+def _check_number(value: Any, expected: str, holds: Callable[[float], bool]) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real) or not holds(float(value)):
+        raise UsageError(f"expected {expected}; received {value!r}")
+
+
+def _check_seed(seed: Any) -> None:
+    if not isinstance(seed, Integral) or int(seed) < 0:
+        raise UsageError(f"expected a seed that is a whole number of 0 or more; received {seed!r}")
+
+
 def _measure(metric: str, error_costs: ErrorCosts | None) -> Measure:
+    if not isinstance(metric, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are not checked
+        raise UsageError(f"expected the name of a metric; received {metric!r}")
     with using(None, _texts(error_costs)):
         if metric == EXPECTED_COST and costs_in_use() is None:
             raise UsageError(f"expected error_costs for {metric!r}: what errors cost, by true and predicted class")
@@ -251,7 +266,7 @@ def _check_costs(cost_usd: Mapping[str, float] | None, names: Sequence[str]) -> 
         return
     if set(cost_usd) != set(names):
         raise UsageError(f"expected the costs of {sorted(names)}; received those of {sorted(cost_usd)}")
-    wrong = {name: cost for name, cost in cost_usd.items() if not 0 <= cost < math.inf}
+    wrong = {name: cost for name, cost in cost_usd.items() if not isinstance(cost, Real) or not 0 <= cost < math.inf}
     if wrong:
         raise UsageError(f"expected costs of 0 or more; received {wrong}")
 
@@ -260,6 +275,8 @@ def _truth(truth: ColumnLike, measure: Measure) -> ColumnLike:
     truth_n = column(truth, "the truth")
     if measure.task != "generation":
         truth_n = complete(truth_n, "the truth")
+    if measure.task == "regression":
+        return numbers(truth_n, "the truth")
     return labels(truth_n) if measure.task == "classification" else truth_n
 
 

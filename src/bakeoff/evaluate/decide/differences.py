@@ -224,6 +224,8 @@ class Field:
         difference = self.sign * (self.values[a] - self.values[b])
         known = self.spread(a, b)
         low, high = t_interval(difference, known.se, known.freedom, level)
+        least, most = self.measure.bounds
+        low, high = max(low, least - most), min(high, most - least)  # with few groups t goes beyond all differences
         if self.measure.name == "accuracy" and margin == 0 and self._dependence.independent:
             p_value = self._mcnemar(a, b)
         else:

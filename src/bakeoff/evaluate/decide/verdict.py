@@ -362,10 +362,10 @@ def value_of(winner: str, best: str, pool: Sequence[str], field: Field, found: I
     """
     if winner != best or len(pool) == 1 or field.rows == 1:
         return found
+    if found.low is None or found.high is None:  # nor is it known how much its choice adds
+        return found
     low, high = field.measure.bounds
     by = min(max(field.chosen(pool), low), high) - found.value
-    if found.low is None or found.high is None:
-        return replace(found, value=found.value + by)
     return replace(
         found,
         value=found.value + by,

@@ -289,6 +289,8 @@ def _rare(measure: Measure, rows: Rows) -> str | None:
         return None
     count_k, names = rows.class_rows(), rows.outcome.classes
     of_class = _class_of(measure, rows.outcome)
+    if of_class is None and len(names) == 1:
+        return f"all rows are of one class, {names[0]!r}; at least {FEWEST_OF_A_CLASS} of another are needed"
     rare = [at for at in range(len(names)) if count_k[at] < FEWEST_OF_A_CLASS]
     if of_class is not None and len(names) > FEW_CLASSES:
         rare = [at for at in rare if names[at] == of_class]
