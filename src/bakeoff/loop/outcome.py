@@ -208,7 +208,10 @@ def outcome_of(records: RecordStore, blobs: BlobStore, run_id: str) -> RunOutcom
         document = cast("Mapping[str, Json]", last.body["document"])
         if document["run_id"] == run.run_id:
             return RunOutcome.from_json(document)
-    raise NotFoundError(f"expected a finished bake-off, received run {run.run_id} ({run.status}), which has no outcome")
+    raise NotFoundError(
+        f"expected a finished bake-off, received run {run.run_id} ({run.status}), which has no outcome: it did not end, "
+        "or an earlier bakeoff made it, which kept the outcome of the last run alone. Make it again with 'bakeoff run'"
+    )
 
 
 def _bake_off(records: RecordStore, run_id: str) -> "Run":
