@@ -209,8 +209,8 @@ def outcome_of(records: RecordStore, blobs: BlobStore, run_id: str) -> RunOutcom
         if document["run_id"] == run.run_id:
             return RunOutcome.from_json(document)
     raise NotFoundError(
-        f"expected a finished bake-off, received run {run.run_id} ({run.status}), which has no outcome: it did not end, "
-        "or an earlier bakeoff made it, which kept the outcome of the last run alone. Make it again with 'bakeoff run'"
+        f"expected a finished bake-off, received run {run.run_id} ({run.status}), which has no outcome: it did not "
+        "end, or an earlier bakeoff made it, which kept that of the last run alone. Make it again with 'bakeoff run'"
     )
 
 
