@@ -8,7 +8,11 @@ from typer.testing import CliRunner
 from bakeoff import Project
 from bakeoff.cli.main import app
 from bakeoff.core.errors import NotFoundError
-from bakeoff.loop.outcome import LAST, PASSES
+from bakeoff.evaluate.decide.paired import compare
+from bakeoff.evaluate.score.worker import OUTCOMES, read_outcomes
+from bakeoff.loop.dataset import load_table
+from bakeoff.loop.outcome import LAST, dependence_of
+from bakeoff.loop.track import PASSES
 
 
 def call(*arguments):
@@ -80,3 +84,33 @@ def test_a_folder_of_before_is_read(films_project):
         assert project.outcome() == outcome
         assert project.run().unchanged
         assert project.report().run_id == outcome.run_id
+
+
+def test_rows_that_go_together_are_compared_as_such(films_project):
+    """Groups of ten rows: the interval of the difference is that of groups, not of rows on their own."""
+    lines = (films_project / "films.csv").read_text().splitlines()
+    grouped = [f"{lines[0]},studio", *(f"{line},s{at // 10}" for at, line in enumerate(lines[1:]))]
+    (films_project / "films.csv").write_text("\n".join(grouped) + "\n")
+    file = films_project / "bakeoff.toml"
+    file.write_text(file.read_text().replace("[data]", '[data]\ngroup = "studio"', 1))
+    with Project(films_project) as project:
+        first = project.run().results
+        groups_n, time_n = dependence_of(project.records, project.blobs, first.run_id, project.config.data)
+        assert time_n is None
+        studios = project.rows("test", first.run_id)["studio"]
+        assert len(set(groups_n.tolist())) == studios.n_unique() < len(studios)
+        file.write_text(file.read_text().replace("[candidates.first]", "[candidates.first]\nsmooth = 40.0", 1))
+    with Project(films_project) as project:
+        second = project.run().results
+        changed = next(each for each in project.compare_runs(first.run_id, second.run_id).candidates if each.params)
+        alone = next(each for each in first.candidates if each.name == changed.name)
+        kept = [
+            read_outcomes(load_table(project.blobs, project.records.runs.get(run_id).artifacts[OUTCOMES]))
+            for run_id in (alone.run_id, second.candidate(changed.name).run_id)
+        ]
+    (truth_n, before), (_, after) = kept
+    metric = first.verdict.metric
+    of_groups = compare(truth_n, after, before, metric, seed=0, groups_n=groups_n, task=first.task)
+    of_rows = compare(truth_n, after, before, metric, seed=0, task=first.task)
+    assert (changed.difference.low, changed.difference.high) == (of_groups.low, of_groups.high)
+    assert of_groups.low != of_rows.low

@@ -1,6 +1,5 @@
 """Compare two finished runs: what went in, and what came out."""
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
@@ -10,6 +9,9 @@ import numpy as np
 
 from bakeoff.core.errors import DataError, NotFoundError
 from bakeoff.core.types import Json
+from bakeoff.evaluate.score.worker import OUTCOMES, read_outcomes
+from bakeoff.loop.dataset import load_table
+from bakeoff.loop.outcome import dependence_of
 from bakeoff.metrics.intervals import Interval
 from bakeoff.results.candidate import Candidate
 from bakeoff.results.outcome import RunOutcome
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ComparedCandidate", "RunComparison", "compare_runs"]
 
 Changed: TypeAlias = tuple[str | None, str | None]
+"""A parameter in the first and in the second run; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +37,7 @@ class ComparedCandidate:
     name: str
     first: Interval | None
     second: Interval | None
-    params: Mapping[str, tuple[str | None, str | None]] = field(
-        default_factory=dict[str, tuple[str | None, str | None]]
-    )
+    params: Mapping[str, Changed] = field(default_factory=dict[str, Changed])
     difference: Comparison | None = None
     reason: str | None = None
 
@@ -66,7 +67,7 @@ class RunComparison:
 
 
 def compare_runs(project: "Project", first_id: str, second_id: str) -> RunComparison:
-    """Put two runs side by side.
+    """Put two runs, by their ids or how these start, side by side.
 
     Raises:
         NotFoundError: one of them is not there, or it has no outcome.
@@ -109,33 +110,26 @@ def _candidate(project: "Project", first: RunOutcome, second: RunOutcome, name: 
 
 
 def _difference(project: "Project", run: RunOutcome, first: Candidate, second: Candidate) -> Comparison | str:
-    """How far the second is from the first on the same rows; or why that cannot be said."""
-    import polars as pl
-
+    """How far the second is from the first on the same rows, as dependent as they are; or why that cannot be said."""
     from bakeoff.evaluate.decide.paired import compare
-    from bakeoff.evaluate.score.worker import read_outcomes
 
-    tables = [
-        pl.read_parquet(
-            io.BytesIO(project.blobs.get(project.records.runs.get(each.run_id).artifacts["outcomes.parquet"]))
-        )
-        for each in (first, second)
-    ]
-    (truth_n, a), (other_n, b) = map(read_outcomes, tables)
-    if (
-        len(truth_n) != len(other_n)
-        or not np.array_equal(truth_n, other_n)
-        or tables[0]["row"].equals(tables[1]["row"]) is False
-    ):
+    records, blobs = project.records, project.blobs
+    tables = [load_table(blobs, records.runs.get(each.run_id).artifacts[OUTCOMES]) for each in (first, second)]
+    (truth_n, before), (other_n, after) = map(read_outcomes, tables)
+    if not (np.array_equal(truth_n, other_n) and tables[0]["row"].equals(tables[1]["row"])):
         return "not the same test rows"
+    groups_n, time_n = dependence_of(records, blobs, run.run_id, project.config.data)
     try:
         with project.own_metrics():
             return compare(
                 truth_n,
-                b,
-                a,
+                after,
+                before,
                 run.verdict.metric,
                 seed=project.config.project.seed,
+                groups_n=groups_n,
+                time_n=time_n,
+                folds=run.dataset.folds,
                 task=run.task,
                 names=("second", "first"),
             )

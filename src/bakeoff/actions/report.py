@@ -1,10 +1,14 @@
 """Gather what the report of a run is made of."""
 
-import io
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from bakeoff.evaluate.score.worker import OUTCOMES, read_outcomes
+from bakeoff.loop.dataset import load_table
+from bakeoff.loop.outcome import rows_of
+from bakeoff.loop.track import SCORECARD
 from bakeoff.report.build import Evidence, build
 from bakeoff.results.candidate import Candidate
 from bakeoff.results.scorecard import Scorecard
@@ -29,7 +33,7 @@ def report(project: "Project", run_id: str | None = None) -> "Report":
     return build(
         outcome,
         {each.name: _evidence(project, each) for each in outcome.fine},
-        project.rows("test", outcome.run_id),
+        rows_of(project.records, project.blobs, outcome.run_id, "test"),
         project.config.data.target,
         made_ms=run.end_ms or run.start_ms,
         lineage=project.lineage(version).to_json() if version else None,
@@ -37,18 +41,16 @@ def report(project: "Project", run_id: str | None = None) -> "Report":
 
 
 def _evidence(project: "Project", candidate: Candidate) -> Evidence:
-    import polars as pl
-
-    from bakeoff.evaluate.score.worker import read_outcomes
-
     run = project.records.runs.get(candidate.run_id)
-    table = pl.read_parquet(io.BytesIO(project.blobs.get(run.artifacts["outcomes.parquet"])))
-    return Evidence(scorecard=_scorecard(project, candidate), outcomes=read_outcomes(table), params=run.params)
+    return Evidence(
+        scorecard=_scorecard(project, candidate, run.artifacts),
+        outcomes=read_outcomes(load_table(project.blobs, run.artifacts[OUTCOMES])),
+        params=run.params,
+    )
 
 
-def _scorecard(project: "Project", candidate: Candidate) -> Scorecard:
+def _scorecard(project: "Project", candidate: Candidate, artifacts: Mapping[str, str]) -> Scorecard:
     """That of this run; runs of before it was kept with them have the one that the model was registered with."""
-    artifacts = project.records.runs.get(candidate.run_id).artifacts
-    if "scorecard.json" in artifacts:
-        return Scorecard.from_json(msgspec.json.decode(project.blobs.get(artifacts["scorecard.json"])))
+    if SCORECARD in artifacts:
+        return Scorecard.from_json(msgspec.json.decode(project.blobs.get(artifacts[SCORECARD])))
     return Scorecard.from_json(project.lineage(candidate.model_version).model.model_origin.scorecard or {})

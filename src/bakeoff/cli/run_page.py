@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from statistics import stdev
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from bakeoff.actions.compare import ComparedCandidate, RunComparison
 from bakeoff.cli.ledger_page import ledger_part
 from bakeoff.cli.tables import table
 from bakeoff.core.types import Json
@@ -15,6 +15,9 @@ from bakeoff.results.data import Dataset
 from bakeoff.results.outcome import RunOutcome
 from bakeoff.results.search import Budget, Expected
 from bakeoff.results.verdict import GateOutcome, Verdict
+
+if TYPE_CHECKING:
+    from bakeoff.actions.compare import ComparedCandidate, RunComparison
 
 __all__ = ["comparison_page", "expectations", "full_report", "leaderboard"]
 
@@ -342,7 +345,7 @@ def expectations(compared: Sequence[Expected]) -> list[str]:
     return ["", "expected beside what the run measured:", "", table(heads, rows, right=["measured", "factor"])]
 
 
-def comparison_page(comparison: RunComparison) -> str:
+def comparison_page(comparison: "RunComparison") -> str:
     """Two runs side by side."""
     first, second = comparison.first, comparison.second
     rows = [
@@ -368,7 +371,7 @@ def comparison_page(comparison: RunComparison) -> str:
     return "\n".join([f"{data}: {', '.join(versions)}", "", table(heads, rows), "", *winners])
 
 
-def _difference(each: ComparedCandidate) -> str:
+def _difference(each: "ComparedCandidate") -> str:
     found = each.difference
     if found is None:
         return each.reason or ""

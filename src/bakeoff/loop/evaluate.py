@@ -169,17 +169,15 @@ def _judged(fit: Fitted, key: str, result: Result | None, errors: Mapping[str, t
 
 def outcomes(stage: Stage, judged: Judged) -> "tuple[Any, Predictions]":
     """The kept per-row outcomes of a candidate: truth and predictions, in the order of the test rows."""
-    import polars as pl
-
     assert judged.outcomes_blob is not None
-    return read_outcomes(pl.read_parquet(io.BytesIO(stage.blobs.get(judged.outcomes_blob))))
+    return read_outcomes(load_table(stage.blobs, judged.outcomes_blob))
 
 
 def groups(stage: Stage, gathered: Gathered) -> "Any | None":
     """What each test row goes together with, in their order, as a code; None where every row is on its own."""
     column, rows = gathered.schema.group, load_arrays(stage.blobs, gathered.rows_blob)
     group = None if column is None else _of_test_rows(stage, gathered, column)
-    return groups_of_test(group, gathered.schema, rows)
+    return groups_of_test(group, rows, by_time=gathered.schema.time is not None)
 
 
 def times(stage: Stage, gathered: Gathered) -> "Any | None":

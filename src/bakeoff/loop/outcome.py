@@ -1,12 +1,12 @@
 """The outcome of a bake-off run: put together at its end, kept as the run's artifact, and read again."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 
+from bakeoff.config.sections import DataConfig
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.protocols import BlobStore, RecordStore
@@ -17,9 +17,9 @@ from bakeoff.loop.candidate_losses import of_candidate
 from bakeoff.loop.champion import Contest
 from bakeoff.loop.combine import Combined
 from bakeoff.loop.context import Stage
-from bakeoff.loop.dataset import Gathered, load_arrays
+from bakeoff.loop.dataset import Gathered, load_arrays, load_table
 from bakeoff.loop.evaluate import Judged
-from bakeoff.loop.track import child_id
+from bakeoff.loop.track import PASSES, child_id
 from bakeoff.loop.unnamed_dependence import unnamed_dependence
 from bakeoff.results.candidate import Candidate
 from bakeoff.results.combination import CombinationOutcome
@@ -31,13 +31,13 @@ from bakeoff.results.verdict import Verdict
 
 if TYPE_CHECKING:
     import polars as pl
+    from numpy.typing import NDArray
 
     from bakeoff.core.records import Run
     from bakeoff.evaluate.combine.combinations import Combination
 
-__all__ = ["LAST", "PASSES", "keep", "last_outcome", "outcome", "outcome_of", "rows_of"]
+__all__ = ["LAST", "dependence_of", "keep", "last_outcome", "outcome", "outcome_of", "rows_of"]
 
-PASSES = "passes"
 LAST = "last"
 ROWS, SPLIT = "rows.parquet", "split.npz"
 """Artifacts of a run: its rows as they were read, and which of them are in which part."""
@@ -178,8 +178,8 @@ def _candidate(stage: Stage, run_id: str, entry: Judged, version: str | None) ->
 
 def _typed(findings: Mapping[str, Json]) -> dict[str, Any]:
     """What a job told of a candidate beside its scorecard, in the types of `Candidate`."""
-    types = {each: kind for each, kind in Candidate.__annotations__.items() if each in findings}
-    return {each: msgspec.convert(findings[each], kind) for each, kind in types.items()}
+    types = Candidate.__annotations__  # what is not declared there is an error, and never left out
+    return {name: msgspec.convert(finding, types[name]) for name, finding in findings.items()}
 
 
 # --- kept and read again ------------------------------------------------------------------------
@@ -247,8 +247,28 @@ def rows_of(
     Raises:
         NotFoundError: there is no such run, or it kept none.
     """
-    import polars as pl
+    table, split = _rows_and_split(records, blobs, run_id)
+    return table[split["kept"][split[part]]]
 
+
+def dependence_of(
+    records: RecordStore, blobs: BlobStore, run_id: str, data: DataConfig
+) -> "tuple[NDArray[Any] | None, NDArray[Any] | None]":
+    """What each test row of a run goes together with, as a code, and when it happened: by the columns of `data`.
+
+    Raises:
+        NotFoundError: there is no such run, or it kept no rows.
+    """
+    from bakeoff.evaluate.score.row_groups import groups_of_test
+
+    table, split = _rows_and_split(records, blobs, run_id)
+    test = table[split["kept"][split["test"]]]
+    group, time = (test[name] if name in test.columns else None for name in (data.group, data.time))
+    times = None if time is None else time.to_physical().to_numpy()
+    return groups_of_test(group, split, by_time=time is not None), times
+
+
+def _rows_and_split(records: RecordStore, blobs: BlobStore, run_id: str) -> "tuple[pl.DataFrame, Any]":
     run = _bake_off(records, run_id)
     snapshot, split = run.artifacts.get(ROWS), run.artifacts.get(SPLIT)
     last = records.documents.get(PASSES, LAST)
@@ -258,5 +278,4 @@ def rows_of(
         raise NotFoundError(
             f"expected a finished bake-off, received run {run.run_id} ({run.status}), which has no rows"
         )
-    rows = load_arrays(blobs, split)
-    return pl.read_parquet(io.BytesIO(blobs.get(snapshot)))[rows["kept"][rows[part]]]
+    return load_table(blobs, snapshot), load_arrays(blobs, split)

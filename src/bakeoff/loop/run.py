@@ -22,10 +22,10 @@ from bakeoff.loop.classes import with_classes
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather, ingested, resolve_all
 from bakeoff.loop.fidelity import verified
-from bakeoff.loop.outcome import LAST, PASSES, keep, last_outcome, outcome
+from bakeoff.loop.outcome import LAST, keep, last_outcome, outcome
 from bakeoff.loop.release import Origin, make_live, register_dataset, register_models
 from bakeoff.loop.search import tune
-from bakeoff.loop.track import Tracker
+from bakeoff.loop.track import PASSES, Tracker
 from bakeoff.metrics.custom import digest_own
 from bakeoff.registry.lineage import label
 from bakeoff.results.outcome import Paid, RunOutcome
@@ -79,8 +79,9 @@ def run_pass(stage: Stage, *, trigger: str = MANUAL) -> Outcome:
         plan = _plan(stage)
     assert plan is not None
     kept = stage.records.documents.get(PASSES, LAST)
-    if kept is not None and kept.body["plan"] == plan and _whole(stage, kept.body, unasked=trigger != MANUAL):
-        return Outcome(results=cast("RunOutcome", last_outcome(stage.records, stage.blobs)), unchanged=True)
+    whole = kept and kept.body["plan"] == plan and _whole(stage, kept.body, unasked=trigger != MANUAL)
+    if whole:
+        return Outcome(results=whole, unchanged=True)
     tracker = Tracker(stage, plan=plan, trigger=trigger)
     with tracker.running() as run_id:
         ReplyCache(stage.cache).begin_run(run_id, stage.config.cost.budget_usd)
@@ -91,24 +92,25 @@ def run_pass(stage: Stage, *, trigger: str = MANUAL) -> Outcome:
     return Outcome(results=found, unchanged=False)
 
 
-def _whole(stage: Stage, kept: Mapping[str, Json], *, unasked: bool) -> bool:
-    """Whether a finished pass leaves nothing to do: what it made is still stored, and no candidate failed.
+def _whole(stage: Stage, kept: Mapping[str, Json], *, unasked: bool) -> RunOutcome | None:
+    """The outcome of a finished pass that leaves nothing to do: what it made is still stored, and no candidate failed.
 
     A candidate may have failed for want of memory, or of a package that is there now: it is tried again. A winner
     that waited for a person's word is released by the next pass that has it, and so are inputs that were held back.
     """
     blobs = {*blobs_of({key: value for key, value in kept.items() if key != "document"})}
     if not all(map(stage.blobs.intact, blobs)):
-        return False
+        return None
     found = last_outcome(stage.records, stage.blobs)
     assert found is not None, "it was just read"
     held_back = found.verdict.blocked or cast("Mapping[str, Any]", kept.get("gathered") or {}).get("inherited")
     if (held_back and (not unasked or stage.config.loop.accept_changed_inputs)) or found.failed:
-        return False
+        return None
     children = stage.records.runs.search(parent_id=found.run_id)
     # What is served and what all of it rests on is read; of the others it is enough here that they are there.
     served = found.release.refs() if found.release else ()
-    return all(map(stage.blobs.intact, served)) and all(stage.blobs.contains(b) for c in children for b in c.refs())
+    there = all(map(stage.blobs.intact, served)) and all(stage.blobs.contains(b) for c in children for b in c.refs())
+    return found if there else None
 
 
 def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple[RunOutcome, Gathered]:

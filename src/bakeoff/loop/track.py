@@ -10,6 +10,7 @@ import msgspec
 from bakeoff.core.hashing import digest
 from bakeoff.core.records import Metric, RunInput, Version
 from bakeoff.core.types import Json
+from bakeoff.evaluate.score.worker import OUTCOMES
 from bakeoff.loop.champion import Contest
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered
@@ -20,10 +21,12 @@ from bakeoff.registry.lineage import label
 if TYPE_CHECKING:
     from bakeoff.evaluate.decide.verdict import Verdict
 
-__all__ = ["Tracker", "child_id"]
+__all__ = ["PASSES", "SCORECARD", "Tracker", "child_id"]
 
 PASSES = "passes"
 OPEN = "open"
+SCORECARD = "scorecard.json"
+"""An artifact of a candidate's run."""
 
 
 class Tracker:
@@ -119,8 +122,8 @@ class Tracker:
         card = {**entry.scorecard.to_json(), **entry.findings}
         artifacts = {
             "model": entry.fitted.tree_blob or "",
-            "outcomes.parquet": entry.outcomes_blob or "",
-            "scorecard.json": self._stage.blobs.put(json.dumps(card).encode()),
+            OUTCOMES: entry.outcomes_blob or "",
+            SCORECARD: self._stage.blobs.put(json.dumps(card).encode()),
         }
         runs.log(
             run.run_id,

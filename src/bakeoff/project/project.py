@@ -627,7 +627,7 @@ class Project:
         """
         from bakeoff.actions.compare import compare_runs
 
-        return compare_runs(self, self._run_id(first), self._run_id(second))
+        return compare_runs(self, first, second)
 
     def rows(self, part: Literal["train", "validation", "test"], run_id: str | None = None) -> "pl.DataFrame":
         """Rows of a part of a run's split, as they were read; of the last run, unless another is named.
@@ -637,7 +637,8 @@ class Project:
         """
         from bakeoff.loop.outcome import rows_of
 
-        return rows_of(self.records, self.blobs, self.outcome(run_id).run_id, part)
+        chosen = self.outcome().run_id if run_id is None else self._run_id(run_id)
+        return rows_of(self.records, self.blobs, chosen, part)
 
     def model(self, which: str | None = None) -> "Model":
         """A registered model ("name/2", "2", an alias; the champion by default), loaded.

@@ -25,7 +25,7 @@ from bakeoff.stores import ids
 from bakeoff.stores.files import durable_write, sync_folder, temporary
 from bakeoff.stores.marks import Mark, mark_path, read_mark
 from bakeoff.stores.parity import parity, parity_path
-from bakeoff.stores.segments import Item, Numbered, Wanted, gone, records, stems
+from bakeoff.stores.segments import Item, Numbered, Wanted, gone, places, records, stems
 
 __all__ = ["archive", "check", "events", "keys", "last_seq", "scan", "seal"]
 
@@ -147,11 +147,9 @@ def scan(root: Path, kind: type[Event]) -> pl.LazyFrame:
 
 
 def _scanned(root: Path, stem: str) -> pl.LazyFrame:
-    for suffix in (".parquet", ".open", ".log", ".parquet"):  # it may be sealed and archived while we look
-        path = root / f"{stem}{suffix}"
+    for path in places(root, stem):
         try:
-            if path.exists():
-                return _archived(path) if suffix == ".parquet" else event_table.table(records(path)).lazy()
+            return _archived(path) if path.suffix == ".parquet" else event_table.table(records(path)).lazy()
         except FileNotFoundError:
             continue
     if (error := gone(root, stem)) is not None:

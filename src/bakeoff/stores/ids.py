@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from bakeoff.core.events import KINDS, Named
 from bakeoff.stores.marks import read_mark
-from bakeoff.stores.segments import Numbered, Wanted, frame_at, frames, gone, items, stems
+from bakeoff.stores.segments import Numbered, Wanted, frame_at, frames, gone, items, places, stems
 
 __all__ = ["Index", "Packed", "encode", "ids_path", "key", "keys_of", "packed", "read"]
 
@@ -134,14 +134,13 @@ class Index:
                 yield from self._in(stem, wanted, keys)
 
     def _in(self, stem: str, wanted: Wanted, keys: Keys) -> Iterator[Numbered]:
-        for suffix in (".parquet", ".open", ".log", ".parquet"):  # it may be sealed and archived while we look
-            path = self._root / f"{stem}{suffix}"
+        for path in places(self._root, stem):
             try:
-                if path.exists():
-                    yield from (self._in_archive if suffix == ".parquet" else self._in_segment)(path, wanted, keys)
-                    return
+                yield from (self._in_archive if path.suffix == ".parquet" else self._in_segment)(path, wanted, keys)
             except FileNotFoundError:
                 continue
+            else:
+                return
         if (error := gone(self._root, stem)) is not None:
             raise error
 

@@ -69,18 +69,16 @@ class Reader:
 
     def _source(self, stem: str) -> Iterator[Numbered]:
         after = self._places.get(stem, 0)
-        for suffix in (".parquet", ".open", ".log", ".parquet"):  # it may be sealed and archived while we look
-            path = self._root / f"{stem}{suffix}"
-            if not path.exists():
-                continue
+        for path in segments.places(self._root, stem):
             try:
-                last = yield from self._archived(path, after) if suffix == ".parquet" else self._written(path, after)
+                read = self._archived if path.suffix == ".parquet" else self._written
+                last = yield from read(path, after)
             except FileNotFoundError:
                 continue
             if last < after:
                 raise _stale(self._root, stem)
             self._places[stem] = last
-            if suffix != ".open":
+            if path.suffix != ".open":
                 self._finished.add(stem)
             return
         raise segments.gone(self._root, stem) or StoreError(

@@ -35,6 +35,7 @@ __all__ = [
     "frames",
     "gone",
     "items",
+    "places",
     "records",
     "salvage",
     "stems",
@@ -138,6 +139,13 @@ def salvage(path: Path) -> Iterator[Frame]:
         if frame is not None:
             yield frame
         start = data.find(_MAGIC, start + 1 if frame is None else frame.end)
+
+
+def places(root: Path, stem: str) -> Iterator[Path]:
+    """Where a segment is, and where it may have gone while it was opened: it is sealed and archived by others."""
+    for suffix in (".parquet", ".open", ".log", ".parquet"):
+        if (path := root / f"{stem}{suffix}").exists():
+            yield path
 
 
 def gone(root: Path, stem: str) -> CorruptError | None:

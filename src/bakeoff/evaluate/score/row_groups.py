@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.core.types import Schema
 from bakeoff.data.row_numbers import NEAR
 from bakeoff.metrics.dependence import copies, group_codes, united
 
@@ -17,7 +16,7 @@ __all__ = ["groups_of_test"]
 
 
 def groups_of_test(
-    group: "pl.Series | None", schema: Schema, rows: Mapping[str, NDArray[Any]]
+    group: "pl.Series | None", rows: Mapping[str, NDArray[Any]], *, by_time: bool
 ) -> NDArray[np.intp] | None:
     """What each test row goes together with, in their order, as a code; None where every row is on its own.
 
@@ -25,12 +24,12 @@ def groups_of_test(
 
     Args:
         group: the column of groups, of the test rows, if the project names one.
-        schema: the columns of the table.
         rows: the arrays of `bakeoff.data.row_numbers`.
+        by_time: whether the project names a column of times.
     """
     import polars as pl
 
-    if group is None and schema.time is not None:
+    if group is None and by_time:
         return None
     near_n = copies(rows[NEAR][rows["test"]]) if NEAR in rows else None
     if group is None:

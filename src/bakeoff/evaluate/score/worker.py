@@ -153,7 +153,7 @@ def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
             threads=threads,
             progress=context.progress,
         )
-    groups_n = groups_of_test(table[schema.group] if schema.group else None, schema, split)
+    groups_n = groups_of_test(table[schema.group] if schema.group else None, split, by_time=schema.time is not None)
     scores = score(
         truth_n,
         predictions,
