@@ -146,7 +146,7 @@ def test_a_zeroed_page_of_records_is_named(served, page):
 
 def test_what_was_recorded_since_the_copy_is_said_to_be_lost(served):
     with Project(served) as project:
-        experiment = project.records.runs.experiment("films")
+        experiment = project.records.experiments.open("films")
         project.records.runs.start(experiment.experiment_id, "of a colleague", run_id="f" * 32)
     content = records(served).read_bytes()
     records(served).write_bytes(content.replace(b"of a colleague", b"of a colleagux"))

@@ -71,7 +71,7 @@ def test_every_row_is_tested_by_a_model_that_did_not_see_it_and_the_released_one
             for part in (kept.filter(pl.Series(fold_n == fold)) for fold in range(3))
         ]
         assert values == pytest.approx(first["fold_metrics"]["accuracy"])
-        history = project.records.runs.history(first["run_id"], "fold_accuracy")
+        history = project.records.runs.history(first["run_id"], "fold_accuracy").items
         assert [each.value for each in history] == pytest.approx(values)
         alone = kept.filter(texts.str.starts_with("word"))
         assert alone["probability:yes"].to_list() == [0.5] * 9  # an unknown word, to a model that did not see the row

@@ -9,6 +9,7 @@ import pytest
 from bakeoff.cli.run_page import full_report
 from bakeoff.core.errors import ConfigError
 from bakeoff.project.project import Project
+from bakeoff.registry.register import all_versions
 from bakeoff.report.markdown import markdown
 from bakeoff.results.outcome import RunOutcome
 from bakeoff.testing.service import completion, serving
@@ -170,7 +171,7 @@ def test_a_correction_becomes_training_data_and_a_rating_checks_the_judge(docume
         rows = [row for part in ("train", "validation", "test") for row in project.rows(part).to_dicts()]
         assert [row["answer_rejected"] for row in rows if row["answer"] == "It is in your mail."] == [answer.value]
         assert sum(row["answer_rejected"] is not None for row in rows) == 1
-        signature = project.records.versions.find("model")[0].lineage["signature"]
+        signature = all_versions(project.records.versions, "model")[0].lineage["signature"]
         assert [column["name"] for column in signature["inputs"]] == ["messages"]
         ratings = turn.outcome.document["judge"]["ratings"]
         assert ratings["n"] == 2

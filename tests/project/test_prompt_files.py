@@ -7,6 +7,7 @@ import pytest
 
 from bakeoff.core.errors import ConfigError
 from bakeoff.project.project import Project
+from bakeoff.registry.register import all_versions
 from bakeoff.testing.service import FakeService, serving
 
 FILE = """
@@ -78,7 +79,7 @@ def test_a_prompt_file_is_asked_with_and_its_version_is_in_the_lineage(folder: P
         assert not again.unchanged
         model = {each["name"]: each for each in again.document["candidates"]}["asked"]["model_version"]
         assert project.lineage(model).model.lineage["prompt"]["version"] == "tickets/prompts/triage.md/2"
-        kept = project.records.versions.find("prompt", "tickets/prompts/triage.md")
+        kept = all_versions(project.records.versions, "prompt", "tickets/prompts/triage.md")
         assert [version.number for version in kept] == [2, 1]
         assert kept[1].lineage["text"] == PROMPT
 

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from bakeoff.core.errors import CorruptError, MissingExtraError, StoreError, UsageError
-from bakeoff.stores import database, migrate, schema, sums
+from bakeoff.core.queries import Query
+from bakeoff.stores import database, migrate, record_check, schema, sums
 from bakeoff.stores.records import open_records
 from bakeoff.testing.clock import FakeClock
 from bakeoff.testing.records import RecordStoreConformance
@@ -20,6 +21,7 @@ OPEN = """
     from pathlib import Path
     from bakeoff.stores.records import open_records
     from bakeoff.core.errors import ConflictError
+    from bakeoff.core.queries import Query
     def opened():
         return open_records(URL, folder=Path("."), clock=lambda: 1)
 """
@@ -63,7 +65,7 @@ def url(request):
 
 def test_records_survive_closing(tmp_path):
     first = opened(tmp_path)
-    run = first.runs.start(first.runs.experiment("x").experiment_id, "run")
+    run = first.runs.start(first.experiments.open("x").experiment_id, "run")
     first.close()
     second = opened(tmp_path)
     assert second.runs.get(run.run_id) == run
@@ -81,7 +83,7 @@ def test_sqlite_is_set_to_survive_a_power_failure(tmp_path):
 def test_opening_and_reading_is_quick(tmp_path, start):
     opened(tmp_path).close()
     code = OPEN.replace("URL", repr(URL)) + (
-        "\n    store = opened(); store.runs.search(); store.documents.find('x')"
+        "\n    store = opened(); store.runs.search(Query()); store.documents.find('x')"
         "\n    assert not any(name.split('.')[0] in ('alembic', 'polars', 'numpy') for name in sys.modules)"
     )
     times = []
@@ -100,10 +102,10 @@ def test_opening_and_reading_is_quick(tmp_path, start):
 def test_first_opens_at_once_all_succeed(url, tmp_path, together):
     if url != URL:
         run_sql(url, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
-    code = OPEN.replace("URL", repr(url)) + "    # together\n    opened().runs.experiment('x')\n"
+    code = OPEN.replace("URL", repr(url)) + "    # together\n    opened().experiments.open('x')\n"
     together(code, [1, 2, 3])
     store = open_records(url, folder=tmp_path, clock=FakeClock())
-    assert store.runs.experiment("x").experiment_id == "1"
+    assert store.experiments.open("x").experiment_id == "1"
     store.close()
 
 
@@ -140,11 +142,12 @@ def test_processes_swap_at_once(url, tmp_path, together):
 
 def test_killed_while_logging(tmp_path, start):
     code = OPEN.replace("URL", repr(URL)) + (
-        "    from bakeoff.core.records import Metric\n"
+        "    from bakeoff.core.records import Metric, RunChange\n"
         "    store = opened()\n"
-        "    run = store.runs.start(store.runs.experiment('x').experiment_id, 'r', run_id='r')\n"
+        "    run = store.runs.start(store.experiments.open('x').experiment_id, 'r', run_id='r')\n"
         "    for i in range(10**6):\n"
-        "        store.runs.log('r', metrics=[Metric(key='m', value=i, step=i)], tags={'last': str(i)})\n"
+        "        change = RunChange(run_id='r', metrics=[Metric(key='m', value=i, step=i)], tags={'last': str(i)})\n"
+        "        store.runs.apply([change])\n"
         "        print(i, flush=True)\n"
     )
     child = start(code)
@@ -154,7 +157,7 @@ def test_killed_while_logging(tmp_path, start):
             break
     acknowledged = 30 + len(child.stdout.read().splitlines())
     store = opened(tmp_path)
-    run, history = store.runs.get("r"), store.runs.history("r", "m")
+    run, history = store.runs.get("r"), store.runs.history("r", "m").items
     store.close()
     assert len(history) >= acknowledged + 1
     assert run.tags == {"last": str(len(history) - 1)}  # a transaction is whole
@@ -176,6 +179,47 @@ def test_migrations_make_the_schema(url, tmp_path):
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, schema.metadata) == []
     connected.close()
+
+
+def test_records_of_the_schema_before_are_read(url, tmp_path):
+    from alembic.operations import Operations
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory(str(Path(migrate.__file__).parent / "migrations"))
+    connected = database.connect(url, tmp_path)
+    with connected.write() as connection:
+        context = MigrationContext.configure(connection, opts={"transactional_ddl": True})
+        with Operations.context(context):
+            for step in ("0001", "0002"):
+                scripts.get_revision(step).module.upgrade()
+        context.stamp(scripts, "0002")
+        if url.startswith("sqlite"):
+            sums.install(connection.exec_driver_sql)
+        rows = {
+            "experiments (experiment_id, name, created_ms)": ["1, 'films', 5"],
+            "runs (number, run_id, experiment_id, name, status, start_ms)": ["1, 'r', 1, 'x', 'FINISHED', 6"],
+            "names (kind, name, last_number)": ["'model', 'films', 2"],
+            "versions (kind, name, number, content, created_ms, lineage)": [
+                "'model', 'films', 1, 'a', 7, '{}'",
+                "'model', 'films', 2, 'b', 9, '{}'",
+            ],
+            "aliases (kind, name, alias, number)": ["'model', 'films', 'champion', 2"],
+        }
+        for table, values in rows.items():
+            for each in values:
+                connection.execute(text(f"INSERT INTO {table} VALUES ({each})"))
+    connected.close()
+    store = open_records(url, folder=tmp_path, clock=FakeClock())
+    (experiment,) = store.experiments.search(Query()).items
+    (entry,) = store.versions.registered(Query()).items
+    assert (experiment.name, experiment.updated_ms, experiment.lifecycle) == ("films", 5, "active")
+    assert (entry.created_ms, entry.updated_ms, entry.last_number, entry.aliases) == (7, 9, 2, {"champion": 2})
+    assert [run.run_id for run in store.runs.search(Query()).items] == ["r"]
+    assert [version.number for version in store.versions.search(Query()).items] == [2, 1]
+    store.close()
+    if url.startswith("sqlite"):
+        record_check.require_whole(tmp_path / ".bakeoff" / "records.db")
 
 
 def test_a_failed_migration_leaves_nothing(tmp_path, monkeypatch):

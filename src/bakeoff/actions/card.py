@@ -23,6 +23,7 @@ from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather, load_arrays, load_table
 from bakeoff.loop.outcome import LAST
 from bakeoff.loop.track import PASSES
+from bakeoff.registry.register import all_versions
 from bakeoff.report.card import ContractFacts, DataCard, Part, Source, from_bytes, to_bytes
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _tokenizer_file(path: Path) -> Path:
 
 def _dataset(stage: Stage, steps: Steps, version: str | None) -> _Dataset:
     name = stage.config.project.name
-    registered = stage.records.versions.find("dataset", name)
+    registered = all_versions(stage.records.versions, "dataset", name)
     last = stage.records.documents.get(PASSES, LAST)
     if version is not None:
         return _registered(find_dataset(registered, name, version))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bakeoff.core.errors import CandidateError, NotFoundError
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.protocols import Progress
-from bakeoff.core.records import Metric
+from bakeoff.core.records import Metric, RunChange
 from bakeoff.core.types import Json
 from bakeoff.families.language.harness import Asked, harness, need_harness
 from bakeoff.results.candidate import Candidate
@@ -64,4 +64,4 @@ def _keep(project: "Project", run_id: str, told: Mapping[str, Any], now_ms: int)
                 continue
             key = "/".join([name, each["name"], *([each["filter"]] if each["filter"] != "none" else [])])
             metrics.append(Metric(key=key, value=each["value"], time_ms=now_ms))
-    project.records.runs.log(run_id, metrics=metrics, artifacts=artifacts)
+    project.records.runs.apply([RunChange(run_id=run_id, metrics=metrics, artifacts=artifacts)])

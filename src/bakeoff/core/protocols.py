@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_che
 from bakeoff.core.events import Cursor, E, Event, Named, Reading
 from bakeoff.core.jobs import Progress
 from bakeoff.core.ledger import Loss
-from bakeoff.core.records import Document, Experiment, Metric, Run, RunInput, RunStatus, Version, VersionKind
+from bakeoff.core.queries import Page, Query
+from bakeoff.core.records import (
+    Document,
+    Experiment,
+    ExperimentChange,
+    Metric,
+    Registered,
+    RegisteredChange,
+    Run,
+    RunChange,
+    Version,
+    VersionChange,
+    VersionKind,
+)
 from bakeoff.core.types import Column, Json, Predictions, Schema, Signature, Task
 
 if TYPE_CHECKING:
@@ -23,6 +36,7 @@ __all__ = [
     "Clock",
     "DocumentRecords",
     "EventLog",
+    "ExperimentRecords",
     "Family",
     "Filling",
     "FitJob",
@@ -298,12 +312,32 @@ class FittedStep(Protocol):
 # --- stores -------------------------------------------------------------------------------------
 
 
+class ExperimentRecords(Protocol):
+    """Groups of runs."""
+
+    def open(self, name: str) -> Experiment:
+        """The experiment called `name`, made when there is none, deleted or not."""
+        ...
+
+    def create(self, name: str, *, tags: Mapping[str, str] | None = None) -> Experiment:
+        """A new one; `ConflictError` when there is one of this name, deleted or not."""
+        ...
+
+    def get(self, experiment_id: str) -> Experiment:
+        """The experiment; `NotFoundError` when there is none."""
+        ...
+
+    def search(self, query: Query) -> Page[Experiment]:
+        """By the attributes `experiment_id`, `name`, `created_ms` and `updated_ms`, and by tags."""
+        ...
+
+    def apply(self, changes: Sequence[ExperimentChange]) -> None:
+        """All of them or none; `NotFoundError`, or `ConflictError` when a name is taken."""
+        ...
+
+
 class RunRecords(Protocol):
     """Tracked runs, with MLflow's semantics."""
-
-    def experiment(self, name: str) -> Experiment:
-        """The experiment called `name`, created when there is none."""
-        ...
 
     def start(
         self,
@@ -317,45 +351,28 @@ class RunRecords(Protocol):
         """Create a RUNNING run; with a `run_id` that exists, set that run RUNNING again and return it."""
         ...
 
-    def log(
-        self,
-        run_id: str,
-        *,
-        metrics: Sequence[Metric] = (),
-        params: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
-        inputs: Sequence[RunInput] = (),
-        artifacts: Mapping[str, str] | None = None,
-    ) -> None:
-        """Add to a run, in one transaction. `ConflictError` when a param would change its value."""
-        ...
+    def apply(self, changes: Sequence[RunChange]) -> None:
+        """All of them or none, durable when it returns; calls that come at once share one commit.
 
-    def finish(self, run_id: str, status: RunStatus) -> None:
-        """End a run."""
+        `ConflictError` when a param would change its value, or something but its restoration befalls a deleted run.
+        """
         ...
 
     def get(self, run_id: str) -> Run:
-        """The run; `NotFoundError` when there is none."""
+        """The run, deleted or not; `NotFoundError` when there is none."""
         ...
 
-    def search(
-        self,
-        experiment_id: str | None = None,
-        *,
-        parent_id: str | None = None,
-        status: RunStatus | None = None,
-        limit: int = 1000,
-    ) -> list[Run]:
-        """Runs, newest first."""
+    def search(self, query: Query) -> Page[Run]:
+        """By metrics (their latest value), params and tags, and the attributes that are fields of `Run`."""
         ...
 
-    def history(self, run_id: str, key: str) -> list[Metric]:
-        """All values of one metric in the order of (step, time_ms)."""
+    def history(self, run_id: str, key: str, *, limit: int | None = None, page: str | None = None) -> Page[Metric]:
+        """The values of one metric in the order of (step, time_ms), all of them without a limit."""
         ...
 
 
 class VersionRecords(Protocol):
-    """Immutable registered things and the movable names on them."""
+    """Immutable registered things, the names that they are versions of, and movable aliases."""
 
     def register(
         self,
@@ -374,20 +391,20 @@ class VersionRecords(Protocol):
         """One version; `NotFoundError` when there is none."""
         ...
 
-    def find(self, kind: VersionKind, name: str | None = None, *, content: str | None = None) -> list[Version]:
-        """Versions, newest first."""
-        ...
-
-    def set_alias(self, name: str, alias: str, number: int | None) -> None:
-        """Move a model's alias to a version, or remove it (None). Aliases belong to models."""
-        ...
-
     def by_alias(self, name: str, alias: str) -> Version | None:
         """The model version that the alias names, or None."""
         ...
 
-    def tag(self, kind: VersionKind, name: str, number: int, tags: Mapping[str, str]) -> None:
-        """Set tags."""
+    def search(self, query: Query) -> Page[Version]:
+        """Versions by tags and the attributes `kind`, `name`, `number`, `content`, `run_id` and `created_ms`."""
+        ...
+
+    def registered(self, query: Query) -> Page[Registered]:
+        """Names of versions by tags and the attributes `kind`, `name`, `created_ms` and `updated_ms`."""
+        ...
+
+    def apply(self, changes: Sequence[RegisteredChange | VersionChange]) -> None:
+        """All of them or none; `NotFoundError` when there is no such version, for a tag or an alias."""
         ...
 
 
@@ -422,6 +439,11 @@ class RecordStore(Protocol):
     `records+SCHEME`, `blobs+SCHEME`, `events+SCHEME`. It is called as `opener(url, folder=…, clock=…)`; relative paths
     in the URL start at the project's `folder`.
     """
+
+    @property
+    def experiments(self) -> ExperimentRecords:
+        """Groups of runs."""
+        ...
 
     @property
     def runs(self) -> RunRecords:

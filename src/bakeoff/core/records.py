@@ -1,21 +1,27 @@
 """What bakeoff remembers: runs (MLflow's words and semantics), versions with lineage, releases, signals."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from bakeoff.core.lineage import DatasetOrigin, ModelOrigin, origin_of
+from bakeoff.core.queries import Lifecycle
 from bakeoff.core.refs import BlobRef, ref
 from bakeoff.core.types import Json
 
 __all__ = [
     "Document",
     "Experiment",
+    "ExperimentChange",
     "Metric",
+    "Registered",
+    "RegisteredChange",
     "Run",
+    "RunChange",
     "RunInput",
     "RunStatus",
     "Version",
+    "VersionChange",
     "VersionKind",
 ]
 
@@ -30,6 +36,20 @@ class Experiment:
     experiment_id: str
     name: str
     created_ms: int
+    updated_ms: int
+    lifecycle: Lifecycle = "active"
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentChange:
+    """What changes of an experiment; None is no change. Its runs are deleted and restored with it."""
+
+    experiment_id: str
+    name: str | None = None
+    lifecycle: Lifecycle | None = None
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    remove_tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +86,7 @@ class Run:
     start_ms: int
     end_ms: int | None = None
     parent_id: str | None = None
+    lifecycle: Lifecycle = "active"
     params: Mapping[str, str] = field(default_factory=dict[str, str])
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     metrics: Mapping[str, Metric] = field(default_factory=dict[str, Metric])
@@ -77,6 +98,64 @@ class Run:
         """Its artifacts."""
         for blob in self.artifacts.values():
             yield from ref(blob)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunChange:
+    """What is added to a run, or changes of it; None is no change.
+
+    A param that has a value keeps it. A status that ends the run sets `end_ms` to now, unless it is given.
+    """
+
+    run_id: str
+    metrics: Sequence[Metric] = ()
+    params: Mapping[str, str] = field(default_factory=dict[str, str])
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    remove_tags: tuple[str, ...] = ()
+    inputs: Sequence[RunInput] = ()
+    artifacts: Mapping[str, str] = field(default_factory=dict[str, str])
+    name: str | None = None
+    status: RunStatus | None = None
+    end_ms: int | None = None
+    lifecycle: Lifecycle | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """A name under which versions are registered (a registered model), with its aliases by version number."""
+
+    kind: VersionKind
+    name: str
+    created_ms: int
+    updated_ms: int
+    last_number: int
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    aliases: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredChange:
+    """What changes of a name, which is made if there is none; None is no change. An alias that becomes None is gone."""
+
+    kind: VersionKind
+    name: str
+    description: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    remove_tags: tuple[str, ...] = ()
+    aliases: Mapping[str, int | None] = field(default_factory=dict[str, "int | None"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionChange:
+    """What may change of a version: what people say of it. None is no change."""
+
+    kind: VersionKind
+    name: str
+    number: int
+    description: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    remove_tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +175,7 @@ class Version:
     lineage: Mapping[str, Json] = field(default_factory=dict[str, Json])
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     aliases: tuple[str, ...] = ()
+    description: str = ""
 
     @property
     def model_origin(self) -> ModelOrigin:

@@ -10,6 +10,7 @@ from bakeoff.config.sections import DataConfig
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.protocols import BlobStore, RecordStore
+from bakeoff.core.records import RunChange
 from bakeoff.core.releases import Release
 from bakeoff.core.types import Json
 from bakeoff.loop.advice import compared, last_advice
@@ -189,7 +190,7 @@ def keep(stage: Stage, found: RunOutcome, gathered: Gathered) -> str:
     """Keep the outcome, the rows and the split as artifacts of the run; the blob of the outcome."""
     blob = stage.blobs.put(msgspec.json.encode({"format": FORMAT, "outcome": found.to_json()}))
     artifacts = {ARTIFACT: blob, ROWS: gathered.snapshot_blob, SPLIT: gathered.rows_blob}
-    stage.records.runs.log(found.run_id, artifacts=artifacts)
+    stage.records.runs.apply([RunChange(run_id=found.run_id, artifacts=artifacts)])
     return blob
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast, get_args
 
 from bakeoff.core.protocols import RecordStore
+from bakeoff.core.queries import Query, every
 from bakeoff.core.records import VersionKind
 from bakeoff.core.refs import BlobRef, Reference, blobs_of, ref
 from bakeoff.core.types import Json
@@ -12,20 +13,19 @@ from bakeoff.loop.dataset import FEEDBACK
 from bakeoff.loop.outcome import LAST
 from bakeoff.loop.track import PASSES
 from bakeoff.registry.lineage import label
+from bakeoff.registry.register import all_versions
 from bakeoff.serve.releases import all_releases
 
 __all__ = ["references"]
-
-EVER = 2**31 - 1
 
 
 def references(records: RecordStore) -> Iterator[Reference]:
     """Each blob that a record needs, with the record; a blob may come several times."""
     documents = records.documents
-    for run in records.runs.search(limit=EVER):
+    for run in every(records.runs.search, Query(lifecycle=None)):
         yield from _owned(run.refs(), f"run {run.run_id}")
     for kind in get_args(VersionKind):
-        for version in records.versions.find(kind):
+        for version in all_versions(records.versions, kind):
             yield from _owned(version.refs(), f"{kind} {label(version)}")
     for release in all_releases(documents):
         yield from _owned(release.refs(), f"release {release.release_id} of endpoint {release.endpoint!r}")

@@ -11,6 +11,7 @@ import bakeoff
 from bakeoff.chat.cache import ReplyCache
 from bakeoff.core.errors import UsageError
 from bakeoff.core.hashing import digest_file, digest_json, digest_sources
+from bakeoff.core.queries import Query, attribute, every
 from bakeoff.core.refs import blobs_of
 from bakeoff.core.types import Json
 from bakeoff.data.sources import fingerprint
@@ -106,7 +107,7 @@ def _whole(stage: Stage, kept: Mapping[str, Json], *, unasked: bool) -> RunOutco
     held_back = found.verdict.blocked or cast("Mapping[str, Any]", kept.get("gathered") or {}).get("inherited")
     if (held_back and (not unasked or stage.config.loop.accept_changed_inputs)) or found.failed:
         return None
-    children = stage.records.runs.search(parent_id=found.run_id)
+    children = list(every(stage.records.runs.search, Query(where=attribute("parent_id", "=", found.run_id))))
     # What is served and what all of it rests on is read; of the others it is enough here that they are there.
     served = found.release.refs() if found.release else ()
     there = all(map(stage.blobs.intact, served)) and all(stage.blobs.contains(b) for c in children for b in c.refs())

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bakeoff.core.hashing import digest
-from bakeoff.core.records import Metric, RunInput, Version
+from bakeoff.core.queries import AllOf, Query, attribute
+from bakeoff.core.records import Metric, RunChange, RunInput, Version
 from bakeoff.core.types import Json
 from bakeoff.evaluate.score.worker import OUTCOMES
 from bakeoff.loop.champion import Contest
@@ -43,7 +44,7 @@ class Tracker:
     def running(self) -> Generator[str]:
         """The run of this pass: FINISHED, FAILED or KILLED (interrupted) when the block ends."""
         records, runs = self._stage.records, self._stage.records.runs
-        self._experiment_id = runs.experiment(self._stage.config.project.name).experiment_id
+        self._experiment_id = records.experiments.open(self._stage.config.project.name).experiment_id
         run_id = self._adopted() or self._stage.new_id()
         records.documents.put(PASSES, OPEN, {"plan": self._plan, "run_id": run_id})
         tags = {"bakeoff.kind": "pass", "bakeoff.trigger": self._trigger}
@@ -52,12 +53,12 @@ class Tracker:
         try:
             yield run_id
         except KeyboardInterrupt:
-            runs.finish(run_id, "KILLED")
+            runs.apply([RunChange(run_id=run_id, status="KILLED")])
             raise
         except BaseException:
-            runs.finish(run_id, "FAILED")
+            runs.apply([RunChange(run_id=run_id, status="FAILED")])
             raise
-        runs.finish(run_id, "FINISHED")
+        runs.apply([RunChange(run_id=run_id, status="FINISHED")])
         records.documents.delete(PASSES, OPEN)
 
     def _adopted(self) -> str | None:
@@ -69,9 +70,10 @@ class Tracker:
         if unfinished.body["plan"] == self._plan:
             self._stage.progress(f"going on with run {run_id}")
             return run_id
-        known = [r for r in self._stage.records.runs.search(self._experiment_id) if r.run_id == run_id]
-        if known and known[0].status == "RUNNING":
-            self._stage.records.runs.finish(run_id, "KILLED")
+        runs = self._stage.records.runs
+        running = AllOf(parts=(attribute("run_id", "=", run_id), attribute("status", "=", "RUNNING")))
+        if runs.search(Query(where=running)).items:
+            runs.apply([RunChange(run_id=run_id, status="KILLED")])
         return None
 
     def dataset(self, gathered: Gathered, origin: Origin) -> None:
@@ -84,7 +86,7 @@ class Tracker:
             RunInput(name=self._stage.config.project.name, version=gathered.version, context=context)
             for context in ("training", "validation", "test")
         ]
-        self._stage.records.runs.log(self._run_id, tags=tags, inputs=inputs)
+        self._stage.records.runs.apply([RunChange(run_id=self._run_id, tags=tags, inputs=inputs)])
 
     def candidates(self, judged: Sequence[Judged], versions: Mapping[str, Version]) -> None:
         """A child run for each candidate, with its parameters, metrics and model."""
@@ -111,10 +113,9 @@ class Tracker:
             given |= {"prepare.steps": msgspec.to_builtins(contender.params)["steps"]}
         chosen = {f"chosen.{key}": value for key, value in (entry.fitted.chosen or {}).items()}
         params = {key: _text(value) for key, value in (given | chosen | {"seed": self._stage.seed}).items()}
-        runs.log(run.run_id, params=params)
         if entry.scorecard is None:
-            runs.log(run.run_id, tags={"bakeoff.error": entry.error or ""})
-            runs.finish(run.run_id, "FAILED")
+            tags = {"bakeoff.error": entry.error or ""}
+            runs.apply([RunChange(run_id=run.run_id, params=params, tags=tags, status="FAILED")])
             return
         figures = {name: interval.value for name, interval in entry.scorecard.metrics.items()}
         figures |= {"train_s": entry.fitted.train_s, "size_bytes": float(entry.scorecard.size_bytes)}
@@ -125,26 +126,29 @@ class Tracker:
             OUTCOMES: entry.outcomes_blob or "",
             SCORECARD: self._stage.blobs.put(json.dumps(card).encode()),
         }
-        runs.log(
-            run.run_id,
-            metrics=[Metric(key=name, value=float(value), time_ms=now) for name, value in figures.items()]
-            + [
-                Metric(key=f"fold_{name}", value=value, step=fold, time_ms=now)
-                for name, values in (entry.fold_metrics or {}).items()
-                for fold, value in enumerate(values)
-                if value is not None
-            ],
+        metrics = [Metric(key=name, value=float(value), time_ms=now) for name, value in figures.items()]
+        metrics += [
+            Metric(key=f"fold_{name}", value=value, step=fold, time_ms=now)
+            for name, values in (entry.fold_metrics or {}).items()
+            for fold, value in enumerate(values)
+            if value is not None
+        ]
+        change = RunChange(
+            run_id=run.run_id,
+            params=params,
+            metrics=metrics,
             tags={"bakeoff.model_version": label(version)} if version else {},
             artifacts=artifacts,
+            status="FINISHED",
         )
-        runs.finish(run.run_id, "FINISHED")
+        runs.apply([change])
 
     def verdict(self, decision: "Verdict", contest: Contest | None) -> None:
         """The decision, as tags of the pass."""
         tags = {"bakeoff.winner": decision.winner or "", "bakeoff.reason": decision.reason}
         if contest is not None:
             tags |= {"bakeoff.promoted": str(contest.promoted).lower(), "bakeoff.contest": contest.reason}
-        self._stage.records.runs.log(self._run_id, tags=tags)
+        self._stage.records.runs.apply([RunChange(run_id=self._run_id, tags=tags)])
 
 
 def child_id(run_id: str, candidate: str) -> str:

@@ -19,10 +19,12 @@ from bakeoff.core.families import load_family
 from bakeoff.core.hashing import digest_tree
 from bakeoff.core.jobs import Compute
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Model, Progress, RecordStore
+from bakeoff.core.queries import AllOf, Condition, Query, attribute
 from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Column, Json
 from bakeoff.project import wiring
 from bakeoff.project.lock import held
+from bakeoff.registry.register import all_versions
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,7 +55,6 @@ if TYPE_CHECKING:
 __all__ = ["Project"]
 
 STATE = ".bakeoff"
-MOST_RUNS = 1_000_000
 IGNORE = "# made by bakeoff: stores, caches and scratch\n*\n"
 
 
@@ -348,7 +349,7 @@ class Project:
         """
         from bakeoff.actions.card import find_dataset
 
-        found = self.records.versions.find("dataset", self.config.project.name)
+        found = all_versions(self.records.versions, "dataset", self.config.project.name)
         return found if which is None else [find_dataset(found, self.config.project.name, which)]
 
     def data_card(
@@ -600,9 +601,10 @@ class Project:
 
     def _run_id(self, start: str) -> str:
         """The whole id of the run of this project whose id starts so."""
-        matching = [run.run_id for run in self.runs(limit=MOST_RUNS) if run.run_id.startswith(start)] if start else []
+        alike = attribute("run_id", "like", f"{start}%")
+        matching = [run.run_id for run in self._runs(alike, limit=2) if run.run_id.startswith(start)] if start else []
         if len(matching) != 1:
-            many = f"{len(matching)} runs" if matching else "none"
+            many = "several" if matching else "none"
             raise NotFoundError(f"expected the id of a run or how one starts, received {start!r}, found {many}")
         return matching[0]
 
@@ -734,12 +736,17 @@ class Project:
 
     def runs(self, *, limit: int = 100) -> list[Run]:
         """Tracked runs, newest first."""
-        experiment = self.records.runs.experiment(self.config.project.name)
-        return self.records.runs.search(experiment.experiment_id, limit=limit)
+        return self._runs(limit=limit)
+
+    def _runs(self, *conditions: Condition, limit: int) -> list[Run]:
+        """Runs of the project's experiment of which these conditions hold, newest first."""
+        experiment = self.records.experiments.open(self.config.project.name)
+        mine = attribute("experiment_id", "=", experiment.experiment_id)
+        return list(self.records.runs.search(Query(where=AllOf(parts=(mine, *conditions)), limit=limit)).items)
 
     def models(self) -> list[Version]:
         """Registered model versions, newest first."""
-        return self.records.versions.find("model", self.config.project.name)
+        return all_versions(self.records.versions, "model", self.config.project.name)
 
     def lineage(self, which: str | None = None) -> "Lineage":
         """What made a model version ("name/2", "2", an alias); of the champion by default.

@@ -8,6 +8,7 @@ from bakeoff.core.lineage import ModelOrigin
 from bakeoff.core.protocols import VersionRecords
 from bakeoff.core.records import Version
 from bakeoff.core.types import Column, Json, Signature
+from bakeoff.registry.register import all_versions
 
 __all__ = ["Lineage", "columns_of", "find_version", "label", "learned_of", "lineage", "signature_of"]
 
@@ -101,7 +102,10 @@ def find_version(versions: VersionRecords, name: str, which: str | None = None) 
     name = owner or name
     version = _numbered(versions, name, int(tail)) if NUMBER.match(tail) else versions.by_alias(name, tail)
     if version is None:
-        known = ", ".join(label(v) for v in versions.find("model", name)[:5]) or "none yet; 'bakeoff run' makes them"
+        known = (
+            ", ".join(label(v) for v in all_versions(versions, "model", name)[:5])
+            or "none yet; 'bakeoff run' makes them"
+        )
         raise NotFoundError(
             f"expected a model version, a number or an alias of {name!r}, received {which!r}; versions: {known}"
         )
@@ -118,8 +122,8 @@ def _numbered(versions: VersionRecords, name: str, number: int) -> Version | Non
 def lineage(versions: VersionRecords, model: Version) -> Lineage:
     """What made a model version."""
     made = model.model_origin
-    dataset = versions.find("dataset", model.name, content=made.dataset_version)
-    environment = versions.find("environment", model.name, content=made.environment)
+    dataset = all_versions(versions, "dataset", model.name, content=made.dataset_version)
+    environment = all_versions(versions, "environment", model.name, content=made.environment)
     return Lineage(
         model=model,
         dataset=dataset[0] if dataset else None,

@@ -43,13 +43,13 @@ class Database:
     @contextmanager
     def read(self) -> Generator[Connection]:
         """A transaction that sees one state."""
-        with self._errors(), self._reading.connect() as connection:
+        with self.errors(), self._reading.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Generator[Connection]:
         """A transaction that is committed, or undone by an exception."""
-        with self._errors(), self._writing.begin() as connection:
+        with self.errors(), self._writing.begin() as connection:
             yield connection
 
     def insert(self, table: Table) -> Any:
@@ -75,7 +75,8 @@ class Database:
         self._engine.dispose()
 
     @contextmanager
-    def _errors(self) -> Generator[None]:
+    def errors(self) -> Generator[None]:
+        """The driver's errors in our words."""
         try:
             yield
         except BakeoffError:

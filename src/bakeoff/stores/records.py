@@ -5,6 +5,8 @@ from pathlib import Path
 from bakeoff.core.protocols import Clock
 from bakeoff.stores.database import Database, connect
 from bakeoff.stores.documents import Documents
+from bakeoff.stores.experiments import Experiments
+from bakeoff.stores.grouping import Grouping
 from bakeoff.stores.migrate import migrate
 from bakeoff.stores.runs import Runs
 from bakeoff.stores.versions import Versions
@@ -17,8 +19,10 @@ class Records:
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
-        self.runs = Runs(database, clock)
-        self.versions = Versions(database, clock)
+        grouped = Grouping(database)
+        self.experiments = Experiments(database, grouped, clock)
+        self.runs = Runs(database, grouped, clock)
+        self.versions = Versions(database, grouped, clock)
         self.documents = Documents(database, clock)
 
     def close(self) -> None:

@@ -9,33 +9,42 @@ from sqlalchemy import Connection, Table, select, tuple_, update
 
 from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.protocols import Clock
-from bakeoff.core.records import Experiment, Metric, Run, RunInput, RunStatus
+from bakeoff.core.queries import Page, Query
+from bakeoff.core.records import Metric, Run, RunChange, RunInput
 from bakeoff.stores.database import Database
-from bakeoff.stores.schema import artifacts, experiments, inputs, latest_metrics, metrics, params, runs, tags
+from bakeoff.stores.experiments import ENTITY as EXPERIMENTS
+from bakeoff.stores.experiments import number_of
+from bakeoff.stores.grouping import Grouping
+from bakeoff.stores.schema import artifacts, experiments, inputs, latest_metrics, metrics, params, runs
+from bakeoff.stores.schema import tags as run_tags
+from bakeoff.stores.search import Beside, Entity, find, offset_of
+from bakeoff.stores.tags import change_tags
 
 __all__ = ["Runs"]
 
 _BATCH = 500  # ids in one select, below every database's limit of bound values
 
 
+ENTITY = Entity(
+    table=runs,
+    attributes=("run_id", "experiment_id", "name", "status", "lifecycle", "start_ms", "end_ms", "parent_id"),
+    stamp="number",
+    newest=(runs.c.start_ms.desc(), runs.c.number.desc()),
+    beside={
+        "metric": Beside(table=latest_metrics, same=("run_id",)),
+        "param": Beside(table=params, same=("run_id",)),
+        "tag": Beside(table=run_tags, same=("run_id",)),
+    },
+    values=EXPERIMENTS.values,
+)
+ENDED = frozenset({"FINISHED", "FAILED", "KILLED"})
+
+
 class Runs:
     """`RunRecords` on a database."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
-
-    def experiment(self, name: str) -> Experiment:
-        """The experiment called `name`, created when there is none."""
-        statement = select(experiments).where(experiments.c.name == name)
-        with self._database.read() as connection:
-            row = connection.execute(statement).one_or_none()
-        if row is None:
-            with self._database.write() as connection:
-                insert = self._database.insert(experiments).values(name=name, created_ms=self._clock())
-                connection.execute(insert.on_conflict_do_nothing())
-                row = connection.execute(statement).one()
-        return Experiment(experiment_id=str(row.experiment_id), name=row.name, created_ms=row.created_ms)
+    def __init__(self, database: Database, grouped: Grouping, clock: Clock) -> None:
+        self._database, self._grouped, self._clock = database, grouped, clock
 
     def start(
         self,
@@ -48,10 +57,14 @@ class Runs:
     ) -> Run:
         """Create a RUNNING run, or set an existing one RUNNING again."""
         run_id = run_id or uuid.uuid4().hex
-        number = _number(experiment_id)
-        with self._database.write() as connection:
-            if connection.scalar(select(experiments.c.name).where(experiments.c.experiment_id == number)) is None:
+        number = number_of(experiment_id)
+
+        def started(connection: Connection) -> Run:
+            life = connection.scalar(select(experiments.c.lifecycle).where(experiments.c.experiment_id == number))
+            if life is None:
                 raise NotFoundError(f"expected the id of an experiment, received {experiment_id!r}")
+            if life == "deleted":
+                raise ConflictError(f"expected an active experiment, {experiment_id!r} is deleted: restore it first")
             if parent_id is not None:
                 _require(connection, parent_id)
             insert = self._database.insert(runs).values(
@@ -63,73 +76,71 @@ class Runs:
                 parent_id=parent_id,
             )
             connection.execute(insert.on_conflict_do_nothing(index_elements=["run_id"]))
-            owner = connection.scalar(select(runs.c.experiment_id).where(runs.c.run_id == run_id))
-            if owner != number:
-                raise ConflictError(f"expected experiment {str(owner)!r} of run {run_id!r}, received {experiment_id!r}")
+            known = connection.execute(select(runs).where(runs.c.run_id == run_id)).one()
+            if known.experiment_id != number:
+                owner = str(known.experiment_id)
+                raise ConflictError(f"expected experiment {owner!r} of run {run_id!r}, received {experiment_id!r}")
+            if known.lifecycle == "deleted":
+                raise ConflictError(f"expected an active run, {run_id!r} is deleted: restore it first")
             again = {"status": "RUNNING", "end_ms": None}
             connection.execute(update(runs).where(runs.c.run_id == run_id).values(**again))
-            self._set_tags(connection, run_id, tags or {})
+            change_tags(self._database, connection, run_tags, {"run_id": run_id}, tags or {})
             return next(_load(connection, [run_id]))
 
-    def log(
-        self,
-        run_id: str,
-        *,
-        metrics: Sequence[Metric] = (),
-        params: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
-        inputs: Sequence[RunInput] = (),
-        artifacts: Mapping[str, str] | None = None,
-    ) -> None:
-        """Add to a run, in one transaction."""
-        with self._database.write() as connection:
-            _require(connection, run_id)
-            self._add_metrics(connection, run_id, metrics)
-            self._add_params(connection, run_id, params or {})
-            self._set_tags(connection, run_id, tags or {})
-            self._add_inputs(connection, run_id, inputs)
-            self._set_artifacts(connection, run_id, artifacts or {})
+        return self._grouped(started)
 
-    def finish(self, run_id: str, status: RunStatus) -> None:
-        """End a run."""
-        with self._database.write() as connection:
-            _require(connection, run_id)
-            ended = {"status": status, "end_ms": self._clock()}
-            connection.execute(update(runs).where(runs.c.run_id == run_id).values(**ended))
+    def apply(self, changes: Sequence[RunChange]) -> None:
+        """All of them or none, with one commit for all calls that come at once."""
+
+        def applied(connection: Connection) -> None:
+            for change in changes:
+                self._change(connection, change)
+
+        self._grouped(applied)
 
     def get(self, run_id: str) -> Run:
-        """The run; `NotFoundError` when there is none."""
+        """The run, deleted or not; `NotFoundError` when there is none."""
         with self._database.read() as connection:
             _require(connection, run_id)
             return next(_load(connection, [run_id]))
 
-    def search(
-        self,
-        experiment_id: str | None = None,
-        *,
-        parent_id: str | None = None,
-        status: RunStatus | None = None,
-        limit: int = 1000,
-    ) -> list[Run]:
-        """Runs, newest first."""
-        statement = select(runs.c.run_id).where(runs.c.lifecycle == "active")
-        if experiment_id is not None:
-            statement = statement.where(runs.c.experiment_id == _number(experiment_id))
-        if parent_id is not None:
-            statement = statement.where(runs.c.parent_id == parent_id)
-        if status is not None:
-            statement = statement.where(runs.c.status == status)
-        newest = statement.order_by(runs.c.start_ms.desc(), runs.c.number.desc()).limit(limit)
+    def search(self, query: Query) -> Page[Run]:
+        """By attributes, metrics, params and tags."""
         with self._database.read() as connection:
-            return list(_load(connection, connection.execute(newest).scalars().all()))
+            rows, following = find(connection, ENTITY, query)
+            return Page(items=tuple(_load(connection, [row.run_id for row in rows])), following=following)
 
-    def history(self, run_id: str, key: str) -> list[Metric]:
-        """All values of one metric in the order of (step, time_ms)."""
+    def history(self, run_id: str, key: str, *, limit: int | None = None, page: str | None = None) -> Page[Metric]:
+        """The values of one metric in the order of (step, time_ms)."""
         where = (metrics.c.run_id == run_id, metrics.c.key == key)
         order = (metrics.c.step, metrics.c.time_ms, metrics.c.value)
+        offset = offset_of(page)
+        statement = select(metrics).where(*where).order_by(*order).offset(offset)
         with self._database.read() as connection:
             _require(connection, run_id)
-            return [_metric(row) for row in connection.execute(select(metrics).where(*where).order_by(*order))]
+            rows = connection.execute(statement if limit is None else statement.limit(limit + 1)).all()
+        more = limit is not None and len(rows) > limit
+        items = tuple(map(_metric, rows[:limit] if more else rows))
+        return Page(items=items, following=f"0.{offset + len(items)}" if more else None)
+
+    def _change(self, connection: Connection, change: RunChange) -> None:
+        lifecycle = connection.scalar(select(runs.c.lifecycle).where(runs.c.run_id == change.run_id))
+        if lifecycle is None:
+            _require(connection, change.run_id)
+        if lifecycle == "deleted" and change.lifecycle is None:
+            raise ConflictError(f"expected an active run, {change.run_id!r} is deleted: restore it first")
+        wanted = {"name": change.name, "status": change.status, "end_ms": change.end_ms, "lifecycle": change.lifecycle}
+        values = {key: value for key, value in wanted.items() if value is not None}
+        if change.status in ENDED and change.end_ms is None:
+            values["end_ms"] = self._clock()
+        if values:
+            connection.execute(update(runs).where(runs.c.run_id == change.run_id).values(**values))
+        self._add_metrics(connection, change.run_id, change.metrics)
+        self._add_params(connection, change.run_id, change.params)
+        owner = {"run_id": change.run_id}
+        change_tags(self._database, connection, run_tags, owner, change.tags, remove=change.remove_tags)
+        self._add_inputs(connection, change.run_id, change.inputs)
+        self._set_artifacts(connection, change.run_id, change.artifacts)
 
     def _add_metrics(self, connection: Connection, run_id: str, values: Sequence[Metric]) -> None:
         if not values:
@@ -158,12 +169,6 @@ class Runs:
             if found != value:
                 raise ConflictError(f"param {key!r} of run {run_id!r} is {found!r} and cannot become {value!r}")
 
-    def _set_tags(self, connection: Connection, run_id: str, values: Mapping[str, str]) -> None:
-        for key, value in sorted(values.items()):
-            insert = self._database.insert(tags).values(run_id=run_id, key=key, value=value)
-            keys = ["run_id", "key"]
-            connection.execute(insert.on_conflict_do_update(index_elements=keys, set_={"value": value}))
-
     def _add_inputs(self, connection: Connection, run_id: str, values: Sequence[RunInput]) -> None:
         for one in values:
             row = {"run_id": run_id, "name": one.name, "version": one.version, "context": one.context}
@@ -174,12 +179,6 @@ class Runs:
             insert = self._database.insert(artifacts).values(run_id=run_id, path=path, blob_id=blob_id)
             keys = ["run_id", "path"]
             connection.execute(insert.on_conflict_do_update(index_elements=keys, set_={"blob_id": blob_id}))
-
-
-def _number(experiment_id: str) -> int:
-    if not (experiment_id.isascii() and experiment_id.isdigit() and len(experiment_id) < 10):  # noqa: PLR2004
-        raise NotFoundError(f"expected the id of an experiment (a number), received {experiment_id!r}")
-    return int(experiment_id)
 
 
 def _require(connection: Connection, run_id: str) -> None:
@@ -224,7 +223,7 @@ def _load_batch(connection: Connection, run_ids: Sequence[str]) -> Iterator[Run]
 
     found = grouped(runs)
     params_of = grouped(params, params.c.key)
-    tags_of = grouped(tags, tags.c.key)
+    tags_of = grouped(run_tags, run_tags.c.key)
     metrics_of = grouped(latest_metrics, latest_metrics.c.key)
     inputs_of = grouped(inputs, inputs.c.number)
     artifacts_of = grouped(artifacts, artifacts.c.path)
@@ -238,6 +237,7 @@ def _load_batch(connection: Connection, run_ids: Sequence[str]) -> Iterator[Run]
             start_ms=row.start_ms,
             end_ms=row.end_ms,
             parent_id=row.parent_id,
+            lifecycle=row.lifecycle,
             params={param.key: param.value for param in params_of[run_id]},
             tags={tag.key: tag.value for tag in tags_of[run_id]},
             metrics={metric.key: _metric(metric) for metric in metrics_of[run_id]},

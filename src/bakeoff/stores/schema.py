@@ -13,6 +13,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 __all__ = [
@@ -20,11 +21,13 @@ __all__ = [
     "aliases",
     "artifacts",
     "documents",
+    "experiment_tags",
     "experiments",
     "inputs",
     "latest_metrics",
     "metadata",
     "metrics",
+    "name_tags",
     "names",
     "params",
     "row_sums",
@@ -34,7 +37,7 @@ __all__ = [
     "versions",
 ]
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest step in `migrations/versions`."""
 
 metadata = MetaData(naming_convention={"ix": "ix_%(column_0_N_label)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"})
@@ -46,6 +49,15 @@ experiments = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("lifecycle", Text, nullable=False, server_default="active"),
     Column("created_ms", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False, server_default="0"),
+)
+
+experiment_tags = Table(
+    "experiment_tags",
+    metadata,
+    Column("experiment_id", ForeignKey("experiments.experiment_id"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
 )
 
 runs = Table(
@@ -118,6 +130,19 @@ names = Table(
     Column("kind", Text, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("last_number", Integer, nullable=False),  # its row is the lock under which numbers are given
+    Column("created_ms", BigInteger, nullable=False, server_default="0"),
+    Column("updated_ms", BigInteger, nullable=False, server_default="0"),
+    Column("description", Text, nullable=False, server_default=text("''")),
+)
+
+name_tags = Table(
+    "name_tags",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    ForeignKeyConstraint(["kind", "name"], ["names.kind", "names.name"]),
 )
 
 versions = Table(
@@ -130,6 +155,7 @@ versions = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("run_id", Text),
     Column("lineage", Text, nullable=False),
+    Column("description", Text, nullable=False, server_default=text("''")),
     ForeignKeyConstraint(["kind", "name"], ["names.kind", "names.name"]),
     Index(None, "kind", "content"),
 )

@@ -1,28 +1,49 @@
 """Registered versions, their tags and aliases."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, select, tuple_, update
 
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.protocols import Clock
-from bakeoff.core.records import Version, VersionKind
+from bakeoff.core.queries import Page, Query
+from bakeoff.core.records import Registered, RegisteredChange, Version, VersionChange, VersionKind
 from bakeoff.core.types import Json
 from bakeoff.stores.database import Database
 from bakeoff.stores.documents import as_json
-from bakeoff.stores.schema import aliases, names, version_tags, versions
+from bakeoff.stores.grouping import Grouping
+from bakeoff.stores.schema import aliases, name_tags, names, version_tags, versions
+from bakeoff.stores.search import Beside, Entity, find
+from bakeoff.stores.tags import change_tags
 
 __all__ = ["Versions"]
+
+BATCH = 300
+"""Owners in one select, below every database's limit of bound values."""
+NEWEST = (versions.c.created_ms.desc(), versions.c.number.desc(), versions.c.name)
+VERSIONS = Entity(
+    table=versions,
+    attributes=("kind", "name", "number", "content", "run_id", "created_ms"),
+    stamp="created_ms",
+    newest=NEWEST,
+    beside={"tag": Beside(table=version_tags, same=("kind", "name", "number"))},
+)
+NAMES = Entity(
+    table=names,
+    attributes=("kind", "name", "created_ms", "updated_ms"),
+    stamp="created_ms",
+    newest=(names.c.created_ms.desc(), names.c.name),
+    beside={"tag": Beside(table=name_tags, same=("kind", "name"))},
+)
 
 
 class Versions:
     """`VersionRecords` on a database."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
+    def __init__(self, database: Database, grouped: Grouping, clock: Clock) -> None:
+        self._database, self._grouped, self._clock = database, grouped, clock
 
     def register(
         self,
@@ -36,11 +57,12 @@ class Versions:
     ) -> Version:
         """Add the next number, or return the version of the same content and run."""
         lineage_json = as_json(lineage or {})
-        with self._database.write() as connection:
-            number = self._lock(connection, kind, name) + 1
+
+        def registered(connection: Connection) -> Version:
+            number, now = self._lock(connection, kind, name) + 1, self._clock()
             same = versions.c.run_id.is_not_distinct_from(run_id)
             where = (versions.c.kind == kind, versions.c.name == name, versions.c.content == content, same)
-            if known := _find(connection, *where):
+            if known := _where(connection, *where):
                 return known[0]
             connection.execute(
                 versions.insert().values(
@@ -48,86 +70,111 @@ class Versions:
                     name=name,
                     number=number,
                     content=content,
-                    created_ms=self._clock(),
+                    created_ms=now,
                     run_id=run_id,
                     lineage=lineage_json,
                 )
             )
             at = (names.c.kind == kind, names.c.name == name)
-            connection.execute(update(names).where(*at).values(last_number=number))
-            self._set_tags(connection, kind, name, number, tags or {})
+            connection.execute(update(names).where(*at).values(last_number=number, updated_ms=now))
+            owner = {"kind": kind, "name": name, "number": number}
+            change_tags(self._database, connection, version_tags, owner, tags or {})
             return _get(connection, kind, name, number)
+
+        return self._grouped(registered)
 
     def get(self, kind: VersionKind, name: str, number: int) -> Version:
         """One version."""
         with self._database.read() as connection:
             return _get(connection, kind, name, number)
 
-    def find(self, kind: VersionKind, name: str | None = None, *, content: str | None = None) -> list[Version]:
-        """Versions, newest first."""
-        where = [versions.c.kind == kind]
-        if name is not None:
-            where.append(versions.c.name == name)
-        if content is not None:
-            where.append(versions.c.content == content)
-        with self._database.read() as connection:
-            return _find(connection, *where)
-
-    def set_alias(self, name: str, alias: str, number: int | None) -> None:
-        """Move a model's alias, or remove it."""
-        with self._database.write() as connection:
-            if number is None:
-                connection.execute(delete(aliases).where(*_alias(name, alias)))
-                return
-            _get(connection, "model", name, number)
-            insert = self._database.insert(aliases).values(kind="model", name=name, alias=alias, number=number)
-            connection.execute(
-                insert.on_conflict_do_update(index_elements=["kind", "name", "alias"], set_={"number": number})
-            )
-
     def by_alias(self, name: str, alias: str) -> Version | None:
         """The model version that the alias names, or None."""
         with self._database.read() as connection:
-            number = connection.scalar(select(aliases.c.number).where(*_alias(name, alias)))
+            number = connection.scalar(select(aliases.c.number).where(*_alias("model", name, alias)))
             return None if number is None else _get(connection, "model", name, number)
 
-    def tag(self, kind: VersionKind, name: str, number: int, tags: Mapping[str, str]) -> None:
-        """Set tags."""
-        with self._database.write() as connection:
-            _get(connection, kind, name, number)
-            self._set_tags(connection, kind, name, number, tags)
+    def search(self, query: Query) -> Page[Version]:
+        """By attributes and tags."""
+        with self._database.read() as connection:
+            rows, following = find(connection, VERSIONS, query)
+            return Page(items=tuple(_load(connection, rows)), following=following)
+
+    def registered(self, query: Query) -> Page[Registered]:
+        """Names, by attributes and tags."""
+        with self._database.read() as connection:
+            rows, following = find(connection, NAMES, query)
+            return Page(items=tuple(_names(connection, rows)), following=following)
+
+    def apply(self, changes: Sequence[RegisteredChange | VersionChange]) -> None:
+        """All of them or none."""
+
+        def applied(connection: Connection) -> None:
+            for change in changes:
+                if isinstance(change, VersionChange):
+                    self._change_version(connection, change)
+                else:
+                    self._change_name(connection, change)
+
+        self._grouped(applied)
+
+    def _change_version(self, connection: Connection, change: VersionChange) -> None:
+        owner = {"kind": change.kind, "name": change.name, "number": change.number}
+        _get(connection, change.kind, change.name, change.number)
+        if change.description is not None:
+            at = [versions.c[key] == value for key, value in owner.items()]
+            connection.execute(update(versions).where(*at).values(description=change.description))
+        change_tags(self._database, connection, version_tags, owner, change.tags, remove=change.remove_tags)
+
+    def _change_name(self, connection: Connection, change: RegisteredChange) -> None:
+        owner = {"kind": change.kind, "name": change.name}
+        self._lock(connection, change.kind, change.name)
+        at = (names.c.kind == change.kind, names.c.name == change.name)
+        described = {} if change.description is None else {"description": change.description}
+        connection.execute(update(names).where(*at).values(updated_ms=self._clock(), **described))
+        change_tags(self._database, connection, name_tags, owner, change.tags, remove=change.remove_tags)
+        for alias, number in sorted(change.aliases.items()):
+            self._set_alias(connection, change.kind, change.name, alias, number)
+
+    def _set_alias(self, connection: Connection, kind: VersionKind, name: str, alias: str, number: int | None) -> None:
+        if number is None:
+            connection.execute(delete(aliases).where(*_alias(kind, name, alias)))
+            return
+        _get(connection, kind, name, number)
+        insert = self._database.insert(aliases).values(kind=kind, name=name, alias=alias, number=number)
+        connection.execute(
+            insert.on_conflict_do_update(index_elements=["kind", "name", "alias"], set_={"number": number})
+        )
 
     def _lock(self, connection: Connection, kind: str, name: str) -> int:
         """Hold the name's row until the transaction ends, so that numbers are given one at a time."""
-        insert = self._database.insert(names).values(kind=kind, name=name, last_number=0)
+        now = self._clock()
+        insert = self._database.insert(names).values(
+            kind=kind, name=name, last_number=0, created_ms=now, updated_ms=now
+        )
         unchanged = {"last_number": names.c.last_number}
         held = insert.on_conflict_do_update(index_elements=["kind", "name"], set_=unchanged)
         return connection.execute(held.returning(names.c.last_number)).scalar_one()
 
-    def _set_tags(self, connection: Connection, kind: str, name: str, number: int, tags: Mapping[str, str]) -> None:
-        for key, value in tags.items():
-            insert = self._database.insert(version_tags)
-            insert = insert.values(kind=kind, name=name, number=number, key=key, value=value)
-            keys = ["kind", "name", "number", "key"]
-            connection.execute(insert.on_conflict_do_update(index_elements=keys, set_={"value": value}))
 
-
-def _alias(name: str, alias: str) -> tuple[ColumnElement[bool], ...]:
-    return aliases.c.kind == "model", aliases.c.name == name, aliases.c.alias == alias
+def _alias(kind: str, name: str, alias: str) -> tuple[ColumnElement[bool], ...]:
+    return aliases.c.kind == kind, aliases.c.name == name, aliases.c.alias == alias
 
 
 def _get(connection: Connection, kind: VersionKind, name: str, number: int) -> Version:
-    found = _find(connection, versions.c.kind == kind, versions.c.name == name, versions.c.number == number)
-    if not found:
+    known = _where(connection, versions.c.kind == kind, versions.c.name == name, versions.c.number == number)
+    if not known:
         raise NotFoundError(f"expected a registered {kind}, received {name!r} version {number!r}")
-    return found[0]
+    return known[0]
 
 
-def _find(connection: Connection, *where: ColumnElement[bool]) -> list[Version]:
-    newest = versions.c.created_ms.desc(), versions.c.number.desc(), versions.c.name
-    rows = connection.execute(select(versions).where(*where).order_by(*newest)).all()
-    tags = _beside(connection, version_tags, where) if rows else []
-    named = _beside(connection, aliases, where) if rows else []
+def _where(connection: Connection, *where: ColumnElement[bool]) -> list[Version]:
+    return _load(connection, connection.execute(select(versions).where(*where).order_by(*NEWEST)).all())
+
+
+def _load(connection: Connection, rows: Sequence[Any]) -> list[Version]:
+    tags = _beside(connection, version_tags, rows)
+    named = _beside(connection, aliases, rows)
     tags_of: dict[tuple[str, str, int], dict[str, str]] = {}
     for tag in tags:
         tags_of.setdefault((tag.kind, tag.name, tag.number), {})[tag.key] = tag.value
@@ -144,13 +191,34 @@ def _find(connection: Connection, *where: ColumnElement[bool]) -> list[Version]:
             run_id=row.run_id,
             lineage=json.loads(row.lineage),
             tags=tags_of.get((row.kind, row.name, row.number), {}),
+            description=row.description,
             aliases=tuple(sorted(aliases_of.get((row.kind, row.name, row.number), []))),
         )
         for row in rows
     ]
 
 
-def _beside(connection: Connection, table: Table, where: tuple[ColumnElement[bool], ...]) -> Sequence[Any]:
-    """Rows of `table` that belong to the versions matching `where`."""
-    same = and_(*(table.c[key] == versions.c[key] for key in ("kind", "name", "number")))
-    return connection.execute(select(table).join(versions, same).where(*where)).all()
+def _beside(connection: Connection, table: Table, rows: Sequence[Any], *keys: str) -> list[Any]:
+    """Rows of `table` that belong to these, by kind, name and number (or by fewer keys)."""
+    columns = [table.c[key] for key in keys or ("kind", "name", "number")]
+    owners = [tuple(getattr(row, column.name) for column in columns) for row in rows]
+    found: list[Any] = []
+    for start in range(0, len(owners), BATCH):
+        found += connection.execute(select(table).where(tuple_(*columns).in_(owners[start : start + BATCH]))).all()
+    return found
+
+
+def _names(connection: Connection, rows: Sequence[Any]) -> Iterator[Registered]:
+    tags, named = (_beside(connection, table, rows, "kind", "name") for table in (name_tags, aliases))
+    for row in rows:
+        here = row.kind, row.name
+        yield Registered(
+            kind=row.kind,
+            name=row.name,
+            created_ms=row.created_ms,
+            updated_ms=row.updated_ms,
+            last_number=row.last_number,
+            description=row.description,
+            tags={tag.key: tag.value for tag in tags if (tag.kind, tag.name) == here},
+            aliases={alias.alias: alias.number for alias in named if (alias.kind, alias.name) == here},
+        )

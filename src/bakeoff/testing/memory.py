@@ -3,20 +3,35 @@
 import itertools
 import json
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from bakeoff.core.errors import ConflictError, NotFoundError, UsageError
 from bakeoff.core.events import KINDS, Cursor, E, Event, Named, Reading, decode, encode
 from bakeoff.core.hashing import canonical_json, digest, tree_manifest
 from bakeoff.core.protocols import Clock
-from bakeoff.core.records import Document, Experiment, Metric, Run, RunInput, RunStatus, Version, VersionKind
+from bakeoff.core.queries import Field, Order, Page, Query, Value, holds
+from bakeoff.core.records import (
+    Document,
+    Experiment,
+    ExperimentChange,
+    Metric,
+    Registered,
+    RegisteredChange,
+    Run,
+    RunChange,
+    Version,
+    VersionChange,
+    VersionKind,
+)
 from bakeoff.core.types import Json
 
 if TYPE_CHECKING:
     import polars as pl
+
+T = TypeVar("T")
 
 __all__ = ["MemoryBlobs", "MemoryEvents", "MemoryRecords"]
 
@@ -29,21 +44,68 @@ def _copy(value: Mapping[str, Json] | None) -> dict[str, Json]:
         raise UsageError(f"expected values that JSON can hold, received {value!r} ({error})") from error
 
 
+class _Experiments:
+    def __init__(self, clock: Clock, lock: "threading.RLock") -> None:
+        self._clock, self._lock = clock, lock
+        self.known: dict[str, Experiment] = {}
+        self.runs: dict[str, Run] = {}
+
+    def open(self, name: str) -> Experiment:
+        with self._lock:
+            return next((each for each in self.known.values() if each.name == name), None) or self.create(name)
+
+    def create(self, name: str, *, tags: Mapping[str, str] | None = None) -> Experiment:
+        with self._lock:
+            if any(each.name == name for each in self.known.values()):
+                raise ConflictError(f"expected the name of a new experiment; there is one called {name!r}")
+            number, now = str(len(self.known) + 1), self._clock()
+            made = Experiment(experiment_id=number, name=name, created_ms=now, updated_ms=now, tags=dict(tags or {}))
+            self.known[number] = made
+            return made
+
+    def get(self, experiment_id: str) -> Experiment:
+        if experiment_id not in self.known:
+            raise NotFoundError(f"expected the id of an experiment (a number), received {experiment_id!r}")
+        return self.known[experiment_id]
+
+    def search(self, query: Query) -> Page[Experiment]:
+        return _page(reversed(self.known.values()), query, lambda each: -each.created_ms)
+
+    def apply(self, changes: Sequence[ExperimentChange]) -> None:
+        with self._lock:
+            before, runs = dict(self.known), dict(self.runs)
+            try:
+                for change in changes:
+                    self._change(change)
+            except BaseException:
+                self.known, self.runs = before, runs
+                raise
+
+    def _change(self, change: ExperimentChange) -> None:
+        known = self.get(change.experiment_id)
+        if change.name is not None:
+            if any(each.name == change.name and each is not known for each in self.known.values()):
+                raise ConflictError(f"expected a name that no experiment has; {change.name!r} is taken")
+            known = replace(known, name=change.name)
+        if change.lifecycle is not None:
+            known = replace(known, lifecycle=change.lifecycle)
+            for run in self.runs.values():
+                if run.experiment_id == change.experiment_id:
+                    self.runs[run.run_id] = replace(run, lifecycle=change.lifecycle)
+        tags = _tagged(known.tags, change.tags, change.remove_tags)
+        self.known[change.experiment_id] = replace(known, tags=tags, updated_ms=self._clock())
+
+
 class _Runs:
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._experiments: dict[str, Experiment] = {}
-        self._runs: dict[str, Run] = {}
+    def __init__(self, clock: Clock, experiments: _Experiments, lock: "threading.RLock") -> None:
+        self._clock, self._lock = clock, lock
+        self._experiments = experiments
         self._history: dict[tuple[str, str], list[Metric]] = {}
         self._ids = itertools.count(1)
-        self._lock = threading.RLock()
 
-    def experiment(self, name: str) -> Experiment:
-        with self._lock:
-            if name not in self._experiments:
-                number = str(len(self._experiments) + 1)
-                self._experiments[name] = Experiment(experiment_id=number, name=name, created_ms=self._clock())
-            return self._experiments[name]
+    @property
+    def _runs(self) -> dict[str, Run]:
+        return self._experiments.runs
 
     def start(
         self,
@@ -55,8 +117,8 @@ class _Runs:
         tags: Mapping[str, str] | None = None,
     ) -> Run:
         with self._lock:
-            if experiment_id not in {e.experiment_id for e in self._experiments.values()}:
-                raise NotFoundError(f"expected the id of an experiment, received {experiment_id!r}")
+            if self._experiments.get(experiment_id).lifecycle == "deleted":
+                raise ConflictError(f"expected an active experiment, {experiment_id!r} is deleted: restore it first")
             if parent_id is not None:
                 self.get(parent_id)
             run_id = run_id or f"{next(self._ids):032x}"
@@ -71,75 +133,67 @@ class _Runs:
                 )
             run = self._runs[run_id]
             if run.experiment_id != experiment_id:
-                raise ConflictError(
-                    f"run {run_id!r} belongs to experiment {run.experiment_id!r}, not {experiment_id!r}"
-                )
+                raise ConflictError(f"expected experiment {run.experiment_id!r}, received {experiment_id!r}")
+            if run.lifecycle == "deleted":
+                raise ConflictError(f"expected an active run, {run_id!r} is deleted: restore it first")
             tagged = {**run.tags, **(tags or {})}
             self._runs[run_id] = replace(run, status="RUNNING", end_ms=None, tags=tagged)
             return self._runs[run_id]
 
-    def log(
-        self,
-        run_id: str,
-        *,
-        metrics: Sequence[Metric] = (),
-        params: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
-        inputs: Sequence[RunInput] = (),
-        artifacts: Mapping[str, str] | None = None,
-    ) -> None:
+    def apply(self, changes: Sequence[RunChange]) -> None:
         with self._lock:
-            run = self.get(run_id)
-            for key, value in (params or {}).items():
-                if run.params.get(key, value) != value:
-                    raise ConflictError(
-                        f"param {key!r} of run {run_id!r} is {run.params[key]!r} and cannot become {value!r}"
-                    )
-            latest = dict(run.metrics)
-            for metric in metrics:
-                history = self._history.setdefault((run_id, metric.key), [])
-                if repr(metric) not in map(repr, history):
-                    history.append(metric)
-                if metric.key not in latest or _rank(metric) > _rank(latest[metric.key]):
-                    latest[metric.key] = metric
-            self._runs[run_id] = replace(
-                run,
-                params={**run.params, **(params or {})},
-                tags={**run.tags, **(tags or {})},
-                metrics=latest,
-                inputs=tuple(dict.fromkeys((*run.inputs, *inputs))),
-                artifacts={**run.artifacts, **(artifacts or {})},
-            )
+            runs, history = dict(self._runs), {key: list(values) for key, values in self._history.items()}
+            try:
+                for change in changes:
+                    self._change(change)
+            except BaseException:
+                self._experiments.runs, self._history = runs, history
+                raise
 
-    def finish(self, run_id: str, status: RunStatus) -> None:
-        with self._lock:
-            self._runs[run_id] = replace(self.get(run_id), status=status, end_ms=self._clock())
+    def _change(self, change: RunChange) -> None:
+        run = self.get(change.run_id)
+        if run.lifecycle == "deleted" and change.lifecycle is None:
+            raise ConflictError(f"expected an active run, {run.run_id!r} is deleted: restore it first")
+        for key, value in change.params.items():
+            if run.params.get(key, value) != value:
+                raise ConflictError(
+                    f"param {key!r} of run {run.run_id!r} is {run.params[key]!r} and cannot become {value!r}"
+                )
+        latest = dict(run.metrics)
+        for metric in change.metrics:
+            history = self._history.setdefault((run.run_id, metric.key), [])
+            if repr(metric) not in map(repr, history):
+                history.append(metric)
+            if metric.key not in latest or _rank(metric) > _rank(latest[metric.key]):
+                latest[metric.key] = metric
+        ended = change.status in {"FINISHED", "FAILED", "KILLED"} and change.end_ms is None
+        self._runs[run.run_id] = replace(
+            run,
+            name=run.name if change.name is None else change.name,
+            status=change.status or run.status,
+            end_ms=self._clock() if ended else run.end_ms if change.end_ms is None else change.end_ms,
+            lifecycle=change.lifecycle or run.lifecycle,
+            params={**run.params, **change.params},
+            tags=_tagged(run.tags, change.tags, change.remove_tags),
+            metrics=latest,
+            inputs=tuple(dict.fromkeys((*run.inputs, *change.inputs))),
+            artifacts={**run.artifacts, **change.artifacts},
+        )
 
     def get(self, run_id: str) -> Run:
         if run_id not in self._runs:
             raise NotFoundError(f"expected the id of a run, received {run_id!r}: `bakeoff runs` lists them")
         return self._runs[run_id]
 
-    def search(
-        self,
-        experiment_id: str | None = None,
-        *,
-        parent_id: str | None = None,
-        status: RunStatus | None = None,
-        limit: int = 1000,
-    ) -> list[Run]:
-        found = [
-            run
-            for run in reversed(self._runs.values())
-            if experiment_id in (None, run.experiment_id)
-            and parent_id in (None, run.parent_id)
-            and status in (None, run.status)
-        ]
-        return sorted(found, key=lambda run: -run.start_ms)[:limit]
+    def search(self, query: Query) -> Page[Run]:
+        return _page(reversed(self._runs.values()), query, lambda run: -run.start_ms)
 
-    def history(self, run_id: str, key: str) -> list[Metric]:
+    def history(self, run_id: str, key: str, *, limit: int | None = None, page: str | None = None) -> Page[Metric]:
         self.get(run_id)
-        return sorted(self._history.get((run_id, key), []), key=lambda m: (m.step, m.time_ms))
+        values = sorted(self._history.get((run_id, key), []), key=lambda m: (m.step, m.time_ms))
+        start = int(page or 0)
+        end = len(values) if limit is None else start + limit
+        return Page(items=tuple(values[start:end]), following=str(end) if end < len(values) else None)
 
 
 def _rank(metric: Metric) -> tuple[int, int, float]:
@@ -147,11 +201,56 @@ def _rank(metric: Metric) -> tuple[int, int, float]:
     return metric.step, metric.time_ms, 0.0 if metric.value != metric.value else metric.value
 
 
+def _tagged(tags: Mapping[str, str], new: Mapping[str, str], remove: Collection[str]) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if key not in remove} | dict(new)
+
+
+def _page(things: Iterable[T], query: Query, newest: Callable[[T], int]) -> Page[T]:
+    """What a query finds among things that stand newest first."""
+    if query.limit < 1:
+        raise UsageError(f"expected a limit of 1 or more; received {query.limit}")
+    alive = [each for each in things if query.lifecycle in {None, getattr(each, "lifecycle", query.lifecycle)}]
+    found = [each for each in alive if holds(query.where, lambda wanted, each=each: _value(each, wanted))]
+    found.sort(key=newest)
+    for order in reversed(query.order):
+        found = _sorted(found, order)
+    start = int((query.page or "0").partition(".")[0]) if (query.page or "0").isdigit() else -1
+    if start < 0:
+        raise UsageError(f"expected a page that an earlier answer named; received {query.page!r}")
+    end = start + query.limit
+    return Page(items=tuple(found[start:end]), following=str(end) if end < len(found) else None)
+
+
+def _sorted(things: list[T], order: Order) -> list[T]:
+    """In this order, NaN and then what lacks a value last; of equals the order stays."""
+    present = [each for each in things if _value(each, order.field) is not None]
+    nan = [each for each in present if _value(each, order.field) != _value(each, order.field)]
+    numbers = [each for each in present if each not in nan]
+    numbers.sort(key=lambda each: cast("Any", _value(each, order.field)), reverse=order.descending)
+    return numbers + nan + [each for each in things if each not in present]
+
+
+def _value(thing: object, wanted: Field) -> Value:
+    """What a noun has of a field."""
+    if wanted.kind == "attribute":
+        if not hasattr(thing, wanted.key):
+            raise UsageError(f"expected an attribute of {type(thing).__name__}; received {wanted.key!r}")
+        return getattr(thing, wanted.key)
+    if wanted.kind == "tag":
+        return cast("Run", thing).tags.get(wanted.key)
+    if not isinstance(thing, Run):
+        raise UsageError(f"expected an attribute or tag of {type(thing).__name__}; received a {wanted.kind}")
+    if wanted.kind == "param":
+        return thing.params.get(wanted.key)
+    metric = thing.metrics.get(wanted.key)
+    return None if metric is None else metric.value
+
+
 class _Versions:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._versions: dict[tuple[str, str, int], Version] = {}
-        self._aliases: dict[tuple[str, str], int] = {}
+        self._names: dict[tuple[str, str], Registered] = {}
         self._lock = threading.RLock()
 
     def register(
@@ -165,14 +264,14 @@ class _Versions:
         tags: Mapping[str, str] | None = None,
     ) -> Version:
         with self._lock:
-            known = self.find(kind, name)
-            for version in known:
-                if (version.content, version.run_id) == (content, run_id):
-                    return version
+            for version in self._versions.values():
+                if (version.kind, version.name, version.content, version.run_id) == (kind, name, content, run_id):
+                    return self.get(kind, name, version.number)
+            entry = self._name(kind, name)
             version = Version(
                 kind=kind,
                 name=name,
-                number=len(known) + 1,
+                number=entry.last_number + 1,
                 content=content,
                 created_ms=self._clock(),
                 run_id=run_id,
@@ -180,38 +279,64 @@ class _Versions:
                 tags=dict(tags or {}),
             )
             self._versions[kind, name, version.number] = version
+            self._names[kind, name] = replace(entry, last_number=version.number, updated_ms=version.created_ms)
             return version
+
+    def _name(self, kind: VersionKind, name: str) -> Registered:
+        if (kind, name) not in self._names:
+            now = self._clock()
+            self._names[kind, name] = Registered(kind=kind, name=name, created_ms=now, updated_ms=now, last_number=0)
+        return self._names[kind, name]
 
     def get(self, kind: VersionKind, name: str, number: int) -> Version:
         if (kind, name, number) not in self._versions:
             raise NotFoundError(f"expected a registered {kind}, received {name!r} version {number!r}")
-        aliases = (a for (n, a), to in self._aliases.items() if kind == "model" and (n, to) == (name, number))
+        aliases = (alias for alias, to in self._names[kind, name].aliases.items() if to == number)
         return replace(self._versions[kind, name, number], aliases=tuple(sorted(aliases)))
 
-    def find(self, kind: VersionKind, name: str | None = None, *, content: str | None = None) -> list[Version]:
-        keys = [
-            key
-            for key, version in self._versions.items()
-            if key[0] == kind and name in (None, version.name) and content in (None, version.content)
-        ]
-        return [self.get(kind, name, number) for _, name, number in reversed(keys)]
-
-    def set_alias(self, name: str, alias: str, number: int | None) -> None:
-        with self._lock:
-            if number is None:
-                self._aliases.pop((name, alias), None)
-            else:
-                self.get("model", name, number)
-                self._aliases[name, alias] = number
-
     def by_alias(self, name: str, alias: str) -> Version | None:
-        number = self._aliases.get((name, alias))
+        entry = self._names.get(("model", name))
+        number = entry.aliases.get(alias) if entry else None
         return None if number is None else self.get("model", name, number)
 
-    def tag(self, kind: VersionKind, name: str, number: int, tags: Mapping[str, str]) -> None:
+    def search(self, query: Query) -> Page[Version]:
+        versions = [self.get(each.kind, each.name, each.number) for each in reversed(self._versions.values())]
+        return _page(versions, query, lambda each: -each.created_ms)
+
+    def registered(self, query: Query) -> Page[Registered]:
+        return _page(reversed(self._names.values()), query, lambda each: -each.created_ms)
+
+    def apply(self, changes: Sequence[RegisteredChange | VersionChange]) -> None:
         with self._lock:
-            version = self.get(kind, name, number)
-            self._versions[kind, name, number] = replace(version, tags={**version.tags, **tags})
+            versions, names = dict(self._versions), dict(self._names)
+            try:
+                for change in changes:
+                    self._change(change)
+            except BaseException:
+                self._versions, self._names = versions, names
+                raise
+
+    def _change(self, change: RegisteredChange | VersionChange) -> None:
+        if isinstance(change, VersionChange):
+            version = self.get(change.kind, change.name, change.number)
+            self._versions[change.kind, change.name, change.number] = replace(
+                version,
+                tags=_tagged(version.tags, change.tags, change.remove_tags),
+                description=version.description if change.description is None else change.description,
+            )
+            return
+        entry = self._name(change.kind, change.name)
+        for number in change.aliases.values():
+            if number is not None:
+                self.get(change.kind, change.name, number)
+        aliases = {alias: to for alias, to in {**entry.aliases, **change.aliases}.items() if to is not None}
+        self._names[change.kind, change.name] = replace(
+            entry,
+            tags=_tagged(entry.tags, change.tags, change.remove_tags),
+            description=entry.description if change.description is None else change.description,
+            aliases=aliases,
+            updated_ms=self._clock(),
+        )
 
 
 class _Documents:
@@ -254,7 +379,9 @@ class MemoryRecords:
     """Records in dictionaries."""
 
     def __init__(self, clock: Clock) -> None:
-        self.runs = _Runs(clock)
+        lock = threading.RLock()
+        self.experiments = _Experiments(clock, lock)
+        self.runs = _Runs(clock, self.experiments, lock)
         self.versions = _Versions(clock)
         self.documents = _Documents(clock)
 

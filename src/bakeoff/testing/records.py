@@ -5,6 +5,8 @@
 import math
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +14,8 @@ from hypothesis import strategies as st
 
 from bakeoff.core.errors import ConflictError, NotFoundError, UsageError
 from bakeoff.core.protocols import RecordStore
-from bakeoff.core.records import Metric, Run, RunInput
+from bakeoff.core.queries import AllOf, AnyOf, Condition, Expr, Field, Order, Query, attribute, every, holds
+from bakeoff.core.records import ExperimentChange, Metric, RegisteredChange, Run, RunChange, RunInput, VersionChange
 from bakeoff.testing.clock import FakeClock
 
 __all__ = ["RecordStoreConformance"]
@@ -56,6 +59,82 @@ def _at_once(count: int, work: Callable[[int], object]) -> list[Exception]:
     return errors
 
 
+_words = st.sampled_from(["", "a", "A", "ab", "a%", "a_b", "[a]", "ü", "z"])
+_keys = st.sampled_from(["k", "l"])
+_described = st.fixed_dictionaries(
+    {
+        "name": _words,
+        "metrics": st.lists(st.builds(Metric, key=_keys, value=_values), max_size=2, unique_by=lambda m: m.key),
+        "params": st.dictionaries(_keys, _words, max_size=2),
+        "tags": st.dictionaries(_keys, _words, max_size=2),
+    }
+)
+_text_fields = st.builds(Field, kind=st.sampled_from(["param", "tag"]), key=_keys) | st.just(
+    Field(kind="attribute", key="name")
+)
+_number_fields = st.builds(Field, kind=st.just("metric"), key=_keys)
+_conditions = st.one_of(
+    st.builds(
+        Condition,
+        field=_text_fields,
+        operator=st.sampled_from(["=", "!=", "<", "<=", ">", ">=", "like"]),
+        value=_words | st.sampled_from(["%", "a%", "_", "%b", "[a%"]),
+    ),
+    st.builds(
+        Condition, field=_text_fields, operator=st.sampled_from(["in", "not in"]), value=st.tuples(_words, _words)
+    ),
+    st.builds(
+        Condition,
+        field=_number_fields,
+        operator=st.sampled_from(["=", "!=", "<", "<=", ">", ">="]),
+        value=st.sampled_from([-1.0, 0.0, 0.5, 2, math.inf]),
+    ),
+    st.builds(Condition, field=_text_fields | _number_fields, operator=st.sampled_from(["is null", "is not null"])),
+)
+_wheres = st.recursive(
+    _conditions,
+    lambda inner: st.lists(inner, max_size=3).flatmap(
+        lambda parts: st.sampled_from([AllOf(parts=tuple(parts)), AnyOf(parts=tuple(parts))])
+    ),
+    max_leaves=4,
+)
+_orders = st.builds(Order, field=_text_fields | _number_fields, descending=st.booleans())
+
+
+def _value(run: Run, wanted: Field) -> str | float | None:
+    if wanted.kind == "attribute":
+        return run.name
+    if wanted.kind == "metric":
+        return run.metrics[wanted.key].value if wanted.key in run.metrics else None
+    return (run.params if wanted.kind == "param" else run.tags).get(wanted.key)
+
+
+def _ordered(runs: list[Run], order: Order) -> list[Run]:
+    def rank(run: Run) -> int:
+        value = _value(run, order.field)
+        return 2 if value is None else int(value != value)  # noqa: PLR0124 - NaN
+
+    known: list[Run] = [run for run in runs if rank(run) == 0]
+    known.sort(key=lambda run: _value(run, order.field), reverse=order.descending)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    return known + sorted((run for run in runs if rank(run)), key=rank)
+
+
+def _log(store: RecordStore, run_id: str, **change: Any) -> None:
+    store.runs.apply([RunChange(run_id=run_id, **change)])
+
+
+def _runs(store: RecordStore, *conditions: Condition) -> list[Run]:
+    return list(store.runs.search(Query(where=AllOf(parts=conditions))).items)
+
+
+def _again(store: RecordStore, run: Run) -> Run:
+    return store.runs.start(run.experiment_id, "x", run_id=run.run_id)
+
+
+def _alias(store: RecordStore, alias: str, number: int | None) -> None:
+    store.versions.apply([RegisteredChange(kind="model", name="m", aliases={alias: number})])
+
+
 class RecordStoreConformance:
     """Derive from it and give the fixture `store`: an empty store that reads `clock`."""
 
@@ -72,20 +151,21 @@ class RecordStoreConformance:
     @pytest.fixture
     def run(self, store: RecordStore) -> Run:
         """A run that has just started."""
-        return store.runs.start(store.runs.experiment("reviews").experiment_id, "first")
+        return store.runs.start(store.experiments.open("reviews").experiment_id, "first")
 
     # --- runs ---------------------------------------------------------------------------------
 
     def test_an_experiment_is_made_once(self, store: RecordStore) -> None:
         """The same name gives the same experiment."""
-        first = store.runs.experiment("reviews")
-        assert store.runs.experiment("reviews") == first
-        assert store.runs.experiment("flights").experiment_id != first.experiment_id
+        first = store.experiments.open("reviews")
+        assert store.experiments.open("reviews") == first
+        assert store.experiments.open("flights").experiment_id != first.experiment_id
 
     def test_a_run_starts_logs_and_finishes(self, store: RecordStore, run: Run) -> None:
         """What is logged is read again."""
         assert (run.status, run.end_ms, run.name, run.tags) == ("RUNNING", None, "first", {})
-        store.runs.log(
+        _log(
+            store,
             run.run_id,
             metrics=[Metric(key="f1", value=0.5, step=1, time_ms=7)],
             params={"alpha": "1"},
@@ -93,7 +173,7 @@ class RecordStoreConformance:
             inputs=[RunInput(name="reviews", version="abc", context="training")],
             artifacts={"model/card.md": "0" * 64},
         )
-        store.runs.finish(run.run_id, "FINISHED")
+        _log(store, run.run_id, status="FINISHED")
         found = store.runs.get(run.run_id)
         assert found.status == "FINISHED"
         assert found.end_ms is not None
@@ -106,17 +186,17 @@ class RecordStoreConformance:
 
     def test_a_run_started_again_runs_again(self, store: RecordStore, run: Run) -> None:
         """A known `run_id` resumes the run and keeps what it has."""
-        store.runs.log(run.run_id, params={"alpha": "1"})
-        store.runs.finish(run.run_id, "KILLED")
+        _log(store, run.run_id, params={"alpha": "1"})
+        _log(store, run.run_id, status="KILLED")
         again = store.runs.start(run.experiment_id, "other", run_id=run.run_id, tags={"try": "2"})
         assert (again.status, again.end_ms, again.start_ms) == ("RUNNING", None, run.start_ms)
         assert (again.name, again.params, again.tags) == ("first", {"alpha": "1"}, {"try": "2"})
-        assert len(store.runs.search()) == 1
+        assert len(_runs(store)) == 1
 
     def test_a_chosen_run_id_is_kept(self, store: RecordStore, run: Run) -> None:
         """A new `run_id` is the run's; in another experiment it is refused."""
         assert store.runs.start(run.experiment_id, "x", run_id="mine").run_id == "mine"
-        other = store.runs.experiment("other").experiment_id
+        other = store.experiments.open("other").experiment_id
         with pytest.raises(ConflictError):
             store.runs.start(other, "x", run_id="mine")
 
@@ -124,8 +204,8 @@ class RecordStoreConformance:
         """They raise `NotFoundError`, everywhere."""
         for call in (
             lambda: store.runs.get("none"),
-            lambda: store.runs.log("none", tags={"a": "b"}),
-            lambda: store.runs.finish("none", "FAILED"),
+            lambda: _log(store, "none", tags={"a": "b"}),
+            lambda: _log(store, "none", status="FAILED"),
             lambda: store.runs.history("none", "f1"),
             lambda: store.runs.start("99", "x"),
             lambda: store.runs.start("no number", "x"),
@@ -136,49 +216,49 @@ class RecordStoreConformance:
 
     def test_params_are_written_once(self, store: RecordStore, run: Run) -> None:
         """Another value is refused with all that came with it; the same value is no change."""
-        store.runs.log(run.run_id, params={"alpha": "1"})
-        store.runs.log(run.run_id, params={"alpha": "1", "beta": "2"})
+        _log(store, run.run_id, params={"alpha": "1"})
+        _log(store, run.run_id, params={"alpha": "1", "beta": "2"})
         with pytest.raises(ConflictError, match="alpha"):
-            store.runs.log(run.run_id, params={"gamma": "3", "alpha": "2"}, tags={"lost": "yes"})
+            _log(store, run.run_id, params={"gamma": "3", "alpha": "2"}, tags={"lost": "yes"})
         found = store.runs.get(run.run_id)
         assert found.params == {"alpha": "1", "beta": "2"}
         assert found.tags == {}
 
     def test_tags_and_artifacts_are_overwritten(self, store: RecordStore, run: Run) -> None:
         """The last value wins."""
-        store.runs.log(run.run_id, tags={"a": "1", "b": "1"}, artifacts={"p": "x"})
-        store.runs.log(run.run_id, tags={"a": "2"}, artifacts={"p": "y"})
+        _log(store, run.run_id, tags={"a": "1", "b": "1"}, artifacts={"p": "x"})
+        _log(store, run.run_id, tags={"a": "2"}, artifacts={"p": "y"})
         found = store.runs.get(run.run_id)
         assert (found.tags, found.artifacts) == ({"a": "2", "b": "1"}, {"p": "y"})
 
     def test_inputs_keep_their_order_and_are_listed_once(self, store: RecordStore, run: Run) -> None:
         """An input logged twice is one input."""
         inputs = [RunInput(name="z", version="1"), RunInput(name="a", version="1", context="test")]
-        store.runs.log(run.run_id, inputs=inputs)
-        store.runs.log(run.run_id, inputs=inputs)
+        _log(store, run.run_id, inputs=inputs)
+        _log(store, run.run_id, inputs=inputs)
         assert store.runs.get(run.run_id).inputs == tuple(inputs)
 
     @given(values=st.lists(_metrics, max_size=12), cut=st.integers(0, 12))
     @_examples
     def test_metrics_have_mlflows_semantics(self, store: RecordStore, values: list[Metric], cut: int) -> None:
         """History is append-only and ordered; the latest is the greatest (step, time_ms, value); NaN counts as 0."""
-        run = store.runs.start(store.runs.experiment("metrics").experiment_id, "x")
-        store.runs.log(run.run_id, metrics=values[:cut])
-        store.runs.log(run.run_id, metrics=values[cut:])
+        run = store.runs.start(store.experiments.open("metrics").experiment_id, "x")
+        _log(store, run.run_id, metrics=values[:cut])
+        _log(store, run.run_id, metrics=values[cut:])
         found = store.runs.get(run.run_id).metrics
         assert found.keys() == {metric.key for metric in values}
         for key, latest in found.items():
             logged = [metric for metric in values if metric.key == key]
             assert _rank(latest) == max(map(_rank, logged))
-            history = store.runs.history(run.run_id, key)
+            history = store.runs.history(run.run_id, key).items
             assert {repr(metric) for metric in history} == {repr(metric) for metric in logged}
             assert [(m.step, m.time_ms) for m in history] == sorted((m.step, m.time_ms) for m in history)
-        assert store.runs.history(run.run_id, "never") == []
+        assert store.runs.history(run.run_id, "never").items == ()
 
     def test_nan_and_infinities_are_kept(self, store: RecordStore, run: Run) -> None:
         """They come back as they went in."""
         for key, value in {"nan": math.nan, "inf": math.inf, "minus": -math.inf}.items():
-            store.runs.log(run.run_id, metrics=[Metric(key=key, value=value)])
+            _log(store, run.run_id, metrics=[Metric(key=key, value=value)])
         found = store.runs.get(run.run_id).metrics
         assert math.isnan(found["nan"].value)
         assert (found["inf"].value, found["minus"].value) == (math.inf, -math.inf)
@@ -187,7 +267,7 @@ class RecordStoreConformance:
         """They are refused with all that came with them, or kept as they are."""
         for tags, step in (({"a": "\ud800"}, 0), ({"a": "b"}, 2**70)):
             try:
-                store.runs.log(run.run_id, tags=tags, metrics=[Metric(key="m", value=1.0, step=step)])
+                _log(store, run.run_id, tags=tags, metrics=[Metric(key="m", value=1.0, step=step)])
             except UsageError:
                 assert store.runs.get(run.run_id) == run
             else:
@@ -195,20 +275,153 @@ class RecordStoreConformance:
 
     def test_search_finds_newest_first(self, store: RecordStore) -> None:
         """Filters narrow, `limit` cuts."""
-        reviews, flights = (store.runs.experiment(name).experiment_id for name in ("reviews", "flights"))
+        reviews, flights = (store.experiments.open(name).experiment_id for name in ("reviews", "flights"))
         parent = store.runs.start(reviews, "parent")
         children = [store.runs.start(reviews, name, parent_id=parent.run_id) for name in "abc"]
         other = store.runs.start(flights, "other")
-        store.runs.finish(children[0].run_id, "FAILED")
+        _log(store, children[0].run_id, status="FAILED")
 
-        def names(runs: list[Run]) -> list[str]:
-            return [run.name for run in runs]
+        def names(*conditions: Condition, limit: int = 1000) -> list[str]:
+            query = Query(where=AllOf(parts=conditions), limit=limit)
+            return [run.name for run in store.runs.search(query).items]
 
-        assert names(store.runs.search()) == ["other", "c", "b", "a", "parent"]
-        assert names(store.runs.search(reviews, limit=2)) == ["c", "b"]
-        assert names(store.runs.search(parent_id=parent.run_id)) == ["c", "b", "a"]
-        assert names(store.runs.search(status="FAILED")) == ["a"]
-        assert store.runs.search(flights) == [other]
+        assert names() == ["other", "c", "b", "a", "parent"]
+        assert names(attribute("experiment_id", "=", reviews), limit=2) == ["c", "b"]
+        assert names(attribute("parent_id", "=", parent.run_id)) == ["c", "b", "a"]
+        assert names(attribute("status", "=", "FAILED")) == ["a"]
+        assert _runs(store, attribute("experiment_id", "in", (flights,))) == [other]
+        assert names(attribute("experiment_id", "=", "no number")) == []
+        assert names(attribute("parent_id", "is null")) == ["other", "parent"]
+
+    @given(values=st.lists(_described, min_size=1, max_size=6), where=_wheres, order=st.lists(_orders, max_size=2))
+    @_examples
+    def test_search_says_what_its_conditions_say(
+        self, store: RecordStore, values: list[dict[str, Any]], where: Expr, order: list[Order]
+    ) -> None:
+        """Each condition as `holds` has it, in the order asked for, on pages of any size."""
+        experiment = store.experiments.open(f"search {len(_runs(store))}").experiment_id
+        runs = [store.runs.start(experiment, each["name"]) for each in values]
+        for run, each in zip(runs, values, strict=True):
+            _log(store, run.run_id, metrics=each["metrics"], params=each["params"], tags=each["tags"])
+        known = [store.runs.get(run.run_id) for run in runs]
+        query = Query(
+            where=AllOf(parts=(attribute("experiment_id", "=", experiment), where)), order=tuple(order), limit=2
+        )
+        expected = [run for run in known[::-1] if holds(where, lambda wanted, run=run: _value(run, wanted))]
+        for each in order[::-1]:
+            expected = _ordered(expected, each)
+        assert [run.run_id for run in every(store.runs.search, query)] == [run.run_id for run in expected]
+
+    def test_pages_are_of_one_moment(self, store: RecordStore) -> None:
+        """A run that starts between two pages is on neither, and none comes twice."""
+        experiment = store.experiments.open("pages").experiment_id
+        first = [store.runs.start(experiment, str(at)).run_id for at in range(5)]
+        query = Query(limit=2)
+        page = store.runs.search(query)
+        store.runs.start(experiment, "late")
+        rest = list(every(store.runs.search, replace(query, page=page.following)))
+        if len(page.items) + len(rest) == len(first):  # a store may know no moment, but must lose nothing
+            assert [run.run_id for run in (*page.items, *rest)] == first[::-1]
+        assert {run.run_id for run in (*page.items, *rest)} >= set(first)
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            Query(where=attribute("colour", "=", "red")),
+            Query(order=(Order(field=Field(kind="attribute", key="colour")),)),
+            Query(limit=0),
+            Query(page="none of ours"),
+        ],
+    )
+    def test_queries_that_are_none(self, store: RecordStore, query: Query) -> None:
+        """They are refused, whatever is asked for."""
+        for search in (store.runs.search, store.experiments.search, store.versions.search, store.versions.registered):
+            store.runs.start(store.experiments.open("x").experiment_id, "x")
+            store.versions.register("model", "m", "a")
+            with pytest.raises(UsageError):
+                search(query)
+
+    def test_history_comes_in_pages(self, store: RecordStore, run: Run) -> None:
+        """In the order of steps."""
+        _log(store, run.run_id, metrics=[Metric(key="loss", value=float(-at), step=at) for at in range(5)])
+        page, steps = store.runs.history(run.run_id, "loss", limit=2), list[int]()
+        while True:
+            steps += [metric.step for metric in page.items]
+            if page.following is None:
+                break
+            page = store.runs.history(run.run_id, "loss", limit=2, page=page.following)
+        assert steps == [0, 1, 2, 3, 4]
+
+    def test_changes_are_made_together_or_not_at_all(self, store: RecordStore, run: Run) -> None:
+        """Of several runs, too."""
+        other = store.runs.start(run.experiment_id, "other")
+        _log(store, other.run_id, params={"alpha": "1"})
+        before = store.runs.get(run.run_id), store.runs.get(other.run_id)
+        changes = [
+            RunChange(run_id=run.run_id, tags={"a": "b"}, metrics=[Metric(key="m", value=1.0)], status="FAILED"),
+            RunChange(run_id=other.run_id, params={"alpha": "2"}),
+        ]
+        with pytest.raises(ConflictError):
+            store.runs.apply(changes)
+        assert (store.runs.get(run.run_id), store.runs.get(other.run_id)) == before
+        store.runs.apply(changes[:1])
+        assert store.runs.get(run.run_id).status == "FAILED"
+
+    def test_what_comes_at_once_fails_alone(self, store: RecordStore, run: Run) -> None:
+        """One refused change takes no other with it; each that returned is there."""
+        _log(store, run.run_id, params={"alpha": "1"})
+
+        def work(index: int) -> None:
+            if index % 4 == 0:
+                _log(store, run.run_id, params={"alpha": "2"}, tags={f"lost {index}": "yes"})
+            _log(store, run.run_id, metrics=[Metric(key="m", value=float(index), step=index)], tags={str(index): "yes"})
+
+        errors = _at_once(16, work)
+        assert [type(error) for error in errors] == [ConflictError] * 4
+        assert set(store.runs.get(run.run_id).tags) == {str(index) for index in range(16) if index % 4}
+        assert len(store.runs.history(run.run_id, "m").items) == 12
+
+    def test_runs_and_experiments_are_deleted_and_restored(self, store: RecordStore, run: Run) -> None:
+        """Deleted, they are not found, take nothing, and come back as they were; runs go with their experiment."""
+        _log(store, run.run_id, tags={"a": "b"}, lifecycle="deleted")
+        assert _runs(store) == []
+        assert [each.run_id for each in store.runs.search(Query(lifecycle="deleted")).items] == [run.run_id]
+        assert store.runs.get(run.run_id).lifecycle == "deleted"
+        for refused in (lambda: _log(store, run.run_id, tags={"c": "d"}), lambda: _again(store, run)):
+            with pytest.raises(ConflictError, match="restore"):
+                refused()
+        _log(store, run.run_id, lifecycle="active")
+        assert store.runs.get(run.run_id).tags == {"a": "b"}
+        store.experiments.apply([ExperimentChange(experiment_id=run.experiment_id, lifecycle="deleted")])
+        assert store.experiments.search(Query()).items == ()
+        assert _runs(store) == []
+        with pytest.raises(ConflictError):
+            store.runs.start(run.experiment_id, "x")
+        store.experiments.apply([ExperimentChange(experiment_id=run.experiment_id, lifecycle="active")])
+        assert [each.run_id for each in _runs(store)] == [run.run_id]
+
+    def test_experiments_are_named_tagged_and_found(self, store: RecordStore) -> None:
+        """A name belongs to one experiment; tags come and go."""
+        first = store.experiments.create("one", tags={"team": "red", "x": "1"})
+        second = store.experiments.open("two")
+        assert store.experiments.get(first.experiment_id) == first
+        for refused in (
+            lambda: store.experiments.create("one"),
+            lambda: store.experiments.apply([ExperimentChange(experiment_id=second.experiment_id, name="one")]),
+        ):
+            with pytest.raises(ConflictError):
+                refused()
+        change = ExperimentChange(experiment_id=first.experiment_id, name="uno", tags={"y": "2"}, remove_tags=("x",))
+        store.experiments.apply([change])
+        found = store.experiments.get(first.experiment_id)
+        assert (found.name, found.tags) == ("uno", {"team": "red", "y": "2"})
+        assert found.updated_ms > first.updated_ms
+        tagged = Condition(field=Field(kind="tag", key="team"), operator="=", value="red")
+        assert store.experiments.search(Query(where=tagged)).items == (found,)
+        assert [each.name for each in store.experiments.search(Query()).items] == ["two", "uno"]
+        for unknown in ("99", "no number"):
+            with pytest.raises(NotFoundError):
+                store.experiments.get(unknown)
 
     # --- versions -----------------------------------------------------------------------------
 
@@ -233,46 +446,80 @@ class RecordStoreConformance:
         for name, content in (("m", "a"), ("m", "b"), ("n", "a")):
             store.versions.register("model", name, content)
 
-        def found(name: str | None, content: str | None = None) -> list[tuple[str, int]]:
-            return [(v.name, v.number) for v in store.versions.find("model", name, content=content)]
+        def found(**wanted: str) -> list[tuple[str, int]]:
+            where = AllOf(parts=tuple(attribute(key, "=", value) for key, value in {"kind": "model", **wanted}.items()))
+            return [(v.name, v.number) for v in every(store.versions.search, Query(where=where, limit=2))]
 
-        assert found(None) == [("n", 1), ("m", 2), ("m", 1)]
-        assert found("m") == [("m", 2), ("m", 1)]
-        assert found(None, "a") == [("n", 1), ("m", 1)]
-        assert store.versions.find("prompt") == []
+        assert found() == [("n", 1), ("m", 2), ("m", 1)]
+        assert found(name="m") == [("m", 2), ("m", 1)]
+        assert found(content="a") == [("n", 1), ("m", 1)]
+        assert found(kind="prompt") == []
 
     def test_aliases_move(self, store: RecordStore) -> None:
         """An alias names one version at a time, and shows on it."""
         for content in "ab":
             store.versions.register("model", "m", content)
         assert store.versions.by_alias("m", "champion") is None
-        store.versions.set_alias("m", "champion", 1)
-        store.versions.set_alias("m", "best", 1)
+        _alias(store, "champion", 1)
+        _alias(store, "best", 1)
         assert store.versions.get("model", "m", 1).aliases == ("best", "champion")
-        store.versions.set_alias("m", "champion", 2)
+        _alias(store, "champion", 2)
         champion = store.versions.by_alias("m", "champion")
         assert champion is not None
         assert (champion.number, champion.aliases) == (2, ("champion",))
         with pytest.raises(NotFoundError):
-            store.versions.set_alias("m", "champion", 3)
-        store.versions.set_alias("m", "champion", None)
-        store.versions.set_alias("m", "champion", None)
+            _alias(store, "champion", 3)
+        _alias(store, "champion", None)
+        _alias(store, "champion", None)
         assert store.versions.by_alias("m", "champion") is None
 
     def test_version_tags(self, store: RecordStore) -> None:
         """They are set and overwritten; unknown versions are refused."""
         store.versions.register("model", "m", "a", tags={"x": "1", "y": "1"})
-        store.versions.tag("model", "m", 1, {"x": "2"})
-        assert store.versions.get("model", "m", 1).tags == {"x": "2", "y": "1"}
+        changed = VersionChange(kind="model", name="m", number=1, tags={"x": "2"}, description="the first")
+        store.versions.apply([changed])
+        version = store.versions.get("model", "m", 1)
+        assert (version.tags, version.description) == ({"x": "2", "y": "1"}, "the first")
+        store.versions.apply([replace(changed, tags={}, remove_tags=("y",))])
+        assert store.versions.get("model", "m", 1).tags == {"x": "2"}
         with pytest.raises(NotFoundError):
-            store.versions.tag("model", "m", 2, {"x": "2"})
+            store.versions.apply([replace(changed, number=2)])
         with pytest.raises(NotFoundError):
             store.versions.get("dataset", "m", 1)
 
     def test_numbers_are_right_when_registered_at_once(self, store: RecordStore) -> None:
         """No number is given twice or left out."""
         assert _at_once(8, lambda index: store.versions.register("model", "m", str(index))) == []
-        assert sorted(version.number for version in store.versions.find("model", "m")) == list(range(1, 9))
+        assert sorted(version.number for version in store.versions.search(Query()).items) == list(range(1, 9))
+
+    def test_names_have_descriptions_tags_and_aliases(self, store: RecordStore) -> None:
+        """They are made by their first version or by a change, and found without their versions."""
+        store.versions.apply(
+            [RegisteredChange(kind="model", name="empty", description="to come", tags={"team": "red"})]
+        )
+        for content in "ab":
+            store.versions.register("model", "m", content)
+        store.versions.register("dataset", "m", "a")
+        _alias(store, "champion", 2)
+        models = Query(where=attribute("kind", "=", "model"))
+        found = {each.name: each for each in store.versions.registered(models).items}
+        assert found.keys() == {"empty", "m"}
+        assert (found["m"].last_number, found["m"].aliases, found["m"].tags) == (2, {"champion": 2}, {})
+        empty = found["empty"]
+        assert (empty.description, empty.tags, empty.last_number) == ("to come", {"team": "red"}, 0)
+        with pytest.raises(NotFoundError):
+            store.versions.apply(
+                [
+                    RegisteredChange(kind="model", name="empty", description="lost"),
+                    RegisteredChange(kind="model", name="empty", aliases={"champion": 1}),
+                ]
+            )
+        store.versions.apply([RegisteredChange(kind="model", name="empty", remove_tags=("team",))])
+        tagged = Condition(field=Field(kind="tag", key="team"), operator="is not null")
+        assert store.versions.registered(Query(where=tagged)).items == ()
+        (entry,) = store.versions.registered(Query(where=attribute("name", "like", "emp%"))).items
+        assert entry.description == "to come"
+        assert entry.updated_ms > empty.updated_ms
 
     # --- documents ----------------------------------------------------------------------------
 

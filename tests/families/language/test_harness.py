@@ -204,7 +204,7 @@ def test_of_a_project(tasks: Path, overfitted: Path) -> None:
     assert "± " in page
     with Project(overfitted) as project:
         run = project.records.runs.get(found["run_id"])
-        first, _ = project.records.runs.history(run.run_id, "harness/letters/acc")
+        first, _ = project.records.runs.history(run.run_id, "harness/letters/acc").items
         assert first.value == found["tasks"][0]["metrics"][0]["value"]
         assert json.loads(project.blobs.get(run.artifacts["harness/letters.json"]))["limit"] == 3
     refused = call("retrieval").exception

@@ -1,0 +1,127 @@
+"""Experiments: groups of runs, with tags and a life."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from bakeoff.core.errors import ConflictError, NotFoundError
+from bakeoff.core.protocols import Clock
+from bakeoff.core.queries import Page, Query, Value
+from bakeoff.core.records import Experiment, ExperimentChange
+from bakeoff.stores.database import Database
+from bakeoff.stores.grouping import Grouping
+from bakeoff.stores.schema import experiment_tags, experiments, runs
+from bakeoff.stores.search import Beside, Entity, find
+from bakeoff.stores.tags import change_tags
+
+__all__ = ["Experiments", "number_of"]
+
+MOST_DIGITS = 9
+
+
+def number_of(experiment_id: Value) -> int:
+    """The number that an experiment's id is; -1 for what is none."""
+    text = str(experiment_id)
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else -1
+
+
+ENTITY = Entity(
+    table=experiments,
+    attributes=("experiment_id", "name", "created_ms", "updated_ms"),
+    stamp="experiment_id",
+    newest=(experiments.c.created_ms.desc(), experiments.c.experiment_id.desc()),
+    beside={"tag": Beside(table=experiment_tags, same=("experiment_id",))},
+    values={
+        "experiment_id": lambda value: tuple(map(number_of, value)) if isinstance(value, tuple) else number_of(value)
+    },
+)
+
+
+class Experiments:
+    """`ExperimentRecords` on a database."""
+
+    def __init__(self, database: Database, grouped: Grouping, clock: Clock) -> None:
+        self._database, self._grouped, self._clock = database, grouped, clock
+
+    def open(self, name: str) -> Experiment:
+        """The experiment called `name`, made when there is none."""
+        with self._database.read() as connection:
+            known = _load(connection, connection.execute(select(experiments).where(experiments.c.name == name)).all())
+        return known[0] if known else self._grouped(lambda connection: self._made(connection, name))
+
+    def create(self, name: str, *, tags: Mapping[str, str] | None = None) -> Experiment:
+        """A new one."""
+
+        def made(connection: Connection) -> Experiment:
+            if connection.scalar(select(experiments.c.name).where(experiments.c.name == name)) is not None:
+                raise ConflictError(f"expected the name of a new experiment; there is one called {name!r}")
+            experiment = self._made(connection, name)
+            owner = {"experiment_id": int(experiment.experiment_id)}
+            change_tags(self._database, connection, experiment_tags, owner, tags or {})
+            return _get(connection, experiment.experiment_id)
+
+        return self._grouped(made)
+
+    def get(self, experiment_id: str) -> Experiment:
+        """The experiment, deleted or not."""
+        with self._database.read() as connection:
+            return _get(connection, experiment_id)
+
+    def search(self, query: Query) -> Page[Experiment]:
+        """By attributes and tags."""
+        with self._database.read() as connection:
+            rows, following = find(connection, ENTITY, query)
+            return Page(items=tuple(_load(connection, rows)), following=following)
+
+    def apply(self, changes: Sequence[ExperimentChange]) -> None:
+        """All of them or none."""
+        self._grouped(lambda connection: [self._change(connection, change) for change in changes])
+
+    def _made(self, connection: Connection, name: str) -> Experiment:
+        now = self._clock()
+        insert = self._database.insert(experiments).values(name=name, created_ms=now, updated_ms=now)
+        connection.execute(insert.on_conflict_do_nothing())
+        return _load(connection, connection.execute(select(experiments).where(experiments.c.name == name)).all())[0]
+
+    def _change(self, connection: Connection, change: ExperimentChange) -> None:
+        number = number_of(change.experiment_id)
+        _get(connection, change.experiment_id)
+        wanted = {"name": change.name, "lifecycle": change.lifecycle}
+        values = {key: value for key, value in wanted.items() if value is not None}
+        if change.name is not None:
+            taken = select(experiments.c.experiment_id).where(experiments.c.name == change.name)
+            if connection.scalar(taken) not in {None, number}:
+                raise ConflictError(f"expected a name that no experiment has; {change.name!r} is taken")
+        at = experiments.c.experiment_id == number
+        connection.execute(update(experiments).where(at).values(**values, updated_ms=self._clock()))
+        if change.lifecycle is not None:
+            connection.execute(update(runs).where(runs.c.experiment_id == number).values(lifecycle=change.lifecycle))
+        owner = {"experiment_id": number}
+        change_tags(self._database, connection, experiment_tags, owner, change.tags, remove=change.remove_tags)
+
+
+def _get(connection: Connection, experiment_id: str) -> Experiment:
+    at = experiments.c.experiment_id == number_of(experiment_id)
+    known = _load(connection, connection.execute(select(experiments).where(at)).all())
+    if not known:
+        raise NotFoundError(f"expected the id of an experiment (a number), received {experiment_id!r}")
+    return known[0]
+
+
+def _load(connection: Connection, rows: Sequence[Any]) -> list[Experiment]:
+    tags_of: dict[int, dict[str, str]] = {row.experiment_id: {} for row in rows}
+    tagged = select(experiment_tags).where(experiment_tags.c.experiment_id.in_(list(tags_of)))
+    for tag in connection.execute(tagged.order_by(experiment_tags.c.key)) if rows else ():
+        tags_of[tag.experiment_id][tag.key] = tag.value
+    return [
+        Experiment(
+            experiment_id=str(row.experiment_id),
+            name=row.name,
+            created_ms=row.created_ms,
+            updated_ms=row.updated_ms,
+            lifecycle=row.lifecycle,
+            tags=tags_of[row.experiment_id],
+        )
+        for row in rows
+    ]

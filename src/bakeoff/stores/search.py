@@ -1,0 +1,197 @@
+"""Queries as SQL: conditions, order and pages over one table and what stands beside it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    Text,
+    and_,
+    collate,
+    exists,
+    false,
+    func,
+    not_,
+    or_,
+    select,
+    true,
+)
+
+from bakeoff.core.errors import UsageError
+from bakeoff.core.queries import AllOf, Condition, Expr, Field, Kind, Order, Query, Value
+
+__all__ = ["Beside", "Entity", "find", "offset_of"]
+
+Column: TypeAlias = ColumnElement[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """A table with a row for each key of a thing; `same` are the columns by which rows belong together."""
+
+    table: Table
+    same: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entity:
+    """A table that can be searched. `stamp` grows with each new row; `newest` is the order behind all others.
+
+    `values` turn what a query gives for an attribute into what the column holds.
+    """
+
+    table: Table
+    attributes: tuple[str, ...]
+    stamp: str
+    newest: tuple[Column, ...]
+    beside: Mapping[Kind, Beside] = field(default_factory=dict[Kind, Beside])
+    values: Mapping[str, Callable[[Value], Value]] = field(default_factory=dict[str, Callable[[Value], Value]])
+
+
+def find(connection: Connection, entity: Entity, query: Query) -> tuple[Sequence[Any], str | None]:
+    """The rows of one page, and how the next one is asked for.
+
+    Raises:
+        UsageError: a field, a comparison or a page that there is none of.
+    """
+    if query.limit < 1:
+        raise UsageError(f"expected a limit of 1 or more; received {query.limit}")
+    sql = _Sql(entity, connection.dialect.name)
+    stamp = entity.table.c[entity.stamp]
+    newest, offset = _place(query.page)
+    if newest is None:
+        newest = connection.scalar(select(func.max(stamp))) or 0
+    statement = sql.ordered(select(entity.table).where(stamp <= newest), query.order)
+    if query.lifecycle is not None and "lifecycle" in entity.table.c:
+        statement = statement.where(entity.table.c.lifecycle == query.lifecycle)
+    if query.where is not None:
+        statement = statement.where(sql.clause(query.where))
+    rows = connection.execute(statement.limit(query.limit + 1).offset(offset)).all()
+    following = f"{newest}.{offset + query.limit}" if len(rows) > query.limit else None
+    return rows[: query.limit], following
+
+
+def _place(page: str | None) -> tuple[int | None, int]:
+    """The newest thing that the first page knew of, and how many came on pages before."""
+    if page is None:
+        return None, 0
+    newest, _, offset = page.partition(".")
+    if not (newest.isdigit() and offset.isdigit() and len(page) < 40):  # noqa: PLR2004
+        raise UsageError(f"expected a page that an earlier answer named; received {page!r}")
+    return int(newest), int(offset)
+
+
+def offset_of(page: str | None) -> int:
+    """How many things came on the pages before."""
+    return _place(page)[1]
+
+
+class _Sql:
+    """Clauses for one entity in one dialect."""
+
+    def __init__(self, entity: Entity, dialect: str) -> None:
+        self._entity, self._dialect = entity, dialect
+
+    def clause(self, where: Expr) -> Column:
+        """The condition as SQL."""
+        if isinstance(where, Condition):
+            return self._condition(where)
+        parts = [self.clause(part) for part in where.parts]
+        return and_(true(), *parts) if isinstance(where, AllOf) else or_(false(), *parts)
+
+    def ordered(self, statement: Select[Any], order: Sequence[Order]) -> Select[Any]:
+        """In this order, what lacks a value last; then newest first."""
+        for each in order:
+            column, nan = self._attribute(each.field), None
+            if column is None:
+                beside = self._beside(each.field)
+                rows = beside.table.alias()
+                statement = statement.outerjoin(rows, and_(self._belongs(beside, rows), rows.c.key == each.field.key))
+                column, nan = rows.c.value, rows.c.get("is_nan")
+            lacking = [column.is_(None), *([] if nan is None else [nan])]
+            column = self._plain(column)
+            statement = statement.order_by(*lacking, column.desc() if each.descending else column)
+        return statement.order_by(*self._entity.newest)
+
+    def _condition(self, condition: Condition) -> Column:
+        column = self._attribute(condition.field)
+        if column is not None:
+            convert = self._entity.values.get(condition.field.key)
+            return self._compared(column, condition, condition.value if convert is None else convert(condition.value))
+        beside = self._beside(condition.field)
+        table = beside.table
+        there = and_(self._belongs(beside, table), table.c.key == condition.field.key)
+        if condition.operator in {"is null", "is not null"}:
+            present = exists().where(there)
+            return not_(present) if condition.operator == "is null" else present
+        holds = self._compared(table.c.value, condition, condition.value)
+        if "is_nan" in table.c:
+            nan = table.c.is_nan
+            holds = or_(nan, holds) if condition.operator == "!=" else and_(not_(nan), holds)
+        return exists().where(there, holds)
+
+    def _compared(self, column: Column, condition: Condition, value: Value) -> Column:
+        self._check(column, condition, value)
+        name = condition.operator
+        if name in {"is null", "is not null"}:
+            return column.is_(None) if name == "is null" else column.is_not(None)
+        if isinstance(value, tuple):
+            return column.in_(value) if name == "in" else column.not_in(value)
+        if name in {"like", "ilike"}:
+            return self._like(column, str(value)) if name == "like" else column.ilike(value)
+        return self._plain(column).op(name, is_comparison=True)(value)
+
+    def _check(self, column: Column, condition: Condition, value: Value) -> None:
+        """See that the comparison is one of what the column holds."""
+        name = condition.operator
+        if name in {"is null", "is not null"}:
+            return
+        text = isinstance(column.type, Text)
+        given = value if isinstance(value, tuple) else (value,)
+        right = all(isinstance(each, str if text else int | float) for each in given)
+        if (
+            not right
+            or isinstance(value, tuple) != (name in {"in", "not in"})
+            or (name in {"like", "ilike"} and not text)
+        ):
+            kind, expected = condition.field.kind, "texts" if text else "numbers"
+            raise UsageError(
+                f"expected {kind} {condition.field.key!r} to be compared with {expected}; received {name} {value!r}"
+            )
+
+    def _like(self, column: Column, pattern: str) -> Column:
+        if self._dialect != "sqlite":
+            return column.like(pattern)
+        # LIKE of SQLite does not mind case.
+        signs = {"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}
+        return column.op("GLOB", is_comparison=True)("".join(signs.get(each, each) for each in pattern))
+
+    def _plain(self, column: Column) -> Column:
+        """Texts in the order of their code points, as SQLite has them."""
+        return collate(column, "C") if self._dialect == "postgresql" and isinstance(column.type, Text) else column
+
+    def _attribute(self, wanted: Field) -> Column | None:
+        """The column of an attribute; None for what stands beside.
+
+        Raises:
+            UsageError: there is no such attribute.
+        """
+        if wanted.kind != "attribute":
+            return None
+        if wanted.key not in self._entity.attributes:
+            known = ", ".join(self._entity.attributes)
+            raise UsageError(f"expected an attribute of {self._entity.table.name} ({known}); received {wanted.key!r}")
+        return self._entity.table.c[wanted.key]
+
+    def _beside(self, wanted: Field) -> Beside:
+        beside = self._entity.beside.get(wanted.kind)
+        if beside is None:
+            raise UsageError(f"expected an attribute or tag of {self._entity.table.name}; received a {wanted.kind}")
+        return beside
+
+    def _belongs(self, beside: Beside, rows: Any) -> Column:
+        return and_(*(rows.c[name] == self._entity.table.c[name] for name in beside.same))
