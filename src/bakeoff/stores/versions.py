@@ -202,10 +202,10 @@ def _beside(connection: Connection, table: Table, rows: Sequence[Any], *keys: st
     """Rows of `table` that belong to these, by kind, name and number (or by fewer keys)."""
     columns = [table.c[key] for key in keys or ("kind", "name", "number")]
     owners = [tuple(getattr(row, column.name) for column in columns) for row in rows]
-    found: list[Any] = []
+    beside: list[Any] = []
     for start in range(0, len(owners), BATCH):
-        found += connection.execute(select(table).where(tuple_(*columns).in_(owners[start : start + BATCH]))).all()
-    return found
+        beside += connection.execute(select(table).where(tuple_(*columns).in_(owners[start : start + BATCH]))).all()
+    return beside
 
 
 def _names(connection: Connection, rows: Sequence[Any]) -> Iterator[Registered]:

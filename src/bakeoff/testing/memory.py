@@ -210,15 +210,15 @@ def _page(things: Iterable[T], query: Query, newest: Callable[[T], int]) -> Page
     if query.limit < 1:
         raise UsageError(f"expected a limit of 1 or more; received {query.limit}")
     alive = [each for each in things if query.lifecycle in {None, getattr(each, "lifecycle", query.lifecycle)}]
-    found = [each for each in alive if holds(query.where, lambda wanted, each=each: _value(each, wanted))]
-    found.sort(key=newest)
+    matching = [each for each in alive if holds(query.where, lambda wanted, each=each: _value(each, wanted))]
+    matching.sort(key=newest)
     for order in reversed(query.order):
-        found = _sorted(found, order)
+        matching = _sorted(matching, order)
     start = int((query.page or "0").partition(".")[0]) if (query.page or "0").isdigit() else -1
     if start < 0:
         raise UsageError(f"expected a page that an earlier answer named; received {query.page!r}")
     end = start + query.limit
-    return Page(items=tuple(found[start:end]), following=str(end) if end < len(found) else None)
+    return Page(items=tuple(matching[start:end]), following=str(end) if end < len(matching) else None)
 
 
 def _sorted(things: list[T], order: Order) -> list[T]:
