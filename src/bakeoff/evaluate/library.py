@@ -251,9 +251,11 @@ def _check(measure: Measure, results: Sequence[Outcome]) -> None:
     for each in results:
         if isinstance(measure.gather, ExpectedCost):
             measure.gather.costs.check(each.classes, file="bakeoff", key="error_costs")
-    asked = MetricName.parse(measure.name).arguments[:1] if measure.task == "classification" else ()
-    if measure.name.partition("[")[0] in ONE_CLASS | ONE_CURVE and set(asked) - classes:
-        raise UsageError(f"expected a class of the rows in {measure.name} ({some(classes)}); received {asked[0]!r}")
+    name = MetricName.parse(measure.name)
+    if name.base in ONE_CLASS | ONE_CURVE and name.arguments and name.arguments[0] not in classes:
+        raise UsageError(
+            f"expected a class of the rows in {measure.name} ({some(classes)}); received {name.arguments[0]!r}"
+        )
 
 
 def _by_name(given: Any) -> Mapping[str, PredictionsLike]:
