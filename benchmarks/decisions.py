@@ -123,8 +123,9 @@ def together() -> Iterator[Cell]:
         for groups in (10, 30, 100):
             name = f"{groups} groups of uneven size, {GROUP_ROWS * groups} rows, k = {k}"
             yield Cell(part="together", name=name, run=of(grouped, k, groups, 0.7))
-        for n in (1000, 5000):
-            yield Cell(part="together", name=f"in time, AR .9, n = {n}, k = {k}", run=of(in_time, k, n))
+        for rho, n in ((0.95, 300), (0.9, 600), (0.9, 1000), (0.9, 5000)):
+            name = f"in time, AR {rho:g}, n = {n}, k = {k}".replace("0.", ".")
+            yield Cell(part="together", name=name, run=of(in_time, k, n, rho))
         for learner in LEARNERS:
             for n in (100, 300, 1000):
                 yield Cell(part="together", name=f"5 folds, {learner}, n = {n}, k = {k}", run=of(folded, k, n, learner))

@@ -42,6 +42,7 @@ class Quick(Field):
         level: float = LEVEL,
     ) -> None:
         self.measure, self.level, self.sign = MEASURES[metric], level, 1.0
+        self.unknown = None
         self.rows, self._seed, self._dependence = len(truth_n), seed, dependence or Dependence()
         group_n = self._dependence.group_n
         self._units = self.rows if group_n is None else int(group_n.max()) + 1

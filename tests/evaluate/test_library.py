@@ -1,5 +1,8 @@
+import math
+import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -7,7 +10,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import bakeoff
-from bakeoff.core.errors import ConfigError, DataError, NotFoundError, UsageError
+from bakeoff.core.errors import CandidateError, ConfigError, DataError, NotFoundError, UsageError
 from bakeoff.testing.worlds import WORLDS, candidates
 
 N = 300
@@ -259,7 +262,8 @@ def test_with_too_few_groups_the_winner_is_told_as_measured(groups):
 
 
 def test_no_difference_goes_beyond_what_the_metric_can_differ_by():
-    found = bakeoff.compare([0] * 60, {"a": [0] * 60, "b": [0] * 59 + [1]}, metric="f1_macro")
+    with pytest.warns(UserWarning, match="never true here"):
+        found = bakeoff.compare([0] * 60, {"a": [0] * 60, "b": [0] * 59 + [1]}, metric="f1_macro")
     assert all(-1 <= each.low <= each.high <= 1 for each in found.differences)
     few = [at % 4 for at in range(60)]
     found = bakeoff.compare(HALF, {"a": FIFTH, "b": [0] * 60}, metric="accuracy", groups=few)
@@ -298,3 +302,92 @@ def test_margins_and_costs_that_are_no_numbers():
 def test_words_where_numbers_are_measured():
     with pytest.raises(DataError, match="expected the truth to be numbers; received 'no' first"):
         bakeoff.interval(["no", "yes"] * 30, ["no", "yes"] * 30, metric="mae")
+
+
+@pytest.mark.parametrize("metric", ["f1_macro", "balanced_accuracy", "f1[yes]"])
+def test_a_few_rows_of_a_class_tell_no_candidates_apart(metric):
+    truth = ["no"] * 198 + ["yes"] * 2
+    found = bakeoff.compare(truth, {"right": truth, "never": ["no"] * 200}, metric=metric)
+    (difference,) = found.differences
+    assert difference.low <= 0 <= difference.high
+    assert difference.p_value > 0.3
+    assert found.winner == "right"
+    assert found.detectable is None
+    assert "do not tell the candidates apart" in found.reason
+    assert "only 2 test rows are of a class" in found.reason
+    by_rows = bakeoff.compare(truth, {"right": truth, "wrong": ["yes"] * 200}, metric="accuracy")
+    assert by_rows.differences[0].high < 0  # of all rows 198 speak
+
+
+def test_rows_of_one_class_alone_tell_no_candidates_apart():
+    truth = ["a"] * 200
+    with pytest.warns(UserWarning, match="50 of 200 labels of the predictions of 'poor' are never true here: b"):
+        found = bakeoff.compare(truth, {"good": truth, "poor": ["a"] * 150 + ["b"] * 50}, metric="f1_macro")
+    assert found.differences[0].low <= 0 <= found.differences[0].high
+    assert "all test rows are of one class" in found.reason
+
+
+def test_of_many_classes_a_rare_one_does_not_silence_the_others():
+    truth = [f"class {i % 20}" for i in range(400)] + ["rare"]
+    poor = [f"class {(i + (i % 3 == 0)) % 20}" for i in range(400)] + ["rare"]
+    found = bakeoff.compare(truth, {"good": truth, "poor": poor}, metric="f1_macro")
+    assert found.differences[0].high < 0
+
+
+@pytest.mark.parametrize(
+    ("time", "received"),
+    [
+        (["mon", "tue"] * 50, "received 'mon'"),
+        ([1] * 100, "received 1 in each of 100"),
+        ([1, "a"] * 50, "received '1'"),
+        (["12/1/2026", "1/12/2026"] * 50, "received '12/1/2026'"),
+        ([{}, {"a": 1}] * 50, "received dict"),
+    ],
+)
+def test_a_time_that_orders_nothing_is_refused(time, received):
+    truth = [0, 1] * 50
+    with pytest.raises(DataError, match="expected time to .*" + re.escape(received)):
+        bakeoff.interval(truth, truth, metric="accuracy", time=time)
+
+
+def test_times_as_texts_dates_and_numbers_order_alike():
+    rng = np.random.default_rng(0)
+    truth, answers = rng.integers(0, 2, 60), rng.integers(0, 2, 60)
+    days = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=int(day)) for day in rng.permutation(60)]
+    times = [
+        days,
+        [day.isoformat() for day in days],
+        [day.date().isoformat() for day in days],
+        np.argsort(np.argsort(days)),
+    ]
+    found = {bakeoff.interval(truth, answers, metric="accuracy", time=each).low for each in times}
+    assert len(found) == 1
+    assert None not in found
+
+
+def test_a_class_that_no_row_has_is_named():
+    with pytest.raises(UsageError, match=r"expected a class of the rows in recall\[7\] \(0, 1\); received '7'"):
+        bakeoff.interval([0, 1] * 20, [0, 1] * 20, metric="recall[7]")
+
+
+def test_probabilities_that_are_none_are_told_by_value():
+    truth = [0, 1] * 20
+    with pytest.raises(DataError, match=r"between 0 and 1; received 1\.5"):
+        bakeoff.interval(truth, [0.5, 1.5] * 20, metric="log_loss")
+    with pytest.raises(CandidateError, match=r"received -0\.5"):
+        bakeoff.interval(truth, {"0": [-0.5] * 40, "1": [1.5] * 40}, metric="log_loss")
+    with pytest.raises(DataError, match="every true value is '1', so that one column does not say which class"):
+        bakeoff.interval([1] * 20, [0.5] * 20, metric="roc_auc")
+
+
+def test_shares_of_a_truth_of_zero_and_sizes_beyond_squares_are_no_numbers():
+    found = bakeoff.interval([0.0, *range(1, 40)], [1.0] * 40, metric="mape")
+    assert math.isnan(found.value)
+    assert "is a true value 0?" in (found.reason or "")
+    with pytest.raises(DataError, match=r"up to 1e[+]150 in size; received 1e[+]200"):
+        bakeoff.interval([1e200] * 20, [1.0] * 20, metric="rmse")
+
+
+def test_true_texts_that_say_nothing_are_counted():
+    with pytest.warns(UserWarning, match="2 of 20 true texts are empty or missing"):
+        bakeoff.interval(["", " ", *["yes"] * 18], ["yes"] * 20, metric="exact_match")

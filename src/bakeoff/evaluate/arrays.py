@@ -1,6 +1,10 @@
 """Truth and predictions as users have them: lists, arrays of numpy, columns and tables of polars or pandas."""
 
-from collections.abc import Mapping, Sequence
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,6 +25,8 @@ __all__ = [
     "labels",
     "numbers",
     "predictions_of",
+    "some",
+    "times",
 ]
 
 ColumnLike: TypeAlias = Any
@@ -33,6 +39,9 @@ SHOWN = 5
 BINARY = 2
 """With so many classes one column of probabilities says all."""
 MEDIAN = "0.5"
+LARGEST = 1e150
+"""The largest number whose square is one."""
+ISO_TIME = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d([.,]\d+)?)?)?)?)?(Z|[+-]\d\d:?\d\d)?")
 
 
 def column(values: ColumnLike, name: str, *, rows: int | None = None) -> NDArray[Any]:
@@ -71,12 +80,32 @@ def numbers(values: NDArray[Any], name: str) -> NDArray[Any]:
     Raises:
         DataError: it holds something else.
     """
-    if values.dtype.kind in "fiub":
-        return values
     try:
-        return values.astype(np.float64)
+        found = values if values.dtype.kind in "fiub" else values.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"expected {name} to be numbers; received {values.tolist()[0]!r} first") from error
+    large = found[np.isfinite(found) & (np.abs(found.astype(np.float64)) > LARGEST)]
+    if len(large):
+        raise DataError(f"expected {name} to be numbers up to {LARGEST:g} in size; received {large[0]:g}: rescale them")
+    return found
+
+
+def times(values: NDArray[Any], name: str) -> NDArray[Any]:
+    """The column, if its values order the rows: numbers, dates, or dates as texts that sort as they follow each other.
+
+    Raises:
+        DataError: it holds something else, several kinds, or the same value in every row.
+    """
+    if values.dtype.kind in "OUT":
+        given = values.tolist()
+        kinds = {type(value) for value in given}
+        words = [value for value in given if isinstance(value, str) and not ISO_TIME.fullmatch(value)]
+        if words or len(kinds) > 1 or not isinstance(given[0], str | date | Real):
+            received = repr(words[0]) if words else " and ".join(sorted(kind.__name__ for kind in kinds))
+            raise DataError(f"expected {name} to be numbers, dates or texts as 2026-11-29T08:00; received {received}")
+    if len(values) > 1 and (values == values[0]).all():
+        raise DataError(f"expected {name} to order the rows; received {values[0]} in each of {len(values)}")
+    return values
 
 
 def predictions_of(given: PredictionsLike, truth_n: NDArray[Any], measure: Measure, name: str) -> Predictions:
@@ -107,12 +136,19 @@ def predictions_of(given: PredictionsLike, truth_n: NDArray[Any], measure: Measu
     if measure.needs != "probabilities":
         return Predictions(values_n=_values(values, truth_n, measure, name))
     classes = np.unique(labels(truth_n))
+    if len(classes) == 1:
+        raise DataError(
+            f"expected {name} to be a table with a column of probabilities for each class: every true value is "
+            f"{str(classes[0])!r}, so that one column does not say which class it is of"
+        )
     if len(classes) != BINARY or values.dtype.kind != "f":
         raise DataError(
             f"expected {name} to be a table with a column of probabilities for each class, for {measure.name!r}; "
             f"received one column of {values.dtype} for {len(classes)} classes"
         )
     shares = complete(values.astype(np.float64), name)
+    if len(wrong := shares[(shares < 0) | (shares > 1)]):
+        raise DataError(f"expected {name} to be probabilities, between 0 and 1; received {wrong[0]:g}")
     return Predictions.of_probabilities(np.column_stack([1 - shares, shares]), tuple(classes.tolist()))
 
 
@@ -123,9 +159,19 @@ def _values(values: NDArray[Any], truth_n: NDArray[Any], measure: Measure, name:
     values = complete(values, name)
     if measure.task == "regression":
         return numbers(values, name)
-    said = labels(values)
-    _known(np.unique(said).tolist(), truth_n, f"the labels of {name}")
-    return said
+    predicted = labels(values)
+    _known(np.unique(predicted).tolist(), truth_n, f"the labels of {name}")
+    if (other := ~np.isin(predicted, labels(truth_n))).any():
+        names = some(set(predicted[other].tolist()))
+        warnings.warn(
+            f"{other.sum():,} of {len(predicted):,} labels of {name} are never true here: {names}", stacklevel=4
+        )
+    return predicted
+
+
+def some(names: Iterable[str]) -> str:
+    """The first few, in order."""
+    return ", ".join(sorted(names)[:SHOWN])
 
 
 def _known(names: Sequence[str], truth_n: NDArray[Any], what: str) -> None:
@@ -136,8 +182,7 @@ def _known(names: Sequence[str], truth_n: NDArray[Any], what: str) -> None:
     """
     classes = np.unique(truth_n.astype(np.str_)).tolist()
     if len(classes) >= BINARY and not set(names) & set(classes):
-        some, theirs = (", ".join(each[:SHOWN]) for each in (list(names), classes))
-        raise DataError(f"expected {what} to be classes of the truth ({theirs}); none is: {some}")
+        raise DataError(f"expected {what} to be classes of the truth ({some(classes)}); none is: {some(names)}")
 
 
 def is_table(given: PredictionsLike) -> bool:

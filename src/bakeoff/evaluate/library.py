@@ -20,6 +20,8 @@ from bakeoff.evaluate.arrays import (
     labels,
     numbers,
     predictions_of,
+    some,
+    times,
 )
 from bakeoff.evaluate.decide.paired import Comparison, measure_named
 from bakeoff.evaluate.decide.verdict import decide
@@ -31,7 +33,9 @@ from bakeoff.metrics.custom import costs_in_use, using
 from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.intervals import LEVEL, Interval
 from bakeoff.metrics.measure import Measure
+from bakeoff.metrics.names import MetricName
 from bakeoff.metrics.outcome import Outcome, outcome
+from bakeoff.metrics.rare import ONE_CLASS, ONE_CURVE, why_undefined
 from bakeoff.metrics.registry import find, with_class
 from bakeoff.results.scorecard import Scorecard
 
@@ -110,13 +114,13 @@ def interval(
     truth_n = _truth(truth, measure)
     measure = _of_second(measure, truth_n, [predictions])
     result = outcome(truth_n, predictions_of(predictions, truth_n, measure, "the predictions"), measure.task)
-    _check_errors(measure, result)
+    _check(measure, [result])
     dependence = _dependence(len(result), groups, time)
     if dependence.independent:
         _warn_of_order(result)
     found = estimate(measure, Rows(outcome=result, dependence=dependence, level=level, seed=seed))
     if found is None:
-        return Interval(value=float("nan"), reason=f"{metric} is undefined on these rows (is there only one class?)")
+        return Interval(value=float("nan"), reason=f"{metric} is undefined on these rows ({why_undefined(metric)})")
     return found
 
 
@@ -176,8 +180,7 @@ def compare(
     if dependence.independent:
         _warn_of_order(outcome(truth_n, next(iter(answers.values())), measure.task))
     outcomes = {name: outcome(truth_n, each, measure.task) for name, each in answers.items()}
-    for each in outcomes.values():
-        _check_errors(measure, each)
+    _check(measure, list(outcomes.values()))
     cards = {
         name: _card(
             measure,
@@ -242,10 +245,17 @@ def _texts(error_costs: ErrorCosts | None) -> Mapping[str, Mapping[str, float]] 
     return {str(true): {str(said): cost for said, cost in row.items()} for true, row in error_costs.items()}
 
 
-def _check_errors(measure: Measure, result: Outcome) -> None:
-    """See that every error has a cost, where costs are what is measured."""
-    if isinstance(measure.gather, ExpectedCost):
-        measure.gather.costs.check(result.classes, file="bakeoff", key="error_costs")
+def _check(measure: Measure, results: Sequence[Outcome]) -> None:
+    """See that every error has a cost, where costs are what is measured, and that the class asked about is there."""
+    classes = {name for each in results for name in each.classes}
+    for each in results:
+        if isinstance(measure.gather, ExpectedCost):
+            measure.gather.costs.check(each.classes, file="bakeoff", key="error_costs")
+    name = MetricName.parse(measure.name)
+    if name.base in ONE_CLASS | ONE_CURVE and name.arguments and name.arguments[0] not in classes:
+        raise UsageError(
+            f"expected a class of the rows in {measure.name} ({some(classes)}); received {name.arguments[0]!r}"
+        )
 
 
 def _by_name(given: Any) -> Mapping[str, PredictionsLike]:
@@ -273,7 +283,9 @@ def _check_costs(cost_usd: Mapping[str, float] | None, names: Sequence[str]) -> 
 
 def _truth(truth: ColumnLike, measure: Measure) -> ColumnLike:
     truth_n = column(truth, "the truth")
-    if measure.task != "generation":
+    if measure.task == "generation":
+        _warn_of_empty(truth_n)
+    else:
         truth_n = complete(truth_n, "the truth")
     if measure.task == "regression":
         return numbers(truth_n, "the truth")
@@ -286,6 +298,12 @@ def _of_second(measure: Measure, truth_n: ColumnLike, given: Sequence[Prediction
     if len(classes) != BINARY or all(is_table(each) for each in given):
         return measure
     return find(with_class(measure.name, measure.task, classes=classes, positive=classes[1]), measure.task)
+
+
+def _warn_of_empty(truth_n: ColumnLike) -> None:
+    """Warn of true texts that say nothing: no answer is like them."""
+    if empty := sum(value is None or not str(value).strip() for value in truth_n.tolist()):
+        warnings.warn(f"{empty:,} of {len(truth_n):,} true texts are empty or missing", stacklevel=4)
 
 
 def _warn_of_order(result: Outcome) -> None:
@@ -307,7 +325,7 @@ def _dependence(n: int, groups: ColumnLike | None, time: ColumnLike | None) -> D
 
 
 def _time(time: ColumnLike | None, n: int) -> ColumnLike | None:
-    return None if time is None else complete(column(time, "time", rows=n), "time")
+    return None if time is None else times(complete(column(time, "time", rows=n), "time"), "time")
 
 
 def _card(measure: Measure, rows: Rows, cost: float) -> Scorecard:

@@ -346,7 +346,11 @@ _REGRESSION = (
     _value("rmse", "square root of the mean squared error", _rmse),
     _value("mae", "mean absolute error", _means(0)),
     _value("median_ae", "median absolute error", ranks.median, gather=ranks.Sorted.of),
-    _value("mape", "mean of the absolute error as a share of the truth's size (1 is 100%)", _means(2)),
+    _value(
+        "mape",
+        "mean of the absolute error as a share of the truth's size (1 is 100%); undefined where a true value is 0",
+        _means(2),
+    ),
     _value(
         "r2",
         "share of the truth's variance that is explained",

@@ -78,11 +78,11 @@ def probability_moments(outcome: Outcome) -> Moments:
 
 
 def number_moments(outcome: Outcome) -> Moments:
-    """Columns: absolute error, squared error, relative error, centred truth, its square."""
-    error = outcome.predicted_n - outcome.truth_n
-    size = np.maximum(np.abs(outcome.truth_n), np.finfo(np.float64).eps)
-    centred = outcome.truth_n - outcome.truth_n.mean()
-    return Moments(np.column_stack([np.abs(error), error**2, np.abs(error) / size, centred, centred**2]))
+    """Columns: absolute error, squared error, relative error (NaN where the truth is 0), centred truth, its square."""
+    error, truth_n = outcome.predicted_n - outcome.truth_n, outcome.truth_n
+    relative = np.divide(np.abs(error), np.abs(truth_n), out=np.full(len(error), np.nan), where=truth_n != 0)
+    centred = truth_n - truth_n.mean()
+    return Moments(np.column_stack([np.abs(error), error**2, relative, centred, centred**2]))
 
 
 def r2(means: Means) -> Floats:

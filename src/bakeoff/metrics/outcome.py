@@ -131,10 +131,9 @@ def _aligned(predictions: Predictions, classes: Sequence[str]) -> NDArray[np.flo
     if given.shape != expected:
         raise CandidateError(f"expected probabilities of shape {expected} (rows, classes); received {given.shape}")
     off = np.abs(given.sum(axis=1) - 1.0)
-    if (off > SUM_TOLERANCE).any() or (given < 0).any():
-        raise CandidateError(
-            f"expected probabilities ≥ 0 that sum to 1 in each row; received sums off by up to {off.max():.3g}"
-        )
+    if (given < 0).any() or (off > SUM_TOLERANCE).any():
+        received = f"{given.min():.3g}" if (given < 0).any() else f"sums off by up to {off.max():.3g}"
+        raise CandidateError(f"expected probabilities ≥ 0 that sum to 1 in each row; received {received}")
     if tuple(classes) == predictions.classes:
         return given
     aligned = np.zeros((len(predictions), len(classes)))

@@ -1,13 +1,105 @@
-"""Intervals of areas under curves of a class with few rows, whose variance says little or is too small by luck."""
+"""Classes of few rows: what they leave unknown, and intervals of areas under their curves.
+
+The variance of such an area says little, or is too small by luck.
+"""
 
 import math
 from statistics import NormalDist
 
-from bakeoff.metrics.intervals import LEVEL
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["pr_ends", "roc_ends"]
+from bakeoff.metrics.intervals import LEVEL
+from bakeoff.metrics.labels import EVEN_METRICS, WEIGHTED_METRICS
+from bakeoff.metrics.measure import Measure
+from bakeoff.metrics.names import MetricName
+from bakeoff.metrics.outcome import Outcome
+from bakeoff.metrics.posterior import FEW_CLASSES
+from bakeoff.metrics.ranks import OneCurve
+
+__all__ = [
+    "ONE_CLASS",
+    "ONE_CURVE",
+    "class_of",
+    "class_rows",
+    "few_of_a_class",
+    "pr_ends",
+    "roc_ends",
+    "too_rare",
+    "why_undefined",
+]
 
 HALVINGS = 50
+ONE_CLASS = frozenset({"precision", "recall", "f1", "specificity"})
+ONE_CURVE = frozenset({"roc_auc", "pr_auc", "precision_at_recall", "recall_at_precision"})
+"""Measures of one class, by its labels and by its probabilities."""
+FEWEST_OF_A_CLASS = 4
+"""Rows of a class below which nothing that depends on it alone is known."""
+RARE_CLASSES = 0.2
+"""Of many classes, so many may be rarer than that before an average over classes has no interval."""
+
+
+def class_rows(outcome: Outcome) -> NDArray[np.int64]:
+    """How many rows are truly of each class, (k,)."""
+    return np.bincount(outcome.truth_n, minlength=len(outcome.classes))
+
+
+def class_of(measure: Measure, outcome: Outcome) -> str | None:
+    """The class that a measure of one class is of, if it is one and there is such a class."""
+    if not outcome.classes or measure.name.partition("[")[0] not in ONE_CLASS | ONE_CURVE:
+        return None
+    arguments = MetricName.parse(measure.name).arguments
+    name = arguments[0] if arguments else outcome.positive
+    return name if name in outcome.classes else None
+
+
+def too_rare(measure: Measure, outcome: Outcome) -> str | None:
+    """Why the classes have too few rows for anything to be known of this measure; None where they have enough."""
+    if not outcome.classes or measure.share or measure.name in WEIGHTED_METRICS:
+        return None
+    count_k, names = class_rows(outcome), outcome.classes
+    one = class_of(measure, outcome)
+    if one is None and len(names) == 1:
+        return f"all rows are of one class, {names[0]!r}; at least {FEWEST_OF_A_CLASS} of another are needed"
+    rare = [at for at in range(len(names)) if count_k[at] < FEWEST_OF_A_CLASS]
+    if one is not None and len(names) > FEW_CLASSES:
+        rare = [at for at in rare if names[at] == one]
+    if not rare:
+        return None
+    if len(names) <= FEW_CLASSES or one is not None:
+        at = min(rare, key=lambda each: int(count_k[each]))
+        return f"{count_k[at]} rows of {names[at]!r}; at least {FEWEST_OF_A_CLASS} are needed"
+    even = measure.name in EVEN_METRICS - {"mcc"} or isinstance(measure.gather, OneCurve)
+    if even and len(rare) > RARE_CLASSES * len(names):
+        return f"{len(rare)} of {len(names)} classes have fewer than {FEWEST_OF_A_CLASS} rows"
+    return None
+
+
+def few_of_a_class(measure: Measure, outcome: Outcome) -> str | None:
+    """Why the truth has too few rows of a class for this measure to tell candidates apart; None where it has enough.
+
+    Only where all depends on that class: of many classes the others say enough.
+    """
+    if too_rare(measure, outcome) is None:
+        return None
+    true_k = class_rows(outcome)
+    true_k = true_k[true_k > 0]
+    one = class_of(measure, outcome)
+    if one is None and len(true_k) > FEW_CLASSES:
+        return None
+    rows = int(true_k.min()) if one is None else int(class_rows(outcome)[outcome.classes.index(one)])
+    if len(true_k) > 1 and rows >= FEWEST_OF_A_CLASS:
+        return None
+    return "all test rows are of one class" if len(true_k) == 1 else f"only {rows} test rows are of a class"
+
+
+def why_undefined(metric: str) -> str:
+    """What most probably makes a metric undefined.
+
+    >>> why_undefined("mape"), why_undefined("roc_auc")
+    ('is a true value 0?', 'is there only one class?')
+    """
+    return "is a true value 0?" if metric == "mape" else "is there only one class?"
 
 
 def roc_ends(value: float, positives: int, negatives: int, se: float, level: float = LEVEL) -> tuple[float, float]:

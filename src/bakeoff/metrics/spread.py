@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Spread", "in_order", "long_run", "pseudo_values", "spread", "spreads"]
+__all__ = ["Spread", "in_order", "long_run", "pseudo_values", "spread", "spreads", "wider"]
 
 Floats = NDArray[np.float64]
 
@@ -99,6 +99,21 @@ def in_order(pseudo_b: Floats, *, factor: float = 1.0) -> Spread:
     heights = np.asarray(dct(pseudo_b - pseudo_b.mean(), type=2, norm="ortho"))[1 : waves + 1]
     se = math.sqrt(float((heights**2).mean()) / len(pseudo_b) * factor)
     return replace(known, se=se, freedom=min(float(waves), known.freedom))
+
+
+def wider(one: Spread, other: Spread, level: float) -> Spread:
+    """The spread of the wider interval at this level.
+
+    Of a difference in time either may be too small by luck: the sum of autocorrelations (equals are called different
+    in .08 to .10 of 300 to 1,000 rows with a correlation of .9), and a few slow waves; both seldom are.
+
+    >>> wider(Spread(se=1.0, freedom=100.0, units=9.0), Spread(se=0.9, freedom=3.0, units=9.0), 0.95).freedom
+    3.0
+    """
+    from scipy.special import stdtrit
+
+    widths = [each.se * float(stdtrit(each.freedom, 0.5 + level / 2)) for each in (one, other)]
+    return one if widths[0] >= widths[1] else other
 
 
 def long_run(centred_t: Floats) -> float:

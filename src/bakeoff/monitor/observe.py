@@ -15,6 +15,7 @@ from bakeoff.metrics.drift import drifts
 from bakeoff.metrics.intervals import percentile, wilson
 from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.positive import BINARY
+from bakeoff.metrics.rare import why_undefined
 from bakeoff.metrics.registry import bind, find, with_class
 from bakeoff.monitor.reference import Reference
 from bakeoff.monitor.signals import Report, Signal, SignalName
@@ -258,7 +259,7 @@ def _quality(truth: Sequence[str | float], said: Predictions | None, look: _Look
     value = float(drawn.value_m[0])
     low, high = percentile(drawn.draws_rm[:, 0])
     if not np.isfinite([value, low, high]).all():
-        reason = f"{measure.name} is undefined on these {rows} rows (one class only?)"
+        reason = f"{measure.name} is undefined on these {rows} rows ({why_undefined(measure.name)})"
         return look.signal("quality", None, limit=limit, rows=rows, detail={"reason": reason})
     drop = look.reference.value - value if measure.higher_is_better else value - look.reference.value
     excluded = high < look.reference.value if measure.higher_is_better else low > look.reference.value

@@ -16,10 +16,11 @@ from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.intervals import LEVEL
 from bakeoff.metrics.measure import Measure, Statistic
 from bakeoff.metrics.outcome import outcome
+from bakeoff.metrics.rare import few_of_a_class
 from bakeoff.metrics.registry import bind
 from bakeoff.metrics.rough import is_rough
 from bakeoff.metrics.significance import detectable, holm, mcnemar_exact, t_interval, t_p_value
-from bakeoff.metrics.spread import Spread, long_run, pseudo_values, spreads
+from bakeoff.metrics.spread import Spread, in_order, long_run, pseudo_values, spreads, wider
 from bakeoff.results.verdict import Comparison
 
 __all__ = ["Comparison", "Field", "joint_errors"]
@@ -72,6 +73,7 @@ class Field:
         group_n = self._dependence.group_n
         self._units = self.rows if group_n is None else int(group_n.max()) + 1
         self._outcomes = {name: outcome(truth_n, each, measure.task) for name, each in predictions.items()}
+        self.unknown = few_of_a_class(measure, next(iter(self._outcomes.values())))
         bound = {name: bind([measure], each)[measure.name] for name, each in self._outcomes.items()}
         parts = {name: self._seen(each, resamples=resamples, threads=threads) for name, each in bound.items()}
         self.values = {name: value for name, (value, _) in parts.items()}
@@ -116,13 +118,19 @@ class Field:
             return
         apart_bp = np.column_stack([self._pseudo[a] - self._pseudo[b] for a, b in new])
         factor = self._dependence.factor
-        for (a, b), seen in zip(new, spreads(apart_bp, serial=self._serial, factor=factor), strict=True):
-            self._spreads[a, b] = self._spreads[b, a] = self._with_one_more(seen, a, b)
+        for at, ((a, b), seen) in enumerate(
+            zip(new, spreads(apart_bp, serial=self._serial, factor=factor), strict=True)
+        ):
+            known = wider(seen, in_order(apart_bp[:, at], factor=factor), self.level) if self._serial else seen
+            self._spreads[a, b] = self._spreads[b, a] = self._with_one_more(known, a, b)
 
     @cached_property
     def _wide(self) -> float:
-        """How far apart candidates may be of which a single row (group) is all that is known; else 0."""
-        if len(next(iter(self._pseudo.values()))) >= FEWEST:
+        """How far apart candidates may be where a single row (group), or a few of a class, is all there is; else 0.
+
+        On two rows of a class that one has right and the other wrong a jackknife sees no spread, and no doubt.
+        """
+        if self.unknown is None and len(next(iter(self._pseudo.values()))) >= FEWEST:
             return 0.0
         low, high = self.measure.bounds
         return high - low if math.isfinite(high - low) else max(1.0, *(10 * abs(each) for each in self.values.values()))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bakeoff.evaluate.decide.paired import Comparison
+from bakeoff.metrics.rare import why_undefined
 from bakeoff.results.scorecard import Scorecard
 
 if TYPE_CHECKING:
@@ -19,13 +20,18 @@ def unscored(metric: str, names: Sequence[str]) -> str:
     """Why nobody can win."""
     if not names:
         return "Nobody wins: no candidate could be evaluated."
-    return f"Nobody wins: {metric} is undefined on these test rows for {_and(names)} (is there only one class?)."
+    return f"Nobody wins: {metric} is undefined on these test rows for {_and(names)} ({why_undefined(metric)})."
 
 
-def told(verdict: "Verdict", scored: Mapping[str, Scorecard]) -> str:
-    """Why the winner wins, who was kept out by gates, and what the test rows can show."""
+def told(verdict: "Verdict", scored: Mapping[str, Scorecard], unknown: str | None = None) -> str:
+    """Why the winner wins, who was kept out by gates, and what the test rows can show.
+
+    `unknown`: why these rows cannot tell candidates apart, if so.
+    """
     assert verdict.best is not None
     sentences = [_nobody(verdict) if verdict.winner is None else _winner(verdict, scored), _kept_out(verdict)]
+    if unknown is not None and verdict.comparisons:
+        sentences.append(f"These test rows do not tell the candidates apart by {verdict.metric}: {unknown}.")
     sentences += [_unsettled(verdict, scored), _unread(scored)]
     if verdict.mdd is not None:
         rows = scored[verdict.best].n_test
@@ -43,10 +49,10 @@ def _unsettled(verdict: "Verdict", scored: Mapping[str, Scorecard]) -> str:
         return ""
     rows, needed = scored[verdict.best].n_test, verdict.rows_to_settle
     wrong = f"with probability {chance:.2f} {name} is worse than the best by more than {verdict.margin:.4g}"
-    more = "no number of rows settles a tie without a margin"
+    more = "" if verdict.mdd is None else "; no number of rows settles a tie without a margin"
     if needed is not None:
-        more = f"about {_rounded(max(needed, rows)):,} test rows would settle it (there are {rows:,})"
-    return f"The choice is not settled: {wrong}; {more}."
+        more = f"; about {_rounded(max(needed, rows)):,} test rows would settle it (there are {rows:,})"
+    return f"The choice is not settled: {wrong}{more}."
 
 
 def _more_rows(verdict: "Verdict", rows: int) -> str:

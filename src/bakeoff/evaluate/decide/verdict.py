@@ -193,7 +193,7 @@ def decide_by(
         rows_to_settle=compared.rows_to_settle(winner or best, pool),
         confidence=config.confidence,
     )
-    return replace(verdict, reason=reasons.told(verdict, scored))
+    return replace(verdict, reason=reasons.told(verdict, scored, field.unknown))
 
 
 def best_set_of(compared: "Compared", pool: Sequence[str], confidence: float | None) -> tuple[str, ...]:
@@ -282,7 +282,7 @@ class Compared:
 
     def rows_to_settle(self, name: str, pool: Sequence[str]) -> int | None:
         """How many test rows would show this four times in five, if the candidates lie as measured."""
-        shares = [self._share_of_rows(name, other) for other in pool if other != name]
+        shares = [] if self.field.unknown else [self._share_of_rows(name, other) for other in pool if other != name]
         return math.ceil(self.field.rows / min(shares)) if shares and min(shares) > 0 else None
 
     def _share_of_rows(self, name: str, other: str) -> float:
@@ -315,13 +315,13 @@ class Compared:
     def mdd(self) -> float | None:
         """The least true difference from the best that the intervals show four times in five."""
         sizes = [self.field.detectable(a, b, level=self.level) for a, b in self.pairs if b == self.best]
-        return float(np.median(sizes)) if sizes else None
+        return float(np.median(sizes)) if sizes and not self.field.unknown else None
 
     @property
     def rows_for_margin(self) -> int | None:
         """How many test rows show four times in five that a candidate as good as the best is within the margin."""
         spreads = [self.field.spread(a, b) for a, b in self.pairs if b == self.best]
-        if not spreads or not self.margin:
+        if not spreads or not self.margin or self.field.unknown:
             return None
         size = float(np.median([detectable(each.se, level=self.level, freedom=each.freedom) for each in spreads]))
         return math.ceil(self.field.rows * (size / self.margin) ** 2)

@@ -33,14 +33,13 @@ from bakeoff.metrics.intervals import (
     skewed,
     student,
 )
-from bakeoff.metrics.labels import EVEN_METRICS, WEIGHTED_METRICS, Confusion, Margins
+from bakeoff.metrics.labels import EVEN_METRICS, Confusion, Margins
 from bakeoff.metrics.measure import Measure, Statistic
-from bakeoff.metrics.names import MetricName
 from bakeoff.metrics.outcome import Outcome
 from bakeoff.metrics.points import CurvePoint
 from bakeoff.metrics.posterior import FEW_CLASSES, posterior_margins
 from bakeoff.metrics.ranks import OneCurve
-from bakeoff.metrics.rare import pr_ends, roc_ends
+from bakeoff.metrics.rare import class_of, class_rows, pr_ends, roc_ends, too_rare
 from bakeoff.metrics.registry import bind
 from bakeoff.metrics.rough import is_rough
 from bakeoff.metrics.scales import UNBOUNDED, Scale
@@ -50,15 +49,8 @@ from bakeoff.metrics.tails import beyond, excess
 __all__ = ["Rows", "estimate", "estimates"]
 
 POSTERIOR_DRAWS = 4000
-ONE_CLASS = frozenset({"precision", "recall", "f1", "specificity"})
-ONE_CURVE = frozenset({"roc_auc", "pr_auc", "precision_at_recall", "recall_at_precision"})
-"""Measures of one class, by its labels and by its probabilities."""
-FEWEST_OF_A_CLASS = 4
-"""Rows of a class below which nothing that depends on it alone is known."""
 FEW_OF_A_CLASS = 30
 """Rows of a class (or of all others) below which areas under its curves take more than their jackknife."""
-RARE_CLASSES = 0.2
-"""Of many classes, so many may be rarer than that before an average over classes has no interval."""
 FEWEST_GROUPS = 4
 FEWEST_STRETCHES = 6
 """Independent stretches that rows in the order of time must be worth."""
@@ -82,10 +74,6 @@ class Rows:
         if self.dependence.group_n is not None:
             return "cluster t"
         return "serial t" if self.dependence.order_n is not None else "t"
-
-    def class_rows(self) -> NDArray[np.int64]:
-        """How many rows are truly of each class."""
-        return np.bincount(self.outcome.truth_n, minlength=len(self.outcome.classes))
 
 
 def estimate(measure: Measure, rows: Rows) -> Interval | None:
@@ -125,15 +113,6 @@ def _left(bound: Mapping[str, Statistic], rows: Rows) -> dict[str, tuple[NDArray
         )
         found |= dict(zip(names, parts, strict=True))
     return found
-
-
-def _class_of(measure: Measure, outcome: Outcome) -> str | None:
-    """The class that a measure of one class is of, if it is one and there is such a class."""
-    if not outcome.classes or measure.name.partition("[")[0] not in ONE_CLASS | ONE_CURVE:
-        return None
-    arguments = MetricName.parse(measure.name).arguments
-    name = arguments[0] if arguments else outcome.positive
-    return name if name in outcome.classes else None
 
 
 def _drawn(wanted: Sequence[Measure], bound: Mapping[str, Statistic], rows: Rows) -> dict[str, Replicates]:
@@ -214,7 +193,7 @@ def _interval(measure: Measure, seen: _Seen) -> Interval:
 def _of_units(measure: Measure, seen: _Seen) -> Interval:
     """Student's t over rows, groups or stretches of time."""
     scale, rows = Scale(*measure.bounds), seen.rows
-    of_class = _class_of(measure, rows.outcome)
+    of_class = class_of(measure, rows.outcome)
     if of_class is not None and isinstance(measure.gather, OneCurve):
         few = _of_few(measure, seen, rows.outcome.classes.index(of_class))
         if few is not None:
@@ -257,7 +236,7 @@ def _unseen(outcome: Outcome) -> float:
 def _of_few(measure: Measure, seen: _Seen, at: int) -> Interval | None:
     """The area under a curve of a class of few rows (or of nearly all); None where it has enough."""
     rows, value = seen.rows, seen.value
-    positives = int(rows.class_rows()[at])
+    positives = int(class_rows(rows.outcome)[at])
     negatives = len(rows.outcome) - positives
     if min(positives, negatives) >= FEW_OF_A_CLASS:
         return None
@@ -281,28 +260,7 @@ def _too_little(measure: Measure, seen: _Seen) -> str | None:
     if dependence.order_n is not None and len(rows.outcome) > FEWEST_STRETCHES > seen.spread.units:
         worth = f"{seen.spread.units:.0f} independent ones"
         return f"rows go together in time: {len(rows.outcome)} are worth {worth}, {FEWEST_STRETCHES} are needed"
-    return _rare(measure, rows) if rows.outcome.classes else None
-
-
-def _rare(measure: Measure, rows: Rows) -> str | None:
-    if measure.share or measure.name in WEIGHTED_METRICS:
-        return None
-    count_k, names = rows.class_rows(), rows.outcome.classes
-    of_class = _class_of(measure, rows.outcome)
-    if of_class is None and len(names) == 1:
-        return f"all rows are of one class, {names[0]!r}; at least {FEWEST_OF_A_CLASS} of another are needed"
-    rare = [at for at in range(len(names)) if count_k[at] < FEWEST_OF_A_CLASS]
-    if of_class is not None and len(names) > FEW_CLASSES:
-        rare = [at for at in rare if names[at] == of_class]
-    if not rare:
-        return None
-    if len(names) <= FEW_CLASSES or of_class is not None:
-        at = min(rare, key=lambda each: int(count_k[each]))
-        return f"{count_k[at]} rows of {names[at]!r}; at least {FEWEST_OF_A_CLASS} are needed"
-    even = measure.name in EVEN_METRICS - {"mcc"} or isinstance(measure.gather, OneCurve)
-    if even and len(rare) > RARE_CLASSES * len(names):
-        return f"{len(rare)} of {len(names)} classes have fewer than {FEWEST_OF_A_CLASS} rows"
-    return None
+    return too_rare(measure, rows.outcome)
 
 
 def _independent(measure: Measure, seen: _Seen) -> Interval | None:
@@ -310,7 +268,7 @@ def _independent(measure: Measure, seen: _Seen) -> Interval | None:
     rows, n = seen.rows, len(seen.rows.outcome)
     if measure.share:
         return seen.interval(mid_p(seen.value * n, n, rows.level), "mid-p")
-    of_class = _class_of(measure, rows.outcome)
+    of_class = class_of(measure, rows.outcome)
     few = len(rows.outcome.classes) <= FEW_CLASSES or of_class is not None
     if few and measure.gather == Confusion.of:
         if len(rows.outcome.classes) == 1:  # the only cell there is has every draw
@@ -360,10 +318,10 @@ def _of_draws(measure: Measure, seen: _Seen) -> Interval:
 def _as_share(measure: Measure, seen: _Seen, found: Interval) -> Interval:
     """The best recall, never narrower than a share of the class's rows: the threshold is chosen by them, too."""
     rows = seen.rows
-    of_class = _class_of(measure, rows.outcome)
+    of_class = class_of(measure, rows.outcome)
     if of_class is None or not measure.name.startswith("recall_at_precision"):
         return found
-    positives = int(rows.class_rows()[rows.outcome.classes.index(of_class)])
+    positives = int(class_rows(rows.outcome)[rows.outcome.classes.index(of_class)])
     return found.hull(seen.interval(pr_ends(seen.value, positives, rows.level), "bca"))
 
 
@@ -391,7 +349,7 @@ def _resting(measure: Measure, seen: _Seen) -> float:
     units = min(units, seen.spread.units) if rows.dependence.order_n is not None else units
     if not rows.outcome.classes:
         return units
-    count_k = rows.class_rows()
+    count_k = class_rows(rows.outcome)
     count_k = count_k[count_k > 0]
     even = len(count_k) ** 2 / float((1 / count_k).sum()) / len(rows.outcome) * units
     if isinstance(measure.gather, OneCurve | CurvePoint):
