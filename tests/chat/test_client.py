@@ -1,5 +1,6 @@
 """The client against a real server on loopback: errors, slowness, nonsense, the cache, the privacy switch."""
 
+import sqlite3
 import threading
 import time
 
@@ -10,7 +11,7 @@ from bakeoff.chat.cache import ReplyCache
 from bakeoff.chat.client import Budget, BudgetError, Client, Refusal, Reply, Service, ServiceError
 from bakeoff.chat.meter import Meter, Prices, since, together
 from bakeoff.chat.privacy import remote_calls
-from bakeoff.core.errors import ConfigError, SecurityError, UsageError
+from bakeoff.core.errors import ConfigError, CorruptError, SecurityError, UsageError
 from bakeoff.testing.service import completion, serving
 
 
@@ -156,12 +157,30 @@ def test_what_was_answered_before_a_failure_is_kept(tmp_path):
     assert len(service.asked) == 3
 
 
-def test_a_damaged_cache_is_started_anew(tmp_path):
+def test_a_damaged_cache_is_named_and_not_paid_for_again(tmp_path):
     (tmp_path / "replies.sqlite").write_bytes(b"no database at all" * 100)
-    with serving(lambda asked: "ok") as service:
+    with serving(lambda asked: "ok") as service, pytest.raises(CorruptError, match=r"replies\.sqlite.*verify --repair"):
         client_of(service, cache=tmp_path).chat(asking("a"))
+    assert not service.asked
+
+
+def test_a_damaged_reply_is_asked_again(tmp_path):
+    with serving(lambda asked: "the fine answer") as service:
         client_of(service, cache=tmp_path).chat(asking("a"))
-    assert len(service.asked) == 1
+        file = tmp_path / "replies.sqlite"
+        file.write_bytes(file.read_bytes().replace(b"the fine answer", b"the fire answer"))
+        for _ in range(2):
+            (reply,) = client_of(service, cache=tmp_path).chat(asking("a"))
+            assert reply.text == "the fine answer"
+    assert len(service.asked) == 2
+
+
+def test_replies_of_before_have_no_checksum_and_are_still_read(tmp_path):
+    kept = ReplyCache(tmp_path)
+    kept.spent_usd("")
+    with sqlite3.connect(tmp_path / "replies.sqlite") as connection:
+        connection.execute("INSERT INTO replies VALUES ('key', 1.5, ?)", (b'{"text": "old"}',))
+    assert kept.find(["key"]) == {"key": (1.5, {"text": "old"})}
 
 
 def test_other_machines_are_not_called_until_that_is_allowed():
