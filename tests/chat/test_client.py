@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bakeoff.chat.cache import ReplyCache
-from bakeoff.chat.client import Budget, BudgetError, Client, Refusal, Reply, Service, ServiceError
+from bakeoff.chat.client import BudgetError, CostBudget, Refusal, Reply, Service, ServiceClient, ServiceError
 from bakeoff.chat.meter import Meter, Prices, since, together
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import ConfigError, CorruptError, SecurityError, UsageError
@@ -21,7 +21,7 @@ def asking(*texts):
 
 def client_of(service, *, cache=None, sleeps=None, environ=None, **options):
     made = Service(url=service.url, model="tiny", **options)
-    return Client(made, cache=cache, sleep=(sleeps if sleeps is not None else []).append, environ=environ or {})
+    return ServiceClient(made, cache=cache, sleep=(sleeps if sleeps is not None else []).append, environ=environ or {})
 
 
 def test_replies_come_in_order_and_equal_requests_are_asked_once():
@@ -186,13 +186,13 @@ def test_replies_of_before_have_no_checksum_and_are_still_read(tmp_path):
 def test_other_machines_are_not_called_until_that_is_allowed():
     service = Service(url="http://192.0.2.1:9/v1", model="m", timeout_s=0.05, attempts=1)
     with pytest.raises(SecurityError, match=r"remote = true.*\[privacy\]"):
-        Client(service).chat(asking("a"))
+        ServiceClient(service).chat(asking("a"))
     with remote_calls(allowed=True):
-        allowed = Client(service)
+        allowed = ServiceClient(service)
     with pytest.raises(ServiceError):
         allowed.chat(asking("a"))
     with pytest.raises(SecurityError):
-        Client(service).chat(asking("a"))
+        ServiceClient(service).chat(asking("a"))
 
 
 def test_a_redirect_is_not_followed():
@@ -205,7 +205,7 @@ def test_a_redirect_is_not_followed():
 
 def test_a_url_that_is_none():
     with pytest.raises(UsageError, match="https://host/v1"):
-        Client(Service(url="localhost:8000", model="m"))
+        ServiceClient(Service(url="localhost:8000", model="m"))
 
 
 def test_tokens_and_dollars_are_counted(tmp_path):
@@ -317,7 +317,7 @@ def test_another_query_is_another_question(tmp_path):
 def spending(service, cache, usd):
     """A client whose every call costs a dollar."""
     made = Service(url=service.url, model="tiny", concurrency=1)
-    return Client(made, cache=cache, budget=Budget(usd=usd, price=lambda reply: 1.0))
+    return ServiceClient(made, cache=cache, budget=CostBudget(usd=usd, price=lambda reply: 1.0))
 
 
 def test_a_budget_stops_the_calls_and_a_larger_one_goes_on(tmp_path):
@@ -363,8 +363,8 @@ def test_calls_that_run_at_once_stay_within_the_budget(tmp_path):
     run = ReplyCache(tmp_path)
     run.begin_run("first", 5.0)
     with serving(lambda asked: asked.said) as service:
-        client = Client(
-            Service(url=service.url, model="tiny", **made), cache=tmp_path, budget=Budget(price=lambda reply: 1.0)
+        client = ServiceClient(
+            Service(url=service.url, model="tiny", **made), cache=tmp_path, budget=CostBudget(price=lambda reply: 1.0)
         )
         with pytest.raises(BudgetError):
             client.chat(asking(*(f"question {at}" for at in range(40))))

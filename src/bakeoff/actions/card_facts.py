@@ -15,7 +15,7 @@ from bakeoff.core.errors import BakeoffError
 from bakeoff.core.types import Json, Schema
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, load_arrays, load_table
-from bakeoff.report.card import Duplicates, Example, Languages, NearDuplicates, Personal, StepFacts
+from bakeoff.report.card import CardExample, CardNearDuplicates, Duplicates, Languages, Personal, StepFacts
 
 if TYPE_CHECKING:
     import polars as pl
@@ -62,7 +62,7 @@ def duplicates(table: "pl.DataFrame", schema: Schema, shown: Callable[[str], str
     )
 
 
-def _near(table: "pl.DataFrame", schema: Schema, shown: Callable[[str], str]) -> NearDuplicates | None:
+def _near(table: "pl.DataFrame", schema: Schema, shown: Callable[[str], str]) -> CardNearDuplicates | None:
     from bakeoff.prepare.rows.duplicates import texts_of
     from bakeoff.prepare.rows.near_duplicates import clusters, near_duplicate_groups
 
@@ -71,7 +71,7 @@ def _near(table: "pl.DataFrame", schema: Schema, shown: Callable[[str], str]) ->
         return None
     looked = _sample(texts, NEAR_ROWS).str.slice(0, READ_CHARACTERS)
     found = clusters(near_duplicate_groups(looked))
-    return NearDuplicates(
+    return CardNearDuplicates(
         looked_at=len(looked),
         clusters=len(found),
         rows=sum(len(each.rows) - 1 for each in found),
@@ -153,7 +153,7 @@ def examples(
             if fact.rows_out != fact.rows_in:
                 gone_n = np.setdiff1d(np.arange(part.height), prepared.kept)
                 lost = part[gone_n[:EXAMPLES]] if len(gone_n) or not alone else table[dropped_n[:EXAMPLES]]
-                seen = [Example(before=shown(row), after=None) for row in _lines(lost, gathered.schema)]
+                seen = [CardExample(before=shown(row), after=None) for row in _lines(lost, gathered.schema)]
             else:
                 seen = list(_rewritten(part, prepared.table, gathered.schema, shown))
             found.append(replace(fact, examples=tuple(seen)))
@@ -201,7 +201,7 @@ def _lines(rows: "pl.DataFrame", schema: Schema) -> list[str]:
 
 def _rewritten(
     before: "pl.DataFrame", after: "pl.DataFrame", schema: Schema, shown: Callable[[str], str]
-) -> Iterator[Example]:
+) -> Iterator[CardExample]:
     left = EXAMPLES
     for name in _texts(schema):
         if name not in before.columns or name not in after.columns:
@@ -210,7 +210,7 @@ def _rewritten(
         left -= len(places)
         for place in places:
             old, new = around(str(before[name][place] or ""), str(after[name][place] or ""))
-            yield Example(before=visible(shown(old)), after=visible(shown(new)))
+            yield CardExample(before=visible(shown(old)), after=visible(shown(new)))
 
 
 def visible(text: str) -> str:

@@ -27,7 +27,7 @@ from bakeoff.loop.outcome import outcome
 from bakeoff.loop.search import as_found, shown
 from bakeoff.metrics.registry import find
 from bakeoff.registry.lineage import find_version, label
-from bakeoff.report.checks import Check, Checked, Outcome
+from bakeoff.report.checks import Check, ModelCheck, Outcome
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.decide.verdict import GateOutcome
@@ -57,7 +57,7 @@ class _Held:
     gates: "tuple[GateOutcome, ...] | None" = None
 
 
-def check(stage: Stage, *, candidate: str | None = None, model: str | None = None, strict: bool = False) -> Checked:
+def check(stage: Stage, *, candidate: str | None = None, model: str | None = None, strict: bool = False) -> ModelCheck:
     """Hold the would-be winner (or a candidate, or a registered model) against all gates and the champion.
 
     Args:
@@ -96,7 +96,7 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
         listed = "; ".join(f"{name}: {shown(params)}" for name, params in stage.found.items())
         notes.append(f"Fitted with what the champion's search found ({listed}).")
     compared = standing.comparison if standing else None
-    return Checked(
+    return ModelCheck(
         project=name,
         model=held.name,
         champion=None if champion is None else label(champion),

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from blake3 import blake3
 
-from bakeoff.chat.dialect import Dialect
+from bakeoff.chat.dialect import ServiceDialect
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.explain import database_advice
 
@@ -81,15 +81,15 @@ class ReplyCache:
             row = connection.execute(f"SELECT {paid}, budget_usd FROM run").fetchone()  # noqa: S608 - a constant
         return (0.0, None) if row is None else (float(row[0]), row[1])
 
-    def dialect(self, service: str) -> Dialect | None:
+    def dialect(self, service: str) -> ServiceDialect | None:
         """How a service wants to be asked, when it has said so: replies that are kept are no occasion to learn it."""
         with self._open() as connection:
             row = connection.execute("SELECT dialect FROM dialects WHERE service = ?", (service,)).fetchone()
         with suppress(msgspec.DecodeError):  # a damaged one is learned again
-            return msgspec.json.decode(row[0], type=Dialect) if row else None
+            return msgspec.json.decode(row[0], type=ServiceDialect) if row else None
         return None
 
-    def keep_dialect(self, service: str, dialect: Dialect) -> None:
+    def keep_dialect(self, service: str, dialect: ServiceDialect) -> None:
         """Keep what a service has taught."""
         with self._open() as connection, connection:
             connection.execute("INSERT OR REPLACE INTO dialects VALUES (?, ?)", (service, msgspec.json.encode(dialect)))

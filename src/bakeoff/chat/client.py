@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from bakeoff.chat.cache import ReplyCache
-from bakeoff.chat.dialect import PLAIN, Dialect
+from bakeoff.chat.dialect import PLAIN, ServiceDialect
 from bakeoff.chat.privacy import may_call
 from bakeoff.chat.streaming import chunk_of, events
 from bakeoff.config.file import secret
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Alternatives",
-    "Budget",
     "BudgetError",
-    "Client",
+    "CostBudget",
     "Refusal",
     "RefusedError",
     "Reply",
     "Service",
+    "ServiceClient",
     "ServiceError",
 ]
 
@@ -196,7 +196,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class CostBudget:
     """What a reply costs, and dollars that all may cost: no call is made that might go beyond them.
 
     What a call will cost is not known before; it is taken to be as dear as the dearest one so far.
@@ -206,7 +206,7 @@ class Budget:
     usd: float | None = None
 
 
-class Client:
+class ServiceClient:
     """Calls one service; safe to use from several threads.
 
     Whether it may call other machines is decided where it is made (`bakeoff.chat.privacy.remote_calls`).
@@ -232,9 +232,9 @@ class Client:
         cache: Path | None = None,
         environ: Mapping[str, str] | None = None,
         sleep: Callable[[float], None] = time.sleep,
-        dialect: Dialect = PLAIN,
+        dialect: ServiceDialect = PLAIN,
         learns: bool = True,
-        budget: Budget | None = None,
+        budget: CostBudget | None = None,
     ) -> None:
         if not service.url.startswith(("http://", "https://")):
             raise UsageError(f"expected a URL of a service (https://host/v1), received {service.url!r}")
@@ -568,12 +568,12 @@ class Client:
         return text if self.service.key_env is None else text.replace(secret(self.service.key_env, self._environ), "…")
 
     @property
-    def _http(self) -> "httpx2.Client":
+    def _http(self) -> "httpx2.ServiceClient":
         with self._making:  # one pool of connections, however many threads ask first
             return self._connections
 
     @cached_property
-    def _connections(self) -> "httpx2.Client":
+    def _connections(self) -> "httpx2.ServiceClient":
         try:
             import httpx2
         except ModuleNotFoundError as error:

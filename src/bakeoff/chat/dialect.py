@@ -19,7 +19,7 @@ from bakeoff.chat.responses import ResponseEvents, response_body, response_reply
 from bakeoff.config.sections import ApiDialect
 from bakeoff.core.types import Json
 
-__all__ = ["ANTHROPIC", "PLAIN", "REASONING", "RESPONSES", "Dialect", "dialect_of"]
+__all__ = ["ANTHROPIC", "PLAIN", "REASONING", "RESPONSES", "ServiceDialect", "dialect_of"]
 
 Api: TypeAlias = Literal["chat", "responses", "messages"]
 
@@ -35,7 +35,7 @@ TELLING = frozenset({400, 403, 422})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
+class ServiceDialect:
     """How a service wants to be asked.
 
     Attributes:
@@ -77,7 +77,7 @@ class Dialect:
 
     def learned(
         self, status: int, answer: Any, body: Mapping[str, Json], fixed: frozenset[str] = frozenset()
-    ) -> "Dialect | None":
+    ) -> "ServiceDialect | None":
         """The dialect that an answer teaches; None when it teaches nothing new.
 
         Args:
@@ -149,16 +149,16 @@ _APIS: Mapping[Api, _Api] = {
     "responses": _Api(path="/responses", body=response_body, reply=response_reply, events=ResponseEvents, headers={}),
     "messages": _Api(path="/messages", body=message_body, reply=message_reply, events=MessageEvents, headers=HEADERS),
 }
-PLAIN = Dialect()
-REASONING = Dialect(
+PLAIN = ServiceDialect()
+REASONING = ServiceDialect(
     max_tokens="max_completion_tokens", left_out=("logprobs", "seed", "temperature", "top_logprobs", "top_p")
 )
-RESPONSES = Dialect(api="responses", left_out=("seed",))
-ANTHROPIC = Dialect(api="messages", left_out=("logprobs", "seed", "top_logprobs"))
+RESPONSES = ServiceDialect(api="responses", left_out=("seed",))
+ANTHROPIC = ServiceDialect(api="messages", left_out=("logprobs", "seed", "top_logprobs"))
 ANTHROPIC_HOST = "api.anthropic.com"
 
 
-def dialect_of(name: ApiDialect, url: str) -> Dialect:
+def dialect_of(name: ApiDialect, url: str) -> ServiceDialect:
     """The dialect of a name; for "auto" what the address says, which the service may then teach more of.
 
     >>> dialect_of("auto", "https://api.openai.com/v1/responses").api

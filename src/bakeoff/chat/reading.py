@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from bakeoff.core.generation import Piece
 
-__all__ = ["Choices", "answer_pieces", "number_in", "without_reasoning"]
+__all__ = ["AnswerChoices", "answer_pieces", "number_in", "without_reasoning"]
 
 _TAGS = "think|thinking|thought|thoughts|reasoning|reflection|analysis|scratchpad"
 _THOUGHT = re.compile(rf"<({_TAGS})>.*?</\1>|◁think▷.*?◁/think▷|\[THINK\].*?\[/THINK\]", re.DOTALL | re.IGNORECASE)
@@ -119,14 +119,14 @@ def _after_reasoning(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Choices:
+class AnswerChoices:
     """Choices, each by its name or by several spellings; `cased`: capitals matter in running text (A, not a)."""
 
     spellings: tuple[tuple[str, ...], ...]
     cased: bool = False
 
     @classmethod
-    def of(cls, names: Sequence[str]) -> "Choices":
+    def of(cls, names: Sequence[str]) -> "AnswerChoices":
         """Choices that are known by their names alone."""
         return cls(tuple((name,) for name in names))
 

@@ -21,9 +21,9 @@ from bakeoff.results.search import Expected
 
 if TYPE_CHECKING:
     from bakeoff.core.damage import Damage
-    from bakeoff.loop.retrain import Turn
-    from bakeoff.monitor.signals import Report
-    from bakeoff.report.checks import Checked
+    from bakeoff.loop.retrain import LoopTurn
+    from bakeoff.monitor.signals import MonitorReport
+    from bakeoff.report.checks import ModelCheck
     from bakeoff.report.model import Report as RunReport
 
 __all__ = [
@@ -104,7 +104,7 @@ def _data(found: Doc) -> str:
     return "; ".join(parts)
 
 
-def check_page(found: "Checked") -> str:
+def check_page(found: "ModelCheck") -> str:
     """What a check found: each gate, then the outcome."""
     mark = {"passed": "ok", "failed": "FAILED", "not comparable": "–"}
     rows = [[mark[check.outcome], check.name, check.told] for check in found.checks]
@@ -154,7 +154,7 @@ def status_page(found: Doc) -> str:
     return "\n".join(lines)
 
 
-def signals_page(report: "Report") -> str:
+def signals_page(report: "MonitorReport") -> str:
     """A monitoring report."""
     found = cast("Doc", msgspec.to_builtins(report))
     head = f"endpoint {report.endpoint!r}, {_time(report.since_ms)} to {_time(report.until_ms)}"
@@ -180,7 +180,7 @@ def feedback_page(answer: Mapping[str, Any]) -> str:
     return "\n".join([", ".join(counts), *lines, *([f"  and {more:,} more"] if more > 0 else [])])
 
 
-def turn_page(turn: "Turn") -> str:
+def turn_page(turn: "LoopTurn") -> str:
     """One turn of the loop."""
     parts = [signals_page(turn.report)] if turn.report else ["nothing is released yet"]
     parts += [f"trigger {trigger.kind}: {trigger.reason}" for trigger in turn.triggers]
@@ -199,7 +199,7 @@ def _joined(taken_in: int, data: Dataset) -> str:
     return in_data + (f" (set aside: {', '.join(aside)})" if aside else "")
 
 
-def turn_json(turn: "Turn") -> dict[str, Json]:
+def turn_json(turn: "LoopTurn") -> dict[str, Json]:
     """One turn of the loop as JSON."""
     return {
         "report": cast("Json", msgspec.to_builtins(turn.report)),

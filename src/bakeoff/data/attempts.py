@@ -12,7 +12,7 @@ from bakeoff.data.values import MISSING_WORDS, WEAK_WORDS, reader
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["FORM_NAMES", "KIND_OF_FORM", "Attempt", "Hints", "Typed", "Wanted", "cell_losses", "read_column"]
+__all__ = ["FORM_NAMES", "KIND_OF_FORM", "Attempt", "ColumnSettings", "Hints", "Typed", "cell_losses", "read_column"]
 
 MAX_LOST = 0.05
 """So large a share of a column's values may be lost; with more, it stays one of texts."""
@@ -43,7 +43,7 @@ KIND_OF_FORM: Mapping[str, ColumnKind] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class ColumnSettings:
     """What the project says of a column.
 
     Attributes:
@@ -94,7 +94,7 @@ class Attempt:
     series: "pl.Series"
     counts: dict[str, int]
     style: ColumnFormat
-    wanted: Wanted
+    wanted: ColumnSettings
     notes: tuple[str, ...] = ()
     open: bool = False
     proven: Hints = NO_HINTS

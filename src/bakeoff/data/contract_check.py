@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = ["ROW", "Checked", "Violation", "check", "expected_allowed", "expected_length", "expected_range", "typed_as"]
+__all__ = [
+    "ROW",
+    "ContractCheck",
+    "Violation",
+    "check",
+    "expected_allowed",
+    "expected_length",
+    "expected_range",
+    "typed_as",
+]
 
 SHOWN_ROWS = 5
 SHOWN_CHARACTERS = 60
@@ -67,7 +76,7 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class ContractCheck:
     """What a check found; `bad_n` marks the rows that violate an error rule by themselves."""
 
     violations: tuple[Violation, ...]
@@ -84,7 +93,7 @@ class Checked:
         return tuple(each for each in self.violations if each.severity == "warn")
 
 
-def check(table: "pl.DataFrame", contract: Contract) -> Checked:
+def check(table: "pl.DataFrame", contract: Contract) -> ContractCheck:
     """All violations, in the contract's order; values are read as the contract's types, whatever theirs.
 
     Raises:
@@ -106,7 +115,7 @@ def check(table: "pl.DataFrame", contract: Contract) -> Checked:
             found.append(violation[0])
             if violation[0].severity == "error":
                 bad_n[violation[1]] = True
-    return Checked(violations=tuple(found), bad_n=bad_n)
+    return ContractCheck(violations=tuple(found), bad_n=bad_n)
 
 
 def expected_range(rule: RangeRule) -> str:

@@ -9,7 +9,7 @@ import msgspec
 
 from bakeoff.core.conversation import calls_text
 
-__all__ = ["Example", "alpaca_turns", "answered", "chatml_turns", "is_turns", "turns_of"]
+__all__ = ["ConversationExample", "alpaca_turns", "answered", "chatml_turns", "is_turns", "turns_of"]
 
 ROLES = {
     **dict.fromkeys(("user", "human", "prompter"), "user"),
@@ -22,7 +22,7 @@ Turns = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
+class ConversationExample:
     """Turns, the answer to them, and an answer that was turned down, if there is one."""
 
     turns: Turns
@@ -51,7 +51,7 @@ def turns_of(value: object, *, system: object = None) -> list[dict[str, Any]]:
     return turns
 
 
-def answered(turns: list[dict[str, Any]]) -> Example:
+def answered(turns: list[dict[str, Any]]) -> ConversationExample:
     """The turns before the last one, which is the answer.
 
     Raises:
@@ -63,7 +63,7 @@ def answered(turns: list[dict[str, Any]]) -> Example:
     last = turns[-1]
     calls = last.get("tool_calls")
     answer = calls_text(last.get("content"), calls) if calls else str(last.get("content") or "")
-    return Example(turns=turns[:-1], answer=answer)
+    return ConversationExample(turns=turns[:-1], answer=answer)
 
 
 def chatml_turns(text: object) -> list[dict[str, Any]]:

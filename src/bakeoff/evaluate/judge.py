@@ -15,9 +15,9 @@ from typing import TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.chat.client import Client, Refusal, Reply
+from bakeoff.chat.client import Refusal, Reply, ServiceClient
 from bakeoff.chat.meter import Meter
-from bakeoff.chat.reading import Choices, without_reasoning
+from bakeoff.chat.reading import AnswerChoices, without_reasoning
 from bakeoff.core.types import Json
 from bakeoff.metrics.intervals import wilson
 from bakeoff.results.judge import JudgeAgreement, JudgeBias
@@ -43,7 +43,7 @@ MORE_TOKENS = 4
 SIDES = ("Answer", "Response", "Assistant", "Option", "Candidate", "Model")
 TIES = ("tie", "a tie", "it's a tie", "draw", "a draw", "equal", "both", "neither", "C")
 """C is what judges of the well-known prompts say for a tie."""
-PREFERENCES = Choices(
+PREFERENCES = AnswerChoices(
     (
         ("A", *(f"{side} A" for side in SIDES)),
         ("B", *(f"{side} B" for side in SIDES)),
@@ -52,8 +52,8 @@ PREFERENCES = Choices(
     cased=True,
 )
 VOTES = (FIRST, SECOND, TIE)
-QUALITIES = Choices.of(("good", "bad"))
-SUPPORT = Choices(
+QUALITIES = AnswerChoices.of(("good", "bad"))
+SUPPORT = AnswerChoices(
     (
         ("supported", "fully supported"),
         ("unsupported", *(f"{how} supported" for how in ("not", "not fully", "partially", "partly", "only partially"))),
@@ -114,7 +114,7 @@ class Referee:
 
     def __init__(
         self,
-        client: Client,
+        client: ServiceClient,
         meter: Meter,
         *,
         criteria: str,

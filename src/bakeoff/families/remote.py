@@ -19,11 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bakeoff.chat.client import Alternatives, Budget, Client, Refusal, RefusedError, Reply, Service, ServiceError
-from bakeoff.chat.dialect import PLAIN, Dialect, dialect_of
+from bakeoff.chat.client import (
+    Alternatives,
+    CostBudget,
+    Refusal,
+    RefusedError,
+    Reply,
+    Service,
+    ServiceClient,
+    ServiceError,
+)
+from bakeoff.chat.dialect import PLAIN, ServiceDialect, dialect_of
 from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.prompts import Preamble, check_template, messages_of_row
-from bakeoff.chat.reading import Choices, answer_pieces, number_in, without_reasoning
+from bakeoff.chat.reading import AnswerChoices, answer_pieces, number_in, without_reasoning
 from bakeoff.chat.streaming import Heard, request_of
 from bakeoff.config.params import only_for
 from bakeoff.config.sections import ApiDialect
@@ -115,7 +124,7 @@ class _State:
     instruction: str | None
     shots: tuple[tuple[Turn, ...], ...]
     fallback: tuple[float, ...]
-    dialect: Dialect = PLAIN
+    dialect: ServiceDialect = PLAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +132,7 @@ class RemoteModel:
     """A `remote` candidate: what it asks, and the client that asks it."""
 
     state: _State
-    client: Client = field(repr=False)
+    client: ServiceClient = field(repr=False)
     meter: Meter = field(repr=False)
 
     @property
@@ -332,9 +341,9 @@ def _model(state: _State, cache: Path | None) -> RemoteModel:
     )
     prices = Prices(usd_in=params.price_in, usd_out=params.price_out, usd_cached=params.price_cached)
     # Runs have a cache, endpoints none: those must not fall silent because a run was dear.
-    budget = Budget(price=prices.of, usd=None if cache is None else params.budget_usd)
+    budget = CostBudget(price=prices.of, usd=None if cache is None else params.budget_usd)
     meter = Meter(prices, concurrency=params.concurrency)
-    client = Client(service, cache=cache, dialect=state.dialect, learns=params.dialect == "auto", budget=budget)
+    client = ServiceClient(service, cache=cache, dialect=state.dialect, learns=params.dialect == "auto", budget=budget)
     return RemoteModel(state=state, client=client, meter=meter)
 
 
@@ -409,7 +418,7 @@ def label_shares(reply: Reply, classes: Sequence[str]) -> Floats | None:
     Where the likeliest tokens are told, the answer is followed token by token: each alternative gives its probability
     to the class that goes on so, until one class alone is left.
     """
-    said = Choices.of(classes).read(reply.text)
+    said = AnswerChoices.of(classes).read(reply.text)
     mass_k = _masses(reply.tokens, classes)
     if mass_k.sum() >= LEAST_MASS:
         floored_k = np.maximum(mass_k, 1e-6)  # a class below the tokens told is unlikely, not impossible

@@ -26,7 +26,7 @@ from bakeoff.loop.fit import Fitted, hold_out, run_jobs
 from bakeoff.metrics.custom import digest_own
 
 if TYPE_CHECKING:
-    from bakeoff.evaluate.combine.combinations import Combination, Part, Rows
+    from bakeoff.evaluate.combine.combinations import Combination, HeldTruth, SingleCandidate
 
 __all__ = ["Combined", "combine", "contender_of", "held_out", "put_together", "too_long"]
 
@@ -135,18 +135,18 @@ def _search(
 
 def _parts(
     stage: Stage, gathered: Gathered, members: Mapping[str, Judged], held: Mapping[str, str]
-) -> "tuple[dict[str, Part], Rows]":
-    from bakeoff.evaluate.combine.combinations import Part, Rows
+) -> "tuple[dict[str, SingleCandidate], HeldTruth]":
+    from bakeoff.evaluate.combine.combinations import HeldTruth, SingleCandidate
 
-    parts: dict[str, Part] = {}
+    parts: dict[str, SingleCandidate] = {}
     truth: dict[str, Any] = {}
     for name, entry in members.items():
         assert entry.scorecard is not None
         truth["test"], test = outcomes(stage, entry)
         truth["held"], said = held_out(stage.blobs.get(held[name])) if name in held else (truth["test"], test)
-        parts[name] = Part(card=entry.scorecard, held=said, test=test)
+        parts[name] = SingleCandidate(card=entry.scorecard, held=said, test=test)
     fold_n = load_arrays(stage.blobs, gathered.rows_blob)[FOLD] if gathered.folds else None
-    return parts, Rows(
+    return parts, HeldTruth(
         held_n=truth["held"],
         test_n=truth["test"],
         groups_n=groups(stage, gathered),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from bakeoff.chat.client import Budget, Client, Service, ServiceError
+from bakeoff.chat.client import CostBudget, Service, ServiceClient, ServiceError
 from bakeoff.chat.dialect import dialect_of
 from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.privacy import remote_calls
@@ -176,8 +176,8 @@ class _Bench:
             attempts=config.attempts,
             concurrency=config.concurrency,
         )
-        budget = Budget(price=self.prices.of, usd=config.budget_usd)
-        client = Client(
+        budget = CostBudget(price=self.prices.of, usd=config.budget_usd)
+        client = ServiceClient(
             service,
             cache=self.stage.cache,
             dialect=dialect_of(config.dialect, config.url),
@@ -232,11 +232,11 @@ class _Bench:
 
     def _estimates(self, entry: Judged, blob: str, metrics: Sequence[str]) -> "dict[str, Interval]":
         """What the judge's scores make, by metric."""
-        from bakeoff.evaluate.score.estimates import Rows, estimates
+        from bakeoff.evaluate.score.estimates import ScoredRows, estimates
         from bakeoff.metrics.outcome import outcome
 
         truth_n, said = outcomes(self.stage, replace(entry, outcomes_blob=blob))
-        rows = Rows(
+        rows = ScoredRows(
             outcome=(given := outcome(truth_n, said, "generation")),
             dependence=Dependence.of(len(given), groups_n=groups(self.stage, self.gathered)),
             draws=self.stage.config.decide.resamples,

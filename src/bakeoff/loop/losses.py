@@ -17,7 +17,7 @@ from bakeoff.core.types import Json, Schema
 if TYPE_CHECKING:
     import polars as pl
 
-    from bakeoff.data.reading import Reading
+    from bakeoff.data.reading import TableReading
     from bakeoff.data.schema import Inferred
 
 __all__ = ["check_lost", "decoded", "gone_classes", "ignored", "of_reading", "of_split"]
@@ -29,12 +29,12 @@ INFORMATIVE_SHARE = 0.5
 DECIMAL = r"^[^0-9\p{L}]{0,3}[0-9]{1,3}([.,' ]?[0-9]{3})*[.,][0-9]{1,2}\D{0,4}$"
 
 
-def rows_read(reading: "Reading") -> int:
+def rows_read(reading: "TableReading") -> int:
     """The rows that reading gave, and those that it set aside."""
     return reading.table.height + sum(loss.count for loss in reading.losses if loss.kind == "row")
 
 
-def of_reading(reading: "Reading", inferred: "Inferred", target: Sequence[Loss], data: DataConfig) -> list[Loss]:
+def of_reading(reading: "TableReading", inferred: "Inferred", target: Sequence[Loss], data: DataConfig) -> list[Loss]:
     """What reading, the choice of inputs and (as told) the target leave out.
 
     A cell of the target that became missing is told by the row that it takes along.
@@ -58,7 +58,7 @@ def of_reading(reading: "Reading", inferred: "Inferred", target: Sequence[Loss],
     ]
 
 
-def _unreadable(reading: "Reading", data: DataConfig) -> list[Loss]:
+def _unreadable(reading: "TableReading", data: DataConfig) -> list[Loss]:
     """Rows that could not be read; of what class they are, where a cell names one."""
     classes = _telling_classes(reading.table, data.target)
     named: dict[tuple[str, str], list[str]] = {}

@@ -26,7 +26,7 @@ from bakeoff.results.combination import CombinationOutcome
 from bakeoff.results.data import Dataset
 from bakeoff.results.judge import JudgeOutcome
 from bakeoff.results.outcome import ARTIFACT, FORMAT, Paid, RunOutcome
-from bakeoff.results.search import Budget
+from bakeoff.results.search import SearchBudget
 from bakeoff.results.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def outcome(
     decision: Verdict,
     contest: Contest | None,
     released: Release | None,
-    budget: Budget | None = None,
+    budget: SearchBudget | None = None,
     judge: JudgeOutcome | None = None,
     paid: Paid | None = None,
 ) -> RunOutcome:

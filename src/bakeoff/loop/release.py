@@ -25,11 +25,11 @@ from bakeoff.registry.lineage import label
 from bakeoff.registry.register import promote, register_once
 from bakeoff.serve.releases import release
 
-__all__ = ["Origin", "make_live", "register_dataset", "register_model", "register_models"]
+__all__ = ["RunOrigin", "make_live", "register_dataset", "register_model", "register_models"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class RunOrigin:
     """What surrounds the models of a run."""
 
     run_id: str
@@ -38,7 +38,7 @@ class Origin:
     code: CodeState
 
 
-def register_dataset(stage: Stage, origin: Origin) -> None:
+def register_dataset(stage: Stage, origin: RunOrigin) -> None:
     """Register the dataset version and the environment of a run."""
     name = stage.config.project.name
     data = stage.config.data
@@ -56,7 +56,7 @@ def register_dataset(stage: Stage, origin: Origin) -> None:
     register_once(versions, "environment", name, around.digest, run_id=origin.run_id, made_from=environment)
 
 
-def register_models(stage: Stage, origin: Origin, judged: Sequence[Judged]) -> dict[str, Version]:
+def register_models(stage: Stage, origin: RunOrigin, judged: Sequence[Judged]) -> dict[str, Version]:
     """Register all candidates that could be evaluated, by name; those that others are made of come first."""
     fine = [entry for entry in judged if entry.scorecard is not None]
     known: dict[str, Version] = {}
@@ -66,7 +66,7 @@ def register_models(stage: Stage, origin: Origin, judged: Sequence[Judged]) -> d
 
 
 def register_model(
-    stage: Stage, origin: Origin, judged: Judged, known: Mapping[str, Version], *, refitted: Fitted | None = None
+    stage: Stage, origin: RunOrigin, judged: Judged, known: Mapping[str, Version], *, refitted: Fitted | None = None
 ) -> Version:
     """Register a fitted candidate; `refitted` is the same one fitted on all rows after the decision.
 
@@ -120,7 +120,7 @@ def _ledger(gathered: Gathered, fitted: Fitted) -> Mapping[str, Json] | None:
 def make_live(
     stage: Stage,
     steps: Steps,
-    origin: Origin,
+    origin: RunOrigin,
     winner: Judged,
     known: Mapping[str, Version],
     *,

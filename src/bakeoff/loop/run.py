@@ -23,7 +23,7 @@ from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather, ingested, resolve_all
 from bakeoff.loop.fidelity import verified
 from bakeoff.loop.outcome import LAST, keep, last_outcome, outcome
-from bakeoff.loop.release import Origin, make_live, register_dataset, register_models
+from bakeoff.loop.release import RunOrigin, make_live, register_dataset, register_models
 from bakeoff.loop.search import tune
 from bakeoff.loop.track import PASSES, Tracker
 from bakeoff.metrics.custom import digest_own
@@ -33,13 +33,13 @@ from bakeoff.results.outcome import Paid, RunOutcome
 if TYPE_CHECKING:
     from bakeoff.core.records import Version
 
-__all__ = ["Outcome", "data_changed", "run_pass"]
+__all__ = ["FinishedRun", "data_changed", "run_pass"]
 
 MANUAL = "manual"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class FinishedRun:
     """What `run` ended with: everything that was found, and whether anything was done (`unchanged`: nothing)."""
 
     results: RunOutcome
@@ -61,7 +61,7 @@ class Outcome:
         return self.results.verdict.contest if self.results.verdict.blocked else None
 
 
-def run_pass(stage: Stage, *, trigger: str = MANUAL) -> Outcome:
+def run_pass(stage: Stage, *, trigger: str = MANUAL) -> FinishedRun:
     """Run the whole sequence once; a killed pass is taken up where it was, an unchanged one does nothing.
 
     Args:
@@ -81,7 +81,7 @@ def run_pass(stage: Stage, *, trigger: str = MANUAL) -> Outcome:
     kept = stage.records.documents.get(PASSES, LAST)
     whole = kept and kept.body["plan"] == plan and _whole(stage, kept.body, unasked=trigger != MANUAL)
     if whole:
-        return Outcome(results=whole, unchanged=True)
+        return FinishedRun(results=whole, unchanged=True)
     tracker = Tracker(stage, plan=plan, trigger=trigger)
     with tracker.running() as run_id:
         ReplyCache(stage.cache).begin_run(run_id, stage.config.cost.budget_usd)
@@ -89,7 +89,7 @@ def run_pass(stage: Stage, *, trigger: str = MANUAL) -> Outcome:
         body: dict[str, Json] = {"plan": plan, "files": _files(stage), "run_id": run_id}
         body |= {"outcome_blob": keep(stage, found, gathered), "gathered": msgspec.to_builtins(gathered)}
         stage.records.documents.put(PASSES, LAST, body)
-    return Outcome(results=found, unchanged=False)
+    return FinishedRun(results=found, unchanged=False)
 
 
 def _whole(stage: Stage, kept: Mapping[str, Json], *, unasked: bool) -> RunOutcome | None:
@@ -119,7 +119,7 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
         stage = replace(stage, precedent=precedent(stage))
     gathered = gather(stage, steps)
     stage = with_classes(stage, gathered)
-    origin = Origin(run_id=run_id, gathered=gathered, environment=capture(), code=code_state(stage.folder))
+    origin = RunOrigin(run_id=run_id, gathered=gathered, environment=capture(), code=code_state(stage.folder))
     register_dataset(stage, origin)
     tracker.dataset(gathered, origin)
 

@@ -26,8 +26,8 @@ from bakeoff.loop.fit import job_of
 from bakeoff.metrics.custom import digest_own
 from bakeoff.metrics.registry import find
 from bakeoff.registry.lineage import label
-from bakeoff.results.search import Budget, Rung, Searched
-from bakeoff.train.halving import SHARES, Ask, Study, Trial, pick
+from bakeoff.results.search import Rung, SearchBudget, Searched
+from bakeoff.train.halving import SHARES, Study, Trial, TrialRequest, pick
 from bakeoff.train.proposing import proposing
 from bakeoff.train.trial import SCORED, TRIAL, TrialArgument
 
@@ -45,7 +45,7 @@ class Tuned:
     """The stage, with the best parameters found, and how the budget went: `budget` of a run's outcome."""
 
     stage: Stage
-    budget: Budget
+    budget: SearchBudget
 
 
 def tune(stage: Stage, gathered: Gathered) -> Tuned:
@@ -134,7 +134,7 @@ class _Search:
         self._keys = {name: self._key(contender) for name, contender in self._contenders.items()}
         self._search_key = digest_json(sorted(self._keys.values()))
         self.studies = [self._study(contender) for contender in self._contenders.values()]
-        self._asked: dict[str, tuple[Ask, float]] = {}
+        self._asked: dict[str, tuple[TrialRequest, float]] = {}
         kept = stage.records.documents.get(SEARCHES, self._search_key)
         self._before_s = self._kept_s = cast("float", kept.body["used_s"]) if kept else 0.0
         self._started = time.monotonic()
@@ -189,10 +189,10 @@ class _Search:
             self._asked[job.name] = ask, self.used_s
             yield job
 
-    def _study_of(self, ask: Ask) -> Study:
+    def _study_of(self, ask: TrialRequest) -> Study:
         return next(study for study in self.studies if study.name == ask.candidate)
 
-    def _job(self, ask: Ask, limit_s: float) -> Job:
+    def _job(self, ask: TrialRequest, limit_s: float) -> Job:
         contender = self._contenders[ask.candidate]
         if ask.params:
             contender = self._stage.with_params(ask.candidate, ask.params)
@@ -240,10 +240,10 @@ class _Search:
         self._kept_s = self.used_s
         documents.put(SEARCHES, self._search_key, {"used_s": self._kept_s})
 
-    def spent(self) -> Budget:
+    def spent(self) -> SearchBudget:
         """How the budget went."""
         trials = sorted((t for study in self.studies for t in study.trials), key=lambda t: t.at_s)
-        return Budget(
+        return SearchBudget(
             limit_s=self._limit_s,
             used_s=self._kept_s,
             metric=self._stage.live_metric,

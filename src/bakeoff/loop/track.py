@@ -15,7 +15,7 @@ from bakeoff.loop.champion import Contest
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered
 from bakeoff.loop.evaluate import Judged
-from bakeoff.loop.release import Origin
+from bakeoff.loop.release import RunOrigin
 from bakeoff.registry.lineage import label
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Tracker:
             self._stage.records.runs.finish(run_id, "KILLED")
         return None
 
-    def dataset(self, gathered: Gathered, origin: Origin) -> None:
+    def dataset(self, gathered: Gathered, origin: RunOrigin) -> None:
         """What the pass works on."""
         tags = {"bakeoff.environment": origin.environment.digest}
         if origin.code.commit is not None:

@@ -24,6 +24,7 @@ from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FittedStep
 from bakeoff.core.types import Column, Json, Schema
 from bakeoff.prepare.losses import emptied, set_aside
+from bakeoff.results.data import Change
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Apply",
-    "Change",
     "Learning",
     "NoParams",
     "Preparation",
@@ -92,16 +92,6 @@ class Step(Protocol):
         `MissingExtraError` when a library that it needs is not installed, so that this is known before a run.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What one step did."""
-
-    step: str
-    rows_in: int
-    rows_out: int
-    cells_changed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

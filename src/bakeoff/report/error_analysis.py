@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bakeoff.core.types import Predictions, Task
 from bakeoff.metrics.intervals import wilson
 from bakeoff.metrics.texts import token_f1
-from bakeoff.report.model import Agreement, Answer, ReliabilityBin, Row
+from bakeoff.report.model import Agreement, CandidateAnswer, ReliabilityBin, Row
 from bakeoff.report.numbers import cut, number
 
 if TYPE_CHECKING:
@@ -138,12 +138,12 @@ def _right(outcomes: Outcomes) -> NDArray[np.bool_]:
     return truth_n.astype(np.str_) == said.values_n.astype(np.str_)
 
 
-def _answer(name: str, outcomes: Outcomes, at: int, task: Task) -> Answer:
+def _answer(name: str, outcomes: Outcomes, at: int, task: Task) -> CandidateAnswer:
     truth_n, said = outcomes
     if task != "classification":
-        return Answer(candidate=name, said=_value(said.values_n[at]))
+        return CandidateAnswer(candidate=name, said=_value(said.values_n[at]))
     shares = said.probabilities_nk
-    return Answer(
+    return CandidateAnswer(
         candidate=name,
         said=_value(said.values_n[at]),
         probability=None if shares is None else float(shares[at].max()),

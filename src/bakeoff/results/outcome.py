@@ -16,7 +16,7 @@ from bakeoff.results.candidate import Candidate
 from bakeoff.results.combination import CombinationOutcome
 from bakeoff.results.data import Dataset
 from bakeoff.results.judge import JudgeOutcome
-from bakeoff.results.search import Budget, Expected
+from bakeoff.results.search import Expected, SearchBudget
 from bakeoff.results.verdict import Verdict
 
 __all__ = ["ARTIFACT", "FORMAT", "Paid", "RunOutcome"]
@@ -62,7 +62,7 @@ class RunOutcome:
     release: Release | None = None
     ledger: Ledger | None = None
     advice: tuple[Expected, ...] = ()
-    budget: Budget | None = None
+    budget: SearchBudget | None = None
     judge: JudgeOutcome | None = None
     paid: Paid = field(default_factory=Paid)
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bakeoff.core.errors import CandidateError, ConfigError, Problem
 from bakeoff.core.protocols import Progress
 from bakeoff.families.language.convert import Base, Kind, prepare
-from bakeoff.families.language.sources import Source, find
+from bakeoff.families.language.sources import ModelSource, find
 
 __all__ = ["USER_FILE", "Entry", "base_of", "catalogue"]
 
@@ -81,7 +81,7 @@ def base_of(name: str, *, kind: Kind | None = None, cache: Path, progress: Progr
     return prepare(source, found, cache=cache, progress=progress)
 
 
-def _kind_of(source: Source) -> Kind:
+def _kind_of(source: ModelSource) -> Kind:
     """What the files are, by what their config names."""
     if source.path.is_file():
         return "decoder"

@@ -29,7 +29,7 @@ from bakeoff.families.language.prompted import PromptedModel
 from bakeoff.families.wrappers.calibrated import CalibratedModel
 from bakeoff.families.wrappers.prepared import PreparedModel
 
-__all__ = ["Asked", "harness", "need_harness"]
+__all__ = ["HarnessTasks", "harness", "need_harness"]
 
 NEAR = 5
 BOOTSTRAPS = 1000
@@ -37,7 +37,7 @@ BOOTSTRAPS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class HarnessTasks:
     """What to run: names of tasks or groups, and a folder with tasks (YAML) beside those that the harness knows.
 
     `limit`: documents of each task. `shots`: examples before each, instead of as many as the task says. `chat`: ask
@@ -63,7 +63,7 @@ def need_harness() -> None:
         raise MissingExtraError.of("the LM Evaluation Harness", "harness", "lm_eval")
 
 
-def harness(model: Model, asked: Asked, *, progress: Progress) -> dict[str, Json]:
+def harness(model: Model, asked: HarnessTasks, *, progress: Progress) -> dict[str, Json]:
     """Run tasks on a model: its `tasks` (name, version, shots, rows, metrics with standard errors), as JSON.
 
     Raises:
@@ -98,7 +98,7 @@ def _decoder(model: Model) -> Backbone | None:
     return model.backbone
 
 
-def _run(loaded: Backbone, asked: Asked, progress: Progress) -> dict[str, Json]:
+def _run(loaded: Backbone, asked: HarnessTasks, progress: Progress) -> dict[str, Json]:
     from lm_eval import simple_evaluate
 
     progress("looking for tasks")
@@ -135,7 +135,7 @@ def _run(loaded: Backbone, asked: Asked, progress: Progress) -> dict[str, Json]:
     return told
 
 
-def _manager(asked: Asked) -> Any:
+def _manager(asked: HarnessTasks) -> Any:
     """What finds tasks; all that the harness knows are looked through only for those that the own folder lacks."""
     from lm_eval.tasks import TaskManager
 

@@ -16,26 +16,18 @@ from bakeoff.metrics.names import MetricName
 from bakeoff.prepare.checks.finding import Finding
 from bakeoff.prepare.checks.leakage import leaks
 from bakeoff.prepare.columns.constants import largest_share
+from bakeoff.results.data import ClassRows
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["ClassRows", "Findings", "find"]
+__all__ = ["Findings", "find"]
 
 SAMPLE_ROWS = 20_000
 FEW_ROWS = 20
 IMBALANCE = 20.0
 """How often the most frequent class may come for each row of the rarest one."""
 NEARLY_ALL = 0.995
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassRows:
-    """A class, and its training rows."""
-
-    name: str
-    rows: int
-    share: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ import msgspec
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["MOST", "Kind", "Mixture", "Place", "Shape", "dtype_of", "merged", "shape_of"]
+__all__ = ["MOST", "Kind", "Mixture", "RowPlace", "Shape", "dtype_of", "merged", "shape_of"]
 
 Kind: TypeAlias = Literal["boolean", "whole", "long", "wide", "fraction", "text", "object", "list"]
 MOST = 2**127
@@ -32,7 +32,7 @@ WORDS: dict[Kind, str] = {
 }
 
 
-class Place(msgspec.Struct, frozen=True, order=True):
+class RowPlace(msgspec.Struct, frozen=True, order=True):
     """Where something stands: the number of the block, and of the row in it."""
 
     block: int
@@ -42,11 +42,11 @@ class Place(msgspec.Struct, frozen=True, order=True):
 class Shape(msgspec.Struct):
     """The kinds of values at one place of all rows, where each comes first, and what is nested there."""
 
-    first: dict[Kind, Place] = {}
+    first: dict[Kind, RowPlace] = {}
     fields: dict[str, "Shape"] = {}
     items: "Shape | None" = None
 
-    def add(self, value: Any, place: Place) -> None:
+    def add(self, value: Any, place: RowPlace) -> None:
         """Note one value."""
         if value is None:
             return
@@ -65,7 +65,7 @@ class Shape(msgspec.Struct):
 class Mixture(Exception):  # noqa: N818 - the reader of all shapes makes an error of it that a person can use
     """Values that no type holds: the path, and where each of two kinds comes first."""
 
-    def __init__(self, path: str, one: tuple[str, Place], other: tuple[str, Place]) -> None:
+    def __init__(self, path: str, one: tuple[str, RowPlace], other: tuple[str, RowPlace]) -> None:
         super().__init__(path)
         self.path, self.one, self.other = path, one, other
 
@@ -92,7 +92,7 @@ def shape_of(rows: Iterable[dict[str, Any]], *, block: int) -> Shape:
     fields = whole.fields
     seen: dict[str, set[type]] = {}
     for number, row in enumerate(rows):
-        place = Place(block, number)
+        place = RowPlace(block, number)
         for name, value in row.items():
             kind = type(value)
             # Of what cannot hold anything new after its first value, one is enough.
