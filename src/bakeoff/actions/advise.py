@@ -69,7 +69,7 @@ def advise(
     if kept is None:
         kept = steps.publish(key, {"probed": _probed(stage, gathered, tried, machine, seconds)})
     found = cast("Mapping[str, Any]", kept["probed"])
-    rows = cast("int", gathered.summary["train"]) + cast("int", gathered.summary["validation"])
+    rows = gathered.summary.train + gathered.summary.validation
     options = _options(stage, tried, found, absent, memory_bytes=machine.memory_bytes, rows=rows)
     body: dict[str, Json] = {
         "project": stage.config.project.name,
@@ -109,7 +109,7 @@ def _inputs(
         "metrics": [digest_own(), stage.config.decide.decide_by],
         "seed": stage.seed,
         "tried": [[c.name, c.family_name, msgspec.to_builtins(c.params), c.code] for c in tried],
-        "environment": cast("Json", versions_of({name for c in tried for name in c.requires})),
+        "environment": versions_of({name for c in tried for name in c.requires}),
         "machine": [platform.node(), msgspec.to_builtins(machine)],
         "threads": stage.compute.threads,
         "seconds": seconds,
@@ -226,7 +226,7 @@ def _facts(stage: Stage, gathered: Gathered) -> dict[str, Json]:
     table = pl.read_parquet(io.BytesIO(stage.blobs.get(gathered.table_blob)))
     seen = table[np.concatenate([rows["train"], rows["validation"]])]
     told = facts(seen, gathered.schema, stage.config.project.task, seed=stage.seed)
-    return {**told, "split": gathered.summary["split"], "test": gathered.summary["test"]}
+    return {**told, "split": gathered.summary.split, "test": gathered.summary.test}
 
 
 def _told(option: "Option", metric: str) -> dict[str, Json]:
@@ -247,5 +247,5 @@ def _told(option: "Option", metric: str) -> dict[str, Json]:
         "evidence": list(option.evidence),
         "trouble": option.trouble,
         "expected": expected,
-        "points": cast("Json", msgspec.to_builtins(option.points)),
+        "points": msgspec.to_builtins(option.points),
     }

@@ -133,7 +133,7 @@ def examples(
     """What each preparation step did, with values before and after where the project still has these steps."""
     from bakeoff.prepare.steps import Preparation
 
-    told = msgspec.convert(gathered.summary["changes"], tuple[StepFacts, ...])
+    told = msgspec.convert(msgspec.to_builtins(gathered.summary.changes), tuple[StepFacts, ...])
     specs = stage.config.prepare.specs
     each = [Preparation([spec]) for spec in specs]
     learning = tuple(StepFacts(step=str(step["name"]), fitted=True) for one in each for step in one.fitted)

@@ -275,7 +275,7 @@ class ServiceClient:
         import numpy as np
 
         parts = [list(texts[start : start + TEXTS_PER_CALL]) for start in range(0, len(texts), TEXTS_PER_CALL)]
-        requests: list[Request] = [{"input": cast("Json", part), "encoding_format": "float"} for part in parts]
+        requests: list[Request] = [{"input": part, "encoding_format": "float"} for part in parts]
         vectors: list[list[float]] = []
         for part, reply in zip(
             parts, self._all(EMBEDDINGS, requests, _is_embedding, lambda _: None, frozenset()), strict=True

@@ -156,7 +156,7 @@ def status_page(found: Doc) -> str:
 
 def signals_page(report: "MonitorReport") -> str:
     """A monitoring report."""
-    found = cast("Doc", msgspec.to_builtins(report))
+    found: Doc = msgspec.to_builtins(report)
     head = f"endpoint {report.endpoint!r}, {_time(report.since_ms)} to {_time(report.until_ms)}"
     lost = ["", ledger_page(report.ledger, came="sent", went="answered")] if report.ledger else []
     return "\n".join([head, *(_signal_line(signal) for signal in found["signals"]), *lost])
@@ -202,8 +202,8 @@ def _joined(taken_in: int, data: Dataset) -> str:
 def turn_json(turn: "LoopTurn") -> dict[str, Json]:
     """One turn of the loop as JSON."""
     return {
-        "report": cast("Json", msgspec.to_builtins(turn.report)),
-        "triggers": cast("Json", msgspec.to_builtins(turn.triggers)),
+        "report": msgspec.to_builtins(turn.report),
+        "triggers": msgspec.to_builtins(turn.triggers),
         "taken_in": turn.taken_in,
         "blocked": turn.blocked,
         "run": turn.outcome.results.to_json() if turn.outcome else None,

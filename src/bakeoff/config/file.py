@@ -131,7 +131,7 @@ def _flatten(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Json]]
         if isinstance(value, Mapping) and value:
             yield from _flatten(cast("Mapping[str, Any]", value), f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", cast("Json", value)
+            yield f"{prefix}{key}", value
 
 
 def _override(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
@@ -152,7 +152,7 @@ def _environment_value(text: str) -> Json:
     """Lists and tables are written as JSON; all else is text, of which the schema makes what it wants."""
     if text.startswith(("[", "{")):
         try:
-            return cast("Json", json.loads(text))
+            return json.loads(text)
         except ValueError:
             pass  # the schema says what it expected
     return text

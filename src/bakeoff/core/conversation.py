@@ -10,6 +10,7 @@ from typing import Any, TypeGuard, cast
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.generation import Message
 from bakeoff.core.types import Column
 
@@ -55,7 +56,7 @@ def question_text(turns: Sequence[Mapping[str, Any]]) -> str:
         raise TypeError
     first = turns[0]
     if len(turns) == 1 and set(first) == {"role", "content"} and first["role"] == "user":
-        content = cast("str", first["content"])
+        content = narrow.text(first["content"])
         if not is_conversation(content):
             return content
     return msgspec.json.encode(list(turns)).decode()

@@ -1,7 +1,5 @@
 """Families by the names under which they are registered: what records, releases and jobs hold."""
 
-from typing import cast
-
 from bakeoff.core import plugins
 from bakeoff.core.closure import code_of
 from bakeoff.core.hashing import digest_json
@@ -39,7 +37,7 @@ def load_family(name: str) -> Family:
         NotFoundError: nothing of that name is registered.
         MissingExtraError: it is, but a module that it needs is not installed.
     """
-    return cast("Family", plugins.load("bakeoff.families", name)())
+    return plugins.load("bakeoff.families", name)()
 
 
 def families_code(*names: str) -> str:

@@ -69,7 +69,7 @@ class ModelOrigin:
 
     def to_json(self) -> dict[str, Json]:
         """As records hold it."""
-        fields = cast("dict[str, Json]", msgspec.to_builtins(self))
+        fields: dict[str, Json] = msgspec.to_builtins(self)
         return {FIELDS.get(name, name): value for name, value in fields.items()}
 
     @classmethod
@@ -97,14 +97,14 @@ class DatasetOrigin:
 
     def refs(self) -> Iterator[BlobRef]:
         """Its rows, its split, and the contract that it was held against."""
-        yield from blobs_of(cast("Json", self.gathered))
+        yield from blobs_of(self.gathered)
         contract = cast("Mapping[str, Json] | None", self.summary.get("contract"))
         yield from ref(contract["version"] if contract else None)
 
     def to_json(self) -> dict[str, Json]:
         """As records hold it."""
-        about: dict[str, Json] = {"sources": cast("Json", self.sources), "query": self.query, **self.summary}
-        return about if self.gathered is None else {**about, "gathered": cast("Json", self.gathered)}
+        about: dict[str, Json] = {"sources": self.sources, "query": self.query, **self.summary}
+        return about if self.gathered is None else {**about, "gathered": self.gathered}
 
     @classmethod
     def from_json(cls, lineage: Mapping[str, Json]) -> Self:
@@ -132,7 +132,7 @@ class EnvironmentOrigin:
 
     def to_json(self) -> dict[str, Json]:
         """As records hold it."""
-        return cast("dict[str, Json]", msgspec.to_builtins(self))
+        return msgspec.to_builtins(self)
 
     @classmethod
     def from_json(cls, lineage: Mapping[str, Json]) -> Self:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from bakeoff.core.hashing import digest, digest_file, digest_tree
 
@@ -107,7 +107,7 @@ class Digests:
             return {}
         if known != digest(entries).encode():  # damaged, or of before: all are read again
             return {}
-        return cast("dict[str, list[Any]]", json.loads(entries))
+        return json.loads(entries)
 
     @staticmethod
     def _stamp(path: Path) -> list[int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -174,8 +174,8 @@ def _histogram(value_n: "NDArray[np.float64]", *, whole: bool) -> Histogram:
     inside = value_n[(value_n >= edges[0]) & (value_n <= edges[-1])]
     counts, _ = np.histogram(inside, bins=edges)
     return Histogram(
-        edges=tuple(cast("list[float]", edges.tolist())),
-        counts=tuple(cast("list[int]", counts.tolist())),
+        edges=tuple(edges.tolist()),
+        counts=tuple(counts.tolist()),
         below=int((value_n < edges[0]).sum()),
         above=int((value_n > edges[-1]).sum()),
     )

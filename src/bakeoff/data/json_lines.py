@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.errors import DataError
 from bakeoff.data.headers import MAX_COLUMNS, clean_names
 from bakeoff.data.records import Bad
@@ -208,7 +209,7 @@ def _series(name: str, values: list[object]) -> "tuple[pl.Series, bool]":  # noq
     if types == {int} and _longest(values).bit_length() <= WHOLE_BITS:
         return pl.Series(name, values, dtype=pl.Int64), False
     if types == {float} or (types == {int, float} and _longest(values) <= EXACT_WHOLE):
-        numbers = [None if value is None else float(cast("float", value)) for value in values]
+        numbers = [None if value is None else float(narrow.number(value)) for value in values]
         return pl.Series(name, numbers, dtype=pl.Float64), False
     if types == {list} and is_vector(values):
         return pl.Series(name, values, dtype=pl.List(pl.Float64), strict=False), False

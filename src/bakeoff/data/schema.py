@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from bakeoff.config.sections import DataConfig
+from bakeoff.core import narrow
 from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.plugins import suggestion
@@ -255,7 +256,7 @@ def _judge_whole(series: "pl.Series") -> _Judged:
     import polars as pl
 
     name = series.name
-    ends = [abs(int(cast("int", end))) for end in (series.min(), series.max()) if end is not None]
+    ends = [abs(int(narrow.number(end))) for end in (series.min(), series.max()) if end is not None]
     if max(ends, default=0) > EXACT_WHOLE:
         note = (
             f"column {name!r} is taken as categories: whole numbers beyond 2^53 would be merged as floats; "

@@ -7,10 +7,11 @@ served is the rescaled model, under a name of its own. Answers by cost need noth
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.jobs import MODEL
 from bakeoff.core.types import Json, Predictions
 from bakeoff.families.wrappers.members import AssembleValue
@@ -72,7 +73,7 @@ def _by_cost(stage: Stage, steps: Steps, judged: Sequence[Judged], before: Mappi
     for entry in judged:
         if entry.scorecard is None:
             continue
-        classes = cast("Sequence[str]", (entry.fitted.signature or {}).get("classes") or ())
+        classes = narrow.texts((entry.fitted.signature or {}).get("classes") or ())
         params: dict[str, Json] = {"costs": costs.matrix(classes).tolist()}
         if outcomes(stage, entry)[1].probabilities_nk is None or list(classes) != sorted(classes):
             fitted: Fitted | str = "it gives no probabilities of sorted classes"
@@ -114,7 +115,7 @@ def _fit_scale(
     if held.probabilities_nk is None or tuple(sorted(held.classes)) != held.classes:
         return "it gives no probabilities of sorted classes"
     # The model that is served has seen validation rows, too, and may know classes that have no others.
-    classes = common_classes((held.classes, cast("Sequence[str]", (entry.fitted.signature or {}).get("classes", ()))))
+    classes = common_classes((held.classes, narrow.texts((entry.fitted.signature or {}).get("classes", ()))))
     known_n = np.isin(truth_n, classes)
     of_known = Predictions.of_probabilities(spread(held, classes)[known_n], classes)
     found = calibrator(outcome(truth_n[known_n], of_known, "classification"), how)

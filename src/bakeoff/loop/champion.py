@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.errors import CorruptError, NotFoundError
 from bakeoff.core.records import Version
 from bakeoff.core.types import ColumnKind, Signature
@@ -116,7 +117,7 @@ def anchor_of(stage: Stage) -> Version | None:
     return (
         champion_of(stage)
         if marked is None
-        else stage.records.versions.get("model", name, cast("int", marked.body["number"]))
+        else stage.records.versions.get("model", name, narrow.whole(marked.body["number"]))
     )
 
 

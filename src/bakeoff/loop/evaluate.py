@@ -3,7 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -258,7 +258,7 @@ def judge_champion(stage: Stage, steps: Steps, gathered: Gathered, champion: Ver
         family_name=made.family,
         requires=(),
         params=made.params,
-        code=families_code(made.family, *sorted(_families_in(cast("Json", made.params)))),
+        code=families_code(made.family, *sorted(_families_in(made.params))),
     )
     known = made.scorecard
     fitted = Fitted(

@@ -15,6 +15,7 @@ from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.chat.prompts import messages_of_row
 from bakeoff.config.sections import JudgeConfig
+from bakeoff.core import narrow
 from bakeoff.core.closure import code_of
 from bakeoff.core.conversation import conversation_columns, lines_of
 from bakeoff.core.errors import DataError
@@ -110,7 +111,7 @@ def _scored(entry: Judged, key: str, kept: Result) -> Judged:
         return entry
     card = entry.scorecard.to_json()
     card["metrics"] = {**cast("dict[str, Json]", card["metrics"]), **cast("dict[str, Json]", found)}
-    blob = cast("str", kept[f"{entry.name}_blob"])
+    blob = narrow.text(kept[f"{entry.name}_blob"])
     return replace(entry, key=f"{entry.key}+{key}", scorecard=Scorecard.from_json(card), outcomes_blob=blob)
 
 
@@ -155,7 +156,7 @@ class _Bench:
         return max(scored, key=lambda name: -float("inf") if scored[name] is None else sign * (scored[name] or 0.0))
 
     def _questions(self) -> list[str]:
-        first = load_table(self.stage.blobs, cast("str", self.fine[0].outcomes_blob), ["row"])["row"]
+        first = load_table(self.stage.blobs, narrow.text(self.fine[0].outcomes_blob), ["row"])["row"]
         names = self.gathered.schema.inputs
         table = load_table(self.stage.blobs, self.gathered.table_blob, names)
         return [_question(row, self.gathered.schema) for row in table[first.to_list()][self.rows].iter_rows(named=True)]
@@ -279,7 +280,7 @@ class _Bench:
     def _contexts(self, columns: Sequence[str]) -> list[str]:
         from bakeoff.evaluate.score.text_scores import contexts
 
-        first = load_table(self.stage.blobs, cast("str", self.fine[0].outcomes_blob), ["row"])["row"]
+        first = load_table(self.stage.blobs, narrow.text(self.fine[0].outcomes_blob), ["row"])["row"]
         table = load_table(self.stage.blobs, self.gathered.table_blob, list(columns))
         return contexts(table[first.to_list()][self.rows], columns)
 

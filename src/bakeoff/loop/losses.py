@@ -4,15 +4,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
 from bakeoff.config.sections import DataConfig
+from bakeoff.core import narrow
 from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import EXAMPLES, Ledger, Loss, example
-from bakeoff.core.types import Json, Schema
+from bakeoff.core.types import Schema
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bakeoff.data.reading import TableReading
     from bakeoff.data.schema import Inferred
 
-__all__ = ["check_lost", "decoded", "gone_classes", "ignored", "of_reading", "of_split"]
+__all__ = ["check_lost", "gone_classes", "ignored", "of_reading", "of_split"]
 __all__ += ["rows_read"]
 
 CELLS = re.compile(r"""[,;\t|]""")
@@ -127,9 +127,9 @@ def informative(series: "pl.Series") -> bool:
         return True
     if series.dtype != pl.String:
         return False
-    words = cast("float", (present.str.strip_chars().str.count_matches(r"\s+") + 1).mean())
-    numbers = cast("float", present.str.strip_chars().str.contains(DECIMAL).mean())
-    unspaced = cast("float", present.str.contains(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Hangul}]").mean())
+    words = narrow.number((present.str.strip_chars().str.count_matches(r"\s+") + 1).mean())
+    numbers = narrow.number(present.str.strip_chars().str.contains(DECIMAL).mean())
+    unspaced = narrow.number(present.str.contains(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Hangul}]").mean())
     return words > INFORMATIVE_WORDS or numbers > INFORMATIVE_SHARE or unspaced > INFORMATIVE_SHARE
 
 
@@ -173,11 +173,6 @@ def gone_classes(losses: Sequence[Loss], classes: Mapping[str, int]) -> list[Los
         for name, rows in lost.items()
         if not classes.get(name)
     ]
-
-
-def decoded(losses: Json) -> tuple[Loss, ...]:
-    """The losses that a step's result holds."""
-    return msgspec.convert(losses, tuple[Loss, ...])
 
 
 def check_lost(ledger: Ledger, data: DataConfig) -> None:

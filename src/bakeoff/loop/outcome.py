@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import msgspec
 
 from bakeoff.config.sections import DataConfig
+from bakeoff.core import narrow
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.protocols import BlobStore, RecordStore
@@ -23,7 +24,6 @@ from bakeoff.loop.track import PASSES, child_id
 from bakeoff.loop.unnamed_dependence import unnamed_dependence
 from bakeoff.results.candidate import Candidate
 from bakeoff.results.combination import CombinationOutcome
-from bakeoff.results.data import Dataset
 from bakeoff.results.judge import JudgeOutcome
 from bakeoff.results.outcome import ARTIFACT, FORMAT, Paid, RunOutcome
 from bakeoff.results.search import SearchBudget
@@ -60,7 +60,7 @@ def outcome(
 ) -> RunOutcome:
     """Everything that a run found and did."""
     candidates = tuple(_candidate(stage, run_id, entry, versions.get(entry.name)) for entry in judged)
-    dataset = msgspec.convert(gathered.summary, Dataset)
+    dataset = gathered.summary
     unnamed = unnamed_dependence(stage, gathered, judged, decision)
     return RunOutcome(
         run_id=run_id,
@@ -273,7 +273,7 @@ def _rows_and_split(records: RecordStore, blobs: BlobStore, run_id: str) -> "tup
     snapshot, split = run.artifacts.get(ROWS), run.artifacts.get(SPLIT)
     last = records.documents.get(PASSES, LAST)
     if snapshot is None and last is not None and "document" in last.body:
-        snapshot, split = cast("str", last.body["snapshot_blob"]), cast("str", last.body["rows_blob"])
+        snapshot, split = narrow.text(last.body["snapshot_blob"]), narrow.text(last.body["rows_blob"])
     if snapshot is None or split is None:
         raise NotFoundError(
             f"expected a finished bake-off, received run {run.run_id} ({run.status}), which has no rows"

@@ -30,12 +30,12 @@ def references(records: RecordStore) -> Iterator[Reference]:
     for release in all_releases(documents):
         yield from _owned(release.refs(), f"release {release.release_id} of endpoint {release.endpoint!r}")
     for document in documents.find(STEPS):
-        for blob in blobs_of(cast("Json", document.body)):
+        for blob in blobs_of(document.body):
             yield Reference(blob=blob, owner=f"step {document.key.partition('/')[0]}", step=document.key)
     if (last := documents.get(PASSES, LAST)) is not None:
         yield from _owned(_of_last(last.body), "the last run")
     if (feedback := documents.get(*FEEDBACK)) is not None:
-        yield from _owned(blobs_of(cast("Json", feedback.body)), "the feedback that joined the data")
+        yield from _owned(blobs_of(feedback.body), "the feedback that joined the data")
 
 
 def _of_last(body: Mapping[str, Json]) -> Iterator[BlobRef]:

@@ -2,11 +2,12 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.lineage import DatasetOrigin, EnvironmentOrigin, ModelOrigin
 from bakeoff.core.records import Version
 from bakeoff.core.refs import BlobRef
@@ -47,8 +48,8 @@ def register_dataset(stage: Stage, origin: RunOrigin) -> None:
     about = DatasetOrigin(
         sources=sources,
         query=data.query,
-        summary=gathered.summary,
-        gathered=msgspec.to_builtins(replace(gathered, summary={})),
+        summary=msgspec.to_builtins(gathered.summary),
+        gathered={**msgspec.to_builtins(gathered), "summary": {}},
     )
     versions = stage.records.versions
     register_once(versions, "dataset", name, gathered.version, run_id=origin.run_id, made_from=about)
@@ -188,4 +189,4 @@ def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, v
         )
         return {"reference_blob": stage.blobs.put(to_bytes(reference))}
 
-    return cast("str", steps.once(steps.key("reference", inputs), work)["reference_blob"])
+    return narrow.text(steps.once(steps.key("reference", inputs), work)["reference_blob"])

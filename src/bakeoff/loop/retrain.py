@@ -4,10 +4,11 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Json
@@ -67,7 +68,7 @@ def turn(stage: Stage) -> LoopTurn:
     labelled = _labelled(stage)
     report = _observe(stage, live, labelled)
     last = stage.records.documents.get(PASSES, LAST)
-    before = cast("int", (ingested(stage) or {}).get("labelled", 0))
+    before = narrow.whole((ingested(stage) or {}).get("labelled", 0))
     triggers = due(
         report,
         stage.config.loop,
@@ -181,7 +182,7 @@ def _take_in(stage: Stage, live: Release, labelled: "Labelled") -> int:
         "until_ms": stage.clock(),
     }
     stage.records.documents.put(*FEEDBACK, body)
-    added = len(table) - cast("int", before.get("rows", 0))
+    added = len(table) - narrow.whole(before.get("rows", 0))
     stage.progress(f"{added} labelled rows join the data")
     for loss in losses:
         stage.progress(f"feedback lost: {loss}")

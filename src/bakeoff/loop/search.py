@@ -9,10 +9,10 @@ import io
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import cast
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.jobs import ROWS, Job, JobResult, Resources
 from bakeoff.core.records import Version
@@ -111,7 +111,7 @@ def _rungs(stage: Stage, gathered: Gathered) -> list[_Rung]:
         gathered.schema,
         rows["train"],
         SHARES,
-        by=cast("By", gathered.summary["split"]),
+        by=msgspec.convert(gathered.summary.split, By),
         task=stage.config.project.task,
         seed=stage.seed,
         near_n=rows.get(NEAR),
@@ -136,7 +136,7 @@ class _Search:
         self.studies = [self._study(contender) for contender in self._contenders.values()]
         self._asked: dict[str, tuple[TrialRequest, float]] = {}
         kept = stage.records.documents.get(SEARCHES, self._search_key)
-        self._before_s = self._kept_s = cast("float", kept.body["used_s"]) if kept else 0.0
+        self._before_s = self._kept_s = narrow.number(kept.body["used_s"]) if kept else 0.0
         self._started = time.monotonic()
 
     def _felt(self, contender: Contender) -> Contender:
@@ -223,7 +223,7 @@ class _Search:
             status="done" if result.value else "stopped" if self.used_s > self._limit_s - LATE_S else "failed",
             seconds=self.used_s - asked_s,
             at_s=self.used_s,
-            value=cast("float", result.value["value"]) if result.value else None,
+            value=narrow.number(result.value["value"]) if result.value else None,
             error=result.error,
         )
         study.trials.append(trial)
@@ -247,7 +247,7 @@ class _Search:
             limit_s=self._limit_s,
             used_s=self._kept_s,
             metric=self._stage.live_metric,
-            scored_rows=cast("int", self._gathered.summary["validation"]),
+            scored_rows=self._gathered.summary.validation,
             rungs=tuple(
                 Rung(share=share, rows=each.rows, trials=sum(t.rung == rung for t in trials))
                 for rung, (share, each) in enumerate(zip(SHARES[-len(self._rungs) :], self._rungs, strict=True))

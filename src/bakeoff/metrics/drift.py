@@ -176,7 +176,7 @@ def _numeric_profile(numbers_n: Floats) -> dict[str, Json]:
         "rows": len(numbers_n),
         "missing": len(numbers_n) - len(given),
         "edges": edges.tolist(),
-        "counts": cast("Json", _binned(edges, given)),
+        "counts": _binned(edges, given),
         "grid": grid.tolist(),
         "cdf": cdf.tolist(),
     }
@@ -220,7 +220,7 @@ def _level_profile(table: "pl.DataFrame", name: str) -> dict[str, Json]:
         level: count for level, count in list(counts.items())[:MAX_LEVELS] if count >= MIN_LEVEL_SHARE * table.height
     }
     rare = sum(counts.values()) - sum(frequent.values())
-    return {"rows": table.height, "missing": missing, "levels": cast("Json", frequent), "rare": rare}
+    return {"rows": table.height, "missing": missing, "levels": frequent, "rare": rare}
 
 
 def _level_tally(known: Mapping[str, Any], table: "pl.DataFrame", name: str) -> Tally:
@@ -263,7 +263,7 @@ def _text_profile(table: "pl.DataFrame", name: str) -> dict[str, Json]:
     others = _words(texts.gather_every(2, 1))
     return {
         **_numeric_profile(_lengths(texts)),
-        "vocabulary": cast("Json", vocabulary),
+        "vocabulary": vocabulary,
         "words": len(others),
         "outside": _outside(others, vocabulary),
     }

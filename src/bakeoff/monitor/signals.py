@@ -63,7 +63,7 @@ class MonitorReport:
 def to_json(report: MonitorReport) -> dict[str, Json]:
     """The report as JSON."""
     ledger = report.ledger.to_json() if report.ledger else None
-    return {**cast("dict[str, Json]", msgspec.to_builtins(report)), "ledger": ledger}
+    return {**msgspec.to_builtins(report), "ledger": ledger}
 
 
 def from_json(body: Mapping[str, Json]) -> MonitorReport:

@@ -6,7 +6,7 @@ Sums of what came later are added to the sums before, so a look costs what is ne
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.events import Cursor, FailureEvent, PredictionEvent, Reading
 from bakeoff.core.protocols import DocumentRecords, EventLog
-from bakeoff.core.types import Json, Signature
+from bakeoff.core.types import Signature
 from bakeoff.data.schema import conform
 from bakeoff.metrics.drift import Tally, tally
 from bakeoff.monitor.reference import MonitoringReference, said_table
@@ -161,7 +161,7 @@ class Watched:
             sums = self._added(before, events.read(PredictionEvent, FailureEvent, after=cursor))
         except NotFoundError:  # the log lost some of what was counted, or an older one was restored
             sums = self.sums(events)
-        documents.put(SUMS, key, cast("dict[str, Json]", msgspec.to_builtins(sums, str_keys=True)))
+        documents.put(SUMS, key, msgspec.to_builtins(sums, str_keys=True))
         known = sorted(documents.find(SUMS, f"{self.endpoint}/"), key=lambda each: each.updated_ms)
         for old in known[:-RELEASES]:
             documents.delete(SUMS, old.key)

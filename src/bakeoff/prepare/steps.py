@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from bakeoff.config.params import check
-from bakeoff.core import plugins
+from bakeoff.core import narrow, plugins
 from bakeoff.core.errors import ConfigError, MissingExtraError, Problem
 from bakeoff.core.hashing import canonical_json
 from bakeoff.core.ledger import Loss
@@ -243,7 +243,7 @@ def _bind(spec: Json, place: int, *, file: str) -> _Bound | Learning:
     if name not in known:
         expected, hint = f"steps among {', '.join(known)}", plugins.suggestion(name, known)
         raise ConfigError((Problem(file=file, key=key, expected=expected, found=repr(name), hint=hint),))
-    step = cast("Step | FittedStep", plugins.load("bakeoff.prepare", name))
+    step: Step | FittedStep = plugins.load("bakeoff.prepare", name)
     only = _only(given.pop("only", None), key=f"{key}.only", file=file) if step.kind == "fitted" else None
     params = check(step.params, given, owner=name, key=key, file=file)
     if step.kind == "fitted":
@@ -265,7 +265,7 @@ def _only(given: Json, *, key: str, file: str) -> tuple[str, ...] | None:
         return None
     if not isinstance(given, list) or not given or not all(isinstance(name, str) for name in given):
         raise ConfigError((Problem(file=file, key=key, expected="names of candidates", found=repr(given)),))
-    return tuple(cast("list[str]", given))
+    return tuple(narrow.texts(given))
 
 
 def _told(params: Any) -> str:

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
+from bakeoff.core import narrow
 from bakeoff.core.errors import ContractError, DataError
 from bakeoff.core.ledger import Ledger, Loss, example, summed
 from bakeoff.core.types import Column, Json
@@ -121,7 +122,7 @@ def _as_json(rows: Sequence[Mapping[str, object]]) -> list[Mapping[str, Json]]:
 def _gaps_of(answer: Answer | Mapping[str, Json]) -> Gaps:
     if isinstance(answer, Answer):
         return answer.gaps
-    names = {key: tuple(cast("list[str]", answer.get(key, ()))) for key in ("absent", "imputed", "unseen", "unknown")}
+    names = {key: tuple(narrow.texts(answer.get(key, ()))) for key in ("absent", "imputed", "unseen", "unknown")}
     return Gaps(**names)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self, cast
+from typing import TYPE_CHECKING, Literal, Self
 
 import msgspec
 
@@ -243,7 +243,7 @@ class Project:
             found = advise(stage, families, lacking, seconds=seconds, again=again)
         last = last_outcome(self.records, self.blobs)
         measured = list(compared(found, last.candidates, last.dataset.version)) if last else []
-        return {**found, "compared": cast("Json", msgspec.to_builtins(measured))}
+        return {**found, "compared": msgspec.to_builtins(measured)}
 
     def loop_once(self) -> "LoopTurn":
         """Look at what was served; when a trigger fires, take feedback into the data and run."""

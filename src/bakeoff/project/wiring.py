@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -45,17 +45,17 @@ def new_id() -> str:
 
 def open_records(loaded: Loaded, clock: Clock) -> RecordStore:
     """The project's records."""
-    return cast("RecordStore", _open("records", loaded.config.store.records, loaded.folder, clock))
+    return _open("records", loaded.config.store.records, loaded.folder, clock)
 
 
 def open_blobs(loaded: Loaded, clock: Clock) -> BlobStore:
     """The project's blobs."""
-    return cast("BlobStore", _open("blobs", loaded.config.store.blobs, loaded.folder, clock))
+    return _open("blobs", loaded.config.store.blobs, loaded.folder, clock)
 
 
 def open_events(loaded: Loaded, clock: Clock) -> EventLog:
     """The project's event log."""
-    return cast("EventLog", _open("events", loaded.config.store.events, loaded.folder, clock))
+    return _open("events", loaded.config.store.events, loaded.folder, clock)
 
 
 def sqlite_file(loaded: Loaded) -> Path | None:

@@ -86,7 +86,7 @@ class RunOutcome:
 
     def to_json(self) -> dict[str, Json]:
         """The document of `bakeoff run --json`: what was not looked for is left out."""
-        body = cast("dict[str, Any]", msgspec.to_builtins(self))
+        body = msgspec.to_builtins(self)
         body["split"] = {"by": self.dataset.split, "folds": self.dataset.folds}
         body["dataset"] = _dataset(body["dataset"])
         body["candidates"] = [_candidate(each) for each in body["candidates"]]

@@ -597,4 +597,4 @@ def _logged(row: Row, names: Sequence[str], vectors: Mapping[str, str]) -> dict[
     """What a row holds under these names; the elements of a vector as the row has them, by the vector's name."""
     if vectors:
         names = list(dict.fromkeys(name if name in row else vectors.get(name, name) for name in names))
-    return {name: cast("Json", row.get(name)) for name in names}
+    return {name: row.get(name) for name in names}

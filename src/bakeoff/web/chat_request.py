@@ -284,7 +284,7 @@ def _turn(turn: Turn, place: str, *, tools: bool) -> dict[str, Json]:
     role = "system" if turn.role == "developer" else turn.role
     if tools:
         message: dict[str, Json] = {"role": role, "content": text}
-        extra: dict[str, Json] = {"tool_calls": cast("Json", turn.tool_calls), "tool_call_id": turn.tool_call_id}
+        extra: dict[str, Json] = {"tool_calls": turn.tool_calls, "tool_call_id": turn.tool_call_id}
         return message | {name: value for name, value in extra.items() if value}
     return {"role": role, "content": "\n".join(each for each in (text, *calls) if each)}
 

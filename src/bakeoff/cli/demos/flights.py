@@ -64,7 +64,7 @@ def play_flights(project: Project, *, tell: Tell) -> dict[str, Json]:
         "loop_mean_auc": loop_mean,
         "gain": loop_mean - frozen_mean,
     }
-    return {**outcome.document, "unchanged": outcome.unchanged, "replay": cast("Json", replay)}
+    return {**outcome.document, "unchanged": outcome.unchanged, "replay": replay}
 
 
 def _frozen(document: Any) -> str:

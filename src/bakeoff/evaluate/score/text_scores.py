@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,7 +134,7 @@ def similarity(
 
     Source: Reimers and Gurevych, "Sentence-BERT", EMNLP 2019.
     """
-    family = cast("_Encoding", plugins.load("bakeoff.families", ENCODING_FAMILY)())
+    family: _Encoding = plugins.load("bakeoff.families", ENCODING_FAMILY)()
     distinct = list(dict.fromkeys([*truth, *said]))
     progress(f"sentence vectors of {len(distinct):,} texts")
     vector_nd = family.sentence_vectors(encoder, distinct, cache=cache, threads=threads, progress=progress)

@@ -14,6 +14,7 @@ from typing import TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.core import narrow
 from bakeoff.core.types import Json
 
 __all__ = ["CONTENT_FREE", "Scaling"]
@@ -40,7 +41,7 @@ class Scaling:
         """What `to_json` gave."""
         told = cast("Mapping[str, Json]", value)
         biases = cast("list[float]", told["biases"])
-        return cls(slope=float(cast("float", told["slope"])), biases=tuple(float(bias) for bias in biases))
+        return cls(slope=float(narrow.number(told["slope"])), biases=tuple(float(bias) for bias in biases))
 
     def to_json(self) -> dict[str, Json]:
         """For the record of what was chosen."""

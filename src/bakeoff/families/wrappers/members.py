@@ -95,7 +95,7 @@ def member_input(at: int) -> str:
 
 def assemble(argument: AssembleArgument, context: JobContext) -> AssembleValue:
     """A job: make a combined model of fitted members without fitting anything, and save it."""
-    family = cast("_Combining", plugins.load("bakeoff.families", argument.family)())
+    family: _Combining = plugins.load("bakeoff.families", argument.family)()
     params = check(family.params, argument.params, owner=argument.family, key="members", file="the combination")
     context.progress(f"putting {len(params.members)} models together")
     models = [

@@ -304,7 +304,7 @@ def _step(name: str, version: int) -> FittedStep:
     Raises:
         CandidateError: it is of another version, which makes other features.
     """
-    step = cast("FittedStep", plugins.load("bakeoff.prepare", name))
+    step: FittedStep = plugins.load("bakeoff.prepare", name)
     if step.version != version:
         raise CandidateError(
             f"expected step {name!r} in version {version}, found {step.version} installed; fit the candidate again, or "
