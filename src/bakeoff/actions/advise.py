@@ -4,10 +4,11 @@ import io
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.closure import code_of
 from bakeoff.core.jobs import ROWS, Job, Resources
@@ -68,7 +69,7 @@ def advise(
     kept = None if again else steps.done(key)
     if kept is None:
         kept = steps.publish(key, {"probed": _probed(stage, gathered, tried, machine, seconds)})
-    found = cast("Mapping[str, Any]", kept["probed"])
+    found = narrow.json_object(kept["probed"])
     rows = gathered.summary.train + gathered.summary.validation
     options = _options(stage, tried, found, absent, memory_bytes=machine.memory_bytes, rows=rows)
     body: dict[str, Json] = {

@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import get_args
 
 from bakeoff.config.file import FILE_NAME, loads
 from bakeoff.config.sections import DataConfig
@@ -66,10 +66,11 @@ def write_project(
     file = folder / FILE_NAME
     if file.exists():
         raise UsageError(f"expected no project file yet, found {str(file)!r}; edit it, or choose another folder")
-    if task not in {None, "classification", "regression", "generation"}:
+    known = next((each for each in get_args(Task) if each == task), None)
+    if task is not None and known is None:
         raise UsageError(f"expected the task classification, regression or generation, received {task!r}")
     with _made(folder):
-        return _write(file, name=name, source=source, target=target, task=cast("Task | None", task))
+        return _write(file, name=name, source=source, target=target, task=known)
 
 
 @contextmanager

@@ -15,13 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from bakeoff.chat.cache import ReplyCache
 from bakeoff.chat.dialect import PLAIN, ServiceDialect
 from bakeoff.chat.privacy import may_call
 from bakeoff.chat.streaming import chunk_of, events
 from bakeoff.config.file import secret
+from bakeoff.core import narrow
 from bakeoff.core.errors import CandidateError, MissingExtraError, UsageError
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.types import Json
@@ -420,7 +421,7 @@ class ServiceClient:
             return self._lost(error)
         found = self._failure(response, path) or self._read(response, path)
         if isinstance(found, Refusal | _Again) or fits(found):
-            return cast("dict[str, Any] | Refusal | _Again", found)
+            return found
         return _Again(problem=f"something that is no answer: {self._shown(response)}")
 
     def _sent(
@@ -568,12 +569,12 @@ class ServiceClient:
         return text if self.service.key_env is None else text.replace(secret(self.service.key_env, self._environ), "…")
 
     @property
-    def _http(self) -> "httpx2.ServiceClient":
+    def _http(self) -> "httpx2.Client":
         with self._making:  # one pool of connections, however many threads ask first
             return self._connections
 
     @cached_property
-    def _connections(self) -> "httpx2.ServiceClient":
+    def _connections(self) -> "httpx2.Client":
         try:
             import httpx2
         except ModuleNotFoundError as error:
@@ -646,11 +647,11 @@ def _is_chat(found: Any) -> bool:
 
 
 def _is_embedding(found: Any) -> bool:
-    return isinstance(found, dict) and isinstance(cast("dict[str, Any]", found).get("data"), list)
+    return narrow.is_object(found) and isinstance(found.get("data"), list)
 
 
 def _vectors(reply: Reply) -> list[list[float]]:
     """Vectors in the order of the texts; services may send them in another."""
-    data = cast("list[dict[str, Any]]", reply.body["data"])
+    data: Sequence[Mapping[str, Any]] = reply.body["data"]
     ordered = sorted(enumerate(data), key=lambda item: item[1].get("index", item[0]))
     return [list(map(float, each["embedding"])) for _, each in ordered]

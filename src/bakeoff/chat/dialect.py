@@ -11,12 +11,13 @@ Source: the OpenAI API reference, platform.openai.com/docs/guides/reasoning (lim
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, TypeAlias, cast
+from typing import Any, Literal, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 from bakeoff.chat.anthropic import HEADERS, MessageEvents, message_body, message_reply
 from bakeoff.chat.responses import ResponseEvents, response_body, response_reply
 from bakeoff.config.sections import ApiDialect
+from bakeoff.core import narrow
 from bakeoff.core.types import Json
 
 __all__ = ["ANTHROPIC", "PLAIN", "REASONING", "RESPONSES", "ServiceDialect", "dialect_of"]
@@ -86,12 +87,12 @@ class ServiceDialect:
             body: The call as it was made.
             fixed: Options that somebody asked for: they are not to be left out unasked.
         """
-        if status not in TELLING or not isinstance(answer, Mapping):
+        if status not in TELLING or not narrow.is_mapping(answer):
             return None
-        text = str(cast("Any", answer))
+        text = str(answer)
         if not REFUSES.search(text):
             return None
-        name = _named(cast("Mapping[str, Any]", answer), text, body)
+        name = _named(answer, text, body)
         if name in {"max_tokens", "max_completion_tokens"}:
             other = "max_completion_tokens" if name == "max_tokens" else "max_tokens"
             return replace(self, max_tokens=other) if other in text and self.max_tokens == name else None
@@ -110,7 +111,7 @@ class ServiceDialect:
 def _named(answer: Mapping[str, Any], text: str, body: Mapping[str, Json]) -> str | None:
     """The option of the call that an error is about: the one it names as its parameter, else the first in its words."""
     error: Any = answer.get("error")
-    param: Any = cast("Mapping[str, Any]", error).get("param") if isinstance(error, Mapping) else None
+    param: Any = error.get("param") if narrow.is_mapping(error) else None
     if param in body:
         return str(param)
     places = {name: place for name in body if (place := _place(name, text)) >= 0}

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, cast
 
+from bakeoff.core import narrow
 from bakeoff.core.generation import Piece
 
 __all__ = ["AnswerChoices", "answer_pieces", "number_in", "without_reasoning"]
@@ -246,11 +246,11 @@ def _values(text: str) -> Iterator[str]:
         blocks.append(text[start : text.rfind("}") + 1])
     for block in blocks:
         body = _decoded(block.strip())
-        if not isinstance(body, dict):
+        if not narrow.is_object(body):
             if block is not text and block.strip():
                 yield block.strip()
             continue
-        fields = {str(name).lower().replace(" ", "_"): value for name, value in cast("dict[Any, Any]", body).items()}
+        fields = {str(name).lower().replace(" ", "_"): value for name, value in body.items()}
         for key in KEYS:
             if key in fields:
                 yield _plain(fields[key])
@@ -268,6 +268,6 @@ def _decoded(text: str) -> object:
 
 
 def _plain(value: object) -> str:
-    if isinstance(value, list) and len(cast("list[Any]", value)) == 1:
-        value = cast("list[Any]", value)[0]
+    if narrow.is_array(value) and len(value) == 1:
+        value = value[0]
     return json.dumps(value) if isinstance(value, bool) else str(value)

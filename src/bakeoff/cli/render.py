@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,6 +12,7 @@ from bakeoff.cli.run_page import expectations, leaderboard
 from bakeoff.cli.tables import table
 from bakeoff.cli.terminal import write_text
 from bakeoff.config.file import Value
+from bakeoff.core import narrow
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Json
@@ -98,9 +99,8 @@ def _data(found: Doc) -> str:
     parts += [f"{len(names)} {kind}" for kind, names in data["inputs"].items()]
     parts += [f"{name}: {text['words_p50']:,} words (median)" for name, text in data["texts"].items()]
     languages = data.get("languages")
-    if isinstance(languages, Mapping):
-        told = cast("Mapping[str, float]", languages)
-        parts.append(" ".join(f"{name} {share:.0%}" for name, share in told.items()))
+    if narrow.is_mapping(languages):
+        parts.append(" ".join(f"{name} {share:.0%}" for name, share in languages.items()))
     return "; ".join(parts)
 
 

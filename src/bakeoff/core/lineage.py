@@ -5,10 +5,11 @@ Versions of before may lack fields that came later: each has a default then.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self, TypeAlias, cast
+from typing import Any, Literal, Self, TypeAlias
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.refs import BlobRef, blobs_of, ref
 from bakeoff.core.types import Column, Json, Signature
 
@@ -98,8 +99,8 @@ class DatasetOrigin:
     def refs(self) -> Iterator[BlobRef]:
         """Its rows, its split, and the contract that it was held against."""
         yield from blobs_of(self.gathered)
-        contract = cast("Mapping[str, Json] | None", self.summary.get("contract"))
-        yield from ref(contract["version"] if contract else None)
+        contract = self.summary.get("contract")
+        yield from ref(narrow.json_object(contract)["version"] if contract else None)
 
     def to_json(self) -> dict[str, Json]:
         """As records hold it."""
@@ -109,12 +110,12 @@ class DatasetOrigin:
     @classmethod
     def from_json(cls, lineage: Mapping[str, Json]) -> Self:
         """From what records hold."""
-        rest = {key: value for key, value in lineage.items() if key not in {"sources", "query", "gathered"}}
+        query, gathered = lineage.get("query"), lineage.get("gathered")
         return cls(
-            sources=cast("Mapping[str, Any]", lineage.get("sources") or {}),
-            query=cast("str | None", lineage.get("query")),
-            summary=rest,
-            gathered=cast("Mapping[str, Json] | None", lineage.get("gathered")),
+            sources=narrow.json_object(lineage.get("sources") or {}),
+            query=None if query is None else narrow.text(query),
+            summary={key: value for key, value in lineage.items() if key not in {"sources", "query", "gathered"}},
+            gathered=None if gathered is None else narrow.json_object(gathered),
         )
 
 
@@ -137,7 +138,7 @@ class EnvironmentOrigin:
     @classmethod
     def from_json(cls, lineage: Mapping[str, Json]) -> Self:
         """From what records hold."""
-        packages = cast("Mapping[str, str]", lineage.get("packages") or {})
+        packages = narrow.json_object(lineage.get("packages") or {})
         return cls(python=str(lineage.get("python", "")), platform=str(lineage.get("platform", "")), packages=packages)
 
 

@@ -3,12 +3,23 @@
 Tables give `object` for a minimum or a mean, and decoded JSON gives `dict[Unknown, Unknown]` for an object.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeGuard
 
-__all__ = ["is_array", "is_object", "moment", "number", "text", "texts", "whole"]
+__all__ = [
+    "is_array",
+    "is_mapping",
+    "is_object",
+    "is_sequence",
+    "json_array",
+    "json_object",
+    "moment",
+    "number",
+    "text",
+]
+__all__ += ["texts", "whole"]
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
@@ -19,6 +30,38 @@ def is_object(value: object) -> TypeGuard[dict[str, Any]]:
 def is_array(value: object) -> TypeGuard[list[Any]]:
     """Whether a value of decoded JSON is an array."""
     return isinstance(value, list)
+
+
+def is_sequence(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    """Whether a value is a list or a tuple."""
+    return isinstance(value, list | tuple)
+
+
+def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether a value is a mapping, by names."""
+    return isinstance(value, Mapping)
+
+
+def json_object(value: object) -> Mapping[str, Any]:
+    """An object of JSON.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if is_mapping(value):
+        return value
+    raise TypeError(f"expected an object of JSON, received {value!r}")
+
+
+def json_array(value: object) -> Sequence[Any]:
+    """An array of JSON.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if is_sequence(value):
+        return value
+    raise TypeError(f"expected an array of JSON, received {value!r}")
 
 
 def number(value: object) -> float:
@@ -73,10 +116,4 @@ def texts(value: object) -> list[str]:
     Raises:
         TypeError: it is none, or holds something else.
     """
-    if _is_sequence(value):
-        return [text(item) for item in value]
-    raise TypeError(f"expected a list of texts, received {value!r}")
-
-
-def _is_sequence(value: object) -> TypeGuard[Sequence[object]]:
-    return isinstance(value, list | tuple)
+    return [text(item) for item in json_array(value)]

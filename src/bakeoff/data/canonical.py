@@ -4,7 +4,9 @@ Each gives what the conversion of single values gives (`bakeoff.data.values`), o
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
+
+from bakeoff.core import narrow
 
 if TYPE_CHECKING:
     import polars as pl
@@ -116,9 +118,9 @@ def compact_times(values: "pl.Series") -> "pl.Series | None":
     import polars as pl
 
     values = values.fill_nan(None) if values.dtype.is_float() else values
-    least, most = cast("float | None", values.min()), cast("float | None", values.max())
-    if least is None or most is None:
+    if values.null_count() == len(values):
         return None
+    least, most = narrow.number(values.min()), narrow.number(values.max())
     form = next((form for form, (first, last) in COMPACT.items() if first <= least and most <= last), None)
     if form is None or (values.dtype.is_float() and (values != values.floor()).any()):
         return None

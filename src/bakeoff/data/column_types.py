@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from bakeoff.config.sections import DataConfig
+from bakeoff.core import narrow
 from bakeoff.core.ledger import Loss
 from bakeoff.core.types import CANONICAL, ColumnFormat, ColumnKind, DateOrder
 from bakeoff.data.canonical import NumberShape, shapes_of
@@ -36,9 +37,7 @@ class _WantedOf:
     def __init__(self, config: DataConfig, target: str) -> None:
         self._config = config
         self._target = target
-        listed: dict[str, ColumnKind] = {
-            name: kind for kind in KINDS for name in cast("tuple[str, ...]", getattr(config, kind))
-        }
+        listed: dict[str, ColumnKind] = {name: kind for kind in KINDS for name in narrow.texts(getattr(config, kind))}
         if config.time:
             listed[config.time] = "datetime"
         self._kinds = listed

@@ -27,10 +27,11 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, time
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, cast
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from bakeoff.core import narrow
 from bakeoff.core.errors import ConfigError, CorruptError, Problem
 from bakeoff.core.hashing import canonical_json, digest
 from bakeoff.core.plugins import suggestion
@@ -210,16 +211,16 @@ def _adapter() -> TypeAdapter[Contract]:
 def _expanded(tree: dict[str, Any]) -> dict[str, Any]:
     """Every rule as a table, whatever way it was written."""
     columns = tree.get("columns")
-    if not isinstance(columns, dict):
+    if not narrow.is_object(columns):
         return tree
-    told = {name: _told_rules(rules) for name, rules in cast("dict[str, Any]", columns).items()}
+    told = {name: _told_rules(rules) for name, rules in columns.items()}
     return {**tree, "columns": told}
 
 
 def _told_rules(rules: Any) -> Any:
-    if not isinstance(rules, dict):
+    if not narrow.is_object(rules):
         return rules
-    told = dict(cast("dict[str, Any]", rules))
+    told = dict(rules)
     for name, key in SHORT.items():
         if name in told and not isinstance(told[name], dict):
             told[name] = {key: told[name]}

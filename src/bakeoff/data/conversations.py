@@ -6,11 +6,12 @@ a completion or with a chosen and a rejected answer. To add a form, write a `Lay
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from bakeoff.config.sections import DataConfig
+from bakeoff.core import narrow
 from bakeoff.core.conversation import question_text
 from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import EXAMPLES, Loss, example
@@ -252,4 +253,4 @@ def usual_target(columns: Collection[str]) -> str | None:
 def _listed(value: object) -> list[dict[str, Any]]:
     if isinstance(value, str):
         value = msgspec.json.decode(value)
-    return cast("list[dict[str, Any]]", value)
+    return list(narrow.json_array(value))

@@ -9,7 +9,7 @@ one of texts.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -212,7 +212,7 @@ def _learned(series: "pl.Series", wanted: ColumnSettings, hints: Hints) -> Typed
     if form == "other":
         notes = () if wanted.target or wanted.kind else (_unknown_months(series) or _periods(series))
         return Typed(series=series, notes=notes)
-    counts = dict(cast("list[tuple[str, int]]", series.drop_nulls().value_counts(name="rows").rows()))
+    counts = dict(series.drop_nulls().value_counts(name="rows").iter_rows())
     if form == "json":
         return _nested(series, counts, wanted)
     values = sorted(counts)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from bakeoff.config.sections import DataConfig
 from bakeoff.core import narrow
@@ -164,7 +164,7 @@ def _rejected(table: "pl.DataFrame", config: DataConfig, task: Task) -> str | No
 
 
 def _listed(config: DataConfig, kind: ColumnKind) -> tuple[str, ...]:
-    return cast("tuple[str, ...]", getattr(config, kind))
+    return tuple(narrow.texts(getattr(config, kind)))
 
 
 def _check_named(table: "pl.DataFrame", config: DataConfig, formats: Mapping[str, ColumnFormat]) -> None:

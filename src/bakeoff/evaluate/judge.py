@@ -10,7 +10,7 @@ Source: Zheng et al., "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena", 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bakeoff.chat.client import Refusal, Reply, ServiceClient
 from bakeoff.chat.meter import Meter
 from bakeoff.chat.reading import AnswerChoices, without_reasoning
+from bakeoff.core import narrow
 from bakeoff.core.types import Json
 from bakeoff.metrics.intervals import wilson
 from bakeoff.results.judge import JudgeAgreement, JudgeBias
@@ -169,7 +170,7 @@ class Referee:
         return replies
 
     def _again(self, request: dict[str, Json], reply: Reply, among: str) -> dict[str, Json]:
-        turns: list[Json] = list(cast("list[Json]", request["messages"]))
+        turns: list[Json] = list(narrow.json_array(request["messages"]))
         if without_reasoning(reply.text):
             turns.append({"role": "assistant", "content": reply.text})
             turns.append({"role": "user", "content": AGAIN.format(among=among)})

@@ -7,10 +7,11 @@ the candidates finds what it found before.
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.closure import code_of
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.jobs import MODEL, Job, JobResult
@@ -104,7 +105,7 @@ def _found(
         "code": code_of("bakeoff.evaluate.combine.combinations", "bakeoff.metrics.registry"),
     }
     result = steps.once(steps.key("combine", inputs), lambda: _search(stage, gathered, members, held))
-    return [Combination.from_json(each) for each in cast("list[Json]", result["tried"])]
+    return [Combination.from_json(each) for each in narrow.json_array(result["tried"])]
 
 
 def _search(

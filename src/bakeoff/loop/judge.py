@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -106,11 +106,11 @@ def _inputs(stage: Stage, gathered: Gathered, config: JudgeConfig, fine: Sequenc
 
 def _scored(entry: Judged, key: str, kept: Result) -> Judged:
     """The candidate with its judge's scores; the leader, whom others were held against, is compared with nobody."""
-    found = cast("Mapping[str, Any] | None", cast("Mapping[str, Json]", kept["scores"]).get(entry.name))
-    if found is None or entry.scorecard is None:
+    scores = narrow.json_object(kept["scores"]).get(entry.name)
+    if scores is None or entry.scorecard is None:
         return entry
     card = entry.scorecard.to_json()
-    card["metrics"] = {**cast("dict[str, Json]", card["metrics"]), **cast("dict[str, Json]", found)}
+    card["metrics"] = {**narrow.json_object(card["metrics"]), **scores}
     blob = narrow.text(kept[f"{entry.name}_blob"])
     return replace(entry, key=f"{entry.key}+{key}", scorecard=Scorecard.from_json(card), outcomes_blob=blob)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -205,7 +205,7 @@ def outcome_of(records: RecordStore, blobs: BlobStore, run_id: str) -> RunOutcom
         return _read(blobs, run.artifacts[ARTIFACT])
     last = records.documents.get(PASSES, LAST)
     if last is not None and "document" in last.body:
-        document = cast("Mapping[str, Json]", last.body["document"])
+        document = narrow.json_object(last.body["document"])
         if document["run_id"] == run.run_id:
             return RunOutcome.from_json(document)
     raise NotFoundError(
@@ -235,7 +235,7 @@ def last_outcome(records: RecordStore, blobs: BlobStore) -> RunOutcome | None:
     if last is None:
         return None
     if "document" in last.body:  # written before runs kept their outcomes
-        return RunOutcome.from_json(cast("Mapping[str, Json]", last.body["document"]))
+        return RunOutcome.from_json(narrow.json_object(last.body["document"]))
     return _read(blobs, str(last.body["outcome_blob"]))
 
 

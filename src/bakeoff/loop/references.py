@@ -1,8 +1,9 @@
 """All that records hold of content: what a collection of garbage must keep, and what a check must see."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, cast, get_args
+from typing import get_args
 
+from bakeoff.core import narrow
 from bakeoff.core.protocols import RecordStore
 from bakeoff.core.records import VersionKind
 from bakeoff.core.refs import BlobRef, Reference, blobs_of, ref
@@ -41,7 +42,7 @@ def references(records: RecordStore) -> Iterator[Reference]:
 def _of_last(body: Mapping[str, Json]) -> Iterator[BlobRef]:
     """The last run's rows and its outcome; what that names belongs to its releases and versions."""
     yield from blobs_of({key: value for key, value in body.items() if key != "document"})
-    contract = cast("Mapping[str, Any]", body.get("gathered") or {"summary": {}})["summary"].get("contract")
+    contract = narrow.json_object(body.get("gathered") or {"summary": {}})["summary"].get("contract")
     yield from ref(contract["version"] if contract else None)
 
 

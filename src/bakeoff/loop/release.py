@@ -3,7 +3,6 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import msgspec
 
@@ -156,7 +155,7 @@ def make_live(
         steps=stage.config.prepare.specs,
         reference_id=_reference(stage, steps, origin.gathered, winner, value),
         contract_id=stage.contract.version if stage.contract else None,
-        derived=cast("Mapping[str, str]", found.get("files") or {}),
+        derived=narrow.json_object(found.get("files") or {}),
         columns=tuple(c.name for c in schema.columns if c.name not in {schema.target, schema.rejected}),
         aside=tuple(sorted({schema.target, stage.config.data.rejected_column, *stage.config.data.ignore})),
     )

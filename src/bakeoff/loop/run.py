@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
 import bakeoff
 from bakeoff.chat.cache import ReplyCache
+from bakeoff.core import narrow
 from bakeoff.core.errors import UsageError
 from bakeoff.core.hashing import digest_file, digest_json, digest_sources
 from bakeoff.core.refs import blobs_of
@@ -103,7 +104,7 @@ def _whole(stage: Stage, kept: Mapping[str, Json], *, unasked: bool) -> RunOutco
         return None
     found = last_outcome(stage.records, stage.blobs)
     assert found is not None, "it was just read"
-    held_back = found.verdict.blocked or cast("Mapping[str, Any]", kept.get("gathered") or {}).get("inherited")
+    held_back = found.verdict.blocked or narrow.json_object(kept.get("gathered") or {}).get("inherited")
     if (held_back and (not unasked or stage.config.loop.accept_changed_inputs)) or found.failed:
         return None
     children = stage.records.runs.search(parent_id=found.run_id)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
@@ -167,7 +166,7 @@ def _inputs(seen: PredictionSums, look: _Look) -> Signal:
     if not seen.rows:
         return look.signal("inputs", None, limit=None, rows=0, detail={"reason": "no rows"})
     named = {lack: _top(seen.lacked[lack], WORST) for lack in LACKS if lack in seen.lacked}
-    detail = cast("dict[str, Json]", dict(named))
+    detail: dict[str, Json] = {**named}
     if named:
         parts = [f"{lack} {', '.join(f'{n!r} {c:,}' for n, c in names.items())}" for lack, names in named.items()]
         detail["reason"] = f"{seen.lacking:,} rows: {'; '.join(parts)}"
@@ -179,7 +178,7 @@ def _contract(seen: PredictionSums, look: _Look) -> Signal:
     if not rows:
         return look.signal("contract", None, limit=limit, rows=0, detail={"reason": "no rows"})
     low, high = wilson(seen.violating + seen.refused, rows)
-    by_rule = cast("dict[str, Json]", _top(seen.violated, WORST))
+    by_rule = _top(seen.violated, WORST)
     detail: dict[str, Json] = {"low": low, "high": high, "refused": seen.refused, "served": seen.violating}
     share = (seen.violating + seen.refused) / rows
     detail["by_rule"] = by_rule
@@ -187,7 +186,7 @@ def _contract(seen: PredictionSums, look: _Look) -> Signal:
 
 
 def _volume(seen: PredictionSums, look: _Look) -> Signal:
-    versions = cast("dict[str, Json]", _top(seen.versions))
+    versions = _top(seen.versions)
     detail: dict[str, Json] = {"calls": round(seen.calls), "by_model_version": versions}
     if out_of_time := seen.out_of_time(look.until_ms):
         detail["out_of_time"] = out_of_time
@@ -214,7 +213,7 @@ def _errors(seen: PredictionSums, look: _Look) -> Signal:
     if not calls:
         return look.signal("errors", None, limit=limit, rows=0, detail={"reason": "no calls"})
     low, high = wilson(failed, calls)
-    by_type = cast("dict[str, Json]", _top(seen.failed))
+    by_type = _top(seen.failed)
     detail: dict[str, Json] = {"failed": failed, "calls": calls, "low": low, "high": high, "by_type": by_type}
     return look.signal("errors", failed / calls, limit=limit, rows=calls, alert=low > limit, detail=detail)
 
@@ -234,7 +233,7 @@ def _drift(seen: PredictionSums, look: _Look) -> Signal:
     detail: dict[str, Json] = {
         "reason": reason,
         "columns": {item.column: item.psi for item in worst[:WORST]},
-        "over": cast("list[Json]", over),
+        "over": over,
     }
     return look.signal("drift", largest.psi, limit=limit, rows=rows, alert=bool(over), detail=detail)
 

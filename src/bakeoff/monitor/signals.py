@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -68,10 +68,9 @@ def to_json(report: MonitorReport) -> dict[str, Json]:
 
 def from_json(body: Mapping[str, Json]) -> MonitorReport:
     """The report that `to_json` gave."""
-    fields = cast("dict[str, Any]", dict(body))
+    fields: dict[str, Any] = {**body}
     fields["signals"] = tuple(Signal(**signal) for signal in fields["signals"])
-    ledger = fields.get("ledger")
-    fields["ledger"] = Ledger.from_json(ledger) if ledger else None
+    fields["ledger"] = Ledger.from_json(fields["ledger"]) if fields.get("ledger") else None
     return MonitorReport(**fields)
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bakeoff.core import narrow
 from bakeoff.core.types import Json, Schema
 from bakeoff.prepare.rows.comparison import RowComparison
 from bakeoff.prepare.rows.duplicates import texts_of
@@ -159,7 +160,7 @@ def _reasons(spec: Json, apply: Any, table: "pl.DataFrame", schema: Schema) -> C
     if _name(spec) == "keep_quality" and texts is not None:
         from bakeoff.prepare.text.quality import QualityParams, broken_rules
 
-        given = cast("dict[str, Any]", spec) if isinstance(spec, dict) else {}
+        given = spec if narrow.is_object(spec) else {}
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if k != "name"}
         params = QualityParams(**values)
         return lambda place: "breaks " + ", ".join(broken_rules(texts[place : place + 1], params)[0])

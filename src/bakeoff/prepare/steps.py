@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import msgspec
 import numpy as np
@@ -237,7 +237,7 @@ def _kept(specs: bytes, file: str) -> Preparation:
 
 def _bind(spec: Json, place: int, *, file: str) -> _Bound | Learning:
     key = f"prepare.steps.{place}"
-    table = cast("dict[str, Json]", spec if isinstance(spec, dict) else {"name": spec})
+    table = spec if narrow.is_object(spec) else {"name": spec}
     name, given = str(table["name"]), {k: v for k, v in table.items() if k != "name"}
     known = plugins.names("bakeoff.prepare")
     if name not in known:

@@ -6,7 +6,7 @@ What cannot be answered or taken in is set aside and counted; the rest goes on.
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from bakeoff.core import narrow
 from bakeoff.core.errors import ContractError, DataError
@@ -147,7 +147,7 @@ def recorded(
 
 def _item(row: Mapping[str, object]) -> Mapping[str, Json]:
     """A feedback item of a row: the numbers among its texts as numbers."""
-    item = {name: value for name, value in row.items() if value is not None and value != ""}
+    item: dict[str, Any] = {name: value for name, value in row.items() if value is not None and value != ""}
     for column in FEEDBACK_NUMBERS:
         value = item.get(column.name)
         if isinstance(value, str):
@@ -156,7 +156,7 @@ def _item(row: Mapping[str, object]) -> Mapping[str, Json]:
             except DataError:
                 continue  # what takes it in says what is wrong
             item[column.name] = int(number) if number is not None and number.is_integer() else number
-    return cast("Mapping[str, Json]", {name: value for name, value in item.items() if value is not None})
+    return {name: value for name, value in item.items() if value is not None}
 
 
 def _each(ask: Callable[[Sequence[T]], Sequence[S]], rows: Sequence[T]) -> list[S | DataError]:

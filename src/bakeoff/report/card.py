@@ -160,7 +160,7 @@ class DataCard:
 def to_json(card: DataCard) -> dict[str, Json]:
     """The card as JSON: what the page shows, number for number."""
     told: dict[str, Any] = msgspec.json.decode(to_bytes(card))
-    return told | ({"ledger": card.ledger.to_json()} if card.ledger else {})
+    return {**told, "ledger": card.ledger.to_json()} if card.ledger else told
 
 
 def to_bytes(card: DataCard) -> bytes:

@@ -1,7 +1,7 @@
 """Per-row outcomes, read for what a person would look at: reliability, agreement, rows worth reading."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +107,7 @@ def _spread(outcomes: Sequence[Outcomes], task: Task) -> NDArray[np.float64]:
         shares_nk = _shares(predictions, classes)
         low_nk, high_nk = np.minimum(low_nk, shares_nk), np.maximum(high_nk, shares_nk)
     differs_n = np.any([each.values_n.astype(np.str_) != said.values_n.astype(np.str_) for _, each in outcomes], axis=0)
-    return cast("NDArray[np.float64]", (high_nk - low_nk).max(axis=1) + differs_n)
+    return (high_nk - low_nk).max(axis=1) + differs_n
 
 
 def _differing_texts(outcomes: Sequence[Outcomes]) -> NDArray[np.float64]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.releases import Release
@@ -110,7 +111,7 @@ class RunOutcome:
         """
         body = {key: value for key, value in document.items() if key not in {"split", "ledger"}}
         lines = document.get("ledger")
-        ledger = Ledger.from_json(cast("Mapping[str, Json]", lines)) if lines else None
+        ledger = Ledger.from_json(narrow.json_object(lines)) if lines else None
         try:
             return replace(msgspec.convert(body, cls), ledger=ledger)
         except msgspec.ValidationError as error:

@@ -11,10 +11,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from bakeoff.core import narrow
 from bakeoff.core.conversation import question_text
 from bakeoff.core.errors import (
     BakeoffError,
@@ -319,7 +320,7 @@ class Engine:
         plain = [_logged(row, logged, vectors) for row in rows]
         open_texts: list[Json] = [{name: row[name] for name in texts & row.keys()} for row in plain]
         redacted = self._redact(serving.release.steps)([open_texts, [answer.value for answer in answers]])
-        plain_texts, values = cast("tuple[list[dict[str, Json]], list[float | str | None]]", redacted)
+        plain_texts, values = narrow.json_array(redacted)
         violations = [list[tuple[str, str]]() for _ in rows]
         for each in broken:
             violations[each.row - 1].append((each.rule.column, each.rule.rule))
@@ -570,20 +571,20 @@ def _check(predictions: Predictions, rows: int, release: Release) -> None:
     if len(predictions) != rows:
         raise CandidateError(f"model {release.model_version}: expected {rows} predictions, received {len(predictions)}")
     numbers = predictions.probabilities_nk if predictions.probabilities_nk is not None else predictions.values_n
-    if np.issubdtype(numbers.dtype, np.floating) and not np.isfinite(cast("np.ndarray", numbers)).all():
+    if np.issubdtype(numbers.dtype, np.floating) and not np.isfinite(numbers).all():
         raise CandidateError(f"model {release.model_version}: expected finite predictions, received NaN or infinity")
 
 
 def _answers(serving: _Serving, predictions: Predictions, gaps: Sequence[Gaps], ids: Callable[[], str]) -> list[Answer]:
     release_id, model_version = serving.release.release_id, serving.release.model_version
-    values: list[Json] = predictions.values_n.tolist()
+    values: list[Any] = predictions.values_n.tolist()
     shares = predictions.probabilities_nk.tolist() if predictions.probabilities_nk is not None else None
     classification = serving.model.signature.task == "classification"
     return [
         Answer(
             id=ids(),
             label=str(value) if classification else None,
-            value=None if classification else cast("float | str", value),
+            value=None if classification else value,
             probabilities=dict(zip(predictions.classes, shares[i], strict=True)) if shares else None,
             release_id=release_id,
             model_version=model_version,
@@ -593,7 +594,7 @@ def _answers(serving: _Serving, predictions: Predictions, gaps: Sequence[Gaps], 
     ]
 
 
-def _logged(row: Row, names: Sequence[str], vectors: Mapping[str, str]) -> dict[str, Json]:
+def _logged(row: Row, names: Sequence[str], vectors: Mapping[str, str]) -> dict[str, Any]:
     """What a row holds under these names; the elements of a vector as the row has them, by the vector's name."""
     if vectors:
         names = list(dict.fromkeys(name if name in row else vectors.get(name, name) for name in names))

@@ -7,7 +7,6 @@ same document, and moving the pointer (one compare-and-swap) is the only step th
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import cast
 
 from bakeoff.core import narrow
 from bakeoff.core.errors import ConflictError, NotFoundError
@@ -162,9 +161,9 @@ def _must_read(documents: DocumentRecords, endpoint: str, release_id: str) -> Re
 
 
 def _from(document: Document, *, live: bool) -> Release:
-    fields = cast("Mapping[str, object]", document.body)
+    fields = document.body
     made = Release(release_id=document.key.rpartition("/")[2], **fields)  # pyright: ignore[reportArgumentType]
-    steps, columns = tuple(cast("list[Json]", fields["steps"])), tuple(narrow.texts(fields["columns"]))
+    steps, columns = tuple(narrow.json_array(fields["steps"])), tuple(narrow.texts(fields["columns"]))
     aside = tuple(narrow.texts(fields.get("aside", ())))
     return replace(
         made,

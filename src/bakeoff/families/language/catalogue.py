@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -113,5 +113,5 @@ def _read(text: str, file: str) -> dict[str, Entry]:
 def _problems(error: ValidationError, file: str, name: str) -> Iterable[Problem]:
     for item in error.errors(include_url=False):
         key = ".".join([name, *(str(part) for part in item["loc"])])
-        found = repr(cast("object", item["input"]))[:80]
+        found = repr(item["input"])[:80]
         yield Problem(file=file, key=key, expected=item["msg"].removeprefix("Input should be "), found=found)

@@ -6,13 +6,13 @@ A member is named by its family's entry point, so that a saved model can name no
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
 
 from bakeoff.chat.meter import together
 from bakeoff.config.params import check
-from bakeoff.core import plugins
+from bakeoff.core import narrow, plugins
 from bakeoff.core.errors import CandidateError, CorruptError
 from bakeoff.core.families import load_family
 from bakeoff.core.generation import Embedder, Embedding
@@ -20,7 +20,7 @@ from bakeoff.core.hashing import digest_file
 from bakeoff.core.jobs import MODEL, Argument, JobContext
 from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FitJob, Losing, Metered, Model, Usage
-from bakeoff.core.types import Column, Json, Signature
+from bakeoff.core.types import Column, Signature
 from bakeoff.families import saved
 
 __all__ = [
@@ -122,7 +122,7 @@ def fit_members(job: FitJob, members: Sequence[Member], *, fewest: int = FEWEST)
     names = [member.name for member in members]
     if len(members) < fewest or len(set(names)) < len(names):
         raise CandidateError(f"expected at least {fewest} members with names of their own, received {names!r}")
-    chosen = cast("Mapping[str, Mapping[str, Json]]", (job.chosen or {}).get("members", {}))
+    chosen = narrow.json_object((job.chosen or {}).get("members", {}))
     models: list[Model] = []
     for member in members:
         family = load_family(member.family)

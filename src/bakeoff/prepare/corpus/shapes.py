@@ -5,7 +5,7 @@ A JSON number is whole or not by how it is written; a whole one is "long" when a
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -54,11 +54,11 @@ class Shape(msgspec.Struct):
         if kind not in self.first:
             self.first[kind] = place
         if kind == "object":
-            for name, inner in cast("dict[str, Any]", value).items():
+            for name, inner in value.items():
                 self.fields.setdefault(name, Shape()).add(inner, place)
         elif kind == "list":
             self.items = self.items or Shape()
-            for inner in cast("list[Any]", value):
+            for inner in value:
                 self.items.add(inner, place)
 
 
