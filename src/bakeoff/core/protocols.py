@@ -113,7 +113,7 @@ class Usage:
     Of `tokens_in`, `tokens_cached` were known to the service from an earlier call; of `tokens_out`, `tokens_reasoning`
     were reasoning that nobody sees.
     `refused` rows (by the service) and `unreadable` answers got the family's fallback. `seconds` has the duration of
-    each call as it was first made; up to `concurrency` of them run at once (0: this model calls nobody).
+    each call as it was first made; up to `concurrency` of them run at once.
     """
 
     rows: int = 0

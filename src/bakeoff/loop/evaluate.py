@@ -124,7 +124,7 @@ def _job(stage: Stage, gathered: Gathered, fit: Fitted) -> Job:
         price_per_hour_usd=cost.price_per_hour_usd / cost.utilisation,
         findings=decide.findings and not champion,
         own_turns=decide.own_turns,
-        memorisation=0 if champion else decide.memorisation,
+        memorisation=0 if champion or fit.members else decide.memorisation,  # members tell for themselves
         probes=asked[1] if asked else (),
         folds=len(fit.folds),
         remote=stage.config.privacy.remote,

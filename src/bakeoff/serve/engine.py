@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from bakeoff.core import narrow
+from bakeoff.core.abilities import abilities_of
 from bakeoff.core.conversation import question_text
 from bakeoff.core.errors import (
     BakeoffError,
@@ -28,15 +29,11 @@ from bakeoff.core.errors import (
 )
 from bakeoff.core.events import FailureEvent, PredictionEvent
 from bakeoff.core.generation import (
-    ChatModel,
-    Concurrent,
     Embedded,
-    Embedding,
     Messages,
     Piece,
     Sampling,
     ToolCall,
-    Warming,
 )
 from bakeoff.core.protocols import Clock, EventLog, Model
 from bakeoff.core.releases import Release
@@ -386,12 +383,13 @@ class Engine:
             StoreError: the answer could not be logged.
         """
         serving = self._current()
-        if not isinstance(serving.model, ChatModel):
+        chat = abilities_of(serving.model).chat
+        if chat is None:
             task = serving.model.signature.task
             raise DataError(f"expected a model that converses, found one for {task}; ask it by POST /predict")
         row = _row_of(messages, serving.model.signature)
         broken = self._violations(serving, [row])
-        pieces = serving.model.chat(messages, sampling)
+        pieces = chat(messages, sampling)
 
         def log(text: str, latency_ms: float) -> None:
             version = serving.release.model_version
@@ -427,8 +425,8 @@ class Engine:
     @property
     def concurrency(self) -> int | None:
         """How many answers the live model works at; None where it does not say, or nothing is live yet."""
-        model = None if self._serving is None else self._serving.model
-        return model.concurrency if isinstance(model, Concurrent) else None
+        concurrency = None if self._serving is None else abilities_of(self._serving.model).concurrency
+        return concurrency and concurrency()
 
     # --- embedding --------------------------------------------------------------------------------
 
@@ -441,7 +439,8 @@ class Engine:
             CandidateError: the encoder failed.
         """
         serving = self._current()
-        encoder = serving.model.embedder if isinstance(serving.model, Embedding) else None
+        embedder = abilities_of(serving.model).embedder
+        encoder = embedder and embedder()
         version = serving.release.model_version
         if encoder is None:
             raise UsageError(
@@ -524,8 +523,8 @@ class Engine:
             return
         try:
             model = self._load(live)
-            if isinstance(model, Warming):
-                model.warm()  # the old release answers meanwhile, and stays if this fails
+            if warm := abilities_of(model).warm:
+                warm()  # the old release answers meanwhile, and stays if this fails
             self._serving = _Serving(live, model, self._compiled(live, model), self._inputs(live, model))
         except Exception as error:  # noqa: BLE001 - it is kept as the problem, and logged
             self._failed = (live.release_id, self._clock())

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.chat.meter import together
+from bakeoff.core.abilities import Abilities
 from bakeoff.core.protocols import Model, Usage
 from bakeoff.core.types import Predictions, Task
 from bakeoff.evaluate.score.paid_models import usage_of
@@ -48,11 +49,11 @@ class OutOfFold:
         return in_order(rows, said)
 
     @property
-    def usage(self) -> Usage:
-        """What all have used; the first one's when none was asked yet."""
+    def abilities(self) -> Abilities:
+        """Of them only what all have used; the first one's when none was asked yet."""
         first = None if self._used else usage_of(self._load(self._folders[0]))
         used = self._used or ([] if first is None else [first])
-        return together(used) if used else Usage(concurrency=0)
+        return Abilities(usage=(lambda: together(used)) if used else None)
 
 
 def in_order(rows: Sequence[NDArray[np.intp]], said: Sequence[Predictions]) -> Predictions:

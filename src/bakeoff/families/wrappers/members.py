@@ -13,13 +13,12 @@ import msgspec
 from bakeoff.chat.meter import together
 from bakeoff.config.params import check
 from bakeoff.core import narrow, plugins
+from bakeoff.core.abilities import Abilities, abilities_of
 from bakeoff.core.errors import CandidateError, CorruptError
 from bakeoff.core.families import load_family
-from bakeoff.core.generation import Embedder, Embedding
 from bakeoff.core.hashing import digest_file
 from bakeoff.core.jobs import MODEL, Argument, JobContext
-from bakeoff.core.ledger import Loss
-from bakeoff.core.protocols import FitJob, Losing, Metered, Model, Usage
+from bakeoff.core.protocols import FitJob, Model
 from bakeoff.core.types import Column, Signature
 from bakeoff.families import saved
 
@@ -34,12 +33,12 @@ __all__ = [
     "assemble",
     "chosen_of",
     "fit_members",
+    "joint_abilities",
     "joint_signature",
     "load_joint",
     "load_members",
     "member_input",
     "save_members",
-    "usage_of",
 ]
 
 ASSEMBLE = "bakeoff.families.wrappers.members:assemble"
@@ -144,9 +143,36 @@ def chosen_of(members: Sequence[Member], models: Sequence[Model]) -> dict[str, A
     return msgspec.json.decode(msgspec.json.encode({"members": chosen}))
 
 
-def usage_of(models: Sequence[Model]) -> Usage:
-    """What the members that pay for their answers have used in all."""
-    return together([model.usage for model in models if isinstance(model, Metered)])
+def joint_abilities(models: Sequence[Model]) -> Abilities:
+    """What models can do together: what is counted is added up; of the rest, the first that can do it does.
+
+    A model of one member can do all that the member can. How likely a text is as the answer of several, none can tell.
+    """
+    parts = [abilities_of(model) for model in models]
+    if len(parts) == 1:
+        return parts[0]
+
+    def first(name: str) -> Any:
+        return next((ability for part in parts if (ability := getattr(part, name)) is not None), None)
+
+    def warm_all() -> None:
+        for warm in warms:
+            warm()
+
+    usages = [part.usage for part in parts if part.usage]
+    losses = [part.losses for part in parts if part.losses]
+    warms = [part.warm for part in parts if part.warm]
+    embedders = [part.embedder for part in parts if part.embedder]
+    return Abilities(
+        usage=(lambda: together([usage() for usage in usages])) if usages else None,
+        losses=(lambda: tuple(loss for lost in losses for loss in lost())) if losses else None,
+        warm=warm_all if warms else None,
+        embedder=(lambda: next(filter(None, (embedder() for embedder in embedders)), None)) if embedders else None,
+        recall=first("recall"),
+        chat=first("chat"),
+        speech=first("speech"),
+        concurrency=first("concurrency"),
+    )
 
 
 def joint_signature(models: Sequence[Model]) -> Signature:
@@ -190,19 +216,9 @@ class JointModel:
         return self.state.chosen
 
     @property
-    def usage(self) -> Usage:
-        """See `bakeoff.core.protocols.Metered`."""
-        return usage_of(self.models)
-
-    def losses(self) -> tuple[Loss, ...]:
-        """See `bakeoff.core.protocols.Losing`."""
-        return tuple(loss for model in self.models if isinstance(model, Losing) for loss in model.losses())
-
-    @property
-    def embedder(self) -> Embedder | None:
-        """See `bakeoff.core.generation.Embedding`."""
-        held = (model.embedder for model in self.models if isinstance(model, Embedding))
-        return next((each for each in held if each is not None), None)
+    def abilities(self) -> Abilities:
+        """Those of the members."""
+        return joint_abilities(self.models)
 
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`."""
