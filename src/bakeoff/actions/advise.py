@@ -91,9 +91,9 @@ def advise(
 
 
 def _elsewhere(contender: Contender) -> str | None:
-    """The service on another machine that a candidate's parameters name, if they name one."""
-    url = getattr(contender.shown.params, "url", None)
-    return url if isinstance(url, str) and not is_local_url(url) else None
+    """The service on another machine that a candidate asks, if it asks one."""
+    url = contender.service
+    return url if url is not None and not is_local_url(url) else None
 
 
 # --- the probe ----------------------------------------------------------------------------------

@@ -177,7 +177,9 @@ class Family(Protocol):
     """A way to build models; registered under the entry point group `bakeoff.families`.
 
     One whose fits use as many threads as they get, and come to the same with any number of them, may say so by a
-    further attribute, `scales = True`: its fits then get all cores.
+    further attribute, `scales = True`: its fits then get all cores. One that asks a service about rows has a method
+    `service(params)`, which gives its URL (see `bakeoff.core.families.service_of`): rows go to another machine only
+    where the project allows it, and this is how it is known.
     """
 
     name: str

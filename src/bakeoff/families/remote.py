@@ -267,6 +267,10 @@ class RemoteFamily:
     requires = ("numpy", "polars")
     extra: str | None = "chat"
 
+    def service(self, params: RemoteParams) -> str:
+        """See `bakeoff.core.families.service_of`."""
+        return params.url
+
     def fit(self, job: FitJob) -> RemoteModel:
         """See `bakeoff.core.protocols.Family`; one call finds out whether the service works."""
         params: RemoteParams = job.params

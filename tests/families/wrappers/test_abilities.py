@@ -6,7 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from bakeoff.config.params import check
 from bakeoff.core.abilities import Abilities, abilities_of
+from bakeoff.core.families import load_family, service_of
 from bakeoff.core.generation import Piece, Sampling, Speech
 from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import Usage
@@ -20,6 +22,8 @@ from bakeoff.families.wrappers.prepared import PreparedModel
 SIGNATURE = Signature(
     task="classification", inputs=(Column(name="x", kind="numeric", dtype="Float64"),), classes=("a", "b")
 )
+FAR = "https://models.example.org/v1"
+REMOTE = {"name": "far", "family": "remote", "params": {"url": FAR}}
 TABLE = pl.DataFrame({"x": [1.0, 2.0, 3.0]})
 
 
@@ -121,3 +125,22 @@ def test_a_prepared_model_asks_about_rows_as_its_steps_leave_them():
     assert abilities.log_likelihood(TABLE, ["a"] * 3)[0].tolist() == [2.0, 4.0, 6.0]
     assert abilities.weights_bytes() == 100
     assert can(abilities_of(blend([model, model]))) == EVERYTHING - {"log_likelihood", "weights_bytes"}
+
+
+@pytest.mark.parametrize(
+    ("family", "params", "expected"),
+    [
+        ("linear", {}, None),
+        ("remote", {"url": FAR}, FAR),
+        ("blend", {"members": [{"name": "a", "family": "linear"}, REMOTE]}, FAR),
+        ("cascade", {"members": [{"name": "a", "family": "remote"}, REMOTE]}, FAR),
+        ("calibrated", {"members": [REMOTE]}, FAR),
+        ("calibrated", {"members": [{"name": "a", "family": "linear"}]}, None),
+        ("prepared", {"family": "remote", "params": {"url": FAR}, "steps": []}, FAR),
+        ("prepared", {"family": "calibrated", "params": {"members": [REMOTE]}, "steps": []}, FAR),
+    ],
+)
+def test_where_rows_are_sent_is_asked_of_the_family(family, params, expected):
+    """Before, a key called `url` was looked for, which a member's parameters hide."""
+    made = load_family(family)
+    assert service_of(made, check(made.params, params, owner=family, key="k", file="f")) == expected

@@ -15,7 +15,14 @@ from bakeoff.core.errors import CandidateError
 from bakeoff.core.protocols import FitJob, Model
 from bakeoff.core.types import Predictions, Task
 from bakeoff.families.features.columns import require
-from bakeoff.families.wrappers.members import JointModel, JointState, Member, fit_members, load_joint
+from bakeoff.families.wrappers.members import (
+    JointModel,
+    JointState,
+    Member,
+    fit_members,
+    load_joint,
+    service_of_members,
+)
 from bakeoff.metrics.costs import answered_by_cost
 from bakeoff.metrics.scaling import Calibrator, Isotonic, Temperature
 
@@ -89,6 +96,10 @@ class CalibratedFamily:
     params = CalibratedParams
     requires = ("numpy", "polars")
     extra: str | None = None
+
+    def service(self, params: CalibratedParams) -> str | None:
+        """See `bakeoff.core.families.service_of`; that of a member."""
+        return service_of_members(params.members)
 
     def fit(self, job: FitJob) -> CalibratedModel:
         """See `bakeoff.core.protocols.Family`; the member is fitted, its rescaling is given."""

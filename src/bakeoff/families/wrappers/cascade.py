@@ -16,7 +16,14 @@ from bakeoff.core.errors import CandidateError
 from bakeoff.core.protocols import FitJob, Model
 from bakeoff.core.types import Predictions, Task
 from bakeoff.families.features.columns import require
-from bakeoff.families.wrappers.members import JointModel, JointState, Member, fit_members, load_joint
+from bakeoff.families.wrappers.members import (
+    JointModel,
+    JointState,
+    Member,
+    fit_members,
+    load_joint,
+    service_of_members,
+)
 from bakeoff.metrics.combined import Ladder, spread
 
 if TYPE_CHECKING:
@@ -90,6 +97,10 @@ class CascadeFamily:
     params = CascadeParams
     requires = ("numpy", "polars")
     extra: str | None = None
+
+    def service(self, params: CascadeParams) -> str | None:
+        """See `bakeoff.core.families.service_of`; that of a member."""
+        return service_of_members(params.members)
 
     def fit(self, job: FitJob) -> CascadeModel:
         """See `bakeoff.core.protocols.Family`; every member is fitted on all of the job's rows."""

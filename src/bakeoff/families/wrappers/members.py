@@ -14,8 +14,9 @@ from bakeoff.chat.meter import together
 from bakeoff.config.params import check
 from bakeoff.core import narrow, plugins
 from bakeoff.core.abilities import Abilities, abilities_of
+from bakeoff.core.addresses import is_local_url
 from bakeoff.core.errors import CandidateError, CorruptError
-from bakeoff.core.families import load_family
+from bakeoff.core.families import load_family, service_of
 from bakeoff.core.hashing import digest_file
 from bakeoff.core.jobs import MODEL, Argument, JobContext
 from bakeoff.core.protocols import FitJob, Model
@@ -39,6 +40,7 @@ __all__ = [
     "load_members",
     "member_input",
     "save_members",
+    "service_of_members",
 ]
 
 ASSEMBLE = "bakeoff.families.wrappers.members:assemble"
@@ -135,6 +137,20 @@ def fit_members(job: FitJob, members: Sequence[Member], *, fewest: int = FEWEST)
 
         models.append(family.fit(replace(job, params=params, chosen=chosen.get(member.name), progress=told)))
     return models
+
+
+def service_of_members(members: Sequence[Member]) -> str | None:
+    """The service that the first member asks that asks one on another machine, else the first that asks any.
+
+    Raises:
+        ConfigError: a member's parameters are none of its family's.
+    """
+    services: list[str] = []
+    for member in members:
+        family = load_family(member.family)
+        params = check(family.params, member.params, owner=member.family, key=f"members.{member.name}", file="members")
+        services += [url] if (url := service_of(family, params)) is not None else []
+    return next((url for url in services if not is_local_url(url)), services[0] if services else None)
 
 
 def chosen_of(members: Sequence[Member], models: Sequence[Model]) -> dict[str, Any]:

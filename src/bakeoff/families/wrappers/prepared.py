@@ -30,7 +30,7 @@ from bakeoff.core.types import Column, Predictions, Signature, Task
 from bakeoff.data.cast import FEW_ROWS, conform, few_rows, stored_rows, stored_type
 from bakeoff.families import saved
 from bakeoff.families.features.columns import complete, complete_row, input_columns, of_kind, require
-from bakeoff.families.wrappers.members import SavedMember, load_members, save_members
+from bakeoff.families.wrappers.members import Member, SavedMember, load_members, save_members, service_of_members
 
 if TYPE_CHECKING:
     import polars as pl
@@ -189,6 +189,10 @@ class PreparedFamily:
     params = PreparedParams
     requires = ("polars",)
     extra: str | None = None
+
+    def service(self, params: PreparedParams) -> str | None:
+        """See `bakeoff.core.families.service_of`; that of the family within."""
+        return service_of_members((Member(name=params.family, family=params.family, params=dict(params.params or {})),))
 
     def fit(self, job: FitJob) -> PreparedModel:
         """See `bakeoff.core.protocols.Family`; steps are fitted on the job's training rows, never on others."""
