@@ -128,9 +128,9 @@ class Reply:
     asked_characters: int = 0
 
     @classmethod
-    def streamed(cls, asked: Request, body: Mapping[str, Any], seconds: float) -> "Reply":
+    def streamed(cls, request: Request, body: Mapping[str, Any], seconds: float) -> "Reply":
         """What came of a stream, as one reply."""
-        return cls(body=body, seconds=seconds, cached=False, asked_characters=_characters(asked))
+        return cls(body=body, seconds=seconds, cached=False, asked_characters=_characters(request))
 
     @property
     def text(self) -> str:
@@ -301,12 +301,12 @@ class ServiceClient:
         where: list[Any] = [self._url, path, *([extra] if any(extra.values()) else []), *api]
         keys = [digest_json([*where, body]) for body in bodies]
         distinct = dict(zip(keys, bodies, strict=True))
-        kept = self._cache.find(distinct) if self._cache else {}
-        found: dict[str, Reply | Refusal] = {
+        stored = self._cache.find(distinct) if self._cache else {}
+        outcomes: dict[str, Reply | Refusal] = {
             key: Reply(body=body, seconds=seconds, cached=True, asked_characters=_characters(distinct[key]))
-            for key, (seconds, body) in kept.items()
+            for key, (seconds, body) in stored.items()
         }
-        waiting = [key for key in distinct if key not in found]
+        waiting = [key for key in distinct if key not in outcomes]
         if waiting and self._forbidden is not None:
             raise self._forbidden
         stop = threading.Event()
@@ -321,15 +321,15 @@ class ServiceClient:
                 raise
 
         if waiting and self._limited:  # one alone: what it costs tells how many may be under way within a budget
-            found[waiting[0]] = self._one(path, waiting[0], distinct[waiting[0]], fits, fixed)
+            outcomes[waiting[0]] = self._one(path, waiting[0], distinct[waiting[0]], fits, fixed)
             waiting = waiting[1:]
         with ThreadPoolExecutor(max(1, min(self.service.concurrency, len(waiting)))) as pool:
             for done, (key, reply) in enumerate(zip(waiting, pool.map(work, waiting), strict=True), start=1):
                 if reply is not None:
-                    found[key] = reply
+                    outcomes[key] = reply
                 if done % 100 == 0:
                     progress(f"{done:,} of {len(waiting):,} calls answered")
-        return [found[key] for key in keys]
+        return [outcomes[key] for key in keys]
 
     def _one(
         self, path: str, key: str, body: Mapping[str, Json], fits: Callable[[Any], bool], fixed: frozenset[str]
@@ -419,9 +419,9 @@ class ServiceClient:
             response = self._sent(path, body, fixed)
         except httpx2.RequestError as error:
             return self._lost(error)
-        found = self._failure(response, path) or self._read(response, path)
-        if isinstance(found, Refusal | _Again) or fits(found):
-            return found
+        outcome = self._failure(response, path) or self._read(response, path)
+        if isinstance(outcome, Refusal | _Again) or fits(outcome):
+            return outcome
         return _Again(problem=f"something that is no answer: {self._shown(response)}")
 
     def _sent(
@@ -449,8 +449,8 @@ class ServiceClient:
 
     def _read(self, response: "httpx2.Response", path: str) -> Any:
         """The body of an answer, that of a conversation as one of a chat completion."""
-        found = _json(response)
-        return self.dialect.reply(found) if path == CHAT else found
+        body = _json(response)
+        return self.dialect.reply(body) if path == CHAT else body
 
     def _lost(self, error: Exception) -> "_Again":
         import httpx2
@@ -526,9 +526,9 @@ class ServiceClient:
             yield first
             yield from chunks
         except (httpx2.RequestError, _BrokenError) as error:
-            told = str(error) or type(error).__name__
+            message = str(error) or type(error).__name__
             raise ServiceError(
-                f"expected the rest of an answer from {self._url}, but the stream broke: {told}"
+                f"expected the rest of an answer from {self._url}, but the stream broke: {message}"
             ) from error
         finally:
             response.close()
@@ -624,30 +624,30 @@ def _advised_s(response: "httpx2.Response") -> float | None:
     """Seconds that the service asks to wait: a number or a date, in the header Retry-After (RFC 9110, 10.2.3)."""
     from email.utils import parsedate_to_datetime
 
-    told = response.headers.get("retry-after", "").strip()
-    if told.isdecimal():
-        return float(told)
+    advice = response.headers.get("retry-after", "").strip()
+    if advice.isdecimal():
+        return float(advice)
     try:
-        return max(0.0, parsedate_to_datetime(told).timestamp() - time.time())
+        return max(0.0, parsedate_to_datetime(advice).timestamp() - time.time())
     except ValueError:
         return None
 
 
 def _characters(body: Mapping[str, Json]) -> int:
-    asked = body.get("messages") or body.get("input") or ""
-    return len(str(asked))
+    content = body.get("messages") or body.get("input") or ""
+    return len(str(content))
 
 
-def _is_chat(found: Any) -> bool:
+def _is_chat(answer: Any) -> bool:
     try:
-        content = found["choices"][0]["message"].get("content")
+        content = answer["choices"][0]["message"].get("content")
     except (TypeError, KeyError, IndexError, AttributeError):
         return False
     return content is None or isinstance(content, str)
 
 
-def _is_embedding(found: Any) -> bool:
-    return narrow.is_object(found) and isinstance(found.get("data"), list)
+def _is_embedding(answer: Any) -> bool:
+    return narrow.is_object(answer) and isinstance(answer.get("data"), list)
 
 
 def _vectors(reply: Reply) -> list[list[float]]:

@@ -123,9 +123,9 @@ class Digests:
 
     def of(self, path: Path) -> str:
         """The digest, computed when it is not known."""
-        found = self.known(path)
-        if found is not None:
-            return found
+        known = self.known(path)
+        if known is not None:
+            return known
         stamp = self._stamp(path)
         content = digest_file(path)
         # A lost race between two writers only costs a later recomputation.

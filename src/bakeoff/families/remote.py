@@ -205,9 +205,9 @@ class RemoteModel:
                 )
                 return Predictions(values_n=np.asarray(values, dtype=np.float64)), unreadable
             case "generation":
-                said = [without_reasoning(reply.text) or "" if isinstance(reply, Reply) else "" for reply in replies]
-                empty = sum(not text and isinstance(r, Reply) for r, text in zip(replies, said, strict=True))
-                return Predictions(values_n=np.asarray(said, dtype=object)), empty
+                answers = [without_reasoning(reply.text) or "" if isinstance(reply, Reply) else "" for reply in replies]
+                empty = sum(not text and isinstance(r, Reply) for r, text in zip(replies, answers, strict=True))
+                return Predictions(values_n=np.asarray(answers, dtype=object)), empty
 
     def _read_labels(self, replies: Sequence[Reply | Refusal]) -> tuple[Predictions, int]:
         classes = self.signature.classes
@@ -321,7 +321,7 @@ def _wanted(sampling: Sampling) -> frozenset[str]:
         "seed": sampling.seed is not None,
         "logprobs": sampling.top_logprobs is not None,
     }
-    return frozenset(option for option, asked in asks.items() if asked)
+    return frozenset(option for option, is_wanted in asks.items() if is_wanted)
 
 
 def signature_names(signature: Signature) -> list[str]:
@@ -362,8 +362,8 @@ def _learned(job: FitJob) -> tuple[tuple[str, ...], tuple[float, ...], str | Non
         case "regression":
             return (), (float(np.median(target.cast(pl.Float64).to_numpy())),), REGRESS
         case "classification":
-            held = job.validation[job.schema.target].cast(pl.String).to_list()
-            labels = [*target.cast(pl.String).to_list(), *held]
+            truths = job.validation[job.schema.target].cast(pl.String).to_list()
+            labels = [*target.cast(pl.String).to_list(), *truths]
             classes = tuple(sorted(set(labels)))
             if len(set(labels[: len(target)])) < 2:  # noqa: PLR2004
                 raise CandidateError(
@@ -390,15 +390,15 @@ def _shots(job: FitJob, columns: Sequence[Column], classes: Sequence[str]) -> tu
         seen: dict[str, int] = {}
         turn_n = {at: _next(seen, labels[at]) for at in order.tolist()}
         order = np.asarray(sorted(turn_n, key=turn_n.__getitem__), dtype=np.int64)
-    found: list[tuple[Turn, ...]] = []
+    shots: list[tuple[Turn, ...]] = []
     for row in source.table[order[: source.count]].iter_rows(named=True):
-        asked = messages_of_row(row, names, template=params.template, conversations=conversations)
+        question = messages_of_row(row, names, template=params.template, conversations=conversations)
         answer: Any = row[job.schema.target]
         text = f"{answer:g}" if isinstance(answer, float) else str(answer)
         if job.task == "classification" and params.answers == "json":
             text = json.dumps({"label": text}, ensure_ascii=False)
-        found.append((*map(dict, asked), {"role": "assistant", "content": text}))
-    return tuple(found)
+        shots.append((*map(dict, question), {"role": "assistant", "content": text}))
+    return tuple(shots)
 
 
 def _next(seen: dict[str, int], label: str) -> int:
@@ -422,15 +422,15 @@ def label_shares(reply: Reply, classes: Sequence[str]) -> Floats | None:
     Where the likeliest tokens are told, the answer is followed token by token: each alternative gives its probability
     to the class that goes on so, until one class alone is left.
     """
-    said = AnswerChoices.of(classes).read(reply.text)
+    answer = AnswerChoices.of(classes).read(reply.text)
     mass_k = _masses(reply.tokens, classes)
     if mass_k.sum() >= LEAST_MASS:
         floored_k = np.maximum(mass_k, 1e-6)  # a class below the tokens told is unlikely, not impossible
         return floored_k / floored_k.sum()
-    if said is None:
+    if answer is None:
         return None
     shares_k = np.full(len(classes), (1 - SURE) / max(1, len(classes) - 1))
-    shares_k[said] = SURE
+    shares_k[answer] = SURE
     return shares_k / shares_k.sum()
 
 

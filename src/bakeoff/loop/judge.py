@@ -70,14 +70,14 @@ def referee(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Jud
     key = steps.key("referee", _inputs(stage, gathered, config, fine))
     try:
         with remote_calls(allowed=stage.config.privacy.remote):
-            kept = steps.once(key, lambda: _Bench(stage, gathered, config, fine).result())
+            result = steps.once(key, lambda: _Bench(stage, gathered, config, fine).result())
     except ServiceError as error:
         if stage.metric in {JUDGE, FAITHFUL}:
             raise
         stage.progress(f"judge: {error}")
         return Refereed(judged=tuple(judged), outcome=JudgeOutcome(model=config.model, error=str(error)))
-    found = msgspec.convert(kept["told"], JudgeOutcome)
-    return Refereed(judged=tuple(_scored(entry, key, kept) for entry in judged), outcome=found)
+    outcome = msgspec.convert(result["told"], JudgeOutcome)
+    return Refereed(judged=tuple(_scored(entry, key, result) for entry in judged), outcome=outcome)
 
 
 def judge_registered(stage: Stage, steps: Steps, gathered: Gathered, version: Version) -> Judged:
@@ -104,14 +104,14 @@ def _inputs(stage: Stage, gathered: Gathered, config: JudgeConfig, fine: Sequenc
     }
 
 
-def _scored(entry: Judged, key: str, kept: Result) -> Judged:
+def _scored(entry: Judged, key: str, result: Result) -> Judged:
     """The candidate with its judge's scores; the leader, whom others were held against, is compared with nobody."""
-    scores = narrow.json_object(kept["scores"]).get(entry.name)
+    scores = narrow.json_object(result["scores"]).get(entry.name)
     if scores is None or entry.scorecard is None:
         return entry
     card = entry.scorecard.to_json()
     card["metrics"] = {**narrow.json_object(card["metrics"]), **scores}
-    blob = narrow.text(kept[f"{entry.name}_blob"])
+    blob = narrow.text(result[f"{entry.name}_blob"])
     return replace(entry, key=f"{entry.key}+{key}", scorecard=Scorecard.from_json(card), outcomes_blob=blob)
 
 
@@ -236,9 +236,9 @@ class _Bench:
         from bakeoff.evaluate.score.estimates import ScoredRows, estimates
         from bakeoff.metrics.outcome import outcome
 
-        truth_n, said = outcomes(self.stage, replace(entry, outcomes_blob=blob))
+        truth_n, predictions = outcomes(self.stage, replace(entry, outcomes_blob=blob))
         rows = ScoredRows(
-            outcome=(given := outcome(truth_n, said, "generation")),
+            outcome=(given := outcome(truth_n, predictions, "generation")),
             dependence=Dependence.of(len(given), groups_n=groups(self.stage, self.gathered)),
             draws=self.stage.config.decide.resamples,
             seed=self.stage.seed,
@@ -310,10 +310,10 @@ class _Bench:
     def _pairs(self, name: str) -> "list[Pair]":
         from bakeoff.evaluate.judge import Pair
 
-        truth_n, said = self.said[name]
+        truth_n, predictions = self.said[name]
         others = truth_n if self.leader is None else self.said[self.leader][1].values_n
         return [
-            Pair(question=question, answer=str(said.values_n[at]), other=str(others[at]))
+            Pair(question=question, answer=str(predictions.values_n[at]), other=str(others[at]))
             for question, at in zip(self.questions, self.rows.tolist(), strict=True)
         ]
 
@@ -381,12 +381,12 @@ class _People:
 
         from bakeoff.metrics.judges import prediction_powered, rogan_gladen
 
-        found: dict[str, Json] = {}
+        corrections: dict[str, Json] = {}
         try:
             if len(self._human_m):
                 score_n = votes.score_n[~np.isnan(votes.score_n)]
                 corrected = prediction_powered(self._human_m, self._judged_m, score_n)
-                found["corrected"] = msgspec.to_builtins(corrected)
+                corrections["corrected"] = msgspec.to_builtins(corrected)
             if len(self._liked_m):
                 accepted_n = self._judge.accept([(pair.question, pair.answer) for pair in pairs])
                 accepted_n = accepted_n[~np.isnan(accepted_n)]
@@ -399,10 +399,10 @@ class _People:
                     true_negatives=int((1 - self._accepted_m[~liked]).sum()),
                     negatives=int((~liked).sum()),
                 )
-                found["accepted"] = msgspec.to_builtins(rate)
+                corrections["accepted"] = msgspec.to_builtins(rate)
         except DataError as error:
-            found["uncorrected"] = str(error)
-        return found
+            corrections["uncorrected"] = str(error)
+        return corrections
 
 
 def _labels(file: Path, schema: Schema) -> "list[tuple[Pair, float]]":
@@ -417,7 +417,7 @@ def _labels(file: Path, schema: Schema) -> "list[tuple[Pair, float]]":
     missing = [name for name in (*schema.inputs, *LABEL_COLUMNS) if name not in table.columns]
     if missing:
         raise DataError(f"[judge] labels {str(file)!r}: expected the columns {missing}, received {table.columns}")
-    found: list[tuple[Pair, float]] = []
+    labels: list[tuple[Pair, float]] = []
     for number, row in enumerate(table.iter_rows(named=True), start=1):
         score = SCORES.get(str(row["preferred"]).strip().lower())
         if score is None:
@@ -425,8 +425,8 @@ def _labels(file: Path, schema: Schema) -> "list[tuple[Pair, float]]":
                 f"[judge] labels {str(file)!r}, row {number}: expected preferred to be a, b or tie, "
                 f"received {row['preferred']!r}"
             )
-        found.append((Pair(question=_question(row, schema), answer=str(row["a"]), other=str(row["b"])), score))
-    return found
+        labels.append((Pair(question=_question(row, schema), answer=str(row["a"]), other=str(row["b"])), score))
+    return labels
 
 
 def _read(file: Path) -> "pl.DataFrame":

@@ -67,23 +67,23 @@ def as_found(stage: Stage, champion: Version | None) -> Stage:
     """
     if champion is None or stage.config.split.folds:
         return stage
-    kept = champion.model_origin.search_found
+    searched = champion.model_origin.search_found
     open_now = {each.name: each.search.keys() for each in stage.contenders}
     still = {
         name: {key: value for key, value in params.items() if key in open_now.get(name, ())}
-        for name, params in kept.items()
+        for name, params in searched.items()
     }
-    found = {name: params for name, params in still.items() if params}
-    if not found:
+    chosen = {name: params for name, params in still.items() if params}
+    if not chosen:
         return stage
-    told = "; ".join(f"{name}: {shown(params)}" for name, params in found.items())
-    stage.progress(f"with what the search behind {label(champion)} found ({told})")
-    return _with_found(stage, found)
+    values = "; ".join(f"{name}: {shown(params)}" for name, params in chosen.items())
+    stage.progress(f"with what the search behind {label(champion)} found ({values})")
+    return _with_found(stage, chosen)
 
 
-def _with_found(stage: Stage, found: Mapping[str, Mapping[str, Json]]) -> Stage:
-    made = tuple(stage.with_params(c.name, found[c.name]) if c.name in found else c for c in stage.contenders)
-    return replace(stage, contenders=made, found=found)
+def _with_found(stage: Stage, chosen: Mapping[str, Mapping[str, Json]]) -> Stage:
+    made = tuple(stage.with_params(c.name, chosen[c.name]) if c.name in chosen else c for c in stage.contenders)
+    return replace(stage, contenders=made, found=chosen)
 
 
 def shown(params: Mapping[str, Json]) -> str:
@@ -117,10 +117,10 @@ def _rungs(stage: Stage, gathered: Gathered) -> list[_Rung]:
         near_n=rows.get(NEAR),
     )
     made: list[_Rung] = []
-    for train, held in parts:
+    for train, held_out in parts:
         buffer = io.BytesIO()
-        np.savez(buffer, train=train, validation=held, **{SCORED: rows["validation"]})
-        made.append(_Rung(blob=BlobRef(stage.blobs.put(buffer.getvalue())), rows=len(train) + len(held)))
+        np.savez(buffer, train=train, validation=held_out, **{SCORED: rows["validation"]})
+        made.append(_Rung(blob=BlobRef(stage.blobs.put(buffer.getvalue())), rows=len(train) + len(held_out)))
     return made
 
 
@@ -135,8 +135,8 @@ class _Search:
         self._search_key = digest_json(sorted(self._keys.values()))
         self.studies = [self._study(contender) for contender in self._contenders.values()]
         self._asked: dict[str, tuple[TrialRequest, float]] = {}
-        kept = stage.records.documents.get(SEARCHES, self._search_key)
-        self._before_s = self._kept_s = narrow.number(kept.body["used_s"]) if kept else 0.0
+        document = stage.records.documents.get(SEARCHES, self._search_key)
+        self._before_s = self._kept_s = narrow.number(document.body["used_s"]) if document else 0.0
         self._started = time.monotonic()
 
     def _felt(self, contender: Contender) -> Contender:
@@ -152,13 +152,13 @@ class _Search:
 
     def _study(self, contender: Contender) -> Study:
         measure = find(self._stage.live_metric, self._stage.config.project.task)
-        kept = self._stage.records.documents.get(STUDIES, self._keys[contender.name])
+        document = self._stage.records.documents.get(STUDIES, self._keys[contender.name])
         return Study(
             name=contender.name,
             space=contender.search,
             higher_is_better=measure.higher_is_better,
             rungs=len(self._rungs),
-            trials=msgspec.convert(kept.body["trials"], list[Trial]) if kept else [],
+            trials=msgspec.convert(document.body["trials"], list[Trial]) if document else [],
         )
 
     @property
@@ -228,11 +228,11 @@ class _Search:
         )
         study.trials.append(trial)
         self._keep(study)
-        told = trial.status if trial.value is None else f"{self._stage.live_metric} {trial.value:.4f}"
+        outcome = trial.status if trial.value is None else f"{self._stage.live_metric} {trial.value:.4f}"
         params = shown(ask.params) or "as it is"
         rows = f"{self._rungs[ask.rung].rows:,} rows"
         used = f"{self.used_s:.0f} of {self._limit_s:.0f} s"
-        self._stage.progress(f"{ask.candidate}: {params}: {told} with {rows} ({used})")
+        self._stage.progress(f"{ask.candidate}: {params}: {outcome} with {rows} ({used})")
 
     def _keep(self, study: Study) -> None:
         documents = self._stage.records.documents

@@ -153,8 +153,8 @@ class Preparation:
             bound.append(found)
             if learning:
                 expected = "steps that learn from training rows after all others, since they run with the model"
-                told = f"{found.step.name!r} after {learning[-1].step.name!r}"
-                problems.append(Problem(file=file, key=key, expected=expected, found=told))
+                order = f"{found.step.name!r} after {learning[-1].step.name!r}"
+                problems.append(Problem(file=file, key=key, expected=expected, found=order))
         if problems:
             raise ConfigError(tuple(problems))
         self._bound, self._learning = tuple(bound), tuple(learning)
@@ -172,7 +172,7 @@ class Preparation:
     @property
     def fitted(self) -> tuple[dict[str, Json], ...]:
         """The steps that belong to models, in order: `name`, `version` and the `params` given."""
-        return tuple(_described(found) for found in self._learning)
+        return tuple(_described(learning) for learning in self._learning)
 
     def fitted_for(self, candidate: str) -> tuple[dict[str, Json], ...]:
         """Those of them that stand before a candidate."""
@@ -181,7 +181,7 @@ class Preparation:
     @property
     def fitted_requires(self) -> tuple[str, ...]:
         """Distributions whose versions can change what the fitted steps learn."""
-        return tuple(sorted({name for found in self._learning for name in found.step.requires}))
+        return tuple(sorted({name for learning in self._learning for name in learning.step.requires}))
 
     @property
     def requires(self) -> tuple[str, ...]:
@@ -209,8 +209,8 @@ class Preparation:
                 lost = table.filter(~np.isin(table[row].to_numpy(), after[row].to_numpy()))
                 losses.append(set_aside(step.name, lost, schema, of=table.height))
             table = after
-        kept = table[row].to_numpy().astype(np.int64)
-        return Prepared(table=table.drop(row), kept=kept, changes=tuple(changes), losses=tuple(losses))
+        remaining_n = table[row].to_numpy().astype(np.int64)
+        return Prepared(table=table.drop(row), kept=remaining_n, changes=tuple(changes), losses=tuple(losses))
 
     def apply_columns(self, table: "pl.DataFrame", columns: Sequence[Column]) -> "pl.DataFrame":
         """Run the column steps, for requests and for rows whose number must not change."""
@@ -221,8 +221,8 @@ class Preparation:
         return table
 
 
-def _described(found: Learning) -> dict[str, Json]:
-    return {"name": found.step.name, "version": found.step.version, "params": found.given}
+def _described(learning: Learning) -> dict[str, Json]:
+    return {"name": learning.step.name, "version": learning.step.version, "params": learning.given}
 
 
 def preparation(specs: Sequence[Json], *, file: str = "bakeoff.toml") -> Preparation:
