@@ -97,7 +97,7 @@ def make(folder: Path) -> Path:
         serve(project, draw, times=3)
         project.events.compact()
         # Over 1 MiB, so that it is kept in chunks: a file that a user logged, which no run makes again.
-        notes = project.blobs.put(draw.randbytes(1_500_000))
+        notes = project.blobs.put(draw.randbytes(3_000_000))
         project.records.runs.log(project.outcome().run_id, artifacts={"notes.bin": notes})
         project.monitor()
         serve(project, draw, times=2)
@@ -216,28 +216,35 @@ class FailedTrialError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What is done to which file, and whether the run after it has a changed setting."""
+    """What is done to which file, whether the project was killed before, and if a setting is new then."""
 
     kind: str
     path: Path
     how: How
-    at: int
+    share: float
+    """How far in the file the place is."""
+    killed: bool
     changed: bool
 
     @classmethod
-    def drawn(cls, whole: Whole, by_kind: Mapping[str, Sequence[Path]], draw: random.Random) -> "Trial":
+    def drawn(cls, by_kind: Mapping[str, Sequence[Path]], draw: random.Random) -> "Trial":
         """A file, evenly by kind, what to do to it, and where."""
         kind = draw.choice(sorted(by_kind))
         path = draw.choice(by_kind[kind])
         hows: list[How] = ["cut", "zero", "delete"]
         how = "flip" if draw.random() < FLIPS else draw.choice(hows)
-        at = draw.randrange(max(1, (whole.folder / path).stat().st_size))
-        return cls(kind=kind, path=path, how=how, at=at, changed=draw.choice([True, False]))
+        killed = kind.startswith("records.db-") or draw.choice([True, False])
+        changed = draw.choice([True, False])
+        return cls(kind=kind, path=path, how=how, share=draw.random(), killed=killed, changed=changed)
 
     def run(self, whole: Whole, folder: Path) -> str:
         """How it went, as a word for the table; `FailedTrialError` when it did not go well."""
         shutil.copytree(whole.folder, folder, symlinks=True)
-        damage(folder / self.path, self.how, self.at)
+        if not self.killed:
+            with Project(folder) as project:
+                project.outcome()  # opened and closed: all records are in the database itself
+        file = folder / self.path
+        damage(file, self.how, int(self.share * file.stat().st_size))
         if self.changed:
             change(folder)
         result, error = outcome(folder)
@@ -314,13 +321,14 @@ def trials(whole: Whole, options: argparse.Namespace, scratch: Path) -> int:
     draw, started = random.Random(options.seed), time.monotonic()
     table: Counter[tuple[str, str]] = Counter()
     for number in range(options.trials):
-        trial = Trial.drawn(whole, by_kind, draw)
+        trial = Trial.drawn(by_kind, draw)
         folder = scratch / "trial"
         try:
             word = trial.run(whole, folder)
         except FailedTrialError as failure:
             word = "FAILED"
-            where = f"{trial.how} {trial.path} at {trial.at}{', a setting changed' if trial.changed else ''}"
+            more = (", killed before" if trial.killed else "") + (", a setting changed" if trial.changed else "")
+            where = f"{trial.how} {trial.path} at {trial.share:.4%}{more}"
             print(json.dumps({"trial": number, "where": where, "wrong": str(failure)[:1500]}), flush=True)
         shutil.rmtree(folder)
         table[trial.kind, word] += 1

@@ -6,7 +6,7 @@ A member is named by its family's entry point, so that a saved model can name no
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -27,6 +27,7 @@ __all__ = [
     "ASSEMBLE",
     "AssembleArgument",
     "AssembleValue",
+    "JointFamily",
     "JointModel",
     "JointState",
     "Member",
@@ -36,7 +37,6 @@ __all__ = [
     "fit_members",
     "joint_abilities",
     "joint_signature",
-    "load_joint",
     "load_members",
     "member_input",
     "save_members",
@@ -242,19 +242,26 @@ class JointModel:
         saved.write(folder, self.family, replace(self.state, members=tuple(members)))
 
 
-_State = TypeVar("_State", bound=JointState)
+_Model = TypeVar("_Model", bound=JointModel)
 
 
-def load_joint(
-    folder: Path, family: str, state: type[_State], threads: int, cache: Path | None
-) -> tuple[_State, tuple[Model, ...]]:
-    """The state and the models of what `JointModel.save` wrote.
+class JointFamily(Generic[_Model]):
+    """What families of such models share; each adds `fit`, and `combined`, which is given fitted members."""
 
-    Raises:
-        CorruptError: it is damaged. NotFoundError: a member's family is not installed.
-    """
-    found, _ = saved.read(folder, family, state)
-    return found, tuple(load_members(folder, found.members, threads, cache))
+    name: str
+    model: type[_Model]
+    state: type[JointState]
+    requires = ("numpy", "polars")
+    extra: str | None = None
+
+    def service(self, params: Any) -> str | None:
+        """See `bakeoff.core.families.service_of`; that of a member."""
+        return service_of_members(params.members)
+
+    def load(self, folder: Path, threads: int, cache: Path | None = None) -> _Model:
+        """See `bakeoff.core.protocols.Family`."""
+        state, _ = saved.read(folder, self.name, self.state)
+        return self.model(state=state, models=tuple(load_members(folder, state.members, threads, cache)))
 
 
 def save_members(folder: Path, members: Sequence[SavedMember | Member], models: Sequence[Model]) -> list[SavedMember]:
