@@ -6,26 +6,11 @@ import polars as pl
 import pytest
 
 from bakeoff.core.errors import CandidateError
-from bakeoff.families.language.likelihood import Scorer
+from bakeoff.families.language.likelihood import Scorer, naive_scores
 from bakeoff.families.language.prompted import PromptedFamily, PromptedParams
 from bakeoff.testing.families import FamilyConformance
 
 TEXTS = ["aaord label1", "bbord sign0 ccord nothing", "ddord"]
-
-
-def naive_scores(backbone, prompts, labels):
-    """What `Scorer` gives, label by label and row by row."""
-    import torch
-
-    score_nk = np.zeros((len(prompts), len(labels)))
-    with torch.inference_mode():
-        for n, prompt in enumerate(prompts):
-            for k, label in enumerate(labels):
-                ids_bt = torch.tensor([[*prompt, *label]], device=backbone.device)
-                chance_tv = backbone.model(input_ids=ids_bt, use_cache=False).logits[0].float().log_softmax(-1)
-                places = range(len(prompt) - 1, len(prompt) + len(label) - 1)
-                score_nk[n, k] = sum(float(chance_tv[t, token]) for t, token in zip(places, label, strict=True))
-    return score_nk
 
 
 class TestPrompted(FamilyConformance):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bakeoff.families.language.backbone import Backbone, by_length
 
-__all__ = ["Scorer", "common_prefix"]
+__all__ = ["Scorer", "common_prefix", "naive_scores"]
 
 Ids: TypeAlias = Sequence[Sequence[int]]
 _Floats: TypeAlias = NDArray[np.float64]
@@ -150,3 +150,18 @@ def _laid_out(row: Sequence[int], inner: Ids) -> tuple[list[int], list[int], lis
         places += range(len(row), len(row) + len(label))
         owners += [k] * len(label)
     return ids, places, owners
+
+
+def naive_scores(backbone: Backbone, prompts: Ids, labels: Ids) -> _Floats:
+    """The same, label by label and row by row: what `Scorer` is checked and timed against."""
+    import torch
+
+    score_nk = np.zeros((len(prompts), len(labels)))
+    with torch.inference_mode():
+        for n, prompt in enumerate(prompts):
+            for k, label in enumerate(labels):
+                ids_bt = torch.tensor([[*prompt, *label]], device=backbone.device)
+                chance_tv = backbone.model(input_ids=ids_bt, use_cache=False).logits[0].float().log_softmax(-1)
+                places = range(len(prompt) - 1, len(prompt) + len(label) - 1)
+                score_nk[n, k] = sum(float(chance_tv[t, token]) for t, token in zip(places, label, strict=True))
+    return score_nk
