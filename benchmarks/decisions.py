@@ -17,7 +17,7 @@ from bakeoff.evaluate.decide.looks import look_level
 from bakeoff.evaluate.decide.reasons import UNSETTLED
 from bakeoff.evaluate.decide.verdict import (
     Beliefs,
-    Compared,
+    ComparedPairs,
     Verdict,
     best_set_of,
     cheapest,
@@ -235,7 +235,7 @@ def wrong() -> Iterator[Cell]:
                 field = standing([3, k, n, at], n, accuracies)
                 scored, pool = cards(field, costs), list(accuracies)
                 best = leader(field.values, scored)
-                compared = Compared.of(field, best, 0.02)
+                compared = ComparedPairs.of(field, best, 0.02)
                 winner, careful = (
                     cheapest({name: field.values[name] for name in chosen}, scored) if chosen else None
                     for chosen in (best_set_of(compared, pool, confidence) for confidence in (None, 0.95))
@@ -380,11 +380,11 @@ def power() -> Iterator[Cell]:
         def run(simulations: int) -> dict[str, float]:
             names = [f"c{i}" for i in range(k)]
             equal = (standing([6, k, n, at], n, dict.fromkeys(names, 0.8)) for at in range(200))
-            plain = float(np.median([Compared.of(field, "c0", 0.01).mdd for field in equal]))
+            plain = float(np.median([ComparedPairs.of(field, "c0", 0.01).mdd for field in equal]))
             accuracies = {"best": 0.8 + plain} | dict.fromkeys(names[1:], 0.8)
             shown = 0.0
             for at in range(simulations):
-                pairs = Compared.of(standing([6, k, n, 1000 + at], n, accuracies), "best", 0.01).pairs
+                pairs = ComparedPairs.of(standing([6, k, n, 1000 + at], n, accuracies), "best", 0.01).pairs
                 shown += np.mean([pairs[name, "best"].high < 0 for name in names[1:]])
             return {"promised": plain, "shown": shown / simulations}
 

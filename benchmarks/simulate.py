@@ -20,7 +20,7 @@ import decisions
 import numpy as np
 from cells import Cell
 
-from bakeoff.evaluate.score.estimates import Rows, estimates
+from bakeoff.evaluate.score.estimates import ScoredRows, estimates
 from bakeoff.metrics.custom import using
 from bakeoff.metrics.judges import prediction_powered
 from bakeoff.metrics.registry import find
@@ -83,7 +83,7 @@ def intervals() -> Iterator[Cell]:
 
             def given(sample: Sample, seed: int):
                 return estimates(
-                    measures, Rows(outcome=sample.outcome, dependence=sample.dependence, draws=400, seed=seed)
+                    measures, ScoredRows(outcome=sample.outcome, dependence=sample.dependence, draws=400, seed=seed)
                 )
 
             # Of as many rows that their own chance is small beside that of n.

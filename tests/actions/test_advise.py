@@ -81,13 +81,13 @@ def test_a_service_elsewhere_is_not_asked(films_project, few_families):
     from bakeoff.actions.advise import _elsewhere
     from bakeoff.loop.context import Contender
 
-    class Params:
-        url = "https://models.example.org/v1"
+    def elsewhere(service):
+        params = {"name": "far", "family_name": "remote", "requires": (), "params": None, "code": ""}
+        return _elsewhere(Contender(**params, service=service))
 
-    contender = Contender(name="far", family_name="remote", requires=(), params=Params(), code="")
-    assert _elsewhere(contender) == Params.url
-    Params.url = "http://127.0.0.1:8000/v1"
-    assert _elsewhere(contender) is None
+    assert elsewhere("https://models.example.org/v1") == "https://models.example.org/v1"
+    assert elsewhere("http://127.0.0.1:8000/v1") is None
+    assert elsewhere(None) is None
 
 
 def test_prices_are_at_the_utilisation_as_those_of_runs(films_project, few_families):

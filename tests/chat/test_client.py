@@ -1,5 +1,6 @@
 """The client against a real server on loopback: errors, slowness, nonsense, the cache, the privacy switch."""
 
+import sqlite3
 import threading
 import time
 
@@ -7,10 +8,10 @@ import numpy as np
 import pytest
 
 from bakeoff.chat.cache import ReplyCache
-from bakeoff.chat.client import Budget, BudgetError, Client, Refusal, Reply, Service, ServiceError
+from bakeoff.chat.client import BudgetError, CostBudget, Refusal, Reply, Service, ServiceClient, ServiceError
 from bakeoff.chat.meter import Meter, Prices, since, together
 from bakeoff.chat.privacy import remote_calls
-from bakeoff.core.errors import ConfigError, SecurityError, UsageError
+from bakeoff.core.errors import ConfigError, CorruptError, SecurityError, UsageError
 from bakeoff.testing.service import completion, serving
 
 
@@ -20,7 +21,7 @@ def asking(*texts):
 
 def client_of(service, *, cache=None, sleeps=None, environ=None, **options):
     made = Service(url=service.url, model="tiny", **options)
-    return Client(made, cache=cache, sleep=(sleeps if sleeps is not None else []).append, environ=environ or {})
+    return ServiceClient(made, cache=cache, sleep=(sleeps if sleeps is not None else []).append, environ=environ or {})
 
 
 def test_replies_come_in_order_and_equal_requests_are_asked_once():
@@ -156,24 +157,42 @@ def test_what_was_answered_before_a_failure_is_kept(tmp_path):
     assert len(service.asked) == 3
 
 
-def test_a_damaged_cache_is_started_anew(tmp_path):
+def test_a_damaged_cache_is_named_and_not_paid_for_again(tmp_path):
     (tmp_path / "replies.sqlite").write_bytes(b"no database at all" * 100)
-    with serving(lambda asked: "ok") as service:
+    with serving(lambda asked: "ok") as service, pytest.raises(CorruptError, match=r"replies\.sqlite.*verify --repair"):
         client_of(service, cache=tmp_path).chat(asking("a"))
+    assert not service.asked
+
+
+def test_a_damaged_reply_is_asked_again(tmp_path):
+    with serving(lambda asked: "the fine answer") as service:
         client_of(service, cache=tmp_path).chat(asking("a"))
-    assert len(service.asked) == 1
+        file = tmp_path / "replies.sqlite"
+        file.write_bytes(file.read_bytes().replace(b"the fine answer", b"the fire answer"))
+        for _ in range(2):
+            (reply,) = client_of(service, cache=tmp_path).chat(asking("a"))
+            assert reply.text == "the fine answer"
+    assert len(service.asked) == 2
+
+
+def test_replies_of_before_have_no_checksum_and_are_still_read(tmp_path):
+    kept = ReplyCache(tmp_path)
+    kept.spent_usd("")
+    with sqlite3.connect(tmp_path / "replies.sqlite") as connection:
+        connection.execute("INSERT INTO replies VALUES ('key', 1.5, ?)", (b'{"text": "old"}',))
+    assert kept.find(["key"]) == {"key": (1.5, {"text": "old"})}
 
 
 def test_other_machines_are_not_called_until_that_is_allowed():
     service = Service(url="http://192.0.2.1:9/v1", model="m", timeout_s=0.05, attempts=1)
     with pytest.raises(SecurityError, match=r"remote = true.*\[privacy\]"):
-        Client(service).chat(asking("a"))
+        ServiceClient(service).chat(asking("a"))
     with remote_calls(allowed=True):
-        allowed = Client(service)
+        allowed = ServiceClient(service)
     with pytest.raises(ServiceError):
         allowed.chat(asking("a"))
     with pytest.raises(SecurityError):
-        Client(service).chat(asking("a"))
+        ServiceClient(service).chat(asking("a"))
 
 
 def test_a_redirect_is_not_followed():
@@ -186,7 +205,7 @@ def test_a_redirect_is_not_followed():
 
 def test_a_url_that_is_none():
     with pytest.raises(UsageError, match="https://host/v1"):
-        Client(Service(url="localhost:8000", model="m"))
+        ServiceClient(Service(url="localhost:8000", model="m"))
 
 
 def test_tokens_and_dollars_are_counted(tmp_path):
@@ -298,7 +317,7 @@ def test_another_query_is_another_question(tmp_path):
 def spending(service, cache, usd):
     """A client whose every call costs a dollar."""
     made = Service(url=service.url, model="tiny", concurrency=1)
-    return Client(made, cache=cache, budget=Budget(usd=usd, price=lambda reply: 1.0))
+    return ServiceClient(made, cache=cache, budget=CostBudget(usd=usd, price=lambda reply: 1.0))
 
 
 def test_a_budget_stops_the_calls_and_a_larger_one_goes_on(tmp_path):
@@ -344,8 +363,8 @@ def test_calls_that_run_at_once_stay_within_the_budget(tmp_path):
     run = ReplyCache(tmp_path)
     run.begin_run("first", 5.0)
     with serving(lambda asked: asked.said) as service:
-        client = Client(
-            Service(url=service.url, model="tiny", **made), cache=tmp_path, budget=Budget(price=lambda reply: 1.0)
+        client = ServiceClient(
+            Service(url=service.url, model="tiny", **made), cache=tmp_path, budget=CostBudget(price=lambda reply: 1.0)
         )
         with pytest.raises(BudgetError):
             client.chat(asking(*(f"question {at}" for at in range(40))))

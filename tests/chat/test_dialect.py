@@ -2,8 +2,8 @@
 
 import pytest
 
-from bakeoff.chat.client import Client, Service
-from bakeoff.chat.dialect import ANTHROPIC, PLAIN, REASONING, RESPONSES, Dialect, dialect_of
+from bakeoff.chat.client import Service, ServiceClient
+from bakeoff.chat.dialect import ANTHROPIC, PLAIN, REASONING, RESPONSES, ServiceDialect, dialect_of
 from bakeoff.testing.service import serving
 
 BODY = {
@@ -32,18 +32,18 @@ TEMPERATURE = (
 @pytest.mark.parametrize(
     ("status", "answer", "learned"),
     [
-        (400, openai(MAX, "max_tokens", "unsupported_parameter"), Dialect(max_tokens="max_completion_tokens")),
-        (400, openai(MAX), Dialect(max_tokens="max_completion_tokens")),
-        (400, openai(TEMPERATURE, "temperature", "unsupported_value"), Dialect(left_out=("temperature",))),
+        (400, openai(MAX, "max_tokens", "unsupported_parameter"), ServiceDialect(max_tokens="max_completion_tokens")),
+        (400, openai(MAX), ServiceDialect(max_tokens="max_completion_tokens")),
+        (400, openai(TEMPERATURE, "temperature", "unsupported_value"), ServiceDialect(left_out=("temperature",))),
         (
             400,
             openai("Unsupported parameter: 'logprobs' is not supported with this model.", "logprobs"),
-            Dialect(left_out=("logprobs", "top_logprobs")),
+            ServiceDialect(left_out=("logprobs", "top_logprobs")),
         ),
         (
             403,
             openai("You are not allowed to request logprobs from this model"),
-            Dialect(left_out=("logprobs", "top_logprobs")),
+            ServiceDialect(left_out=("logprobs", "top_logprobs")),
         ),
         (
             422,
@@ -56,14 +56,14 @@ TEMPERATURE = (
                     }
                 ]
             },
-            Dialect(left_out=("logprobs", "top_logprobs")),
+            ServiceDialect(left_out=("logprobs", "top_logprobs")),
         ),
         (
             422,
             {"object": "error", "message": "Unknown field: stream_options", "code": 422},
-            Dialect(left_out=("stream_options",)),
+            ServiceDialect(left_out=("stream_options",)),
         ),
-        (400, {"error": "unexpected keyword argument 'top_p'"}, Dialect(left_out=("top_p",))),
+        (400, {"error": "unexpected keyword argument 'top_p'"}, ServiceDialect(left_out=("top_p",))),
         (400, openai("Unsupported parameter: 'response_format'", "response_format"), None),
         (400, openai("Unsupported parameter: 'messages[0].content'", "messages"), None),
         (
@@ -146,7 +146,7 @@ def test_an_answer_of_anthropic_is_read_with_what_its_cache_saved():
 
     with serving(answer) as service:
         made = Service(url=service.url, model="claude", key_env="A_KEY")
-        client = Client(made, environ={"A_KEY": "k"}, dialect=ANTHROPIC)
+        client = ServiceClient(made, environ={"A_KEY": "k"}, dialect=ANTHROPIC)
         (reply,) = client.chat([{"messages": [{"role": "user", "content": "x"}], "max_tokens": 5, "logprobs": True}])
     assert (reply.text, reply.tokens_in, reply.tokens_cached, reply.tokens_out) == ("pos", 105, 90, 3)
     assert asked[0].path == "/v1/messages"
@@ -173,7 +173,7 @@ def test_an_answer_of_openai_s_responses_is_read_with_its_reasoning():
         },
     }
     with serving(lambda asked: (200, body, {})) as service:
-        client = Client(Service(url=f"{service.url}/responses", model="gpt"), dialect=RESPONSES)
+        client = ServiceClient(Service(url=f"{service.url}/responses", model="gpt"), dialect=RESPONSES)
         asked = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 30, "reasoning_effort": "low"}
         (reply,) = client.chat([asked])
         sent = service.asked[0]

@@ -2,10 +2,10 @@
 
 import pytest
 
-from bakeoff.chat.reading import Choices, answer_pieces, number_in, without_reasoning
+from bakeoff.chat.reading import AnswerChoices, answer_pieces, number_in, without_reasoning
 from bakeoff.core.generation import Piece, ToolCall
 
-LABELS = Choices.of(["positive", "negative", "neutral"])
+LABELS = AnswerChoices.of(["positive", "negative", "neutral"])
 
 NEGATIVE = [
     "negative",
@@ -89,7 +89,7 @@ def test_what_names_no_label_is_not_guessed(text):
     ],
 )
 def test_names_that_are_parts_of_each_other(names, text, at):
-    assert Choices.of(names).read(text) == at
+    assert AnswerChoices.of(names).read(text) == at
 
 
 @pytest.mark.parametrize(

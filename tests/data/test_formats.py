@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from bakeoff.data.attempts import NO_HINTS
-from bakeoff.data.formats import Hints, Typed, Wanted, typed
+from bakeoff.data.formats import ColumnSettings, Hints, Typed, typed
 
 N = 100
 NUMBERS = [f"{i}.5" for i in range(N)]
@@ -14,7 +14,7 @@ WHOLES = [str(i) for i in range(N)]
 
 
 def of(values: list[str], hints: Hints = NO_HINTS, **wanted: Any) -> Typed:
-    return typed(pl.Series("c", values, dtype=pl.String), Wanted(**wanted), hints)
+    return typed(pl.Series("c", values, dtype=pl.String), ColumnSettings(**wanted), hints)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bakeoff.data.formats import Wanted, typed, typed_values
+from bakeoff.data.formats import ColumnSettings, typed, typed_values
 from bakeoff.data.implausible import implausible
 
 AGES = np.random.default_rng(0).normal(40, 10, 200).round(1).tolist()
@@ -75,13 +75,13 @@ def test_years_of_the_buddhist_calendar_are_told():
     ],
 )
 def test_a_word_for_missing_is_one_in_columns_that_have_types_too(series):
-    result = typed_values(series, Wanted(missing=("-999",)))
+    result = typed_values(series, ColumnSettings(missing=("-999",)))
     assert result.series.null_count() == 1
     assert [(loss.count, loss.reason) for loss in result.losses] == [(1, "a word for missing by [data] missing")]
 
 
 def test_so_it_is_however_the_number_is_written():
-    result = typed(pl.Series("n", ["1.5", "-999.0", "-999", "-9.99e2", "4"] * 3), Wanted(missing=("-999",)))
+    result = typed(pl.Series("n", ["1.5", "-999.0", "-999", "-9.99e2", "4"] * 3), ColumnSettings(missing=("-999",)))
     assert result.series.null_count() == 9
     assert sum(loss.count for loss in result.losses) == 9
 
@@ -96,30 +96,30 @@ def test_so_it_is_however_the_number_is_written():
 )
 def test_compact_times_are_times_as_texts_and_as_numbers(texts, first):
     for series in (pl.Series("t", texts), pl.Series("t", [int(text) for text in texts])):
-        result = (typed if series.dtype == pl.String else typed_values)(series, Wanted())
+        result = (typed if series.dtype == pl.String else typed_values)(series, ColumnSettings())
         assert result.series.to_list()[0].isoformat() == first
         assert "taken as times" in result.notes[0]
 
 
 def test_a_number_that_is_none_is_no_time():
-    result = typed_values(pl.Series("t", [20240131.0, float("nan"), None]), Wanted())
+    result = typed_values(pl.Series("t", [20240131.0, float("nan"), None]), ColumnSettings())
     assert [value and value.isoformat() for value in result.series.to_list()] == ["2024-01-31T00:00:00", None, None]
-    assert typed_values(pl.Series("t", [20240131.0, float("inf")]), Wanted()).series.dtype == pl.Float64
+    assert typed_values(pl.Series("t", [20240131.0, float("inf")]), ColumnSettings()).series.dtype == pl.Float64
 
 
 def test_dates_of_two_orders_stay_texts_or_are_told():
     mixed = [f"{13 + n % 15}/0{1 + n % 9}/2024" for n in range(30)] + [
         f"0{1 + n % 9}/{13 + n % 15}/2024" for n in range(30)
     ]
-    result = typed(pl.Series("d", mixed), Wanted())
+    result = typed(pl.Series("d", mixed), ColumnSettings())
     assert result.series.dtype == pl.String
     assert "nobody can tell what 01/02 means" in result.notes[0]
     few = [*mixed[:30] * 20, "01/25/2024"]
-    result = typed(pl.Series("d", few), Wanted())
+    result = typed(pl.Series("d", few), ColumnSettings())
     assert isinstance(result.series.dtype, pl.Datetime)
     assert any(loss.doubtful and "days first" in loss.reason for loss in result.losses)
 
 
 def test_signed_numbers_are_no_days():
-    result = typed(pl.Series("t", ["+20240131", "+20240201"]), Wanted())
+    result = typed(pl.Series("t", ["+20240131", "+20240201"]), ColumnSettings())
     assert result.series.to_list() == [20240131, 20240201]

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bakeoff.core.errors import DataError
-from bakeoff.data.reading import Reading
+from bakeoff.data.reading import TableReading
 
-ReadFile = Callable[..., Reading]
+ReadFile = Callable[..., TableReading]
 ROWS = b"1,x\n2,y\n3,x\n4,y\n"
 
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from bakeoff.config.sections import DataConfig
 from bakeoff.core.errors import DataError
-from bakeoff.data.reading import Reading, read
+from bakeoff.data.reading import TableReading, read
 from bakeoff.data.snapshot import version_of
 from bakeoff.data.sources import SourceFile, resolve
 
-ReadFile = Callable[..., Reading]
+ReadFile = Callable[..., TableReading]
 
 
 def test_types_come_from_all_values_of_a_column(read_file: ReadFile) -> None:

@@ -16,7 +16,7 @@ import pytest
 from bakeoff.config.sections import DataConfig
 from bakeoff.core.types import Schema
 from bakeoff.data.cast import conform
-from bakeoff.data.reading import Reading, cells, read
+from bakeoff.data.reading import TableReading, cells, read
 from bakeoff.data.schema import infer
 from bakeoff.data.sources import resolve
 from bakeoff.data.target import name_classes, prepare_target
@@ -67,7 +67,7 @@ def table_of(seed: int) -> tuple[list[str], list[list[str]]]:
     return [*names, "label"], rows
 
 
-def trained(reading: Reading, config: DataConfig) -> tuple[Schema, pl.DataFrame]:
+def trained(reading: TableReading, config: DataConfig) -> tuple[Schema, pl.DataFrame]:
     named = name_classes(reading.table, config, "classification", reading.formats)
     schema = infer(named.table, config, "classification", named.formats).schema
     prepared = prepare_target(named.table, schema, "classification")

@@ -13,11 +13,11 @@ from bakeoff.config.sections import DataConfig
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Task
 from bakeoff.data.labels import Labels
-from bakeoff.data.reading import Reading
+from bakeoff.data.reading import TableReading
 from bakeoff.data.schema import infer
-from bakeoff.data.target import Prepared, name_classes, prepare_target
+from bakeoff.data.target import TargetTable, name_classes, prepare_target
 
-ReadFile = Callable[..., Reading]
+ReadFile = Callable[..., TableReading]
 
 
 def config(**settings: Any) -> DataConfig:
@@ -29,12 +29,12 @@ def rows(target: Any, dtype: Any = None) -> pl.DataFrame:
     return pl.DataFrame([label, pl.Series("size", [float(i) for i in range(len(label))])])
 
 
-def prepared(table: pl.DataFrame, task: Task = "classification", **settings: Any) -> Prepared:
+def prepared(table: pl.DataFrame, task: Task = "classification", **settings: Any) -> TargetTable:
     named = name_classes(table, config(**settings), task).table
     return prepare_target(named, infer(named, config(**settings), task).schema, task)
 
 
-def counted(done: Prepared) -> dict[str, int]:
+def counted(done: TargetTable) -> dict[str, int]:
     return {loss.reason: loss.count for loss in done.losses if loss.kind == "row"}
 
 
@@ -212,7 +212,7 @@ def test_a_listed_numeric_column_with_words_names_row_and_column() -> None:
         prepare_target(table, schema, "classification")
 
 
-def from_csv(read_file: ReadFile, cells: list[str], **settings: Any) -> tuple[Prepared, list[str]]:
+def from_csv(read_file: ReadFile, cells: list[str], **settings: Any) -> tuple[TargetTable, list[str]]:
     lines = "".join(f"{cell},{i * 0.37:.2f}\n" for i, cell in enumerate(cells))
     reading = read_file(f"label,size\n{lines}".encode(), numeric=["size"], **settings)
     chosen = config(**settings)

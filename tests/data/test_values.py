@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Column, ColumnFormat, ColumnKind
 from bakeoff.data.cast import conform, stored_type, to_kind
-from bakeoff.data.formats import Wanted, typed
+from bakeoff.data.formats import ColumnSettings, typed
 from bakeoff.data.times import moment, seconds
 
 KINDS: tuple[ColumnKind, ...] = ("text", "categorical", "numeric", "datetime", "boolean")
@@ -101,7 +101,7 @@ def test_a_text_means_the_same_in_training_and_from_every_door(writer: str, data
     words = data.draw(st.lists(st.sampled_from(["NA", "?", "n/a", "", None]), max_size=2))
     series = pl.Series("c", [*texts, *(word or None for word in words)], dtype=pl.String)
     series = series.set(series == "", None)
-    result = typed(series, Wanted())
+    result = typed(series, ColumnSettings())
     for kind in {natural(result.series), "text", "categorical"}:
         of = Column(name="c", kind=kind, dtype="", format=result.style)
         trained = to_kind(result.series, of)

@@ -98,7 +98,7 @@ def test_every_step_of_the_code_is_named():
     made = {
         name
         for path in source.rglob("*.py")
-        for name in re.findall(r'(?:steps\.key|step_key|Ask\.of)\(\s*f?"(\w+)"', path.read_text("utf-8"))
+        for name in re.findall(r'(?:steps\.key|step_key|FitRequest\.of)\(\s*f?"(\w+)"', path.read_text("utf-8"))
     }
     assert {"fit", "evaluate", "verify"} <= made
     assert made <= firsts("step | what its result")

@@ -8,7 +8,7 @@ import pytest
 from bakeoff.config.sections import CombineConfig
 from bakeoff.core.types import Predictions
 from bakeoff.evaluate.combine.cascade import Climb, joined
-from bakeoff.evaluate.combine.combinations import Part, Rows, combine
+from bakeoff.evaluate.combine.combinations import HeldTruth, SingleCandidate, combine
 from bakeoff.evaluate.score.scoring import score
 from bakeoff.metrics.combined import Ladder, Mix
 from bakeoff.results.scorecard import Scorecard
@@ -30,7 +30,7 @@ def part(truth_n, signal, seed, cost):
         size_bytes=1,
         cost_usd_per_1k=cost,
     )
-    return Part(card=card, held=said, test=said)
+    return SingleCandidate(card=card, held=said, test=said)
 
 
 def world(signals, n, seed=0, *, folds=True):
@@ -39,7 +39,7 @@ def world(signals, n, seed=0, *, folds=True):
     parts = {
         name: part(truth_n, signal, 10 * seed + at, 0.001 * 5**at) for at, (name, signal) in enumerate(signals.items())
     }
-    return parts, Rows(held_n=truth_n, test_n=truth_n, fold_n=np.arange(n) % FOLDS if folds else None)
+    return parts, HeldTruth(held_n=truth_n, test_n=truth_n, fold_n=np.arange(n) % FOLDS if folds else None)
 
 
 def found(parts, rows):

@@ -10,7 +10,7 @@ from bakeoff.config.sections import DecideConfig
 from bakeoff.core.types import Predictions
 from bakeoff.evaluate.decide.paired import Field
 from bakeoff.evaluate.decide.verdict import decide
-from bakeoff.evaluate.score.estimates import Rows, estimates
+from bakeoff.evaluate.score.estimates import ScoredRows, estimates
 from bakeoff.evaluate.score.scoring import score
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.outcome import Outcome, outcome
@@ -83,7 +83,7 @@ def test_intervals_of_stated_probabilities_cover_the_truth(over):
     true = {each.name: each(whole) for each in measures}
     covered = dict.fromkeys(names, 0)
     for i in range(SIMULATIONS):
-        intervals = estimates(measures, Rows(outcome=drawn_outcome([6, i], n), draws=400, seed=i))
+        intervals = estimates(measures, ScoredRows(outcome=drawn_outcome([6, i], n), draws=400, seed=i))
         for name in names:
             covered[name] += intervals[name].low <= true[name] <= intervals[name].high
     assert within(covered)
@@ -186,7 +186,9 @@ def test_intervals_cover_where_users_are_or_say_why_they_cannot(name, n, metrics
     measures = [find(metric, world.task) for metric in metrics]
 
     def intervals(sample, seed):
-        return estimates(measures, Rows(outcome=sample.outcome, dependence=sample.dependence, draws=200, seed=seed))
+        return estimates(
+            measures, ScoredRows(outcome=sample.outcome, dependence=sample.dependence, draws=200, seed=seed)
+        )
 
     found = coverage(world, n, true_values(world, metrics, rows=500_000), intervals, simulations=simulations)
     print({metric: (each.given, each.share) for metric, each in found.items()})

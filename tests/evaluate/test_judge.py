@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 import pytest
 
-from bakeoff.chat.client import Client, Service
+from bakeoff.chat.client import Service, ServiceClient
 from bakeoff.chat.meter import Meter, Prices
 from bakeoff.evaluate.judge import Pair, Referee, Votes, agreement, bias, vote_said
 from bakeoff.testing.service import serving
@@ -32,7 +32,7 @@ def biased(share):
 
 
 def referee_of(service):
-    client = Client(Service(url=service.url, model="judge", concurrency=16))
+    client = ServiceClient(Service(url=service.url, model="judge", concurrency=16))
     return Referee(client, Meter(Prices(), concurrency=16), criteria="Be fair.", max_tokens=8)
 
 

@@ -10,7 +10,7 @@ from bakeoff.cli.run_page import leaderboard
 from bakeoff.core.errors import ConfigError
 from bakeoff.project.project import Project
 from bakeoff.results.outcome import RunOutcome
-from bakeoff.testing.service import Asked, FakeService, serving
+from bakeoff.testing.service import FakeService, ServiceRequest, serving
 
 FILE = """
 [project]
@@ -56,7 +56,7 @@ ATTACKS = [
 ]
 
 
-def answer(asked: Asked) -> str:
+def answer(asked: ServiceRequest) -> str:
     said = asked.said
     match asked.body["model"]:
         case "judge" if "Context:" in said:

@@ -189,7 +189,7 @@ def test_rows_in_are_rows_used_and_rows_lost_in_any_project(tmp_path, third_part
     assert found.ledger.balanced
     assert found.ledger.rows_in == rows
     summary = found.summary
-    parts = summary["test"] if found.folds else summary["train"] + summary["validation"] + summary["test"]
+    parts = summary.test if found.folds else summary.train + summary.validation + summary.test
     assert found.ledger.rows_used == parts
     assert sum(found.ledger.classes.values()) == parts
 

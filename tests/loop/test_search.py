@@ -8,7 +8,7 @@ from bakeoff import Project
 from bakeoff.core.errors import ConfigError, UsageError
 from bakeoff.report.charts import charts
 from bakeoff.report.markdown import markdown
-from bakeoff.results.search import Budget
+from bakeoff.results.search import SearchBudget
 
 SEARCH = """
 [candidates.second.search]
@@ -44,7 +44,7 @@ def test_a_budget_goes_into_trials_and_is_told(searched):
     assert {trial["status"] for trial in budget["trials"]} <= {"done", "stopped"}
     with Project(searched) as project:
         report = project.report()
-    assert isinstance(report.budget, Budget)
+    assert isinstance(report.budget, SearchBudget)
     assert "budget" in charts(report)
     assert "trials of parameters" in markdown(report)
 

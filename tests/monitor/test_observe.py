@@ -15,7 +15,7 @@ from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.registry import find
 from bakeoff.monitor import reference as references
 from bakeoff.monitor.observe import observe
-from bakeoff.monitor.reference import Reference
+from bakeoff.monitor.reference import MonitoringReference
 from bakeoff.testing.events import failure, prediction
 from bakeoff.testing.memory import MemoryEvents
 
@@ -47,7 +47,7 @@ def truth_of(rng: np.random.Generator, rows: pl.DataFrame, *, wrong: float = 0.2
 
 
 @pytest.fixture(scope="module")
-def reference() -> Reference:
+def reference() -> MonitoringReference:
     rng = np.random.default_rng(1)
     rows = table(rng, 4000)
     measure = find("f1_macro", "classification")
@@ -210,7 +210,7 @@ def test_a_small_drop_is_none_however_sure(reference):
 def test_little_feedback_and_one_class_say_nothing(reference):
     rows = table(np.random.default_rng(11), 99)
     assert look(log(), reference, truth=["no"] * 99, said=said_of(rows)).signal("quality").value is None
-    auc = Reference(inputs={}, predictions={}, metric="roc_auc", value=0.7)
+    auc = MonitoringReference(inputs={}, predictions={}, metric="roc_auc", value=0.7)
     rows = table(np.random.default_rng(11), 200)
     signal = look(log(), auc, truth=["no"] * 200, said=said_of(rows)).signal("quality")
     assert (signal.value, signal.alert) == (None, False)
@@ -221,7 +221,7 @@ def test_lower_is_better_for_errors_of_numbers():
     signature = Signature(task="regression", inputs=INPUTS)
     rng = np.random.default_rng(12)
     truth_n = rng.normal(size=500)
-    known = Reference(inputs={}, predictions={}, metric="rmse", value=1.0)
+    known = MonitoringReference(inputs={}, predictions={}, metric="rmse", value=1.0)
     for spread, alert in [(1.0, False), (2.0, True), (0.5, False)]:
         said = Predictions(values_n=truth_n + rng.normal(0, spread, 500))
         report = observe(
@@ -281,7 +281,7 @@ def test_a_metric_without_a_class_means_the_second_of_two_as_when_it_was_release
     rng = np.random.default_rng(13)
     rows = table(rng, 400)
     truth = truth_of(rng, rows)
-    known = Reference(inputs={}, predictions={}, metric="pr_auc", value=0.7)
+    known = MonitoringReference(inputs={}, predictions={}, metric="pr_auc", value=0.7)
     signal = look(log(), known, truth=truth, said=said_of(rows)).signal("quality")
     named = find("pr_auc[yes]", "classification")(outcome(truth, said_of(rows), "classification"))
     assert signal.value == pytest.approx(named)

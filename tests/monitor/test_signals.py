@@ -2,17 +2,17 @@
 
 from bakeoff.core.ledger import Ledger, Loss
 from bakeoff.monitor import signals
-from bakeoff.monitor.signals import Report, Signal
+from bakeoff.monitor.signals import MonitorReport, Signal
 from bakeoff.testing.memory import MemoryRecords
 
 
-def report(until_ms: int, *, endpoint: str = "late") -> Report:
+def report(until_ms: int, *, endpoint: str = "late") -> MonitorReport:
     made = Signal(
         name="drift", value=0.3, limit=0.2, alert=True, rows=500, since_ms=0, until_ms=until_ms, detail={"over": ["x"]}
     )
     calm = Signal(name="latency", value=None, limit=None, alert=False, rows=0, since_ms=0, until_ms=until_ms, detail={})
     ledger = Ledger(rows_in=600, rows_used=500).with_losses([Loss(kind="row", reason="not answered", count=100)])
-    return Report(
+    return MonitorReport(
         endpoint=endpoint, release_id="r1", since_ms=0, until_ms=until_ms, signals=(made, calm), ledger=ledger
     )
 

@@ -8,7 +8,7 @@ from bakeoff.config.sections import MonitorConfig
 from bakeoff.core.types import Column, Predictions, Signature
 from bakeoff.monitor import reference as references
 from bakeoff.monitor.observe import observe
-from bakeoff.monitor.sums import NAMES, OTHERS, SUMS, Sums
+from bakeoff.monitor.sums import NAMES, OTHERS, SUMS, PredictionSums
 from bakeoff.stores.events import open_events
 from bakeoff.testing.clock import FakeClock
 from bakeoff.testing.events import failure, prediction
@@ -128,7 +128,7 @@ def test_sums_of_another_format_are_counted_anew(reference):
 
 
 def test_percentiles_are_those_of_the_latencies_to_three_digits():
-    rng, sums = np.random.default_rng(3), Sums()
+    rng, sums = np.random.default_rng(3), PredictionSums()
     latencies = rng.lognormal(1, 2, 5000)
     for latency_ms in latencies:
         sums.add(prediction("a", latency_ms=float(latency_ms)))
@@ -139,14 +139,14 @@ def test_percentiles_are_those_of_the_latencies_to_three_digits():
 
 
 def test_calls_are_rows_by_the_size_of_their_calls():
-    sums = Sums()
+    sums = PredictionSums()
     for size in (3, 3, 3, 1, 2, 2):
         sums.add(prediction("a", rows_in_call=size))
     assert sums.calls == pytest.approx(3)
 
 
 def test_unknown_names_without_end_do_not_fill_the_memory():
-    sums = Sums()
+    sums = PredictionSums()
     for index in range(NAMES + 50):
         sums.add(prediction("a", unknown=(f"key {index}",)))
     assert len(sums.lacked["unknown"]) == NAMES + 1
@@ -155,8 +155,8 @@ def test_unknown_names_without_end_do_not_fill_the_memory():
 
 
 def test_sums_survive_being_stored():
-    sums = Sums()
+    sums = PredictionSums()
     for event in batch(np.random.default_rng(4), 50):
         sums.add_failure(event) if event.__class__.__name__ == "FailureEvent" else sums.add(event)
     body = msgspec.json.decode(msgspec.json.encode(msgspec.to_builtins(sums, str_keys=True)))
-    assert msgspec.convert(body, Sums, strict=False, str_keys=True) == sums
+    assert msgspec.convert(body, PredictionSums, strict=False, str_keys=True) == sums

@@ -3,7 +3,7 @@
 import pytest
 
 from bakeoff.config.sections import LoopConfig
-from bakeoff.monitor.signals import Report, Signal
+from bakeoff.monitor.signals import MonitorReport, Signal
 from bakeoff.monitor.triggers import due
 
 HOUR_MS = 3_600_000
@@ -11,7 +11,7 @@ ALL = LoopConfig(triggers=("quality", "drift", "feedback", "data", "schedule"), 
 CALM = {"last_run_ms": 0, "now_ms": HOUR_MS, "new_feedback": 0, "data_changed": False}
 
 
-def report(*alerts: str) -> Report:
+def report(*alerts: str) -> MonitorReport:
     made = tuple(
         Signal(
             name=name,
@@ -25,7 +25,7 @@ def report(*alerts: str) -> Report:
         )
         for name in ("volume", "latency", "errors", "drift", "quality")
     )
-    return Report(endpoint="e", release_id=None, since_ms=0, until_ms=1, signals=made)
+    return MonitorReport(endpoint="e", release_id=None, since_ms=0, until_ms=1, signals=made)
 
 
 def test_calm_starts_nothing():

@@ -161,7 +161,7 @@ def _made_card(columns=None, *, text="a fine film", **more):
         "duplicates": cards.Duplicates(
             exact=2,
             conflicting=1,
-            near=cards.NearDuplicates(looked_at=100, clusters=1, rows=1, largest=((text, text),)),
+            near=cards.CardNearDuplicates(looked_at=100, clusters=1, rows=1, largest=((text, text),)),
         ),
         "personal": (cards.Personal(column=text, looked_at=10, values=20, counts={"email": 3, "phone": 0}),),
         "languages": (cards.Languages(column=text, looked_at=10, texts=20, rows={"en": 9}, unsure=1),),
@@ -171,7 +171,7 @@ def _made_card(columns=None, *, text="a fine film", **more):
                 rows_in=9,
                 rows_out=8,
                 cells_changed=3,
-                examples=(cards.Example(before=text, after=None),),
+                examples=(cards.CardExample(before=text, after=None),),
             ),
             cards.StepFacts(step="fill_gaps", fitted=True),
         ),

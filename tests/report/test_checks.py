@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from bakeoff.report.checks import Check, Checked, junit
+from bakeoff.report.checks import Check, ModelCheck, junit
 
 # Of each element: attributes that it must have, others that it may have, and its children.
 ALLOWED = {
@@ -35,7 +35,7 @@ def checked(*outcomes, notes=(), **more):
     checks = tuple(
         Check(name=f"{HOSTILE} {at}", outcome=outcome, told=f"{HOSTILE} told") for at, outcome in enumerate(outcomes)
     )
-    return Checked(**{**told, "margin": 0.0, "strict": False, "checks": checks, "notes": notes, **more})
+    return ModelCheck(**{**told, "margin": 0.0, "strict": False, "checks": checks, "notes": notes, **more})
 
 
 @pytest.mark.parametrize(

@@ -262,7 +262,7 @@ def archived_anew(root: Path) -> Path:
     for path in root.iterdir():
         if path.suffix == ".parquet":
             rows = pl.read_parquet(path).iter_rows()
-            items = [segments.Item(kind, time_ms, payload.encode()) for _, kind, time_ms, payload in rows]
+            items = [segments.StoredEvent(kind, time_ms, payload.encode()) for _, kind, time_ms, payload in rows]
             (target / path.name).with_suffix(".log").write_bytes(segments.encode(items, int(path.stem)))
         elif path.suffix in {".open", ".log"}:
             shutil.copy(path, (target / path.name).with_suffix(".log"))
@@ -422,7 +422,7 @@ def test_what_was_numbered_earlier_and_written_later_is_read_on(opened, root):
     reading = opened().read(FeedbackEvent)
     assert [int(each.id) for each in reading] == [0, 1]
     (path,) = root.glob("*1.open")  # the next frame of the first writer gets a number below what was read
-    low = segments.Item("feedback", 1, msgspec.json.encode({"id": "7", "time_ms": 1}))
+    low = segments.StoredEvent("feedback", 1, msgspec.json.encode({"id": "7", "time_ms": 1}))
     two.append([event(2)])
     on = opened().read(FeedbackEvent, after=reading.cursor)
     assert [int(each.id) for each in on] == [2]

@@ -1,6 +1,8 @@
 import resource
+import shutil
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pysqlite3
@@ -296,6 +298,51 @@ def test_a_damaged_database(tmp_path):
     path.write_bytes(content[:8192] + b"\xff" * (len(content) - 8192))
     with pytest.raises(CorruptError):
         opened(tmp_path).documents.find("c")
+
+
+def left_by_a_killed_process(folder, copied):
+    """Records whose last 20 writes are in SQLite's log alone; `copied` have a copy that a run left."""
+    store = opened(folder / "first")
+    if copied:
+        store.documents.put("c", "of the copy", {})
+    for index in range(20):
+        store.documents.put("c", str(index), {"text": "x" * 500})
+    path = folder / "first" / ".bakeoff" / "records.db"
+    if copied:
+        record_check.back_up(path)
+    shutil.copytree(folder / "first", folder / "killed")
+    store.close()
+    return folder / "killed" / ".bakeoff" / "records.db"
+
+
+@pytest.mark.parametrize("place", [0.0, 0.0001, 0.3, 0.7, 0.999])
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_damaged_log_is_named_before_what_it_held_is_lost(tmp_path, place, copied):
+    path = left_by_a_killed_process(tmp_path, copied)
+    log = path.with_name("records.db-wal")
+    content = log.read_bytes()
+    at = int(place * len(content))
+    log.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    for _ in range(2):
+        with pytest.raises(CorruptError, match=r"records\.db are damaged: .*-wal.*bakeoff verify --repair"):
+            opened(tmp_path / "killed")
+    assert next(each.problem for each in record_check.check(path)) == record_check.LOG
+    (repaired,) = record_check.check(path, repair=True)
+    assert (repaired.repaired, bool(repaired.lost)) == (True, True)
+    assert (path.parent / "damaged" / "records.db-wal").read_bytes()[at] == content[at] ^ 1
+    assert list(record_check.check(path)) == []
+    with closing(opened(tmp_path / "killed")) as store:
+        left = len(store.documents.find("c"))
+    assert left == 21 if copied else left < 20
+
+
+def test_a_log_that_is_whole_is_read_to_its_end(tmp_path):
+    path = left_by_a_killed_process(tmp_path, copied=False)
+    assert list(record_check.check(path)) == []
+    log = path.with_name("records.db-wal")
+    log.write_bytes(log.read_bytes() + b"torn" * 500)  # of a write that a kill cut off
+    with closing(opened(tmp_path / "killed")) as store:
+        assert len(store.documents.find("c")) == 20
 
 
 def test_a_locked_database(tmp_path, monkeypatch):

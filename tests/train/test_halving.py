@@ -4,7 +4,7 @@ import random
 from itertools import pairwise
 
 from bakeoff.config.search import Choices, Range
-from bakeoff.train.halving import PATIENCE, Ask, Study, Trial, pick
+from bakeoff.train.halving import PATIENCE, Study, Trial, TrialRequest, pick
 from bakeoff.train.proposing import proposing
 
 SPACE = {"x": Range(low=0.0, high=1.0)}
@@ -118,6 +118,6 @@ def test_a_small_space_is_tried_once():
     study = Study(name="a", space={"on": Choices(values=(True, False))}, higher_is_better=True, rungs=1)
     propose = proposing(0)
     for at in (1, 2):
-        study.running.append(Ask(candidate="a", setting=at, rung=0, params=propose(study)))
+        study.running.append(TrialRequest(candidate="a", setting=at, rung=0, params=propose(study)))
     assert [ask.params["on"] for ask in study.running] in ([True, False], [False, True])
     assert propose(study) is None

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bakeoff.core.generation import Piece
-from bakeoff.web.conversing import Lanes, Reader
+from bakeoff.web.conversing import AnswerReader, Lanes
 
 
 class Answer:
@@ -43,7 +43,7 @@ async def texts(reader):
 def test_pieces_come_in_order_and_then_the_answer_is_closed(pool):
     answer = Answer()
     answer.go.set()
-    assert asyncio.run(texts(Reader(answer, 3, lanes(pool)))) == ["first of 3", "second"]
+    assert asyncio.run(texts(AnswerReader(answer, 3, lanes(pool)))) == ["first of 3", "second"]
     assert answer.closed.is_set()
 
 
@@ -55,19 +55,19 @@ def test_an_error_behind_the_first_piece_comes_behind_it(pool):
     seen = []
 
     async def read():
-        async for batch in Reader(broken, 0, lanes(pool)).pieces():
+        async for batch in AnswerReader(broken, 0, lanes(pool)).pieces():
             seen.extend(piece.text for piece in batch)
 
     with pytest.raises(OSError, match="no room"):
         asyncio.run(read())
     assert seen == ["first"]
     with pytest.raises(OSError, match="no room"):
-        asyncio.run(Reader(broken, 0, lanes(pool)).rest())
+        asyncio.run(AnswerReader(broken, 0, lanes(pool)).rest())
 
 
 def test_a_reader_that_is_stopped_while_its_model_works_ends_with_the_next_piece(pool):
     answer = Answer()
-    reader = Reader(answer, 0, lanes(pool))
+    reader = AnswerReader(answer, 0, lanes(pool))
 
     async def read():
         reading = asyncio.ensure_future(texts(reader))
@@ -84,7 +84,7 @@ def test_a_reader_that_is_stopped_while_its_model_works_ends_with_the_next_piece
 
 def test_an_answer_that_was_never_begun_is_none(pool):
     answer = Answer()
-    reader = Reader(answer, 0, lanes(pool))
+    reader = AnswerReader(answer, 0, lanes(pool))
     reader.stop()
     assert asyncio.run(reader.rest()) == []
     assert asyncio.run(texts(reader)) == []
@@ -108,7 +108,7 @@ def test_no_more_answers_run_than_the_model_works_at_and_they_come_first_come_fi
 
     async def read():
         three = lanes(pool, 3)
-        readers = [Reader(choice, index, three) for index in range(40)]
+        readers = [AnswerReader(choice, index, three) for index in range(40)]
         tasks = [asyncio.ensure_future(texts(reader)) for reader in readers]
         while len(begun) < 3:
             await asyncio.sleep(0.001)

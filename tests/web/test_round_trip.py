@@ -2,7 +2,7 @@
 
 import pytest
 
-from bakeoff.chat.client import Client, Refusal, Service
+from bakeoff.chat.client import Refusal, Service, ServiceClient
 from bakeoff.chat.dialect import dialect_of
 from bakeoff.chat.streaming import Heard, request_of
 from bakeoff.core.generation import Sampling, ToolCall
@@ -18,7 +18,7 @@ def asking(text):
 @pytest.fixture(params=APIS)
 def client(request, talk):
     dialect = dialect_of(request.param, "")
-    return Client(Service(url=f"{talk.server.url}/v1", model="talk", attempts=1), dialect=dialect)
+    return ServiceClient(Service(url=f"{talk.server.url}/v1", model="talk", attempts=1), dialect=dialect)
 
 
 def test_an_answer_comes_back_with_its_counts(client, talk):

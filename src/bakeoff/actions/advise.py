@@ -4,10 +4,11 @@ import io
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.closure import code_of
 from bakeoff.core.jobs import ROWS, Job, Resources
@@ -65,12 +66,12 @@ def advise(
     tried = [contender for contender in (*stage.contenders, *families) if contender.name not in sent]
     absent = {**absent, **{name: NOT_PROBED.format(url=url) for name, url in sent.items()}}
     key = steps.key("probe", _inputs(stage, gathered, tried, machine, seconds))
-    kept = None if again else steps.done(key)
-    if kept is None:
-        kept = steps.publish(key, {"probed": _probed(stage, gathered, tried, machine, seconds)})
-    found = cast("Mapping[str, Any]", kept["probed"])
-    rows = cast("int", gathered.summary["train"]) + cast("int", gathered.summary["validation"])
-    options = _options(stage, tried, found, absent, memory_bytes=machine.memory_bytes, rows=rows)
+    result = None if again else steps.done(key)
+    if result is None:
+        result = steps.publish(key, {"probed": _probed(stage, gathered, tried, machine, seconds)})
+    probes = narrow.json_object(result["probed"])
+    rows = gathered.summary.train + gathered.summary.validation
+    options = _options(stage, tried, probes, absent, memory_bytes=machine.memory_bytes, rows=rows)
     body: dict[str, Json] = {
         "project": stage.config.project.name,
         "task": stage.config.project.task,
@@ -90,9 +91,9 @@ def advise(
 
 
 def _elsewhere(contender: Contender) -> str | None:
-    """The service on another machine that a candidate's parameters name, if they name one."""
-    url = getattr(contender.shown.params, "url", None)
-    return url if isinstance(url, str) and not is_local_url(url) else None
+    """The service on another machine that a candidate asks, if it asks one."""
+    url = contender.service
+    return url if url is not None and not is_local_url(url) else None
 
 
 # --- the probe ----------------------------------------------------------------------------------
@@ -109,7 +110,7 @@ def _inputs(
         "metrics": [digest_own(), stage.config.decide.decide_by],
         "seed": stage.seed,
         "tried": [[c.name, c.family_name, msgspec.to_builtins(c.params), c.code] for c in tried],
-        "environment": cast("Json", versions_of({name for c in tried for name in c.requires})),
+        "environment": versions_of({name for c in tried for name in c.requires}),
         "machine": [platform.node(), msgspec.to_builtins(machine)],
         "threads": stage.compute.threads,
         "seconds": seconds,
@@ -133,9 +134,9 @@ def _probed(
     rng = np.random.default_rng(stage.seed)
     rows = load_arrays(stage.blobs, gathered.rows_blob)
     train, validation = rows["train"], rows["validation"]
-    held = validation if len(validation) >= LEAST_ROWS else train[-max(1, len(train) // 5) :]
-    pool = train if held is validation else train[: -len(held)]
-    drawn: dict[str, Any] = {POOL: rng.permutation(pool), HELD: rng.permutation(held)[:MOST_HELD]}
+    held_out = validation if len(validation) >= LEAST_ROWS else train[-max(1, len(train) // 5) :]
+    pool = train if held_out is validation else train[: -len(held_out)]
+    drawn: dict[str, Any] = {POOL: rng.permutation(pool), HELD: rng.permutation(held_out)[:MOST_HELD]}
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **drawn)
     inputs = {ROWS: BlobRef(stage.blobs.put(buffer.getvalue())), **stage.own_metrics}
@@ -152,8 +153,8 @@ def _probed(
         )
         for each in tried
     ]
-    told = ", ".join(f"{name} ({limit_s:.1f} s)" for name, limit_s in limits.items())
-    stage.progress(f"probing {told}, {at_once} at once")
+    limits_shown = ", ".join(f"{name} ({limit_s:.1f} s)" for name, limit_s in limits.items())
+    stage.progress(f"probing {limits_shown}, {at_once} at once")
     return {
         result.name: dict(result.value or {"points": [], "error": result.error}) for result in run_jobs(stage, jobs)
     }
@@ -173,7 +174,7 @@ def _job(fit: Job, inputs: Mapping[str, BlobRef], **more: Any) -> Job:
 def _options(
     stage: Stage,
     tried: Sequence[Contender],
-    found: Mapping[str, Any],
+    probes: Mapping[str, Any],
     absent: Mapping[str, str],
     *,
     memory_bytes: int,
@@ -188,7 +189,7 @@ def _options(
     price = stage.config.cost.price_per_hour_usd / stage.config.cost.utilisation
 
     def option(contender: Contender) -> Option:
-        probe = found.get(contender.name, {})
+        probe = probes.get(contender.name, {})
         points = msgspec.convert(probe.get("points", []), tuple[Point, ...])
         outlook = (
             predicted(points, rows, price_per_hour_usd=price, higher_is_better=higher, most=most) if points else None
@@ -225,8 +226,8 @@ def _facts(stage: Stage, gathered: Gathered) -> dict[str, Json]:
     rows = load_arrays(stage.blobs, gathered.rows_blob)
     table = pl.read_parquet(io.BytesIO(stage.blobs.get(gathered.table_blob)))
     seen = table[np.concatenate([rows["train"], rows["validation"]])]
-    told = facts(seen, gathered.schema, stage.config.project.task, seed=stage.seed)
-    return {**told, "split": gathered.summary["split"], "test": gathered.summary["test"]}
+    facts_seen = facts(seen, gathered.schema, stage.config.project.task, seed=stage.seed)
+    return {**facts_seen, "split": gathered.summary.split, "test": gathered.summary.test}
 
 
 def _told(option: "Option", metric: str) -> dict[str, Json]:
@@ -234,9 +235,9 @@ def _told(option: "Option", metric: str) -> dict[str, Json]:
     if option.outlook is not None:
         listed = {metric: option.outlook.metric, **option.outlook.figures}
         expected = {
-            name: {"value": found.value, "low": found.low, "high": found.high}
-            for name, found in listed.items()
-            if found is not None
+            name: {"value": interval.value, "low": interval.low, "high": interval.high}
+            for name, interval in listed.items()
+            if interval is not None
         }
     return {
         "name": option.name,
@@ -247,5 +248,5 @@ def _told(option: "Option", metric: str) -> dict[str, Json]:
         "evidence": list(option.evidence),
         "trouble": option.trouble,
         "expected": expected,
-        "points": cast("Json", msgspec.to_builtins(option.points)),
+        "points": msgspec.to_builtins(option.points),
     }

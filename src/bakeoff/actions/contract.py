@@ -12,15 +12,15 @@ from bakeoff.core.types import Schema
 if TYPE_CHECKING:
     import polars as pl
 
-    from bakeoff.data.contract_check import Checked
+    from bakeoff.data.contract_check import ContractCheck
 
-__all__ = ["CONTRACT", "Held", "Written", "check_contract", "write_contract"]
+__all__ = ["CONTRACT", "Held", "WrittenContract", "check_contract", "write_contract"]
 
 CONTRACT = "contract.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class WrittenContract:
     """A contract file that was written, and whether the project file names it."""
 
     path: Path
@@ -35,10 +35,10 @@ class Held:
     path: Path
     rows: int
     rules: int
-    checked: "Checked"
+    checked: "ContractCheck"
 
 
-def write_contract(loaded: Loaded, cache: Path, progress: Progress, *, force: bool = False) -> Written:
+def write_contract(loaded: Loaded, cache: Path, progress: Progress, *, force: bool = False) -> WrittenContract:
     """Write the contract beside the project file, inferred from all rows that the sources hold now.
 
     Raises:
@@ -60,7 +60,7 @@ def write_contract(loaded: Loaded, cache: Path, progress: Progress, *, force: bo
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StoreError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
-    return Written(path=path, text=text, named=loaded.config.data.contract is not None)
+    return WrittenContract(path=path, text=text, named=loaded.config.data.contract is not None)
 
 
 def check_contract(loaded: Loaded, cache: Path, progress: Progress) -> Held:

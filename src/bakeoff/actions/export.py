@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from bakeoff.chat.tokens import ChatTokens
+from bakeoff.core.abilities import abilities_of
 from bakeoff.core.errors import CandidateError, DataError, UsageError
-from bakeoff.core.generation import Speaking, Speech, TextSession, engine_of
+from bakeoff.core.generation import Speech, TextSession, engine_of
 from bakeoff.core.protocols import Model, Progress
 from bakeoff.families.language.library_output import quietly
 
@@ -57,7 +58,8 @@ def export(
         UsageError: the folder is not empty. CandidateError: the model has no weights of a language model, or what was
             written would answer otherwise than what was trained.
     """
-    speech = model.speech if isinstance(model, Speaking) else None
+    ability = abilities_of(model).speech
+    speech = ability and ability()
     if speech is None:
         raise CandidateError(
             f"expected a model that generates with weights of its own (prompted, lora, full), received {name}"

@@ -9,17 +9,17 @@ from bakeoff.core.plugins import suggestion
 from bakeoff.core.protocols import Progress
 from bakeoff.core.records import Metric, RunChange
 from bakeoff.core.types import Json
-from bakeoff.families.language.harness import Asked, harness, need_harness
+from bakeoff.families.language.harness import HarnessTasks, harness, need_harness
 from bakeoff.results.candidate import Candidate
 
 if TYPE_CHECKING:
     from bakeoff.project.project import Project
 
-__all__ = ["Asked", "run_harness"]
+__all__ = ["HarnessTasks", "run_harness"]
 
 
 def run_harness(
-    project: "Project", candidate: str, asked: Asked, *, progress: Progress, now_ms: int
+    project: "Project", candidate: str, asked: HarnessTasks, *, progress: Progress, now_ms: int
 ) -> dict[str, Json]:
     """Results of the tasks, as JSON; metrics and an artifact `harness/TASK.json` of each go to the candidate's run.
 

@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import get_args
 
 from bakeoff.config.file import FILE_NAME, loads
 from bakeoff.config.sections import DataConfig
@@ -18,7 +18,7 @@ from bakeoff.core.types import Schema, Task
 from bakeoff.data.sources import SCHEME
 from bakeoff.metrics.registry import default
 
-__all__ = ["Written", "write_project"]
+__all__ = ["WrittenProject", "write_project"]
 
 MANY_CLASSES = 30
 REMOTE_HINT = (
@@ -30,7 +30,7 @@ EMBEDDING_MODULES = ("onnxruntime", "tokenizers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class WrittenProject:
     """A new project file, what a run with it would lose of the data before steps and the split, and what is a guess."""
 
     file: Path
@@ -54,7 +54,9 @@ class _Look:
     notes: tuple[str, ...]
 
 
-def write_project(folder: Path, *, name: str | None, source: str, target: str | None, task: str | None) -> Written:
+def write_project(
+    folder: Path, *, name: str | None, source: str, target: str | None, task: str | None
+) -> WrittenProject:
     """Write `bakeoff.toml` into the folder (made if need be) and check it.
 
     Raises:
@@ -64,10 +66,11 @@ def write_project(folder: Path, *, name: str | None, source: str, target: str | 
     file = folder / FILE_NAME
     if file.exists():
         raise UsageError(f"expected no project file yet, found {str(file)!r}; edit it, or choose another folder")
-    if task not in {None, "classification", "regression", "generation"}:
+    known = next((each for each in get_args(Task) if each == task), None)
+    if task is not None and known is None:
         raise UsageError(f"expected the task classification, regression or generation, received {task!r}")
     with _made(folder):
-        return _write(file, name=name, source=source, target=target, task=cast("Task | None", task))
+        return _write(file, name=name, source=source, target=target, task=known)
 
 
 @contextmanager
@@ -101,7 +104,7 @@ def _from_folder(source: str, folder: Path) -> str:
     return "!".join([Path(os.path.relpath(Path.cwd() / path, folder.resolve())).as_posix(), *inside])
 
 
-def _write(file: Path, *, name: str | None, source: str, target: str | None, task: Task | None) -> Written:
+def _write(file: Path, *, name: str | None, source: str, target: str | None, task: Task | None) -> WrittenProject:
     folder = file.parent
     source = _from_folder(source, folder)
     look = _look(folder, source, target, task)
@@ -109,7 +112,7 @@ def _write(file: Path, *, name: str | None, source: str, target: str | None, tas
     text = _text(slug, look.task, source, look.schema)
     loads(text, folder=folder, environ={})
     file.write_text(text, encoding="utf-8")
-    return Written(file=file, ledger=look.ledger, warnings=look.warnings, notes=look.notes)
+    return WrittenProject(file=file, ledger=look.ledger, warnings=look.warnings, notes=look.notes)
 
 
 def _look(folder: Path, source: str, target: str | None, task: Task | None) -> _Look:

@@ -1,6 +1,6 @@
 """The project at a glance."""
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -31,6 +31,6 @@ def status(project: "Project", run_id: str | None = None) -> dict[str, Json]:
         "newest_run": {"run_id": newest[0].run_id, "status": newest[0].status} if newest else None,
         "champion": label(champion) if champion else None,
         "endpoint": project.endpoint,
-        "release": cast("Json", msgspec.to_builtins(live)) if live else None,
+        "release": msgspec.to_builtins(live) if live else None,
         "signals": to_json(report)["signals"] if report else None,
     }

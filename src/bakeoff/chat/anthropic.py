@@ -5,8 +5,9 @@ Source: the Anthropic API reference, docs.anthropic.com/en/api/messages and /en/
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
+from bakeoff.core import narrow
 from bakeoff.core.types import Json
 
 __all__ = ["HEADERS", "MessageEvents", "message_body", "message_reply"]
@@ -75,9 +76,9 @@ def _tools(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def message_reply(found: Any) -> Any:
     """A message as the body of a chat completion; what is none stays as it is."""
-    if not isinstance(found, dict) or cast("dict[str, Any]", found).get("type") != "message":
+    if not narrow.is_object(found) or found.get("type") != "message":
         return found
-    message = cast("dict[str, Any]", found)
+    message = found
     blocks: Sequence[dict[str, Any]] = message.get("content") or ()
     text = "".join(str(block.get("text", "")) for block in blocks if block.get("type") == "text")
     said: dict[str, Any] = {"role": "assistant", "content": text}

@@ -1,17 +1,21 @@
 """Replies of services by what was asked, in one SQLite file: what was paid for once is not paid for again.
 
-The file holds no prompts, only their digests, and the replies.
+The file holds no prompts, only their digests, and the replies. A checksum stands before each reply: one that is not as
+it was written is asked again.
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from blake3 import blake3
 
-from bakeoff.chat.dialect import Dialect
+from bakeoff.chat.dialect import ServiceDialect
+from bakeoff.core.errors import CorruptError
+from bakeoff.core.explain import database_advice
 
 __all__ = ["ReplyCache"]
 
@@ -22,6 +26,8 @@ LIMIT = "CREATE TABLE IF NOT EXISTS run (id TEXT PRIMARY KEY, budget_usd REAL, b
 TABLES = (REPLIES, DIALECTS, SPENT, LIMIT)
 CHUNK = 500
 WAIT_S = 60.0
+CHECKED, CHECK_BYTES = b"\x01", 8
+"""What a reply with a checksum begins with, where those of before have the brace of their JSON."""
 
 
 class ReplyCache:
@@ -34,33 +40,35 @@ class ReplyCache:
         """What is kept of these keys: seconds and body."""
         wanted = list(keys)
         found: dict[str, tuple[float, dict[str, Any]]] = {}
-        with closing(self._open()) as connection:
+        with self._open() as connection:
             for start in range(0, len(wanted), CHUNK):
                 part = wanted[start : start + CHUNK]
                 marks = ",".join("?" * len(part))
                 rows = connection.execute(f"SELECT key, seconds, body FROM replies WHERE key IN ({marks})", part)  # noqa: S608
-                found |= {key: (seconds, msgspec.json.decode(body)) for key, seconds, body in rows}
+                for key, seconds, stored in rows:
+                    with suppress(msgspec.DecodeError):
+                        found[key] = (seconds, msgspec.json.decode(_body(key, stored)))
         return found
 
     def keep(self, key: str, seconds: float, body: Mapping[str, Any], *, payer: str = "", usd: float = 0.0) -> None:
         """Keep a reply and what it cost; durable before the next one is asked for, as it may have cost money."""
-        with closing(self._open()) as connection, connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO replies VALUES (?, ?, ?)", (key, seconds, msgspec.json.encode(body))
-            )
+        with self._open() as connection, connection:
+            data = msgspec.json.encode(body)
+            stored = CHECKED + _check(key, data) + data
+            connection.execute("INSERT OR REPLACE INTO replies VALUES (?, ?, ?)", (key, seconds, stored))
             if usd:
                 add = "INSERT INTO spent VALUES (?, ?) ON CONFLICT (payer) DO UPDATE SET usd = usd + excluded.usd"
                 connection.execute(add, (payer, usd))
 
     def spent_usd(self, payer: str) -> float:
         """What was paid for a service's replies since the file was made, in all processes."""
-        with closing(self._open()) as connection:
+        with self._open() as connection:
             row = connection.execute("SELECT usd FROM spent WHERE payer = ?", (payer,)).fetchone()
         return float(row[0]) if row else 0.0
 
     def begin_run(self, run_id: str, budget_usd: float | None) -> None:
         """Count what services are paid from now on, which may be so much; a run that is taken up goes on counting."""
-        with closing(self._open()) as connection, connection:
+        with self._open() as connection, connection:
             known = connection.execute("SELECT before_usd FROM run WHERE id = ?", (run_id,)).fetchone()
             before = known[0] if known else connection.execute("SELECT total(usd) FROM spent").fetchone()[0]
             connection.execute("DELETE FROM run")
@@ -68,35 +76,50 @@ class ReplyCache:
 
     def run_paid(self) -> tuple[float, float | None]:
         """What all services were paid in the present run, and what they may be."""
-        with closing(self._open()) as connection:
+        with self._open() as connection:
             paid = "(SELECT total(usd) FROM spent) - before_usd"
             row = connection.execute(f"SELECT {paid}, budget_usd FROM run").fetchone()  # noqa: S608 - a constant
         return (0.0, None) if row is None else (float(row[0]), row[1])
 
-    def dialect(self, service: str) -> Dialect | None:
+    def dialect(self, service: str) -> ServiceDialect | None:
         """How a service wants to be asked, when it has said so: replies that are kept are no occasion to learn it."""
-        with closing(self._open()) as connection:
+        with self._open() as connection:
             row = connection.execute("SELECT dialect FROM dialects WHERE service = ?", (service,)).fetchone()
-        return msgspec.json.decode(row[0], type=Dialect) if row else None
+        with suppress(msgspec.DecodeError):  # a damaged one is learned again
+            return msgspec.json.decode(row[0], type=ServiceDialect) if row else None
+        return None
 
-    def keep_dialect(self, service: str, dialect: Dialect) -> None:
+    def keep_dialect(self, service: str, dialect: ServiceDialect) -> None:
         """Keep what a service has taught."""
-        with closing(self._open()) as connection, connection:
+        with self._open() as connection, connection:
             connection.execute("INSERT OR REPLACE INTO dialects VALUES (?, ?)", (service, msgspec.json.encode(dialect)))
 
-    def _open(self) -> sqlite3.Connection:
+    @contextmanager
+    def _open(self) -> Generator[sqlite3.Connection]:
+        """The database, for the block. A damaged one is no reason to pay for all replies again without a word."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self._path, timeout=WAIT_S)
         try:
-            for table in TABLES:
-                connection.execute(table)
-        except sqlite3.OperationalError:
-            connection.close()
-            raise
-        except sqlite3.DatabaseError:
-            connection.close()
-            self._path.unlink(missing_ok=True)  # no database: it is only a cache, start anew
-            connection = sqlite3.connect(self._path, timeout=WAIT_S)
-            for table in TABLES:
-                connection.execute(table)
-        return connection
+            with closing(sqlite3.connect(self._path, timeout=WAIT_S)) as connection:
+                for table in TABLES:
+                    connection.execute(table)
+                yield connection
+        except sqlite3.DatabaseError as error:
+            damaged = (
+                CorruptError,
+                "run 'bakeoff verify --repair', after which all replies are asked and paid for again",
+            )
+            known = database_advice(str(error))
+            kind, advice = damaged if known is None or known[0] is CorruptError else known
+            raise kind(f"cannot use the replies kept in {self._path}: {error}; {advice}") from error
+
+
+def _body(key: str, stored: bytes) -> bytes:
+    """The JSON of a reply; nothing when it is not what was written."""
+    if not stored.startswith(CHECKED):
+        return stored
+    check, body = stored[1 : 1 + CHECK_BYTES], stored[1 + CHECK_BYTES :]
+    return body if check == _check(key, body) else b""
+
+
+def _check(key: str, body: bytes) -> bytes:
+    return blake3(key.encode() + b"\0" + body).digest(CHECK_BYTES)

@@ -15,13 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from bakeoff.chat.cache import ReplyCache
-from bakeoff.chat.dialect import PLAIN, Dialect
+from bakeoff.chat.dialect import PLAIN, ServiceDialect
 from bakeoff.chat.privacy import may_call
 from bakeoff.chat.streaming import chunk_of, events
 from bakeoff.config.file import secret
+from bakeoff.core import narrow
 from bakeoff.core.errors import CandidateError, MissingExtraError, UsageError
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.types import Json
@@ -33,13 +34,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Alternatives",
-    "Budget",
     "BudgetError",
-    "Client",
+    "CostBudget",
     "Refusal",
     "RefusedError",
     "Reply",
     "Service",
+    "ServiceClient",
     "ServiceError",
 ]
 
@@ -127,9 +128,9 @@ class Reply:
     asked_characters: int = 0
 
     @classmethod
-    def streamed(cls, asked: Request, body: Mapping[str, Any], seconds: float) -> "Reply":
+    def streamed(cls, request: Request, body: Mapping[str, Any], seconds: float) -> "Reply":
         """What came of a stream, as one reply."""
-        return cls(body=body, seconds=seconds, cached=False, asked_characters=_characters(asked))
+        return cls(body=body, seconds=seconds, cached=False, asked_characters=_characters(request))
 
     @property
     def text(self) -> str:
@@ -196,7 +197,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class CostBudget:
     """What a reply costs, and dollars that all may cost: no call is made that might go beyond them.
 
     What a call will cost is not known before; it is taken to be as dear as the dearest one so far.
@@ -206,7 +207,7 @@ class Budget:
     usd: float | None = None
 
 
-class Client:
+class ServiceClient:
     """Calls one service; safe to use from several threads.
 
     Whether it may call other machines is decided where it is made (`bakeoff.chat.privacy.remote_calls`).
@@ -232,9 +233,9 @@ class Client:
         cache: Path | None = None,
         environ: Mapping[str, str] | None = None,
         sleep: Callable[[float], None] = time.sleep,
-        dialect: Dialect = PLAIN,
+        dialect: ServiceDialect = PLAIN,
         learns: bool = True,
-        budget: Budget | None = None,
+        budget: CostBudget | None = None,
     ) -> None:
         if not service.url.startswith(("http://", "https://")):
             raise UsageError(f"expected a URL of a service (https://host/v1), received {service.url!r}")
@@ -275,7 +276,7 @@ class Client:
         import numpy as np
 
         parts = [list(texts[start : start + TEXTS_PER_CALL]) for start in range(0, len(texts), TEXTS_PER_CALL)]
-        requests: list[Request] = [{"input": cast("Json", part), "encoding_format": "float"} for part in parts]
+        requests: list[Request] = [{"input": part, "encoding_format": "float"} for part in parts]
         vectors: list[list[float]] = []
         for part, reply in zip(
             parts, self._all(EMBEDDINGS, requests, _is_embedding, lambda _: None, frozenset()), strict=True
@@ -300,12 +301,12 @@ class Client:
         where: list[Any] = [self._url, path, *([extra] if any(extra.values()) else []), *api]
         keys = [digest_json([*where, body]) for body in bodies]
         distinct = dict(zip(keys, bodies, strict=True))
-        kept = self._cache.find(distinct) if self._cache else {}
-        found: dict[str, Reply | Refusal] = {
+        stored = self._cache.find(distinct) if self._cache else {}
+        outcomes: dict[str, Reply | Refusal] = {
             key: Reply(body=body, seconds=seconds, cached=True, asked_characters=_characters(distinct[key]))
-            for key, (seconds, body) in kept.items()
+            for key, (seconds, body) in stored.items()
         }
-        waiting = [key for key in distinct if key not in found]
+        waiting = [key for key in distinct if key not in outcomes]
         if waiting and self._forbidden is not None:
             raise self._forbidden
         stop = threading.Event()
@@ -320,15 +321,15 @@ class Client:
                 raise
 
         if waiting and self._limited:  # one alone: what it costs tells how many may be under way within a budget
-            found[waiting[0]] = self._one(path, waiting[0], distinct[waiting[0]], fits, fixed)
+            outcomes[waiting[0]] = self._one(path, waiting[0], distinct[waiting[0]], fits, fixed)
             waiting = waiting[1:]
         with ThreadPoolExecutor(max(1, min(self.service.concurrency, len(waiting)))) as pool:
             for done, (key, reply) in enumerate(zip(waiting, pool.map(work, waiting), strict=True), start=1):
                 if reply is not None:
-                    found[key] = reply
+                    outcomes[key] = reply
                 if done % 100 == 0:
                     progress(f"{done:,} of {len(waiting):,} calls answered")
-        return [found[key] for key in keys]
+        return [outcomes[key] for key in keys]
 
     def _one(
         self, path: str, key: str, body: Mapping[str, Json], fits: Callable[[Any], bool], fixed: frozenset[str]
@@ -418,9 +419,9 @@ class Client:
             response = self._sent(path, body, fixed)
         except httpx2.RequestError as error:
             return self._lost(error)
-        found = self._failure(response, path) or self._read(response, path)
-        if isinstance(found, Refusal | _Again) or fits(found):
-            return cast("dict[str, Any] | Refusal | _Again", found)
+        outcome = self._failure(response, path) or self._read(response, path)
+        if isinstance(outcome, Refusal | _Again) or fits(outcome):
+            return outcome
         return _Again(problem=f"something that is no answer: {self._shown(response)}")
 
     def _sent(
@@ -448,8 +449,8 @@ class Client:
 
     def _read(self, response: "httpx2.Response", path: str) -> Any:
         """The body of an answer, that of a conversation as one of a chat completion."""
-        found = _json(response)
-        return self.dialect.reply(found) if path == CHAT else found
+        body = _json(response)
+        return self.dialect.reply(body) if path == CHAT else body
 
     def _lost(self, error: Exception) -> "_Again":
         import httpx2
@@ -525,9 +526,9 @@ class Client:
             yield first
             yield from chunks
         except (httpx2.RequestError, _BrokenError) as error:
-            told = str(error) or type(error).__name__
+            message = str(error) or type(error).__name__
             raise ServiceError(
-                f"expected the rest of an answer from {self._url}, but the stream broke: {told}"
+                f"expected the rest of an answer from {self._url}, but the stream broke: {message}"
             ) from error
         finally:
             response.close()
@@ -623,34 +624,34 @@ def _advised_s(response: "httpx2.Response") -> float | None:
     """Seconds that the service asks to wait: a number or a date, in the header Retry-After (RFC 9110, 10.2.3)."""
     from email.utils import parsedate_to_datetime
 
-    told = response.headers.get("retry-after", "").strip()
-    if told.isdecimal():
-        return float(told)
+    advice = response.headers.get("retry-after", "").strip()
+    if advice.isdecimal():
+        return float(advice)
     try:
-        return max(0.0, parsedate_to_datetime(told).timestamp() - time.time())
+        return max(0.0, parsedate_to_datetime(advice).timestamp() - time.time())
     except ValueError:
         return None
 
 
 def _characters(body: Mapping[str, Json]) -> int:
-    asked = body.get("messages") or body.get("input") or ""
-    return len(str(asked))
+    content = body.get("messages") or body.get("input") or ""
+    return len(str(content))
 
 
-def _is_chat(found: Any) -> bool:
+def _is_chat(answer: Any) -> bool:
     try:
-        content = found["choices"][0]["message"].get("content")
+        content = answer["choices"][0]["message"].get("content")
     except (TypeError, KeyError, IndexError, AttributeError):
         return False
     return content is None or isinstance(content, str)
 
 
-def _is_embedding(found: Any) -> bool:
-    return isinstance(found, dict) and isinstance(cast("dict[str, Any]", found).get("data"), list)
+def _is_embedding(answer: Any) -> bool:
+    return narrow.is_object(answer) and isinstance(answer.get("data"), list)
 
 
 def _vectors(reply: Reply) -> list[list[float]]:
     """Vectors in the order of the texts; services may send them in another."""
-    data = cast("list[dict[str, Any]]", reply.body["data"])
+    data: Sequence[Mapping[str, Any]] = reply.body["data"]
     ordered = sorted(enumerate(data), key=lambda item: item[1].get("index", item[0]))
     return [list(map(float, each["embedding"])) for _, each in ordered]

@@ -11,15 +11,16 @@ Source: the OpenAI API reference, platform.openai.com/docs/guides/reasoning (lim
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, TypeAlias, cast
+from typing import Any, Literal, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 from bakeoff.chat.anthropic import HEADERS, MessageEvents, message_body, message_reply
 from bakeoff.chat.responses import ResponseEvents, response_body, response_reply
 from bakeoff.config.sections import ApiDialect
+from bakeoff.core import narrow
 from bakeoff.core.types import Json
 
-__all__ = ["ANTHROPIC", "PLAIN", "REASONING", "RESPONSES", "Dialect", "dialect_of"]
+__all__ = ["ANTHROPIC", "PLAIN", "REASONING", "RESPONSES", "ServiceDialect", "dialect_of"]
 
 Api: TypeAlias = Literal["chat", "responses", "messages"]
 
@@ -35,7 +36,7 @@ TELLING = frozenset({400, 403, 422})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
+class ServiceDialect:
     """How a service wants to be asked.
 
     Attributes:
@@ -77,7 +78,7 @@ class Dialect:
 
     def learned(
         self, status: int, answer: Any, body: Mapping[str, Json], fixed: frozenset[str] = frozenset()
-    ) -> "Dialect | None":
+    ) -> "ServiceDialect | None":
         """The dialect that an answer teaches; None when it teaches nothing new.
 
         Args:
@@ -86,12 +87,12 @@ class Dialect:
             body: The call as it was made.
             fixed: Options that somebody asked for: they are not to be left out unasked.
         """
-        if status not in TELLING or not isinstance(answer, Mapping):
+        if status not in TELLING or not narrow.is_mapping(answer):
             return None
-        text = str(cast("Any", answer))
+        text = str(answer)
         if not REFUSES.search(text):
             return None
-        name = _named(cast("Mapping[str, Any]", answer), text, body)
+        name = _named(answer, text, body)
         if name in {"max_tokens", "max_completion_tokens"}:
             other = "max_completion_tokens" if name == "max_tokens" else "max_tokens"
             return replace(self, max_tokens=other) if other in text and self.max_tokens == name else None
@@ -110,7 +111,7 @@ class Dialect:
 def _named(answer: Mapping[str, Any], text: str, body: Mapping[str, Json]) -> str | None:
     """The option of the call that an error is about: the one it names as its parameter, else the first in its words."""
     error: Any = answer.get("error")
-    param: Any = cast("Mapping[str, Any]", error).get("param") if isinstance(error, Mapping) else None
+    param: Any = error.get("param") if narrow.is_mapping(error) else None
     if param in body:
         return str(param)
     places = {name: place for name in body if (place := _place(name, text)) >= 0}
@@ -149,16 +150,16 @@ _APIS: Mapping[Api, _Api] = {
     "responses": _Api(path="/responses", body=response_body, reply=response_reply, events=ResponseEvents, headers={}),
     "messages": _Api(path="/messages", body=message_body, reply=message_reply, events=MessageEvents, headers=HEADERS),
 }
-PLAIN = Dialect()
-REASONING = Dialect(
+PLAIN = ServiceDialect()
+REASONING = ServiceDialect(
     max_tokens="max_completion_tokens", left_out=("logprobs", "seed", "temperature", "top_logprobs", "top_p")
 )
-RESPONSES = Dialect(api="responses", left_out=("seed",))
-ANTHROPIC = Dialect(api="messages", left_out=("logprobs", "seed", "top_logprobs"))
+RESPONSES = ServiceDialect(api="responses", left_out=("seed",))
+ANTHROPIC = ServiceDialect(api="messages", left_out=("logprobs", "seed", "top_logprobs"))
 ANTHROPIC_HOST = "api.anthropic.com"
 
 
-def dialect_of(name: ApiDialect, url: str) -> Dialect:
+def dialect_of(name: ApiDialect, url: str) -> ServiceDialect:
     """The dialect of a name; for "auto" what the address says, which the service may then teach more of.
 
     >>> dialect_of("auto", "https://api.openai.com/v1/responses").api

@@ -99,7 +99,7 @@ def since(now: Usage, before: Usage) -> Usage:
 
 
 def together(parts: Sequence[Usage]) -> Usage:
-    """What several models used in all; `cost_usd` is None when none has a price, `concurrency` 0 when none pays."""
+    """What several models used in all; `cost_usd` is None when none has a price."""
     prices = [part.cost_usd for part in parts if part.cost_usd is not None]
     return Usage(
         rows=sum(part.rows for part in parts),
@@ -113,5 +113,5 @@ def together(parts: Sequence[Usage]) -> Usage:
         refused=sum(part.refused for part in parts),
         unreadable=sum(part.unreadable for part in parts),
         seconds=tuple(each for part in parts for each in part.seconds),
-        concurrency=max((part.concurrency for part in parts), default=0),
+        concurrency=max(part.concurrency for part in parts),
     )

@@ -12,11 +12,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, cast
 
+from bakeoff.core import narrow
 from bakeoff.core.generation import Piece
 
-__all__ = ["Choices", "answer_pieces", "number_in", "without_reasoning"]
+__all__ = ["AnswerChoices", "answer_pieces", "number_in", "without_reasoning"]
 
 _TAGS = "think|thinking|thought|thoughts|reasoning|reflection|analysis|scratchpad"
 _THOUGHT = re.compile(rf"<({_TAGS})>.*?</\1>|◁think▷.*?◁/think▷|\[THINK\].*?\[/THINK\]", re.DOTALL | re.IGNORECASE)
@@ -119,14 +119,14 @@ def _after_reasoning(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Choices:
+class AnswerChoices:
     """Choices, each by its name or by several spellings; `cased`: capitals matter in running text (A, not a)."""
 
     spellings: tuple[tuple[str, ...], ...]
     cased: bool = False
 
     @classmethod
-    def of(cls, names: Sequence[str]) -> "Choices":
+    def of(cls, names: Sequence[str]) -> "AnswerChoices":
         """Choices that are known by their names alone."""
         return cls(tuple((name,) for name in names))
 
@@ -246,11 +246,11 @@ def _values(text: str) -> Iterator[str]:
         blocks.append(text[start : text.rfind("}") + 1])
     for block in blocks:
         body = _decoded(block.strip())
-        if not isinstance(body, dict):
+        if not narrow.is_object(body):
             if block is not text and block.strip():
                 yield block.strip()
             continue
-        fields = {str(name).lower().replace(" ", "_"): value for name, value in cast("dict[Any, Any]", body).items()}
+        fields = {str(name).lower().replace(" ", "_"): value for name, value in body.items()}
         for key in KEYS:
             if key in fields:
                 yield _plain(fields[key])
@@ -268,6 +268,6 @@ def _decoded(text: str) -> object:
 
 
 def _plain(value: object) -> str:
-    if isinstance(value, list) and len(cast("list[Any]", value)) == 1:
-        value = cast("list[Any]", value)[0]
+    if narrow.is_array(value) and len(value) == 1:
+        value = value[0]
     return json.dumps(value) if isinstance(value, bool) else str(value)

@@ -6,8 +6,9 @@ Source: the OpenAI API reference, platform.openai.com/docs/api-reference/respons
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
+from bakeoff.core import narrow
 from bakeoff.core.types import Json
 
 __all__ = ["ResponseEvents", "response_body", "response_reply"]
@@ -50,9 +51,9 @@ def _items(turn: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def response_reply(found: Any) -> Any:
     """A response as the body of a chat completion; what is none stays as it is."""
-    if not isinstance(found, dict) or cast("dict[str, Any]", found).get("object") != "response":
+    if not narrow.is_object(found) or found.get("object") != "response":
         return found
-    response = cast("dict[str, Any]", found)
+    response = found
     items: Sequence[dict[str, Any]] = response.get("output") or ()
     parts = [part for item in items if item.get("type") == "message" for part in item.get("content") or ()]
     said: dict[str, Any] = {"role": "assistant", "content": "".join(str(part.get("text", "")) for part in parts)}

@@ -6,8 +6,9 @@ Source: the HTML standard, section 9.2 (server-sent events); the OpenAI API refe
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
+from bakeoff.core import narrow
 from bakeoff.core.generation import Finish, Messages, Piece, Sampling, Token, ToolCall
 from bakeoff.core.types import Json
 
@@ -173,4 +174,4 @@ def chunk_of(data: str) -> dict[str, Any] | None:
         found: Any = json.loads(data)
     except ValueError:
         return None
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
+    return found if narrow.is_object(found) else None

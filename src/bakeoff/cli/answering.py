@@ -15,7 +15,7 @@ from bakeoff.cli.options import emit, json_file, json_rows, open_project, show_p
 
 if TYPE_CHECKING:
     from bakeoff.data.batches import Batch
-    from bakeoff.project.files import Part, Total
+    from bakeoff.project.files import BatchResult, Total
     from bakeoff.serve.engine import Answer
 
 __all__ = ["answering", "recording", "show_answers", "show_recorded"]
@@ -27,7 +27,9 @@ REMOTE_ROWS = 200
 
 
 @contextmanager
-def answering(file: str | None, row: str | None, url: str | None, folder: Path) -> "Generator[Iterable[Part[Any]]]":
+def answering(
+    file: str | None, row: str | None, url: str | None, folder: Path
+) -> "Generator[Iterable[BatchResult[Any]]]":
     """The answers to rows of a file, or to those given inline as JSON, by the project in a folder or by an endpoint.
 
     Raises:
@@ -60,22 +62,24 @@ def answering(file: str | None, row: str | None, url: str | None, folder: Path) 
 
 
 @contextmanager
-def recording(file: str | None, item: Doc | None, url: str | None, folder: Path) -> "Generator[Iterable[Part[Doc]]]":
+def recording(
+    file: str | None, item: Doc | None, url: str | None, folder: Path
+) -> "Generator[Iterable[BatchResult[Doc]]]":
     """What is said of the feedback of a file, or of one item, by the project in a folder or by an endpoint."""
-    from bakeoff.project.files import Part, recorded
+    from bakeoff.project.files import BatchResult, recorded
 
     if url is not None:
         from bakeoff.web.client import Client
 
         with Client(url) as client, tempfile.TemporaryDirectory() as cache:
             if item is not None:
-                yield [Part(results=[client.feedback([item])], rows=1)]
+                yield [BatchResult(results=[client.feedback([item])], rows=1)]
             else:
                 yield recorded(client.feedback, _batches(str(file), "feedback items", folder, Path(cache)))
         return
     with open_project(folder) as project:
         if item is not None:
-            yield [Part(results=[project.feedback([item]).to_json()], rows=1)]
+            yield [BatchResult(results=[project.feedback([item]).to_json()], rows=1)]
             return
         items = _in_memory(str(file), "feedback items")
         yield project.feedback_file(str(file)) if items is None else project.record_each(items, name=str(file))
@@ -101,7 +105,7 @@ def _batches(file: str, what: str, folder: Path, cache: Path) -> "Generator[Batc
     return batches(resolve(file, folder=Path.cwd(), cache=cache, progress=show_progress), config, rows=REMOTE_ROWS)
 
 
-def show_answers(parts: "Iterable[Part[Any]]", *, as_json: bool) -> None:
+def show_answers(parts: "Iterable[BatchResult[Any]]", *, as_json: bool) -> None:
     """Print the answers to rows as they come, and what was lost of the rows.
 
     Raises:
@@ -145,7 +149,7 @@ def _answer_json(answer: "Answer | Doc") -> Doc:
     return fields | {name: names for name, names in gaps.items() if names}
 
 
-def show_recorded(parts: "Iterable[Part[Doc]]", *, as_json: bool) -> None:
+def show_recorded(parts: "Iterable[BatchResult[Doc]]", *, as_json: bool) -> None:
     """Print how much feedback counts, and what was lost of it.
 
     Raises:

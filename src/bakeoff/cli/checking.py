@@ -10,7 +10,7 @@ from bakeoff.cli.options import AsJson, Folder, emit, open_project
 from bakeoff.cli.terminal import write_text
 
 if TYPE_CHECKING:
-    from bakeoff.report.checks import Checked
+    from bakeoff.report.checks import ModelCheck
 
 __all__ = ["add_to"]
 
@@ -58,7 +58,7 @@ def _write(files: Mapping[Path, str]) -> None:
         typer.echo(f"wrote {file}", err=True)
 
 
-def _end(found: "Checked") -> None:
+def _end(found: "ModelCheck") -> None:
     if not found.passed:
         typer.echo(f"error: GateError: failed: {'; '.join(found.failing)}", err=True)
         raise typer.Exit(GATE_FAILED)

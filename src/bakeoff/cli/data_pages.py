@@ -1,12 +1,13 @@
 """What `bakeoff data` prints, and the files that it writes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from bakeoff.cli.ledger_page import ledger_page
 from bakeoff.cli.tables import table
 from bakeoff.cli.terminal import write_text
+from bakeoff.core import narrow
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.records import Version
 
@@ -85,7 +86,7 @@ def dataset_page(versions: Sequence[Version]) -> str:
         return "no dataset version yet: bakeoff run makes one, bakeoff data card looks at the data before"
     from bakeoff.report.ledger import headline
 
-    newest, about = versions[0], cast("Mapping[str, Any]", versions[0].lineage)
+    newest, about = versions[0], narrow.json_object(versions[0].lineage)
     columns = about.get("gathered", {}).get("schema", {}).get("columns", [])
     contract, ledger = about.get("contract"), about.get("gathered", {}).get("ledger")
     lines = [

@@ -8,7 +8,7 @@ import typer
 from bakeoff.cli.options import AsJson, Folder, duration_s, emit, open_project, optional_value, show_progress
 
 if TYPE_CHECKING:
-    from bakeoff.loop.run import Outcome
+    from bakeoff.loop.run import FinishedRun
 
 __all__ = ["add_to"]
 
@@ -156,7 +156,7 @@ def loop(
         _end(turn.outcome)
 
 
-def _end(outcome: "Outcome") -> None:
+def _end(outcome: "FinishedRun") -> None:
     """Exit unless some candidate won: with 1 when none could be evaluated at all, else a gate failed."""
     if outcome.won:
         return

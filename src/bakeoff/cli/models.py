@@ -65,10 +65,10 @@ def available(
     from dataclasses import asdict
 
     from bakeoff.core.errors import UsageError
-    from bakeoff.families.language.available import Wanted, available
+    from bakeoff.families.language.available import ModelQuery, available
     from bakeoff.families.language.footprint import assumed_gpu
 
-    wanted = Wanted(
+    wanted = ModelQuery(
         task=task,
         languages=tuple(code.strip() for code in languages.split(",") if code.strip()),
         licence=licence,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,6 +12,7 @@ from bakeoff.cli.run_page import expectations, leaderboard
 from bakeoff.cli.tables import table
 from bakeoff.cli.terminal import write_text
 from bakeoff.config.file import Value
+from bakeoff.core import narrow
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Json
@@ -21,9 +22,9 @@ from bakeoff.results.search import Expected
 
 if TYPE_CHECKING:
     from bakeoff.core.damage import Damage
-    from bakeoff.loop.retrain import Turn
-    from bakeoff.monitor.signals import Report
-    from bakeoff.report.checks import Checked
+    from bakeoff.loop.retrain import LoopTurn
+    from bakeoff.monitor.signals import MonitorReport
+    from bakeoff.report.checks import ModelCheck
     from bakeoff.report.model import Report as RunReport
 
 __all__ = [
@@ -98,13 +99,12 @@ def _data(found: Doc) -> str:
     parts += [f"{len(names)} {kind}" for kind, names in data["inputs"].items()]
     parts += [f"{name}: {text['words_p50']:,} words (median)" for name, text in data["texts"].items()]
     languages = data.get("languages")
-    if isinstance(languages, Mapping):
-        told = cast("Mapping[str, float]", languages)
-        parts.append(" ".join(f"{name} {share:.0%}" for name, share in told.items()))
+    if narrow.is_mapping(languages):
+        parts.append(" ".join(f"{name} {share:.0%}" for name, share in languages.items()))
     return "; ".join(parts)
 
 
-def check_page(found: "Checked") -> str:
+def check_page(found: "ModelCheck") -> str:
     """What a check found: each gate, then the outcome."""
     mark = {"passed": "ok", "failed": "FAILED", "not comparable": "–"}
     rows = [[mark[check.outcome], check.name, check.told] for check in found.checks]
@@ -154,9 +154,9 @@ def status_page(found: Doc) -> str:
     return "\n".join(lines)
 
 
-def signals_page(report: "Report") -> str:
+def signals_page(report: "MonitorReport") -> str:
     """A monitoring report."""
-    found = cast("Doc", msgspec.to_builtins(report))
+    found: Doc = msgspec.to_builtins(report)
     head = f"endpoint {report.endpoint!r}, {_time(report.since_ms)} to {_time(report.until_ms)}"
     lost = ["", ledger_page(report.ledger, came="sent", went="answered")] if report.ledger else []
     return "\n".join([head, *(_signal_line(signal) for signal in found["signals"]), *lost])
@@ -180,7 +180,7 @@ def feedback_page(answer: Mapping[str, Any]) -> str:
     return "\n".join([", ".join(counts), *lines, *([f"  and {more:,} more"] if more > 0 else [])])
 
 
-def turn_page(turn: "Turn") -> str:
+def turn_page(turn: "LoopTurn") -> str:
     """One turn of the loop."""
     parts = [signals_page(turn.report)] if turn.report else ["nothing is released yet"]
     parts += [f"trigger {trigger.kind}: {trigger.reason}" for trigger in turn.triggers]
@@ -199,11 +199,11 @@ def _joined(taken_in: int, data: Dataset) -> str:
     return in_data + (f" (set aside: {', '.join(aside)})" if aside else "")
 
 
-def turn_json(turn: "Turn") -> dict[str, Json]:
+def turn_json(turn: "LoopTurn") -> dict[str, Json]:
     """One turn of the loop as JSON."""
     return {
-        "report": cast("Json", msgspec.to_builtins(turn.report)),
-        "triggers": cast("Json", msgspec.to_builtins(turn.triggers)),
+        "report": msgspec.to_builtins(turn.report),
+        "triggers": msgspec.to_builtins(turn.triggers),
         "taken_in": turn.taken_in,
         "blocked": turn.blocked,
         "run": turn.outcome.results.to_json() if turn.outcome else None,

@@ -13,7 +13,7 @@ from bakeoff.metrics.intervals import Interval
 from bakeoff.results.candidate import Candidate, Memorisation, WeakSlice
 from bakeoff.results.data import Dataset
 from bakeoff.results.outcome import RunOutcome
-from bakeoff.results.search import Budget, Expected
+from bakeoff.results.search import Expected, SearchBudget
 from bakeoff.results.verdict import GateOutcome, Verdict
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def _combinations(run: RunOutcome) -> list[str]:
     return ["", table(heads, rows, right=["$ / 1k"]), "", *told]
 
 
-def _budget(found: Budget | None) -> list[str]:
+def _budget(found: SearchBudget | None) -> list[str]:
     """How the time for trying parameters went, and the lines that keep what was found."""
     if not found:
         return []

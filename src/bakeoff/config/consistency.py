@@ -1,9 +1,9 @@
 """What single fields of a project file cannot tell: settings that contradict each other."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import cast
 
 from bakeoff.config.sections import Config, SearchConfig
+from bakeoff.core import narrow
 from bakeoff.core.errors import Problem
 
 __all__ = ["problems", "shown"]
@@ -68,10 +68,10 @@ def _task_problems(config: Config, problem: Callable[[str, str, str], Problem]) 
 
 def _is_json(value: object) -> bool:
     """Whether JSON can hold it: a TOML date or a number of any size cannot go to a worker."""
-    if isinstance(value, dict):
-        return all(_is_json(item) for item in cast("dict[str, object]", value).values())
-    if isinstance(value, list):
-        return all(_is_json(item) for item in cast("list[object]", value))
+    if narrow.is_object(value):
+        return all(_is_json(item) for item in value.values())
+    if narrow.is_array(value):
+        return all(_is_json(item) for item in value)
     return isinstance(value, bool | float | str) or (isinstance(value, int) and abs(value) < 2**63)
 
 

@@ -10,12 +10,13 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from bakeoff.config.consistency import problems, shown
 from bakeoff.config.sections import Config, Gate
+from bakeoff.core import narrow
 from bakeoff.core.errors import ConfigError, Problem
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.types import Json
@@ -128,10 +129,10 @@ def secret(variable: str, environ: Mapping[str, str] | None = None) -> str:
 
 def _flatten(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Json]]:
     for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flatten(cast("Mapping[str, Any]", value), f"{prefix}{key}.")
+        if narrow.is_mapping(value) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", cast("Json", value)
+            yield f"{prefix}{key}", value
 
 
 def _override(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
@@ -152,7 +153,7 @@ def _environment_value(text: str) -> Json:
     """Lists and tables are written as JSON; all else is text, of which the schema makes what it wants."""
     if text.startswith(("[", "{")):
         try:
-            return cast("Json", json.loads(text))
+            return json.loads(text)
         except ValueError:
             pass  # the schema says what it expected
     return text

@@ -6,7 +6,7 @@ A family says it beside the parameter: `leaves: int = field(default=31, metadata
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from bakeoff.config.params import check
 from bakeoff.core.errors import ConfigError, Problem
@@ -87,9 +87,7 @@ def space(
             problems += _unfit(declared, name, search, owner=owner, key=place, file=file)
     if problems:
         raise ConfigError(tuple(problems))
-    said = {
-        name: cast("Search", field.metadata[METADATA]) for name, field in fields.items() if METADATA in field.metadata
-    }
+    said = {name: field.metadata[METADATA] for name, field in fields.items() if METADATA in field.metadata}
     return {name: search for name, search in {**said, **wanted}.items() if name not in given}
 
 

@@ -1,6 +1,6 @@
 """What a project file may say: its sections, their keys and defaults."""
 
-from typing import Annotated, Any, Literal, TypeAlias, cast
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
 
@@ -153,7 +153,7 @@ class StepConfig(BaseModel):
     @model_serializer
     def spec(self) -> Any:
         """As JSON: the name alone when no parameters are given; the parameters are still unchecked."""
-        params = cast("dict[str, Json]", dict(self.__pydantic_extra__ or {}))
+        params = dict(self.__pydantic_extra__ or {})
         return {"name": self.name, **params} if params else self.name
 
 
@@ -197,7 +197,7 @@ class CandidateConfig(BaseModel):
     @property
     def params(self) -> dict[str, Json]:
         """The parameters given, still unchecked by the family."""
-        return cast("dict[str, Json]", dict(self.__pydantic_extra__ or {}))
+        return dict(self.__pydantic_extra__ or {})
 
 
 class Gate(_Section):

@@ -6,10 +6,11 @@ Only a column that is known to hold conversations (`ColumnFormat.form`) is read 
 import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeGuard, cast
+from typing import Any, TypeGuard
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.generation import Message
 from bakeoff.core.types import Column
 
@@ -55,7 +56,7 @@ def question_text(turns: Sequence[Mapping[str, Any]]) -> str:
         raise TypeError
     first = turns[0]
     if len(turns) == 1 and set(first) == {"role", "content"} and first["role"] == "user":
-        content = cast("str", first["content"])
+        content = narrow.text(first["content"])
         if not is_conversation(content):
             return content
     return msgspec.json.encode(list(turns)).decode()
@@ -78,7 +79,7 @@ def plain_text(text: str) -> str:
 
 
 def _content(turn: Message) -> str:
-    calls = cast("Sequence[Mapping[str, Any]]", turn.get("tool_calls") or ())
+    calls = narrow.json_array(turn.get("tool_calls") or ())
     return calls_text(turn.get("content"), calls) if calls else str(turn.get("content") or "")
 
 
@@ -122,9 +123,8 @@ def _turns(text: str) -> list[Message]:
 
 def _is_turn(turn: object) -> TypeGuard[Message]:
     """A message of a known role whose content is text; an assistant's with tool calls may have none."""
-    if not isinstance(turn, Mapping):
+    if not narrow.is_mapping(turn):
         return False
-    fields = cast("Mapping[str, object]", turn)
-    role, content = fields.get("role"), fields.get("content")
-    silent = role == "assistant" and content is None and bool(fields.get("tool_calls"))
+    role, content = turn.get("role"), turn.get("content")
+    silent = role == "assistant" and content is None and bool(turn.get("tool_calls"))
     return role in ROLES and (isinstance(content, str) or silent)

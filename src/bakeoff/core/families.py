@@ -1,13 +1,13 @@
 """Families by the names under which they are registered: what records, releases and jobs hold."""
 
-from typing import cast
+from typing import Any
 
 from bakeoff.core import plugins
 from bakeoff.core.closure import code_of
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.protocols import Family
 
-__all__ = ["families_code", "load_family", "registered_name"]
+__all__ = ["families_code", "load_family", "registered_name", "service_of"]
 
 FORMER = {
     f"bakeoff.families.{place}": name
@@ -39,7 +39,13 @@ def load_family(name: str) -> Family:
         NotFoundError: nothing of that name is registered.
         MissingExtraError: it is, but a module that it needs is not installed.
     """
-    return cast("Family", plugins.load("bakeoff.families", name)())
+    return plugins.load("bakeoff.families", name)()
+
+
+def service_of(family: Family, params: Any) -> str | None:
+    """The URL of the service that a family asks about rows, with these parameters; None for one that asks none."""
+    ask = getattr(family, "service", None)
+    return ask(params) if ask is not None else None
 
 
 def families_code(*names: str) -> str:

@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal, TypeAlias, cast, get_args
+from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -155,7 +155,7 @@ class Ledger:
         """As `--json` has it; fields of a loss that say nothing are left out."""
         losses = [{name: value for name, value in asdict(loss).items() if _says(value)} for loss in self.losses]
         body = {"rows_in": self.rows_in, "rows_used": self.rows_used, "rows_lost": self.rows_lost, "losses": losses}
-        return cast("dict[str, Json]", msgspec.to_builtins({**body, "classes": dict(self.classes)}))
+        return msgspec.to_builtins({**body, "classes": dict(self.classes)})
 
     @classmethod
     def from_json(cls, body: Mapping[str, Json]) -> "Ledger":

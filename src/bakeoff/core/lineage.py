@@ -5,10 +5,11 @@ Versions of before may lack fields that came later: each has a default then.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self, TypeAlias, cast
+from typing import Any, Literal, Self, TypeAlias
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.refs import BlobRef, blobs_of, ref
 from bakeoff.core.types import Column, Json, Signature
 
@@ -69,7 +70,7 @@ class ModelOrigin:
 
     def to_json(self) -> dict[str, Json]:
         """As records hold it."""
-        fields = cast("dict[str, Json]", msgspec.to_builtins(self))
+        fields: dict[str, Json] = msgspec.to_builtins(self)
         return {FIELDS.get(name, name): value for name, value in fields.items()}
 
     @classmethod
@@ -97,24 +98,24 @@ class DatasetOrigin:
 
     def refs(self) -> Iterator[BlobRef]:
         """Its rows, its split, and the contract that it was held against."""
-        yield from blobs_of(cast("Json", self.gathered))
-        contract = cast("Mapping[str, Json] | None", self.summary.get("contract"))
-        yield from ref(contract["version"] if contract else None)
+        yield from blobs_of(self.gathered)
+        contract = self.summary.get("contract")
+        yield from ref(narrow.json_object(contract)["version"] if contract else None)
 
     def to_json(self) -> dict[str, Json]:
         """As records hold it."""
-        about: dict[str, Json] = {"sources": cast("Json", self.sources), "query": self.query, **self.summary}
-        return about if self.gathered is None else {**about, "gathered": cast("Json", self.gathered)}
+        about: dict[str, Json] = {"sources": self.sources, "query": self.query, **self.summary}
+        return about if self.gathered is None else {**about, "gathered": self.gathered}
 
     @classmethod
     def from_json(cls, lineage: Mapping[str, Json]) -> Self:
         """From what records hold."""
-        rest = {key: value for key, value in lineage.items() if key not in {"sources", "query", "gathered"}}
+        query, gathered = lineage.get("query"), lineage.get("gathered")
         return cls(
-            sources=cast("Mapping[str, Any]", lineage.get("sources") or {}),
-            query=cast("str | None", lineage.get("query")),
-            summary=rest,
-            gathered=cast("Mapping[str, Json] | None", lineage.get("gathered")),
+            sources=narrow.json_object(lineage.get("sources") or {}),
+            query=None if query is None else narrow.text(query),
+            summary={key: value for key, value in lineage.items() if key not in {"sources", "query", "gathered"}},
+            gathered=None if gathered is None else narrow.json_object(gathered),
         )
 
 
@@ -132,12 +133,12 @@ class EnvironmentOrigin:
 
     def to_json(self) -> dict[str, Json]:
         """As records hold it."""
-        return cast("dict[str, Json]", msgspec.to_builtins(self))
+        return msgspec.to_builtins(self)
 
     @classmethod
     def from_json(cls, lineage: Mapping[str, Json]) -> Self:
         """From what records hold."""
-        packages = cast("Mapping[str, str]", lineage.get("packages") or {})
+        packages = narrow.json_object(lineage.get("packages") or {})
         return cls(python=str(lineage.get("python", "")), platform=str(lineage.get("platform", "")), packages=packages)
 
 

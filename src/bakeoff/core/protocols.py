@@ -127,7 +127,7 @@ class Usage:
     Of `tokens_in`, `tokens_cached` were known to the service from an earlier call; of `tokens_out`, `tokens_reasoning`
     were reasoning that nobody sees.
     `refused` rows (by the service) and `unreadable` answers got the family's fallback. `seconds` has the duration of
-    each call as it was first made; up to `concurrency` of them run at once (0: this model calls nobody).
+    each call as it was first made; up to `concurrency` of them run at once.
     """
 
     rows: int = 0
@@ -191,7 +191,9 @@ class Family(Protocol):
     """A way to build models; registered under the entry point group `bakeoff.families`.
 
     One whose fits use as many threads as they get, and come to the same with any number of them, may say so by a
-    further attribute, `scales = True`: its fits then get all cores.
+    further attribute, `scales = True`: its fits then get all cores. One that asks a service about rows has a method
+    `service(params)`, which gives its URL (see `bakeoff.core.families.service_of`): rows go to another machine only
+    where the project allows it, and this is how it is known.
     """
 
     name: str

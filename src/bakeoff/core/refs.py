@@ -1,6 +1,6 @@
 """References to blobs: what records hold of content, and what must not be collected while they do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NewType
 
@@ -29,9 +29,9 @@ def ref(value: object) -> Iterator[BlobRef]:
 
 def blobs_of(value: Json) -> Iterator[BlobRef]:
     """The blobs that a step's result names: at any depth, under keys that end in `_blob`."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from ref(inner) if key.endswith("_blob") else blobs_of(inner)
-    elif isinstance(value, list):
+    elif isinstance(value, Sequence) and not isinstance(value, str):
         for inner in value:
             yield from blobs_of(inner)

@@ -1,6 +1,6 @@
 """Columns, schemas, predictions: what flows between data, families and evaluation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -23,7 +23,7 @@ __all__ = [
 
 Task: TypeAlias = Literal["classification", "regression", "generation"]
 ColumnKind: TypeAlias = Literal["text", "categorical", "numeric", "datetime", "boolean"]
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
 
 
 TextForm: TypeAlias = Literal["plain", "text", "whole", "number", "time", "duration", "boolean", "json", "conversation"]

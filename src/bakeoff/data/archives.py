@@ -19,7 +19,7 @@ from typing import IO, cast
 from bakeoff.core.errors import DataError, SecurityError
 from bakeoff.core.plugins import suggestion
 
-__all__ = ["COMPRESSIONS", "Limits", "Member", "decompress", "extract", "is_archive", "members", "open_archive"]
+__all__ = ["COMPRESSIONS", "ArchiveMember", "Limits", "decompress", "extract", "is_archive", "members", "open_archive"]
 
 COMPRESSIONS = (".gz", ".bz2", ".zst")
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -48,7 +48,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class ArchiveMember:
     """A regular file of an archive, by its checked relative name."""
 
     name: str
@@ -74,7 +74,7 @@ def _is_zip_link(info: zipfile.ZipInfo) -> bool:
     return stat.S_ISLNK(info.external_attr >> 16)
 
 
-def _zip_members(archive: zipfile.ZipFile, name: str) -> Iterator[Member]:
+def _zip_members(archive: zipfile.ZipFile, name: str) -> Iterator[ArchiveMember]:
     for info in archive.infolist():
         member = _checked_name(name, info.filename)
         if _is_zip_link(info):
@@ -82,16 +82,16 @@ def _zip_members(archive: zipfile.ZipFile, name: str) -> Iterator[Member]:
         if info.flag_bits & 0x1:
             raise DataError(f"{name}: expected an archive without a password; {member!r} is encrypted.")
         if not info.is_dir():
-            yield Member(name=member, size_bytes=info.file_size, open=lambda info=info: archive.open(info))
+            yield ArchiveMember(name=member, size_bytes=info.file_size, open=lambda info=info: archive.open(info))
 
 
-def _tar_members(archive: tarfile.TarFile, name: str) -> Iterator[Member]:
+def _tar_members(archive: tarfile.TarFile, name: str) -> Iterator[ArchiveMember]:
     for info in archive:
         member = _checked_name(name, info.name)
         if not (info.isreg() or info.isdir()):
             raise SecurityError(f"{name}: expected regular files, received {member!r} (a link or a device).")
         if info.isreg():
-            yield Member(
+            yield ArchiveMember(
                 name=member,
                 size_bytes=info.size,
                 open=lambda info=info: cast("IO[bytes]", archive.extractfile(info)),
@@ -99,7 +99,7 @@ def _tar_members(archive: tarfile.TarFile, name: str) -> Iterator[Member]:
 
 
 @contextmanager
-def open_archive(path: Path, limits: Limits | None = None) -> Generator[tuple[Member, ...]]:
+def open_archive(path: Path, limits: Limits | None = None) -> Generator[tuple[ArchiveMember, ...]]:
     """The regular files of an archive, all names checked, while the context is open.
 
     Raises:
@@ -118,8 +118,8 @@ def open_archive(path: Path, limits: Limits | None = None) -> Generator[tuple[Me
         raise DataError(f"{path.name}: expected a readable archive, found: {error}") from error
 
 
-def _bounded(found: Iterator[Member], path: Path, limits: Limits) -> tuple[Member, ...]:
-    kept: list[Member] = []
+def _bounded(found: Iterator[ArchiveMember], path: Path, limits: Limits) -> tuple[ArchiveMember, ...]:
+    kept: list[ArchiveMember] = []
     unpacked = 0
     for member in found:
         kept.append(member)
@@ -140,7 +140,7 @@ def _copy(source: IO[bytes], target: Path, name: str, packed_bytes: int, limits:
             out.write(piece)
 
 
-def extract(path: Path, chosen: Sequence[Member], folder: Path, *, below: str = "") -> None:
+def extract(path: Path, chosen: Sequence[ArchiveMember], folder: Path, *, below: str = "") -> None:
     """Write open members into the existing `folder`, their names relative to `below`."""
     limits = Limits()
     packed_bytes = path.stat().st_size
@@ -151,7 +151,7 @@ def extract(path: Path, chosen: Sequence[Member], folder: Path, *, below: str = 
             _copy(source, target, f"{path.name}!{member.name}", packed_bytes, limits)
 
 
-def members(found: Sequence[Member], name: str, archive: str) -> tuple[str, tuple[Member, ...]]:
+def members(found: Sequence[ArchiveMember], name: str, archive: str) -> tuple[str, tuple[ArchiveMember, ...]]:
     """Members called `name` (a file), or below it when it ends in "/"; also looks below a single top folder.
 
     Gives the prefix that the members stand below, and the members.

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from bakeoff.core import narrow
 from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.types import CANONICAL, ColumnFormat, ColumnKind, DateOrder
 from bakeoff.data.number_styles import Decimal
@@ -12,7 +13,7 @@ from bakeoff.data.values import MISSING_WORDS, WEAK_WORDS, reader
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["FORM_NAMES", "KIND_OF_FORM", "Attempt", "Hints", "Typed", "Wanted", "cell_losses", "read_column"]
+__all__ = ["FORM_NAMES", "KIND_OF_FORM", "Attempt", "ColumnSettings", "Hints", "Typed", "cell_losses", "read_column"]
 
 MAX_LOST = 0.05
 """So large a share of a column's values may be lost; with more, it stays one of texts."""
@@ -43,7 +44,7 @@ KIND_OF_FORM: Mapping[str, ColumnKind] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class ColumnSettings:
     """What the project says of a column.
 
     Attributes:
@@ -94,7 +95,7 @@ class Attempt:
     series: "pl.Series"
     counts: dict[str, int]
     style: ColumnFormat
-    wanted: Wanted
+    wanted: ColumnSettings
     notes: tuple[str, ...] = ()
     open: bool = False
     proven: Hints = NO_HINTS
@@ -122,14 +123,14 @@ def read_column(attempt: Attempt) -> Typed:
     if not _is_accepted(values, words, odd, readable, attempt):
         return Typed(series=series, notes=_near_miss(attempt, odd, readable))
     whole = style.form == "number" and all(isinstance(value, int) for value in values.values())
-    if whole and any(abs(cast("int", value)) > EXACT_WHOLE for value in values.values()):
+    if whole and any(abs(narrow.whole(value)) > EXACT_WHOLE for value in values.values()):
         return Typed(series=series)
     dtype: type[pl.DataType] | pl.DataType = pl.Int64 if whole else _dtype(style)
     floats = dtype == pl.Float64
     pairs = pl.DataFrame(
         {
             "old": pl.Series(list(values), dtype=pl.String),
-            "new": pl.Series([float(cast("float", v)) if floats else v for v in values.values()], dtype=dtype),
+            "new": pl.Series([float(narrow.number(v)) if floats else v for v in values.values()], dtype=dtype),
         }
     )
     joined = pl.DataFrame({"old": series}).join(pairs, on="old", how="left", maintain_order="left")

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from bakeoff.core.hashing import digest, digest_file, digest_tree
 
@@ -107,7 +107,7 @@ class Digests:
             return {}
         if known != digest(entries).encode():  # damaged, or of before: all are read again
             return {}
-        return cast("dict[str, list[Any]]", json.loads(entries))
+        return json.loads(entries)
 
     @staticmethod
     def _stamp(path: Path) -> list[int]:
@@ -123,9 +123,9 @@ class Digests:
 
     def of(self, path: Path) -> str:
         """The digest, computed when it is not known."""
-        found = self.known(path)
-        if found is not None:
-            return found
+        known = self.known(path)
+        if known is not None:
+            return known
         stamp = self._stamp(path)
         content = digest_file(path)
         # A lost race between two writers only costs a later recomputation.

@@ -4,7 +4,9 @@ Each gives what the conversion of single values gives (`bakeoff.data.values`), o
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
+
+from bakeoff.core import narrow
 
 if TYPE_CHECKING:
     import polars as pl
@@ -14,7 +16,7 @@ __all__ = [
     "LAST_DAY",
     "LONG",
     "IsoTimes",
-    "Shape",
+    "NumberShape",
     "compact_times",
     "iso_times",
     "shapes_of",
@@ -49,7 +51,7 @@ def _first(series: "pl.Series") -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class NumberShape:
     """Whether all texts of a column are whole numbers, or numbers; whether these show their decimal mark."""
 
     whole: bool = False
@@ -57,7 +59,7 @@ class Shape:
     point: bool = False
 
 
-def shapes_of(table: "pl.DataFrame") -> dict[str, Shape]:
+def shapes_of(table: "pl.DataFrame") -> dict[str, NumberShape]:
     """The shapes of all columns of texts at once: asked one by one, a table of thousands takes many times longer.
 
     Whole numbers are written as "-12": not with leading zeros or a plus. Numbers are written as "1.5" or "2e-3", and
@@ -72,12 +74,12 @@ def shapes_of(table: "pl.DataFrame") -> dict[str, Shape]:
         return {}
     places = {str(place): name for place, name in enumerate(digits)}
     whole = _all_true(table, {place: _is_whole(name) for place, name in places.items()})
-    shapes = {places[place]: Shape(whole=True) for place in whole}
+    shapes = {places[place]: NumberShape(whole=True) for place in whole}
     rest = [name for name in texts if name not in shapes and firsts[name][:1] and firsts[name][0] in "+-.0123456789"]
     numbers = {str(place): name for place, name in enumerate(rest)}
     sound = _all_true(table, {place: _is_number(name) for place, name in numbers.items()})
     open_marks = _all_true(table, {place: pl.col(numbers[place]).str.contains(OPEN).all() for place in sound})
-    return shapes | {numbers[place]: Shape(number=True, point=place not in open_marks) for place in sound}
+    return shapes | {numbers[place]: NumberShape(number=True, point=place not in open_marks) for place in sound}
 
 
 def _all_true(table: "pl.DataFrame", tests: "dict[str, pl.Expr]") -> list[str]:
@@ -116,9 +118,9 @@ def compact_times(values: "pl.Series") -> "pl.Series | None":
     import polars as pl
 
     values = values.fill_nan(None) if values.dtype.is_float() else values
-    least, most = cast("float | None", values.min()), cast("float | None", values.max())
-    if least is None or most is None:
+    if values.null_count() == len(values):
         return None
+    least, most = narrow.number(values.min()), narrow.number(values.max())
     form = next((form for form, (first, last) in COMPACT.items() if first <= least and most <= last), None)
     if form is None or (values.dtype.is_float() and (values != values.floor()).any()):
         return None

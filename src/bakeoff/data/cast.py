@@ -6,11 +6,12 @@ What a table holds is converted by whole columns where its type allows, else eac
 import reprlib
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
+from bakeoff.core import narrow
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Column, ColumnKind
 from bakeoff.data.trimming import trimmed
@@ -145,9 +146,9 @@ def value_of(row: Mapping[str, object], column: Column) -> object:
     vector: Any = vector_of(row.get(style.vector))
     if vector is None:
         return None
-    if not isinstance(vector, (list, tuple)) or len(cast("list[object]", vector)) != style.length:
+    if not narrow.is_sequence(vector) or len(vector) != style.length:
         raise ValueError(f"a list of {style.length} numbers")
-    return cast("list[object]", vector)[style.position]
+    return vector[style.position]
 
 
 def vector_of(value: Any) -> Any:

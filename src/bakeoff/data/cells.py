@@ -4,12 +4,12 @@ import csv
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-__all__ = ["Records", "records_of"]
+__all__ = ["CellRecords", "records_of"]
 
 ANY_LENGTH = 2**31 - 1
 
 
-class Records(Iterator[list[str]], Protocol):
+class CellRecords(Iterator[list[str]], Protocol):
     """Records one by one."""
 
     @property
@@ -18,7 +18,7 @@ class Records(Iterator[list[str]], Protocol):
         ...
 
 
-def records_of(lines: Iterable[str], *, delimiter: str, escaped: bool = False, strict: bool = False) -> Records:
+def records_of(lines: Iterable[str], *, delimiter: str, escaped: bool = False, strict: bool = False) -> CellRecords:
     r"""Each record's cells.
 
     Args:

@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from bakeoff.config.sections import DataConfig
+from bakeoff.core import narrow
 from bakeoff.core.ledger import Loss
 from bakeoff.core.types import CANONICAL, ColumnFormat, ColumnKind, DateOrder
-from bakeoff.data.canonical import Shape, shapes_of
-from bakeoff.data.formats import Hints, Typed, Wanted, typed, typed_values, without_missing
+from bakeoff.data.canonical import NumberShape, shapes_of
+from bakeoff.data.formats import ColumnSettings, Hints, Typed, typed, typed_values, without_missing
 from bakeoff.data.number_styles import Decimal
 
 if TYPE_CHECKING:
@@ -36,17 +37,15 @@ class _WantedOf:
     def __init__(self, config: DataConfig, target: str) -> None:
         self._config = config
         self._target = target
-        listed: dict[str, ColumnKind] = {
-            name: kind for kind in KINDS for name in cast("tuple[str, ...]", getattr(config, kind))
-        }
+        listed: dict[str, ColumnKind] = {name: kind for kind in KINDS for name in narrow.texts(getattr(config, kind))}
         if config.time:
             listed[config.time] = "datetime"
         self._kinds = listed
 
-    def __call__(self, name: str) -> Wanted:
+    def __call__(self, name: str) -> ColumnSettings:
         target = name == self._target
         config = self._config
-        return Wanted(
+        return ColumnSettings(
             kind=self._kinds.get(name),
             target=target,
             missing=config.target_missing if target else config.missing,
@@ -73,7 +72,7 @@ def type_columns(
         if series.dtype == pl.String and name in nested:
             results[name] = Typed(series=series, style=ColumnFormat(form="json"))
         elif series.dtype == pl.String:
-            results[name] = typed(series, wanted(name), shape=shapes.get(name, Shape()))
+            results[name] = typed(series, wanted(name), shape=shapes.get(name, NumberShape()))
         elif isinstance(series.dtype, (pl.Time, pl.Duration)):
             result = Typed(series=series, style=ColumnFormat(form="duration"))  # as JSON has them, in texts
             results[name] = without_missing(result, wanted(name).missing)

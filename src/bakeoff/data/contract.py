@@ -27,10 +27,11 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, time
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, cast
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from bakeoff.core import narrow
 from bakeoff.core.errors import ConfigError, CorruptError, Problem
 from bakeoff.core.hashing import canonical_json, digest
 from bakeoff.core.plugins import suggestion
@@ -210,24 +211,24 @@ def _adapter() -> TypeAdapter[Contract]:
 def _expanded(tree: dict[str, Any]) -> dict[str, Any]:
     """Every rule as a table, whatever way it was written."""
     columns = tree.get("columns")
-    if not isinstance(columns, dict):
+    if not narrow.is_object(columns):
         return tree
-    told = {name: _told_rules(rules) for name, rules in cast("dict[str, Any]", columns).items()}
-    return {**tree, "columns": told}
+    expanded = {name: _told_rules(rules) for name, rules in columns.items()}
+    return {**tree, "columns": expanded}
 
 
 def _told_rules(rules: Any) -> Any:
-    if not isinstance(rules, dict):
+    if not narrow.is_object(rules):
         return rules
-    told = dict(cast("dict[str, Any]", rules))
+    expanded = dict(rules)
     for name, key in SHORT.items():
-        if name in told and not isinstance(told[name], dict):
-            told[name] = {key: told[name]}
-    if told.get("unique") is True:
-        told["unique"] = {}
-    elif told.get("unique") is False:
-        del told["unique"]
-    return told
+        if name in expanded and not isinstance(expanded[name], dict):
+            expanded[name] = {key: expanded[name]}
+    if expanded.get("unique") is True:
+        expanded["unique"] = {}
+    elif expanded.get("unique") is False:
+        del expanded["unique"]
+    return expanded
 
 
 def _plain(value: object) -> str:
@@ -256,13 +257,13 @@ def _known(location: tuple[str, ...]) -> list[str]:
 
 
 def _problems(error: ValidationError, file: str) -> Iterator[Problem]:
-    told: set[str] = set()
+    places: set[str] = set()
     for item in error.errors(include_url=False):
         location = tuple(str(part) for part in item["loc"] if part not in {"float", "datetime", "str", "bool"})
         key = ".".join(location)
-        if key in told:  # the other members of a union
+        if key in places:  # the other members of a union
             continue
-        told.add(key)
+        places.add(key)
         if item["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
             known = _known(location)
             hint = suggestion(location[-1], known) or f"Known here: {', '.join(known)}."
@@ -277,15 +278,15 @@ def _problems(error: ValidationError, file: str) -> Iterator[Problem]:
 
 
 def _short(value: object) -> str:
-    found = repr(value)
-    return found if len(found) <= SHOWN else found[: SHOWN - 3] + "..."
+    shown = repr(value)
+    return shown if len(shown) <= SHOWN else shown[: SHOWN - 3] + "..."
 
 
 def _semantic_problems(contract: Contract, file: str) -> Iterator[Problem]:
     """What single keys cannot tell."""
     for name, rules in contract.columns.items():
-        for rule, expected, found in _mismatches(rules):
-            yield Problem(file=file, key=f"columns.{name}.{rule}", expected=expected, found=found)
+        for rule, expected, actual in _mismatches(rules):
+            yield Problem(file=file, key=f"columns.{name}.{rule}", expected=expected, found=actual)
     names = [rule.name for rule in contract.sql]
     for place, name in enumerate(names):
         if name in names[:place]:

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = ["ROW", "Checked", "Violation", "check", "expected_allowed", "expected_length", "expected_range", "typed_as"]
+__all__ = [
+    "ROW",
+    "ContractCheck",
+    "Violation",
+    "check",
+    "expected_allowed",
+    "expected_length",
+    "expected_range",
+    "typed_as",
+]
 
 SHOWN_ROWS = 5
 SHOWN_CHARACTERS = 60
@@ -67,7 +76,7 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class ContractCheck:
     """What a check found; `bad_n` marks the rows that violate an error rule by themselves."""
 
     violations: tuple[Violation, ...]
@@ -84,29 +93,29 @@ class Checked:
         return tuple(each for each in self.violations if each.severity == "warn")
 
 
-def check(table: "pl.DataFrame", contract: Contract) -> Checked:
+def check(table: "pl.DataFrame", contract: Contract) -> ContractCheck:
     """All violations, in the contract's order; values are read as the contract's types, whatever theirs.
 
     Raises:
         ConfigError: a query of the contract cannot be run; all of them together.
     """
-    found: list[Violation] = []
+    violations: list[Violation] = []
     bad_n = np.zeros(table.height, dtype=np.bool_)
     typed: dict[str, pl.Series] = {}
     for name, rules in contract.columns.items():
         if name not in table.columns:
-            found.append(Violation(column=name, rule="present", severity="error", expected="a column", count=0))
+            violations.append(Violation(column=name, rule="present", severity="error", expected="a column", count=0))
             continue
         for violation, mask in _column(table[name], rules, typed):
-            found.append(violation)
+            violations.append(violation)
             if violation.severity == "error" and mask is not None:
                 bad_n |= mask.to_numpy()
     if contract.sql:
         for violation in _by_sql(table.with_columns(typed.values()), contract.sql):
-            found.append(violation[0])
+            violations.append(violation[0])
             if violation[0].severity == "error":
                 bad_n[violation[1]] = True
-    return Checked(violations=tuple(found), bad_n=bad_n)
+    return ContractCheck(violations=tuple(violations), bad_n=bad_n)
 
 
 def expected_range(rule: RangeRule) -> str:
@@ -194,8 +203,8 @@ def _shown(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     cut = value[: SHOWN_CHARACTERS + 1] if isinstance(value, str) else value
-    told = "nothing" if value is None else repr(cut)
-    return told if len(told) <= SHOWN_CHARACTERS else told[: SHOWN_CHARACTERS - 1] + "…"
+    shown = "nothing" if value is None else repr(cut)
+    return shown if len(shown) <= SHOWN_CHARACTERS else shown[: SHOWN_CHARACTERS - 1] + "…"
 
 
 def _missing(
@@ -277,7 +286,7 @@ def _one_sql(
     columns = [str(column[0]) for column in connection.execute(f"DESCRIBE {name}").fetchall()]
     order = f"ORDER BY {ROW}" if ROW in columns else ""
     first = connection.execute(f"SELECT * FROM {name} {order} LIMIT {SHOWN_ROWS}").fetchall()  # noqa: S608
-    told = [dict(zip(columns, row, strict=True)) for row in first]
+    records = [dict(zip(columns, row, strict=True)) for row in first]
     places: list[int] = []
     if ROW in columns:
         numbers = [row for (row,) in connection.execute(f"SELECT {ROW} FROM {name}").fetchall()]  # noqa: S608
@@ -288,8 +297,8 @@ def _one_sql(
         severity=rule.severity,
         expected=f"no row for {rule.name!r}",
         count=count,
-        rows=tuple(row[ROW] for row in told) if places else (),
-        values=tuple(_row(row) for row in told),
+        rows=tuple(row[ROW] for row in records) if places else (),
+        values=tuple(_row(row) for row in records),
     )
     yield violation, np.asarray(places, dtype=np.int64) - 1
 

@@ -8,9 +8,10 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, cast
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
+from bakeoff.core import narrow
 from bakeoff.core.hashing import digest
 from bakeoff.core.types import Column, Schema
 from bakeoff.data.contract_check import typed_as
@@ -142,7 +143,7 @@ def _missing(values: "pl.Series") -> Iterator[str]:
 
 
 def _range(present: "pl.Series") -> Iterator[str]:
-    low, high = cast("float", present.min()), cast("float", present.max())
+    low, high = narrow.number(present.min()), narrow.number(present.max())
     whole = bool((present == present.floor()).all())
     up = _slack(present, low, high)
     # Below zero it is the other way round: few values far below the middle.
@@ -185,7 +186,7 @@ def _slack(present: "pl.Series", low: float, high: float) -> float:
     the largest of these: then half as far again, on a scale of ratios, as the largest is above the middle.
     """
     span = _share(present) * (high - low) or abs(high) * SLACK or 1.0
-    middle = cast("float", present.median())
+    middle = narrow.number(present.median())
     if low < 0 or middle <= 0 or high - middle < SKEWED * (middle - low):
         return span
     further = math.log(high) + RATIO_SLACK * (math.log(high) - math.log(middle))
@@ -220,7 +221,7 @@ def _numbers_rows(present: "pl.Series", low: float, high: float) -> bool:
 
 
 def _since(present: "pl.Series") -> Iterator[str]:
-    low, high = cast("datetime", present.min()), cast("datetime", present.max())
+    low, high = narrow.moment(present.min()), narrow.moment(present.max())
     try:
         least = (low - max(SLACK * (high - low), timedelta(days=1))).replace(hour=0, minute=0, second=0, microsecond=0)
     except OverflowError:
@@ -233,7 +234,7 @@ def _words(present: "pl.Series", column: Column, *, target: bool) -> Iterator[st
     counts = present.value_counts(sort=True, name="rows") if column.kind == "categorical" else None
     if counts is not None and (len(counts) <= LISTED_VALUES or target):
         listed: list[str] = sorted(counts[column.name].to_list())
-        least, rows = cast("int", counts["rows"].min()), len(present)
+        least, rows = narrow.whole(counts["rows"].min()), len(present)
         values = f"[{', '.join(_text(value) for value in listed)}]"
         if target:
             yield f"# the {len(listed)} classes"
@@ -249,8 +250,8 @@ def _words(present: "pl.Series", column: Column, *, target: bool) -> Iterator[st
             yield f'allowed = {{ values = {values}, severity = "warn" }}'
             return
     lengths = present.str.len_chars()
-    longest = cast("int", lengths.max())
-    middle = cast("float", lengths.median())
+    longest = narrow.whole(lengths.max())
+    middle = narrow.number(lengths.median())
     slack = max(LENGTH_SLACK, (longest / middle) ** RATIO_SLACK if middle else 0)
     yield f"# the longest has {longest:,} characters; {slack:.3g} times that"
     yield f"length = {{ max = {int(_outward(slack * longest, up=True, whole=True))} }}"
@@ -265,7 +266,7 @@ def _is_id(present: "pl.Series", column: Column, *, rows: int) -> bool:
     if column.kind == "numeric":
         if not (present == present.floor()).all():
             return False
-        span = cast("float", present.max()) - cast("float", present.min()) + 1
+        span = narrow.number(present.max()) - narrow.number(present.min()) + 1
         if len(present) ** 2 / (2 * span) < 10:  # noqa: PLR2004 - pairs that chance alone would make equal
             return False
     return present.n_unique() == len(present)

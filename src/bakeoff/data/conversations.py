@@ -6,16 +6,17 @@ a completion or with a chosen and a rejected answer. To add a form, write a `Lay
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from bakeoff.config.sections import DataConfig
+from bakeoff.core import narrow
 from bakeoff.core.conversation import question_text
 from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.types import ColumnFormat
-from bakeoff.data.turns import Example, alpaca_turns, answered, chatml_turns, is_turns, turns_of
+from bakeoff.data.turns import ConversationExample, alpaca_turns, answered, chatml_turns, is_turns, turns_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -45,7 +46,7 @@ class Layout:
 
     name: str
     column: str
-    read: Callable[[Row], Example]
+    read: Callable[[Row], ConversationExample]
     target: str | None = None
     rejected: str | None = None
     replaced: tuple[str, ...] = ()
@@ -90,7 +91,7 @@ def layout_of(row: Row) -> Layout | None:
             name="Alpaca",
             column=MESSAGES,
             target="output",
-            read=lambda each: Example(turns=alpaca_turns(each), answer=_text(each.get("output"))),
+            read=lambda each: ConversationExample(turns=alpaca_turns(each), answer=_text(each.get("output"))),
             replaced=replaced,
         )
     if str(row.get("text") or "").lstrip().startswith(CHATML):
@@ -114,7 +115,7 @@ def unpacked(table: "pl.DataFrame", config: DataConfig) -> Turned:
     names = [
         name for name in {layout.column, layout.target, layout.rejected, *layout.replaced} if name in table.columns
     ]
-    examples: list[Example] = []
+    examples: list[ConversationExample] = []
     fine: list[int] = []
     wrong: list[str] = []
     for number, row in enumerate(table.select(names).iter_rows(named=True)):
@@ -187,20 +188,20 @@ def question_row(row: Mapping[str, object], target: str) -> Mapping[str, object]
         return row
 
 
-def _preference(row: Row) -> Example:
+def _preference(row: Row) -> ConversationExample:
     """A prompt, if it stands apart, with an answer and one that was turned down; either may hold the whole."""
     chosen = answered(turns_of(row.get("chosen")))
     before = _prompt(row.get("prompt"))
     other = row.get("rejected")
     rejected = answered(turns_of(other)).answer if is_turns(other) else None if other is None else _text(other)
     whole = chosen.turns if len(chosen.turns) > 0 else before
-    return Example(turns=whole, answer=chosen.answer, rejected=rejected)
+    return ConversationExample(turns=whole, answer=chosen.answer, rejected=rejected)
 
 
-def _completion(row: Row) -> Example:
+def _completion(row: Row) -> ConversationExample:
     completion = row.get("completion")
     answer = answered(turns_of(completion)).answer if is_turns(completion) else _text(completion)
-    return Example(turns=_prompt(row.get("prompt")), answer=answer)
+    return ConversationExample(turns=_prompt(row.get("prompt")), answer=answer)
 
 
 def _prompt(value: object) -> list[dict[str, Any]]:
@@ -252,4 +253,4 @@ def usual_target(columns: Collection[str]) -> str | None:
 def _listed(value: object) -> list[dict[str, Any]]:
     if isinstance(value, str):
         value = msgspec.json.decode(value)
-    return cast("list[dict[str, Any]]", value)
+    return list(narrow.json_array(value))

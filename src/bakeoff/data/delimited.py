@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bakeoff.data.dialect import HEADER_BYTES, Dialect, dialect_of
-from bakeoff.data.records import Bad, Rows, rows_of
+from bakeoff.data.records import Bad, RecordRows, rows_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,7 +41,7 @@ def texts_of(path: Path, *, delimiter: str | None, name: str) -> Iterator[Texts]
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES)
     dialect = dialect_of(head, delimiter=delimiter, file=name)
-    pending: list[Rows] = []
+    pending: list[RecordRows] = []
     size = 0
     notes = dialect.notes
     for rows in rows_of(path, dialect, name=name):
@@ -54,7 +54,7 @@ def texts_of(path: Path, *, delimiter: str | None, name: str) -> Iterator[Texts]
     yield _without_total(texts, name, max((rows.last_line for rows in pending), default=0))
 
 
-def _texts(pending: list[Rows], dialect: Dialect, notes: tuple[str, ...]) -> Texts:
+def _texts(pending: list[RecordRows], dialect: Dialect, notes: tuple[str, ...]) -> Texts:
     content = b"".join(rows.content for rows in pending)
     table = _parsed(content, dialect)
     expected = sum(rows.count for rows in pending)

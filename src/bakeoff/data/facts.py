@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = ["ColumnFacts", "Histogram", "Numbers", "Role", "column_facts", "numbers_of", "role_of"]
+__all__ = ["ColumnFacts", "Histogram", "NumberFacts", "Role", "column_facts", "numbers_of", "role_of"]
 
 Role: TypeAlias = Literal["input", "target", "time", "group", "rejected", "unused"]
 
@@ -36,7 +36,7 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Numbers:
+class NumberFacts:
     """A distribution; times are milliseconds since the epoch."""
 
     least: float
@@ -60,11 +60,11 @@ class ColumnFacts:
     rows: int
     missing: int
     distinct: int
-    numbers: Numbers | None = None
+    numbers: NumberFacts | None = None
     top: tuple[tuple[str, int], ...] = ()
-    characters: Numbers | None = None
-    words: Numbers | None = None
-    tokens: Numbers | None = None
+    characters: NumberFacts | None = None
+    words: NumberFacts | None = None
+    tokens: NumberFacts | None = None
 
 
 def role_of(name: str, schema: Schema) -> Role:
@@ -124,7 +124,7 @@ def column_facts(
     )
 
 
-def _numbers(present: "pl.Series", kind: ColumnKind) -> Numbers | None:
+def _numbers(present: "pl.Series", kind: ColumnKind) -> NumberFacts | None:
     import polars as pl
 
     if kind == "numeric":
@@ -142,7 +142,7 @@ def _top(present: "pl.Series", shown: Callable[[str], str]) -> tuple[tuple[str, 
     return tuple((shown(value), rows) for value, rows in counted.iter_rows())
 
 
-def numbers_of(value_n: "NDArray[np.float64]", *, times: bool = False) -> Numbers | None:
+def numbers_of(value_n: "NDArray[np.float64]", *, times: bool = False) -> NumberFacts | None:
     """The distribution of finite numbers; None when there are none."""
     value_n = value_n[np.isfinite(value_n)]
     if not len(value_n):
@@ -150,7 +150,7 @@ def numbers_of(value_n: "NDArray[np.float64]", *, times: bool = False) -> Number
     least, q25, median, q75, p95, most = (float(q) for q in np.quantile(value_n, (0, 0.25, 0.5, 0.75, 0.95, 1)))
     with np.errstate(over="ignore"):
         mean = float(np.mean(value_n))
-    return Numbers(
+    return NumberFacts(
         least=least,
         q25=q25,
         median=median,
@@ -174,8 +174,8 @@ def _histogram(value_n: "NDArray[np.float64]", *, whole: bool) -> Histogram:
     inside = value_n[(value_n >= edges[0]) & (value_n <= edges[-1])]
     counts, _ = np.histogram(inside, bins=edges)
     return Histogram(
-        edges=tuple(cast("list[float]", edges.tolist())),
-        counts=tuple(cast("list[int]", counts.tolist())),
+        edges=tuple(edges.tolist()),
+        counts=tuple(counts.tolist()),
         below=int((value_n < edges[0]).sum()),
         above=int((value_n > edges[-1]).sum()),
     )

@@ -9,7 +9,7 @@ one of texts.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,13 +23,13 @@ from bakeoff.data.attempts import (
     MAX_THIRD,
     NO_HINTS,
     Attempt,
+    ColumnSettings,
     Hints,
     Typed,
-    Wanted,
     cell_losses,
     read_column,
 )
-from bakeoff.data.canonical import FIRST_DAY, LAST_DAY, Shape, compact_times, iso_times, shapes_of, true_false
+from bakeoff.data.canonical import FIRST_DAY, LAST_DAY, NumberShape, compact_times, iso_times, shapes_of, true_false
 from bakeoff.data.cast import absent_n, to_kind
 from bakeoff.data.forms import SAMPLE, form_of, likely_form
 from bakeoff.data.months import MONTH, bare_word
@@ -43,7 +43,7 @@ from bakeoff.data.vectors import is_vector
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Hints", "Typed", "Wanted", "typed", "typed_values", "without_missing"]
+__all__ = ["ColumnSettings", "Hints", "Typed", "typed", "typed_values", "without_missing"]
 
 SHOWN = 5
 BY_SETTING = "a word for missing by [data] missing"
@@ -62,9 +62,9 @@ LONG = re.compile(r"[+-]?[0-9]{16,}")
 
 def typed(
     series: "pl.Series",
-    wanted: Wanted,
+    wanted: ColumnSettings,
     hints: Hints = NO_HINTS,
-    shape: Shape | None = None,
+    shape: NumberShape | None = None,
 ) -> Typed:
     """The column of texts in the type that its values have.
 
@@ -78,7 +78,7 @@ def typed(
     if wanted.missing:
         series, losses = _without_words(series, wanted.missing)
     if shape is None or losses:
-        shape = shapes_of(series.to_frame()).get(series.name, Shape())
+        shape = shapes_of(series.to_frame()).get(series.name, NumberShape())
     if series.null_count() == len(series):
         result = Typed(series=series)
     elif wanted.kind == "text":
@@ -89,12 +89,12 @@ def typed(
     return _finished(result, wanted, texts=series)
 
 
-def typed_values(series: "pl.Series", wanted: Wanted) -> Typed:
+def typed_values(series: "pl.Series", wanted: ColumnSettings) -> Typed:
     """The column of a file that knows types, or of which JSON has the types."""
     return _finished(Typed(series=series), wanted)
 
 
-def _finished(result: Typed, wanted: Wanted, *, texts: "pl.Series | None" = None) -> Typed:
+def _finished(result: Typed, wanted: ColumnSettings, *, texts: "pl.Series | None" = None) -> Typed:
     """What the numbers themselves show: which of them are missing, and whether they are days (in plain digits)."""
     if wanted.missing:
         result = without_missing(result, wanted.missing)
@@ -157,7 +157,7 @@ def _without_words(series: "pl.Series", words: tuple[str, ...]) -> "tuple[pl.Ser
     return series.set(is_word, None), [loss]
 
 
-def _canonical(series: "pl.Series", wanted: Wanted, hints: Hints, shape: Shape) -> Typed | None:
+def _canonical(series: "pl.Series", wanted: ColumnSettings, hints: Hints, shape: NumberShape) -> Typed | None:
     """The column, when all its texts are canonical whole numbers, numbers, booleans or ISO times."""
     import polars as pl
 
@@ -196,7 +196,7 @@ def _nearly_days(series: "pl.Series", values: "pl.Series") -> tuple[str, ...]:
     return (note,)
 
 
-def _may_be_classes(wanted: Wanted) -> bool:
+def _may_be_classes(wanted: ColumnSettings) -> bool:
     return wanted.target and wanted.kind is None
 
 
@@ -206,13 +206,13 @@ def _zones(name: str, zoned: int, naive: int) -> tuple[str, ...]:
     return (f"column {name!r} has times with a zone beside times without; those without are taken as UTC",)
 
 
-def _learned(series: "pl.Series", wanted: Wanted, hints: Hints) -> Typed:  # noqa: PLR0911 - a line a form
+def _learned(series: "pl.Series", wanted: ColumnSettings, hints: Hints) -> Typed:  # noqa: PLR0911 - a line a form
     """The column by what most of its values look like."""
     form = likely_form(series.drop_nulls(), wanted.kind, target=wanted.target)
     if form == "other":
         notes = () if wanted.target or wanted.kind else (_unknown_months(series) or _periods(series))
         return Typed(series=series, notes=notes)
-    counts = dict(cast("list[tuple[str, int]]", series.drop_nulls().value_counts(name="rows").rows()))
+    counts = dict(series.drop_nulls().value_counts(name="rows").iter_rows())
     if form == "json":
         return _nested(series, counts, wanted)
     values = sorted(counts)
@@ -236,7 +236,7 @@ def _learned(series: "pl.Series", wanted: Wanted, hints: Hints) -> Typed:  # noq
 
 
 def _read_numbers(  # noqa: PLR0911 - a line a reason
-    series: "pl.Series", counts: dict[str, int], sound: Sequence[str], wanted: Wanted, hints: Hints
+    series: "pl.Series", counts: dict[str, int], sound: Sequence[str], wanted: ColumnSettings, hints: Hints
 ) -> Typed:
     name = series.name
     plain = [plain_signs(text.strip()) for text in counts]
@@ -342,7 +342,7 @@ def _mixed_shares(name: str, learned: NumberStyle, counts: Mapping[str, int]) ->
 
 
 def _read_times(
-    series: "pl.Series", counts: dict[str, int], sound: Sequence[str], wanted: Wanted, hints: Hints
+    series: "pl.Series", counts: dict[str, int], sound: Sequence[str], wanted: ColumnSettings, hints: Hints
 ) -> Typed:
     name = series.name
     first_rows = [plain_signs(text) for text in series.drop_nulls().head(SAMPLE)]
@@ -373,7 +373,7 @@ def _read_times(
 
 
 def _of_two_orders(
-    series: "pl.Series", counts: dict[str, int], learned: TimeStyle, wanted: Wanted, notes: list[str]
+    series: "pl.Series", counts: dict[str, int], learned: TimeStyle, wanted: ColumnSettings, notes: list[str]
 ) -> Typed:
     """Dates of which some have the days first and others the months: of the rest, nobody can tell."""
     name = series.name
@@ -433,7 +433,7 @@ def _is_period(text: str) -> bool:
     return match is not None and (match["name"] is None or bare_word(match["name"]) in MONTH)
 
 
-def _read_booleans(series: "pl.Series", counts: dict[str, int], wanted: Wanted) -> Typed:
+def _read_booleans(series: "pl.Series", counts: dict[str, int], wanted: ColumnSettings) -> Typed:
     """Booleans, when both words of one pair stand in the column and no word beside them could be a third answer."""
     words = {text.strip().casefold() for text in counts}
     strong = sum(rows for text, rows in counts.items() if text.strip() in MISSING_WORDS)
@@ -454,7 +454,7 @@ def _read_booleans(series: "pl.Series", counts: dict[str, int], wanted: Wanted) 
     )
 
 
-def _nested(series: "pl.Series", counts: dict[str, int], wanted: Wanted) -> Typed:
+def _nested(series: "pl.Series", counts: dict[str, int], wanted: ColumnSettings) -> Typed:
     """Texts that are JSON: lists of equally many numbers become a column of lists, others stay texts."""
     import polars as pl
 

@@ -1,7 +1,8 @@
 """What texts look like: numbers, times, durations, booleans, nested values, words for "missing", or anything else."""
 
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from bakeoff.core import narrow
 from bakeoff.core.types import ColumnKind
 from bakeoff.data.number_styles import is_number_like
 from bakeoff.data.numerals import plain_signs
@@ -41,8 +42,8 @@ def likely_form(present: "pl.Series", kind: ColumnKind | None, *, target: bool) 
     sample = present.gather_every(max(1, len(present) // SAMPLE))
     counts: dict[Form, int] = {}
     for text, rows in sample.value_counts().iter_rows():
-        form = form_of(cast("str", text).strip())
-        counts[form] = counts.get(form, 0) + cast("int", rows)
+        form = form_of(narrow.text(text).strip())
+        counts[form] = counts.get(form, 0) + narrow.whole(rows)
     counts.pop("missing", None)
     allowed: tuple[Form, ...] = ("number",) if target else ("number", "time", "duration", "boolean", "json")
     best: Form = max(counts, key=counts.__getitem__) if counts else "other"

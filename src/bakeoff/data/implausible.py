@@ -8,11 +8,12 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.core import narrow
 from bakeoff.core.ledger import Loss, example
 from bakeoff.core.types import ColumnKind
 from bakeoff.data.values import as_text
@@ -159,7 +160,7 @@ def _clocks(name: str, value_n: "NDArray[np.float64]") -> list[Loss]:
 def _buddhist(series: "pl.Series", value_n: "NDArray[np.float64]") -> list[Loss]:
     """Years that are 543 ahead, as the Buddhist calendar counts them."""
     years = series.drop_nulls().dt.year()
-    first, last = cast("int", years.quantile(0.1)), cast("int", years.quantile(0.9))
+    first, last = narrow.number(years.quantile(0.1)), narrow.number(years.quantile(0.9))
     if not BUDDHIST[0] <= first <= last <= BUDDHIST[1]:
         return []
     year = int(first)

@@ -9,10 +9,11 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.errors import DataError
 from bakeoff.data.headers import MAX_COLUMNS, clean_names
 from bakeoff.data.records import Bad
@@ -87,8 +88,8 @@ def objects_of(path: Path, name: str) -> "Iterator[dict[str, Any] | Bad]":
         whole = _of_document(path)
         if whole is not None:
             for number, each in enumerate(whole, start=1):
-                if isinstance(each, dict):
-                    yield cast("dict[str, Any]", each)
+                if narrow.is_object(each):
+                    yield each
                 else:
                     yield Bad(file=name, line=number, reason="not a JSON object", text=repr(each)[:TEXT_LIMIT])
             return
@@ -123,18 +124,16 @@ def _of_document(path: Path) -> list[Any] | None:
             document = json.loads(content) if any(word in content for word in NO_JSON) else None
         except (ValueError, RecursionError):
             return None
-    if isinstance(document, list):
-        return cast("list[Any]", document)
-    return _of_object(cast("dict[str, Any]", document)) if isinstance(document, dict) else None
+    if narrow.is_array(document):
+        return document
+    return _of_object(document) if narrow.is_object(document) else None
 
 
 def _of_object(document: dict[str, Any]) -> list[Any] | None:
     columns, data = document.get("columns"), document.get("data")
-    if isinstance(columns, list) and isinstance(data, list):
-        names = [str(name) for name in cast("list[object]", columns)]
-        return [
-            dict(zip(names, row, strict=False)) if isinstance(row, list) else row for row in cast("list[Any]", data)
-        ]
+    if narrow.is_array(columns) and narrow.is_array(data):
+        names = [str(name) for name in columns]
+        return [dict(zip(names, row, strict=False)) if isinstance(row, list) else row for row in data]
     lists = {key: value for key, value in document.items() if isinstance(value, list)}
     if any(is_turns(lists.get(key)) for key in CONVERSATIONS):
         return [document]  # one conversation, whose turns are no rows
@@ -156,7 +155,7 @@ def _with_nan(line: bytes) -> dict[str, Any] | None:
         value = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+    return value if narrow.is_object(value) else None
 
 
 def _values(columns: dict[str, list[object]], rows: int, bad: Sequence[Bad], name: str) -> Values:
@@ -202,13 +201,13 @@ def _series(name: str, values: list[object]) -> "tuple[pl.Series, bool]":  # noq
     if not types:
         return pl.Series(name, values, dtype=pl.String), False
     if types == {str}:
-        return pl.Series(name, _encodable(cast("list[str | None]", values)), dtype=pl.String), False
+        return pl.Series(name, _encodable(values), dtype=pl.String), False
     if types == {bool}:
         return pl.Series(name, values, dtype=pl.Boolean), False
     if types == {int} and _longest(values).bit_length() <= WHOLE_BITS:
         return pl.Series(name, values, dtype=pl.Int64), False
     if types == {float} or (types == {int, float} and _longest(values) <= EXACT_WHOLE):
-        numbers = [None if value is None else float(cast("float", value)) for value in values]
+        numbers = [None if value is None else float(narrow.number(value)) for value in values]
         return pl.Series(name, numbers, dtype=pl.Float64), False
     if types == {list} and is_vector(values):
         return pl.Series(name, values, dtype=pl.List(pl.Float64), strict=False), False
@@ -222,7 +221,7 @@ def _longest(values: Iterable[object]) -> int:
     return max(abs(value) for value in values if isinstance(value, int))
 
 
-def _encodable(values: list[str | None]) -> list[str | None]:
+def _encodable(values: list[Any]) -> list[Any]:
     """Texts without halves of characters (lone surrogates), which no file can hold."""
     try:
         "".join(value for value in values if value is not None).encode()

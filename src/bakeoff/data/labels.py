@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import numpy as np
 
@@ -62,7 +62,7 @@ def label_text(value: object, rule: LabelRule = "trim") -> str | None:
     ('true', '2', 'x', None)
     """
     if isinstance(value, np.generic):
-        value = cast("object", value.item())
+        value = value.item()
     match value:
         case None:
             return None

@@ -4,7 +4,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from bakeoff.core.errors import DataError
 
@@ -91,7 +91,7 @@ def lineage(query: str) -> dict[str, str]:
     tree: Any = json.loads(str(row[0])) if row else {}
     names: dict[str, str] = {}
     for statement in tree.get("statements", []):
-        for item in cast("list[Any]", (statement.get("node") or {}).get("select_list") or []):
+        for item in (statement.get("node") or {}).get("select_list") or []:
             if item.get("class") == "COLUMN_REF" and item.get("alias"):
                 names[str(item["alias"])] = str(item["column_names"][-1])
     return names

@@ -32,14 +32,14 @@ from bakeoff.data.sources import SourceFile
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["DELIMITERS", "Cells", "Reading", "cells", "check_share", "read"]
+__all__ = ["DELIMITERS", "Cells", "TableReading", "cells", "check_share", "read"]
 
 DELIMITERS = {"csv": None, "tsv": "\t"}
 SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class TableReading:
     """The rows read, and what became of the rest.
 
     Attributes:
@@ -75,7 +75,7 @@ class Cells:
     delimiter: str | None = None
 
 
-def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Reading:
+def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> TableReading:
     """Read all files and apply the query.
 
     Args:
@@ -112,7 +112,7 @@ def read(config: DataConfig, files: Mapping[str, Sequence[SourceFile]]) -> Readi
     ignored = frozenset(config.ignore)
     lost = [loss for loss in result.losses if loss.subject not in ignored]
     guessed = [note for name, each in result.notes.items() if name not in ignored for note in each]
-    return Reading(
+    return TableReading(
         table=flat.table,
         rejected=_rejected(bad),
         rows=rows + len(bad),

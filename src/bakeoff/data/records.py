@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bakeoff.data.dialect import Dialect
 
-__all__ = ["Bad", "Rows", "rows_of"]
+__all__ = ["Bad", "RecordRows", "rows_of"]
 
 WINDOW = 4 << 20
 LEAST_WINDOW = 64 << 10
@@ -43,7 +43,7 @@ class Bad:
 
 
 @dataclass(slots=True, kw_only=True)
-class Rows:
+class RecordRows:
     """Records that can be rows, as bytes; how many; those that cannot; the line of the last one."""
 
     content: bytes
@@ -52,7 +52,7 @@ class Rows:
     last_line: int = 0
 
 
-def rows_of(path: Path, dialect: Dialect, *, name: str) -> Iterator[Rows]:
+def rows_of(path: Path, dialect: Dialect, *, name: str) -> Iterator[RecordRows]:
     r"""The rows of a file, window by window.
 
     Args:
@@ -91,9 +91,9 @@ class _Cutter:
         self._line = dialect.line
         self._name = name
 
-    def cut(self, window: bytes, *, final: bool) -> tuple[Rows, bytes]:
+    def cut(self, window: bytes, *, final: bool) -> tuple[RecordRows, bytes]:
         """The rows of a window, and the bytes of its last record when that may go on."""
-        rows = Rows(content=b"", count=0)
+        rows = RecordRows(content=b"", count=0)
         parts: list[bytes] = []
         at, size = 0, len(window)
         while at < len(window):
@@ -112,7 +112,7 @@ class _Cutter:
         rows.content = b"".join(parts)
         return rows, window[at:]
 
-    def _sound(self, view: bytes, last: bool, parts: list[bytes], rows: Rows) -> tuple[int, bool]:  # noqa: FBT001
+    def _sound(self, view: bytes, last: bool, parts: list[bytes], rows: RecordRows) -> tuple[int, bool]:  # noqa: FBT001
         """Take the records of a view up to the first damaged quote; the bytes used, and whether there was one."""
         bytes_n = np.frombuffer(view, dtype=np.uint8)
         newline_n = np.flatnonzero(bytes_n == NEWLINE)
@@ -153,7 +153,7 @@ class _Cutter:
             return False
         return int((np.searchsorted(quote_n, delimiter_n) % 2 == 0).sum()) + 1 == self._width
 
-    def _damaged(self, record: bytes, parts: list[bytes], rows: Rows) -> None:
+    def _damaged(self, record: bytes, parts: list[bytes], rows: RecordRows) -> None:
         """A record with a quote out of place: a row when no cell of it starts with a quote, else set aside."""
         delimiter = bytes([self._delimiter])
         cells = record.split(delimiter)
@@ -172,7 +172,7 @@ class _Cutter:
         delimiter_n: NDArray[np.intp],
         newline_n: NDArray[np.intp],
         parts: list[bytes],
-        rows: Rows,
+        rows: RecordRows,
     ) -> None:
         """Take records that end at these places: those of the right width, valid and not blank."""
         start_n = np.concatenate(([0], end_n[:-1] + 1))
@@ -240,7 +240,7 @@ class _Cutter:
             return b"".join(piece + b"\n" for piece in pieces)
         return None
 
-    def _set_aside(self, record: bytes, line: int, reason: str, rows: Rows) -> None:
+    def _set_aside(self, record: bytes, line: int, reason: str, rows: RecordRows) -> None:
         text = record[: TEXT_LIMIT * 4].decode("utf-8", "replace").strip("\n")[:TEXT_LIMIT]
         rows.bad.append(Bad(file=self._name, line=line, reason=reason, text=text, lines=record.count(b"\n") + 1))
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from bakeoff.config.sections import DataConfig
+from bakeoff.core import narrow
 from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.plugins import suggestion
@@ -163,7 +164,7 @@ def _rejected(table: "pl.DataFrame", config: DataConfig, task: Task) -> str | No
 
 
 def _listed(config: DataConfig, kind: ColumnKind) -> tuple[str, ...]:
-    return cast("tuple[str, ...]", getattr(config, kind))
+    return tuple(narrow.texts(getattr(config, kind)))
 
 
 def _check_named(table: "pl.DataFrame", config: DataConfig, formats: Mapping[str, ColumnFormat]) -> None:
@@ -255,7 +256,7 @@ def _judge_whole(series: "pl.Series") -> _Judged:
     import polars as pl
 
     name = series.name
-    ends = [abs(int(cast("int", end))) for end in (series.min(), series.max()) if end is not None]
+    ends = [abs(int(narrow.number(end))) for end in (series.min(), series.max()) if end is not None]
     if max(ends, default=0) > EXACT_WHOLE:
         note = (
             f"column {name!r} is taken as categories: whole numbers beyond 2^53 would be merged as floats; "

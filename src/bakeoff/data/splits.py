@@ -79,16 +79,16 @@ def split(
     """
     by = _resolve(config, schema, task)
     near_n = _of_several(near_n)
-    found = _parts(cutting(table, schema, by, seed, near_n=near_n), table.height, config, by)
+    parts = _parts(cutting(table, schema, by, seed, near_n=near_n), table.height, config, by)
     if near_n is not None:
-        plain = found if by == "time" else _parts(cutting(table, schema, by, seed), table.height, config, by)
-        found = replace(found, parted=_parted(near_n, [plain.train, plain.validation, plain.test]))
+        plain = parts if by == "time" else _parts(cutting(table, schema, by, seed), table.height, config, by)
+        parts = replace(parts, parted=_parted(near_n, [plain.train, plain.validation, plain.test]))
         if by == "time":
-            found = _without_copies(found, near_n)
+            parts = _without_copies(parts, near_n)
     settings = f"[split] by = {by!r}, test = {config.test!r}, validation = {config.validation!r}"
-    check(found, table, schema, task, settings=settings, near_n=near_n)
-    warnings = tuple(lacking(found, table[schema.target])) if task == "classification" else ()
-    return replace(found, notes=tuple(_notes(table, schema, found)), warnings=warnings)
+    check(parts, table, schema, task, settings=settings, near_n=near_n)
+    warnings = tuple(lacking(parts, table[schema.target])) if task == "classification" else ()
+    return replace(parts, notes=tuple(_notes(table, schema, parts)), warnings=warnings)
 
 
 def k_fold(
@@ -181,16 +181,16 @@ def _parted(near_n: "NDArray[np.int64]", parts: Sequence[Rows]) -> int:
     return int((times > 1).sum())
 
 
-def _without_copies(found: Split, near_n: "NDArray[np.int64]") -> Split:
+def _without_copies(parts: Split, near_n: "NDArray[np.int64]") -> Split:
     """Leave later near-duplicates out: training rows from after a cut, or fewer of the past, would both mislead."""
-    before_test = near_n[np.concatenate([found.train, found.validation])]
-    copied = np.isin(near_n[found.validation], near_n[found.train])
-    copied_test = np.isin(near_n[found.test], before_test)
+    before_test = near_n[np.concatenate([parts.train, parts.validation])]
+    copied = np.isin(near_n[parts.validation], near_n[parts.train])
+    copied_test = np.isin(near_n[parts.test], before_test)
     return replace(
-        found,
-        validation=found.validation[~copied],
-        test=found.test[~copied_test],
-        left_out=np.concatenate([found.validation[copied], found.test[copied_test]]),
+        parts,
+        validation=parts.validation[~copied],
+        test=parts.test[~copied_test],
+        left_out=np.concatenate([parts.validation[copied], parts.test[copied_test]]),
     )
 
 
@@ -227,13 +227,13 @@ def _dealt(keys: "NDArray[np.uint64]", class_n: "NDArray[np.int64]", folds: int)
     classes = int(class_n.max(initial=0)) + 1
     rows_in = _classes_of(unit_n, class_n, classes)
     fold_u = np.zeros(len(rows_u), dtype=np.int64)
-    total, held = [0] * folds, [[0] * classes for _ in range(folds)]
+    total, dealt = [0] * folds, [[0] * classes for _ in range(folds)]
     for unit in np.lexsort((np.arange(len(rows_u)), -rows_u, stratum_u)).tolist():  # units are in the order of keys
         its = stratum_u[unit]
-        fold = min(range(folds), key=lambda k: (held[k][its], total[k]))
+        fold = min(range(folds), key=lambda k: (dealt[k][its], total[k]))
         fold_u[unit] = fold
         for each, rows in rows_in[unit]:
-            held[fold][each] += rows
+            dealt[fold][each] += rows
             total[fold] += rows
     return fold_u[unit_n]
 
@@ -241,10 +241,10 @@ def _dealt(keys: "NDArray[np.uint64]", class_n: "NDArray[np.int64]", folds: int)
 def _classes_of(unit_n: "NDArray[np.int64]", class_n: "NDArray[np.int64]", classes: int) -> list[list[tuple[int, int]]]:
     """For each unit, its classes and how many rows each has."""
     pairs, rows_p = np.unique(unit_n * classes + class_n, return_counts=True)
-    found: list[list[tuple[int, int]]] = [[] for _ in range(int(unit_n.max(initial=-1)) + 1)]
+    counts_u: list[list[tuple[int, int]]] = [[] for _ in range(int(unit_n.max(initial=-1)) + 1)]
     for pair, rows in zip(pairs.tolist(), rows_p.tolist(), strict=True):
-        found[pair // classes].append((pair % classes, rows))
-    return found
+        counts_u[pair // classes].append((pair % classes, rows))
+    return counts_u
 
 
 def _by_time(table: "pl.DataFrame", schema: Schema) -> Cut:
@@ -268,14 +268,14 @@ def _by_time(table: "pl.DataFrame", schema: Schema) -> Cut:
     return cut
 
 
-def _notes(table: "pl.DataFrame", schema: Schema, found: Split) -> "list[str]":
-    if found.by != "time" or schema.time is None or not len(found.test):
+def _notes(table: "pl.DataFrame", schema: Schema, parts: Split) -> "list[str]":
+    if parts.by != "time" or schema.time is None or not len(parts.test):
         return []
     time = table[schema.time]
-    notes = [f"test rows are those from {time.gather(found.test).min()} on"]
+    notes = [f"test rows are those from {time.gather(parts.test).min()} on"]
     if time.null_count():
         notes.append(f"{time.null_count():,} rows without a time went to train")
-    if len(found.left_out):
-        rows = f"{len(found.left_out):,} rows" if len(found.left_out) > 1 else "1 row"
+    if len(parts.left_out):
+        rows = f"{len(parts.left_out):,} rows" if len(parts.left_out) > 1 else "1 row"
         notes.append(f"{rows} left out: near-duplicates of rows in an earlier part")
     return notes

@@ -11,14 +11,14 @@ from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.types import ColumnFormat, Schema, Task
 from bakeoff.data.cast import to_kind
-from bakeoff.data.formats import Wanted, typed
+from bakeoff.data.formats import ColumnSettings, typed
 from bakeoff.data.labels import NUMBER, alike, class_names, fold, is_list, joined_by, label_text, trim
 from bakeoff.data.values import MISSING_WORDS
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["NamedTarget", "Prepared", "name_classes", "prepare_target"]
+__all__ = ["NamedTarget", "TargetTable", "name_classes", "prepare_target"]
 
 FEWEST = 2
 """Rows of a class, so that there can be one to learn from and one to test with."""
@@ -46,7 +46,7 @@ class NamedTarget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class TargetTable:
     """The table to learn from, the rows and classes that are not in it, and what a person should know."""
 
     table: "pl.DataFrame"
@@ -104,7 +104,9 @@ def _quantity(
 
     if target.dtype != pl.String:
         return NamedTarget(table=table, formats=formats)
-    result = typed(target, Wanted(kind="numeric", target=True, decimal=config.decimal, missing=config.target_missing))
+    result = typed(
+        target, ColumnSettings(kind="numeric", target=True, decimal=config.decimal, missing=config.target_missing)
+    )
     return NamedTarget(
         table=table.with_columns(result.series),
         formats={**formats, config.target: result.style},
@@ -253,7 +255,7 @@ def _sql(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def prepare_target(table: "pl.DataFrame", schema: Schema, task: Task) -> Prepared:
+def prepare_target(table: "pl.DataFrame", schema: Schema, task: Task) -> TargetTable:
     """The table to learn from: all columns of the schema in their stored types, rows without a target gone.
 
     A regression target becomes a finite Float64. Classes of a single row, which cannot be learned and tested, are
@@ -298,9 +300,9 @@ def prepare_target(table: "pl.DataFrame", schema: Schema, task: Task) -> Prepare
     if labelled.height == 0:
         raise DataError(f"target {schema.target!r}: expected values, but all {table.height:,} rows lack one.")
     if task != "classification":
-        return Prepared(table=labelled, losses=tuple(losses))
+        return TargetTable(table=labelled, losses=tuple(losses))
     learnable, rare = _without_rare(labelled, schema.target)
-    return Prepared(table=learnable, losses=(*losses, *rare), warnings=tuple(_rare_told(schema.target, rare)))
+    return TargetTable(table=learnable, losses=(*losses, *rare), warnings=tuple(_rare_told(schema.target, rare)))
 
 
 def _without_rare(table: "pl.DataFrame", target: str) -> "tuple[pl.DataFrame, tuple[Loss, ...]]":

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.conversation import calls_text
 
-__all__ = ["Example", "alpaca_turns", "answered", "chatml_turns", "is_turns", "turns_of"]
+__all__ = ["ConversationExample", "alpaca_turns", "answered", "chatml_turns", "is_turns", "turns_of"]
 
 ROLES = {
     **dict.fromkeys(("user", "human", "prompter"), "user"),
@@ -22,7 +23,7 @@ Turns = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
+class ConversationExample:
     """Turns, the answer to them, and an answer that was turned down, if there is one."""
 
     turns: Turns
@@ -51,7 +52,7 @@ def turns_of(value: object, *, system: object = None) -> list[dict[str, Any]]:
     return turns
 
 
-def answered(turns: list[dict[str, Any]]) -> Example:
+def answered(turns: list[dict[str, Any]]) -> ConversationExample:
     """The turns before the last one, which is the answer.
 
     Raises:
@@ -63,7 +64,7 @@ def answered(turns: list[dict[str, Any]]) -> Example:
     last = turns[-1]
     calls = last.get("tool_calls")
     answer = calls_text(last.get("content"), calls) if calls else str(last.get("content") or "")
-    return Example(turns=turns[:-1], answer=answer)
+    return ConversationExample(turns=turns[:-1], answer=answer)
 
 
 def chatml_turns(text: object) -> list[dict[str, Any]]:
@@ -88,7 +89,7 @@ def alpaca_turns(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     if row.get("system"):
         turns.append({"role": "system", "content": str(row["system"])})
     for pair in _items(row.get("history")):
-        if not isinstance(pair, Sequence) or len(cast("Sequence[object]", pair)) != 2:  # noqa: PLR2004
+        if not isinstance(pair, str | list | tuple) or len(pair) != 2:  # noqa: PLR2004
             raise TypeError(f"expected history as pairs of a question and an answer, received {str(pair)[:80]!r}")
         turns += [{"role": role, "content": str(text)} for role, text in zip(("user", "assistant"), pair, strict=True)]
     asked = [str(row[name]) for name in ("instruction", "input") if row.get(name)]
@@ -98,9 +99,9 @@ def alpaca_turns(row: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _turn(item: object) -> dict[str, Any]:
-    if not isinstance(item, Mapping):
+    if not narrow.is_mapping(item):
         raise TypeError(f"expected a turn with role and content, received {str(item)[:80]!r}")
-    turn = cast("Mapping[str, Any]", item)
+    turn = item
     said = turn.get("role") or turn.get("from")
     role = ROLES.get(str(said))
     if role is None:
@@ -123,10 +124,10 @@ def _content(content: object) -> str:
     """The text of a turn, of which a list of parts may have several."""
     if content is None or isinstance(content, str):
         return content or ""
-    if not isinstance(content, list):
+    if not narrow.is_array(content):
         raise TypeError(f"expected a text as the content of a turn, received {str(content)[:80]!r}")
     texts: list[str] = []
-    for part in cast("list[Any]", content):
+    for part in content:
         text = part if isinstance(part, str) else part.get("text") if isinstance(part, Mapping) else None
         if not isinstance(text, str):
             kind = part.get("type") if isinstance(part, Mapping) else part
@@ -148,7 +149,7 @@ def _legacy_call(turn: Mapping[str, Any], said: str, content: object) -> list[An
 
 
 def _call(call: object) -> dict[str, Any]:
-    body = cast("Mapping[str, Any]", call) if isinstance(call, Mapping) else {}
+    body = call if narrow.is_mapping(call) else {}
     function = body.get("function") or body
     if not isinstance(function.get("name"), str):
         raise TypeError(f"expected a call of a tool with a name, received {str(call)[:80]!r}")
@@ -166,4 +167,4 @@ def _items(value: object) -> list[Any]:
             value = msgspec.json.decode(value)
         except (msgspec.DecodeError, RecursionError):
             return []
-    return list(cast("list[Any]", value)) if isinstance(value, list) else []
+    return list(value) if narrow.is_array(value) else []

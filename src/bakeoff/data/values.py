@@ -19,12 +19,13 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache, partial
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias
 from uuid import UUID
 
 import msgspec
 import numpy as np
 
+from bakeoff.core import narrow
 from bakeoff.core.conversation import question_text
 from bakeoff.core.types import Column, ColumnFormat, ColumnKind, TextForm
 from bakeoff.data.numerals import number, plain_signs
@@ -144,8 +145,8 @@ def _foreign(value: object) -> object:
         unpack = getattr(value, name, None)
         if callable(unpack):
             return _unpacked(unpack(), kind)
-    if isinstance(value, tuple):
-        return list(cast("tuple[object, ...]", value))
+    if isinstance(value, tuple) and narrow.is_sequence(value):
+        return list(value)
     return value
 
 
@@ -170,8 +171,8 @@ def _text(value: object) -> str | None:  # noqa: PLR0911 - a line a type
         return value.isoformat()
     if isinstance(value, timedelta):
         return _text(value / timedelta(seconds=1))
-    if isinstance(value, list):
-        return question_text(cast("list[Any]", value))
+    if narrow.is_array(value):
+        return question_text(value)
     raise MisreadError(value)
 
 
@@ -253,9 +254,9 @@ def _nested(text: str) -> object:
 
 
 def _nested_text(value: object) -> str | None:
-    if isinstance(value, (list, dict)):
+    if narrow.is_array(value) or isinstance(value, dict):
         try:
-            return question_text(cast("list[Any]", value))
+            return question_text(narrow.json_array(value))
         except (TypeError, KeyError, AttributeError):
             return _json(value)
     return _text(value)

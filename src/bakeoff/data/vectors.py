@@ -1,7 +1,8 @@
 """Which values are vectors: lists of numbers, all of one length."""
 
 from collections.abc import Sequence
-from typing import cast
+
+from bakeoff.core import narrow
 
 __all__ = ["MOST_ELEMENTS", "is_vector"]
 
@@ -14,10 +15,9 @@ def is_vector(values: Sequence[object]) -> bool:
     for value in values:
         if value is None:
             continue
-        if not isinstance(value, list):
+        if not narrow.is_array(value):
             return False
-        items = cast("list[object]", value)
-        lengths.add(len(items))
-        if len(lengths) > 1 or not all(type(item) in {int, float, type(None)} for item in items):
+        lengths.add(len(value))
+        if len(lengths) > 1 or not all(type(item) in {int, float, type(None)} for item in value):
             return False
     return len(lengths) == 1 and 0 < next(iter(lengths)) <= MOST_ELEMENTS

@@ -3,7 +3,6 @@
 import json
 import time
 from pathlib import Path
-from typing import cast
 
 from bakeoff.core.hashing import digest
 from bakeoff.core.protocols import Progress
@@ -23,7 +22,7 @@ def _kept(url: str, cache: Path) -> tuple[Path, dict[str, str]] | None:
     """The copy and its headers (the file of headers is written last, so both are whole)."""
     folder = _folder(url, cache)
     try:
-        headers = cast("dict[str, str]", json.loads((folder / ".headers.json").read_bytes()))
+        headers: dict[str, str] = json.loads((folder / ".headers.json").read_bytes())
     except (FileNotFoundError, ValueError):
         return None
     path = folder / file_name(url)

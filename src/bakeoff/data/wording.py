@@ -2,8 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from bakeoff.core import narrow
 from bakeoff.core.scripts import UNSPACED
 
 if TYPE_CHECKING:
@@ -94,11 +95,11 @@ def wording_of(present: "pl.Series") -> Wording:
     return Wording(
         rows=rows,
         distinct=distinct,
-        words=cast("float", (present.str.count_matches(r"\s+") + 1).mean()),
-        characters=cast("float", present.str.len_chars().mean()),
-        unspaced=cast("float", sample.str.count_matches(f"[{UNSPACED}]").mean() or 0.0),
-        shared=_shared(cast("list[str]", sample.to_list())),
-        lettered=cast("float", sample.str.contains(r"^[\p{L}\p{M}'’. -]+$").mean() or 0.0),
+        words=narrow.number((present.str.count_matches(r"\s+") + 1).mean()),
+        characters=narrow.number(present.str.len_chars().mean()),
+        unspaced=narrow.number(sample.str.count_matches(f"[{UNSPACED}]").mean() or 0.0),
+        shared=_shared(sample.to_list()),
+        lettered=narrow.number(sample.str.contains(r"^[\p{L}\p{M}'’. -]+$").mean() or 0.0),
     )
 
 

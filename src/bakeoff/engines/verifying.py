@@ -1,7 +1,8 @@
 """A job before a release: does the engine serve what was trained?"""
 
+from bakeoff.core.abilities import abilities_of
 from bakeoff.core.families import load_family
-from bakeoff.core.generation import Speaking, engine_of
+from bakeoff.core.generation import engine_of
 from bakeoff.core.jobs import MODEL, Argument, JobContext
 from bakeoff.core.types import Json
 from bakeoff.engines.fidelity import TOLERANCES, compare
@@ -27,7 +28,8 @@ def verify(argument: VerifyArgument, context: JobContext) -> dict[str, Json]:
     """
     threads = context.threads
     model = load_family(argument.family).load(context.inputs[MODEL], threads, context.cache)
-    speech = model.speech if isinstance(model, Speaking) else None
+    ability = abilities_of(model).speech
+    speech = ability and ability()
     if speech is None:
         return {"engine": None}
     context.progress(f"holding {speech.engine} against what was trained")

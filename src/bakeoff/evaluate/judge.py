@@ -10,14 +10,15 @@ Source: Zheng et al., "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena", 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.chat.client import Client, Refusal, Reply
+from bakeoff.chat.client import Refusal, Reply, ServiceClient
 from bakeoff.chat.meter import Meter
-from bakeoff.chat.reading import Choices, without_reasoning
+from bakeoff.chat.reading import AnswerChoices, without_reasoning
+from bakeoff.core import narrow
 from bakeoff.core.types import Json
 from bakeoff.metrics.intervals import wilson
 from bakeoff.results.judge import JudgeAgreement, JudgeBias
@@ -43,7 +44,7 @@ MORE_TOKENS = 4
 SIDES = ("Answer", "Response", "Assistant", "Option", "Candidate", "Model")
 TIES = ("tie", "a tie", "it's a tie", "draw", "a draw", "equal", "both", "neither", "C")
 """C is what judges of the well-known prompts say for a tie."""
-PREFERENCES = Choices(
+PREFERENCES = AnswerChoices(
     (
         ("A", *(f"{side} A" for side in SIDES)),
         ("B", *(f"{side} B" for side in SIDES)),
@@ -52,8 +53,8 @@ PREFERENCES = Choices(
     cased=True,
 )
 VOTES = (FIRST, SECOND, TIE)
-QUALITIES = Choices.of(("good", "bad"))
-SUPPORT = Choices(
+QUALITIES = AnswerChoices.of(("good", "bad"))
+SUPPORT = AnswerChoices(
     (
         ("supported", "fully supported"),
         ("unsupported", *(f"{how} supported" for how in ("not", "not fully", "partially", "partly", "only partially"))),
@@ -114,7 +115,7 @@ class Referee:
 
     def __init__(
         self,
-        client: Client,
+        client: ServiceClient,
         meter: Meter,
         *,
         criteria: str,
@@ -169,7 +170,7 @@ class Referee:
         return replies
 
     def _again(self, request: dict[str, Json], reply: Reply, among: str) -> dict[str, Json]:
-        turns: list[Json] = list(cast("list[Json]", request["messages"]))
+        turns: list[Json] = list(narrow.json_array(request["messages"]))
         if without_reasoning(reply.text):
             turns.append({"role": "assistant", "content": reply.text})
             turns.append({"role": "user", "content": AGAIN.format(among=among)})

@@ -26,7 +26,7 @@ from bakeoff.evaluate.arrays import (
 from bakeoff.evaluate.decide.paired import Comparison, measure_named
 from bakeoff.evaluate.decide.verdict import decide
 from bakeoff.evaluate.findings.dependence import errors_of, serial
-from bakeoff.evaluate.score.estimates import Rows, estimate
+from bakeoff.evaluate.score.estimates import ScoredRows, estimate
 from bakeoff.metrics.catalogue import EXPECTED_COST
 from bakeoff.metrics.costs import ExpectedCost
 from bakeoff.metrics.custom import costs_in_use, using
@@ -118,7 +118,7 @@ def interval(
     dependence = _dependence(len(result), groups, time)
     if dependence.independent:
         _warn_of_order(result)
-    found = estimate(measure, Rows(outcome=result, dependence=dependence, level=level, seed=seed))
+    found = estimate(measure, ScoredRows(outcome=result, dependence=dependence, level=level, seed=seed))
     if found is None:
         return Interval(value=float("nan"), reason=f"{metric} is undefined on these rows ({why_undefined(metric)})")
     return found
@@ -184,7 +184,7 @@ def compare(
     cards = {
         name: _card(
             measure,
-            Rows(outcome=each, dependence=dependence, seed=seed),
+            ScoredRows(outcome=each, dependence=dependence, seed=seed),
             1.0 if cost_usd is None else cost_usd[name],
         )
         for name, each in outcomes.items()
@@ -328,7 +328,7 @@ def _time(time: ColumnLike | None, n: int) -> ColumnLike | None:
     return None if time is None else times(complete(column(time, "time", rows=n), "time"), "time")
 
 
-def _card(measure: Measure, rows: Rows, cost: float) -> Scorecard:
+def _card(measure: Measure, rows: ScoredRows, cost: float) -> Scorecard:
     """A scorecard of the one metric and the price."""
     found = estimate(measure, rows)
     metrics = {} if found is None else {measure.name: found}

@@ -10,11 +10,11 @@ from bakeoff.core.protocols import FitJob
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Source", "source_of"]
+__all__ = ["ExampleSource", "source_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class ExampleSource:
     """Rows to take examples from, and how many; `whole`: all of them, in their order."""
 
     table: "pl.DataFrame"
@@ -22,7 +22,7 @@ class Source:
     whole: bool
 
 
-def source_of(job: FitJob, classes: Collection[str] = ()) -> Source:
+def source_of(job: FitJob, classes: Collection[str] = ()) -> ExampleSource:
     """Where the examples of a candidate come from, by its parameters `demonstrations` and `shots`.
 
     Raises:
@@ -34,7 +34,7 @@ def source_of(job: FitJob, classes: Collection[str] = ()) -> Source:
     if not rows:
         if shots > len(job.train):
             raise CandidateError(f"expected at least shots = {shots} training rows, received {len(job.train)}")
-        return Source(table=job.train, count=shots, whole=False)
+        return ExampleSource(table=job.train, count=shots, whole=False)
     if shots > len(rows):
         raise CandidateError(f"expected at least shots = {shots} demonstrations, received {len(rows)}")
     target = job.schema.target
@@ -46,4 +46,4 @@ def source_of(job: FitJob, classes: Collection[str] = ()) -> Source:
     if unknown:
         raise CandidateError(f"expected demonstrations of the classes {', '.join(classes)}, received {unknown}")
     table = pl.DataFrame({name: pl.Series([row[name] for row in rows], dtype=pl.String) for name in names})
-    return Source(table=table, count=shots or len(rows), whole=not shots)
+    return ExampleSource(table=table, count=shots or len(rows), whole=not shots)

@@ -19,11 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bakeoff.chat.client import Alternatives, Budget, Client, Refusal, RefusedError, Reply, Service, ServiceError
-from bakeoff.chat.dialect import PLAIN, Dialect, dialect_of
+from bakeoff.chat.client import (
+    Alternatives,
+    CostBudget,
+    Refusal,
+    RefusedError,
+    Reply,
+    Service,
+    ServiceClient,
+    ServiceError,
+)
+from bakeoff.chat.dialect import PLAIN, ServiceDialect, dialect_of
 from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.prompts import Preamble, check_template, messages_of_row
-from bakeoff.chat.reading import Choices, answer_pieces, number_in, without_reasoning
+from bakeoff.chat.reading import AnswerChoices, answer_pieces, number_in, without_reasoning
 from bakeoff.chat.streaming import Heard, request_of
 from bakeoff.config.params import only_for
 from bakeoff.config.sections import ApiDialect
@@ -115,7 +124,7 @@ class _State:
     instruction: str | None
     shots: tuple[tuple[Turn, ...], ...]
     fallback: tuple[float, ...]
-    dialect: Dialect = PLAIN
+    dialect: ServiceDialect = PLAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +132,7 @@ class RemoteModel:
     """A `remote` candidate: what it asks, and the client that asks it."""
 
     state: _State
-    client: Client = field(repr=False)
+    client: ServiceClient = field(repr=False)
     meter: Meter = field(repr=False)
 
     @property
@@ -196,9 +205,9 @@ class RemoteModel:
                 )
                 return Predictions(values_n=np.asarray(values, dtype=np.float64)), unreadable
             case "generation":
-                said = [without_reasoning(reply.text) or "" if isinstance(reply, Reply) else "" for reply in replies]
-                empty = sum(not text and isinstance(r, Reply) for r, text in zip(replies, said, strict=True))
-                return Predictions(values_n=np.asarray(said, dtype=object)), empty
+                answers = [without_reasoning(reply.text) or "" if isinstance(reply, Reply) else "" for reply in replies]
+                empty = sum(not text and isinstance(r, Reply) for r, text in zip(replies, answers, strict=True))
+                return Predictions(values_n=np.asarray(answers, dtype=object)), empty
 
     def _read_labels(self, replies: Sequence[Reply | Refusal]) -> tuple[Predictions, int]:
         classes = self.signature.classes
@@ -258,6 +267,10 @@ class RemoteFamily:
     requires = ("numpy", "polars")
     extra: str | None = "chat"
 
+    def service(self, params: RemoteParams) -> str:
+        """See `bakeoff.core.families.service_of`."""
+        return params.url
+
     def fit(self, job: FitJob) -> RemoteModel:
         """See `bakeoff.core.protocols.Family`; one call finds out whether the service works."""
         params: RemoteParams = job.params
@@ -308,7 +321,7 @@ def _wanted(sampling: Sampling) -> frozenset[str]:
         "seed": sampling.seed is not None,
         "logprobs": sampling.top_logprobs is not None,
     }
-    return frozenset(option for option, asked in asks.items() if asked)
+    return frozenset(option for option, is_wanted in asks.items() if is_wanted)
 
 
 def signature_names(signature: Signature) -> list[str]:
@@ -332,9 +345,9 @@ def _model(state: _State, cache: Path | None) -> RemoteModel:
     )
     prices = Prices(usd_in=params.price_in, usd_out=params.price_out, usd_cached=params.price_cached)
     # Runs have a cache, endpoints none: those must not fall silent because a run was dear.
-    budget = Budget(price=prices.of, usd=None if cache is None else params.budget_usd)
+    budget = CostBudget(price=prices.of, usd=None if cache is None else params.budget_usd)
     meter = Meter(prices, concurrency=params.concurrency)
-    client = Client(service, cache=cache, dialect=state.dialect, learns=params.dialect == "auto", budget=budget)
+    client = ServiceClient(service, cache=cache, dialect=state.dialect, learns=params.dialect == "auto", budget=budget)
     return RemoteModel(state=state, client=client, meter=meter)
 
 
@@ -349,8 +362,8 @@ def _learned(job: FitJob) -> tuple[tuple[str, ...], tuple[float, ...], str | Non
         case "regression":
             return (), (float(np.median(target.cast(pl.Float64).to_numpy())),), REGRESS
         case "classification":
-            held = job.validation[job.schema.target].cast(pl.String).to_list()
-            labels = [*target.cast(pl.String).to_list(), *held]
+            truths = job.validation[job.schema.target].cast(pl.String).to_list()
+            labels = [*target.cast(pl.String).to_list(), *truths]
             classes = tuple(sorted(set(labels)))
             if len(set(labels[: len(target)])) < 2:  # noqa: PLR2004
                 raise CandidateError(
@@ -377,15 +390,15 @@ def _shots(job: FitJob, columns: Sequence[Column], classes: Sequence[str]) -> tu
         seen: dict[str, int] = {}
         turn_n = {at: _next(seen, labels[at]) for at in order.tolist()}
         order = np.asarray(sorted(turn_n, key=turn_n.__getitem__), dtype=np.int64)
-    found: list[tuple[Turn, ...]] = []
+    shots: list[tuple[Turn, ...]] = []
     for row in source.table[order[: source.count]].iter_rows(named=True):
-        asked = messages_of_row(row, names, template=params.template, conversations=conversations)
+        question = messages_of_row(row, names, template=params.template, conversations=conversations)
         answer: Any = row[job.schema.target]
         text = f"{answer:g}" if isinstance(answer, float) else str(answer)
         if job.task == "classification" and params.answers == "json":
             text = json.dumps({"label": text}, ensure_ascii=False)
-        found.append((*map(dict, asked), {"role": "assistant", "content": text}))
-    return tuple(found)
+        shots.append((*map(dict, question), {"role": "assistant", "content": text}))
+    return tuple(shots)
 
 
 def _next(seen: dict[str, int], label: str) -> int:
@@ -409,15 +422,15 @@ def label_shares(reply: Reply, classes: Sequence[str]) -> Floats | None:
     Where the likeliest tokens are told, the answer is followed token by token: each alternative gives its probability
     to the class that goes on so, until one class alone is left.
     """
-    said = Choices.of(classes).read(reply.text)
+    answer = AnswerChoices.of(classes).read(reply.text)
     mass_k = _masses(reply.tokens, classes)
     if mass_k.sum() >= LEAST_MASS:
         floored_k = np.maximum(mass_k, 1e-6)  # a class below the tokens told is unlikely, not impossible
         return floored_k / floored_k.sum()
-    if said is None:
+    if answer is None:
         return None
     shares_k = np.full(len(classes), (1 - SURE) / max(1, len(classes) - 1))
-    shares_k[said] = SURE
+    shares_k[answer] = SURE
     return shares_k / shares_k.sum()
 
 

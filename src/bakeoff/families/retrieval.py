@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from pydantic import Field
 
 from bakeoff.chat.prompts import check_template, messages_of_row
 from bakeoff.chat.whole import whole_answer
+from bakeoff.core import narrow
 from bakeoff.core.conversation import conversation_columns
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.generation import Messages, Piece, Sampling
@@ -148,7 +149,7 @@ class RetrievalFamily:
                 raise CandidateError("expected validation rows to choose neighbours on, received none; see [split]")
             given = self._best(job, self._model(job, job.train, 1))
         table = pl.concat([job.train, job.validation]) if len(job.validation) else job.train
-        return self._model(job, table, cast("int", given))
+        return self._model(job, table, narrow.whole(given))
 
     def load(self, folder: Path, threads: int, cache: Path | None = None) -> RetrievalModel:  # noqa: ARG002
         """See `bakeoff.core.protocols.Family`."""

@@ -14,10 +14,10 @@ from bakeoff.core.types import Column, Json, Predictions, Signature
 from bakeoff.data.labels import label_text
 from bakeoff.feedback.truth import TruthOf
 
-__all__ = ["FedRows", "Labelled", "Pair", "as_rows", "judged", "labelled"]
+__all__ = ["FedRows", "Labelled", "PredictionFeedback", "as_rows", "judged", "labelled"]
 
 
-class Pair(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class PredictionFeedback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A prediction and the feedback on it, of each kind the last.
 
     `row` holds the inputs as they were sent; `said` is the label or value that was predicted. `given` is the truth as
@@ -54,7 +54,7 @@ class Labelled:
     `unmatched_ids` are the first of these.
     """
 
-    pairs: tuple[Pair, ...]
+    pairs: tuple[PredictionFeedback, ...]
     unmatched: int
     unmatched_ids: tuple[str, ...] = ()
 
@@ -123,7 +123,7 @@ def labelled(
     feedback: dict[str, _Feedback] = {}
     for item in events.read(FeedbackEvent):
         feedback.setdefault(item.id, _Feedback(item)).add(item)
-    pairs: dict[str, Pair] = {}
+    pairs: dict[str, PredictionFeedback] = {}
     matched: set[str] = set()
     for event in events.get(PredictionEvent, feedback.keys()):
         matched.add(event.id)
@@ -202,7 +202,7 @@ def _holds(row: Mapping[str, Json], column: Column) -> bool:
     return column.name in row or (column.format.vector or column.name) in row
 
 
-def _truths(pairs: Labelled) -> Iterator[tuple[Pair, str | float]]:
+def _truths(pairs: Labelled) -> Iterator[tuple[PredictionFeedback, str | float]]:
     for pair in pairs.pairs:
         if pair.label is not None:
             yield pair, pair.label
@@ -210,7 +210,7 @@ def _truths(pairs: Labelled) -> Iterator[tuple[Pair, str | float]]:
             yield pair, name
 
 
-def _name_given(pair: Pair) -> str | None:
+def _name_given(pair: PredictionFeedback) -> str | None:
     """The truth as it came, where it may be a class that the dataset knows and the model does not."""
     return label_text(pair.given) if isinstance(pair.said, str) else None
 
@@ -235,13 +235,13 @@ def judged(pairs: Labelled, signature: Signature) -> tuple[list[str | float], Pr
     return truth, Predictions(values_n=values_n, probabilities_nk=probabilities_nk, classes=signature.classes)
 
 
-def _comparable(pair: Pair, classes: frozenset[str], *, text: bool) -> bool:
+def _comparable(pair: PredictionFeedback, classes: frozenset[str], *, text: bool) -> bool:
     kind = str if text else (int, float)
     known = pair.probabilities is None or pair.probabilities.keys() <= classes
     return known and isinstance(pair.label, kind) and isinstance(pair.said, kind)
 
 
-def _turned_down(pair: Pair) -> str | None:
+def _turned_down(pair: PredictionFeedback) -> str | None:
     said, label = pair.said, pair.label
     if not isinstance(said, str) or not isinstance(label, str):
         return None
@@ -255,10 +255,10 @@ def _iso(time_ms: int) -> str:
     return moment.isoformat(timespec="milliseconds")
 
 
-def _pair(event: PredictionEvent, feedback: _Feedback, truth_of: TruthOf) -> Pair:
+def _pair(event: PredictionEvent, feedback: _Feedback, truth_of: TruthOf) -> PredictionFeedback:
     given = None if feedback.truth is None else feedback.truth.truth
     timed = feedback.truth or feedback.last
-    return Pair(
+    return PredictionFeedback(
         id=event.id,
         time_ms=event.time_ms,
         known_ms=timed.time_ms if timed.known_ms is None else timed.known_ms,

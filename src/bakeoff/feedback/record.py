@@ -3,8 +3,9 @@
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
+from bakeoff.core import narrow
 from bakeoff.core.errors import DataError
 from bakeoff.core.events import FeedbackEvent, PredictionEvent
 from bakeoff.core.protocols import EventLog
@@ -95,7 +96,7 @@ def record(
     checked = [_checked(item, number) for number, item in enumerate(items)]
     if not checked:
         return Recorded(accepted=0)
-    written = cast("list[dict[str, Any]]", redact([{k: e[k] for k in FREE & e.keys()} for e in checked]))
+    written = narrow.json_array(redact([{k: e[k] for k in FREE & e.keys()} for e in checked]))
     feedback = [FeedbackEvent(**item | texts) for item, texts in zip(checked, written, strict=True)]
     events.append(feedback)
     known = {event.id: event for event in events.get(PredictionEvent, {item.id for item in feedback})}

@@ -1,7 +1,7 @@
 """The advice that was given last, and what a run measured beside it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from bakeoff.core.types import Json
 from bakeoff.loop.context import Stage
@@ -28,7 +28,7 @@ def compared(advice: Mapping[str, Json] | None, candidates: Sequence[Candidate],
     """
     if advice is None or advice["dataset"] != dataset:
         return ()
-    given = cast("Mapping[str, Any]", advice)
+    given: Mapping[str, Any] = advice
     fine = {each.name: each for each in candidates if each.status == "ok"}
     rows: list[Expected] = []
     for option in given["options"]:

@@ -1,7 +1,9 @@
 """Do each piece of work once: results are kept under the hash of code, inputs, parameters and environment."""
 
 from collections.abc import Callable, Mapping
-from typing import TypeAlias, cast
+from typing import TypeAlias, TypeVar
+
+import msgspec
 
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.jobs import Job, job_key
@@ -14,6 +16,7 @@ __all__ = ["Result", "Steps", "step_key"]
 
 Result: TypeAlias = dict[str, Json]
 COLLECTION = "steps"
+_Made = TypeVar("_Made")
 
 
 class Steps:
@@ -37,7 +40,7 @@ class Steps:
         document = self._documents.get(COLLECTION, key)
         if document is None:
             return None
-        blobs = set(blobs_of(cast("Json", document.body)))
+        blobs = set(blobs_of(document.body))
         return dict(document.body) if all(self._blobs.intact(blob) for blob in blobs) else None
 
     def publish(self, key: str, result: Mapping[str, Json]) -> Result:
@@ -48,6 +51,10 @@ class Steps:
     def once(self, key: str, work: Callable[[], Mapping[str, Json]]) -> Result:
         """The step's result, worked out now if it is not done yet."""
         return self.done(key) or self.publish(key, work())
+
+    def made(self, key: str, kind: type[_Made], work: Callable[[], _Made]) -> _Made:
+        """The same for a step whose result is of a class, of which the record is the JSON."""
+        return msgspec.convert(self.once(key, lambda: msgspec.to_builtins(work())), kind)
 
 
 def step_key(name: str, job: Job, *code: str) -> str:

@@ -7,10 +7,11 @@ served is the rescaled model, under a name of its own. Answers by cost need noth
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.jobs import MODEL
 from bakeoff.core.types import Json, Predictions
 from bakeoff.families.wrappers.members import AssembleValue
@@ -49,15 +50,15 @@ def _calibrated(
     singles = [each for each in judged if each.scorecard is not None and not each.fitted.members]
     slow = too_long(stage, singles)
     wanted = [each.fitted for each in singles if each.name not in slow and each.name not in combined.held]
-    held = {**combined.held, **(hold_out(stage, steps, gathered, wanted) if wanted else {})}
-    said = {name: held_out(stage.blobs.get(blob)) for name, blob in held.items()}
+    held_out_blobs = {**combined.held, **(hold_out(stage, steps, gathered, wanted) if wanted else {})}
+    predictions = {name: held_out(stage.blobs.get(blob)) for name, blob in held_out_blobs.items()}
     tried = {each.name: each for each in combined.tried}
     made: dict[str, Fitted] = {}
     for entry in judged:
         if entry.scorecard is None:
             continue
-        found = _fit_scale(entry, tried, said, how) if entry.name not in slow else slow[entry.name]
-        fitted = found if isinstance(found, str) else _made(stage, steps, entry.fitted, how, found)
+        scale = _fit_scale(entry, tried, predictions, how) if entry.name not in slow else slow[entry.name]
+        fitted = scale if isinstance(scale, str) else _made(stage, steps, entry.fitted, how, scale)
         if isinstance(fitted, str):
             stage.progress(f"{entry.name}: not calibrated: {fitted}")
         else:
@@ -72,7 +73,7 @@ def _by_cost(stage: Stage, steps: Steps, judged: Sequence[Judged], before: Mappi
     for entry in judged:
         if entry.scorecard is None:
             continue
-        classes = cast("Sequence[str]", (entry.fitted.signature or {}).get("classes") or ())
+        classes = narrow.texts((entry.fitted.signature or {}).get("classes") or ())
         params: dict[str, Json] = {"costs": costs.matrix(classes).tolist()}
         if outcomes(stage, entry)[1].probabilities_nk is None or list(classes) != sorted(classes):
             fitted: Fitted | str = "it gives no probabilities of sorted classes"
@@ -94,7 +95,7 @@ def _with_memory(anew: Judged, before: Judged) -> Judged:
 def _fit_scale(
     entry: Judged,
     tried: "Mapping[str, Combination]",
-    said: Mapping[str, tuple[Any, Predictions]],
+    predictions: Mapping[str, tuple[Any, Predictions]],
     how: Literal["temperature", "isotonic"],
 ) -> dict[str, Json] | str:
     """The parameters of the rescaling, or why there are none."""
@@ -106,23 +107,23 @@ def _fit_scale(
     from bakeoff.metrics.scaling import Temperature
 
     members = entry.fitted.members or (entry.name,)
-    if not set(members) <= set(said):
+    if not set(members) <= set(predictions):
         return "it could not be fitted without the validation rows"
-    truth_n = said[members[0]][0].astype(np.str_)
-    parts = [said[name][1] for name in members]
-    held = parts[0] if not entry.fitted.members else _joint(tried[entry.name], parts, truth_n)
-    if held.probabilities_nk is None or tuple(sorted(held.classes)) != held.classes:
+    truth_n = predictions[members[0]][0].astype(np.str_)
+    parts = [predictions[name][1] for name in members]
+    joint = parts[0] if not entry.fitted.members else _joint(tried[entry.name], parts, truth_n)
+    if joint.probabilities_nk is None or tuple(sorted(joint.classes)) != joint.classes:
         return "it gives no probabilities of sorted classes"
     # The model that is served has seen validation rows, too, and may know classes that have no others.
-    classes = common_classes((held.classes, cast("Sequence[str]", (entry.fitted.signature or {}).get("classes", ()))))
+    classes = common_classes((joint.classes, narrow.texts((entry.fitted.signature or {}).get("classes", ()))))
     known_n = np.isin(truth_n, classes)
-    of_known = Predictions.of_probabilities(spread(held, classes)[known_n], classes)
-    found = calibrator(outcome(truth_n[known_n], of_known, "classification"), how)
-    if isinstance(found, str):
-        return found
-    if isinstance(found, Temperature):
-        return {"temperature": found.value}
-    return {"x": [list(each) for each in found.x], "y": [list(each) for each in found.y]}
+    of_known = Predictions.of_probabilities(spread(joint, classes)[known_n], classes)
+    scale = calibrator(outcome(truth_n[known_n], of_known, "classification"), how)
+    if isinstance(scale, str):
+        return scale
+    if isinstance(scale, Temperature):
+        return {"temperature": scale.value}
+    return {"x": [list(each) for each in scale.x], "y": [list(each) for each in scale.y]}
 
 
 def _joint(each: "Combination", parts: Sequence[Predictions], truth_n: Any) -> Predictions:

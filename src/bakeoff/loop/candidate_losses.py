@@ -1,13 +1,13 @@
 """What single candidates go without, and settings without effect: losses that no other candidate shares."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from bakeoff.config.params import without_effect
 from bakeoff.config.sections import Config
+from bakeoff.core import narrow
 from bakeoff.core.ledger import LOUD_SHARE, Loss
 from bakeoff.core.types import Schema, Task
 
@@ -31,7 +31,7 @@ def of_candidate(entry: "Judged", schema: Schema, task: Task) -> list[Loss]:
 
 def _unanswered(name: str, entry: "Judged") -> list[Loss]:
     """Test rows that got the family's fallback, since a service refused them or its answer could not be read."""
-    usage = cast("Mapping[str, Any]", entry.findings.get("usage") or {})
+    usage = narrow.json_object(entry.findings.get("usage") or {})
     reasons = {"refused": "refused by the service", "unreadable": "an answer that could not be read"}
     return [
         Loss(

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.errors import CorruptError, NotFoundError
 from bakeoff.core.records import Version
 from bakeoff.core.types import ColumnKind, Signature
@@ -116,7 +117,7 @@ def anchor_of(stage: Stage) -> Version | None:
     return (
         champion_of(stage)
         if marked is None
-        else stage.records.versions.get("model", name, cast("int", marked.body["number"]))
+        else stage.records.versions.get("model", name, narrow.whole(marked.body["number"]))
     )
 
 
@@ -142,23 +143,23 @@ def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, am
         return Contest(promoted=True, champion=named, reason=f"{named} is this very model")
     decide, anchor = stage.config.decide, anchor_of(stage)
     bound = anchor.content if anchor is not None and decide.champion == "non_inferior" else ""
-    found = stand(stage, steps, gathered, winner, champion, among=among, anchor=bound)
-    if found.comparison is None:
-        return Contest(promoted=found.gone, champion=named, reason=f"{named} {found.why}", raises=found.gone)
+    standing = stand(stage, steps, gathered, winner, champion, among=among, anchor=bound)
+    if standing.comparison is None:
+        return Contest(promoted=standing.gone, champion=named, reason=f"{named} {standing.why}", raises=standing.gone)
     margin = margin_beside(stage, winner)
-    holds = takes_over(found.comparison, decide, margin)
+    holds = takes_over(standing.comparison, decide, margin)
     contest = Contest(
         promoted=holds,
         champion=named,
-        reason=told(found, decide, margin=margin, holds=holds),
-        comparison=found.comparison,
-        look=found.look,
-        raises=found.comparison.superior,
+        reason=told(standing, decide, margin=margin, holds=holds),
+        comparison=standing.comparison,
+        look=standing.look,
+        raises=standing.comparison.superior,
     )
     if holds and anchor is not None and anchor.content != champion.content:
-        beside = stand(stage, steps, gathered, winner, anchor, among=among, look=found.look)
+        beside = stand(stage, steps, gathered, winner, anchor, among=among, look=standing.look)
         contest = _anchored(contest, beside, decide, margin)
-    looked(stage, found, passed=contest.promoted)
+    looked(stage, standing, passed=contest.promoted)
     return contest
 
 
@@ -179,10 +180,10 @@ def _anchored(contest: Contest, beside: Standing, decide: "DecideConfig", margin
     return replace(contest, promoted=holds, reason=reason, raises=beside.comparison.superior)
 
 
-def looked(stage: Stage, found: Standing, *, passed: bool) -> None:
+def looked(stage: Stage, standing: Standing, *, passed: bool) -> None:
     """Keep that the model was held against the champion on these test rows; two that answer alike cost nothing."""
-    if found.look is not None and found.comparison is not None and not found.comparison.alike:
-        record(stage.records.documents, stage.config.project.name, found.look, found.hashes_n, passed=passed)
+    if standing.look is not None and standing.comparison is not None and not standing.comparison.alike:
+        record(stage.records.documents, stage.config.project.name, standing.look, standing.hashes_n, passed=passed)
 
 
 def margin_beside(stage: Stage, entry: Judged) -> float:
@@ -350,20 +351,20 @@ def _answers(stage: Stage, gathered: Gathered, champion: Version, judged: Judged
     from bakeoff.evaluate.score.out_of_fold import in_order
     from bakeoff.evaluate.score.worker import read_outcomes
 
-    _, said = outcomes(stage, judged)
+    _, predictions = outcomes(stage, judged)
     fair_n = unseen(stage, gathered, champion)
     made = champion.model_origin
-    kept = made.fold_outcomes_blob
-    if kept is None or made.hashes_blob is None:
-        return said, fair_n
-    _, before = read_outcomes(load_table(stage.blobs, kept))
+    blob = made.fold_outcomes_blob
+    if blob is None or made.hashes_blob is None:
+        return predictions, fair_n
+    _, before = read_outcomes(load_table(stage.blobs, blob))
     known_m = load_arrays(stage.blobs, made.hashes_blob)
     order = np.argsort(known_m)
     tests_n = hashes_of_test(stage, gathered)
     place_n = order[np.minimum(np.searchsorted(known_m, tests_n, sorter=order), len(known_m) - 1)]
     known_n = ~fair_n & (known_m[place_n] == tests_n)
     live, old = np.flatnonzero(~known_n), np.flatnonzero(known_n)
-    return in_order([live, old], [said.take(live), before.take(place_n[old])]), fair_n | known_n
+    return in_order([live, old], [predictions.take(live), before.take(place_n[old])]), fair_n | known_n
 
 
 def rows_of(predictions: Any, which: Any) -> Any:

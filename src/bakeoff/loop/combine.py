@@ -7,10 +7,11 @@ the candidates finds what it found before.
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.closure import code_of
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.jobs import MODEL, Job, JobResult
@@ -26,7 +27,7 @@ from bakeoff.loop.fit import Fitted, hold_out, run_jobs
 from bakeoff.metrics.custom import digest_own
 
 if TYPE_CHECKING:
-    from bakeoff.evaluate.combine.combinations import Combination, Part, Rows
+    from bakeoff.evaluate.combine.combinations import Combination, HeldTruth, SingleCandidate
 
 __all__ = ["Combined", "combine", "contender_of", "held_out", "put_together", "too_long"]
 
@@ -59,11 +60,11 @@ def combine(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Jud
         stage.progress(f"{name}: not combined with others: {why}")
     singles = [entry for entry in singles if entry.name not in left_out]
     # With folds, what was said of test rows was said without them: nothing else has to be held out.
-    held = {} if gathered.folds else hold_out(stage, steps, gathered, [entry.fitted for entry in singles])
-    members = {entry.name: entry for entry in singles if gathered.folds or entry.name in held}
+    held_out_blobs = {} if gathered.folds else hold_out(stage, steps, gathered, [entry.fitted for entry in singles])
+    members = {entry.name: entry for entry in singles if gathered.folds or entry.name in held_out_blobs}
     if len(members) < FEWEST:
-        return Combined(held=held, left_out=left_out)
-    tried = _found(stage, steps, gathered, members, held)
+        return Combined(held=held_out_blobs, left_out=left_out)
+    tried = _found(stage, steps, gathered, members, held_out_blobs)
     fitted: list[Fitted] = []
     for at, each in enumerate(tried):
         if not each.entered:
@@ -74,7 +75,7 @@ def combine(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Jud
             stage.progress(f"{each.name}: could not be put together: {made.error}")
         else:
             fitted.append(made)
-    return Combined(tried=tuple(tried), fitted=tuple(fitted), held=held, left_out=left_out)
+    return Combined(tried=tuple(tried), fitted=tuple(fitted), held=held_out_blobs, left_out=left_out)
 
 
 def too_long(stage: Stage, entries: Sequence[Judged]) -> dict[str, str]:
@@ -88,12 +89,12 @@ def too_long(stage: Stage, entries: Sequence[Judged]) -> dict[str, str]:
 
 
 def _found(
-    stage: Stage, steps: Steps, gathered: Gathered, members: Mapping[str, Judged], held: Mapping[str, str]
+    stage: Stage, steps: Steps, gathered: Gathered, members: Mapping[str, Judged], held_out_blobs: Mapping[str, str]
 ) -> "list[Combination]":
     from bakeoff.evaluate.combine.combinations import Combination
 
     inputs: dict[str, Json] = {
-        "members": [[name, entry.key, held.get(name)] for name, entry in members.items()],
+        "members": [[name, entry.key, held_out_blobs.get(name)] for name, entry in members.items()],
         "rows": gathered.rows_blob,
         "combine": stage.config.combine.model_dump(mode="json"),
         "decide": stage.config.decide.model_dump(mode="json"),
@@ -103,20 +104,20 @@ def _found(
         "metrics": digest_own(),
         "code": code_of("bakeoff.evaluate.combine.combinations", "bakeoff.metrics.registry"),
     }
-    result = steps.once(steps.key("combine", inputs), lambda: _search(stage, gathered, members, held))
-    return [Combination.from_json(each) for each in cast("list[Json]", result["tried"])]
+    result = steps.once(steps.key("combine", inputs), lambda: _search(stage, gathered, members, held_out_blobs))
+    return [Combination.from_json(each) for each in narrow.json_array(result["tried"])]
 
 
 def _search(
-    stage: Stage, gathered: Gathered, members: Mapping[str, Judged], held: Mapping[str, str]
+    stage: Stage, gathered: Gathered, members: Mapping[str, Judged], held_out_blobs: Mapping[str, str]
 ) -> dict[str, Json]:
     from bakeoff.evaluate.combine.combinations import combine as look
     from bakeoff.evaluate.combine.pareto import enter
 
     stage.progress(f"looking for combinations of {', '.join(members)}")
-    parts, rows = _parts(stage, gathered, members, held)
+    parts, rows = _parts(stage, gathered, members, held_out_blobs)
     task, decide = stage.config.project.task, stage.config.decide
-    found = look(
+    combinations = look(
         parts,
         rows,
         stage.config.combine,
@@ -127,26 +128,28 @@ def _search(
         positive=decide.positive,
         metrics=stage.metrics,
     )
-    tried = enter(found, parts, rows, decide, task=task, seed=stage.seed)
+    tried = enter(combinations, parts, rows, decide, task=task, seed=stage.seed)
     for each in tried:
         stage.progress(f"{each.name}: {'enters' if each.entered else 'does not enter'}: {each.reason}")
     return {"tried": [each.to_json() for each in tried]}
 
 
 def _parts(
-    stage: Stage, gathered: Gathered, members: Mapping[str, Judged], held: Mapping[str, str]
-) -> "tuple[dict[str, Part], Rows]":
-    from bakeoff.evaluate.combine.combinations import Part, Rows
+    stage: Stage, gathered: Gathered, members: Mapping[str, Judged], held_out_blobs: Mapping[str, str]
+) -> "tuple[dict[str, SingleCandidate], HeldTruth]":
+    from bakeoff.evaluate.combine.combinations import HeldTruth, SingleCandidate
 
-    parts: dict[str, Part] = {}
+    parts: dict[str, SingleCandidate] = {}
     truth: dict[str, Any] = {}
     for name, entry in members.items():
         assert entry.scorecard is not None
         truth["test"], test = outcomes(stage, entry)
-        truth["held"], said = held_out(stage.blobs.get(held[name])) if name in held else (truth["test"], test)
-        parts[name] = Part(card=entry.scorecard, held=said, test=test)
+        truth["held"], predictions = (
+            held_out(stage.blobs.get(held_out_blobs[name])) if name in held_out_blobs else (truth["test"], test)
+        )
+        parts[name] = SingleCandidate(card=entry.scorecard, held=predictions, test=test)
     fold_n = load_arrays(stage.blobs, gathered.rows_blob)[FOLD] if gathered.folds else None
-    return parts, Rows(
+    return parts, HeldTruth(
         held_n=truth["held"],
         test_n=truth["test"],
         groups_n=groups(stage, gathered),
@@ -159,10 +162,10 @@ def held_out(content: bytes) -> tuple[Any, Predictions]:
     """Truth and predictions of the validation rows, as `bakeoff.train.worker.hold_out` keeps them."""
     import numpy as np
 
-    with np.load(io.BytesIO(content), allow_pickle=False) as kept:
-        shares = kept["probabilities_nk"] if "probabilities_nk" in kept.files else None
-        classes = tuple(kept["classes"].tolist()) if shares is not None else ()
-        return kept["truth_n"], Predictions(values_n=kept["values_n"], probabilities_nk=shares, classes=classes)
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        shares = arrays["probabilities_nk"] if "probabilities_nk" in arrays.files else None
+        classes = tuple(arrays["classes"].tolist()) if shares is not None else ()
+        return arrays["truth_n"], Predictions(values_n=arrays["values_n"], probabilities_nk=shares, classes=classes)
 
 
 def _assembled(stage: Stage, steps: Steps, each: "Combination", parts: Mapping[str, Fitted]) -> Fitted:

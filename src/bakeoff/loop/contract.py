@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 from bakeoff.core.errors import ContractError
-from bakeoff.core.types import Json, Schema
+from bakeoff.core.types import Schema
 from bakeoff.loop.context import Stage
+from bakeoff.results.data import ContractOutcome, Warned
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,10 +14,10 @@ if TYPE_CHECKING:
 
     from bakeoff.data.contract_check import Violation
 
-__all__ = ["hold", "violating", "warning"]
+__all__ = ["hold", "violating"]
 
 
-def hold(stage: Stage, table: "pl.DataFrame") -> dict[str, Json] | None:
+def hold(stage: Stage, table: "pl.DataFrame") -> ContractOutcome | None:
     """Hold rows, as they were read, against the contract; what a run keeps of that (None without a contract).
 
     Raises:
@@ -26,25 +27,20 @@ def hold(stage: Stage, table: "pl.DataFrame") -> dict[str, Json] | None:
     from bakeoff.data.contract_check import check
 
     contract = stage.contract
-    if contract is None:
+    if contract is None or stage.config.data.contract is None:
         return None
     checked = check(table, contract)
     if checked.errors:
         raise _refused(stage, table.height, checked.errors)
     for each in checked.warnings:
         stage.progress(f"contract: {each.told()}")
-    return {
-        "file": stage.config.data.contract,
-        "version": stage.blobs.put(to_bytes(contract)),
-        "rules": contract.rules,
-        "violations": [each.to_json() for each in checked.warnings],
-        "warnings": [warning(each) for each in checked.warnings],
-    }
-
-
-def warning(violation: "Violation") -> Json:
-    """A violation as one of the dataset's warnings."""
-    return {"kind": "contract", "column": violation.column, "told": violation.told()}
+    return ContractOutcome(
+        file=stage.config.data.contract,
+        version=stage.blobs.put(to_bytes(contract)),
+        rules=contract.rules,
+        violations=checked.warnings,
+        warnings=tuple(Warned(kind="contract", column=each.column, told=each.told()) for each in checked.warnings),
+    )
 
 
 def _refused(stage: Stage, rows: int, errors: "tuple[Violation, ...]") -> ContractError:

@@ -1,7 +1,6 @@
 """Look at the training rows of a dataset once: leaks, columns that say nothing, classes out of balance."""
 
 import io
-from typing import cast
 
 import msgspec
 
@@ -22,7 +21,7 @@ def examine(stage: Stage, steps: Steps, *, table_blob: str, rows_blob: str, sche
         "task": stage.config.project.task,
         "seed": stage.seed,
         "code": code,
-        "environment": cast("Json", versions_of(("polars", "numpy"))),
+        "environment": versions_of(("polars", "numpy")),
     }
 
     def work() -> Result:

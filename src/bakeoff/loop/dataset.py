@@ -2,14 +2,16 @@
 
 import io
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from bakeoff.config.sections import DataConfig
+from bakeoff.core import narrow
 from bakeoff.core.closure import code_of
 from bakeoff.core.hashing import digest_file, digest_json
 from bakeoff.core.ledger import Ledger, Loss
@@ -24,9 +26,10 @@ from bakeoff.loop.context import Stage
 from bakeoff.loop.contract import hold, violating
 from bakeoff.loop.data_findings import examine
 from bakeoff.loop.feedback_rows import fitting
-from bakeoff.loop.losses import check_lost, decoded, gone_classes, of_reading, of_split, rows_read
+from bakeoff.loop.losses import check_lost, gone_classes, of_reading, of_split, rows_read
 from bakeoff.loop.sides import sides
 from bakeoff.report.ledger import alarms, doubts
+from bakeoff.results.data import ContractOutcome, Dataset
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,6 +45,41 @@ DATA_CODE = (
 )
 """The modules that work on rows before any model sees them."""
 FEEDBACK = ("ingested", "feedback")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowCount:
+    """How many rows a step took (or, of the last one, used; by class), and what was lost by it."""
+
+    rows: int
+    losses: tuple[Loss, ...]
+    classes: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadTable:
+    """The result of the steps `read` and `join`: the table, its schema, and what goes into the run's `Dataset`."""
+
+    version: str
+    table_blob: str
+    rejected_blob: str | None
+    schema: Schema
+    ledger: RowCount
+    inherited: tuple[str, ...]
+    set_aside: Mapping[str, int]
+    contract: ContractOutcome | None
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitTable:
+    """The result of the step `split`: the prepared table and its parts, and what goes into the run's `Dataset`."""
+
+    table_blob: str
+    rows_blob: str
+    hashes_blob: str
+    ledger: RowCount
+    summary: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,19 +99,19 @@ class Gathered:
     table_blob: str
     rows_blob: str
     hashes_blob: str
-    summary: Mapping[str, Json]
+    summary: Dataset
     ledger: Ledger | None = None
     inherited: tuple[str, ...] = ()
 
     @property
     def test_rows(self) -> int:
         """Rows of the test split."""
-        return cast("int", self.summary["test"])
+        return self.summary.test
 
     @property
     def folds(self) -> int:
         """In how many folds the rows are tested; 0: one test part."""
-        return cast("int", self.summary["folds"])
+        return self.summary.folds
 
 
 def gather(stage: Stage, steps: Steps) -> Gathered:
@@ -83,43 +121,50 @@ def gather(stage: Stage, steps: Steps) -> Gathered:
         DataError: the data cannot be used, or more of it was lost than `[data] max_lost`.
     """
     snapshot = _snapshot(stage, steps)
+    schema = snapshot.schema
     parts = _parts(stage, steps, snapshot)
-    schema = msgspec.convert(snapshot["schema"], Schema)
-    ledger = _ledger(stage, snapshot, parts, schema)
+    ledger = _ledger(stage, snapshot, parts)
     check_lost(ledger, stage.config.data)
     for line in (*alarms(ledger), *(f"in doubt: {each}" for each in doubts(ledger))):
         stage.progress(f"ledger: {line}")
-    table_blob, rows_blob = cast("str", parts["table_blob"]), cast("str", parts["rows_blob"])
-    examined = examine(stage, steps, table_blob=table_blob, rows_blob=rows_blob, schema=schema, code=data_code())
+    examined = examine(
+        stage, steps, table_blob=parts.table_blob, rows_blob=parts.rows_blob, schema=schema, code=data_code()
+    )
     return Gathered(
-        version=cast("str", snapshot["version"]),
+        version=snapshot.version,
         schema=schema,
-        snapshot_blob=cast("str", snapshot["table_blob"]),
-        table_blob=table_blob,
-        rows_blob=rows_blob,
-        hashes_blob=cast("str", parts["hashes_blob"]),
-        summary=_summary(cast("Result", snapshot["summary"]), cast("Result", parts["summary"]), examined),
+        snapshot_blob=snapshot.table_blob,
+        table_blob=parts.table_blob,
+        rows_blob=parts.rows_blob,
+        hashes_blob=parts.hashes_blob,
+        summary=_summary(snapshot, parts, examined),
         ledger=ledger,
-        inherited=tuple(cast("list[str]", snapshot.get("inherited", ()))),
+        inherited=snapshot.inherited,
     )
 
 
-def _ledger(stage: Stage, snapshot: Result, parts: Result, schema: Schema) -> Ledger:
+def _ledger(stage: Stage, snapshot: ReadTable, parts: SplitTable) -> Ledger:
     """What became of every row that the sources and feedback brought."""
-    read, split = cast("Result", snapshot["ledger"]), cast("Result", parts["ledger"])
-    losses = [*decoded(read["losses"]), *decoded(split["losses"]), *unused_settings(stage.config, schema)]
-    classes = cast("dict[str, int]", split["classes"])
-    ledger = Ledger(rows_in=cast("int", read["rows"]), rows_used=cast("int", split["rows"]), classes=classes)
-    ledger = ledger.with_losses([*losses, *gone_classes(losses, classes)])
+    read, used = snapshot.ledger, parts.ledger
+    losses = [*read.losses, *used.losses, *unused_settings(stage.config, snapshot.schema)]
+    ledger = Ledger(rows_in=read.rows, rows_used=used.rows, classes=used.classes)
+    ledger = ledger.with_losses([*losses, *gone_classes(losses, used.classes)])
     assert ledger.balanced, f"{ledger.rows_in} rows in, {ledger.rows_used} used, {ledger.rows_lost} lost"
     return ledger
 
 
-def _summary(*parts: Result) -> Result:
-    """What all parts tell; each may have warnings."""
-    told: Result = {key: value for part in parts for key, value in part.items()}
-    told["warnings"] = [each for part in parts for each in cast("list[Json]", part.get("warnings", []))]
-    return told
+def _summary(snapshot: ReadTable, parts: SplitTable, examined: Result) -> Dataset:
+    """What all steps say of the dataset; each may have warnings, those of the contract first."""
+    contract = msgspec.to_builtins(snapshot.contract)
+    bodies: list[Mapping[str, Any]] = [contract or {}, snapshot.summary, parts.summary, examined]
+    about = {
+        "version": snapshot.version,
+        "columns": len(snapshot.schema.columns),
+        "set_aside": snapshot.set_aside,
+        "contract": contract,
+        "warnings": [warning for body in bodies for warning in body.get("warnings", ())],
+    }
+    return msgspec.convert({**snapshot.summary, **parts.summary, **examined, **about}, Dataset)
 
 
 def data_code() -> str:
@@ -148,7 +193,7 @@ def load_table(blobs: BlobStore, blob: str, columns: Sequence[str] | None = None
     return pl.read_parquet(io.BytesIO(blobs.get(blob)), columns=None if columns is None else list(columns))
 
 
-def _snapshot(stage: Stage, steps: Steps) -> Result:
+def _snapshot(stage: Stage, steps: Steps) -> ReadTable:
     files = resolve_all(stage)
     inputs: dict[str, Json] = {
         "files": [[name, *(file.digest for file in listed)] for name, listed in files.items()],
@@ -156,18 +201,18 @@ def _snapshot(stage: Stage, steps: Steps) -> Result:
         "task": stage.config.project.task,
         "contract": stage.contract.version if stage.contract else None,
         "code": data_code(),
-        "environment": cast("Json", versions_of(("polars", "duckdb"))),
+        "environment": versions_of(("polars", "duckdb")),
     }
     if stage.precedent is not None:
         columns = {"inputs": dict(stage.precedent.inputs), "aside": sorted(stage.precedent.aside)}
-        inputs["precedent"] = cast("Json", columns)
+        inputs["precedent"] = columns
     key = steps.key("read", inputs)
-    snapshot = steps.once(key, lambda: _read(stage, files))
+    snapshot = steps.made(key, ReadTable, lambda: _read(stage, files))
     feedback = ingested(stage)
     if feedback is None:
         return snapshot
     joined = steps.key("join", {"read": key, "feedback": [feedback["rows_blob"], feedback.get("losses")]})
-    return steps.once(joined, lambda: _join(stage, snapshot, feedback))
+    return steps.made(joined, ReadTable, lambda: _join(stage, snapshot, feedback))
 
 
 def resolve_all(stage: Stage) -> dict[str, Sequence[SourceFile]]:
@@ -186,7 +231,7 @@ def resolved(data: DataConfig, *, folder: Path, cache: Path, progress: Progress)
     }
 
 
-def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
+def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> ReadTable:
     from bakeoff.data.reading import read
     from bakeoff.data.schema import infer
     from bakeoff.data.snapshot import version_of
@@ -196,7 +241,7 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
     task = stage.config.project.task
     reading = read(stage.config.data, files)
     named = name_classes(reading.table, stage.config.data, task, reading.formats)
-    held = hold(stage, named.table)
+    contract = hold(stage, named.table)
     inferred = infer(named.table, stage.config.data, task, named.formats, stage.precedent)
     prepared = prepare_target(named.table, inferred.schema, task)
     table = prepared.table
@@ -208,20 +253,18 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
     ]
     for warning in (*named.warnings, *prepared.warnings):
         stage.progress(f"data: {warning}")
-    version = version_of(table)
-    return {
-        "version": version,
-        "ledger": {"rows": rows_read(reading), "losses": msgspec.to_builtins(losses)},
-        "table_blob": _put_table(stage, table),
-        "rejected_blob": _put_table(stage, reading.rejected) if len(reading.rejected) else None,
-        "schema": msgspec.to_builtins(inferred.schema),
-        "inherited": list(inferred.inherited),
-        "summary": {
-            "version": version,
+    return ReadTable(
+        version=version_of(table),
+        table_blob=_put_table(stage, table),
+        rejected_blob=_put_table(stage, reading.rejected) if len(reading.rejected) else None,
+        schema=inferred.schema,
+        ledger=RowCount(rows=rows_read(reading), losses=tuple(losses)),
+        inherited=tuple(inferred.inherited),
+        set_aside=set_aside,
+        contract=contract,
+        summary={
             "rows": len(table),
-            "columns": len(inferred.schema.columns),
             "rejected": len(reading.rejected),
-            "set_aside": cast("Json", set_aside),
             "from_feedback": 0,
             "schema_notes": [*inferred.notes, *named.notes, *reading.notes],
             "files": [
@@ -229,46 +272,42 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> Result:
                 for name, listed in files.items()
                 for file in listed
             ],
-            "contract": held,
-            "warnings": [*(cast("list[Json]", held["warnings"]) if held else []), *warnings],
+            "warnings": warnings,
         },
-    }
+    )
 
 
-def _join(stage: Stage, snapshot: Result, feedback: Mapping[str, Json]) -> Result:
+def _join(stage: Stage, snapshot: ReadTable, feedback: Mapping[str, Json]) -> ReadTable:
     """Append labelled rows to what was read; those that do not fit are set aside and counted."""
     import polars as pl
 
     from bakeoff.data.snapshot import version_of
 
-    schema = msgspec.convert(snapshot["schema"], Schema)
-    table = pl.read_parquet(io.BytesIO(stage.blobs.get(cast("str", snapshot["table_blob"]))))
-    fed = pl.read_parquet(io.BytesIO(stage.blobs.get(cast("str", feedback["rows_blob"]))))
-    table, schema = _with_rejected(table, schema, fed, stage.config.data.rejected_column)
+    table = pl.read_parquet(io.BytesIO(stage.blobs.get(snapshot.table_blob)))
+    fed = pl.read_parquet(io.BytesIO(stage.blobs.get(narrow.text(feedback["rows_blob"]))))
+    table, schema = _with_rejected(table, snapshot.schema, fed, stage.config.data.rejected_column)
     config = stage.config
-    kept, misfits = fitting(fed, schema, table[schema.target], config.project.task, config.data.labels)
-    bad_n = violating(stage, kept, schema)
-    sound = kept if bad_n is None else kept.filter(~bad_n)
+    fits, misfits = fitting(fed, schema, table[schema.target], config.project.task, config.data.labels)
+    bad_n = violating(stage, fits, schema)
+    sound = fits if bad_n is None else fits.filter(~bad_n)
     table = pl.concat([table, sound])
-    version = version_of(table)
-    summary = dict(cast("Result", snapshot["summary"]))
-    violations = Loss(kind="row", reason="feedback that violates the contract", count=len(kept) - len(sound))
+    violations = Loss(kind="row", reason="feedback that violates the contract", count=len(fits) - len(sound))
     earlier = msgspec.convert(feedback.get("losses") or [], list[Loss])
     losses = [loss for loss in (*earlier, *misfits, violations) if loss.count]
-    set_aside = dict(cast("dict[str, int]", summary["set_aside"]))
+    set_aside = Counter(snapshot.set_aside)
     for loss in losses:
         if loss.kind == "row":
-            set_aside[loss.reason] = set_aside.get(loss.reason, 0) + loss.count
-    summary |= {"version": version, "rows": len(table), "from_feedback": len(sound)}
-    summary["set_aside"] = cast("Json", set_aside)
-    summary["columns"] = len(schema.columns)
-    changed: Result = {"version": version, "schema": msgspec.to_builtins(schema), "summary": summary}
-    read = cast("Result", snapshot["ledger"])
-    changed["ledger"] = {
-        "rows": cast("int", read["rows"]) + cast("int", feedback.get("brought", len(fed))),
-        "losses": [*cast("list[Json]", read["losses"]), *msgspec.to_builtins(losses)],
-    }
-    return {**snapshot, **changed, "table_blob": _put_table(stage, table)}
+            set_aside[loss.reason] += loss.count
+    brought = narrow.whole(feedback.get("brought", len(fed)))
+    return replace(
+        snapshot,
+        version=version_of(table),
+        table_blob=_put_table(stage, table),
+        schema=schema,
+        ledger=RowCount(rows=snapshot.ledger.rows + brought, losses=(*snapshot.ledger.losses, *losses)),
+        set_aside=set_aside,
+        summary={**snapshot.summary, "rows": len(table), "from_feedback": len(sound)},
+    )
 
 
 def _with_rejected(
@@ -295,53 +334,53 @@ def _put_table(stage: Stage, table: Any) -> str:
         return stage.blobs.put(path)
 
 
-def _parts(stage: Stage, steps: Steps, snapshot: Result) -> Result:
+def _parts(stage: Stage, steps: Steps, snapshot: ReadTable) -> SplitTable:
     from bakeoff.prepare.steps import Preparation
 
     config = stage.config
     preparation = Preparation(config.prepare.specs)
     inputs: dict[str, Json] = {
-        "table": snapshot["table_blob"],
-        "schema": snapshot["schema"],
+        "table": snapshot.table_blob,
+        "schema": msgspec.to_builtins(snapshot.schema),
         "split": config.split.model_dump(mode="json"),
         "steps": preparation.key,
         "seed": stage.seed,
         "code": data_code(),
-        "environment": cast("Json", versions_of(("polars", "numpy", "scipy", *preparation.requires))),
+        "environment": versions_of(("polars", "numpy", "scipy", *preparation.requires)),
     }
-    return steps.once(steps.key("split", inputs), lambda: _split(stage, snapshot, preparation))
+    return steps.made(steps.key("split", inputs), SplitTable, lambda: _split(stage, snapshot, preparation))
 
 
-def _split(stage: Stage, snapshot: Result, preparation: "Preparation") -> Result:
+def _split(stage: Stage, snapshot: ReadTable, preparation: "Preparation") -> SplitTable:
     import numpy as np
 
     from bakeoff.data.snapshot import read, row_hashes
     from bakeoff.prepare.losses import class_counts
 
-    schema = msgspec.convert(snapshot["schema"], Schema)
+    schema = snapshot.schema
     stage.progress("preparing and splitting")
     with tempfile.TemporaryDirectory(dir=stage.work) as scratch:
         folder = Path(scratch)
-        table = read(stage.blobs.fetch(cast("str", snapshot["table_blob"]), folder / "read.parquet"))
+        table = read(stage.blobs.fetch(snapshot.table_blob, folder / "read.parquet"))
         prepared = preparation.apply_rows_and_columns(table, schema)
-        arrays, told = sides(stage.config, prepared.table, schema)
+        arrays, facts = sides(stage.config, prepared.table, schema)
+        for warning in facts.warnings:
+            stage.progress(f"split: {warning.told}")
         used = np.unique(np.concatenate([arrays[name] for name in ("train", "validation", "test")]))
         unused = prepared.table[np.setdiff1d(np.arange(len(prepared.table)), used)]
-        lost = [*prepared.losses, *of_split(unused, schema, of=len(prepared.table))]
-        ledger = {"rows": len(used), "losses": msgspec.to_builtins([loss for loss in lost if loss.count])}
-        for warning in cast("list[dict[str, Json]]", told["warnings"]):
-            stage.progress(f"split: {warning['told']}")
+        losses = [*prepared.losses, *of_split(unused, schema, of=len(prepared.table))]
         np.savez(folder / "rows.npz", allow_pickle=False, kept=prepared.kept, **arrays)
         hashed = prepared.table.select(*schema.inputs, schema.target)
         np.save(folder / "hashes.npy", row_hashes(hashed))
-        return {
-            "table_blob": _put_table(stage, prepared.table),
-            "rows_blob": stage.blobs.put(folder / "rows.npz"),
-            "hashes_blob": stage.blobs.put(folder / "hashes.npy"),
-            "ledger": {**ledger, "classes": cast("Json", class_counts(prepared.table[used], schema))},
-            "summary": {
-                "prepared_rows": len(prepared.table),
-                **told,
-                "changes": msgspec.to_builtins(prepared.changes),
-            },
-        }
+        about = {"prepared_rows": len(prepared.table), "changes": prepared.changes}
+        return SplitTable(
+            table_blob=_put_table(stage, prepared.table),
+            rows_blob=stage.blobs.put(folder / "rows.npz"),
+            hashes_blob=stage.blobs.put(folder / "hashes.npy"),
+            ledger=RowCount(
+                rows=len(used),
+                losses=tuple(loss for loss in losses if loss.count),
+                classes=class_counts(prepared.table[used], schema),
+            ),
+            summary={**msgspec.to_builtins(facts), **msgspec.to_builtins(about)},
+        )

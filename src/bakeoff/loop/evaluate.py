@@ -3,7 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -124,7 +124,7 @@ def _job(stage: Stage, gathered: Gathered, fit: Fitted) -> Job:
         price_per_hour_usd=cost.price_per_hour_usd / cost.utilisation,
         findings=decide.findings and not champion,
         own_turns=decide.own_turns,
-        memorisation=0 if champion else decide.memorisation,
+        memorisation=0 if champion or fit.members else decide.memorisation,  # members tell for themselves
         probes=asked[1] if asked else (),
         folds=len(fit.folds),
         remote=stage.config.privacy.remote,
@@ -258,7 +258,7 @@ def judge_champion(stage: Stage, steps: Steps, gathered: Gathered, champion: Ver
         family_name=made.family,
         requires=(),
         params=made.params,
-        code=families_code(made.family, *sorted(_families_in(cast("Json", made.params)))),
+        code=families_code(made.family, *sorted(_families_in(made.params))),
     )
     known = made.scorecard
     fitted = Fitted(

@@ -16,7 +16,7 @@ from bakeoff.loop.dataset import Gathered
 from bakeoff.train.worker import FIT, HELD, HOLD_OUT, FitArgument, FitValue
 
 __all__ = [
-    "Ask",
+    "FitRequest",
     "Fitted",
     "fit",
     "fit_each",
@@ -55,13 +55,13 @@ class Fitted:
 
 def fit(stage: Stage, steps: Steps, gathered: Gathered) -> list[Fitted]:
     """Fit the contenders that are not fitted yet on exactly this; results in the contenders' order."""
-    asks = [Ask.of("fit", c, job_of(stage, gathered, c)) for c in stage.contenders]
+    asks = [FitRequest.of("fit", c, job_of(stage, gathered, c)) for c in stage.contenders]
     results = fit_each(stage, steps, asks)
     return [fitted_of(ask, results[ask.name]) for ask in asks]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class FitRequest:
     """A fit that is wanted: its job, and the key of its step."""
 
     contender: Contender
@@ -69,7 +69,7 @@ class Ask:
     key: str
 
     @classmethod
-    def of(cls, step: str, contender: Contender, job: Job) -> "Ask":
+    def of(cls, step: str, contender: Contender, job: Job) -> "FitRequest":
         """The ask with its key."""
         return cls(contender=contender, job=job, key=step_key(step, job, contender.code))
 
@@ -79,7 +79,7 @@ class Ask:
         return self.job.name
 
 
-def fit_each(stage: Stage, steps: Steps, asks: Sequence[Ask]) -> dict[str, Result | JobResult]:
+def fit_each(stage: Stage, steps: Steps, asks: Sequence[FitRequest]) -> dict[str, Result | JobResult]:
     """Make the fits that are not made yet: by name what is kept of each, or how its job failed."""
     found: dict[str, Result | JobResult] = {ask.name: kept for ask in asks if (kept := steps.done(ask.key)) is not None}
     waiting = {ask.name: ask for ask in asks if ask.name not in found}
@@ -115,9 +115,9 @@ def refit(stage: Stage, steps: Steps, gathered: Gathered, fitted: Fitted) -> Fit
     return replace(made, members=fitted.members)
 
 
-def on_all_rows(stage: Stage, gathered: Gathered, contender: Contender, chosen: Mapping[str, Json]) -> Ask:
+def on_all_rows(stage: Stage, gathered: Gathered, contender: Contender, chosen: Mapping[str, Json]) -> FitRequest:
     """The fit of a contender on all rows."""
-    return Ask.of("refit", contender, job_of(stage, gathered, contender, rows="all", chosen=dict(chosen)))
+    return FitRequest.of("refit", contender, job_of(stage, gathered, contender, rows="all", chosen=dict(chosen)))
 
 
 def hold_out(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fitted]) -> dict[str, BlobRef]:
@@ -126,7 +126,7 @@ def hold_out(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fi
     One fit each, with what the first one chose. One that fails is told of and left out.
     """
     asks = {
-        each.contender.name: Ask.of(
+        each.contender.name: FitRequest.of(
             "hold_out",
             each.contender,
             replace(
@@ -172,7 +172,7 @@ def job_of(stage: Stage, gathered: Gathered, contender: Contender, **more: Any) 
     )
 
 
-def fitted_of(ask: Ask, result: Result | JobResult) -> Fitted:
+def fitted_of(ask: FitRequest, result: Result | JobResult) -> Fitted:
     """What became of the contender that was asked for."""
     if isinstance(result, JobResult):
         return Fitted(contender=ask.contender, key=ask.key, error=result.error, traceback=result.traceback)

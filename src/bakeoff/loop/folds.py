@@ -7,7 +7,7 @@ from bakeoff.core.types import Json
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.loop.dataset import Gathered
-from bakeoff.loop.fit import Ask, Fitted, fit, fit_each, fitted_of, job_of, on_all_rows
+from bakeoff.loop.fit import FitRequest, Fitted, fit, fit_each, fitted_of, job_of, on_all_rows
 
 __all__ = ["fit_all", "middle"]
 
@@ -34,9 +34,9 @@ def fit_all(stage: Stage, steps: Steps, gathered: Gathered) -> list[Fitted]:
     return [broken[c.name] or _whole(fitted_of(last[c.name], whole[c.name]), parts[c.name]) for c in stage.contenders]
 
 
-def _without(stage: Stage, gathered: Gathered, contender: Contender, fold: int) -> Ask:
+def _without(stage: Stage, gathered: Gathered, contender: Contender, fold: int) -> FitRequest:
     job = job_of(stage, gathered, contender, fold=fold)
-    return Ask.of("fit", contender, replace(job, name=f"{contender.name}, fold {fold + 1} of {gathered.folds}"))
+    return FitRequest.of("fit", contender, replace(job, name=f"{contender.name}, fold {fold + 1} of {gathered.folds}"))
 
 
 def _whole(fitted: Fitted, parts: Sequence[Fitted]) -> Fitted:

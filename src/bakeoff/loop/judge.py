@@ -5,16 +5,17 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bakeoff.chat.client import Budget, Client, Service, ServiceError
+from bakeoff.chat.client import CostBudget, Service, ServiceClient, ServiceError
 from bakeoff.chat.dialect import dialect_of
 from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.chat.prompts import messages_of_row
 from bakeoff.config.sections import JudgeConfig
+from bakeoff.core import narrow
 from bakeoff.core.closure import code_of
 from bakeoff.core.conversation import conversation_columns, lines_of
 from bakeoff.core.errors import DataError
@@ -69,14 +70,14 @@ def referee(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Jud
     key = steps.key("referee", _inputs(stage, gathered, config, fine))
     try:
         with remote_calls(allowed=stage.config.privacy.remote):
-            kept = steps.once(key, lambda: _Bench(stage, gathered, config, fine).result())
+            result = steps.once(key, lambda: _Bench(stage, gathered, config, fine).result())
     except ServiceError as error:
         if stage.metric in {JUDGE, FAITHFUL}:
             raise
         stage.progress(f"judge: {error}")
         return Refereed(judged=tuple(judged), outcome=JudgeOutcome(model=config.model, error=str(error)))
-    found = msgspec.convert(kept["told"], JudgeOutcome)
-    return Refereed(judged=tuple(_scored(entry, key, kept) for entry in judged), outcome=found)
+    outcome = msgspec.convert(result["told"], JudgeOutcome)
+    return Refereed(judged=tuple(_scored(entry, key, result) for entry in judged), outcome=outcome)
 
 
 def judge_registered(stage: Stage, steps: Steps, gathered: Gathered, version: Version) -> Judged:
@@ -103,14 +104,14 @@ def _inputs(stage: Stage, gathered: Gathered, config: JudgeConfig, fine: Sequenc
     }
 
 
-def _scored(entry: Judged, key: str, kept: Result) -> Judged:
+def _scored(entry: Judged, key: str, result: Result) -> Judged:
     """The candidate with its judge's scores; the leader, whom others were held against, is compared with nobody."""
-    found = cast("Mapping[str, Any] | None", cast("Mapping[str, Json]", kept["scores"]).get(entry.name))
-    if found is None or entry.scorecard is None:
+    scores = narrow.json_object(result["scores"]).get(entry.name)
+    if scores is None or entry.scorecard is None:
         return entry
     card = entry.scorecard.to_json()
-    card["metrics"] = {**cast("dict[str, Json]", card["metrics"]), **cast("dict[str, Json]", found)}
-    blob = cast("str", kept[f"{entry.name}_blob"])
+    card["metrics"] = {**narrow.json_object(card["metrics"]), **scores}
+    blob = narrow.text(result[f"{entry.name}_blob"])
     return replace(entry, key=f"{entry.key}+{key}", scorecard=Scorecard.from_json(card), outcomes_blob=blob)
 
 
@@ -155,7 +156,7 @@ class _Bench:
         return max(scored, key=lambda name: -float("inf") if scored[name] is None else sign * (scored[name] or 0.0))
 
     def _questions(self) -> list[str]:
-        first = load_table(self.stage.blobs, cast("str", self.fine[0].outcomes_blob), ["row"])["row"]
+        first = load_table(self.stage.blobs, narrow.text(self.fine[0].outcomes_blob), ["row"])["row"]
         names = self.gathered.schema.inputs
         table = load_table(self.stage.blobs, self.gathered.table_blob, names)
         return [_question(row, self.gathered.schema) for row in table[first.to_list()][self.rows].iter_rows(named=True)]
@@ -176,8 +177,8 @@ class _Bench:
             attempts=config.attempts,
             concurrency=config.concurrency,
         )
-        budget = Budget(price=self.prices.of, usd=config.budget_usd)
-        client = Client(
+        budget = CostBudget(price=self.prices.of, usd=config.budget_usd)
+        client = ServiceClient(
             service,
             cache=self.stage.cache,
             dialect=dialect_of(config.dialect, config.url),
@@ -232,12 +233,12 @@ class _Bench:
 
     def _estimates(self, entry: Judged, blob: str, metrics: Sequence[str]) -> "dict[str, Interval]":
         """What the judge's scores make, by metric."""
-        from bakeoff.evaluate.score.estimates import Rows, estimates
+        from bakeoff.evaluate.score.estimates import ScoredRows, estimates
         from bakeoff.metrics.outcome import outcome
 
-        truth_n, said = outcomes(self.stage, replace(entry, outcomes_blob=blob))
-        rows = Rows(
-            outcome=(given := outcome(truth_n, said, "generation")),
+        truth_n, predictions = outcomes(self.stage, replace(entry, outcomes_blob=blob))
+        rows = ScoredRows(
+            outcome=(given := outcome(truth_n, predictions, "generation")),
             dependence=Dependence.of(len(given), groups_n=groups(self.stage, self.gathered)),
             draws=self.stage.config.decide.resamples,
             seed=self.stage.seed,
@@ -279,7 +280,7 @@ class _Bench:
     def _contexts(self, columns: Sequence[str]) -> list[str]:
         from bakeoff.evaluate.score.text_scores import contexts
 
-        first = load_table(self.stage.blobs, cast("str", self.fine[0].outcomes_blob), ["row"])["row"]
+        first = load_table(self.stage.blobs, narrow.text(self.fine[0].outcomes_blob), ["row"])["row"]
         table = load_table(self.stage.blobs, self.gathered.table_blob, list(columns))
         return contexts(table[first.to_list()][self.rows], columns)
 
@@ -309,10 +310,10 @@ class _Bench:
     def _pairs(self, name: str) -> "list[Pair]":
         from bakeoff.evaluate.judge import Pair
 
-        truth_n, said = self.said[name]
+        truth_n, predictions = self.said[name]
         others = truth_n if self.leader is None else self.said[self.leader][1].values_n
         return [
-            Pair(question=question, answer=str(said.values_n[at]), other=str(others[at]))
+            Pair(question=question, answer=str(predictions.values_n[at]), other=str(others[at]))
             for question, at in zip(self.questions, self.rows.tolist(), strict=True)
         ]
 
@@ -380,12 +381,12 @@ class _People:
 
         from bakeoff.metrics.judges import prediction_powered, rogan_gladen
 
-        found: dict[str, Json] = {}
+        corrections: dict[str, Json] = {}
         try:
             if len(self._human_m):
                 score_n = votes.score_n[~np.isnan(votes.score_n)]
                 corrected = prediction_powered(self._human_m, self._judged_m, score_n)
-                found["corrected"] = msgspec.to_builtins(corrected)
+                corrections["corrected"] = msgspec.to_builtins(corrected)
             if len(self._liked_m):
                 accepted_n = self._judge.accept([(pair.question, pair.answer) for pair in pairs])
                 accepted_n = accepted_n[~np.isnan(accepted_n)]
@@ -398,10 +399,10 @@ class _People:
                     true_negatives=int((1 - self._accepted_m[~liked]).sum()),
                     negatives=int((~liked).sum()),
                 )
-                found["accepted"] = msgspec.to_builtins(rate)
+                corrections["accepted"] = msgspec.to_builtins(rate)
         except DataError as error:
-            found["uncorrected"] = str(error)
-        return found
+            corrections["uncorrected"] = str(error)
+        return corrections
 
 
 def _labels(file: Path, schema: Schema) -> "list[tuple[Pair, float]]":
@@ -416,7 +417,7 @@ def _labels(file: Path, schema: Schema) -> "list[tuple[Pair, float]]":
     missing = [name for name in (*schema.inputs, *LABEL_COLUMNS) if name not in table.columns]
     if missing:
         raise DataError(f"[judge] labels {str(file)!r}: expected the columns {missing}, received {table.columns}")
-    found: list[tuple[Pair, float]] = []
+    labels: list[tuple[Pair, float]] = []
     for number, row in enumerate(table.iter_rows(named=True), start=1):
         score = SCORES.get(str(row["preferred"]).strip().lower())
         if score is None:
@@ -424,8 +425,8 @@ def _labels(file: Path, schema: Schema) -> "list[tuple[Pair, float]]":
                 f"[judge] labels {str(file)!r}, row {number}: expected preferred to be a, b or tie, "
                 f"received {row['preferred']!r}"
             )
-        found.append((Pair(question=_question(row, schema), answer=str(row["a"]), other=str(row["b"])), score))
-    return found
+        labels.append((Pair(question=_question(row, schema), answer=str(row["a"]), other=str(row["b"])), score))
+    return labels
 
 
 def _read(file: Path) -> "pl.DataFrame":

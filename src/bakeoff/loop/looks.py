@@ -7,7 +7,7 @@ challengers that were not shown to be as good as the same anchor are counted on 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -155,7 +155,7 @@ def record(documents: DocumentRecords, project: str, look: Look, hashes_n: "NDAr
         tests |= {look.test: _Tests.of(hashes_n)}
         body: dict[str, Json] = {
             "tests": {name: [each.rows, [str(one) for one in each.least]] for name, each in tests.items()},
-            "looks": cast("Json", msgspec.to_builtins([*others, look])),
+            "looks": msgspec.to_builtins([*others, look]),
         }
         try:
             documents.put(LOOKS, project, body, expected=known.revision if known else 0)

@@ -4,23 +4,23 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
 from bakeoff.config.sections import DataConfig
+from bakeoff.core import narrow
 from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import EXAMPLES, Ledger, Loss, example
-from bakeoff.core.types import Json, Schema
+from bakeoff.core.types import Schema
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from bakeoff.data.reading import Reading
+    from bakeoff.data.reading import TableReading
     from bakeoff.data.schema import Inferred
 
-__all__ = ["check_lost", "decoded", "gone_classes", "ignored", "of_reading", "of_split"]
+__all__ = ["check_lost", "gone_classes", "ignored", "of_reading", "of_split"]
 __all__ += ["rows_read"]
 
 CELLS = re.compile(r"""[,;\t|]""")
@@ -29,12 +29,12 @@ INFORMATIVE_SHARE = 0.5
 DECIMAL = r"^[^0-9\p{L}]{0,3}[0-9]{1,3}([.,' ]?[0-9]{3})*[.,][0-9]{1,2}\D{0,4}$"
 
 
-def rows_read(reading: "Reading") -> int:
+def rows_read(reading: "TableReading") -> int:
     """The rows that reading gave, and those that it set aside."""
     return reading.table.height + sum(loss.count for loss in reading.losses if loss.kind == "row")
 
 
-def of_reading(reading: "Reading", inferred: "Inferred", target: Sequence[Loss], data: DataConfig) -> list[Loss]:
+def of_reading(reading: "TableReading", inferred: "Inferred", target: Sequence[Loss], data: DataConfig) -> list[Loss]:
     """What reading, the choice of inputs and (as told) the target leave out.
 
     A cell of the target that became missing is told by the row that it takes along.
@@ -58,7 +58,7 @@ def of_reading(reading: "Reading", inferred: "Inferred", target: Sequence[Loss],
     ]
 
 
-def _unreadable(reading: "Reading", data: DataConfig) -> list[Loss]:
+def _unreadable(reading: "TableReading", data: DataConfig) -> list[Loss]:
     """Rows that could not be read; of what class they are, where a cell names one."""
     classes = _telling_classes(reading.table, data.target)
     named: dict[tuple[str, str], list[str]] = {}
@@ -127,9 +127,9 @@ def informative(series: "pl.Series") -> bool:
         return True
     if series.dtype != pl.String:
         return False
-    words = cast("float", (present.str.strip_chars().str.count_matches(r"\s+") + 1).mean())
-    numbers = cast("float", present.str.strip_chars().str.contains(DECIMAL).mean())
-    unspaced = cast("float", present.str.contains(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Hangul}]").mean())
+    words = narrow.number((present.str.strip_chars().str.count_matches(r"\s+") + 1).mean())
+    numbers = narrow.number(present.str.strip_chars().str.contains(DECIMAL).mean())
+    unspaced = narrow.number(present.str.contains(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Hangul}]").mean())
     return words > INFORMATIVE_WORDS or numbers > INFORMATIVE_SHARE or unspaced > INFORMATIVE_SHARE
 
 
@@ -173,11 +173,6 @@ def gone_classes(losses: Sequence[Loss], classes: Mapping[str, int]) -> list[Los
         for name, rows in lost.items()
         if not classes.get(name)
     ]
-
-
-def decoded(losses: Json) -> tuple[Loss, ...]:
-    """The losses that a step's result holds."""
-    return msgspec.convert(losses, tuple[Loss, ...])
 
 
 def check_lost(ledger: Ledger, data: DataConfig) -> None:

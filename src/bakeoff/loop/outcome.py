@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from bakeoff.config.sections import DataConfig
+from bakeoff.core import narrow
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.protocols import BlobStore, RecordStore
@@ -24,10 +25,9 @@ from bakeoff.loop.track import PASSES, child_id
 from bakeoff.loop.unnamed_dependence import unnamed_dependence
 from bakeoff.results.candidate import Candidate
 from bakeoff.results.combination import CombinationOutcome
-from bakeoff.results.data import Dataset
 from bakeoff.results.judge import JudgeOutcome
 from bakeoff.results.outcome import ARTIFACT, FORMAT, Paid, RunOutcome
-from bakeoff.results.search import Budget
+from bakeoff.results.search import SearchBudget
 from bakeoff.results.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -55,13 +55,13 @@ def outcome(
     decision: Verdict,
     contest: Contest | None,
     released: Release | None,
-    budget: Budget | None = None,
+    budget: SearchBudget | None = None,
     judge: JudgeOutcome | None = None,
     paid: Paid | None = None,
 ) -> RunOutcome:
     """Everything that a run found and did."""
     candidates = tuple(_candidate(stage, run_id, entry, versions.get(entry.name)) for entry in judged)
-    dataset = msgspec.convert(gathered.summary, Dataset)
+    dataset = gathered.summary
     unnamed = unnamed_dependence(stage, gathered, judged, decision)
     return RunOutcome(
         run_id=run_id,
@@ -206,7 +206,7 @@ def outcome_of(records: RecordStore, blobs: BlobStore, run_id: str) -> RunOutcom
         return _read(blobs, run.artifacts[ARTIFACT])
     last = records.documents.get(PASSES, LAST)
     if last is not None and "document" in last.body:
-        document = cast("Mapping[str, Json]", last.body["document"])
+        document = narrow.json_object(last.body["document"])
         if document["run_id"] == run.run_id:
             return RunOutcome.from_json(document)
     raise NotFoundError(
@@ -236,7 +236,7 @@ def last_outcome(records: RecordStore, blobs: BlobStore) -> RunOutcome | None:
     if last is None:
         return None
     if "document" in last.body:  # written before runs kept their outcomes
-        return RunOutcome.from_json(cast("Mapping[str, Json]", last.body["document"]))
+        return RunOutcome.from_json(narrow.json_object(last.body["document"]))
     return _read(blobs, str(last.body["outcome_blob"]))
 
 
@@ -274,7 +274,7 @@ def _rows_and_split(records: RecordStore, blobs: BlobStore, run_id: str) -> "tup
     snapshot, split = run.artifacts.get(ROWS), run.artifacts.get(SPLIT)
     last = records.documents.get(PASSES, LAST)
     if snapshot is None and last is not None and "document" in last.body:
-        snapshot, split = cast("str", last.body["snapshot_blob"]), cast("str", last.body["rows_blob"])
+        snapshot, split = narrow.text(last.body["snapshot_blob"]), narrow.text(last.body["rows_blob"])
     if snapshot is None or split is None:
         raise NotFoundError(
             f"expected a finished bake-off, received run {run.run_id} ({run.status}), which has no rows"

@@ -1,8 +1,9 @@
 """All that records hold of content: what a collection of garbage must keep, and what a check must see."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, cast, get_args
+from typing import get_args
 
+from bakeoff.core import narrow
 from bakeoff.core.protocols import RecordStore
 from bakeoff.core.queries import Query, every
 from bakeoff.core.records import VersionKind
@@ -30,18 +31,18 @@ def references(records: RecordStore) -> Iterator[Reference]:
     for release in all_releases(documents):
         yield from _owned(release.refs(), f"release {release.release_id} of endpoint {release.endpoint!r}")
     for document in documents.find(STEPS):
-        for blob in blobs_of(cast("Json", document.body)):
+        for blob in blobs_of(document.body):
             yield Reference(blob=blob, owner=f"step {document.key.partition('/')[0]}", step=document.key)
     if (last := documents.get(PASSES, LAST)) is not None:
         yield from _owned(_of_last(last.body), "the last run")
     if (feedback := documents.get(*FEEDBACK)) is not None:
-        yield from _owned(blobs_of(cast("Json", feedback.body)), "the feedback that joined the data")
+        yield from _owned(blobs_of(feedback.body), "the feedback that joined the data")
 
 
 def _of_last(body: Mapping[str, Json]) -> Iterator[BlobRef]:
     """The last run's rows and its outcome; what that names belongs to its releases and versions."""
     yield from blobs_of({key: value for key, value in body.items() if key != "document"})
-    contract = cast("Mapping[str, Any]", body.get("gathered") or {"summary": {}})["summary"].get("contract")
+    contract = narrow.json_object(body.get("gathered") or {"summary": {}})["summary"].get("contract")
     yield from ref(contract["version"] if contract else None)
 
 

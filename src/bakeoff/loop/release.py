@@ -2,11 +2,11 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import cast
+from dataclasses import dataclass
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.lineage import DatasetOrigin, EnvironmentOrigin, ModelOrigin
 from bakeoff.core.records import Version
 from bakeoff.core.refs import BlobRef
@@ -25,11 +25,11 @@ from bakeoff.registry.lineage import label
 from bakeoff.registry.register import promote, register_once
 from bakeoff.serve.releases import release
 
-__all__ = ["Origin", "make_live", "register_dataset", "register_model", "register_models"]
+__all__ = ["RunOrigin", "make_live", "register_dataset", "register_model", "register_models"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class RunOrigin:
     """What surrounds the models of a run."""
 
     run_id: str
@@ -38,7 +38,7 @@ class Origin:
     code: CodeState
 
 
-def register_dataset(stage: Stage, origin: Origin) -> None:
+def register_dataset(stage: Stage, origin: RunOrigin) -> None:
     """Register the dataset version and the environment of a run."""
     name = stage.config.project.name
     data = stage.config.data
@@ -47,8 +47,8 @@ def register_dataset(stage: Stage, origin: Origin) -> None:
     about = DatasetOrigin(
         sources=sources,
         query=data.query,
-        summary=gathered.summary,
-        gathered=msgspec.to_builtins(replace(gathered, summary={})),
+        summary=msgspec.to_builtins(gathered.summary),
+        gathered={**msgspec.to_builtins(gathered), "summary": {}},
     )
     versions = stage.records.versions
     register_once(versions, "dataset", name, gathered.version, run_id=origin.run_id, made_from=about)
@@ -56,7 +56,7 @@ def register_dataset(stage: Stage, origin: Origin) -> None:
     register_once(versions, "environment", name, around.digest, run_id=origin.run_id, made_from=environment)
 
 
-def register_models(stage: Stage, origin: Origin, judged: Sequence[Judged]) -> dict[str, Version]:
+def register_models(stage: Stage, origin: RunOrigin, judged: Sequence[Judged]) -> dict[str, Version]:
     """Register all candidates that could be evaluated, by name; those that others are made of come first."""
     fine = [entry for entry in judged if entry.scorecard is not None]
     known: dict[str, Version] = {}
@@ -66,7 +66,7 @@ def register_models(stage: Stage, origin: Origin, judged: Sequence[Judged]) -> d
 
 
 def register_model(
-    stage: Stage, origin: Origin, judged: Judged, known: Mapping[str, Version], *, refitted: Fitted | None = None
+    stage: Stage, origin: RunOrigin, judged: Judged, known: Mapping[str, Version], *, refitted: Fitted | None = None
 ) -> Version:
     """Register a fitted candidate; `refitted` is the same one fitted on all rows after the decision.
 
@@ -120,7 +120,7 @@ def _ledger(gathered: Gathered, fitted: Fitted) -> Mapping[str, Json] | None:
 def make_live(
     stage: Stage,
     steps: Steps,
-    origin: Origin,
+    origin: RunOrigin,
     winner: Judged,
     known: Mapping[str, Version],
     *,
@@ -155,7 +155,7 @@ def make_live(
         steps=stage.config.prepare.specs,
         reference_id=_reference(stage, steps, origin.gathered, winner, value),
         contract_id=stage.contract.version if stage.contract else None,
-        derived=cast("Mapping[str, str]", found.get("files") or {}),
+        derived=narrow.json_object(found.get("files") or {}),
         columns=tuple(c.name for c in schema.columns if c.name not in {schema.target, schema.rejected}),
         aside=tuple(sorted({schema.target, stage.config.data.rejected_column, *stage.config.data.ignore})),
     )
@@ -188,4 +188,4 @@ def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, v
         )
         return {"reference_blob": stage.blobs.put(to_bytes(reference))}
 
-    return cast("str", steps.once(steps.key("reference", inputs), work)["reference_blob"])
+    return narrow.text(steps.once(steps.key("reference", inputs), work)["reference_blob"])

@@ -4,10 +4,11 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Json
@@ -17,7 +18,7 @@ from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import FEEDBACK, gather, ingested, load_arrays, load_table
 from bakeoff.loop.feedback_rows import conformed
 from bakeoff.loop.outcome import LAST, last_outcome
-from bakeoff.loop.run import Outcome, data_changed, run_pass
+from bakeoff.loop.run import FinishedRun, data_changed, run_pass
 from bakeoff.loop.search import as_found
 from bakeoff.loop.track import PASSES
 from bakeoff.registry.lineage import signature_of
@@ -27,27 +28,27 @@ if TYPE_CHECKING:
     import polars as pl
 
     from bakeoff.feedback.join import Labelled
-    from bakeoff.monitor.signals import Report
+    from bakeoff.monitor.signals import MonitorReport
     from bakeoff.monitor.triggers import Trigger
 
-__all__ = ["Turn", "observe", "take_in", "turn"]
+__all__ = ["LoopTurn", "observe", "take_in", "turn"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class LoopTurn:
     """One turn of the loop: what monitoring saw, what fired, and the pass that followed (if any).
 
     `blocked`: why the winner of this or the last pass waits for a person's word, if it does.
     """
 
-    report: "Report | None"
+    report: "MonitorReport | None"
     triggers: "tuple[Trigger, ...]"
     taken_in: int
-    outcome: Outcome | None
+    outcome: FinishedRun | None
     blocked: str | None = None
 
 
-def observe(stage: Stage, *, since_ms: int | None = None, until_ms: int | None = None) -> "Report":
+def observe(stage: Stage, *, since_ms: int | None = None, until_ms: int | None = None) -> "MonitorReport":
     """Signals of all that the live release answered (or of the window given); kept in the records.
 
     Raises:
@@ -57,17 +58,17 @@ def observe(stage: Stage, *, since_ms: int | None = None, until_ms: int | None =
     return _observe(stage, live, _labelled(stage, since_ms, until_ms), since_ms, until_ms)
 
 
-def turn(stage: Stage) -> Turn:
+def turn(stage: Stage) -> LoopTurn:
     """Look once; when an allowed trigger fires, take the feedback in and run a pass."""
     from bakeoff.monitor.triggers import Trigger, due
 
     live = current(stage.records.documents, stage.endpoint)
     if live is None:
-        return Turn(report=None, triggers=(), taken_in=0, outcome=run_pass(stage, trigger="first"))
+        return LoopTurn(report=None, triggers=(), taken_in=0, outcome=run_pass(stage, trigger="first"))
     labelled = _labelled(stage)
     report = _observe(stage, live, labelled)
     last = stage.records.documents.get(PASSES, LAST)
-    before = cast("int", (ingested(stage) or {}).get("labelled", 0))
+    before = narrow.whole((ingested(stage) or {}).get("labelled", 0))
     triggers = due(
         report,
         stage.config.loop,
@@ -81,12 +82,14 @@ def turn(stage: Stage) -> Turn:
     if blocked and stage.config.loop.accept_changed_inputs:
         triggers.append(Trigger(kind="data", reason="the changed inputs are accepted now"))
     if not triggers:
-        return Turn(report=report, triggers=(), taken_in=0, outcome=None, blocked=blocked)
+        return LoopTurn(report=report, triggers=(), taken_in=0, outcome=None, blocked=blocked)
     for trigger in triggers:
         stage.progress(f"trigger {trigger.kind}: {trigger.reason}")
     taken_in = _take_in(stage, live, labelled) if stage.config.loop.use_feedback and labelled.usable > before else 0
     outcome = run_pass(as_found(stage, champion_of(stage)), trigger=triggers[0].kind)
-    return Turn(report=report, triggers=tuple(triggers), taken_in=taken_in, outcome=outcome, blocked=outcome.blocked)
+    return LoopTurn(
+        report=report, triggers=tuple(triggers), taken_in=taken_in, outcome=outcome, blocked=outcome.blocked
+    )
 
 
 def take_in(stage: Stage) -> "pl.DataFrame":
@@ -120,7 +123,7 @@ def _labelled(stage: Stage, since_ms: int | None = None, until_ms: int | None = 
 
 def _observe(
     stage: Stage, live: Release, labelled: "Labelled", since_ms: int | None = None, until_ms: int | None = None
-) -> "Report":
+) -> "MonitorReport":
     from bakeoff.feedback.join import judged
     from bakeoff.monitor.observe import observe as look
     from bakeoff.monitor.reference import from_bytes
@@ -179,7 +182,7 @@ def _take_in(stage: Stage, live: Release, labelled: "Labelled") -> int:
         "until_ms": stage.clock(),
     }
     stage.records.documents.put(*FEEDBACK, body)
-    added = len(table) - cast("int", before.get("rows", 0))
+    added = len(table) - narrow.whole(before.get("rows", 0))
     stage.progress(f"{added} labelled rows join the data")
     for loss in losses:
         stage.progress(f"feedback lost: {loss}")

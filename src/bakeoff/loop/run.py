@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
 import bakeoff
 from bakeoff.chat.cache import ReplyCache
+from bakeoff.core import narrow
 from bakeoff.core.errors import UsageError
 from bakeoff.core.hashing import digest_file, digest_json, digest_sources
 from bakeoff.core.queries import Query, attribute, every
@@ -24,7 +25,7 @@ from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather, ingested, resolve_all
 from bakeoff.loop.fidelity import verified
 from bakeoff.loop.outcome import LAST, keep, last_outcome, outcome
-from bakeoff.loop.release import Origin, make_live, register_dataset, register_models
+from bakeoff.loop.release import RunOrigin, make_live, register_dataset, register_models
 from bakeoff.loop.search import tune
 from bakeoff.loop.track import PASSES, Tracker
 from bakeoff.metrics.custom import digest_own
@@ -34,13 +35,13 @@ from bakeoff.results.outcome import Paid, RunOutcome
 if TYPE_CHECKING:
     from bakeoff.core.records import Version
 
-__all__ = ["Outcome", "data_changed", "run_pass"]
+__all__ = ["FinishedRun", "data_changed", "run_pass"]
 
 MANUAL = "manual"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class FinishedRun:
     """What `run` ended with: everything that was found, and whether anything was done (`unchanged`: nothing)."""
 
     results: RunOutcome
@@ -62,7 +63,7 @@ class Outcome:
         return self.results.verdict.contest if self.results.verdict.blocked else None
 
 
-def run_pass(stage: Stage, *, trigger: str = MANUAL) -> Outcome:
+def run_pass(stage: Stage, *, trigger: str = MANUAL) -> FinishedRun:
     """Run the whole sequence once; a killed pass is taken up where it was, an unchanged one does nothing.
 
     Args:
@@ -79,39 +80,39 @@ def run_pass(stage: Stage, *, trigger: str = MANUAL) -> Outcome:
         resolve_all(stage)  # fetches and hashes what is new
         plan = _plan(stage)
     assert plan is not None
-    kept = stage.records.documents.get(PASSES, LAST)
-    whole = kept and kept.body["plan"] == plan and _whole(stage, kept.body, unasked=trigger != MANUAL)
+    last = stage.records.documents.get(PASSES, LAST)
+    whole = last and last.body["plan"] == plan and _whole(stage, last.body, unasked=trigger != MANUAL)
     if whole:
-        return Outcome(results=whole, unchanged=True)
+        return FinishedRun(results=whole, unchanged=True)
     tracker = Tracker(stage, plan=plan, trigger=trigger)
     with tracker.running() as run_id:
         ReplyCache(stage.cache).begin_run(run_id, stage.config.cost.budget_usd)
-        found, gathered = _run(stage, tracker, run_id, unasked=trigger != MANUAL)
+        outcome, gathered = _run(stage, tracker, run_id, unasked=trigger != MANUAL)
         body: dict[str, Json] = {"plan": plan, "files": _files(stage), "run_id": run_id}
-        body |= {"outcome_blob": keep(stage, found, gathered), "gathered": msgspec.to_builtins(gathered)}
+        body |= {"outcome_blob": keep(stage, outcome, gathered), "gathered": msgspec.to_builtins(gathered)}
         stage.records.documents.put(PASSES, LAST, body)
-    return Outcome(results=found, unchanged=False)
+    return FinishedRun(results=outcome, unchanged=False)
 
 
-def _whole(stage: Stage, kept: Mapping[str, Json], *, unasked: bool) -> RunOutcome | None:
+def _whole(stage: Stage, last: Mapping[str, Json], *, unasked: bool) -> RunOutcome | None:
     """The outcome of a finished pass that leaves nothing to do: what it made is still stored, and no candidate failed.
 
     A candidate may have failed for want of memory, or of a package that is there now: it is tried again. A winner
     that waited for a person's word is released by the next pass that has it, and so are inputs that were held back.
     """
-    blobs = {*blobs_of({key: value for key, value in kept.items() if key != "document"})}
+    blobs = {*blobs_of({key: value for key, value in last.items() if key != "document"})}
     if not all(map(stage.blobs.intact, blobs)):
         return None
-    found = last_outcome(stage.records, stage.blobs)
-    assert found is not None, "it was just read"
-    held_back = found.verdict.blocked or cast("Mapping[str, Any]", kept.get("gathered") or {}).get("inherited")
-    if (held_back and (not unasked or stage.config.loop.accept_changed_inputs)) or found.failed:
+    finished = last_outcome(stage.records, stage.blobs)
+    assert finished is not None, "it was just read"
+    held_back = finished.verdict.blocked or narrow.json_object(last.get("gathered") or {}).get("inherited")
+    if (held_back and (not unasked or stage.config.loop.accept_changed_inputs)) or finished.failed:
         return None
-    children = list(every(stage.records.runs.search, Query(where=attribute("parent_id", "=", found.run_id))))
+    children = list(every(stage.records.runs.search, Query(where=attribute("parent_id", "=", finished.run_id))))
     # What is served and what all of it rests on is read; of the others it is enough here that they are there.
-    served = found.release.refs() if found.release else ()
+    served = finished.release.refs() if finished.release else ()
     there = all(map(stage.blobs.intact, served)) and all(stage.blobs.contains(b) for c in children for b in c.refs())
-    return found if there else None
+    return finished if there else None
 
 
 def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple[RunOutcome, Gathered]:
@@ -120,19 +121,19 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
         stage = replace(stage, precedent=precedent(stage))
     gathered = gather(stage, steps)
     stage = with_classes(stage, gathered)
-    origin = Origin(run_id=run_id, gathered=gathered, environment=capture(), code=code_state(stage.folder))
+    origin = RunOrigin(run_id=run_id, gathered=gathered, environment=capture(), code=code_state(stage.folder))
     register_dataset(stage, origin)
     tracker.dataset(gathered, origin)
 
     tuned = tune(stage, gathered) if stage.budget_s is not None else None
     if tuned is not None:
         stage = tuned.stage
-    found = compete(stage, steps, gathered)
-    judged, combined, decision = found.judged, found.combined, found.decision
+    competition = compete(stage, steps, gathered)
+    judged, combined, decision = competition.judged, competition.combined, competition.decision
     versions = register_models(stage, origin, judged)
     tracker.candidates(judged, versions)
 
-    winner = found.entry(decision.winner)
+    winner = competition.entry(decision.winner)
     contest = verified(stage, steps, winner, challenge(stage, steps, gathered, winner, judged)) if winner else None
     live = None
     if winner is not None and contest is not None:
@@ -154,7 +155,7 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
         contest=contest,
         released=live,
         budget=tuned.budget if tuned else None,
-        judge=found.judge,
+        judge=competition.judge,
         paid=Paid(usd=paid_usd, budget_usd=budget_usd),
     )
     return ended, gathered
@@ -176,14 +177,14 @@ def _budget(stage: Stage) -> Json:
 
 def data_changed(stage: Stage) -> bool:
     """Whether the sources hold something else than at the last finished pass."""
-    kept = stage.records.documents.get(PASSES, LAST)
-    if kept is None:
+    last = stage.records.documents.get(PASSES, LAST)
+    if last is None:
         return False
     files = _files(stage)
     if files is None:  # not looked at yet, as after the cache was deleted: that alone is no change
         resolve_all(stage)
         files = _files(stage)
-    return kept.body["files"] != files
+    return last.body["files"] != files
 
 
 def _files(stage: Stage) -> str | None:

@@ -9,10 +9,10 @@ import io
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import cast
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.jobs import ROWS, Job, JobResult, Resources
 from bakeoff.core.records import Version
@@ -26,8 +26,8 @@ from bakeoff.loop.fit import job_of
 from bakeoff.metrics.custom import digest_own
 from bakeoff.metrics.registry import find
 from bakeoff.registry.lineage import label
-from bakeoff.results.search import Budget, Rung, Searched
-from bakeoff.train.halving import SHARES, Ask, Study, Trial, pick
+from bakeoff.results.search import Rung, SearchBudget, Searched
+from bakeoff.train.halving import SHARES, Study, Trial, TrialRequest, pick
 from bakeoff.train.proposing import proposing
 from bakeoff.train.trial import SCORED, TRIAL, TrialArgument
 
@@ -45,7 +45,7 @@ class Tuned:
     """The stage, with the best parameters found, and how the budget went: `budget` of a run's outcome."""
 
     stage: Stage
-    budget: Budget
+    budget: SearchBudget
 
 
 def tune(stage: Stage, gathered: Gathered) -> Tuned:
@@ -67,23 +67,23 @@ def as_found(stage: Stage, champion: Version | None) -> Stage:
     """
     if champion is None or stage.config.split.folds:
         return stage
-    kept = champion.model_origin.search_found
+    searched = champion.model_origin.search_found
     open_now = {each.name: each.search.keys() for each in stage.contenders}
     still = {
         name: {key: value for key, value in params.items() if key in open_now.get(name, ())}
-        for name, params in kept.items()
+        for name, params in searched.items()
     }
-    found = {name: params for name, params in still.items() if params}
-    if not found:
+    chosen = {name: params for name, params in still.items() if params}
+    if not chosen:
         return stage
-    told = "; ".join(f"{name}: {shown(params)}" for name, params in found.items())
-    stage.progress(f"with what the search behind {label(champion)} found ({told})")
-    return _with_found(stage, found)
+    values = "; ".join(f"{name}: {shown(params)}" for name, params in chosen.items())
+    stage.progress(f"with what the search behind {label(champion)} found ({values})")
+    return _with_found(stage, chosen)
 
 
-def _with_found(stage: Stage, found: Mapping[str, Mapping[str, Json]]) -> Stage:
-    made = tuple(stage.with_params(c.name, found[c.name]) if c.name in found else c for c in stage.contenders)
-    return replace(stage, contenders=made, found=found)
+def _with_found(stage: Stage, chosen: Mapping[str, Mapping[str, Json]]) -> Stage:
+    made = tuple(stage.with_params(c.name, chosen[c.name]) if c.name in chosen else c for c in stage.contenders)
+    return replace(stage, contenders=made, found=chosen)
 
 
 def shown(params: Mapping[str, Json]) -> str:
@@ -111,16 +111,16 @@ def _rungs(stage: Stage, gathered: Gathered) -> list[_Rung]:
         gathered.schema,
         rows["train"],
         SHARES,
-        by=cast("By", gathered.summary["split"]),
+        by=msgspec.convert(gathered.summary.split, By),
         task=stage.config.project.task,
         seed=stage.seed,
         near_n=rows.get(NEAR),
     )
     made: list[_Rung] = []
-    for train, held in parts:
+    for train, held_out in parts:
         buffer = io.BytesIO()
-        np.savez(buffer, train=train, validation=held, **{SCORED: rows["validation"]})
-        made.append(_Rung(blob=BlobRef(stage.blobs.put(buffer.getvalue())), rows=len(train) + len(held)))
+        np.savez(buffer, train=train, validation=held_out, **{SCORED: rows["validation"]})
+        made.append(_Rung(blob=BlobRef(stage.blobs.put(buffer.getvalue())), rows=len(train) + len(held_out)))
     return made
 
 
@@ -134,9 +134,9 @@ class _Search:
         self._keys = {name: self._key(contender) for name, contender in self._contenders.items()}
         self._search_key = digest_json(sorted(self._keys.values()))
         self.studies = [self._study(contender) for contender in self._contenders.values()]
-        self._asked: dict[str, tuple[Ask, float]] = {}
-        kept = stage.records.documents.get(SEARCHES, self._search_key)
-        self._before_s = self._kept_s = cast("float", kept.body["used_s"]) if kept else 0.0
+        self._asked: dict[str, tuple[TrialRequest, float]] = {}
+        document = stage.records.documents.get(SEARCHES, self._search_key)
+        self._before_s = self._kept_s = narrow.number(document.body["used_s"]) if document else 0.0
         self._started = time.monotonic()
 
     def _felt(self, contender: Contender) -> Contender:
@@ -152,13 +152,13 @@ class _Search:
 
     def _study(self, contender: Contender) -> Study:
         measure = find(self._stage.live_metric, self._stage.config.project.task)
-        kept = self._stage.records.documents.get(STUDIES, self._keys[contender.name])
+        document = self._stage.records.documents.get(STUDIES, self._keys[contender.name])
         return Study(
             name=contender.name,
             space=contender.search,
             higher_is_better=measure.higher_is_better,
             rungs=len(self._rungs),
-            trials=msgspec.convert(kept.body["trials"], list[Trial]) if kept else [],
+            trials=msgspec.convert(document.body["trials"], list[Trial]) if document else [],
         )
 
     @property
@@ -189,10 +189,10 @@ class _Search:
             self._asked[job.name] = ask, self.used_s
             yield job
 
-    def _study_of(self, ask: Ask) -> Study:
+    def _study_of(self, ask: TrialRequest) -> Study:
         return next(study for study in self.studies if study.name == ask.candidate)
 
-    def _job(self, ask: Ask, limit_s: float) -> Job:
+    def _job(self, ask: TrialRequest, limit_s: float) -> Job:
         contender = self._contenders[ask.candidate]
         if ask.params:
             contender = self._stage.with_params(ask.candidate, ask.params)
@@ -223,16 +223,16 @@ class _Search:
             status="done" if result.value else "stopped" if self.used_s > self._limit_s - LATE_S else "failed",
             seconds=self.used_s - asked_s,
             at_s=self.used_s,
-            value=cast("float", result.value["value"]) if result.value else None,
+            value=narrow.number(result.value["value"]) if result.value else None,
             error=result.error,
         )
         study.trials.append(trial)
         self._keep(study)
-        told = trial.status if trial.value is None else f"{self._stage.live_metric} {trial.value:.4f}"
+        outcome = trial.status if trial.value is None else f"{self._stage.live_metric} {trial.value:.4f}"
         params = shown(ask.params) or "as it is"
         rows = f"{self._rungs[ask.rung].rows:,} rows"
         used = f"{self.used_s:.0f} of {self._limit_s:.0f} s"
-        self._stage.progress(f"{ask.candidate}: {params}: {told} with {rows} ({used})")
+        self._stage.progress(f"{ask.candidate}: {params}: {outcome} with {rows} ({used})")
 
     def _keep(self, study: Study) -> None:
         documents = self._stage.records.documents
@@ -240,14 +240,14 @@ class _Search:
         self._kept_s = self.used_s
         documents.put(SEARCHES, self._search_key, {"used_s": self._kept_s})
 
-    def spent(self) -> Budget:
+    def spent(self) -> SearchBudget:
         """How the budget went."""
         trials = sorted((t for study in self.studies for t in study.trials), key=lambda t: t.at_s)
-        return Budget(
+        return SearchBudget(
             limit_s=self._limit_s,
             used_s=self._kept_s,
             metric=self._stage.live_metric,
-            scored_rows=cast("int", self._gathered.summary["validation"]),
+            scored_rows=self._gathered.summary.validation,
             rungs=tuple(
                 Rung(share=share, rows=each.rows, trials=sum(t.rung == rung for t in trials))
                 for rung, (share, each) in enumerate(zip(SHARES[-len(self._rungs) :], self._rungs, strict=True))

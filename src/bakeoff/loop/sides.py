@@ -1,44 +1,58 @@
 """Which row of the prepared table is on which side: near-duplicates together, one test part or folds."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
 from bakeoff.config.sections import Config, SplitConfig
-from bakeoff.core.types import Json, Schema
+from bakeoff.core.types import Schema
 from bakeoff.data.row_numbers import CHOSEN_ON, FOLD, NEAR
+from bakeoff.results.data import Contamination, NearDuplicates, Warned
 
 if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from bakeoff.data.splits import Split
+    from bakeoff.data.splits import By, Split
 
-__all__ = ["sides"]
+__all__ = ["SplitFacts", "sides"]
 
 
-def sides(config: Config, table: "pl.DataFrame", schema: Schema) -> "tuple[dict[str, NDArray[Any]], dict[str, Json]]":
-    """The arrays of `bakeoff.data.row_numbers`, and what a dataset's summary tells of them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitFacts:
+    """What a run's `Dataset` says of the split, under the same names."""
+
+    train: int
+    validation: int
+    test: int
+    split: "By"
+    folds: int
+    near_duplicates: NearDuplicates | None
+    notes: tuple[str, ...]
+    warnings: tuple[Warned, ...]
+    contamination: Contamination | None = None
+
+
+def sides(config: Config, table: "pl.DataFrame", schema: Schema) -> "tuple[dict[str, NDArray[Any]], SplitFacts]":
+    """The arrays of `bakeoff.data.row_numbers`, and what is to be said of the split."""
     from bakeoff.data.splits import k_fold, split
     from bakeoff.prepare.checks.contamination import overlaps
     from bakeoff.prepare.checks.near_duplicates import alike
 
-    wanted, task, seed = config.split, config.project.task, config.project.seed
-    near_n = alike(table, schema, wanted.near_duplicates) if wanted.near_duplicates else None
-    if wanted.folds:
-        splits = k_fold(table, schema, wanted, task, seed, near_n=near_n)
+    settings, task, seed = config.split, config.project.task, config.project.seed
+    near_n = alike(table, schema, settings.near_duplicates) if settings.near_duplicates else None
+    if settings.folds:
+        splits = k_fold(table, schema, settings, task, seed, near_n=near_n)
         arrays = _of_folds(splits, table.height)
-        told = _told(splits[0], (table.height, 0, table.height), near_n, wanted)
-        return arrays if near_n is None else arrays | {NEAR: near_n}, told
-    found = split(table, schema, wanted, task, seed, near_n=near_n)
-    told = _told(found, (len(found.train), len(found.validation), len(found.test)), near_n, wanted)
-    overlap = overlaps(table, schema, task, train=found.train, test=found.test)
-    told["notes"] = [*cast("list[Json]", told["notes"]), *overlap.notes()]
-    told["contamination"] = msgspec.to_builtins(overlap)
-    arrays = {"train": found.train, "validation": found.validation, "test": found.test}
-    return arrays if near_n is None else arrays | {NEAR: near_n}, told
+        facts = _facts(splits[0], (table.height, 0, table.height), near_n, settings)
+    else:
+        parts = split(table, schema, settings, task, seed, near_n=near_n)
+        overlap = overlaps(table, schema, task, train=parts.train, test=parts.test)
+        facts = _facts(parts, (len(parts.train), len(parts.validation), len(parts.test)), near_n, settings)
+        facts = replace(facts, notes=(*facts.notes, *overlap.notes()), contamination=overlap)
+        arrays = {"train": parts.train, "validation": parts.validation, "test": parts.test}
+    return arrays if near_n is None else arrays | {NEAR: near_n}, facts
 
 
 def _of_folds(splits: "tuple[Split, ...]", rows: int) -> "dict[str, NDArray[Any]]":
@@ -51,37 +65,37 @@ def _of_folds(splits: "tuple[Split, ...]", rows: int) -> "dict[str, NDArray[Any]
     return arrays | {FOLD: fold_n, CHOSEN_ON: chosen_on}
 
 
-def _told(
-    found: "Split", rows: tuple[int, int, int], near_n: "NDArray[np.int64] | None", wanted: SplitConfig
-) -> dict[str, Json]:
-    near: dict[str, Json] | None = None
+def _facts(
+    parts: "Split", rows: tuple[int, int, int], near_n: "NDArray[np.int64] | None", settings: SplitConfig
+) -> SplitFacts:
+    near: NearDuplicates | None = None
     if near_n is not None:
         _, rows_g = np.unique(near_n, return_counts=True)
         several = rows_g[rows_g > 1]
-        near = {
-            "similarity": wanted.near_duplicates,
-            "rows": int(several.sum()),
-            "groups": len(several),
-            "largest": int(several.max(initial=0)),
-            "parted": found.parted,
-            "left_out": len(found.left_out),
-        }
+        near = NearDuplicates(
+            similarity=settings.near_duplicates,
+            rows=int(several.sum()),
+            groups=len(several),
+            largest=int(several.max(initial=0)),
+            parted=parts.parted,
+            left_out=len(parts.left_out),
+        )
     train, validation, test = rows
-    return {
-        "train": train,
-        "validation": validation,
-        "test": test,
-        "split": found.by,
-        "folds": wanted.folds,
-        "near_duplicates": near,
-        "notes": [*found.notes, *_near_note(near)],
-        "warnings": [{"kind": "split", "column": None, "told": warning} for warning in found.warnings],
-    }
+    return SplitFacts(
+        train=train,
+        validation=validation,
+        test=test,
+        split=parts.by,
+        folds=settings.folds,
+        near_duplicates=near,
+        notes=(*parts.notes, *_near_note(near)),
+        warnings=tuple(Warned(kind="split", told=warning) for warning in parts.warnings),
+    )
 
 
-def _near_note(near: Mapping[str, Any] | None) -> list[str]:
-    if near is None or not near["groups"]:
+def _near_note(near: NearDuplicates | None) -> list[str]:
+    if near is None or not near.groups:
         return []
-    beyond = int(near["rows"]) - int(near["groups"])  # beyond the first of each group, as the data card counts
-    told = f"{beyond:,} rows nearly repeat others, in {near['groups']:,} groups"
-    return [f"{told}; left to chance, the split would part {near['parted']:,} of these"]
+    beyond = near.rows - near.groups  # beyond the first of each group, as the data card counts
+    repeats = f"{beyond:,} rows nearly repeat others, in {near.groups:,} groups"
+    return [f"{repeats}; left to chance, the split would part {near.parted:,} of these"]

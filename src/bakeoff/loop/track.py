@@ -16,7 +16,7 @@ from bakeoff.loop.champion import Contest
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered
 from bakeoff.loop.evaluate import Judged
-from bakeoff.loop.release import Origin
+from bakeoff.loop.release import RunOrigin
 from bakeoff.registry.lineage import label
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Tracker:
             runs.apply([RunChange(run_id=run_id, status="KILLED")])
         return None
 
-    def dataset(self, gathered: Gathered, origin: Origin) -> None:
+    def dataset(self, gathered: Gathered, origin: RunOrigin) -> None:
         """What the pass works on."""
         tags = {"bakeoff.environment": origin.environment.digest}
         if origin.code.commit is not None:

@@ -15,7 +15,7 @@ from bakeoff.metrics.custom import costs_in_use
 from bakeoff.metrics.definition import Arguments, Bound, Definition, Finish, Number
 from bakeoff.metrics.measure import Sums
 from bakeoff.metrics.outcome import Outcome
-from bakeoff.metrics.points import CurvePoint
+from bakeoff.metrics.points import ThresholdCurve
 from bakeoff.metrics.rankings import Gain, Ranking
 
 __all__ = ["DEFINITIONS", "EXPECTED_COST"]
@@ -75,7 +75,7 @@ def _curve(name: str, about: str, finish: Finish, source: str) -> Definition:
 def _point(wanted: Any, level: str) -> Definition:
     def bind(arguments: Arguments) -> Bound:
         assert arguments.number is not None
-        point = CurvePoint(wanted=wanted, level=arguments.number, of_class=arguments.of_class)
+        point = ThresholdCurve(wanted=wanted, level=arguments.number, of_class=arguments.of_class)
         return Bound(gather=point, finish=point.finish)
 
     return Definition(

@@ -75,8 +75,8 @@ def read_file(file: Path) -> Mapping[str, Function]:
         ConfigError: the file cannot be read or run, or holds none.
     """
 
-    def problem(expected: str, found: str, hint: str = "") -> ConfigError:
-        return ConfigError((Problem(file=str(file), key="", expected=expected, found=found, hint=hint),))
+    def problem(expected: str, functions: str, hint: str = "") -> ConfigError:
+        return ConfigError((Problem(file=str(file), key="", expected=expected, found=functions, hint=hint),))
 
     if not file.is_file():
         raise problem("a Python file of metrics", "nothing", "See decide.metrics_file.")
@@ -91,10 +91,10 @@ def read_file(file: Path) -> Mapping[str, Function]:
     except Exception as error:
         del sys.modules[name]
         raise problem("Python that can be run", f"{type(error).__name__}: {error}") from error
-    found = {key: value for key, value in vars(module).items() if _marked(value) and not key.startswith("_")}
-    if not found:
+    functions = {key: value for key, value in vars(module).items() if _marked(value) and not key.startswith("_")}
+    if not functions:
         raise problem("functions with the attribute higher_is_better", "none", "Set NAME.higher_is_better = True.")
-    return MappingProxyType(found)
+    return MappingProxyType(functions)
 
 
 def _marked(value: object) -> bool:
@@ -103,9 +103,9 @@ def _marked(value: object) -> bool:
 
 def own(task: Task) -> dict[str, Measure]:
     """Measures of third parties and of the file in use, by name."""
-    found = {name: plugins.load("bakeoff.metrics", name) for name in plugins.names("bakeoff.metrics")}
-    found |= dict(_IN_USE.get())
-    return {name: adapted(name, function, task) for name, function in found.items() if _is_for(function, task)}
+    functions = {name: plugins.load("bakeoff.metrics", name) for name in plugins.names("bakeoff.metrics")}
+    functions |= dict(_IN_USE.get())
+    return {name: adapted(name, function, task) for name, function in functions.items() if _is_for(function, task)}
 
 
 def _is_for(function: Function, task: Task) -> bool:
@@ -115,10 +115,12 @@ def _is_for(function: Function, task: Task) -> bool:
 
 def digest_own() -> str:
     """Hash of what metrics of one's own depend on: the source of each one that is in use, and the costs of errors."""
-    told = [[name, _source(function)] for name, function in sorted(_IN_USE.get().items())]
-    told += [[name, _source(plugins.load("bakeoff.metrics", name))] for name in plugins.names("bakeoff.metrics")]
+    sources = [[name, _source(function)] for name, function in sorted(_IN_USE.get().items())]
+    sources += [[name, _source(plugins.load("bakeoff.metrics", name))] for name in plugins.names("bakeoff.metrics")]
     costs = _COSTS.get()
-    return digest_json(told if costs is None else [*told, {name: dict(row) for name, row in costs.by_class.items()}])
+    return digest_json(
+        sources if costs is None else [*sources, {name: dict(row) for name, row in costs.by_class.items()}]
+    )
 
 
 def _source(function: Function) -> str:

@@ -10,12 +10,13 @@ Model Validation 14 (2020): without drift, PSI / (1/n + 1/m) is about chi-square
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bakeoff.core import narrow
 from bakeoff.core.types import Column, Json
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def tally(reference: Mapping[str, Json], table: "pl.DataFrame") -> dict[str, Tal
 
     tallies: dict[str, Tally] = {}
     for name, profiled in reference.items():
-        known = cast("dict[str, Any]", profiled)
+        known = narrow.json_object(profiled)
         window = table if name in table.columns else table.with_columns(pl.lit(None, dtype=pl.String).alias(name))
         match known["kind"]:
             case "numeric":
@@ -150,7 +151,7 @@ def tally(reference: Mapping[str, Json], table: "pl.DataFrame") -> dict[str, Tal
 def drifts(reference: Mapping[str, Json], tallies: Mapping[str, Tally]) -> list[Drift]:
     """Drift of every profiled column, in the profile's order, from what `tally` counted."""
     drift_of = {"numeric": _numeric_drift, "levels": _level_drift, "text": _text_drift}
-    profiles = {name: cast("dict[str, Any]", profiled) for name, profiled in reference.items()}
+    profiles = {name: narrow.json_object(profiled) for name, profiled in reference.items()}
     return [drift_of[known["kind"]](name, known, tallies[name]) for name, known in profiles.items()]
 
 
@@ -176,7 +177,7 @@ def _numeric_profile(numbers_n: Floats) -> dict[str, Json]:
         "rows": len(numbers_n),
         "missing": len(numbers_n) - len(given),
         "edges": edges.tolist(),
-        "counts": cast("Json", _binned(edges, given)),
+        "counts": _binned(edges, given),
         "grid": grid.tolist(),
         "cdf": cdf.tolist(),
     }
@@ -220,7 +221,7 @@ def _level_profile(table: "pl.DataFrame", name: str) -> dict[str, Json]:
         level: count for level, count in list(counts.items())[:MAX_LEVELS] if count >= MIN_LEVEL_SHARE * table.height
     }
     rare = sum(counts.values()) - sum(frequent.values())
-    return {"rows": table.height, "missing": missing, "levels": cast("Json", frequent), "rare": rare}
+    return {"rows": table.height, "missing": missing, "levels": frequent, "rare": rare}
 
 
 def _level_tally(known: Mapping[str, Any], table: "pl.DataFrame", name: str) -> Tally:
@@ -263,7 +264,7 @@ def _text_profile(table: "pl.DataFrame", name: str) -> dict[str, Json]:
     others = _words(texts.gather_every(2, 1))
     return {
         **_numeric_profile(_lengths(texts)),
-        "vocabulary": cast("Json", vocabulary),
+        "vocabulary": vocabulary,
         "words": len(others),
         "outside": _outside(others, vocabulary),
     }

@@ -18,7 +18,6 @@ __all__ = [
     "IntervalMethod",
     "bca",
     "inverted",
-    "jackknifed",
     "mid_p",
     "percentile",
     "skewed",
@@ -197,23 +196,6 @@ def inverted(
     high = where(lambda scale: float((sums(scale) <= value).mean()) < tail)
     nothing = float((sums(0.0) >= value).mean()) >= tail
     return (0.0 if nothing else low * value), high * value
-
-
-def jackknifed(value: float, left_b: NDArray[np.float64], level: float = LEVEL) -> tuple[float, float]:
-    """Interval of a smooth statistic from its values with each of a few blocks of many rows left out.
-
-    Student's t with one degree of freedom less than there are blocks.
-    Source: Kott, "The Delete-a-Group Jackknife", Journal of Official Statistics 17 (2001).
-    """
-    from scipy.special import stdtrit
-
-    kept = left_b[~np.isnan(left_b)]
-    blocks = len(kept)
-    if blocks < 2:  # noqa: PLR2004
-        return math.nan, math.nan
-    se = math.sqrt((blocks - 1) / blocks * float(((kept - kept.mean()) ** 2).sum()))
-    half = float(stdtrit(blocks - 1, 0.5 + level / 2)) * se
-    return value - half, value + half
 
 
 def bca(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bakeoff.metrics.labels import Grouped
 from bakeoff.metrics.outcome import Outcome
 
-__all__ = ["Counts", "CurvePoint", "Thresholds"]
+__all__ = ["Counts", "ThresholdCurve", "Thresholds"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -21,7 +21,7 @@ MOST_THRESHOLDS = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CurvePoint:
+class ThresholdCurve:
     """Gathers the thresholds of one class (None: the positive one), and finds the point among them.
 
     `wanted` is what is to be large, while the other is at least `level`. Undefined (NaN) when the class is nowhere

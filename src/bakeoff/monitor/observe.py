@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
@@ -17,9 +16,9 @@ from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.positive import BINARY
 from bakeoff.metrics.rare import why_undefined
 from bakeoff.metrics.registry import bind, find, with_class
-from bakeoff.monitor.reference import Reference
-from bakeoff.monitor.signals import Report, Signal, SignalName
-from bakeoff.monitor.sums import Lack, Sums, Watched
+from bakeoff.monitor.reference import MonitoringReference
+from bakeoff.monitor.signals import MonitorReport, Signal, SignalName
+from bakeoff.monitor.sums import Lack, PredictionSums, Watched
 
 __all__ = ["observe"]
 
@@ -39,7 +38,7 @@ class _Look:
     """What every signal is made with."""
 
     signature: Signature
-    reference: Reference
+    reference: MonitoringReference
     config: MonitorConfig
     since_ms: int
     until_ms: int
@@ -72,7 +71,7 @@ def observe(
     endpoint: str,
     *,
     signature: Signature,
-    reference: Reference,
+    reference: MonitoringReference,
     config: MonitorConfig,
     truth: Sequence[str | float] = (),
     said: Predictions | None = None,
@@ -82,10 +81,11 @@ def observe(
     seed: int = 0,
     documents: DocumentRecords | None = None,
     losses: tuple[Loss, ...] = (),
-) -> Report:
+) -> MonitorReport:
     """Signals of the endpoint in since_ms ≤ time < until_ms; with `documents`, of all that the release ever answered.
 
-    What the release answered is added up there (`Sums`), so that a look reads what is new. A window is read whole.
+    What the release answered is added up there (`PredictionSums`), so that a look reads what is new. A window is read
+    whole.
 
     - volume: rows answered; never an alert. Rows of the release with a time that is not between its making and now
       are counted all the same, and told: then a clock was moved.
@@ -133,7 +133,7 @@ def observe(
         _drift(seen, look),
         _quality(truth, said, look),
     )
-    return Report(
+    return MonitorReport(
         endpoint=endpoint,
         release_id=release_id,
         since_ms=since_ms,
@@ -143,7 +143,7 @@ def observe(
     )
 
 
-def _ledger(seen: Sums, feedback: Sequence[Loss]) -> Ledger:
+def _ledger(seen: PredictionSums, feedback: Sequence[Loss]) -> Ledger:
     """Rows that were sent, those that were answered, and the feedback that does not count."""
     rows_in = seen.rows + sum(seen.unanswered.values())
     unanswered = [
@@ -163,31 +163,31 @@ def _top(counts: Mapping[str, int], most: int | None = None) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0]))[:most])
 
 
-def _inputs(seen: Sums, look: _Look) -> Signal:
+def _inputs(seen: PredictionSums, look: _Look) -> Signal:
     if not seen.rows:
         return look.signal("inputs", None, limit=None, rows=0, detail={"reason": "no rows"})
     named = {lack: _top(seen.lacked[lack], WORST) for lack in LACKS if lack in seen.lacked}
-    detail = cast("dict[str, Json]", dict(named))
+    detail: dict[str, Json] = {**named}
     if named:
         parts = [f"{lack} {', '.join(f'{n!r} {c:,}' for n, c in names.items())}" for lack, names in named.items()]
         detail["reason"] = f"{seen.lacking:,} rows: {'; '.join(parts)}"
     return look.signal("inputs", seen.lacking / seen.rows, limit=None, rows=seen.rows, detail=detail)
 
 
-def _contract(seen: Sums, look: _Look) -> Signal:
+def _contract(seen: PredictionSums, look: _Look) -> Signal:
     rows, limit = seen.rows + seen.refused, look.config.contract_share
     if not rows:
         return look.signal("contract", None, limit=limit, rows=0, detail={"reason": "no rows"})
     low, high = wilson(seen.violating + seen.refused, rows)
-    by_rule = cast("dict[str, Json]", _top(seen.violated, WORST))
+    by_rule = _top(seen.violated, WORST)
     detail: dict[str, Json] = {"low": low, "high": high, "refused": seen.refused, "served": seen.violating}
     share = (seen.violating + seen.refused) / rows
     detail["by_rule"] = by_rule
     return look.signal("contract", share, limit=limit, rows=rows, alert=low > limit, detail=detail)
 
 
-def _volume(seen: Sums, look: _Look) -> Signal:
-    versions = cast("dict[str, Json]", _top(seen.versions))
+def _volume(seen: PredictionSums, look: _Look) -> Signal:
+    versions = _top(seen.versions)
     detail: dict[str, Json] = {"calls": round(seen.calls), "by_model_version": versions}
     if out_of_time := seen.out_of_time(look.until_ms):
         detail["out_of_time"] = out_of_time
@@ -198,7 +198,7 @@ def _volume(seen: Sums, look: _Look) -> Signal:
     return look.signal("volume", float(seen.rows), limit=None, rows=seen.rows, detail=detail)
 
 
-def _latency(seen: Sums, look: _Look) -> Signal:
+def _latency(seen: PredictionSums, look: _Look) -> Signal:
     limit, rows = look.config.latency_p95_ms, seen.rows
     if not rows:
         return look.signal("latency", None, limit=limit, rows=0, detail={"reason": "no rows"})
@@ -208,18 +208,18 @@ def _latency(seen: Sums, look: _Look) -> Signal:
     return look.signal("latency", p95, limit=limit, rows=rows, alert=alert, detail=detail)
 
 
-def _errors(seen: Sums, look: _Look) -> Signal:
+def _errors(seen: PredictionSums, look: _Look) -> Signal:
     failed, limit = sum(seen.failed.values()), look.config.error_share
     calls = failed + round(seen.calls)
     if not calls:
         return look.signal("errors", None, limit=limit, rows=0, detail={"reason": "no calls"})
     low, high = wilson(failed, calls)
-    by_type = cast("dict[str, Json]", _top(seen.failed))
+    by_type = _top(seen.failed)
     detail: dict[str, Json] = {"failed": failed, "calls": calls, "low": low, "high": high, "by_type": by_type}
     return look.signal("errors", failed / calls, limit=limit, rows=calls, alert=low > limit, detail=detail)
 
 
-def _drift(seen: Sums, look: _Look) -> Signal:
+def _drift(seen: PredictionSums, look: _Look) -> Signal:
     rows, limit = seen.rows, look.config.drift_psi
     if rows < look.config.min_rows:
         reason = f"{rows} rows, at least {look.config.min_rows} needed"
@@ -234,7 +234,7 @@ def _drift(seen: Sums, look: _Look) -> Signal:
     detail: dict[str, Json] = {
         "reason": reason,
         "columns": {item.column: item.psi for item in worst[:WORST]},
-        "over": cast("list[Json]", over),
+        "over": over,
     }
     return look.signal("drift", largest.psi, limit=limit, rows=rows, alert=bool(over), detail=detail)
 

@@ -12,14 +12,14 @@ from bakeoff.metrics.drift import profile
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["PREDICTION", "Reference", "from_bytes", "make", "said_column", "said_table", "to_bytes"]
+__all__ = ["PREDICTION", "MonitoringReference", "from_bytes", "make", "said_column", "said_table", "to_bytes"]
 
 PREDICTION = "prediction"
 """The name of the column of predictions in a profile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
+class MonitoringReference:
     """Profiles of input columns and of predictions, and the `metric` with its `value` on the test rows."""
 
     inputs: Mapping[str, Json]
@@ -30,7 +30,7 @@ class Reference:
 
 def make(
     table: "pl.DataFrame", columns: Sequence[Column], predictions: Predictions, *, task: Task, metric: str, value: float
-) -> Reference:
+) -> MonitoringReference:
     """Describe the rows that a release is held against.
 
     Args:
@@ -42,7 +42,7 @@ def make(
         value: its value on the test rows.
     """
     kept = [column for column in columns if column.kind != "datetime"]
-    return Reference(
+    return MonitoringReference(
         inputs=profile(table, kept),
         predictions=profile(said_table(predictions.values_n.tolist(), task), [said_column(task)]),
         metric=metric,
@@ -69,11 +69,11 @@ def said_table(said: Sequence[str | float | None], task: Task) -> "pl.DataFrame"
     return pl.DataFrame({PREDICTION: pl.Series(said, dtype=dtype)})
 
 
-def to_bytes(reference: Reference) -> bytes:
+def to_bytes(reference: MonitoringReference) -> bytes:
     """The reference as JSON, to be kept as a blob."""
     return canonical_json({field.name: getattr(reference, field.name) for field in fields(reference)})
 
 
-def from_bytes(data: bytes) -> Reference:
+def from_bytes(data: bytes) -> MonitoringReference:
     """The reference that `to_bytes` gave."""
-    return Reference(**json.loads(data))
+    return MonitoringReference(**json.loads(data))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -10,7 +10,7 @@ from bakeoff.core.ledger import Ledger
 from bakeoff.core.protocols import DocumentRecords
 from bakeoff.core.types import Json
 
-__all__ = ["Report", "Signal", "SignalName", "from_json", "latest", "reports", "store", "to_json"]
+__all__ = ["MonitorReport", "Signal", "SignalName", "from_json", "latest", "reports", "store", "to_json"]
 
 SignalName: TypeAlias = Literal["drift", "quality", "latency", "errors", "volume", "contract", "inputs"]
 
@@ -37,7 +37,7 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class MonitorReport:
     """All signals of an endpoint in since_ms ≤ time < until_ms; `release_id` when only one release was looked at.
 
     `ledger` is what signals could not be made of: rows that got no answer, and feedback that does not count.
@@ -60,22 +60,21 @@ class Report:
         return next(signal for signal in self.signals if signal.name == name)
 
 
-def to_json(report: Report) -> dict[str, Json]:
+def to_json(report: MonitorReport) -> dict[str, Json]:
     """The report as JSON."""
     ledger = report.ledger.to_json() if report.ledger else None
-    return {**cast("dict[str, Json]", msgspec.to_builtins(report)), "ledger": ledger}
+    return {**msgspec.to_builtins(report), "ledger": ledger}
 
 
-def from_json(body: Mapping[str, Json]) -> Report:
+def from_json(body: Mapping[str, Json]) -> MonitorReport:
     """The report that `to_json` gave."""
-    fields = cast("dict[str, Any]", dict(body))
+    fields: dict[str, Any] = {**body}
     fields["signals"] = tuple(Signal(**signal) for signal in fields["signals"])
-    ledger = fields.get("ledger")
-    fields["ledger"] = Ledger.from_json(ledger) if ledger else None
-    return Report(**fields)
+    fields["ledger"] = Ledger.from_json(fields["ledger"]) if fields.get("ledger") else None
+    return MonitorReport(**fields)
 
 
-def store(documents: DocumentRecords, report: Report) -> None:
+def store(documents: DocumentRecords, report: MonitorReport) -> None:
     """Keep a report (the last few hundred of an endpoint stay); the same window again replaces it."""
     prefix = f"{report.endpoint}/"
     documents.put(SIGNALS, f"{prefix}{report.until_ms:015d}-{report.since_ms:015d}", to_json(report))
@@ -83,12 +82,12 @@ def store(documents: DocumentRecords, report: Report) -> None:
         documents.delete(SIGNALS, old.key)
 
 
-def reports(documents: DocumentRecords, endpoint: str) -> list[Report]:
+def reports(documents: DocumentRecords, endpoint: str) -> list[MonitorReport]:
     """The reports kept, newest window first."""
     return [from_json(document.body) for document in reversed(documents.find(SIGNALS, f"{endpoint}/"))]
 
 
-def latest(documents: DocumentRecords, endpoint: str) -> Report | None:
+def latest(documents: DocumentRecords, endpoint: str) -> MonitorReport | None:
     """The report of the newest window, or None."""
     found = documents.find(SIGNALS, f"{endpoint}/")
     return from_json(found[-1].body) if found else None

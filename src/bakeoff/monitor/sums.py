@@ -6,7 +6,7 @@ Sums of what came later are added to the sums before, so a look costs what is ne
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
@@ -14,12 +14,12 @@ import numpy as np
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.events import Cursor, FailureEvent, PredictionEvent, Reading
 from bakeoff.core.protocols import DocumentRecords, EventLog
-from bakeoff.core.types import Json, Signature
+from bakeoff.core.types import Signature
 from bakeoff.data.schema import conform
 from bakeoff.metrics.drift import Tally, tally
-from bakeoff.monitor.reference import Reference, said_table
+from bakeoff.monitor.reference import MonitoringReference, said_table
 
-__all__ = ["LACKS", "Lack", "Sums", "Watched"]
+__all__ = ["LACKS", "Lack", "PredictionSums", "Watched"]
 
 SUMS = "sums"
 FORMAT = 1
@@ -34,7 +34,7 @@ Lack: TypeAlias = Literal["absent", "imputed", "unseen", "unknown"]
 LACKS: tuple[Lack, ...] = ("absent", "imputed", "unseen", "unknown")
 
 
-class Sums(msgspec.Struct, kw_only=True):
+class PredictionSums(msgspec.Struct, kw_only=True):
     """Predictions and failed calls, counted.
 
     Attributes:
@@ -115,7 +115,7 @@ class Sums(msgspec.Struct, kw_only=True):
             for name in names:
                 _count(known, name if name in known or len(known) < NAMES else OTHERS)
 
-    def add_values(self, events: list[PredictionEvent], signature: Signature, reference: Reference) -> None:
+    def add_values(self, events: list[PredictionEvent], signature: Signature, reference: MonitoringReference) -> None:
         """Count the inputs of rows, and what was predicted."""
         inputs = tally(reference.inputs, conform([event.row for event in events], signature.inputs))
         answers = said_table([event.answer for event in events], signature.task)
@@ -141,18 +141,18 @@ class Watched:
     endpoint: str
     release_id: str | None
     signature: Signature
-    reference: Reference
+    reference: MonitoringReference
     since_ms: int
     until_ms: int
     by_time: bool = True
 
-    def sums(self, events: EventLog) -> Sums:
+    def sums(self, events: EventLog) -> PredictionSums:
         """Of all there is."""
         between = (self.since_ms, self.until_ms) if self.by_time else (None, None)
         reading = events.read(PredictionEvent, FailureEvent, since_ms=between[0], until_ms=between[1])
-        return self._added(Sums(), reading)
+        return self._added(PredictionSums(), reading)
 
-    def sums_so_far(self, events: EventLog, documents: DocumentRecords) -> Sums:
+    def sums_so_far(self, events: EventLog, documents: DocumentRecords) -> PredictionSums:
         """Of all there is of a release, counted on from the sums of the last look, which are replaced by these."""
         key = f"{self.endpoint}/{self.release_id}"
         before = _read(documents, key)
@@ -161,13 +161,13 @@ class Watched:
             sums = self._added(before, events.read(PredictionEvent, FailureEvent, after=cursor))
         except NotFoundError:  # the log lost some of what was counted, or an older one was restored
             sums = self.sums(events)
-        documents.put(SUMS, key, cast("dict[str, Json]", msgspec.to_builtins(sums, str_keys=True)))
+        documents.put(SUMS, key, msgspec.to_builtins(sums, str_keys=True))
         known = sorted(documents.find(SUMS, f"{self.endpoint}/"), key=lambda each: each.updated_ms)
         for old in known[:-RELEASES]:
             documents.delete(SUMS, old.key)
         return sums
 
-    def _added(self, sums: Sums, reading: Reading[PredictionEvent | FailureEvent]) -> Sums:
+    def _added(self, sums: PredictionSums, reading: Reading[PredictionEvent | FailureEvent]) -> PredictionSums:
         ours = self._ours(reading)
         while part := list(islice(ours, ROWS)):
             answered = [event for event in part if isinstance(event, PredictionEvent)]
@@ -186,8 +186,8 @@ class Watched:
                 yield event
 
 
-def _read(documents: DocumentRecords, key: str) -> Sums:
+def _read(documents: DocumentRecords, key: str) -> PredictionSums:
     document = documents.get(SUMS, key)
     if document is None or document.body.get("format") != FORMAT:
-        return Sums()
-    return msgspec.convert(document.body, Sums, strict=False, str_keys=True)
+        return PredictionSums()
+    return msgspec.convert(document.body, PredictionSums, strict=False, str_keys=True)

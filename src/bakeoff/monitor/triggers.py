@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from bakeoff.config.sections import LoopConfig
-from bakeoff.monitor.signals import Report, Signal
+from bakeoff.monitor.signals import MonitorReport, Signal
 
 __all__ = ["Trigger", "TriggerKind", "due"]
 
@@ -22,7 +22,7 @@ class Trigger:
 
 
 def due(
-    report: Report | None,
+    report: MonitorReport | None,
     config: LoopConfig,
     *,
     last_run_ms: int | None,
@@ -51,7 +51,7 @@ def due(
     return [Trigger(kind=kind, reason=reason) for kind in allowed if (reason := reasons[kind])]
 
 
-def _of_signal(report: Report | None, name: Literal["quality", "drift"]) -> str | None:
+def _of_signal(report: MonitorReport | None, name: Literal["quality", "drift"]) -> str | None:
     for signal in report.alerts if report else ():
         if signal.name == name:
             return _sentence(signal)

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bakeoff.core import narrow
 from bakeoff.core.types import Json, Schema
-from bakeoff.prepare.rows.comparison import Comparison
+from bakeoff.prepare.rows.comparison import RowComparison
 from bakeoff.prepare.rows.duplicates import texts_of
 from bakeoff.prepare.steps import Preparation, cells_changed
 from bakeoff.prepare.text.learned_quality import LearnedQuality
@@ -15,7 +16,7 @@ from bakeoff.prepare.text.learned_quality import LearnedQuality
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Example", "Explained", "explain", "order_warnings"]
+__all__ = ["Explained", "StepExample", "explain", "order_warnings"]
 
 EXAMPLES = 3
 SHOWN_CHARACTERS = 160
@@ -42,7 +43,7 @@ ORDERS: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
+class StepExample:
     """One text before a step, and after it; none after it where the row goes, for a reason."""
 
     row: int
@@ -59,7 +60,7 @@ class Explained:
     rows_in: int
     rows_out: int
     cells_changed: int
-    examples: tuple[Example, ...]
+    examples: tuple[StepExample, ...]
 
 
 def order_warnings(specs: Sequence[Json]) -> list[str]:
@@ -110,7 +111,7 @@ def _numbers(name: str, rows: int) -> "pl.Series":
     return pl.Series(name, np.arange(rows, dtype=np.int64))
 
 
-def _changed(before: "pl.DataFrame", after: "pl.DataFrame", schema: Schema, row: str) -> list[Example]:
+def _changed(before: "pl.DataFrame", after: "pl.DataFrame", schema: Schema, row: str) -> list[StepExample]:
     name = next((name for name in schema.of_kind("text") if name in before.columns), None)
     if name is None:
         return []
@@ -118,23 +119,23 @@ def _changed(before: "pl.DataFrame", after: "pl.DataFrame", schema: Schema, row:
     # An empty text that becomes missing shows nothing.
     told = changed & (before[name].str.len_bytes() > 0).fill_null(value=False)
     places = (told if told.any() else changed).arg_true().to_numpy()
-    examples: list[Example] = []
+    examples: list[StepExample] = []
     for place in _spread(places):
         old, new = str(before[name][place] or ""), str(after[name][place] or "")
         start = max(0, _alike_until(old, new) - BEFORE_CHARACTERS)
         shown = slice(start, start + SHOWN_CHARACTERS)
-        examples.append(Example(row=int(before[row][place]), before=old[shown], after=new[shown]))
+        examples.append(StepExample(row=int(before[row][place]), before=old[shown], after=new[shown]))
     return examples
 
 
 def _dropped(
     before: "pl.DataFrame", after: "pl.DataFrame", schema: Schema, row: str, why: Callable[[int], str]
-) -> list[Example]:
+) -> list[StepExample]:
     stay = set(after[row].to_list())
     places = np.flatnonzero([number not in stay for number in before[row].to_list()])
     texts = texts_of(before, schema)
     return [
-        Example(
+        StepExample(
             row=int(before[row][place]),
             before=str((texts[place] if texts is not None else "") or "")[:SHOWN_CHARACTERS],
             after=None,
@@ -153,13 +154,13 @@ def _spread(places: "np.ndarray[Any, Any]") -> list[int]:
 def _reasons(spec: Json, apply: Any, table: "pl.DataFrame", schema: Schema) -> Callable[[int], str]:
     """Why the row at a place goes, where the step can say it."""
     texts = texts_of(table, schema)
-    if isinstance(apply, Comparison) and texts is not None:
+    if isinstance(apply, RowComparison) and texts is not None:
         groups = apply.groups(apply.keys(table, schema))
         return lambda place: f"like row {int(groups[place]):,}: {str(texts[int(groups[place])])[:SHOWN_CHARACTERS]!r}"
     if _name(spec) == "keep_quality" and texts is not None:
         from bakeoff.prepare.text.quality import QualityParams, broken_rules
 
-        given = cast("dict[str, Any]", spec) if isinstance(spec, dict) else {}
+        given = spec if narrow.is_object(spec) else {}
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if k != "name"}
         params = QualityParams(**values)
         return lambda place: "breaks " + ", ".join(broken_rules(texts[place : place + 1], params)[0])

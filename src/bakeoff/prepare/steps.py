@@ -11,19 +11,20 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import msgspec
 import numpy as np
 
 from bakeoff.config.params import check
-from bakeoff.core import plugins
+from bakeoff.core import narrow, plugins
 from bakeoff.core.errors import ConfigError, MissingExtraError, Problem
 from bakeoff.core.hashing import canonical_json
 from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FittedStep
 from bakeoff.core.types import Column, Json, Schema
 from bakeoff.prepare.losses import emptied, set_aside
+from bakeoff.results.data import Change
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Apply",
-    "Change",
     "Learning",
     "NoParams",
     "Preparation",
@@ -95,16 +95,6 @@ class Step(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What one step did."""
-
-    step: str
-    rows_in: int
-    rows_out: int
-    cells_changed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """A prepared table, the numbers of the rows that stayed, what each step did, and what was lost by it."""
 
@@ -163,8 +153,8 @@ class Preparation:
             bound.append(found)
             if learning:
                 expected = "steps that learn from training rows after all others, since they run with the model"
-                told = f"{found.step.name!r} after {learning[-1].step.name!r}"
-                problems.append(Problem(file=file, key=key, expected=expected, found=told))
+                order = f"{found.step.name!r} after {learning[-1].step.name!r}"
+                problems.append(Problem(file=file, key=key, expected=expected, found=order))
         if problems:
             raise ConfigError(tuple(problems))
         self._bound, self._learning = tuple(bound), tuple(learning)
@@ -182,7 +172,7 @@ class Preparation:
     @property
     def fitted(self) -> tuple[dict[str, Json], ...]:
         """The steps that belong to models, in order: `name`, `version` and the `params` given."""
-        return tuple(_described(found) for found in self._learning)
+        return tuple(_described(learning) for learning in self._learning)
 
     def fitted_for(self, candidate: str) -> tuple[dict[str, Json], ...]:
         """Those of them that stand before a candidate."""
@@ -191,7 +181,7 @@ class Preparation:
     @property
     def fitted_requires(self) -> tuple[str, ...]:
         """Distributions whose versions can change what the fitted steps learn."""
-        return tuple(sorted({name for found in self._learning for name in found.step.requires}))
+        return tuple(sorted({name for learning in self._learning for name in learning.step.requires}))
 
     @property
     def requires(self) -> tuple[str, ...]:
@@ -219,8 +209,8 @@ class Preparation:
                 lost = table.filter(~np.isin(table[row].to_numpy(), after[row].to_numpy()))
                 losses.append(set_aside(step.name, lost, schema, of=table.height))
             table = after
-        kept = table[row].to_numpy().astype(np.int64)
-        return Prepared(table=table.drop(row), kept=kept, changes=tuple(changes), losses=tuple(losses))
+        remaining_n = table[row].to_numpy().astype(np.int64)
+        return Prepared(table=table.drop(row), kept=remaining_n, changes=tuple(changes), losses=tuple(losses))
 
     def apply_columns(self, table: "pl.DataFrame", columns: Sequence[Column]) -> "pl.DataFrame":
         """Run the column steps, for requests and for rows whose number must not change."""
@@ -231,8 +221,8 @@ class Preparation:
         return table
 
 
-def _described(found: Learning) -> dict[str, Json]:
-    return {"name": found.step.name, "version": found.step.version, "params": found.given}
+def _described(learning: Learning) -> dict[str, Json]:
+    return {"name": learning.step.name, "version": learning.step.version, "params": learning.given}
 
 
 def preparation(specs: Sequence[Json], *, file: str = "bakeoff.toml") -> Preparation:
@@ -247,13 +237,13 @@ def _kept(specs: bytes, file: str) -> Preparation:
 
 def _bind(spec: Json, place: int, *, file: str) -> _Bound | Learning:
     key = f"prepare.steps.{place}"
-    table = cast("dict[str, Json]", spec if isinstance(spec, dict) else {"name": spec})
+    table = spec if narrow.is_object(spec) else {"name": spec}
     name, given = str(table["name"]), {k: v for k, v in table.items() if k != "name"}
     known = plugins.names("bakeoff.prepare")
     if name not in known:
         expected, hint = f"steps among {', '.join(known)}", plugins.suggestion(name, known)
         raise ConfigError((Problem(file=file, key=key, expected=expected, found=repr(name), hint=hint),))
-    step = cast("Step | FittedStep", plugins.load("bakeoff.prepare", name))
+    step: Step | FittedStep = plugins.load("bakeoff.prepare", name)
     only = _only(given.pop("only", None), key=f"{key}.only", file=file) if step.kind == "fitted" else None
     params = check(step.params, given, owner=name, key=key, file=file)
     if step.kind == "fitted":
@@ -275,7 +265,7 @@ def _only(given: Json, *, key: str, file: str) -> tuple[str, ...] | None:
         return None
     if not isinstance(given, list) or not given or not all(isinstance(name, str) for name in given):
         raise ConfigError((Problem(file=file, key=key, expected="names of candidates", found=repr(given)),))
-    return tuple(cast("list[str]", given))
+    return tuple(narrow.texts(given))
 
 
 def _told(params: Any) -> str:

@@ -6,8 +6,9 @@ What cannot be answered or taken in is set aside and counted; the rest goes on.
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
+from bakeoff.core import narrow
 from bakeoff.core.errors import ContractError, DataError
 from bakeoff.core.ledger import Ledger, Loss, example, summed
 from bakeoff.core.types import Column, Json
@@ -16,7 +17,7 @@ from bakeoff.data.cast import conform
 from bakeoff.serve.engine import Answer, Engine
 from bakeoff.serve.inputs import NO_GAPS, Gaps
 
-__all__ = ["Part", "Total", "answered", "answered_remotely", "answered_whole", "gaps_lost", "listed", "recorded"]
+__all__ = ["BatchResult", "Total", "answered", "answered_remotely", "answered_whole", "gaps_lost", "listed", "recorded"]
 
 A = TypeVar("A", bound="Answer | Mapping[str, Json]")
 T = TypeVar("T")
@@ -29,7 +30,7 @@ UNKNOWN = "not a column of the training data: not used"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part(Generic[T]):
+class BatchResult(Generic[T]):
     """What became of a batch of `rows`: what was said of those that were taken, and what was lost.
 
     `code` is the worst exit code among the rows that were set aside, 0 when none was.
@@ -50,7 +51,7 @@ class Total:
     losses: tuple[Loss, ...] = ()
     code: int = 0
 
-    def counted(self, parts: Iterable[Part[T]]) -> Iterator[Part[T]]:
+    def counted(self, parts: Iterable[BatchResult[T]]) -> Iterator[BatchResult[T]]:
         """The parts, counted as they pass."""
         for part in parts:
             self.rows += part.rows
@@ -71,7 +72,7 @@ def listed(rows: Sequence[Mapping[str, object]], name: str, size: int) -> Genera
         yield Batch(file=name, first=start + 1, rows=rows[start : start + size])
 
 
-def answered(engine: Engine, parts: Generator[Batch], *, query: bool) -> Iterator[Part[Answer]]:
+def answered(engine: Engine, parts: Generator[Batch], *, query: bool) -> Iterator[BatchResult[Answer]]:
     """Answer the rows of files, in order.
 
     Args:
@@ -100,16 +101,16 @@ def _check_names(engine: Engine, part: Batch, *, query: bool) -> None:
 
 def answered_remotely(
     predict: Callable[[Sequence[Mapping[str, Json]]], Sequence[Mapping[str, Json]]], parts: Generator[Batch]
-) -> Iterator[Part[Mapping[str, Json]]]:
+) -> Iterator[BatchResult[Mapping[str, Json]]]:
     """Have the rows of files answered by an endpoint elsewhere, which answers a call whole or not at all."""
     with closing(parts):
         for part in parts:
             yield _part(part, _each(predict, _as_json(part.rows)), _gaps_of)
 
 
-def answered_whole(answers: Sequence[A]) -> Part[A]:
+def answered_whole(answers: Sequence[A]) -> BatchResult[A]:
     """The answers to rows of one call, which are all answered or none."""
-    return Part(results=answers, rows=len(answers), losses=summed(gaps_lost(map(_gaps_of, answers))))
+    return BatchResult(results=answers, rows=len(answers), losses=summed(gaps_lost(map(_gaps_of, answers))))
 
 
 def _as_json(rows: Sequence[Mapping[str, object]]) -> list[Mapping[str, Json]]:
@@ -121,13 +122,13 @@ def _as_json(rows: Sequence[Mapping[str, object]]) -> list[Mapping[str, Json]]:
 def _gaps_of(answer: Answer | Mapping[str, Json]) -> Gaps:
     if isinstance(answer, Answer):
         return answer.gaps
-    names = {key: tuple(cast("list[str]", answer.get(key, ()))) for key in ("absent", "imputed", "unseen", "unknown")}
+    names = {key: tuple(narrow.texts(answer.get(key, ()))) for key in ("absent", "imputed", "unseen", "unknown")}
     return Gaps(**names)
 
 
 def recorded(
     record: Callable[[Sequence[Mapping[str, Json]]], Mapping[str, Json]], parts: Generator[Batch]
-) -> Iterator[Part[Mapping[str, Json]]]:
+) -> Iterator[BatchResult[Mapping[str, Json]]]:
     """Take in the feedback items of files; an empty cell says nothing. The results are what `record` says of each call.
 
     Items that it refuses are set aside. (What it refuses it refuses with all the items of the call.)
@@ -141,12 +142,12 @@ def recorded(
                 return [NO_GAPS] * len(items)
 
             taken = _part(part, _each(take, [_item(row) for row in part.rows]), lambda gaps: gaps)
-            yield Part(results=answers, rows=taken.rows, losses=taken.losses, code=taken.code)
+            yield BatchResult(results=answers, rows=taken.rows, losses=taken.losses, code=taken.code)
 
 
 def _item(row: Mapping[str, object]) -> Mapping[str, Json]:
     """A feedback item of a row: the numbers among its texts as numbers."""
-    item = {name: value for name, value in row.items() if value is not None and value != ""}
+    item: dict[str, Any] = {name: value for name, value in row.items() if value is not None and value != ""}
     for column in FEEDBACK_NUMBERS:
         value = item.get(column.name)
         if isinstance(value, str):
@@ -155,7 +156,7 @@ def _item(row: Mapping[str, object]) -> Mapping[str, Json]:
             except DataError:
                 continue  # what takes it in says what is wrong
             item[column.name] = int(number) if number is not None and number.is_integer() else number
-    return cast("Mapping[str, Json]", {name: value for name, value in item.items() if value is not None})
+    return {name: value for name, value in item.items() if value is not None}
 
 
 def _each(ask: Callable[[Sequence[T]], Sequence[S]], rows: Sequence[T]) -> list[S | DataError]:
@@ -169,7 +170,7 @@ def _each(ask: Callable[[Sequence[T]], Sequence[S]], rows: Sequence[T]) -> list[
         return [*_each(ask, rows[:half]), *_each(ask, rows[half:])]
 
 
-def _part(part: Batch, results: Sequence[T | DataError], gaps: Callable[[T], Gaps]) -> Part[T]:
+def _part(part: Batch, results: Sequence[T | DataError], gaps: Callable[[T], Gaps]) -> BatchResult[T]:
     answers = [each for each in results if not isinstance(each, DataError)]
     refused = [(part.first + at, each) for at, each in enumerate(results) if isinstance(each, DataError)]
     bad = [
@@ -184,7 +185,9 @@ def _part(part: Batch, results: Sequence[T | DataError], gaps: Callable[[T], Gap
     ]
     losses = [*bad, *(_refusal(part.file, number, error) for number, error in refused), *gaps_lost(map(gaps, answers))]
     codes = [1] * bool(bad) + [error.exit_code for _, error in refused]
-    return Part(results=answers, rows=len(results) + len(part.bad), losses=summed(losses), code=max(codes, default=0))
+    return BatchResult(
+        results=answers, rows=len(results) + len(part.bad), losses=summed(losses), code=max(codes, default=0)
+    )
 
 
 def _refusal(file: str, number: int, error: DataError) -> Loss:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self, cast
+from typing import TYPE_CHECKING, Literal, Self
 
 import msgspec
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from bakeoff.actions.compare import RunComparison
-    from bakeoff.actions.contract import Held, Written
+    from bakeoff.actions.contract import Held, WrittenContract
     from bakeoff.actions.export import Exported
     from bakeoff.actions.gc import Collected
     from bakeoff.core.damage import Damage
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     from bakeoff.feedback.record import Recorded
     from bakeoff.feedback.truth import TruthOf
     from bakeoff.loop.context import Stage
-    from bakeoff.loop.retrain import Turn
-    from bakeoff.loop.run import Outcome
-    from bakeoff.monitor.signals import Report
-    from bakeoff.project.files import Part
+    from bakeoff.loop.retrain import LoopTurn
+    from bakeoff.loop.run import FinishedRun
+    from bakeoff.monitor.signals import MonitorReport
+    from bakeoff.project.files import BatchResult
     from bakeoff.registry.lineage import Lineage
     from bakeoff.report.card import DataCard
-    from bakeoff.report.checks import Checked
+    from bakeoff.report.checks import ModelCheck
     from bakeoff.report.model import Report as RunReport
     from bakeoff.results.candidate import Candidate
     from bakeoff.results.outcome import RunOutcome
@@ -196,7 +196,7 @@ class Project:
 
     # --- the loop -------------------------------------------------------------------------------
 
-    def run(self, *, budget_s: float | None = None) -> "Outcome":
+    def run(self, *, budget_s: float | None = None) -> "FinishedRun":
         """Fit what changed, evaluate, decide, register and release; nothing when nothing changed.
 
         With a budget, so many seconds go into trying parameters on training rows first.
@@ -212,7 +212,7 @@ class Project:
             self._back_up()
         return outcome
 
-    def check(self, *, candidate: str | None = None, model: str | None = None, strict: bool = False) -> "Checked":
+    def check(self, *, candidate: str | None = None, model: str | None = None, strict: bool = False) -> "ModelCheck":
         """Hold the would-be winner against all gates and the champion; nothing is registered or released.
 
         Args:
@@ -244,9 +244,9 @@ class Project:
             found = advise(stage, families, lacking, seconds=seconds, again=again)
         last = last_outcome(self.records, self.blobs)
         measured = list(compared(found, last.candidates, last.dataset.version)) if last else []
-        return {**found, "compared": cast("Json", msgspec.to_builtins(measured))}
+        return {**found, "compared": msgspec.to_builtins(measured)}
 
-    def loop_once(self) -> "Turn":
+    def loop_once(self) -> "LoopTurn":
         """Look at what was served; when a trigger fires, take feedback into the data and run."""
         from bakeoff.loop.retrain import turn
 
@@ -288,7 +288,7 @@ class Project:
         with self._stage() as stage:
             return take_in(stage)
 
-    def monitor(self, *, since_ms: int | None = None, until_ms: int | None = None) -> "Report":
+    def monitor(self, *, since_ms: int | None = None, until_ms: int | None = None) -> "MonitorReport":
         """Signals of the live release: drift, quality, latency, errors, volume.
 
         Raises:
@@ -321,7 +321,7 @@ class Project:
 
     # --- the data -------------------------------------------------------------------------------
 
-    def write_contract(self, *, force: bool = False) -> "Written":
+    def write_contract(self, *, force: bool = False) -> "WrittenContract":
         """Write a commented `contract.toml` (or what `[data] contract` names), inferred from the present data.
 
         Raises:
@@ -467,7 +467,7 @@ class Project:
 
         return self._engine.predict(as_rows(rows))
 
-    def predict_file(self, location: str, *, folder: Path | None = None) -> "Iterator[Part[Answer]]":
+    def predict_file(self, location: str, *, folder: Path | None = None) -> "Iterator[BatchResult[Answer]]":
         """Answer the rows of a file (or of all that match a pattern) part by part, in their order.
 
         Files are read as `[data]` reads them, whatever their size; rows that cannot be answered are set aside and
@@ -486,14 +486,16 @@ class Project:
         parts = self._batches(location, folder, names)
         return answered(self._engine, parts, query=self.config.data.query is not None)
 
-    def predict_each(self, rows: object, *, name: str = "rows") -> "Iterator[Part[Answer]]":
+    def predict_each(self, rows: object, *, name: str = "rows") -> "Iterator[BatchResult[Answer]]":
         """Answer rows like those of a file called `name`: those that cannot be answered are set aside and counted."""
         from bakeoff.project.files import answered, listed
         from bakeoff.project.rows import as_rows
 
         return answered(self._engine, listed(as_rows(rows), name, self._batch_rows), query=False)
 
-    def feedback_file(self, location: str, *, folder: Path | None = None) -> "Iterator[Part[Mapping[str, Json]]]":
+    def feedback_file(
+        self, location: str, *, folder: Path | None = None
+    ) -> "Iterator[BatchResult[Mapping[str, Json]]]":
         """Take in the feedback items of a file, as `predict_file` reads rows; items that make no sense are set aside.
 
         Raises:
@@ -508,7 +510,7 @@ class Project:
 
     def record_each(
         self, items: Sequence[Mapping[str, Json]], *, name: str = "items"
-    ) -> "Iterator[Part[Mapping[str, Json]]]":
+    ) -> "Iterator[BatchResult[Mapping[str, Json]]]":
         """Take in feedback like that of a file called `name`: items that make no sense are set aside and counted."""
         from bakeoff.project.files import listed, recorded
 
@@ -574,15 +576,15 @@ class Project:
 
     # --- looking --------------------------------------------------------------------------------
 
-    def last(self) -> "Outcome":
+    def last(self) -> "FinishedRun":
         """What the last finished run ended with.
 
         Raises:
             NotFoundError: there is none.
         """
-        from bakeoff.loop.run import Outcome
+        from bakeoff.loop.run import FinishedRun
 
-        return Outcome(results=self.outcome(), unchanged=True)
+        return FinishedRun(results=self.outcome(), unchanged=True)
 
     def outcome(self, run_id: str | None = None) -> "RunOutcome":
         """Everything that a finished bake-off run found and did: the last one, unless another is named.
@@ -721,9 +723,9 @@ class Project:
         Raises:
             NotFoundError: there is no such candidate or task. MissingExtraError: the extra `harness` is not installed.
         """
-        from bakeoff.actions.harness import Asked, run_harness
+        from bakeoff.actions.harness import HarnessTasks, run_harness
 
-        asked = Asked(
+        selection = HarnessTasks(
             tasks=tuple(tasks),
             include=include,
             limit=limit,
@@ -732,7 +734,7 @@ class Project:
             batch=batch,
             seed=self.config.project.seed,
         )
-        return run_harness(self, candidate, asked, progress=self._progress, now_ms=self._clock())
+        return run_harness(self, candidate, selection, progress=self._progress, now_ms=self._clock())
 
     def runs(self, *, limit: int = 100) -> list[Run]:
         """Tracked runs, newest first."""

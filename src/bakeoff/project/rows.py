@@ -3,11 +3,12 @@
 The libraries are known by what their tables offer, never imported: pandas and Arrow need not be installed.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from enum import Enum
-from typing import Any, cast
+from typing import Any
 
+from bakeoff.core import narrow
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Json
 from bakeoff.data.labels import label_text
@@ -39,14 +40,14 @@ def plain_items(items: object) -> "list[Mapping[str, Json]]":
     >>> plain_items([{"id": "a", "label": np.int64(1), "rating": np.nan}])
     [{'id': 'a', 'label': 1}]
     """
-    rows = items if isinstance(items, (list, tuple)) else as_rows(items)
-    return [cast("Mapping[str, Json]", _plain_item(row)) for row in cast("Sequence[object]", rows)]
+    rows = items if narrow.is_sequence(items) else as_rows(items)
+    return [_plain_item(row) for row in rows]
 
 
-def _plain_item(item: object) -> object:
-    if not isinstance(item, Mapping):
+def _plain_item(item: Any) -> Any:
+    if not narrow.is_mapping(item):
         return item  # what takes it in says what is wrong
-    pairs = {str(name): _plain(value, str(name), 1) for name, value in cast("Mapping[object, object]", item).items()}
+    pairs = {str(name): _plain(value, str(name), 1) for name, value in item.items()}
     return {
         name: label_text(value) if isinstance(value, date) else value
         for name, value in pairs.items()
@@ -83,10 +84,9 @@ def _pandas_rows(table: Any) -> Iterable[dict[str, object]]:
 
 
 def _plain_row(row: object, number: int) -> dict[str, object]:
-    if not isinstance(row, Mapping):
+    if not narrow.is_mapping(row):
         raise DataError(f"row {number}: expected an object of column names and values, received {row!r:.80}")
-    pairs = cast("Mapping[object, object]", row)
-    return {str(name): _plain(value, str(name), number) for name, value in pairs.items()}
+    return {str(name): _plain(value, str(name), number) for name, value in row.items()}
 
 
 def _plain(value: object, name: str, number: int) -> object:
@@ -96,8 +96,8 @@ def _plain(value: object, name: str, number: int) -> object:
         found = plain(value.value if isinstance(value, Enum) else value)
     except (ValueError, TypeError, OverflowError):
         found = value
-    if isinstance(found, list):
-        return [_plain(each, name, number) for each in cast("Sequence[object]", found)]
+    if narrow.is_array(found):
+        return [_plain(each, name, number) for each in found]
     if found is not None and not isinstance(found, PLAIN):
         raise DataError(
             f"row {number}, column {name!r}: expected a text, number, boolean, time or list of them, "

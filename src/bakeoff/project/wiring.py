@@ -1,11 +1,11 @@
 """Resolve a project's settings to things that work: contenders, stores, compute, scratch folders."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -15,7 +15,7 @@ from bakeoff.config.sections import Config, SearchConfig
 from bakeoff.core import plugins
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.errors import BakeoffError, ConfigError, Problem
-from bakeoff.core.families import families_code, load_family
+from bakeoff.core.families import families_code, load_family, service_of
 from bakeoff.core.jobs import Compute
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Family, RecordStore
 from bakeoff.core.types import Json
@@ -45,17 +45,17 @@ def new_id() -> str:
 
 def open_records(loaded: Loaded, clock: Clock) -> RecordStore:
     """The project's records."""
-    return cast("RecordStore", _open("records", loaded.config.store.records, loaded.folder, clock))
+    return _open("records", loaded.config.store.records, loaded.folder, clock)
 
 
 def open_blobs(loaded: Loaded, clock: Clock) -> BlobStore:
     """The project's blobs."""
-    return cast("BlobStore", _open("blobs", loaded.config.store.blobs, loaded.folder, clock))
+    return _open("blobs", loaded.config.store.blobs, loaded.folder, clock)
 
 
 def open_events(loaded: Loaded, clock: Clock) -> EventLog:
     """The project's event log."""
-    return cast("EventLog", _open("events", loaded.config.store.events, loaded.folder, clock))
+    return _open("events", loaded.config.store.events, loaded.folder, clock)
 
 
 def sqlite_file(loaded: Loaded) -> Path | None:
@@ -88,7 +88,6 @@ def contenders(loaded: Loaded) -> tuple[Contender, ...]:
         *_caught(lambda: _check_steps(loaded)),
         *_caught(lambda: check_gates(loaded.config.decide, loaded.config.project.task)),
         *_caught(lambda: contract(loaded)),
-        *_sent_away(loaded),
     ]
     found: list[Contender] = []
     for name in loaded.config.candidates:
@@ -96,15 +95,16 @@ def contenders(loaded: Loaded) -> tuple[Contender, ...]:
             found.append(contender(loaded, name))
         except ConfigError as error:
             problems += error.problems
+    problems += _sent_away(loaded, found)
     if problems:
         raise ConfigError(tuple(dict.fromkeys(problems)))  # those of steps are told by every candidate
     return tuple(found)
 
 
-def _sent_away(loaded: Loaded) -> list[Problem]:
-    """Services on other machines that the project names but does not allow to be sent rows."""
+def _sent_away(loaded: Loaded, candidates: Sequence[Contender]) -> list[Problem]:
+    """Services on other machines that candidates or the judge ask, and that the project does not allow to get rows."""
     config = loaded.config
-    named = {f"candidates.{name}.url": candidate.params.get("url") for name, candidate in config.candidates.items()}
+    named = {_place_of_service(candidate): candidate.service for candidate in candidates}
     if config.judge is not None:
         named["judge.url"] = config.judge.url
     return [
@@ -116,8 +116,14 @@ def _sent_away(loaded: Loaded) -> list[Problem]:
             hint="To allow it, set remote = true in [privacy].",
         )
         for key, url in named.items()
-        if isinstance(url, str) and not config.privacy.remote and not is_local_url(url)
+        if url is not None and not config.privacy.remote and not is_local_url(url)
     ]
+
+
+def _place_of_service(candidate: Contender) -> str:
+    """The key that names a candidate's service; that of the candidate, where it stands deeper."""
+    own = getattr(candidate.shown.params, "url", None) is not None
+    return f"candidates.{candidate.name}.url" if own else f"candidates.{candidate.name}"
 
 
 def contender(loaded: Loaded, name: str, tuned: Mapping[str, Json] | None = None) -> Contender:
@@ -142,7 +148,8 @@ def contender(loaded: Loaded, name: str, tuned: Mapping[str, Json] | None = None
     wanted = {each: _search(search) for each, search in candidate.search.items()}
     fixed = {each: value for each, value in given.items() if each in candidate.params or each not in (tuned or {})}
     search = space(family.params, fixed, wanted, owner=family.name, key=key, file=loaded.file)
-    return _prepared(loaded, replace(_ready(name, family_name, family, params), search=search, prompt=prompt))
+    ready = _ready(name, family_name, family, params)
+    return _prepared(loaded, replace(ready, search=search, prompt=prompt, service=service_of(family, params)))
 
 
 def _prepared(loaded: Loaded, ready: Contender) -> Contender:
@@ -171,6 +178,7 @@ def _prepared(loaded: Loaded, ready: Contender) -> Contender:
         search=ready.search,
         wraps=ready,
         scales=ready.scales,
+        service=ready.service,
     )
 
 
@@ -192,7 +200,7 @@ def others(loaded: Loaded) -> tuple[list[Contender], dict[str, str]]:
                 lacking[name] = f'{", ".join(missing)} is not installed: pip install "{what}"'
                 continue
             params = check_params(family, {}, file=loaded.file, key=f"candidates.{name}")
-            if hasattr(params, "url"):
+            if service_of(family, params) is not None:
                 lacking[name] = f"nobody is asked unasked: name a service by url and model in [candidates.{name}]"
                 continue
             ready.append(_prepared(loaded, _ready(name, name, family, params)))

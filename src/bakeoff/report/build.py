@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -59,7 +59,7 @@ def build(
         higher_is_better=is_higher_better(metric, task) is not False,
         agreement=error_analysis.agreement(outcomes, task),
         rows=error_analysis.worth_reading(outcomes, task, rows, target),
-        origin=_origin(cast("Mapping[str, Any]", lineage), target) if lineage else None,
+        origin=_origin(lineage, target) if lineage else None,
     )
 
 
@@ -80,7 +80,7 @@ def _candidate(candidate: Candidate, evidence: Evidence | None, task: Task) -> R
 
 def _origin(lineage: Mapping[str, Any], target: str) -> Origin:
     made, data, around = lineage["made_from"], lineage["dataset"] or {}, lineage["environment"] or {}
-    sources = cast("Mapping[str, Sequence[str]]", data.get("sources") or {})
+    sources: Mapping[str, Sequence[str]] = data.get("sources") or {}
     return msgspec.convert(
         {
             **{key: made.get(key) for key in ("columns", "seed", "code_commit", "code_dirty", "environment")},

@@ -11,12 +11,12 @@ from bakeoff.core.types import Json, Task
 from bakeoff.data.facts import ColumnFacts
 
 __all__ = [
+    "CardExample",
+    "CardNearDuplicates",
     "ContractFacts",
     "DataCard",
     "Duplicates",
-    "Example",
     "Languages",
-    "NearDuplicates",
     "Part",
     "Personal",
     "Source",
@@ -48,7 +48,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
+class CardExample:
     """A value before and after a step; None after: the row was set aside."""
 
     before: str
@@ -64,11 +64,11 @@ class StepFacts:
     rows_out: int | None = None
     cells_changed: int | None = None
     fitted: bool = False
-    examples: tuple[Example, ...] = ()
+    examples: tuple[CardExample, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NearDuplicates:
+class CardNearDuplicates:
     """Texts that are nearly alike, among `looked_at` rows: clusters, rows beyond the first of each, examples."""
 
     looked_at: int
@@ -83,7 +83,7 @@ class Duplicates:
 
     exact: int
     conflicting: int
-    near: NearDuplicates | None = None
+    near: CardNearDuplicates | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +160,7 @@ class DataCard:
 def to_json(card: DataCard) -> dict[str, Json]:
     """The card as JSON: what the page shows, number for number."""
     told: dict[str, Any] = msgspec.json.decode(to_bytes(card))
-    return told | ({"ledger": card.ledger.to_json()} if card.ledger else {})
+    return {**told, "ledger": card.ledger.to_json()} if card.ledger else told
 
 
 def to_bytes(card: DataCard) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from bakeoff.data.facts import ColumnFacts, Numbers
+from bakeoff.data.facts import ColumnFacts, NumberFacts
 from bakeoff.report.card import DataCard
 from bakeoff.report.drawing import NARROW, Chart, Palette, Spec, clean, said
 from bakeoff.report.numbers import count, plain
@@ -26,7 +26,7 @@ def charts(card: DataCard) -> Mapping[str, Chart]:
         if column.numbers is not None and _can_be_drawn(column.numbers):
             made[str(place)] = _distribution(column, column.numbers, "")
         for unit in ("characters", "words", "tokens"):
-            lengths: Numbers | None = getattr(column, unit)
+            lengths: NumberFacts | None = getattr(column, unit)
             if lengths is not None:
                 made[f"{place}-{unit}"] = _distribution(column, lengths, unit)
     return MappingProxyType(made)
@@ -47,7 +47,7 @@ def day(time_ms: float) -> str:
     return told.strftime("%Y-%m-%d" if told.hour == told.minute == 0 else "%Y-%m-%d %H:%M")
 
 
-def _distribution(column: ColumnFacts, numbers: Numbers, unit: str) -> Chart:
+def _distribution(column: ColumnFacts, numbers: NumberFacts, unit: str) -> Chart:
     times = column.kind == "datetime"
     form: Callable[[float], str] = day if times else plain
     rows = _bars(numbers, form, unit)
@@ -79,18 +79,18 @@ def _distribution(column: ColumnFacts, numbers: Numbers, unit: str) -> Chart:
     return Chart(title=f"Distribution of {what}", told=f"{told}{beyond}", draw=draw)
 
 
-def _can_be_drawn(numbers: Numbers) -> bool:
+def _can_be_drawn(numbers: NumberFacts) -> bool:
     """Whether a drawing's arithmetic holds out."""
     return max(abs(end) for end in numbers.histogram.edges) < VAST
 
 
-def _is_whole(numbers: Numbers) -> bool:
+def _is_whole(numbers: NumberFacts) -> bool:
     """Whether bins are of whole numbers: they end at halves."""
     edges = numbers.histogram.edges
     return edges[0] % 1 == 0.5 and (edges[1] - edges[0]) % 1 == 0  # noqa: PLR2004
 
 
-def _bars(numbers: Numbers, form: Callable[[float], str], unit: str) -> list[Spec]:
+def _bars(numbers: NumberFacts, form: Callable[[float], str], unit: str) -> list[Spec]:
     edges, bars, whole = numbers.histogram.edges, list[Spec](), _is_whole(numbers)
     for low, high, rows in zip(edges, edges[1:], numbers.histogram.counts, strict=False):
         first, last = (low + 0.5, high - 0.5) if whole else (low, high)

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from bakeoff.core.errors import MissingExtraError
-from bakeoff.data.facts import ColumnFacts, Numbers
+from bakeoff.data.facts import ColumnFacts, NumberFacts
 from bakeoff.report import numbers
 from bakeoff.report.card import DataCard
 from bakeoff.report.card_charts import MOST_DRAWN, charts, day
@@ -96,7 +96,7 @@ def in_a_line(column: ColumnFacts) -> str:
     return first or "no values"
 
 
-def _lengths(card: DataCard) -> list[tuple[int, str, str, Numbers]]:
+def _lengths(card: DataCard) -> list[tuple[int, str, str, NumberFacts]]:
     """Lengths of texts: the column's place and name, the unit, the distribution."""
     found = [(at, column.name, unit, getattr(column, unit)) for at, column in enumerate(card.columns) for unit in UNITS]
     return [(at, name, unit, lengths) for at, name, unit, lengths in found if lengths is not None]

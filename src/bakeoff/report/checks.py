@@ -12,7 +12,7 @@ from bakeoff.core.types import Json
 from bakeoff.report.markdown import markdown, safe
 from bakeoff.report.model import Report
 
-__all__ = ["Check", "Checked", "Outcome", "checks_markdown", "junit"]
+__all__ = ["Check", "ModelCheck", "Outcome", "checks_markdown", "junit"]
 
 Outcome: TypeAlias = Literal["passed", "failed", "not comparable"]
 
@@ -31,7 +31,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class ModelCheck:
     """A model held against all gates and the champion.
 
     `difference` (with `low` and `high`, on `rows` test rows) is its advantage over the champion by `metric`, if
@@ -73,7 +73,7 @@ class Checked:
         return {"passed": self.passed, "failing": list(self.failing), **msgspec.to_builtins(told)}
 
 
-def junit(found: Checked) -> str:
+def junit(found: ModelCheck) -> str:
     """JUnit XML: one test case for each gate; what could not be compared is skipped."""
     counts = {outcome: sum(check.outcome == outcome for check in found.checks) for outcome in MARKS}
     about = {"name": f"bakeoff.{found.project}", "tests": len(found.checks), "failures": counts["failed"], "errors": 0}
@@ -102,7 +102,7 @@ def _text(text: str) -> str:
     return NOT_XML.sub("�", text)
 
 
-def checks_markdown(found: Checked) -> str:
+def checks_markdown(found: ModelCheck) -> str:
     """The gates first, then the bake-off, if there was one."""
     verdict = "passed" if found.passed else f"failed ({', '.join(found.failing)})"
     rows = [

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from bakeoff.report.drawing import NARROW, Chart, Palette, Spec, colour, numeric, said
 from bakeoff.report.model import Report
 from bakeoff.report.numbers import count, duration, number
-from bakeoff.results.search import Budget
+from bakeoff.results.search import SearchBudget
 from bakeoff.results.verdict import Detectable
 
 __all__ = ["power", "trials"]
 
 
-def trials(report: Report, budget: Budget) -> Chart:
+def trials(report: Report, budget: SearchBudget) -> Chart:
     """Every trial by when it ended and what it reached; lines are the best so far on all training rows."""
     top = len(budget.rungs) - 1
     rows: list[Spec] = [
@@ -52,7 +52,7 @@ def trials(report: Report, budget: Budget) -> Chart:
     return Chart(title="Trials over time; lines are the best so far on all training rows", told=f"{told}.", draw=draw)
 
 
-def _best_so_far(report: Report, budget: Budget, name: str) -> Iterator[Spec]:
+def _best_so_far(report: Report, budget: SearchBudget, name: str) -> Iterator[Spec]:
     sign, best = (1 if report.higher_is_better else -1), None
     for each in budget.trials:
         if each.candidate == name and each.rung == len(budget.rungs) - 1 and each.value is not None:

@@ -1,7 +1,7 @@
 """Per-row outcomes, read for what a person would look at: reliability, agreement, rows worth reading."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bakeoff.core.types import Predictions, Task
 from bakeoff.metrics.intervals import wilson
 from bakeoff.metrics.texts import token_f1
-from bakeoff.report.model import Agreement, Answer, ReliabilityBin, Row
+from bakeoff.report.model import Agreement, CandidateAnswer, ReliabilityBin, Row
 from bakeoff.report.numbers import cut, number
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _spread(outcomes: Sequence[Outcomes], task: Task) -> NDArray[np.float64]:
         shares_nk = _shares(predictions, classes)
         low_nk, high_nk = np.minimum(low_nk, shares_nk), np.maximum(high_nk, shares_nk)
     differs_n = np.any([each.values_n.astype(np.str_) != said.values_n.astype(np.str_) for _, each in outcomes], axis=0)
-    return cast("NDArray[np.float64]", (high_nk - low_nk).max(axis=1) + differs_n)
+    return (high_nk - low_nk).max(axis=1) + differs_n
 
 
 def _differing_texts(outcomes: Sequence[Outcomes]) -> NDArray[np.float64]:
@@ -138,12 +138,12 @@ def _right(outcomes: Outcomes) -> NDArray[np.bool_]:
     return truth_n.astype(np.str_) == said.values_n.astype(np.str_)
 
 
-def _answer(name: str, outcomes: Outcomes, at: int, task: Task) -> Answer:
+def _answer(name: str, outcomes: Outcomes, at: int, task: Task) -> CandidateAnswer:
     truth_n, said = outcomes
     if task != "classification":
-        return Answer(candidate=name, said=_value(said.values_n[at]))
+        return CandidateAnswer(candidate=name, said=_value(said.values_n[at]))
     shares = said.probabilities_nk
-    return Answer(
+    return CandidateAnswer(
         candidate=name,
         said=_value(said.values_n[at]),
         probability=None if shares is None else float(shares[at].max()),

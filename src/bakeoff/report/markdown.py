@@ -23,7 +23,7 @@ from bakeoff.report.numbers import (
     size,
 )
 from bakeoff.report.phrases import by_fold, gates, headline, sides
-from bakeoff.results.search import Budget
+from bakeoff.results.search import SearchBudget
 
 __all__ = ["markdown", "safe"]
 
@@ -138,7 +138,7 @@ def _recalled(report: Report) -> list[str]:
     return [shown, safe("Memorisation: " + " ".join(told), longest=2000)]
 
 
-def _budget(budget: Budget) -> str:
+def _budget(budget: SearchBudget) -> str:
     told = (
         f"{duration(budget.used_s)} of {duration(budget.limit_s)} went into {count(len(budget.trials))} trials of "
         f"parameters, compared on {count(budget.scored_rows)} validation rows:"

@@ -32,22 +32,22 @@ def recalled_row(name: str, found: Memorisation) -> tuple[str, ...]:
 
 def sentences(found: Sequence[tuple[str, Memorisation]], contamination: Contamination | None, task: Task) -> list[str]:
     """What was asked, what it shows, and how far test rows were seen in training."""
-    asked = [each for _, each in found if each.train]
-    told: list[str] = []
-    if asked:
-        rows, tokens = asked[0].rows, asked[0].tokens
+    measured = [each for _, each in found if each.train]
+    lines: list[str] = []
+    if measured:
+        rows, tokens = measured[0].rows, measured[0].tokens
         whole = f"says the true answer word for word (the first {tokens} tokens of a longer one)"
         what = whole if task == "generation" else "gives the true label"
-        told.append(
+        lines.append(
             f"How often a candidate {what}, on {count(rows)} training rows and on as many held-out rows, and its loss "
             "for each token of the truth: what it knows of training rows alone, it has learned by heart."
         )
-        told += warnings(found, task) or ["No candidate knows training rows much better than rows that it never saw."]
-        told += [
+        lines += warnings(found, task) or ["No candidate knows training rows much better than rows that it never saw."]
+        lines += [
             f"{name} was trained on {part(each.seen)} of the training rows." for name, each in found if each.seen < 1
         ]
-    told += [f"{name} was not asked: {each.skipped}." for name, each in found if each.skipped]
-    return [*told, *_seen(contamination)]
+    lines += [f"{name} was not asked: {each.skipped}." for name, each in found if each.skipped]
+    return [*lines, *_seen(contamination)]
 
 
 def warnings(found: Sequence[tuple[str, Memorisation]], task: Task) -> list[str]:
@@ -65,11 +65,11 @@ def warnings(found: Sequence[tuple[str, Memorisation]], task: Task) -> list[str]
 
 def _seen(found: Contamination | None) -> list[str]:
     parts = [] if found is None else [("text", found.texts), ("answer", found.answers)]
-    told = [_overlap(what, each, found.test) for what, each in parts if each and found]
-    if found is None or not told:
+    overlaps = [_overlap(what, each, found.test) for what, each in parts if each and found]
+    if found is None or not overlaps:
         return []
     rule = f"as runs of {found.words} words, to {share(found.share)} or more"
-    return [f"Of {count(found.test)} test rows, {' and '.join(told)} that training rows hold ({rule})."]
+    return [f"Of {count(found.test)} test rows, {' and '.join(overlaps)} that training rows hold ({rule})."]
 
 
 def _overlap(what: str, found: Overlap, test: int) -> str:

@@ -12,7 +12,7 @@ from bakeoff.results.candidate import Candidate
 from bakeoff.results.outcome import RunOutcome
 from bakeoff.results.scorecard import Scorecard
 
-__all__ = ["Agreement", "Answer", "Origin", "ReliabilityBin", "Report", "ReportedCandidate", "Row"]
+__all__ = ["Agreement", "CandidateAnswer", "Origin", "ReliabilityBin", "Report", "ReportedCandidate", "Row"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class ReliabilityBin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class CandidateAnswer:
     """What one candidate said of a row; `probability` is that of its answer, `right` None for numbers."""
 
     candidate: str
@@ -47,7 +47,7 @@ class Row:
     number: int
     inputs: Mapping[str, str]
     truth: str
-    answers: tuple[Answer, ...]
+    answers: tuple[CandidateAnswer, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

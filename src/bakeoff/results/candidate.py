@@ -18,8 +18,8 @@ __all__ = [
     "Recalled",
     "Safety",
     "SafetyKind",
+    "ServiceUsage",
     "Slice",
-    "Usage",
     "WeakSlice",
 ]
 
@@ -97,7 +97,7 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class ServiceUsage:
     """What answering the test rows took of a service; `cost_usd` is None without prices by the token."""
 
     rows: int
@@ -206,7 +206,7 @@ class Candidate:
     batch_latency_ms: Mapping[str, float] = field(default_factory=dict[str, float])
     chosen: Mapping[str, Any] = field(default_factory=dict[str, Any])
     fold_metrics: Mapping[str, tuple[float | None, ...]] | None = None
-    usage: Usage | None = None
+    usage: ServiceUsage | None = None
     safety: Safety | None = None
     losses: tuple[Loss, ...] = ()
     slices: tuple[Slice, ...] = ()

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.releases import Release
@@ -16,7 +17,7 @@ from bakeoff.results.candidate import Candidate
 from bakeoff.results.combination import CombinationOutcome
 from bakeoff.results.data import Dataset
 from bakeoff.results.judge import JudgeOutcome
-from bakeoff.results.search import Budget, Expected
+from bakeoff.results.search import Expected, SearchBudget
 from bakeoff.results.verdict import Verdict
 
 __all__ = ["ARTIFACT", "FORMAT", "Paid", "RunOutcome"]
@@ -62,7 +63,7 @@ class RunOutcome:
     release: Release | None = None
     ledger: Ledger | None = None
     advice: tuple[Expected, ...] = ()
-    budget: Budget | None = None
+    budget: SearchBudget | None = None
     judge: JudgeOutcome | None = None
     paid: Paid = field(default_factory=Paid)
 
@@ -86,7 +87,7 @@ class RunOutcome:
 
     def to_json(self) -> dict[str, Json]:
         """The document of `bakeoff run --json`: what was not looked for is left out."""
-        body = cast("dict[str, Any]", msgspec.to_builtins(self))
+        body = msgspec.to_builtins(self)
         body["split"] = {"by": self.dataset.split, "folds": self.dataset.folds}
         body["dataset"] = _dataset(body["dataset"])
         body["candidates"] = [_candidate(each) for each in body["candidates"]]
@@ -110,7 +111,7 @@ class RunOutcome:
         """
         body = {key: value for key, value in document.items() if key not in {"split", "ledger"}}
         lines = document.get("ledger")
-        ledger = Ledger.from_json(cast("Mapping[str, Json]", lines)) if lines else None
+        ledger = Ledger.from_json(narrow.json_object(lines)) if lines else None
         try:
             return replace(msgspec.convert(body, cls), ledger=ledger)
         except msgspec.ValidationError as error:

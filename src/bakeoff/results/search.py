@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Budget", "Expected", "Rung", "Searched", "Trial", "TrialStatus"]
+__all__ = ["Expected", "Rung", "SearchBudget", "Searched", "Trial", "TrialStatus"]
 
 TrialStatus: TypeAlias = Literal["done", "failed", "stopped"]
 
@@ -57,7 +57,7 @@ class Searched:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class SearchBudget:
     """How the time for trying parameters was spent; test rows had no part in it."""
 
     limit_s: float

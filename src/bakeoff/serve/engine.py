@@ -11,10 +11,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from bakeoff.core import narrow
+from bakeoff.core.abilities import abilities_of
 from bakeoff.core.conversation import question_text
 from bakeoff.core.errors import (
     BakeoffError,
@@ -27,15 +29,11 @@ from bakeoff.core.errors import (
 )
 from bakeoff.core.events import FailureEvent, PredictionEvent
 from bakeoff.core.generation import (
-    ChatModel,
-    Concurrent,
     Embedded,
-    Embedding,
     Messages,
     Piece,
     Sampling,
     ToolCall,
-    Warming,
 )
 from bakeoff.core.protocols import Clock, EventLog, Model
 from bakeoff.core.releases import Release
@@ -319,7 +317,7 @@ class Engine:
         plain = [_logged(row, logged, vectors) for row in rows]
         open_texts: list[Json] = [{name: row[name] for name in texts & row.keys()} for row in plain]
         redacted = self._redact(serving.release.steps)([open_texts, [answer.value for answer in answers]])
-        plain_texts, values = cast("tuple[list[dict[str, Json]], list[float | str | None]]", redacted)
+        plain_texts, values = narrow.json_array(redacted)
         violations = [list[tuple[str, str]]() for _ in rows]
         for each in broken:
             violations[each.row - 1].append((each.rule.column, each.rule.rule))
@@ -385,12 +383,13 @@ class Engine:
             StoreError: the answer could not be logged.
         """
         serving = self._current()
-        if not isinstance(serving.model, ChatModel):
+        chat = abilities_of(serving.model).chat
+        if chat is None:
             task = serving.model.signature.task
             raise DataError(f"expected a model that converses, found one for {task}; ask it by POST /predict")
         row = _row_of(messages, serving.model.signature)
         broken = self._violations(serving, [row])
-        pieces = serving.model.chat(messages, sampling)
+        pieces = chat(messages, sampling)
 
         def log(text: str, latency_ms: float) -> None:
             version = serving.release.model_version
@@ -426,8 +425,8 @@ class Engine:
     @property
     def concurrency(self) -> int | None:
         """How many answers the live model works at; None where it does not say, or nothing is live yet."""
-        model = None if self._serving is None else self._serving.model
-        return model.concurrency if isinstance(model, Concurrent) else None
+        concurrency = None if self._serving is None else abilities_of(self._serving.model).concurrency
+        return concurrency and concurrency()
 
     # --- embedding --------------------------------------------------------------------------------
 
@@ -440,7 +439,8 @@ class Engine:
             CandidateError: the encoder failed.
         """
         serving = self._current()
-        encoder = serving.model.embedder if isinstance(serving.model, Embedding) else None
+        embedder = abilities_of(serving.model).embedder
+        encoder = embedder and embedder()
         version = serving.release.model_version
         if encoder is None:
             raise UsageError(
@@ -523,8 +523,8 @@ class Engine:
             return
         try:
             model = self._load(live)
-            if isinstance(model, Warming):
-                model.warm()  # the old release answers meanwhile, and stays if this fails
+            if warm := abilities_of(model).warm:
+                warm()  # the old release answers meanwhile, and stays if this fails
             self._serving = _Serving(live, model, self._compiled(live, model), self._inputs(live, model))
         except Exception as error:  # noqa: BLE001 - it is kept as the problem, and logged
             self._failed = (live.release_id, self._clock())
@@ -570,20 +570,20 @@ def _check(predictions: Predictions, rows: int, release: Release) -> None:
     if len(predictions) != rows:
         raise CandidateError(f"model {release.model_version}: expected {rows} predictions, received {len(predictions)}")
     numbers = predictions.probabilities_nk if predictions.probabilities_nk is not None else predictions.values_n
-    if np.issubdtype(numbers.dtype, np.floating) and not np.isfinite(cast("np.ndarray", numbers)).all():
+    if np.issubdtype(numbers.dtype, np.floating) and not np.isfinite(numbers).all():
         raise CandidateError(f"model {release.model_version}: expected finite predictions, received NaN or infinity")
 
 
 def _answers(serving: _Serving, predictions: Predictions, gaps: Sequence[Gaps], ids: Callable[[], str]) -> list[Answer]:
     release_id, model_version = serving.release.release_id, serving.release.model_version
-    values: list[Json] = predictions.values_n.tolist()
+    values: list[Any] = predictions.values_n.tolist()
     shares = predictions.probabilities_nk.tolist() if predictions.probabilities_nk is not None else None
     classification = serving.model.signature.task == "classification"
     return [
         Answer(
             id=ids(),
             label=str(value) if classification else None,
-            value=None if classification else cast("float | str", value),
+            value=None if classification else value,
             probabilities=dict(zip(predictions.classes, shares[i], strict=True)) if shares else None,
             release_id=release_id,
             model_version=model_version,
@@ -593,8 +593,8 @@ def _answers(serving: _Serving, predictions: Predictions, gaps: Sequence[Gaps], 
     ]
 
 
-def _logged(row: Row, names: Sequence[str], vectors: Mapping[str, str]) -> dict[str, Json]:
+def _logged(row: Row, names: Sequence[str], vectors: Mapping[str, str]) -> dict[str, Any]:
     """What a row holds under these names; the elements of a vector as the row has them, by the vector's name."""
     if vectors:
         names = list(dict.fromkeys(name if name in row else vectors.get(name, name) for name in names))
-    return {name: cast("Json", row.get(name)) for name in names}
+    return {name: row.get(name) for name in names}

@@ -7,8 +7,8 @@ same document, and moving the pointer (one compare-and-swap) is the only step th
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import cast
 
+from bakeoff.core import narrow
 from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.families import registered_name
 from bakeoff.core.hashing import digest_json
@@ -115,7 +115,7 @@ def endpoints(documents: DocumentRecords) -> tuple[str, ...]:
 
 
 def _named(pointer: Document | None) -> str | None:
-    return cast("str", pointer.body["release_id"]) if pointer else None
+    return narrow.text(pointer.body["release_id"]) if pointer else None
 
 
 def _content(live: Release) -> dict[str, Json]:
@@ -161,10 +161,10 @@ def _must_read(documents: DocumentRecords, endpoint: str, release_id: str) -> Re
 
 
 def _from(document: Document, *, live: bool) -> Release:
-    fields = cast("Mapping[str, object]", document.body)
+    fields = document.body
     made = Release(release_id=document.key.rpartition("/")[2], **fields)  # pyright: ignore[reportArgumentType]
-    steps, columns = tuple(cast("list[Json]", fields["steps"])), tuple(cast("list[str]", fields["columns"]))
-    aside = tuple(cast("list[str]", fields.get("aside", ())))
+    steps, columns = tuple(narrow.json_array(fields["steps"])), tuple(narrow.texts(fields["columns"]))
+    aside = tuple(narrow.texts(fields.get("aside", ())))
     return replace(
         made,
         family=registered_name(made.family),

@@ -25,7 +25,7 @@ from bakeoff.stores import ids
 from bakeoff.stores.files import durable_write, sync_folder, temporary
 from bakeoff.stores.marks import Mark, mark_path, read_mark
 from bakeoff.stores.parity import parity, parity_path
-from bakeoff.stores.segments import Item, Numbered, Wanted, gone, places, records, stems
+from bakeoff.stores.segments import EventQuery, Numbered, StoredEvent, gone, places, records, stems
 
 __all__ = ["archive", "check", "events", "keys", "last_seq", "scan", "seal"]
 
@@ -114,7 +114,7 @@ def _verify(path: Path) -> None:
 # --- reading ----------------------------------------------------------------------------------------
 
 
-def events(path: Path, wanted: Wanted, *, after: int = 0, rows: Sequence[int] | None = None) -> Iterator[Numbered]:
+def events(path: Path, wanted: EventQuery, *, after: int = 0, rows: Sequence[int] | None = None) -> Iterator[Numbered]:
     """The wanted events of an archive with greater numbers than `after`, among these rows, if given."""
     _verify(path)
     between = pl.col("time_ms").is_between(wanted.since_ms, wanted.until_ms, closed="left")
@@ -125,7 +125,9 @@ def events(path: Path, wanted: Wanted, *, after: int = 0, rows: Sequence[int] | 
     try:
         if "payload" in source.collect_schema():
             stored = source.select("seq", "kind", "time_ms", "payload").collect().iter_rows()
-            read = (wanted.read(seq, Item(kind, at_ms, payload.encode())) for seq, kind, at_ms, payload in stored)
+            read = (
+                wanted.read(seq, StoredEvent(kind, at_ms, payload.encode())) for seq, kind, at_ms, payload in stored
+            )
             return (row for row in read if row is not None)
         if wanted.ids is not None:
             source = source.filter(pl.col("id").is_in(list(wanted.ids)))

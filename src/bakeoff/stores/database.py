@@ -133,6 +133,7 @@ def _sqlite(url: URL, folder: Path) -> Engine:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"cannot make the folder of the records, {path.parent}: {error.strerror}") from error
+    record_check.require_log(path)
     return _sqlite_engine(url.set(database=str(path)), pysqlite3)
 
 

@@ -19,7 +19,7 @@ from bakeoff.core.protocols import Clock
 from bakeoff.stores.files import file_url, storage
 from bakeoff.stores.ids import Index
 from bakeoff.stores.reader import Reader
-from bakeoff.stores.segments import Item, Wanted
+from bakeoff.stores.segments import EventQuery, StoredEvent
 from bakeoff.stores.writer import Writer
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def open_events(url: str, *, folder: Path, clock: Clock, segment_bytes: int = _S
 
 
 class _Append(msgspec.Struct, frozen=True):
-    items: list[Item]
+    items: list[StoredEvent]
     size: int
     done: "Future[None]"
     durable: bool
@@ -76,7 +76,7 @@ class FileEvents:
         if not events:
             return
         now_ms = self._clock()
-        items = [Item(KINDS[type(event)], *encode(event, now_ms)) for event in events]
+        items = [StoredEvent(KINDS[type(event)], *encode(event, now_ms)) for event in events]
         size = sum(len(item.payload) for item in items)
         if size > _LARGEST_APPEND:
             raise UsageError(f"expected at most {_LARGEST_APPEND} bytes of events at once, received {size}")
@@ -109,7 +109,7 @@ class FileEvents:
             CorruptError: while reading, a damaged segment; the events before it have been given.
             NotFoundError: while reading, the log has no such place.
         """
-        wanted = Wanted(
+        wanted = EventQuery(
             kinds=kinds,
             since_ms=-LARGEST_MS if since_ms is None else since_ms,
             until_ms=LARGEST_MS if until_ms is None else until_ms,
@@ -213,7 +213,7 @@ class FileEvents:
             self._changed.notify_all()
             return group
 
-    def _commit(self, items: list[Item]) -> StoreError | None:
+    def _commit(self, items: list[StoredEvent]) -> StoreError | None:
         try:
             self._writer.write(items)
         except StoreError as error:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from bakeoff.core.events import KINDS, Named
 from bakeoff.stores.marks import read_mark
-from bakeoff.stores.segments import Numbered, Wanted, frame_at, frames, gone, items, places, stems
+from bakeoff.stores.segments import EventQuery, Numbered, frame_at, frames, gone, items, places, stems
 
 __all__ = ["Index", "Packed", "encode", "ids_path", "key", "keys_of", "packed", "read"]
 
@@ -128,12 +128,12 @@ class Index:
     def get(self, kind: type[Named], ids: Collection[str]) -> Iterator[Numbered]:
         """The events of a class with one of these ids, segment by segment."""
         keys = np.fromiter({key(KINDS[kind], name) for name in ids}, dtype=np.uint32)
-        wanted = Wanted(kinds=(kind,), ids=frozenset(ids))
+        wanted = EventQuery(kinds=(kind,), ids=frozenset(ids))
         with self._lock:
             for stem in stems(self._root):
                 yield from self._in(stem, wanted, keys)
 
-    def _in(self, stem: str, wanted: Wanted, keys: Keys) -> Iterator[Numbered]:
+    def _in(self, stem: str, wanted: EventQuery, keys: Keys) -> Iterator[Numbered]:
         for path in places(self._root, stem):
             try:
                 yield from (self._in_archive if path.suffix == ".parquet" else self._in_segment)(path, wanted, keys)
@@ -144,7 +144,7 @@ class Index:
         if (error := gone(self._root, stem)) is not None:
             raise error
 
-    def _in_archive(self, path: Path, wanted: Wanted, keys: Keys) -> Iterator[Numbered]:
+    def _in_archive(self, path: Path, wanted: EventQuery, keys: Keys) -> Iterator[Numbered]:
         from bakeoff.stores import archive  # polars takes a while to import
 
         self._written.pop(path.stem, None)
@@ -153,7 +153,7 @@ class Index:
         if rows := known.rows_of(keys):
             yield from archive.events(path, wanted, rows=rows)
 
-    def _in_segment(self, path: Path, wanted: Wanted, keys: Keys) -> Iterator[Numbered]:
+    def _in_segment(self, path: Path, wanted: EventQuery, keys: Keys) -> Iterator[Numbered]:
         written, inode = self._written.get(path.stem), path.stat().st_ino
         if written is None or written.inode != inode:  # a repair writes it anew
             written = self._written[path.stem] = _Written(inode)

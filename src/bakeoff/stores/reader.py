@@ -13,7 +13,7 @@ from pathlib import Path
 from bakeoff.core.errors import NotFoundError, StoreError, UsageError
 from bakeoff.core.events import Cursor, Event
 from bakeoff.stores import segments
-from bakeoff.stores.segments import Numbered, Wanted
+from bakeoff.stores.segments import EventQuery, Numbered
 
 __all__ = ["Reader"]
 
@@ -25,7 +25,7 @@ class Reader:
         UsageError: the cursor is none of this store.
     """
 
-    def __init__(self, root: Path, after: Cursor | None, wanted: Wanted) -> None:
+    def __init__(self, root: Path, after: Cursor | None, wanted: EventQuery) -> None:
         self._root, self._wanted = root, wanted
         self._places = _parsed(after) if after else {}
         self._first = min(self._places, default="")

@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,15 @@ from bakeoff.core.errors import CorruptError, StoreError
 from bakeoff.core.explain import database_advice
 from bakeoff.stores import sums
 from bakeoff.stores.files import durable_folder, durable_write, storage, sync_folder, temporary
+from bakeoff.stores.write_ahead_log import log_of, unread
 
-__all__ = ["back_up", "backup_of", "check", "require_whole"]
+__all__ = ["back_up", "backup_of", "check", "require_log", "require_whole"]
 
 REMEDY = "run 'bakeoff verify --repair', or restore the file from a backup"
 SMALL_BYTES = 64 << 20
 """Up to this size, a database is looked at as a whole before each run."""
 SIDES = ("", "-wal", "-shm")
+LOG = "what was last written to its log (-wal) cannot be read"
 
 
 def backup_of(path: Path) -> Path:
@@ -62,6 +64,24 @@ def require_whole(path: Path) -> None:
         raise CorruptError(f"the records in {path} are damaged: {problems[0]}{more}: {REMEDY}")
 
 
+def require_log(path: Path) -> None:
+    """See that all of the log beside a database can be read, before it is opened and the rest of it is lost.
+
+    Raises:
+        CorruptError: some of it cannot.
+    """
+    if not path.exists() or not log_of(path).exists():
+        return
+    damaged = False
+    with (
+        suppress(_driver().DatabaseError, OSError),
+        _opened(path) as connection,
+    ):  # whoever opens it tells what is worse
+        damaged = unread(path, connection)
+    if damaged:
+        raise CorruptError(f"the records in {path} are damaged: {LOG}: {REMEDY}")
+
+
 def check(path: Path, *, repair: bool = False) -> Iterator[Damage]:
     """All that is damaged in the database and in its copy."""
     copy = backup_of(path)
@@ -82,7 +102,8 @@ def _problems(path: Path) -> list[str]:
     try:
         with _opened(path) as connection:
             lines = [str(line) for (line,) in connection.execute("PRAGMA integrity_check(10)").fetchall()]
-            problems = [] if lines == ["ok"] else [" ".join(line.split()) for line in lines]
+            log = [LOG] if unread(path, connection) else []
+            problems = log + [" ".join(line.split()) for line in lines if line != "ok"]
             if sums.TABLE in _names(connection):
                 problems += [f"row {row} of {table} is not what was written" for table, row in _wrong(connection)]
     except (_driver().DatabaseError, UnicodeDecodeError) as error:
@@ -116,8 +137,21 @@ def _repaired(path: Path, problems: list[str]) -> Iterator[Damage]:
     except Exception as error:  # noqa: BLE001 - a damaged database fails in any way; the copy is tried then
         problems = [*problems, str(error)]
     if path.exists() and not _problems(path):
-        return
+        if LOG not in problems:
+            return
+        if _rows(path) >= _rows(backup_of(path)):
+            remedy = f"the damaged file is kept as {log_of(kept)}"
+            yield Damage(place=str(path), problem=LOG, remedy=remedy, repaired=True, lost="what was recorded last")
+            return
     yield _restored(path, problems[0], kept)
+
+
+def _rows(path: Path) -> int:
+    """How many rows a whole database has in all: a copy with more of them knows more."""
+    if not path.exists() or _problems(path):
+        return -1
+    with _opened(path) as connection:
+        return sum(connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in _names(connection))  # noqa: S608
 
 
 def _mended(path: Path) -> list[Damage]:

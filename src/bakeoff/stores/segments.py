@@ -25,10 +25,10 @@ from bakeoff.core.events import KINDS, LARGEST_MS, Event, decode
 from bakeoff.stores.marks import Mark, read_mark
 
 __all__ = [
+    "EventQuery",
     "Frame",
-    "Item",
     "Numbered",
-    "Wanted",
+    "StoredEvent",
     "encode",
     "encode_frame",
     "frame_at",
@@ -45,7 +45,7 @@ __all__ = [
 SUFFIXES = frozenset({".open", ".log", ".parquet", ".mark"})
 
 
-class Item(NamedTuple):
+class StoredEvent(NamedTuple):
     """An event as stored: its kind, its time and its JSON."""
 
     kind: str
@@ -61,7 +61,7 @@ class Numbered(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class EventQuery:
     """Which events a reader wants: of these classes, since_ms ≤ time_ms < until_ms, with one of the `ids`, if given."""
 
     kinds: tuple[type[Event], ...]
@@ -69,7 +69,7 @@ class Wanted:
     until_ms: int = LARGEST_MS
     ids: frozenset[str] | None = None
 
-    def read(self, seq: int, item: Item) -> Numbered | None:
+    def read(self, seq: int, item: StoredEvent) -> Numbered | None:
         """The event, if it is wanted."""
         if self.since_ms <= item.time_ms < self.until_ms and any(KINDS[kind] == item.kind for kind in self.kinds):
             event = decode(item.kind, item.payload)
@@ -92,10 +92,10 @@ _MAGIC = b"\x00bk1"  # the zero byte cannot stand in JSON, so that no event look
 _HEADER = struct.Struct("<4sIIQI")
 _CHECKED = struct.Struct("<QI")
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(list[Item])
+_decoder = msgspec.msgpack.Decoder(list[StoredEvent])
 
 
-def encode(items: Sequence[Item], first_seq: int) -> bytes:
+def encode(items: Sequence[StoredEvent], first_seq: int) -> bytes:
     """The frame of these events, numbered from `first_seq`."""
     payload = _encoder.encode(items)
     crc = _checksum(first_seq, len(items), payload)
@@ -177,7 +177,7 @@ def stems(root: Path) -> list[str]:
     return sorted({path.stem for path in root.glob("*.*") if path.stem.isdigit() and path.suffix in SUFFIXES})
 
 
-def items(frame: Frame) -> list[Item]:
+def items(frame: Frame) -> list[StoredEvent]:
     """The events of a frame."""
     return _decoder.decode(frame.payload)
 

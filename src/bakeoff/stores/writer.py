@@ -17,7 +17,7 @@ from pathlib import Path
 from bakeoff.core.errors import CorruptError, StoreError
 from bakeoff.stores.files import durable_folder, storage, sync_folder
 from bakeoff.stores.marks import Mark, mark_path, read_mark
-from bakeoff.stores.segments import Item, encode, salvage, stems, valid_end
+from bakeoff.stores.segments import StoredEvent, encode, salvage, stems, valid_end
 
 __all__ = ["SEQUENCE_BYTES", "Writer", "as_given", "greatest", "last_given"]
 
@@ -39,7 +39,7 @@ class Writer:
         self._size = 0
         self._broken = False
 
-    def write(self, items: Sequence[Item]) -> None:
+    def write(self, items: Sequence[StoredEvent]) -> None:
         """Commit the events as one frame; on disk when it returns.
 
         Raises:

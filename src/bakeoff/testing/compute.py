@@ -17,11 +17,12 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import msgspec
 import pytest
 
+from bakeoff.core import narrow
 from bakeoff.core.jobs import OUTSIDE_KEY, Argument, Compute, Job, JobContext, JobResult, Resources
 from bakeoff.core.refs import BlobRef
 from bakeoff.testing.memory import MemoryBlobs
@@ -171,7 +172,7 @@ class ComputeConformance:
         job = _job("a", "where", {"text": BlobRef(blobs.put(b"some"))}, ("text",))
         value = self.run(compute, job)["a"].value
         assert value is not None
-        there = [Path(str(path)) for path in cast("list[str]", value["paths"])]
+        there = [Path(str(path)) for path in narrow.texts(value["paths"])]
         assert not any(path.is_relative_to(tmp_path / "blobs") or path.is_relative_to(Path.cwd()) for path in there)
         assert not any(path.exists() for path in there)
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from bakeoff.core.types import Json
 
-__all__ = ["Asked", "FakeService", "completion", "event", "reasoning", "serving"]
+__all__ = ["FakeService", "ServiceRequest", "completion", "event", "reasoning", "serving"]
 
 START_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ServiceRequest:
     """One request as it came: its path, body, headers (names in lower case) and what stands behind the path."""
 
     path: str
@@ -29,7 +29,7 @@ class Asked:
         return str(self.body["messages"][-1]["content"])
 
 
-Answer = Callable[[Asked], "tuple[int, Any, Mapping[str, str]] | str | dict[str, Any]"]
+Answer = Callable[[ServiceRequest], "tuple[int, Any, Mapping[str, str]] | str | dict[str, Any]"]
 """Gives a text to be said, a whole body, or (status, body, headers).
 
 A body that is a text is sent as it is, one that is an iterator as server-sent events, piece by piece.
@@ -41,7 +41,7 @@ class FakeService:
     """A running service: `url` is what a client takes, `asked` all requests so far, in the order they came."""
 
     url: str
-    asked: list[Asked] = field(default_factory=list[Asked])
+    asked: list[ServiceRequest] = field(default_factory=list[ServiceRequest])
 
 
 def completion(text: str, *, top: Mapping[str, float] | None = None, usage: Mapping[str, int] | None = None) -> Any:
@@ -72,7 +72,7 @@ def reasoning(answer: Answer) -> Answer:
     Source: the OpenAI API reference, guide to reasoning models (limitations).
     """
 
-    def refusing(asked: Asked) -> "tuple[int, Any, Mapping[str, str]] | str | dict[str, Any]":
+    def refusing(asked: ServiceRequest) -> "tuple[int, Any, Mapping[str, str]] | str | dict[str, Any]":
         for name, problem in (
             ("max_tokens", "is not supported with this model. Use 'max_completion_tokens' instead."),
             ("temperature", "is not supported with this model: only the default (1) is."),
@@ -104,7 +104,7 @@ def serving(answer: Answer) -> Generator[FakeService]:
     async def handle(request: Request) -> Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
         query = dict(request.query_params)
-        asked = Asked(path=request.url.path, body=await request.json(), headers=headers, query=query)
+        asked = ServiceRequest(path=request.url.path, body=await request.json(), headers=headers, query=query)
         service.asked.append(asked)
         found = await run_in_threadpool(answer, asked)
         if isinstance(found, str):

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from bakeoff.config.search import Search
 from bakeoff.results.search import Trial
 
-__all__ = ["ETA", "SHARES", "Ask", "Propose", "Study", "Trial", "pick"]
+__all__ = ["ETA", "SHARES", "Propose", "Study", "Trial", "TrialRequest", "pick"]
 
 ETA = 3
 """One of so many settings goes up a rung."""
@@ -30,7 +30,7 @@ SLACK = 1.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class TrialRequest:
     """A trial to be made: the candidate's setting of that number (0: as it is without a search) on a rung."""
 
     candidate: str
@@ -52,7 +52,7 @@ class Study:
     higher_is_better: bool
     rungs: int
     trials: list[Trial] = field(default_factory=list[Trial])
-    running: list[Ask] = field(default_factory=list[Ask])
+    running: list[TrialRequest] = field(default_factory=list[TrialRequest])
 
     @property
     def settings(self) -> dict[int, Mapping[str, Any]]:
@@ -85,21 +85,21 @@ class Study:
             return SLACK * median(known)
         return ETA * self._rung_s(rung - 1) if rung else 0.0
 
-    def next(self, remaining_s: float, propose: Propose) -> Ask | None:
+    def next(self, remaining_s: float, propose: Propose) -> TrialRequest | None:
         """What to try next that is expected to end in the time that remains, if anything."""
         if any(t.setting == 0 and t.status == "failed" for t in self.trials):
             return None  # it does not fit as it is, either
         if 0 not in self.settings:
-            return Ask(candidate=self.name, setting=0, rung=0, params={})
+            return TrialRequest(candidate=self.name, setting=0, rung=0, params={})
         up = self._up(remaining_s)
         if up is not None or self._over() or self.expected_s(0, self.rungs) > remaining_s:
             return up or self._last(remaining_s)
         params = propose(self)
         if params is None:
             return self._last(remaining_s)
-        return Ask(candidate=self.name, setting=len(self.settings), rung=0, params=params)
+        return TrialRequest(candidate=self.name, setting=len(self.settings), rung=0, params=params)
 
-    def _up(self, remaining_s: float) -> Ask | None:
+    def _up(self, remaining_s: float) -> TrialRequest | None:
         """The setting that goes up a rung: the candidate as it is in any case, else one of the best third."""
         for rung in reversed(range(self.rungs - 1)):
             ranked = self.ranked(rung)
@@ -109,7 +109,7 @@ class Study:
                     return self._raised(trial)
         return None
 
-    def _last(self, remaining_s: float) -> Ask | None:
+    def _last(self, remaining_s: float) -> TrialRequest | None:
         """When nothing new can be begun: the best setting that can still be brought to all rows."""
         for rung in reversed(range(self.rungs - 1)):
             if self.expected_s(rung + 1, self.rungs) <= remaining_s:
@@ -122,8 +122,8 @@ class Study:
         known = {(each.setting, each.rung) for each in (*self.trials, *self.running)}
         return (trial.setting, trial.rung + 1) not in known
 
-    def _raised(self, trial: Trial) -> Ask:
-        return Ask(candidate=self.name, setting=trial.setting, rung=trial.rung + 1, params=trial.params)
+    def _raised(self, trial: Trial) -> TrialRequest:
+        return TrialRequest(candidate=self.name, setting=trial.setting, rung=trial.rung + 1, params=trial.params)
 
     def _over(self) -> bool:
         started = len(self.settings)
@@ -131,7 +131,7 @@ class Study:
         return started >= MOST_SETTINGS or (best is not None and started > best.setting + PATIENCE)
 
 
-def pick(studies: Sequence[Study], *, used_s: float, limit_s: float, propose: Propose) -> Ask | None:
+def pick(studies: Sequence[Study], *, used_s: float, limit_s: float, propose: Propose) -> TrialRequest | None:
     """The next trial of all candidates, or None when no more fits."""
     ahead = _ahead(studies) if used_s > limit_s / 2 else studies
     for study in sorted(studies, key=lambda each: (each not in ahead, each.spent_s)):

@@ -92,12 +92,12 @@ def probe(argument: ProbeArgument, context: JobContext) -> ProbeValue:
         heard[:] = [line]
         context.progress(line)
 
-    told = replace(context, progress=tell)
+    quiet = replace(context, progress=tell)
 
     def work() -> None:
         try:
             with remote_calls(allowed=argument.remote):
-                points.extend(_measured(argument, told, warm))  # one by one, as they come
+                points.extend(_measured(argument, quiet, warm))  # one by one, as they come
         except BakeoffError as error:
             errors.append(str(error))
         except Exception as error:  # noqa: BLE001 - whatever a family does becomes its error
@@ -125,7 +125,7 @@ def _measured(argument: ProbeArgument, context: JobContext, warm: threading.Even
     family = load_family(argument.family)
     table = table_of(argument, context)
     with np.load(context.inputs[ROWS], allow_pickle=False) as rows:
-        pool, held = table[rows[POOL]], table[rows[HELD]]
+        pool, held_out = table[rows[POOL]], table[rows[HELD]]
     start = min(WARM_ROWS, len(pool) // 2)
     size = min(FIRST_ROWS, max(2, (len(pool) - start) // 4))
     with (
@@ -142,8 +142,8 @@ def _measured(argument: ProbeArgument, context: JobContext, warm: threading.Even
         while start + size <= len(pool):
             before = time.monotonic()
             context.progress(f"fitting {size} rows")
-            point, used = _point(argument, context, family, pool[start : start + size], held)
-            held = held[:used]
+            point, used = _point(argument, context, family, pool[start : start + size], held_out)
+            held_out = held_out[:used]
             yield msgspec.structs.replace(point, train_s=point.train_s + overhead_s)
             rest_s = time.monotonic() - before - point.train_s
             start, size = start + size, size * 2
@@ -152,7 +152,7 @@ def _measured(argument: ProbeArgument, context: JobContext, warm: threading.Even
 
 
 def _point(
-    argument: ProbeArgument, context: JobContext, family: Family, sample: "pl.DataFrame", held: "pl.DataFrame"
+    argument: ProbeArgument, context: JobContext, family: Family, sample: "pl.DataFrame", held_out: "pl.DataFrame"
 ) -> tuple[ProbePoint, int]:
     """Measure one sample; also the number of held-out rows that there was time for."""
     from bakeoff.metrics.timing import measure
@@ -166,7 +166,7 @@ def _point(
     folder.mkdir()
     model.save(folder)
     timed = family.load(folder, context.threads)  # nothing remembered
-    inputs = held.drop(argument.schema.target)
+    inputs = held_out.drop(argument.schema.target)
     speed = measure(
         timed,
         inputs,
@@ -175,9 +175,9 @@ def _point(
         calls=SINGLE_CALLS,
         least_calls=FEWEST_CALLS,
     )
-    used = min(len(held), max(LEAST_HELD, int(argument.limit_s * HELD_SHARE * speed.throughput_rows_s)))
-    said = timed.predict(inputs[:used])
-    value, se = _scored(argument, held[:used], said)
+    used = min(len(held_out), max(LEAST_HELD, int(argument.limit_s * HELD_SHARE * speed.throughput_rows_s)))
+    predictions = timed.predict(inputs[:used])
+    value, se = _scored(argument, held_out[:used], predictions)
     point = ProbePoint(
         rows=len(sample),
         train_s=train_s,
@@ -209,7 +209,7 @@ def _fit_job(argument: ProbeArgument, context: JobContext, family: Family, sampl
     )
 
 
-def _scored(argument: ProbeArgument, held: "pl.DataFrame", said: Predictions) -> tuple[float | None, float]:
+def _scored(argument: ProbeArgument, held_out: "pl.DataFrame", predictions: Predictions) -> tuple[float | None, float]:
     """The metric on held-out rows and its bootstrap standard error; None where it is undefined."""
     import numpy as np
 
@@ -219,11 +219,11 @@ def _scored(argument: ProbeArgument, held: "pl.DataFrame", said: Predictions) ->
     from bakeoff.metrics.registry import bind, find
 
     if argument.by_cost:
-        said = answered_by_cost(said, Costs(by_class=argument.costs).matrix(said.classes))
-    known = outcome(held[argument.schema.target].to_numpy(), said, argument.task)
+        predictions = answered_by_cost(predictions, Costs(by_class=argument.costs).matrix(predictions.classes))
+    known = outcome(held_out[argument.schema.target].to_numpy(), predictions, argument.task)
     statistic = bind([find(argument.metric, argument.task)], known)[argument.metric]
-    (found,) = replicate([statistic], len(held), resamples=RESAMPLES, seed=argument.seed)
-    value, draws = float(found.value_m[0]), found.draws_rm[np.isfinite(found.draws_rm[:, 0]), 0]
+    (replicates,) = replicate([statistic], len(held_out), resamples=RESAMPLES, seed=argument.seed)
+    value, draws = float(replicates.value_m[0]), replicates.draws_rm[np.isfinite(replicates.draws_rm[:, 0]), 0]
     if not np.isfinite(value) or len(draws) < 2:  # noqa: PLR2004
         return None, 0.0
     return value, float(draws.std(ddof=1))

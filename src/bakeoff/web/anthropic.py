@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from bakeoff.core.generation import Finish, Piece, ToolCall
-from bakeoff.web.conversing import Head, Tokens, calls_of, sse, text_of
+from bakeoff.web.conversing import AnswerTokens, Head, calls_of, sse, text_of
 from bakeoff.web.problems import anthropic_error
 
 __all__ = ["MessageForm"]
@@ -117,7 +117,7 @@ def _decoded(arguments: str) -> Any:
 
 def _usage(last: Piece) -> dict[str, int]:
     """In this API tokens that were read from a cache are counted beside `input_tokens`, not among them."""
-    tokens = Tokens.of([last])
+    tokens = AnswerTokens.of([last])
     return {
         "input_tokens": tokens.read - tokens.cached,
         "cache_read_input_tokens": tokens.cached,

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.web.problems import HttpError
 
 __all__ = ["decoded", "joined", "refused", "renamed", "shown"]
@@ -79,16 +80,16 @@ def decoded(body: bytes, kind: type[T], example: str) -> T:
     except RecursionError:
         problem = f"expected {example}; received JSON of more levels than can be read"
         raise HttpError(400, "BadRequest", problem, None, "invalid_json") from None
-    if not isinstance(raw, dict):
+    if not narrow.is_object(raw):
         raise HttpError(400, "BadRequest", f"expected {example}; received {shown(raw)}", None, "invalid_type")
     known = [field.encode_name for field in msgspec.structs.fields(cast("Any", kind))]
-    for name in cast("dict[str, Any]", raw):
+    for name in raw:
         if name not in known:
             raise _unknown(name, known)
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
-        raise _wrong_type(str(error), cast("dict[str, Any]", raw)) from None
+        raise _wrong_type(str(error), raw) from None
     except RecursionError:
         problem = f"expected {example}; received JSON of more levels than can be read"
         raise HttpError(400, "BadRequest", problem, None, "invalid_json") from None
@@ -119,11 +120,11 @@ def _wrong_type(message: str, raw: dict[str, Any]) -> HttpError:
     return refused(path.lstrip("."), expected, _value_at(raw, path), code="invalid_type")
 
 
-def _value_at(raw: object, path: str) -> object:
+def _value_at(raw: Any, path: str) -> object:
     """The value at a path such as `.messages[0].role`; where it cannot be followed, the last one that could."""
     for key, index in _STEP.findall(path):
         try:
-            raw = cast("Any", raw)[key] if key else cast("Any", raw)[int(index)]
+            raw = raw[key] if key else raw[int(index)]
         except (KeyError, IndexError, TypeError, ValueError):
             break
     return raw

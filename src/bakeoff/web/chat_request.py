@@ -5,11 +5,12 @@ and llama.cpp have them.
 """
 
 import json
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from bakeoff.chat.streaming import ANY_OBJECT
+from bakeoff.core import narrow
 from bakeoff.core.generation import Sampling, ToolCall
 from bakeoff.core.types import Json
 from bakeoff.web.bodies import decoded, joined, refused
@@ -207,8 +208,8 @@ class ChatRequest(SamplingOptions, kw_only=True):
             return "auto"
         if choice == "required" and names:
             return "required"
-        named = cast("dict[str, Any]", choice).get("function") if isinstance(choice, dict) else None
-        name = cast("dict[str, Any]", named).get("name") if isinstance(named, dict) else None
+        named = choice.get("function") if narrow.is_object(choice) else None
+        name = named.get("name") if narrow.is_object(named) else None
         if name not in names:
             one = " or ".join(["none", "auto", "required", *(f"the function {name!r}" for name in names)])
             raise refused("tool_choice", one if names else "tools to choose from", choice)
@@ -284,23 +285,21 @@ def _turn(turn: Turn, place: str, *, tools: bool) -> dict[str, Json]:
     role = "system" if turn.role == "developer" else turn.role
     if tools:
         message: dict[str, Json] = {"role": role, "content": text}
-        extra: dict[str, Json] = {"tool_calls": cast("Json", turn.tool_calls), "tool_call_id": turn.tool_call_id}
+        extra: dict[str, Json] = {"tool_calls": turn.tool_calls, "tool_call_id": turn.tool_call_id}
         return message | {name: value for name, value in extra.items() if value}
     return {"role": role, "content": "\n".join(each for each in (text, *calls) if each)}
 
 
 def _tool(function: Function) -> dict[str, Json]:
-    empty: dict[str, Json] = {"type": "object", "properties": {}}
-    parameters = cast("dict[str, Json]", function.parameters) if function.parameters else empty
+    parameters = function.parameters or {"type": "object", "properties": {}}
     return {"name": function.name, "description": function.description or "", "parameters": parameters}
 
 
 def _call(call: dict[str, Any], place: str) -> str:
     function = call.get("function")
-    if not isinstance(function, dict) or not isinstance(cast("dict[str, Any]", function).get("name"), str):
+    if not narrow.is_object(function) or not isinstance(function.get("name"), str):
         raise refused(place, "a function with a name", call)
-    named = cast("dict[str, Any]", function)
-    return ToolCall(index=0, name=named["name"], arguments=str(named.get("arguments", ""))).text
+    return ToolCall(index=0, name=function["name"], arguments=str(function.get("arguments", ""))).text
 
 
 def _schema(wanted: ResponseFormat | None) -> dict[str, Json] | None:
@@ -309,6 +308,6 @@ def _schema(wanted: ResponseFormat | None) -> dict[str, Json] | None:
     if wanted.type == "json_object":
         return dict(ANY_OBJECT)
     schema = (wanted.json_schema or {}).get("schema")
-    if not isinstance(schema, dict):
+    if not narrow.is_object(schema):
         raise refused("response_format.json_schema", "a name and a schema", wanted.json_schema)
-    return cast("dict[str, Json]", schema)
+    return schema

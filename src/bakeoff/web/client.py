@@ -4,7 +4,7 @@ import http.client
 import json
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from bakeoff.core.errors import (
@@ -116,7 +116,7 @@ class Client:
 
     def _understood(self, status: int, answer: bytes) -> dict[str, Any]:
         try:
-            body = cast("dict[str, Any]", json.loads(answer))
+            body = json.loads(answer)
             if status == http.client.OK:
                 return body
             problem = body["error"]

@@ -24,7 +24,7 @@ from bakeoff.core.generation import Piece, ToolCall
 from bakeoff.core.types import Json
 from bakeoff.web.problems import JsonResponse
 
-__all__ = ["Choice", "Form", "Head", "Lanes", "Reader", "Tokens", "calls_of", "respond", "sse", "text_of"]
+__all__ = ["AnswerReader", "AnswerTokens", "Choice", "Form", "Head", "Lanes", "calls_of", "respond", "sse", "text_of"]
 
 LOOK_S = 0.1
 """How often it is looked whether the caller of an answer that is not streamed is still there."""
@@ -127,7 +127,7 @@ class Lanes:
                 turn.set_result(None)
 
 
-class Reader:
+class AnswerReader:
     """Reads one answer by one thread, which hands each piece over; `stop` may come at any time."""
 
     def __init__(self, choice: Choice, index: int, lanes: Lanes) -> None:
@@ -206,7 +206,7 @@ async def respond(
     place: AbstractContextManager[None],
 ) -> Response:
     """Answer with `count` answers, one after another, as one body or as a stream; `place` is taken until the end."""
-    readers = [Reader(choice, index, lanes) for index in range(count)]
+    readers = [AnswerReader(choice, index, lanes) for index in range(count)]
     with ExitStack() as leaving:
         leaving.enter_context(place)
         for reader in readers:
@@ -224,7 +224,7 @@ async def respond(
 
 
 @asynccontextmanager
-async def _watching(request: Request, readers: Sequence[Reader]) -> AsyncGenerator[None]:
+async def _watching(request: Request, readers: Sequence[AnswerReader]) -> AsyncGenerator[None]:
     """Stop the readers when the caller goes away meanwhile."""
 
     async def watch() -> None:
@@ -254,7 +254,7 @@ class _Stream(StreamingResponse):
 
 
 async def _events(
-    form: Form, readers: Sequence[Reader], first: Sequence[Piece], rest: AsyncGenerator[list[Piece]]
+    form: Form, readers: Sequence[AnswerReader], first: Sequence[Piece], rest: AsyncGenerator[list[Piece]]
 ) -> AsyncGenerator[bytes]:
     """Server-sent events; those of pieces that are there together are sent together."""
 
@@ -288,7 +288,7 @@ def calls_of(pieces: Iterable[Piece]) -> list[ToolCall]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tokens:
+class AnswerTokens:
     """Tokens of the answers to a call: read (`cached` among them), and written (`reasoning` among them)."""
 
     read: int
@@ -297,7 +297,7 @@ class Tokens:
     reasoning: int
 
     @classmethod
-    def of(cls, ends: Iterable[Piece]) -> "Tokens":
+    def of(cls, ends: Iterable[Piece]) -> "AnswerTokens":
         """Those that last pieces of answers count; the prompt, which all answers share, counts once."""
         last = list(ends)
         return cls(

@@ -12,7 +12,7 @@ from typing import Any
 
 from bakeoff.core.generation import Piece, Token, ToolCall
 from bakeoff.core.types import Json
-from bakeoff.web.conversing import Head, Tokens, calls_of, sse, text_of
+from bakeoff.web.conversing import AnswerTokens, Head, calls_of, sse, text_of
 from bakeoff.web.problems import openai_error
 
 __all__ = ["DONE", "ChatForm", "model_card", "model_list", "prediction_id", "usage_of"]
@@ -115,7 +115,7 @@ def _logprobs(tokens: "Sequence[Token]") -> dict[str, Any] | None:
 
 def usage_of(ends: Iterable[Piece]) -> dict[str, Json]:
     """Tokens read and written, by the last pieces of answers."""
-    tokens = Tokens.of(ends)
+    tokens = AnswerTokens.of(ends)
     return {
         "prompt_tokens": tokens.read,
         "completion_tokens": tokens.written,

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from bakeoff.core.generation import Piece, Token, ToolCall
-from bakeoff.web.conversing import Head, Tokens, calls_of, sse, text_of
+from bakeoff.web.conversing import AnswerTokens, Head, calls_of, sse, text_of
 from bakeoff.web.problems import openai_error
 from bakeoff.web.responses_request import ResponseRequest
 
@@ -163,7 +163,7 @@ def _token_logprobs(tokens: Iterable[Token]) -> list[dict[str, Any]]:
 
 
 def _usage(last: Piece) -> dict[str, Any]:
-    tokens = Tokens.of([last])
+    tokens = AnswerTokens.of([last])
     return {
         "input_tokens": tokens.read,
         "input_tokens_details": {"cached_tokens": tokens.cached},

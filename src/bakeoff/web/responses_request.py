@@ -5,10 +5,11 @@ Nothing is kept between calls: what would need that (`previous_response_id`, `co
 Source: the OpenAI API reference, platform.openai.com/docs/api-reference/responses/create.
 """
 
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.web.bodies import decoded, joined, refused
 from bakeoff.web.chat_request import ChatRequest, Function, FunctionTool, ResponseFormat, Role, Turn
 
@@ -124,8 +125,8 @@ class ResponseRequest(msgspec.Struct):
                 expected = f"one of {', '.join(INCLUDES)}"
                 raise refused(f"include[{at}]", expected, included, code="unsupported_parameter")
         named: Any = self.tool_choice
-        if isinstance(named, dict) and cast("dict[str, Any]", named).get("type") == "function":
-            named = {"type": "function", "function": {"name": cast("dict[str, Any]", named).get("name")}}
+        if narrow.is_object(named) and named.get("type") == "function":
+            named = {"type": "function", "function": {"name": named.get("name")}}
         wanted = LOGPROBS in (self.include or ()) or bool(self.top_logprobs)
         return ChatRequest(
             messages=self._turns(),

@@ -7,7 +7,7 @@ from bakeoff.config.sections import CombineConfig, DecideConfig, Gate
 from bakeoff.core.types import Predictions
 from bakeoff.evaluate.combine.blend import find_mix
 from bakeoff.evaluate.combine.cascade import composed_latency_ms, find_route, settings
-from bakeoff.evaluate.combine.combinations import Combination, Part, Rows, combine
+from bakeoff.evaluate.combine.combinations import Combination, HeldTruth, SingleCandidate, combine
 from bakeoff.evaluate.combine.pareto import enter
 from bakeoff.evaluate.score.scoring import score
 from bakeoff.metrics.combined import Ladder, Mix
@@ -37,7 +37,7 @@ def model(truth_n, signal, seed, *, sharpness=1.0):
 
 def part(held, test, truth_n, *, cost=0.001, latency=1.0, task="classification"):
     scores = score(truth_n, test, task, resamples=100, seed=0)
-    return Part(
+    return SingleCandidate(
         card=Scorecard(
             **{f: getattr(scores, f) for f in scores.__dataclass_fields__},
             latency_ms={"p50": latency, "p95": 2 * latency, "p99": 3 * latency},
@@ -63,7 +63,7 @@ def world(signals, costs=None, n=N):
         )
         for at, (name, signal) in enumerate(signals.items())
     }
-    return parts, Rows(held_n=names(held_n), test_n=names(test_n))
+    return parts, HeldTruth(held_n=names(held_n), test_n=names(test_n))
 
 
 def tried(parts, rows, config=None, task="classification", **decide):
@@ -245,7 +245,7 @@ def test_numbers_are_blended_and_not_cascaded():
         return Predictions(values_n=of + rng.normal(size=N))
 
     parts = {name: part(noisy(held_n), noisy(test_n), test_n, task="regression") for name in ("left", "right")}
-    found = tried(parts, Rows(held_n=held_n, test_n=test_n), task="regression")
+    found = tried(parts, HeldTruth(held_n=held_n, test_n=test_n), task="regression")
     blend = next(each for each in found.values() if each.kind == "blend")
     assert blend.entered
     assert blend.card.metrics["rmse"].value == pytest.approx(0.5**0.5, abs=0.03)
@@ -254,7 +254,7 @@ def test_numbers_are_blended_and_not_cascaded():
 
 def test_groups_widen_what_must_be_shown():
     parts, rows = world({"left": 1.5, "right": 1.2}, n=400)
-    few = Rows(held_n=rows.held_n, test_n=rows.test_n, groups_n=np.arange(400) // 100)
+    few = HeldTruth(held_n=rows.held_n, test_n=rows.test_n, groups_n=np.arange(400) // 100)
     free, grouped = (next(iter(tried(parts, each).values())) for each in (rows, few))
     assert free.card.intervals != grouped.card.intervals
     assert grouped.reason != free.reason
@@ -270,7 +270,7 @@ def test_test_rows_do_not_shape_a_combination():
     parts, rows = world({"cheap": 1.2, "dear": 2.0}, {"cheap": 0.001, "dear": 0.1}, n=800)
     other = names(1 - truth(2, 800))
     turned = {name: part(each.held, each.test, other, cost=each.card.cost_usd_per_1k) for name, each in parts.items()}
-    before, after = tried(parts, rows), tried(turned, Rows(held_n=rows.held_n, test_n=other))
+    before, after = tried(parts, rows), tried(turned, HeldTruth(held_n=rows.held_n, test_n=other))
     assert {name: (each.params, each.validation) for name, each in before.items()} == {
         name: (each.params, each.validation) for name, each in after.items()
     }

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bakeoff.core.types import Predictions
-from bakeoff.evaluate.score.estimates import Rows, estimate, estimates
+from bakeoff.evaluate.score.estimates import ScoredRows, estimate, estimates
 from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.rare import pr_ends
@@ -17,7 +17,7 @@ SHARES = ("roc_auc", "pr_auc", "log_loss", "brier", "ece")
 
 def rows_of(world, n, seed=0, **more):
     sample = WORLDS[world].draw(np.random.default_rng(seed), n)
-    return Rows(outcome=sample.outcome, dependence=sample.dependence, **more)
+    return ScoredRows(outcome=sample.outcome, dependence=sample.dependence, **more)
 
 
 def perfect(n=10, **dependence):
@@ -25,7 +25,7 @@ def perfect(n=10, **dependence):
     result = outcome(
         labels, Predictions.of_probabilities((labels[:, None] == ["no", "yes"]) * 1.0, ("no", "yes")), "classification"
     )
-    return Rows(outcome=result, dependence=Dependence.of(n, **dependence))
+    return ScoredRows(outcome=result, dependence=Dependence.of(n, **dependence))
 
 
 @pytest.mark.parametrize("n", [20, 600])
@@ -63,7 +63,7 @@ def test_three_positives_say_too_little():
     result = outcome(
         truth, Predictions.of_probabilities(np.column_stack([1 - shares, shares]), ("no", "yes")), "classification"
     )
-    found = estimates(listed("classification", result), Rows(outcome=result))
+    found = estimates(listed("classification", result), ScoredRows(outcome=result))
     for name in ("f1_macro", "mcc", "recall[yes]", "pr_auc[yes]", "log_loss"):
         assert found[name].low is None
         assert "3 rows of 'yes'" in found[name].reason
@@ -109,7 +109,9 @@ def test_an_area_that_is_perfect_by_luck_is_as_wide_as_its_few_rows():
     result = outcome(
         truth, Predictions.of_probabilities(np.column_stack([1 - shares, shares]), ("no", "yes")), "classification"
     )
-    found = estimates([find(name, "classification") for name in ("roc_auc[yes]", "pr_auc[yes]")], Rows(outcome=result))
+    found = estimates(
+        [find(name, "classification") for name in ("roc_auc[yes]", "pr_auc[yes]")], ScoredRows(outcome=result)
+    )
     assert found["roc_auc[yes]"].method == "score"
     assert 0.7 < found["roc_auc[yes]"].low < 0.8
     assert 0.2 < found["pr_auc[yes]"].low < 0.8
@@ -124,10 +126,10 @@ def test_an_average_over_many_classes_is_centred_where_it_is_not_biased():
 def test_dependence_only_widens():
     rows = rows_of("groups", 600)
     measure = find("f1_macro", "classification")
-    grouped, alone = estimate(measure, rows), estimate(measure, Rows(outcome=rows.outcome))
+    grouped, alone = estimate(measure, rows), estimate(measure, ScoredRows(outcome=rows.outcome))
     assert grouped.low < alone.low < alone.high < grouped.high
     rows = rows_of("time, AR .9", 2000)
-    serial, alone = estimate(measure, rows), estimate(measure, Rows(outcome=rows.outcome))
+    serial, alone = estimate(measure, rows), estimate(measure, ScoredRows(outcome=rows.outcome))
     assert serial.high - serial.low > 2 * (alone.high - alone.low)
 
 
@@ -154,7 +156,7 @@ def wrong_at(places, n=200):
     said[list(places)] = 1 - said[list(places)]
     named = np.array(["no", "yes"])
     result = outcome(named[labels], Predictions(values_n=named[said]), "classification")
-    return Rows(outcome=result, dependence=Dependence.of(n, time_n=np.arange(n)))
+    return ScoredRows(outcome=result, dependence=Dependence.of(n, time_n=np.arange(n)))
 
 
 def test_means_of_heavy_tails_have_room_for_larger_ones():
@@ -176,7 +178,7 @@ def test_the_best_recall_of_few_rows_that_no_threshold_gives_may_be_large():
     result = outcome(
         truth, Predictions.of_probabilities(np.column_stack([1 - shares, shares]), ("no", "yes")), "classification"
     )
-    found = estimate(find("recall_at_precision[yes, 0.8]", "classification"), Rows(outcome=result, draws=200))
+    found = estimate(find("recall_at_precision[yes, 0.8]", "classification"), ScoredRows(outcome=result, draws=200))
     assert found.value == found.low == 0.0
     assert found.high == pytest.approx(pr_ends(0.0, 10)[1])
     assert found.high > 0.5
@@ -192,7 +194,7 @@ def test_the_mean_precision_recall_area_of_many_classes_is_centred():
 def test_folds_widen_too():
     rows = rows_of("50% positive", N)
     measure = find("log_loss", "classification")
-    folds = estimate(measure, Rows(outcome=rows.outcome, dependence=Dependence.of(N, folds=5)))
+    folds = estimate(measure, ScoredRows(outcome=rows.outcome, dependence=Dependence.of(N, folds=5)))
     alone = estimate(measure, rows)
     assert folds.high - folds.low == pytest.approx(1.5 * (alone.high - alone.low), rel=0.05)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bakeoff.core.types import Predictions
-from bakeoff.evaluate.score.estimates import Rows, estimate
+from bakeoff.evaluate.score.estimates import ScoredRows, estimate
 from bakeoff.evaluate.score.scoring import score
 from bakeoff.metrics.intervals import wilson
 from bakeoff.metrics.outcome import outcome
@@ -36,6 +36,6 @@ def test_one_measure_has_the_interval_of_all():
     result = outcome(truth, said, "classification")
     for name in ("accuracy", "f1_macro"):
         whole = score(truth, said, "classification", resamples=400, seed=0).metrics[name]
-        assert estimate(find(name, "classification"), Rows(outcome=result)) == whole
+        assert estimate(find(name, "classification"), ScoredRows(outcome=result)) == whole
     one = outcome(["a"], Predictions(values_n=np.array(["a"])), "classification")
-    assert estimate(find("accuracy", "classification"), Rows(outcome=one)).low < 0.3
+    assert estimate(find("accuracy", "classification"), ScoredRows(outcome=one)).low < 0.3

@@ -11,7 +11,7 @@ from bakeoff.core.conversation import conversation, question_text
 from bakeoff.core.types import ColumnFormat
 from bakeoff.engines.reference import ReferenceSession
 from bakeoff.families.language.answers import Answering
-from bakeoff.families.language.finetuned import Reading
+from bakeoff.families.language.finetuned import RowTokenizer
 from bakeoff.families.language.lora import LoraFamily, LoraParams
 from bakeoff.families.language.prompts import Prompt
 from bakeoff.testing.conversations import conversations
@@ -39,7 +39,9 @@ def answering(words, most, **given):
 @pytest.mark.parametrize("system", [None, "Be brief."])
 def test_training_evaluation_and_serving_read_the_same_tokens(words, tiny, system):
     prompt = Prompt(instruction="", target="answer", chat=True, system=system)
-    reading = Reading(columns=("messages",), template=None, prompt=prompt, max_tokens=900, conversations=("messages",))
+    reading = RowTokenizer(
+        columns=("messages",), template=None, prompt=prompt, max_tokens=900, conversations=("messages",)
+    )
     engine = ReferenceSession(tiny, None, threads=1, context=256)
     learner = Answering(words=words, prompt=prompt, most=900)
     drawn = conversations(40, seed=3)

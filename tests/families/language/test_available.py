@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from bakeoff.families.language.available import Wanted
+from bakeoff.families.language.available import ModelQuery
 from bakeoff.families.language.catalogue import catalogue
 from bakeoff.families.language.footprint import USES, Machine, assumed_gpu, machine, needs, probe
 
@@ -35,12 +35,12 @@ def test_parameters_follow_from_the_architecture() -> None:
 def test_what_is_wanted() -> None:
     entry = catalogue()["qwen2.5-0.5b-instruct"]
     said = needs(entry, LAPTOP)
-    assert Wanted(task="generation", languages=("de", "en"), licence="apache").takes(entry, said)
-    assert not Wanted(task="regression").takes(entry, said)
-    assert not Wanted(languages=("xx",)).takes(entry, said)
-    assert not Wanted(licence="MIT").takes(entry, said)
-    assert not Wanted(max_memory_bytes=GIB).takes(entry, said)
-    assert not Wanted(max_latency_ms=1).takes(entry, said)
+    assert ModelQuery(task="generation", languages=("de", "en"), licence="apache").takes(entry, said)
+    assert not ModelQuery(task="regression").takes(entry, said)
+    assert not ModelQuery(languages=("xx",)).takes(entry, said)
+    assert not ModelQuery(licence="MIT").takes(entry, said)
+    assert not ModelQuery(max_memory_bytes=GIB).takes(entry, said)
+    assert not ModelQuery(max_latency_ms=1).takes(entry, said)
 
 
 def test_a_probe_tells_how_far_off_the_prediction_was(tiny) -> None:

@@ -11,7 +11,7 @@ from bakeoff.cli.main import app
 from bakeoff.core.errors import CandidateError, DataError, MissingExtraError, NotFoundError
 from bakeoff.core.generation import ChatModel
 from bakeoff.families.language import backbone
-from bakeoff.families.language.harness import Asked, _known, harness
+from bakeoff.families.language.harness import HarnessTasks, _known, harness
 from bakeoff.families.language.prompted import PromptedFamily, PromptedParams
 from bakeoff.project.project import Project
 from bakeoff.testing.families import FamilyConformance
@@ -150,7 +150,7 @@ def test_answers_end_where_they_should(pair):
 
 def test_tasks_are_run_and_told_with_their_versions(model, tasks):
     told: list[str] = []
-    asked = Asked(tasks=("letters", "words", "writing"), include=tasks, limit=6, shots=1, batch=4)
+    asked = HarnessTasks(tasks=("letters", "words", "writing"), include=tasks, limit=6, shots=1, batch=4)
     found = harness(model, asked, progress=told.append)
     letters, words, writing = found["tasks"]
     assert (letters["name"], letters["version"], letters["shots"], letters["rows"]) == ("letters", "2.5", 1, 6)
@@ -162,7 +162,7 @@ def test_tasks_are_run_and_told_with_their_versions(model, tasks):
     assert writing["metrics"][0]["name"] == "exact_match"
     assert found["precision"] == "fp32"
     assert any("requests" in line for line in told)
-    (alone,) = harness(model, Asked(tasks=("letters",), include=tasks, limit=1), progress=told.append)["tasks"]
+    (alone,) = harness(model, HarnessTasks(tasks=("letters",), include=tasks, limit=1), progress=told.append)["tasks"]
     assert alone["metrics"][0]["stderr"] is None  # one document says nothing of that
     json.dumps(found, allow_nan=False)
 
@@ -170,7 +170,7 @@ def test_tasks_are_run_and_told_with_their_versions(model, tasks):
 def test_what_cannot_be_run_is_told_in_one_line(model, tasks, tmp_path):
     def error(kind, **asked):
         with pytest.raises(kind) as caught:
-            harness(model, Asked(include=tasks, **asked), progress=lambda line: None)
+            harness(model, HarnessTasks(include=tasks, **asked), progress=lambda line: None)
         return str(caught.value)
 
     with pytest.raises(NotFoundError) as unknown:  # finding those of the harness takes seconds
@@ -179,16 +179,16 @@ def test_what_cannot_be_run_is_told_in_one_line(model, tasks, tmp_path):
     (tasks / "rows.jsonl").unlink()
     assert "letters with their data" in error(DataError, tasks=("letters",))
     with pytest.raises(CandidateError, match="received 'object'"):
-        harness(object(), Asked(tasks=("letters",)), progress=lambda line: None)
+        harness(object(), HarnessTasks(tasks=("letters",)), progress=lambda line: None)
     with pytest.raises(NotFoundError, match="a folder with tasks"):
-        harness(model, Asked(tasks=("x",), include=tmp_path / "none"), progress=lambda line: None)
+        harness(model, HarnessTasks(tasks=("x",), include=tmp_path / "none"), progress=lambda line: None)
 
 
 def test_without_the_extra_the_install_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lm_eval", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r'pip install "bakeoff\[harness\]"'):
-        harness(object(), Asked(tasks=("letters",)), progress=lambda line: None)
+        harness(object(), HarnessTasks(tasks=("letters",)), progress=lambda line: None)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from bakeoff.cli.run_page import full_report, leaderboard
+from bakeoff.core.abilities import abilities_of
 from bakeoff.core.protocols import Recalling
 from bakeoff.families.language.lora import LoraFamily, LoraParams
 from bakeoff.families.wrappers.prepared import PreparedFamily, PreparedParams, StepSpec
@@ -88,11 +89,13 @@ def test_a_model_behind_fitted_steps_is_asked_as_it_is(job, tiny):
     given = {"model": str(tiny), "precision": "fp32", "layers": 0, "learning_rate": 0.02, "epochs": 8}
     params = PreparedParams(family="lora", params=given, steps=(step,))
     model = PreparedFamily().fit(dataclasses.replace(job("classification", taught), params=params))
-    assert isinstance(model, Recalling)
-    assert model.recall(pl.DataFrame({"text": ["aaord bbord"] * 2}), ["yes", "no"], 50)[2].tolist() == [True, False]
+    assert abilities_of(model).recall(pl.DataFrame({"text": ["aaord bbord"] * 2}), ["yes", "no"], 50)[2].tolist() == [
+        True,
+        False,
+    ]
     linear = PreparedParams(family="linear", steps=(step,))
     other = PreparedFamily().fit(dataclasses.replace(job("classification", taught), params=linear))
-    assert not isinstance(other, Recalling)
+    assert abilities_of(other).recall is None
 
 
 def test_a_rescaled_model_keeps_what_was_found_before():

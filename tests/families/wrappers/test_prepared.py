@@ -8,9 +8,10 @@ import polars as pl
 import pytest
 
 from bakeoff.core import plugins
+from bakeoff.core.abilities import abilities_of
 from bakeoff.core.errors import CandidateError, ConfigError, CorruptError
 from bakeoff.core.hashing import digest
-from bakeoff.core.protocols import FitJob, Metered, Usage
+from bakeoff.core.protocols import FitJob, Usage
 from bakeoff.data.snapshot import row_hashes
 from bakeoff.families.linear import LinearFamily
 from bakeoff.families.wrappers.blend import BlendFamily, BlendParams
@@ -192,9 +193,8 @@ class TestPrepared(FamilyConformance):
             family.fit(replace(only, params=replace(PARAMS, steps=gone)))
 
     def test_usage_is_that_of_the_model_within(self, family, job, monkeypatch):
-        assert not isinstance(family.fit(job), Metered)
+        assert abilities_of(family.fit(job)).usage is None
         real = LinearFamily.fit
         monkeypatch.setattr(LinearFamily, "fit", lambda self, job: _Paying(real(self, job)))
         model = family.fit(job)
-        assert isinstance(model, Metered)
-        assert model.usage.rows == 7
+        assert abilities_of(model).usage().rows == 7

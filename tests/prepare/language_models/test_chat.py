@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bakeoff.core.errors import DataError
-from bakeoff.prepare.language_models.chat import Message, messages_of, read_messages, write_messages
+from bakeoff.prepare.language_models.chat import ChatMessage, messages_of, read_messages, write_messages
 
 
 def test_rows_become_conversations() -> None:
@@ -24,7 +24,7 @@ def test_templates_name_columns_and_nothing_else(template: str) -> None:
 
 
 ROLES = st.sampled_from(["system", "user", "assistant", "tool"])
-TURNS = st.builds(Message, role=ROLES, content=st.text(st.characters(exclude_categories=("Cs",))))
+TURNS = st.builds(ChatMessage, role=ROLES, content=st.text(st.characters(exclude_categories=("Cs",))))
 
 
 @given(st.lists(st.lists(TURNS, max_size=3).map(tuple), max_size=4))

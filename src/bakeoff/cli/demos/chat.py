@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from bakeoff.cli.demos.play import Tell, served, where_next
 from bakeoff.cli.run_page import leaderboard
@@ -67,7 +67,7 @@ def play_chat(project: Project, *, tell: Tell) -> dict[str, Json]:
         told = f"{row['messages']!r} → {row['answer']!r}, rather than {row.get('answer_rejected')!r}"
         tell(f"the next dataset holds it, in its {row['part']} rows: {told}")
     tell("\n" + where_next(project))
-    chat: dict[str, Json] = {"question": QUESTION, "answer": said, "joined": cast("Json", corrected)}
+    chat: dict[str, Json] = {"question": QUESTION, "answer": said, "joined": corrected}
     return {**outcome.document, "unchanged": outcome.unchanged, "chat": chat}
 
 

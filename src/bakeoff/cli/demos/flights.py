@@ -2,7 +2,7 @@
 
 import statistics
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -64,7 +64,7 @@ def play_flights(project: Project, *, tell: Tell) -> dict[str, Json]:
         "loop_mean_auc": loop_mean,
         "gain": loop_mean - frozen_mean,
     }
-    return {**outcome.document, "unchanged": outcome.unchanged, "replay": cast("Json", replay)}
+    return {**outcome.document, "unchanged": outcome.unchanged, "replay": replay}
 
 
 def _frozen(document: Any) -> str:
@@ -114,7 +114,7 @@ def _turn(project: Project, name: str, tell: Tell) -> str:
     tell(f"\n{name}: {signals_page(turn.report)}")
     if turn.outcome is None:
         return "kept on"
-    promoted = cast("Any", turn.outcome.document)["verdict"]["promoted"]
+    promoted = turn.outcome.results.verdict.promoted
     return (
         "; ".join(trigger.kind for trigger in turn.triggers) + " → retrained" + ("" if promoted else ", not promoted")
     )

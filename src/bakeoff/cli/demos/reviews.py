@@ -1,7 +1,5 @@
 """The reviews demo: text, three families, one endpoint."""
 
-from typing import cast
-
 from bakeoff.cli.demos.play import Tell, send, served, where_next
 from bakeoff.cli.render import signals_page
 from bakeoff.cli.run_page import leaderboard
@@ -32,4 +30,4 @@ def play_reviews(project: Project, *, tell: Tell) -> dict[str, Json]:
     tell("\n" + where_next(project))
     right = sum(answer["label"] == label for answer, label in zip(answers, truth, strict=True))
     traffic: dict[str, Json] = {"rows": len(rows), "right": right, "signals": to_json(report)["signals"]}
-    return {**outcome.document, "unchanged": outcome.unchanged, "traffic": cast("Json", traffic)}
+    return {**outcome.document, "unchanged": outcome.unchanged, "traffic": traffic}

@@ -74,8 +74,8 @@ def predicted(
     sizes = [point.rows for point in points]
 
     def grown(values: Sequence[float], times: float = 1.0, *, steady: bool = False) -> Interval:
-        found = growth(sizes, values, rows, steady=steady)
-        return Interval(value=found.value * times, low=found.least * times, high=found.most * times)
+        curve = growth(sizes, values, rows, steady=steady)
+        return Interval(value=curve.value * times, low=curve.least * times, high=curve.most * times)
 
     def held(values: Sequence[float]) -> Interval:
         """Of bytes, of which a part is always there: one sample cannot tell how large that is."""
@@ -141,20 +141,20 @@ def _expected(option: Option, name: str, metric: str) -> Interval | None:
 
 def _barred(option: Option, limits: Mapping[str, Gate], metric: str) -> list[str]:
     """Limits that the whole interval lies beyond."""
-    told: list[str] = []
+    reasons: list[str] = []
     for name, gate in limits.items():
-        found = _expected(option, name, metric)
-        if found is None:
+        expected = _expected(option, name, metric)
+        if expected is None:
             continue
-        if gate.max is not None and found.least > gate.max:
-            told.append(f"its {name} is expected to be {_told(found)}, and at most {gate.max:g} is allowed")
-        elif gate.min is not None and found.most < gate.min:
-            told.append(f"its {name} is expected to be {_told(found)}, and at least {gate.min:g} is asked for")
-    return told
+        if gate.max is not None and expected.least > gate.max:
+            reasons.append(f"its {name} is expected to be {_told(expected)}, and at most {gate.max:g} is allowed")
+        elif gate.min is not None and expected.most < gate.min:
+            reasons.append(f"its {name} is expected to be {_told(expected)}, and at least {gate.min:g} is asked for")
+    return reasons
 
 
-def _told(found: Interval) -> str:
-    return f"{found.value:.4g} {found.ends('.4g')}"
+def _told(interval: Interval) -> str:
+    return f"{interval.value:.4g} {interval.ends('.4g')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

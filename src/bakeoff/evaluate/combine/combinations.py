@@ -38,7 +38,7 @@ from bakeoff.metrics.registry import Measure, find
 from bakeoff.results.combination import CurvePoint
 from bakeoff.results.scorecard import Scorecard
 
-__all__ = ["Combination", "CurvePoint", "Kind", "Part", "Rows", "combine"]
+__all__ = ["Combination", "CurvePoint", "HeldTruth", "Kind", "SingleCandidate", "combine"]
 
 Kind: TypeAlias = Literal["blend", "cascade", "route"]
 
@@ -51,7 +51,7 @@ SEARCH_ROWS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class SingleCandidate:
     """A single candidate: its scorecard, what it said of test rows, and what its like said of validation rows.
 
     `held` are predictions of a model fitted in the same way on training rows alone.
@@ -63,7 +63,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
+class HeldTruth:
     """What was true of the validation (`held_n`) and test (`test_n`) rows, and the test rows' groups, if any.
 
     With folds (`fold_n`: that of each test row) both are the same rows, of which no model had seen its own. A
@@ -118,8 +118,8 @@ class Combination:
 
 
 def combine(
-    parts: Mapping[str, Part],
-    rows: Rows,
+    parts: Mapping[str, SingleCandidate],
+    rows: HeldTruth,
     config: CombineConfig,
     *,
     task: Task,
@@ -168,8 +168,8 @@ class _Search:
 
     def __init__(
         self,
-        parts: Mapping[str, Part],
-        rows: Rows,
+        parts: Mapping[str, SingleCandidate],
+        rows: HeldTruth,
         *,
         task: Task,
         metric: str,

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from bakeoff.config.sections import DecideConfig
 from bakeoff.core.types import Predictions, Task
-from bakeoff.evaluate.combine.combinations import Combination, Part, Rows
+from bakeoff.evaluate.combine.combinations import Combination, HeldTruth, SingleCandidate
 from bakeoff.evaluate.decide.gates import gate_outcomes
 from bakeoff.evaluate.decide.paired import Comparison, Field
 from bakeoff.evaluate.decide.permutation import permutation_p_value
@@ -26,8 +26,8 @@ __all__ = ["enter"]
 
 def enter(
     found: Sequence[tuple[Combination, Predictions | None]],
-    parts: Mapping[str, Part],
-    rows: Rows,
+    parts: Mapping[str, SingleCandidate],
+    rows: HeldTruth,
     config: DecideConfig,
     *,
     task: Task,
@@ -77,8 +77,8 @@ def _may_win(cards: Mapping[str, Scorecard], config: DecideConfig) -> list[str]:
 def _compared(
     scored: Mapping[str, tuple[Combination, Predictions | None]],
     singles: Sequence[str],
-    parts: Mapping[str, Part],
-    rows: Rows,
+    parts: Mapping[str, SingleCandidate],
+    rows: HeldTruth,
     config: DecideConfig,
     *,
     metric: str,

@@ -163,7 +163,7 @@ def decide_by(
     )
     utilities = {} if worth is None else worth.expected
     best = leader(value, scored, utilities)
-    compared = Compared.of(field, best, margin_of(config, field.measure, scored[best].metrics[metric].value))
+    compared = ComparedPairs.of(field, best, margin_of(config, field.measure, scored[best].metrics[metric].value))
     best_set = best_set_of(compared, pool, config.confidence)
     winner = None
     if may_win and best_set:
@@ -196,12 +196,12 @@ def decide_by(
     return replace(verdict, reason=reasons.told(verdict, scored, field.unknown))
 
 
-def best_set_of(compared: "Compared", pool: Sequence[str], confidence: float | None) -> tuple[str, ...]:
+def best_set_of(compared: "ComparedPairs", pool: Sequence[str], confidence: float | None) -> tuple[str, ...]:
     """The best and those shown to be within the margin of all; with a confidence, only those that are shown with it."""
     if confidence is None:
         return tuple(name for name in pool if name == compared.best or compared.shown(name, pool))
     # Only one end of each interval is asked for.
-    sure = Compared.of(compared.field, compared.best, compared.margin, level=2 * confidence - 1)
+    sure = ComparedPairs.of(compared.field, compared.best, compared.margin, level=2 * confidence - 1)
     return tuple(name for name in pool if sure.shown(name, pool))
 
 
@@ -259,7 +259,7 @@ def _same_truth(scored: Mapping[str, Scorecard], outcomes: Mapping[str, tuple[Ar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
+class ComparedPairs:
     """All pairs of a field, together; the best stands second in its pairs, so that differences are the others'."""
 
     field: Field
@@ -269,7 +269,7 @@ class Compared:
     pairs: Mapping[tuple[str, str], Comparison]
 
     @classmethod
-    def of(cls, field: Field, best: str, margin: float, *, level: float | None = None) -> "Compared":
+    def of(cls, field: Field, best: str, margin: float, *, level: float | None = None) -> "ComparedPairs":
         order = [name for name in field.values if name != best] + [best]
         wanted = list(combinations(order, 2))
         pairs = dict(zip(wanted, field.together(wanted, level=level), strict=True)) if wanted else {}

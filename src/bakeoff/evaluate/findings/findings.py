@@ -1,11 +1,12 @@
 """What is found of one candidate beside its scorecard: slices, robustness, calibration; as JSON."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from numpy.typing import NDArray
 
+from bakeoff.core import narrow
 from bakeoff.core.types import Column, Json, Predictions
 from bakeoff.evaluate.findings.calibration import calibration
 from bakeoff.evaluate.findings.robustness import robustness
@@ -97,9 +98,8 @@ def _json(found: object) -> Json:
 def _short(value: Any) -> Json:
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}")
-    if isinstance(value, dict):
-        each = cast("dict[str, Any]", value)
-        return {key: _short(item) for key, item in each.items() if item is not None}
-    if isinstance(value, list | tuple):
-        return [_short(item) for item in cast("Sequence[Any]", value)]
+    if narrow.is_object(value):
+        return {key: _short(item) for key, item in value.items() if item is not None}
+    if narrow.is_sequence(value):
+        return [_short(item) for item in value]
     return value

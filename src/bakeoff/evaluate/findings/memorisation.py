@@ -11,12 +11,13 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.core.protocols import Model, Recalling
+from bakeoff.core.abilities import abilities_of
+from bakeoff.core.protocols import Model
 from bakeoff.core.types import Json
 from bakeoff.data.row_numbers import FOLD, rows_of_fold
 
@@ -46,7 +47,7 @@ class _Side:
 
 
 def memorised(
-    model: Recalling,
+    model: Model,
     table: "pl.DataFrame",
     split: Mapping[str, NDArray[Any]],
     target: str,
@@ -59,18 +60,17 @@ def memorised(
 
     With folds, the model that was fitted without the first one is asked: the other has seen all rows.
     """
-    asked: Model = without_first_fold or cast("Model", model)
+    subject = without_first_fold or model
     train_n, held_n = split["train"], split["test"]
     if without_first_fold is not None:
         train_n, held_n = rows_of_fold(split, 0)[0], np.flatnonzero(split[FOLD] == 0)
-    taken = asked.chosen.get("rows")  # what a fit that took a part of the training rows tells
+    taken = subject.chosen.get("rows")  # what a fit that took a part of the training rows tells
     seen = taken / len(train_n) if isinstance(taken, int) and 0 < taken < len(train_n) else 1.0
-    recalling = cast("Recalling", asked)
-    return memorisation(recalling, table[train_n], table[held_n], target, rows=rows, seed=seed, seen=seen)
+    return memorisation(subject, table[train_n], table[held_n], target, rows=rows, seed=seed, seen=seen)
 
 
 def memorisation(
-    model: Recalling,
+    model: object,
     train: "pl.DataFrame",
     held_out: "pl.DataFrame",
     target: str,
@@ -87,7 +87,7 @@ def memorisation(
     nothing was looked at.
 
     Args:
-        model: what is asked.
+        model: what is asked; it has the ability `recall`.
         train: the rows that it was, or may have been, trained on.
         held_out: rows that it was not.
         target: the column of the true texts.
@@ -102,24 +102,26 @@ def memorisation(
     rng = np.random.default_rng(seed)
     parts = [part[np.sort(rng.choice(part.height, size, replace=False))] for part in (train, held_out)]
     texts = [[str(value) for value in part[target].to_list()] for part in parts]
-    model.recall(parts[1].drop(target)[:1], texts[1][:1], TOKENS)  # loads what is loaded at the first call
+    recall = abilities_of(model).recall
+    assert recall is not None, "it was asked whether it can"
+    recall(parts[1].drop(target)[:1], texts[1][:1], TOKENS)  # loads what is loaded at the first call
     likely: list[list[float]] = [[], []]
     tokens: list[list[int]] = [[], []]
-    said: list[list[bool]] = [[], []]
+    verbatim: list[list[bool]] = [[], []]
     started = time.monotonic()
     for at in range(0, size, BATCH):
         for side, part in enumerate(parts):
-            found = model.recall(part.drop(target)[at : at + BATCH], texts[side][at : at + BATCH], TOKENS)
-            for kept, each in zip((likely, tokens, said), found, strict=True):
-                kept[side].extend(each.tolist())
+            recalled = recall(part.drop(target)[at : at + BATCH], texts[side][at : at + BATCH], TOKENS)
+            for measures, each in zip((likely, tokens, verbatim), recalled, strict=True):
+                measures[side].extend(each.tolist())
         expected_s = (time.monotonic() - started) * size / min(at + BATCH, size)
         if at == 0 and expected_s > longest_s:
             fits = int(size * longest_s / expected_s)
-            told = f"reading {2 * size:,} rows would take about {expected_s:,.0f} s"
-            return {"skipped": f"{told}; [decide] memorisation = {fits} would take {longest_s:.0f} s"}
+            estimate = f"reading {2 * size:,} rows would take about {expected_s:,.0f} s"
+            return {"skipped": f"{estimate}; [decide] memorisation = {fits} would take {longest_s:.0f} s"}
     known, new = (
         _Side(
-            verbatim=float(np.mean(said[side])),
+            verbatim=float(np.mean(verbatim[side])),
             loss=-sum(likely[side]) / sum(tokens[side]) if sum(tokens[side]) else None,
         )
         for side in (0, 1)

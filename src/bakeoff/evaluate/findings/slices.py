@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bakeoff.core.types import Column, Predictions
 from bakeoff.evaluate.findings.conditions import Condition, conditions
-from bakeoff.evaluate.score.estimates import Rows, estimate
+from bakeoff.evaluate.score.estimates import ScoredRows, estimate
 from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.measure import Measure
@@ -132,7 +132,7 @@ def _interval(measure: Measure, result: Outcome, seed: int, group_n: NDArray[np.
     """Value and interval; of many rows fewer blocks are left out, which is as good and faster."""
     return estimate(
         measure,
-        Rows(
+        ScoredRows(
             outcome=result,
             dependence=Dependence.of(len(result), groups_n=group_n),
             draws=RESAMPLES,

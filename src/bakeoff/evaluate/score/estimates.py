@@ -36,7 +36,7 @@ from bakeoff.metrics.intervals import (
 from bakeoff.metrics.labels import EVEN_METRICS, Confusion, Margins
 from bakeoff.metrics.measure import Measure, Statistic
 from bakeoff.metrics.outcome import Outcome
-from bakeoff.metrics.points import CurvePoint
+from bakeoff.metrics.points import ThresholdCurve
 from bakeoff.metrics.posterior import FEW_CLASSES, posterior_margins
 from bakeoff.metrics.ranks import OneCurve
 from bakeoff.metrics.rare import class_of, class_rows, pr_ends, roc_ends, too_rare
@@ -46,7 +46,7 @@ from bakeoff.metrics.scales import UNBOUNDED, Scale
 from bakeoff.metrics.spread import Spread, in_order, pseudo_values, spread
 from bakeoff.metrics.tails import beyond, excess
 
-__all__ = ["Rows", "estimate", "estimates"]
+__all__ = ["ScoredRows", "estimate", "estimates"]
 
 POSTERIOR_DRAWS = 4000
 FEW_OF_A_CLASS = 30
@@ -57,7 +57,7 @@ FEWEST_STRETCHES = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
+class ScoredRows:
     """The scored rows: what happened on them, and how they go together; `draws` of resamples are made where needed."""
 
     outcome: Outcome
@@ -76,12 +76,12 @@ class Rows:
         return "serial t" if self.dependence.order_n is not None else "t"
 
 
-def estimate(measure: Measure, rows: Rows) -> Interval | None:
+def estimate(measure: Measure, rows: ScoredRows) -> Interval | None:
     """One measure; None where it is undefined on these rows."""
     return estimates([measure], rows).get(measure.name)
 
 
-def estimates(wanted: Sequence[Measure], rows: Rows) -> dict[str, Interval]:
+def estimates(wanted: Sequence[Measure], rows: ScoredRows) -> dict[str, Interval]:
     """Several measures by name, without those that are undefined on these rows."""
     bound = bind(wanted, rows.outcome)
     left = _left(bound, rows)
@@ -97,7 +97,9 @@ def estimates(wanted: Sequence[Measure], rows: Rows) -> dict[str, Interval]:
     return found
 
 
-def _left(bound: Mapping[str, Statistic], rows: Rows) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def _left(
+    bound: Mapping[str, Statistic], rows: ScoredRows
+) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Values, and those with units left out; statistics of the same sums are worked out together."""
     kinds: dict[int, list[str]] = {}
     for name, statistic in bound.items():
@@ -115,7 +117,7 @@ def _left(bound: Mapping[str, Statistic], rows: Rows) -> dict[str, tuple[NDArray
     return found
 
 
-def _drawn(wanted: Sequence[Measure], bound: Mapping[str, Statistic], rows: Rows) -> dict[str, Replicates]:
+def _drawn(wanted: Sequence[Measure], bound: Mapping[str, Statistic], rows: ScoredRows) -> dict[str, Replicates]:
     """Resamples of what needs them: medians, one's own metrics, and the parts of sums of sizes."""
     if not wanted:
         return {}
@@ -140,7 +142,7 @@ class _Seen:
 
     value: float
     left_b: NDArray[np.float64]
-    rows: Rows
+    rows: ScoredRows
     drawn: Replicates | None = None
     drawn_margins: dict[str | None, Margins] = field(default_factory=dict[str | None, Margins])
     spread: Spread = field(init=False)
@@ -352,6 +354,6 @@ def _resting(measure: Measure, seen: _Seen) -> float:
     count_k = class_rows(rows.outcome)
     count_k = count_k[count_k > 0]
     even = len(count_k) ** 2 / float((1 / count_k).sum()) / len(rows.outcome) * units
-    if isinstance(measure.gather, OneCurve | CurvePoint):
+    if isinstance(measure.gather, OneCurve | ThresholdCurve):
         return max(1.0, float(count_k.min()) / len(rows.outcome) * units)
     return max(1.0, even) if measure.name in EVEN_METRICS else units

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.chat.meter import together
+from bakeoff.core.abilities import Abilities
 from bakeoff.core.protocols import Model, Usage
 from bakeoff.core.types import Predictions, Task
 from bakeoff.evaluate.score.paid_models import usage_of
@@ -36,36 +37,36 @@ class OutOfFold:
         """What each row's own model says of it, in the order of the rows."""
         fold_n = table[FOLD].to_numpy()
         rows: list[NDArray[np.intp]] = []
-        said: list[Predictions] = []
+        predictions: list[Predictions] = []
         for fold, folder in enumerate(self._folders):
             of_fold = np.flatnonzero(fold_n == fold)
             if len(of_fold):
                 model = self._load(folder)
                 rows.append(of_fold)
-                said.append(model.predict(table[of_fold]))
+                predictions.append(model.predict(table[of_fold]))
                 spent = usage_of(model)
                 self._used += [] if spent is None else [spent]
-        return in_order(rows, said)
+        return in_order(rows, predictions)
 
     @property
-    def usage(self) -> Usage:
-        """What all have used; the first one's when none was asked yet."""
+    def abilities(self) -> Abilities:
+        """Of them only what all have used; the first one's when none was asked yet."""
         first = None if self._used else usage_of(self._load(self._folders[0]))
         used = self._used or ([] if first is None else [first])
-        return together(used) if used else Usage(concurrency=0)
+        return Abilities(usage=(lambda: together(used)) if used else None)
 
 
-def in_order(rows: Sequence[NDArray[np.intp]], said: Sequence[Predictions]) -> Predictions:
+def in_order(rows: Sequence[NDArray[np.intp]], predictions: Sequence[Predictions]) -> Predictions:
     """Predictions of parts of a table (`rows`: the numbers of each part's rows) as one, in the order of its rows."""
-    return _joined(said).take(np.argsort(np.concatenate(rows)))
+    return _joined(predictions).take(np.argsort(np.concatenate(rows)))
 
 
-def _joined(said: Sequence[Predictions]) -> Predictions:
-    values_n: NDArray[Any] = np.concatenate([each.values_n for each in said])
-    if any(each.probabilities_nk is None for each in said):
+def _joined(predictions: Sequence[Predictions]) -> Predictions:
+    values_n: NDArray[Any] = np.concatenate([each.values_n for each in predictions])
+    if any(each.probabilities_nk is None for each in predictions):
         return Predictions(values_n=values_n)
-    classes = common_classes(each.classes for each in said)
-    shares_nk = np.concatenate([spread(each, classes) for each in said])
+    classes = common_classes(each.classes for each in predictions)
+    shares_nk = np.concatenate([spread(each, classes) for each in predictions])
     return Predictions(values_n=values_n, probabilities_nk=shares_nk, classes=classes)
 
 
@@ -77,7 +78,7 @@ def by_fold(
 
     def values(name: str) -> list[float | None]:
         measure = find(name, task)
-        found = [float(measure(result)) for result in results]
-        return [value if isfinite(value) else None for value in found]
+        metric_values = [float(measure(result)) for result in results]
+        return [value if isfinite(value) else None for value in metric_values]
 
     return {name: values(name) for name in names}

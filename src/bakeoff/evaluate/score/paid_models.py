@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from bakeoff.core.protocols import Metered, Usage
+from bakeoff.core.abilities import abilities_of
+from bakeoff.core.protocols import Usage
 from bakeoff.core.types import Json
 from bakeoff.metrics.latency import percentile_ends, percentiles
 from bakeoff.metrics.timing import Speed
@@ -14,6 +15,7 @@ __all__ = [
     "told_usage",
     "usage_between",
     "usage_of",
+    "weights_bytes",
     "wholly_remote_speed",
 ]
 
@@ -23,8 +25,14 @@ TIMED_ROWS = 20
 
 def usage_of(model: object) -> Usage | None:
     """What the model has used so far; None for one that pays for nothing."""
-    usage = model.usage if isinstance(model, Metered) else None
-    return usage if usage is not None and usage.concurrency > 0 else None
+    usage = abilities_of(model).usage
+    return usage and usage()
+
+
+def weights_bytes(model: object) -> int | None:
+    """The size of the files that answer in the place of what was trained; None where that answers itself."""
+    ability = abilities_of(model).weights_bytes
+    return ability and ability()
 
 
 def usage_between(now: Usage | None, before: Usage | None) -> Usage | None:

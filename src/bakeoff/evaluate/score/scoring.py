@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bakeoff.core.types import Predictions, Task
-from bakeoff.evaluate.score.estimates import Rows, estimates
+from bakeoff.evaluate.score.estimates import ScoredRows, estimates
 from bakeoff.metrics import labels
 from bakeoff.metrics.bootstrap import left_out
 from bakeoff.metrics.dependence import Dependence
@@ -52,7 +52,7 @@ def score(
     or close in time, are not independent. `folds`: the predictions are by models of so many folds.
     """
     result = outcome(truth_n, predictions, task, positive=positive)
-    rows = Rows(
+    rows = ScoredRows(
         outcome=result,
         dependence=Dependence.of(len(result), groups_n=groups_n, time_n=time_n, folds=folds),
         draws=resamples,
@@ -69,7 +69,7 @@ def score(
     )
 
 
-def _per_class(rows: Rows) -> dict[str, ClassScore]:
+def _per_class(rows: ScoredRows) -> dict[str, ClassScore]:
     """Precision, recall and F1 of each class: Wilson's for independent rows, else t over groups or stretches of time.
 
     F1 = 2 J / (1 + J) rises with J, the share of hits among the rows that are or are called of the class.
@@ -115,7 +115,7 @@ def _per_class(rows: Rows) -> dict[str, ClassScore]:
     }
 
 
-def _class_spreads(rows: Rows) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def _class_spreads(rows: ScoredRows) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Of every class, the values and those with each group or stretch of time left out."""
     confusion = labels.Confusion.of(rows.outcome)
     statistics = [Statistic(sums=confusion, finish=finish) for finish in OF_CLASS.values()]

@@ -4,14 +4,15 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core import plugins
+from bakeoff.core.abilities import abilities_of
 from bakeoff.core.errors import CandidateError, ConfigError, MissingExtraError, Problem
-from bakeoff.core.protocols import Likely, Model, Progress
+from bakeoff.core.protocols import Model, Progress
 from bakeoff.core.types import Predictions
 from bakeoff.evaluate.score.structures import structure_scores
 from bakeoff.metrics.texts import k_precision
@@ -61,9 +62,10 @@ def annotated(
     if encoder is not None:
         scores[SIMILARITY] = similarity(encoder, truth, said, cache=cache, threads=threads, progress=progress)
     predictions = replace(predictions, scores=scores)
-    if isinstance(model, Likely):
+    log_likelihood = abilities_of(model).log_likelihood
+    if log_likelihood is not None:
         progress("how likely the true texts are")
-        log_likelihood_n, tokens_n = model.log_likelihood(table, truth)
+        log_likelihood_n, tokens_n = log_likelihood(table, truth)
         if log_likelihood_n.shape != (len(truth),) or tokens_n.shape != (len(truth),) or (tokens_n < 1).any():
             raise CandidateError(
                 f"expected a log-likelihood and at least one token for each of {len(truth)} rows; "
@@ -134,7 +136,7 @@ def similarity(
 
     Source: Reimers and Gurevych, "Sentence-BERT", EMNLP 2019.
     """
-    family = cast("_Encoding", plugins.load("bakeoff.families", ENCODING_FAMILY)())
+    family: _Encoding = plugins.load("bakeoff.families", ENCODING_FAMILY)()
     distinct = list(dict.fromkeys([*truth, *said]))
     progress(f"sentence vectors of {len(distinct):,} texts")
     vector_nd = family.sentence_vectors(encoder, distinct, cache=cache, threads=threads, progress=progress)

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.chat.privacy import remote_calls
+from bakeoff.core.abilities import abilities_of
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.families import load_family
-from bakeoff.core.generation import Converted
 from bakeoff.core.jobs import METRICS, MODEL, OUTSIDE_KEY, ROWS, TABLE, Argument, JobContext
 from bakeoff.core.memory import peak_memory_bytes
-from bakeoff.core.protocols import Losing, Model, Recalling
+from bakeoff.core.protocols import Model
 from bakeoff.core.types import Json, Predictions, Schema, Task
 from bakeoff.data import row_numbers
 from bakeoff.evaluate.findings.findings import findings
@@ -28,6 +28,7 @@ from bakeoff.evaluate.score.paid_models import (
     told_usage,
     usage_between,
     usage_of,
+    weights_bytes,
     wholly_remote_speed,
 )
 from bakeoff.evaluate.score.row_groups import groups_of_test
@@ -138,7 +139,7 @@ def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
     before = usage_of(asked)
     predictions = asked.predict(inputs)
     spent = usage_between(usage_of(asked), before)
-    cut = asked.losses() if isinstance(asked, Losing) else ()
+    cut = (abilities_of(asked).losses or tuple)()
     memory_bytes = peak_memory_bytes()
     if task == "generation":
         predictions = annotated(
@@ -183,7 +184,7 @@ def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
         latency_ms=speed.latency_ms,
         throughput_rows_s=speed.throughput_rows_s,
         train_s=argument.train_s,
-        size_bytes=(model.weights_bytes if isinstance(model, Converted) else None) or argument.size_bytes,
+        size_bytes=weights_bytes(model) or argument.size_bytes,
         cost_usd_per_1k=price_per_1k_usd(
             spent, len(rows_n), speed, price_per_hour_usd=hourly, alone=remote_speed is not None
         ),
@@ -221,7 +222,7 @@ def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
             groups_n=groups_n,
             own_turns=argument.own_turns,
         )
-    if argument.memorisation and task != "regression" and isinstance(model, Recalling):
+    if argument.memorisation and task != "regression" and abilities_of(model).recall:
         context.progress("how much it knows by heart")
         without = family.load(fold_dirs[0], threads, context.cache) if fold_dirs else None
         whole = pl.read_parquet(context.inputs[TABLE])

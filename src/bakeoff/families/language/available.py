@@ -9,15 +9,15 @@ from bakeoff.core.errors import BakeoffError
 from bakeoff.core.protocols import Progress
 from bakeoff.core.types import Json
 from bakeoff.families.language.catalogue import Entry, base_of, catalogue
-from bakeoff.families.language.footprint import Machine, Need, Probe, Use, machine, needs, probe
+from bakeoff.families.language.footprint import FootprintProbe, Machine, Need, Use, machine, needs, probe
 from bakeoff.families.language.library_output import need_llm
 from bakeoff.families.language.sources import at_hand
 
-__all__ = ["Available", "Wanted", "available"]
+__all__ = ["Available", "ModelQuery", "available"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class ModelQuery:
     """What to list: models for a task, with all of the languages, under limits of memory and of time for a row."""
 
     task: str | None = None
@@ -46,7 +46,7 @@ class Available:
     entry: Entry
     needs: dict[Use, Need]
     at_hand: bool
-    probe: Probe | None
+    probe: FootprintProbe | None
 
     def to_json(self) -> dict[str, Json]:
         """For `--json`."""
@@ -60,7 +60,7 @@ class Available:
 
 
 def available(
-    wanted: Wanted,
+    wanted: ModelQuery,
     *,
     folder: Path,
     cache: Path | None,
@@ -83,7 +83,7 @@ def available(
 
 
 def _listed(
-    wanted: Wanted, found: Machine, folder: Path, cache: Path, progress: Progress, *, probing: bool
+    wanted: ModelQuery, found: Machine, folder: Path, cache: Path, progress: Progress, *, probing: bool
 ) -> Iterator[Available]:
     for name, entry in sorted(catalogue(folder).items(), key=lambda item: item[1].parameters_m):
         said = needs(entry, found)
@@ -94,7 +94,7 @@ def _listed(
         yield Available(name=name, entry=entry, needs=said, at_hand=here, probe=measured)
 
 
-def _probed(name: str, entry: Entry, found: Machine, cache: Path, progress: Progress) -> Probe | None:
+def _probed(name: str, entry: Entry, found: Machine, cache: Path, progress: Progress) -> FootprintProbe | None:
     progress(f"running {name} to check the prediction")
     try:
         return probe(entry, base_of(name, cache=cache, progress=progress).folder, found)

@@ -7,13 +7,13 @@ Source: T. Zhao et al. (2021), "Calibrate Before Use" (contextual); C. Guo et al
 Neural Networks" (temperature and vector scaling).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.core import narrow
 from bakeoff.core.types import Json
 
 __all__ = ["CONTENT_FREE", "Scaling"]
@@ -38,9 +38,8 @@ class Scaling:
     @classmethod
     def of_json(cls, value: Json) -> "Scaling":
         """What `to_json` gave."""
-        told = cast("Mapping[str, Json]", value)
-        biases = cast("list[float]", told["biases"])
-        return cls(slope=float(cast("float", told["slope"])), biases=tuple(float(bias) for bias in biases))
+        scaling = narrow.json_object(value)
+        return cls(slope=float(scaling["slope"]), biases=tuple(map(float, scaling["biases"])))
 
     def to_json(self) -> dict[str, Json]:
         """For the record of what was chosen."""

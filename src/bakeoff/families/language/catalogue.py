@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bakeoff.core.errors import CandidateError, ConfigError, Problem
 from bakeoff.core.protocols import Progress
 from bakeoff.families.language.convert import Base, Kind, prepare
-from bakeoff.families.language.sources import Source, find
+from bakeoff.families.language.sources import ModelSource, find
 
 __all__ = ["USER_FILE", "Entry", "base_of", "catalogue"]
 
@@ -81,7 +81,7 @@ def base_of(name: str, *, kind: Kind | None = None, cache: Path, progress: Progr
     return prepare(source, found, cache=cache, progress=progress)
 
 
-def _kind_of(source: Source) -> Kind:
+def _kind_of(source: ModelSource) -> Kind:
     """What the files are, by what their config names."""
     if source.path.is_file():
         return "decoder"
@@ -113,5 +113,5 @@ def _read(text: str, file: str) -> dict[str, Entry]:
 def _problems(error: ValidationError, file: str, name: str) -> Iterable[Problem]:
     for item in error.errors(include_url=False):
         key = ".".join([name, *(str(part) for part in item["loc"])])
-        found = repr(cast("object", item["input"]))[:80]
+        found = repr(item["input"])[:80]
         yield Problem(file=file, key=key, expected=item["msg"].removeprefix("Input should be "), found=found)

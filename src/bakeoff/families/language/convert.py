@@ -16,7 +16,7 @@ from bakeoff.core.hashing import digest_json
 from bakeoff.core.protocols import Progress
 from bakeoff.data.cache import Digests, place
 from bakeoff.families.language.library_output import quietly
-from bakeoff.families.language.sources import Source
+from bakeoff.families.language.sources import ModelSource
 
 __all__ = ["Base", "Kind", "prepare"]
 
@@ -35,7 +35,7 @@ class Base:
     kind: Kind
 
 
-def prepare(source: Source, kind: Kind, *, cache: Path, progress: Progress) -> Base:
+def prepare(source: ModelSource, kind: Kind, *, cache: Path, progress: Progress) -> Base:
     """The model in the cache, written there if it is not yet.
 
     Raises:
@@ -71,7 +71,7 @@ def unreadable(name: str, kind: Kind, error: Exception) -> CandidateError:
     )
 
 
-def _digests(source: Source, cache: Path) -> dict[str, str]:
+def _digests(source: ModelSource, cache: Path) -> dict[str, str]:
     digests = Digests(cache)
     files = [source.path] if source.path.is_file() else sorted(p for p in source.path.iterdir() if p.is_file())
     return {file.name: digests.of(file.resolve()) for file in files}

@@ -17,7 +17,7 @@ from bakeoff.core.generation import Capacity, Finish, Messages, Piece, Sampling,
 from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FitJob
 
-__all__ = ["AUTO", "Answer", "CapacityParams", "Speaker", "check_quantisation", "engine_for"]
+__all__ = ["AUTO", "CapacityParams", "Speaker", "WholeAnswer", "check_quantisation", "engine_for"]
 
 AUTO = "auto"
 
@@ -78,7 +78,7 @@ class _Opened:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class WholeAnswer:
     """A whole answer, and why it ended."""
 
     text: str
@@ -115,14 +115,14 @@ class Speaker:
         """See `bakeoff.core.generation.ChatModel`."""
         return self.session().chat(messages, sampling)
 
-    def answers(self, conversations: Sequence[Messages], sampling: Sampling) -> list[Answer]:
+    def answers(self, conversations: Sequence[Messages], sampling: Sampling) -> list[WholeAnswer]:
         """The whole answer to each conversation, several at once."""
         session = self.session()
 
-        def one(messages: Messages) -> Answer:
+        def one(messages: Messages) -> WholeAnswer:
             pieces = list(session.chat(messages, sampling))
             finishes: list[Finish] = [piece.finish for piece in pieces if piece.finish]
-            return Answer(text="".join(piece.text for piece in pieces).strip(), finish=(finishes or ["stop"])[-1])
+            return WholeAnswer(text="".join(piece.text for piece in pieces).strip(), finish=(finishes or ["stop"])[-1])
 
         with ThreadPoolExecutor(self.speech.capacity.slots) as pool:
             return list(pool.map(one, conversations))

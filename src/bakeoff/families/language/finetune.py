@@ -36,7 +36,7 @@ from bakeoff.families.language.checkpoints import Checkpoint, Position
 from bakeoff.families.language.convert import Base, Kind
 from bakeoff.families.language.distributed import Group, spread
 from bakeoff.families.language.examples import Example, stratified
-from bakeoff.families.language.finetuned import Reading, TunedModel, TunedState, open_tuned
+from bakeoff.families.language.finetuned import RowTokenizer, TunedModel, TunedState, open_tuned
 from bakeoff.families.language.network import Network
 from bakeoff.families.language.objectives import Classes, Completions, Contrast, Numbers, Preferences
 from bakeoff.families.language.prompts import Part, Prompt
@@ -190,7 +190,7 @@ def _loaded(base: Base, precision: Precision, job: FitJob, group: Group, *, alon
     )
 
 
-def _reading(job: FitJob, loaded: Backbone, columns: Sequence[Column]) -> Reading:
+def _reading(job: FitJob, loaded: Backbone, columns: Sequence[Column]) -> RowTokenizer:
     params: Any = job.params
     prompt = None
     names, conversations = tuple(column.name for column in columns), conversation_columns(columns)
@@ -211,7 +211,7 @@ def _reading(job: FitJob, loaded: Backbone, columns: Sequence[Column]) -> Readin
         why = 'the head reads the bare text; head = "labels" asks with a prompt'
         job.on_loss(Loss(kind="option", reason=why, subject=name, count=1))
     most = params.max_tokens or (CONVERSATION_TOKENS if job.task == "generation" else TEXT_TOKENS)
-    return Reading(
+    return RowTokenizer(
         columns=names,
         template=params.template,
         prompt=prompt,
@@ -225,7 +225,7 @@ def _by_labels(job: FitJob) -> bool:
     return job.task == "classification" and getattr(job.params, "head", "linear") == "labels"
 
 
-def _examples(job: FitJob, loaded: Backbone, reading: Reading) -> _Data:
+def _examples(job: FitJob, loaded: Backbone, reading: RowTokenizer) -> _Data:
     params: TuningParams = job.params
     if job.task == "generation":
         return _conversations(job, loaded, reading)
@@ -274,7 +274,7 @@ def _most(job: FitJob, rows: int) -> int:
     return most
 
 
-def _conversations(job: FitJob, loaded: Backbone, reading: Reading) -> _Data:
+def _conversations(job: FitJob, loaded: Backbone, reading: RowTokenizer) -> _Data:
     params: Any = job.params
     if not len(job.train):
         raise CandidateError("expected training rows, received none; look at [split] and [prepare]")
@@ -331,7 +331,7 @@ class _Fit:
     base: Base
     precision: Precision
     processes: int
-    reading: Reading
+    reading: RowTokenizer
     data: _Data
 
     @property

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = ["Reading", "TunedModel", "TunedState", "load_tuned", "open_tuned", "put_on"]
+__all__ = ["RowTokenizer", "TunedModel", "TunedState", "load_tuned", "open_tuned", "put_on"]
 
 BATCH = 32
 LEAST_SHARE = 1e-12
@@ -38,7 +38,7 @@ LEAST_SHARE = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class RowTokenizer:
     """How rows become token ids: the bare text, or a prompt around it. A text keeps `max_tokens` tokens.
 
     Of the columns, those in `conversations` hold turns.
@@ -96,7 +96,7 @@ class TunedState:
     family: str
     signature: Signature
     chosen: dict[str, Any]
-    reading: Reading
+    reading: RowTokenizer
     kind: Kind
     precision: Precision
     head_dk: Array

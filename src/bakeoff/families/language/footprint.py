@@ -20,7 +20,7 @@ from typing import Literal, TypeAlias
 from bakeoff.core.memory import peak_memory_bytes
 from bakeoff.families.language.catalogue import Entry
 
-__all__ = ["USES", "Machine", "Need", "Probe", "Use", "assumed_gpu", "machine", "needs", "probe"]
+__all__ = ["USES", "FootprintProbe", "Machine", "Need", "Use", "assumed_gpu", "machine", "needs", "probe"]
 
 Use: TypeAlias = Literal["prompt", "lora", "full", "serve"]
 USES: tuple[Use, ...] = ("prompt", "lora", "full", "serve")
@@ -60,7 +60,7 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
+class FootprintProbe:
     """What was measured, and how far the prediction was off it: 0.2 is a fifth too much."""
 
     row_ms: float
@@ -140,7 +140,7 @@ def needs(entry: Entry, found: Machine) -> dict[Use, Need]:
     }
 
 
-def probe(entry: Entry, folder: Path, found: Machine) -> Probe:
+def probe(entry: Entry, folder: Path, found: Machine) -> FootprintProbe:
     """Run a model that is at hand on a batch of rows of 64 tokens, some seconds long."""
     import torch
 
@@ -157,7 +157,7 @@ def probe(entry: Entry, folder: Path, found: Machine) -> Probe:
             best_s = min(best_s, time.perf_counter() - started)
     row_ms, memory = best_s * 1000 / 16, peak_memory_bytes()
     said = needs(entry, found)["prompt"]
-    return Probe(
+    return FootprintProbe(
         row_ms=row_ms,
         memory_bytes=memory,
         row_ms_error=said.row_ms / row_ms - 1,

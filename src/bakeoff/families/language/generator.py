@@ -23,8 +23,8 @@ from bakeoff.families.features.columns import complete
 from bakeoff.families.language import backbone
 from bakeoff.families.language import model_files as storing
 from bakeoff.families.language.backbone import Backbone, by_length
-from bakeoff.families.language.engine_choice import Answer, Speaker, engine_for
-from bakeoff.families.language.finetuned import Reading, TunedModel, load_tuned, put_on
+from bakeoff.families.language.engine_choice import Speaker, WholeAnswer, engine_for
+from bakeoff.families.language.finetuned import RowTokenizer, TunedModel, load_tuned, put_on
 from bakeoff.families.language.prompts import LOUD_SHARE, Prompt, Shot, cut_losses
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class SpokenState:
     family: str
     signature: Signature
     chosen: dict[str, Any]
-    reading: Reading
+    reading: RowTokenizer
     shots: tuple[Shot, ...]
     max_new_tokens: int
     engine: str
@@ -111,7 +111,7 @@ class SpokenModel:
         """See `bakeoff.core.protocols.Losing`."""
         return summed(self._cut)
 
-    def _unfinished(self, answers: Sequence[Answer]) -> list[Loss]:
+    def _unfinished(self, answers: Sequence[WholeAnswer]) -> list[Loss]:
         cut = [answer.text for answer in answers if answer.finish == "length"]
         most = self.state.max_new_tokens
         loss = Loss(

@@ -29,7 +29,7 @@ from bakeoff.families.language.prompted import PromptedModel
 from bakeoff.families.wrappers.calibrated import CalibratedModel
 from bakeoff.families.wrappers.prepared import PreparedModel
 
-__all__ = ["Asked", "harness", "need_harness"]
+__all__ = ["HarnessTasks", "harness", "need_harness"]
 
 NEAR = 5
 BOOTSTRAPS = 1000
@@ -37,7 +37,7 @@ BOOTSTRAPS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class HarnessTasks:
     """What to run: names of tasks or groups, and a folder with tasks (YAML) beside those that the harness knows.
 
     `limit`: documents of each task. `shots`: examples before each, instead of as many as the task says. `chat`: ask
@@ -63,7 +63,7 @@ def need_harness() -> None:
         raise MissingExtraError.of("the LM Evaluation Harness", "harness", "lm_eval")
 
 
-def harness(model: Model, asked: Asked, *, progress: Progress) -> dict[str, Json]:
+def harness(model: Model, selection: HarnessTasks, *, progress: Progress) -> dict[str, Json]:
     """Run tasks on a model: its `tasks` (name, version, shots, rows, metrics with standard errors), as JSON.
 
     Raises:
@@ -77,14 +77,14 @@ def harness(model: Model, asked: Asked, *, progress: Progress) -> dict[str, Json
             "expected the weights of a language model (families prompted, lora and full on a decoder), "
             f"received {type(model).__name__!r}"
         )
-    if asked.chat and not loaded.tokenizer.chat_template:
+    if selection.chat and not loaded.tokenizer.chat_template:
         raise CandidateError(
             "expected a model with a chat template, found none in its tokenizer; ask it without --chat"
         )
     # What it prints would break a JSON document on stdout; its warnings tell users nothing that they can mend.
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return _run(loaded, asked, progress)
+        return _run(loaded, selection, progress)
 
 
 def _decoder(model: Model) -> Backbone | None:
@@ -98,44 +98,48 @@ def _decoder(model: Model) -> Backbone | None:
     return model.backbone
 
 
-def _run(loaded: Backbone, asked: Asked, progress: Progress) -> dict[str, Json]:
+def _run(loaded: Backbone, selection: HarnessTasks, progress: Progress) -> dict[str, Json]:
     from lm_eval import simple_evaluate
 
     progress("looking for tasks")
-    manager = _manager(asked)
-    _known(asked.tasks, manager.all_tasks)
+    manager = _manager(selection)
+    _known(selection.tasks, manager.all_tasks)
     try:
-        found = manager.load(list(asked.tasks))
+        loaded_tasks = manager.load(list(selection.tasks))
     except Exception as error:  # readers of tasks and of their data raise errors of many classes
         raise DataError(
-            f"expected tasks {', '.join(asked.tasks)} with their data, found: {type(error).__name__}: {error}; data "
-            "comes from the Hugging Face hub, or from files that a task of your own names (--include-path; "
+            f"expected tasks {', '.join(selection.tasks)} with their data, found: {type(error).__name__}: {error}; "
+            "data comes from the Hugging Face hub, or from files that a task of your own names (--include-path; "
             "dataset_path: json with data_files in dataset_kwargs)"
         ) from error
-    unsafe = [name for name, task in found["tasks"].items() if getattr(task, "UNSAFE_CODE", False)]
+    unsafe = [name for name, task in loaded_tasks["tasks"].items() if getattr(task, "UNSAFE_CODE", False)]
     if unsafe:
         raise UsageError(f"expected tasks that run no code that a model writes, received {', '.join(unsafe)}")
     results: Any = simple_evaluate(
-        model=harness_model(loaded, batch=asked.batch, progress=progress),
-        tasks=list(asked.tasks),
-        num_fewshot=asked.shots,
-        limit=asked.limit,
+        model=harness_model(loaded, batch=selection.batch, progress=progress),
+        tasks=list(selection.tasks),
+        num_fewshot=selection.shots,
+        limit=selection.limit,
         bootstrap_iters=BOOTSTRAPS,
         log_samples=False,
-        apply_chat_template=asked.chat,
+        apply_chat_template=selection.chat,
         task_manager=manager,
-        random_seed=asked.seed,
-        numpy_random_seed=asked.seed,
-        torch_random_seed=asked.seed,
-        fewshot_random_seed=asked.seed,
+        random_seed=selection.seed,
+        numpy_random_seed=selection.seed,
+        torch_random_seed=selection.seed,
+        fewshot_random_seed=selection.seed,
     )
-    told: dict[str, Json] = {"harness": version("lm_eval"), "precision": loaded.precision, "chat": asked.chat}
-    told |= {"limit": asked.limit, "seed": asked.seed}
-    told["tasks"] = [_task(name, cells, results) for name, cells in results["results"].items()]
-    return told
+    results_json: dict[str, Json] = {
+        "harness": version("lm_eval"),
+        "precision": loaded.precision,
+        "chat": selection.chat,
+    }
+    results_json |= {"limit": selection.limit, "seed": selection.seed}
+    results_json["tasks"] = [_task(name, cells, results) for name, cells in results["results"].items()]
+    return results_json
 
 
-def _manager(asked: Asked) -> Any:
+def _manager(selection: HarnessTasks) -> Any:
     """What finds tasks; all that the harness knows are looked through only for those that the own folder lacks."""
     from lm_eval.tasks import TaskManager
 
@@ -148,28 +152,28 @@ def _manager(asked: Asked) -> Any:
             self.found = self.found or super().load(task_list)
             return self.found
 
-    if asked.include is None:
+    if selection.include is None:
         return LoadedOnce()
-    if not asked.include.is_dir():
-        raise NotFoundError(f"expected a folder with tasks, received {str(asked.include)!r}")
-    own = LoadedOnce(include_path=str(asked.include), include_defaults=False)
-    return own if set(asked.tasks) <= set(own.all_subtasks) else LoadedOnce(include_path=str(asked.include))
+    if not selection.include.is_dir():
+        raise NotFoundError(f"expected a folder with tasks, received {str(selection.include)!r}")
+    own = LoadedOnce(include_path=str(selection.include), include_defaults=False)
+    return own if set(selection.tasks) <= set(own.all_subtasks) else LoadedOnce(include_path=str(selection.include))
 
 
-def _known(asked: Sequence[str], known: Sequence[str]) -> None:
+def _known(names: Sequence[str], known: Sequence[str]) -> None:
     """See that all tasks are known.
 
     Raises:
         NotFoundError: some are not; all are named, with what is like them.
     """
-    told: list[str] = []
-    for name in asked:
+    lines: list[str] = []
+    for name in names:
         if name not in known:
             near = ", ".join(difflib.get_close_matches(name, known, n=NEAR))
-            told.append(f"{name!r} (near it: {near})" if near else f"{name!r} (nothing is near it)")
-    if told:
+            lines.append(f"{name!r} (near it: {near})" if near else f"{name!r} (nothing is near it)")
+    if lines:
         raise NotFoundError(
-            f"expected tasks of the LM Evaluation Harness ({len(known):,} are known), received {'; '.join(told)}; "
+            f"expected tasks of the LM Evaluation Harness ({len(known):,} are known), received {'; '.join(lines)}; "
             "--include-path adds a folder of your own"
         )
 
@@ -179,15 +183,15 @@ def _task(name: str, cells: Mapping[str, Any], results: Mapping[str, Any]) -> di
     better = results.get("higher_is_better", {}).get(name) or {}
     metrics: list[Json] = []
     for key, value in cells.items():
-        metric, _, kept = key.partition(",")
-        if not kept or metric.endswith("_stderr") or not isinstance(value, int | float):
+        metric, _, filter_name = key.partition(",")
+        if not filter_name or metric.endswith("_stderr") or not isinstance(value, int | float):
             continue
         metrics.append(
             {
                 "name": metric,
-                "filter": kept,
+                "filter": filter_name,
                 "value": _finite(value),
-                "stderr": _finite(cells.get(f"{metric}_stderr,{kept}")),
+                "stderr": _finite(cells.get(f"{metric}_stderr,{filter_name}")),
                 "higher_is_better": better.get(metric),
             }
         )

@@ -23,7 +23,7 @@ from bakeoff.core.hashing import digest_json
 from bakeoff.core.ledger import Loss, summed
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature, Task
-from bakeoff.families.demonstrations import Source, source_of
+from bakeoff.families.demonstrations import ExampleSource, source_of
 from bakeoff.families.features.columns import complete, input_columns
 from bakeoff.families.features.targets import Target, balanced_weights, is_balanced
 from bakeoff.families.features.vectors_cache import VectorCache
@@ -34,7 +34,7 @@ from bakeoff.families.language.calibration import CONTENT_FREE, Scaling
 from bakeoff.families.language.catalogue import base_of
 from bakeoff.families.language.engine_choice import CapacityParams, check_quantisation
 from bakeoff.families.language.few_shot import Shots, drawn
-from bakeoff.families.language.finetuned import Reading
+from bakeoff.families.language.finetuned import RowTokenizer
 from bakeoff.families.language.generator import SpokenModel, SpokenState, load_spoken, require_chat, speaks
 from bakeoff.families.language.library_output import need_llm
 from bakeoff.families.language.likelihood import Scorer, common_prefix
@@ -352,7 +352,7 @@ def _told(answers: "pl.Series") -> list[str]:
 
 
 def _pool(
-    source: Source, texts: Sequence[str], answers: Sequence[str], *, most: int, balanced: bool, seed: int
+    source: ExampleSource, texts: Sequence[str], answers: Sequence[str], *, most: int, balanced: bool, seed: int
 ) -> tuple[Shot, ...]:
     """The examples, or those among which the nearest are looked for."""
     if source.whole:
@@ -391,7 +391,7 @@ def _speaking(job: FitJob) -> SpokenModel:
         family=PromptedFamily.name,
         signature=Signature(task=job.task, inputs=columns),
         chosen=dict(job.chosen) if job.chosen is not None else chosen,
-        reading=Reading(
+        reading=RowTokenizer(
             columns=names,
             template=params.template,
             prompt=prompt,

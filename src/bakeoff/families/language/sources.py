@@ -16,7 +16,7 @@ from bakeoff.data import archives
 from bakeoff.data.packages import PackagePath, archive_of, cached_archive
 from bakeoff.data.sources import fetch
 
-__all__ = ["Source", "at_hand", "find"]
+__all__ = ["ModelSource", "at_hand", "find"]
 
 WANTED = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "vocab.txt", "merges.txt")
 """Files of a hub repository that a model is made of; weights in other forms could run code when they are read."""
@@ -24,14 +24,14 @@ ANY_PATH = "-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class ModelSource:
     """Where a model's files are: a folder in the form of Hugging Face, or a GGUF file."""
 
     name: str
     path: Path
 
 
-def find(name: str, known: dict[str, str], *, cache: Path, progress: Progress) -> Source:
+def find(name: str, known: dict[str, str], *, cache: Path, progress: Progress) -> ModelSource:
     """The files of the model called `name`; `known` gives the location of a name of the catalogue.
 
     Raises:
@@ -66,7 +66,7 @@ def at_hand(location: str, cache: Path) -> bool:
     return Path(location).expanduser().exists()
 
 
-def _checked(name: str, path: Path) -> Source:
+def _checked(name: str, path: Path) -> ModelSource:
     if path.is_file():
         if path.suffix != ".gguf":
             raise CandidateError(
@@ -75,13 +75,13 @@ def _checked(name: str, path: Path) -> Source:
         with path.open("rb") as file:
             if file.read(4) != b"GGUF":
                 raise CandidateError(f"model {name!r}: {path.name} is no GGUF file (or is corrupt); fetch it again")
-        return Source(name=name, path=path)
+        return ModelSource(name=name, path=path)
     if not (path / "config.json").is_file() or not any(path.glob("*.safetensors")):
         raise CandidateError(
             f"expected config.json and *.safetensors in the folder of model {name!r}, found "
             f"{sorted(p.name for p in path.iterdir())[:8]}; weights in pickle files are not read: convert them first"
         )
-    return Source(name=name, path=path)
+    return ModelSource(name=name, path=path)
 
 
 def _of_package(location: str, cache: Path, progress: Progress) -> Path:

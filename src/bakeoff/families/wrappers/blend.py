@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.protocols import FitJob, Model
 from bakeoff.core.types import Predictions, Task
 from bakeoff.families.features.columns import require
-from bakeoff.families.wrappers.members import JointModel, JointState, Member, fit_members, load_joint
+from bakeoff.families.wrappers.members import JointFamily, JointModel, JointState, Member, fit_members
 from bakeoff.metrics.combined import Mix
 
 if TYPE_CHECKING:
@@ -67,14 +66,14 @@ class BlendModel(JointModel):
         return self.state.mix([model.predict(table) for model in self.models], self.signature.classes)
 
 
-class BlendFamily:
+class BlendFamily(JointFamily[BlendModel]):
     """Builds `BlendModel`s."""
 
     name = "blend"
     tasks: frozenset[Task] = frozenset({"classification", "regression"})
     params = BlendParams
-    requires = ("numpy", "polars")
-    extra: str | None = None
+    model = BlendModel
+    state = _State
 
     def fit(self, job: FitJob) -> BlendModel:
         """See `bakeoff.core.protocols.Family`; every member is fitted on the job's rows."""
@@ -86,8 +85,3 @@ class BlendFamily:
         """A blend of models that are fitted already, in the order of the members."""
         state = _State(mix=params.mix, **JointState.fields(params.members, models))
         return BlendModel(state=state, models=tuple(models))
-
-    def load(self, folder: Path, threads: int, cache: Path | None = None) -> BlendModel:
-        """See `bakeoff.core.protocols.Family`."""
-        state, models = load_joint(folder, self.name, _State, threads, cache)
-        return BlendModel(state=state, models=models)

@@ -6,7 +6,6 @@ Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017; Zadro
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -15,7 +14,7 @@ from bakeoff.core.errors import CandidateError
 from bakeoff.core.protocols import FitJob, Model
 from bakeoff.core.types import Predictions, Task
 from bakeoff.families.features.columns import require
-from bakeoff.families.wrappers.members import JointModel, JointState, Member, fit_members, load_joint
+from bakeoff.families.wrappers.members import JointFamily, JointModel, JointState, Member, fit_members
 from bakeoff.metrics.costs import answered_by_cost
 from bakeoff.metrics.scaling import Calibrator, Isotonic, Temperature
 
@@ -81,14 +80,14 @@ class CalibratedModel(JointModel):
         return answered_by_cost(scaled, params.costs) if params.costs else scaled
 
 
-class CalibratedFamily:
+class CalibratedFamily(JointFamily[CalibratedModel]):
     """Builds `CalibratedModel`s."""
 
     name = "calibrated"
     tasks: frozenset[Task] = frozenset({"classification"})
     params = CalibratedParams
-    requires = ("numpy", "polars")
-    extra: str | None = None
+    model = CalibratedModel
+    state = _State
 
     def fit(self, job: FitJob) -> CalibratedModel:
         """See `bakeoff.core.protocols.Family`; the member is fitted, its rescaling is given."""
@@ -111,8 +110,3 @@ class CalibratedFamily:
             raise CandidateError(f"expected costs for each pair of {len(classes)} classes, received {params.costs}")
         state = _State(params=params, **JointState.fields(params.members, models))
         return CalibratedModel(state=state, models=tuple(models))
-
-    def load(self, folder: Path, threads: int, cache: Path | None = None) -> CalibratedModel:
-        """See `bakeoff.core.protocols.Family`."""
-        state, models = load_joint(folder, self.name, _State, threads, cache)
-        return CalibratedModel(state=state, models=models)

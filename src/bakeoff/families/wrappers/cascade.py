@@ -6,7 +6,6 @@ idea; thresholds on confidence as in Wang et al., "IDK Cascades", UAI 2018.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +15,7 @@ from bakeoff.core.errors import CandidateError
 from bakeoff.core.protocols import FitJob, Model
 from bakeoff.core.types import Predictions, Task
 from bakeoff.families.features.columns import require
-from bakeoff.families.wrappers.members import JointModel, JointState, Member, fit_members, load_joint
+from bakeoff.families.wrappers.members import JointFamily, JointModel, JointState, Member, fit_members
 from bakeoff.metrics.combined import Ladder, spread
 
 if TYPE_CHECKING:
@@ -82,14 +81,14 @@ class CascadeModel(JointModel):
         return Predictions.of_probabilities(answer_nk, classes)
 
 
-class CascadeFamily:
+class CascadeFamily(JointFamily[CascadeModel]):
     """Builds `CascadeModel`s."""
 
     name = "cascade"
     tasks: frozenset[Task] = frozenset({"classification"})
     params = CascadeParams
-    requires = ("numpy", "polars")
-    extra: str | None = None
+    model = CascadeModel
+    state = _State
 
     def fit(self, job: FitJob) -> CascadeModel:
         """See `bakeoff.core.protocols.Family`; every member is fitted on all of the job's rows."""
@@ -101,8 +100,3 @@ class CascadeFamily:
         """A cascade of models that are fitted already, in the order of the members."""
         state = _State(ladder=params.ladder, **JointState.fields(params.members, models))
         return CascadeModel(state=state, models=tuple(models))
-
-    def load(self, folder: Path, threads: int, cache: Path | None = None) -> CascadeModel:
-        """See `bakeoff.core.protocols.Family`."""
-        state, models = load_joint(folder, self.name, _State, threads, cache)
-        return CascadeModel(state=state, models=models)

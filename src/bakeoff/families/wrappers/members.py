@@ -6,27 +6,28 @@ A member is named by its family's entry point, so that a saved model can name no
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 
 from bakeoff.chat.meter import together
 from bakeoff.config.params import check
-from bakeoff.core import plugins
+from bakeoff.core import narrow, plugins
+from bakeoff.core.abilities import Abilities, abilities_of
+from bakeoff.core.addresses import is_local_url
 from bakeoff.core.errors import CandidateError, CorruptError
-from bakeoff.core.families import load_family
-from bakeoff.core.generation import Embedder, Embedding
+from bakeoff.core.families import load_family, service_of
 from bakeoff.core.hashing import digest_file
 from bakeoff.core.jobs import MODEL, Argument, JobContext
-from bakeoff.core.ledger import Loss
-from bakeoff.core.protocols import FitJob, Losing, Metered, Model, Usage
-from bakeoff.core.types import Column, Json, Signature
+from bakeoff.core.protocols import FitJob, Model
+from bakeoff.core.types import Column, Signature
 from bakeoff.families import saved
 
 __all__ = [
     "ASSEMBLE",
     "AssembleArgument",
     "AssembleValue",
+    "JointFamily",
     "JointModel",
     "JointState",
     "Member",
@@ -34,12 +35,12 @@ __all__ = [
     "assemble",
     "chosen_of",
     "fit_members",
+    "joint_abilities",
     "joint_signature",
-    "load_joint",
     "load_members",
     "member_input",
     "save_members",
-    "usage_of",
+    "service_of_members",
 ]
 
 ASSEMBLE = "bakeoff.families.wrappers.members:assemble"
@@ -95,7 +96,7 @@ def member_input(at: int) -> str:
 
 def assemble(argument: AssembleArgument, context: JobContext) -> AssembleValue:
     """A job: make a combined model of fitted members without fitting anything, and save it."""
-    family = cast("_Combining", plugins.load("bakeoff.families", argument.family)())
+    family: _Combining = plugins.load("bakeoff.families", argument.family)()
     params = check(family.params, argument.params, owner=argument.family, key="members", file="the combination")
     context.progress(f"putting {len(params.members)} models together")
     models = [
@@ -122,7 +123,7 @@ def fit_members(job: FitJob, members: Sequence[Member], *, fewest: int = FEWEST)
     names = [member.name for member in members]
     if len(members) < fewest or len(set(names)) < len(names):
         raise CandidateError(f"expected at least {fewest} members with names of their own, received {names!r}")
-    chosen = cast("Mapping[str, Mapping[str, Json]]", (job.chosen or {}).get("members", {}))
+    chosen = narrow.json_object((job.chosen or {}).get("members", {}))
     models: list[Model] = []
     for member in members:
         family = load_family(member.family)
@@ -138,15 +139,56 @@ def fit_members(job: FitJob, members: Sequence[Member], *, fewest: int = FEWEST)
     return models
 
 
+def service_of_members(members: Sequence[Member]) -> str | None:
+    """The service that the first member asks that asks one on another machine, else the first that asks any.
+
+    Raises:
+        ConfigError: a member's parameters are none of its family's.
+    """
+    services: list[str] = []
+    for member in members:
+        family = load_family(member.family)
+        params = check(family.params, member.params, owner=member.family, key=f"members.{member.name}", file="members")
+        services += [url] if (url := service_of(family, params)) is not None else []
+    return next((url for url in services if not is_local_url(url)), services[0] if services else None)
+
+
 def chosen_of(members: Sequence[Member], models: Sequence[Model]) -> dict[str, Any]:
     """What the members chose, by name, as it reads back from JSON."""
     chosen = {member.name: dict(model.chosen) for member, model in zip(members, models, strict=True)}
     return msgspec.json.decode(msgspec.json.encode({"members": chosen}))
 
 
-def usage_of(models: Sequence[Model]) -> Usage:
-    """What the members that pay for their answers have used in all."""
-    return together([model.usage for model in models if isinstance(model, Metered)])
+def joint_abilities(models: Sequence[Model]) -> Abilities:
+    """What models can do together: what is counted is added up; of the rest, the first that can do it does.
+
+    A model of one member can do all that the member can. How likely a text is as the answer of several, none can tell.
+    """
+    parts = [abilities_of(model) for model in models]
+    if len(parts) == 1:
+        return parts[0]
+
+    def first(name: str) -> Any:
+        return next((ability for part in parts if (ability := getattr(part, name)) is not None), None)
+
+    def warm_all() -> None:
+        for warm in warms:
+            warm()
+
+    usages = [part.usage for part in parts if part.usage]
+    losses = [part.losses for part in parts if part.losses]
+    warms = [part.warm for part in parts if part.warm]
+    embedders = [part.embedder for part in parts if part.embedder]
+    return Abilities(
+        usage=(lambda: together([usage() for usage in usages])) if usages else None,
+        losses=(lambda: tuple(loss for lost in losses for loss in lost())) if losses else None,
+        warm=warm_all if warms else None,
+        embedder=(lambda: next(filter(None, (embedder() for embedder in embedders)), None)) if embedders else None,
+        recall=first("recall"),
+        chat=first("chat"),
+        speech=first("speech"),
+        concurrency=first("concurrency"),
+    )
 
 
 def joint_signature(models: Sequence[Model]) -> Signature:
@@ -190,19 +232,9 @@ class JointModel:
         return self.state.chosen
 
     @property
-    def usage(self) -> Usage:
-        """See `bakeoff.core.protocols.Metered`."""
-        return usage_of(self.models)
-
-    def losses(self) -> tuple[Loss, ...]:
-        """See `bakeoff.core.protocols.Losing`."""
-        return tuple(loss for model in self.models if isinstance(model, Losing) for loss in model.losses())
-
-    @property
-    def embedder(self) -> Embedder | None:
-        """See `bakeoff.core.generation.Embedding`."""
-        held = (model.embedder for model in self.models if isinstance(model, Embedding))
-        return next((each for each in held if each is not None), None)
+    def abilities(self) -> Abilities:
+        """Those of the members."""
+        return joint_abilities(self.models)
 
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`."""
@@ -210,19 +242,26 @@ class JointModel:
         saved.write(folder, self.family, replace(self.state, members=tuple(members)))
 
 
-_State = TypeVar("_State", bound=JointState)
+_Model = TypeVar("_Model", bound=JointModel)
 
 
-def load_joint(
-    folder: Path, family: str, state: type[_State], threads: int, cache: Path | None
-) -> tuple[_State, tuple[Model, ...]]:
-    """The state and the models of what `JointModel.save` wrote.
+class JointFamily(Generic[_Model]):
+    """What families of such models share; each adds `fit`, and `combined`, which is given fitted members."""
 
-    Raises:
-        CorruptError: it is damaged. NotFoundError: a member's family is not installed.
-    """
-    found, _ = saved.read(folder, family, state)
-    return found, tuple(load_members(folder, found.members, threads, cache))
+    name: str
+    model: type[_Model]
+    state: type[JointState]
+    requires = ("numpy", "polars")
+    extra: str | None = None
+
+    def service(self, params: Any) -> str | None:
+        """See `bakeoff.core.families.service_of`; that of a member."""
+        return service_of_members(params.members)
+
+    def load(self, folder: Path, threads: int, cache: Path | None = None) -> _Model:
+        """See `bakeoff.core.protocols.Family`."""
+        state, _ = saved.read(folder, self.name, self.state)
+        return self.model(state=state, models=tuple(load_members(folder, state.members, threads, cache)))
 
 
 def save_members(folder: Path, members: Sequence[SavedMember | Member], models: Sequence[Model]) -> list[SavedMember]:

@@ -7,38 +7,33 @@ and asks a model (evaluation, serving, monitoring, blends) gives it the features
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from bakeoff.config.params import check
 from bakeoff.core import plugins
+from bakeoff.core.abilities import Abilities, abilities_of
 from bakeoff.core.errors import CandidateError, CorruptError
 from bakeoff.core.families import load_family
-from bakeoff.core.generation import Converted, Embedder, Embedding
 from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import (
     Filling,
     FitJob,
     FittedStep,
-    Losing,
-    Metered,
     Model,
-    Recalling,
     RowTransform,
     TrainingRows,
     Transform,
-    Usage,
 )
 from bakeoff.core.types import Column, Predictions, Signature, Task
 from bakeoff.data.cast import FEW_ROWS, conform, few_rows, stored_rows, stored_type
 from bakeoff.families import saved
 from bakeoff.families.features.columns import complete, complete_row, input_columns, of_kind, require
-from bakeoff.families.wrappers.members import SavedMember, load_members, save_members
+from bakeoff.families.wrappers.members import Member, SavedMember, load_members, save_members, service_of_members
 
 if TYPE_CHECKING:
     import polars as pl
-    from numpy.typing import NDArray
 
 __all__ = ["PreparedFamily", "PreparedModel", "PreparedParams", "StepSpec"]
 
@@ -162,45 +157,21 @@ class PreparedModel:
         """See `bakeoff.core.protocols.Model`."""
         return self.model.predict(self.features(table))
 
-    def losses(self) -> tuple[Loss, ...]:
-        """See `bakeoff.core.protocols.Losing`."""
-        return self.model.losses() if isinstance(self.model, Losing) else ()
-
     @property
-    def embedder(self) -> Embedder | None:
-        """See `bakeoff.core.generation.Embedding`; a text is no row, so the steps leave it as it is."""
-        return self.model.embedder if isinstance(self.model, Embedding) else None
-
-    @property
-    def weights_bytes(self) -> int | None:
-        """See `bakeoff.core.generation.Converted`."""
-        return self.model.weights_bytes if isinstance(self.model, Converted) else None
+    def abilities(self) -> Abilities:
+        """Those of the model within; it sees rows as the steps leave them. Texts are no rows, and stay as they are."""
+        within = abilities_of(self.model)
+        recall, log_likelihood = within.recall, within.log_likelihood
+        return replace(
+            within,
+            recall=recall and (lambda table, texts, most: recall(self.features(table), texts, most)),
+            log_likelihood=log_likelihood and (lambda table, texts: log_likelihood(self.features(table), texts)),
+        )
 
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`."""
         (inner,) = save_members(folder, [self.state.inner], [self.model])
         saved.write(folder, PreparedFamily.name, replace(self.state, inner=inner))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _MeteredModel(PreparedModel):
-    """A prepared model that pays for its answers."""
-
-    @property
-    def usage(self) -> Usage:
-        """See `bakeoff.core.protocols.Metered`."""
-        return cast("Metered", self.model).usage
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _RecallingModel(PreparedModel):
-    """A prepared language model."""
-
-    def recall(
-        self, table: "pl.DataFrame", texts: Sequence[str], most: int
-    ) -> "tuple[NDArray[Any], NDArray[Any], NDArray[Any]]":
-        """See `bakeoff.core.protocols.Recalling`."""
-        return cast("Recalling", self.model).recall(self.features(table), texts, most)
 
 
 def _transformed(table: "pl.DataFrame", inputs: tuple[Column, ...], transforms: Sequence[Transform]) -> "pl.DataFrame":
@@ -218,6 +189,10 @@ class PreparedFamily:
     params = PreparedParams
     requires = ("polars",)
     extra: str | None = None
+
+    def service(self, params: PreparedParams) -> str | None:
+        """See `bakeoff.core.families.service_of`; that of the family within."""
+        return service_of_members((Member(name=params.family, family=params.family, params=dict(params.params or {})),))
 
     def fit(self, job: FitJob) -> PreparedModel:
         """See `bakeoff.core.protocols.Family`; steps are fitted on the job's training rows, never on others."""
@@ -244,7 +219,7 @@ class PreparedFamily:
         (model,) = load_members(folder, [state.inner], threads, cache)
         transforms = tuple(_learned(folder, step) for step in state.steps)
         by_row = _by_row(state.signature.inputs, transforms)
-        return _kind(model)(state=state, transforms=transforms, model=model, by_row=by_row)
+        return PreparedModel(state=state, transforms=transforms, model=model, by_row=by_row)
 
 
 def _fitted(
@@ -289,13 +264,7 @@ def _made(
     )
     inner = SavedMember(name=params.family, family=params.family, files={})
     state = _State(signature=replace(model.signature, inputs=inputs), steps=steps, inner=inner)
-    return _kind(model)(state=state, transforms=transforms, model=model, by_row=_by_row(inputs, transforms))
-
-
-def _kind(model: Model) -> type[PreparedModel]:
-    if isinstance(model, Metered):
-        return _MeteredModel
-    return _RecallingModel if isinstance(model, Recalling) else PreparedModel
+    return PreparedModel(state=state, transforms=transforms, model=model, by_row=_by_row(inputs, transforms))
 
 
 def _step(name: str, version: int) -> FittedStep:
@@ -304,7 +273,7 @@ def _step(name: str, version: int) -> FittedStep:
     Raises:
         CandidateError: it is of another version, which makes other features.
     """
-    step = cast("FittedStep", plugins.load("bakeoff.prepare", name))
+    step: FittedStep = plugins.load("bakeoff.prepare", name)
     if step.version != version:
         raise CandidateError(
             f"expected step {name!r} in version {version}, found {step.version} installed; fit the candidate again, or "

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = ["Contamination", "contamination", "overlaps"]
+__all__ = ["ContaminatedTexts", "contamination", "overlaps"]
 
 RUN_WORDS = 8
 COLLISION_WORDS = 13
@@ -22,7 +22,7 @@ SEEN_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contamination:
+class ContaminatedTexts:
     """What training texts hold of each of n test texts.
 
     `share_n`: the share of the text's word runs that occur in some training text (0 without words);
@@ -39,7 +39,7 @@ class Contamination:
         return np.flatnonzero(self.exact_n | (self.share_n >= share))
 
 
-def contamination(train: "pl.Series", test: "pl.Series", *, words: int = RUN_WORDS) -> Contamination:
+def contamination(train: "pl.Series", test: "pl.Series", *, words: int = RUN_WORDS) -> ContaminatedTexts:
     """Compare every test text with all training texts, by runs of `words` words.
 
     Source: n-gram overlap as in Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C: a collision is
@@ -56,7 +56,7 @@ def contamination(train: "pl.Series", test: "pl.Series", *, words: int = RUN_WOR
     maybe = np.flatnonzero(share_n == 1.0)
     if len(maybe):
         exact_n[maybe] = _whole(test.gather(maybe)).is_in(_whole(train).unique().implode()).to_numpy()
-    return Contamination(share_n=share_n, exact_n=exact_n, collided_n=_collided(train, test))
+    return ContaminatedTexts(share_n=share_n, exact_n=exact_n, collided_n=_collided(train, test))
 
 
 def _collided(train: "pl.Series", test: "pl.Series") -> "NDArray[np.bool_]":

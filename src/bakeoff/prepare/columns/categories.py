@@ -15,7 +15,7 @@ from bakeoff.prepare.columns.fitted import TableStep, new_column, unused
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Grouped", "Hashed", "Shares", "encode_frequency", "encode_hash", "group_rare", "names_of"]
+__all__ = ["GroupedCategories", "Hashed", "Shares", "encode_frequency", "encode_hash", "group_rare", "names_of"]
 
 
 def names_of(series: "pl.Series") -> list[str | None]:
@@ -49,7 +49,7 @@ class RareParams:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grouped:
+class GroupedCategories:
     """Column → the categories that stay; all others, unseen ones too, become `other`. Missing ones stay missing."""
 
     kept: dict[str, tuple[str, ...]]
@@ -79,13 +79,13 @@ class Grouped:
         return columns
 
 
-def _frequent(rows: TrainingRows, columns: tuple[Column, ...], params: RareParams) -> Grouped:
+def _frequent(rows: TrainingRows, columns: tuple[Column, ...], params: RareParams) -> GroupedCategories:
     least = max(params.min_rows, params.min_share * rows.table.height)
     kept = {
         column.name: tuple(v for v, n in _counted(rows.table[column.name]).items() if v is not None and n >= least)
         for column in columns
     }
-    return Grouped(kept=kept, other=params.other)
+    return GroupedCategories(kept=kept, other=params.other)
 
 
 # --- shares -------------------------------------------------------------------------------------
@@ -201,7 +201,12 @@ def _hashes(rows: TrainingRows, columns: tuple[Column, ...], params: HashParams)
 
 
 group_rare = TableStep(
-    name="group_rare", version=1, params=RareParams, transform=Grouped, kinds=("categorical",), learn=_frequent
+    name="group_rare",
+    version=1,
+    params=RareParams,
+    transform=GroupedCategories,
+    kinds=("categorical",),
+    learn=_frequent,
 )
 encode_frequency = TableStep(
     name="encode_frequency",

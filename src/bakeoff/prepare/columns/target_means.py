@@ -22,7 +22,7 @@ from bakeoff.prepare.columns.fitted import LARGEST, TableStep, new_column, unuse
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Means", "encode_target"]
+__all__ = ["CategoryMeans", "encode_target"]
 
 _Floats: TypeAlias = NDArray[np.float64]
 
@@ -63,7 +63,7 @@ class Mean:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Means:
+class CategoryMeans:
     """Column → its means."""
 
     encodings: dict[str, Mean]
@@ -90,7 +90,7 @@ class Means:
         return (*stay, *(new_column(name, "numeric") for each in self.encodings.values() for name in each.names))
 
 
-def _means(rows: TrainingRows, columns: tuple[Column, ...], params: TargetParams) -> Means:
+def _means(rows: TrainingRows, columns: tuple[Column, ...], params: TargetParams) -> CategoryMeans:
     suffixes, target_nk = _target(rows)
     taken = [*(column.name for column in rows.columns), rows.target.name]
     found: dict[str, Mean] = {}
@@ -105,10 +105,10 @@ def _means(rows: TrainingRows, columns: tuple[Column, ...], params: TargetParams
         missing, other = means_ck[-2].tolist(), means_ck[-1].tolist()
         by_name = {value: tuple(mean) for value, mean in zip(known, means_ck.tolist(), strict=False)}
         found[column.name] = Mean(names=tuple(names), known=by_name, missing=tuple(missing), other=tuple(other))
-    return Means(encodings=found, keep=params.keep)
+    return CategoryMeans(encodings=found, keep=params.keep)
 
 
-def _out_of_fold(rows: TrainingRows, params: TargetParams, means: Means) -> "pl.DataFrame":
+def _out_of_fold(rows: TrainingRows, params: TargetParams, means: CategoryMeans) -> "pl.DataFrame":
     """The training rows, each with the means of the folds that lack it."""
     _, target_nk = _target(rows)
     fold_n = np.random.default_rng(rows.seed).permutation(rows.table.height) % params.folds
@@ -162,7 +162,7 @@ encode_target = TableStep(
     name="encode_target",
     version=1,
     params=TargetParams,
-    transform=Means,
+    transform=CategoryMeans,
     kinds=("categorical",),
     takes=("numeric", "boolean"),
     learn=_means,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bakeoff.prepare.corpus.report import Cluster, Duplicates, Pair
+from bakeoff.prepare.corpus.report import CorpusDuplicates, DuplicateCluster, DuplicatePair
 from bakeoff.prepare.corpus.stages import ROW, spill_file
 from bakeoff.prepare.corpus.work import Done
 
@@ -35,7 +35,7 @@ def duplicates_of(
     read: Sequence[int],
     done: Sequence[Done],
     text: Sequence[str],
-) -> Duplicates:
+) -> CorpusDuplicates:
     """The clusters of two and more rows, counted, and the largest with their rows' numbers in the corpus.
 
     `read` are the rows that each block had at first, by which a row's number is known.
@@ -52,11 +52,11 @@ def duplicates_of(
     read_at = _Places(scratch, stage, start_b, text[0])
     places = read_at(np.unique(np.concatenate([*members, dropped, groups[dropped]])).tolist())
 
-    def shown(head: int, rows: list[int]) -> Cluster:
+    def shown(head: int, rows: list[int]) -> DuplicateCluster:
         numbers = [int(base_b[places[row].block]) + places[row].number for row in rows]
-        return Cluster(size=int(size_n[head]), rows=numbers, start=_shown(places[rows[0]].text))
+        return DuplicateCluster(size=int(size_n[head]), rows=numbers, start=_shown(places[rows[0]].text))
 
-    return Duplicates(
+    return CorpusDuplicates(
         step=step,
         clusters=len(heads),
         rows_in_clusters=int(size_n[heads].sum()),
@@ -71,13 +71,13 @@ def _sample(rows: "NDArray[np.int64]") -> "NDArray[np.int64]":
     return rows[np.unique(np.linspace(0, len(rows) - 1, PAIRS_READ).astype(np.int64))] if len(rows) else rows
 
 
-def _pairs(pairs: "Sequence[tuple[_Place, _Place]]", base_b: "NDArray[np.int64]") -> list[Pair]:
+def _pairs(pairs: "Sequence[tuple[_Place, _Place]]", base_b: "NDArray[np.int64]") -> list[DuplicatePair]:
     """What stayed beside what was dropped for it; those whose texts differ first, else in order."""
     different_first = sorted(pairs, key=lambda pair: pair[0].text == pair[1].text)
-    shown: list[Pair] = []
+    shown: list[DuplicatePair] = []
     for stayed, dropped in different_first[:PAIRS]:
         part = max(0, _alike_until(dropped.text, stayed.text) - BEFORE_CHARACTERS)
-        pair = Pair(
+        pair = DuplicatePair(
             stayed=int(base_b[stayed.block]) + stayed.number,
             dropped=int(base_b[dropped.block]) + dropped.number,
             stayed_text=_shown(stayed.text, part),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bakeoff.core.errors import DataError
 from bakeoff.core.ledger import Loss
 from bakeoff.prepare.corpus.blocks import Block
-from bakeoff.prepare.corpus.shapes import Mixture, Place, Shape, dtype_of
+from bakeoff.prepare.corpus.shapes import Mixture, RowPlace, Shape, dtype_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -75,7 +75,7 @@ def columns_of(
 
 
 def _unfit(mixture: Mixture, blocks: Sequence[Block], rows_before: Sequence[int]) -> DataError:
-    def where(place: Place) -> str:
+    def where(place: RowPlace) -> str:
         return f"{Path(blocks[place.block].file).name}, row {rows_before[place.block] + place.row + 1:,}"
 
     (one, here), (other, there) = mixture.one, mixture.other

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from bakeoff.prepare.corpus.report import Duplicates
+from bakeoff.prepare.corpus.report import CorpusDuplicates
 from bakeoff.prepare.corpus.work import Done
 
 __all__ = ["Compared", "Finished", "Journal", "is_resumable"]
@@ -24,7 +24,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     stage: int
     rows_out: int
-    duplicates: Duplicates
+    duplicates: CorpusDuplicates
     seconds: float
 
 

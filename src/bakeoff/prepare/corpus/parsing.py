@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.core.errors import DataError
 from bakeoff.data.cells import records_of
 from bakeoff.prepare.corpus.blocks import Block
@@ -79,13 +80,12 @@ def _written(data: bytes, name: str) -> int:
 
 
 def _count_keys(value: Any, counts: "Counter[str]") -> None:
-    if isinstance(value, dict):
-        inner = cast("dict[str, Any]", value)
-        counts.update(inner.keys())
-        for each in inner.values():
+    if narrow.is_object(value):
+        counts.update(value.keys())
+        for each in value.values():
             _count_keys(each, counts)
-    elif isinstance(value, list):
-        for each in cast("list[Any]", value):
+    elif narrow.is_array(value):
+        for each in value:
             _count_keys(each, counts)
 
 
@@ -164,10 +164,10 @@ def _records(data: bytes) -> "Iterator[tuple[bytes, dict[str, Any] | None, str]]
 
 
 def _is_huge(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(_is_huge(inner) for inner in cast("dict[str, Any]", value).values())
-    if isinstance(value, list):
-        return any(_is_huge(inner) for inner in cast("list[Any]", value))
+    if narrow.is_object(value):
+        return any(_is_huge(inner) for inner in value.values())
+    if narrow.is_array(value):
+        return any(_is_huge(inner) for inner in value)
     return isinstance(value, int) and not -MOST <= value < MOST
 
 

@@ -6,7 +6,7 @@ import msgspec
 
 from bakeoff.core.ledger import Ledger, Loss
 
-__all__ = ["Cluster", "CorpusReport", "Duplicates", "Pair", "StepReport"]
+__all__ = ["CorpusDuplicates", "CorpusReport", "DuplicateCluster", "DuplicatePair", "StepReport"]
 
 MEGA = 1_000_000
 
@@ -25,7 +25,7 @@ class StepReport(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+class DuplicateCluster(msgspec.Struct, frozen=True, kw_only=True):
     """Rows that are duplicates of each other: how many, the first rows (numbers in the corpus), how they start."""
 
     size: int
@@ -33,7 +33,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     start: str
 
 
-class Pair(msgspec.Struct, frozen=True, kw_only=True):
+class DuplicatePair(msgspec.Struct, frozen=True, kw_only=True):
     """A row that was dropped beside the one that stayed for it: their numbers, and both texts where they part."""
 
     stayed: int
@@ -42,7 +42,7 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     dropped_text: str
 
 
-class Duplicates(msgspec.Struct, frozen=True, kw_only=True):
+class CorpusDuplicates(msgspec.Struct, frozen=True, kw_only=True):
     """What a comparing step found: clusters of two and more, how many rows they hold, the largest ones.
 
     `sizes`: how many clusters have a size of 2, 3 to 4, 5 to 8, … (by the upper end). `pairs`: some of what was
@@ -54,8 +54,8 @@ class Duplicates(msgspec.Struct, frozen=True, kw_only=True):
     rows_in_clusters: int
     rows_dropped: int
     sizes: dict[int, int]
-    largest: list[Cluster]
-    pairs: list[Pair] = []
+    largest: list[DuplicateCluster]
+    pairs: list[DuplicatePair] = []
 
 
 class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +75,7 @@ class CorpusReport(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str]
     tokens: int | None
     steps: list[StepReport]
-    duplicates: list[Duplicates]
+    duplicates: list[CorpusDuplicates]
     resumed_blocks: int
     workers: int
     seconds: float

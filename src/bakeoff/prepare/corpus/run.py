@@ -23,11 +23,11 @@ from bakeoff.prepare.corpus.clusters import duplicates_of
 from bakeoff.prepare.corpus.columns import Columns, columns_of
 from bakeoff.prepare.corpus.journal import Compared, Finished, Journal, is_resumable
 from bakeoff.prepare.corpus.pool import Pool
-from bakeoff.prepare.corpus.report import CorpusReport, Duplicates, StepReport
+from bakeoff.prepare.corpus.report import CorpusDuplicates, CorpusReport, StepReport
 from bakeoff.prepare.corpus.shapes import Shape, merged
 from bakeoff.prepare.corpus.spill import SpilledKeys
 from bakeoff.prepare.corpus.stages import (
-    Stage,
+    CorpusStage,
     columns_file,
     keys_file,
     mask_file,
@@ -39,7 +39,7 @@ from bakeoff.prepare.corpus.stages import (
 from bakeoff.prepare.corpus.work import Done, Plan, StepDone, Task, Tokens
 from bakeoff.prepare.corpus.writing import join_parts, lack_of_room, placed, suffix_of, sync
 from bakeoff.prepare.explain import order_warnings
-from bakeoff.prepare.rows.comparison import Comparison, firsts
+from bakeoff.prepare.rows.comparison import RowComparison, firsts
 from bakeoff.prepare.steps import Preparation, Step
 
 __all__ = ["Tokens", "prepare_corpus"]
@@ -175,7 +175,7 @@ class _Run:
 
     pool: Pool
     scratch: Path
-    chain: tuple[Stage, ...]
+    chain: tuple[CorpusStage, ...]
     text: tuple[str, ...]
     suffix: str | None
     journal: Journal
@@ -189,7 +189,7 @@ class _Run:
     halves: int = 0
     as_text: tuple[Loss, ...] = ()
     steps: list[StepReport] = field(default_factory=list)
-    duplicates: list[Duplicates] = field(default_factory=list)
+    duplicates: list[CorpusDuplicates] = field(default_factory=list)
     read: list[int] = field(default_factory=list)
     resumed_blocks: int = 0
     parts: int = 0
@@ -313,7 +313,7 @@ class _Run:
             yield done
         self.steps += [StepReport(**{name: getattr(step, name) for name in step.__struct_fields__}) for step in sums]
 
-    def _compare(self, number: int, comparing: tuple[Step, Comparison], done: Sequence[Done]) -> None:
+    def _compare(self, number: int, comparing: tuple[Step, RowComparison], done: Sequence[Done]) -> None:
         """Which rows stay, in a file of one byte for each."""
         compared = self.journal.compared(number) or self._compared(number, comparing, done)
         self.duplicates.append(compared.duplicates)
@@ -326,7 +326,7 @@ class _Run:
             seconds=last.seconds + compared.seconds,
         )
 
-    def _compared(self, number: int, comparing: tuple[Step, Comparison], done: Sequence[Done]) -> Compared:
+    def _compared(self, number: int, comparing: tuple[Step, RowComparison], done: Sequence[Done]) -> Compared:
         step, comparison = comparing
         started = perf_counter()
         self.progress(f"{step.name}: comparing {sum(part.rows for part in done):,} rows")

@@ -17,14 +17,14 @@ from bakeoff.prepare.corpus.shapes import Shape, merged
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Sample", "sample"]
+__all__ = ["CorpusSample", "sample"]
 
 ROWS = 1500
 BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class CorpusSample:
     """Some rows of a corpus, and the lines among them that are no records."""
 
     table: "pl.DataFrame"
@@ -33,7 +33,7 @@ class Sample:
 
 def sample(
     inputs: Sequence[str], *, text: Sequence[str], folder: Path | None = None, progress: Progress = lambda _: None
-) -> Sample:
+) -> CorpusSample:
     """At most 1,500 rows, a third of them from the first block, the middle one and the last.
 
     Raises:
@@ -58,4 +58,4 @@ def sample(
         types = columns_of(blocks, shape, [0] * len(blocks), text=text, parquet=False).types
         parts = [parse(block, types, careful=True) for block in blocks]
         table = pl.concat(conform(part.table, types).head(ROWS // len(blocks)) for part in parts)
-        return Sample(table=table, bad=tuple(line for part in parts for line in part.bad))
+        return CorpusSample(table=table, bad=tuple(line for part in parts for line in part.bad))

@@ -5,14 +5,14 @@ A JSON number is whole or not by how it is written; a whole one is "long" when a
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["MOST", "Kind", "Mixture", "Place", "Shape", "dtype_of", "merged", "shape_of"]
+__all__ = ["MOST", "Kind", "Mixture", "RowPlace", "Shape", "dtype_of", "merged", "shape_of"]
 
 Kind: TypeAlias = Literal["boolean", "whole", "long", "wide", "fraction", "text", "object", "list"]
 MOST = 2**127
@@ -32,7 +32,7 @@ WORDS: dict[Kind, str] = {
 }
 
 
-class Place(msgspec.Struct, frozen=True, order=True):
+class RowPlace(msgspec.Struct, frozen=True, order=True):
     """Where something stands: the number of the block, and of the row in it."""
 
     block: int
@@ -42,11 +42,11 @@ class Place(msgspec.Struct, frozen=True, order=True):
 class Shape(msgspec.Struct):
     """The kinds of values at one place of all rows, where each comes first, and what is nested there."""
 
-    first: dict[Kind, Place] = {}
+    first: dict[Kind, RowPlace] = {}
     fields: dict[str, "Shape"] = {}
     items: "Shape | None" = None
 
-    def add(self, value: Any, place: Place) -> None:
+    def add(self, value: Any, place: RowPlace) -> None:
         """Note one value."""
         if value is None:
             return
@@ -54,18 +54,18 @@ class Shape(msgspec.Struct):
         if kind not in self.first:
             self.first[kind] = place
         if kind == "object":
-            for name, inner in cast("dict[str, Any]", value).items():
+            for name, inner in value.items():
                 self.fields.setdefault(name, Shape()).add(inner, place)
         elif kind == "list":
             self.items = self.items or Shape()
-            for inner in cast("list[Any]", value):
+            for inner in value:
                 self.items.add(inner, place)
 
 
 class Mixture(Exception):  # noqa: N818 - the reader of all shapes makes an error of it that a person can use
     """Values that no type holds: the path, and where each of two kinds comes first."""
 
-    def __init__(self, path: str, one: tuple[str, Place], other: tuple[str, Place]) -> None:
+    def __init__(self, path: str, one: tuple[str, RowPlace], other: tuple[str, RowPlace]) -> None:
         super().__init__(path)
         self.path, self.one, self.other = path, one, other
 
@@ -92,7 +92,7 @@ def shape_of(rows: Iterable[dict[str, Any]], *, block: int) -> Shape:
     fields = whole.fields
     seen: dict[str, set[type]] = {}
     for number, row in enumerate(rows):
-        place = Place(block, number)
+        place = RowPlace(block, number)
         for name, value in row.items():
             kind = type(value)
             # Of what cannot hold anything new after its first value, one is enough.

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bakeoff.prepare.rows.comparison import Comparison
+from bakeoff.prepare.rows.comparison import RowComparison
 from bakeoff.prepare.steps import Apply, Step
 
 __all__ = [
     "ROW",
-    "Stage",
+    "CorpusStage",
     "columns_file",
     "keys_file",
     "mask_file",
@@ -24,24 +24,24 @@ ROW = "\0row"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class CorpusStage:
     """Steps that look at one row at a time, then at most one that compares rows."""
 
     local: tuple[tuple[Step, Apply], ...]
-    comparison: tuple[Step, Comparison] | None = None
+    comparison: tuple[Step, RowComparison] | None = None
 
 
-def stages(bound: Sequence[tuple[Step, Apply]]) -> tuple[Stage, ...]:
+def stages(bound: Sequence[tuple[Step, Apply]]) -> tuple[CorpusStage, ...]:
     """The stages of bound steps; the last one compares nothing."""
-    found: list[Stage] = []
+    found: list[CorpusStage] = []
     local: list[tuple[Step, Apply]] = []
     for step, apply in bound:
-        if isinstance(apply, Comparison):
-            found.append(Stage(local=tuple(local), comparison=(step, apply)))
+        if isinstance(apply, RowComparison):
+            found.append(CorpusStage(local=tuple(local), comparison=(step, apply)))
             local = []
         else:
             local.append((step, apply))
-    return (*found, Stage(local=tuple(local)))
+    return (*found, CorpusStage(local=tuple(local)))
 
 
 def columns_file(folder: Path) -> Path:

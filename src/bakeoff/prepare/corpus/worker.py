@@ -20,7 +20,7 @@ from bakeoff.prepare.corpus.spill import write_keys
 from bakeoff.prepare.corpus.stages import ROW, columns_file, keys_file, mask_file, part_file, spill_file, stages
 from bakeoff.prepare.corpus.work import Done, Plan, StepDone, Task
 from bakeoff.prepare.corpus.writing import placed, write_part
-from bakeoff.prepare.rows.comparison import Comparison
+from bakeoff.prepare.rows.comparison import RowComparison
 from bakeoff.prepare.steps import Apply, Preparation, Step
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Worker:
         kept = np.fromfile(mask_file(self._folder, task.stage - 1), dtype=bool, count=table.height, offset=task.kept)
         return table.filter(kept)
 
-    def _compared(self, task: Task, found: tuple[Step, Comparison], table: "pl.DataFrame", base: Done) -> Done:
+    def _compared(self, task: Task, found: tuple[Step, RowComparison], table: "pl.DataFrame", base: Done) -> Done:
         assert task.stage is not None
         started = perf_counter()
         keys = found[1].keys(table, self._schema)

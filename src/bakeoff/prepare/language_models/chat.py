@@ -12,12 +12,12 @@ from bakeoff.core.errors import DataError
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Message", "Role", "messages_of", "read_messages", "write_messages"]
+__all__ = ["ChatMessage", "Role", "messages_of", "read_messages", "write_messages"]
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 
-class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ChatMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One turn of a conversation."""
 
     role: Role
@@ -25,7 +25,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Line(msgspec.Struct, frozen=True):
-    messages: tuple[Message, ...]
+    messages: tuple[ChatMessage, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class _Part:
 
 def messages_of(
     table: "pl.DataFrame", *, user: str, assistant: str | None = None, system: str | None = None
-) -> list[tuple[Message, ...]]:
+) -> list[tuple[ChatMessage, ...]]:
     """A conversation for each row, from templates in which `{column}` stands for the row's value.
 
     A missing value is the empty string; `{{` and `}}` are braces. Without `assistant`, it ends with the user.
@@ -54,24 +54,24 @@ def messages_of(
     for part in parts:
         check_template(part.role, part.template, table.columns)
     return [
-        tuple(Message(role=part.role, content=filled(part.template, row)) for part in parts)
+        tuple(ChatMessage(role=part.role, content=filled(part.template, row)) for part in parts)
         for row in table.iter_rows(named=True)
     ]
 
 
-def write_messages(conversations: Sequence[Sequence[Message]]) -> bytes:
+def write_messages(conversations: Sequence[Sequence[ChatMessage]]) -> bytes:
     """JSON lines, each `{"messages": [{"role": …, "content": …}, …]}`: what fine-tuning tools read."""
     return msgspec.json.Encoder().encode_lines([_Line(messages=tuple(turns)) for turns in conversations])
 
 
-def read_messages(lines: bytes) -> list[tuple[Message, ...]]:
+def read_messages(lines: bytes) -> list[tuple[ChatMessage, ...]]:
     """What `write_messages` wrote, or any such file.
 
     Raises:
         DataError: a line is not a conversation; with its number.
     """
     decoder = msgspec.json.Decoder(_Line)
-    found: list[tuple[Message, ...]] = []
+    found: list[tuple[ChatMessage, ...]] = []
     for number, line in enumerate(lines.split(b"\n"), start=1):
         if not line.strip():
             continue

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from bakeoff.core.errors import UsageError
 
-__all__ = ["Packed", "Piece", "pack"]
+__all__ = ["PackedSequences", "TokenSpan", "pack"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Piece:
+class TokenSpan:
     """Tokens `start` to `end` of text number `text`."""
 
     text: int
@@ -22,11 +22,11 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Packed:
+class PackedSequences:
     """Sequences of pieces, none longer than `length` tokens; `filled` is the share of all places in use."""
 
     length: int
-    sequences: tuple[tuple[Piece, ...], ...]
+    sequences: tuple[tuple[TokenSpan, ...], ...]
 
     @property
     def filled(self) -> float:
@@ -35,7 +35,7 @@ class Packed:
         return tokens / (self.length * len(self.sequences)) if self.sequences else 0.0
 
 
-def pack(lengths: Sequence[int], length: int) -> Packed:
+def pack(lengths: Sequence[int], length: int) -> PackedSequences:
     """Sequences of at most `length` tokens that hold every token of texts with so many tokens once.
 
     Only texts longer than `length` are cut. Sequences are in the order of their first text.
@@ -46,13 +46,13 @@ def pack(lengths: Sequence[int], length: int) -> Packed:
     if length < 1 or any(count < 0 for count in lengths):
         raise UsageError(f"expected a length of at least 1 and no negative lengths, received {length!r}")
     pieces = [
-        Piece(text=text, start=start, end=min(start + length, count))
+        TokenSpan(text=text, start=start, end=min(start + length, count))
         for text, count in enumerate(lengths)
         for start in range(0, count, length)
     ]
     pieces.sort(key=lambda piece: (piece.start - piece.end, piece.text, piece.start))
     room: list[tuple[int, int]] = []  # (free places, sequence), ascending
-    sequences: list[list[Piece]] = []
+    sequences: list[list[TokenSpan]] = []
     for piece in pieces:
         size = piece.end - piece.start
         place = bisect_left(room, (size, -1))
@@ -62,4 +62,4 @@ def pack(lengths: Sequence[int], length: int) -> Packed:
         sequences[number].append(piece)
         insort(room, (free - size, number))
     ordered = sorted(tuple(sorted(sequence)) for sequence in sequences)
-    return Packed(length=length, sequences=tuple(ordered))
+    return PackedSequences(length=length, sequences=tuple(ordered))

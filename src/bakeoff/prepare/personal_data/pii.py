@@ -14,13 +14,23 @@ from bakeoff.prepare.personal_data import addresses, documents, emails, national
 from bakeoff.prepare.personal_data import kinds as pii_kinds
 from bakeoff.prepare.personal_data.kinds import PATTERN_KINDS, PatternKind
 from bakeoff.prepare.text.cleaning import Rewrite, TextStep, digest, each
-from bakeoff.prepare.text.marks import EntityKind, Finding, Marks, PiiKind, apart, find_pii, marked, replaced, signs_of
+from bakeoff.prepare.text.marks import (
+    EntityKind,
+    Marks,
+    PersonalMark,
+    PiiKind,
+    apart,
+    find_pii,
+    marked,
+    replaced,
+    signs_of,
+)
 from bakeoff.prepare.text.plain_text import plain, plain_texts
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Finding", "PiiKind", "RedactPiiParams", "count_pii", "find_pii", "marked", "redact_pii", "redactor"]
+__all__ = ["PersonalMark", "PiiKind", "RedactPiiParams", "count_pii", "find_pii", "marked", "redact_pii", "redactor"]
 
 # The labels of spaCy's pipelines: OntoNotes (English, …) and WikiNER (most other languages).
 ENTITY_LABELS: dict[str, EntityKind] = {
@@ -161,7 +171,7 @@ def _entities(model: str, labels: dict[str, EntityKind], marks: Marks, template:
         document = find(text)
         taken = [found.span() for found in mark.finditer(text)]  # a model takes marks for entities, or parts of them
         found = [
-            Finding(kind=labels[entity.label_], start=entity.start_char, end=entity.end_char)
+            PersonalMark(kind=labels[entity.label_], start=entity.start_char, end=entity.end_char)
             for entity in document.ents
             if entity.label_ in labels
             and not any(start < entity.end_char and entity.start_char < end for start, end in taken)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = ["Comparison", "Known", "RowKeys", "Sets", "firsts"]
+__all__ = ["Known", "RowComparison", "RowKeys", "Sets", "firsts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ class RowKeys:
 
 
 @runtime_checkable
-class Comparison(Protocol):
+class RowComparison(Protocol):
     """A bound row step that keeps the first row of each group of like ones."""
 
     def __call__(self, table: "pl.DataFrame", schema: Schema) -> "pl.DataFrame":

@@ -12,7 +12,7 @@ from bakeoff.prepare.text.plain_text import composed, plain
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["EntityKind", "Finding", "Marks", "PiiKind", "apart", "find_pii", "marked", "replaced", "signs_of"]
+__all__ = ["EntityKind", "Marks", "PersonalMark", "PiiKind", "apart", "find_pii", "marked", "replaced", "signs_of"]
 
 LONG, PIECE = 4_000, 2_000
 OVERLAP, MARGIN, LONGEST = 200, 400, 25_000
@@ -26,7 +26,7 @@ Marks: TypeAlias = Callable[[PiiKind, str], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class PersonalMark:
     """Something personal at `text[start:end]`."""
 
     kind: PiiKind
@@ -34,7 +34,7 @@ class Finding:
     end: int
 
 
-def find_pii(text: str, kinds: Sequence[PatternKind] = PATTERN_KINDS) -> list[Finding]:
+def find_pii(text: str, kinds: Sequence[PatternKind] = PATTERN_KINDS) -> list[PersonalMark]:
     """What patterns and their checks find, in the order of the text; findings do not overlap.
 
     >>> [(f.kind, f.start) for f in find_pii("Mail ann@example.org or call +44 20 7946 0958.")]
@@ -46,11 +46,16 @@ def find_pii(text: str, kinds: Sequence[PatternKind] = PATTERN_KINDS) -> list[Fi
     whole: dict[PatternKind, list[tuple[int, int]]] = {kind: [(0, len(read))] for kind in chosen}
     windows = _windows(read, chosen) if len(read) > LONG else whole
     findings = apart(
-        [Finding(kind=k, start=a, end=b) for k in chosen for window in windows[k] for a, b in _within(read, k, window)]
+        [
+            PersonalMark(kind=k, start=a, end=b)
+            for k in chosen
+            for window in windows[k]
+            for a, b in _within(read, k, window)
+        ]
     )
     if places is None:
         return findings
-    return [Finding(kind=found.kind, start=places[found.start], end=places[found.end]) for found in findings]
+    return [PersonalMark(kind=found.kind, start=places[found.start], end=places[found.end]) for found in findings]
 
 
 def signs_of(texts: "pl.Series", kinds: Sequence[PatternKind]) -> "pl.DataFrame":
@@ -99,9 +104,9 @@ def _within(text: str, kind: PatternKind, window: tuple[int, int]) -> Iterator[t
             yield first + start, first + end
 
 
-def apart(findings: list[Finding]) -> list[Finding]:
+def apart(findings: list[PersonalMark]) -> list[PersonalMark]:
     """Without those that touch one found before (kinds come in order of preference)."""
-    kept: list[Finding] = []
+    kept: list[PersonalMark] = []
     starts: list[int] = []
     for found in findings:
         place = bisect_right(starts, found.start)
@@ -122,7 +127,7 @@ def marked(text: str) -> str:
     return replaced(text, find_pii(text), lambda kind, _: f"[{kind}]")
 
 
-def replaced(text: str, findings: Sequence[Finding], marks: Marks) -> str:
+def replaced(text: str, findings: Sequence[PersonalMark], marks: Marks) -> str:
     """The text with a mark in the place of each finding."""
     pieces: list[str] = []
     end = 0

@@ -1,0 +1,64 @@
+"""Whether SQLite can read all of the log that a killed process left beside a database.
+
+SQLite reads a log up to the first frame that is not what was written, and passes over the rest without a word: what was
+committed there is lost. So the last commit in the file is compared with the last that SQLite has read.
+"""
+
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+__all__ = ["log_of", "unread"]
+
+HEADER, FRAME = struct.Struct(">8I"), struct.Struct(">6I")
+"""Source: the WAL file format, sqlite.org/fileformat2.html (4.1): page size third in the header, salts fifth and sixth;
+of a frame the size of the database after a commit (else 0) second, salts third and fourth."""
+ATTEMPTS = 5
+
+
+def log_of(database: Path) -> Path:
+    """Where the log of a database stands."""
+    return database.with_name(f"{database.name}-wal")
+
+
+def unread(database: Path, connection: Any) -> bool:
+    """Whether the log holds a commit that SQLite does not read, as seen by an open connection.
+
+    A machine that lost power in the midst of a commit can leave the same: what was then not acknowledged.
+    """
+    for _ in range(ATTEMPTS):  # another process may write meanwhile
+        before = _content(database)
+        (_, frames_read, _) = connection.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
+        if _last_commit(before, database) <= max(frames_read, 0):
+            return False
+        if _content(database) == before:
+            return True
+    return False
+
+
+def _content(database: Path) -> bytes:
+    with suppress(FileNotFoundError):
+        return log_of(database).read_bytes()
+    return b""
+
+
+def _last_commit(log: bytes, database: Path) -> int:
+    """The number of the last frame that ends a transaction of the present log; older frames have other salts."""
+    frames = list(_frames(log, database))
+    if not frames:
+        return 0
+    salts = HEADER.unpack_from(log)[4:6]
+    if all(frame[2:4] != salts for frame in frames):  # the header is damaged
+        salts = frames[0][2:4]
+    return max((number for number, frame in enumerate(frames, 1) if frame[1] and frame[2:4] == salts), default=0)
+
+
+def _frames(log: bytes, database: Path) -> Iterator[tuple[Any, ...]]:
+    with database.open("rb") as file:
+        file.seek(16)
+        page = int.from_bytes(file.read(2), "big")
+    page = (1 << 16) if page == 1 else page or int.from_bytes(log[8:12], "big")
+    for start in range(HEADER.size, len(log) - FRAME.size - page + 1, FRAME.size + page):
+        yield FRAME.unpack_from(log, start)
