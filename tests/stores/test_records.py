@@ -189,6 +189,8 @@ def test_records_of_the_schema_before_are_read(url, tmp_path):
     from alembic.script import ScriptDirectory
 
     scripts = ScriptDirectory(str(Path(migrate.__file__).parent / "migrations"))
+    if url != URL:
+        run_sql(url, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
     connected = database.connect(url, tmp_path)
     with connected.write() as connection:
         context = MigrationContext.configure(connection, opts={"transactional_ddl": True})

@@ -9,15 +9,15 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 __all__ = [
     "AllOf",
     "AnyOf",
-    "Condition",
     "Expr",
-    "Field",
     "Kind",
     "Lifecycle",
     "Operator",
     "Order",
     "Page",
+    "Predicate",
     "Query",
+    "QueryField",
     "attribute",
     "every",
     "holds",
@@ -44,7 +44,7 @@ PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class QueryField:
     """What is compared or sorted by: an attribute of the noun (`status`), or a metric, param or tag by its key."""
 
     kind: Kind
@@ -52,13 +52,13 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class Predicate:
     """A field compared with a value. `like` takes % and _; `in` a tuple of texts.
 
     A metric, param or tag that is not there fulfils `is null` alone; NaN fulfils no comparison of numbers but `!=`.
     """
 
-    field: Field
+    field: QueryField
     operator: Operator
     value: Value = None
 
@@ -77,14 +77,14 @@ class AnyOf:
     parts: "tuple[Expr, ...]"
 
 
-Expr: TypeAlias = Condition | AllOf | AnyOf
+Expr: TypeAlias = Predicate | AllOf | AnyOf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """Sorted by a field; what lacks it comes last, and NaN just before."""
 
-    field: Field
+    field: QueryField
     descending: bool = False
 
 
@@ -111,13 +111,13 @@ class Page(Generic[T]):
     following: str | None = None
 
 
-def attribute(key: str, comparison: Operator, value: Value = None) -> Condition:
+def attribute(key: str, comparison: Operator, value: Value = None) -> Predicate:
     """A condition on an attribute.
 
     >>> attribute("status", "=", "FAILED").field.key
     'status'
     """
-    return Condition(field=Field(kind="attribute", key=key), operator=comparison, value=value)
+    return Predicate(field=QueryField(kind="attribute", key=key), operator=comparison, value=value)
 
 
 def every(search: Callable[[Query], Page[T]], query: Query) -> Iterator[T]:
@@ -130,7 +130,7 @@ def every(search: Callable[[Query], Page[T]], query: Query) -> Iterator[T]:
         query = replace(query, page=page.following)
 
 
-def holds(where: Expr | None, value_of: Callable[[Field], Value]) -> bool:
+def holds(where: Expr | None, value_of: Callable[[QueryField], Value]) -> bool:
     """Whether a condition holds of something whose fields `value_of` gives (None: it has none).
 
     >>> holds(attribute("name", "like", "a%"), lambda field: "abc")
@@ -145,7 +145,7 @@ def holds(where: Expr | None, value_of: Callable[[Field], Value]) -> bool:
     return _holds(where, value_of(where.field))
 
 
-def _holds(condition: Condition, value: Value) -> bool:
+def _holds(condition: Predicate, value: Value) -> bool:
     name, expected = condition.operator, condition.value
     if name in {"is null", "is not null"}:
         return (value is None) == (name == "is null")

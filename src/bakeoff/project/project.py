@@ -19,7 +19,7 @@ from bakeoff.core.families import load_family
 from bakeoff.core.hashing import digest_tree
 from bakeoff.core.jobs import Compute
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Model, Progress, RecordStore
-from bakeoff.core.queries import AllOf, Condition, Query, attribute
+from bakeoff.core.queries import AllOf, Predicate, Query, attribute
 from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Column, Json
 from bakeoff.project import wiring
@@ -740,7 +740,7 @@ class Project:
         """Tracked runs, newest first."""
         return self._runs(limit=limit)
 
-    def _runs(self, *conditions: Condition, limit: int) -> list[Run]:
+    def _runs(self, *conditions: Predicate, limit: int) -> list[Run]:
         """Runs of the project's experiment of which these conditions hold, newest first."""
         experiment = self.records.experiments.open(self.config.project.name)
         mine = attribute("experiment_id", "=", experiment.experiment_id)

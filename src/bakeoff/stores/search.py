@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from bakeoff.core.errors import UsageError
-from bakeoff.core.queries import AllOf, Condition, Expr, Field, Kind, Order, Query, Value
+from bakeoff.core.queries import AllOf, Expr, Kind, Order, Predicate, Query, QueryField, Value
 
 __all__ = ["Beside", "Entity", "find", "offset_of"]
 
@@ -98,7 +98,7 @@ class _Sql:
 
     def clause(self, where: Expr) -> Column:
         """The condition as SQL."""
-        if isinstance(where, Condition):
+        if isinstance(where, Predicate):
             return self._condition(where)
         parts = [self.clause(part) for part in where.parts]
         return and_(true(), *parts) if isinstance(where, AllOf) else or_(false(), *parts)
@@ -117,7 +117,7 @@ class _Sql:
             statement = statement.order_by(*lacking, column.desc() if each.descending else column)
         return statement.order_by(*self._entity.newest)
 
-    def _condition(self, condition: Condition) -> Column:
+    def _condition(self, condition: Predicate) -> Column:
         column = self._attribute(condition.field)
         if column is not None:
             convert = self._entity.values.get(condition.field.key)
@@ -134,7 +134,7 @@ class _Sql:
             holds = or_(nan, holds) if condition.operator == "!=" else and_(not_(nan), holds)
         return exists().where(there, holds)
 
-    def _compared(self, column: Column, condition: Condition, value: Value) -> Column:
+    def _compared(self, column: Column, condition: Predicate, value: Value) -> Column:
         self._check(column, condition, value)
         name = condition.operator
         if name in {"is null", "is not null"}:
@@ -145,7 +145,7 @@ class _Sql:
             return self._like(column, str(value)) if name == "like" else column.ilike(value)
         return self._plain(column).op(name, is_comparison=True)(value)
 
-    def _check(self, column: Column, condition: Condition, value: Value) -> None:
+    def _check(self, column: Column, condition: Predicate, value: Value) -> None:
         """See that the comparison is one of what the column holds."""
         name = condition.operator
         if name in {"is null", "is not null"}:
@@ -174,7 +174,7 @@ class _Sql:
         """Texts in the order of their code points, as SQLite has them."""
         return collate(column, "C") if self._dialect == "postgresql" and isinstance(column.type, Text) else column
 
-    def _attribute(self, wanted: Field) -> Column | None:
+    def _attribute(self, wanted: QueryField) -> Column | None:
         """The column of an attribute; None for what stands beside.
 
         Raises:
@@ -187,7 +187,7 @@ class _Sql:
             raise UsageError(f"expected an attribute of {self._entity.table.name} ({known}); received {wanted.key!r}")
         return self._entity.table.c[wanted.key]
 
-    def _beside(self, wanted: Field) -> Beside:
+    def _beside(self, wanted: QueryField) -> Beside:
         beside = self._entity.beside.get(wanted.kind)
         if beside is None:
             raise UsageError(f"expected an attribute or tag of {self._entity.table.name}; received a {wanted.kind}")

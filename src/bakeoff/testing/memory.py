@@ -12,7 +12,7 @@ from bakeoff.core.errors import ConflictError, NotFoundError, UsageError
 from bakeoff.core.events import KINDS, Cursor, E, Event, Named, Reading, decode, encode
 from bakeoff.core.hashing import canonical_json, digest, tree_manifest
 from bakeoff.core.protocols import Clock
-from bakeoff.core.queries import Field, Order, Page, Query, Value, holds
+from bakeoff.core.queries import Order, Page, Query, QueryField, Value, holds
 from bakeoff.core.records import (
     Document,
     Experiment,
@@ -230,7 +230,7 @@ def _sorted(things: list[T], order: Order) -> list[T]:
     return numbers + nan + [each for each in things if each not in present]
 
 
-def _value(thing: object, wanted: Field) -> Value:
+def _value(thing: object, wanted: QueryField) -> Value:
     """What a noun has of a field."""
     if wanted.kind == "attribute":
         if not hasattr(thing, wanted.key):

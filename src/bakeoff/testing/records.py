@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bakeoff.core.errors import ConflictError, NotFoundError, UsageError
 from bakeoff.core.protocols import RecordStore
-from bakeoff.core.queries import AllOf, AnyOf, Condition, Expr, Field, Order, Query, attribute, every, holds
+from bakeoff.core.queries import AllOf, AnyOf, Expr, Order, Predicate, Query, QueryField, attribute, every, holds
 from bakeoff.core.records import ExperimentChange, Metric, RegisteredChange, Run, RunChange, RunInput, VersionChange
 from bakeoff.testing.clock import FakeClock
 
@@ -69,27 +69,27 @@ _described = st.fixed_dictionaries(
         "tags": st.dictionaries(_keys, _words, max_size=2),
     }
 )
-_text_fields = st.builds(Field, kind=st.sampled_from(["param", "tag"]), key=_keys) | st.just(
-    Field(kind="attribute", key="name")
+_text_fields = st.builds(QueryField, kind=st.sampled_from(["param", "tag"]), key=_keys) | st.just(
+    QueryField(kind="attribute", key="name")
 )
-_number_fields = st.builds(Field, kind=st.just("metric"), key=_keys)
+_number_fields = st.builds(QueryField, kind=st.just("metric"), key=_keys)
 _conditions = st.one_of(
     st.builds(
-        Condition,
+        Predicate,
         field=_text_fields,
         operator=st.sampled_from(["=", "!=", "<", "<=", ">", ">=", "like"]),
         value=_words | st.sampled_from(["%", "a%", "_", "%b", "[a%"]),
     ),
     st.builds(
-        Condition, field=_text_fields, operator=st.sampled_from(["in", "not in"]), value=st.tuples(_words, _words)
+        Predicate, field=_text_fields, operator=st.sampled_from(["in", "not in"]), value=st.tuples(_words, _words)
     ),
     st.builds(
-        Condition,
+        Predicate,
         field=_number_fields,
         operator=st.sampled_from(["=", "!=", "<", "<=", ">", ">="]),
         value=st.sampled_from([-1.0, 0.0, 0.5, 2, math.inf]),
     ),
-    st.builds(Condition, field=_text_fields | _number_fields, operator=st.sampled_from(["is null", "is not null"])),
+    st.builds(Predicate, field=_text_fields | _number_fields, operator=st.sampled_from(["is null", "is not null"])),
 )
 _wheres = st.recursive(
     _conditions,
@@ -101,7 +101,7 @@ _wheres = st.recursive(
 _orders = st.builds(Order, field=_text_fields | _number_fields, descending=st.booleans())
 
 
-def _value(run: Run, wanted: Field) -> str | float | None:
+def _value(run: Run, wanted: QueryField) -> str | float | None:
     if wanted.kind == "attribute":
         return run.name
     if wanted.kind == "metric":
@@ -123,7 +123,7 @@ def _log(store: RecordStore, run_id: str, **change: Any) -> None:
     store.runs.apply([RunChange(run_id=run_id, **change)])
 
 
-def _runs(store: RecordStore, *conditions: Condition) -> list[Run]:
+def _runs(store: RecordStore, *conditions: Predicate) -> list[Run]:
     return list(store.runs.search(Query(where=AllOf(parts=conditions))).items)
 
 
@@ -281,7 +281,7 @@ class RecordStoreConformance:
         other = store.runs.start(flights, "other")
         _log(store, children[0].run_id, status="FAILED")
 
-        def names(*conditions: Condition, limit: int = 1000) -> list[str]:
+        def names(*conditions: Predicate, limit: int = 1000) -> list[str]:
             query = Query(where=AllOf(parts=conditions), limit=limit)
             return [run.name for run in store.runs.search(query).items]
 
@@ -328,7 +328,7 @@ class RecordStoreConformance:
         "query",
         [
             Query(where=attribute("colour", "=", "red")),
-            Query(order=(Order(field=Field(kind="attribute", key="colour")),)),
+            Query(order=(Order(field=QueryField(kind="attribute", key="colour")),)),
             Query(limit=0),
             Query(page="none of ours"),
         ],
@@ -416,7 +416,7 @@ class RecordStoreConformance:
         found = store.experiments.get(first.experiment_id)
         assert (found.name, found.tags) == ("uno", {"team": "red", "y": "2"})
         assert found.updated_ms > first.updated_ms
-        tagged = Condition(field=Field(kind="tag", key="team"), operator="=", value="red")
+        tagged = Predicate(field=QueryField(kind="tag", key="team"), operator="=", value="red")
         assert store.experiments.search(Query(where=tagged)).items == (found,)
         assert [each.name for each in store.experiments.search(Query()).items] == ["two", "uno"]
         for unknown in ("99", "no number"):
@@ -515,7 +515,7 @@ class RecordStoreConformance:
                 ]
             )
         store.versions.apply([RegisteredChange(kind="model", name="empty", remove_tags=("team",))])
-        tagged = Condition(field=Field(kind="tag", key="team"), operator="is not null")
+        tagged = Predicate(field=QueryField(kind="tag", key="team"), operator="is not null")
         assert store.versions.registered(Query(where=tagged)).items == ()
         (entry,) = store.versions.registered(Query(where=attribute("name", "like", "emp%"))).items
         assert entry.description == "to come"
