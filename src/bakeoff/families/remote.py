@@ -331,23 +331,13 @@ def signature_names(signature: Signature) -> list[str]:
 
 def _model(state: _State, cache: Path | None) -> RemoteModel:
     params = state.params
-    service = Service(
-        url=params.url,
-        model=params.model,
-        key_env=params.key_env,
-        key_header=params.key_header,
-        headers=params.headers,
-        query=params.query,
-        body=params.body,
-        timeout_s=params.timeout_s,
-        attempts=params.attempts,
-        concurrency=params.concurrency,
-    )
     prices = Prices(usd_in=params.price_in, usd_out=params.price_out, usd_cached=params.price_cached)
     # Runs have a cache, endpoints none: those must not fall silent because a run was dear.
     budget = CostBudget(price=prices.of, usd=None if cache is None else params.budget_usd)
     meter = Meter(prices, concurrency=params.concurrency)
-    client = ServiceClient(service, cache=cache, dialect=state.dialect, learns=params.dialect == "auto", budget=budget)
+    client = ServiceClient(
+        Service.of(params), cache=cache, dialect=state.dialect, learns=params.dialect == "auto", budget=budget
+    )
     return RemoteModel(state=state, client=client, meter=meter)
 
 
