@@ -128,22 +128,12 @@ class _State:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteModel:
+class RemoteModel(saved.StatedModel):
     """A `remote` candidate: what it asks, and the client that asks it."""
 
     state: _State
     client: ServiceClient = field(repr=False)
     meter: Meter = field(repr=False)
-
-    @property
-    def signature(self) -> Signature:
-        """See `bakeoff.core.protocols.Model`."""
-        return self.state.signature
-
-    @property
-    def chosen(self) -> Mapping[str, Any]:
-        """See `bakeoff.core.protocols.Model`."""
-        return self.state.chosen
 
     @property
     def usage(self) -> Usage:
