@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from bakeoff.core.abilities import abilities_of
 from bakeoff.core.errors import CandidateError, ContextLengthError, MissingExtraError, NotFoundError
 from bakeoff.families.embedding import EmbeddingFamily, EmbeddingParams
 from bakeoff.families.features.onnx_encoder import OnnxEncoder
@@ -71,8 +72,8 @@ class TestEmbedding(FamilyConformance):
             model.embedder.embed(["zz", "aa " * 5000])
         assert model.embedder.embed([]).vectors_nd.shape == (0, found.vectors_nd.shape[1])
         joint = BlendModel(state=None, models=(object(), BlendModel(state=None, models=(model,))))
-        assert joint.embedder is model.embedder
-        assert BlendModel(state=None, models=(object(),)).embedder is None
+        assert abilities_of(joint).embedder() is model.embedder
+        assert abilities_of(BlendModel(state=None, models=(object(),))).embedder is None
 
     def test_without_texts_it_says_what_to_use(self, family, job, params, tmp_path) -> None:
         with pytest.raises(CandidateError, match=r"\[data\] text"):

@@ -23,6 +23,7 @@ from bakeoff.loop.context import Contender, Stage
 from bakeoff.loop.dataset import Gathered, gather, load_arrays
 from bakeoff.loop.fit import job_of, run_jobs
 from bakeoff.metrics.custom import digest_own
+from bakeoff.results.search import ProbePoint
 from bakeoff.train.probing import HELD, POOL, PROBE, ProbeArgument
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def _options(
     memory_bytes: int,
     rows: int,
 ) -> "list[Option]":
-    from bakeoff.evaluate.advise.advice import Option, Point, predicted, ranked
+    from bakeoff.evaluate.advise.advice import Option, predicted, ranked
     from bakeoff.metrics.registry import find
 
     higher = find(stage.metric, stage.config.project.task).higher_is_better
@@ -190,7 +191,7 @@ def _options(
 
     def option(contender: Contender) -> Option:
         probe = probes.get(contender.name, {})
-        points = msgspec.convert(probe.get("points", []), tuple[Point, ...])
+        points = msgspec.convert(probe.get("points", []), tuple[ProbePoint, ...])
         outlook = (
             predicted(points, rows, price_per_hour_usd=price, higher_is_better=higher, most=most) if points else None
         )

@@ -12,10 +12,10 @@ import time
 import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 from bakeoff.chat.cache import ReplyCache
 from bakeoff.chat.dialect import PLAIN, ServiceDialect
@@ -107,6 +107,11 @@ class Service:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     query: Mapping[str, str] = field(default_factory=dict[str, str])
     body: Mapping[str, Json] = field(default_factory=dict[str, Json])
+
+    @classmethod
+    def of(cls, settings: object) -> Self:
+        """The service that settings name, which have a field for each of its own."""
+        return cls(**{each.name: getattr(settings, each.name) for each in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,22 +73,12 @@ class _State:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EmbeddingModel:
+class EmbeddingModel(saved.StatedModel):
     """A fitted `embedding` candidate; with a `cache`, texts that it holds are not encoded again."""
 
     state: _State
     encoder: OnnxEncoder = field(repr=False)
     cache: VectorCache | None = None
-
-    @property
-    def signature(self) -> Signature:
-        """See `bakeoff.core.protocols.Model`."""
-        return self.state.signature
-
-    @property
-    def chosen(self) -> Mapping[str, Any]:
-        """See `bakeoff.core.protocols.Model`."""
-        return self.state.chosen
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""

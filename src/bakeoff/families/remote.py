@@ -128,22 +128,12 @@ class _State:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteModel:
+class RemoteModel(saved.StatedModel):
     """A `remote` candidate: what it asks, and the client that asks it."""
 
     state: _State
     client: ServiceClient = field(repr=False)
     meter: Meter = field(repr=False)
-
-    @property
-    def signature(self) -> Signature:
-        """See `bakeoff.core.protocols.Model`."""
-        return self.state.signature
-
-    @property
-    def chosen(self) -> Mapping[str, Any]:
-        """See `bakeoff.core.protocols.Model`."""
-        return self.state.chosen
 
     @property
     def usage(self) -> Usage:
@@ -331,23 +321,13 @@ def signature_names(signature: Signature) -> list[str]:
 
 def _model(state: _State, cache: Path | None) -> RemoteModel:
     params = state.params
-    service = Service(
-        url=params.url,
-        model=params.model,
-        key_env=params.key_env,
-        key_header=params.key_header,
-        headers=params.headers,
-        query=params.query,
-        body=params.body,
-        timeout_s=params.timeout_s,
-        attempts=params.attempts,
-        concurrency=params.concurrency,
-    )
     prices = Prices(usd_in=params.price_in, usd_out=params.price_out, usd_cached=params.price_cached)
     # Runs have a cache, endpoints none: those must not fall silent because a run was dear.
     budget = CostBudget(price=prices.of, usd=None if cache is None else params.budget_usd)
     meter = Meter(prices, concurrency=params.concurrency)
-    client = ServiceClient(service, cache=cache, dialect=state.dialect, learns=params.dialect == "auto", budget=budget)
+    client = ServiceClient(
+        Service.of(params), cache=cache, dialect=state.dialect, learns=params.dialect == "auto", budget=budget
+    )
     return RemoteModel(state=state, client=client, meter=meter)
 
 

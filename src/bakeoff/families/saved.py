@@ -8,6 +8,7 @@ A model is a tree of dataclasses. `write` puts its arrays into `arrays.npz` and 
 import io
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -18,7 +19,7 @@ from bakeoff.core.errors import CorruptError
 from bakeoff.core.hashing import digest
 from bakeoff.core.types import Signature
 
-__all__ = ["Array", "read", "read_files", "write"]
+__all__ = ["Array", "StatedModel", "read", "read_files", "write"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 FORMAT = 1
@@ -28,6 +29,28 @@ MANIFEST, DOCUMENT, ARRAYS, SIGNATURE = "manifest.json", "model.json", "arrays.n
 class _Signed(Protocol):
     @property
     def signature(self) -> Signature: ...
+
+
+class _State(_Signed, Protocol):
+    @property
+    def chosen(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatedModel:
+    """A model beside its state, which is saved as JSON: what the model takes and gives, and what was chosen."""
+
+    state: _State
+
+    @property
+    def signature(self) -> Signature:
+        """See `bakeoff.core.protocols.Model`."""
+        return self.state.signature
+
+    @property
+    def chosen(self) -> Mapping[str, Any]:
+        """See `bakeoff.core.protocols.Model`."""
+        return self.state.chosen
 
 
 _Model = TypeVar("_Model")

@@ -165,21 +165,9 @@ class _Bench:
         from bakeoff.evaluate.judge import Referee
 
         config = self.config
-        service = Service(
-            url=config.url,
-            model=config.model,
-            key_env=config.key_env,
-            key_header=config.key_header,
-            headers=config.headers,
-            query=config.query,
-            body=config.body,
-            timeout_s=config.timeout_s,
-            attempts=config.attempts,
-            concurrency=config.concurrency,
-        )
         budget = CostBudget(price=self.prices.of, usd=config.budget_usd)
         client = ServiceClient(
-            service,
+            Service.of(config),
             cache=self.stage.cache,
             dialect=dialect_of(config.dialect, config.url),
             learns=config.dialect == "auto",

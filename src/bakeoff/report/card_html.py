@@ -1,19 +1,16 @@
 """The data card as one HTML file, of the same make as the report: no network, light and dark, also on a phone."""
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
-from bakeoff.core.errors import MissingExtraError
 from bakeoff.data.facts import ColumnFacts, NumberFacts
 from bakeoff.report import numbers
 from bakeoff.report.card import DataCard
 from bakeoff.report.card_charts import MOST_DRAWN, charts, day
 from bakeoff.report.drawing import svg
 from bakeoff.report.ledger import losses_of
+from bakeoff.report.templates import inline, templates
 
 __all__ = ["FILE", "html"]
 
@@ -40,22 +37,9 @@ def html(card: DataCard) -> str:
     Raises:
         MissingExtraError: jinja2 or vl-convert is not installed.
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-        from markupsafe import Markup
-    except ImportError as error:
-        raise MissingExtraError.of("a data card as HTML", "report", "jinja2") from error
-    environment = Environment(
-        loader=PackageLoader("bakeoff.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update({name: getattr(numbers, name) for name in FILTERS})
-    script = _own("page.js")
+    environment, markup = templates("a data card as HTML", {name: getattr(numbers, name) for name in FILTERS})
     drawn = {
-        name: Drawn(title=chart.title, told=chart.told, svg=Markup(svg(chart, WIDTH)))  # noqa: S704 - our own drawing
+        name: Drawn(title=chart.title, told=chart.told, svg=markup(svg(chart, WIDTH)))
         for name, chart in charts(card).items()
     }
     return environment.get_template("card.html").render(
@@ -73,14 +57,8 @@ def html(card: DataCard) -> str:
         notes=card.notes[:NOTES],
         more_notes=max(0, len(card.notes) - NOTES),
         contents=_contents(card),
-        style=Markup(_own("page.css") + _own("card.css")),  # noqa: S704 - our own files
-        script=Markup(script),  # noqa: S704 - our own file
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **inline(markup, "page.css", "card.css"),
     )
-
-
-def _own(name: str) -> str:
-    return files("bakeoff.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def in_a_line(column: ColumnFacts) -> str:

@@ -1,13 +1,9 @@
 """One HTML file: no network, no scripts but its own, light and dark, on paper and on a phone."""
 
-import base64
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
-from bakeoff.core.errors import MissingExtraError
 from bakeoff.metrics.intervals import Interval
 from bakeoff.report import judge as judging
 from bakeoff.report import memorisation as remembering
@@ -18,6 +14,7 @@ from bakeoff.report.drawing import MOST_SERIES, NARROW, WIDE, svg
 from bakeoff.report.ledger import losses_of
 from bakeoff.report.model import Report, ReportedCandidate
 from bakeoff.report.phrases import by_fold, gates, headline
+from bakeoff.report.templates import inline, templates
 from bakeoff.results.candidate import Drop, Slice, WeakSlice
 
 __all__ = ["html"]
@@ -49,24 +46,11 @@ def html(report: Report, *, card: str | None = None) -> str:
     Raises:
         MissingExtraError: jinja2 or vl-convert is not installed.
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-        from markupsafe import Markup
-    except ImportError as error:
-        raise MissingExtraError.of("an HTML report", "report", "jinja2") from error
-    environment = Environment(
-        loader=PackageLoader("bakeoff.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     span = _span(report)
     filters: dict[str, Any] = {name: getattr(numbers, name) for name in FILTERS} | {"place": _place(span)}
-    environment.filters.update(filters)
-    script = _own("page.js")
+    environment, markup = templates("an HTML report", filters)
     page = environment.get_template("page.html")
-    figures = _figures(report, Markup)
+    figures = _figures(report, markup)
     recalled = remembering.remembering(report.candidates)
     return page.render(
         report=report,
@@ -99,14 +83,8 @@ def html(report: Report, *, card: str | None = None) -> str:
         recalled_warnings=remembering.warnings(recalled, report.task),
         drop_names=[each.name for each in report.ranked if each.robustness],
         rescaled=[each for each in report.ranked if each.calibration],
-        style=Markup(_own("page.css")),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - our own file
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **inline(markup, "page.css"),
     )
-
-
-def _own(name: str) -> str:
-    return files("bakeoff.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _figures(report: Report, markup: Any) -> Mapping[str, Figure]:

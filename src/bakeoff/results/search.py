@@ -5,9 +5,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Expected", "Rung", "SearchBudget", "Searched", "Trial", "TrialStatus"]
+__all__ = ["Expected", "ProbePoint", "Rung", "SearchBudget", "Searched", "Trial", "TrialStatus"]
 
 TrialStatus: TypeAlias = Literal["done", "failed", "stopped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbePoint:
+    """What a fit on a sample of `rows` rows took and gave; `row_s` are seconds for each row of a batch.
+
+    `se` is the standard error of `value`, the project's metric.
+    """
+
+    rows: int
+    train_s: float
+    memory_bytes: int
+    size_bytes: int
+    value: float | None
+    se: float
+    latency_p50_ms: float
+    latency_p95_ms: float
+    row_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

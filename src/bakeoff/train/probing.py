@@ -20,13 +20,14 @@ from bakeoff.core.jobs import METRICS, ROWS, JobContext
 from bakeoff.core.memory import peak_memory_bytes
 from bakeoff.core.protocols import Family, FitJob
 from bakeoff.core.types import Predictions
+from bakeoff.results.search import ProbePoint
 from bakeoff.train.params import check_params
 from bakeoff.train.worker import FitArgument, size_of, table_of
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["HELD", "POOL", "PROBE", "ProbeArgument", "ProbePoint", "ProbeValue", "probe"]
+__all__ = ["HELD", "POOL", "PROBE", "ProbeArgument", "ProbeValue", "probe"]
 
 PROBE = "bakeoff.train.probing:probe"
 POOL = "pool"
@@ -57,20 +58,6 @@ class ProbeArgument(FitArgument, frozen=True, kw_only=True):
     validation_share: float
     costs: dict[str, dict[str, float]] = msgspec.field(default_factory=dict[str, dict[str, float]])
     by_cost: bool = False
-
-
-class ProbePoint(msgspec.Struct, frozen=True, kw_only=True):
-    """What a fit on `rows` rows took and gave; `se` is the standard error of `value`, the project's metric."""
-
-    rows: int
-    train_s: float
-    memory_bytes: int
-    size_bytes: int
-    value: float | None
-    se: float
-    latency_p50_ms: float
-    latency_p95_ms: float
-    row_s: float
 
 
 class ProbeValue(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,7 +131,7 @@ def _measured(argument: ProbeArgument, context: JobContext, warm: threading.Even
             context.progress(f"fitting {size} rows")
             point, used = _point(argument, context, family, pool[start : start + size], held_out)
             held_out = held_out[:used]
-            yield msgspec.structs.replace(point, train_s=point.train_s + overhead_s)
+            yield replace(point, train_s=point.train_s + overhead_s)
             rest_s = time.monotonic() - before - point.train_s
             start, size = start + size, size * 2
             if time.monotonic() + GROWTH * point.train_s + rest_s > deadline:

@@ -1,14 +1,15 @@
 from dataclasses import replace
 
 from bakeoff.config.sections import DecideConfig, Gate
-from bakeoff.evaluate.advise.advice import Option, Point, predicted, ranked
+from bakeoff.evaluate.advise.advice import Option, predicted, ranked
+from bakeoff.results.search import ProbePoint
 
 SIZES = [100, 200, 400, 800]
 
 
 def option(name, *, top, rate=1.0, work=0.001, latency=1.0, sizes=SIZES, se=0.01):
     points = tuple(
-        Point(
+        ProbePoint(
             rows=n,
             train_s=0.1 + work * n,
             memory_bytes=10**8 + n,

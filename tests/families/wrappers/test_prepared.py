@@ -139,8 +139,8 @@ class TestPrepared(FamilyConformance):
             weights_bytes: int
 
         model = family.fit(job)
-        assert model.weights_bytes is None
-        assert replace(model, model=Converting(7)).weights_bytes == 7
+        assert abilities_of(model).weights_bytes is None
+        assert abilities_of(replace(model, model=Converting(7))).weights_bytes() == 7
 
     def test_inputs_are_those_before_the_steps(self, family, job):
         model = family.fit(job)

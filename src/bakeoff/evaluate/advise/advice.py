@@ -8,8 +8,9 @@ from bakeoff.config.sections import DecideConfig, Gate
 from bakeoff.evaluate.advise.learning_curves import growth, learning
 from bakeoff.evaluate.score.prices import CHEAPER
 from bakeoff.metrics.intervals import Interval
+from bakeoff.results.search import ProbePoint
 
-__all__ = ["ENOUGH", "Call", "Option", "Outlook", "Point", "predicted", "ranked"]
+__all__ = ["ENOUGH", "Call", "Option", "Outlook", "predicted", "ranked"]
 
 Call: TypeAlias = Literal["try first", "try", "leave out", "cannot say"]
 ORDER: tuple[Call, ...] = ("try first", "try", "cannot say", "leave out")
@@ -18,21 +19,6 @@ ENOUGH = 2
 FARTHEST = 100
 """How many times more rows are looked ahead for two curves to cross."""
 LONGER = "a longer probe ('bakeoff advise --seconds 120') or a run of it alone"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """What a fit on a sample of `rows` rows took and gave; `row_s` are seconds for each row of a batch."""
-
-    rows: int
-    train_s: float
-    memory_bytes: int
-    size_bytes: int
-    value: float | None
-    se: float
-    latency_p50_ms: float
-    latency_p95_ms: float
-    row_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +44,7 @@ class Option:
     name: str
     family: str
     named: bool
-    points: tuple[Point, ...] = ()
+    points: tuple[ProbePoint, ...] = ()
     trouble: str | None = None
     late: bool = False
     outlook: Outlook | None = None
@@ -68,7 +54,12 @@ class Option:
 
 
 def predicted(
-    points: Sequence[Point], rows: int, *, price_per_hour_usd: float, higher_is_better: bool, most: float | None = None
+    points: Sequence[ProbePoint],
+    rows: int,
+    *,
+    price_per_hour_usd: float,
+    higher_is_better: bool,
+    most: float | None = None,
 ) -> Outlook:
     """Extrapolate from samples to `rows` rows; `most` is the best value that the metric can have, if it is known."""
     sizes = [point.rows for point in points]

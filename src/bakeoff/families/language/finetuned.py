@@ -24,7 +24,7 @@ from bakeoff.families.language.backbone import Backbone, Precision, by_length
 from bakeoff.families.language.convert import Kind
 from bakeoff.families.language.library_output import quietly
 from bakeoff.families.language.prompts import Part, Prompt, cut_losses, row_texts, sequences
-from bakeoff.families.saved import Array
+from bakeoff.families.saved import Array, StatedModel
 
 if TYPE_CHECKING:
     import polars as pl
@@ -107,7 +107,7 @@ class TunedState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TunedModel:
+class TunedModel(StatedModel):
     """A candidate that was fine-tuned; `parts` are the folders of its weights.
 
     With a `cache`, texts whose scores it holds are not read again.
@@ -117,16 +117,6 @@ class TunedModel:
     parts: Mapping[str, Path]
     backbone: Backbone = field(repr=False)
     cache: VectorCache | None = None
-
-    @property
-    def signature(self) -> Signature:
-        """See `bakeoff.core.protocols.Model`."""
-        return self.state.signature
-
-    @property
-    def chosen(self) -> Mapping[str, Any]:
-        """See `bakeoff.core.protocols.Model`."""
-        return self.state.chosen
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""

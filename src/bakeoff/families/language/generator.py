@@ -51,23 +51,13 @@ class SpokenState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpokenModel:
+class SpokenModel(saved.StatedModel):
     """A candidate that generates; `parts` are the folders of its weights, `cache` keeps what the engine converts."""
 
     state: SpokenState
     parts: Mapping[str, Path]
     threads: int
     cache: Path
-
-    @property
-    def signature(self) -> Signature:
-        """See `bakeoff.core.protocols.Model`."""
-        return self.state.signature
-
-    @property
-    def chosen(self) -> Mapping[str, Any]:
-        """See `bakeoff.core.protocols.Model`."""
-        return self.state.chosen
 
     @property
     def speech(self) -> Speech:

@@ -39,6 +39,7 @@ from bakeoff.families.language.generator import SpokenModel, SpokenState, load_s
 from bakeoff.families.language.library_output import need_llm
 from bakeoff.families.language.likelihood import Scorer, common_prefix
 from bakeoff.families.language.prompts import Part, Prompt, Shot, clipped, cut_losses, row_texts
+from bakeoff.families.saved import StatedModel
 
 if TYPE_CHECKING:
     import polars as pl
@@ -112,23 +113,13 @@ class _State:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PromptedModel:
+class PromptedModel(StatedModel):
     """A `prompted` candidate: its base is the folder `base`, loaded as `backbone`."""
 
     state: _State
     base: Path
     backbone: Backbone = field(repr=False)
     cache: VectorCache | None = None
-
-    @property
-    def signature(self) -> Signature:
-        """See `bakeoff.core.protocols.Model`."""
-        return self.state.signature
-
-    @property
-    def chosen(self) -> Mapping[str, Any]:
-        """See `bakeoff.core.protocols.Model`."""
-        return self.state.chosen
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""

@@ -214,22 +214,12 @@ class JointState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JointModel:
+class JointModel(saved.StatedModel):
     """What all models that are made of others share; each kind adds `predict`."""
 
     family: ClassVar[str]
     state: JointState
     models: tuple[Model, ...]
-
-    @property
-    def signature(self) -> Signature:
-        """See `bakeoff.core.protocols.Model`."""
-        return self.state.signature
-
-    @property
-    def chosen(self) -> Mapping[str, Any]:
-        """See `bakeoff.core.protocols.Model`."""
-        return self.state.chosen
 
     @property
     def abilities(self) -> Abilities:
