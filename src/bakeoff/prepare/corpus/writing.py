@@ -82,7 +82,7 @@ def sync(path: Path) -> None:
 
 
 def placed(path: Path, write: Callable[[Path], object]) -> int:
-    """A file that is there whole or not at all; gives its size.
+    """A file that is there whole or not at all, also after the power has failed; gives its size.
 
     Raises:
         StoreError: there is no room for it.
@@ -90,6 +90,7 @@ def placed(path: Path, write: Callable[[Path], object]) -> int:
     made = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         write(made)
+        sync(made)
         size = made.stat().st_size
         made.replace(path)
     except Exception as error:
