@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Context, Decimal, InvalidOperation
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,7 +21,7 @@ from bakeoff.prepare.corpus.shapes import MOST, Shape, shape_of
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Parsed", "header_of", "look", "parse"]
+__all__ = ["Look", "Parsed", "header_of", "look", "parse", "rounded_numbers"]
 
 SHOWN_CHARACTERS = 80
 PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
@@ -29,6 +30,10 @@ ESCAPES = re.compile(
     rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
 MOST_DIGITS = re.compile(rb"\d{39}")
+DOUBLE_DIGITS = 17
+"""So many digits tell every double from its neighbours."""
+DIGITS = bytes(ord("0") if byte in b"0123456789." else ord(" ") for byte in range(256))
+RUN, LONG = b"0" * (DOUBLE_DIGITS + 2), re.compile(rb"[0-9.]{19,}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,19 +48,62 @@ class Parsed:
     halves: int = 0
 
 
-def look(block: Block, *, number: int) -> tuple[Shape, int, int]:
-    """The kinds of all values of a block of JSON lines, its rows, and its lines that are no records."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """The kinds of all values of a block of JSON lines, its rows, and its lines that are no records.
+
+    `rounded`: how many numbers have more digits than the double that they become.
+    """
+
+    shape: Shape
+    rows: int
+    bad_lines: int = 0
+    rounded: int = 0
+
+
+def look(block: Block, *, number: int) -> Look:
+    """Read a block of JSON lines for what is in it."""
     data, _ = _whole(_read(block))
     try:
         data.decode()
         records = msgspec.json.Decoder(dict[str, Any]).decode_lines(data)
         if not _repeats_keys(data, records):
-            return shape_of(records, block=number), len(records), 0
+            return Look(shape=shape_of(records, block=number), rows=len(records), rounded=rounded_numbers(data))
     except (msgspec.DecodeError, UnicodeDecodeError, OverflowError):
         pass
-    every = [record for _, record, _ in _records(data)]
-    sound = [record for record in every if record is not None]
-    return shape_of(sound, block=number), len(sound), len(every) - len(sound)
+    every = [(line, record) for line, record, _ in _records(data)]
+    sound = [record for _, record in every if record is not None]
+    return Look(
+        shape=shape_of(sound, block=number),
+        rows=len(sound),
+        bad_lines=len(every) - len(sound),
+        rounded=sum(rounded_numbers(line) for line, record in every if record is not None),
+    )
+
+
+def rounded_numbers(data: bytes) -> int:
+    """How many numbers with a fraction, in JSON lines, have more digits than a double holds, and become another."""
+    # Long runs of digits and points are few: what is read anew, with every number as it is written, is little.
+    if RUN not in data.translate(DIGITS) or not any(_is_rounded(run[0].decode()) for run in LONG.finditer(data)):
+        return 0
+    count = 0
+
+    def hook(number: str) -> float:
+        nonlocal count
+        count += _is_rounded(number)
+        return 0.0
+
+    msgspec.json.Decoder(dict[str, Any], float_hook=hook).decode_lines(data)
+    return count
+
+
+def _is_rounded(number: str) -> bool:
+    try:
+        exact = Decimal(number)
+    except InvalidOperation:  # digits and points of a text
+        return False
+    digits = len(exact.as_tuple().digits)
+    return digits > DOUBLE_DIGITS and Context(prec=digits).create_decimal(Decimal(float(number))) != exact
 
 
 def _repeats_keys(data: bytes, records: list[dict[str, Any]]) -> bool:

@@ -178,6 +178,8 @@ class _Run:
     bad_lines: int = 0
     bad: list[str] = field(default_factory=list)
     halves: int = 0
+    rounded: int = 0
+    not_finite: int = 0
     as_text: tuple[Loss, ...] = ()
     steps: list[StepReport] = field(default_factory=list)
     duplicates: list[Duplicates] = field(default_factory=list)
@@ -231,6 +233,18 @@ class _Run:
         halves = Loss(
             kind="text", count=self.halves, reason="half of a surrogate pair, which is no character, became U+FFFD"
         )
+        rounded = Loss(
+            kind="cell",
+            count=self.rounded,
+            reason="numbers of more digits than a double holds were rounded",
+            remedy="write them as text in the files to keep every digit",
+        )
+        not_finite = Loss(
+            kind="cell",
+            count=self.not_finite,
+            reason="NaN and infinities, which JSON does not have, became null",
+            remedy="write Parquet to keep them",
+        )
         emptied = [
             Loss(
                 kind="cell",
@@ -254,7 +268,8 @@ class _Run:
             examples=tuple(self.bad),
             remedy="mend the files",
         )
-        return [loss for loss in (lines, *gone, *self.as_text, *emptied, halves) if loss.count]
+        every = (lines, *gone, *self.as_text, *emptied, halves, rounded, not_finite)
+        return [loss for loss in every if loss.count]
 
     def _learn_columns(self, blocks: Sequence[Block]) -> frozenset[int]:
         """Look at every block before any is worked on; gives the blocks in which lines are no records."""
@@ -265,6 +280,7 @@ class _Run:
         for done in self._run(None, tasks):
             rows[done.part] = done.rows
             shape = merged(shape, done.shape or Shape())
+            self.rounded += done.rounded
             if done.bad_lines:
                 careful.add(done.part)
             self.progress(f"columns of {sum(rows.values()):,} rows seen")
@@ -317,6 +333,7 @@ class _Run:
         for done in results:
             sums = _added(sums, done.steps)
             self.tokens += done.tokens
+            self.not_finite += done.not_finite
             if stage == 0:
                 self.rows_in += done.read
                 self.text_bytes += done.text_bytes
