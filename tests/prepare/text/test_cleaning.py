@@ -164,6 +164,12 @@ def test_a_long_text_is_judged_to_its_end() -> None:
     assert found["confidence"][0] < 0.99
 
 
+def test_ends_of_pages_and_paragraphs_are_ends_of_lines() -> None:
+    squeeze = squeeze_whitespace.make(SqueezeParams(keep_lines=True))
+    given_ones = ["one\x0ctwo", "one \u2028 two", "a\r\nb\rc", "one\u2029\u2029\u2029two", "a\x85b", "a \t b"]
+    assert squeeze(pl.Series(given_ones)).to_list() == ["one\ntwo", "one\ntwo", "a\nb\nc", "one\n\ntwo", "a\nb", "a b"]
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.text("ab \t\r\n\u3000", max_size=30))
 def test_squeezing_may_keep_lines(text: str) -> None:
