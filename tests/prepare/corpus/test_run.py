@@ -242,6 +242,19 @@ def test_a_result_without_rows_names_the_step(tmp_path) -> None:
     assert [(loss.kind, loss.subject, loss.count, loss.of) for loss in told.losses] == [("row", "keep_quality", 2, 2)]
 
 
+@pytest.mark.parametrize("out", ["o[1].parquet", "o*.jsonl", "fol[a]der"])
+def test_names_that_could_be_patterns_are_names(tmp_path, out) -> None:
+    folder = tmp_path / "we[1]rd *"
+    folder.mkdir()
+    with (folder / "in[1].parquet").open("wb") as file:  # polars would take the name for a pattern
+        pl.DataFrame({"text": ["a", "b", "a"]}).write_parquet(file)
+    (folder / "more[2].jsonl").write_text('{"text": "c"}\n{"text": "a"}\n')
+    steps = ["drop_duplicates", "squeeze_whitespace"]
+    told = prepare_corpus(["in[1].parquet", "more[2].jsonl"], folder / out, folder=folder, steps=steps)
+    assert (told.rows_in, told.rows_out) == (5, 3)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(["in[1].parquet", "more[2].jsonl", out])
+
+
 def test_what_json_does_not_have_is_told(tmp_path) -> None:
     nan, inf = float("nan"), float("inf")
     rows = [{"text": "a", "x": nan, "y": [inf, 1.0], "z": {"q": -inf}}, {"text": "b", "x": 2.5, "y": None, "z": None}]

@@ -68,7 +68,7 @@ def _cut_parquet(path: Path, block_bytes: int) -> Iterator[Block]:
     import polars as pl
 
     try:
-        rows = int(pl.scan_parquet(path).select(pl.len()).collect().item())
+        rows = int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path.name}: expected a Parquet file, found: {str(error).partition(chr(10))[0]}") from error
     # What is packed becomes about three times as large.

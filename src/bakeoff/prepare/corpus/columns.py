@@ -125,7 +125,7 @@ def _declared(blocks: Sequence[Block]) -> "dict[str, dict[str, pl.DataType]]":
         if block.file in schemas or block.format == "jsonl":
             continue
         if block.format == "parquet":
-            schemas[block.file] = dict(pl.read_parquet_schema(block.file))
+            schemas[block.file] = dict(pl.scan_parquet(block.file, glob=False).collect_schema())
         else:
             schemas[block.file] = dict.fromkeys(header_of(block), pl.String())
     return schemas

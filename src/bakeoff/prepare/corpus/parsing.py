@@ -148,7 +148,9 @@ def parse(block: Block, types: "Mapping[str, pl.DataType]", *, careful: bool = F
     import polars as pl
 
     if block.format == "parquet":
-        return Parsed(table=pl.scan_parquet(block.file).slice(block.start, block.end - block.start).collect())
+        return Parsed(
+            table=pl.scan_parquet(block.file, glob=False).slice(block.start, block.end - block.start).collect()
+        )
     data = _read(block)
     return _json_lines(data, types, careful=careful) if block.format == "jsonl" else _delimited(data, block)
 

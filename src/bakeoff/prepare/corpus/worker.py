@@ -92,7 +92,7 @@ class Worker:
         import polars as pl
 
         if self._types is None:
-            self._types = dict(pl.read_ipc(columns_file(self._folder)).schema)
+            self._types = dict(pl.scan_ipc(columns_file(self._folder), glob=False).collect_schema())
         return self._types
 
     def _kept(self, task: Task) -> "pl.DataFrame":
@@ -100,7 +100,7 @@ class Worker:
         import polars as pl
 
         assert task.stage is not None
-        table = pl.read_ipc(spill_file(self._folder, task.stage - 1, task.part))
+        table = pl.scan_ipc(spill_file(self._folder, task.stage - 1, task.part), glob=False).collect()
         kept = np.fromfile(mask_file(self._folder, task.stage - 1), dtype=bool, count=table.height, offset=task.kept)
         return table.filter(kept)
 

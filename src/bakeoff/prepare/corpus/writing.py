@@ -62,7 +62,7 @@ def join_parts(parts: Sequence[Path], target: Path) -> None:
     if target.suffix == ".parquet":
         import polars as pl
 
-        pl.scan_parquet(list(parts)).sink_parquet(
+        pl.scan_parquet(list(parts), glob=False).sink_parquet(
             target, compression="zstd", compression_level=3, row_group_size=ROW_GROUP_ROWS, maintain_order=True
         )
         return
