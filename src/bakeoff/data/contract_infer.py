@@ -26,7 +26,7 @@ ENOUGH_ROWS = 100
 """From so many rows on, what never happened is taken for a rule."""
 CLOSED_VALUES, CLOSED_SHARE = 20, 0.01
 """So few values, each with at least this share of the rows, are all that there are."""
-EVENLY = 0.25
+EVENLY = 0.4
 """Of what each of several values would have if all came alike: where one has less, there may be rarer ones unseen."""
 LISTED_VALUES = 50
 LENGTH_SLACK = 2

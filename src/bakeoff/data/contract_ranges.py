@@ -11,10 +11,13 @@ __all__ = ["LARGEST_LOG", "RATIO_SLACK", "SLACK", "outward", "ranges"]
 
 SLACK = 0.5
 """Of the span that was seen, on either side of it; more of few values, which have not met the rare."""
-MANY_ROWS = 1000
-PARTS, WANDERING_ERRORS, WANDERING_SLACK = 4, 5.0, 3.0
+MANY_ROWS, HANDFUL = 1000, 20
+PARTS, WANDERING_ERRORS, WANDERING_SLACK = 4, 5.0, 6.0
 """Parts of the rows one after the other: where the mean rank of one is so many standard errors from that of all, values
 wander with time, and the next rows may go further than these have come."""
+SMOOTH = 0.5
+"""So do they below this ratio of the mean square of steps to the variance, which is 2 where rows are in no order.
+Source: von Neumann 1941, "Distribution of the ratio of the mean square successive difference to the variance"."""
 HEAVY = 8.0
 """The largest distance from the middle over the middle one: 5 for 500 values of a normal distribution."""
 RATIO_SLACK = 1.5
@@ -41,10 +44,11 @@ def ranges(present: "pl.Series") -> Iterator[str]:
     least, most = outward(low - down, up=False, whole=whole), outward(high + up, up=True, whole=whole)
     if not math.isfinite(most - least):
         return
-    # Counts, and what begins at zero, stay on their side of it; a temperature may fall below.
-    if low >= 0 and (whole or low <= NEAR_ZERO * (high - low)):
+    # Counts, and what begins at zero, stay on their side of it; a temperature may fall below; a handful say nothing.
+    is_known = len(present) >= HANDFUL
+    if is_known and low >= 0 and (whole or low <= NEAR_ZERO * (high - low)):
         least = max(least, 0.0)
-    if high <= 0 and low < 0:
+    if is_known and high <= 0 and low < 0:
         most = min(most, 0.0)
     growth = _growth(present)
     seen = f"# seen: {low:.6g} to {high:.6g}; "
@@ -68,7 +72,7 @@ def _share(present: "pl.Series") -> float:
     """How much of the span more there may be, by how many values it is known from."""
     usual = present.mode(maintain_order=True)[0]
     rows = max(1, int((present != usual).sum()))
-    share = SLACK * math.sqrt(MANY_ROWS / min(MANY_ROWS, rows))
+    share = SLACK * math.sqrt(MANY_ROWS / min(MANY_ROWS, rows)) * max(1.0, HANDFUL / rows)
     return max(share, WANDERING_SLACK) if _wanders(present) and not _growth(present) else share
 
 
@@ -79,8 +83,10 @@ def _wanders(present: "pl.Series") -> bool:
     if rows < PARTS * ENOUGH_TO_GROW:
         return False
     rank_r = present.rank("average").to_numpy()
-    error = float(rank_r.std()) / math.sqrt(rows / PARTS)
-    middle = float(rank_r.mean())
+    deviation, middle = float(rank_r.std()), float(rank_r.mean())
+    if deviation and float((np.diff(rank_r) ** 2).mean()) < SMOOTH * deviation**2:
+        return True
+    error = deviation / math.sqrt(rows / PARTS)
     return max(abs(float(part.mean()) - middle) for part in np.array_split(rank_r, PARTS)) > WANDERING_ERRORS * error
 
 
