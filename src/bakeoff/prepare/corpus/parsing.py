@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
+import numpy as np
 
 from bakeoff.core.errors import DataError
 from bakeoff.data.cells import records_of
@@ -32,8 +33,7 @@ ESCAPES = re.compile(
 MOST_DIGITS = re.compile(rb"\d{39}")
 DOUBLE_DIGITS = 17
 """So many digits tell every double from its neighbours."""
-DIGITS = bytes(ord("0") if byte in b"0123456789." else ord(" ") for byte in range(256))
-RUN, LONG = b"0" * (DOUBLE_DIGITS + 2), re.compile(rb"[0-9.]{19,}")
+LONG = DOUBLE_DIGITS + 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ def look(block: Block, *, number: int) -> Look:
 def rounded_numbers(data: bytes) -> int:
     """How many numbers with a fraction, in JSON lines, have more digits than a double holds, and become another."""
     # Long runs of digits and points are few: what is read anew, with every number as it is written, is little.
-    if RUN not in data.translate(DIGITS) or not any(_is_rounded(run[0].decode()) for run in LONG.finditer(data)):
+    if not any(_is_rounded(run) for run in _long_numbers(data)):
         return 0
     count = 0
 
@@ -97,13 +97,29 @@ def rounded_numbers(data: bytes) -> int:
     return count
 
 
+def _long_numbers(data: bytes) -> Iterator[str]:
+    """Runs of more digits, and points, than a double has."""
+    byte_b = np.frombuffer(data, dtype=np.uint8)
+    is_digit = np.zeros(256, dtype=bool)
+    is_digit[list(b"0123456789.")] = True
+    # A run of 19 and more holds four neighbours among every fourth byte: most blocks need no closer look.
+    fourth = is_digit[byte_b[:: LONG // 4]]
+    if not (fourth[:-3] & fourth[1:-2] & fourth[2:-1] & fourth[3:]).any():
+        return
+    others = np.concatenate(([-1], np.flatnonzero(~is_digit[byte_b]), [len(data)]))
+    for place in np.flatnonzero(np.diff(others) > LONG):
+        yield data[others[place] + 1 : others[place + 1]].decode()
+
+
 def _is_rounded(number: str) -> bool:
+    digits = len(number.lower().partition("e")[0].replace(".", "").lstrip("-0"))
+    if digits <= DOUBLE_DIGITS:
+        return False
     try:
         exact = Decimal(number)
     except InvalidOperation:  # digits and points of a text
         return False
-    digits = len(exact.as_tuple().digits)
-    return digits > DOUBLE_DIGITS and Context(prec=digits).create_decimal(Decimal(float(number))) != exact
+    return Context(prec=digits).create_decimal(Decimal(float(number))) != exact
 
 
 def _repeats_keys(data: bytes, records: list[dict[str, Any]]) -> bool:
