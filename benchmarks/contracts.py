@@ -2,7 +2,7 @@
 
 Honest: 200 batches of a generated shop (ids, counters and times that grow, or are shuffled) held to the contract of the
 batch before, 200 of readings (seasons, walks, days as text, rare values), and 60 random halves each of iris, wine,
-breast cancer and diabetes held to that of the other half. Planted: 14 kinds of faults, each in 25 shops. Tables and
+breast cancer and diabetes held to that of the other half. Planted: 14 kinds of faults in 25 shops, and 14 in 25 tables of readings. Tables and
 faults are those of the tests.
 """
 
@@ -14,7 +14,7 @@ import polars as pl
 from sklearn import datasets
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "data"))
-from test_contract_batches import FAULTS, contract_of, errors, readings, table
+from test_contract_batches import FAULTS, READING_FAULTS, contract_of, errors, readings, table
 
 HALVES, SHOPS = 60, 25
 
@@ -58,14 +58,18 @@ def real(name: str) -> tuple[int, int]:
 
 
 def caught() -> dict[str, int]:
-    """Of each kind of fault, in how many shops it is an error."""
-    counts = dict.fromkeys(FAULTS, 0)
+    """Of each kind of fault, in how many shops, or tables of readings, it is an error."""
+    counts: dict[str, int] = {}
     for seed in range(SHOPS):
         rng = np.random.default_rng(7000 + seed)
-        contract = contract_of(table(rng, 500, 0))
-        following = table(rng, 500, 500)
-        for name, plant in FAULTS.items():
-            counts[name] += bool(errors(plant(following), contract))
+        shop, other = contract_of(table(rng, 500, 0)), contract_of(readings(rng, 500, 0), ())
+        for where, contract, following, faults in (
+            ("shop", shop, table(rng, 500, 500), FAULTS),
+            ("readings", other, readings(rng, 500, 500), READING_FAULTS),
+        ):
+            for name, plant in faults.items():
+                kind = f"{where}: {name}"
+                counts[kind] = counts.get(kind, 0) + bool(errors(plant(following), contract))
     return counts
 
 

@@ -133,10 +133,21 @@ def test_values_are_all_that_there_are_only_where_others_would_have_come(values,
     rows = pl.DataFrame({"x": [values[place] for place in order], "label": ["a", "b"] * 100})
     rule = contract_of_x(rows).columns["x"].allowed
     if allowed is None:
-        assert rule is None or rule.severity == "warn"
+        assert rule is None or rule.severity == "warn" or rule.max_share == 0.2
     else:
         assert rule is not None
         assert (list(rule.values), rule.severity) == (allowed, "error")
+
+
+def test_values_that_are_all_others_are_a_fault_and_a_rare_one_is_told() -> None:
+    values = np.random.default_rng(2).choice(["DE", "FR", "IT", "ZA"], 400, p=[0.6, 0.3, 0.08, 0.02])
+    rows = pl.DataFrame({"x": values, "label": ["a", "b"] * 200})
+    contract = contract_of_x(rows)
+    rare = rows.with_columns(x=pl.when(pl.int_range(pl.len()) < 40).then(pl.lit("BR")).otherwise("x"))
+    assert [(each.rule, each.severity, each.count) for each in check(rare, contract).violations] == [
+        ("allowed", "warn", 40)
+    ]
+    assert errors(rows.with_columns(pl.col("x").str.to_lowercase()), contract) == ["x allowed"]
 
 
 @pytest.mark.parametrize(
@@ -180,6 +191,35 @@ FAULTS = {
     "a sensor's 9999": lambda t: t.with_columns(degrees=pl.lit(9999.0)),
     "texts glued together": lambda t: t.with_columns(note=pl.lit(" ".join(t["note"].drop_nulls().to_list()))),
 }
+
+
+READING_FAULTS = {
+    "stars of another scale": lambda t: t.with_columns(stars=pl.col("stars") + 10),
+    "hours below zero": lambda t: t.with_columns(hour=-pl.col("hour") - 1),
+    "days of another language": lambda t: t.with_columns(weekday=pl.lit("Montag")),
+    "small letters": lambda t: t.with_columns(country=pl.col("country").str.to_lowercase()),
+    "one key for all": lambda t: t.with_columns(uuid=pl.col("uuid").first()),
+    "a lost column": lambda t: t.drop("invoice"),
+    "most are missing": lambda t: t.with_columns(month=pl.when(pl.int_range(pl.len()) > 9).then("month")),
+    "times below zero": lambda t: t.with_columns(duration=-pl.col("duration") - 1),
+    "a sensor's 9999": lambda t: t.with_columns(season=pl.lit(9999.0)),
+    "a walk in thousandths": lambda t: t.with_columns(walk=pl.col("walk") * 1000),
+    "a counter turned round": lambda t: t.with_columns(odometer=-pl.col("odometer")),
+    "prices in mills": lambda t: t.with_columns(price=pl.col("price") * 1000),
+    "a new class": lambda t: t.with_columns(label=pl.lit("maybe")),
+    "swapped columns": lambda t: t.rename({"weekday": "country", "country": "weekday"}),
+}
+
+
+def test_planted_faults_in_readings_are_caught() -> None:
+    caught = dict.fromkeys(READING_FAULTS, 0)
+    for seed in range(4):
+        rng = np.random.default_rng(300 + seed)
+        contract = contract_of(readings(rng, 500, 0), ())
+        following = readings(rng, 500, 500)
+        for name, plant in READING_FAULTS.items():
+            caught[name] += bool(errors(plant(following), contract))
+    assert sum(caught.values()) >= 0.95 * 4 * len(READING_FAULTS), caught
 
 
 def test_planted_faults_are_caught() -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from bakeoff.core.hashing import digest
 from bakeoff.core.types import Column, Schema
 from bakeoff.data.contract_check import typed_as
-from bakeoff.data.contract_ranges import LARGEST_LOG, RATIO_SLACK, SLACK, outward, ranges
+from bakeoff.data.contract_ranges import LARGEST_LOG, SLACK, outward, ranges
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,8 +26,11 @@ ENOUGH_ROWS = 100
 """From so many rows on, what never happened is taken for a rule."""
 CLOSED_VALUES, CLOSED_SHARE = 20, 0.01
 """So few values, each with at least this share of the rows, are all that there are."""
-EVENLY = 0.4
-"""Of what each of several values would have if all came alike: where one has less, there may be rarer ones unseen."""
+NEW_SHARE = 0.02
+"""Values are listed where no more of the rows have one that came only once."""
+EVENLY, UNSEEN_SHARE = 0.4, 0.2
+"""Of what each of several values would have if all came alike: where one has less, there may be rarer ones unseen, and
+what share of the next rows they may have."""
 LISTED_VALUES = 50
 LENGTH_SLACK = 2
 MOSTLY = 0.9
@@ -165,26 +168,33 @@ def _words(present: "pl.Series", column: Column, *, target: bool) -> Iterator[st
             yield "# names of the calendar, those that did not come too"
             yield f"allowed = [{', '.join(_text(name) for name in names)}]"
             return
-        closed = (
-            1 < len(listed) <= CLOSED_VALUES
-            and not _come_in_order(present)
-            and least >= max(SEEN_OFTEN, CLOSED_SHARE * rows)
-            and (len(listed) == 2 or least * len(listed) >= EVENLY * rows)  # noqa: PLR2004 - yes and no
-        )
-        if closed and rows >= ENOUGH_ROWS:
-            yield f"# all values that were seen, each in at least {least:,} rows"
-            yield f"allowed = {values}"
-            return
-        if least > 1 and rows >= ENOUGH_ROWS:
-            yield f"# the values that were seen, in {least:,} rows and more; new ones are told, not refused"
-            yield f'allowed = {{ values = {values}, severity = "warn" }}'
+        single = int((counts["rows"] == 1).sum())  # about as many of the next rows have a value that is new (Good 1953)
+        if single <= NEW_SHARE * rows and rows >= ENOUGH_ROWS:
+            yield from _listed(present, values, least, len(listed))
             return
     lengths = present.str.len_chars()
     longest = cast("int", lengths.max())
     middle = cast("float", lengths.median())
-    slack = max(LENGTH_SLACK, (longest / middle) ** RATIO_SLACK if middle else 0)
+    slack = max(LENGTH_SLACK, longest / middle if middle else 0)
     yield f"# the longest has {longest:,} characters; {slack:.3g} times that"
     yield f"length = {{ max = {int(outward(slack * longest, up=True, whole=True))} }}"
+
+
+def _listed(present: "pl.Series", values: str, least: int, count: int) -> Iterator[str]:
+    """The rule for values of which few came only once; `least` is how often the rarest did."""
+    rows = len(present)
+    if count == 1 or _come_in_order(present):
+        why = "one value alone" if count == 1 else "values came one after the other"
+        yield f"# {why}: later rows may bring others, which are told"
+        yield f'allowed = {{ values = {values}, severity = "warn" }}'
+        return
+    evenly = count == 2 or least * count >= EVENLY * rows  # noqa: PLR2004 - yes and no
+    if count <= CLOSED_VALUES and least >= max(SEEN_OFTEN, CLOSED_SHARE * rows) and evenly:
+        yield f"# all values that were seen, each in at least {least:,} rows"
+        yield f"allowed = {values}"
+        return
+    yield f"# the values that were seen, in {least:,} rows and more; rarer ones may come"
+    yield f"allowed = {{ values = {values}, max_share = {UNSEEN_SHARE} }}"
 
 
 def _come_in_order(present: "pl.Series") -> bool:

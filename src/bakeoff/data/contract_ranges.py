@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["LARGEST_LOG", "RATIO_SLACK", "SLACK", "outward", "ranges"]
+__all__ = ["LARGEST_LOG", "SLACK", "outward", "ranges"]
 
 SLACK = 0.5
 """Of the span that was seen, on either side of it; more of few values, which have not met the rare."""
