@@ -2,8 +2,8 @@
 
 Honest: 200 batches of a generated shop (ids, counters and times that grow, or are shuffled) held to the contract of the
 batch before, 200 of readings (seasons, walks, days as text, rare values), and 60 random halves each of iris, wine,
-breast cancer and diabetes held to that of the other half. Planted: 14 kinds of faults in 25 shops, and 14 in 25 tables of readings. Tables and
-faults are those of the tests.
+breast cancer and diabetes held to that of the other half. Planted: 14 kinds of faults in 25 shops, and 14 in 25 tables
+of readings. Tables and faults are those of the tests.
 """
 
 import sys
