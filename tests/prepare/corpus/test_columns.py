@@ -223,3 +223,15 @@ def test_whole_numbers_that_a_column_of_fractions_would_round_are_told_at_any_de
 def test_numbers_of_more_digits_than_a_double_holds_are_counted(number, count) -> None:
     line = f'{{"x": {number}, "text": "3.14159265358979323846264338"}}\n'.encode()
     assert rounded_numbers(line + b'{"x": 1.5}\n' + line) == 2 * count
+
+
+def test_a_column_that_cells_of_csv_make_text_is_told(tmp_path) -> None:
+    (tmp_path / "a.csv").write_text("n,m,e\n007,x,y\n")
+    pl.DataFrame({"n": [7], "m": ["z"], "e": pl.Series(["w"], dtype=pl.Enum(["w"]))}).write_parquet(
+        tmp_path / "b.parquet"
+    )
+    table, columns = stream(tmp_path / "a.csv", tmp_path / "b.parquet", block_bytes=100)
+    assert table.rows() == [("007", "x", "y"), ("7", "z", "w")]
+    assert [(loss.subject, loss.reason) for loss in columns.as_text] == [
+        ("n", "written as text: it holds Int64 and text")
+    ]

@@ -51,15 +51,7 @@ def columns_of(
             types[name] = dtype_of(inner, name, widened, parquet=parquet)
         except Mixture as mixture:
             raise _unfit(mixture, blocks, rows_before) from None
-    for file, schema in _declared(blocks).items():
-        for name, dtype in schema.items():
-            try:
-                types[name] = _union(types[name], dtype) if name in types else dtype
-            except TypeError:
-                raise DataError(
-                    f"{Path(file).name}, column {name!r}: expected values of one type in all files, found {dtype} "
-                    f"here and {types[name]} in files before it. {_REMEDY}"
-                ) from None
+    _add_declared(types, blocks, widened)
     for name in text:
         if name not in types:
             known = ", ".join(types) or "no columns"
@@ -77,6 +69,28 @@ def columns_of(
     # What has no value yet to tell a type by is text.
     types = {name: pl.String() if dtype == pl.Null() else dtype for name, dtype in types.items()}
     return Columns(types=types, as_text=tuple(_as_text(widened, text)))
+
+
+def _add_declared(
+    types: "dict[str, pl.DataType]", blocks: Sequence[Block], widened: dict[str, tuple[str, ...]]
+) -> None:
+    """Widen the columns to those of the files that tell their types themselves."""
+    import polars as pl
+
+    for file, schema in _declared(blocks).items():
+        for name, dtype in schema.items():
+            known = types.get(name, dtype)
+            try:
+                types[name] = _union(known, dtype)
+            except TypeError:
+                raise DataError(
+                    f"{Path(file).name}, column {name!r}: expected values of one type in all files, found {dtype} "
+                    f"here and {known} in other files. {_REMEDY}"
+                ) from None
+            if other := {known, dtype} - {pl.String(), pl.Categorical(), pl.Null()}:
+                kinds = sorted(str(each) for each in other if not isinstance(each, pl.Enum))
+                if kinds and types[name] == pl.String():
+                    widened[name] = (*kinds, "text")
 
 
 def _holds_bytes(dtype: "pl.DataType") -> bool:

@@ -289,6 +289,8 @@ class _Run:
                 f"expected a JSON object on each line, found none in {Path(blocks[0].file).name}: another format, "
                 "or not UTF-8. Convert it, or give it the suffix of its format."
             )
+        if not any(rows.values()) and len(rows) == len(blocks):
+            raise DataError("expected rows, found none: the inputs hold blank lines")
         before = [0] * len(blocks)
         for part in range(1, len(blocks)):
             if blocks[part].file == blocks[part - 1].file:
