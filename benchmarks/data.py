@@ -243,7 +243,7 @@ def table(found: dict) -> str:
         "| | workers | documents | MB | s | docs/s | MB/s | CPU s | docs/CPU s | peak MB | kept | ours faster (CPU) |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for part in (part for part in PARTS if "cpu_s" in found.get(part, {})):
+    for part in (part for part in PARTS if "docs_s" in found.get(part, {})):
         row, (name, workers) = found[part], part.split("-")[:2]
         base = found.get(f"bakeoff-{workers}")
         if base and name != "bakeoff":

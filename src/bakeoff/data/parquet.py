@@ -36,7 +36,7 @@ def parquet_table(path: Path, *, name: str) -> "tuple[pl.DataFrame, tuple[str, .
 
     _check_extent(path, name)
     with parquet_errors(name):
-        table = pl.read_parquet(path, memory_map=False)
+        table = pl.read_parquet(path, glob=False, memory_map=False)
     names, notes = clean_names(table.columns, file=name)
     return table.rename(dict(zip(table.columns, names, strict=True))), notes
 

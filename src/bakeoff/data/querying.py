@@ -75,7 +75,7 @@ def run_query(tables: "Mapping[str, pl.DataFrame]", query: str) -> "pl.DataFrame
             write_selected(connection, query, result, name="[data] query")
         except duckdb.Error as error:
             raise DataError(f"[data] query: {error}") from error
-        return pl.read_parquet(result, memory_map=False)
+        return pl.read_parquet(result, glob=False, memory_map=False)
 
 
 def lineage(query: str) -> dict[str, str]:

@@ -119,6 +119,6 @@ def read(path: Path) -> "pl.DataFrame":
     import polars as pl
 
     try:
-        return pl.read_parquet(path, memory_map=False)
+        return pl.read_parquet(path, glob=False, memory_map=False)
     except (pl.exceptions.ComputeError, pl.exceptions.PolarsError) as error:
         raise CorruptError(f"{path.name}: expected a Parquet file of a dataset, found: {error}") from error

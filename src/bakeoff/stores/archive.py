@@ -82,7 +82,7 @@ def check(path: Path) -> None:
     mark = read_mark(path)
     if mark is None or mark.digest is None:
         try:
-            pl.read_parquet(path)
+            pl.read_parquet(path, glob=False)
         except _UNREADABLE as error:
             raise _unreadable(path, error) from error
 
@@ -95,7 +95,7 @@ def _unreadable(path: Path, error: BaseException) -> CorruptError:
 
 def last_seq(path: Path) -> int:
     """The number of the last event in an archive."""
-    return int(pl.scan_parquet(path).select(pl.col("seq").max()).collect().item() or 0)
+    return int(pl.scan_parquet(path, glob=False).select(pl.col("seq").max()).collect().item() or 0)
 
 
 def _verify(path: Path) -> None:
@@ -118,7 +118,7 @@ def events(path: Path, wanted: EventQuery, *, after: int = 0, rows: Sequence[int
     """The wanted events of an archive with greater numbers than `after`, among these rows, if given."""
     _verify(path)
     between = pl.col("time_ms").is_between(wanted.since_ms, wanted.until_ms, closed="left")
-    source = pl.scan_parquet(path)
+    source = pl.scan_parquet(path, glob=False)
     if rows is not None and len(rows) <= _FEW:  # of a row, its group is read alone
         source = pl.concat([source.slice(row, 1) for row in rows])
     source = source.filter((pl.col("seq") > after) & between)
@@ -162,7 +162,7 @@ def _scanned(root: Path, stem: str) -> pl.LazyFrame:
 def _archived(path: Path) -> pl.LazyFrame:
     _verify(path)
     try:
-        source = pl.scan_parquet(path)
+        source = pl.scan_parquet(path, glob=False)
         if "payload" not in source.collect_schema():
             return source
         rows = source.select("seq", "kind", "payload").collect().iter_rows()
@@ -176,7 +176,7 @@ def keys(path: Path) -> ids.Packed:
     known = ids.read(path)
     if known is not None:
         return known
-    columns = pl.scan_parquet(path)
+    columns = pl.scan_parquet(path, glob=False)
     if "payload" in columns.collect_schema():
         return ids.packed(ids.keys_of(columns.select("kind", "payload").collect().iter_rows()))
     named = columns.select("kind", "id").collect().iter_rows()

@@ -159,7 +159,7 @@ def table_of(argument: FitArgument, context: JobContext) -> "pl.DataFrame":
     if task == "generation":
         target = pl.col(schema.target)
     rejected = [schema.rejected] if schema.rejected else []
-    return pl.read_parquet(context.inputs[TABLE]).select(*schema.inputs, target, *rejected)
+    return pl.read_parquet(context.inputs[TABLE], glob=False).select(*schema.inputs, target, *rejected)
 
 
 def _tables(argument: FitArgument, context: JobContext) -> tuple["pl.DataFrame", "pl.DataFrame"]:

@@ -53,3 +53,17 @@ def test_a_quote_that_does_not_close_is_told(tmp_path, monkeypatch) -> None:
     path.write_text('a,b\n1,"2\n' + "3,4\n" * 1000)
     with pytest.raises(DataError, match=r"without an end after byte 4: .* a quote that does not close"):
         list(cut(file(path, "csv"), 100))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("text,n\nhé,1\n".encode("utf-16"), "expected UTF-8, found UTF-16 by its first bytes"),
+        ("text,n\nhé,1\n".encode("utf-32"), "expected UTF-8, found UTF-32 by its first bytes"),
+        (b"text,n\rhe,1\r", "expected lines that end in a line feed, found carriage returns alone"),
+    ],
+)
+def test_other_encodings_and_line_ends_are_named(tmp_path, content, message) -> None:
+    (tmp_path / "c.csv").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        list(cut(file(tmp_path / "c.csv", "csv"), 100))

@@ -12,7 +12,7 @@ from bakeoff.core.errors import DataError
 from bakeoff.data.sources import SourceFile
 from bakeoff.prepare.corpus.blocks import cut
 from bakeoff.prepare.corpus.columns import columns_of, conform
-from bakeoff.prepare.corpus.parsing import look, parse
+from bakeoff.prepare.corpus.parsing import look, parse, rounded_numbers
 from bakeoff.prepare.corpus.shapes import Shape, merged
 
 
@@ -27,12 +27,12 @@ def stream(*paths: Path, block_bytes: int, text=()):
     for number, block in enumerate(blocks):
         if block.format != "jsonl":
             continue
-        seen, rows, bad = look(block, number=number)
-        shape = merged(shape, seen)
-        if bad:
+        seen = look(block, number=number)
+        shape = merged(shape, seen.shape)
+        if seen.bad_lines:
             careful.add(number)
         if number + 1 < len(blocks) and blocks[number + 1].file == block.file:
-            before[number + 1] = before[number] + rows
+            before[number + 1] = before[number] + seen.rows
     columns = columns_of(blocks, shape, before, text=text, parquet=True)
     tables = [
         conform(parse(block, columns.types, careful=number in careful).table, columns.types)
@@ -120,7 +120,7 @@ def test_parquet_files_of_several_types_meet_without_loss(tmp_path) -> None:
 def test_whole_numbers_that_a_double_cannot_hold_do_not_meet_fractions(tmp_path) -> None:
     pl.DataFrame({"n": [2**53 + 1]}).write_parquet(tmp_path / "1.parquet")
     pl.DataFrame({"n": [0.5]}).write_parquet(tmp_path / "2.parquet")
-    with pytest.raises(DataError, match=r"'n', row 1 .*9007199254740993"):
+    with pytest.raises(DataError, match=r"'n', row 1: .*9007199254740993"):
         stream(*sorted(tmp_path.glob("*.parquet")), block_bytes=100)
     pl.DataFrame({"n": [2**53]}).write_parquet(tmp_path / "1.parquet")
     table, _ = stream(*sorted(tmp_path.glob("*.parquet")), block_bytes=100)
@@ -193,3 +193,45 @@ def test_nothing_is_lost_of_any_stream(tmp_path, rows, block_bytes) -> None:
             assert written == given  # as numbers: 4 is 4.0
         elif table.schema[name] == pl.String and name not in as_text:
             assert written == given
+
+
+@pytest.mark.parametrize(
+    ("whole", "fractions"),
+    [(2**53 + 1, 0.5), ({"x": 2**53 + 1}, {"x": 0.5, "y": "z"}), ([{"x": [2**53 + 1]}], [{"x": [0.5]}])],
+)
+def test_whole_numbers_that_a_column_of_fractions_would_round_are_told_at_any_depth(tmp_path, whole, fractions) -> None:
+    pl.DataFrame({"a": [None, whole]}).write_parquet(tmp_path / "a.parquet")
+    pl.DataFrame({"a": [fractions]}).write_parquet(tmp_path / "b.parquet")
+    with pytest.raises(DataError, match="found 9007199254740993, and fractions in other files"):
+        stream(tmp_path / "a.parquet", tmp_path / "b.parquet", block_bytes=10**6)
+
+
+@pytest.mark.parametrize(
+    ("number", "count"),
+    [
+        ("0.1234567890123456789012345", 1),
+        ("100000000000000000000.5", 1),
+        ("1.23456789012345678901e-5", 1),
+        ("0.10000000000000000555", 0),  # a double, written out
+        ("0.10000000000000001", 0),
+        ("0.05417037462830167", 0),
+        ("12345678901234567890123", 0),  # whole: its column is as wide as it needs
+        ('"3.14159265358979323846264338"', 0),
+        ('"1.2.3.4.5.6.7.8.9.1.2.3.4.5"', 0),
+    ],
+)
+def test_numbers_of_more_digits_than_a_double_holds_are_counted(number, count) -> None:
+    line = f'{{"x": {number}, "text": "3.14159265358979323846264338"}}\n'.encode()
+    assert rounded_numbers(line + b'{"x": 1.5}\n' + line) == 2 * count
+
+
+def test_a_column_that_cells_of_csv_make_text_is_told(tmp_path) -> None:
+    (tmp_path / "a.csv").write_text("n,m,e\n007,x,y\n")
+    pl.DataFrame({"n": [7], "m": ["z"], "e": pl.Series(["w"], dtype=pl.Enum(["w"]))}).write_parquet(
+        tmp_path / "b.parquet"
+    )
+    table, columns = stream(tmp_path / "a.csv", tmp_path / "b.parquet", block_bytes=100)
+    assert table.rows() == [("007", "x", "y"), ("7", "z", "w")]
+    assert [(loss.subject, loss.reason) for loss in columns.as_text] == [
+        ("n", "written as text: it holds Int64 and text")
+    ]

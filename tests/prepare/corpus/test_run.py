@@ -242,6 +242,39 @@ def test_a_result_without_rows_names_the_step(tmp_path) -> None:
     assert [(loss.kind, loss.subject, loss.count, loss.of) for loss in told.losses] == [("row", "keep_quality", 2, 2)]
 
 
+@pytest.mark.parametrize("out", ["o[1].parquet", "o*.jsonl", "fol[a]der"])
+def test_names_that_could_be_patterns_are_names(tmp_path, out) -> None:
+    folder = tmp_path / "we[1]rd *"
+    folder.mkdir()
+    with (folder / "in[1].parquet").open("wb") as file:  # polars would take the name for a pattern
+        pl.DataFrame({"text": ["a", "b", "a"]}).write_parquet(file)
+    (folder / "more[2].jsonl").write_text('{"text": "c"}\n{"text": "a"}\n')
+    steps = ["drop_duplicates", "squeeze_whitespace"]
+    told = prepare_corpus(["in[1].parquet", "more[2].jsonl"], folder / out, folder=folder, steps=steps)
+    assert (told.rows_in, told.rows_out) == (5, 3)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(["in[1].parquet", "more[2].jsonl", out])
+
+
+def test_what_json_does_not_have_is_told(tmp_path) -> None:
+    nan, inf = float("nan"), float("inf")
+    rows = [{"text": "a", "x": nan, "y": [inf, 1.0], "z": {"q": -inf}}, {"text": "b", "x": 2.5, "y": None, "z": None}]
+    pl.DataFrame(rows).write_parquet(tmp_path / "c.parquet")
+    told = prepare_corpus(["c.parquet"], tmp_path / "out.jsonl", folder=tmp_path)
+    assert [(loss.kind, loss.count) for loss in told.losses] == [("cell", 3)]
+    assert "NaN and infinities" in told.losses[0].reason
+    told = prepare_corpus(["c.parquet"], tmp_path / "out.parquet", folder=tmp_path)
+    assert told.losses == []
+    (tmp_path / "n.jsonl").write_text('{"text": "a", "x": 1234567890123456789.25}\n')
+    told = prepare_corpus(["n.jsonl"], tmp_path / "n.parquet", folder=tmp_path)
+    assert [(loss.reason, loss.count) for loss in told.losses] == [
+        ("numbers of more digits than a double holds were rounded", 1)
+    ]
+    pl.DataFrame({"text": ["a"], "z": [{"raw": b"\xff"}]}).write_parquet(tmp_path / "bytes.parquet")
+    with pytest.raises(DataError, match="column 'z': expected values that JSON can hold, found bytes"):
+        prepare_corpus(["bytes.parquet"], tmp_path / "bytes.jsonl", folder=tmp_path)
+    assert prepare_corpus(["bytes.parquet"], tmp_path / "again.parquet", folder=tmp_path).rows_out == 1
+
+
 def test_a_full_disk_has_an_error_of_its_own_and_leaves_nothing(corpus, tmp_path) -> None:
     command = [sys.executable, "-m", "bakeoff", "data", "prepare", str(corpus / "c.jsonl"), "--out", "out.jsonl"]
     limited = ["sh", "-c", 'ulimit -f 40; exec "$@"', "sh", *command, "--workers", "1"]

@@ -231,6 +231,10 @@ def test_one_way_to_redact_for_steps_logs_and_reports() -> None:
 
 
 MORE = [
+    ("https://x.org/reset?email=ann%40x.org&t=1", "email", "ann%40x.org"),
+    ("foo@bar.xn--p1ai", "email", "foo@bar.xn--p1ai"),
+    ("mail me: john dot doe at gmail dot com", "email", "john dot doe at gmail dot com"),
+    ("TCKN: 10000000146", "national_id", "10000000146"),
     ("ann at gmail dot com", "email", "ann at gmail dot com"),
     ("mail a_b(at)x.org", "email", "a_b(at)x.org"),
     ("+4915112345678", "phone", "+4915112345678"),

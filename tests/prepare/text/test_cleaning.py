@@ -136,6 +136,24 @@ def test_short_sentences_in_20_languages() -> None:
         assert sum(a == b for a, b in zip(truth, found, strict=True)) >= 0.98 * len(truth)
 
 
+def test_two_or_three_words_are_known_by_how_frequent_they_are() -> None:
+    phrases = {
+        "sv": ["Rensa alla filter", "Visa full historik"],
+        "nl": ["Toon filters", "Bestand opslaan"],
+        "tr": ["Yeni parola:", "Fatura adresi"],
+        "uk": ["Видалити коментар", "Шлях до файла"],
+        "cs": ["Zobraz celou historii"],
+        "it": ["Lista Desideri", "Promemoria password"],
+        "fi": ["Sivujen kojelauta", "Tallenna muutokset"],
+        "en": ["Permission denied!", "Delete the last one"],
+        # No list is theirs, and few of their words are on another's.
+        "et": ["Salvesta muudatused", "Parooli muutmine"],
+        "eu": ["Pasahitza aldatzea", "Gorde aldaketak"],
+    }
+    expected, texts = zip(*[(code, text) for code, some in phrases.items() for text in some], strict=True)
+    assert languages(pl.Series(texts))["language"].to_list() == list(expected)
+
+
 def test_a_long_text_is_judged_to_its_end() -> None:
     menu, german = (
         "Home About Contact Search the site. " * 60,
@@ -144,6 +162,12 @@ def test_a_long_text_is_judged_to_its_end() -> None:
     found = languages(pl.Series([menu + german]))
     assert found["language"].to_list() == ["de"]
     assert found["confidence"][0] < 0.99
+
+
+def test_ends_of_pages_and_paragraphs_are_ends_of_lines() -> None:
+    squeeze = squeeze_whitespace.make(SqueezeParams(keep_lines=True))
+    given_ones = ["one\x0ctwo", "one \u2028 two", "a\r\nb\rc", "one\u2029\u2029\u2029two", "a\x85b", "a \t b"]
+    assert squeeze(pl.Series(given_ones)).to_list() == ["one\ntwo", "one\ntwo", "a\nb\nc", "one\n\ntwo", "a\nb", "a b"]
 
 
 @settings(max_examples=100, deadline=None)

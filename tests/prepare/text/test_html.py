@@ -44,6 +44,16 @@ PLAIN = [
     "usage: tool [-h] <file> <out>\n\n  -h  help",
     "$\\{x : x < a, b > y\\} \\& \\alpha$",
     "<<EOF\nhello\nEOF",
+    "--- a/x.html\n+++ b/x.html\n@@ -1,2 +1,2 @@\n-<p>old</p>\n+<p>new</p>\n <div>same</div>",
+    '<template>\n  <div v-if="ok">{{ words }}</div>\n</template>\n<script setup>\nconst x = 1\n</script>',
+    "<script lang='ts'>\n  let n = 1\n</script>\n<template>\n  <p>{{ n }}</p>\n</template>",
+    "<s> Hello <pad> <unk> </s>",
+    "<s>[INST] Say <b [/INST] It is so.</s>",
+    'msgid "Hello <b>you</b>"\nmsgstr "Hallo <b>du</b>"',
+    '{\n    "name &#8212; title": "a &lt; b",\n    "<b>x</b>": 1\n}',
+    '<!-- made by hand -->\n<svg width="8"><title>Pencil</title><path d="M0 0"/></svg>',
+    '<!DOCTYPE svg PUBLIC "x" "y">\n<svg><text>words</text></svg>',
+    "!function(e,t){var n=['<table>','</table>'];if(e<t){r(n)}};" * 8,
 ]
 
 
@@ -79,6 +89,20 @@ def test_what_is_no_html_stays(text: str) -> None:
 )
 def test_what_a_browser_shows_stays(text: str, shown: str) -> None:
     assert stripped(text) == shown
+
+
+def test_markdown_with_html_keeps_its_lines() -> None:
+    text = (
+        "# Title\n\n<!-- YAML\nadded: v1\n-->\n\nSome <b>bold</b> &amp; more:\n\n* one\n* two\n\n"
+        "```js\nif (a<b) {\n    f('<p>x</p>');\n}\n```\n\n<details>\n<summary>More</summary>\n\n"
+        "| a | b |\n|---|---|\n| 1<br>x | 2 |\n\n</details>\n"
+    )
+    assert stripped(text) == (
+        "# Title\n\n\n\nSome bold & more:\n\n* one\n* two\n\n"
+        "```js\nif (a<b) {\n    f('<p>x</p>');\n}\n```\n\n\nMore\n\n"
+        "| a | b |\n|---|---|\n| 1 x | 2 |\n\n\n"
+    )
+    assert stripped('<p title="a>b">x</p>') == "x"
 
 
 def test_what_a_page_does_not_show_stays_by_choice() -> None:

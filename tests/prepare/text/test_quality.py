@@ -119,3 +119,35 @@ def test_the_step_is_all_rules_on_all_texts() -> None:
 )
 def test_rules_made_for_spaces_and_english_do_not_drop_other_scripts(text) -> None:
     assert not any(judge(pl.Series([text]), "gopher").row(0))
+
+
+PROSE = (
+    "The first part isn't about what we'd expect (e.g. costs of $3.50/day), but it's to be read with care; see "
+    "www.x.org/a-b.html or ask J. Smith. "
+)
+AGAIN = (
+    "Nobody had read it, so that the e-mail (sent at 10:30a.m.) was lost, and I'll have to do it with you and them. "
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "quality", "repetitions"),
+    [
+        (PROSE, "word_count", None),
+        (PROSE + AGAIN * 2, "alphabetic", "repeated_runs_of_5"),
+        (PROSE + "Then we go on. " + "x = f(a, b); " * 12, "word_length", "top_run_of_3"),
+        (PROSE + "Then we go on. " + "x = f(a, b); " * 6, "word_length", "top_run_of_4"),
+        (PROSE + "of the " * 8, "word_count", "top_run_of_2"),
+        (PROSE + "• ■ " * 20, "word_length", "top_run_of_2"),
+        (PROSE + "\nthe same line\n\n" * 5, "word_count", "repeated_paragraphs"),
+    ],
+)
+def test_datatroves_reading_is_what_its_filters_say(text, quality, repetitions) -> None:
+    """The first rule that datatrove 0.10.1 gives as its reason, paragraphs before lines as it has them."""
+    pytest.importorskip("spacy")
+    order = ["repeated_paragraphs", "repeated_lines"]
+    for rules, reason in (("gopher", quality), ("gopher_repetition", repetitions)):
+        broken = [
+            name for name, is_broken in judge(pl.Series([text]), rules, "datatrove").to_dicts()[0].items() if is_broken
+        ]
+        assert next((name for name in [*order, *broken] if name in broken), None) == reason

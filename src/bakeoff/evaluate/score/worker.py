@@ -126,7 +126,7 @@ def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
     with np.load(context.inputs[ROWS], allow_pickle=False) as arrays:
         split = dict(arrays)
     rows_n = split["test"]
-    table = pl.read_parquet(context.inputs[TABLE])[rows_n]
+    table = pl.read_parquet(context.inputs[TABLE], glob=False)[rows_n]
     fold_dirs = [context.inputs[model_of_fold(fold)] for fold in range(argument.folds)]
     if fold_dirs:
         table = table.with_columns(pl.Series(FOLD, split[row_numbers.FOLD][rows_n]))
@@ -225,7 +225,7 @@ def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
     if argument.memorisation and task != "regression" and abilities_of(model).recall:
         context.progress("how much it knows by heart")
         without = family.load(fold_dirs[0], threads, context.cache) if fold_dirs else None
-        whole = pl.read_parquet(context.inputs[TABLE])
+        whole = pl.read_parquet(context.inputs[TABLE], glob=False)
         found["memorisation"] = memorised(
             model, whole, split, schema.target, rows=argument.memorisation, seed=seed, without_first_fold=without
         )
@@ -241,7 +241,7 @@ def _probed(argument: EvaluateArgument, context: JobContext, model: Model) -> Sa
     if not argument.probes:
         return None
     context.progress(f"asking {len(argument.probes):,} prompts that should not be followed")
-    return safety(model.predict, pl.read_parquet(context.inputs[SAFETY]), argument.probes)
+    return safety(model.predict, pl.read_parquet(context.inputs[SAFETY], glob=False), argument.probes)
 
 
 def write_outcomes(path: Path, rows_n: NDArray[np.int64], truth_n: NDArray[Any], predictions: Predictions) -> None:

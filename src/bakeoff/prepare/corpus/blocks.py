@@ -13,6 +13,7 @@ __all__ = ["Block", "cut"]
 
 MOST_RECORD_BYTES = 256 << 20
 MARK = b"\xef\xbb\xbf"
+OTHER_MARKS = {b"\xff\xfe\x00\x00": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,11 +36,22 @@ def cut(file: SourceFile, block_bytes: int) -> Iterator[Block]:
         yield from _cut_parquet(file.path, block_bytes)
         return
     with file.path.open("rb") as source:
-        start = len(MARK) if source.read(len(MARK)) == MARK else 0
+        begin = source.read(4)
+        if encoding := next((name for mark, name in OTHER_MARKS.items() if begin.startswith(mark)), None):
+            raise DataError(
+                f"{file.path.name}: expected UTF-8, found {encoding} by its first bytes. Convert the file, as by "
+                f"iconv -f {encoding} -t UTF-8."
+            )
+        start = len(MARK) if begin.startswith(MARK) else 0
         source.seek(start)
         header = _record(source, file.path) if file.format != "jsonl" else b""
         start += len(header)
         size = file.path.stat().st_size
+        if start >= size and b"\r" in header.rstrip(b"\r\n"):  # the whole file is one line
+            raise DataError(
+                f"{file.path.name}: expected lines that end in a line feed, found carriage returns alone. Convert the "
+                "file, as by tr '\\r' '\\n'."
+            )
         while start < size:
             end = (
                 _line_end(source, start, block_bytes)
@@ -56,7 +68,7 @@ def _cut_parquet(path: Path, block_bytes: int) -> Iterator[Block]:
     import polars as pl
 
     try:
-        rows = int(pl.scan_parquet(path).select(pl.len()).collect().item())
+        rows = int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path.name}: expected a Parquet file, found: {str(error).partition(chr(10))[0]}") from error
     # What is packed becomes about three times as large.

@@ -128,7 +128,9 @@ class _Places:
         found: dict[int, _Place] = {}
         for block, some in groupby(zip(block_r, rows, strict=True), key=itemgetter(0)):
             inside = [row for _, row in some]
-            table = pl.read_ipc(spill_file(self.scratch, self.stage, block), columns=[ROW, self.text])
+            table = (
+                pl.scan_ipc(spill_file(self.scratch, self.stage, block), glob=False).select(ROW, self.text).collect()
+            )
             within = table[[row - int(self.start_b[block]) for row in inside]]
             for row, number, text in zip(inside, within[ROW].to_list(), within[self.text].to_list(), strict=True):
                 found[row] = _Place(block, int(number), str(text or ""))

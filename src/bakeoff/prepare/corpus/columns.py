@@ -13,7 +13,7 @@ from bakeoff.prepare.corpus.shapes import Mixture, RowPlace, Shape, dtype_of
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Columns", "columns_of", "conform"]
+__all__ = ["Columns", "columns_of", "conform", "not_finite"]
 
 MOST_DECIMALS = 38
 _REMEDY = "Make them alike in the files, or prepare those files apart."
@@ -51,15 +51,7 @@ def columns_of(
             types[name] = dtype_of(inner, name, widened, parquet=parquet)
         except Mixture as mixture:
             raise _unfit(mixture, blocks, rows_before) from None
-    for file, schema in _declared(blocks).items():
-        for name, dtype in schema.items():
-            try:
-                types[name] = _union(types[name], dtype) if name in types else dtype
-            except TypeError:
-                raise DataError(
-                    f"{Path(file).name}, column {name!r}: expected values of one type in all files, found {dtype} "
-                    f"here and {types[name]} in files before it. {_REMEDY}"
-                ) from None
+    _add_declared(types, blocks, widened)
     for name in text:
         if name not in types:
             known = ", ".join(types) or "no columns"
@@ -69,9 +61,46 @@ def columns_of(
                 f"expected text in the column {name!r}, found {types[name]}. Name the text columns with --text."
             )
         types[name] = pl.String()
+    if not parquet and (of_bytes := [name for name, dtype in types.items() if _holds_bytes(dtype)]):
+        raise DataError(
+            f"column {of_bytes[0]!r}: expected values that JSON can hold, found bytes. Write Parquet (--out with "
+            ".parquet), or leave the column out of the files."
+        )
     # What has no value yet to tell a type by is text.
     types = {name: pl.String() if dtype == pl.Null() else dtype for name, dtype in types.items()}
     return Columns(types=types, as_text=tuple(_as_text(widened, text)))
+
+
+def _add_declared(
+    types: "dict[str, pl.DataType]", blocks: Sequence[Block], widened: dict[str, tuple[str, ...]]
+) -> None:
+    """Widen the columns to those of the files that tell their types themselves."""
+    import polars as pl
+
+    for file, schema in _declared(blocks).items():
+        for name, dtype in schema.items():
+            known = types.get(name, dtype)
+            try:
+                types[name] = _union(known, dtype)
+            except TypeError:
+                raise DataError(
+                    f"{Path(file).name}, column {name!r}: expected values of one type in all files, found {dtype} "
+                    f"here and {known} in other files. {_REMEDY}"
+                ) from None
+            if other := {known, dtype} - {pl.String(), pl.Categorical(), pl.Null()}:
+                kinds = sorted(str(each) for each in other if not isinstance(each, pl.Enum))
+                if kinds and types[name] == pl.String():
+                    widened[name] = (*kinds, "text")
+
+
+def _holds_bytes(dtype: "pl.DataType") -> bool:
+    import polars as pl
+
+    if isinstance(dtype, pl.Struct):
+        return any(_holds_bytes(_type(field.dtype)) for field in dtype.fields)
+    if isinstance(dtype, pl.List | pl.Array):
+        return _holds_bytes(_type(dtype.inner))
+    return dtype == pl.Binary()
 
 
 def _unfit(mixture: Mixture, blocks: Sequence[Block], rows_before: Sequence[int]) -> DataError:
@@ -110,7 +139,7 @@ def _declared(blocks: Sequence[Block]) -> "dict[str, dict[str, pl.DataType]]":
         if block.file in schemas or block.format == "jsonl":
             continue
         if block.format == "parquet":
-            schemas[block.file] = dict(pl.read_parquet_schema(block.file))
+            schemas[block.file] = dict(pl.scan_parquet(block.file, glob=False).collect_schema())
         else:
             schemas[block.file] = dict.fromkeys(header_of(block), pl.String())
     return schemas
@@ -188,11 +217,11 @@ def _bits(dtype: "pl.DataType") -> int:
     return int(str(dtype).removeprefix("U").removeprefix("Int"))
 
 
-def conform(table: "pl.DataFrame", types: "Mapping[str, pl.DataType]") -> "pl.DataFrame":
+def conform(table: "pl.DataFrame", types: "Mapping[str, pl.DataType]", *, first_row: int = 0) -> "pl.DataFrame":
     """The columns with these types, missing ones empty; whatever a value is, it stays the same.
 
     Raises:
-        DataError: a whole number that a column of fractions cannot hold, with its row (from 0).
+        DataError: a whole number that a column of fractions cannot hold, with its row; the table begins at `first_row`.
     """
     import polars as pl
 
@@ -208,18 +237,51 @@ def conform(table: "pl.DataFrame", types: "Mapping[str, pl.DataType]") -> "pl.Da
         made = table.select(columns)
     except pl.exceptions.PolarsError as error:
         raise DataError(f"expected values of the columns' types: {str(error).partition(chr(10))[0]}") from error
-    for name, dtype in types.items():
-        if dtype.is_float() and name in table.columns and table.schema[name].is_integer():
-            # Compared as whole numbers: a double would round both sides alike.
-            wide = made[name].cast(pl.Int128)
-            wrong = (wide != table[name].cast(pl.Int128)).arg_true()
-            if len(wrong):
-                row = int(wrong[0])
-                raise DataError(
-                    f"column {name!r}, row {row + 1:,} of the block: expected numbers that a column of fractions can "
-                    f"hold, found {table[name][row]}, and fractions in other files. {_REMEDY}"
-                )
+    for name in types:
+        if name in table.columns and (rounded := _rounded(table[name], made[name])) is not None:
+            one_by_one = (_rounded(table[name][row : row + 1], made[name][row : row + 1]) for row in range(made.height))
+            row = first_row + next(row for row, number in enumerate(one_by_one) if number is not None)
+            raise DataError(
+                f"column {name!r}, row {row + 1:,}: expected numbers that a column of fractions can hold, found "
+                f"{rounded}, and fractions in other files. {_REMEDY}"
+            )
     return made
+
+
+def _rounded(given: "pl.Series", made: "pl.Series") -> int | None:
+    """A whole number that is another in a column of fractions, at any depth."""
+    import polars as pl
+
+    if given.dtype == made.dtype:
+        return None
+    if isinstance(given.dtype, pl.Struct):
+        fields = [field.name for field in given.dtype.fields if made.dtype.is_nested()]
+        inner = (_rounded(given.struct.field(name), made.struct.field(name)) for name in fields)
+        return next((number for number in inner if number is not None), None)
+    if isinstance(given.dtype, pl.List):
+        return _rounded(_items(given), _items(made)) if isinstance(made.dtype, pl.List) else None
+    if not (given.dtype.is_integer() and made.dtype.is_float()):
+        return None
+    # Compared as whole numbers: a double would round both sides alike.
+    wrong = (made.cast(pl.Int128) != given.cast(pl.Int128)).arg_true()
+    return int(given[int(wrong[0])]) if len(wrong) else None
+
+
+def _items(lists: "pl.Series") -> "pl.Series":
+    return lists.explode(empty_as_null=False, keep_nulls=False)
+
+
+def not_finite(values: "pl.Series") -> int:
+    """How many NaN and infinities there are, at any depth."""
+    import polars as pl
+
+    if isinstance(values.dtype, pl.Struct):
+        return sum(not_finite(values.struct.field(field.name)) for field in values.dtype.fields)
+    if isinstance(values.dtype, pl.Array):
+        return not_finite(values.cast(pl.List(values.dtype.inner)))
+    if isinstance(values.dtype, pl.List):
+        return not_finite(_items(values))
+    return int((~values.is_finite()).sum()) if values.dtype.is_float() else 0
 
 
 def _cast(value: "pl.Expr", given: "pl.DataType", wanted: "pl.DataType") -> "pl.Expr":

@@ -8,6 +8,7 @@ import msgspec
 
 from bakeoff.prepare.corpus.report import CorpusDuplicates
 from bakeoff.prepare.corpus.work import Done
+from bakeoff.prepare.corpus.writing import placed
 
 __all__ = ["Compared", "Finished", "Journal", "is_resumable"]
 
@@ -45,9 +46,10 @@ class Journal:
 
     def __init__(self, folder: Path, plan: bytes) -> None:
         self._file = folder / LINES
-        (folder / PLAN).write_bytes(plan)
         self._entries = list(_entries(self._file))
-        self._file.write_bytes(b"".join(msgspec.json.encode(entry) + b"\n" for entry in self._entries))
+        sound = b"".join(msgspec.json.encode(entry) + b"\n" for entry in self._entries)
+        placed(self._file, lambda path: path.write_bytes(sound))
+        placed(folder / PLAN, lambda path: path.write_bytes(plan))
 
     def finished(self, stage: int | None, is_there: Callable[[Done], bool]) -> list[Done]:
         """The blocks of a stage that need not be worked on again: all up to the first whose rows are not there."""

@@ -2,9 +2,7 @@
 
 import os
 import resource
-import shutil
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +10,7 @@ from time import perf_counter
 
 import msgspec
 
-from bakeoff.core.errors import ConflictError, DataError, UsageError
+from bakeoff.core.errors import DataError, UsageError
 from bakeoff.core.hashing import canonical_json
 from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import Progress
@@ -37,7 +35,8 @@ from bakeoff.prepare.corpus.stages import (
     stages,
 )
 from bakeoff.prepare.corpus.work import Done, Plan, StepDone, Task, Tokens
-from bakeoff.prepare.corpus.writing import join_parts, lack_of_room, placed, suffix_of, sync
+from bakeoff.prepare.corpus.workspace import check_free, clear, publish, workspace
+from bakeoff.prepare.corpus.writing import placed, suffix_of
 from bakeoff.prepare.explain import order_warnings
 from bakeoff.prepare.rows.comparison import RowComparison, firsts
 from bakeoff.prepare.steps import Preparation, Step
@@ -88,15 +87,14 @@ def prepare_corpus(
     """
     started = perf_counter()
     suffix = suffix_of(out)
-    if (out.exists() or out.is_symlink()) and not replace:
-        raise UsageError(f"expected a name that is free, received {str(out)!r}. Say --force to write over it.")
+    check_free(out, replace=replace)
     if not text or workers < 0 or block_bytes < 1:
         raise UsageError("expected text columns, workers of at least 0 and blocks of at least a byte")
     preparation = Preparation(steps, file="steps")
     if preparation.fitted:
         names = ", ".join(str(step["name"]) for step in preparation.fitted)
         raise UsageError(f"expected steps that look at rows alone, received {names}: they learn, and run with models")
-    with _workspace(out) as scratch:
+    with workspace(out, replace=replace) as scratch:
         files = [
             file
             for location in inputs
@@ -112,31 +110,22 @@ def prepare_corpus(
             folder=str(scratch),
             suffix=suffix or ".parquet",
         )
-        journal = _resumed(scratch, _fingerprint(plan, preparation, files, block_bytes))
-        count = workers or _cores()
-        with Pool(plan, count) as pool:
-            run = _Run(pool, scratch, stages(preparation.bound), tuple(text), suffix, journal, progress)
-            run.go(files, block_bytes, max_bad_share)
+        fingerprint = _fingerprint(plan, preparation, files, block_bytes)
+        with Pool(plan, workers or _cores()) as pool:
+
+            def gone_through(journal: Journal) -> _Run:
+                run = _Run(pool, scratch, stages(preparation.bound), tuple(text), suffix, journal, progress)
+                run.go(files, block_bytes, max_bad_share)
+                return run
+
+            try:
+                run = gone_through(_resumed(scratch, fingerprint))
+            except _GoneError:
+                clear(scratch)
+                run = gone_through(_resumed(scratch, fingerprint))
             peak = sum(pool.peak_memory_bytes)
-        _publish(scratch, out, run.parts, suffix)
-        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        return CorpusReport(
-            out=str(out),
-            rows_in=run.rows_in,
-            rows_out=run.rows_out,
-            text_bytes=run.text_bytes,
-            bad_lines=run.bad_lines,
-            bad=run.bad,
-            losses=run.losses(),
-            warnings=order_warnings(steps),
-            tokens=run.tokens if tokens else None,
-            steps=run.steps,
-            duplicates=run.duplicates,
-            resumed_blocks=run.resumed_blocks,
-            workers=count,
-            seconds=perf_counter() - started,
-            peak_memory_bytes=own + peak,
-        )
+        publish(scratch, out, run.parts, suffix)
+        return run.report(out, order_warnings(steps), counts_tokens=tokens is not None, peak=peak, started=started)
 
 
 def _fingerprint(plan: Plan, preparation: Preparation, files: Sequence[SourceFile], block_bytes: int) -> bytes:
@@ -158,11 +147,13 @@ def _fingerprint(plan: Plan, preparation: Preparation, files: Sequence[SourceFil
 def _resumed(scratch: Path, plan: bytes) -> Journal:
     """The journal of the run that was killed here, if it had the same plan; else an empty folder and a new one."""
     if not is_resumable(scratch, plan):
-        for left in scratch.iterdir():
-            if left.name not in {"lock", "cache"}:
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+        clear(scratch)
     parts_folder(scratch).mkdir(exist_ok=True)
     return Journal(scratch, plan)
+
+
+class _GoneError(Exception):
+    """What a killed run had finished is not all there any more, and neither is what it was made of."""
 
 
 def _cores() -> int:
@@ -187,6 +178,8 @@ class _Run:
     bad_lines: int = 0
     bad: list[str] = field(default_factory=list)
     halves: int = 0
+    rounded: int = 0
+    not_finite: int = 0
     as_text: tuple[Loss, ...] = ()
     steps: list[StepReport] = field(default_factory=list)
     duplicates: list[CorpusDuplicates] = field(default_factory=list)
@@ -214,10 +207,43 @@ class _Run:
                 self._compare(number, stage.comparison, done)
         self.rows_out, self.parts = sum(rows), len(rows)
 
+    def report(self, out: Path, warnings: list[str], *, counts_tokens: bool, peak: int, started: float) -> CorpusReport:
+        """What the run did; `peak` is the sum of what its workers held at most, `started` when it began."""
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return CorpusReport(
+            out=str(out),
+            rows_in=self.rows_in,
+            rows_out=self.rows_out,
+            text_bytes=self.text_bytes,
+            bad_lines=self.bad_lines,
+            bad=self.bad,
+            losses=self.losses(),
+            warnings=warnings,
+            tokens=self.tokens if counts_tokens else None,
+            steps=self.steps,
+            duplicates=self.duplicates,
+            resumed_blocks=self.resumed_blocks,
+            workers=len(self.pool.peak_memory_bytes),
+            seconds=perf_counter() - started,
+            peak_memory_bytes=own + peak,
+        )
+
     def losses(self) -> list[Loss]:
         """What did not come through as it was, but for what steps are there to do."""
         halves = Loss(
             kind="text", count=self.halves, reason="half of a surrogate pair, which is no character, became U+FFFD"
+        )
+        rounded = Loss(
+            kind="cell",
+            count=self.rounded,
+            reason="numbers of more digits than a double holds were rounded",
+            remedy="write them as text in the files to keep every digit",
+        )
+        not_finite = Loss(
+            kind="cell",
+            count=self.not_finite,
+            reason="NaN and infinities, which JSON does not have, became null",
+            remedy="write Parquet to keep them",
         )
         emptied = [
             Loss(
@@ -242,7 +268,8 @@ class _Run:
             examples=tuple(self.bad),
             remedy="mend the files",
         )
-        return [loss for loss in (lines, *gone, *self.as_text, *emptied, halves) if loss.count]
+        every = (lines, *gone, *self.as_text, *emptied, halves, rounded, not_finite)
+        return [loss for loss in every if loss.count]
 
     def _learn_columns(self, blocks: Sequence[Block]) -> frozenset[int]:
         """Look at every block before any is worked on; gives the blocks in which lines are no records."""
@@ -253,6 +280,7 @@ class _Run:
         for done in self._run(None, tasks):
             rows[done.part] = done.rows
             shape = merged(shape, done.shape or Shape())
+            self.rounded += done.rounded
             if done.bad_lines:
                 careful.add(done.part)
             self.progress(f"columns of {sum(rows.values()):,} rows seen")
@@ -261,6 +289,8 @@ class _Run:
                 f"expected a JSON object on each line, found none in {Path(blocks[0].file).name}: another format, "
                 "or not UTF-8. Convert it, or give it the suffix of its format."
             )
+        if not any(rows.values()) and len(rows) == len(blocks):
+            raise DataError("expected rows, found none: the inputs hold blank lines")
         before = [0] * len(blocks)
         for part in range(1, len(blocks)):
             if blocks[part].file == blocks[part - 1].file:
@@ -277,7 +307,10 @@ class _Run:
         if stage is not None:
             self.resumed_blocks += len(finished)
         yield from finished
-        for done in self.pool.run(tasks[len(finished) :]):
+        left = tasks[len(finished) :]
+        if stage and not all(spill_file(self.scratch, stage - 1, task.part).exists() for task in left):
+            raise _GoneError
+        for done in self.pool.run(left):
             self.journal.add(Finished(stage=stage, done=done))
             if stage:
                 spill_file(self.scratch, stage - 1, done.part).unlink(missing_ok=True)
@@ -302,6 +335,7 @@ class _Run:
         for done in results:
             sums = _added(sums, done.steps)
             self.tokens += done.tokens
+            self.not_finite += done.not_finite
             if stage == 0:
                 self.rows_in += done.read
                 self.text_bytes += done.text_bytes
@@ -387,51 +421,3 @@ def _added(sums: list[StepDone], steps: Sequence[StepDone]) -> list[StepDone]:
         )
         for one, other in zip(sums, steps, strict=True)
     ]
-
-
-@contextmanager
-def _workspace(out: Path) -> Generator[Path]:
-    """A folder beside `out`, on its filesystem, that nobody else works in; removed when the run ends or fails.
-
-    A run that is killed or interrupted leaves it, and the next one of the same plan goes on from there.
-
-    Raises:
-        StoreError: the disk is full.
-    """
-    import fcntl
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = out.parent / f".{out.name}.partial"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConflictError(f"expected to write {str(out)!r} alone; another process is writing it") from None
-        try:
-            yield folder
-        except Exception as error:
-            lack = lack_of_room(error, folder)
-            shutil.rmtree(folder, ignore_errors=True)
-            if lack is None or lack is error:
-                raise
-            raise lack from error
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _publish(scratch: Path, out: Path, parts: int, suffix: str | None) -> None:
-    """Put the result in its place: written, on disk, then renamed."""
-    files = [part_file(scratch, part, suffix or ".parquet") for part in range(parts)]
-    made = parts_folder(scratch)
-    if suffix is not None:
-        made = scratch / f"whole{suffix}"
-        join_parts(files, made)
-    else:
-        for file in files:
-            sync(file)
-    sync(made)
-    if out.is_dir() or (out.exists() and made.is_dir()):
-        old = scratch / "old"
-        out.rename(old)
-    made.replace(out)
-    sync(out.parent)

@@ -54,8 +54,8 @@ def sample(
         shape = Shape()
         for number, block in enumerate(blocks):
             if block.format == "jsonl":
-                shape = merged(shape, look(block, number=number)[0])
-        types = columns_of(blocks, shape, [0] * len(blocks), text=text, parquet=False).types
+                shape = merged(shape, look(block, number=number).shape)
+        types = columns_of(blocks, shape, [0] * len(blocks), text=text, parquet=True).types
         parts = [parse(block, types, careful=True) for block in blocks]
         table = pl.concat(conform(part.table, types).head(ROWS // len(blocks)) for part in parts)
         return CorpusSample(table=table, bad=tuple(line for part in parts for line in part.bad))

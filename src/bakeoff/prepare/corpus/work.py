@@ -60,7 +60,8 @@ class StepDone(msgspec.Struct, frozen=True, kw_only=True):
 class Done(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a task: `read` records, `rows` left, tokens, columns of keys that were written.
 
-    `shape` is what a look saw; `size_bytes` is that of the file of rows that was written.
+    `shape` is what a look saw, `rounded` how many numbers it saw that no double holds; `size_bytes` is that of the file
+    of rows that was written, `not_finite` how many NaN and infinities are empty in it.
     """
 
     part: int
@@ -71,6 +72,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     bad_lines: int = 0
     halves: int = 0
     shape: Shape | None = None
+    rounded: int = 0
+    not_finite: int = 0
     size_bytes: int = 0
     tokens: int = 0
     keys: int = 0

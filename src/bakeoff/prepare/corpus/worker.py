@@ -14,7 +14,7 @@ import numpy as np
 
 from bakeoff.core.errors import BakeoffError, DataError
 from bakeoff.core.types import Column, Schema
-from bakeoff.prepare.corpus.columns import conform
+from bakeoff.prepare.corpus.columns import conform, not_finite
 from bakeoff.prepare.corpus.parsing import Parsed, look, parse
 from bakeoff.prepare.corpus.spill import write_keys
 from bakeoff.prepare.corpus.stages import ROW, columns_file, keys_file, mask_file, part_file, spill_file, stages
@@ -73,25 +73,26 @@ class Worker:
     @staticmethod
     def _look(task: Task) -> Done:
         assert task.block is not None
-        shape, rows, bad = look(task.block, number=task.part)
-        return Done(part=task.part, rows=rows, shape=shape, bad_lines=bad)
+        seen = look(task.block, number=task.part)
+        return Done(part=task.part, rows=seen.rows, shape=seen.shape, bad_lines=seen.bad_lines, rounded=seen.rounded)
 
     def _parsed(self, task: Task) -> Parsed:
         """The rows of a block, in the columns of the corpus."""
         assert task.block is not None
-        types = self._columns()
+        block, types = task.block, self._columns()
+        first_row = block.start if block.format == "parquet" else 0
         try:
-            parsed = parse(task.block, types, careful=task.careful)
-            return dataclasses.replace(parsed, table=conform(parsed.table, types))
+            parsed = parse(block, types, careful=task.careful)
+            return dataclasses.replace(parsed, table=conform(parsed.table, types, first_row=first_row))
         except DataError as error:
-            where = f"{Path(task.block.file).name}, from byte or row {task.block.start:,}"
-            raise DataError(f"{where}: {error}") from error
+            where = "" if block.format == "parquet" else f", from byte {block.start:,}"
+            raise DataError(f"{Path(block.file).name}{where}: {error}") from error
 
     def _columns(self) -> "dict[str, pl.DataType]":
         import polars as pl
 
         if self._types is None:
-            self._types = dict(pl.read_ipc(columns_file(self._folder)).schema)
+            self._types = dict(pl.scan_ipc(columns_file(self._folder), glob=False).collect_schema())
         return self._types
 
     def _kept(self, task: Task) -> "pl.DataFrame":
@@ -99,7 +100,7 @@ class Worker:
         import polars as pl
 
         assert task.stage is not None
-        table = pl.read_ipc(spill_file(self._folder, task.stage - 1, task.part))
+        table = pl.scan_ipc(spill_file(self._folder, task.stage - 1, task.part), glob=False).collect()
         kept = np.fromfile(mask_file(self._folder, task.stage - 1), dtype=bool, count=table.height, offset=task.kept)
         return table.filter(kept)
 
@@ -130,7 +131,9 @@ class Worker:
             step = StepDone(step="tokenise", rows_in=rows, rows_out=rows, cells_changed=0, seconds=seconds)
             base = msgspec.structs.replace(base, steps=[*base.steps, step], tokens=tokens)
         part = part_file(self._folder, task.part, self._plan.suffix)
-        return msgspec.structs.replace(base, size_bytes=placed(part, lambda path: write_part(table, path)))
+        emptied = 0 if self._plan.suffix == ".parquet" else sum(map(not_finite, table.get_columns()))
+        size_bytes = placed(part, lambda path: write_part(table, path))
+        return msgspec.structs.replace(base, size_bytes=size_bytes, not_finite=emptied)
 
 
 def _row_numbers(rows: int) -> "pl.Series":

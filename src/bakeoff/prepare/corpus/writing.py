@@ -62,7 +62,7 @@ def join_parts(parts: Sequence[Path], target: Path) -> None:
     if target.suffix == ".parquet":
         import polars as pl
 
-        pl.scan_parquet(list(parts)).sink_parquet(
+        pl.scan_parquet(list(parts), glob=False).sink_parquet(
             target, compression="zstd", compression_level=3, row_group_size=ROW_GROUP_ROWS, maintain_order=True
         )
         return
@@ -82,7 +82,7 @@ def sync(path: Path) -> None:
 
 
 def placed(path: Path, write: Callable[[Path], object]) -> int:
-    """A file that is there whole or not at all; gives its size.
+    """A file that is there whole or not at all, also after the power has failed; gives its size.
 
     Raises:
         StoreError: there is no room for it.
@@ -90,6 +90,7 @@ def placed(path: Path, write: Callable[[Path], object]) -> int:
     made = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         write(made)
+        sync(made)
         size = made.stat().st_size
         made.replace(path)
     except Exception as error:

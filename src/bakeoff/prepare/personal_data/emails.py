@@ -10,8 +10,8 @@ __all__ = ["EMAIL_SIGNS", "emails"]
 # What ends like a file is a file ("icon@2x.png"); what goes on with a path is a place to copy from ("git@host:a/b").
 FILES = "png|jpe?g|gif|webp|svg|ico|css|jsx?|tsx?|html?|json|pdf|txt|map"
 PLAIN = re.compile(
-    r"(?<![\w.%+-])[\w.%+-]{1,64}@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}"
-    rf"(?!(?:{FILES})\b)[^\W\d_]{{2,24}}(?![\w-]|\.[^\W\d_]|:[\w.~/-]{{1,99}}/)"
+    r"(?<![\w.%+-])[\w.%+-]{1,64}(?:@|%40)(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}"
+    rf"(?!(?:{FILES})\b)(?:xn--[a-zA-Z0-9-]{{1,59}}|[^\W\d_]{{2,24}})(?![\w-]|\.[^\W\d_]|:[\w.~/-]{{1,99}}/)"
 )
 AT = r"(?:\s?[\[({<]\s?(?:at|AT|@|ät|arroba|chez)\s?[\])}>]\s?|\s?&#(?:64|x40);\s?)"
 DOT = r"(?:\s?[\[({<]\s?(?:dot|DOT|punkt|punto|point|\.)\s?[\])}>]\s?|\s(?:dot|DOT)\s)"
@@ -25,18 +25,18 @@ MARKED = re.compile(
 )
 # Words alone say it only where the name is no word, or after what announces an address.
 SPOKEN = re.compile(
-    rf"(?<![\w.%+-])([\w.%+-]{{1,64}})\s(?:at|AT)\s(?:{LABEL}\s(?:dot|DOT)\s){{1,4}}(?i:{ENDS})(?![\w-])"
+    rf"(?<![\w.%+-])([\w.%+-]{{1,64}}(?:\s(?:dot|DOT)\s[\w.%+-]{{1,64}}){{0,3}})\s(?:at|AT)\s(?:{LABEL}\s(?:dot|DOT)\s){{1,4}}(?i:{ENDS})(?![\w-])"
 )
 WEBMAIL = re.compile(
     r"(?i)\sat\s(?:g?mail|googlemail|yahoo|hotmail|outlook|live|icloud|proton(?:mail)?|gmx|aol|yandex|qq)\s"
 )
-NO_WORD = re.compile(r"[\d._+-]")
+NO_WORD = re.compile(r"[\d._+-]|\s")
 ANNOUNCED = re.compile(
     r"(?i)(?:e-?mails?|mail(?:to)?|contact|write|reach|address|correo|courriel|schreib\w*)\b\W{0,3}(?:\w{1,8}\s){0,3}$"
 )
 REACH = 40
 
-EMAIL_SIGNS = ("@", r"(?i:[\[({<]\s?(?:at|ät|arroba|chez)\s?[\])}>]|&#(?:64|x40);)", r"(?i)\sdot\s")
+EMAIL_SIGNS = ("@", "%40", r"(?i:[\[({<]\s?(?:at|ät|arroba|chez)\s?[\])}>]|&#(?:64|x40);)", r"(?i)\sdot\s")
 HIDDEN = re.compile(r"[\[({<]\s?(?:at|AT|@|ät|arroba|chez|dot|DOT|punkt|punto|point|\.)|\s(?:dot|DOT)\s|&#(?:64|x40);")
 
 
@@ -57,7 +57,7 @@ def _cut(match: re.Match[str]) -> tuple[int, int]:
 
 def emails(text: str) -> Iterator[tuple[int, int]]:
     """Where the text holds an address."""
-    if "@" in text:
+    if "@" in text or "%40" in text:
         yield from (_cut(match) for match in PLAIN.finditer(text))
     if not HIDDEN.search(text):
         return

@@ -216,8 +216,8 @@ NATIONAL_IDS: tuple[NationalId, ...] = (
 # What is digits alone could be any number: it counts only where a word says what it is, a little before it.
 BARE = re.compile(r"\d+( \d+)*")
 SAID = re.compile(
-    r"(?i:bsn|sofi|burgerservice|pesel|cpf|t\.?c\.? ?(?:kimlik|no)|tfn|tax[ _-]?(?:file|id|no)|steuer|idnr|nhs|sin\b"
-    r"|social[ _-]?(?:insurance|security)|fødsels|personnummer|person(?:al)?[ _-]?(?:id|no|number)"
+    r"(?i:bsn|sofi|burgerservice|pesel|cpf|t\.?c\.? ?(?:kimlik|no)|tckn|tfn|tax[ _-]?(?:file|id|no)|steuer|idnr|nhs"
+    r"|sin\b|social[ _-]?(?:insurance|security)|fødsels|personnummer|person(?:al)?[ _-]?(?:id|no|number)"
     r"|national[ _-]?(?:id|no|number)"
     r"|rijksregister|registre national|niss|insz|id[ _-]?number|identity|ssn|aa?dhaa?r|uid(?:ai)?\b|आधार)"
 )

@@ -127,6 +127,10 @@ def _repair_unicode(params: RepairUnicodeParams) -> Rewrite:
     return each(repair, where=BEYOND_ASCII)
 
 
+LINE_ENDS = r"\r\n?|[\x{0b}\x{0c}\x{85}\x{2028}\x{2029}]"
+"""Ends of lines, pages and paragraphs beside the line feed (Unicode Standard, §5.8)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqueezeParams:
     """`keep_lines`: line breaks stay (an empty line at most), for steps that look at lines and paragraphs."""
@@ -140,7 +144,8 @@ def _squeeze_whitespace(params: SqueezeParams) -> Rewrite:
 
     def squeeze(texts: "pl.Series") -> "pl.Series":
         # A blank alone stays, without being written anew.
-        lines = texts.str.replace_all(r"(?:[^\S\n ]| [^\S\n])[^\S\n]*", " ").str.replace_all(" ?\n ?", "\n")
+        lines = texts.str.replace_all(LINE_ENDS, "\n").str.replace_all(r"(?:[^\S\n ]| [^\S\n])[^\S\n]*", " ")
+        lines = lines.str.replace_all(" ?\n ?", "\n")
         return lines.str.replace_all(r"\n{3,}", "\n\n").str.strip_chars()
 
     return squeeze
@@ -150,5 +155,5 @@ repair_unicode = TextStep(
     name="repair_unicode", version=3, make=_repair_unicode, params=RepairUnicodeParams, requires=("ftfy",)
 )
 """Undoes text decoded with the wrong encoding (ftfy), brings characters to a normal form, drops control characters."""
-squeeze_whitespace = TextStep(name="squeeze_whitespace", version=1, make=_squeeze_whitespace, params=SqueezeParams)
+squeeze_whitespace = TextStep(name="squeeze_whitespace", version=2, make=_squeeze_whitespace, params=SqueezeParams)
 """One space for each run of whitespace, none at the ends."""

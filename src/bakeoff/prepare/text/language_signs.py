@@ -1,19 +1,12 @@
-"""What a short text shows of its language beside its runs of letters: its script, its alphabet, its frequent words.
+"""What a short text shows of its language beside its runs of letters: its script and its alphabet.
 
-A model of letter runs has little to go by in ten to forty characters; which letters a language writes, and its most
-frequent words, say more there.
-
-Sources: Unicode CLDR, exemplar characters of each language (the letters beyond a–z); the frequent words are those of
-the package `stop-words`, each counting by how few languages have it.
+Source: Unicode CLDR, exemplar characters of each language (the letters beyond a–z).
 """
 
-import math
 import re
 from collections import Counter
-from collections.abc import Mapping
-from functools import lru_cache
 
-__all__ = ["LATIN", "RARE", "SCRIPTS", "evidence", "only_language"]
+__all__ = ["LATIN", "RARE", "SCRIPTS", "evidence", "only_language", "words_in"]
 
 # Languages of scripts other than Latin, by their codes.
 SCRIPTS: dict[str, frozenset[str]] = {
@@ -62,13 +55,6 @@ LETTERS: dict[str, str] = {
 LATIN = frozenset(code for code, letters in LETTERS.items() if not re.search(r"[\u0400-\u04ff]", letters))
 CYRILLIC = frozenset(LETTERS) - LATIN
 SHARED_CYRILLIC = frozenset("абвгдежзиклмнопрстуфхцчшйьюя")
-NAMES: dict[str, str] = {
-    "arabic": "ar", "bulgarian": "bg", "catalan": "ca", "czech": "cs", "danish": "da", "dutch": "nl", "english": "en",
-    "finnish": "fi", "french": "fr", "german": "de", "hungarian": "hu", "indonesian": "id", "italian": "it",
-    "norwegian": "no", "polish": "pl", "portuguese": "pt", "romanian": "ro", "russian": "ru", "slovak": "sk",
-    "spanish": "es", "swedish": "sv", "turkish": "tr", "ukrainian": "uk", "vietnamese": "vi", "persian": "fa",
-    "lithuanian": "lt", "latvian": "lv", "croatian": "hr", "slovenian": "sl",
-}  # fmt: skip
 RANGES = {
     "ja": r"[\u3041-\u30ff]", "ko": r"[\uac00-\ud7a3\u1100-\u11ff\u3130-\u318f]", "el": r"[\u0370-\u03ff\u1f00-\u1fff]",
     "pa": r"[\u0a00-\u0a7f]", "gu": r"[\u0a80-\u0aff]", "ta": r"[\u0b80-\u0bff]", "te": r"[\u0c00-\u0c7f]",
@@ -81,7 +67,7 @@ WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 MOSTLY, WORD_LETTERS = 0.5, 3
 STRANGE, KNOWN = -2.5, 0.6
 """Of a letter that a language does not write, and of one that few others do: in logarithms of odds."""
-WORD_WEIGHT, MOST_WORDS = 2.0, 60
+MOST_WORDS = 60
 RARE, SELDOM = -3.0, -1.0
 """Of a language that is in no list, and of one that is seldom met: often guessed of short texts."""
 OFTEN = {"en", "de", "fr", "es", "it", "pt", "nl", "sv", "pl", "cs", "fi", "hu", "tr", "ro", "vi", "id"} | {
@@ -104,29 +90,13 @@ def only_language(text: str) -> str | None:
     return next((code for code in PATTERNS if code not in {"ja", "zh"} and count[code] > MOSTLY * letters), None)
 
 
-@lru_cache(maxsize=1)
-def _function_words() -> Mapping[str, Mapping[str, float]]:
-    """For each word, what it says for the languages that have it; nothing without the package."""
-    try:
-        import stop_words
-    except ModuleNotFoundError:
-        return {}
-    lists = {
-        code: {word.lower() for word in stop_words.get_stop_words(name)}
-        for name, code in NAMES.items()
-        if name in stop_words.AVAILABLE_LANGUAGES
-    }
-    counts = Counter(word for words in lists.values() for word in words)
-    found: dict[str, dict[str, float]] = {}
-    for code, words in lists.items():
-        size = math.sqrt(300 / max(len(words), 50))  # a word on a long list says less
-        for word in words:
-            found.setdefault(word, {})[code] = min(size, 1.2) / math.sqrt(counts[word])
-    return found
+def words_in(text: str) -> list[str]:
+    """The first words of a text, in lower case."""
+    return WORD.findall(text.lower().replace("i\u0307", "i").replace("’", "'"))[:MOST_WORDS]
 
 
 def evidence(text: str) -> dict[str, float]:
-    """What letters and function words say for each language, in logarithms of odds."""
+    """What its letters say for each language, in logarithms of odds."""
     lowered = text.lower()
     if DEVANAGARI.search(text):
         return {"hi": -SELDOM, "mr": -2 * SELDOM if MARATHI.search(text) else 2 * SELDOM, "ne": SELDOM}
@@ -143,9 +113,4 @@ def evidence(text: str) -> dict[str, float]:
             elif not (is_cyrillic and letter in SHARED_CYRILLIC):
                 score += STRANGE
         scores[code] = score + (0 if code in OFTEN else SELDOM)
-    words = _function_words()
-    for word in WORD.findall(lowered)[:MOST_WORDS]:
-        for code, weight in words.get(word, {}).items():
-            if code in scores:
-                scores[code] += WORD_WEIGHT * weight
     return scores

@@ -112,7 +112,8 @@ class QualityParams:
     C4 removed pages with a word of a public list of bad words; none ships here, so `blocked` is yours.
     `reading`: how Gopher's rules are read where the paper leaves it open. "paper": words are what white space parts,
     shares are of characters that are no white space, and every coming of a run that comes twice counts ("the fraction
-    of characters contained within all duplicate n-grams"); "datatrove": as its filters do, see `datatrove_rules`.
+    of characters contained within all duplicate n-grams"); "datatrove": as its filters do for English, with
+    spaCy's tokens (the extra `nlp`; twenty times slower), see `datatrove_rules`.
     """
 
     rules: tuple[RuleSet, ...] = ("gopher", "gopher_repetition")
@@ -122,7 +123,7 @@ class QualityParams:
 
 
 def _keep_quality(params: QualityParams) -> Apply:
-    known = {name for rules in params.rules for name in _names(rules)}
+    known = {name for rules in params.rules for name in _names(rules, params.reading)}
     if unknown := sorted(set(params.waive) - known):
         raise ValueError(f"rules to waive are among {', '.join(sorted(known))}; received {', '.join(unknown)}")
 
@@ -161,10 +162,10 @@ def broken_rules(texts: "pl.Series", params: QualityParams) -> list[list[str]]:
     return broken
 
 
-def _names(rules: RuleSet) -> list[str]:
+def _names(rules: RuleSet, reading: Reading) -> list[str]:
     import polars as pl
 
-    return judge(pl.Series("text", ["a"]), rules).columns
+    return judge(pl.Series("text", ["a"]), rules, reading).columns
 
 
 def _blocked(texts: "pl.Series", words: tuple[str, ...]) -> "pl.Series":
@@ -175,7 +176,9 @@ def _blocked(texts: "pl.Series", words: tuple[str, ...]) -> "pl.Series":
     return texts.str.contains(rf"(?i)(?:^|{outside})(?:{listed})(?:{outside}|$)").fill_null(value=False)
 
 
-keep_quality = RowStep(name="keep_quality", version=4, make=_keep_quality, params=QualityParams, requires=("icu4py",))
+keep_quality = RowStep(
+    name="keep_quality", version=5, make=_keep_quality, params=QualityParams, requires=("icu4py", "spacy")
+)
 """Rows whose texts break no rule of the sets."""
 
 
