@@ -174,15 +174,9 @@ def _words(present: "pl.Series", column: Column, *, target: bool) -> Iterator[st
             yield from _listed(present, values, least, len(listed))
             return
     lengths = present.str.len_chars()
-<<<<<<< HEAD
     longest = narrow.whole(lengths.max())
     middle = narrow.number(lengths.median())
-    slack = max(LENGTH_SLACK, (longest / middle) ** RATIO_SLACK if middle else 0)
-=======
-    longest = cast("int", lengths.max())
-    middle = cast("float", lengths.median())
     slack = max(LENGTH_SLACK, longest / middle if middle else 0)
->>>>>>> text
     yield f"# the longest has {longest:,} characters; {slack:.3g} times that"
     yield f"length = {{ max = {int(outward(slack * longest, up=True, whole=True))} }}"
 
@@ -230,18 +224,12 @@ def _is_id(present: "pl.Series", column: Column, *, rows: int) -> bool:
     if column.kind == "numeric":
         if not (present == present.floor()).all():
             return False
-<<<<<<< HEAD
-        span = narrow.number(present.max()) - narrow.number(present.min()) + 1
-        if len(present) ** 2 / (2 * span) < 10:  # noqa: PLR2004 - pairs that chance alone would make equal
-            return False
-=======
-        possible = math.log(cast("float", present.max()) - cast("float", present.min()) + 1)
+        possible = math.log(narrow.number(present.max()) - narrow.number(present.min()) + 1)
     else:
         possible = _log_possible(present)
     pairs = math.exp(min(2 * math.log(len(present)) - math.log(2) - possible, LARGEST_LOG))
     if not (pairs >= BY_CHANCE or (column.kind == "categorical" and pairs <= NEVER)):
         return False
->>>>>>> text
     return present.n_unique() == len(present)
 
 

@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
+
+from bakeoff.core import narrow
 
 if TYPE_CHECKING:
     import polars as pl
@@ -36,7 +38,7 @@ NEAR_ZERO = 0.01
 
 def ranges(present: "pl.Series") -> Iterator[str]:
     """The range of numbers, as TOML with a comment; nothing where later rows may hold any."""
-    low, high = cast("float", present.min()), cast("float", present.max())
+    low, high = narrow.number(present.min()), narrow.number(present.max())
     whole = bool((present == present.floor()).all())
     up = _slack(present, low, high)
     # Below zero it is the other way round: few values far below the middle.
@@ -100,10 +102,10 @@ def _slack(present: "pl.Series", low: float, high: float) -> float:
     usual = present.mode(maintain_order=True)[0]
     if low >= 0 and usual == low and int((present == usual).sum()) > len(present) / 2:
         present = present.filter(present != usual)  # mostly nothing: what there is, is the rest
-    middle = cast("float", present.median() or 0.0)
+    middle = narrow.number(present.median() or 0.0)
     if low < 0:
         above = (present - middle).filter(present > middle)
-        half = cast("float", above.median() or 0.0)
+        half = narrow.number(above.median() or 0.0)
         if not half or high - middle < HEAVY * half:
             return span
         low, high, middle = 0.0, high - middle, half
