@@ -337,6 +337,62 @@ def test_model_by_its_name_and_another(world):
     assert (raised.value.param, raised.value.code) == ("model", "model_not_found")
 
 
+@pytest.fixture
+def aliased(world):
+    """The endpoint with names beside its own."""
+    made = type(world)(model_names=("gpt-4o-mini", "org/small"))
+    with made.server:
+        yield made
+
+
+def test_the_model_has_the_other_names_that_the_project_gives_it(aliased):
+    with aliased.client() as client:
+        assert [model.id for model in client.models.list()] == ["talk", "gpt-4o-mini", "org/small"]
+        assert client.models.retrieve("org/small").id == "org/small"
+        answer = client.chat.completions.create(model="gpt-4o-mini", messages=said("one"))
+        assert (answer.choices[0].message.content, answer.model) == ("one ", "talk")
+        with pytest.raises(openai.NotFoundError, match="'talk' or 'gpt-4o-mini' or 'org/small', received 'gpt-4o'"):
+            client.chat.completions.create(model="gpt-4o", messages=said("one"))
+
+
+def test_a_star_is_whatever_callers_like(world):
+    made = type(world)(model_names=("*",))
+    with made.server, made.client() as client:
+        assert [model.id for model in client.models.list()] == ["talk"]
+        assert client.responses.create(model="gpt-5.4", input="one").output_text == "one "
+
+
+def test_tokens_of_a_response_are_counted_before_it_is_wanted(world):
+    tool = {"type": "function", "name": "f", "parameters": {}, "strict": True}
+    with world.client() as client:
+        counted = client.responses.input_tokens.count(
+            model="talk", instructions="Be brief.", input="a b c", tools=[tool]
+        )
+        assert (counted.input_tokens, counted.object) == (15, "response.input_tokens")
+        with pytest.raises(openai.NotFoundError):
+            client.responses.input_tokens.count(model="other", input="a")
+
+
+def test_answers_have_all_that_the_types_of_the_client_require(world):
+    options = {"base_url": f"{world.server.url}/v1", "api_key": "none", "max_retries": 0}
+    with openai.OpenAI(**options, _strict_response_validation=True) as client:
+        client.chat.completions.create(model="talk", messages=said("one two"), logprobs=True, top_logprobs=1)
+        list(client.chat.completions.create(model="talk", messages=said("one two"), logprobs=True, stream=True))
+        client.completions.create(model="talk", prompt="one two", logprobs=1)
+        list(client.completions.create(model="talk", prompt="one two", logprobs=1, stream=True))
+        client.responses.create(model="talk", input="one two", include=["message.output_text.logprobs"])
+        tool = {"type": "function", "name": "f", "parameters": {}, "strict": True}
+        client.responses.create(model="talk", input="call one", tools=[tool])
+        with client.responses.stream(model="talk", input="one two", tools=[tool]) as stream:
+            assert stream.get_final_response().status == "completed"
+        client.models.retrieve("talk")
+
+
+def test_what_a_response_may_hold_is_taken_where_it_never_does(world):
+    with world.client() as client:
+        client.responses.create(model="talk", input="x", include=["file_search_call.results"])
+
+
 def test_a_history_with_tools_is_taken_whole(world):
     call = {"id": "c1", "type": "function", "function": {"name": "area", "arguments": '{"city": "Ghent"}'}}
     history = [
@@ -573,7 +629,7 @@ def test_items_of_a_response_are_turns(world):
         ({"previous_response_id": "r1"}, "previous_response_id"),
         ({"background": True}, "background"),
         ({"truncation": "auto"}, "truncation"),
-        ({"include": ["file_search_call.results"]}, "include[0]"),
+        ({"include": ["thoughts"]}, "include[0]"),
         ({"max_output_tokens": 0}, "max_output_tokens"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
         ({"input": []}, "input"),

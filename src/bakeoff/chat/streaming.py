@@ -4,14 +4,24 @@ Source: the HTML standard, section 9.2 (server-sent events); the OpenAI API refe
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from bakeoff.core.generation import Finish, Messages, Piece, Sampling, Token, ToolCall
+from bakeoff.core.generation import Finish, Messages, Piece, Sampling, Token, Tool, ToolCall
 from bakeoff.core.types import Json
 
-__all__ = ["ANY_OBJECT", "Heard", "calls_of", "chunk_of", "end_of", "events", "finish_of", "request_of"]
+__all__ = [
+    "ANY_OBJECT",
+    "Heard",
+    "calls_of",
+    "chunk_of",
+    "end_of",
+    "events",
+    "finish_of",
+    "functions_of",
+    "request_of",
+]
 
 ANY_OBJECT: Mapping[str, Json] = {"type": "object"}
 """The schema of `response_format = {"type": "json_object"}`."""
@@ -47,12 +57,17 @@ def request_of(messages: Messages, sampling: Sampling) -> dict[str, Json]:
     return asked
 
 
+def functions_of(tools: Sequence[Tool]) -> list[Json]:
+    """Tools as requests and chat templates have them."""
+    return [{"type": "function", "function": dict(tool)} for tool in tools]
+
+
 def _tools(sampling: Sampling) -> dict[str, Json]:
     if not sampling.tools:
         return {}
     named: Json = {"type": "function", "function": {"name": sampling.tool_choice}}
     return {
-        "tools": [{"type": "function", "function": dict(tool)} for tool in sampling.tools],
+        "tools": functions_of(sampling.tools),
         "tool_choice": sampling.tool_choice if sampling.tool_choice in {"auto", "required"} else named,
         "parallel_tool_calls": None if sampling.parallel_tools else False,
     }

@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bakeoff.chat.streaming import calls_of, end_of, request_of
+from bakeoff.chat.streaming import calls_of, end_of, functions_of, request_of
 from bakeoff.chat.tokens import ChatTokens
 from bakeoff.core.errors import (
     BakeoffError,
@@ -30,7 +30,7 @@ from bakeoff.core.errors import (
     MissingExtraError,
     OptionError,
 )
-from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token
+from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token, Tool
 from bakeoff.core.hashing import digest_file, digest_json
 from bakeoff.engines.derived import FOLDER, derived, digests_of
 
@@ -266,7 +266,7 @@ class _Session:
             chosen = [tool for tool in sampling.tools if tool["name"] == sampling.tool_choice]
             asked |= {"parallel_tool_calls": sampling.parallel_tools}
             if chosen:  # it knows no choice by name: the others are not shown
-                asked |= {"tools": [{"type": "function", "function": dict(chosen[0])}], "tool_choice": "required"}
+                asked |= {"tools": functions_of(chosen), "tool_choice": "required"}
         elif self._words is not None:
             if "response_format" in asked:  # what follows token ids is not held to a schema that cannot be read
                 question = {"messages": [{"role": "user", "content": ""}], "response_format": asked["response_format"]}
@@ -280,7 +280,8 @@ class _Session:
             # It looks back as far as it is told, at a price in memory for each token: no farther than there are tokens.
             # It takes the penalty off for the prompt's tokens too: their share of it is given back as a bias.
             given: list[int] | None = asked.get("prompt")
-            bias = Counter(given or self.own_render(messages, asked.get("tools", ())))
+            shown = [each["function"] for each in asked.get("tools", ())]
+            bias = Counter(given or self.own_render(messages, shown))
             weighed = {token: count * sampling.frequency_penalty for token, count in bias.items()}
             for token, own in sampling.logit_bias.items():
                 weighed[token] = weighed.get(token, 0.0) + own
@@ -314,13 +315,17 @@ class _Session:
         """Whether the model's template has a place for tools."""
         return "tools" in str(self._asked("/props").get("chat_template", ""))
 
-    def render(self, messages: Messages) -> list[int]:
+    def render(self, messages: Messages, tools: Sequence[Tool] = ()) -> list[int]:
         """The token ids of the prompt."""
-        return self.own_render(messages) if self._words is None else self._words.prompt(messages)
+        if self._words is None or (tools and self.takes_tools):
+            return self.own_render(messages, tools)
+        return self._words.prompt(messages)
 
-    def own_render(self, messages: Messages, tools: Sequence[Any] = ()) -> list[int]:
+    def own_render(self, messages: Messages, tools: Sequence[Tool] = ()) -> list[int]:
         """The token ids that the file's own template and tokenizer would make."""
-        asked = {"messages": [dict(message) for message in messages]} | ({"tools": list(tools)} if tools else {})
+        asked: dict[str, Any] = {"messages": [dict(message) for message in messages]}
+        if tools:
+            asked["tools"] = functions_of(tools)
         prompt = self._post("/apply-template", asked)["prompt"]
         return self.tokenise(prompt, special=True)
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bakeoff.chat.streaming import functions_of
 from bakeoff.chat.tokens import ChatTokens
 from bakeoff.core.errors import CandidateError, ContextLengthError, MissingExtraError
-from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token
+from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token, Tool
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,13 +89,13 @@ class ReferenceSession:
         self._context = min(context, getattr(model.config, "max_position_embeddings", context))
         self._lock = threading.Lock()
 
-    def render(self, messages: Messages) -> list[int]:
+    def render(self, messages: Messages, tools: Sequence[Tool] = ()) -> list[int]:
         """The token ids of the prompt.
 
         Raises:
             CandidateError: the tokenizer has no chat template.
         """
-        return self.words.prompt(messages)
+        return self.words.prompt(messages, tools=functions_of(tools))
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """The answer, piece by piece; see `bakeoff.core.generation.TextSession`."""

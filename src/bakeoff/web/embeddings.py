@@ -31,11 +31,8 @@ class EmbeddingRequest(msgspec.Struct):
         """The texts to embed.
 
         Raises:
-            HttpError: tokens instead of texts, an empty text, none or too many of them, or other dimensions.
+            HttpError: tokens instead of texts, an empty text, none or too many of them.
         """
-        if self.dimensions is not None:
-            expected = "it to be left out: vectors have the width of the encoder"
-            raise refused("dimensions", expected, self.dimensions, code="unsupported_parameter")
         texts: list[Any] = [self.input] if isinstance(self.input, str) else self.input
         if not 1 <= len(texts) <= MAX_TEXTS:
             raise refused("input", f"1 to {MAX_TEXTS} texts", texts)
@@ -62,8 +59,17 @@ def embedding_request(body: bytes) -> EmbeddingRequest:
 
 
 def embeddings(asked: EmbeddingRequest, found: Embedded, *, model: str) -> dict[str, Any]:
-    """The body of the answer."""
+    """The body of the answer.
+
+    Raises:
+        HttpError: vectors of another width are wanted; the first numbers of one are no vector of their own, unless the
+            encoder was trained so.
+    """
     rows_nd = found.vectors_nd.astype("<f4")
+    width = rows_nd.shape[1]
+    if asked.dimensions not in {None, width}:
+        expected = f"it to be left out, or {width}: vectors have the width of the encoder"
+        raise refused("dimensions", expected, asked.dimensions, code="unsupported_parameter")
 
     def told(row: int) -> str | list[float]:
         return (
