@@ -379,7 +379,6 @@ def test_answers_have_all_that_the_types_of_the_client_require(world):
         client.chat.completions.create(model="talk", messages=said("one two"), logprobs=True, top_logprobs=1)
         list(client.chat.completions.create(model="talk", messages=said("one two"), logprobs=True, stream=True))
         client.completions.create(model="talk", prompt="one two", logprobs=1)
-        list(client.completions.create(model="talk", prompt="one two", logprobs=1, stream=True))
         client.responses.create(model="talk", input="one two", include=["message.output_text.logprobs"])
         tool = {"type": "function", "name": "f", "parameters": {}, "strict": True}
         client.responses.create(model="talk", input="call one", tools=[tool])

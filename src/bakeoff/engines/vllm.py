@@ -138,10 +138,10 @@ class _Session:
 
     def render(self, messages: Messages, tools: Sequence[Tool] = ()) -> list[int]:
         """The token ids of the prompt."""
-        asked: dict[str, Any] = {"model": self._model, "messages": [dict(message) for message in messages]}
+        body: dict[str, Any] = {"model": self._model, "messages": [dict(message) for message in messages]}
         if tools:
-            asked["tools"] = functions_of(tools)
-        return self._json("POST", "/tokenize", asked)["tokens"]
+            body["tools"] = functions_of(tools)
+        return self._json("POST", "/tokenize", body)["tokens"]
 
     def embed(self, texts: Sequence[str]) -> "NDArray[np.float32]":
         """Vectors of length one, from a server that was started for embedding."""
