@@ -141,7 +141,7 @@ class LlamaProcess:
             self._process.stdin.flush()
         line = self._process.stdout.readline()
         reply = json.loads(line) if line else {"error": f"its process ended with {self._process.wait(STOP_S)}"}
-        if "error" in told:
+        if "error" in reply:
             self._end()
             raise CandidateError(
                 f"expected a model that llama.cpp can load, found {self._settings.file!r}: {reply['error']}; the file "
