@@ -159,6 +159,50 @@ def test_schema_gives_json_of_that_shape(served):
     assert isinstance(json.loads(said)["a"], int)
 
 
+@pytest.mark.parametrize(
+    ("schema", "why"),
+    [
+        ({"not": {"type": "object"}}, "at #: it does not know not"),
+        ({"type": "array", "items": {"enum": [1, 2]}, "uniqueItems": True}, "uniqueItems"),
+        (
+            {"type": "object", "properties": {"a": {"type": "integer", "multipleOf": 5}}},
+            "at #/properties/a: .*multipleOf",
+        ),
+        (
+            {"$defs": {"x": {"type": "number", "exclusiveMinimum": 0}}, "$ref": "#/$defs/x"},
+            "exclusiveMinimum of numbers",
+        ),
+        ({"anyOf": [{"type": "null"}, {"type": ["string", "number"], "maximum": 3}]}, "at #/anyOf/1: .*maximum of"),
+        # These are as many words of grammar that llama.cpp cannot read: it would answer freely, with 200.
+        (
+            {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(?=a)b$"}}, "required": ["a"]},
+            "no grammar",
+        ),
+        ({"type": "object", "properties": {"a": {"type": "string", "format": "uri"}}, "required": ["a"]}, "no grammar"),
+        ({"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 100_000}, "no grammar"),
+        ({"anyOf": []}, "no grammar"),
+    ],
+)
+def test_a_schema_that_would_not_hold_is_refused(served, schema, why):
+    with pytest.raises(OptionError, match=rf"response_format: expected a JSON schema that .*{why}"):
+        list(served.chat(ASKED, Sampling(max_tokens=20, json_schema=schema)))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {"multipleOf": {"type": "string"}, "not": {"type": "null"}}},
+        {"type": "array", "items": {"type": "integer", "minimum": 2, "maximum": 7}},
+        {"enum": ["Q", "Quite"]},
+        {"type": "object", "properties": {"a": {"type": "string", "pattern": "^Q+$"}}, "required": ["a"]},
+        {"type": ["string", "null"], "maxLength": 5},
+        {},
+    ],
+)
+def test_a_schema_that_holds_is_taken(served, schema):
+    assert list(served.chat(ASKED, Sampling(max_tokens=5, json_schema=schema)))
+
+
 def test_reference_refuses_a_schema(reference):
     with pytest.raises(OptionError, match="response_format"):
         list(reference.chat(ASKED, Sampling(json_schema={"type": "object"})))

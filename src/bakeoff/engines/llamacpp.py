@@ -28,6 +28,7 @@ from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSessi
 from bakeoff.core.hashing import digest_file, digest_json
 from bakeoff.engines.derived import FOLDER, derived, digests_of
 from bakeoff.engines.llamacpp_process import LlamaProcess, LlamaSettings, RefusedRequest
+from bakeoff.engines.llamacpp_schema import SchemaCheck
 
 if TYPE_CHECKING:
     import numpy as np
@@ -199,7 +200,7 @@ class _Session:
         self.concurrency = parallel + BEHIND
         self.files = digests_of(file, lora)
         self.weights_bytes = sum(each.stat().st_size for each in (file, lora) if each is not None)
-        self._context = context
+        self._context, self._schemas = context, SchemaCheck(self._ask)
         self._process = LlamaProcess(
             LlamaSettings(
                 file=str(file),
@@ -215,6 +216,8 @@ class _Session:
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """The answer, piece by piece; see `bakeoff.core.generation.TextSession`."""
         sampling.require(ABLE | (TOOLS if sampling.tools and self.takes_tools else set()), "the engine llamacpp")
+        if sampling.json_schema is not None:
+            self._schemas.require(sampling.json_schema)
         asked = self._request(messages, sampling)
         # Where it is given token ids, its own template and tokenizer have no say.
         path = "/v1/completions" if "prompt" in asked else "/v1/chat/completions"
@@ -239,9 +242,6 @@ class _Session:
             if chosen:  # it knows no choice by name: the others are not shown
                 asked |= {"tools": functions_of(chosen), "tool_choice": "required"}
         elif self._words is not None:
-            if "response_format" in asked:  # what follows token ids is not held to a schema that cannot be read
-                question = {"messages": [{"role": "user", "content": ""}], "response_format": asked["response_format"]}
-                self._ask("/apply-template", question)
             asked = _of_ids(asked, self._words.prompt(messages), sampling)
         if sampling.seed is not None:
             asked["seed"] = sampling.seed % SEEDS
