@@ -273,6 +273,12 @@ def test_no_piece_holds_the_beginning_of_a_stop_text(which, request):
     assert pieces[-1].finish == "stop"
 
 
+@pytest.mark.parametrize("which", ["reference", "served"])
+def test_a_bias_for_a_token_that_is_none_is_refused(which, request):
+    with pytest.raises(OptionError, match="logit_bias: expected tokens of this model, 0 to 311; received 312"):
+        list(request.getfixturevalue(which).chat(ASKED, Sampling(max_tokens=1, logit_bias={311: 1.0, 312: 1.0})))
+
+
 def test_what_llamacpp_cannot_do_is_refused_by_name(served):
     for option, sampling in (
         ("presence_penalty", Sampling(presence_penalty=1.0)),

@@ -162,7 +162,7 @@ BAD = [
     ({"reasoning_effort": "high"}, "reasoning_effort", "unsupported_parameter"),
     ({"extra_body": {"top_k": -2}}, "top_k", "invalid_value"),
     ({"extra_body": {"min_p": 2}}, "min_p", "invalid_value"),
-    ({"extra_body": {"repetition_penalty": 1.1}}, "repetition_penalty", "unknown_parameter"),
+    ({"extra_body": {"repetition_penalty": 1.1}}, "repetition_penalty", "unsupported_parameter"),
     ({"extra_body": {"best_of": 2}}, "best_of", "unknown_parameter"),
     ({"extra_body": {"temprature": 0.5}}, "temprature", "unknown_parameter"),
 ]
@@ -332,6 +332,7 @@ def posted(world, path: str, body: bytes):
 def test_model_by_its_name_and_another(world):
     with world.client() as client:
         assert client.models.retrieve("talk").id == "talk"
+        assert client.get("/models/", cast_to=object)["object"] == "list"
         with pytest.raises(openai.NotFoundError) as raised:
             client.models.retrieve("other")
     assert (raised.value.param, raised.value.code) == ("model", "model_not_found")
@@ -390,6 +391,32 @@ def test_answers_have_all_that_the_types_of_the_client_require(world):
 def test_what_a_response_may_hold_is_taken_where_it_never_does(world):
     with world.client() as client:
         client.responses.create(model="talk", input="x", include=["file_search_call.results"])
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("/chat/completions", "is it '/v1/chat/completions'? look at the base URL"),
+        ("/v1/v1/chat/completions", "is it '/v1/chat/completions'? look at the base URL"),
+        ("/v1/audio/speech", "GET / tells what is served"),
+    ],
+)
+def test_a_path_that_is_not_there_has_the_near_one(world, path, hint):
+    status, body = posted(world, path, b"{}")
+    assert status == 404
+    assert f"received '{path}'" in body["error"]["message"]
+    assert hint in body["error"]["message"]
+
+
+def test_a_method_that_is_not_taken_has_the_one_that_is(world):
+    status, body = posted(world, "/v1/models", b"{}")
+    assert (status, body["error"]["message"][:14]) == (405, "expected GET, ")
+
+
+def test_a_mark_of_byte_order_is_no_part_of_json(world):
+    body = json.dumps({"messages": said("one")}).encode("utf-8-sig")
+    status, answer = posted(world, "/v1/chat/completions", body)
+    assert (status, answer["choices"][0]["message"]["content"]) == (200, "one ")
 
 
 def test_a_history_with_tools_is_taken_whole(world):

@@ -216,6 +216,8 @@ class _Session:
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """The answer, piece by piece; see `bakeoff.core.generation.TextSession`."""
         sampling.require(ABLE | (TOOLS if sampling.tools and self.takes_tools else set()), "the engine llamacpp")
+        if self._words is not None:
+            self._words.require(sampling.logit_bias)
         if sampling.json_schema is not None:
             self._schemas.require(sampling.json_schema)
         asked = self._request(messages, sampling)

@@ -100,6 +100,7 @@ class ReferenceSession:
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """The answer, piece by piece; see `bakeoff.core.generation.TextSession`."""
         sampling.require(ABLE, "the engine transformers")
+        self.words.require(sampling.logit_bias)
         prompt = self.render(messages)
         if len(prompt) + 1 > self._context:
             raise ContextLengthError(
@@ -215,7 +216,7 @@ def _weighed(logprobs: Any, said: list[int], sampling: Sampling) -> Any:
     size = len(logprobs)
     change = torch.zeros(size)
     for token, bias in sampling.logit_bias.items():
-        if 0 <= token < size:
+        if token < size:  # a tokenizer may have tokens that the model never learned
             change[token] = bias
     count = torch.bincount(torch.tensor(said, dtype=torch.long), minlength=size)
     return logprobs + change - sampling.frequency_penalty * count - sampling.presence_penalty * (count > 0)

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from starlette.applications import Starlette
@@ -50,6 +50,7 @@ RESPONSES = {"messages": "input", "max_tokens": "max_output_tokens", "response_f
 MESSAGES = {"stop": "stop_sequences", "response_format": "output_config.format"}
 """Names that APIs have for options of chat completions."""
 REFRESH_S = 0.5
+NOT_FOUND, NOT_ALLOWED = 404, 405
 
 
 class _PredictRequest(msgspec.Struct):
@@ -318,6 +319,8 @@ class _Handlers:
     async def model(self, request: Request) -> Response:
         """OpenAI's description of one model."""
         name = request.path_params["model"]
+        if not name:
+            return await self.models(request)
         self._check_model(name)
         return JsonResponse(openai.model_card(name, self.engine.now_ms() // 1000))
 
@@ -413,7 +416,22 @@ async def _on_error(request: Request, error: Exception) -> Response:
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = {404: "NotFoundError", 405: "MethodNotAllowed"}.get(error.status_code, "BadRequest")
-    return error_response(HttpError(error.status_code, kind, error.detail), request.url.path)
+    return error_response(HttpError(error.status_code, kind, _problem_of(request, error)), request.url.path)
+
+
+def _problem_of(request: Request, error: HTTPException) -> str:
+    """What is wrong with a request that no handler takes."""
+    path, routes = request.url.path, cast("Starlette", request.app).routes
+    served = {route.path for route in routes if isinstance(route, Route)}
+    if error.status_code == NOT_FOUND:
+        # Clients of OpenAI's API have a base URL that ends with /v1; those of Anthropic's have one without.
+        near = [each for each in (f"/v1{path}", path.replace("/v1/v1", "/v1")) if each.rstrip("/") in served]
+        hint = f"; is it {near[0]!r}? look at the base URL of the client" if near else "; GET / tells what is served"
+        return f"expected a path that is served here, received {shown(path)}{hint}"
+    if error.status_code == NOT_ALLOWED:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        return f"expected {allowed} at {path}, received {request.method}"
+    return error.detail
 
 
 async def _on_disconnect(_request: Request, _error: Exception) -> Response:

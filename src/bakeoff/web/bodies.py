@@ -1,5 +1,6 @@
 """Bodies of requests: JSON becomes a typed value, or a 400 that names the key, what was expected and what came."""
 
+import codecs
 import difflib
 import re
 from collections.abc import Mapping, Sequence
@@ -71,7 +72,7 @@ def decoded(body: bytes, kind: type[T], example: str) -> T:
         HttpError: the body is no JSON, has an unknown key, or a value of another type.
     """
     try:
-        raw: Any = msgspec.json.decode(body)
+        raw: Any = msgspec.json.decode(body.removeprefix(codecs.BOM_UTF8))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise HttpError(
             400, "BadRequest", f"expected {example}; this is no JSON: {error}", None, "invalid_json"
