@@ -138,6 +138,7 @@ def test_the_choice_of_a_tool_reaches_the_model(talk, choice, expected, parallel
         ({"max_tokens": 0}, 400, "invalid_request_error", "max_tokens"),
         ({"model": "other"}, 404, "not_found_error", "talk"),
         ({"messages": user({"type": "image"})}, 400, "invalid_request_error", r"messages[0].content[0]"),
+        ({"messages": [*user(), {"role": "assistant", "content": "{"}]}, 400, "invalid_request_error", "to speak last"),
         ({"stop_sequences": [""]}, 400, "invalid_request_error", "stop_sequences: expected"),
         ({"thinking": {"type": "enabled", "budget_tokens": 9}}, 400, "invalid_request_error", "thinking"),
         ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, 400, "invalid_request_error", "tools[0]"),

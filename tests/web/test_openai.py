@@ -178,6 +178,20 @@ def test_what_cannot_be_had_is_refused_by_name(world, change, param, code, strea
     assert error.body["message"].startswith(f"{param}: expected ")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"messages": [{"role": "king", "content": "x"}]}, "messages[0].role: expected assistant or developer or"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0].type: expected function; received 'web_search'"),
+        ({"response_format": {"type": "xml"}}, "response_format.type: expected json_object or json_schema or text; re"),
+    ],
+)
+def test_a_value_that_is_none_of_some_is_told_with_them(world, change, message):
+    status, body = posted(world, "/v1/chat/completions", json.dumps({"messages": said("x")} | change).encode())
+    assert status == 400
+    assert message in body["error"]["message"]
+
+
 def test_a_misspelt_option_has_the_nearest_name(world):
     with world.client() as client, pytest.raises(openai.BadRequestError, match="did you mean 'temperature'"):
         client.chat.completions.create(model="talk", messages=said("x"), extra_body={"temprature": 0.5})
@@ -410,7 +424,7 @@ def test_a_path_that_is_not_there_has_the_near_one(world, path, hint):
 
 def test_a_method_that_is_not_taken_has_the_one_that_is(world):
     status, body = posted(world, "/v1/models", b"{}")
-    assert (status, body["error"]["message"][:14]) == (405, "expected GET, ")
+    assert (status, body["error"]["message"]) == (405, "expected GET or HEAD at /v1/models, received POST")
 
 
 def test_a_mark_of_byte_order_is_no_part_of_json(world):

@@ -55,9 +55,9 @@ BEHIND = 2
 SEEDS = 2**32 - 1
 """One more than the largest seed: llama.cpp reads that one as none."""
 ABLE: frozenset[Option] = frozenset({"frequency_penalty", "logit_bias", "logprobs", "response_format"})
-TOOLS: frozenset[Option] = frozenset({"tools"})
-"""Only where the model's template has a place for them."""
 """Not `presence_penalty`: llama.cpp counts the prompt's tokens as well, which for this one cannot be undone."""
+TOOLS: frozenset[Option] = frozenset({"tools"})
+"""Where the model's template has a place for them."""
 
 
 class LlamaCppEngine:
@@ -215,7 +215,11 @@ class _Session:
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """The answer, piece by piece; see `bakeoff.core.generation.TextSession`."""
-        sampling.require(ABLE | (TOOLS if sampling.tools and self.takes_tools else set()), "the engine llamacpp")
+        if sampling.tools and not self.takes_tools:
+            raise OptionError(
+                "tools", "expected it to be left out: the chat template of this model has no place for it"
+            )
+        sampling.require(ABLE | TOOLS if sampling.tools else ABLE, "the engine llamacpp")
         if self._words is not None:
             self._words.require(sampling.logit_bias)
         if sampling.json_schema is not None:

@@ -108,6 +108,9 @@ class MessageRequest(msgspec.Struct):
 
     def _turns(self) -> list[Turn]:
         system = [] if not self.system else [Turn(role="system", content=joined(self.system, "system", TEXTS))]
+        if self.messages and self.messages[-1].role == "assistant":
+            expected = "the user to speak last: an answer that is begun cannot be gone on with"
+            raise refused(f"messages[{len(self.messages) - 1}]", expected, self.messages[-1].content)
         for at, message in enumerate(self.messages):
             system += _turns(message, f"messages[{at}]")
         return system

@@ -429,8 +429,8 @@ def _problem_of(request: Request, error: HTTPException) -> str:
         hint = f"; is it {near[0]!r}? look at the base URL of the client" if near else "; GET / tells what is served"
         return f"expected a path that is served here, received {shown(path)}{hint}"
     if error.status_code == NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "another method")
-        return f"expected {allowed} at {path}, received {request.method}"
+        allowed = sorted((error.headers or {}).get("Allow", "").replace(" ", "").split(","))
+        return f"expected {' or '.join(allowed)} at {path}, received {request.method}"
     return error.detail
 
 
