@@ -21,6 +21,8 @@ __all__ = [
     "finish_of",
     "functions_of",
     "request_of",
+    "text_of",
+    "tokens_of",
 ]
 
 ANY_OBJECT: Mapping[str, Json] = {"type": "object"}
@@ -114,7 +116,8 @@ class Heard:
     def pieces(self, chunks: Iterable[Mapping[str, Any]]) -> Iterator[Piece]:
         """The pieces in chunks of a completion (or in a whole one); the end of the answer is not told."""
         for chunk in chunks:
-            self.usage = chunk.get("usage") or self.usage
+            usage: Any = chunk.get("usage")
+            self.usage = usage if usage and isinstance(usage, Mapping) else self.usage
             for choice in chunk.get("choices") or ():
                 self.finish = finish_of(choice.get("finish_reason")) or self.finish
                 piece = _piece(choice)
@@ -167,19 +170,42 @@ def calls_of(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
     )
 
 
+def text_of(content: object) -> str:
+    """What is said in a content: a text, or the parts of one that are (others are reasoning, as a rule).
+
+    >>> text_of([{"type": "thinking", "thinking": []}, {"type": "text", "text": "Yes"}]), text_of(None)
+    ('Yes', '')
+    """
+    if not isinstance(content, list):
+        return content if isinstance(content, str) else ""
+    parts = [cast("Mapping[str, Any]", part) for part in cast("list[Any]", content) if isinstance(part, Mapping)]
+    return "".join(str(part.get("text") or "") for part in parts if part.get("type", "text") == "text")
+
+
+def tokens_of(choice: Mapping[str, Any]) -> tuple[Token, ...]:
+    """The tokens of a choice with their likeliest alternatives; none where a log-probability is no number."""
+
+    def entry(each: Mapping[str, Any]) -> tuple[str, float]:
+        return str(each["token"]), float(each["logprob"])
+
+    try:
+        listed: Any = (choice.get("logprobs") or {}).get("content") or ()
+        return tuple(
+            Token(
+                id=NAMELESS,
+                text=entry(each)[0],
+                logprob=entry(each)[1],
+                top=tuple(entry(other) for other in each.get("top_logprobs") or ()),
+            )
+            for each in listed
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ()
+
+
 def _piece(choice: Mapping[str, Any]) -> Piece:
     said = choice.get("delta") or choice.get("message") or {}
-    logprobs = (choice.get("logprobs") or {}).get("content") or ()
-    tokens = tuple(
-        Token(
-            id=NAMELESS,
-            text=str(each["token"]),
-            logprob=float(each["logprob"]),
-            top=tuple((str(other["token"]), float(other["logprob"])) for other in each.get("top_logprobs") or ()),
-        )
-        for each in logprobs
-    )
-    return Piece(text=str(said.get("content") or ""), tokens=tokens, calls=calls_of(said))
+    return Piece(text=text_of(said.get("content")), tokens=tokens_of(choice), calls=calls_of(said))
 
 
 def chunk_of(data: str) -> dict[str, Any] | None:
