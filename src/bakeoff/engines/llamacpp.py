@@ -39,8 +39,6 @@ __all__ = ["LlamaCppEngine", "adapter_gguf_of", "gguf_of"]
 PRE_TOKENIZERS = ("smollm", "llama-bpe", "qwen2", "gpt-2", "default")
 QUANTISATIONS = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 """The forms that the package gguf can write, in GGML's names; those of k-quants it can only read."""
-KV_CACHES = {"f16": 1, "q8_0": 8}
-"""ggml's numbers of the forms in which keys and values are kept."""
 PROBES = (
     "In 12345 days it's 3.14 o'clock!!\n\n  don't I'LL WE'VE naïve",
     "日本語 текст עברית العربية 👩‍👩‍👧 ½ x²",
@@ -209,7 +207,7 @@ class _Session:
                 context=context,
                 parallel=parallel,
                 answers=self.concurrency,
-                kv_cache=KV_CACHES[kv_cache],
+                kv_cache=kv_cache,
             )
         )
 

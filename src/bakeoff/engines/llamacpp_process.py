@@ -25,6 +25,8 @@ from bakeoff.core.errors import CandidateError
 __all__ = ["LlamaProcess", "LlamaSettings", "RefusedRequest"]
 
 PROGRAM = Path(__file__).with_name("llamacpp_server.py")
+KV_CACHES = {"f16": 1, "q8_0": 8}
+"""ggml's numbers of the forms in which keys and values are kept."""
 STOP_S = 5.0
 BAD_REQUEST = 400
 BLOCK = 2**16
@@ -35,7 +37,7 @@ DONE = "[DONE]"
 class LlamaSettings:
     """What llama.cpp is to load and how; `answers` may be under way or waiting in it at once.
 
-    `context` is for each of `parallel` conversations, whose keys and values have ggml's type `kv_cache`.
+    `context` is for each of `parallel` conversations, whose keys and values have the form `kv_cache`.
     """
 
     file: str
@@ -44,7 +46,7 @@ class LlamaSettings:
     context: int
     parallel: int
     answers: int
-    kv_cache: int
+    kv_cache: str
 
 
 class RefusedRequest(Exception):  # noqa: N818 - an answer of the server, which its reader makes an error of
@@ -135,7 +137,9 @@ class LlamaProcess:
         self._end = weakref.finalize(self, _ended, self._process)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        settings = json.dumps(asdict(self._settings) | {"key": self._key})
+        settings = json.dumps(
+            asdict(self._settings) | {"key": self._key, "kv_cache": KV_CACHES[self._settings.kv_cache]}
+        )
         with contextlib.suppress(BrokenPipeError):  # the reason stands in what comes back
             self._process.stdin.write(settings.encode() + b"\n")
             self._process.stdin.flush()
@@ -145,7 +149,7 @@ class LlamaProcess:
             self._end()
             raise CandidateError(
                 f"expected a model that llama.cpp can load, found {self._settings.file!r}: {reply['error']}; the file "
-                "may be damaged, memory too small, or the form of kv_cache not for this model"
+                f"may be damaged, memory too small, or kv_cache = {self._settings.kv_cache!r} not for this model"
             )
         parts = urlsplit(str(reply["url"]))
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
