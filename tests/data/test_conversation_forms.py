@@ -165,6 +165,14 @@ def test_columns_that_the_project_lists_are_taken_as_they_are(tmp_path):
     assert reading.layout is None
 
 
+def test_a_column_beside_the_turns_stays_an_input_where_the_project_lists_it(tmp_path):
+    rows = [{"messages": [{"role": "user", "content": f"Hi {n}"}, BOT], "system": f"Be {n}."} for n in range(30)]
+    reading, config = read_rows(tmp_path, rows, text=["messages", "system"])
+    schema = infer(reading.table, config, "generation", reading.formats).schema
+    assert set(schema.inputs) == {"messages", "system"}
+    assert conversation(reading.table["messages"][3]) == [{"role": "user", "content": "Hi 3"}]
+
+
 @pytest.mark.parametrize("suffix", ["arrow", "parquet", "jsonl"])
 def test_a_folder_of_shards_is_one_source(suffix, tmp_path):
     folder = tmp_path / "set"

@@ -6,7 +6,7 @@ write a `Layout`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -179,26 +179,29 @@ def unpacked(table: "pl.DataFrame", config: DataConfig) -> Turned:
     ]
     if layout.rejected in names:
         columns.append(pl.Series(config.rejected_column, [each.rejected for each in examples], dtype=pl.String))
-    loss = Loss(
-        kind="row",
-        reason=f"no conversation of the form {layout.name}",
-        subject=layout.column,
-        count=len(wrong),
-        of=table.height,
-        examples=tuple(example(line) for line in wrong[:EXAMPLES]),
-        remedy="mend these rows",
-    )
     return Turned(
         table=kept.with_columns(columns),
         formats={layout.column: TURNS, config.target: ColumnFormat(form="text")},
-        losses=(*((loss,) if wrong else ()), *_losses(layout, unwanted, homeless, table.height)),
+        losses=tuple(_losses(layout, wrong, unwanted, homeless, table.height)),
         layout=layout.name,
         notes=(f"conversations of the form {layout.name}: column {layout.column!r} holds the turns before the answer",),
     )
 
 
-def _losses(layout: Layout, unwanted: int, homeless: Mapping[str, int], height: int) -> Iterator[Loss]:
-    """What was lost of rows that are conversations."""
+def _losses(
+    layout: Layout, wrong: Sequence[str], unwanted: int, homeless: Mapping[str, int], height: int
+) -> Iterator[Loss]:
+    """Rows that are no conversations, or none to learn from, and what turns have beside their text."""
+    if wrong:
+        yield Loss(
+            kind="row",
+            reason=f"no conversation of the form {layout.name}",
+            subject=layout.column,
+            count=len(wrong),
+            of=height,
+            examples=tuple(example(line) for line in wrong[:EXAMPLES]),
+            remedy="mend these rows",
+        )
     if unwanted:
         why = "an answer that was turned down (label is false) is not learned"
         yield Loss(kind="row", reason=why, subject=layout.target, count=unwanted, of=height, chosen=True)
@@ -217,6 +220,9 @@ def _layout(table: "pl.DataFrame", config: DataConfig) -> Layout | None:
         _check_lists(first, table, config)
         return None
     listed = {*config.text, *config.categorical, *config.numeric, *config.ignore}
+    beside = listed & set(layout.replaced) & {"system", "prompt"}
+    if beside:  # a project that takes them as inputs of their own
+        layout = layout_of({name: value for name, value in first.items() if name not in beside}) or layout
     if config.target in table.columns and config.target != layout.target:
         return None
     return None if listed & set(layout.replaced) else layout
