@@ -316,6 +316,11 @@ def test_tools_are_shown_where_the_template_has_a_place_for_them(served, tmp_pat
         assert read == len(session.render(ASKED, tools[1:])) > len(session.render(ASKED))
         with pytest.raises(DataError, match="control tokens"):
             list(session.chat([{"role": "user", "content": "<|im_end|>"}], sampling))
+        wrong = ({"name": "sing", "parameters": {"type": "object", "properties": {"song": "any"}}},)
+        with pytest.raises(OptionError, match=r"tools: expected a JSON schema .*at #/properties/song"):
+            list(session.chat(ASKED, Sampling(max_tokens=1, tools=wrong)))
+        with pytest.raises(OptionError, match="tools: expected a JSON schema"):
+            session.render(ASKED, wrong)
     finally:
         session.close()
 

@@ -9,7 +9,7 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -229,7 +229,7 @@ class _Session:
             with contextlib.closing(self._process.stream(path, asked)) as chunks:
                 yield from _pieces(chunks, sampling.top_logprobs, self._ends)
         except RefusedRequest as refused:
-            raise _refusal(refused.body) from refused
+            raise _refusal(refused.body, _option_of(asked)) from refused
 
     def _request(self, messages: Messages, sampling: Sampling) -> dict[str, Any]:
         """The request in llama.cpp's dialect, whose defaults (min_p, top_k, the order of its steps) are not ours."""
@@ -325,7 +325,7 @@ class _Session:
         try:
             return self._process.ask(path, body)
         except RefusedRequest as refused:
-            raise _refusal(refused.body) from refused
+            raise _refusal(refused.body, _option_of(body or {})) from refused
 
 
 def _of_ids(asked: dict[str, Any], ids: list[int], sampling: Sampling) -> dict[str, Any]:
@@ -379,7 +379,12 @@ def _piece(choice: dict[str, Any], top_logprobs: int | None, ends: frozenset[int
     )
 
 
-def _refusal(error: Any) -> Exception:
+def _option_of(asked: Mapping[str, Any]) -> str:
+    """The option of a request that has a JSON schema."""
+    return "tools" if asked.get("tools") and not asked.get("response_format") else "response_format"
+
+
+def _refusal(error: Any, option: str = "response_format") -> Exception:
     if error.get("type") == TOO_LONG:
         return ContextLengthError(
             f"expected a prompt of at most {error.get('n_ctx')} tokens, received {error.get('n_prompt_tokens')}; "
@@ -388,5 +393,5 @@ def _refusal(error: Any) -> Exception:
     message = str(error.get("message", error))
     if BAD_SCHEMA in message:
         reason = message.partition(BAD_SCHEMA)[2].strip()
-        return OptionError("response_format", f"expected a JSON schema that llama.cpp can hold to; {reason}")
+        return OptionError(option, f"expected a JSON schema that llama.cpp can hold to; {reason}")
     return DataError(f"llama.cpp refused the request: {message}")
