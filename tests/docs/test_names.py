@@ -6,7 +6,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[2] / "src" / "bakeoff"
 EMPTY = {"found", "told", "said", "asked", "held", "kept"}
-STILL = 785
+STILL = 781
 """How many places there still are; who renames some, writes the new number here."""
 
 

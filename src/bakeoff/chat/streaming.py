@@ -204,8 +204,8 @@ def tokens_of(choice: Mapping[str, Any]) -> tuple[Token, ...]:
 
 
 def _piece(choice: Mapping[str, Any]) -> Piece:
-    said = choice.get("delta") or choice.get("message") or {}
-    return Piece(text=text_of(said.get("content")), tokens=tokens_of(choice), calls=calls_of(said))
+    message = choice.get("delta") or choice.get("message") or {}
+    return Piece(text=text_of(message.get("content")), tokens=tokens_of(choice), calls=calls_of(message))
 
 
 def chunk_of(data: str) -> dict[str, Any] | None:

@@ -172,7 +172,7 @@ def unpacked(table: "pl.DataFrame", config: DataConfig) -> Turned:
             f"{wrong[0]}. {len(wrong):,} of {table.height:,} rows are no such conversations: mend them, or set "
             "max_bad_share in [data]"
         )
-    kept = table[fine].drop([name for name in (*layout.replaced, layout.target, layout.rejected) if name in names])
+    remaining = table[fine].drop([name for name in (*layout.replaced, layout.target, layout.rejected) if name in names])
     columns = [
         pl.Series(layout.column, [question_text(each.turns) for each in examples], dtype=pl.String),
         pl.Series(config.target, [each.answer for each in examples], dtype=pl.String),
@@ -180,7 +180,7 @@ def unpacked(table: "pl.DataFrame", config: DataConfig) -> Turned:
     if layout.rejected in names:
         columns.append(pl.Series(config.rejected_column, [each.rejected for each in examples], dtype=pl.String))
     return Turned(
-        table=kept.with_columns(columns),
+        table=remaining.with_columns(columns),
         formats={layout.column: TURNS, config.target: ColumnFormat(form="text")},
         losses=tuple(_losses(layout, wrong, unwanted, homeless, table.height)),
         layout=layout.name,
