@@ -5,7 +5,8 @@
 A project with a prompted candidate is run once, released and served as it is: default quantisation, slots and context,
 tokens made here, every answer logged on disk. llama.cpp's server has the very file that the release answers from, and
 the same slots, context and threads. Each runs in a process of its own; one client asks both in turn, several rounds,
-with the same prompts; the sum over rounds counts. The client counts what arrives over HTTP. How long `bakeoff serve`
+with the same prompts. What counts is the median over rounds of the ratio within one: on a machine with other work a
+single slow round would decide over a sum. The client counts what arrives over HTTP. How long `bakeoff serve`
 takes to be ready is measured twice, from its start to the first 200 of /health/ready.
 """
 
@@ -19,6 +20,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -155,24 +157,47 @@ async def ask_all(url: str, streams: int, tokens: int, offset: int) -> tuple[int
     return sum(n for n, _ in answers), time.perf_counter() - started, [first for _, first in answers]
 
 
-def measure(urls: dict[str, str], rounds: int) -> dict[tuple[str, int], tuple[float, float, float]]:
-    """(server, streams) → (tokens/s, median and largest seconds to the first token)."""
-    runs: dict[tuple[str, int], list[tuple[int, float, list[float]]]] = {}
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What one server did in one round: tokens a second, and the seconds to each stream's first token."""
+
+    rate: float
+    firsts: list[float]
+
+
+def measure(urls: dict[str, str], streams: dict[int, int], rounds: int) -> dict[int, dict[str, list[Round]]]:
+    """By streams and server, its rounds."""
     for url in urls.values():
         asyncio.run(ask_all(url, 1, 8, 0))
-    for streams, tokens in STREAMS.items():
+    table: dict[int, dict[str, list[Round]]] = {}
+    for count, tokens in streams.items():
+        servers = table[count] = {which: list[Round]() for which in urls}
         for turn in range(rounds):
-            for which in (
-                list(urls) if turn % 2 else list(reversed(urls))
-            ):  # the same prompts for both, new in each round
-                told = asyncio.run(ask_all(urls[which], streams, tokens, 1000 * turn + 100 * streams))
-                runs.setdefault((which, streams), []).append(told)
-    table: dict[tuple[str, int], tuple[float, float, float]] = {}
-    for key, told in runs.items():
-        firsts = [first for _, _, each in told for first in each]
-        rate = sum(n for n, _, _ in told) / sum(s for _, s, _ in told)
-        table[key] = rate, statistics.median(firsts), max(firsts)
+            # The same prompts for both, new in each round.
+            for which in list(urls) if turn % 2 else list(reversed(urls)):
+                written, seconds, firsts = asyncio.run(ask_all(urls[which], count, tokens, 1000 * turn + 100 * count))
+                servers[which].append(Round(rate=written / seconds, firsts=firsts))
     return table
+
+
+def show(table: dict[int, dict[str, list[Round]]]) -> None:
+    """Print it: medians over rounds, with the least and the largest of the ratios."""
+    print("streams   own tokens/s  ours tokens/s   ratio (least, largest)   first token s, median: own, ours, ratio")
+    for count, servers in table.items():
+        rates = {which: statistics.median(each.rate for each in rounds) for which, rounds in servers.items()}
+        pairs = list(zip(servers["ours"], servers["own"], strict=True))
+        ratios = [ours.rate / own.rate for ours, own in pairs]
+        firsts = {which: [statistics.median(each.firsts) for each in rounds] for which, rounds in servers.items()}
+        first = {which: statistics.median(each) for which, each in firsts.items()}
+        waited = statistics.median(a / b for a, b in zip(firsts["ours"], firsts["own"], strict=True))
+        ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}, {max(ratios):.2f})"
+        line = f"{count:7}{rates['own']:15.1f}{rates['ours']:15.1f}   {ratio:23}"
+        print(f"{line}  {first['own']:.3f}, {first['ours']:.3f}, {waited:.2f}")
+
+
+def streams_of(text: str) -> dict[int, int]:
+    """Streams and tokens of an argument."""
+    return {int(count): int(tokens) for count, _, tokens in (part.partition(":") for part in text.split(","))}
 
 
 def main() -> None:
@@ -180,33 +205,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--serve", type=Path)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--streams", type=streams_of, default=STREAMS, help="such as 1:64,4:64 (streams:tokens)")
     parser.add_argument("--port", type=int, default=8917)
     parser.add_argument("--prepare", action="store_true", help="only run the project")
-    asked = parser.parse_args()
-    if asked.serve:
-        return serve_own(asked.serve, asked.threads)
-    file = released(asked.port)
-    if asked.prepare:
+    options = parser.parse_args()
+    if options.serve:
+        return serve_own(options.serve, options.threads)
+    file = released(options.port)
+    if options.prepare:
         return None
-    process, _, first_ready = start_ours(asked.port)
+    process, _, first_ready = start_ours(options.port)
     ended(process)
-    ours, url, ready = start_ours(asked.port)
-    own, own_url = start_own(file, asked.threads)
+    ours, url, ready = start_ours(options.port)
+    own, own_url = start_own(file, options.threads)
     try:
-        found = measure({"own": own_url, "ours": url}, asked.rounds)
+        table = measure({"own": own_url, "ours": url}, options.streams, options.rounds)
     finally:
         ended(ours)
         ended(own)
-    print(
-        f"xllamacpp {version('xllamacpp')}; {asked.threads} threads, {SLOTS} slots of {CONTEXT}, {asked.rounds} rounds"
-    )
+    threads, rounds = options.threads, options.rounds
+    print(f"xllamacpp {version('xllamacpp')}; {threads} threads, {SLOTS} slots of {CONTEXT}, {rounds} rounds")
     print(f"ready {first_ready:.1f} s after the start, {ready:.1f} s after the next one\n")
-    print("streams  tokens   own tokens/s  ours tokens/s  ratio   first token s, median (largest): own, ours")
-    for streams, tokens in STREAMS.items():
-        (own_rate, own_first, own_last), (rate, first, last) = found["own", streams], found["ours", streams]
-        line = f"{streams:7}{tokens:8}{own_rate:15.1f}{rate:15.1f}{rate / own_rate:7.2f}"
-        print(f"{line}   {own_first:.3f} ({own_last:.3f}), {first:.3f} ({last:.3f})")
+    show(table)
     return None
 
 

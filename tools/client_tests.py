@@ -1,15 +1,22 @@
-"""Run the own tests of openai-python or anthropic-sdk-python against our endpoint, for the routes that it serves.
+"""Run the own tests of openai-python or anthropic-sdk-python against an endpoint, for the routes that it serves.
 
-    git clone https://github.com/openai/openai-python && pip install ./openai-python pytest pytest-asyncio respx
-    python tools/client_tests.py openai openai-python [--python ENVIRONMENT/bin/python]
+    git clone https://github.com/openai/openai-python
+    pip install './openai-python[aiohttp]' pytest pytest-asyncio respx
+    python tools/client_tests.py openai openai-python [--python ENVIRONMENT/bin/python] [--url http://127.0.0.1:8080]
     python tools/client_tests.py anthropic anthropic-sdk-python
 
-The endpoint answers by the model of `tests/web` that repeats what it is told, and has vectors for texts. In a copy of
-the tests their models ("gpt-5.4") are named as the endpoint is. Left out are routes for what is stored, which nothing
-is here. What fails is listed with the error, each test once.
+The tests are written for a mock that answers whatever it is asked. Three things are changed in a copy of them, and
+told: options that are refused here are taken out of the tests that ask for all options at once (`REFUSED`), so that
+the rest of each is tested; a response is asked about something, where they ask about nothing; nothing else. With
+`--as-is` they are run as they are. What fails is listed with the error, each test once.
+
+Without `--url` the endpoint is that of `tests/web`, which repeats what it is told, and has vectors for texts. An
+endpoint of one's own needs `[endpoint] model_names = ["*"]`, as the tests name OpenAI's and Anthropic's models.
 """
 
 import argparse
+import ast
+import contextlib
 import importlib.util
 import os
 import re
@@ -18,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,22 +33,115 @@ import numpy as np
 from bakeoff.core.generation import Embedded
 
 ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """Tests of a client: their files, which of them (pytest's -k), what is refused here and why."""
+
+    files: tuple[str, ...]
+    chosen: str
+    path: str
+    refused: dict[str, str]
+    fixed: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
 SUITES = {
-    "openai": (
-        (
+    "openai": Suite(
+        files=(
             "chat/test_completions.py",
             "test_completions.py",
             "test_embeddings.py",
             "test_models.py",
             "test_responses.py",
+            "responses/test_input_tokens.py",
         ),
-        "create or (Models and not delete)",
-        "/v1",
+        chosen="create or count or (Models and not delete)",
+        path="/v1",
+        refused={
+            "audio": "no sound is made",
+            "background": "nothing is stored",
+            "best_of": "0 is refused by OpenAI too",
+            "context_management": "nothing is cut silently",
+            "conversation": "nothing is stored",
+            "dimensions": "1: vectors have the width of the encoder",
+            "echo": "the prompt is a question",
+            "function_call": "replaced by tool_choice",
+            "functions": "replaced by tools",
+            "logit_bias": "'foo' is no token, for OpenAI neither",
+            "max_completion_tokens": "0 is refused by OpenAI too",
+            "max_tokens": "0 is refused by OpenAI too",
+            "moderation": "there is none",
+            "personality": "there is none",
+            "previous_response_id": "nothing is stored",
+            "prompt": "nothing is stored",
+            "suffix": "the prompt is a question",
+            "truncation": "auto: nothing is cut silently",
+            "verbosity": "low: models here have none",
+            "web_search_options": "nothing is looked up",
+        },
+        fixed={"responses": {"input": "string"}, "input_tokens": {"input": "string"}},
     ),
-    "anthropic": (("test_messages.py", "test_models.py"), "create or Models", ""),
+    "anthropic": Suite(
+        files=("test_messages.py", "test_models.py"),
+        chosen="create or count or Models or deprecated",
+        path="",
+        refused={
+            "container": "nothing is stored",
+            "inference_geo": "the place of the machine cannot be chosen",
+            "effort": "low: the models of these tests do not reason",
+        },
+    ),
 }
-NAMES = re.compile(r"""(\bmodel=|\bmodel_id=|"model": |models\.(?:with_\w+\.)?retrieve\(\s*)"[^"]+\"""")
 FAILED = re.compile(r"^FAILED \S+?::(\w+)::(\w+)\[?.*? - (.*)$")
+
+
+class Adapted(ast.NodeTransformer):
+    """Takes refused options out of calls of the client, and gives some calls what they lack."""
+
+    def __init__(self, suite: Suite) -> None:
+        self.suite, self.removed = suite, Counter[str]()
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """A call such as `client.chat.completions.with_raw_response.create(…)`."""
+        self.generic_visit(node)
+        steps = ast.unparse(node.func).split(".")
+        if steps[0] not in {"client", "async_client"} or steps[-1] not in {"create", "count", "count_tokens"}:
+            return node
+        # The prompt of a completion is no stored prompt; max_tokens and truncation may have other values than these.
+        whole = {"prompt"} if "completions" in steps else set[str]()
+        node.keywords = [
+            each for each in node.keywords if each.arg in whole or not self._taken_out(each.arg, each.value)
+        ]
+        for resource, options in self.suite.fixed.items():
+            if resource in steps:
+                given = {each.arg for each in node.keywords}
+                node.keywords += [
+                    ast.keyword(name, ast.Constant(value)) for name, value in options.items() if name not in given
+                ]
+        return node
+
+    def visit_Dict(self, node: ast.Dict) -> ast.AST:
+        """An option of an option, such as `text={"verbosity": …}`."""
+        self.generic_visit(node)
+        pairs = [
+            (key, value)
+            for key, value in zip(node.keys, node.values, strict=True)
+            if not (
+                isinstance(key, ast.Constant)
+                and key.value in {"verbosity", "effort"}
+                and self._taken_out(key.value, value)
+            )
+        ]
+        node.keys, node.values = [key for key, _ in pairs], [value for _, value in pairs]
+        return node
+
+    def _taken_out(self, name: str | None, value: ast.expr) -> bool:
+        fine = isinstance(value, ast.Constant) and value.value in (16, 1024, "none")
+        if name not in self.suite.refused or (fine and name in {"max_tokens", "effort"}):
+            return False
+        self.removed[name] += 1
+        return True
 
 
 class Embedder:
@@ -60,7 +161,28 @@ def world():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.EchoModel.embedder = Embedder()
-    return module.World()
+    return module.World(model_names=("*",))
+
+
+@contextlib.contextmanager
+def endpoint(url: str | None):
+    """The address of the endpoint to ask."""
+    if url is not None:
+        yield url.rstrip("/")
+        return
+    with world().server as server:
+        yield server.url
+
+
+def adapt(copy: Path, suite: Suite) -> Counter[str]:
+    """Change the tests in a copy; how often each option was taken out."""
+    removed = Counter[str]()
+    for file in suite.files:
+        test = copy / "tests" / "api_resources" / file
+        adapted = Adapted(suite)
+        test.write_text(ast.unparse(adapted.visit(ast.parse(test.read_text()))))
+        removed += adapted.removed
+    return removed
 
 
 def main() -> None:
@@ -69,18 +191,22 @@ def main() -> None:
     parser.add_argument("client", choices=SUITES)
     parser.add_argument("checkout", type=Path)
     parser.add_argument("--python", default=sys.executable)
-    asked = parser.parse_args()
-    files, chosen, path = SUITES[asked.client]
-    with tempfile.TemporaryDirectory() as scratch, world().server as server:
-        copy = Path(shutil.copytree(asked.checkout, Path(scratch) / "tests-of-client"))
-        for file in files:
-            test = copy / "tests" / "api_resources" / file
-            test.write_text(NAMES.sub(r'\1"talk"', test.read_text()))
+    parser.add_argument("--url")
+    parser.add_argument("--as-is", action="store_true")
+    parser.add_argument("--only", help="pytest's -k")
+    options = parser.parse_args()
+    suite = SUITES[options.client]
+    with tempfile.TemporaryDirectory() as scratch, endpoint(options.url) as url:
+        copy = Path(shutil.copytree(options.checkout, Path(scratch) / "tests-of-client"))
+        if not options.as_is:
+            for name, count in sorted(adapt(copy, suite).items()):
+                print(f"taken out {count} times: {name} ({suite.refused[name]})")
+        chosen = suite.chosen if options.only is None else f"({suite.chosen}) and ({options.only})"
         done = subprocess.run(
-            [asked.python, "-m", "pytest", "-q", "-rf", "-p", "no:cacheprovider", "-o", "addopts=", "-k", chosen]
-            + [f"tests/api_resources/{file}" for file in files],
+            [options.python, "-m", "pytest", "-q", "-rf", "-p", "no:cacheprovider", "-o", "addopts=", "-k", chosen]
+            + [f"tests/api_resources/{file}" for file in suite.files],
             cwd=copy,
-            env=os.environ | {"TEST_API_BASE_URL": server.url + path, "COLUMNS": "400"},
+            env=os.environ | {"TEST_API_BASE_URL": url + suite.path, "COLUMNS": "400"},
             capture_output=True,
             text=True,
             check=False,

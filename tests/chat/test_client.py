@@ -1,5 +1,6 @@
 """The client against a real server on loopback: errors, slowness, nonsense, the cache, the privacy switch."""
 
+import json
 import sqlite3
 import threading
 import time
@@ -11,6 +12,7 @@ from bakeoff.chat.cache import ReplyCache
 from bakeoff.chat.client import BudgetError, CostBudget, Refusal, Reply, Service, ServiceClient, ServiceError
 from bakeoff.chat.meter import Meter, Prices, since, together
 from bakeoff.chat.privacy import remote_calls
+from bakeoff.chat.streaming import Heard
 from bakeoff.core.errors import ConfigError, CorruptError, SecurityError, UsageError
 from bakeoff.testing.service import completion, serving
 
@@ -370,3 +372,40 @@ def test_calls_that_run_at_once_stay_within_the_budget(tmp_path):
             client.chat(asking(*(f"question {at}" for at in range(40))))
         assert len(service.asked) == 5
     assert run.run_paid() == (5.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("Yes", "Yes"),
+        (None, ""),
+        ([{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"type": "text", "text": "Yes"}], "Yes"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_content_may_be_a_list_of_parts(content, text, stream):
+    end = {"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": "unknown"}
+
+    def answer(asked):
+        body = completion("")
+        if not stream:
+            body["choices"][0]["message"]["content"] = content
+            return body
+        chunks = ({"choices": [{"delta": {"content": content}}]}, end)
+        return 200, iter([f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]), {}
+
+    with serving(answer) as service:
+        client = client_of(service, attempts=1)
+        if stream:
+            pieces = list(Heard().pieces(client.stream(asking("a")[0])))
+            assert "".join(piece.text for piece in pieces) == text
+        else:
+            assert client.chat(asking("a"))[0].text == text
+
+
+def test_log_probabilities_that_are_no_numbers_are_none():
+    body = completion("hi", top={"hi": -0.5})
+    body["choices"][0]["logprobs"]["content"].append({"token": None, "logprob": None})
+    with serving(lambda asked: body) as service:
+        (reply,) = client_of(service).chat(asking("a"))
+    assert (reply.text, reply.tokens) == ("hi", ())

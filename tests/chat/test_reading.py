@@ -39,6 +39,16 @@ NEGATIVE = [
     "negative<|im_end|>",
     "Answer: negative (the staff was rude)",
     "Classification = Negative",
+    "It's negative, not positive.",
+    "Not positive; negative.",
+    "This is not a positive review. It is negative.",
+    "The review is overwhelmingly negative, with no positive aspects.",
+    "negative, because it complains. Not positive.",
+    "Step 1: positive words: 0\nStep 2: negative words: 3\nTherefore: negative",
+    "{'label': 'negative'}",
+    '{"answer": {"label": "negative"}}',
+    '{"label": "negative", "reason": "it says \\"awful',
+    '{"label": "negative", "reason": "two\nlines"}',
 ]
 
 
@@ -62,6 +72,14 @@ UNREAD = [
     '{"label": "neg',
     "It contains negatives and positives.",
     "non-committal",
+    "non-negative",
+    "neutral/mixed",
+    "Classification: neutral/mixed",
+    "I do not think that this is negative.",
+    "The review is not the most positive one.",
+    "This is not a very negative review.",
+    "It isn't positive or negative.",
+    '{"label": "negative" or "positive"}',
 ]
 
 
@@ -86,6 +104,19 @@ def test_what_names_no_label_is_not_guessed(text):
         (["true", "false"], '{"answer": true}', 0),
         (["ärger", "freude"], "Das ist Ärger.", 0),
         (["spam", "ham"], "hamster", None),
+        (["yes", "no"], "No, I would not say yes.", 1),
+        (["yes", "no"], "There is no evidence.", 1),
+        (["yes", "no"], "I can't say yes.", None),
+        (["toxic", "non-toxic"], "Non-toxic, since nothing is toxic", 1),
+        (["toxic", "non-toxic"], "It is not toxic.", None),
+        (["A", "B", "C", "D"], r"**Answer: D** \boxed{\langle H\rangle \ll \Delta E}", 3),
+        (["A", "B", "C", "D"], "Antwort:\n\nAntwort: C", 2),
+        (["A", "B", "C", "D"], "I'd say that it's not A but rather D", 3),
+        (["1", "2", "3", "4", "5"], "4/5", 3),
+        (["1", "2", "3", "4", "5"], "Score: 5 out of 5", 4),
+        (["1", "2", "3", "4", "5"], "4.5", None),
+        (["1", "2", "3", "4", "5"], "3-4", None),
+        (["bug report", "billing"], "billing (not a bug report)", 1),
     ],
 )
 def test_names_that_are_parts_of_each_other(names, text, at):
@@ -107,6 +138,14 @@ def test_names_that_are_parts_of_each_other(names, text, at):
         ("<think>42", None),
         ("nan", None),
         ("no idea", None),
+        ("1.250,50", None),
+        ("3-4", None),
+        ("2024-01-05", None),
+        ("12:30", None),
+        ("1 000", None),
+        ("-5", -5.0),
+        ("4/5", 4.0),
+        ('{"rating": "4"}', 4.0),
     ],
 )
 def test_a_number_is_read_or_is_not_there(text, value):

@@ -97,3 +97,9 @@ def test_a_wrong_variable_is_named_not_ignored(tmp_path, variable, value, expect
 
 def test_a_variable_for_a_section_that_is_no_table_leaves_the_files_error(tmp_path):
     assert any("DataConfig" in line for line in told('data = "x"\n', tmp_path, BAKEOFF_DATA__TEXT="t"))
+
+
+def test_one_value_where_a_list_is_expected_is_told_in_the_words_of_the_file(tmp_path):
+    text = '[project]\nname = "p"\ntask = "generation"\n[endpoint]\nmodel_names = "one"\n'
+    with pytest.raises(ConfigError, match=r"endpoint\.model_names: expected a list in brackets, found 'one'"):
+        loads(text, folder=tmp_path, environ={})

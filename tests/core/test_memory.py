@@ -16,3 +16,15 @@ def test_the_peak_is_of_this_process_not_of_its_parent():
     child = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert 1_000_000 < int(child.stdout) < BIG
     del held
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only ended children are counted")
+def test_a_child_that_runs_counts_and_one_that_has_ended_does_not():
+    before = peak_memory_bytes()
+    code = "held = bytearray(200_000_000); print(len(held), flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
+        assert peak_memory_bytes() > before + 190_000_000
+        child.stdin.close()
+        child.wait(10)
+    assert peak_memory_bytes() < before + 100_000_000

@@ -7,7 +7,7 @@ import pytest
 
 from bakeoff.actions.init import write_project
 from bakeoff.config.sections import DataConfig
-from bakeoff.core.conversation import conversation
+from bakeoff.core.conversation import conversation, unlearned
 from bakeoff.core.errors import DataError
 from bakeoff.data.reading import read
 from bakeoff.data.schema import infer
@@ -25,6 +25,18 @@ FORMS = {
     },
     "Alpaca": {"instruction": "Greet", "input": "Ann", "output": "Hello", "history": [["One", "Two"]]},
     "ChatML": {"text": "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello<|im_end|>\n"},
+    "Llama 3": {
+        "text": "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\nHello<|eot_id|>"
+    },
+    "Gemma": {"text": "<bos><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\nHello<end_of_turn>\n"},
+    "Zephyr": {"text": "<|user|>\nHi</s>\n<|assistant|>\nHello</s>\n"},
+    "### Human": {"text": "### Human: Hi### Assistant: Hello"},
+    "Human and Assistant": {"text": "\n\nHuman: Hi\n\nAssistant: Hello"},
+    "HH": {"chosen": "\n\nHuman: Hi\n\nAssistant: Hello", "rejected": "\n\nHuman: Hi\n\nAssistant: Go away"},
+    "Dolly": {"instruction": "Greet", "context": "Ann", "response": "Hello"},
+    "beside": {"prompt": "Hi", "messages": [USER, BOT], "system": "Be brief."},
+    "KTO": {"prompt": "Hi", "completion": "Hello", "label": True},
     "preference": {"prompt": "Hi", "chosen": [USER, BOT], "rejected": [USER, {**BOT, "content": "Go away"}]},
     "completion": {"prompt": [USER], "completion": [BOT]},
     "chosen": {"prompt": "Hi", "chosen": "Hello", "rejected": "Go away"},
@@ -33,6 +45,8 @@ FORMS = {
 TURNS = {
     "messages": [("system", "Be brief."), ("user", "Hi")],
     "ShareGPT": [("system", "Be brief."), ("user", "Hi")],
+    "beside": [("system", "Be brief."), ("user", "Hi")],
+    "Dolly": [("user", "Greet\n\nAnn")],
     "Alpaca": [("user", "One"), ("assistant", "Two"), ("user", "Greet\n\nAnn")],
 }
 
@@ -61,7 +75,7 @@ def test_a_form_is_recognised_and_gives_turns_and_an_answer(form, tmp_path):
     assert reading.table[target].to_list() == ["Hello"] * 12
     turns = conversation(asked) if column.format.form == "conversation" else [{"role": "user", "content": asked}]
     assert [(turn["role"], turn["content"]) for turn in turns] == TURNS.get(form, [("user", "Hi")])
-    if form in {"preference", "chosen"}:
+    if form in {"preference", "chosen", "HH"}:
         assert schema.rejected is not None
         assert reading.table[schema.rejected].to_list() == ["Go away"] * 12
 
@@ -103,6 +117,33 @@ def test_other_forms_have_their_own_errors(tmp_path):
         read_rows(tmp_path, [{"conversations": ["Hi", "Hello"], "x": "y"}] * 2)
 
 
+def test_answers_that_nobody_wanted_are_not_learned_and_counted(tmp_path):
+    rows = [{"prompt": f"q{n}", "completion": f"a{n}", "label": n % 3 > 0} for n in range(30)]
+    reading, config = read_rows(tmp_path, rows, target="completion")
+    assert reading.table["completion"].to_list() == [f"a{n}" for n in range(30) if n % 3]
+    assert infer(reading.table, config, "generation", reading.formats).schema.inputs == ("prompt",)
+    (loss,) = [loss for loss in reading.losses if loss.kind == "row"]
+    assert (loss.count, loss.of, loss.reason[:33]) == (10, 30, "an answer that was turned down (l")
+
+
+def test_a_last_answer_of_no_weight_is_none_and_an_earlier_one_is_marked(tmp_path):
+    bad = {**BOT, "weight": 0}
+    reading, _ = read_rows(tmp_path, [{"messages": [USER, bad, USER, {**BOT, "weight": 1}]}] * 30)
+    asked = reading.table["messages"][0]
+    assert conversation(asked) == [USER, BOT, USER]
+    assert unlearned(asked) == {1}
+    with pytest.raises(DataError, match="expected a last answer to learn, received one of weight 0"):
+        read_rows(tmp_path, [{"messages": [USER, bad]}] * 3)
+
+
+def test_what_turns_have_beside_their_text_is_told(tmp_path):
+    thinking = {**BOT, "reasoning_content": "Somebody greets me."}
+    reading, _ = read_rows(tmp_path, [{"messages": [USER, thinking]}, {"messages": [USER, BOT]}])
+    (loss,) = [loss for loss in reading.losses if loss.kind == "text"]
+    assert (loss.count, loss.of, loss.subject) == (1, 2, "messages")
+    assert "'reasoning_content'" in loss.reason
+
+
 def test_a_few_rows_that_are_none_are_set_aside_and_counted(tmp_path):
     reading, _ = read_rows(tmp_path, [FORMS["messages"]] * 30 + [{"messages": [USER]}])
     assert reading.table.height == 30
@@ -122,6 +163,14 @@ def test_columns_that_the_project_lists_are_taken_as_they_are(tmp_path):
     reading, _ = read_rows(tmp_path, [FORMS["Alpaca"]] * 3, target="output", text=["instruction"])
     assert "instruction" in reading.table.columns
     assert reading.layout is None
+
+
+def test_a_column_beside_the_turns_stays_an_input_where_the_project_lists_it(tmp_path):
+    rows = [{"messages": [{"role": "user", "content": f"Hi {n}"}, BOT], "system": f"Be {n}."} for n in range(30)]
+    reading, config = read_rows(tmp_path, rows, text=["messages", "system"])
+    schema = infer(reading.table, config, "generation", reading.formats).schema
+    assert set(schema.inputs) == {"messages", "system"}
+    assert conversation(reading.table["messages"][3]) == [{"role": "user", "content": "Hi 3"}]
 
 
 @pytest.mark.parametrize("suffix", ["arrow", "parquet", "jsonl"])

@@ -1,8 +1,10 @@
 """llama.cpp against the reference: the same tokens, the same log-probabilities, the same answers."""
 
+import gc
 import importlib.util
 import json
-import queue
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -157,6 +159,50 @@ def test_schema_gives_json_of_that_shape(served):
     assert isinstance(json.loads(said)["a"], int)
 
 
+@pytest.mark.parametrize(
+    ("schema", "why"),
+    [
+        ({"not": {"type": "object"}}, "at #: it does not know not"),
+        ({"type": "array", "items": {"enum": [1, 2]}, "uniqueItems": True}, "uniqueItems"),
+        (
+            {"type": "object", "properties": {"a": {"type": "integer", "multipleOf": 5}}},
+            "at #/properties/a: .*multipleOf",
+        ),
+        (
+            {"$defs": {"x": {"type": "number", "exclusiveMinimum": 0}}, "$ref": "#/$defs/x"},
+            "exclusiveMinimum of numbers",
+        ),
+        ({"anyOf": [{"type": "null"}, {"type": ["string", "number"], "maximum": 3}]}, "at #/anyOf/1: .*maximum of"),
+        # These are as many words of grammar that llama.cpp cannot read: it would answer freely, with 200.
+        (
+            {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(?=a)b$"}}, "required": ["a"]},
+            "no grammar",
+        ),
+        ({"type": "object", "properties": {"a": {"type": "string", "format": "uri"}}, "required": ["a"]}, "no grammar"),
+        ({"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 100_000}, "no grammar"),
+        ({"anyOf": []}, "no grammar"),
+    ],
+)
+def test_a_schema_that_would_not_hold_is_refused(served, schema, why):
+    with pytest.raises(OptionError, match=rf"response_format: expected a JSON schema that .*{why}"):
+        list(served.chat(ASKED, Sampling(max_tokens=20, json_schema=schema)))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {"multipleOf": {"type": "string"}, "not": {"type": "null"}}},
+        {"type": "array", "items": {"type": "integer", "minimum": 2, "maximum": 7}},
+        {"enum": ["Q", "Quite"]},
+        {"type": "object", "properties": {"a": {"type": "string", "pattern": "^Q+$"}}, "required": ["a"]},
+        {"type": ["string", "null"], "maxLength": 5},
+        {},
+    ],
+)
+def test_a_schema_that_holds_is_taken(served, schema):
+    assert list(served.chat(ASKED, Sampling(max_tokens=5, json_schema=schema)))
+
+
 def test_reference_refuses_a_schema(reference):
     with pytest.raises(OptionError, match="response_format"):
         list(reference.chat(ASKED, Sampling(json_schema={"type": "object"})))
@@ -227,6 +273,12 @@ def test_no_piece_holds_the_beginning_of_a_stop_text(which, request):
     assert pieces[-1].finish == "stop"
 
 
+@pytest.mark.parametrize("which", ["reference", "served"])
+def test_a_bias_for_a_token_that_is_none_is_refused(which, request):
+    with pytest.raises(OptionError, match="logit_bias: expected tokens of this model, 0 to 311; received 312"):
+        list(request.getfixturevalue(which).chat(ASKED, Sampling(max_tokens=1, logit_bias={311: 1.0, 312: 1.0})))
+
+
 def test_what_llamacpp_cannot_do_is_refused_by_name(served):
     for option, sampling in (
         ("presence_penalty", Sampling(presence_penalty=1.0)),
@@ -261,9 +313,14 @@ def test_tools_are_shown_where_the_template_has_a_place_for_them(served, tmp_pat
         asked = session._request(ASKED, sampling)
         assert [tool["function"]["name"] for tool in asked["tools"]] == ["sing"]  # it knows no choice by name
         read = list(session.chat(ASKED, sampling))[-1].prompt_tokens
-        assert read == len(session.own_render(ASKED, asked["tools"])) > len(session.render(ASKED))
+        assert read == len(session.render(ASKED, tools[1:])) > len(session.render(ASKED))
         with pytest.raises(DataError, match="control tokens"):
             list(session.chat([{"role": "user", "content": "<|im_end|>"}], sampling))
+        wrong = ({"name": "sing", "parameters": {"type": "object", "properties": {"song": "any"}}},)
+        with pytest.raises(OptionError, match=r"tools: expected a JSON schema .*at #/properties/song"):
+            list(session.chat(ASKED, Sampling(max_tokens=1, tools=wrong)))
+        with pytest.raises(OptionError, match="tools: expected a JSON schema"):
+            session.render(ASKED, wrong)
     finally:
         session.close()
 
@@ -307,7 +364,7 @@ def test_a_model_that_writes_a_call_calls_the_tool(tmp_path, make_model):
         return LlamaCppEngine().open(model, threads=1, cache=tmp_path, parallel=1, quantisation="f32")
 
     session = opened()
-    prompt = session.own_render(ASKED, [{"type": "function", "function": tool} for tool in tools])
+    prompt = session.render(ASKED, tools)
     session.close()
     _taught(model, prompt, CALL)
     session = opened()
@@ -334,14 +391,12 @@ def test_calls_of_tools_are_read_from_what_llamacpp_streams():
     def bit(arguments, **more):
         return {"tool_calls": [{"index": 0, **more, "function": {"arguments": arguments, **more.pop("of", {})}}]}
 
-    chunks = queue.SimpleQueue()
-    for each in (
+    chunks = [
         chunk(bit("", id="c1", of={"name": "sing"})),
-        [chunk(bit('{"n"')), chunk(bit(":1}"))],
+        chunk(bit('{"n"')),
+        chunk(bit(":1}")),
         chunk({}, "tool_calls"),
-        None,
-    ):
-        chunks.put(each)
+    ]
     pieces = list(_pieces(chunks, None))
     (call,) = ToolCall.joined(each for piece in pieces for each in piece.calls)
     assert (call.id, call.name, call.arguments, pieces[-1].finish) == ("c1", "sing", '{"n":1}', "tool_calls")
@@ -361,6 +416,43 @@ def test_answers_at_once_do_not_mix(served):
         thread.join(30)
     assert len(said) == 6
     assert set(said.values()) == {alone}
+
+
+def test_a_process_that_dies_is_an_error_and_the_next_call_starts_another(tiny_model, cache):
+    session = LlamaCppEngine().open(tiny_model, threads=1, cache=cache, context=256, parallel=1, quantisation="f32")
+    process = session._process._process
+    try:
+        whole = text_of(session.chat(ASKED, Sampling(max_tokens=6)))
+        answer = session.chat(ASKED, Sampling(max_tokens=200, seed=1, temperature=1.0))
+        next(answer)
+        process.kill()
+        with pytest.raises(CandidateError, match=r"its process ended with -9; it is started again"):
+            list(answer)
+        assert text_of(session.chat(ASKED, Sampling(max_tokens=6))) == whole
+    finally:
+        session.close()
+
+
+def test_the_process_ends_with_its_session(tiny_model, cache):
+    session = LlamaCppEngine().open(tiny_model, threads=1, cache=cache, context=256, parallel=1, quantisation="f32")
+    process = session._process._process
+    assert process.poll() is None
+    del session
+    gc.collect()
+    assert process.wait(10) == 0
+
+
+def test_llamacpp_is_not_loaded_into_the_process_that_serves(tiny_model, cache):
+    LlamaCppEngine().open(tiny_model, threads=1, cache=cache, context=256, parallel=1, quantisation="f32").close()
+    program = (
+        "import sys, pathlib; from bakeoff.engines.llamacpp import LlamaCppEngine as E; "
+        "s = E().open(pathlib.Path(sys.argv[1]), threads=1, cache=pathlib.Path(sys.argv[2]), context=256, parallel=1, "
+        "quantisation='f32'); print(len(list(s.chat([{'role': 'user', 'content': 'x'}], __import__('bakeoff.core."
+        "generation', fromlist=['Sampling']).Sampling(max_tokens=2)))) > 0, sorted({'xllamacpp', 'torch', "
+        "'transformers'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", program, str(tiny_model), str(cache)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True []\n"
 
 
 def test_broken_files_are_one_clear_error(tmp_path, cache):

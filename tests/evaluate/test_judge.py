@@ -8,7 +8,7 @@ import pytest
 
 from bakeoff.chat.client import Service, ServiceClient
 from bakeoff.chat.meter import Meter, Prices
-from bakeoff.evaluate.judge import Pair, Referee, Votes, agreement, bias, vote_said
+from bakeoff.evaluate.judge import Pair, Referee, Votes, agreement, bias, quality_said, support_said, vote_said
 from bakeoff.testing.service import serving
 
 ROWS = 600
@@ -141,6 +141,25 @@ def test_acceptance():
         ('{"winner": "tie"}', 0.5),
         ('```json\n{"winner": "A", "reason": "B is vague"}\n```', 1.0),
         ('{"reasoning": "B is vague", "verdict": "A"}', 1.0),
+        ('{"winner": "A", "why": "a long text that was cut', 1.0),
+        ("{'winner': 'B'}", 0.0),
+        ('{"A": 7, "B": 9, "winner": "A"}', 1.0),
+        ("A > B", 1.0),
+        ("My verdict: [[B>>A]]", 0.0),
+        ("[[A=B]]", 0.5),
+        ("I first thought [[A]], now [[B]]", 0.0),
+        ("They are the same.", 0.5),
+        ("A is not better than B", np.nan),
+        ("Answer A isn't any better than B, they are equally bad.", 0.5),
+        ("Answer A: 7/10, Answer B: 9/10", np.nan),
+        ("Answer A: 7/10, Answer B: 9/10. Verdict: A", 1.0),
+        ("A: good. B: bad.", np.nan),
+        ("A has more errors.", 0.0),
+        ("B has fewer mistakes than A.", 0.0),
+        ("Both are bad, but A is less bad.", 1.0),
+        ("A is more verbose than B.", 0.0),
+        ("The winner is not A.", np.nan),
+        ("Not A", np.nan),
         ("{broken", np.nan),
         ("a fine answer", np.nan),
         ("", np.nan),
@@ -148,6 +167,43 @@ def test_acceptance():
 )
 def test_votes_in_texts(text, vote):
     assert vote_said(text) == pytest.approx(vote, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "supported"),
+    [
+        ("supported", 1.0),
+        ("Every statement is supported by the context.", 1.0),
+        ("There is no doubt that it is supported.", 1.0),
+        ("Supported. Nothing in it is unsupported.", 1.0),
+        ("Unsupported", 0.0),
+        ("Not all statements are supported.", 0.0),
+        ("None of the claims are supported.", 0.0),
+        ("The claim isn't supported.", 0.0),
+        ("It cannot be supported.", 0.0),
+        ("Mostly supported, but the date is unsupported.", 0.0),
+        ("Only the first claim is supported.", 0.0),
+        ("The answer is supported except for the date.", 0.0),
+        ("The first claim is supported; the second is not.", 0.0),
+        ("<think>It is supported", np.nan),
+        ("I cannot tell.", np.nan),
+    ],
+)
+def test_what_the_context_bears_out(text, supported):
+    assert support_said(text) == pytest.approx(supported, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        ("The answer is not very good.", np.nan),
+        ("I don't think this is good.", np.nan),
+        ("Bad, not good.", 0.0),
+        ("Good: the answer is right. Not bad at all.", 1.0),
+    ],
+)
+def test_whether_an_answer_is_called_good(text, good):
+    assert quality_said(text) == pytest.approx(good, nan_ok=True)
 
 
 def test_agreement_with_people():

@@ -75,6 +75,9 @@ class EchoModel:
             yield Piece(calls=(ToolCall(index=at, arguments=json.dumps(word) + "}"),))
         yield Piece(finish="tool_calls", prompt_tokens=7, completion_tokens=len(words))
 
+    def prompt_tokens(self, messages, tools=()):
+        return sum(len(str(message["content"]).split()) for message in messages) + 10 * len(tools)
+
     def predict(self, table):
         raise NotImplementedError
 
@@ -83,7 +86,7 @@ class EchoModel:
 
 
 class World:
-    def __init__(self) -> None:
+    def __init__(self, *, model_names=()) -> None:
         self.events = MemoryEvents(lambda: time.time_ns() // 1_000_000)
         self.model = EchoModel()
         release = Release(release_id="r1", endpoint="talk", model="talk", number=1, family="echo", blob_id="b1")
@@ -95,7 +98,9 @@ class World:
             events=self.events,
             clock=lambda: time.time_ns() // 1_000_000,
         )
-        self.app = create_app(engine, lambda items: record(self.events, items), hosts=local_hosts("127.0.0.1"))
+        self.app = create_app(
+            engine, lambda items: record(self.events, items), hosts=local_hosts("127.0.0.1"), model_names=model_names
+        )
         self.server = Server(self.app)
 
     def client(self):

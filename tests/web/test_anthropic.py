@@ -10,10 +10,10 @@ import pytest
 TOOL = {"name": "speak", "input_schema": {"type": "object", "properties": {"say": {"type": "string"}}}}
 
 
-def sent(talk, **body):
+def sent(talk, path="/v1/messages", **body):
     asked = {"model": "talk", "max_tokens": 50, "messages": [{"role": "user", "content": "one two"}], **body}
     headers = {"content-type": "application/json", "anthropic-version": "2023-06-01"}
-    request = urllib.request.Request(f"{talk.server.url}/v1/messages", json.dumps(asked).encode(), headers)
+    request = urllib.request.Request(f"{talk.server.url}{path}", json.dumps(asked).encode(), headers)
     try:
         with contextlib.closing(urllib.request.urlopen(request, timeout=10)) as response:
             return response.status, response.read().decode()
@@ -55,6 +55,25 @@ def test_a_message_is_answered_and_logged(talk):
     assert talk.model.messages[0] == {"role": "system", "content": "Repeat."}
     assert (talk.model.asked[-1].stop, talk.model.asked[-1].top_k) == (("END",), 3)
     assert message(talk, max_tokens=1)["stop_reason"] == "max_tokens"
+
+
+def test_tokens_are_counted_before_an_answer_is_wanted(talk):
+    count = "/v1/messages/count_tokens"
+    status, text = sent(talk, count, system="Be brief.", tools=[TOOL], max_tokens=None)
+    assert status == 400
+    assert "max_tokens" in text
+    asked = {"system": "Be brief.", "messages": [{"role": "user", "content": "one two"}]}
+    status, text = sent(talk, count, **asked, tools=[TOOL])
+    assert (status, json.loads(text)) == (200, {"input_tokens": 14})
+    status, text = sent(talk, count, model="other")
+    assert (status, json.loads(text)["error"]["type"]) == (404, "not_found_error")
+
+
+def test_an_effort_reaches_the_model_and_adaptive_thinking_is_its_own_choice(talk):
+    assert message(talk, thinking={"type": "adaptive"})["stop_reason"] == "end_turn"
+    status, text = sent(talk, output_config={"effort": "low"})
+    assert status == 400
+    assert "the echo cannot do it" in json.loads(text)["error"]["message"]
 
 
 def test_a_tool_is_called(talk):
@@ -119,6 +138,7 @@ def test_the_choice_of_a_tool_reaches_the_model(talk, choice, expected, parallel
         ({"max_tokens": 0}, 400, "invalid_request_error", "max_tokens"),
         ({"model": "other"}, 404, "not_found_error", "talk"),
         ({"messages": user({"type": "image"})}, 400, "invalid_request_error", r"messages[0].content[0]"),
+        ({"messages": [*user(), {"role": "assistant", "content": "{"}]}, 400, "invalid_request_error", "to speak last"),
         ({"stop_sequences": [""]}, 400, "invalid_request_error", "stop_sequences: expected"),
         ({"thinking": {"type": "enabled", "budget_tokens": 9}}, 400, "invalid_request_error", "thinking"),
         ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, 400, "invalid_request_error", "tools[0]"),

@@ -93,6 +93,13 @@ def test_base64_is_what_was_asked_for(world):
     np.testing.assert_array_equal(found_d, Letters().embed(["abc"]).vectors_nd[0])
 
 
+def test_the_width_of_the_encoder_may_be_named(client):
+    found = client.embeddings.create(model="words", input="abc", dimensions=2, encoding_format="float")
+    np.testing.assert_array_equal(
+        np.asarray(found.data[0].embedding, np.float32), Letters().embed(["abc"]).vectors_nd[0]
+    )
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [

@@ -162,7 +162,7 @@ BAD = [
     ({"reasoning_effort": "high"}, "reasoning_effort", "unsupported_parameter"),
     ({"extra_body": {"top_k": -2}}, "top_k", "invalid_value"),
     ({"extra_body": {"min_p": 2}}, "min_p", "invalid_value"),
-    ({"extra_body": {"repetition_penalty": 1.1}}, "repetition_penalty", "unknown_parameter"),
+    ({"extra_body": {"repetition_penalty": 1.1}}, "repetition_penalty", "unsupported_parameter"),
     ({"extra_body": {"best_of": 2}}, "best_of", "unknown_parameter"),
     ({"extra_body": {"temprature": 0.5}}, "temprature", "unknown_parameter"),
 ]
@@ -176,6 +176,20 @@ def test_what_cannot_be_had_is_refused_by_name(world, change, param, code, strea
     error = refused.value
     assert (error.param, error.code, error.type) == (param, code, "invalid_request_error")
     assert error.body["message"].startswith(f"{param}: expected ")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"messages": [{"role": "king", "content": "x"}]}, "messages[0].role: expected assistant or developer or"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0].type: expected function; received 'web_search'"),
+        ({"response_format": {"type": "xml"}}, "response_format.type: expected json_object or json_schema or text; re"),
+    ],
+)
+def test_a_value_that_is_none_of_some_is_told_with_them(world, change, message):
+    status, body = posted(world, "/v1/chat/completions", json.dumps({"messages": said("x")} | change).encode())
+    assert status == 400
+    assert message in body["error"]["message"]
 
 
 def test_a_misspelt_option_has_the_nearest_name(world):
@@ -332,9 +346,91 @@ def posted(world, path: str, body: bytes):
 def test_model_by_its_name_and_another(world):
     with world.client() as client:
         assert client.models.retrieve("talk").id == "talk"
+        assert client.get("/models/", cast_to=object)["object"] == "list"
         with pytest.raises(openai.NotFoundError) as raised:
             client.models.retrieve("other")
     assert (raised.value.param, raised.value.code) == ("model", "model_not_found")
+
+
+@pytest.fixture
+def aliased(world):
+    """The endpoint with names beside its own."""
+    made = type(world)(model_names=("gpt-4o-mini", "org/small"))
+    with made.server:
+        yield made
+
+
+def test_the_model_has_the_other_names_that_the_project_gives_it(aliased):
+    with aliased.client() as client:
+        assert [model.id for model in client.models.list()] == ["talk", "gpt-4o-mini", "org/small"]
+        assert client.models.retrieve("org/small").id == "org/small"
+        answer = client.chat.completions.create(model="gpt-4o-mini", messages=said("one"))
+        assert (answer.choices[0].message.content, answer.model) == ("one ", "talk")
+        with pytest.raises(openai.NotFoundError, match="'talk' or 'gpt-4o-mini' or 'org/small', received 'gpt-4o'"):
+            client.chat.completions.create(model="gpt-4o", messages=said("one"))
+
+
+def test_a_star_is_whatever_callers_like(world):
+    made = type(world)(model_names=("*",))
+    with made.server, made.client() as client:
+        assert [model.id for model in client.models.list()] == ["talk"]
+        assert client.responses.create(model="gpt-5.4", input="one").output_text == "one "
+
+
+def test_tokens_of_a_response_are_counted_before_it_is_wanted(world):
+    tool = {"type": "function", "name": "f", "parameters": {}, "strict": True}
+    with world.client() as client:
+        counted = client.responses.input_tokens.count(
+            model="talk", instructions="Be brief.", input="a b c", tools=[tool]
+        )
+        assert (counted.input_tokens, counted.object) == (15, "response.input_tokens")
+        with pytest.raises(openai.NotFoundError):
+            client.responses.input_tokens.count(model="other", input="a")
+
+
+def test_answers_have_all_that_the_types_of_the_client_require(world):
+    options = {"base_url": f"{world.server.url}/v1", "api_key": "none", "max_retries": 0}
+    with openai.OpenAI(**options, _strict_response_validation=True) as client:
+        client.chat.completions.create(model="talk", messages=said("one two"), logprobs=True, top_logprobs=1)
+        list(client.chat.completions.create(model="talk", messages=said("one two"), logprobs=True, stream=True))
+        client.completions.create(model="talk", prompt="one two", logprobs=1)
+        client.responses.create(model="talk", input="one two", include=["message.output_text.logprobs"])
+        tool = {"type": "function", "name": "f", "parameters": {}, "strict": True}
+        client.responses.create(model="talk", input="call one", tools=[tool])
+        with client.responses.stream(model="talk", input="one two", tools=[tool]) as stream:
+            assert stream.get_final_response().status == "completed"
+        client.models.retrieve("talk")
+
+
+def test_what_a_response_may_hold_is_taken_where_it_never_does(world):
+    with world.client() as client:
+        client.responses.create(model="talk", input="x", include=["file_search_call.results"])
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("/chat/completions", "is it '/v1/chat/completions'? look at the base URL"),
+        ("/v1/v1/chat/completions", "is it '/v1/chat/completions'? look at the base URL"),
+        ("/v1/audio/speech", "GET / tells what is served"),
+    ],
+)
+def test_a_path_that_is_not_there_has_the_near_one(world, path, hint):
+    status, body = posted(world, path, b"{}")
+    assert status == 404
+    assert f"received '{path}'" in body["error"]["message"]
+    assert hint in body["error"]["message"]
+
+
+def test_a_method_that_is_not_taken_has_the_one_that_is(world):
+    status, body = posted(world, "/v1/models", b"{}")
+    assert (status, body["error"]["message"]) == (405, "expected GET or HEAD at /v1/models, received POST")
+
+
+def test_a_mark_of_byte_order_is_no_part_of_json(world):
+    body = json.dumps({"messages": said("one")}).encode("utf-8-sig")
+    status, answer = posted(world, "/v1/chat/completions", body)
+    assert (status, answer["choices"][0]["message"]["content"]) == (200, "one ")
 
 
 def test_a_history_with_tools_is_taken_whole(world):
@@ -573,7 +669,7 @@ def test_items_of_a_response_are_turns(world):
         ({"previous_response_id": "r1"}, "previous_response_id"),
         ({"background": True}, "background"),
         ({"truncation": "auto"}, "truncation"),
-        ({"include": ["file_search_call.results"]}, "include[0]"),
+        ({"include": ["thoughts"]}, "include[0]"),
         ({"max_output_tokens": 0}, "max_output_tokens"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
         ({"input": []}, "input"),

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 from bakeoff.chat.cache import ReplyCache
 from bakeoff.chat.dialect import PLAIN, ServiceDialect
 from bakeoff.chat.privacy import may_call
-from bakeoff.chat.streaming import chunk_of, events
+from bakeoff.chat.streaming import chunk_of, events, text_of, tokens_of
 from bakeoff.config.file import secret
 from bakeoff.core import narrow
 from bakeoff.core.errors import CandidateError, MissingExtraError, UsageError
+from bakeoff.core.generation import Token
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.types import Json
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "Alternatives",
     "BudgetError",
     "CostBudget",
     "Refusal",
@@ -115,15 +115,6 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Alternatives:
-    """A token of an answer and those that were likeliest in its place, itself among them as a rule."""
-
-    text: str
-    logprob: float
-    top: tuple[tuple[str, float], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """An answer of the service: its `body`, the `seconds` it took when it was made, whether the disk had it."""
 
@@ -140,20 +131,12 @@ class Reply:
     @property
     def text(self) -> str:
         """What was said; empty when it was nothing."""
-        return str(self.body["choices"][0]["message"].get("content") or "")
+        return text_of(self.body["choices"][0]["message"].get("content"))
 
     @property
-    def tokens(self) -> tuple[Alternatives, ...]:
+    def tokens(self) -> tuple[Token, ...]:
         """The tokens of the answer with their likeliest alternatives; empty when the service does not tell."""
-        content = (self.body["choices"][0].get("logprobs") or {}).get("content") or ()
-        return tuple(
-            Alternatives(
-                text=str(each["token"]),
-                logprob=float(each["logprob"]),
-                top=tuple((str(other["token"]), float(other["logprob"])) for other in each.get("top_logprobs") or ()),
-            )
-            for each in content
-        )
+        return tokens_of(self.body["choices"][0])
 
     @property
     def tokens_in(self) -> int:
@@ -648,7 +631,7 @@ def _is_chat(answer: Any) -> bool:
         content = answer["choices"][0]["message"].get("content")
     except (TypeError, KeyError, IndexError, AttributeError):
         return False
-    return content is None or isinstance(content, str)
+    return content is None or isinstance(content, str | list)
 
 
 def _is_embedding(answer: Any) -> bool:

@@ -6,10 +6,12 @@ last line that is a choice; and a text that names one choice and does not deny i
 reasoning that was cut off, says nothing: it is never guessed.
 """
 
+import ast
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -29,16 +31,25 @@ _CONTROL = re.compile(r"<\|(?:return|end|im_end|eot_id|end_of_text|endoftext)\|>
 _FENCE = re.compile(r"```(?:\w+\n)?(.*?)```", re.DOTALL)
 _EDGES = " \t\n\r\"'`“”‘’«».:;,!*_()[]{}<>"
 _BULLET = re.compile(r"^\s*(?:[-*•>]|#+)\s+")
+_OUT_OF = re.compile(r"^(\d+)\s*(?:/|out of)\s*\d+$")
 _DENIED = re.compile(
-    r"(?:\b(?:not|no|never|neither|nor|without|than)|n['’]t)(?:\s+(?:a|an|the|really|clearly|quite))?\W*$"
+    r"(?:\b(?:than|neither|nor|without)\W*"
+    r"|(?:\b(?:not|no|never|none|nothing|cannot|hardly)|n['’]t)\b(?!\s+(?:only|just|doubt|question)\b)"
+    r"(?:\s+(?!but\b)[\w'’]+){0,5}\W*)$"
 )
+"""What denies the choice that follows: a denial in the same clause, a few words before it."""
+_PAIR = re.compile(r'"(\w+)"\s*:\s*"([^"\\]*)"\s*[,}]')
+"""A name with a whole text, in JSON that was cut off behind it."""
 _DECLARED = re.compile(
     r"(?:\b(?:answer|label|class|category|classification|sentiment|verdict|winner|choice|preference|prediction|result"
-    r"|conclusion|rating|value|intent|topic)\b[^\w\n]{0,4}(?:\b(?:is|would be|should be)\b|[:=→])[^\w+\-]{0,4}"
+    r"|conclusion|rating|score|grade|value|intent|topic|therefore|thus|overall)\b"
+    r"[^\w\n]{0,4}(?:\b(?:is|would be|should be)\b|[:=→])[^\w+\-]{0,4}"
     r"|\\boxed\{(?:\\text\{)?|\[\[|<(?:answer|label|verdict|output|final)>)\s*",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_OTHER_NUMBER = re.compile(r"\d\.\d{3},\d|\d(?:\s?[-–—]\s?|:)\d|(?<!\d)\d{1,3} \d{3}(?!\d)")
+"""Ranges, dates, times and ways to write a number that could be two: what they begin with is not what they say."""
 KEYS = (
     "label",
     "answer",
@@ -78,7 +89,7 @@ def without_reasoning(text: str) -> str | None:
 def _bare(text: str) -> str:
     """A text without what may stand around it, whatever its case; one of signs alone stays as it is."""
     text = _BULLET.sub("", text)
-    return (text.strip(_EDGES) or text.strip()).lower()
+    return _OUT_OF.sub(r"\1", (text.strip(_EDGES) or text.strip()).lower())
 
 
 _FORMS = (str.strip, lambda text: str(text).strip().lower(), _bare)
@@ -172,7 +183,10 @@ class AnswerChoices:
     def _pattern(self) -> re.Pattern[str]:
         longest = sorted((name for names in self.spellings for name in names if name), key=len, reverse=True)
         among = "|".join(re.escape(name) for name in longest)
-        return re.compile(rf"(?<![\w'’])(?:{among or '(?!)'})(?!\w|[.,]\d)", re.NOFLAG if self.cased else re.IGNORECASE)
+        return re.compile(
+            rf"(?<![\w'’])(?<!\w[-/])(?<!\d[.,])(?:{among or '(?!)'})(?!\w|[.,]\d|[-/]\w)",
+            re.NOFLAG if self.cased else re.IGNORECASE,
+        )
 
     def _exact(self, text: str) -> int | None:
         for form, positions in zip(_FORMS, self._forms, strict=True):
@@ -191,13 +205,12 @@ class AnswerChoices:
                 yield known
 
     def _named(self, text: str) -> int | None:
-        """The only choice that a running text names, and does not deny."""
-        named = set[int | None]()
+        """The only choice that a running text names and does not deny; others it may deny ("bad, not good")."""
+        named, denied = set[int | None](), set[int | None]()
         for match in self._pattern.finditer(text):
-            if _DENIED.search(text[: match.start()].lower()):
-                return None
-            named.add(self._exact(match.group()))
-        return named.pop() if len(named) == 1 else None
+            clause = re.split(r"[.,;:!?\n]", text[: match.start()])[-1]
+            (denied if _DENIED.search(clause.lower()) else named).add(self._exact(match.group()))
+        return named.pop() if len(named) == 1 and not named & denied else None
 
 
 def number_in(text: str) -> float | None:
@@ -215,6 +228,8 @@ def number_in(text: str) -> float | None:
     declared = [_number(text) for text in _behind(answer)]
     if declared and declared[-1] is not None:
         return declared[-1]
+    if _OTHER_NUMBER.search(answer):
+        return None
     numbers = [value for match in _NUMBER.finditer(answer) if (value := _number(match.group())) is not None]
     begins = _NUMBER.match(answer.lstrip("$€£~≈ "))
     if begins and (first := _number(begins.group())) is not None:
@@ -246,25 +261,30 @@ def _values(text: str) -> Iterator[str]:
         blocks.append(text[start : text.rfind("}") + 1])
     for block in blocks:
         body = _decoded(block.strip())
-        if not narrow.is_object(body):
-            if block is not text and block.strip():
-                yield block.strip()
-            continue
-        fields = {str(name).lower().replace(" ", "_"): value for name, value in body.items()}
-        for key in KEYS:
-            if key in fields:
-                yield _plain(fields[key])
-        if len(fields) == 1:
-            yield _plain(next(iter(fields.values())))
+        if narrow.is_object(body):
+            yield from _answers(body)
+        elif block is not text and block.strip():
+            yield block.strip()
+
+
+def _answers(body: Mapping[str, object]) -> Iterator[str]:
+    """What stands under a name that answers have, or under the only name; also one level deeper."""
+    fields = {str(name).lower().replace(" ", "_"): value for name, value in body.items()}
+    for name in (*(key for key in KEYS if key in fields), *(fields if len(fields) == 1 else ())):
+        value = fields[name]
+        yield from _answers(value) if narrow.is_object(value) else (_plain(value),)
 
 
 def _decoded(text: str) -> object:
+    """An object of JSON, of Python, or what is whole of one that was cut off."""
     if not text.startswith("{"):
         return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+    with suppress(ValueError, RecursionError):
+        return json.loads(text, strict=False)
+    with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+        return ast.literal_eval(text)
+    pairs = _PAIR.findall(text)
+    return dict(pairs) if len({name for name, _ in pairs}) == len(pairs) else None
 
 
 def _plain(value: object) -> str:

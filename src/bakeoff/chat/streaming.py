@@ -4,15 +4,27 @@ Source: the HTML standard, section 9.2 (server-sent events); the OpenAI API refe
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bakeoff.core import narrow
-from bakeoff.core.generation import Finish, Messages, Piece, Sampling, Token, ToolCall
+from bakeoff.core.generation import Finish, Messages, Piece, Sampling, Token, Tool, ToolCall
 from bakeoff.core.types import Json
 
-__all__ = ["ANY_OBJECT", "Heard", "calls_of", "chunk_of", "end_of", "events", "finish_of", "request_of"]
+__all__ = [
+    "ANY_OBJECT",
+    "Heard",
+    "calls_of",
+    "chunk_of",
+    "end_of",
+    "events",
+    "finish_of",
+    "functions_of",
+    "request_of",
+    "text_of",
+    "tokens_of",
+]
 
 ANY_OBJECT: Mapping[str, Json] = {"type": "object"}
 """The schema of `response_format = {"type": "json_object"}`."""
@@ -48,12 +60,17 @@ def request_of(messages: Messages, sampling: Sampling) -> dict[str, Json]:
     return asked
 
 
+def functions_of(tools: Sequence[Tool]) -> list[Json]:
+    """Tools as requests and chat templates have them."""
+    return [{"type": "function", "function": dict(tool)} for tool in tools]
+
+
 def _tools(sampling: Sampling) -> dict[str, Json]:
     if not sampling.tools:
         return {}
     named: Json = {"type": "function", "function": {"name": sampling.tool_choice}}
     return {
-        "tools": [{"type": "function", "function": dict(tool)} for tool in sampling.tools],
+        "tools": functions_of(sampling.tools),
         "tool_choice": sampling.tool_choice if sampling.tool_choice in {"auto", "required"} else named,
         "parallel_tool_calls": None if sampling.parallel_tools else False,
     }
@@ -100,7 +117,8 @@ class Heard:
     def pieces(self, chunks: Iterable[Mapping[str, Any]]) -> Iterator[Piece]:
         """The pieces in chunks of a completion (or in a whole one); the end of the answer is not told."""
         for chunk in chunks:
-            self.usage = chunk.get("usage") or self.usage
+            usage: Any = chunk.get("usage")
+            self.usage = usage if usage and isinstance(usage, Mapping) else self.usage
             for choice in chunk.get("choices") or ():
                 self.finish = finish_of(choice.get("finish_reason")) or self.finish
                 piece = _piece(choice)
@@ -153,19 +171,42 @@ def calls_of(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
     )
 
 
-def _piece(choice: Mapping[str, Any]) -> Piece:
-    said = choice.get("delta") or choice.get("message") or {}
-    logprobs = (choice.get("logprobs") or {}).get("content") or ()
-    tokens = tuple(
-        Token(
-            id=NAMELESS,
-            text=str(each["token"]),
-            logprob=float(each["logprob"]),
-            top=tuple((str(other["token"]), float(other["logprob"])) for other in each.get("top_logprobs") or ()),
+def text_of(content: object) -> str:
+    """What is said in a content: a text, or the parts of one that are (others are reasoning, as a rule).
+
+    >>> text_of([{"type": "thinking", "thinking": []}, {"type": "text", "text": "Yes"}]), text_of(None)
+    ('Yes', '')
+    """
+    if not narrow.is_array(content):
+        return content if isinstance(content, str) else ""
+    parts = [part for part in content if narrow.is_mapping(part)]
+    return "".join(str(part.get("text") or "") for part in parts if part.get("type", "text") == "text")
+
+
+def tokens_of(choice: Mapping[str, Any]) -> tuple[Token, ...]:
+    """The tokens of a choice with their likeliest alternatives; none where a log-probability is no number."""
+
+    def entry(each: Mapping[str, Any]) -> tuple[str, float]:
+        return str(each["token"]), float(each["logprob"])
+
+    try:
+        listed: Any = (choice.get("logprobs") or {}).get("content") or ()
+        return tuple(
+            Token(
+                id=NAMELESS,
+                text=entry(each)[0],
+                logprob=entry(each)[1],
+                top=tuple(entry(other) for other in each.get("top_logprobs") or ()),
+            )
+            for each in listed
         )
-        for each in logprobs
-    )
-    return Piece(text=str(said.get("content") or ""), tokens=tokens, calls=calls_of(said))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ()
+
+
+def _piece(choice: Mapping[str, Any]) -> Piece:
+    message = choice.get("delta") or choice.get("message") or {}
+    return Piece(text=text_of(message.get("content")), tokens=tokens_of(choice), calls=calls_of(message))
 
 
 def chunk_of(data: str) -> dict[str, Any] | None:

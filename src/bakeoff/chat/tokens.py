@@ -8,7 +8,7 @@ of a turn spells one, the spelling is broken before the template runs, put toget
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 from bakeoff.chat.template import ChatTemplate
 from bakeoff.core.conversation import calls_text
-from bakeoff.core.errors import CandidateError, ContextLengthError, CorruptError, MissingExtraError
+from bakeoff.core.errors import CandidateError, ContextLengthError, CorruptError, MissingExtraError, OptionError
 from bakeoff.core.generation import Message, Messages
 from bakeoff.core.types import Json
 
@@ -100,6 +100,13 @@ class ChatTokens:
             eos=_id(tokenizer, named, "eos_token"),
             source=source,
         )
+
+    def require(self, tokens: Iterable[int]) -> None:
+        """Pass where there are such tokens; else an `OptionError` names the first that a call biases and is none."""
+        size = self.tokenizer.get_vocab_size()
+        unknown = next((token for token in tokens if not 0 <= token < size), None)
+        if unknown is not None:
+            raise OptionError("logit_bias", f"expected tokens of this model, 0 to {size - 1}; received {unknown}")
 
     def text_of(self, ids: Sequence[int]) -> str:
         """The text of tokens; control tokens are not in it."""

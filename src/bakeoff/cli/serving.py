@@ -34,7 +34,9 @@ def serve(
     with open_project(folder) as project:
         settings = project.config.endpoint
         address = host or settings.host
-        app = create_app(project.engine(), project.feedback, hosts=local_hosts(address))
+        app = create_app(
+            project.engine(), project.feedback, hosts=local_hosts(address), model_names=settings.model_names
+        )
         server = Server(app, address, settings.port if port is None else port)
 
         def ready() -> None:

@@ -182,6 +182,6 @@ def _problems(error: ValidationError, file: str, overrides: Mapping[str, str]) -
         elif item["type"] == "missing":
             yield Problem(file=file, key=key, expected="a value", found="nothing")
         else:
-            message = item["msg"].removeprefix("Input should be ")
+            message = item["msg"].removeprefix("Input should be ").replace("valid tuple", "list in brackets")
             expected = message[0].lower() + message[1:]
             yield Problem(file=where, key=key, expected=expected, found=shown(item["input"]))

@@ -85,5 +85,5 @@ def check(
 
 def _problem(item: Any, file: str, key: str) -> Problem:
     place = ".".join([key, *(str(part) for part in item["loc"])])
-    message: str = item["msg"].removeprefix("Input should be ")
+    message: str = item["msg"].removeprefix("Input should be ").replace("valid tuple", "list in brackets")
     return Problem(file=file, key=place, expected=message[0].lower() + message[1:], found=repr(item["input"])[:80])

@@ -345,9 +345,12 @@ class EndpointConfig(_Section):
     `contract`: a request with a row that violates the released data contract is refused, or served and counted
     ("log"), or not looked at ("off"). `unknown`: a request with a row that lacks inputs while it has keys that no
     column of the training data has is refused with the nearest names, or answered as if they were missing ("warn").
+    `model_names`: what clients of OpenAI's and Anthropic's API may call the model beside the endpoint's name; "*" for
+    whatever they like.
     """
 
     name: Name | None = None
+    model_names: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     log: Literal["required", "best_effort"] = "required"

@@ -23,9 +23,19 @@ __all__ = [
     "lines_of",
     "plain_text",
     "question_text",
+    "unlearned",
 ]
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+
+
+WEIGHT = "weight"
+"""The key of a turn that is not to be learned: it is 0. Nobody is shown it."""
+
+
+def unlearned(text: str) -> frozenset[int]:
+    """The places of the turns that are not to be learned, in a value of a column of conversations."""
+    return frozenset(at for at, turn in enumerate(_turns(text)) if turn.get(WEIGHT) == 0)
 
 
 def conversation(text: str) -> list[Message]:
@@ -36,7 +46,8 @@ def conversation(text: str) -> list[Message]:
     >>> conversation('[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]')[0]["role"]
     'system'
     """
-    return _turns(text) or [{"role": "user", "content": text}]
+    turns = [{key: value for key, value in turn.items() if key != WEIGHT} for turn in _turns(text)]
+    return [*turns] or [{"role": "user", "content": text}]
 
 
 def question_text(turns: Sequence[Mapping[str, Any]]) -> str:

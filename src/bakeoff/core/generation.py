@@ -198,7 +198,7 @@ class TextSession(Protocol):
         """
         ...
 
-    def render(self, messages: Messages) -> list[int]:
+    def render(self, messages: Messages, tools: Sequence[Tool] = ()) -> list[int]:
         """The token ids of the prompt that `chat` would give to the model."""
         ...
 
@@ -291,6 +291,15 @@ class Concurrent(Protocol):
     @property
     def concurrency(self) -> int | None:
         """So many answers, and those behind them that it wants to know of; None where more always help."""
+        ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A model that counts the tokens of a prompt before it is asked."""
+
+    def prompt_tokens(self, messages: Messages, tools: Sequence[Tool] = ()) -> int:
+        """As many as `chat` would read, what stands around every conversation among them."""
         ...
 
 

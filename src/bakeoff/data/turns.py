@@ -1,6 +1,5 @@
 """Turns of a conversation, from the ways that files write them to messages of the OpenAI API."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +8,17 @@ import msgspec
 
 from bakeoff.core import narrow
 from bakeoff.core.conversation import calls_text
+from bakeoff.data.transcripts import transcript_of
 
-__all__ = ["ConversationExample", "alpaca_turns", "answered", "chatml_turns", "is_turns", "turns_of"]
+__all__ = [
+    "ConversationExample",
+    "alpaca_turns",
+    "answered",
+    "is_turns",
+    "transcript_turns",
+    "turns_of",
+    "without_place",
+]
 
 ROLES = {
     **dict.fromkeys(("user", "human", "prompter"), "user"),
@@ -18,7 +26,9 @@ ROLES = {
     **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("tool", "observation", "function", "function_response", "ipython"), "tool"),
 }
-CHATML_TURN = re.compile(r"<\|im_start\|>\s*(\w+)\n(.*?)<\|im_end\|>", re.DOTALL)
+KNOWN_KEYS = frozenset(
+    {"role", "from", "content", "value", "name", "tool_calls", "tool_call_id", "function_call", "weight"}
+)
 Turns = Sequence[Mapping[str, Any]]
 
 
@@ -62,25 +72,26 @@ def answered(turns: list[dict[str, Any]]) -> ConversationExample:
         last = turns[-1]["role"] if turns else None
         raise TypeError(f"expected a conversation that ends with the assistant, received one that ends with {last!r}")
     last = turns[-1]
+    if last.get("weight") == 0:
+        raise TypeError("expected a last answer to learn, received one of weight 0")
     calls = last.get("tool_calls")
     answer = calls_text(last.get("content"), calls) if calls else str(last.get("content") or "")
     return ConversationExample(turns=turns[:-1], answer=answer)
 
 
-def chatml_turns(text: object) -> list[dict[str, Any]]:
-    r"""The turns of a text with ChatML marks.
+def transcript_turns(text: object) -> list[dict[str, Any]]:
+    r"""The turns of a text that is a whole conversation.
 
-    >>> chatml_turns("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nYes?<|im_end|>")[1]["content"]
+    >>> transcript_turns("### Human: Hi### Assistant: Yes?")[1]["content"]
     'Yes?'
 
     Raises:
-        TypeError: something stands outside the marks.
+        TypeError: it is none, with what is wrong.
     """
-    whole = str(text or "")
-    rest = CHATML_TURN.sub("", whole).strip()
-    if rest:
-        raise TypeError(f"expected turns between <|im_start|> and <|im_end|>, received {rest[:80]!r} outside of them")
-    return turns_of([{"role": role, "content": content} for role, content in CHATML_TURN.findall(whole)])
+    form = transcript_of(text)
+    if form is None:
+        raise TypeError(f"expected a text with marks of turns, received {str(text)[:80]!r}")
+    return turns_of(form.turns(str(text)))
 
 
 def alpaca_turns(row: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -92,7 +103,7 @@ def alpaca_turns(row: Mapping[str, Any]) -> list[dict[str, Any]]:
         if not isinstance(pair, str | list | tuple) or len(pair) != 2:  # noqa: PLR2004
             raise TypeError(f"expected history as pairs of a question and an answer, received {str(pair)[:80]!r}")
         turns += [{"role": role, "content": str(text)} for role, text in zip(("user", "assistant"), pair, strict=True)]
-    asked = [str(row[name]) for name in ("instruction", "input") if row.get(name)]
+    asked = [str(row[name]) for name in ("instruction", "input", "context") if row.get(name)]
     if not asked:
         raise TypeError("expected an instruction, received none")
     return [*turns, {"role": "user", "content": "\n\n".join(asked)}]
@@ -117,7 +128,15 @@ def _turn(item: object) -> dict[str, Any]:
     for name in ("name", "tool_call_id"):
         if isinstance(turn.get(name), str):
             made[name] = turn[name]
+    if role == "assistant" and turn.get("weight") == 0:  # OpenAI's way to say that a turn is not to be learned
+        made["weight"] = 0
     return made
+
+
+def without_place(value: object) -> list[str]:
+    """Keys of a list of turns that have a value, and no place in a prompt."""
+    turns = [item for item in _items(value) if narrow.is_mapping(item)]
+    return [key for turn in turns for key, each in turn.items() if each and key not in KNOWN_KEYS]
 
 
 def _content(content: object) -> str:

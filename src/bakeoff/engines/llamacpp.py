@@ -1,38 +1,34 @@
 # pyright: basic
 # transformers is only partly typed
-"""llama.cpp in this process: continuous batching, JSON schemas, adapters, on processors first."""
+"""llama.cpp in a process beside this one: continuous batching, JSON schemas, adapters, on processors first."""
 
 import contextlib
-import importlib
+import importlib.util
 import io
 import json
-import queue
-import secrets
 import shutil
 import tempfile
-import threading
-import urllib.error
-import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bakeoff.chat.streaming import calls_of, end_of, request_of
+from bakeoff.chat.streaming import calls_of, end_of, functions_of, request_of
 from bakeoff.chat.tokens import ChatTokens
 from bakeoff.core.errors import (
-    BakeoffError,
     CandidateError,
     ContextLengthError,
     DataError,
     MissingExtraError,
     OptionError,
 )
-from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token
+from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token, Tool
 from bakeoff.core.hashing import digest_file, digest_json
 from bakeoff.engines.derived import FOLDER, derived, digests_of
+from bakeoff.engines.llamacpp_process import LlamaProcess, LlamaSettings, RefusedRequest
+from bakeoff.engines.llamacpp_schema import SchemaCheck
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,8 +39,6 @@ __all__ = ["LlamaCppEngine", "adapter_gguf_of", "gguf_of"]
 PRE_TOKENIZERS = ("smollm", "llama-bpe", "qwen2", "gpt-2", "default")
 QUANTISATIONS = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 """The forms that the package gguf can write, in GGML's names; those of k-quants it can only read."""
-KV_CACHES = {"f16": 1, "q8_0": 8}
-"""ggml's numbers of the forms in which keys and values are kept."""
 PROBES = (
     "In 12345 days it's 3.14 o'clock!!\n\n  don't I'LL WE'VE naïve",
     "日本語 текст עברית العربية 👩‍👩‍👧 ½ x²",
@@ -59,9 +53,9 @@ BEHIND = 2
 SEEDS = 2**32 - 1
 """One more than the largest seed: llama.cpp reads that one as none."""
 ABLE: frozenset[Option] = frozenset({"frequency_penalty", "logit_bias", "logprobs", "response_format"})
-TOOLS: frozenset[Option] = frozenset({"tools"})
-"""Only where the model's template has a place for them."""
 """Not `presence_penalty`: llama.cpp counts the prompt's tokens as well, which for this one cannot be undone."""
+TOOLS: frozenset[Option] = frozenset({"tools"})
+"""Where the model's template has a place for them."""
 
 
 class LlamaCppEngine:
@@ -92,10 +86,8 @@ class LlamaCppEngine:
 
 def _require() -> None:
     for module in ("xllamacpp", "gguf", "transformers"):
-        try:
-            __import__(module)
-        except ImportError as error:
-            raise MissingExtraError.of("the engine llamacpp", "llm", module) from error
+        if importlib.util.find_spec(module) is None:  # not imported: serving needs none of them in this process
+            raise MissingExtraError.of("the engine llamacpp", "llm", module)
 
 
 def gguf_of(model: Path, cache: Path, quantisation: str = "q8_0") -> Path:
@@ -108,8 +100,6 @@ def gguf_of(model: Path, cache: Path, quantisation: str = "q8_0") -> Path:
         return model
     if not (model / "config.json").is_file():
         raise CandidateError(f"expected the folder of a language model, found no config.json in {str(model)!r}")
-    from bakeoff.engines.gguf_export import model_to_gguf
-
     if quantisation not in QUANTISATIONS:
         known = ", ".join(QUANTISATIONS)
         raise CandidateError(
@@ -119,6 +109,8 @@ def gguf_of(model: Path, cache: Path, quantisation: str = "q8_0") -> Path:
     key = digest_json([EXPORT_VERSION, version("gguf"), quantisation, _digests(model)])
 
     def make(made: Path) -> None:
+        from bakeoff.engines.gguf_export import model_to_gguf
+
         model_to_gguf(model, made, quantisation=quantisation, pre_tokenizer=_pre_tokenizer(model))
 
     return derived(cache / FOLDER / f"{key}.gguf", make)
@@ -126,10 +118,14 @@ def gguf_of(model: Path, cache: Path, quantisation: str = "q8_0") -> Path:
 
 def adapter_gguf_of(model: Path, adapter: Path, cache: Path) -> Path:
     """The adapter as GGUF, converted once and kept in `cache` by content."""
-    from bakeoff.engines.gguf_export import adapter_to_gguf
+
+    def make(made: Path) -> None:
+        from bakeoff.engines.gguf_export import adapter_to_gguf
+
+        adapter_to_gguf(model, adapter, made)
 
     key = digest_json([EXPORT_VERSION, version("gguf"), _digests(adapter)])
-    return derived(cache / FOLDER / f"lora-{key}.gguf", lambda made: adapter_to_gguf(model, adapter, made))
+    return derived(cache / FOLDER / f"lora-{key}.gguf", make)
 
 
 def _digests(folder: Path) -> list[list[str]]:
@@ -185,7 +181,7 @@ def _shrink(model: Path, folder: Path) -> None:
 
 
 class _Session:
-    """One llama.cpp server inside this process, called directly; its own port is locked with a random key."""
+    """One llama.cpp server in a process of its own."""
 
     def __init__(
         self,
@@ -202,56 +198,38 @@ class _Session:
         self.concurrency = parallel + BEHIND
         self.files = digests_of(file, lora)
         self.weights_bytes = sum(each.stat().st_size for each in (file, lora) if each is not None)
-        xllamacpp: Any = importlib.import_module("xllamacpp")  # compiled, without types
-        params = xllamacpp.CommonParams()
-        params.model.path = str(file)
-        params.n_ctx, params.n_parallel = context * parallel, parallel
-        params.kv_unified = False
-        params.cache_type_k = params.cache_type_v = KV_CACHES[kv_cache]
-        for cores in (params.cpuparams, params.cpuparams_batch):
-            cores.n_threads = threads
-        params.warmup, params.verbosity = False, -1
-        # Fitting what is held to a device's memory loads the model once more: here the settings say what is held.
-        params.fit_params = any("GPU" in str(device["type"]) for device in xllamacpp.get_device_info())
-        params.embedding, params.pooling_type = False, xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
-        self._key, self._context = secrets.token_hex(16), context
-        params.api_keys = [self._key]
-        if lora is not None:
-            params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(lora), 1.0)]
-        try:
-            self._server: Any = xllamacpp.Server(params)
-        except Exception as error:
-            raise CandidateError(
-                f"expected a model that llama.cpp can load, found {str(file)!r}: {error}; "
-                f"the file may be damaged, memory too small, or kv_cache = {kv_cache!r} not for this model"
-            ) from error
+        self._context, self._schemas = context, SchemaCheck(self._ask)
+        self._process = LlamaProcess(
+            LlamaSettings(
+                file=str(file),
+                lora=None if lora is None else str(lora),
+                threads=threads,
+                context=context,
+                parallel=parallel,
+                answers=self.concurrency,
+                kv_cache=kv_cache,
+            )
+        )
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """The answer, piece by piece; see `bakeoff.core.generation.TextSession`."""
-        sampling.require(ABLE | (TOOLS if sampling.tools and self.takes_tools else set()), "the engine llamacpp")
+        if sampling.tools and not self.takes_tools:
+            raise OptionError(
+                "tools", "expected it to be left out: the chat template of this model has no place for it"
+            )
+        sampling.require(ABLE | TOOLS if sampling.tools else ABLE, "the engine llamacpp")
+        if self._words is not None:
+            self._words.require(sampling.logit_bias)
+        if sampling.json_schema is not None:
+            self._schemas.require(sampling.json_schema)
         asked = self._request(messages, sampling)
         # Where it is given token ids, its own template and tokenizer have no say.
-        whole = "prompt" in asked
-        handle = self._server.handle_completions if whole else self._server.handle_chat_completions
-        pieces: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        stopped = threading.Event()
-
-        def take(chunk: Any) -> bool:
-            pieces.put(chunk)
-            return stopped.is_set()
-
-        def work() -> None:
-            try:
-                handle(asked, take)
-            except Exception as error:  # noqa: BLE001 - handed to the reader
-                pieces.put(error)
-            pieces.put(None)
-
-        threading.Thread(target=work, name="llamacpp", daemon=True).start()
+        path = "/v1/completions" if "prompt" in asked else "/v1/chat/completions"
         try:
-            yield from _pieces(pieces, sampling.top_logprobs, self._ends)
-        finally:
-            stopped.set()
+            with contextlib.closing(self._process.stream(path, asked)) as chunks:
+                yield from _pieces(chunks, sampling.top_logprobs, self._ends)
+        except RefusedRequest as refused:
+            raise _refusal(refused.body, _option_of(asked)) from refused
 
     def _request(self, messages: Messages, sampling: Sampling) -> dict[str, Any]:
         """The request in llama.cpp's dialect, whose defaults (min_p, top_k, the order of its steps) are not ours."""
@@ -266,11 +244,8 @@ class _Session:
             chosen = [tool for tool in sampling.tools if tool["name"] == sampling.tool_choice]
             asked |= {"parallel_tool_calls": sampling.parallel_tools}
             if chosen:  # it knows no choice by name: the others are not shown
-                asked |= {"tools": [{"type": "function", "function": dict(chosen[0])}], "tool_choice": "required"}
+                asked |= {"tools": functions_of(chosen), "tool_choice": "required"}
         elif self._words is not None:
-            if "response_format" in asked:  # what follows token ids is not held to a schema that cannot be read
-                question = {"messages": [{"role": "user", "content": ""}], "response_format": asked["response_format"]}
-                self._post("/apply-template", question)
             asked = _of_ids(asked, self._words.prompt(messages), sampling)
         if sampling.seed is not None:
             asked["seed"] = sampling.seed % SEEDS
@@ -280,7 +255,8 @@ class _Session:
             # It looks back as far as it is told, at a price in memory for each token: no farther than there are tokens.
             # It takes the penalty off for the prompt's tokens too: their share of it is given back as a bias.
             given: list[int] | None = asked.get("prompt")
-            bias = Counter(given or self.own_render(messages, asked.get("tools", ())))
+            shown = [each["function"] for each in asked.get("tools", ())]
+            bias = Counter(given or self.own_render(messages, shown))
             weighed = {token: count * sampling.frequency_penalty for token, count in bias.items()}
             for token, own in sampling.logit_bias.items():
                 weighed[token] = weighed.get(token, 0.0) + own
@@ -312,26 +288,30 @@ class _Session:
     @cached_property
     def takes_tools(self) -> bool:
         """Whether the model's template has a place for tools."""
-        return "tools" in str(self._asked("/props").get("chat_template", ""))
+        return "tools" in str(self._ask("/props").get("chat_template", ""))
 
-    def render(self, messages: Messages) -> list[int]:
+    def render(self, messages: Messages, tools: Sequence[Tool] = ()) -> list[int]:
         """The token ids of the prompt."""
-        return self.own_render(messages) if self._words is None else self._words.prompt(messages)
+        if self._words is None or (tools and self.takes_tools):
+            return self.own_render(messages, tools)
+        return self._words.prompt(messages)
 
-    def own_render(self, messages: Messages, tools: Sequence[Any] = ()) -> list[int]:
+    def own_render(self, messages: Messages, tools: Sequence[Tool] = ()) -> list[int]:
         """The token ids that the file's own template and tokenizer would make."""
-        asked = {"messages": [dict(message) for message in messages]} | ({"tools": list(tools)} if tools else {})
-        prompt = self._post("/apply-template", asked)["prompt"]
+        asked: dict[str, Any] = {"messages": [dict(message) for message in messages]}
+        if tools:
+            asked["tools"] = functions_of(tools)
+        prompt = self._ask("/apply-template", asked)["prompt"]
         return self.tokenise(prompt, special=True)
 
     def own_special(self) -> tuple[str, str]:
         """See `bakeoff.engines.fidelity.OwnWords`."""
-        told = self._asked("/props")
+        told = self._ask("/props")
         return str(told.get("bos_token", "")), str(told.get("eos_token", ""))
 
     def tokenise(self, text: str, *, special: bool) -> list[int]:
         """Token ids of a text; `special`: with those that open a prompt, and special tokens in it are read as such."""
-        return self._post("/tokenize", {"content": text, "add_special": special, "parse_special": special})["tokens"]
+        return self._ask("/tokenize", {"content": text, "add_special": special, "parse_special": special})["tokens"]
 
     def embed(self, texts: Sequence[str]) -> "NDArray[np.float32]":
         """This server generates; texts are embedded by the family `embedding`."""
@@ -339,26 +319,13 @@ class _Session:
 
     def close(self) -> None:
         """Free the model."""
-        if self._server is not None:
-            # A server that ends before its loop has begun waits for it for ever: one token passes through first.
-            with contextlib.suppress(OSError, BakeoffError):
-                self._post("/completion", {"prompt": [0], "n_predict": 0, "cache_prompt": False})
-        self._server = None
+        self._process.close()
 
-    def _post(self, path: str, body: dict[str, Any]) -> Any:
-        return self._asked(path, json.dumps(body).encode())
-
-    def _asked(self, path: str, body: bytes | None = None) -> Any:
-        headers = {"content-type": "application/json", "authorization": f"Bearer {self._key}", "connection": "close"}
-        request = urllib.request.Request(  # noqa: S310 - the address is the server's own
-            self._server.listening_address + path, body, headers
-        )
+    def _ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
         try:
-            with contextlib.closing(urllib.request.urlopen(request, timeout=60)) as answer:  # noqa: S310
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            with error:
-                raise _refusal(json.load(error)["error"]) from error
+            return self._process.ask(path, body)
+        except RefusedRequest as refused:
+            raise _refusal(refused.body, _option_of(body or {})) from refused
 
 
 def _of_ids(asked: dict[str, Any], ids: list[int], sampling: Sampling) -> dict[str, Any]:
@@ -373,23 +340,20 @@ def _of_ids(asked: dict[str, Any], ids: list[int], sampling: Sampling) -> dict[s
 
 
 def _pieces(
-    chunks: "queue.SimpleQueue[Any]", top_logprobs: int | None, ends: frozenset[int] = frozenset()
+    chunks: Iterable[dict[str, Any]], top_logprobs: int | None, ends: frozenset[int] = frozenset()
 ) -> Iterator[Piece]:
     """Pieces from what the server says; the last one holds the reason of the end and the counts."""
     finish: Any = None
     usage: dict[str, Any] = {}
-    while (chunk := chunks.get()) is not None:
-        if isinstance(chunk, Exception):
-            raise _refusal({"message": str(chunk)}) from chunk
-        for each in chunk if isinstance(chunk, list) else [chunk]:
-            if "error" in each:
-                raise _refusal(each["error"])
-            usage = each.get("usage") or usage
-            for choice in each.get("choices", ()):
-                finish = choice.get("finish_reason") or finish
-                piece = _piece(choice, top_logprobs, ends)
-                if piece is not None:
-                    yield piece
+    for each in chunks:
+        if "error" in each:
+            raise _refusal(each["error"])
+        usage = each.get("usage") or usage
+        for choice in each.get("choices", ()):
+            finish = choice.get("finish_reason") or finish
+            piece = _piece(choice, top_logprobs, ends)
+            if piece is not None:
+                yield piece
     yield end_of(finish, usage)
 
 
@@ -415,7 +379,12 @@ def _piece(choice: dict[str, Any], top_logprobs: int | None, ends: frozenset[int
     )
 
 
-def _refusal(error: Any) -> Exception:
+def _option_of(asked: Mapping[str, Any]) -> str:
+    """The option of a request that has a JSON schema."""
+    return "tools" if asked.get("tools") and not asked.get("response_format") else "response_format"
+
+
+def _refusal(error: Any, option: str = "response_format") -> Exception:
     if error.get("type") == TOO_LONG:
         return ContextLengthError(
             f"expected a prompt of at most {error.get('n_ctx')} tokens, received {error.get('n_prompt_tokens')}; "
@@ -424,5 +393,5 @@ def _refusal(error: Any) -> Exception:
     message = str(error.get("message", error))
     if BAD_SCHEMA in message:
         reason = message.partition(BAD_SCHEMA)[2].strip()
-        return OptionError("response_format", f"expected a JSON schema that llama.cpp can hold to; {reason}")
+        return OptionError(option, f"expected a JSON schema that llama.cpp can hold to; {reason}")
     return DataError(f"llama.cpp refused the request: {message}")

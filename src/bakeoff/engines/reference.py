@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bakeoff.chat.streaming import functions_of
 from bakeoff.chat.tokens import ChatTokens
 from bakeoff.core.errors import CandidateError, ContextLengthError, MissingExtraError
-from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token
+from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token, Tool
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,17 +89,18 @@ class ReferenceSession:
         self._context = min(context, getattr(model.config, "max_position_embeddings", context))
         self._lock = threading.Lock()
 
-    def render(self, messages: Messages) -> list[int]:
+    def render(self, messages: Messages, tools: Sequence[Tool] = ()) -> list[int]:
         """The token ids of the prompt.
 
         Raises:
             CandidateError: the tokenizer has no chat template.
         """
-        return self.words.prompt(messages)
+        return self.words.prompt(messages, tools=functions_of(tools))
 
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """The answer, piece by piece; see `bakeoff.core.generation.TextSession`."""
         sampling.require(ABLE, "the engine transformers")
+        self.words.require(sampling.logit_bias)
         prompt = self.render(messages)
         if len(prompt) + 1 > self._context:
             raise ContextLengthError(
@@ -214,7 +216,7 @@ def _weighed(logprobs: Any, said: list[int], sampling: Sampling) -> Any:
     size = len(logprobs)
     change = torch.zeros(size)
     for token, bias in sampling.logit_bias.items():
-        if 0 <= token < size:
+        if token < size:  # a tokenizer may have tokens that the model never learned
             change[token] = bias
     count = torch.bincount(torch.tensor(said, dtype=torch.long), minlength=size)
     return logprobs + change - sampling.frequency_penalty * count - sampling.presence_penalty * (count > 0)

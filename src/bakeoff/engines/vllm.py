@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from bakeoff.chat.streaming import calls_of, end_of, request_of
+from bakeoff.chat.streaming import calls_of, end_of, functions_of, request_of
 from bakeoff.core.errors import CandidateError, ContextLengthError, DataError, MissingExtraError
-from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token
+from bakeoff.core.generation import Messages, Option, Piece, Sampling, TextSession, Token, Tool
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,10 +136,12 @@ class _Session:
                         yield piece
         yield end_of(finish, usage)
 
-    def render(self, messages: Messages) -> list[int]:
+    def render(self, messages: Messages, tools: Sequence[Tool] = ()) -> list[int]:
         """The token ids of the prompt."""
-        turns = [dict(message) for message in messages]
-        return self._json("POST", "/tokenize", {"model": self._model, "messages": turns})["tokens"]
+        body: dict[str, Any] = {"model": self._model, "messages": [dict(message) for message in messages]}
+        if tools:
+            body["tools"] = functions_of(tools)
+        return self._json("POST", "/tokenize", body)["tokens"]
 
     def embed(self, texts: Sequence[str]) -> "NDArray[np.float32]":
         """Vectors of length one, from a server that was started for embedding."""

@@ -61,14 +61,35 @@ SUPPORT = AnswerChoices(
     )
 )
 _SIDE = rf"(?:(?:{'|'.join(SIDES)})\s+)?(A|B)\b"
+_FAULT = (
+    r"\s+(?:\w+\s+)?(?:errors?|mistakes?|issues?|problems?|flaws?|bad|wrong|verbose|wordy|redundant|repetitive|vague|generic"
+    r"|superficial|irrelevant|incomplete|incorrect|inaccura\w+|confus\w+|hallucinat\w+)\b"
+)
+_WORD = r"\s+(?!not\b|no\b|never\b|hardly\b)\w+"
 LEADING = re.compile(rf"^\W*{_SIDE}\W*(?:[,.:;(–—\n]|-\s)")
+_VERB = "is|was|seems|appears|does|has|contains|makes|provides|gives|offers"
 BETTER = re.compile(
-    rf"{_SIDE}(?:['’]s|\s+(?:is|was|seems|appears|does|has|provides|gives|offers))(?:\s+\w+){{0,3}}?"
-    r"\s+(?:better|best|more|stronger|superior|preferable|preferred|winner)\b"
+    rf"{_SIDE}(?:['’]s|\s+(?:{_VERB}))(?:{_WORD}){{0,3}}?"
+    rf"\s+(?:better|best|more(?!{_FAULT})|less(?={_FAULT})|fewer(?={_FAULT})|stronger|superior|preferable|preferred|winner)\b"
     rf"|\b(?:prefer|choose|pick|vote for|go with)\s+{_SIDE}|{_SIDE}\s+wins\b"
 )
-WORSE = re.compile(rf"{_SIDE}\s+(?:is|was|seems|appears)(?:\s+\w+){{0,2}}?\s+(?:worse|less|weaker|inferior|wrong)\b")
-TIED = re.compile(r"\b(?:tie|draw|tied|equally|equivalent|identical|same quality)\b", re.IGNORECASE)
+WORSE = re.compile(
+    rf"{_SIDE}\s+(?:{_VERB})(?:{_WORD}){{0,2}}?"
+    rf"\s+(?:worse|less(?!{_FAULT})|fewer(?!{_FAULT})|more(?={_FAULT})|weaker|inferior|wrong)\b"
+)
+TIED = re.compile(r"\b(?:tie|draw|tied|equally|equivalent|identical|the same|same quality)\b", re.IGNORECASE)
+RANKED = re.compile(r"(?<!\w)(A|B)\s*(>{1,3}|<{1,3}|={1,2}|≈)\s*(A|B)(?!\w)")
+"""A > B, [[B>>A]], A = B."""
+SCORED = re.compile(rf"{_SIDE}\W{{0,5}}\d+(?:\.\d+)?(?:\s*/\s*\d+)?")
+"""A side with points of its own, which are no verdict."""
+HEADED = re.compile(rf"{_SIDE}\W*:")
+SUPPORTED_OR_NOT = re.compile(r"([^.;!?\n]*?)\b(supported|unsupported)\b")
+DENIED = re.compile(
+    r"\b(?:not|no|none|nothing|never|neither|nor|cannot|hardly|without)\b(?!\s+(?:doubt|question|only)\b)|n['’]t\b"
+)
+REST = re.compile(r"\bexcept\b|(?:\b(?:is|are|was|were) not|n['’]t)\s*(?:[.;,!]|$)")
+"""What is left out of what was said to be supported: "the second is not"."""
+PARTLY = re.compile(r"\b(?:partially|partly|largely|mostly|somewhat|only)\b")
 LETTER = re.compile(r"(?<![\w'])(A|B)(?![\w'])")
 
 
@@ -194,18 +215,26 @@ def vote_said(text: str) -> float:
     >>> [vote_said(text) for text in ("A", "[[B]]", "Tie.", '{"winner": "B"}', "The better one is A", "A or B?")]
     [1.0, 0.0, 0.5, 0.0, 1.0, nan]
     """
-    plain = PREFERENCES.read(text, running=False)
+    answer = without_reasoning(text) or ""
+    running = "{" not in answer
+    if running:
+        answer = SCORED.sub("", answer)
+    ranked = RANKED.findall(answer)
+    if running and ranked and ranked[-1][0] != ranked[-1][2]:
+        first, sign, _ = ranked[-1]
+        return TIE if sign[0] in "=≈" else FIRST if (first == "A") == (sign[0] == ">") else SECOND
+    plain = PREFERENCES.read(answer, running=False)
     if plain is not None:
         return VOTES[plain]
-    answer = without_reasoning(text) or ""
     if answer.startswith("{"):
         return np.nan
     leading = LEADING.match(answer)
-    if leading is not None:
+    if leading is not None and set(HEADED.findall(answer)) != {"A", "B"}:
         return FIRST if leading.group(1) == "A" else SECOND
     better = {side for match in BETTER.finditer(answer) for side in match.groups() if side}
     better |= {"B" if match.group(1) == "A" else "A" for match in WORSE.finditer(answer)}
-    sides = better or (set[str]() if TIED.search(answer) else set(LETTER.findall(answer)))
+    silent = TIED.search(answer) or DENIED.search(answer.lower())
+    sides = better or (set[str]() if silent else set(LETTER.findall(answer)))
     if len(sides) == 1:
         return FIRST if sides == {"A"} else SECOND
     return TIE if not sides and TIED.search(answer) else np.nan
@@ -218,9 +247,21 @@ def quality_said(text: str) -> float:
 
 
 def support_said(text: str) -> float:
-    """1 for what calls an answer supported, 0 for unsupported, NaN for what says neither."""
-    support = SUPPORT.read(text)
-    return np.nan if support is None else (1.0, 0.0)[support]
+    """1 for what calls an answer supported, 0 for unsupported (a part is enough), NaN for what says neither.
+
+    >>> [support_said(text) for text in ("Supported.", "not all is supported", "nothing is unsupported", "hm")]
+    [1.0, 0.0, 1.0, nan]
+    """
+    answer = without_reasoning(text) or ""
+    rest = bool(REST.search(answer.partition("\n")[0]))
+    support = SUPPORT.read(answer, running=False)
+    if support is not None and not rest:
+        return (1.0, 0.0)[support]
+    borne_out = [
+        not PARTLY.search(before) and (word == "supported") != bool(DENIED.search(before))
+        for before, word in SUPPORTED_OR_NOT.findall(answer.lower())
+    ]
+    return float(all(borne_out) and not rest) if borne_out else np.nan
 
 
 def bias(votes: Sequence[Votes]) -> JudgeBias | None:

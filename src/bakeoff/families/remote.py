@@ -19,16 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bakeoff.chat.client import (
-    Alternatives,
-    CostBudget,
-    Refusal,
-    RefusedError,
-    Reply,
-    Service,
-    ServiceClient,
-    ServiceError,
-)
+from bakeoff.chat.client import CostBudget, Refusal, RefusedError, Reply, Service, ServiceClient, ServiceError
 from bakeoff.chat.dialect import PLAIN, ServiceDialect, dialect_of
 from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.prompts import Preamble, check_template, messages_of_row
@@ -39,7 +30,7 @@ from bakeoff.config.sections import ApiDialect
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.conversation import conversation_columns
 from bakeoff.core.errors import CandidateError, ContextLengthError, OptionError
-from bakeoff.core.generation import Messages, Piece, Sampling
+from bakeoff.core.generation import Messages, Piece, Sampling, Token
 from bakeoff.core.protocols import FitJob, Usage
 from bakeoff.core.types import Column, Json, Predictions, Signature, Task
 from bakeoff.families import saved
@@ -414,7 +405,7 @@ def label_shares(reply: Reply, classes: Sequence[str]) -> Floats | None:
     return shares_k / shares_k.sum()
 
 
-def _masses(tokens: Sequence[Alternatives], classes: Sequence[str]) -> Floats:
+def _masses(tokens: Sequence[Token], classes: Sequence[str]) -> Floats:
     """The probability (k,) that the answer goes on as each class, as far as the alternatives of its tokens tell."""
     names = [name.lower() for name in classes]
     mass_k = np.zeros(len(classes))

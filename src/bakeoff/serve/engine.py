@@ -29,10 +29,12 @@ from bakeoff.core.errors import (
 )
 from bakeoff.core.events import FailureEvent, PredictionEvent
 from bakeoff.core.generation import (
+    Counting,
     Embedded,
     Messages,
     Piece,
     Sampling,
+    Tool,
     ToolCall,
 )
 from bakeoff.core.protocols import Clock, EventLog, Model
@@ -397,6 +399,22 @@ class Engine:
             self._log_answers(serving, [row], [answer], latency_ms, broken)
 
         return self._conversed(serving, pieces, log)
+
+    def prompt_tokens(self, messages: Messages, tools: Sequence[Tool] = ()) -> int:
+        """How many tokens `chat` would read.
+
+        Raises:
+            UsageError: the live model does not count them.
+            DataError: its chat template refuses the conversation. NotFoundError: nothing is released.
+        """
+        serving = self._current()
+        if not isinstance(serving.model, Counting):
+            version, family = serving.release.model_version, serving.release.family
+            raise UsageError(
+                f"expected a model that counts tokens before it is asked, found {version} of family {family!r}, which "
+                "does not; the usage of an answer tells them"
+            )
+        return serving.model.prompt_tokens(messages, tools)
 
     def _conversed(
         self, serving: _Serving, pieces: Iterator[Piece], log: Callable[[str, float], None]

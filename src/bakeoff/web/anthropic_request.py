@@ -11,7 +11,7 @@ import msgspec
 from bakeoff.web.bodies import decoded, joined, refused
 from bakeoff.web.chat_request import ChatRequest, Function, FunctionTool, ResponseFormat, Turn
 
-__all__ = ["MessageRequest", "message_request"]
+__all__ = ["MessageRequest", "message_request", "tokens_request"]
 
 EXAMPLE = '{"max_tokens": 256, "messages": [{"role": "user", "content": …}]}'
 TEXTS = {"text": "text"}
@@ -44,7 +44,10 @@ class ToolChoice(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class MessageRequest(msgspec.Struct):
-    """The body; `metadata`, `service_tier` and `cache_control` change nothing, and so does `thinking` turned off."""
+    """The body; who asks (`metadata`, `user_profile_id`), `service_tier` and `cache_control` change nothing.
+
+    `thinking` may be off, or adaptive: the model decides, as it does here anyway.
+    """
 
     messages: list[Message]
     max_tokens: int
@@ -62,6 +65,7 @@ class MessageRequest(msgspec.Struct):
     metadata: dict[str, Any] | None = None
     service_tier: str | None = None
     cache_control: Any = None
+    user_profile_id: str | None = None
 
     def chat(self) -> ChatRequest:
         """The same as a request for a chat completion.
@@ -69,8 +73,9 @@ class MessageRequest(msgspec.Struct):
         Raises:
             HttpError: something that it cannot say.
         """
-        if self.thinking is not None and self.thinking.get("type") != "disabled":
-            raise refused("thinking", "it to be left out or disabled", self.thinking, code="unsupported_parameter")
+        if self.thinking is not None and self.thinking.get("type") not in {"disabled", "adaptive"}:
+            expected = "it to be left out, disabled or adaptive"
+            raise refused("thinking", expected, self.thinking, code="unsupported_parameter")
         choice = self.tool_choice or ToolChoice(type="auto")
         named = {"type": "function", "function": {"name": choice.name}}
         return ChatRequest(
@@ -83,6 +88,7 @@ class MessageRequest(msgspec.Struct):
             stop=self.stop_sequences,
             stream=self.stream,
             response_format=self._format(),
+            reasoning_effort=(self.output_config or {}).get("effort"),
             tools=[_tool(tool) for tool in self.tools or ()],
             tool_choice={"auto": "auto", "any": "required", "tool": named, "none": "none"}[choice.type],
             parallel_tool_calls=not choice.disable_parallel_tool_use,
@@ -90,15 +96,21 @@ class MessageRequest(msgspec.Struct):
 
     def _format(self) -> ResponseFormat | None:
         wanted: Any = dict(self.output_config or {})
-        schema = wanted.pop("format", None)
+        schema, effort = wanted.pop("format", None), wanted.pop("effort", None)
         if any(value is not None for value in wanted.values()):
-            raise refused("output_config", "a format at most", self.output_config, code="unsupported_parameter")
+            expected = "a format and an effort at most"
+            raise refused("output_config", expected, self.output_config, code="unsupported_parameter")
+        if effort is not None and not isinstance(effort, str):
+            raise refused("output_config.effort", "a text", effort, code="invalid_type")
         if schema is None:
             return None
         return ResponseFormat(type="json_schema", json_schema={"name": "answer", "schema": schema.get("schema")})
 
     def _turns(self) -> list[Turn]:
         system = [] if not self.system else [Turn(role="system", content=joined(self.system, "system", TEXTS))]
+        if self.messages and self.messages[-1].role == "assistant":
+            expected = "the user to speak last: an answer that is begun cannot be gone on with"
+            raise refused(f"messages[{len(self.messages) - 1}]", expected, self.messages[-1].content)
         for at, message in enumerate(self.messages):
             system += _turns(message, f"messages[{at}]")
         return system
@@ -134,6 +146,17 @@ def _turns(message: Message, place: str) -> list[Turn]:
             Turn(role=message.role, content=joined(texts, f"{place}.content", TEXTS), tool_calls=calls or None)
         )
     return turns
+
+
+class TokensRequest(MessageRequest):
+    """The body of POST /v1/messages/count_tokens: no answer is wanted."""
+
+    max_tokens: int = 1
+
+
+def tokens_request(body: bytes) -> TokensRequest:
+    """The request in a body; `HttpError` when it is none."""
+    return decoded(body, TokensRequest, '{"messages": [{"role": "user", "content": …}]}')
 
 
 def message_request(body: bytes) -> MessageRequest:

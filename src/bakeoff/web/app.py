@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from starlette.applications import Starlette
@@ -20,13 +20,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from bakeoff.core.errors import BakeoffError, ContextLengthError, NotFoundError
-from bakeoff.core.generation import Piece
+from bakeoff.core.generation import Piece, Sampling
 from bakeoff.core.types import Json
 from bakeoff.feedback.record import Recorded
 from bakeoff.serve.engine import Answer, Engine
 from bakeoff.web import embeddings, openai
 from bakeoff.web.anthropic import MessageForm
-from bakeoff.web.anthropic_request import message_request
+from bakeoff.web.anthropic_request import message_request, tokens_request
 from bakeoff.web.bodies import renamed, shown
 from bakeoff.web.chat_request import ChatRequest, chat_request
 from bakeoff.web.completions import CompletionForm, completion_request
@@ -45,7 +45,12 @@ T = TypeVar("T")
 MAX_BODY_BYTES = 10 * 2**20
 THREADS = 16
 MAX_WAITING = 512
+ANY_NAME = "*"
+RESPONSES = {"messages": "input", "max_tokens": "max_output_tokens", "response_format": "text.format"}
+MESSAGES = {"stop": "stop_sequences", "response_format": "output_config.format"}
+"""Names that APIs have for options of chat completions."""
 REFRESH_S = 0.5
+NOT_FOUND, NOT_ALLOWED = 404, 405
 
 
 class _PredictRequest(msgspec.Struct):
@@ -79,6 +84,7 @@ def create_app(
     record_feedback: Callable[[Sequence[dict[str, Json]]], Recorded],
     *,
     hosts: frozenset[str] | None = None,
+    model_names: Sequence[str] = (),
     max_body_bytes: int = MAX_BODY_BYTES,
     threads: int = THREADS,
 ) -> Starlette:
@@ -88,13 +94,14 @@ def create_app(
         engine: answers rows.
         record_feedback: logs feedback items.
         hosts: the names that a Host header may have, or None for all.
+        model_names: what the model may be called beside the endpoint's name; "*" for whatever callers like.
         max_body_bytes: the largest body that is read.
         threads: calls that compute or wait for the log at once.
 
     Raises:
         SecurityError: a route declares no permission.
     """
-    handlers = _Handlers(engine, record_feedback, Measures(), threads)
+    handlers = _Handlers(engine, record_feedback, Measures(), threads, tuple(model_names))
     routes = [
         Route("/", handlers.index),
         Route("/predict", handlers.predict, methods=["POST"]),
@@ -103,9 +110,11 @@ def create_app(
         Route("/v1/completions", handlers.complete, methods=["POST"]),
         Route("/v1/responses", handlers.respond, methods=["POST"]),
         Route("/v1/messages", handlers.message, methods=["POST"]),
+        Route("/v1/messages/count_tokens", handlers.count_message, methods=["POST"]),
+        Route("/v1/responses/input_tokens", handlers.count_response, methods=["POST"]),
         Route("/v1/embeddings", handlers.embed, methods=["POST"]),
         Route("/v1/models", handlers.models),
-        Route("/v1/models/{model}", handlers.model),
+        Route("/v1/models/{model:path}", handlers.model),
         Route("/endpoints/{name}/predict", handlers.predict, methods=["POST"]),
         Route("/endpoints/{name}/feedback", handlers.feedback, methods=["POST"]),
         Route("/health/live", handlers.live),
@@ -134,9 +143,10 @@ class _Handlers:
         record_feedback: Callable[[Sequence[dict[str, Json]]], Recorded],
         measures: Measures,
         threads: int,
+        model_names: tuple[str, ...],
     ) -> None:
         self.engine, self.record_feedback, self.measures = engine, record_feedback, measures
-        self.threads, self.waiting = threads, 0
+        self.threads, self.waiting, self.model_names = threads, 0, model_names
         self.pool: ThreadPoolExecutor | None = None
         self.lanes: Lanes | None = None
 
@@ -186,8 +196,9 @@ class _Handlers:
             raise NotFoundError(f"expected endpoint {self.engine.endpoint!r}, received {name!r}")
 
     def _check_model(self, name: str | None) -> None:
-        if name not in {None, "", self.engine.endpoint}:
-            problem = f"expected model {self.engine.endpoint!r}, received {shown(name)}"
+        if name not in {None, "", self.engine.endpoint, *self.model_names} and ANY_NAME not in self.model_names:
+            names = " or ".join(repr(each) for each in (self.engine.endpoint, *self.model_names))
+            problem = f"expected model {names}, received {shown(name)}; [endpoint] model_names can allow it other names"
             raise HttpError(404, "NotFoundError", problem, "model", "model_not_found")
 
     @permission("predict")
@@ -228,28 +239,45 @@ class _Handlers:
     async def respond(self, request: Request) -> Response:
         """OpenAI's responses, also as a stream."""
         body = response_request(await request.body())
-        names = {"messages": "input", "max_tokens": "max_output_tokens", "response_format": "text.format"}
-        return await self._converse(request, body.chat(), ResponseForm(head=self._head(), request=body), names)
+        return await self._converse(request, body.chat(), ResponseForm(head=self._head(), request=body), RESPONSES)
 
     @permission("predict")
     async def message(self, request: Request) -> Response:
         """Anthropic's messages, also as a stream."""
         body = message_request(await request.body())
-        names = {"stop": "stop_sequences", "response_format": "output_config.format"}
-        return await self._converse(request, body.chat(), MessageForm(head=self._head()), names)
+        return await self._converse(request, body.chat(), MessageForm(head=self._head()), MESSAGES)
+
+    @permission("predict")
+    async def count_message(self, request: Request) -> Response:
+        """Anthropic's count of the tokens that a message would read."""
+        tokens = await self._count(tokens_request(await request.body()).chat(), MESSAGES)
+        return JsonResponse({"input_tokens": tokens})
+
+    @permission("predict")
+    async def count_response(self, request: Request) -> Response:
+        """OpenAI's count of the tokens that a response would read."""
+        tokens = await self._count(response_request(await request.body()).chat(), RESPONSES)
+        return JsonResponse({"object": "response.input_tokens", "input_tokens": tokens})
+
+    async def _count(self, body: ChatRequest, names: Mapping[str, str]) -> int:
+        turns, sampling = self._read(body, names)
+        return await self._in_thread(lambda: self.engine.prompt_tokens(turns, sampling.tools))
 
     def _head(self) -> Head:
         now_s = self.engine.now_ms() // 1000
         return Head(id=self.engine.new_id(), created_s=now_s, model=self.engine.endpoint)
 
-    async def _converse(self, request: Request, body: ChatRequest, form: Form, names: Mapping[str, str]) -> Response:
-        """Answer a conversation in the form of its API, which has names of its own for some of the options."""
+    def _read(self, body: ChatRequest, names: Mapping[str, str]) -> tuple[list[dict[str, Json]], Sampling]:
+        """The turns of a conversation and how to answer them; errors name options as the caller's API does."""
         self._check_model(body.model)
         try:
-            turns, sampling = body.turns(), body.sampling()
+            return body.turns(), body.sampling()
         except HttpError as error:
             raise renamed(error, names) from None
 
+    async def _converse(self, request: Request, body: ChatRequest, form: Form, names: Mapping[str, str]) -> Response:
+        """Answer a conversation in the form of its API, which has names of its own for some of the options."""
+        turns, sampling = self._read(body, names)
         assert self.lanes is not None, "the app's lifespan has not started"
 
         def choice(index: int) -> Generator[Piece]:
@@ -282,14 +310,19 @@ class _Handlers:
 
     @permission("read")
     async def models(self, _request: Request) -> Response:
-        """OpenAI's list of models: the endpoint."""
-        return JsonResponse(openai.model_list(self.engine.endpoint, self.engine.now_ms() // 1000))
+        """OpenAI's list of models: the endpoint, and the other names that it may be called by."""
+        others = [name for name in self.model_names if name != ANY_NAME]
+        names = list(dict.fromkeys([self.engine.endpoint, *others]))
+        return JsonResponse(openai.model_list(names, self.engine.now_ms() // 1000))
 
     @permission("read")
     async def model(self, request: Request) -> Response:
         """OpenAI's description of one model."""
-        self._check_model(request.path_params["model"])
-        return JsonResponse(openai.model_card(self.engine.endpoint, self.engine.now_ms() // 1000))
+        name = request.path_params["model"]
+        if not name:
+            return await self.models(request)
+        self._check_model(name)
+        return JsonResponse(openai.model_card(name, self.engine.now_ms() // 1000))
 
     @permission("public")
     async def live(self, _request: Request) -> Response:
@@ -383,7 +416,22 @@ async def _on_error(request: Request, error: Exception) -> Response:
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = {404: "NotFoundError", 405: "MethodNotAllowed"}.get(error.status_code, "BadRequest")
-    return error_response(HttpError(error.status_code, kind, error.detail), request.url.path)
+    return error_response(HttpError(error.status_code, kind, _problem_of(request, error)), request.url.path)
+
+
+def _problem_of(request: Request, error: HTTPException) -> str:
+    """What is wrong with a request that no handler takes."""
+    path, routes = request.url.path, cast("Starlette", request.app).routes
+    served = {route.path for route in routes if isinstance(route, Route)}
+    if error.status_code == NOT_FOUND:
+        # Clients of OpenAI's API have a base URL that ends with /v1; those of Anthropic's have one without.
+        near = [each for each in (f"/v1{path}", path.replace("/v1/v1", "/v1")) if each.rstrip("/") in served]
+        hint = f"; is it {near[0]!r}? look at the base URL of the client" if near else "; GET / tells what is served"
+        return f"expected a path that is served here, received {shown(path)}{hint}"
+    if error.status_code == NOT_ALLOWED:
+        allowed = sorted((error.headers or {}).get("Allow", "").replace(" ", "").split(","))
+        return f"expected {' or '.join(allowed)} at {path}, received {request.method}"
+    return error.detail
 
 
 async def _on_disconnect(_request: Request, _error: Exception) -> Response:

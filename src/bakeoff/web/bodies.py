@@ -1,5 +1,6 @@
 """Bodies of requests: JSON becomes a typed value, or a 400 that names the key, what was expected and what came."""
 
+import codecs
 import difflib
 import re
 from collections.abc import Mapping, Sequence
@@ -72,7 +73,7 @@ def decoded(body: bytes, kind: type[T], example: str) -> T:
         HttpError: the body is no JSON, has an unknown key, or a value of another type.
     """
     try:
-        raw: Any = msgspec.json.decode(body)
+        raw: Any = msgspec.json.decode(body.removeprefix(codecs.BOM_UTF8))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise HttpError(
             400, "BadRequest", f"expected {example}; this is no JSON: {error}", None, "invalid_json"
@@ -89,7 +90,7 @@ def decoded(body: bytes, kind: type[T], example: str) -> T:
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
-        raise _wrong_type(str(error), raw) from None
+        raise _wrong_type(str(error), raw, kind) from None
     except RecursionError:
         problem = f"expected {example}; received JSON of more levels than can be read"
         raise HttpError(400, "BadRequest", problem, None, "invalid_json") from None
@@ -102,7 +103,7 @@ def _unknown(name: str, known: list[str]) -> HttpError:
     return HttpError(400, "BadRequest", problem, name[:SHOWN], "unknown_parameter")
 
 
-def _wrong_type(message: str, raw: dict[str, Any]) -> HttpError:
+def _wrong_type(message: str, raw: dict[str, Any], kind: type) -> HttpError:
     """A message of msgspec ("Expected `int`, got `str` - at `$.n`") in our words, with the value that it is about."""
     match = _PLACE.match(message)
     what, path = (match["what"], match["path"] or "") if match else (message, "")
@@ -117,7 +118,23 @@ def _wrong_type(message: str, raw: dict[str, Any]) -> HttpError:
         param = f"{path}.{what.partition('`')[2].partition('`')[0]}".lstrip(".")
         problem = f"{param}: expected it to be left out: no such option is known here"
         return HttpError(400, "BadRequest", problem, param, "unknown_parameter")
+    if what.startswith("Invalid enum value"):
+        expected = " or ".join(sorted(map(str, _choices_at(kind, path)))) or "a value that is known here"
     return refused(path.lstrip("."), expected, _value_at(raw, path), code="invalid_type")
+
+
+def _choices_at(kind: type, path: str) -> set[Any]:
+    """The values that a type takes at a path such as `.messages[0].role`, where it takes only some."""
+    here = _alternatives([msgspec.inspect.type_info(kind)])
+    for key, _ in _STEP.findall(path):
+        fields = [field for each in here if isinstance(each, msgspec.inspect.StructType) for field in each.fields]
+        items = [each.item_type for each in here if isinstance(each, msgspec.inspect.ListType)]
+        here = _alternatives([field.type for field in fields if field.encode_name == key] if key else items)
+    return {value for each in here if isinstance(each, msgspec.inspect.LiteralType) for value in each.values}
+
+
+def _alternatives(kinds: Sequence[msgspec.inspect.Type]) -> list[msgspec.inspect.Type]:
+    return [each for kind in kinds for each in (kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,))]
 
 
 def _value_at(raw: Any, path: str) -> object:

@@ -111,6 +111,7 @@ class SamplingOptions(msgspec.Struct, kw_only=True):
     stream_options: StreamOptions | None = None
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
+    repetition_penalty: float | None = None
     logit_bias: dict[str, float] | None = None
     user: str | None = None
 
@@ -235,6 +236,7 @@ class ChatRequest(SamplingOptions, kw_only=True):
     def _check_forms(self) -> None:
         """Other forms of answers are not served; saying that none are wanted is fine."""
         for name, value, none in (
+            ("repetition_penalty", self.repetition_penalty, (1,)),
             ("functions", self.functions, ([],)),
             ("function_call", self.function_call, ("none", "auto")),
             ("modalities", self.modalities, (["text"], [])),

@@ -31,11 +31,8 @@ class EmbeddingRequest(msgspec.Struct):
         """The texts to embed.
 
         Raises:
-            HttpError: tokens instead of texts, an empty text, none or too many of them, or other dimensions.
+            HttpError: tokens instead of texts, an empty text, none or too many of them.
         """
-        if self.dimensions is not None:
-            expected = "it to be left out: vectors have the width of the encoder"
-            raise refused("dimensions", expected, self.dimensions, code="unsupported_parameter")
         texts: list[Any] = [self.input] if isinstance(self.input, str) else self.input
         if not 1 <= len(texts) <= MAX_TEXTS:
             raise refused("input", f"1 to {MAX_TEXTS} texts", texts)
@@ -61,17 +58,26 @@ def embedding_request(body: bytes) -> EmbeddingRequest:
     return decoded(body, EmbeddingRequest, EXAMPLE)
 
 
-def embeddings(asked: EmbeddingRequest, found: Embedded, *, model: str) -> dict[str, Any]:
-    """The body of the answer."""
-    rows_nd = found.vectors_nd.astype("<f4")
+def embeddings(request: EmbeddingRequest, embedded: Embedded, *, model: str) -> dict[str, Any]:
+    """The body of the answer.
 
-    def told(row: int) -> str | list[float]:
+    Raises:
+        HttpError: vectors of another width are wanted; the first numbers of one are no vector of their own, unless the
+            encoder was trained so.
+    """
+    rows_nd = embedded.vectors_nd.astype("<f4")
+    width = rows_nd.shape[1]
+    if request.dimensions not in {None, width}:
+        expected = f"it to be left out, or {width}: vectors have the width of the encoder"
+        raise refused("dimensions", expected, request.dimensions, code="unsupported_parameter")
+
+    def written(row: int) -> str | list[float]:
         return (
             base64.b64encode(rows_nd[row].tobytes()).decode()
-            if asked.encoding_format == "base64"
+            if request.encoding_format == "base64"
             else rows_nd[row].tolist()
         )
 
-    data = [{"object": "embedding", "index": row, "embedding": told(row)} for row in range(len(rows_nd))]
-    usage = {"prompt_tokens": found.tokens, "total_tokens": found.tokens}
+    data = [{"object": "embedding", "index": row, "embedding": written(row)} for row in range(len(rows_nd))]
+    usage = {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens}
     return {"object": "list", "data": data, "model": model, "usage": usage}

@@ -125,14 +125,14 @@ def usage_of(ends: Iterable[Piece]) -> dict[str, Json]:
     }
 
 
-def model_card(endpoint: str, created_s: int) -> dict[str, Any]:
+def model_card(name: str, created_s: int) -> dict[str, Any]:
     """The body of GET /v1/models/{id}, as OpenAI's and as Anthropic's API have it: they share the path."""
     made = datetime.fromtimestamp(created_s, UTC).isoformat().replace("+00:00", "Z")
-    card = {"id": endpoint, "object": "model", "created": created_s, "owned_by": "bakeoff"}
-    return card | {"type": "model", "display_name": endpoint, "created_at": made}
+    card = {"id": name, "object": "model", "created": created_s, "owned_by": "bakeoff"}
+    return card | {"type": "model", "display_name": name, "created_at": made}
 
 
-def model_list(endpoint: str, created_s: int) -> dict[str, Any]:
-    """The body of GET /v1/models: the endpoint is the one model that there is."""
-    page = {"has_more": False, "first_id": endpoint, "last_id": endpoint}
-    return {"object": "list", "data": [model_card(endpoint, created_s)], **page}
+def model_list(names: Sequence[str], created_s: int) -> dict[str, Any]:
+    """The body of GET /v1/models: the one model that there is, by each of its names."""
+    page = {"has_more": False, "first_id": names[0], "last_id": names[-1]}
+    return {"object": "list", "data": [model_card(name, created_s) for name in names], **page}

@@ -166,7 +166,7 @@ def _usage(last: Piece) -> dict[str, Any]:
     tokens = AnswerTokens.of([last])
     return {
         "input_tokens": tokens.read,
-        "input_tokens_details": {"cached_tokens": tokens.cached},
+        "input_tokens_details": {"cached_tokens": tokens.cached, "cache_write_tokens": 0},
         "output_tokens": tokens.written,
         "output_tokens_details": {"reasoning_tokens": tokens.reasoning},
         "total_tokens": tokens.read + tokens.written,

@@ -25,7 +25,17 @@ REFUSED = (
     "moderation",
     "context_management",
 )
-INCLUDES = (LOGPROBS, "reasoning.encrypted_content")
+INCLUDES = (
+    LOGPROBS,
+    "reasoning.encrypted_content",
+    "message.input_image.image_url",
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+)
+"""All that a response may be asked to hold beside its text; but for the first, none of it ever occurs here."""
 TEXTS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
 
 

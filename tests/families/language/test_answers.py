@@ -97,6 +97,14 @@ def test_every_turn_of_the_assistant_is_learned_when_asked_for(words):
     assert [list(ids) for ids in prompts] == [words.prompt(HISTORY[:at]) for at in (2, 4, 6)]
 
 
+def test_a_turn_of_no_weight_is_read_and_not_learned(words):
+    marked = [*HISTORY[:2], {**HISTORY[2], "weight": 0}, *HISTORY[3:]]
+    rows = answering(words, 500, every=True).examples(question_text(marked), "fford")
+    said = [words.text_of(row.example.ids[-row.example.completion :]) for row in rows]
+    assert said == ["ddord", "fford"]
+    assert list(rows[-1].prompt.ids) == words.prompt(HISTORY)
+
+
 @pytest.fixture
 def job(tmp_path):
     made = FamilyConformance().job_of("generation", LoraParams(), tmp_path, columns=("text",))

@@ -79,7 +79,7 @@ def test_what_the_engine_holds_is_a_setting(job, tiny, tmp_path):
     model.save(folder)
     loaded = PromptedFamily().load(folder, 1)
     assert loaded.speech.capacity == Capacity(context=128, slots=3)
-    slots = loaded._speaker.session()._asked("/slots")
+    slots = loaded._speaker.session()._ask("/slots")
     assert len(slots) == 3
     with pytest.raises(ContextLengthError):
         list(loaded.chat([{"role": "user", "content": "a b " * 200}], Sampling(max_tokens=2)))

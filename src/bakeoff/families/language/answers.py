@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bakeoff.chat.tokens import ChatTokens, TokenSequence
-from bakeoff.core.conversation import calls_text, conversation, question_text
+from bakeoff.core.conversation import calls_text, conversation, question_text, unlearned
 from bakeoff.core.generation import Message, Messages
 from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.families.language.examples import Example
@@ -39,7 +39,8 @@ class Answering:
     def examples(self, question: str, answer: str, rejected: str | None = None) -> list[Learned]:
         """What is learned from a row: its question (`core.conversation`), the answer, one that was turned down."""
         turns = conversation(question)
-        earlier = _earlier(turns) if self.every else []
+        skipped = unlearned(question)
+        earlier = [each for each in _earlier(turns) if each[0] not in skipped] if self.every else []
         return [
             *(self._example(turns[:at], said, None) for at, said in earlier),
             self._example(turns, answer, rejected),

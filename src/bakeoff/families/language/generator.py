@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bakeoff.chat.tokens import ChatTokens, TokenSequence
 from bakeoff.core.errors import CandidateError
-from bakeoff.core.generation import Capacity, Concurrent, Converted, Messages, Piece, Sampling, Speech
+from bakeoff.core.generation import Capacity, Concurrent, Converted, Messages, Piece, Sampling, Speech, Tool
 from bakeoff.core.ledger import EXAMPLES, Loss, example, summed
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature
@@ -124,6 +124,10 @@ class SpokenModel(saved.StatedModel):
     def chat(self, messages: Messages, sampling: Sampling) -> Iterator[Piece]:
         """See `bakeoff.core.generation.ChatModel`; instruction and examples come first, as for rows."""
         return self._speaker.chat(self._prompt.around(messages, self.state.shots), sampling)
+
+    def prompt_tokens(self, messages: Messages, tools: Sequence[Tool] = ()) -> int:
+        """See `bakeoff.core.generation.Counting`."""
+        return len(self._speaker.session().render(self._prompt.around(messages, self.state.shots), tools))
 
     def log_likelihood(
         self, table: "pl.DataFrame", texts: Sequence[str]
