@@ -53,6 +53,7 @@ softness = 2.0
 family = "nearest_mean"
 softness = 0.2
 [decide]
+metric = "log_loss"  # in which they differ: of equals, the quicker one would win
 resamples = 100
 [compute]
 backend = "inline"

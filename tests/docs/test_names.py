@@ -6,9 +6,9 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[2] / "src" / "bakeoff"
 EMPTY = {"found", "told", "said", "asked", "held", "kept"}
-STILL = 624
+STILL = 623
 """How many places there still are; who renames some, writes the new number here."""
-CASTS = 20
+CASTS = 16
 """Calls of `typing.cast`, each a claim that nobody checks: read JSON into a class, or check it with `core.narrow`."""
 
 
