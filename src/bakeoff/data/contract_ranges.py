@@ -13,7 +13,7 @@ __all__ = ["LARGEST_LOG", "SLACK", "outward", "ranges"]
 
 SLACK = 0.5
 """Of the span that was seen, on either side of it; more of few values, which have not met the rare."""
-MANY_ROWS, HANDFUL = 1000, 20
+MANY_ROWS, HANDFUL, FEWEST = 1000, 20, 5
 PARTS, WANDERING_ERRORS, WANDERING_SLACK = 4, 5.0, 6.0
 """Parts of the rows one after the other: where the mean rank of one is so many standard errors from that of all, values
 wander with time, and the next rows may go further than these have come."""
@@ -38,6 +38,9 @@ NEAR_ZERO = 0.01
 
 def ranges(present: "pl.Series") -> Iterator[str]:
     """The range of numbers, as TOML with a comment; nothing where later rows may hold any."""
+    if len(present) < FEWEST:
+        yield f"# {len(present)} values are too few to bound others by"
+        return
     low, high = narrow.number(present.min()), narrow.number(present.max())
     whole = bool((present == present.floor()).all())
     up = _slack(present, low, high)
@@ -75,7 +78,7 @@ def _share(present: "pl.Series") -> float:
     usual = present.mode(maintain_order=True)[0]
     rows = max(1, int((present != usual).sum()))
     share = SLACK * math.sqrt(MANY_ROWS / min(MANY_ROWS, rows)) * max(1.0, HANDFUL / rows)
-    return max(share, WANDERING_SLACK) if _wanders(present) and not _growth(present) else share
+    return max(share, WANDERING_SLACK) if _wanders(present) and not _one_way(present) else share
 
 
 def _wanders(present: "pl.Series") -> bool:
@@ -119,21 +122,28 @@ def _growth(present: "pl.Series") -> int:
     """1 when later rows hold larger values (ids, counters, seconds since 1970), -1 when smaller ones, else 0."""
     import numpy as np
 
-    values = present.to_numpy().astype(np.float64)
-    if len(values) < ENOUGH_TO_GROW:
+    if len(present) < ENOUGH_TO_GROW:
         return 0
-    steps = np.diff(values)
-    moves = int((steps != 0).sum())
-    if moves >= ENOUGH_TO_GROW // 2:
-        rising, falling = int((steps > 0).sum()), int((steps < 0).sum())
-        if rising >= NEARLY_ALL * moves or falling >= NEARLY_ALL * moves:
-            return 1 if rising > falling else -1
-        # Rows that are only nearly in order: their ranks go with their places.
-        places = np.arange(len(values))
-        ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
-        if abs(correlation := float(np.corrcoef(places, ranks)[0, 1])) >= ORDERED:
-            return 1 if correlation > 0 else -1
-    return 0
+    if direction := _one_way(present):
+        return direction
+    values = present.to_numpy().astype(np.float64)
+    if int((np.diff(values) != 0).sum()) < ENOUGH_TO_GROW // 2:
+        return 0
+    # Rows that are only nearly in order: their ranks go with their places.
+    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
+    correlation = float(np.corrcoef(np.arange(len(values)), ranks)[0, 1])
+    return 0 if abs(correlation) < ORDERED else 1 if correlation > 0 else -1
+
+
+def _one_way(present: "pl.Series") -> int:
+    """1 when nearly every step goes up, -1 when down, else 0."""
+    import numpy as np
+
+    steps = np.diff(present.to_numpy().astype(np.float64))
+    rising, falling = int((steps > 0).sum()), int((steps < 0).sum())
+    if rising + falling < ENOUGH_TO_GROW // 2 or max(rising, falling) < NEARLY_ALL * (rising + falling):
+        return 0
+    return 1 if rising > falling else -1
 
 
 def _numbers_rows(present: "pl.Series", low: float, high: float) -> bool:
