@@ -127,7 +127,7 @@ def register_family(monkeypatch):
 
     def register(name, place):
         point = EntryPoint(name, place, "bakeoff.families")
-        monkeypatch.setitem(plugins._registered("bakeoff.families"), name, point)
+        monkeypatch.setitem(plugins._registered()["bakeoff.families"], name, point)
 
     return register
 

@@ -108,7 +108,7 @@ class InProcess:
 def hurried(replace: Callable[[Any, str, Any], None]) -> None:
     """Leave out what takes time and cannot change a prediction; `replace` is called like `setattr`."""
     from bakeoff.evaluate.score import worker
-    from bakeoff.loop import run as lifecycle
+    from bakeoff.loop import lifecycle
 
     def few(model: Any, table: pl.DataFrame, *, seed: int, calls: int = 5) -> Any:
         del calls
