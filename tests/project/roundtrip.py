@@ -92,6 +92,8 @@ class InProcess:
         del jobs
         self._blobs, self._work, self._cache = blobs, work, cache
 
+    def expect(self, *_: object) -> None: ...
+
     def run(
         self, jobs: Iterator[Job], *, progress: Callable[[str, str], None], exclusive: bool = False
     ) -> Iterator[JobResult]:
