@@ -1,5 +1,6 @@
 """Fixtures for whole projects: a third-party family, installed as a distribution, that fits in no time."""
 
+import contextlib
 import importlib.util
 import os
 import random
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from bakeoff import Project
 from bakeoff.core import plugins
 
 settings.register_profile("bakeoff", deadline=None)  # how long an example takes depends on what else runs
@@ -98,6 +100,26 @@ class FirstWordFamily:
 '''
 
 
+_spec = importlib.util.spec_from_file_location("in_process", Path(__file__).with_name("in_process.py"))
+in_process = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(in_process)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_runs():
+    """Runs of this process do their jobs in it, unless a test has the mark `processes`."""
+    with pytest.MonkeyPatch.context() as patch:
+        in_process.hurried(patch.setattr)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _whole_runs(request, monkeypatch):
+    """For tests with the mark `processes`, all as it is outside of tests."""
+    if request.node.get_closest_marker("processes"):
+        in_process.as_it_is(monkeypatch.setattr)
+
+
 @pytest.fixture(scope="session")
 def third_party_path(tmp_path_factory):
     """A folder that holds an installed distribution `firstword`, with its entry point."""
@@ -110,15 +132,22 @@ def third_party_path(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def third_party(third_party_path, monkeypatch):
-    """The distribution `firstword` on the path, for this process and those that it starts."""
-    monkeypatch.syspath_prepend(str(third_party_path))
-    monkeypatch.setenv("PYTHONPATH", str(third_party_path))
-    plugins._registered.cache_clear()
-    yield third_party_path
+@contextlib.contextmanager
+def _installed(path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(path))
+        patch.setenv("PYTHONPATH", str(path))
+        plugins._registered.cache_clear()
+        yield path
     plugins._registered.cache_clear()
     sys.modules.pop("firstword", None)
+
+
+@pytest.fixture
+def third_party(third_party_path):
+    """The distribution `firstword` on the path, for this process and those that it starts."""
+    with _installed(third_party_path):
+        yield third_party_path
 
 
 @pytest.fixture
@@ -178,8 +207,8 @@ def films_run(tmp_path_factory, third_party_path) -> Path:
     folder = tmp_path_factory.mktemp("films-run")
     (folder / "films.csv").write_text(films())
     (folder / "bakeoff.toml").write_text(TOML)
-    command = [sys.executable, "-m", "bakeoff", "run", "-C", str(folder)]
-    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(third_party_path)})
+    with _installed(third_party_path), Project(folder) as project:
+        project.run()
     return folder
 
 

@@ -85,6 +85,7 @@ def test_a_killed_search_goes_on_with_its_trials(searched):
     assert {trial["setting"] for trial in document["budget"]["trials"][:2]} == {0, 1}
 
 
+@pytest.mark.processes
 def test_a_trial_that_outlasts_the_budget_is_stopped(searched):
     file = searched / "bakeoff.toml"
     file.write_text(file.read_text().replace("[candidates.second.search]", "sleep_s = 60\n[candidates.second.search]"))
