@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := $(VENV)/.demo
-SOURCES := src tests benchmarks
+SOURCES := src tests benchmarks conftest.py
 
 .PHONY: help install demo demo-flights test check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-data bench-text-quality bench-streams bench-contracts bench-llm-serving bench-statistics study-encoders clean tour bench-served-as-trained bench-round-trip bench-statistics-peers
 

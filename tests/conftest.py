@@ -13,13 +13,9 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from bakeoff import Project
 from bakeoff.core import plugins
-
-settings.register_profile("bakeoff", deadline=None)  # how long an example takes depends on what else runs
-settings.load_profile("bakeoff")
 
 FAMILY = '''
 """A family as a third party would write it: each class's share among rows with the same first word."""
@@ -98,26 +94,6 @@ class FirstWordFamily:
             raise CorruptError(str(error)) from error
         return Model(msgspec.convert(body["signature"], Signature), body["column"], body["counts"], body["chosen"])
 '''
-
-
-_spec = importlib.util.spec_from_file_location("in_process", Path(__file__).with_name("in_process.py"))
-in_process = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(in_process)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _cheap_runs():
-    """Runs of this process do their jobs in it, unless a test has the mark `processes`."""
-    with pytest.MonkeyPatch.context() as patch:
-        in_process.hurried(patch.setattr)
-        yield
-
-
-@pytest.fixture(autouse=True)
-def _whole_runs(request, monkeypatch):
-    """For tests with the mark `processes`, all as it is outside of tests."""
-    if request.node.get_closest_marker("processes"):
-        in_process.as_it_is(monkeypatch.setattr)
 
 
 @pytest.fixture(scope="session")
