@@ -19,6 +19,12 @@ in_process = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(in_process)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: begun last, one of them would run on alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _cheap_runs():
     """Runs of this process do their jobs in it, unless a test has the mark `processes`."""

@@ -62,7 +62,6 @@ def test_an_unchanged_budget_does_nothing_and_a_larger_one_goes_on(searched):
     assert run(searched).document["budget"] is None
 
 
-@pytest.mark.slow
 def test_a_killed_search_goes_on_with_its_trials(searched):
     class KilledError(Exception):
         pass
@@ -150,7 +149,6 @@ def test_what_the_project_file_says_goes_before_what_a_search_found(searched):
     assert not any("search" in note for note in checked.notes)
 
 
-@pytest.mark.slow
 def test_settings_that_fail_are_told_and_cost_no_candidate(searched, monkeypatch):
     from bakeoff.train import halving
 

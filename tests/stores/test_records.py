@@ -13,6 +13,8 @@ from bakeoff.stores.records import open_records
 from bakeoff.testing.clock import FakeClock
 from bakeoff.testing.records import RecordStoreConformance
 
+pytestmark = pytest.mark.slow
+
 URL = "sqlite:///.bakeoff/records.db"
 
 OPEN = """
