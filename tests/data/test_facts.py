@@ -1,6 +1,6 @@
-import sys
-
 """Facts of columns: distributions that add up, whatever the values."""
+
+import sys
 
 import numpy as np
 import polars as pl
