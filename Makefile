@@ -4,9 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := $(VENV)/.demo
-SOURCES := src tests benchmarks
+TEST = $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+# What fits nothing large and starts no processes to speak of.
+FAST := $(addprefix tests/,chat compute config core data docs feedback metrics monitor project registry results security serve train web)
+SOURCES := src tests benchmarks conftest.py
 
-.PHONY: help install demo demo-flights test check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-data bench-text-quality bench-streams bench-stream-damage bench-contracts bench-llm-serving bench-statistics study-encoders clean tour bench-served-as-trained bench-round-trip bench-statistics-peers
+.PHONY: help install demo demo-flights test test-fast test-thorough check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-data bench-text-quality bench-streams bench-stream-damage bench-contracts bench-llm-serving bench-statistics study-encoders clean tour bench-served-as-trained bench-round-trip bench-statistics-peers
+
+# Modules are compiled once and not by every process that a test starts.
+export PYTHONDONTWRITEBYTECODE =
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -38,7 +44,13 @@ demo-flights: $(DEMO)  ## The whole loop on flights, month by month
 	$(BIN)/bakeoff demo flights
 
 test: $(INSTALLED)  ## Run the tests
-	$(BIN)/pytest -q -n 2 --dist loadfile
+	$(TEST)
+
+test-fast: $(INSTALLED)  ## Run the unit tests: an answer within 90 s
+	$(TEST) -m "not slow and not real" $(FAST)
+
+test-thorough: $(INSTALLED)  ## Run the tests, those of properties with twenty times the examples
+	HYPOTHESIS_PROFILE=thorough $(TEST)
 
 check: $(INSTALLED) lint types layers collected test  ## All that CI checks
 

@@ -1,5 +1,6 @@
 """Fixtures for whole projects: a third-party family, installed as a distribution, that fits in no time."""
 
+import contextlib
 import importlib.util
 import os
 import random
@@ -12,12 +13,9 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
+from bakeoff import Project
 from bakeoff.core import plugins
-
-settings.register_profile("bakeoff", deadline=None)  # how long an example takes depends on what else runs
-settings.load_profile("bakeoff")
 
 FAMILY = '''
 """A family as a third party would write it: each class's share among rows with the same first word."""
@@ -110,15 +108,22 @@ def third_party_path(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def third_party(third_party_path, monkeypatch):
-    """The distribution `firstword` on the path, for this process and those that it starts."""
-    monkeypatch.syspath_prepend(str(third_party_path))
-    monkeypatch.setenv("PYTHONPATH", str(third_party_path))
-    plugins._registered.cache_clear()
-    yield third_party_path
+@contextlib.contextmanager
+def _installed(path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(path))
+        patch.setenv("PYTHONPATH", str(path))
+        plugins._registered.cache_clear()
+        yield path
     plugins._registered.cache_clear()
     sys.modules.pop("firstword", None)
+
+
+@pytest.fixture
+def third_party(third_party_path):
+    """The distribution `firstword` on the path, for this process and those that it starts."""
+    with _installed(third_party_path):
+        yield third_party_path
 
 
 @pytest.fixture
@@ -127,7 +132,7 @@ def register_family(monkeypatch):
 
     def register(name, place):
         point = EntryPoint(name, place, "bakeoff.families")
-        monkeypatch.setitem(plugins._registered("bakeoff.families"), name, point)
+        monkeypatch.setitem(plugins._registered()["bakeoff.families"], name, point)
 
     return register
 
@@ -178,8 +183,8 @@ def films_run(tmp_path_factory, third_party_path) -> Path:
     folder = tmp_path_factory.mktemp("films-run")
     (folder / "films.csv").write_text(films())
     (folder / "bakeoff.toml").write_text(TOML)
-    command = [sys.executable, "-m", "bakeoff", "run", "-C", str(folder)]
-    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(third_party_path)})
+    with _installed(third_party_path), Project(folder) as project:
+        project.run()
     return folder
 
 

@@ -9,6 +9,10 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
+
+from bakeoff.cli.main import main
+
 README = Path(__file__).parents[1] / "README.md"
 DATA = "\n".join(
     f"{word} {thing} number {i},{label}"
@@ -17,11 +21,21 @@ DATA = "\n".join(
 )
 
 
-def bakeoff(folder, *arguments):
-    command = [sys.executable, "-m", "bakeoff", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def bakeoff(tmp_path, monkeypatch, capsys):
+    """Calls a command in the project's folder; what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["bakeoff", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        assert not ended.value.code, err
+        return out
+
+    return call
 
 
 def block(heading, kind):
@@ -29,7 +43,7 @@ def block(heading, kind):
     return re.search(rf"```{kind}\n(.*?)```", section, re.DOTALL).group(1)
 
 
-def test_your_own_data_in_ten_lines(tmp_path):
+def test_your_own_data_in_ten_lines(tmp_path, bakeoff):
     (tmp_path / "reviews.csv").write_text("text,label\n" + DATA + "\n")
     lines = [shlex.split(line, comments=True)[1:] for line in block("Your own data", "sh").splitlines()]
     assert len(lines) == 10
@@ -45,13 +59,13 @@ def test_your_own_data_in_ten_lines(tmp_path):
                 timer = threading.Timer(60, server.kill)
                 timer.start()
                 url = json.loads(server.stdout.readline())["url"]
-                answers = bakeoff(tmp_path, "predict", '{"text": "a delight"}', "--url", url, "--json")
+                answers = bakeoff("predict", '{"text": "a delight"}', "--url", url, "--json")
                 assert json.loads(answers)["predictions"][0]["label"] == "fresh"
                 server.terminate()
                 assert server.wait(timeout=30) == 0
                 timer.cancel()
             continue
-        out = bakeoff(tmp_path, *[prediction if word == "ID" else word for word in line])
+        out = bakeoff(*[prediction if word == "ID" else word for word in line])
         if line[0] == "init":
             toml = (tmp_path / "bakeoff.toml").read_text()
             (tmp_path / "bakeoff.toml").write_text(toml.replace("[candidates.embedding]\n", ""))

@@ -68,6 +68,7 @@ def test_test_rows_are_never_read(films_project, few_families, monkeypatch):
     assert not {*probe["pool"].tolist()} & {*probe["held"].tolist()}
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("crash", "told"), [("error", "made to fail"), ("kill", "signal 9")])
 def test_a_family_that_fails_or_hangs_is_told(films_project, few_families, monkeypatch, crash, told):
     toml = films_project / "bakeoff.toml"

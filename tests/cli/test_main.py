@@ -1,5 +1,6 @@
 """The entry point: wrong calls, defects, interrupts, broken pipes, start-up time."""
 
+import ast
 import json
 import os
 import signal
@@ -98,3 +99,27 @@ def test_starting_imports_nothing_heavy():
     look = f"import sys, bakeoff.cli.main; print([name for name in {heavy!r} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, env=os.environ)
     assert found.stdout.strip() == "[]"
+
+
+def test_an_unchanged_run_imports_only_what_it_needs_to_see_that(ran):
+    heavy = "polars", "pyarrow", "duckdb", "sklearn", "scipy", "lightgbm", "torch", "starlette", "alembic", "jinja2"
+    sequence = "bakeoff.loop.lifecycle", "bakeoff.loop.bake_off", "bakeoff.evaluate.decide.verdict"
+    look = f"""
+import atexit, sys
+names = {heavy + sequence!r}
+atexit.register(lambda: print("imported:", [name for name in names if name in sys.modules], file=sys.stderr))
+from bakeoff.cli.main import main
+main()
+"""
+
+    def imported():
+        command = [sys.executable, "-c", look, "run", "--json", "-C", str(ran)]
+        run = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
+        return json.loads(run.stdout)["unchanged"], run.stderr.rpartition("imported: ")[2].strip()
+
+    assert imported() == (True, "[]")
+    toml = ran / "bakeoff.toml"
+    toml.write_text(toml.read_text().replace("smooth = 5.0", "smooth = 6.0"))
+    unchanged, names = imported()
+    assert not unchanged
+    assert set(sequence) <= set(ast.literal_eval(names))

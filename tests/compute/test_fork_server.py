@@ -9,7 +9,7 @@ import pytest
 
 from bakeoff.compute.fork_server import possible
 from bakeoff.compute.local import LocalCompute
-from bakeoff.core.jobs import Job
+from bakeoff.core.jobs import Job, Resources
 from bakeoff.testing.memory import MemoryBlobs
 
 HERE = Path(__file__).parent
@@ -43,6 +43,18 @@ def test_what_one_worker_imported_the_next_begins_with():
 def test_what_is_required_is_there_from_the_start():
     assert imported("sklearn", ("scikit-learn",))["known"]
     assert not imported("polars", ("polars", "third"))["known"]  # it begins threads, which a fork would lose
+
+
+def test_what_is_expected_is_imported_meanwhile():
+    with tempfile.TemporaryDirectory() as folder:
+        compute = LocalCompute(blobs=MemoryBlobs(), work=Path(folder), cache=Path(folder), workers=1)
+        compute.expect("wave:open", ("expected",), Resources())
+    assert imported("wave", ("expected",))["known"]
+
+
+def test_families_that_stand_on_light_distributions_share_a_server():
+    assert imported("wave", ("numpy", "scipy"))["parent"] == imported("wave", ("polars",))["parent"]
+    assert imported("wave", ("numpy", "unheard-of"))["parent"] != imported("wave", ("numpy",))["parent"]
 
 
 def test_a_module_of_the_users_is_read_again(tmp_path):

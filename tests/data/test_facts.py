@@ -1,9 +1,11 @@
 """Facts of columns: distributions that add up, whatever the values."""
 
+import sys
+
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bakeoff.data.facts import column_facts, numbers_of
@@ -13,6 +15,7 @@ def facts(series, kind, **more):
     return column_facts(series, kind, "input", shown=lambda value: value[:10], **more)
 
 
+@example([sys.float_info.max])
 @given(st.lists(st.one_of(st.floats(), st.integers(-50, 50).map(float)), min_size=1, max_size=200))
 def test_every_finite_number_is_in_a_bin_or_beyond_the_ends(values):
     value_n = np.asarray(values)

@@ -1,4 +1,6 @@
+import re
 import subprocess
+from importlib.metadata import distributions
 
 from bakeoff.environment.capture import capture, code_state, versions_of
 
@@ -13,6 +15,13 @@ def test_the_environment_names_packages_and_is_stable():
     assert first == second
     assert first.packages["polars"]
     assert len(first.digest) == 64
+
+
+def test_names_and_versions_are_those_of_the_whole_metadata():
+    names: dict[str, str] = {}
+    for each in distributions():
+        names.setdefault(re.sub(r"[-_.]+", "-", each.name).lower(), each.version)
+    assert capture().packages == dict(sorted(names.items()))
 
 
 def test_versions_of_missing_distributions_are_none():

@@ -13,6 +13,8 @@ from bakeoff.evaluate.score.scoring import score
 from bakeoff.metrics.combined import Ladder, Mix
 from bakeoff.results.scorecard import Scorecard
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("no", "yes")
 FOLDS = 5
 

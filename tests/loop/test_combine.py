@@ -10,6 +10,8 @@ import pytest
 
 from bakeoff import Project
 
+pytestmark = pytest.mark.slow
+
 FAMILY = '''
 """A family that looks at one column and is right about it as often as the column is."""
 

@@ -11,8 +11,7 @@ from bakeoff.core.errors import NotFoundError
 from bakeoff.evaluate.decide.paired import compare
 from bakeoff.evaluate.score.worker import OUTCOMES, read_outcomes
 from bakeoff.loop.dataset import load_table
-from bakeoff.loop.outcome import LAST, dependence_of
-from bakeoff.loop.track import PASSES
+from bakeoff.loop.stored_outcome import LAST, PASSES, dependence_of
 
 
 def call(*arguments):

@@ -10,6 +10,8 @@ from bakeoff.core.errors import UsageError
 from bakeoff.core.lineage import DatasetOrigin, ModelOrigin
 from bakeoff.loop.references import references
 
+pytestmark = pytest.mark.slow
+
 ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
 

@@ -73,6 +73,7 @@ def test_same_seed_same_result_in_another_folder(films_project, steady, tmp_path
     assert steady(run(films_project).document) == steady(run(other).document)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("crash", "told"), [("error", "made to fail"), ("kill", "signal 9")])
 def test_a_candidate_that_crashes_leaves_the_others_alone(films_project, crash, told):
     edit(films_project, "smooth = 5.0", f'crash = "{crash}"')

@@ -30,10 +30,10 @@ def run(folder, budget_s=None, lines=None):
 
 
 def test_a_budget_goes_into_trials_and_is_told(searched):
-    document = run(searched, 6.0).document
+    document = run(searched, 2.5).document
     budget = document["budget"]
-    assert budget["limit_s"] == 6.0
-    assert 0 < budget["used_s"] < 7.5
+    assert budget["limit_s"] == 2.5
+    assert 0 < budget["used_s"] < 4.0
     first, second = budget["by_candidate"]
     assert (first["trials"], first["searched"]) == (0, [])
     assert second["searched"] == ["smooth"]
@@ -50,19 +50,18 @@ def test_a_budget_goes_into_trials_and_is_told(searched):
 
 
 def test_an_unchanged_budget_does_nothing_and_a_larger_one_goes_on(searched):
-    before = run(searched, 3.0)
+    before = run(searched, 1.5)
     lines = []
-    again = run(searched, 3.0, lines)
+    again = run(searched, 1.5, lines)
     assert again.unchanged
     assert lines == []
-    more = run(searched, 5.0, lines).document["budget"]
+    more = run(searched, 2.5, lines).document["budget"]
     known = [trial["params"] for trial in before.document["budget"]["trials"]]
     assert [trial["params"] for trial in more["trials"]][: len(known)] == known
     assert any("going on with a search" in line for line in lines)
     assert run(searched).document["budget"] is None
 
 
-@pytest.mark.slow
 def test_a_killed_search_goes_on_with_its_trials(searched):
     class KilledError(Exception):
         pass
@@ -79,12 +78,13 @@ def test_a_killed_search_goes_on_with_its_trials(searched):
     lines = []
     with Project(searched, progress=lines.append) as project:
         kept = [len(each.body["trials"]) for each in project.records.documents.find("studies")]
-        document = project.run(budget_s=6.0).document
+        document = project.run(budget_s=2.5).document
     assert kept == [2]
     assert any("going on with a search of 2 trials" in line for line in lines)
     assert {trial["setting"] for trial in document["budget"]["trials"][:2]} == {0, 1}
 
 
+@pytest.mark.processes
 def test_a_trial_that_outlasts_the_budget_is_stopped(searched):
     file = searched / "bakeoff.toml"
     file.write_text(file.read_text().replace("[candidates.second.search]", "sleep_s = 60\n[candidates.second.search]"))
@@ -115,7 +115,7 @@ def smooth(version):
 
 def test_a_check_and_a_retrain_go_on_with_what_the_search_of_the_champion_found(alone):
     searched = alone
-    document = run(searched, 6.0).document
+    document = run(searched, 2.5).document
     with Project(searched) as project:
         champion = project.records.versions.by_alias("films", "champion")
         found = champion.lineage["found"]
@@ -141,7 +141,7 @@ def test_a_check_and_a_retrain_go_on_with_what_the_search_of_the_champion_found(
 
 
 def test_what_the_project_file_says_goes_before_what_a_search_found(searched):
-    run(searched, 6.0)
+    run(searched, 2.5)
     text = (searched / "bakeoff.toml").read_text().replace(SEARCH, "smooth = 3.0\n")
     (searched / "bakeoff.toml").write_text(text)
     with Project(searched) as project:
@@ -149,7 +149,6 @@ def test_what_the_project_file_says_goes_before_what_a_search_found(searched):
     assert not any("search" in note for note in checked.notes)
 
 
-@pytest.mark.slow
 def test_settings_that_fail_are_told_and_cost_no_candidate(searched, monkeypatch):
     from bakeoff.train import halving
 
@@ -160,7 +159,7 @@ def test_settings_that_fail_are_told_and_cost_no_candidate(searched, monkeypatch
             "smooth = { low = 0.5, high = 50.0, log = true }", 'crash = { choices = ["", "error"] }'
         )
     )
-    document = run(searched, 20.0).document
+    document = run(searched, 5.0).document
     assert {trial["status"] for trial in document["budget"]["trials"]} == {"done", "failed"}
     second = document["candidates"][1]
     assert second["status"] == "ok"

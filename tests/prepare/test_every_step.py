@@ -14,6 +14,8 @@ from bakeoff.core.types import Column, Schema
 from bakeoff.data.sources import resolve
 from bakeoff.prepare.steps import Preparation
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = Schema(
     columns=(
         Column(name="text", kind="text", dtype="String"),

@@ -11,29 +11,30 @@ import argparse
 import bz2
 import datetime as dt
 import gzip
+import importlib.util
 import io
 import json
 import random
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import polars as pl
 import zstandard
 
 from bakeoff import Project
-from bakeoff.compute.job_files import JobFiles
-from bakeoff.core.jobs import Job, JobResult, call
-from bakeoff.core.protocols import BlobStore
 from bakeoff.evaluate.score.worker import read_outcomes
-from bakeoff.project import wiring
+
+_spec = importlib.util.spec_from_file_location("in_process", Path(__file__).parents[1] / "in_process.py")
+assert _spec is not None
+assert _spec.loader is not None
+in_process = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(in_process)
 
 TOML = """
 [project]
@@ -81,43 +82,6 @@ class Table:
     encoding: str
     packing: str
     notes: list[str] = field(default_factory=list)
-
-
-class InProcess:
-    """Runs jobs where they are asked for."""
-
-    threads = cores = 1
-
-    def __init__(self, blobs: BlobStore, *, work: Path, cache: Path, jobs: int) -> None:
-        del jobs
-        self._blobs, self._work, self._cache = blobs, work, cache
-
-    def run(
-        self, jobs: Iterator[Job], *, progress: Callable[[str, str], None], exclusive: bool = False
-    ) -> Iterator[JobResult]:
-        del exclusive
-        self._work.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self._work) as folder:
-            files = JobFiles(self._blobs, Path(folder))
-            for job in jobs:
-                context = files.context(job, cache=self._cache, threads=1, progress=partial(progress, job.name))
-                value = call(job.function, msgspec.to_builtins(job.argument), context)
-                yield JobResult(name=job.name, value=value, outputs=files.stored(job))
-
-
-def hurried(replace: Callable[[Any, str, Any], None]) -> None:
-    """Leave out what takes time and cannot change a prediction; `replace` is called like `setattr`."""
-    from bakeoff.evaluate.score import worker
-    from bakeoff.loop import run as lifecycle
-
-    def few(model: Any, table: pl.DataFrame, *, seed: int, calls: int = 5) -> Any:
-        del calls
-        return measure(model, table, seed=seed, calls=5, budget_s=0.02)
-
-    measure, environment = worker.measure, lifecycle.capture()
-    replace(wiring, "compute", lambda _config, blobs, **more: InProcess(blobs, **more))
-    replace(worker, "measure", few)
-    replace(lifecycle, "capture", lambda: environment)
 
 
 # --- columns ------------------------------------------------------------------------------------
@@ -497,7 +461,7 @@ def main() -> None:
     parser.add_argument("tables", type=int, nargs="?", default=12)
     parser.add_argument("--seed", type=int, default=0)
     told = parser.parse_args()
-    hurried(setattr)
+    in_process.hurried(setattr)
     started, failed, errors = time.process_time(), 0, 0
     for seed in range(told.seed, told.seed + told.tables):
         with tempfile.TemporaryDirectory() as folder:

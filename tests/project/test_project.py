@@ -91,6 +91,7 @@ def test_damaged_records_are_told_and_left_alone(ran):
     assert records.read_bytes() == b"junk" * 4000
 
 
+@pytest.mark.processes
 def test_a_failed_candidate_is_tried_again_by_the_next_run(films_project):
     toml = films_project / "bakeoff.toml"
     toml.write_text(toml.read_text().replace("smooth = 5.0", 'crash = "kill"'))

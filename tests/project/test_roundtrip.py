@@ -12,7 +12,6 @@ _spec.loader.exec_module(roundtrip)
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_every_door_means_what_training_meant(seed, tmp_path, monkeypatch):
-    roundtrip.hurried(monkeypatch.setattr)
+def test_every_door_means_what_training_meant(seed, tmp_path):
     _, wrong = roundtrip.differences(seed, tmp_path)
     assert wrong == {}

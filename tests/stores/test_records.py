@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pysqlite3
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, inspect, text
 
 from bakeoff.core.errors import CorruptError, MissingExtraError, StoreError, UsageError
 from bakeoff.core.queries import Query
@@ -15,6 +15,8 @@ from bakeoff.stores import database, migrate, record_check, schema, sums
 from bakeoff.stores.records import open_records
 from bakeoff.testing.clock import FakeClock
 from bakeoff.testing.records import RecordStoreConformance
+
+pytestmark = pytest.mark.slow
 
 URL = "sqlite:///.bakeoff/records.db"
 
@@ -226,6 +228,37 @@ def test_records_of_the_schema_before_are_read(url, tmp_path):
         record_check.require_whole(tmp_path / ".bakeoff" / "records.db")
 
 
+def test_a_new_database_has_the_tables_that_the_migrations_make(url, tmp_path):
+    def described(folder):
+        connected = database.connect(url if url.startswith("postgresql") else f"sqlite:///{folder}.db", tmp_path)
+        with connected.write() as connection:
+            if connected.dialect == "postgresql":
+                connection.execute(text(f"CREATE SCHEMA {folder}"))
+                connection.execute(text(f"SET search_path TO {folder}"))
+            made = migrate._create if folder == "created" else lambda connection: migrate._upgrade(connection, None)
+            made(connection)
+            look = inspect(connection)
+            tables = {
+                name: (
+                    [{**column, "type": str(column["type"])} for column in look.get_columns(name)],
+                    look.get_pk_constraint(name),
+                    sorted(map(str, look.get_foreign_keys(name))),
+                    sorted(map(str, look.get_unique_constraints(name))),
+                    sorted(map(str, look.get_indexes(name))),
+                )
+                for name in look.get_table_names()
+            }
+            revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            connection.rollback()
+        connected.close()
+        return tables, revision
+
+    created, migrated = described("created"), described("migrated")
+    assert created == migrated
+    assert created[1] == schema.HEAD
+    assert {"runs", "documents", "versions"} < created[0].keys()
+
+
 def test_a_failed_migration_leaves_nothing(tmp_path, monkeypatch):
     from alembic.operations import Operations
 
@@ -238,6 +271,7 @@ def test_a_failed_migration_leaves_nothing(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Operations, "create_index", fail)
+        patch.setattr(migrate, "_create", lambda connection: migrate._upgrade(connection, None))
         with pytest.raises(KeyboardInterrupt):
             opened(tmp_path)
     with sqlite3.connect(tmp_path / ".bakeoff" / "records.db") as connection:

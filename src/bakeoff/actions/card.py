@@ -22,8 +22,7 @@ from bakeoff.environment.capture import versions_of
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather, load_arrays, load_table
-from bakeoff.loop.outcome import LAST
-from bakeoff.loop.track import PASSES
+from bakeoff.loop.stored_outcome import LAST, PASSES
 from bakeoff.registry.register import all_versions
 from bakeoff.report.card import ContractFacts, DataCard, Part, Source, from_bytes, to_bytes
 from bakeoff.results.data import Dataset

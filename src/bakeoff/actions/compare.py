@@ -11,7 +11,7 @@ from bakeoff.core.errors import DataError, NotFoundError
 from bakeoff.core.types import Json
 from bakeoff.evaluate.score.worker import OUTCOMES, read_outcomes
 from bakeoff.loop.dataset import load_table
-from bakeoff.loop.outcome import dependence_of
+from bakeoff.loop.stored_outcome import dependence_of
 from bakeoff.metrics.intervals import Interval
 from bakeoff.results.candidate import Candidate
 from bakeoff.results.outcome import RunOutcome

@@ -86,7 +86,7 @@ def _rows(loaded: Loaded, cache: Path, progress: Progress) -> "tuple[pl.DataFram
     from bakeoff.data.reading import read
     from bakeoff.data.schema import infer
     from bakeoff.data.target import name_classes
-    from bakeoff.loop.dataset import resolved
+    from bakeoff.loop.sources import resolved
 
     data = loaded.config.data
     files = resolved(data, folder=loaded.folder, cache=cache, progress=progress)

@@ -7,7 +7,7 @@ import msgspec
 
 from bakeoff.evaluate.score.worker import OUTCOMES, read_outcomes
 from bakeoff.loop.dataset import load_table
-from bakeoff.loop.outcome import rows_of
+from bakeoff.loop.stored_outcome import rows_of
 from bakeoff.loop.track import SCORECARD
 from bakeoff.report.build import Evidence, build
 from bakeoff.results.candidate import Candidate

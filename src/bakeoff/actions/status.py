@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bakeoff.core.types import Json
-from bakeoff.loop.outcome import last_outcome
+from bakeoff.loop.stored_outcome import last_outcome
 from bakeoff.monitor.signals import latest, to_json
 from bakeoff.registry.lineage import label
 from bakeoff.registry.register import CHAMPION

@@ -95,23 +95,29 @@ class ForkServer:
         self.alive = True
         threading.Thread(target=self._listen, daemon=True).start()
 
+    def load(self, modules: Sequence[str]) -> None:
+        """Have these modules imported, beside what this process does."""
+        with self._one, contextlib.suppress(OSError):  # it has ended: the next fork finds out
+            self._load(modules)
+
     def fork(self, modules: Sequence[str], streams: Sequence[int]) -> ForkedWorker | None:
         """A new worker that has these modules, and stdin, stdout and stderr; None where the server has ended."""
-        new = [name for name in modules if name not in self._modules]
         with self._one:
             try:
-                for at in range(0, len(new), 500):
-                    self._socket.send(json.dumps({"path": sys.path, "import": new[at : at + 500]}).encode())
+                self._load(modules)
                 socket.send_fds(self._socket, [b"{}"], list(streams))
             except OSError:
                 return None
             with self._changed:
                 while not self._pids and self.alive:
                     self._changed.wait(WAIT_S)
-                if not self._pids:
-                    return None
-                self._modules.update(new)
-                return ForkedWorker(self, self._pids.pop())
+                return ForkedWorker(self, self._pids.pop()) if self._pids else None
+
+    def _load(self, modules: Sequence[str]) -> None:
+        new = [name for name in modules if name not in self._modules]
+        for at in range(0, len(new), 500):
+            self._socket.send(json.dumps({"path": sys.path, "import": new[at : at + 500]}).encode())
+        self._modules.update(new)
 
     def kill(self, pid: int) -> None:
         """Through the server, which alone knows whether the number is still that worker's."""
@@ -141,19 +147,27 @@ class ForkServer:
 
 
 class WorkerKind:
-    """Jobs that need the same modules in the same environment.
+    """Jobs that share what they import, in the same environment.
 
     Args:
-        requires: Distributions that they stand on.
         environ: The environment of their workers.
     """
 
-    def __init__(self, requires: Iterable[str], environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._server: ForkServer | None = None
-        names = (MODULES.get(each, each.replace("-", "_")) for each in requires)
-        self._modules: dict[str, None] = dict.fromkeys(name for name in names if name not in THREADED)
+        self._modules: dict[str, None] = {}
         self._functions: set[str] = set()
+
+    def require(self, distributions: Iterable[str]) -> None:
+        """Begin later workers with the modules of these distributions."""
+        names = (MODULES.get(each, each.replace("-", "_")) for each in distributions)
+        self._modules.update(dict.fromkeys(name for name in names if name not in THREADED))
+
+    def warm(self, module: str) -> None:
+        """Begin to import what the next worker will have, and this module, without waiting for it."""
+        self._modules.setdefault(module)
+        self._living().load(list(self._modules))
 
     def knows(self, function: str) -> bool:
         """Whether a job of this function has named its modules."""
@@ -167,12 +181,15 @@ class WorkerKind:
     def fork(self, streams: Sequence[int]) -> ForkedWorker | None:
         """A worker with these streams; None where none can be forked."""
         for _ in range(2):
-            if self._server is None or not self._server.alive:
-                self._server = ForkServer(self._environ)
-            if (worker := self._server.fork(list(self._modules), streams)) is not None:
+            if (worker := self._living().fork(list(self._modules), streams)) is not None:
                 return worker
             self._server = None
         return None
+
+    def _living(self) -> ForkServer:
+        if self._server is None or not self._server.alive:
+            self._server = ForkServer(self._environ)
+        return self._server
 
 
 def _received(from_: socket.socket) -> dict[str, int]:

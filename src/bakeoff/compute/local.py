@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, cast
@@ -24,7 +24,7 @@ from bakeoff.compute.budget import Budget, cores
 from bakeoff.compute.fork_server import WAIT_S, ForkedWorker, WorkerKind, possible
 from bakeoff.compute.job_files import JobFiles
 from bakeoff.core.errors import BakeoffError
-from bakeoff.core.jobs import Job, JobResult, Resources
+from bakeoff.core.jobs import Job, JobResult, Resources, module_of
 from bakeoff.core.protocols import BlobStore
 
 __all__ = ["LocalCompute"]
@@ -36,7 +36,8 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 _KINDS: dict[tuple[object, ...], WorkerKind] = {}
 """Of this process: projects that are opened one after the other share what is imported, as they share its modules."""
 HEAVY = "torch"
-"""Families that stand on it have most of their memory and imports in common; they share workers."""
+LIGHT = frozenset({"numpy", "scipy", "scikit-learn", "lightgbm", "polars", "onnxruntime", "tokenizers"})
+"""Families that stand on the heavy one, or on light ones alone, have most imports in common; they share workers."""
 IGNORED_VARIABLES = frozenset({"PYTEST_CURRENT_TEST"})
 
 _Messages = queue.SimpleQueue[tuple[str, bytes | None]]
@@ -84,6 +85,11 @@ class LocalCompute:
     def cores(self) -> int:
         """Threads that all jobs together may use."""
         return self._budget.threads
+
+    def expect(self, function: str, requires: Sequence[str], resources: Resources) -> None:
+        """Begin to import what such a job needs (see `Compute.expect`)."""
+        if possible():
+            _kind(_environ(self._budget.granted(resources)), requires).warm(module_of(function))
 
     def run(
         self, jobs: Iterable[Job], *, progress: Callable[[str, str], None], exclusive: bool = False
@@ -136,8 +142,8 @@ class LocalCompute:
         context = files.context(job, cache=self._cache, threads=holds.threads, progress=lambda _: None)
         stderr = cast("IO[bytes]", tempfile.TemporaryFile())  # noqa: SIM115 - closed with its worker
         (requests, request_end), (answer_end, answers) = os.pipe(), os.pipe()
-        environ = os.environ | dict.fromkeys(THREAD_VARIABLES, str(holds.threads))
-        kind = _kind(environ, job)
+        environ = _environ(holds)
+        kind = _kind(environ, job.requires)
         process = _process(kind, environ, (requests, answers, stderr.fileno()))
         for end in (requests, answers):  # the worker's own
             os.close(end)
@@ -161,13 +167,16 @@ class LocalCompute:
         return _Worker(job, holds, kind, process, stdin, stderr, time.monotonic())
 
 
-def _kind(environ: Mapping[str, str], job: Job) -> WorkerKind:
+def _environ(holds: Resources) -> dict[str, str]:
+    return os.environ | dict.fromkeys(THREAD_VARIABLES, str(holds.threads))
+
+
+def _kind(environ: Mapping[str, str], requires: Sequence[str]) -> WorkerKind:
     variables = tuple(sorted((name, value) for name, value in environ.items() if name not in IGNORED_VARIABLES))
-    requires = tuple(sorted(job.requires))
-    key = (HEAVY if HEAVY in requires else requires, variables)
-    if key not in _KINDS:
-        _KINDS[key] = WorkerKind(requires, environ)
-    return _KINDS[key]
+    alike = HEAVY if HEAVY in requires else "light" if LIGHT.issuperset(requires) else tuple(sorted(requires))
+    kind = _KINDS.setdefault((alike, variables), WorkerKind(environ))
+    kind.require(requires)
+    return kind
 
 
 def _process(

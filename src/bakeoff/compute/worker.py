@@ -13,8 +13,9 @@ from bakeoff.compute.fork_server import shareable
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.explain import explained
 from bakeoff.core.jobs import JobContext, call
+from bakeoff.core.types import Json
 
-__all__ = ["main"]
+__all__ = ["main", "result_of"]
 
 
 def _end_with_parent() -> None:
@@ -36,8 +37,13 @@ def _run(request: dict[str, Any], out: TextIO) -> dict[str, Any]:
         threads=request["threads"],
         progress=progress,
     )
+    return result_of(request["function"], request["argument"], context)
+
+
+def result_of(function: str, argument: Json, context: JobContext) -> dict[str, Any]:
+    """The `value` of a job, or its `error` in one line, with the `traceback` where it is not one of ours."""
     try:
-        return {"value": call(request["function"], request["argument"], context)}
+        return {"value": call(function, argument, context)}
     except BakeoffError as error:
         return {"error": str(error)}
     except (KeyboardInterrupt, GeneratorExit):

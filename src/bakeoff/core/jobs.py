@@ -5,7 +5,7 @@ that a setting is added in one place: as a field. A field that the result does n
 What a job reads and makes are blobs by name; it gets paths of its own for both, so no path is ever sent.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -36,6 +36,7 @@ __all__ = [
     "call",
     "job_key",
     "key_fields",
+    "module_of",
 ]
 
 Progress: TypeAlias = Callable[[str], None]
@@ -101,7 +102,7 @@ class Job:
     @property
     def module(self) -> str:
         """The module of the function."""
-        return self.function.partition(":")[0]
+        return module_of(self.function)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +137,10 @@ class Compute(Protocol):
         """Threads that all jobs together may use: what a job that runs alone may ask for."""
         ...
 
+    def expect(self, function: str, requires: Sequence[str], resources: Resources) -> None:
+        """Such a job will come: what it needs may be made ready meanwhile; nothing has to be."""
+        ...
+
     def run(
         self, jobs: Iterable[Job], *, progress: Callable[[str, str], None], exclusive: bool = False
     ) -> Iterator[JobResult]:
@@ -145,6 +150,15 @@ class Compute(Protocol):
         `progress(job_name, line)`; `exclusive` runs them one at a time (for timings).
         """
         ...
+
+
+def module_of(function: str) -> str:
+    """The module of a job's function.
+
+    >>> module_of("bakeoff.train.worker:fit")
+    'bakeoff.train.worker'
+    """
+    return function.partition(":")[0]
 
 
 def job_key(job: Job, *code: str, environment: Mapping[str, Json]) -> str:

@@ -18,8 +18,9 @@ __all__ = [
     "moment",
     "number",
     "text",
+    "texts",
+    "whole",
 ]
-__all__ += ["texts", "whole"]
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:

@@ -1,10 +1,10 @@
 """Find families, stores, compute backends, steps and metrics by entry point; built-ins register as third parties do."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from bakeoff.core.errors import BakeoffError, MissingExtraError, NotFoundError
 
@@ -21,23 +21,25 @@ Group: TypeAlias = Literal[
 
 
 @cache
-def _registered(group: Group) -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=group)}
+def _registered() -> Mapping[Group, dict[str, EntryPoint]]:
+    """By group and name; of all groups at once, as each look reads the metadata of every distribution."""
+    every = entry_points()
+    return {group: {point.name: point for point in every.select(group=group)} for group in get_args(Group)}
 
 
 def names(group: Group) -> tuple[str, ...]:
     """Names registered under the group, sorted."""
-    return tuple(sorted(_registered(group)))
+    return tuple(sorted(_registered()[group]))
 
 
 def name_of(group: Group, place: str) -> str | None:
     """The name under which what stands at "module:attribute" is registered."""
-    return next((name for name, point in _registered(group).items() if point.value == place), None)
+    return next((name for name, point in _registered()[group].items() if point.value == place), None)
 
 
 def module_of(group: Group, name: str) -> str | None:
     """The module of what is registered as `name`, without importing it; None when nothing is."""
-    point = _registered(group).get(name)
+    point = _registered()[group].get(name)
     return None if point is None else point.module
 
 
@@ -59,7 +61,7 @@ def load(group: Group, name: str) -> Any:
         NotFoundError: nothing of that name is registered.
         MissingExtraError: it is, but a module that it needs is not installed.
     """
-    points = _registered(group)
+    points = _registered()[group]
     if name not in points:
         known = ", ".join(sorted(points)) or "none"
         hint = suggestion(name, points)

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, time
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -38,12 +38,11 @@ from bakeoff.core.hashing import canonical_json, digest
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.types import Column, ColumnKind
 from bakeoff.data.values import converter
+from bakeoff.data.violation import Severity
 
-__all__ = ["AllowedRule", "ColumnRules", "Contract", "LengthRule", "MissingRule", "RangeRule", "RuleName"]
-__all__ += ["Severity", "SqlRule", "TypeRule", "UniqueRule", "from_bytes", "load", "parse", "to_bytes"]
+__all__ = ["AllowedRule", "ColumnRules", "Contract", "LengthRule", "MissingRule", "RangeRule"]
+__all__ += ["SqlRule", "TypeRule", "UniqueRule", "from_bytes", "load", "parse", "to_bytes"]
 
-Severity: TypeAlias = Literal["error", "warn"]
-RuleName: TypeAlias = Literal["present", "type", "missing", "range", "allowed", "unique", "length", "sql"]
 Value: TypeAlias = str | bool | float
 
 SHORT = {"type": "kind", "missing": "max_share", "allowed": "values"}

@@ -10,69 +10,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bakeoff.core.errors import ConfigError, Problem
-from bakeoff.core.types import Column, ColumnKind, Json
+from bakeoff.core.types import Column, ColumnKind
 from bakeoff.data.cast import misfits
-from bakeoff.data.contract import AllowedRule, ColumnRules, Contract, LengthRule, RangeRule, RuleName, Severity, SqlRule
+from bakeoff.data.contract import AllowedRule, ColumnRules, Contract, LengthRule, RangeRule, SqlRule
 from bakeoff.data.querying import first_line
 from bakeoff.data.values import EXPECTED, converter
+from bakeoff.data.violation import RuleName, Severity, Violation
 
 if TYPE_CHECKING:
     import duckdb
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = [
-    "ROW",
-    "ContractCheck",
-    "Violation",
-    "check",
-    "expected_allowed",
-    "expected_length",
-    "expected_range",
-    "typed_as",
-]
+__all__ = ["ROW", "ContractCheck", "check", "expected_allowed", "expected_length", "expected_range", "typed_as"]
 
 SHOWN_ROWS = 5
 SHOWN_CHARACTERS = 60
 SHOWN_VALUES = 8
 ROW = "_row"
 """The column of `data` that numbers the rows, from 1, in a contract's SQL."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Violation:
-    """A rule that is not kept: by how many rows, the numbers (from 1) of the first and what they hold.
-
-    `column` is None for SQL rules, whose name is `expected`. `count` is 0 when no row is to blame.
-    """
-
-    column: str | None
-    rule: RuleName
-    severity: Severity
-    expected: str
-    count: int
-    rows: tuple[int, ...] = ()
-    values: tuple[str, ...] = ()
-
-    def told(self) -> str:
-        """In one line, for people."""
-        where = f"column {self.column!r}, rule {self.rule}" if self.column is not None else "sql rule"
-        rows = f": {self.count:,} row{'s' if self.count != 1 else ''}" if self.count else ""
-        numbers = self.rows or ("?",) * len(self.values)
-        first = ", ".join(f"row {row}: {value}" for row, value in zip(numbers, self.values, strict=False))
-        return f"{where}: expected {self.expected}{rows}{f' ({first})' if first else ''}"
-
-    def to_json(self) -> dict[str, Json]:
-        """As JSON."""
-        return {
-            "column": self.column,
-            "rule": self.rule,
-            "severity": self.severity,
-            "expected": self.expected,
-            "count": self.count,
-            "rows": list(self.rows),
-            "values": list(self.values),
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,10 @@ from typing import Any, TypeAlias
 from bakeoff.core.errors import ContractError
 from bakeoff.core.types import CANONICAL, Column
 from bakeoff.data.cast import value_of
-from bakeoff.data.contract import ColumnRules, Contract, RuleName, Severity
+from bakeoff.data.contract import ColumnRules, Contract
 from bakeoff.data.contract_check import expected_allowed, expected_length, expected_range
 from bakeoff.data.values import Convert, converter, expected
+from bakeoff.data.violation import RuleName, Severity
 
 __all__ = ["Broken", "RowCheck", "compiled"]
 

@@ -189,4 +189,8 @@ def _edges(low: float, high: float, *, whole: bool) -> "NDArray[np.float64]":
         edges = np.linspace(low, high, BINS + 1)
     if np.isfinite(edges).all() and (np.diff(edges) > 0).all():
         return edges
-    return np.asarray([low, high if high > low else np.nextafter(low, np.inf)])
+    if high > low:
+        return np.asarray([low, high])
+    if low < np.finfo(np.float64).max:
+        return np.asarray([low, np.nextafter(low, np.inf)])
+    return np.asarray([np.nextafter(low, 0.0), low])

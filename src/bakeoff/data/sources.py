@@ -8,13 +8,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from bakeoff.core.errors import DataError, NotFoundError
 from bakeoff.core.hashing import digest, digest_json
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.protocols import Progress
-from bakeoff.data import archives
 from bakeoff.data.cache import Digests, place
 from bakeoff.data.databases import (
     SERVER_SCHEMES,
@@ -25,7 +24,9 @@ from bakeoff.data.databases import (
     server_rows,
 )
 from bakeoff.data.folders import ARROW, arrow_as_parquet, dataset_files
-from bakeoff.data.packages import PackagePath, archive_of, cached_archive
+
+if TYPE_CHECKING:
+    from bakeoff.data.packages import PackagePath
 
 __all__ = ["SCHEME", "Format", "SourceFile", "fetch", "fingerprint", "resolve"]
 
@@ -140,6 +141,8 @@ def _known_files(location: str, folder: Path, cache: Path) -> tuple[_Raw, ...]:
     """What `_raw_files` would give, without the network; empty when that is not known."""
     scheme = _scheme(location)
     if scheme == "pypi":
+        from bakeoff.data.packages import PackagePath, cached_archive
+
         package = PackagePath.parse(location)
         path = cached_archive(package, cache)
         return (_package_raw(package, path),) if path else ()
@@ -161,6 +164,8 @@ def _raw_files(location: str, folder: Path, cache: Path, progress: Progress) -> 
     if scheme is None or scheme in FILE_SCHEMES:
         return _local(FILE_SCHEME.sub("", location), folder)
     if scheme == "pypi":
+        from bakeoff.data.packages import PackagePath, archive_of
+
         package = PackagePath.parse(location)
         return (_package_raw(package, archive_of(package, cache, progress)),)
     if scheme in {"https", "http"}:
@@ -191,7 +196,7 @@ def _split(location: str) -> tuple[str, tuple[str, ...]]:
     return outer, tuple(inside)
 
 
-def _package_raw(package: PackagePath, path: Path) -> _Raw:
+def _package_raw(package: "PackagePath", path: Path) -> _Raw:
     first, inside = _split(package.path)
     return _Raw(name=path.name, path=path, inside=(first, *inside))
 
@@ -227,6 +232,8 @@ def _inside(raw: _Raw, cache: Path, digests: Digests) -> Path:
 
 
 def _extract(archive: Path, name: str, cache: Path, digests: Digests) -> Path:
+    from bakeoff.data import archives
+
     if not archives.is_archive(archive.name):
         raise DataError(f"expected a zip or tar archive before '!{name}', received {archive.name!r}")
     known = digests.of(archive)
@@ -245,6 +252,8 @@ def _extract(archive: Path, name: str, cache: Path, digests: Digests) -> Path:
 
 def _only_member(archive: Path) -> str:
     """The one data file of an archive that was named without a member."""
+    from bakeoff.data import archives
+
     with archives.open_archive(archive) as found:
         data = [m.name for m in found if Path(m.name.lower()).suffix in {*FORMATS, *archives.COMPRESSIONS}]
     visible = [name for name in data if not name.startswith(("__MACOSX/", ".")) and "/." not in name]
@@ -256,6 +265,8 @@ def _only_member(archive: Path) -> str:
 
 def _unpack(raw: _Raw, cache: Path, digests: Digests, progress: Progress) -> Path:
     """Follow members, archives and compressions down to a readable data file."""
+    from bakeoff.data import archives
+
     path = _inside(raw, cache, digests)
     if path.suffix.lower() == ARROW:
         return arrow_as_parquet(path, cache, digests.of(path))
@@ -268,6 +279,8 @@ def _unpack(raw: _Raw, cache: Path, digests: Digests, progress: Progress) -> Pat
 
 
 def _decompress(packed: Path, cache: Path, digests: Digests, progress: Progress) -> Path:
+    from bakeoff.data import archives
+
     def make(path: Path) -> None:
         progress(f"unpacking {packed.name}")
         archives.decompress(packed, path)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distributions, version
+from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
 from pathlib import Path
 
 from bakeoff.core.hashing import digest_json
@@ -41,12 +41,19 @@ def capture() -> Environment:
     """The environment of this process. Distribution names are normalised as in PEP 503."""
     packages: dict[str, str] = {}
     for distribution in distributions():
-        name = re.sub(r"[-_.]+", "-", distribution.name).lower()
-        packages.setdefault(name, distribution.version)  # the first on the path is the one imported
+        name, installed = _named(distribution)
+        packages.setdefault(re.sub(r"[-_.]+", "-", name).lower(), installed)  # the first on the path is imported
     python, machine = platform.python_version(), f"{sys.platform}-{platform.machine()}"
     packages = dict(sorted(packages.items()))
     digest = digest_json({"python": python, "platform": machine, "packages": packages})
     return Environment(digest=digest, python=python, platform=machine, packages=packages)
+
+
+def _named(distribution: Distribution) -> tuple[str, str]:
+    """Name and version, by their two lines of the metadata: parsing all of it takes a hundred times as long."""
+    head = (distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or "").partition("\n\n")[0]
+    name, installed = (re.search(rf"^{key}: *(\S+) *$", head, re.MULTILINE) for key in ("Name", "Version"))
+    return (name[1], installed[1]) if name and installed else (distribution.name, distribution.version)
 
 
 def versions_of(requirements: Iterable[str]) -> dict[str, str | None]:

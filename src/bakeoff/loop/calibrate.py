@@ -144,7 +144,7 @@ def _joint(each: "Combination", parts: Sequence[Predictions], truth_n: Any) -> P
 def _made(stage: Stage, steps: Steps, fitted: Fitted, how: str, params: Mapping[str, Json]) -> Fitted | str:
     """The model with its rescaling or its costs as one model, and so each fold's; or why there is none."""
     name = f"{fitted.contender.name}+{how}"
-    contender = contender_of(stage.combiners["calibrated"], name, [fitted], params)
+    contender = contender_of(stage.combiner("calibrated"), name, [fitted], params)
     key, result = put_together(stage, steps, contender, [fitted.tree_blob or ""])
     folds: list[str] = []
     for tree in fitted.folds:

@@ -20,7 +20,7 @@ from bakeoff.core.types import Json, Predictions
 from bakeoff.data.row_numbers import FOLD
 from bakeoff.families.wrappers.members import ASSEMBLE, AssembleArgument, AssembleValue, member_input
 from bakeoff.loop.cache import Steps, step_key
-from bakeoff.loop.context import Contender, Stage
+from bakeoff.loop.context import COMBINERS, Contender, Stage
 from bakeoff.loop.dataset import Gathered, load_arrays
 from bakeoff.loop.evaluate import Judged, groups, outcomes, times
 from bakeoff.loop.fit import Fitted, hold_out, run_jobs
@@ -51,8 +51,7 @@ class Combined:
 def combine(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Judged]) -> Combined:
     """Look for combinations of the candidates that could be evaluated, if there are at least two."""
     wanted = stage.config.combine
-    made = stage.combiners
-    singles = [e for e in judged if e.scorecard is not None and e.fitted.contender.shown.family_name not in made]
+    singles = [e for e in judged if e.scorecard is not None and e.fitted.contender.shown.family_name not in COMBINERS]
     if len(singles) < FEWEST or not (wanted.blends or wanted.cascades) or stage.config.project.task == "generation":
         return Combined()
     left_out = {} if gathered.folds else too_long(stage, singles)
@@ -221,7 +220,7 @@ def put_together(stage: Stage, steps: Steps, contender: Contender, trees: Sequen
 
 def _contender(stage: Stage, each: "Combination", members: Sequence[Fitted], params: Mapping[str, Any]) -> Contender:
     """The combination as a contender: its parameters name its members' families and theirs."""
-    return contender_of(stage.combiners["blend" if each.kind == "blend" else "cascade"], each.name, members, params)
+    return contender_of(stage.combiner("blend" if each.kind == "blend" else "cascade"), each.name, members, params)
 
 
 def contender_of(combiner: Contender, name: str, members: Sequence[Fitted], params: Mapping[str, Any]) -> Contender:

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from bakeoff.data.schema import Precedent
     from bakeoff.feedback.truth import TruthOf
 
-__all__ = ["Contender", "Stage"]
+__all__ = ["COMBINERS", "Contender", "Stage"]
+
+COMBINERS = ("blend", "cascade", "calibrated")
+"""The families that make one model of several, or of one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +60,8 @@ class Contender:
 class Stage:
     """The world of one pass; handed down by the project, which alone wires it.
 
-    `work` is scratch, `cache` outlives runs. `combiners` are the families that make one model of several,
-    by name ("blend", "cascade"); their parameters are found in the pass. `with_params` makes a named contender
+    `work` is scratch, `cache` outlives runs. `combiner` makes a contender of one of `COMBINERS`, whose
+    parameters come of the pass. `with_params` makes a named contender
     anew, with these parameters beside those that the project gives. `budget_s` is the time for trying some;
     `found` are those that a search found, by candidate, and that its contenders have. `positive` is known once there
     are rows (see `bakeoff.loop.classes`), and stays None unless there are two classes or the project names one.
@@ -78,7 +81,7 @@ class Stage:
     progress: Progress
     new_id: Callable[[], str]
     with_params: Callable[[str, Mapping[str, Json]], Contender]
-    combiners: Mapping[str, Contender] = field(default_factory=dict[str, Contender])
+    combiner: Callable[[str], Contender]
     budget_s: float | None = None
     found: Mapping[str, Mapping[str, Json]] = field(default_factory=dict[str, Mapping[str, Json]])
     contract: "Contract | None" = None

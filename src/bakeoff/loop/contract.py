@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from bakeoff.data.contract_check import Violation
+    from bakeoff.data.violation import Violation
 
 __all__ = ["hold", "violating"]
 

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bakeoff.config.sections import DataConfig
 from bakeoff.core import narrow
 from bakeoff.core.closure import code_of
 from bakeoff.core.hashing import digest_file, digest_json
 from bakeoff.core.ledger import Ledger, Loss
-from bakeoff.core.protocols import BlobStore, Progress
+from bakeoff.core.protocols import BlobStore
 from bakeoff.core.types import Column, Json, Schema
-from bakeoff.data.sources import SourceFile, resolve
+from bakeoff.data.sources import SourceFile
 from bakeoff.environment.capture import versions_of
 from bakeoff.loop import losses
 from bakeoff.loop.cache import Result, Steps
@@ -28,6 +27,7 @@ from bakeoff.loop.data_findings import examine
 from bakeoff.loop.feedback_rows import fitting
 from bakeoff.loop.losses import check_lost, gone_classes, of_reading, of_split, rows_read
 from bakeoff.loop.sides import sides
+from bakeoff.loop.sources import ingested, resolve_all
 from bakeoff.report.ledger import alarms, doubts
 from bakeoff.results.data import ContractOutcome, Dataset
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from bakeoff.prepare.steps import Preparation
 
-__all__ = ["FEEDBACK", "Gathered", "gather", "ingested", "load_arrays", "load_table", "resolve_all", "resolved"]
+__all__ = ["Gathered", "gather", "load_arrays", "load_table"]
 
 DATA_CODE = (
     *(f"bakeoff.data.{name}" for name in ("reading", "schema", "snapshot", "target", "contract_check", "sources")),
@@ -44,7 +44,6 @@ DATA_CODE = (
     *(f"bakeoff.loop.{name}" for name in ("sides", "feedback_rows", "contract")),
 )
 """The modules that work on rows before any model sees them."""
-FEEDBACK = ("ingested", "feedback")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,12 +172,6 @@ def data_code() -> str:
     return digest_json([code_of(*DATA_CODE), digest_file(Path(losses.__file__))])
 
 
-def ingested(stage: Stage) -> Mapping[str, Json] | None:
-    """The feedback rows that have joined the data (their blob, number and time), if any."""
-    document = stage.records.documents.get(*FEEDBACK)
-    return document.body if document else None
-
-
 def load_arrays(blobs: BlobStore, blob: str) -> Any:
     """The arrays that a .npy or .npz blob holds."""
     import numpy as np
@@ -213,22 +206,6 @@ def _snapshot(stage: Stage, steps: Steps) -> ReadTable:
         return snapshot
     joined = steps.key("join", {"read": key, "feedback": [feedback["rows_blob"], feedback.get("losses")]})
     return steps.made(joined, ReadTable, lambda: _join(stage, snapshot, feedback))
-
-
-def resolve_all(stage: Stage) -> dict[str, Sequence[SourceFile]]:
-    """The files of every source, fetched and hashed where they are new."""
-    return resolved(stage.config.data, folder=stage.folder, cache=stage.cache, progress=stage.progress)
-
-
-def resolved(data: DataConfig, *, folder: Path, cache: Path, progress: Progress) -> dict[str, Sequence[SourceFile]]:
-    """The same without a stage: for a look at the data alone."""
-    sources = dict(data.sources) if data.sources else {"source": data.source}
-    return {
-        name: [
-            file for location in locations for file in resolve(location, folder=folder, cache=cache, progress=progress)
-        ]
-        for name, locations in sources.items()
-    }
 
 
 def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> ReadTable:

@@ -18,6 +18,7 @@ from bakeoff.train.worker import FIT, HELD, HOLD_OUT, FitArgument, FitValue
 __all__ = [
     "FitRequest",
     "Fitted",
+    "expect",
     "fit",
     "fit_each",
     "fitted_of",
@@ -149,6 +150,16 @@ def hold_out(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fi
     return {name: BlobRef(str(kept["held_blob"])) for name, kept in done.items() if kept is not None}
 
 
+def expect(stage: Stage) -> None:
+    """Tell the backend that every contender will be fitted, so that what fits import is there when their rows are."""
+    for contender in stage.contenders:
+        stage.compute.expect(FIT, contender.requires, _resources(stage, contender))
+
+
+def _resources(stage: Stage, contender: Contender) -> Resources:
+    return Resources(threads=stage.compute.cores if contender.scales else 0)
+
+
 def job_of(stage: Stage, gathered: Gathered, contender: Contender, **more: Any) -> Job:
     """The job that fits a contender; `more` are fields of its `FitArgument`."""
     argument = FitArgument(
@@ -167,7 +178,7 @@ def job_of(stage: Stage, gathered: Gathered, contender: Contender, **more: Any) 
         argument=argument,
         inputs={TABLE: BlobRef(gathered.table_blob), ROWS: BlobRef(gathered.rows_blob)},
         outputs=(MODEL,),
-        resources=Resources(threads=stage.compute.cores if contender.scales else 0),
+        resources=_resources(stage, contender),
         requires=contender.requires,
     )
 

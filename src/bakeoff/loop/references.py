@@ -10,9 +10,8 @@ from bakeoff.core.records import VersionKind
 from bakeoff.core.refs import BlobRef, Reference, blobs_of, ref
 from bakeoff.core.types import Json
 from bakeoff.loop.cache import COLLECTION as STEPS
-from bakeoff.loop.dataset import FEEDBACK
-from bakeoff.loop.outcome import LAST
-from bakeoff.loop.track import PASSES
+from bakeoff.loop.sources import FEEDBACK
+from bakeoff.loop.stored_outcome import LAST, PASSES
 from bakeoff.registry.lineage import label
 from bakeoff.registry.register import all_versions
 from bakeoff.serve.releases import all_releases

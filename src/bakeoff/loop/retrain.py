@@ -15,12 +15,12 @@ from bakeoff.core.types import Column, Json
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.champion import champion_of
 from bakeoff.loop.context import Stage
-from bakeoff.loop.dataset import FEEDBACK, gather, ingested, load_arrays, load_table
+from bakeoff.loop.dataset import gather, load_arrays, load_table
 from bakeoff.loop.feedback_rows import conformed
-from bakeoff.loop.outcome import LAST, last_outcome
 from bakeoff.loop.run import FinishedRun, data_changed, run_pass
 from bakeoff.loop.search import as_found
-from bakeoff.loop.track import PASSES
+from bakeoff.loop.sources import FEEDBACK, ingested
+from bakeoff.loop.stored_outcome import LAST, PASSES, last_outcome
 from bakeoff.registry.lineage import signature_of
 from bakeoff.serve.releases import current
 

@@ -1,39 +1,27 @@
-"""One pass: gather → fit → evaluate → decide → register → release, tracked as runs, resumable anywhere."""
+"""The door of a pass: one whose plan is that of the last, and whose results are whole, has nothing to do.
+
+What is imported here, every unchanged `bakeoff run` pays; what a pass needs more stands in `bakeoff.loop.lifecycle`.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 import bakeoff
-from bakeoff.chat.cache import ReplyCache
 from bakeoff.core import narrow
 from bakeoff.core.errors import UsageError
 from bakeoff.core.hashing import digest_file, digest_json, digest_sources
 from bakeoff.core.queries import Query, attribute, every
 from bakeoff.core.refs import blobs_of
 from bakeoff.core.types import Json
-from bakeoff.data.sources import fingerprint
-from bakeoff.environment.capture import capture, code_state, versions_of
-from bakeoff.loop.bake_off import compete
-from bakeoff.loop.cache import Steps
-from bakeoff.loop.champion import Contest, anchor_of, challenge, champion_of, guarded, mark_anchor, precedent
-from bakeoff.loop.classes import with_classes
+from bakeoff.environment.capture import versions_of
 from bakeoff.loop.context import Stage
-from bakeoff.loop.dataset import Gathered, gather, ingested, resolve_all
-from bakeoff.loop.fidelity import verified
-from bakeoff.loop.outcome import LAST, keep, last_outcome, outcome
-from bakeoff.loop.release import RunOrigin, make_live, register_dataset, register_models
-from bakeoff.loop.search import tune
-from bakeoff.loop.track import PASSES, Tracker
+from bakeoff.loop.sources import files_digest, ingested, resolve_all
+from bakeoff.loop.stored_outcome import LAST, PASSES, last_outcome
 from bakeoff.metrics.custom import digest_own
-from bakeoff.registry.lineage import label
-from bakeoff.results.outcome import Paid, RunOutcome
-
-if TYPE_CHECKING:
-    from bakeoff.core.records import Version
+from bakeoff.results.outcome import RunOutcome
 
 __all__ = ["FinishedRun", "data_changed", "run_pass"]
 
@@ -84,14 +72,9 @@ def run_pass(stage: Stage, *, trigger: str = MANUAL) -> FinishedRun:
     whole = last and last.body["plan"] == plan and _whole(stage, last.body, unasked=trigger != MANUAL)
     if whole:
         return FinishedRun(results=whole, unchanged=True)
-    tracker = Tracker(stage, plan=plan, trigger=trigger)
-    with tracker.running() as run_id:
-        ReplyCache(stage.cache).begin_run(run_id, stage.config.cost.budget_usd)
-        outcome, gathered = _run(stage, tracker, run_id, unasked=trigger != MANUAL)
-        body: dict[str, Json] = {"plan": plan, "files": _files(stage), "run_id": run_id}
-        body |= {"outcome_blob": keep(stage, outcome, gathered), "gathered": msgspec.to_builtins(gathered)}
-        stage.records.documents.put(PASSES, LAST, body)
-    return FinishedRun(results=outcome, unchanged=False)
+    from bakeoff.loop.lifecycle import tracked
+
+    return FinishedRun(results=tracked(stage, plan=plan, trigger=trigger, unasked=trigger != MANUAL), unchanged=False)
 
 
 def _whole(stage: Stage, last: Mapping[str, Json], *, unasked: bool) -> RunOutcome | None:
@@ -115,59 +98,6 @@ def _whole(stage: Stage, last: Mapping[str, Json], *, unasked: bool) -> RunOutco
     return finished if there else None
 
 
-def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple[RunOutcome, Gathered]:
-    steps = Steps(stage.records.documents, stage.blobs)
-    if unasked and not stage.config.loop.accept_changed_inputs:
-        stage = replace(stage, precedent=precedent(stage))
-    gathered = gather(stage, steps)
-    stage = with_classes(stage, gathered)
-    origin = RunOrigin(run_id=run_id, gathered=gathered, environment=capture(), code=code_state(stage.folder))
-    register_dataset(stage, origin)
-    tracker.dataset(gathered, origin)
-
-    tuned = tune(stage, gathered) if stage.budget_s is not None else None
-    if tuned is not None:
-        stage = tuned.stage
-    competition = compete(stage, steps, gathered)
-    judged, combined, decision = competition.judged, competition.combined, competition.decision
-    versions = register_models(stage, origin, judged)
-    tracker.candidates(judged, versions)
-
-    winner = competition.entry(decision.winner)
-    contest = verified(stage, steps, winner, challenge(stage, steps, gathered, winner, judged)) if winner else None
-    live = None
-    if winner is not None and contest is not None:
-        contest = guarded(stage, winner, contest, unasked=unasked)
-    if winner is not None and contest is not None and contest.promoted:
-        before = anchor_of(stage)
-        live = make_live(stage, steps, origin, winner, versions, value=decision.value)
-        _hold_to(stage, before, contest)
-    tracker.verdict(decision, contest)
-    paid_usd, budget_usd = ReplyCache(stage.cache).run_paid()
-    ended = outcome(
-        stage,
-        run_id=run_id,
-        gathered=gathered,
-        judged=judged,
-        combined=combined,
-        versions={name: label(version) for name, version in versions.items()},
-        decision=decision,
-        contest=contest,
-        released=live,
-        budget=tuned.budget if tuned else None,
-        judge=competition.judge,
-        paid=Paid(usd=paid_usd, budget_usd=budget_usd),
-    )
-    return ended, gathered
-
-
-def _hold_to(stage: Stage, before: "Version | None", contest: Contest) -> None:
-    """Mark what later champions are held to: the new one if it was shown to be better, else the one before."""
-    champion = champion_of(stage)
-    assert champion is not None, "it was just made live"
-    mark_anchor(stage, champion if contest.raises or before is None else before)
-
-
 def _budget(stage: Stage) -> Json:
     """What a search for parameters depends on; nothing without a budget."""
     if stage.budget_s is None:
@@ -180,24 +110,17 @@ def data_changed(stage: Stage) -> bool:
     last = stage.records.documents.get(PASSES, LAST)
     if last is None:
         return False
-    files = _files(stage)
+    files = files_digest(stage)
     if files is None:  # not looked at yet, as after the cache was deleted: that alone is no change
         resolve_all(stage)
-        files = _files(stage)
+        files = files_digest(stage)
     return last.body["files"] != files
-
-
-def _files(stage: Stage) -> str | None:
-    data = stage.config.data
-    listed = data.sources or {"source": data.source}
-    locations = [location for _, locations in sorted(listed.items()) for location in locations]
-    return fingerprint(locations, folder=stage.folder, cache=stage.cache)
 
 
 def _plan(stage: Stage) -> str | None:
     """The hash of all that a pass depends on, found in milliseconds; None when a source is not known yet."""
     config = stage.config
-    files = _files(stage)
+    files = files_digest(stage)
     if files is None:
         return None
     feedback = ingested(stage)

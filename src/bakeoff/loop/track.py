@@ -17,14 +17,14 @@ from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered
 from bakeoff.loop.evaluate import Judged
 from bakeoff.loop.release import RunOrigin
+from bakeoff.loop.stored_outcome import PASSES
 from bakeoff.registry.lineage import label
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.decide.verdict import Verdict
 
-__all__ = ["PASSES", "SCORECARD", "Tracker", "child_id"]
+__all__ = ["SCORECARD", "Tracker", "child_id"]
 
-PASSES = "passes"
 OPEN = "open"
 SCORECARD = "scorecard.json"
 """An artifact of a candidate's run."""

@@ -237,7 +237,7 @@ class Project:
         """
         from bakeoff.actions.advise import advise
         from bakeoff.loop.advice import compared
-        from bakeoff.loop.outcome import last_outcome
+        from bakeoff.loop.stored_outcome import last_outcome
 
         families, lacking = wiring.others(self.loaded)
         with self._stage() as stage:
@@ -409,7 +409,7 @@ class Project:
             progress=self._progress,
             new_id=wiring.new_id,
             with_params=lambda name, params: wiring.contender(self.loaded, name, params),
-            combiners=wiring.combiners(),
+            combiner=wiring.combiner,
             budget_s=budget_s,
             contract=wiring.contract(self.loaded),
         )
@@ -592,7 +592,7 @@ class Project:
         Raises:
             NotFoundError: there is none; of the run that is named: it did not end, or an earlier bakeoff kept nothing.
         """
-        from bakeoff.loop.outcome import last_outcome, outcome_of
+        from bakeoff.loop.stored_outcome import last_outcome, outcome_of
 
         if run_id is not None:
             return outcome_of(self.records, self.blobs, self._run_id(run_id))
@@ -639,7 +639,7 @@ class Project:
         Raises:
             NotFoundError: there is no finished run.
         """
-        from bakeoff.loop.outcome import rows_of
+        from bakeoff.loop.stored_outcome import rows_of
 
         chosen = self.outcome().run_id if run_id is None else self._run_id(run_id)
         return rows_of(self.records, self.blobs, chosen, part)
@@ -693,7 +693,7 @@ class Project:
         )
 
     def _candidates(self) -> "Sequence[Candidate]":
-        from bakeoff.loop.outcome import last_outcome
+        from bakeoff.loop.stored_outcome import last_outcome
 
         outcome = last_outcome(self.records, self.blobs)
         return outcome.fine if outcome else ()

@@ -19,18 +19,17 @@ from bakeoff.core.families import families_code, load_family, service_of
 from bakeoff.core.jobs import Compute
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Family, RecordStore
 from bakeoff.core.types import Json
-from bakeoff.evaluate.decide.verdict import check_gates
-from bakeoff.loop.context import Contender
+from bakeoff.evaluate.decide.settings import check_gates
+from bakeoff.loop.context import COMBINERS, Contender
 from bakeoff.project.prompt_files import file_keys, opened
 from bakeoff.train.params import check_params
 
 if TYPE_CHECKING:
     from bakeoff.data.contract import Contract
 
-__all__ = ["combiners", "compute", "contender", "contenders", "new_id", "open_blobs", "open_events"]
+__all__ = ["combiner", "compute", "contender", "contenders", "new_id", "open_blobs", "open_events"]
 __all__ += ["open_records", "others", "sqlite_file"]
 
-COMBINERS = ("blend", "cascade", "calibrated")
 PREPARED = "prepared"
 
 
@@ -235,9 +234,9 @@ def _ready(name: str, family_name: str, family: Family, params: Any) -> Contende
     )
 
 
-def combiners() -> dict[str, Contender]:
-    """The families that make one model of several, as contenders whose parameters are not known yet."""
-    return {name: _ready(name, name, load_family(name), {}) for name in COMBINERS}
+def combiner(name: str) -> Contender:
+    """One of `COMBINERS` as a contender whose parameters are not known yet."""
+    return _ready(name, name, load_family(name), {})
 
 
 def _check_steps(loaded: Loaded) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bakeoff.data.contract_check import Violation
+from bakeoff.data.violation import Violation
 
 __all__ = [
     "Change",

@@ -136,6 +136,12 @@ class ComputeConformance:
     def test_it_says_how_many_threads_a_job_may_use(self, compute: Compute) -> None:
         assert 0 < compute.threads <= compute.cores
 
+    def test_what_is_expected_runs_as_any_other(self, compute: Compute) -> None:
+        one = _job("one", "double", x=1)
+        compute.expect(one.function, one.requires, one.resources)
+        compute.expect("nowhere_at_all:none", ("no-such-distribution",), Resources(gpus=1000))  # and then nothing comes
+        assert self.run(compute, one)[one.name].value == {"y": 2}
+
     def test_jobs_get_the_threads_that_they_ask_for_as_far_as_there_are_some(self, compute: Compute) -> None:
         wanted = {"share": 0, "one": 1, "all": compute.cores, "too many": 10_000}
         jobs = [

@@ -10,7 +10,8 @@ from bakeoff.core.errors import ConfigError, DataError, NotFoundError
 from bakeoff.core.types import Predictions
 from bakeoff.evaluate.decide.looks import look_share
 from bakeoff.evaluate.decide.margin import default_margin
-from bakeoff.evaluate.decide.verdict import Field, check_gates, compare, decide, takes_over
+from bakeoff.evaluate.decide.settings import check_gates
+from bakeoff.evaluate.decide.verdict import Field, compare, decide, takes_over
 from bakeoff.evaluate.score.scoring import score
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.outcome import outcome

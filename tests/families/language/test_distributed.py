@@ -12,6 +12,8 @@ from bakeoff.families.language.distributed import Group
 from bakeoff.families.language.lora import LoraFamily, LoraParams
 from bakeoff.testing.families import FamilyConformance
 
+pytestmark = pytest.mark.slow
+
 
 def job_of(tiny, folder, **given):
     params = LoraParams(model=str(tiny), layers=1, learning_rate=1e-2, epochs=2, batch=6, precision="fp32", **given)

@@ -10,6 +10,8 @@ from bakeoff.families.language.likelihood import Scorer, naive_scores
 from bakeoff.families.language.prompted import PromptedFamily, PromptedParams
 from bakeoff.testing.families import FamilyConformance
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["aaord label1", "bbord sign0 ccord nothing", "ddord"]
 
 

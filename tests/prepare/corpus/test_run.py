@@ -23,6 +23,8 @@ from bakeoff.prepare.rows.minhash import MinHashParams
 from bakeoff.prepare.rows.near_duplicates import near_duplicate_groups
 from bakeoff.prepare.steps import Preparation
 
+pytestmark = pytest.mark.slow
+
 STEPS = ["strip_html", "squeeze_whitespace", "drop_empty", "drop_duplicates", "mask", "drop_near_duplicates", "stem"]
 SCHEMA = Schema(columns=(Column(name="text", kind="text", dtype="String"),), target="", inputs=("text",))
 WORDS = [f"word{i}" for i in range(400)]

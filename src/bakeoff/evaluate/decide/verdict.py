@@ -21,9 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bakeoff.config.file import FILE_NAME
 from bakeoff.config.sections import DecideConfig
-from bakeoff.core.errors import ConfigError, DataError, Problem
+from bakeoff.core.errors import DataError
 from bakeoff.core.types import Predictions, Task
 from bakeoff.evaluate.decide import reasons
 from bakeoff.evaluate.decide.expected_loss import Worth, expected_worth
@@ -31,14 +30,14 @@ from bakeoff.evaluate.decide.gates import gate_outcomes
 from bakeoff.evaluate.decide.margin import margin_of
 from bakeoff.evaluate.decide.paired import Comparison, Field, compare
 from bakeoff.evaluate.decide.permutation import permutation_p_value
+from bakeoff.evaluate.decide.settings import check_gates
 from bakeoff.evaluate.decide.utility import Utility
 from bakeoff.evaluate.score.prices import CHEAPER, clearly_cheaper
-from bakeoff.metrics.custom import using
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.measure import Measure
-from bakeoff.metrics.registry import default, find, problem_with
+from bakeoff.metrics.registry import default, find
 from bakeoff.metrics.significance import detectable, holm
-from bakeoff.results.scorecard import MEASUREMENTS, Scorecard
+from bakeoff.results.scorecard import Scorecard
 from bakeoff.results.verdict import GateOutcome, Verdict
 
 __all__ = [
@@ -48,7 +47,6 @@ __all__ = [
     "Field",
     "GateOutcome",
     "Verdict",
-    "check_gates",
     "compare",
     "decide",
     "decide_by",
@@ -59,43 +57,6 @@ __all__ = [
 LEVEL = 0.05
 """The chance of calling any two equal candidates different."""
 ROUNDING = 1e-12
-
-
-def check_gates(config: DecideConfig, task: Task, *, file: str = FILE_NAME) -> None:
-    """See that the metric, all gates and what the utility is made of exist, before anything is trained.
-
-    Raises:
-        ConfigError: all unknown names at once, with suggestions.
-    """
-    asked: list[tuple[str, str]] = [("decide.metric", config.metric)] if config.metric is not None else []
-    asked += [("decide.metrics", name) for name in config.metrics]
-    asked += [(f"decide.gates.{name}", name) for name in config.gates]
-    wrong: list[Problem] = []
-    if config.utility is not None:
-        try:
-            names = Utility(config.utility).names
-        except ValueError as error:
-            expected, _, found = str(error).removeprefix("expected ").partition(", found ")
-            wrong.append(Problem(file=file, key="decide.utility", expected=expected, found=found))
-        else:
-            asked += [("decide.utility", name) for name in names]
-    with using(None, config.costs):
-        for key, name in asked:
-            more = () if key in {"decide.metric", "decide.metrics"} else MEASUREMENTS
-            problem = problem_with(name, task, file=file, key=key, more=more)
-            wrong += [] if problem is None else [problem]
-    wrong += [
-        Problem(
-            file=file,
-            key=f"decide.gates.{name}.confidence",
-            expected="none: a measurement has no interval",
-            found=repr(gate.confidence),
-        )
-        for name, gate in config.gates.items()
-        if gate.confidence is not None and name in MEASUREMENTS
-    ]
-    if wrong:
-        raise ConfigError(tuple(wrong))
 
 
 def decide(

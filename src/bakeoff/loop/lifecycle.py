@@ -1,0 +1,105 @@
+"""One pass: gather → fit → evaluate → decide → register → release, tracked as runs, resumable anywhere."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bakeoff.chat.cache import ReplyCache
+from bakeoff.core.types import Json
+from bakeoff.environment.capture import capture, code_state
+from bakeoff.loop.bake_off import compete
+from bakeoff.loop.cache import Steps
+from bakeoff.loop.champion import Contest, anchor_of, challenge, champion_of, guarded, mark_anchor, precedent
+from bakeoff.loop.classes import with_classes
+from bakeoff.loop.context import Stage
+from bakeoff.loop.dataset import Gathered, gather
+from bakeoff.loop.fidelity import verified
+from bakeoff.loop.fit import expect
+from bakeoff.loop.outcome import outcome
+from bakeoff.loop.release import RunOrigin, make_live, register_dataset, register_models
+from bakeoff.loop.search import tune
+from bakeoff.loop.sources import files_digest, rows_changed
+from bakeoff.loop.stored_outcome import LAST, PASSES, keep
+from bakeoff.loop.track import Tracker
+from bakeoff.registry.lineage import label
+from bakeoff.results.outcome import Paid, RunOutcome
+
+if TYPE_CHECKING:
+    from bakeoff.core.records import Version
+
+__all__ = ["tracked"]
+
+
+def tracked(stage: Stage, *, plan: str, trigger: str, unasked: bool) -> RunOutcome:
+    """Run the whole sequence as a tracked run; what it comes to is stored as the last.
+
+    Args:
+        stage: what to work with.
+        plan: the hash of all that it depends on; a killed pass of the same plan is taken up where it was.
+        trigger: what started it, for the record.
+        unasked: no person did; then a model with other inputs is not released.
+    """
+    tracker = Tracker(stage, plan=plan, trigger=trigger)
+    with tracker.running() as run_id:
+        ReplyCache(stage.cache).begin_run(run_id, stage.config.cost.budget_usd)
+        results, gathered = _run(stage, tracker, run_id, unasked=unasked)
+        body: dict[str, Json] = {"plan": plan, "files": files_digest(stage), "run_id": run_id}
+        body |= {"outcome_blob": keep(stage, results, gathered), "gathered": msgspec.to_builtins(gathered)}
+        stage.records.documents.put(PASSES, LAST, body)
+    return results
+
+
+def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple[RunOutcome, Gathered]:
+    steps = Steps(stage.records.documents, stage.blobs)
+    if unasked and not stage.config.loop.accept_changed_inputs:
+        stage = replace(stage, precedent=precedent(stage))
+    if rows_changed(stage):  # then every contender is fitted anew
+        expect(stage)
+    gathered = gather(stage, steps)
+    stage = with_classes(stage, gathered)
+    origin = RunOrigin(run_id=run_id, gathered=gathered, environment=capture(), code=code_state(stage.folder))
+    register_dataset(stage, origin)
+    tracker.dataset(gathered, origin)
+
+    tuned = tune(stage, gathered) if stage.budget_s is not None else None
+    if tuned is not None:
+        stage = tuned.stage
+    competition = compete(stage, steps, gathered)
+    judged, combined, decision = competition.judged, competition.combined, competition.decision
+    versions = register_models(stage, origin, judged)
+    tracker.candidates(judged, versions)
+
+    winner = competition.entry(decision.winner)
+    contest = verified(stage, steps, winner, challenge(stage, steps, gathered, winner, judged)) if winner else None
+    live = None
+    if winner is not None and contest is not None:
+        contest = guarded(stage, winner, contest, unasked=unasked)
+    if winner is not None and contest is not None and contest.promoted:
+        before = anchor_of(stage)
+        live = make_live(stage, steps, origin, winner, versions, value=decision.value)
+        _hold_to(stage, before, contest)
+    tracker.verdict(decision, contest)
+    paid_usd, budget_usd = ReplyCache(stage.cache).run_paid()
+    ended = outcome(
+        stage,
+        run_id=run_id,
+        gathered=gathered,
+        judged=judged,
+        combined=combined,
+        versions={name: label(version) for name, version in versions.items()},
+        decision=decision,
+        contest=contest,
+        released=live,
+        budget=tuned.budget if tuned else None,
+        judge=competition.judge,
+        paid=Paid(usd=paid_usd, budget_usd=budget_usd),
+    )
+    return ended, gathered
+
+
+def _hold_to(stage: Stage, before: "Version | None", contest: Contest) -> None:
+    """Mark what later champions are held to: the new one if it was shown to be better, else the one before."""
+    champion = champion_of(stage)
+    assert champion is not None, "it was just made live"
+    mark_anchor(stage, champion if contest.raises or before is None else before)

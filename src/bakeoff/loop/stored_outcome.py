@@ -1,0 +1,126 @@
+"""The outcome of a bake-off run as the run's artifact: stored, and read again."""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from bakeoff.config.sections import DataConfig
+from bakeoff.core import narrow
+from bakeoff.core.errors import NotFoundError
+from bakeoff.core.protocols import BlobStore, RecordStore
+from bakeoff.core.records import RunChange
+from bakeoff.results.outcome import ARTIFACT, FORMAT, RunOutcome
+
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from bakeoff.core.records import Run
+    from bakeoff.loop.context import Stage
+    from bakeoff.loop.dataset import Gathered
+
+__all__ = ["LAST", "PASSES", "dependence_of", "keep", "last_outcome", "outcome_of", "rows_of"]
+
+PASSES = "passes"
+LAST = "last"
+"""The document of the last finished run."""
+ROWS, SPLIT = "rows.parquet", "split.npz"
+"""Artifacts of a run: its rows as they were read, and which of them are in which part."""
+
+
+def keep(stage: "Stage", outcome: RunOutcome, gathered: "Gathered") -> str:
+    """Keep the outcome, the rows and the split as artifacts of the run; the blob of the outcome."""
+    blob = stage.blobs.put(msgspec.json.encode({"format": FORMAT, "outcome": outcome.to_json()}))
+    artifacts = {ARTIFACT: blob, ROWS: gathered.snapshot_blob, SPLIT: gathered.rows_blob}
+    stage.records.runs.apply([RunChange(run_id=outcome.run_id, artifacts=artifacts)])
+    return blob
+
+
+def outcome_of(records: RecordStore, blobs: BlobStore, run_id: str) -> RunOutcome:
+    """The outcome of a finished bake-off run.
+
+    Raises:
+        NotFoundError: there is no such run, or it has none: it did not end, or an earlier bakeoff kept none.
+        CorruptError: what is stored is not what was written.
+    """
+    run = _bake_off(records, run_id)
+    if ARTIFACT in run.artifacts:
+        return _read(blobs, run.artifacts[ARTIFACT])
+    last = records.documents.get(PASSES, LAST)
+    if last is not None and "document" in last.body:
+        document = narrow.json_object(last.body["document"])
+        if document["run_id"] == run.run_id:
+            return RunOutcome.from_json(document)
+    raise NotFoundError(
+        f"expected a finished bake-off, received run {run.run_id} ({run.status}), which has no outcome: it did not "
+        "end, or an earlier bakeoff made it, which kept that of the last run alone. Make it again with 'bakeoff run'"
+    )
+
+
+def _bake_off(records: RecordStore, run_id: str) -> "Run":
+    """The run of that id; of a candidate's run, the bake-off that it was in."""
+    run = records.runs.get(run_id)
+    return run if run.parent_id is None else records.runs.get(run.parent_id)
+
+
+def _read(blobs: BlobStore, blob: str) -> RunOutcome:
+    body = msgspec.json.decode(blobs.get(blob), type=dict[str, Any])
+    if body["format"] > FORMAT:
+        raise NotFoundError(
+            f"expected an outcome of format {FORMAT} or less, found {body['format']}: a later bakeoff wrote it"
+        )
+    return RunOutcome.from_json(body["outcome"])
+
+
+def last_outcome(records: RecordStore, blobs: BlobStore) -> RunOutcome | None:
+    """That of the last finished run, or None."""
+    last = records.documents.get(PASSES, LAST)
+    if last is None:
+        return None
+    if "document" in last.body:  # written before runs kept their outcomes
+        return RunOutcome.from_json(narrow.json_object(last.body["document"]))
+    return _read(blobs, str(last.body["outcome_blob"]))
+
+
+def rows_of(
+    records: RecordStore, blobs: BlobStore, run_id: str, part: Literal["train", "validation", "test"]
+) -> "pl.DataFrame":
+    """The rows of a part of a run's split, as they were read.
+
+    Raises:
+        NotFoundError: there is no such run, or it kept none.
+    """
+    table, split = _rows_and_split(records, blobs, run_id)
+    return table[split["kept"][split[part]]]
+
+
+def dependence_of(
+    records: RecordStore, blobs: BlobStore, run_id: str, data: DataConfig
+) -> "tuple[NDArray[Any] | None, NDArray[Any] | None]":
+    """What each test row of a run goes together with, as a code, and when it happened: by the columns of `data`.
+
+    Raises:
+        NotFoundError: there is no such run, or it kept no rows.
+    """
+    from bakeoff.evaluate.score.row_groups import groups_of_test
+
+    table, split = _rows_and_split(records, blobs, run_id)
+    test = table[split["kept"][split["test"]]]
+    group, time = (test[name] if name in test.columns else None for name in (data.group, data.time))
+    times = None if time is None else time.to_physical().to_numpy()
+    return groups_of_test(group, split, by_time=time is not None), times
+
+
+def _rows_and_split(records: RecordStore, blobs: BlobStore, run_id: str) -> "tuple[pl.DataFrame, Any]":
+    from bakeoff.loop.dataset import load_arrays, load_table
+
+    run = _bake_off(records, run_id)
+    snapshot, split = run.artifacts.get(ROWS), run.artifacts.get(SPLIT)
+    last = records.documents.get(PASSES, LAST)
+    if snapshot is None and last is not None and "document" in last.body:
+        snapshot, split = narrow.text(last.body["snapshot_blob"]), narrow.text(last.body["rows_blob"])
+    if snapshot is None or split is None:
+        raise NotFoundError(
+            f"expected a finished bake-off, received run {run.run_id} ({run.status}), which has no rows"
+        )
+    return load_table(blobs, snapshot), load_arrays(blobs, split)

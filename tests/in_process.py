@@ -1,0 +1,121 @@
+"""What makes runs cheap in tests: jobs in this process, fewer timings, no waiting for the disk.
+
+Everything else is real. Tests of processes, of timings and of the disk have the mark `processes`.
+"""
+
+import os
+import resource
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bakeoff.compute.job_files import JobFiles
+from bakeoff.compute.worker import result_of
+from bakeoff.config.sections import Config
+from bakeoff.core.errors import BakeoffError
+from bakeoff.core.jobs import Compute, Job, JobResult
+from bakeoff.core.protocols import BlobStore
+from bakeoff.evaluate.score import worker
+from bakeoff.loop import lifecycle
+from bakeoff.metrics.timing import Speed, measure
+from bakeoff.project import wiring
+
+__all__ = ["InProcess", "as_it_is", "hurried"]
+
+
+class InProcess:
+    """Runs jobs where they are asked for, one after the other."""
+
+    threads = cores = 1
+
+    def __init__(self, *, blobs: BlobStore, work: Path, cache: Path, **_: int) -> None:
+        self._blobs, self._work, self._cache = blobs, work, cache
+
+    def expect(self, *_: object) -> None:
+        """Everything is here already."""
+
+    def run(
+        self, jobs: Iterable[Job], *, progress: Callable[[str, str], None], exclusive: bool = False
+    ) -> Iterator[JobResult]:
+        """Run the jobs as a worker does."""
+        del exclusive
+        self._work.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._work) as folder:
+            files = JobFiles(self._blobs, Path(folder))
+            for job in jobs:
+                yield self._run(job, files, partial(progress, job.name))
+
+    def _run(self, job: Job, files: JobFiles, progress: Callable[[str], None]) -> JobResult:
+        if job.resources.gpus:
+            return JobResult(name=job.name, error=f"expected {job.resources.gpus} GPUs on this machine, received 0")
+        started = time.monotonic()
+        raised: list[BaseException] = []
+
+        def told(line: str) -> None:
+            try:
+                progress(line)
+            except BaseException as error:  # it is the caller's, not the job's
+                raised.append(error)
+                raise
+
+        context = files.context(job, cache=self._cache, threads=1, progress=told)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a worker writes them to a file that nobody reads
+            message = result_of(job.function, msgspec.to_builtins(job.argument), context)
+        if raised:
+            raise raised[0]
+        result = JobResult(
+            name=job.name,
+            **message,
+            seconds=time.monotonic() - started,
+            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        )
+        if result.value is None:
+            return result
+        try:
+            return JobResult(**{**_fields(result), "outputs": files.stored(job)})
+        except BakeoffError as error:
+            return JobResult(**{**_fields(result), "value": None, "error": str(error)})
+
+
+def _fields(result: JobResult) -> dict[str, Any]:
+    return {name: getattr(result, name) for name in JobResult.__dataclass_fields__}
+
+
+AS_IT_IS = {
+    (wiring, "compute"): wiring.compute,
+    (worker, "measure"): worker.measure,
+    (lifecycle, "capture"): lifecycle.capture,
+    (os, "fsync"): os.fsync,
+}
+ENVIRONMENT = lifecycle.capture()
+
+
+def as_it_is(replace: Callable[[Any, str, Any], None]) -> None:
+    """All as it is outside of tests; `replace` is called like `setattr`."""
+    for (place, name), real in AS_IT_IS.items():
+        replace(place, name, real)
+
+
+def hurried(replace: Callable[[Any, str, Any], None]) -> None:
+    """Leave out what takes time and changes no prediction; `replace` is called like `setattr`."""
+    replace(wiring, "compute", _compute)
+    replace(worker, "measure", _few_timings)
+    replace(lifecycle, "capture", lambda: ENVIRONMENT)
+    replace(os, "fsync", lambda _: None)
+
+
+def _compute(config: Config, blobs: BlobStore, *, work: Path, cache: Path, jobs: int) -> Compute:
+    if config.compute.backend == "local":
+        return InProcess(blobs=blobs, work=work, cache=cache)
+    return AS_IT_IS[wiring, "compute"](config, blobs, work=work, cache=cache, jobs=jobs)
+
+
+def _few_timings(model: Any, table: Any, *, seed: int, calls: int = 20) -> Speed:
+    return measure(model, table, seed=seed, calls=min(calls, 20), budget_s=0.02)
