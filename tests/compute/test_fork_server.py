@@ -45,10 +45,12 @@ def test_what_is_required_is_there_from_the_start():
     assert not imported("polars", ("polars", "third"))["known"]  # it begins threads, which a fork would lose
 
 
-def test_what_is_expected_is_imported_meanwhile():
+def test_what_is_expected_is_imported_meanwhile(monkeypatch):
+    monkeypatch.delenv("_RJEM_MALLOC_CONF", raising=False)
     with tempfile.TemporaryDirectory() as folder:
         compute = LocalCompute(blobs=MemoryBlobs(), work=Path(folder), cache=Path(folder), workers=1)
         compute.expect("wave:open", ("expected",), Resources())
+    monkeypatch.setenv("_RJEM_MALLOC_CONF", "dirty_decay_ms:500")  # as polars does when it is imported meanwhile
     assert imported("wave", ("expected",))["known"]
 
 

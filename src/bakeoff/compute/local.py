@@ -37,7 +37,8 @@ _KINDS: dict[tuple[object, ...], WorkerKind] = {}
 """Of this process: projects that are opened one after the other share what is imported, as they share its modules."""
 HEAVY = "torch"
 """Families that stand on it have most of their memory and imports in common; they share workers."""
-IGNORED_VARIABLES = frozenset({"PYTEST_CURRENT_TEST"})
+IGNORED_VARIABLES = frozenset({"PYTEST_CURRENT_TEST", "_RJEM_MALLOC_CONF"})
+"""Of no matter to workers; the second one polars sets when it is imported, here and there."""
 
 _Messages = queue.SimpleQueue[tuple[str, bytes | None]]
 
