@@ -21,7 +21,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["WAIT_S", "ForkedWorker", "WorkerKind", "main", "possible", "shareable"]
+__all__ = ["THREADED", "WAIT_S", "ForkedWorker", "WorkerKind", "main", "possible", "shareable"]
 
 IDLE_S = 30.0
 MESSAGE_BYTES = 1 << 17

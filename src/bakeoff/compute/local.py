@@ -21,7 +21,7 @@ from typing import IO, Any, cast
 import msgspec
 
 from bakeoff.compute.budget import Budget, cores
-from bakeoff.compute.fork_server import WAIT_S, ForkedWorker, WorkerKind, possible
+from bakeoff.compute.fork_server import THREADED, WAIT_S, ForkedWorker, WorkerKind, possible
 from bakeoff.compute.job_files import JobFiles
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.jobs import Job, JobResult, Resources, module_of
@@ -36,9 +36,9 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 _KINDS: dict[tuple[object, ...], WorkerKind] = {}
 """Of this process: projects that are opened one after the other share what is imported, as they share its modules."""
 HEAVY = "torch"
-LIGHT = frozenset({"numpy", "scipy", "scikit-learn", "lightgbm", "polars", "onnxruntime", "tokenizers"})
-"""Families that stand on the heavy one, or on light ones alone, have most imports in common; they share workers."""
-IGNORED_VARIABLES = frozenset({"PYTEST_CURRENT_TEST"})
+"""Families that stand on it have most of their memory and imports in common; they share workers."""
+IGNORED_VARIABLES = frozenset({"PYTEST_CURRENT_TEST", "_RJEM_MALLOC_CONF"})
+"""Of no matter to workers; the second one polars sets when it is imported, here and there."""
 
 _Messages = queue.SimpleQueue[tuple[str, bytes | None]]
 
@@ -173,7 +173,8 @@ def _environ(holds: Resources) -> dict[str, str]:
 
 def _kind(environ: Mapping[str, str], requires: Sequence[str]) -> WorkerKind:
     variables = tuple(sorted((name, value) for name, value in environ.items() if name not in IGNORED_VARIABLES))
-    alike = HEAVY if HEAVY in requires else "light" if LIGHT.issuperset(requires) else tuple(sorted(requires))
+    own = frozenset(requires) - THREADED - {"numpy"}  # what no server imports, or every worker
+    alike = HEAVY if HEAVY in requires else own
     kind = _KINDS.setdefault((alike, variables), WorkerKind(environ))
     kind.require(requires)
     return kind
