@@ -7,8 +7,9 @@ Source: llama.cpp, grammars/README.md (what is not supported), and its issue 190
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
+from bakeoff.core import narrow
 from bakeoff.core.errors import OptionError
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.types import Json
@@ -89,9 +90,9 @@ class SchemaCheck:
 
 def _left_out(schema: object, place: str) -> Iterator[tuple[str, str]]:
     """Keywords that no grammar has, with their places."""
-    if not isinstance(schema, Mapping):
+    if not narrow.is_mapping(schema):
         return
-    here = cast("Mapping[str, Any]", schema)
+    here = schema
     kinds = here.get("type")
     numbers = "number" in (kinds if isinstance(kinds, list) else [kinds])
     for keyword in (*LEFT_OUT, *(OF_INTEGERS if numbers else ())):
@@ -99,10 +100,10 @@ def _left_out(schema: object, place: str) -> Iterator[tuple[str, str]]:
             yield place, f"{keyword} of numbers" if keyword in OF_INTEGERS else keyword
     for name in ("properties", "$defs", "definitions"):
         named = here.get(name)
-        for key, each in cast("Mapping[str, Any]", named).items() if isinstance(named, Mapping) else ():
+        for key, each in named.items() if narrow.is_mapping(named) else ():
             yield from _left_out(each, f"{place}/{name}/{key}")
     for name in ("items", "prefixItems", "additionalProperties", "anyOf", "oneOf", "allOf"):
         parts: Any = here.get(name)
-        for at, each in enumerate(cast("list[Any]", parts)) if isinstance(parts, list) else ():
+        for at, each in enumerate(parts if narrow.is_array(parts) else ()):
             yield from _left_out(each, f"{place}/{name}/{at}")
         yield from _left_out(parts, f"{place}/{name}")

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bakeoff.core.errors import ConflictError, NotFoundError, UsageError
 from bakeoff.core.events import KINDS, Cursor, E, Event, Named, Reading, decode, encode
@@ -226,7 +226,11 @@ def _sorted(things: list[T], order: Order) -> list[T]:
     present = [each for each in things if _value(each, order.field) is not None]
     nan = [each for each in present if _value(each, order.field) != _value(each, order.field)]
     numbers = [each for each in present if each not in nan]
-    numbers.sort(key=lambda each: cast("Any", _value(each, order.field)), reverse=order.descending)
+
+    def rank(each: T) -> Any:
+        return _value(each, order.field)
+
+    numbers.sort(key=rank, reverse=order.descending)
     return numbers + nan + [each for each in things if each not in present]
 
 
@@ -237,7 +241,8 @@ def _value(thing: object, wanted: QueryField) -> Value:
             raise UsageError(f"expected an attribute of {type(thing).__name__}; received {wanted.key!r}")
         return getattr(thing, wanted.key)
     if wanted.kind == "tag":
-        return cast("Run", thing).tags.get(wanted.key)
+        tags: Mapping[str, str] = getattr(thing, "tags")  # noqa: B009 - all that is searched has some
+        return tags.get(wanted.key)
     if not isinstance(thing, Run):
         raise UsageError(f"expected an attribute or tag of {type(thing).__name__}; received a {wanted.kind}")
     if wanted.kind == "param":

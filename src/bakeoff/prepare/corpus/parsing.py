@@ -23,7 +23,7 @@ from bakeoff.prepare.corpus.shapes import MOST, Shape, shape_of
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Look", "Parsed", "header_of", "look", "parse", "rounded_numbers"]
+__all__ = ["BlockShape", "Parsed", "header_of", "look", "parse", "rounded_numbers"]
 
 SHOWN_CHARACTERS = 80
 PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
@@ -50,7 +50,7 @@ class Parsed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class BlockShape:
     """The kinds of all values of a block of JSON lines, its rows, and its lines that are no records.
 
     `rounded`: how many numbers have more digits than the double that they become.
@@ -62,19 +62,19 @@ class Look:
     rounded: int = 0
 
 
-def look(block: Block, *, number: int) -> Look:
+def look(block: Block, *, number: int) -> BlockShape:
     """Read a block of JSON lines for what is in it."""
     data, _ = _whole(_read(block))
     try:
         data.decode()
         records = msgspec.json.Decoder(dict[str, Any]).decode_lines(data)
         if not _repeats_keys(data, records):
-            return Look(shape=shape_of(records, block=number), rows=len(records), rounded=rounded_numbers(data))
+            return BlockShape(shape=shape_of(records, block=number), rows=len(records), rounded=rounded_numbers(data))
     except (msgspec.DecodeError, UnicodeDecodeError, OverflowError):
         pass
     every = [(line, record) for line, record, _ in _records(data)]
     sound = [record for _, record in every if record is not None]
-    return Look(
+    return BlockShape(
         shape=shape_of(sound, block=number),
         rows=len(sound),
         bad_lines=len(every) - len(sound),
