@@ -35,6 +35,7 @@ from bakeoff import Project
 from bakeoff.core.damage import Damage
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.events import PredictionEvent
+from bakeoff.core.records import RunChange
 from bakeoff.stores.events import open_events
 
 How = Literal["flip", "cut", "zero", "delete"]
@@ -99,7 +100,7 @@ def make(folder: Path) -> Path:
         project.events.compact()
         # Over 1 MiB, so that it is kept in chunks: a file that a user logged, which no run makes again.
         notes = project.blobs.put(draw.randbytes(3_000_000))
-        project.records.runs.log(project.outcome().run_id, artifacts={"notes.bin": notes})
+        project.records.runs.apply([RunChange(run_id=project.outcome().run_id, artifacts={"notes.bin": notes})])
         project.monitor()
         serve(project, draw, times=2)
         shutil.copytree(first, folder)  # while the project is open: as a killed process leaves it

@@ -146,7 +146,7 @@ def test_what_is_no_number_is_an_error(metric):
 def test_probabilities_that_do_not_sum_to_one_are_an_error():
     with pytest.raises(CandidateError, match="sum to 1"):
         bakeoff.interval([0, 1] * 10, {"0": [0.5] * 20, "1": [0.4] * 20}, metric="log_loss")
-    with pytest.raises(BakeoffError, match="sum to 1"):
+    with pytest.raises(BakeoffError, match="between 0 and 1"):
         bakeoff.interval([0, 1] * 10, [1.4, -0.4] * 10, metric="log_loss")
     with pytest.raises(DataError, match="10 of 20 are missing"):
         bakeoff.interval([0, 1] * 10, [float("nan"), 0.4] * 10, metric="log_loss")

@@ -70,7 +70,7 @@ class ServiceDialect:
     def spoken(self, body: Mapping[str, Json]) -> dict[str, Json]:
         """The body of a call in this dialect.
 
-        >>> Dialect(max_tokens="max_completion_tokens", left_out=("seed",)).spoken({"max_tokens": 5, "seed": 1})
+        >>> ServiceDialect(max_tokens="max_completion_tokens", left_out=("seed",)).spoken({"max_tokens": 5, "seed": 1})
         {'max_completion_tokens': 5}
         """
         named = {self.max_tokens if name == "max_tokens" else name: value for name, value in body.items()}

@@ -146,7 +146,7 @@ class AnswerChoices:
 
         Without `running`, one that is merely named in a running text does not count.
 
-        >>> labels = Choices.of(["bad", "not bad"])
+        >>> labels = AnswerChoices.of(["bad", "not bad"])
         >>> [labels.read(text) for text in ('{"label": "bad"}', " Not bad.", "It is bad!", "hm", "bad or not bad?")]
         [0, 1, 0, None, None]
         """

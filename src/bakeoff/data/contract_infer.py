@@ -16,7 +16,7 @@ from bakeoff.core import narrow
 from bakeoff.core.hashing import digest
 from bakeoff.core.types import Column, Schema
 from bakeoff.data.contract_check import typed_as
-from bakeoff.data.contract_ranges import LARGEST_LOG, SLACK, outward, ranges
+from bakeoff.data.contract_ranges import LARGEST_LOG, RATIO_SLACK, SLACK, outward, ranges
 
 if TYPE_CHECKING:
     import polars as pl
@@ -176,7 +176,7 @@ def _words(present: "pl.Series", column: Column, *, target: bool) -> Iterator[st
     lengths = present.str.len_chars()
     longest = narrow.whole(lengths.max())
     middle = narrow.number(lengths.median())
-    slack = max(LENGTH_SLACK, longest / middle if middle else 0)
+    slack = max(LENGTH_SLACK, (longest / middle) ** RATIO_SLACK if middle else 0)
     yield f"# the longest has {longest:,} characters; {slack:.3g} times that"
     yield f"length = {{ max = {int(outward(slack * longest, up=True, whole=True))} }}"
 

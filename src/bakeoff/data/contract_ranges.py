@@ -9,7 +9,7 @@ from bakeoff.core import narrow
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["LARGEST_LOG", "SLACK", "outward", "ranges"]
+__all__ = ["LARGEST_LOG", "RATIO_SLACK", "SLACK", "outward", "ranges"]
 
 SLACK = 0.5
 """Of the span that was seen, on either side of it; more of few values, which have not met the rare."""

@@ -35,7 +35,7 @@ from bakeoff.metrics.intervals import LEVEL, Interval
 from bakeoff.metrics.measure import Measure
 from bakeoff.metrics.names import MetricName
 from bakeoff.metrics.outcome import Outcome, outcome
-from bakeoff.metrics.rare import ONE_CLASS, ONE_CURVE, why_undefined
+from bakeoff.metrics.rare import ONE_CLASS, ONE_CURVE, class_of, why_undefined
 from bakeoff.metrics.registry import find, with_class
 from bakeoff.results.scorecard import Scorecard
 
@@ -114,13 +114,13 @@ def interval(
     truth_n = _truth(truth, measure)
     measure = _of_second(measure, truth_n, [predictions])
     result = outcome(truth_n, predictions_of(predictions, truth_n, measure, "the predictions"), measure.task)
-    _check(measure, [result])
+    _check_errors(measure, result)
     dependence = _dependence(len(result), groups, time)
     if dependence.independent:
         _warn_of_order(result)
     found = estimate(measure, ScoredRows(outcome=result, dependence=dependence, level=level, seed=seed))
     if found is None:
-        return Interval(value=float("nan"), reason=f"{metric} is undefined on these rows ({why_undefined(metric)})")
+        return Interval(value=float("nan"), reason=_why_undefined(measure, result))
     return found
 
 
@@ -180,7 +180,8 @@ def compare(
     if dependence.independent:
         _warn_of_order(outcome(truth_n, next(iter(answers.values())), measure.task))
     outcomes = {name: outcome(truth_n, each, measure.task) for name, each in answers.items()}
-    _check(measure, list(outcomes.values()))
+    for each in outcomes.values():
+        _check_errors(measure, each)
     cards = {
         name: _card(
             measure,
@@ -245,17 +246,23 @@ def _texts(error_costs: ErrorCosts | None) -> Mapping[str, Mapping[str, float]] 
     return {str(true): {str(said): cost for said, cost in row.items()} for true, row in error_costs.items()}
 
 
-def _check(measure: Measure, results: Sequence[Outcome]) -> None:
-    """See that every error has a cost, where costs are what is measured, and that the class asked about is there."""
-    classes = {name for each in results for name in each.classes}
-    for each in results:
-        if isinstance(measure.gather, ExpectedCost):
-            measure.gather.costs.check(each.classes, file="bakeoff", key="error_costs")
+def _check_errors(measure: Measure, result: Outcome) -> None:
+    """See that every error has a cost, where costs are what is measured."""
+    if isinstance(measure.gather, ExpectedCost):
+        measure.gather.costs.check(result.classes, file="bakeoff", key="error_costs")
+
+
+def _why_undefined(measure: Measure, result: Outcome) -> str:
+    """Why a measure has no value on these rows."""
     name = MetricName.parse(measure.name)
-    if name.base in ONE_CLASS | ONE_CURVE and name.arguments and name.arguments[0] not in classes:
-        raise UsageError(
-            f"expected a class of the rows in {measure.name} ({some(classes)}); received {name.arguments[0]!r}"
-        )
+    if (
+        result.classes
+        and name.base in ONE_CLASS | ONE_CURVE
+        and name.arguments[:1]
+        and class_of(measure, result) is None
+    ):
+        return f"no row is or is called {name.arguments[0]!r}; the classes are {some(result.classes)}"
+    return f"{measure.name} is undefined on these rows ({why_undefined(measure.name)})"
 
 
 def _by_name(given: Any) -> Mapping[str, PredictionsLike]:

@@ -176,7 +176,7 @@ def as_rows(
     (ISO 8601, UTC). With `rejected`, that column has the text that was said where the truth is another one, else
     None: together, a preference.
 
-    >>> pair = Pair(id="a", time_ms=0, known_ms=0, release_id="r", model_version="m/1", row={"x": 1.0},
+    >>> pair = PredictionFeedback(id="a", time_ms=0, known_ms=0, release_id="r", model_version="m/1", row={"x": 1.0},
     ...             said="no", probabilities=None, label="yes", given="yes")
     >>> as_rows(Labelled(pairs=(pair,), unmatched=0), "late", time="at").rows
     ({'x': 1.0, 'late': 'yes', 'at': '1970-01-01T00:00:00.000'},)

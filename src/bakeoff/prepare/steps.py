@@ -127,7 +127,7 @@ class Preparation:
     """The steps of a project, in order: names, or tables of `name` and parameters.
 
     >>> Preparation(["squeeze_whitespace", {"name": "repair_unicode", "form": "NFKC"}]).key
-    'squeeze_whitespace@1,repair_unicode@3{"form":"NFKC"}'
+    'squeeze_whitespace@2,repair_unicode@3{"form":"NFKC"}'
     """
 
     def __init__(self, specs: Sequence[Json], *, file: str = "bakeoff.toml") -> None:

@@ -44,7 +44,7 @@ def messages_of(
     >>> import polars as pl
     >>> table = pl.DataFrame({"review": ["fine"], "label": ["good"]})
     >>> messages_of(table, user="Rate: {review}", assistant="{label}")[0][1]
-    Message(role='assistant', content='good')
+    ChatMessage(role='assistant', content='good')
 
     Raises:
         DataError: a template names a column that the table does not have.
