@@ -11,9 +11,11 @@ import json
 import random
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from bakeoff.cli.render import leaderboard
+from bakeoff.cli.run_page import leaderboard
 from bakeoff.project.project import Project
 from bakeoff.testing.service import completion, reasoning, serving
 
@@ -112,7 +114,7 @@ def thinker(asked):
 
 def main() -> None:
     """Write the project, run it, and print what `bakeoff run` prints."""
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "tour")
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/tour")
     folder.mkdir(parents=True, exist_ok=True)
     rows = [json.dumps(ticket) for ticket in tickets(100)]
     (folder / "tickets.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
@@ -121,13 +123,13 @@ def main() -> None:
         (folder / "bakeoff.toml").write_text(FILE.format(url=service.url), encoding="utf-8")
         with Project(folder, progress=lambda line: print(f"  {line}", file=sys.stderr)) as project:
             outcome = project.run()
-    print(leaderboard(outcome.document, unchanged=outcome.unchanged))
+    print(leaderboard(outcome.results, unchanged=outcome.unchanged))
     print("\n| | exact match | valid JSON | p50 | $ / 1,000 |\n|---|---|---|---|---|")
     for each in outcome.document["candidates"]:
         print(_row(each))
 
 
-def _row(candidate) -> str:
+def _row(candidate: Mapping[str, Any]) -> str:
     if candidate["status"] != "ok":
         return f"| {candidate['name']} | {candidate.get('error', candidate['status'])} | | | |"
     match, valid = candidate["metrics"]["exact_match"], candidate["metrics"]["json_valid"]
