@@ -1,6 +1,6 @@
 """The job that evaluates one model in a process of its own, and the file of per-row outcomes that it keeps."""
 
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,7 @@ from bakeoff.core.errors import CorruptError
 from bakeoff.core.families import load_family
 from bakeoff.core.jobs import METRICS, MODEL, OUTSIDE_KEY, ROWS, TABLE, Argument, JobContext
 from bakeoff.core.memory import peak_memory_bytes
-from bakeoff.core.protocols import Model
+from bakeoff.core.protocols import Model, Usage
 from bakeoff.core.types import Json, Predictions, Schema, Task
 from bakeoff.data import row_numbers
 from bakeoff.evaluate.findings.findings import findings
@@ -32,11 +32,11 @@ from bakeoff.evaluate.score.paid_models import (
     wholly_remote_speed,
 )
 from bakeoff.evaluate.score.row_groups import groups_of_test
-from bakeoff.evaluate.score.scoring import score
+from bakeoff.evaluate.score.scoring import Scores, score
 from bakeoff.evaluate.score.text_scores import annotated
 from bakeoff.metrics.custom import using
 from bakeoff.metrics.registry import default, find
-from bakeoff.metrics.timing import measure
+from bakeoff.metrics.timing import Speed, measure
 from bakeoff.results.scorecard import Scorecard
 
 if TYPE_CHECKING:
@@ -119,25 +119,45 @@ def evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
         return _evaluate(argument, context)
 
 
-def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
-    import polars as pl
+class _TestRows:
+    """The test rows of a job, and how they go together."""
 
-    schema, seed, task, threads = argument.schema, argument.seed, argument.task, context.threads
-    with np.load(context.inputs[ROWS], allow_pickle=False) as arrays:
-        split = dict(arrays)
-    rows_n = split["test"]
-    table = pl.read_parquet(context.inputs[TABLE], glob=False)[rows_n]
+    def __init__(self, argument: EvaluateArgument, context: JobContext) -> None:
+        import polars as pl
+
+        schema = argument.schema
+        with np.load(context.inputs[ROWS], allow_pickle=False) as arrays:
+            self.split = dict(arrays)
+        self.rows_n = self.split["test"]
+        table = pl.read_parquet(context.inputs[TABLE], glob=False)[self.rows_n]
+        if argument.folds:
+            table = table.with_columns(pl.Series(FOLD, self.split[row_numbers.FOLD][self.rows_n]))
+        self.table = table
+        self.truth_n = table[schema.target].to_numpy()
+        self.inputs = table.drop(schema.target)
+        group = table[schema.group] if schema.group else None
+        self.groups_n = groups_of_test(group, self.split, by_time=schema.time is not None)
+        self.time_n = table[schema.time].to_physical().to_numpy() if schema.time in table.columns else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Timed:
+    """How fast a model answers: the model that was timed, and whether it is asked alone, as a service is."""
+
+    speed: Speed
+    model: Model
+    alone: bool
+
+
+def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
+    rows, task, threads = _TestRows(argument, context), argument.task, context.threads
     fold_dirs = [context.inputs[model_of_fold(fold)] for fold in range(argument.folds)]
-    if fold_dirs:
-        table = table.with_columns(pl.Series(FOLD, split[row_numbers.FOLD][rows_n]))
     family = load_family(argument.family)
     model = family.load(context.inputs[MODEL], threads, context.cache)
-    truth_n = table[schema.target].to_numpy()
-    inputs = table.drop(schema.target)
-    context.progress(f"predicting {len(rows_n):,} test rows")
+    context.progress(f"predicting {len(rows.rows_n):,} test rows")
     asked = OutOfFold(lambda folder: family.load(folder, threads, context.cache), fold_dirs) if fold_dirs else model
     before = usage_of(asked)
-    predictions = asked.predict(inputs)
+    predictions = asked.predict(rows.inputs)
     spent = usage_between(usage_of(asked), before)
     cut = (abilities_of(asked).losses or tuple)()
     memory_bytes = peak_memory_bytes()
@@ -145,8 +165,8 @@ def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
         predictions = annotated(
             predictions,
             model,
-            inputs,
-            truth_n,
+            rows.inputs,
+            rows.truth_n,
             json_schema=context.inputs.get(JSON_SCHEMA),
             context=argument.context,
             encoder=argument.encoder,
@@ -154,84 +174,127 @@ def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
             threads=threads,
             progress=context.progress,
         )
-    groups_n = groups_of_test(table[schema.group] if schema.group else None, split, by_time=schema.time is not None)
     scores = score(
-        truth_n,
+        rows.truth_n,
         predictions,
         task,
         resamples=argument.resamples,
-        seed=seed,
-        groups_n=groups_n,
-        time_n=table[schema.time].to_physical().to_numpy() if schema.time in table.columns else None,
+        seed=argument.seed,
+        groups_n=rows.groups_n,
+        time_n=rows.time_n,
         folds=argument.folds,
         threads=threads,
         positive=argument.positive,
         named=argument.metrics,
     )
     context.progress("measuring latency")
-    timed = family.load(context.inputs[MODEL], threads)  # nothing remembered
-    remote_speed = wholly_remote_speed(spent, len(rows_n))
-    if remote_speed is not None:
-        speed, timed = remote_speed, model
-    elif spent is not None:
-        speed, timed = measure(timed, inputs[:TIMED_ROWS], seed=seed, calls=TIMED_ROWS), model
-    else:
-        speed = measure(timed, inputs, seed=seed)
+    timed = _timed(argument, context, model, rows, spent)
     probed = _probed(argument, context, model)
-    hourly = argument.price_per_hour_usd
-    card = Scorecard(
+    card = _card(argument, scores, timed, spent, rows=len(rows.rows_n))
+    card = replace(
+        card,
+        size_bytes=weights_bytes(model) or argument.size_bytes,
+        predict_memory_bytes=memory_bytes,
+        safe=None if probed is None else probed.safe,
+    )
+    write_outcomes(context.outputs[OUTCOMES], rows.rows_n, rows.truth_n, predictions)
+    beside = {"usage": spent and told_usage(spent), "safety": msgspec.to_builtins(probed), "losses": list(cut)}
+    found: dict[str, Json] = {name: msgspec.to_builtins(value) for name, value in beside.items() if value}
+    if argument.findings:
+        context.progress("looking for weak slices, robustness and calibration")
+        shown = asked if fold_dirs else timed.model
+        found |= _findings(argument, rows, shown, predictions, speed=timed.speed, spent=spent)
+    if argument.memorisation and task != "regression" and abilities_of(model).recall:
+        context.progress("how much it knows by heart")
+        without = family.load(fold_dirs[0], threads, context.cache) if fold_dirs else None
+        found["memorisation"] = _memorisation(argument, context, model, rows, without)
+    fold_n = rows.table[FOLD].to_numpy() if fold_dirs else None
+    by = None if fold_n is None else by_fold(list(card.metrics), rows.truth_n, predictions, fold_n, task)
+    return EvaluateValue(scorecard=card.to_json(), findings=found, fold_metrics=by)
+
+
+def _timed(
+    argument: EvaluateArgument, context: JobContext, model: Model, rows: _TestRows, spent: Usage | None
+) -> _Timed:
+    """Time a model that remembers nothing; of one that calls a service alone, the calls that were made are timed."""
+    fresh = load_family(argument.family).load(context.inputs[MODEL], context.threads)
+    remote = wholly_remote_speed(spent, len(rows.rows_n))
+    if remote is not None:
+        return _Timed(speed=remote, model=model, alone=True)
+    if spent is not None:
+        speed = measure(fresh, rows.inputs[:TIMED_ROWS], seed=argument.seed, calls=TIMED_ROWS)
+        return _Timed(speed=speed, model=model, alone=False)
+    return _Timed(speed=measure(fresh, rows.inputs, seed=argument.seed), model=fresh, alone=False)
+
+
+def _card(argument: EvaluateArgument, scores: Scores, timed: _Timed, spent: Usage | None, *, rows: int) -> Scorecard:
+    """The scorecard, without sizes and safety."""
+    speed, hourly = timed.speed, argument.price_per_hour_usd
+    return Scorecard(
         **{field.name: getattr(scores, field.name) for field in fields(scores)},
         latency_ms=speed.latency_ms,
         throughput_rows_s=speed.throughput_rows_s,
         train_s=argument.train_s,
-        size_bytes=weights_bytes(model) or argument.size_bytes,
-        cost_usd_per_1k=price_per_1k_usd(
-            spent, len(rows_n), speed, price_per_hour_usd=hourly, alone=remote_speed is not None
-        ),
+        size_bytes=argument.size_bytes,
+        cost_usd_per_1k=price_per_1k_usd(spent, rows, speed, price_per_hour_usd=hourly, alone=timed.alone),
         throughput_rows_s_per_core=speed.throughput_rows_s_per_core,
         batch_latency_ms=speed.batch_latency_ms,
         batch_rows=speed.batch_rows,
-        predict_memory_bytes=memory_bytes,
         cost_spread=speed.spread,
         wall_latency_ms=speed.wall_latency_ms,
         latency_ends_ms=speed.latency_ends_ms,
         latency_calls=speed.calls,
         single_cost_usd_per_1k=single_price_per_1k_usd(
-            spent, len(rows_n), speed, price_per_hour_usd=hourly, alone=remote_speed is not None
+            spent, rows, speed, price_per_hour_usd=hourly, alone=timed.alone
         ),
-        takes_machine=remote_speed is None or spent is None or spent.cost_usd is None,
-        safe=None if probed is None else probed.safe,
+        takes_machine=not timed.alone or spent is None or spent.cost_usd is None,
         unreadable=0.0 if spent is None else (spent.refused + spent.unreadable) / max(1, spent.rows),
     )
-    write_outcomes(context.outputs[OUTCOMES], rows_n, truth_n, predictions)
-    beside = {"usage": spent and told_usage(spent), "safety": msgspec.to_builtins(probed), "losses": list(cut)}
-    found: dict[str, Json] = {name: msgspec.to_builtins(value) for name, value in beside.items() if value}
-    if argument.findings:
-        context.progress("looking for weak slices, robustness and calibration")
-        deciding = find(argument.metric, task)
-        found |= findings(
-            asked.predict if fold_dirs else timed.predict,
-            table,
-            truth_n,
-            replace(predictions, scores={}),
-            find(default(task), task) if deciding.needs in {"likelihood", "scores"} else deciding,
-            columns=[column for column in schema.columns if column.name != schema.target],
-            inputs=schema.input_columns,
-            seed=seed,
-            rows_per_s=speed.throughput_rows_s if spent is None else min(speed.throughput_rows_s, PAID_ROWS_S),
-            groups_n=groups_n,
-            own_turns=argument.own_turns,
-        )
-    if argument.memorisation and task != "regression" and abilities_of(model).recall:
-        context.progress("how much it knows by heart")
-        without = family.load(fold_dirs[0], threads, context.cache) if fold_dirs else None
-        whole = pl.read_parquet(context.inputs[TABLE], glob=False)
-        found["memorisation"] = memorised(
-            model, whole, split, schema.target, rows=argument.memorisation, seed=seed, without_first_fold=without
-        )
-    fold_n = table[FOLD].to_numpy() if fold_dirs else None
-    by = None if fold_n is None else by_fold(list(card.metrics), truth_n, predictions, fold_n, task)
-    return EvaluateValue(scorecard=card.to_json(), findings=found, fold_metrics=by)
+
+
+def _findings(
+    argument: EvaluateArgument,
+    rows: _TestRows,
+    model: Model | OutOfFold,
+    predictions: Predictions,
+    *,
+    speed: Speed,
+    spent: Usage | None,
+) -> dict[str, Json]:
+    """Weak slices, robustness, calibration and what else is looked at beside the scorecard."""
+    schema, task = argument.schema, argument.task
+    deciding = find(argument.metric, task)
+    return findings(
+        model.predict,
+        rows.table,
+        rows.truth_n,
+        replace(predictions, scores={}),
+        find(default(task), task) if deciding.needs in {"likelihood", "scores"} else deciding,
+        columns=[column for column in schema.columns if column.name != schema.target],
+        inputs=schema.input_columns,
+        seed=argument.seed,
+        rows_per_s=speed.throughput_rows_s if spent is None else min(speed.throughput_rows_s, PAID_ROWS_S),
+        groups_n=rows.groups_n,
+        own_turns=argument.own_turns,
+    )
+
+
+def _memorisation(
+    argument: EvaluateArgument, context: JobContext, model: Model, rows: _TestRows, without: Model | None
+) -> Json:
+    """What a language model knows by heart of the rows; `without`: the model fitted without the first fold."""
+    import polars as pl
+
+    whole = pl.read_parquet(context.inputs[TABLE], glob=False)
+    return memorised(
+        model,
+        whole,
+        rows.split,
+        argument.schema.target,
+        rows=argument.memorisation,
+        seed=argument.seed,
+        without_first_fold=without,
+    )
 
 
 def _probed(argument: EvaluateArgument, context: JobContext, model: Model) -> Safety | None:
