@@ -190,9 +190,8 @@ def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
     context.progress("measuring latency")
     timed = _timed(argument, context, model, rows, spent)
     probed = _probed(argument, context, model)
-    card = _card(argument, scores, timed, spent, rows=len(rows.rows_n))
     card = replace(
-        card,
+        _card(argument, scores, timed, spent, rows=len(rows.rows_n)),
         size_bytes=weights_bytes(model) or argument.size_bytes,
         predict_memory_bytes=memory_bytes,
         safe=None if probed is None else probed.safe,
