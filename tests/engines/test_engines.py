@@ -3,6 +3,7 @@
 import gc
 import importlib.util
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -423,11 +424,12 @@ def test_a_process_that_dies_is_an_error_and_the_next_call_starts_another(tiny_m
     process = session._process._process
     try:
         whole = text_of(session.chat(ASKED, Sampling(max_tokens=6)))
-        answer = session.chat(ASKED, Sampling(max_tokens=200, seed=1, temperature=1.0))
-        next(answer)
-        process.kill()
+        process.send_signal(signal.SIGSTOP)  # else so small a model may have answered before it dies
+        killer = threading.Timer(0.5, process.kill)
+        killer.start()
         with pytest.raises(CandidateError, match=r"its process ended with -9; it is started again"):
-            list(answer)
+            list(session.chat(ASKED, Sampling(max_tokens=200, seed=1, temperature=1.0)))
+        killer.join()
         assert text_of(session.chat(ASKED, Sampling(max_tokens=6))) == whole
     finally:
         session.close()
