@@ -319,6 +319,19 @@ def test_a_few_rows_of_a_class_tell_no_candidates_apart(metric):
     assert by_rows.differences[0].high < 0  # of all rows 198 speak
 
 
+@pytest.mark.parametrize("first", ["right", "other"])
+def test_what_candidates_answer_does_not_make_a_rare_class_less_rare(first):
+    order = np.random.default_rng(0).permutation(200)
+    truth = np.asarray(["a"] * 100 + ["b"] * 98 + ["c"] * 2)[order]
+    answers = {"right": truth, "other": np.asarray(["a"] * 100 + ["b"] * 90 + ["d"] * 10)[order]}
+    with pytest.warns(UserWarning, match="never true here: d"):
+        found = bakeoff.compare(
+            truth, {name: answers[name] for name in sorted(answers, key=first.__ne__)}, metric="mcc"
+        )
+    assert found.differences[0].low <= 0 <= found.differences[0].high
+    assert "only 2 test rows are of a class" in found.reason
+
+
 def test_rows_of_one_class_alone_tell_no_candidates_apart():
     truth = ["a"] * 200
     with pytest.warns(UserWarning, match="50 of 200 labels of the predictions of 'poor' are never true here: b"):

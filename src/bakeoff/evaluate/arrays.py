@@ -160,12 +160,11 @@ def _values(values: NDArray[Any], truth_n: NDArray[Any], measure: Measure, name:
     if measure.task == "regression":
         return numbers(values, name)
     predicted = labels(values)
-    _known(np.unique(predicted).tolist(), truth_n, f"the labels of {name}")
-    if (other := ~np.isin(predicted, labels(truth_n))).any():
-        names = some(set(predicted[other].tolist()))
-        warnings.warn(
-            f"{other.sum():,} of {len(predicted):,} labels of {name} are never true here: {names}", stacklevel=4
-        )
+    names = np.unique(predicted)
+    _known(names.tolist(), truth_n, f"the labels of {name}")
+    if len(others := np.setdiff1d(names, truth_n)):
+        rows = f"{np.isin(predicted, others).sum():,} of {len(predicted):,}"
+        warnings.warn(f"{rows} labels of {name} are never true here: {some(others.tolist())}", stacklevel=4)
     return predicted
 
 

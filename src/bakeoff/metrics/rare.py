@@ -55,7 +55,7 @@ def class_of(measure: Measure, outcome: Outcome) -> str | None:
 
 def too_rare(measure: Measure, outcome: Outcome) -> str | None:
     """Why the classes have too few rows for anything to be known of this measure; None where they have enough."""
-    if not outcome.classes or measure.share or measure.name in WEIGHTED_METRICS:
+    if not _by_class(measure, outcome):
         return None
     count_k, names = class_rows(outcome), outcome.classes
     one = class_of(measure, outcome)
@@ -78,19 +78,25 @@ def too_rare(measure: Measure, outcome: Outcome) -> str | None:
 def few_of_a_class(measure: Measure, outcome: Outcome) -> str | None:
     """Why the truth has too few rows of a class for this measure to tell candidates apart; None where it has enough.
 
-    Only where all depends on that class: of many classes the others say enough.
+    By the truth alone, so that it is the same for all candidates, whatever else they answer. Only where all depends on
+    that class: of many classes the others say enough.
     """
-    if too_rare(measure, outcome) is None:
+    if not _by_class(measure, outcome):
         return None
-    true_k = class_rows(outcome)
-    true_k = true_k[true_k > 0]
+    count_k = class_rows(outcome)
+    true_k = count_k[count_k > 0]
+    if len(true_k) == 1:
+        return "all test rows are of one class"
     one = class_of(measure, outcome)
     if one is None and len(true_k) > FEW_CLASSES:
         return None
-    rows = int(true_k.min()) if one is None else int(class_rows(outcome)[outcome.classes.index(one)])
-    if len(true_k) > 1 and rows >= FEWEST_OF_A_CLASS:
-        return None
-    return "all test rows are of one class" if len(true_k) == 1 else f"only {rows} test rows are of a class"
+    rows = int(true_k.min()) if one is None else int(count_k[outcome.classes.index(one)])
+    return f"only {rows} test rows are of a class" if rows < FEWEST_OF_A_CLASS else None
+
+
+def _by_class(measure: Measure, outcome: Outcome) -> bool:
+    """Whether a measure depends on single classes, and not on all rows alike."""
+    return bool(outcome.classes) and not measure.share and measure.name not in WEIGHTED_METRICS
 
 
 def why_undefined(metric: str) -> str:

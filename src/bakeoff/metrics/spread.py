@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Spread", "in_order", "long_run", "pseudo_values", "spread", "spreads", "wider"]
+__all__ = ["Spread", "by_waves", "in_order", "long_run", "pseudo_values", "spread", "spreads", "wider"]
 
 Floats = NDArray[np.float64]
 
@@ -83,18 +83,22 @@ def _spread(centred_b: Floats, squares: float, fourth: float, *, serial: bool, f
 
 
 def in_order(pseudo_b: Floats, *, factor: float = 1.0) -> Spread:
-    """The spread of the mean of pseudo-values in the order of time, by as few slow waves as their dependence leaves.
+    """The spread of the mean of pseudo-values in the order of time, by slow waves."""
+    return by_waves(pseudo_b, spread(pseudo_b, serial=True, factor=factor), factor=factor)
+
+
+def by_waves(pseudo_b: Floats, known: Spread, *, factor: float = 1.0) -> Spread:
+    """A serial spread that is `known`, with the standard error by as few slow waves as the dependence leaves.
 
     The more rows go together, the slower the waves that show how far their mean may be off, and the fewer there are:
     with a correlation of 0.9 and 200 rows, three. The t distribution of so few degrees of freedom pays for that.
     Source: Lazarus, Lewis, Stock and Watson, "HAR Inference: Recommendations for Practice", Journal of Business and
     Economic Statistics 36 (2018), section 3 (equally weighted cosines).
     """
-    from scipy.fft import dct
-
-    known = spread(pseudo_b, serial=True, factor=factor)
     if known.se == 0:
         return known
+    from scipy.fft import dct
+
     waves = min(max(FEWEST_WAVES, round(known.units / UNITS_A_WAVE)), len(pseudo_b) - 1)
     heights = np.asarray(dct(pseudo_b - pseudo_b.mean(), type=2, norm="ortho"))[1 : waves + 1]
     se = math.sqrt(float((heights**2).mean()) / len(pseudo_b) * factor)

@@ -8,7 +8,7 @@ from bakeoff.core.lineage import ModelOrigin
 from bakeoff.core.protocols import VersionRecords
 from bakeoff.core.records import Version
 from bakeoff.core.types import Column, Json, Signature
-from bakeoff.registry.register import all_versions
+from bakeoff.registry.register import all_versions, newest_version
 
 __all__ = ["Lineage", "columns_of", "find_version", "label", "learned_of", "lineage", "signature_of"]
 
@@ -122,10 +122,8 @@ def _numbered(versions: VersionRecords, name: str, number: int) -> Version | Non
 def lineage(versions: VersionRecords, model: Version) -> Lineage:
     """What made a model version."""
     made = model.model_origin
-    dataset = all_versions(versions, "dataset", model.name, content=made.dataset_version)
-    environment = all_versions(versions, "environment", model.name, content=made.environment)
     return Lineage(
         model=model,
-        dataset=dataset[0] if dataset else None,
-        environment=environment[0] if environment else None,
+        dataset=newest_version(versions, "dataset", model.name, content=made.dataset_version),
+        environment=newest_version(versions, "environment", model.name, content=made.environment),
     )

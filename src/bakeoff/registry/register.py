@@ -1,13 +1,14 @@
 """Register what a run made: idempotent, so that a resumed run registers nothing twice."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from bakeoff.core.lineage import Origin
 from bakeoff.core.protocols import VersionRecords
 from bakeoff.core.queries import AllOf, Query, attribute, every
 from bakeoff.core.records import RegisteredChange, Version, VersionKind
 
-__all__ = ["CHAMPION", "all_versions", "promote", "register_once"]
+__all__ = ["CHAMPION", "all_versions", "newest_version", "promote", "register_once"]
 
 CHAMPION = "champion"
 
@@ -16,9 +17,18 @@ def all_versions(
     versions: VersionRecords, kind: VersionKind, name: str | None = None, *, content: str | None = None
 ) -> list[Version]:
     """All versions of a kind, newest first; of one name, or of one content."""
-    wanted = {"kind": kind, "name": name, "content": content}
-    where = AllOf(parts=tuple(attribute(key, "=", value) for key, value in wanted.items() if value is not None))
-    return list(every(versions.search, Query(where=where)))
+    return list(every(versions.search, _query(kind=kind, name=name, content=content)))
+
+
+def newest_version(versions: VersionRecords, kind: VersionKind, name: str, *, content: str) -> Version | None:
+    """The newest version of this content, if there is one."""
+    page = versions.search(replace(_query(kind=kind, name=name, content=content), limit=1))
+    return page.items[0] if page.items else None
+
+
+def _query(**wanted: str | None) -> Query:
+    parts = (attribute(key, "=", value) for key, value in wanted.items() if value is not None)
+    return Query(where=AllOf(parts=tuple(parts)))
 
 
 def register_once(
@@ -32,8 +42,8 @@ def register_once(
     tags: Mapping[str, str] | None = None,
 ) -> Version:
     """The version of this content, registered now if it is new; an older one keeps its lineage."""
-    if known := all_versions(versions, kind, name, content=content):
-        return known[0]
+    if (known := newest_version(versions, kind, name, content=content)) is not None:
+        return known
     return versions.register(kind, name, content, run_id=run_id, lineage=made_from.to_json(), tags=tags)
 
 

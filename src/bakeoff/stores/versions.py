@@ -1,7 +1,8 @@
 """Registered versions, their tags and aliases."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, select, tuple_, update
@@ -20,6 +21,8 @@ from bakeoff.stores.tags import change_tags
 
 __all__ = ["Versions"]
 
+OF_VERSION, OF_NAME = attrgetter("kind", "name", "number"), attrgetter("kind", "name")
+"""What rows that belong together have in common."""
 BATCH = 300
 """Owners in one select, below every database's limit of bound values."""
 NEWEST = (versions.c.created_ms.desc(), versions.c.number.desc(), versions.c.name)
@@ -173,14 +176,8 @@ def _where(connection: Connection, *where: ColumnElement[bool]) -> list[Version]
 
 
 def _load(connection: Connection, rows: Sequence[Any]) -> list[Version]:
-    tags = _beside(connection, version_tags, rows)
-    named = _beside(connection, aliases, rows)
-    tags_of: dict[tuple[str, str, int], dict[str, str]] = {}
-    for tag in tags:
-        tags_of.setdefault((tag.kind, tag.name, tag.number), {})[tag.key] = tag.value
-    aliases_of: dict[tuple[str, str, int], list[str]] = {}
-    for row in named:
-        aliases_of.setdefault((row.kind, row.name, row.number), []).append(row.alias)
+    tags_of = _beside(connection, version_tags, rows, OF_VERSION)
+    aliases_of = _beside(connection, aliases, rows, OF_VERSION)
     return [
         Version(
             kind=row.kind,
@@ -190,28 +187,18 @@ def _load(connection: Connection, rows: Sequence[Any]) -> list[Version]:
             created_ms=row.created_ms,
             run_id=row.run_id,
             lineage=json.loads(row.lineage),
-            tags=tags_of.get((row.kind, row.name, row.number), {}),
+            tags={tag.key: tag.value for tag in tags_of[OF_VERSION(row)]},
             description=row.description,
-            aliases=tuple(sorted(aliases_of.get((row.kind, row.name, row.number), []))),
+            aliases=tuple(sorted(each.alias for each in aliases_of[OF_VERSION(row)])),
         )
         for row in rows
     ]
 
 
-def _beside(connection: Connection, table: Table, rows: Sequence[Any], *keys: str) -> list[Any]:
-    """Rows of `table` that belong to these, by kind, name and number (or by fewer keys)."""
-    columns = [table.c[key] for key in keys or ("kind", "name", "number")]
-    owners = [tuple(getattr(row, column.name) for column in columns) for row in rows]
-    beside: list[Any] = []
-    for start in range(0, len(owners), BATCH):
-        beside += connection.execute(select(table).where(tuple_(*columns).in_(owners[start : start + BATCH]))).all()
-    return beside
-
-
 def _names(connection: Connection, rows: Sequence[Any]) -> Iterator[Registered]:
-    tags, named = (_beside(connection, table, rows, "kind", "name") for table in (name_tags, aliases))
+    tags_of = _beside(connection, name_tags, rows, OF_NAME)
+    aliases_of = _beside(connection, aliases, rows, OF_NAME)
     for row in rows:
-        here = row.kind, row.name
         yield Registered(
             kind=row.kind,
             name=row.name,
@@ -219,6 +206,19 @@ def _names(connection: Connection, rows: Sequence[Any]) -> Iterator[Registered]:
             updated_ms=row.updated_ms,
             last_number=row.last_number,
             description=row.description,
-            tags={tag.key: tag.value for tag in tags if (tag.kind, tag.name) == here},
-            aliases={alias.alias: alias.number for alias in named if (alias.kind, alias.name) == here},
+            tags={tag.key: tag.value for tag in tags_of[OF_NAME(row)]},
+            aliases={each.alias: each.number for each in aliases_of[OF_NAME(row)]},
         )
+
+
+def _beside(
+    connection: Connection, table: Table, rows: Sequence[Any], owner: Callable[[Any], tuple[Any, ...]]
+) -> dict[tuple[Any, ...], list[Any]]:
+    """Rows of `table` by their owners among these rows."""
+    beside: dict[tuple[Any, ...], list[Any]] = {owner(row): [] for row in rows}
+    owners = list(beside)
+    for start in range(0, len(owners), BATCH):
+        chosen = select(table).where(tuple_(*owner(table.c)).in_(owners[start : start + BATCH]))
+        for row in connection.execute(chosen):
+            beside[owner(row)].append(row)
+    return beside

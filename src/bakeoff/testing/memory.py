@@ -214,10 +214,10 @@ def _page(things: Iterable[T], query: Query, newest: Callable[[T], int]) -> Page
     matching.sort(key=newest)
     for order in reversed(query.order):
         matching = _sorted(matching, order)
-    start = int((query.page or "0").partition(".")[0]) if (query.page or "0").isdigit() else -1
-    if start < 0:
+    place = query.page or "0"
+    if not place.isdigit():
         raise UsageError(f"expected a page that an earlier answer named; received {query.page!r}")
-    end = start + query.limit
+    start, end = int(place), int(place) + query.limit
     return Page(items=tuple(matching[start:end]), following=str(end) if end < len(matching) else None)
 
 

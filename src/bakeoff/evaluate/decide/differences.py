@@ -20,7 +20,7 @@ from bakeoff.metrics.rare import few_of_a_class
 from bakeoff.metrics.registry import bind
 from bakeoff.metrics.rough import is_rough
 from bakeoff.metrics.significance import detectable, holm, mcnemar_exact, t_interval, t_p_value
-from bakeoff.metrics.spread import Spread, in_order, long_run, pseudo_values, spreads, wider
+from bakeoff.metrics.spread import Spread, by_waves, long_run, pseudo_values, spreads, wider
 from bakeoff.results.verdict import Comparison
 
 __all__ = ["Comparison", "Field", "joint_errors"]
@@ -121,7 +121,7 @@ class Field:
         for at, ((a, b), seen) in enumerate(
             zip(new, spreads(apart_bp, serial=self._serial, factor=factor), strict=True)
         ):
-            known = wider(seen, in_order(apart_bp[:, at], factor=factor), self.level) if self._serial else seen
+            known = wider(seen, by_waves(apart_bp[:, at], seen, factor=factor), self.level) if self._serial else seen
             self._spreads[a, b] = self._spreads[b, a] = self._with_one_more(known, a, b)
 
     @cached_property
