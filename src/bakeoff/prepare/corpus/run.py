@@ -1,7 +1,6 @@
 """A chain over a corpus, from files to files: whole or not at all, the same for any number of workers."""
 
 import os
-import resource
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -13,6 +12,7 @@ import msgspec
 from bakeoff.core.errors import DataError, UsageError
 from bakeoff.core.hashing import canonical_json
 from bakeoff.core.ledger import Loss
+from bakeoff.core.memory import peak_resident_bytes
 from bakeoff.core.protocols import Progress
 from bakeoff.core.types import Json
 from bakeoff.data.sources import SourceFile, resolve
@@ -209,7 +209,7 @@ class _Run:
 
     def report(self, out: Path, warnings: list[str], *, counts_tokens: bool, peak: int, started: float) -> CorpusReport:
         """What the run did; `peak` is the sum of what its workers held at most, `started` when it began."""
-        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        own = peak_resident_bytes()
         return CorpusReport(
             out=str(out),
             rows_in=self.rows_in,
