@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bakeoff.cli.options import AsJson, emit, show_progress
+from bakeoff.cli.options import AsJson, emit, next_step, show_progress
 
 if TYPE_CHECKING:
     from bakeoff.core.types import Json
@@ -35,7 +35,10 @@ def prepare(
     force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run preparation steps over a corpus of any size, in bounded memory and on all cores."""
+    """Run preparation steps over a corpus of any size, in bounded memory and on all cores.
+
+    For example: bakeoff data prepare docs.parquet --out clean.parquet --steps repair_unicode,keep_quality
+    """
     from bakeoff.core.errors import UsageError
     from bakeoff.prepare.corpus.run import Tokens, prepare_corpus
 
@@ -62,6 +65,8 @@ def prepare(
         emit(told.to_json())
     else:
         typer.echo(_page(told))
+        if told.rows_out:
+            next_step(f"init {out}")
 
 
 SHOWN_LINES = 3

@@ -10,7 +10,8 @@ import typer
 
 from bakeoff.cli.corpora import prepare
 from bakeoff.cli.labels import labels
-from bakeoff.cli.options import AsJson, Folder, emit, open_project, optional_value
+from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project, optional_value
+from bakeoff.cli.root import Group
 
 __all__ = ["add_to"]
 
@@ -27,7 +28,9 @@ def add_to(app: typer.Typer) -> None:
     """Add the group `data` to the app."""
     group = typer.Typer(
         name="data",
-        help="The data: what it holds (show, card), what it must keep to (contract), a corpus (prepare), labels.",
+        help="The data: what it holds (show, card), what it must keep to (contract), a corpus (prepare), labels.\n\n"
+        "For example: bakeoff data card --html",
+        cls=Group,
         no_args_is_help=True,
         rich_markup_mode=None,
     )
@@ -38,7 +41,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def show(*, version: Which = None, folder: Folder = HERE, as_json: AsJson = False) -> None:
-    """A registered dataset version: its rows, columns, split, sources and contract; all versions with --json."""
+    """A registered dataset version: its rows, columns, split, sources and contract; all versions with --json.
+
+    For example: bakeoff data show
+    """
     with open_project(folder) as project:
         found = project.datasets(version)
     if as_json:
@@ -49,6 +55,7 @@ def show(*, version: Which = None, folder: Folder = HERE, as_json: AsJson = Fals
         from bakeoff.cli.data_pages import dataset_page
 
         typer.echo(dataset_page(found))
+        next_step("data card", folder)
 
 
 def contract(
@@ -60,7 +67,10 @@ def contract(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Write the data contract, inferred from the present data; or check the data against it."""
+    """Write the data contract, inferred from the present data; or check the data against it.
+
+    For example: bakeoff data contract --check
+    """
     if check:
         _check(folder, as_json=as_json)
         return
@@ -72,6 +82,7 @@ def contract(
     typer.echo(f"wrote {written.path}: read it, edit it")
     if not written.named:
         typer.echo(f'to hold it at every run and for served rows, put under [data]: contract = "{written.path.name}"')
+    next_step("data contract --check", folder)
 
 
 def card(
@@ -87,7 +98,10 @@ def card(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """What a dataset version holds: distributions, duplicates, languages, personal data, what steps changed."""
+    """What a dataset version holds: distributions, duplicates, languages, personal data, what steps changed.
+
+    For example: bakeoff data card --html
+    """
     from bakeoff.cli import data_pages
     from bakeoff.report.card import to_json
 
@@ -101,6 +115,7 @@ def card(
             typer.echo(f"wrote {file}")
     else:
         typer.echo(data_pages.card_page(found))
+        next_step("run", folder)
 
 
 def _check(folder: Path, *, as_json: bool) -> None:

@@ -24,7 +24,10 @@ def export(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Write a model that generates as files for other programs, and check that they answer as what was trained."""
+    """Write a model that generates as files for other programs, and check that they answer as what was trained.
+
+    For example: bakeoff models export champion exported --as gguf
+    """
     from dataclasses import asdict
 
     with open_project(folder) as project:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bakeoff.cli.options import AsJson, Folder, emit, open_project
+from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,10 @@ def harness(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Run tasks of the LM Evaluation Harness on a candidate of the last run; results are kept with its run."""
+    """Run tasks of the LM Evaluation Harness on a candidate of the last run; results are kept with its run.
+
+    For example: bakeoff models harness lora --tasks hellaswag --limit 100
+    """
     from bakeoff.core.errors import UsageError
 
     names = tuple(dict.fromkeys(name.strip() for name in tasks.split(",") if name.strip()))
@@ -41,6 +44,7 @@ def harness(
         emit(found)
     else:
         typer.echo(_page(found))
+        next_step("report", folder)
 
 
 def _page(found: "Mapping[str, Any]") -> str:

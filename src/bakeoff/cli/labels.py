@@ -26,7 +26,10 @@ def labels(
     most_votes: Annotated[int, typer.Option(help="Answers that there are for the judge alone.", min=0)] = 100_000,
     as_json: AsJson = False,
 ) -> None:
-    """How many answers people should score beside a judge, and how many the judge alone: the cheapest plan."""
+    """How many answers people should score beside a judge, and how many the judge alone: the cheapest plan.
+
+    For example: bakeoff data labels pilot.csv --within 0.02
+    """
     from dataclasses import asdict
 
     from bakeoff.metrics.judges import label_budget

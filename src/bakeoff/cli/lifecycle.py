@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bakeoff.cli.options import AsJson, Folder, duration_s, emit, open_project, optional_value, show_progress
+from bakeoff.cli.options import (
+    AllowMissing,
+    AsJson,
+    Folder,
+    duration_s,
+    emit,
+    next_step,
+    open_project,
+    optional_value,
+    show_progress,
+)
 
 if TYPE_CHECKING:
     from bakeoff.loop.run import FinishedRun
@@ -35,7 +45,10 @@ def init(
     task: Annotated[str | None, typer.Option(help="classification, regression or generation.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a project file from a look at the data."""
+    """Write a project file from a look at the data.
+
+    For example: bakeoff init reviews.csv --target label
+    """
     from bakeoff.actions.init import write_project
 
     written = write_project(folder, name=name, source=source, target=target, task=task)
@@ -50,7 +63,8 @@ def init(
         typer.echo(f"warning: {warning}\n")
     for note in written.notes:
         typer.echo(f"note: {note}\n")
-    typer.echo(f"{ledger_page(written.ledger)}\n\nnext: bakeoff run -C {folder}")
+    typer.echo(ledger_page(written.ledger))
+    next_step("run", folder)
 
 
 def run(
@@ -59,20 +73,25 @@ def run(
         str | None,
         typer.Option(metavar="TIME", help="First try parameters for so long (90s, 30m, 2h); never on test rows."),
     ] = None,
+    allow_missing: AllowMissing = False,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Fit what changed, evaluate, decide, register, release."""
+    """Fit what changed, evaluate, decide, register, release.
+
+    For example: bakeoff run --budget 30m
+    """
     budget_s = None if budget is None else duration_s(budget)
     with open_project(folder) as project:
-        outcome = project.run(budget_s=budget_s)
+        outcome = project.run(budget_s=budget_s, allow_missing=allow_missing)
     if as_json:
         emit({**outcome.document, "unchanged": outcome.unchanged})
     else:
         from bakeoff.cli.run_page import leaderboard
 
         typer.echo(leaderboard(outcome.results, unchanged=outcome.unchanged))
-    _end(outcome)
+        next_step("report", folder)
+    _end(outcome, allow_missing=allow_missing)
 
 
 def report(
@@ -89,7 +108,10 @@ def report(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Show a run: candidates, verdict, gates; or write it as a page, Markdown or pictures."""
+    """Show a run: candidates, verdict, gates; or write it as a page, Markdown or pictures.
+
+    For example: bakeoff report --html report.html
+    """
     from bakeoff.cli import render
     from bakeoff.cli.run_page import full_report
 
@@ -106,6 +128,7 @@ def report(
         typer.echo(full_report(outcome))
     for file in written:
         typer.echo(f"wrote {file}", err=markdown)
+    next_step("serve" if outcome.release else "status", folder)
 
 
 def status(
@@ -116,7 +139,10 @@ def status(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """A run, the champion, what is live, and the last signals."""
+    """A run, the champion, what is live, and the last signals.
+
+    For example: bakeoff status
+    """
     with open_project(folder) as project:
         found = project.status(run)
     if as_json:
@@ -125,6 +151,7 @@ def status(
         from bakeoff.cli.render import status_page
 
         typer.echo(status_page(found))
+        next_step("serve" if found["release"] else "run", folder)
 
 
 def loop(
@@ -134,7 +161,10 @@ def loop(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Watch what is served; when a trigger fires, take feedback in and run again."""
+    """Watch what is served; when a trigger fires, take feedback in and run again.
+
+    For example: bakeoff loop --once
+    """
     import time
 
     from bakeoff.cli.render import turn_json, turn_page
@@ -149,21 +179,27 @@ def loop(
         if once:
             break
         time.sleep(every_s)
+    if not as_json:
+        next_step("status", folder)
     if turn.blocked is not None:
         typer.echo(f"not released: {turn.blocked}", err=True)
         raise typer.Exit(GATE_FAILED)
     if turn.outcome is not None:
-        _end(turn.outcome)
+        _end(turn.outcome, allow_missing=True)
 
 
-def _end(outcome: "FinishedRun") -> None:
-    """Exit unless some candidate won: with 1 when none could be evaluated at all, else a gate failed."""
-    if outcome.won:
-        return
+def _end(outcome: "FinishedRun", *, allow_missing: bool) -> None:
+    """Exit with 1 when a candidate failed that may not, or all did; with 3 when none won."""
+    failed = [each.name for each in outcome.results.failed]
     if not outcome.results.fine:
         typer.echo("error: CandidateError: every candidate failed; 'bakeoff report' tells why", err=True)
         raise typer.Exit(1)
-    raise typer.Exit(GATE_FAILED)
+    if failed and not allow_missing:
+        told = "'bakeoff report' tells why; --allow-missing lets a run end well without them"
+        typer.echo(f"error: CandidateError: failed: {', '.join(failed)}; {told}", err=True)
+        raise typer.Exit(1)
+    if not outcome.won:
+        raise typer.Exit(GATE_FAILED)
 
 
 def demo(
@@ -175,7 +211,10 @@ def demo(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """The whole loop on real data: reviews (text), flights (a table over time) or chat (a language model)."""
+    """The whole loop on real data: reviews (text), flights (a table over time) or chat (a language model).
+
+    For example: bakeoff demo flights
+    """
     from bakeoff.cli.demos.play import play
 
     def tell(text: str) -> None:

@@ -8,7 +8,8 @@ import typer
 
 from bakeoff.cli.exporting import export
 from bakeoff.cli.harness import harness
-from bakeoff.cli.options import AsJson, Folder, emit, open_project, show_progress
+from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project, project_folder, show_progress
+from bakeoff.cli.root import Group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ GIB = 2**30
 
 def add_to(app: typer.Typer) -> None:
     """Add the group `models` to the app; alone, it lists registered versions."""
-    group = typer.Typer(name="models", invoke_without_command=True, rich_markup_mode=None)
+    group = typer.Typer(name="models", cls=Group, invoke_without_command=True, rich_markup_mode=None)
     group.callback()(models)
     group.command()(available)
     group.command()(harness)
@@ -33,7 +34,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def models(context: typer.Context, *, folder: Folder = HERE, as_json: AsJson = False) -> None:
-    """Registered model versions, newest first; or the language models that are available."""
+    """Registered model versions, newest first; or the language models that are available.
+
+    For example: bakeoff models
+    """
     if context.invoked_subcommand is not None:
         return
     from dataclasses import asdict
@@ -46,6 +50,7 @@ def models(context: typer.Context, *, folder: Folder = HERE, as_json: AsJson = F
         from bakeoff.cli.render import models_page
 
         typer.echo(models_page(found))
+        next_step(f"lineage {found[0].name}/{found[0].number}" if found else "run", folder)
 
 
 def available(
@@ -61,7 +66,10 @@ def available(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Language models of the catalogue: what fits this machine for prompting, LoRA, full fine-tuning and serving."""
+    """Language models of the catalogue: what fits this machine for prompting, LoRA, full fine-tuning and serving.
+
+    For example: bakeoff models available --languages en,de
+    """
     from dataclasses import asdict
 
     from bakeoff.core.errors import UsageError
@@ -75,6 +83,7 @@ def available(
         max_memory_bytes=None if max_memory is None else int(max_memory * GIB),
         max_latency_ms=max_latency,
     )
+    folder = project_folder(folder)
     cache = folder / ".bakeoff" / "cache"
     if gpu_tflops is not None and gpu_memory is None:
         raise UsageError(f"expected --gpu-memory beside --gpu-tflops {gpu_tflops:g}, received none")

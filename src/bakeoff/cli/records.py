@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from bakeoff.cli.options import AsJson, Folder, duration_s, emit, open_project
+from bakeoff.cli.options import AsJson, Folder, duration_s, emit, next_step, open_project, project_folder
+from bakeoff.cli.root import Group
 
 __all__ = ["add_to"]
 
@@ -19,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command)
 
 
-runs = typer.Typer(invoke_without_command=True, no_args_is_help=False)
+runs = typer.Typer(cls=Group, invoke_without_command=True, no_args_is_help=False)
 
 
 @runs.callback()
@@ -30,7 +31,10 @@ def list_runs(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Tracked runs, newest first; with `show` or `compare`, what runs found."""
+    """Tracked runs, newest first; with `show` or `compare`, what runs found.
+
+    For example: bakeoff runs --limit 5
+    """
     from dataclasses import asdict
 
     if context.invoked_subcommand is not None:
@@ -43,6 +47,7 @@ def list_runs(
         from bakeoff.cli.render import runs_page
 
         typer.echo(runs_page(found))
+        next_step(f"runs show {found[0].parent_id or found[0].run_id}" if found else "run", folder)
 
 
 @runs.command()
@@ -52,7 +57,10 @@ def show(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Everything that a bake-off run found."""
+    """Everything that a bake-off run found.
+
+    For example: bakeoff runs show 3f2a
+    """
     with open_project(folder) as project:
         outcome = project.outcome(run)
     if as_json:
@@ -71,7 +79,10 @@ def compare(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """What differs between two runs: data, parameters, scores (paired, where the test rows are the same), verdicts."""
+    """What differs between two runs: data, parameters, scores (paired, where the test rows are the same), verdicts.
+
+    For example: bakeoff runs compare 3f2a 91bc
+    """
     with open_project(folder) as project:
         comparison = project.compare_runs(first, second)
     if as_json:
@@ -88,7 +99,10 @@ def lineage(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """What a model version was made from: data, code, environment, parameters."""
+    """What a model version was made from: data, code, environment, parameters.
+
+    For example: bakeoff lineage champion
+    """
     with open_project(folder) as project:
         found = project.lineage(version).to_json()
     if as_json:
@@ -97,10 +111,14 @@ def lineage(
         from bakeoff.cli.render import lineage_page
 
         typer.echo(lineage_page(found))
+        next_step("data card", folder)
 
 
 def config(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
-    """Every setting and where it came from."""
+    """Every setting and where it came from.
+
+    For example: bakeoff config
+    """
     with open_project(folder) as project:
         settings = project.settings()
     if as_json:
@@ -109,6 +127,7 @@ def config(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
         from bakeoff.cli.render import settings_page
 
         typer.echo(settings_page(settings))
+        next_step("run", folder)
 
 
 def verify(
@@ -117,7 +136,10 @@ def verify(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Hold all that is stored against what was written: records, blobs, events and caches."""
+    """Hold all that is stored against what was written: records, blobs, events and caches.
+
+    For example: bakeoff verify --repair
+    """
     from dataclasses import asdict
 
     with open_project(folder) as project:
@@ -128,6 +150,7 @@ def verify(
         from bakeoff.cli.render import damages_page
 
         typer.echo(damages_page(damages))
+        next_step("run" if repair or not damages else "verify --repair", folder)
     if not all(each.repaired for each in damages):
         raise typer.Exit(1)
 
@@ -139,7 +162,10 @@ def gc(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Free stored content that nothing in the records needs any more."""
+    """Free stored content that nothing in the records needs any more.
+
+    For example: bakeoff gc --delete
+    """
     from dataclasses import asdict
 
     with open_project(folder) as project:
@@ -150,12 +176,17 @@ def gc(
         typer.echo(f"{found.deleted / 1e6:,.1f} MB freed.")
     else:
         typer.echo(f"{found.bytes / 1e6:,.1f} MB are needed by nothing; --delete frees them.")
+        next_step("gc --delete", folder)
 
 
 def doctor(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
-    """Look for what may stand in the way."""
+    """Look for what may stand in the way.
+
+    For example: bakeoff doctor
+    """
     from bakeoff.config.file import FILE_NAME
 
+    folder = project_folder(folder)
     if (folder / FILE_NAME).exists() or folder != HERE:
         with open_project(folder) as project:
             checks = project.doctor()

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bakeoff.cli.options import AsJson, Folder, emit, open_project
+from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project
 
 __all__ = ["add_to"]
 
@@ -27,7 +27,10 @@ def serve(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Serve the live release over HTTP until interrupted."""
+    """Serve the live release over HTTP until interrupted.
+
+    For example: bakeoff serve --port 8080
+    """
     from bakeoff.web.app import create_app
     from bakeoff.web.server import Server, local_hosts
 
@@ -59,11 +62,14 @@ def predict(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Answer rows with the live release; exit 1 when a row of a file has no answer."""
+    """Answer rows with the live release; exit 1 when a row of a file has no answer.
+
+    For example: bakeoff predict -f new.csv --json
+    """
     from bakeoff.cli.answering import answering, show_answers
 
     with answering(file, row, url, folder) as parts:
-        show_answers(parts, as_json=as_json)
+        show_answers(parts, as_json=as_json, folder=folder)
 
 
 def feedback(
@@ -81,7 +87,10 @@ def feedback(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Say what was true (or better) for predictions, by id; exit 1 when some of it does not count."""
+    """Say what was true (or better) for predictions, by id; exit 1 when some of it does not count.
+
+    For example: bakeoff feedback ID fresh
+    """
     from bakeoff.cli.answering import recording, show_recorded
     from bakeoff.core.errors import UsageError
 
@@ -93,7 +102,7 @@ def feedback(
         expected = "a prediction's id with its label, --correction, --rating or --comment, or --file"
         raise UsageError(f"expected {expected}; received another mix")
     with recording(file, item, url, folder) as parts:
-        show_recorded(parts, as_json=as_json)
+        show_recorded(parts, as_json=as_json, folder=folder)
 
 
 def monitor(
@@ -103,7 +112,10 @@ def monitor(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Signals of the live release: drift, quality, latency, errors, volume."""
+    """Signals of the live release: drift, quality, latency, errors, volume.
+
+    For example: bakeoff monitor
+    """
     from bakeoff.cli.render import signals_page
     from bakeoff.monitor.signals import to_json
 
@@ -113,3 +125,4 @@ def monitor(
         emit(to_json(found))
     else:
         typer.echo(signals_page(found))
+        next_step("loop --once", folder)

@@ -24,6 +24,7 @@ from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Column, Json
 from bakeoff.project import wiring
 from bakeoff.project.lock import held
+from bakeoff.project.requirements import require_all
 from bakeoff.registry.register import all_versions
 
 if TYPE_CHECKING:
@@ -196,36 +197,52 @@ class Project:
 
     # --- the loop -------------------------------------------------------------------------------
 
-    def run(self, *, budget_s: float | None = None) -> "FinishedRun":
+    def run(self, *, budget_s: float | None = None, allow_missing: bool = False) -> "FinishedRun":
         """Fit what changed, evaluate, decide, register and release; nothing when nothing changed.
 
-        With a budget, so many seconds go into trying parameters on training rows first.
+        Args:
+            budget_s: so many seconds go into trying parameters on training rows first.
+            allow_missing: go on where a candidate lacks a package, a device or its service; it is listed as failed.
 
         Raises:
             ConfigError, DataError: settings or data cannot be used. ConflictError: another run is on.
+            MissingExtraError, CandidateError: something that a candidate needs is missing; nothing was fitted.
         """
         from bakeoff.loop.run import run_pass
 
         with self._stage(budget_s=budget_s) as stage:
-            outcome = run_pass(stage)
+            outcome = run_pass(
+                stage, before=None if allow_missing else lambda: require_all(self.config, stage.contenders)
+            )
         if not outcome.unchanged:
             self._back_up()
         return outcome
 
-    def check(self, *, candidate: str | None = None, model: str | None = None, strict: bool = False) -> "ModelCheck":
+    def check(
+        self,
+        *,
+        candidate: str | None = None,
+        model: str | None = None,
+        strict: bool = False,
+        allow_missing: bool = False,
+    ) -> "ModelCheck":
         """Hold the would-be winner against all gates and the champion; nothing is registered or released.
 
         Args:
             candidate: check this one instead of the winner.
             model: check this registered version as it is, without fitting anything.
             strict: what cannot be compared fails.
+            allow_missing: go on where a candidate lacks a package, a device or its service; it is listed as failed.
 
         Raises:
             UsageError, NotFoundError: the candidate or model named makes no sense.
+            MissingExtraError, CandidateError: something that a candidate needs is missing; nothing was fitted.
         """
         from bakeoff.actions.check import check
 
         with self._stage() as stage:
+            if model is None and not allow_missing:
+                require_all(self.config, stage.contenders)
             return check(stage, candidate=candidate, model=model, strict=strict)
 
     def advise(self, *, seconds: float = 20.0, again: bool = False) -> dict[str, Json]:

@@ -1,10 +1,10 @@
 """Which SQLite keeps the records, and by which journal.
 
-Python's own `sqlite3` is taken where it is new enough, else `pysqlite3`, which brings a newer one for the platforms that
-it has wheels for. "New enough" is 3.51.3: all from 3.7.0 on before it can lose what was committed when two connections
-write and checkpoint a write-ahead log at the same moment (3.44.6 and 3.50.7 have the fix too, but not the pragma by which
-we see a damaged log). Where only an older one is there, the records have a rollback journal, which the defect does not
-concern: as safe, but readers and writers wait for each other.
+Python's own `sqlite3` is taken where it is new enough, else `pysqlite3`, which brings a newer one for the platforms
+that it has wheels for. "New enough" is 3.51.3: from 3.7.0 on, all before it can lose what was committed when two
+connections write and checkpoint a write-ahead log at the same moment (3.44.6 and 3.50.7 have the fix too, but not the
+pragma by which we see a damaged log). Where only an older one is there, the records have a rollback journal, which the
+defect does not concern: as safe, but readers and writers wait for each other.
 
 Source: sqlite.org/wal.html, "The WAL-reset bug"; sqlite.org/pragma.html, "synchronous".
 """

@@ -151,6 +151,10 @@ class LoraFamily:
     requires = ("torch", "transformers", "peft", "tokenizers", "numpy", "polars")
     extra: str | None = "llm"
 
+    def require(self, params: LoraParams) -> None:
+        """See `bakeoff.core.families.require_here`."""
+        need_quantisation(params.quantise_base)
+
     def fit(self, job: FitJob) -> TunedModel | SpokenModel:
         """See `bakeoff.core.protocols.Family`."""
         need_llm(self.name)

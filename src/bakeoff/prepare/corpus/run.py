@@ -125,7 +125,8 @@ def prepare_corpus(
                 run = gone_through(_resumed(scratch, fingerprint))
             peak = sum(pool.peak_memory_bytes)
         publish(scratch, out, run.parts, suffix)
-        return run.report(out, order_warnings(steps), counts_tokens=tokens is not None, peak=peak, started=started)
+        warnings = [*order_warnings(steps), *run.emptied()]
+        return run.report(out, warnings, counts_tokens=tokens is not None, peak=peak, started=started)
 
 
 def _fingerprint(plan: Plan, preparation: Preparation, files: Sequence[SourceFile], block_bytes: int) -> bytes:
@@ -206,6 +207,13 @@ class _Run:
             if stage.comparison is not None:
                 self._compare(number, stage.comparison, done)
         self.rows_out, self.parts = sum(rows), len(rows)
+
+    def emptied(self) -> list[str]:
+        """That no row is left, if none is, and by which step."""
+        if self.rows_out:
+            return []
+        last = next((step.step for step in self.steps if step.rows_in and not step.rows_out), None)
+        return [f"nothing is left: step {last} dropped the last rows; --explain shows on some why"] if last else []
 
     def report(self, out: Path, warnings: list[str], *, counts_tokens: bool, peak: int, started: float) -> CorpusReport:
         """What the run did; `peak` is the sum of what its workers held at most, `started` when it began."""
