@@ -67,6 +67,8 @@ for _module in (lifecycle, serving, records, data, checking, models, for_program
 
 def main() -> NoReturn:
     """Run the command line and exit."""
+    if sys.platform == "win32":
+        sys.exit(bakeoff.NOT_ON_WINDOWS)
     as_json = "--json" in sys.argv
     with terminal(as_json=as_json):
         _main(as_json=as_json)

@@ -90,8 +90,8 @@ def quiet_progress(*, quiet: bool) -> None:
 
 
 def next_step(command: str, folder: Path = Path()) -> None:
-    """Tell on stderr what one would do now; `folder` is the one that the command was given."""
-    if _PROGRESS.isEnabledFor(logging.INFO):
+    """Tell a person at a terminal what one would do now; `folder` is the one that the command was given."""
+    if _PROGRESS.isEnabledFor(logging.INFO) and sys.stderr is not None and sys.stderr.isatty():  # pyright: ignore[reportUnnecessaryComparison]
         where = "" if folder == Path() else f" -C {shlex.quote(str(folder))}"
         typer.echo(f"next: bakeoff {command}{where}", err=True)
 
