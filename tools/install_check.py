@@ -76,9 +76,20 @@ def wheel(folder: Path) -> Path:
     return next((folder / "dist").glob("*.whl"))
 
 
+def interpreter(version: str) -> str | None:
+    """Where a Python of that version is, by uv or by pyenv, whose own commands work for one version at a time."""
+    found = subprocess.run([uv(), "python", "find", "-q", version], capture_output=True, text=True, check=False)
+    if found.returncode == 0:
+        return found.stdout.strip()
+    if shutil.which("pyenv") is None:
+        return None
+    places = sorted(Path(ran("pyenv", "root").strip(), "versions").glob(f"{version}.*/bin/python"))
+    return str(places[-1]) if places else None
+
+
 def environment(folder: Path, python: str, *wanted: object) -> Path:
     """A new virtual environment with packages; its `bin`."""
-    place = folder / f"env-{len(list(folder.glob('env-*')))} {python}"  # a space, as in some people's paths
+    place = folder / f"environment {len(list(folder.glob('environment *')))}"  # a space, as in some people's paths
     ran(uv(), "venv", "-q", "--python", python, place)
     ran(uv(), "pip", "install", "-q", "--python", place / "bin" / "python", *wanted)
     ran(uv(), "pip", "check", "-q", "--python", place / "bin" / "python")
@@ -117,10 +128,11 @@ def ten_commands(binary: Path, folder: Path) -> None:
 
 def base(folder: Path, made: Path, pythons: Sequence[str]) -> None:
     for python in pythons:
-        if subprocess.run([uv(), "python", "find", "-q", python], capture_output=True, check=False).returncode:
+        place = interpreter(python)
+        if place is None:
             print(f"Python {python}: not here, left out")
             continue
-        binary = environment(folder, python, made)
+        binary = environment(folder, place, made)
         size = megabytes(binary.parent)
         ten_commands(binary, folder)
         print(f"Python {python}: base installed ({size:,.0f} MB), ten commands work")

@@ -26,18 +26,21 @@ def add_to(app: typer.Typer) -> None:
 
 def check(
     *,
-    candidate: Annotated[str | None, typer.Option(help="Check this candidate instead of the winner.")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Check a registered version (NAME/2, 2, an alias) as it is.")
+    candidate: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Check this candidate instead of the winner.")
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="What cannot be compared fails.")] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="VERSION", help="Check a registered version (NAME/2, 2, an alias) as it is."),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail, too, what cannot be compared.")] = False,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write Markdown, for a pull request.")] = None,
     allow_missing: AllowMissing = False,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """The gate for CI: fit what changed, hold the winner against gates and champion; nothing is released.
+    """The gate for CI: would this project pass its gates and match the champion? Nothing is released.
 
     For example: bakeoff check --junit check.xml --markdown check.md
     """
@@ -93,8 +96,15 @@ def _end(found: "ModelCheck", *, allow_missing: bool) -> None:
 
 def advise(
     *,
-    seconds: Annotated[float, typer.Option("--seconds", help="Time for probing, in all.", min=1.0, max=3600.0)] = 20.0,
-    again: Annotated[bool, typer.Option("--again", help="Probe even if the same was probed before.")] = False,
+    seconds: Annotated[
+        float,
+        typer.Option(
+            "--seconds", metavar="SECONDS", help="Seconds for trying candidates out, in all.", min=1.0, max=3600.0
+        ),
+    ] = 20.0,
+    again: Annotated[
+        bool, typer.Option("--again", help="Try them out again, even if nothing changed since the last time.")
+    ] = False,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:

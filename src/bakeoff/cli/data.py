@@ -20,7 +20,8 @@ VIOLATED = 3
 PAGE = "data-card.html"
 
 Which = Annotated[
-    str | None, typer.Option("--version", help="A dataset version: its number or the beginning of its hash.")
+    str | None,
+    typer.Option("--version", metavar="VERSION", help="A dataset version: its number or the beginning of its hash."),
 ]
 
 
@@ -41,7 +42,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def show(*, version: Which = None, folder: Folder = HERE, as_json: AsJson = False) -> None:
-    """A registered dataset version: its rows, columns, split, sources and contract; all versions with --json.
+    """A registered dataset version: its rows, columns, split, sources and contract. With --json: all versions.
 
     For example: bakeoff data show
     """
@@ -61,7 +62,7 @@ def show(*, version: Which = None, folder: Folder = HERE, as_json: AsJson = Fals
 def contract(
     *,
     check: Annotated[
-        bool, typer.Option("--check", help="Hold the present data against the contract; 3 when it is violated.")
+        bool, typer.Option("--check", help="Check the present data; exit 3 when it violates the contract.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Write over a contract that was edited.")] = False,
     folder: Folder = HERE,
@@ -93,7 +94,9 @@ def card(
     ] = None,
     png: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write the charts as PNG files.")] = None,
     version: Which = None,
-    tokenizer: Annotated[Path | None, typer.Option(help="A tokenizer.json: tell lengths in tokens too.")] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A tokenizer.json: tell lengths in tokens too.")
+    ] = None,
     show_pii: Annotated[bool, typer.Option("--show-pii", help="Show personal data in examples as it is.")] = False,
     folder: Folder = HERE,
     as_json: AsJson = False,

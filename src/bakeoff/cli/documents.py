@@ -6,7 +6,7 @@ version adds something. In the place of a document may stand that of an error. E
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, NotRequired, TypedDict, cast
+from typing import Any, NotRequired, TypedDict
 
 import msgspec
 
@@ -346,7 +346,7 @@ def schema_of(command: str) -> dict[str, Json]:
     """The JSON schema of what a command of `COMMANDS` prints with `--json`."""
     types = (*COMMANDS[command](), _Error)
     schemas, parts = msgspec.json.schema_components(types, ref_template="#/$defs/{name}")
-    *own, error = [cast("dict[str, Any]", each) for each in schemas]
+    *own, error = schemas
     return {
         "$schema": DIALECT,
         "title": f"bakeoff {command} --json",

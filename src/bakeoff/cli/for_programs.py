@@ -26,11 +26,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 def completion(shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.", metavar="SHELL")]) -> None:
-    """Print what makes a shell complete bakeoff's commands and options.
+    """Print a script by which a shell completes commands and options.
 
     For example: bakeoff completion bash >> ~/.bashrc
     """
-    from typer.completion import get_completion_script
+    from typer.completion import get_completion_script  # pyright: ignore[reportPrivateImportUsage]
 
     typer.echo(get_completion_script(prog_name="bakeoff", complete_var="_BAKEOFF_COMPLETE", shell=shell.value))
 

@@ -38,11 +38,17 @@ def init(
     source: Annotated[str, typer.Argument(help="The data: a file, a glob, https:// or pypi:// location.")],
     *,
     target: Annotated[
-        str | None, typer.Option(help="The column to predict; conversations need none: their last turn is it.")
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="The column to predict. Conversations need none: their last turn is predicted.",
+        ),
     ] = None,
     folder: Folder = HERE,
-    name: Annotated[str | None, typer.Option(help="The project's name; the folder's by default.")] = None,
-    task: Annotated[str | None, typer.Option(help="classification, regression or generation.")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The project's name; the folder's by default.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(metavar="TASK", help="classification, regression or generation.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a project file from a look at the data.
@@ -77,7 +83,7 @@ def run(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Fit what changed, evaluate, decide, register, release.
+    """Fit the candidates that changed, evaluate all, decide who wins, register and release the winner.
 
     For example: bakeoff run --budget 30m
     """
@@ -139,7 +145,7 @@ def status(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """A run, the champion, what is live, and the last signals.
+    """The project at a glance: the last run, the champion, what is live, the last signals.
 
     For example: bakeoff status
     """
@@ -157,11 +163,11 @@ def status(
 def loop(
     *,
     once: Annotated[bool, typer.Option("--once", help="Take one turn and end.")] = False,
-    every_s: Annotated[float, typer.Option(help="Seconds between turns.", min=1.0)] = 60.0,
+    every_s: Annotated[float, typer.Option(metavar="SECONDS", help="Seconds between turns.", min=1.0)] = 60.0,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Watch what is served; when a trigger fires, take feedback in and run again.
+    """Watch what is served; when there is reason to, take the feedback in and run again.
 
     For example: bakeoff loop --once
     """
@@ -204,10 +210,11 @@ def _end(outcome: "FinishedRun", *, allow_missing: bool) -> None:
 
 def demo(
     name: Annotated[str, typer.Argument(help="reviews, flights or chat.")] = "reviews",
-    folder: Annotated[Path | None, typer.Argument(help="Where to put the project; demo-NAME here.")] = None,
+    folder: Annotated[Path | None, typer.Argument(help="Where to put the project; ./demo-NAME by default.")] = None,
     *,
     with_llm: Annotated[
-        bool, typer.Option("--with-llm", help="reviews: add language models (some 15 minutes on two cores).")
+        bool,
+        typer.Option("--with-llm", help="With reviews: small language models, too (some 8 minutes more on two cores)."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -32,7 +32,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -57,8 +57,8 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     del version, folder, as_json  # the last two are handed on to the command (`Root`)
     quiet_progress(quiet=quiet)
     level = logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING
-    shape = {} if verbose else {"format": "  %(levelname)s: %(message)s"}
-    logging.basicConfig(level=level, stream=sys.stderr, **shape)
+    shape = logging.BASIC_FORMAT if verbose else "  %(levelname)s: %(message)s"
+    logging.basicConfig(level=level, stream=sys.stderr, format=shape)
 
 
 for _module in (lifecycle, serving, records, data, checking, models, for_programs):
@@ -77,7 +77,7 @@ def main() -> NoReturn:
 def _main(*, as_json: bool) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop is as clean as Ctrl-C
     try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
+        code = app(sys.argv[1:] or ["--help"], prog_name="bakeoff", standalone_mode=False) or 0
         if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - it is, when it was closed
             sys.stdout.flush()
         if code == INTERRUPTED:

@@ -34,7 +34,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def models(context: typer.Context, *, folder: Folder = HERE, as_json: AsJson = False) -> None:
-    """Registered model versions, newest first; or the language models that are available.
+    """Registered model versions, newest first. With available: language models that fit this machine.
 
     For example: bakeoff models
     """
@@ -55,14 +55,25 @@ def models(context: typer.Context, *, folder: Folder = HERE, as_json: AsJson = F
 
 def available(
     *,
-    task: Annotated[str | None, typer.Option(help="classification, regression or generation.")] = None,
-    languages: Annotated[str, typer.Option(help="Codes that a model must know: en,de.")] = "",
-    licence: Annotated[str | None, typer.Option(help="Part of the licence's name.")] = None,
-    max_memory: Annotated[float | None, typer.Option(help="Memory to serve with, in GiB.", min=0)] = None,
-    max_latency: Annotated[float | None, typer.Option(help="Milliseconds for a row of 64 tokens.", min=0)] = None,
-    gpu_memory: Annotated[float | None, typer.Option(help="Predict for a GPU with so many GiB instead.", min=1)] = None,
-    gpu_tflops: Annotated[float | None, typer.Option(help="Its speed in 16 bits, in TFLOP/s.", min=1)] = None,
-    no_probe: Annotated[bool, typer.Option("--no-probe", help="Do not run models that are at hand.")] = False,
+    task: Annotated[str | None, typer.Option(metavar="TASK", help="classification, regression or generation.")] = None,
+    languages: Annotated[str, typer.Option(metavar="CODES", help="Codes that a model must know: en,de.")] = "",
+    licence: Annotated[str | None, typer.Option(metavar="TEXT", help="Part of the licence's name.")] = None,
+    max_memory: Annotated[
+        float | None, typer.Option(metavar="GIB", help="Memory to serve with, in GiB.", min=0)
+    ] = None,
+    max_latency: Annotated[
+        float | None, typer.Option(metavar="MS", help="Milliseconds for a row of 64 tokens.", min=0)
+    ] = None,
+    gpu_memory: Annotated[
+        float | None,
+        typer.Option(metavar="GIB", help="Predict for a GPU of so many GiB instead of this machine.", min=1),
+    ] = None,
+    gpu_tflops: Annotated[
+        float | None, typer.Option(metavar="TFLOPS", help="Its speed in 16 bits, in TFLOP/s.", min=1)
+    ] = None,
+    no_probe: Annotated[
+        bool, typer.Option("--no-probe", help="Only predict; do not time the models that are here.")
+    ] = False,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:

@@ -39,10 +39,20 @@ _PROGRESS = logging.getLogger("bakeoff.cli.progress")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 AllowMissing = Annotated[
-    bool, typer.Option("--allow-missing", help="Go on without candidates that lack something, or fail.")
+    bool,
+    typer.Option(
+        "--allow-missing", help="Go on without candidates that lack a package, a GPU or their service, or that fail."
+    ),
 ]
 Folder = Annotated[
-    Path, typer.Option("--project", "-C", help="The project folder.", show_default="this folder, or the nearest above")
+    Path,
+    typer.Option(
+        "--project",
+        "-C",
+        metavar="FOLDER",
+        help="The project folder; else this one, or the nearest above with a bakeoff.toml.",
+        show_default=False,
+    ),
 ]
 
 

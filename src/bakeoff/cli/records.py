@@ -27,11 +27,11 @@ runs = typer.Typer(cls=Group, invoke_without_command=True, no_args_is_help=False
 def list_runs(
     context: typer.Context,
     *,
-    limit: Annotated[int, typer.Option(help="How many.", min=1, max=1_000_000)] = 20,
+    limit: Annotated[int, typer.Option(metavar="N", help="How many.", min=1, max=1_000_000)] = 20,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Tracked runs, newest first; with `show` or `compare`, what runs found.
+    """Tracked runs, newest first. With show or compare: what one found, or how two differ.
 
     For example: bakeoff runs --limit 5
     """
@@ -52,7 +52,9 @@ def list_runs(
 
 @runs.command()
 def show(
-    run: Annotated[str, typer.Argument(help="The id of a run, or how it starts; of a candidate's, its bake-off.")],
+    run: Annotated[
+        str, typer.Argument(help="The id of a run, or its beginning. The run of a candidate stands for its bake-off.")
+    ],
     *,
     folder: Folder = HERE,
     as_json: AsJson = False,
@@ -132,11 +134,11 @@ def config(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
 
 def verify(
     *,
-    repair: Annotated[bool, typer.Option("--repair", help="Make whole what can be; keep the rest aside.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Repair what can be repaired; put the rest aside.")] = False,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Hold all that is stored against what was written: records, blobs, events and caches.
+    """Compare all that is stored with its checksums: records, blobs, events and caches.
 
     For example: bakeoff verify --repair
     """
@@ -157,12 +159,15 @@ def verify(
 
 def gc(
     *,
-    delete: Annotated[bool, typer.Option("--delete", help="Delete it; else it is only counted.")] = False,
-    grace: Annotated[str, typer.Option(help="Leave alone what was stored so lately, such as 30m or 24h.")] = "24h",
+    delete: Annotated[bool, typer.Option("--delete", help="Delete it; without this it is only counted.")] = False,
+    grace: Annotated[
+        str,
+        typer.Option(metavar="TIME", help="Spare what was stored within this time, such as 30m or 24h."),
+    ] = "24h",
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Free stored content that nothing in the records needs any more.
+    """Count stored content that no record needs any more, or delete it.
 
     For example: bakeoff gc --delete
     """
@@ -180,7 +185,7 @@ def gc(
 
 
 def doctor(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
-    """Look for what may stand in the way.
+    """Check this installation, and the project if there is one: versions, extras, families, stores.
 
     For example: bakeoff doctor
     """

@@ -1,8 +1,10 @@
 """The root of the command line: commands in groups, and options that may stand before or after the command."""
 
+import shutil
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from typer.completion import completion_init  # pyright: ignore[reportPrivateImportUsage]
 from typer.core import TyperGroup
 
 __all__ = ["GROUPS", "Group", "Root", "arranged"]
@@ -16,7 +18,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "For programs": ("completion", "schema"),
 }
 """Each command stands in one of them."""
-LONGEST = 1_000
+LONGEST, LEAST_WIDTH, WIDEST = 1_000, 20, 120
 FIRST = frozenset({"-q", "--quiet", "-v", "--verbose"})
 """Options of the root, wherever they stand."""
 FOOTER = (
@@ -41,6 +43,16 @@ class Group(TyperGroup):
 
 class Root(Group):
     """The root: `bakeoff -C films --json run -q` is `bakeoff -q run -C films --json`."""
+
+    def main(self, *args: Any, **how: Any) -> Any:
+        """Run; or, when a shell asks for it, say what may come next."""
+        completion_init()
+        return super().main(*args, **how)
+
+    def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Help as wide as the terminal, where that is not too wide to be read."""
+        columns = max(LEAST_WIDTH, min(WIDEST, shutil.get_terminal_size().columns))
+        return super().make_context(info_name, args, parent, **{"terminal_width": columns, **extra})
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put options where the parser wants them."""

@@ -20,9 +20,13 @@ def add_to(app: typer.Typer) -> None:
 
 def serve(
     *,
-    host: Annotated[str | None, typer.Option(help="A loopback address; [endpoint] host by default.")] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="A loopback address; [endpoint] host by default."),
+    ] = None,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="0 for any free one; [endpoint] port by default.")
+        int | None,
+        typer.Option(min=0, max=65535, metavar="PORT", help="0 for any free one; [endpoint] port by default."),
     ] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
@@ -56,9 +60,16 @@ def predict(
     *,
     file: Annotated[
         str | None,
-        typer.Option("--file", "-f", help="Rows: whatever [data] source may name, or JSON; - for JSON on stdin."),
+        typer.Option(
+            "--file",
+            "-f",
+            metavar="FILE",
+            help="A file of rows: anything that [data] source may name, or JSON; - reads JSON from stdin.",
+        ),
     ] = None,
-    url: Annotated[str | None, typer.Option(help="Ask a running endpoint instead of this process.")] = None,
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Ask a running endpoint instead of this process.")
+    ] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -76,14 +87,21 @@ def feedback(
     prediction_id: Annotated[str | None, typer.Argument(help="The id of a prediction.")] = None,
     label: Annotated[str | None, typer.Argument(help="What was true.")] = None,
     *,
-    correction: Annotated[str | None, typer.Option(help="What should have been said.")] = None,
-    rating: Annotated[float | None, typer.Option(help="How good the answer was: -1 or +1.")] = None,
-    comment: Annotated[str | None, typer.Option(help="Anything to say about it.")] = None,
+    correction: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The answer that should have been given.")
+    ] = None,
+    rating: Annotated[float | None, typer.Option(metavar="NUMBER", help="How good the answer was: -1 or +1.")] = None,
+    comment: Annotated[str | None, typer.Option(metavar="TEXT", help="Anything to say about it.")] = None,
     file: Annotated[
         str | None,
-        typer.Option("--file", "-f", help="Items: whatever [data] source may name, or JSON; - for JSON on stdin."),
+        typer.Option(
+            "--file",
+            "-f",
+            metavar="FILE",
+            help="A file of items: anything that [data] source may name, or JSON; - reads JSON from stdin.",
+        ),
     ] = None,
-    url: Annotated[str | None, typer.Option(help="Send to a running endpoint.")] = None,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="Send to a running endpoint.")] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -107,8 +125,14 @@ def feedback(
 
 def monitor(
     *,
-    since_ms: Annotated[int | None, typer.Option(help="Window start; the live release's by default.")] = None,
-    until_ms: Annotated[int | None, typer.Option(help="Window end; now by default.")] = None,
+    since_ms: Annotated[
+        int | None,
+        typer.Option(
+            metavar="MS",
+            help="Start of the window, in milliseconds since 1970 (UTC); the live release's by default.",
+        ),
+    ] = None,
+    until_ms: Annotated[int | None, typer.Option(metavar="MS", help="End of the window; now by default.")] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
