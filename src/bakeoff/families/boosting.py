@@ -104,6 +104,7 @@ class BoostingFamily:
     tasks: frozenset[Task] = frozenset({"classification", "regression"})
     params = BoostingParams
     requires = ("numpy", "scipy", "lightgbm", "polars")
+    imports = ("scipy.sparse", "lightgbm")
     extra: str | None = None
 
     def fit(self, job: FitJob) -> BoostingModel:
@@ -159,7 +160,8 @@ class _Fit:
         encoder, _, train = self._encode(whole=False)
         held = self.target.table[self.target.training :]
         value_n = self.target.value_n[self.target.training :]
-        validation = train.create_valid(encoder(held), label=value_n, weight=self._weights(value_n))
+        held_nd = encoder(held)
+        validation = train.create_valid(held_nd, label=value_n, weight=self._weights(value_n))
         booster = lgb.train(
             self._settings(),
             train,
@@ -168,7 +170,10 @@ class _Fit:
             feval=self._precise,
             callbacks=[lgb.early_stopping(self.params.patience, verbose=False), self._report],
         )
-        return max(booster.best_iteration, 1)
+        trees = max(booster.best_iteration, 1)
+        output = np.asarray(booster.predict(held_nd, num_iteration=trees, num_threads=self.job.threads))
+        self.job.on_held(_predictions(output, self.target.classes))
+        return trees
 
     def _report(self, step: Any) -> None:
         if step.iteration % 100 == 99:  # noqa: PLR2004

@@ -23,7 +23,7 @@ from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import ColumnKind, Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
-from bakeoff.families.features.heads import HeadSpec, LinearHead, best_penalty
+from bakeoff.families.features.heads import CHOICE_ROWS, HeadSpec, LinearHead, best_penalty
 from bakeoff.families.features.table import LinearTable
 from bakeoff.families.features.targets import Target
 from bakeoff.families.features.text import ANALYZERS, TermCounts, Vectorizer
@@ -100,6 +100,7 @@ class LinearFamily:
     tasks: frozenset[Task] = frozenset({"classification", "regression"})
     params = LinearParams
     requires = ("numpy", "scipy", "scikit-learn", "polars")
+    imports = ("scipy.sparse", "sklearn.linear_model")
     extra: str | None = None
 
     def fit(self, job: FitJob) -> LinearModel:
@@ -184,15 +185,17 @@ class _Fit:
             return float(given), None  # type: ignore[arg-type]
         rows = self.target.split(whole=False)
         fitted = self._encode(rows)
-        held = self.target.table[len(rows) :]
+        held_nd = _encode(self.target.table[len(rows) :], fitted.blocks, fitted.table)
         penalty, head = best_penalty(
             self.spec,
             fitted.x_nd,
             self.target.value_n[rows],
             fitted.scale_d,
-            validation=(_encode(held, fitted.blocks, fitted.table), self.target.value_n[len(rows) :]),
+            validation=(held_nd, self.target.value_n[len(rows) :]),
             grid=TEXT_GRID if self.counts else TABLE_GRID,
         )
+        if len(rows) <= CHOICE_ROWS:
+            self.job.on_held(head(held_nd))
         return penalty, (fitted, head)
 
     def _encode(self, rows: Rows) -> _Fitted:

@@ -36,7 +36,8 @@ class Contender:
     `search` is what a run with a budget tries for parameters that the project does not give. Behind fitted
     preparation steps, the family is "prepared", and `wraps` is the candidate as the project names it. `prompt` is the
     file that its prompt stands in, if it does. It `scales` when its fits use as many threads as they get, and come to
-    the same with any number of them. `service` is the URL of what it asks about rows, if it asks a service.
+    the same with any number of them. `service` is the URL of what it asks about rows, if it asks a service. `modules`
+    are those that its jobs import.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Contender:
     prompt: "PromptFile | None" = None
     scales: bool = False
     service: str | None = None
+    modules: tuple[str, ...] = ()
 
     @property
     def shown(self) -> "Contender":

@@ -19,7 +19,7 @@ from bakeoff.families.features.targets import balanced_weights, is_balanced, ran
 from bakeoff.families.saved import Array
 from bakeoff.metrics.value import value
 
-__all__ = ["HeadSpec", "LinearHead", "best_penalty", "log_loss"]
+__all__ = ["CHOICE_ROWS", "HeadSpec", "LinearHead", "best_penalty", "log_loss"]
 
 Features: TypeAlias = Any  # (n, d): an array or a scipy csr_array
 _Floats: TypeAlias = NDArray[np.float64]

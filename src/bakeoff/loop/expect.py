@@ -1,0 +1,22 @@
+"""What a run will ask of its compute backend, told before it asks: what jobs import is then there when rows are."""
+
+from bakeoff.core.jobs import Resources
+from bakeoff.loop.context import Contender, Stage
+from bakeoff.train.worker import FIT
+
+__all__ = ["expect", "resources_of"]
+
+LATER = ("bakeoff.evaluate.score.worker", "bakeoff.evaluate.combine.combinations")
+"""Modules of the jobs that follow fits; named and not imported, as a run that does nothing does not need them."""
+
+
+def expect(stage: Stage) -> None:
+    """Tell the backend that every contender will be fitted and evaluated."""
+    for modules in (None, LATER):
+        for each in stage.contenders:
+            stage.compute.expect(FIT, each.requires, resources_of(stage, each), modules or each.modules)
+
+
+def resources_of(stage: Stage, contender: Contender) -> Resources:
+    """What the fits of a contender need of a machine."""
+    return Resources(threads=stage.compute.cores if contender.scales else 0)
