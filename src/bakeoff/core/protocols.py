@@ -48,6 +48,7 @@ __all__ = [
     "Progress",
     "Recalling",
     "RecordStore",
+    "RowWise",
     "RunRecords",
     "TrainingRows",
     "Transform",
@@ -151,6 +152,18 @@ class Usage:
     unreadable: int = 0
     seconds: tuple[float, ...] = ()
     concurrency: int = 1
+
+
+@runtime_checkable
+class RowWise(Protocol):
+    """A model with a short way for single rows, for which no table is made."""
+
+    def predict_row(self, row: Mapping[str, Any]) -> Predictions | None:
+        """What `predict` says of a table of this row, to the last bit; the values are those that the inputs store.
+
+        None where a value is of another type, or an input is absent: `predict` then tells what is wrong, or answers.
+        """
+        ...
 
 
 @runtime_checkable

@@ -22,6 +22,7 @@ from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.features.boosting import TreeTable
 from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
+from bakeoff.families.features.one_row import Row, RowReader
 from bakeoff.families.features.targets import Target, balanced_weights, is_balanced, ranked_by
 from bakeoff.families.features.text import ANALYZERS, TermCounts
 from bakeoff.metrics.positive import BINARY, positive_class
@@ -75,8 +76,24 @@ class BoostingModel:
 
         return lgb.Booster(model_str=self.trees)
 
+    @cached_property
+    def _reader(self) -> RowReader:
+        return RowReader(self.signature)
+
+    def predict_row(self, row: Mapping[str, Any]) -> Predictions | None:
+        """See `bakeoff.core.protocols.RowWise`."""
+        return self._of(self._reader(row))
+
+    def _of(self, row: Row | None) -> Predictions | None:
+        if row is None:
+            return None
+        output = np.asarray(self._booster.predict(self.table.of_row(row), num_threads=1))
+        return _predictions(output, self.signature.classes)
+
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
+        if (single := self._of(self._reader.of(table))) is not None:
+            return single
         table = plain(complete(table, self.signature), self.signature.inputs)
         classes = self.signature.classes
         x_nd = self.table(table)
