@@ -21,6 +21,8 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from bakeoff.core.plugins import forget, names
+
 __all__ = ["THREADED", "WAIT_S", "ForkedWorker", "WorkerKind", "main", "possible", "shareable"]
 
 IDLE_S = 30.0
@@ -239,11 +241,15 @@ class _Server:
         if not data:
             return False
         message = json.loads(data)
-        sys.path[:] = message.get("path", sys.path)
+        if "path" in message and message["path"] != sys.path:
+            sys.path[:] = message["path"]
+            forget()
         for name in message.get("import", ()):
             # Whatever a module needs, the worker that wants it will say.
             with contextlib.suppress(BaseException):
                 importlib.import_module(name)
+        if "import" in message:
+            names("bakeoff.families")  # what is installed is read once, and not by every worker
         # One that was waited for has lost its number, perhaps to a stranger.
         if message.get("kill") in self._alive:
             os.kill(message["kill"], signal.SIGKILL)

@@ -59,9 +59,9 @@ def _use_threads(environ: Mapping[str, str], threads: int) -> None:
     """Use so many: libraries that a fork server has loaded were begun with another number."""
     os.environ |= environ
     if "threadpoolctl" in sys.modules or "numpy" in sys.modules:
-        from threadpoolctl import threadpool_limits
+        from bakeoff.core.threads import limited
 
-        threadpool_limits(threads)
+        limited(threads)
 
 
 def main() -> None:

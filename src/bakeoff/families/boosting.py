@@ -160,7 +160,7 @@ class _Fit:
         self.job.progress(f"fitting {trees} trees on {x_nd.shape[0]} rows, {x_nd.shape[1]} features")
         import lightgbm as lgb
 
-        booster = lgb.train(self._settings(), train, num_boost_round=trees)
+        booster = lgb.train(self._settings(), train, num_boost_round=trees, keep_training_booster=True)
         return BoostingModel(
             signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),
             chosen={"trees": trees},
@@ -185,6 +185,7 @@ class _Fit:
             num_boost_round=self.params.max_trees,
             valid_sets=[validation],
             feval=self._precise,
+            keep_training_booster=True,  # else it is written as text and read again, which takes as long as its trees
             callbacks=[lgb.early_stopping(self.params.patience, verbose=False), self._report],
         )
         trees = max(booster.best_iteration, 1)

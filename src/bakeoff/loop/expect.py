@@ -9,13 +9,22 @@ from bakeoff.core.jobs import Resources
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.train.worker import FIT
 
-__all__ = ["expect", "meanwhile", "resources_of"]
+__all__ = ["dear", "expect", "meanwhile", "resources_of"]
 
 LATER = ("bakeoff.evaluate.score.worker", "bakeoff.evaluate.combine.combinations")
 """Modules of the jobs that follow fits; named and not imported, as a run that does nothing does not need them."""
 
 OURS = ("scipy.special", "bakeoff.evaluate.combine.pareto", "bakeoff.evaluate.findings.findings")
 """What this process imports when its candidates are evaluated."""
+
+
+DEAR = frozenset({"torch", "transformers", "xllamacpp", "vllm"})
+"""Families that stand on these fit or answer for minutes."""
+
+
+def dear(stage: Stage) -> bool:
+    """Whether some candidate's fits or answers take long or cost money, so that folds would multiply that."""
+    return any(each.service is not None or DEAR & set(each.requires) for each in stage.contenders)
 
 
 def expect(stage: Stage) -> None:

@@ -17,7 +17,7 @@ from bakeoff.loop.dataset import Gathered, gather
 from bakeoff.loop.fidelity import verified
 from bakeoff.loop.outcome import outcome
 from bakeoff.loop.release import RunOrigin, make_live, register_dataset, register_models
-from bakeoff.loop.search import tune
+from bakeoff.loop.search import as_given, tune
 from bakeoff.loop.sources import files_digest
 from bakeoff.loop.stored_outcome import LAST, PASSES, keep
 from bakeoff.loop.track import Tracker
@@ -59,6 +59,7 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
     register_dataset(stage, origin)
     tracker.dataset(gathered, origin)
 
+    stage = as_given(stage) if gathered.folds and stage.found else stage
     tuned = tune(stage, gathered) if stage.budget_s is not None else None
     if tuned is not None:
         stage = tuned.stage

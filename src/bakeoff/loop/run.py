@@ -11,7 +11,6 @@ import msgspec
 
 import bakeoff
 from bakeoff.core import narrow
-from bakeoff.core.errors import UsageError
 from bakeoff.core.hashing import digest_file, digest_json, digest_sources
 from bakeoff.core.queries import Query, attribute, every
 from bakeoff.core.refs import blobs_of
@@ -59,11 +58,6 @@ def run_pass(stage: Stage, *, trigger: str = MANUAL) -> FinishedRun:
         stage: what to work with.
         trigger: what started it, for the record; a model with other inputs is released only when a person did.
     """
-    if stage.budget_s is not None and stage.config.split.folds:
-        raise UsageError(
-            f"expected no budget beside [split] folds = {stage.config.split.folds}, received one of {stage.budget_s:g} "
-            "s: what is tried on rows must not be tested on them. Leave out one of the two."
-        )
     plan = _plan(stage)
     if plan is None:
         resolve_all(stage)  # fetches and hashes what is new

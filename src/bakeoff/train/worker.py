@@ -14,6 +14,7 @@ from bakeoff.core.jobs import MODEL, OUTSIDE_KEY, ROWS, TABLE, Argument, JobCont
 from bakeoff.core.ledger import Loss
 from bakeoff.core.memory import peak_memory_bytes
 from bakeoff.core.protocols import Family, FitJob
+from bakeoff.core.threads import limited
 from bakeoff.core.types import Predictions, Schema, Task
 from bakeoff.data.row_numbers import rows_of_fold
 from bakeoff.train.params import check_params
@@ -74,8 +75,6 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
         ConfigError: the family does not take the parameters.
         CandidateError: the candidate cannot be fitted.
     """
-    from threadpoolctl import threadpool_limits
-
     family = load_family(argument.family)
     if argument.task not in family.tasks:
         tasks = ", ".join(sorted(family.tasks))
@@ -84,7 +83,7 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
     held: list[Predictions] = []
     job = replace(job_of(argument, family, context), on_loss=losses.append, on_held=held.append)
     started = time.perf_counter()
-    with threadpool_limits(context.threads), remote_calls(allowed=argument.remote):
+    with limited(context.threads), remote_calls(allowed=argument.remote):
         model = family.fit(job)
     train_s = time.perf_counter() - started
     out = context.outputs[MODEL]
@@ -100,7 +99,7 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
         signature=msgspec.to_builtins(model.signature),
         classes=list(model.signature.classes),
         losses=losses,
-        held=bool(held),
+        held=bool(held) and HELD in context.outputs,
     )
 
 
@@ -120,13 +119,11 @@ def hold_out(argument: FitArgument, context: JobContext) -> HeldOut:
         UsageError: nothing was `chosen`.
         ConfigError, CandidateError: as for `fit`.
     """
-    from threadpoolctl import threadpool_limits
-
     if argument.chosen is None:
         raise UsageError("expected 'chosen' of an earlier fit, received None")
     family = load_family(argument.family)
     job = job_of(argument, family, context)
-    with threadpool_limits(context.threads), remote_calls(allowed=argument.remote):
+    with limited(context.threads), remote_calls(allowed=argument.remote):
         model = family.fit(replace(job, validation=job.validation[:0]))
     predictions = model.predict(job.validation.drop(argument.schema.target))
     _save_held(context.outputs[HELD], job, predictions)

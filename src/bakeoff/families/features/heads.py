@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.protocols import FitJob, Progress
+from bakeoff.core.threads import limited
 from bakeoff.core.types import Predictions
 from bakeoff.families.features.targets import balanced_weights, is_balanced, ranked_by
 from bakeoff.families.saved import Array
@@ -112,9 +113,8 @@ class HeadSpec:
         features, where a fit is long, it starts from the head `start` and ends at `tolerance`.
         """
         from sklearn.exceptions import ConvergenceWarning
-        from threadpoolctl import threadpool_limits
 
-        with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
+        with limited(1), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
             head = self._fitted(_scaled(x_nd, scale_d), value_n, penalty, _unscaled(start, scale_d), tolerance)
         if caught:
