@@ -13,7 +13,7 @@ from bakeoff.core.types import Json
 from bakeoff.loop.cache import Result, Steps, step_key
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.loop.dataset import Gathered
-from bakeoff.loop.expect import resources_of
+from bakeoff.loop.expect import LATER, expect, resources_of
 from bakeoff.train.worker import FIT, HELD, HOLD_OUT, FitArgument, FitValue
 
 __all__ = [
@@ -95,6 +95,7 @@ def fit_each(stage: Stage, steps: Steps, asks: Sequence[FitRequest]) -> dict[str
                 kept["held_blob"] = result.outputs[HELD]
             found[result.name] = steps.publish(waiting[result.name].key, kept)
             stage.progress(f"{result.name}: fitted in {result.seconds:.1f} s")
+        expect(stage.compute, stage.contenders, LATER)  # while the last fits run, and not before the first
     return found
 
 
@@ -175,7 +176,7 @@ def job_of(stage: Stage, gathered: Gathered, contender: Contender, **more: Any) 
         argument=argument,
         inputs={TABLE: BlobRef(gathered.table_blob), ROWS: BlobRef(gathered.rows_blob)},
         outputs=(MODEL,) if argument.chosen is not None or argument.fold is not None else (MODEL, HELD),
-        resources=resources_of(stage, contender),
+        resources=resources_of(stage.compute, contender),
         requires=contender.requires,
     )
 

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["FIT", "HELD", "HOLD_OUT", "FitArgument", "FitValue", "HeldOut", "fit", "hold_out", "job_of", "size_of"]
-__all__ += ["table_of"]
+__all__ += ["FIT_FOLDS", "FoldsArgument", "FoldsValue", "fit_folds", "model_without", "table_of"]
 
 FIT = "bakeoff.train.worker:fit"
 HOLD_OUT = "bakeoff.train.worker:hold_out"
+FIT_FOLDS = "bakeoff.train.worker:fit_folds"
 """What `core.jobs.Job.function` names."""
 HELD = "held.npz"
 """The output of `hold_out`: what is said of validation rows. That of `fit` is the model's folder."""
@@ -101,6 +102,43 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
         losses=losses,
         held=bool(held) and HELD in context.outputs,
     )
+
+
+class FoldsArgument(FitArgument, frozen=True, kw_only=True):
+    """What `fit_folds` takes: `folds` in place of a single `fold`."""
+
+    folds: tuple[int, ...]
+
+
+class FoldsValue(msgspec.Struct, frozen=True, kw_only=True):
+    """What `fit_folds` gives: of each fold what `fit` gives, in the order of the argument's."""
+
+    fits: list[FitValue]
+
+
+def fit_folds(argument: FoldsArgument, context: JobContext) -> FoldsValue:
+    """Fit a candidate without each of these folds, one after the other, and save each model as `model_without(fold)`.
+
+    Of few rows a fit takes less time than a process for it.
+
+    Raises:
+        ConfigError, CandidateError: as for `fit`.
+    """
+    given = {name: value for name, value in msgspec.structs.asdict(argument).items() if name not in {"folds", "fold"}}
+    fits: list[FitValue] = []
+    for fold in argument.folds:
+
+        def progress(line: str, fold: int = fold) -> None:
+            context.progress(f"without fold {fold + 1}: {line}")
+
+        own = replace(context, outputs={MODEL: context.outputs[model_without(fold)]}, progress=progress)
+        fits.append(fit(FitArgument(**given, fold=fold), own))
+    return FoldsValue(fits=fits)
+
+
+def model_without(fold: int) -> str:
+    """The output of `fit_folds` that is the model of all rows but a fold's."""
+    return f"{MODEL}-without-{fold}"
 
 
 class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
