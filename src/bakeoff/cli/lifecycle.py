@@ -88,6 +88,10 @@ def run(
     For example: bakeoff run --budget 30m
     """
     budget_s = None if budget is None else duration_s(budget)
+    if (folder / "bakeoff.toml").is_file() and not (folder / ".bakeoff").exists():
+        from bakeoff.compute.local import begin_imports
+
+        begin_imports()  # the first run of a project: its jobs' imports take as long as all before them
     with open_project(folder) as project:
         outcome = project.run(budget_s=budget_s, allow_missing=allow_missing)
     if as_json:

@@ -48,11 +48,13 @@ __all__ = [
     "Progress",
     "Recalling",
     "RecordStore",
+    "RowWise",
     "RunRecords",
     "TrainingRows",
     "Transform",
     "Usage",
     "VersionRecords",
+    "ignore_held",
     "ignore_loss",
 ]
 
@@ -63,6 +65,11 @@ Clock: TypeAlias = Callable[[], int]
 def ignore_loss(loss: Loss) -> None:
     """What a fit does with losses when nobody wants to know of them."""
     del loss
+
+
+def ignore_held(predictions: "Predictions") -> None:
+    """What a fit does with predictions of validation rows when nobody wants to know of them."""
+    del predictions
 
 
 # --- families -----------------------------------------------------------------------------------
@@ -77,7 +84,9 @@ class FitJob:
     too. `params` is an instance of the family's `params` class. `metric` is the project's: what is chosen on
     validation rows should serve it. When `chosen` is given (what an earlier fit of the same candidate chose),
     the family must use it instead of choosing again, and `validation` may be empty. `on_loss` takes what does not reach
-    the model: rows that are not used, texts that are cut, parameters that have no effect.
+    the model: rows that are not used, texts that are cut, parameters that have no effect. `on_held` takes what a model
+    of all training rows, and of no others, says of the validation rows, in their order, where a fit that chooses has
+    such a model anyway: what is combined or calibrated on these rows then needs no further fit.
     `cache` is a folder shared by all fits of a project, for things keyed by content.
     """
 
@@ -93,6 +102,7 @@ class FitJob:
     progress: Progress
     chosen: Mapping[str, Json] | None = None
     on_loss: Callable[[Loss], None] = ignore_loss
+    on_held: Callable[[Predictions], None] = ignore_held
 
 
 @runtime_checkable
@@ -142,6 +152,18 @@ class Usage:
     unreadable: int = 0
     seconds: tuple[float, ...] = ()
     concurrency: int = 1
+
+
+@runtime_checkable
+class RowWise(Protocol):
+    """A model with a short way for single rows, for which no table is made."""
+
+    def predict_row(self, row: Mapping[str, Any]) -> Predictions | None:
+        """What `predict` says of a table of this row, to the last bit; the values are those that the inputs store.
+
+        None where a value is of another type, or an input is absent: `predict` then tells what is wrong, or answers.
+        """
+        ...
 
 
 @runtime_checkable
@@ -195,6 +217,7 @@ class Family(Protocol):
     `service(params)`, which gives its URL (see `bakeoff.core.families.service_of`): rows go to another machine only
     where the project allows it, and this is how it is known. One with parameters that need more than `requires` (a
     device, a further package) has a method `require(params)`, which raises what a fit would, before any fit begins.
+    `imports` names modules that fits and predictions import where they use them: workers then begin with these (see `bakeoff.core.jobs.Compute.expect`).
     """
 
     name: str

@@ -11,13 +11,13 @@ import msgspec
 
 import bakeoff
 from bakeoff.core import narrow
-from bakeoff.core.errors import UsageError
 from bakeoff.core.hashing import digest_file, digest_json, digest_sources
 from bakeoff.core.queries import Query, attribute, every
 from bakeoff.core.refs import blobs_of
 from bakeoff.core.types import Json
 from bakeoff.environment.capture import versions_of
 from bakeoff.loop.context import Stage
+from bakeoff.loop.expect import expect
 from bakeoff.loop.sources import files_digest, ingested, resolve_all
 from bakeoff.loop.stored_outcome import LAST, PASSES, last_outcome
 from bakeoff.metrics.custom import digest_own
@@ -59,11 +59,6 @@ def run_pass(stage: Stage, *, trigger: str = MANUAL, before: Callable[[], None] 
         trigger: what started it, for the record; a model with other inputs is released only when a person did.
         before: called when there is something to do, before any of it is done; it may refuse by raising.
     """
-    if stage.budget_s is not None and stage.config.split.folds:
-        raise UsageError(
-            f"expected no budget beside [split] folds = {stage.config.split.folds}, received one of {stage.budget_s:g} "
-            "s: what is tried on rows must not be tested on them. Leave out one of the two."
-        )
     plan = _plan(stage)
     if plan is None:
         resolve_all(stage)  # fetches and hashes what is new
@@ -75,6 +70,7 @@ def run_pass(stage: Stage, *, trigger: str = MANUAL, before: Callable[[], None] 
         return FinishedRun(results=whole, unchanged=True)
     if before is not None:
         before()
+    expect(stage.compute, stage.contenders)
     from bakeoff.loop.lifecycle import tracked
 
     return FinishedRun(results=tracked(stage, plan=plan, trigger=trigger, unasked=trigger != MANUAL), unchanged=False)

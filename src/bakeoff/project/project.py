@@ -404,9 +404,13 @@ class Project:
     @contextmanager
     def _staged(self, *, lock: bool, budget_s: float | None) -> "Generator[Stage]":
         from bakeoff.loop.context import Stage
+        from bakeoff.loop.expect import expect
 
-        contenders = wiring.contenders(self.loaded)
         state = self._state_folder()
+        compute = self._compute(jobs=len(self.config.candidates))
+        contenders = wiring.contenders(self.loaded)
+        if lock and not (state / "run.lock").exists():  # the first run: every contender will be fitted
+            expect(compute, contenders)
         if lock and (file := wiring.sqlite_file(self.loaded)) is not None:
             from bakeoff.stores.record_check import require_whole
 
@@ -418,7 +422,7 @@ class Project:
             records=self.records,
             blobs=self.blobs,
             events=self.events,
-            compute=self._compute(jobs=len(contenders)),
+            compute=compute,
             contenders=contenders,
             work=work,
             cache=state / "cache",

@@ -14,7 +14,8 @@ from bakeoff.core.jobs import MODEL, OUTSIDE_KEY, ROWS, TABLE, Argument, JobCont
 from bakeoff.core.ledger import Loss
 from bakeoff.core.memory import peak_memory_bytes
 from bakeoff.core.protocols import Family, FitJob
-from bakeoff.core.types import Schema, Task
+from bakeoff.core.threads import limited
+from bakeoff.core.types import Predictions, Schema, Task
 from bakeoff.data.row_numbers import rows_of_fold
 from bakeoff.train.params import check_params
 
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["FIT", "HELD", "HOLD_OUT", "FitArgument", "FitValue", "HeldOut", "fit", "hold_out", "job_of", "size_of"]
-__all__ += ["table_of"]
+__all__ += ["FIT_FOLDS", "FoldsArgument", "FoldsValue", "fit_folds", "model_without", "table_of"]
 
 FIT = "bakeoff.train.worker:fit"
 HOLD_OUT = "bakeoff.train.worker:hold_out"
+FIT_FOLDS = "bakeoff.train.worker:fit_folds"
 """What `core.jobs.Job.function` names."""
 HELD = "held.npz"
 """The output of `hold_out`: what is said of validation rows. That of `fit` is the model's folder."""
@@ -52,7 +54,10 @@ class FitArgument(Argument, frozen=True, kw_only=True):
 
 
 class FitValue(msgspec.Struct, frozen=True, kw_only=True):
-    """What `fit` gives; the model's signature stands in the folder's `signature.json`, too."""
+    """What `fit` gives; the model's signature stands in the folder's `signature.json`, too.
+
+    `held`: the output `HELD` has what `hold_out` would make; it is empty otherwise.
+    """
 
     train_s: float
     peak_memory_bytes: int
@@ -61,30 +66,32 @@ class FitValue(msgspec.Struct, frozen=True, kw_only=True):
     signature: dict[str, Any]
     classes: list[str]
     losses: list[Loss] = msgspec.field(default_factory=list[Loss])
+    held: bool = False
 
 
 def fit(argument: FitArgument, context: JobContext) -> FitValue:
-    """Fit a candidate and save it as the output `MODEL`.
+    """Fit a candidate and save it as the output `MODEL`; and as `HELD` what `hold_out` makes, if it came on the way.
 
     Raises:
         ConfigError: the family does not take the parameters.
         CandidateError: the candidate cannot be fitted.
     """
-    from threadpoolctl import threadpool_limits
-
     family = load_family(argument.family)
     if argument.task not in family.tasks:
         tasks = ", ".join(sorted(family.tasks))
         raise CandidateError(f"expected a task of family {family.name!r} ({tasks}), received {argument.task!r}")
     losses: list[Loss] = []
-    job = replace(job_of(argument, family, context), on_loss=losses.append)
+    held: list[Predictions] = []
+    job = replace(job_of(argument, family, context), on_loss=losses.append, on_held=held.append)
     started = time.perf_counter()
-    with threadpool_limits(context.threads), remote_calls(allowed=argument.remote):
+    with limited(context.threads), remote_calls(allowed=argument.remote):
         model = family.fit(job)
     train_s = time.perf_counter() - started
     out = context.outputs[MODEL]
     out.mkdir(parents=True)
     model.save(out)
+    if HELD in context.outputs:
+        _save_held(context.outputs[HELD], job, held[0] if held else None)
     return FitValue(
         train_s=train_s,
         peak_memory_bytes=peak_memory_bytes(),
@@ -93,7 +100,45 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
         signature=msgspec.to_builtins(model.signature),
         classes=list(model.signature.classes),
         losses=losses,
+        held=bool(held) and HELD in context.outputs,
     )
+
+
+class FoldsArgument(FitArgument, frozen=True, kw_only=True):
+    """What `fit_folds` takes: `folds` in place of a single `fold`."""
+
+    folds: tuple[int, ...]
+
+
+class FoldsValue(msgspec.Struct, frozen=True, kw_only=True):
+    """What `fit_folds` gives: of each fold what `fit` gives, in the order of the argument's."""
+
+    fits: list[FitValue]
+
+
+def fit_folds(argument: FoldsArgument, context: JobContext) -> FoldsValue:
+    """Fit a candidate without each of these folds, one after the other, and save each model as `model_without(fold)`.
+
+    Of few rows a fit takes less time than a process for it.
+
+    Raises:
+        ConfigError, CandidateError: as for `fit`.
+    """
+    given = {name: value for name, value in msgspec.structs.asdict(argument).items() if name not in {"folds", "fold"}}
+    fits: list[FitValue] = []
+    for fold in argument.folds:
+
+        def progress(line: str, fold: int = fold) -> None:
+            context.progress(f"without fold {fold + 1}: {line}")
+
+        own = replace(context, outputs={MODEL: context.outputs[model_without(fold)]}, progress=progress)
+        fits.append(fit(FitArgument(**given, fold=fold), own))
+    return FoldsValue(fits=fits)
+
+
+def model_without(fold: int) -> str:
+    """The output of `fit_folds` that is the model of all rows but a fold's."""
+    return f"{MODEL}-without-{fold}"
 
 
 class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,23 +157,31 @@ def hold_out(argument: FitArgument, context: JobContext) -> HeldOut:
         UsageError: nothing was `chosen`.
         ConfigError, CandidateError: as for `fit`.
     """
-    import numpy as np
-    from threadpoolctl import threadpool_limits
-
     if argument.chosen is None:
         raise UsageError("expected 'chosen' of an earlier fit, received None")
     family = load_family(argument.family)
     job = job_of(argument, family, context)
-    with threadpool_limits(context.threads), remote_calls(allowed=argument.remote):
+    with limited(context.threads), remote_calls(allowed=argument.remote):
         model = family.fit(replace(job, validation=job.validation[:0]))
-    said = model.predict(job.validation.drop(argument.schema.target))
-    kept: dict[str, Any] = {"truth_n": job.validation[argument.schema.target].to_numpy(), "values_n": said.values_n}
-    if argument.task != "regression":
-        kept = {name: values_n.astype(np.str_) for name, values_n in kept.items()}
-    if said.probabilities_nk is not None:
-        kept |= {"probabilities_nk": said.probabilities_nk, "classes": np.asarray(said.classes, dtype=np.str_)}
-    np.savez(context.outputs[HELD], allow_pickle=False, **kept)
-    return HeldOut(rows=len(said))
+    predictions = model.predict(job.validation.drop(argument.schema.target))
+    _save_held(context.outputs[HELD], job, predictions)
+    return HeldOut(rows=len(predictions))
+
+
+def _save_held(file: Path, job: FitJob, predictions: Predictions | None) -> None:
+    """Keep what was true of the validation rows, and what was predicted."""
+    import numpy as np
+
+    arrays: dict[str, Any] = {}
+    if predictions is not None:
+        arrays = {"truth_n": job.validation[job.schema.target].to_numpy(), "values_n": predictions.values_n}
+        if job.task != "regression":
+            arrays = {name: values_n.astype(np.str_) for name, values_n in arrays.items()}
+        if predictions.probabilities_nk is not None:
+            classes = np.asarray(predictions.classes, dtype=np.str_)
+            arrays |= {"probabilities_nk": predictions.probabilities_nk, "classes": classes}
+    with file.open("wb") as out:
+        np.savez(out, allow_pickle=False, **arrays)
 
 
 def job_of(argument: FitArgument, family: Family, context: JobContext) -> FitJob:
