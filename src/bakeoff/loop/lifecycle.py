@@ -14,6 +14,7 @@ from bakeoff.loop.champion import Contest, anchor_of, challenge, champion_of, gu
 from bakeoff.loop.classes import with_classes
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather
+from bakeoff.loop.explain import explanations
 from bakeoff.loop.fidelity import verified
 from bakeoff.loop.fit import expect
 from bakeoff.loop.outcome import outcome
@@ -94,6 +95,7 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
         budget=tuned.budget if tuned else None,
         judge=competition.judge,
         paid=Paid(usd=paid_usd, budget_usd=budget_usd),
+        explanations=explanations(stage, steps, gathered, judged, decision),
     )
     return ended, gathered
 

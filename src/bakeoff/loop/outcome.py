@@ -20,6 +20,7 @@ from bakeoff.loop.track import child_id
 from bakeoff.loop.unnamed_dependence import unnamed_dependence
 from bakeoff.results.candidate import Candidate
 from bakeoff.results.combination import CombinationOutcome
+from bakeoff.results.explanation import Explanation
 from bakeoff.results.judge import JudgeOutcome
 from bakeoff.results.outcome import Paid, RunOutcome
 from bakeoff.results.search import SearchBudget
@@ -45,6 +46,7 @@ def outcome(
     budget: SearchBudget | None = None,
     judge: JudgeOutcome | None = None,
     paid: Paid | None = None,
+    explanations: tuple[Explanation, ...] = (),
 ) -> RunOutcome:
     """Everything that a run found and did."""
     candidates = tuple(_candidate(stage, run_id, entry, versions.get(entry.name)) for entry in judged)
@@ -67,6 +69,7 @@ def outcome(
         budget=budget,
         judge=judge,
         paid=paid or Paid(),
+        explanations=explanations,
     )
 
 

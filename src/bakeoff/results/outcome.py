@@ -16,6 +16,7 @@ from bakeoff.metrics.positive import Positive
 from bakeoff.results.candidate import Candidate
 from bakeoff.results.combination import CombinationOutcome
 from bakeoff.results.data import Dataset
+from bakeoff.results.explanation import Explanation
 from bakeoff.results.judge import JudgeOutcome
 from bakeoff.results.search import Expected, SearchBudget
 from bakeoff.results.verdict import Verdict
@@ -47,7 +48,8 @@ class RunOutcome:
 
     `endpoint` and `release` are None when nothing was released; `not_combined` says why a candidate was not tried in
     combinations; `advice` is what `bakeoff advise` expected beside what was measured; `budget` how a search for
-    parameters went, `judge` what a judge found, `ledger` what became of every row (None: a run of before kept none).
+    parameters went, `judge` what a judge found, `ledger` what became of every row (None: a run of before kept none),
+    `explanations` why candidates answer as they do, that of the winner first.
     """
 
     run_id: str
@@ -66,6 +68,7 @@ class RunOutcome:
     budget: SearchBudget | None = None
     judge: JudgeOutcome | None = None
     paid: Paid = field(default_factory=Paid)
+    explanations: tuple[Explanation, ...] = ()
 
     @property
     def fine(self) -> tuple[Candidate, ...]:
@@ -80,6 +83,10 @@ class RunOutcome:
     def candidate(self, name: str | None) -> Candidate | None:
         """The candidate of that name, if there is one."""
         return next((each for each in self.candidates if each.name == name), None)
+
+    def explanation(self, name: str | None) -> Explanation | None:
+        """That of the candidate of that name, if it was explained."""
+        return next((each for each in self.explanations if each.candidate == name), None)
 
     def score(self, candidate: Candidate) -> Interval | None:
         """A candidate's value of the deciding metric."""
@@ -100,6 +107,8 @@ class RunOutcome:
             del body["ledger"]
         else:
             body["ledger"] = self.ledger.to_json()
+        if not self.explanations:
+            del body["explanations"]
         return msgspec.json.decode(msgspec.json.encode(body))  # lists for tuples, as it will be read back
 
     @classmethod

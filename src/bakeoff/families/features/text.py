@@ -120,6 +120,17 @@ class Vectorizer:
         """The weights (n, terms)."""
         return self.weigh(_count(texts, self.analyzer, self._index, grow=False))
 
+    def places(self, text: str) -> Iterator[tuple[str, int]]:
+        """Each term of a text that is known, as often as it stands there: the word that it is of, and its position.
+
+        Of terms that are words (or several), it is the term; of characters, the word that they stand in.
+        """
+        for piece in self.analyzer.pieces(text):
+            word = _word(piece) if self.analyzer.unit == "char" else ""
+            for term in self.analyzer.terms_of(piece):
+                if (position := self._index.get(term)) is not None:
+                    yield word or term, position
+
     def weigh(self, counts: Sparse) -> Sparse:
         """Weights of counted terms: (1 + log count) · idf, each row scaled to length 1."""
         weights = counts.copy()
@@ -129,6 +140,12 @@ class Vectorizer:
         filled = np.diff(weights.indptr)
         weights.data /= np.repeat(lengths, filled)
         return weights
+
+
+def _word(piece: str) -> str:
+    """A piece of a text as the word that word terms know: without the marks around it, if it is one word."""
+    words = [each for each in TOKEN.findall(piece) if each not in "!?"]
+    return words[0] if len(words) == 1 else piece
 
 
 def _count(texts: Sequence[str], analyzer: Analyzer, index: dict[str, int], *, grow: bool) -> Sparse:
