@@ -193,7 +193,8 @@ class Family(Protocol):
     One whose fits use as many threads as they get, and come to the same with any number of them, may say so by a
     further attribute, `scales = True`: its fits then get all cores. One that asks a service about rows has a method
     `service(params)`, which gives its URL (see `bakeoff.core.families.service_of`): rows go to another machine only
-    where the project allows it, and this is how it is known.
+    where the project allows it, and this is how it is known. One that is of no use where no input is a text may say so
+    by `reads_texts = True`: advice does not try it on tables of numbers.
     """
 
     name: str

@@ -52,7 +52,7 @@ def tracked(stage: Stage, *, plan: str, trigger: str, unasked: bool) -> RunOutco
 
 
 def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple[RunOutcome, Gathered]:
-    steps = Steps(stage.records.documents, stage.blobs)
+    steps, started_ms = Steps(stage.records.documents, stage.blobs), stage.clock()
     if unasked and not stage.config.loop.accept_changed_inputs:
         stage = replace(stage, precedent=precedent(stage))
     if rows_changed(stage):  # then every contender is fitted anew
@@ -81,6 +81,8 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
         live = make_live(stage, steps, origin, winner, versions, value=decision.value)
         _hold_to(stage, before, contest)
     tracker.verdict(decision, contest)
+    reasons = explanations(stage, steps, gathered, judged, decision)
+    whole = "fit" not in steps.reused and stage.budget_s is None
     paid_usd, budget_usd = ReplyCache(stage.cache).run_paid()
     ended = outcome(
         stage,
@@ -95,7 +97,8 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
         budget=tuned.budget if tuned else None,
         judge=competition.judge,
         paid=Paid(usd=paid_usd, budget_usd=budget_usd),
-        explanations=explanations(stage, steps, gathered, judged, decision),
+        explanations=reasons,
+        seconds=(stage.clock() - started_ms) / 1000 if whole else None,
     )
     return ended, gathered
 

@@ -47,6 +47,7 @@ def outcome(
     judge: JudgeOutcome | None = None,
     paid: Paid | None = None,
     explanations: tuple[Explanation, ...] = (),
+    seconds: float | None = None,
 ) -> RunOutcome:
     """Everything that a run found and did."""
     candidates = tuple(_candidate(stage, run_id, entry, versions.get(entry.name)) for entry in judged)
@@ -65,11 +66,12 @@ def outcome(
         endpoint=stage.endpoint if released else None,
         release=released,
         ledger=_ledger(stage, gathered, judged),
-        advice=compared(last_advice(stage), candidates, gathered.version),
+        advice=compared(last_advice(stage), candidates, gathered.version, seconds=seconds),
         budget=budget,
         judge=judge,
         paid=paid or Paid(),
         explanations=explanations,
+        seconds=seconds,
     )
 
 

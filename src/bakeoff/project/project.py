@@ -244,8 +244,10 @@ class Project:
         with self._stage() as stage:
             found = advise(stage, families, lacking, seconds=seconds, again=again)
         last = last_outcome(self.records, self.blobs)
-        measured = list(compared(found, last.candidates, last.dataset.version)) if last else []
-        return {**found, "compared": msgspec.to_builtins(measured)}
+        measured = () if last is None or last.dataset.version != found["dataset"] else last.advice
+        if last is not None and not measured:  # it was not advised: what would have been said
+            measured = compared(found, last.candidates, last.dataset.version, seconds=last.seconds)
+        return {**found, "compared": msgspec.to_builtins(list(measured))}
 
     def loop_once(self) -> "LoopTurn":
         """Look at what was served; when a trigger fires, take feedback into the data and run."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from bakeoff.metrics.registry import is_higher_better
 from bakeoff.report.explanation_charts import group_name, learning_sentence
 from bakeoff.report.numbers import count, cut, duration, number
 from bakeoff.results.explanation import Explanation, Importance
@@ -24,6 +25,7 @@ def sentences(outcome: RunOutcome) -> list[str]:
     explained = explained_first(outcome)
     if explained is None:
         return []
+    higher = is_higher_better(explained.metric, outcome.task) is not False
     lines: list[str] = []
     sure = [each for each in explained.importance if each.low > 0]
     if explained.importance:
@@ -36,7 +38,7 @@ def sentences(outcome: RunOutcome) -> list[str]:
     lines += [
         f"Words for {output}: {words}." if output else f"Words: {words}." for output, words in words_of(explained)
     ]
-    if explained.learning and (line := learning_sentence(explained.learning)):
+    if explained.learning and (line := learning_sentence(explained.learning, higher_is_better=higher)):
         lines.append(line)
     if explained.rows:
         lines.append(

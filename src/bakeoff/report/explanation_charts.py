@@ -529,9 +529,11 @@ def _learning(curve: LearningCurve, *, higher_is_better: bool) -> Chart:
     return Chart(title=title, told=f"{summary}.", draw=draw)
 
 
-def learning_sentence(curve: LearningCurve) -> str | None:
+def learning_sentence(curve: LearningCurve, *, higher_is_better: bool) -> str | None:
     """What twice the rows would gain, in a sentence."""
     if curve.more is None or curve.more_low is None or curve.more_high is None:
         return None
     ends = f"[{signed(curve.more_low)}, {signed(curve.more_high)}]"
+    if not higher_is_better:
+        return f"Twice the rows would lower {curve.metric} by about {number(curve.more)} {ends}."
     return f"Twice the rows would gain about {signed(curve.more)} {ends} {curve.metric}."

@@ -49,7 +49,8 @@ class RunOutcome:
     `endpoint` and `release` are None when nothing was released; `not_combined` says why a candidate was not tried in
     combinations; `advice` is what `bakeoff advise` expected beside what was measured; `budget` how a search for
     parameters went, `judge` what a judge found, `ledger` what became of every row (None: a run of before kept none),
-    `explanations` why candidates answer as they do, that of the winner first.
+    `explanations` why candidates answer as they do, that of the winner first, `seconds` how long the run took (None:
+    fits of before were used again).
     """
 
     run_id: str
@@ -69,6 +70,7 @@ class RunOutcome:
     judge: JudgeOutcome | None = None
     paid: Paid = field(default_factory=Paid)
     explanations: tuple[Explanation, ...] = ()
+    seconds: float | None = None
 
     @property
     def fine(self) -> tuple[Candidate, ...]:
@@ -107,8 +109,9 @@ class RunOutcome:
             del body["ledger"]
         else:
             body["ledger"] = self.ledger.to_json()
-        if not self.explanations:
-            del body["explanations"]
+        for name in ("explanations", "seconds"):
+            if not body[name]:
+                del body[name]
         return msgspec.json.decode(msgspec.json.encode(body))  # lists for tuples, as it will be read back
 
     @classmethod

@@ -77,12 +77,19 @@ def _power(
 
 
 def learning(
-    rows: Sequence[int], values: Sequence[float], se: float, at: int, *, higher_is_better: bool
+    rows: Sequence[int],
+    values: Sequence[float],
+    se: float,
+    at: int,
+    *,
+    higher_is_better: bool,
+    se_there: float = 0.0,
 ) -> tuple[Interval, float]:
     """A metric at `at` rows, and what doubling the rows from there would add to it.
 
     Fitted is v∞ ∓ k n⁻ʳ with k ≥ 0 for several rates r; the interval holds the standard error `se` of a measured
-    value, the scatter around the curve and how far the rates lie apart.
+    value, the scatter around the curve and how far the rates lie apart. What is then measured there has an error of its
+    own, `se_there`, since it is measured on other rows.
 
     >>> n = [100, 200, 400, 800, 1600]
     >>> found, more = learning(n, [0.8 - 2 * r**-0.5 for r in n], 0.005, 10_000, higher_is_better=True)
@@ -98,7 +105,7 @@ def learning(
         weight * (var + (found - centre) ** 2) for weight, (_, found, var, _) in zip(weights, fits, strict=True)
     )
     more = sum(weight * gain for weight, (*_, gain) in zip(weights, fits, strict=True))
-    half = Z * math.sqrt(spread + se**2)
+    half = Z * math.sqrt(spread + se**2 + se_there**2)
     ends = sorted((sign * (centre - half), sign * (centre + half)))
     return Interval(value=sign * centre, low=ends[0], high=ends[1]), sign * float(more)
 

@@ -150,6 +150,7 @@ class LoraFamily:
     params = LoraParams
     requires = ("torch", "transformers", "peft", "tokenizers", "numpy", "polars")
     extra: str | None = "llm"
+    reads_texts = True
 
     def fit(self, job: FitJob) -> TunedModel | SpokenModel:
         """See `bakeoff.core.protocols.Family`."""
