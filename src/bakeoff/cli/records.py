@@ -16,7 +16,7 @@ HERE = Path()
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the app."""
     app.add_typer(runs, name="runs")
-    for command in (lineage, config, doctor, verify, gc):
+    for command in (explain, lineage, config, doctor, verify, gc):
         app.command()(command)
 
 
@@ -93,6 +93,45 @@ def compare(
         from bakeoff.cli.run_page import comparison_page
 
         typer.echo(comparison_page(comparison))
+
+
+def explain(
+    what: Annotated[
+        str | None,
+        typer.Argument(metavar="[ROW|ID]", help="A row as JSON, or the id of a prediction; without, the last run."),
+    ] = None,
+    *,
+    model: Annotated[
+        str | None, typer.Option(help="A candidate, NAME/2, 2 or an alias; the champion by default.")
+    ] = None,
+    paid: Annotated[
+        bool, typer.Option("--paid", help="Ask even a service that takes money for each answer, hundreds of times.")
+    ] = False,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Why one row is answered as it is; or what matters to the candidates of the last run."""
+    from dataclasses import asdict
+
+    from bakeoff.cli.explain_page import outcome_page, row_page
+    from bakeoff.cli.options import json_rows
+
+    with open_project(folder) as project:
+        if what is None:
+            outcome = project.outcome()
+            if as_json:
+                emit({"explanations": outcome.to_json().get("explanations", [])})
+            else:
+                typer.echo(outcome_page(outcome))
+            return
+        if what.lstrip().startswith("{"):
+            explained = project.explain(json_rows(what, "a row")[0], model=model, paid=paid)
+        else:
+            explained = project.explain(prediction=what, model=model, paid=paid)
+    if as_json:
+        emit(asdict(explained))
+    else:
+        typer.echo(row_page(explained))
 
 
 def lineage(

@@ -228,8 +228,10 @@ class DecideConfig(_Section):
     their answers (used without a `margin`). `json_schema` is a file with the JSON schema that `json_valid` asks for
     and `encoder` the sentence encoder of the embedding family by which `embedding_similarity` compares texts (task
     generation). `findings` are weak slices, robustness and calibration of every candidate: they decide nothing, and
-    take seconds on tens of thousands of test rows. `memorisation`: of how many training and as many held-out rows a
-    language model is asked what it knows by heart (0: none). `own_turns`: of how many test conversations with earlier
+    take seconds on tens of thousands of test rows. `explain` is of whom it is told after the verdict why it answers as
+    it does (importance of columns and words, learning curve): of "all" that predict fast, of the "winner" alone, or of
+    none; a service that is paid for is not asked for it. `memorisation`: of how many training and as many held-out rows
+    a language model is asked what it knows by heart (0: none). `own_turns`: of how many test conversations with earlier
     answers the model's own ones are put in their place, as in use (0: none).
 
     `context` are columns that hold what an answer may say (passages that were retrieved): `k_precision` is then the
@@ -273,6 +275,7 @@ class DecideConfig(_Section):
     safety: str | None = None
     encoder: str | None = None
     findings: bool = True
+    explain: Literal["all", "winner", "none"] = "all"
     memorisation: int = Field(default=50, ge=0, le=10_000)
     own_turns: int = Field(default=20, ge=0, le=10_000)
     calibrate: Literal["none", "temperature", "isotonic"] = "none"

@@ -16,10 +16,12 @@ from pydantic import Field
 
 from bakeoff.config.params import only_for
 from bakeoff.config.search import between, one_of
+from bakeoff.core.attribution import Attribution
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
+from bakeoff.families.features.attribution import by_column, centred
 from bakeoff.families.features.boosting import TreeTable
 from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
 from bakeoff.families.features.one_row import Row, RowReader
@@ -100,6 +102,31 @@ class BoostingModel:
         if not x_nd.shape[0]:
             return _predictions(np.empty((0, len(classes)) if len(classes) > 2 else 0), classes)  # noqa: PLR2004
         return _predictions(np.asarray(self._booster.predict(x_nd, num_threads=1)), classes)
+
+    def attribute(self, table: "pl.DataFrame", *, words: bool = False) -> Attribution:  # noqa: ARG002
+        """See `bakeoff.core.attribution.Attributing`; features that are made of a column are summed up.
+
+        Source: S. Lundberg et al. (2020), "From Local Explanations to Global Understanding with Explainable AI for
+        Trees", section 2 (exact Shapley values of trees), as LightGBM computes them.
+        """
+        table = plain(complete(table, self.signature), self.signature.inputs)
+        names = tuple(column.name for column in self.signature.inputs)
+        x_nd = self.table(table)
+        width = x_nd.shape[1]
+        given: Any = self._booster.predict(x_nd, pred_contrib=True, num_threads=1)
+        if isinstance(
+            given, np.ndarray
+        ):  # (n, k · (d + 1)): classes one after the other, each with its base at the end
+            given = [given[:, at : at + width + 1] for at in range(0, given.shape[1], width + 1)]
+        outputs: list[Any] = given if isinstance(given, list) else [given]
+        adds = [by_column(each[:, :width], self.table.sources, names) for each in outputs]
+        base = [float(np.asarray(each[[0]][:, [width]].sum())) if len(table) else 0.0 for each in outputs]
+        return Attribution(
+            columns=names,
+            adds_nck=centred(np.stack(adds, axis=2)),
+            base_k=centred(np.asarray(base)),
+            how="Shapley values of trees",
+        )
 
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`."""

@@ -106,6 +106,7 @@ class EmbeddingFamily:
     params = EmbeddingParams
     requires = ("numpy", "scikit-learn", "onnxruntime", "tokenizers", "polars")
     extra: str | None = "embedding"
+    reads_texts = True
     scales = True
 
     def __init__(self, encoders: Mapping[str, EncoderSource] | None = None) -> None:

@@ -20,9 +20,11 @@ from pydantic import Field
 
 from bakeoff.config.params import only_for
 from bakeoff.config.search import between, one_of
+from bakeoff.core.attribution import Attribution
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import ColumnKind, Predictions, Signature, Task
 from bakeoff.families import saved
+from bakeoff.families.features.attribution import by_column, centred, words_of
 from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
 from bakeoff.families.features.heads import CHOICE_ROWS, HeadSpec, LinearHead, best_penalty
 from bakeoff.families.features.one_row import Row, RowReader
@@ -102,6 +104,32 @@ class LinearModel:
             return single
         table = plain(complete(table, self.signature), self.signature.inputs)
         return self.head(_encode(table, self.blocks, self.table))
+
+    def attribute(self, table: "pl.DataFrame", *, words: bool = False) -> Attribution:
+        """See `bakeoff.core.attribution.Attributing`; coefficients times features, exactly."""
+        table = plain(complete(table, self.signature), self.signature.inputs)
+        names = tuple(column.name for column in self.signature.inputs)
+        coef_dk, base_k = centred(self.head.coef_dk), centred(self.head.intercept_k)
+        adds_nck = np.zeros((len(table), len(names), coef_dk.shape[1]))
+        by_word: list[dict[tuple[str, str], _Floats]] = [{} for _ in range(len(table))]
+        first = 0
+        for block in self.blocks:
+            read = texts(table, block.column)
+            weight_nd = block.vectorizer(read)
+            block_dk = coef_dk[first : first + weight_nd.shape[1]]
+            adds_nck[:, names.index(block.column)] += np.asarray(weight_nd @ block_dk)
+            for row, text in enumerate(read if words else ()):
+                part = weight_nd[[row]]
+                weights = dict(zip(part.indices.tolist(), part.data.tolist(), strict=True))
+                for word, adds_k in words_of(block.column, text, block.vectorizer, weights, block_dk).items():
+                    by_word[row][word] = by_word[row].get(word, 0.0) + adds_k
+            first += weight_nd.shape[1]
+        rest_nd, rest_dk = self.table(table), coef_dk[first:]
+        for output, coef_d in enumerate(rest_dk.T):
+            adds_nck[:, :, output] += by_column(rest_nd * coef_d, self.table.sources, names)
+        how = "coefficients times features"
+        known = tuple(by_word) if words and self.blocks else ()
+        return Attribution(columns=names, adds_nck=adds_nck, base_k=base_k, how=how, words=known)
 
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`."""

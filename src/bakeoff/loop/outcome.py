@@ -20,6 +20,7 @@ from bakeoff.loop.track import child_id
 from bakeoff.loop.unnamed_dependence import unnamed_dependence
 from bakeoff.results.candidate import Candidate
 from bakeoff.results.combination import CombinationOutcome
+from bakeoff.results.explanation import Explanation
 from bakeoff.results.judge import JudgeOutcome
 from bakeoff.results.outcome import NextStep, Paid, RunOutcome
 from bakeoff.results.search import SearchBudget
@@ -45,6 +46,8 @@ def outcome(
     budget: SearchBudget | None = None,
     judge: JudgeOutcome | None = None,
     paid: Paid | None = None,
+    explanations: tuple[Explanation, ...] = (),
+    seconds: float | None = None,
 ) -> RunOutcome:
     """Everything that a run found and did."""
     candidates = tuple(_candidate(stage, run_id, entry, versions.get(entry.name)) for entry in judged)
@@ -63,11 +66,13 @@ def outcome(
         endpoint=stage.endpoint if released else None,
         release=released,
         ledger=_ledger(stage, gathered, judged),
-        advice=compared(last_advice(stage), candidates, gathered.version),
+        advice=compared(last_advice(stage), candidates, gathered.version, seconds=seconds),
         budget=budget,
         judge=judge,
         paid=paid or Paid(),
         next_step=_next_step(stage, gathered, judged, decision),
+        explanations=explanations,
+        seconds=seconds,
     )
 
 

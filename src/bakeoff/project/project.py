@@ -13,7 +13,7 @@ import msgspec
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.config.file import Loaded, Value, load
 from bakeoff.config.sections import Config
-from bakeoff.core.errors import NotFoundError, StoreError
+from bakeoff.core.errors import NotFoundError, StoreError, UsageError
 from bakeoff.core.explain import file_advice
 from bakeoff.core.families import load_family
 from bakeoff.core.hashing import digest_tree
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from bakeoff.report.checks import ModelCheck
     from bakeoff.report.model import Report as RunReport
     from bakeoff.results.candidate import Candidate
+    from bakeoff.results.explanation import RowExplanation
     from bakeoff.results.outcome import RunOutcome
     from bakeoff.serve.engine import Answer, Engine
 
@@ -260,8 +261,10 @@ class Project:
         with self._stage() as stage:
             found = advise(stage, families, lacking, seconds=seconds, again=again)
         last = last_outcome(self.records, self.blobs)
-        measured = list(compared(found, last.candidates, last.dataset.version)) if last else []
-        return {**found, "compared": msgspec.to_builtins(measured)}
+        measured = () if last is None or last.dataset.version != found["dataset"] else last.advice
+        if last is not None and not measured:  # it was not advised: what would have been said
+            measured = compared(found, last.candidates, last.dataset.version, seconds=last.seconds)
+        return {**found, "compared": msgspec.to_builtins(list(measured))}
 
     def loop_once(self) -> "LoopTurn":
         """Look at what was served; when a trigger fires, take feedback into the data and run."""
@@ -643,6 +646,38 @@ class Project:
 
         with self.own_metrics():
             return report(self, run_id)
+
+    def explain(
+        self,
+        row: Mapping[str, object] | None = None,
+        *,
+        prediction: str | None = None,
+        model: str | None = None,
+        paid: bool = False,
+    ) -> "RowExplanation":
+        """Why a row is answered as it is: by what each column, and each word of a text, adds to the answer.
+
+        What a run explains of its candidates stands in its outcome: `project.outcome().explanations`.
+
+        Args:
+            row: the inputs, as for `predict`.
+            prediction: or the id of a prediction that was made.
+            model: a candidate of the last run, or a version ("name/2", an alias); the champion by default. A prediction
+                is explained by the model that made it.
+            paid: ask even a service that takes money for each answer, some hundred times.
+
+        Raises:
+            UsageError: not one of row and prediction is given, or each answer is paid for and `paid` is not set.
+            NotFoundError: there is no such prediction or model. DataError: the row does not fit.
+        """
+        from bakeoff.actions.explain import explain_prediction, explain_row
+        from bakeoff.project.rows import as_rows
+
+        if (row is None) == (prediction is None) or (prediction is not None and model is not None):
+            raise UsageError("expected a row (and, if you like, a model), or the id of a prediction")
+        if prediction is not None:
+            return explain_prediction(self, prediction, paid=paid)
+        return explain_row(self, as_rows([row])[0], model=model, paid=paid)
 
     def compare_runs(self, first: str, second: str) -> "RunComparison":
         """What differs between two finished runs: data, settings, candidates, scores and verdicts.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from bakeoff.core import narrow
 from bakeoff.core.errors import MissingExtraError
 from bakeoff.report.model import Report
 from bakeoff.report.numbers import cut
@@ -97,16 +98,27 @@ def _document(chart: Chart, palette: Palette, width: int) -> str:
         "titlePadding": 8,
         "labelLimit": 200 if width > NARROW else 90,
     }
+    drawn = chart.draw(palette, width)
+    # Panels have widths of their own, which come to about that of the whole.
+    fitted = {} if "concat" in drawn else {"width": width, "autosize": {"type": "fit", "contains": "padding"}}
     document = {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "background": palette.background,
         "padding": 12 if palette.background else 2,
-        "width": width,
-        "autosize": {"type": "fit", "contains": "padding"},
-        **chart.draw(palette, width),
+        **fitted,
+        **drawn,
         "config": {"font": "sans-serif", "view": {"stroke": None}, "axis": axis, "text": {"fontSize": 12}},
     }
-    return json.dumps(document)
+    return json.dumps(_printable(document))
+
+
+def _printable(value: Any) -> Any:
+    """A document without what XML cannot hold, wherever the data has it."""
+    if isinstance(value, str):
+        return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", value)
+    if narrow.is_object(value):
+        return {key: _printable(each) for key, each in value.items()}
+    return [_printable(each) for each in value] if narrow.is_sequence(value) else value
 
 
 def clean(text: str, longest: int = 60) -> str:

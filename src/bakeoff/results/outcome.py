@@ -16,6 +16,7 @@ from bakeoff.metrics.positive import Positive
 from bakeoff.results.candidate import Candidate
 from bakeoff.results.combination import CombinationOutcome
 from bakeoff.results.data import Dataset
+from bakeoff.results.explanation import Explanation
 from bakeoff.results.judge import JudgeOutcome
 from bakeoff.results.search import Expected, SearchBudget
 from bakeoff.results.verdict import Verdict
@@ -67,7 +68,8 @@ class RunOutcome:
     `endpoint` and `release` are None when nothing was released; `not_combined` says why a candidate was not tried in
     combinations; `advice` is what `bakeoff advise` expected beside what was measured; `budget` how a search for
     parameters went, `next_step` what would narrow the winner's interval, `judge` what a judge found, `ledger` what
-    became of every row (None: a run of before kept none).
+    became of every row (None: a run of before kept none), `explanations` why candidates answer as they do, that of the
+    winner first, `seconds` how long the run took (None: fits of before were used again).
     """
 
     run_id: str
@@ -87,6 +89,8 @@ class RunOutcome:
     judge: JudgeOutcome | None = None
     paid: Paid = field(default_factory=Paid)
     next_step: NextStep | None = None
+    explanations: tuple[Explanation, ...] = ()
+    seconds: float | None = None
 
     @property
     def fine(self) -> tuple[Candidate, ...]:
@@ -101,6 +105,10 @@ class RunOutcome:
     def candidate(self, name: str | None) -> Candidate | None:
         """The candidate of that name, if there is one."""
         return next((each for each in self.candidates if each.name == name), None)
+
+    def explanation(self, name: str | None) -> Explanation | None:
+        """That of the candidate of that name, if it was explained."""
+        return next((each for each in self.explanations if each.candidate == name), None)
 
     def score(self, candidate: Candidate) -> Interval | None:
         """A candidate's value of the deciding metric."""
@@ -122,6 +130,9 @@ class RunOutcome:
             del body["ledger"]
         else:
             body["ledger"] = self.ledger.to_json()
+        for name in ("explanations", "seconds"):
+            if not body[name]:
+                del body[name]
         return msgspec.json.decode(msgspec.json.encode(body))  # lists for tuples, as it will be read back
 
     @classmethod

@@ -29,6 +29,7 @@ __all__ = [
     "input_columns",
     "moment_parts",
     "number_names",
+    "number_sources",
     "numbers",
     "of_kind",
     "plain",
@@ -210,6 +211,11 @@ def number_names(columns: Sequence[Column]) -> tuple[str, ...]:
             [f"{column.name}.{part}" for part in DATETIME_PARTS] if column.kind == "datetime" else [column.name]
         )
     )
+
+
+def number_sources(columns: Sequence[Column]) -> tuple[str, ...]:
+    """The column that each of the columns of `numbers` is made of."""
+    return tuple(column.name for column in columns for _ in number_names([column]))
 
 
 def numbers(table: "pl.DataFrame", columns: Sequence[Column]) -> _Floats:

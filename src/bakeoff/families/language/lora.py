@@ -150,6 +150,7 @@ class LoraFamily:
     params = LoraParams
     requires = ("torch", "transformers", "peft", "tokenizers", "numpy", "polars")
     extra: str | None = "llm"
+    reads_texts = True
 
     def require(self, params: LoraParams) -> None:
         """See `bakeoff.core.families.require_here`."""
