@@ -97,6 +97,7 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
         paid=Paid(usd=paid_usd, budget_usd=budget_usd),
         explanations=reasons,
         seconds=(stage.clock() - started_ms) / 1000 if whole else None,
+        baselines=competition.baselines,
     )
     return ended, gathered
 
