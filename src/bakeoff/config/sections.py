@@ -84,6 +84,12 @@ class DataConfig(_Section):
     `labels` is what makes one class of several spellings (see `bakeoff.data.labels`): sign for sign ("exact"), with
     what is not seen around them left out ("trim"), or also whatever the case, spacing and form ("fold").
 
+    `time` is when a row came about. Rows are split by it, and unless there are texts it is an input, too, of which
+    models learn trends and calendars (see docs/features.md); list it in `ignore` and it only splits. `horizon` is how
+    long after its time the truth of a row is known ("1h", "7d", "1mo"): with it, models may learn from earlier values
+    of the target, by `group` if that is listed among the inputs. `holidays` is the country whose public holidays count
+    ("US", or with a part "DE-BY"; needs `pip install 'bakeoff[holidays]'`).
+
     `max_lost` is the largest share of rows that may be lost on the way to the models, whatever the reason (steps of
     `[prepare]` among them); more is an error before anything is fitted.
     """
@@ -101,6 +107,8 @@ class DataConfig(_Section):
     ignore: Names = ()
     time: str | None = None
     group: str | None = None
+    horizon: Annotated[str, Field(pattern=r"^\s*[1-9][0-9]{0,3}\s*(h|d|w|mo|y)\s*$")] | None = None
+    holidays: Annotated[str, Field(pattern=r"^[A-Za-z]{2}(-[A-Za-z0-9]{1,3})?$")] | None = None
     rejected: str | None = None
     encoding: str = "auto"
     missing: Names = ()

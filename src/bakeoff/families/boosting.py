@@ -17,13 +17,17 @@ from pydantic import Field
 from bakeoff.config.params import only_for
 from bakeoff.config.search import between, one_of
 from bakeoff.core.errors import CorruptError
+from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.features.boosting import TreeTable
 from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
+from bakeoff.families.features.derivation import Derivation
+from bakeoff.families.features.derived import Derived
 from bakeoff.families.features.targets import Target, balanced_weights, is_balanced, ranked_by
 from bakeoff.families.features.text import ANALYZERS, TermCounts
+from bakeoff.families.features.trend import Trend
 from bakeoff.metrics.positive import BINARY, positive_class
 
 if TYPE_CHECKING:
@@ -42,7 +46,8 @@ class BoostingParams:
     metric). `learning_rate`, `leaves`, `min_leaf_rows`, `column_share`, `row_share` and `penalty` (L2) shape
     the trees as LightGBM's parameters do. `balanced`: whether every class weighs the same (as the metric
     calls for, when left out). `max_categories`: columns with more categories are encoded by their target
-    means. `max_terms`, `min_rows`: which terms of texts are kept.
+    means. `max_terms`, `min_rows`: which terms of texts are kept. `features`: whether further columns are derived where
+    they help on validation rows (see docs/features.md).
     """
 
     trees: Annotated[int, Field(ge=1)] | None = None
@@ -58,16 +63,22 @@ class BoostingParams:
     max_categories: Annotated[int, Field(ge=1)] = 255
     max_terms: Annotated[int, Field(ge=1)] = field(default=2000, metadata=between(300, 6000, log=True, kinds=("text",)))
     min_rows: Annotated[int, Field(ge=1)] = 2
+    features: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoostingModel:
-    """A fitted `boosting` candidate; `trees` is LightGBM's text of them."""
+    """A fitted `boosting` candidate; `trees` is LightGBM's text of them.
+
+    `derived` makes further columns, and `trend` is what was taken off the target; None: there is none.
+    """
 
     signature: Signature
     chosen: Mapping[str, Any]
     table: TreeTable
     trees: str
+    derived: Derived | None = None
+    trend: Trend | None = None
 
     @cached_property
     def _booster(self) -> "lgb.Booster":
@@ -79,10 +90,16 @@ class BoostingModel:
         """See `bakeoff.core.protocols.Model`."""
         table = plain(complete(table, self.signature), self.signature.inputs)
         classes = self.signature.classes
+        table = self.derived(table) if self.derived else table
         x_nd = self.table(table)
         if not x_nd.shape[0]:
             return _predictions(np.empty((0, len(classes)) if len(classes) > 2 else 0), classes)  # noqa: PLR2004
-        return _predictions(np.asarray(self._booster.predict(x_nd, num_threads=1)), classes)
+        output = np.asarray(self._booster.predict(x_nd, num_threads=1))
+        return _predictions(self.trend.restored(output, self.trend.level(table)) if self.trend else output, classes)
+
+    def losses(self) -> tuple[Loss, ...]:
+        """See `bakeoff.core.protocols.Losing`."""
+        return self.derived.losses() if self.derived else ()
 
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`."""
@@ -122,6 +139,29 @@ class BoostingFamily:
         return model
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Encoder:
+    """What a fit makes of a table: derived columns and the features of trees; and of a target, without its trend."""
+
+    table: TreeTable
+    derived: Derived | None
+    trend: Trend | None
+
+    def __call__(self, table: "pl.DataFrame") -> Any:
+        return self.table(self.more(table))
+
+    def more(self, table: "pl.DataFrame") -> "pl.DataFrame":
+        """The table with derived columns."""
+        return self.derived(table) if self.derived else table
+
+    def target(self, table: "pl.DataFrame", value_n: Any, weight_n: Any) -> tuple[Any, Any]:
+        """What the trees learn of a table with derived columns, and the weights of the rows."""
+        if self.trend is None:
+            return value_n, weight_n
+        level_n = self.trend.level(table)
+        return self.trend.removed(value_n, level_n), self.trend.weights(level_n)
+
+
 class _Fit:
     """One fit: early stopping on validation rows tells the number of trees, then all rows are used."""
 
@@ -130,6 +170,7 @@ class _Fit:
         self.params: BoostingParams = job.params
         self.columns = input_columns(job)
         self.target = Target.of(job)
+        self.derivation = Derivation(job, self.target, self.columns, "trees", wanted=self.params.features)
         self.counts: list[tuple[str, TermCounts]] = []
         for column in of_kind(self.columns, "text"):
             job.progress(f"counting terms of {column.name!r}")
@@ -145,9 +186,11 @@ class _Fit:
         booster = lgb.train(self._settings(), train, num_boost_round=trees)
         return BoostingModel(
             signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),
-            chosen={"trees": trees},
-            table=encoder,
+            chosen={"trees": trees, **self.derivation.chosen},
+            table=encoder.table,
             trees=booster.model_to_string(num_iteration=trees),
+            derived=encoder.derived,
+            trend=encoder.trend,
         )
 
     def _trees(self) -> int:
@@ -159,7 +202,8 @@ class _Fit:
         encoder, _, train = self._encode(whole=False)
         held = self.target.table[self.target.training :]
         value_n = self.target.value_n[self.target.training :]
-        validation = train.create_valid(encoder(held), label=value_n, weight=self._weights(value_n))
+        label_n, weight_n = encoder.target(encoder.more(held), value_n, self._weights(value_n))
+        validation = train.create_valid(encoder(held), label=label_n, weight=weight_n)
         booster = lgb.train(
             self._settings(),
             train,
@@ -175,13 +219,14 @@ class _Fit:
             _, name, value, *_ = step.evaluation_result_list[0]
             self.job.progress(f"{step.iteration + 1} trees: {name} of validation rows {value:.5f}")
 
-    def _encode(self, *, whole: bool) -> tuple[TreeTable, Any, "lgb.Dataset"]:
+    def _encode(self, *, whole: bool) -> tuple[_Encoder, Any, "lgb.Dataset"]:
         import lightgbm as lgb
 
         params, rows = self.params, self.target.split(whole=whole)
-        encoder, x_nd = TreeTable.fit(
-            self.target.table[: len(rows)],
-            self.columns,
+        made = self.derivation.fit(len(rows))
+        table, x_nd = TreeTable.fit(
+            made.table,
+            made.columns,
             self.target.columns(rows),
             self.counts,
             max_categories=params.max_categories,
@@ -189,12 +234,14 @@ class _Fit:
             min_rows=params.min_rows,
             seed=self.job.seed,
         )
+        encoder = _Encoder(table=table, derived=made.derived, trend=made.trend)
         value_n = self.target.value_n[rows]
+        label_n, weight_n = encoder.target(made.table, value_n, self._weights(value_n))
         dataset = lgb.Dataset(
             x_nd,
-            label=value_n,
-            weight=self._weights(value_n),
-            categorical_feature=encoder.categorical,
+            label=label_n,
+            weight=weight_n,
+            categorical_feature=table.categorical,
             params=self._settings(),
             free_raw_data=False,
         )

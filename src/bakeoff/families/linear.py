@@ -9,7 +9,7 @@ Source: S. Wang, C. Manning (2012), "Baselines and Bigrams: Simple, Good Sentime
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -19,14 +19,18 @@ from pydantic import Field
 
 from bakeoff.config.params import only_for
 from bakeoff.config.search import between, one_of
+from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import ColumnKind, Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
+from bakeoff.families.features.derivation import Derivation
+from bakeoff.families.features.derived import Derived
 from bakeoff.families.features.heads import HeadSpec, LinearHead, best_penalty
 from bakeoff.families.features.table import LinearTable
 from bakeoff.families.features.targets import Target
 from bakeoff.families.features.text import ANALYZERS, TermCounts, Vectorizer
+from bakeoff.families.features.trend import Trend
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,7 +54,8 @@ class LinearParams:
     `balanced`: whether every class weighs the same, however many rows it has; when left out, if
     the project's metric calls for it.
     `min_rows`, `max_terms`: which terms of texts are kept. `bins`: pieces of a number's curve.
-    `max_categories`: the most frequent categories of a column that get a weight of their own.
+    `max_categories`: the most frequent categories of a column that get a weight of their own. `features`: whether
+    further columns are derived where they help on validation rows (see docs/features.md).
     """
 
     penalty: Annotated[float, Field(gt=0)] | None = None
@@ -63,6 +68,7 @@ class LinearParams:
     max_categories: Annotated[int, Field(ge=1)] = field(
         default=200, metadata=between(20, 1000, log=True, kinds=("categorical",))
     )
+    features: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,18 +81,32 @@ class TextBlock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinearModel:
-    """A fitted `linear` candidate."""
+    """A fitted `linear` candidate.
+
+    `derived` makes further columns, and `trend` is what was taken off the target; None: there is none.
+    """
 
     signature: Signature
     chosen: Mapping[str, Any]
     blocks: tuple[TextBlock, ...]
     table: LinearTable
     head: LinearHead
+    derived: Derived | None = None
+    trend: Trend | None = None
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
         table = plain(complete(table, self.signature), self.signature.inputs)
-        return self.head(_encode(table, self.blocks, self.table))
+        table = self.derived(table) if self.derived else table
+        answers = self.head(_encode(table, self.blocks, self.table))
+        if self.trend is None:
+            return answers
+        values_n = answers.values_n.astype(np.float64)
+        return replace(answers, values_n=self.trend.restored(values_n, self.trend.level(table)))
+
+    def losses(self) -> tuple[Loss, ...]:
+        """See `bakeoff.core.protocols.Losing`."""
+        return self.derived.losses() if self.derived else ()
 
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`."""
@@ -127,12 +147,21 @@ def _join(weights: list[Sparse], rest_nd: _Floats) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
-    """Encoders fitted on some rows, those rows encoded, and what their features are scaled by."""
+    """Encoders fitted on some rows, those rows encoded, their target, and what their features are scaled by."""
 
     blocks: tuple[TextBlock, ...]
     table: LinearTable
+    derived: Derived | None
+    trend: Trend | None
     x_nd: Sparse
+    value_n: _Floats
     scale_d: _Floats
+
+    def others(self, table: "pl.DataFrame", value_n: _Floats) -> tuple[Sparse, _Floats]:
+        """Other rows as features, and their target as the head learns it."""
+        table = self.derived(table) if self.derived else table
+        x_nd = _encode(table, self.blocks, self.table)
+        return x_nd, self.trend.removed(value_n, self.trend.level(table)) if self.trend else value_n
 
 
 def _carried(old: _Fitted, head: LinearHead, new: _Fitted) -> LinearHead:
@@ -156,6 +185,7 @@ class _Fit:
         self.params: LinearParams = job.params
         self.columns = input_columns(job)
         self.target = Target.of(job)
+        self.derivation = Derivation(job, self.target, self.columns, "linear", wanted=self.params.features)
         self.spec = HeadSpec.of(job, self.target.classes)
         self.counts: list[tuple[str, TermCounts]] = []
         for column in of_kind(self.columns, "text"):
@@ -171,10 +201,12 @@ class _Fit:
         self.job.progress(f"fitting {fitted.x_nd.shape[0]} rows, {fitted.x_nd.shape[1]} features")
         return LinearModel(
             signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),
-            chosen={"penalty": penalty},
+            chosen={"penalty": penalty, **self.derivation.chosen},
             blocks=fitted.blocks,
             table=fitted.table,
-            head=self.spec.fit(fitted.x_nd, self.target.value_n, penalty, fitted.scale_d, start=start),
+            head=self.spec.fit(fitted.x_nd, fitted.value_n, penalty, fitted.scale_d, start=start),
+            derived=fitted.derived,
+            trend=fitted.trend,
         )
 
     def _penalty(self) -> "tuple[float, tuple[_Fitted, LinearHead] | None]":
@@ -188,9 +220,9 @@ class _Fit:
         penalty, head = best_penalty(
             self.spec,
             fitted.x_nd,
-            self.target.value_n[rows],
+            fitted.value_n,
             fitted.scale_d,
-            validation=(_encode(held, fitted.blocks, fitted.table), self.target.value_n[len(rows) :]),
+            validation=fitted.others(held, self.target.value_n[len(rows) :]),
             grid=TEXT_GRID if self.counts else TABLE_GRID,
         )
         return penalty, (fitted, head)
@@ -203,9 +235,10 @@ class _Fit:
             vectorizer, weight = counts.vectorizer(rows, min_rows=params.min_rows, most=params.max_terms)
             blocks.append(TextBlock(column=column, vectorizer=vectorizer))
             weights.append(weight)
+        made = self.derivation.fit(len(rows))
         table, rest_nd = LinearTable.fit(
-            self.target.table[: len(rows)],
-            self.columns,
+            made.table,
+            made.columns,
             self.target.columns(rows),
             bins=params.bins,
             most=params.max_categories,
@@ -216,7 +249,10 @@ class _Fit:
         return _Fitted(
             blocks=tuple(blocks),
             table=table,
+            derived=made.derived,
+            trend=made.trend,
             x_nd=_join(weights, rest_nd),
+            value_n=made.trend.removed(value_n, made.trend.level(made.table)) if made.trend else value_n,
             scale_d=np.concatenate([*scales, np.ones(rest_nd.shape[1])]),
         )
 
