@@ -9,20 +9,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.families.features.text import Vectorizer
+from bakeoff.families.features.trend import Trend
 
-__all__ = ["by_column", "centred", "words_of"]
+__all__ = ["by_column", "centred", "with_level", "words_of"]
 
 _Floats: TypeAlias = NDArray[np.float64]
 FEW_CLASSES = 2
 
 
-def by_column(adds_nd: Any, sources: Sequence[str], columns: Sequence[str]) -> _Floats:
-    """What features add (n, d; dense or sparse), summed over those that are made of each column (n, c)."""
+def by_column(
+    adds_nd: Any, sources: Sequence[str], columns: Sequence[str], origins: Mapping[str, Sequence[str]] | None = None
+) -> _Floats:
+    """What features add (n, d; dense or sparse), summed over those that are made of each column (n, c).
+
+    `origins` are the columns that derived ones are made of: each of them gets an equal part.
+    """
     position = {name: at for at, name in enumerate(columns)}
-    of_d = np.asarray([position[name] for name in sources], dtype=np.int64)
     belongs_dc = np.zeros((len(sources), len(columns)))
-    belongs_dc[np.arange(len(sources)), of_d] = 1.0
+    for at, name in enumerate(sources):
+        owners = (origins or {}).get(name, (name,))
+        for owner in owners:
+            belongs_dc[at, position[owner]] += 1.0 / len(owners)
     return np.asarray(adds_nd @ belongs_dc)
+
+
+def with_level(
+    trend: Trend,
+    level_n: _Floats,
+    adds_nck: _Floats,
+    base_k: _Floats,
+    *,
+    columns: Sequence[str],
+    origins: Mapping[str, Sequence[str]],
+) -> _Floats:
+    """What columns add (n, c, k) to the target itself, when they were worked out of it without its trend.
+
+    The level is what the column adds that it is made of; one that multiplies is what it changes of the rest.
+    """
+    owners = origins.get(trend.column, (trend.column,))
+    level_nk = level_n[:, None]
+    adds_nck = adds_nck * level_nk[:, None] if trend.scaled else adds_nck.copy()
+    extra_nk = (level_nk - 1.0) * base_k if trend.scaled else np.broadcast_to(level_nk, (len(level_n), len(base_k)))
+    for owner in owners:
+        adds_nck[:, list(columns).index(owner)] += extra_nk / len(owners)
+    return adds_nck
 
 
 def centred(values: _Floats) -> _Floats:
