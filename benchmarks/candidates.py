@@ -315,8 +315,8 @@ def against(name: str, ours_: Path, theirs: Path) -> str:
 
 def report(results: Results, systems: Sequence[str], names: Sequence[str]) -> str:
     """The tables, as Markdown."""
-    table = {name: {s: each for s in systems if (each := results.newest(s, name))} for name in names}
     wanted = {name: [s for s in systems if applies(s, name)] for name in names}
+    table = {name: {s: each for s in wanted[name] if (each := results.newest(s, name))} for name in names}
     whole = [name for name in names if len(table[name]) == len(wanted[name])]
     return "\n".join([*by_set(results, table, systems), "", *summary(results, table, systems, whole)])
 
