@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 
 from bakeoff import Project
-from bakeoff.core.errors import UsageError
 from bakeoff.loop.dataset import load_arrays
 from bakeoff.loop.folds import middle
 from bakeoff.project.project import Project as Opened
@@ -108,9 +107,12 @@ def test_a_fold_that_fails_fails_its_candidate_alone(by_folds) -> None:
     assert "made to fail" in second["error"]
 
 
-def test_a_budget_beside_folds_is_refused(by_folds) -> None:
-    with pytest.raises(UsageError, match="no budget beside"):
-        run(by_folds, budget_s=5.0)
+def test_a_budget_beside_folds_is_a_limit_alone(by_folds) -> None:
+    lines: list[str] = []
+    first = run(by_folds, budget_s=50.0, lines=lines)
+    assert any("no parameters are tried" in line for line in lines)
+    assert first.document["budget"] is None
+    assert run(by_folds).unchanged
 
 
 def test_the_middle_choice() -> None:

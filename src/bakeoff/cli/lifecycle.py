@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bakeoff.cli.options import AsJson, Folder, duration_s, emit, open_project, optional_value, show_progress
+from bakeoff.cli.options import AsJson, Folder, emit, open_project, optional_value, show_progress
+from bakeoff.config.duration import budget_seconds
 
 if TYPE_CHECKING:
     from bakeoff.loop.run import FinishedRun
@@ -14,6 +15,10 @@ __all__ = ["add_to"]
 
 HERE = Path()
 GATE_FAILED = 3
+BUDGET = (
+    "End within about this time (90s, 30m, 2h); what the fits leave of it goes into trying parameters, never on test "
+    "rows. 'none' takes all the time it needs. Without it, [compute] budget is the most."
+)
 PAGE = "report.html"
 
 
@@ -57,13 +62,13 @@ def run(
     *,
     budget: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="First try parameters for so long (90s, 30m, 2h); never on test rows."),
+        typer.Option(metavar="TIME", help=BUDGET),
     ] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Fit what changed, evaluate, decide, register, release."""
-    budget_s = None if budget is None else duration_s(budget)
+    budget_s = None if budget is None else budget_seconds(budget)
     with open_project(folder) as project:
         outcome = project.run(budget_s=budget_s)
     if as_json:

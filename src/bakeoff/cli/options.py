@@ -1,7 +1,6 @@
 """Options and small pieces that commands share."""
 
 import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 __all__ = [
     "AsJson",
     "Folder",
-    "duration_s",
     "emit",
     "json_file",
     "json_rows",
@@ -27,24 +25,6 @@ __all__ = [
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Folder = Annotated[Path, typer.Option("--project", "-C", help="The project folder.", show_default="this folder")]
-
-
-def duration_s(text: str) -> float:
-    """Seconds of a duration such as "90s", "30m" or "1.5h".
-
-    Raises:
-        UsageError: it is none, or not longer than nothing.
-
-    >>> duration_s("30m"), duration_s("1.5h")
-    (1800.0, 5400.0)
-    """
-    from bakeoff.core.errors import UsageError
-
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smh])", text.strip().lower())
-    seconds = float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
-    if not seconds:
-        raise UsageError(f"expected a time with its unit, such as 90s, 30m or 2h; received {text!r}")
-    return seconds
 
 
 def open_project(folder: Path) -> "Project":

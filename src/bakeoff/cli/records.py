@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from bakeoff.cli.options import AsJson, Folder, duration_s, emit, open_project
+from bakeoff.cli.options import AsJson, Folder, emit, open_project
+from bakeoff.config.duration import seconds
 
 __all__ = ["add_to"]
 
@@ -143,7 +144,7 @@ def gc(
     from dataclasses import asdict
 
     with open_project(folder) as project:
-        found = project.collect(grace_s=duration_s(grace), delete=delete)
+        found = project.collect(grace_s=seconds(grace), delete=delete)
     if as_json:
         emit(asdict(found))
     elif delete:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
+from bakeoff.core.deadline import ignore_cut
 from bakeoff.core.events import Cursor, E, Event, Named, Reading
 from bakeoff.core.jobs import Progress
 from bakeoff.core.ledger import Loss
@@ -78,6 +79,8 @@ class FitJob:
     validation rows should serve it. When `chosen` is given (what an earlier fit of the same candidate chose),
     the family must use it instead of choosing again, and `validation` may be empty. `on_loss` takes what does not reach
     the model: rows that are not used, texts that are cut, parameters that have no effect.
+    A fit that chooses should end within `limit_s`, with the best so far, and tell `on_cut` what it left out for that
+    (`bakeoff.core.deadline`); one that is far over it is killed. Without need the limit changes nothing.
     `cache` is a folder shared by all fits of a project, for things keyed by content.
     """
 
@@ -93,6 +96,8 @@ class FitJob:
     progress: Progress
     chosen: Mapping[str, Json] | None = None
     on_loss: Callable[[Loss], None] = ignore_loss
+    limit_s: float | None = None
+    on_cut: Callable[[str], None] = ignore_cut
 
 
 @runtime_checkable

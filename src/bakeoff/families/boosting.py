@@ -16,6 +16,7 @@ from pydantic import Field
 
 from bakeoff.config.params import only_for
 from bakeoff.config.search import between, one_of
+from bakeoff.core.deadline import Deadline
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature, Task
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["BoostingFamily", "BoostingModel", "BoostingParams"]
+
+
+CHOOSING = 0.45
+"""Of the time of a fit, what choosing the number of trees may take: then as many are fitted on all rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +132,8 @@ class _Fit:
 
     def __init__(self, job: FitJob) -> None:
         self.job = job
+        self._deadline = Deadline(job)
+        self._best: tuple[int, float] | None = None
         self.params: BoostingParams = job.params
         self.columns = input_columns(job)
         self.target = Target.of(job)
@@ -166,9 +173,21 @@ class _Fit:
             num_boost_round=self.params.max_trees,
             valid_sets=[validation],
             feval=self._precise,
-            callbacks=[lgb.early_stopping(self.params.patience, verbose=False), self._report],
+            callbacks=[lgb.early_stopping(self.params.patience, verbose=False), self._report, self._in_time],
         )
         return max(booster.best_iteration, 1)
+
+    def _in_time(self, step: Any) -> None:
+        """End the choosing when it has had its part of the limit, with the best number of trees so far."""
+        import lightgbm as lgb
+
+        results = step.evaluation_result_list
+        _, _, value, higher, *_ = results[0]
+        if self._best is None or (value > self._best[1] if higher else value < self._best[1]):
+            self._best = step.iteration, value
+        if step.iteration + 1 < step.end_iteration and self._deadline.passed(CHOOSING):
+            self._deadline.cut(f"{step.iteration + 1} rounds of trees of up to {step.end_iteration:,} were tried")
+            raise lgb.callback.EarlyStopException(self._best[0], results)
 
     def _report(self, step: Any) -> None:
         if step.iteration % 100 == 99:  # noqa: PLR2004

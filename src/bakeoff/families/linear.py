@@ -19,6 +19,7 @@ from pydantic import Field
 
 from bakeoff.config.params import only_for
 from bakeoff.config.search import between, one_of
+from bakeoff.core.deadline import Deadline
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import ColumnKind, Predictions, Signature, Task
 from bakeoff.families import saved
@@ -153,6 +154,7 @@ class _Fit:
 
     def __init__(self, job: FitJob) -> None:
         self.job = job
+        self._deadline = Deadline(job)
         self.params: LinearParams = job.params
         self.columns = input_columns(job)
         self.target = Target.of(job)
@@ -192,6 +194,7 @@ class _Fit:
             fitted.scale_d,
             validation=(_encode(held, fitted.blocks, fitted.table), self.target.value_n[len(rows) :]),
             grid=TEXT_GRID if self.counts else TABLE_GRID,
+            deadline=self._deadline,
         )
         return penalty, (fitted, head)
 

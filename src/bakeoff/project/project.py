@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import msgspec
 
 from bakeoff.chat.privacy import remote_calls
+from bakeoff.config.duration import budget_seconds
 from bakeoff.config.file import Loaded, Value, load
 from bakeoff.config.sections import Config
 from bakeoff.core.errors import NotFoundError, StoreError
@@ -199,7 +200,10 @@ class Project:
     def run(self, *, budget_s: float | None = None) -> "FinishedRun":
         """Fit what changed, evaluate, decide, register and release; nothing when nothing changed.
 
-        With a budget, so many seconds go into trying parameters on training rows first.
+        Args:
+            budget_s: the whole run ends within about so many seconds, and uses what its fits leave of them to try
+                parameters on training rows (not where there are folds). Without one, `[compute] budget` is the most
+                that it takes; `math.inf` lifts that.
 
         Raises:
             ConfigError, DataError: settings or data cannot be used. ConflictError: another run is on.
@@ -386,7 +390,7 @@ class Project:
 
     @contextmanager
     def _staged(self, *, lock: bool, budget_s: float | None) -> "Generator[Stage]":
-        from bakeoff.loop.context import Stage
+        from bakeoff.loop.context import Stage, TimeLimit
 
         contenders = wiring.contenders(self.loaded)
         state = self._state_folder()
@@ -410,7 +414,7 @@ class Project:
             new_id=wiring.new_id,
             with_params=lambda name, params: wiring.contender(self.loaded, name, params),
             combiner=wiring.combiner,
-            budget_s=budget_s,
+            time=TimeLimit.of(budget_s, budget_seconds(self.config.compute.budget)),
             contract=wiring.contract(self.loaded),
         )
         if not lock:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.core.deadline import Deadline
 from bakeoff.core.protocols import FitJob, Progress
 from bakeoff.core.types import Predictions
 from bakeoff.families.features.targets import balanced_weights, is_balanced, ranked_by
@@ -31,6 +32,8 @@ TOLERANCE = 1e-6
 CHOICE_TOLERANCE = 3e-3
 """The same while a penalty is chosen."""
 BLOCK_ROWS = 64
+CHOOSING = 0.5
+"""Of the time of a fit, what choosing a penalty may take."""
 NEVER = -30.0
 """Logit of a class that training rows lack."""
 
@@ -203,8 +206,12 @@ def best_penalty(
     *,
     validation: tuple[Features, _Floats],
     grid: Sequence[float],
+    deadline: Deadline | None = None,
 ) -> tuple[float, LinearHead]:
-    """The penalty of the grid whose head is best on validation rows (the larger one on a tie), and that head."""
+    """The penalty of the grid whose head is best on validation rows (the larger one on a tie), and that head.
+
+    Half of the time until the deadline is for this; the rest of the grid is then left out.
+    """
     if len(value_n) > CHOICE_ROWS:
         some = np.sort(np.random.default_rng(spec.seed).permutation(len(value_n))[:CHOICE_ROWS])
         x_nd, value_n = x_nd[some], value_n[some]
@@ -212,6 +219,9 @@ def best_penalty(
     heads: dict[float, LinearHead] = {}
     head = None
     for penalty in sorted(grid, reverse=True):
+        if deadline is not None and head is not None and deadline.passed(CHOOSING):
+            deadline.cut(f"{len(heads)} of {len(grid)} penalties were tried")
+            break
         head = spec.fit(x_nd, value_n, penalty, scale_d, start=head, tolerance=CHOICE_TOLERANCE)
         losses[penalty], heads[penalty] = _loss(spec, head(validation[0]), validation[1]), head
         spec.progress(f"penalty {penalty:g}: validation loss {losses[penalty]:.5f}")
