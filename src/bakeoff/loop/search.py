@@ -9,6 +9,7 @@ import io
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 
@@ -225,8 +226,9 @@ class _Search:
     def _trial(self, contender: Contender, rows: str, *, limit_s: float) -> Job:
         fit = job_of(self._stage, self._gathered, contender)
         decide = self._stage.config.decide
+        fields: dict[str, Any] = {**msgspec.structs.asdict(fit.argument), "limit_s": limit_s}
         argument = TrialArgument(
-            **(msgspec.structs.asdict(fit.argument) | {"limit_s": limit_s}),
+            **fields,
             costs=decide.model_dump(mode="json")["costs"],
             by_cost=decide.decide_by == "cost",
         )
