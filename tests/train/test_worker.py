@@ -124,3 +124,21 @@ def test_a_numeric_target_becomes_text_classes(argument: FitArgument, context: J
 
 def test_the_job_names_this_function() -> None:
     assert f"{fit.__module__}:{fit.__name__}" == FIT
+
+
+def test_what_a_fit_says_of_validation_rows_on_its_way_is_kept(argument: FitArgument, context: JobContext) -> None:
+    value = run(argument, context)
+    assert value.held
+    with np.load(context.outputs[HELD], allow_pickle=False) as kept:
+        on_the_way = dict(kept)
+    hold_out(msgspec.structs.replace(argument, chosen=value.chosen), context)
+    with np.load(context.outputs[HELD], allow_pickle=False) as kept:
+        np.testing.assert_allclose(on_the_way["probabilities_nk"], kept["probabilities_nk"], atol=1e-6)
+        assert on_the_way["truth_n"].tolist() == kept["truth_n"].tolist()
+
+
+def test_where_nothing_is_chosen_nothing_is_said_of_validation_rows(argument: FitArgument, context: JobContext) -> None:
+    (context.outputs[HELD].parent).mkdir()
+    assert not run(argument, context, chosen={"penalty": 0.7}).held
+    with np.load(context.outputs[HELD], allow_pickle=False) as kept:
+        assert kept.files == []

@@ -24,7 +24,7 @@ from bakeoff.loop.dataset import Gathered, gather, load_arrays
 from bakeoff.loop.evaluate import Judged, groups, outcomes, times
 from bakeoff.loop.judge import judge_registered
 from bakeoff.loop.outcome import outcome
-from bakeoff.loop.search import as_found, shown
+from bakeoff.loop.search import as_found, as_given, shown
 from bakeoff.metrics.registry import find
 from bakeoff.registry.lineage import find_version, label
 from bakeoff.report.checks import Check, ModelCheck, Outcome
@@ -79,6 +79,7 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
     champion = champion_of(stage)
     stage = stage if version is not None else as_found(stage, champion)
     gathered = gather(stage, steps)
+    stage = as_given(stage) if gathered.folds and stage.found else stage
     stage = with_classes(stage, gathered)
     competition = None if version is not None else compete(stage, steps, gathered)
     subject = (

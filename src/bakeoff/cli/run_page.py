@@ -45,6 +45,7 @@ def leaderboard(run: RunOutcome, *, unchanged: bool = False) -> str:
         "",
         f"verdict: {verdict.reason}",
     ]
+    parts += [f"next step: {run.next_step.sentence}"] if run.next_step else []
     parts += _monthly(run)
     parts += _usage(run.fine)
     parts += _paid(run)

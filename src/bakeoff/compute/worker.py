@@ -6,6 +6,7 @@ import resource
 import sys
 import threading
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -54,12 +55,22 @@ def result_of(function: str, argument: Json, context: JobContext) -> dict[str, A
         return {"error": text.splitlines()[0], "traceback": traceback.format_exc()}
 
 
+def _use_threads(environ: Mapping[str, str], threads: int) -> None:
+    """Use so many: libraries that a fork server has loaded were begun with another number."""
+    os.environ |= environ
+    if "threadpoolctl" in sys.modules or "numpy" in sys.modules:
+        from bakeoff.core.threads import limited
+
+        limited(threads)
+
+
 def main() -> None:
     """Run the job that stands on stdin's first line."""
     request = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.path[:] = request["path"]
     os.chdir(request["folder"])
+    _use_threads(request["environ"], request["threads"])
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not break the protocol
     message = _run(request, out)

@@ -131,15 +131,24 @@ class SplitConfig(_Section):
     classification and random for the rest.
 
     `folds` makes every row a test row once, of a model fitted on the other folds; the released model is fitted
-    on all rows. 0: one test part of the size of `test`. Rows whose texts are near-duplicates, of this Jaccard
-    similarity of word runs, stay on one side; `near_duplicates` = 0 (or false) does not look for them.
+    on all rows. 0: one test part of the size of `test`. `auto` means 5 folds below 2,000 rows, where one test part
+    would say little, and one test part else, and wherever folds would cost money or long fits (language models,
+    services), cannot be (a split by time, generation, `[decide] calibrate`), or `test` is given.
+
+    Rows whose texts are near-duplicates, of this Jaccard similarity of word runs, stay on one side; `near_duplicates`
+    = 0 (or false) does not look for them.
     """
 
     by: Literal["auto", "random", "stratified", "group", "time"] = "auto"
     test: float | str = 0.2
     validation: float | str = 0.15
-    folds: int = Field(default=0, ge=0, le=100)
+    folds: Literal["auto"] | Annotated[int, Field(ge=0, le=100)] = "auto"
     near_duplicates: Annotated[float, BeforeValidator(_as_similarity)] = Field(default=NEAR, ge=0, le=1)
+
+    @property
+    def asks_folds(self) -> bool:
+        """Whether the project names a number of folds."""
+        return self.folds not in {0, "auto"}
 
 
 def _as_budget(text: str) -> str:
@@ -413,7 +422,7 @@ class ComputeConfig(_Section):
 
     `budget` is the most time that a run may take ("90s", "30m", "2h", or "none"): a fit that would take more than its
     share of what is left ends with the best so far, and this is told. `bakeoff run --budget TIME` sets another for one
-    run, and uses it up: what the fits leave goes into a search for better parameters (without folds).
+    run, and uses it up: what the fits leave goes into a search for better parameters.
     """
 
     backend: str = "local"

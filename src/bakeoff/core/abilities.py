@@ -4,7 +4,7 @@ A model declares an ability by a method or property of the protocol that names i
 that is made of others has the record itself as its `abilities`, made of theirs, so that none is lost on the way.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,7 +22,8 @@ from bakeoff.core.generation import (
     Warming,
 )
 from bakeoff.core.ledger import Loss
-from bakeoff.core.protocols import Likely, Losing, Metered, Recalling, Usage
+from bakeoff.core.protocols import Likely, Losing, Metered, Recalling, RowWise, Usage
+from bakeoff.core.types import Predictions
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,6 +39,7 @@ Recall: TypeAlias = "Callable[[pl.DataFrame, Sequence[str], int], tuple[NDArray[
 class Abilities:
     """What a model can do beside predicting; None for what it cannot. Each is called as its protocol says."""
 
+    predict_row: Callable[[Mapping[str, Any]], Predictions | None] | None = None
     usage: Callable[[], Usage] | None = None
     losses: Callable[[], tuple[Loss, ...]] | None = None
     log_likelihood: "Likelihood | None" = None
@@ -56,6 +58,7 @@ def abilities_of(model: object) -> Abilities:
     if isinstance(own, Abilities):
         return own
     return Abilities(
+        predict_row=model.predict_row if isinstance(model, RowWise) else None,
         usage=(lambda: model.usage) if isinstance(model, Metered) else None,
         losses=model.losses if isinstance(model, Losing) else None,
         log_likelihood=model.log_likelihood if isinstance(model, Likely) else None,

@@ -49,11 +49,13 @@ __all__ = [
     "Progress",
     "Recalling",
     "RecordStore",
+    "RowWise",
     "RunRecords",
     "TrainingRows",
     "Transform",
     "Usage",
     "VersionRecords",
+    "ignore_held",
     "ignore_loss",
 ]
 
@@ -64,6 +66,11 @@ Clock: TypeAlias = Callable[[], int]
 def ignore_loss(loss: Loss) -> None:
     """What a fit does with losses when nobody wants to know of them."""
     del loss
+
+
+def ignore_held(predictions: "Predictions") -> None:
+    """What a fit does with predictions of validation rows when nobody wants to know of them."""
+    del predictions
 
 
 # --- families -----------------------------------------------------------------------------------
@@ -80,7 +87,9 @@ class FitJob:
     the family must use it instead of choosing again, and `validation` may be empty. `on_loss` takes what does not reach
     the model: rows that are not used, texts that are cut, parameters that have no effect.
     A fit that chooses should end within `limit_s`, with the best so far, and tell `on_cut` what it left out for that
-    (`bakeoff.core.deadline`); one that is far over it is killed. Without need the limit changes nothing.
+    (`bakeoff.core.deadline`); one that is far over it is killed. Without need the limit changes nothing. `on_held`
+    takes what a model of all training rows, and of no others, says of the validation rows, in their order, where a fit
+    that chooses has such a model anyway: what is combined or calibrated on these rows then needs no further fit.
     `cache` is a folder shared by all fits of a project, for things keyed by content.
     """
 
@@ -98,6 +107,7 @@ class FitJob:
     on_loss: Callable[[Loss], None] = ignore_loss
     limit_s: float | None = None
     on_cut: Callable[[str], None] = ignore_cut
+    on_held: Callable[[Predictions], None] = ignore_held
 
 
 @runtime_checkable
@@ -150,6 +160,18 @@ class Usage:
 
 
 @runtime_checkable
+class RowWise(Protocol):
+    """A model with a short way for single rows, for which no table is made."""
+
+    def predict_row(self, row: Mapping[str, Any]) -> Predictions | None:
+        """What `predict` says of a table of this row, to the last bit; the values are those that the inputs store.
+
+        None where a value is of another type, or an input is absent: `predict` then tells what is wrong, or answers.
+        """
+        ...
+
+
+@runtime_checkable
 class Metered(Protocol):
     """A model that pays for its answers (some of them, if it is made of several models)."""
 
@@ -198,7 +220,8 @@ class Family(Protocol):
     One whose fits use as many threads as they get, and come to the same with any number of them, may say so by a
     further attribute, `scales = True`: its fits then get all cores. One that asks a service about rows has a method
     `service(params)`, which gives its URL (see `bakeoff.core.families.service_of`): rows go to another machine only
-    where the project allows it, and this is how it is known.
+    where the project allows it, and this is how it is known. `imports` names modules that fits and predictions import
+    where they use them: workers then begin with these (see `bakeoff.core.jobs.Compute.expect`).
     """
 
     name: str

@@ -23,6 +23,7 @@ from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.features.boosting import TreeTable
 from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
+from bakeoff.families.features.one_row import Row, RowReader
 from bakeoff.families.features.targets import Target, balanced_weights, is_balanced, ranked_by
 from bakeoff.families.features.text import ANALYZERS, TermCounts
 from bakeoff.metrics.positive import BINARY, positive_class
@@ -80,8 +81,24 @@ class BoostingModel:
 
         return lgb.Booster(model_str=self.trees)
 
+    @cached_property
+    def _reader(self) -> RowReader:
+        return RowReader(self.signature)
+
+    def predict_row(self, row: Mapping[str, Any]) -> Predictions | None:
+        """See `bakeoff.core.protocols.RowWise`."""
+        return self._of(self._reader(row))
+
+    def _of(self, row: Row | None) -> Predictions | None:
+        if row is None:
+            return None
+        output = np.asarray(self._booster.predict(self.table.of_row(row), num_threads=1))
+        return _predictions(output, self.signature.classes)
+
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
+        if (single := self._of(self._reader.of(table))) is not None:
+            return single
         table = plain(complete(table, self.signature), self.signature.inputs)
         classes = self.signature.classes
         x_nd = self.table(table)
@@ -109,6 +126,7 @@ class BoostingFamily:
     tasks: frozenset[Task] = frozenset({"classification", "regression"})
     params = BoostingParams
     requires = ("numpy", "scipy", "lightgbm", "polars")
+    imports = ("scipy.sparse", "lightgbm")
     extra: str | None = None
 
     def fit(self, job: FitJob) -> BoostingModel:
@@ -149,7 +167,7 @@ class _Fit:
         self.job.progress(f"fitting {trees} trees on {x_nd.shape[0]} rows, {x_nd.shape[1]} features")
         import lightgbm as lgb
 
-        booster = lgb.train(self._settings(), train, num_boost_round=trees)
+        booster = lgb.train(self._settings(), train, num_boost_round=trees, keep_training_booster=True)
         return BoostingModel(
             signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),
             chosen={"trees": trees},
@@ -166,16 +184,21 @@ class _Fit:
         encoder, _, train = self._encode(whole=False)
         held = self.target.table[self.target.training :]
         value_n = self.target.value_n[self.target.training :]
-        validation = train.create_valid(encoder(held), label=value_n, weight=self._weights(value_n))
+        held_nd = encoder(held)
+        validation = train.create_valid(held_nd, label=value_n, weight=self._weights(value_n))
         booster = lgb.train(
             self._settings(),
             train,
             num_boost_round=self.params.max_trees,
             valid_sets=[validation],
             feval=self._precise,
+            keep_training_booster=True,  # else it is written as text and read again, which takes as long as its trees
             callbacks=[lgb.early_stopping(self.params.patience, verbose=False), self._report, self._in_time],
         )
-        return max(booster.best_iteration, 1)
+        trees = max(booster.best_iteration, 1)
+        output = np.asarray(booster.predict(held_nd, num_iteration=trees, num_threads=self.job.threads))
+        self.job.on_held(_predictions(output, self.target.classes))
+        return trees
 
     def _in_time(self, step: Any) -> None:
         """End the choosing when it has had its part of the limit, with the best number of trees so far."""

@@ -26,7 +26,7 @@ from bakeoff.core.protocols import FitJob, Progress
 from bakeoff.core.types import Column, Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
-from bakeoff.families.features.heads import HeadSpec, LinearHead, best_penalty
+from bakeoff.families.features.heads import CHOICE_ROWS, HeadSpec, LinearHead, best_penalty
 from bakeoff.families.features.onnx_encoder import EncoderSource, OnnxEncoder, known_encoders
 from bakeoff.families.features.table import LinearTable
 from bakeoff.families.features.targets import Target
@@ -228,7 +228,7 @@ class _Fit:
         table, x_nd = self._features(vector_nd, rows)
         scale = _standardised(x_nd, vector_nd.shape[1])
         held_nd = np.hstack([vector_nd[count:], table(self.target.table[count:])])
-        penalty, _ = best_penalty(
+        penalty, head = best_penalty(
             spec,
             x_nd - scale.center_d,
             value_n[:count],
@@ -237,6 +237,8 @@ class _Fit:
             grid=GRID,
             deadline=self.deadline,
         )
+        if count <= CHOICE_ROWS:
+            self.job.on_held(head(held_nd - scale.center_d))
         return penalty
 
     def _features(self, vector_nd: _Vectors, rows: NDArray[np.int64]) -> tuple[LinearTable, _Floats]:

@@ -10,6 +10,7 @@ Source: S. Wang, C. Manning (2012), "Baselines and Bigrams: Simple, Good Sentime
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -24,7 +25,8 @@ from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import ColumnKind, Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
-from bakeoff.families.features.heads import HeadSpec, LinearHead, best_penalty
+from bakeoff.families.features.heads import CHOICE_ROWS, HeadSpec, LinearHead, best_penalty
+from bakeoff.families.features.one_row import Row, RowReader
 from bakeoff.families.features.table import LinearTable
 from bakeoff.families.features.targets import Target
 from bakeoff.families.features.text import ANALYZERS, TermCounts, Vectorizer
@@ -74,7 +76,7 @@ class TextBlock:
     vectorizer: Vectorizer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class LinearModel:
     """A fitted `linear` candidate."""
 
@@ -84,8 +86,21 @@ class LinearModel:
     table: LinearTable
     head: LinearHead
 
+    @cached_property
+    def _reader(self) -> RowReader:
+        return RowReader(self.signature)
+
+    def predict_row(self, row: Mapping[str, Any]) -> Predictions | None:
+        """See `bakeoff.core.protocols.RowWise`."""
+        return self._of(self._reader(row))
+
+    def _of(self, row: Row | None) -> Predictions | None:
+        return None if row is None else self.head(_encode_row(row, self.blocks, self.table))
+
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
+        if (single := self._of(self._reader.of(table))) is not None:
+            return single
         table = plain(complete(table, self.signature), self.signature.inputs)
         return self.head(_encode(table, self.blocks, self.table))
 
@@ -101,6 +116,7 @@ class LinearFamily:
     tasks: frozenset[Task] = frozenset({"classification", "regression"})
     params = LinearParams
     requires = ("numpy", "scipy", "scikit-learn", "polars")
+    imports = ("scipy.sparse", "sklearn.linear_model")
     extra: str | None = None
 
     def fit(self, job: FitJob) -> LinearModel:
@@ -115,6 +131,27 @@ class LinearFamily:
 def _encode(table: "pl.DataFrame", blocks: tuple[TextBlock, ...], rest: LinearTable) -> Sparse:
     read = {name: texts(table, name) for name in dict.fromkeys(block.column for block in blocks)}
     return _join([block.vectorizer(read[block.column]) for block in blocks], rest(table))
+
+
+def _encode_row(row: Row, blocks: tuple[TextBlock, ...], rest: LinearTable) -> Any:
+    """As `_encode`, of one row."""
+    rest_1d = rest.of_row(row)
+    if not blocks:
+        return rest_1d
+    import scipy.sparse as sp
+
+    places: list[Rows] = []
+    weights: list[_Floats] = []
+    width = 0
+    for block in blocks:
+        place_t, weight_t = block.vectorizer.of_row(row[block.column] or "")
+        places.append(place_t + width)
+        weights.append(weight_t)
+        width += len(block.vectorizer.terms)
+    filled = np.flatnonzero(rest_1d[0])
+    index_t = np.concatenate([*places, filled + width])
+    data_t = np.concatenate([*weights, rest_1d[0, filled]])
+    return sp.csr_array((data_t, index_t, [0, len(index_t)]), shape=(1, width + rest_1d.shape[1]))
 
 
 def _join(weights: list[Sparse], rest_nd: _Floats) -> Any:
@@ -138,6 +175,8 @@ class _Fitted:
 
 def _carried(old: _Fitted, head: LinearHead, new: _Fitted) -> LinearHead:
     """A head for new encoders that weighs terms as the old one does, and all else not at all: where to start from."""
+    if not new.blocks and new.x_nd.shape[1] == old.x_nd.shape[1]:
+        return head  # the same pieces of the same numbers, at about the same places
     coef_dk = np.zeros((new.x_nd.shape[1], head.coef_dk.shape[1]))
     old_at = new_at = 0
     for before, block in zip(old.blocks, new.blocks, strict=True):
@@ -186,16 +225,18 @@ class _Fit:
             return float(given), None  # type: ignore[arg-type]
         rows = self.target.split(whole=False)
         fitted = self._encode(rows)
-        held = self.target.table[len(rows) :]
+        held_nd = _encode(self.target.table[len(rows) :], fitted.blocks, fitted.table)
         penalty, head = best_penalty(
             self.spec,
             fitted.x_nd,
             self.target.value_n[rows],
             fitted.scale_d,
-            validation=(_encode(held, fitted.blocks, fitted.table), self.target.value_n[len(rows) :]),
+            validation=(held_nd, self.target.value_n[len(rows) :]),
             grid=TEXT_GRID if self.counts else TABLE_GRID,
             deadline=self._deadline,
         )
+        if len(rows) <= CHOICE_ROWS:
+            self.job.on_held(head(held_nd))
         return penalty, (fitted, head)
 
     def _encode(self, rows: Rows) -> _Fitted:

@@ -10,6 +10,7 @@ from bakeoff.loop.combine import Combined, combine
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered
 from bakeoff.loop.evaluate import Judged, evaluate, verdict
+from bakeoff.loop.expect import meanwhile
 from bakeoff.loop.folds import fit_all
 from bakeoff.loop.judge import referee
 from bakeoff.loop.prompts import check_prompts
@@ -42,7 +43,8 @@ def compete(stage: Stage, steps: Steps, gathered: Gathered) -> Competition:
     """Fit and evaluate what changed, look for combinations, and decide."""
     check_prompts(stage, gathered)
     fitted = fit_all(stage, steps, gathered)
-    judged = evaluate(stage, steps, gathered, fitted)
+    with meanwhile():
+        judged = evaluate(stage, steps, gathered, fitted)
     combined = combine(stage, steps, gathered, judged)
     judged = calibrated(stage, steps, judged, combined.held)
     judged += evaluate(stage, steps, gathered, combined.fitted)

@@ -78,12 +78,12 @@ def combine(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Jud
 
 
 def too_long(stage: Stage, entries: Sequence[Judged]) -> dict[str, str]:
-    """Candidates that would take too long to be fitted once more without validation rows, and how long they took."""
+    """Candidates that must be fitted once more without validation rows, which would take too long, and how long."""
     limit_s = stage.config.combine.max_train_s
     return {
         entry.name: f"its training took {entry.fitted.train_s:.0f} s, over [combine] max_train_s = {limit_s:g}"
         for entry in entries
-        if entry.fitted.train_s > limit_s
+        if entry.fitted.train_s > limit_s and entry.fitted.held_blob is None
     }
 
 

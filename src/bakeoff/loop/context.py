@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bakeoff.data.schema import Precedent
     from bakeoff.feedback.truth import TruthOf
 
-__all__ = ["COMBINERS", "Contender", "Stage", "TimeLimit"]
+__all__ = ["COMBINERS", "Contender", "Nested", "Stage", "TimeLimit"]
 
 COMBINERS = ("blend", "cascade", "calibrated")
 """The families that make one model of several, or of one."""
@@ -38,7 +38,8 @@ class Contender:
     `search` is what a run with a budget tries for parameters that the project does not give. Behind fitted
     preparation steps, the family is "prepared", and `wraps` is the candidate as the project names it. `prompt` is the
     file that its prompt stands in, if it does. It `scales` when its fits use as many threads as they get, and come to
-    the same with any number of them. `service` is the URL of what it asks about rows, if it asks a service.
+    the same with any number of them. `service` is the URL of what it asks about rows, if it asks a service. `modules`
+    are those that its jobs import.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Contender:
     prompt: "PromptFile | None" = None
     scales: bool = False
     service: str | None = None
+    modules: tuple[str, ...] = ()
 
     @property
     def shown(self) -> "Contender":
@@ -113,6 +115,18 @@ class TimeLimit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Nested:
+    """What searches within folds found: each fold's contenders, and the parts by which those of all rows choose.
+
+    A search reads rows; those of a fold are tested with what a search without them found. The model of all rows has
+    what a search on all rows found, and chooses on the validation rows of `rows_blob`.
+    """
+
+    of_folds: tuple[tuple[Contender, ...], ...]
+    rows_blob: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """The world of one pass; handed down by the project, which alone wires it.
 
@@ -121,7 +135,8 @@ class Stage:
     anew, with these parameters beside those that the project gives. `time` is what there is of it;
     `found` are those that a search found, by candidate, and that its contenders have. `positive` is known once there
     are rows (see `bakeoff.loop.classes`), and stays None unless there are two classes or the project names one.
-    `precedent` are the columns of the live model's data, when its inputs must stay what they are.
+    `nested` is what a search with folds found. `precedent` are the columns of the live model's data, when its inputs
+    must stay what they are.
     """
 
     config: Config
@@ -143,6 +158,7 @@ class Stage:
     contract: "Contract | None" = None
     positive: Positive | None = None
     precedent: "Precedent | None" = None
+    nested: Nested | None = None
 
     @property
     def seed(self) -> int:

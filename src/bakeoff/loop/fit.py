@@ -7,20 +7,20 @@ from typing import Any
 
 import msgspec
 
-from bakeoff.core.jobs import MODEL, ROWS, TABLE, Job, JobResult, Resources
+from bakeoff.core.jobs import MODEL, ROWS, TABLE, Job, JobResult
 from bakeoff.core.ledger import Loss
 from bakeoff.core.refs import BlobRef
 from bakeoff.core.types import Json
 from bakeoff.loop.cache import Result, Steps, step_key
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.loop.dataset import Gathered
+from bakeoff.loop.expect import resources_of
 from bakeoff.results.search import Cut
 from bakeoff.train.worker import FIT, HELD, HOLD_OUT, FitArgument, FitValue
 
 __all__ = [
     "FitRequest",
     "Fitted",
-    "expect",
     "fit",
     "fit_each",
     "fitted_of",
@@ -38,7 +38,8 @@ class Fitted:
 
     `members` name the contenders that it is made of, if it is a combination. With folds the model is fitted on all
     rows, and `folds` are its like, each fitted without one fold (trees, in the order of the folds). `losses` are what
-    this model alone goes without; `cut` is what the limit of its fit cut short.
+    this model alone goes without; `cut` is what the limit of its fit cut short. `held_blob` is what `hold_out` would
+    find, where the fit has found it on its way.
     """
 
     contender: Contender
@@ -55,6 +56,7 @@ class Fitted:
     folds: tuple[str, ...] = ()
     losses: tuple[Loss, ...] = ()
     cut: Cut | None = None
+    held_blob: str | None = None
 
 
 def fit(stage: Stage, steps: Steps, gathered: Gathered) -> list[Fitted]:
@@ -98,6 +100,8 @@ def fit_each(stage: Stage, steps: Steps, asks: Sequence[FitRequest]) -> dict[str
             if cut := msgspec.convert(kept.get("cut"), Cut | None):
                 kept["cut"] = msgspec.to_builtins(replace(cut, budget_s=stage.time.budget_s))
                 stage.progress(f"{result.name}: {cut.sentence}")
+            if result.value.get("held"):
+                kept["held_blob"] = result.outputs[HELD]
             found[result.name] = steps.publish(waiting[result.name].key, kept)
             stage.progress(f"{result.name}: fitted in {result.seconds:.1f} s")
     return found
@@ -157,8 +161,10 @@ def on_all_rows(stage: Stage, gathered: Gathered, contender: Contender, chosen: 
 def hold_out(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fitted]) -> dict[str, BlobRef]:
     """What each contender says of validation rows when it is fitted on training rows alone: blobs, by name.
 
-    One fit each, with what the first one chose. One that fails is told of and left out.
+    Where the first fit has not found it on its way, by one more, with what the first one chose. One that fails is told
+    of and left out.
     """
+    at_hand = {each.contender.name: BlobRef(each.held_blob) for each in fitted if each.held_blob is not None}
     asks = {
         each.contender.name: FitRequest.of(
             "hold_out",
@@ -170,6 +176,7 @@ def hold_out(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fi
             ),
         )
         for each in fitted
+        if each.held_blob is None
     }
     done = {name: steps.done(ask.key) for name, ask in asks.items()}
     waiting = [ask.job for name, ask in asks.items() if done[name] is None]
@@ -180,17 +187,8 @@ def hold_out(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fi
             stage.progress(f"{result.name}: not combined with others: {result.error}")
         else:
             done[result.name] = steps.publish(asks[result.name].key, {"held_blob": result.outputs[HELD]})
-    return {name: BlobRef(str(kept["held_blob"])) for name, kept in done.items() if kept is not None}
-
-
-def expect(stage: Stage) -> None:
-    """Tell the backend that every contender will be fitted, so that what fits import is there when their rows are."""
-    for contender in stage.contenders:
-        stage.compute.expect(FIT, contender.requires, _resources(stage, contender))
-
-
-def _resources(stage: Stage, contender: Contender) -> Resources:
-    return Resources(threads=stage.compute.cores if contender.scales else 0)
+    more = {name: BlobRef(str(kept["held_blob"])) for name, kept in done.items() if kept is not None}
+    return {each.contender.name: blob for each in fitted if (blob := (at_hand | more).get(each.contender.name))}
 
 
 def job_of(stage: Stage, gathered: Gathered, contender: Contender, **more: Any) -> Job:
@@ -210,8 +208,8 @@ def job_of(stage: Stage, gathered: Gathered, contender: Contender, **more: Any) 
         function=FIT,
         argument=argument,
         inputs={TABLE: BlobRef(gathered.table_blob), ROWS: BlobRef(gathered.rows_blob)},
-        outputs=(MODEL,),
-        resources=_resources(stage, contender),
+        outputs=(MODEL,) if argument.chosen is not None or argument.fold is not None else (MODEL, HELD),
+        resources=resources_of(stage, contender),
         requires=contender.requires,
     )
 
@@ -232,4 +230,5 @@ def fitted_of(ask: FitRequest, result: Result | JobResult) -> Fitted:
         signature=value.signature,
         losses=tuple(replace(loss, candidate=ask.contender.name) for loss in value.losses),
         cut=value.cut,
+        held_blob=str(result["held_blob"]) if "held_blob" in result else None,
     )

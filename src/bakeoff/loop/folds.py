@@ -15,23 +15,42 @@ __all__ = ["fit_all", "middle"]
 def fit_all(stage: Stage, steps: Steps, gathered: Gathered) -> list[Fitted]:
     """Fit the contenders as the split asks: once, or by folds; results in the contenders' order.
 
-    The fits of all folds are jobs beside each other. What the last fit, on all rows, does not choose again is
-    what the fold chose whose choice is nearest to the others'.
+    The fits of all folds are jobs beside each other. Without a search, what the last fit, on all rows, does not choose
+    again is what the fold chose whose choice is nearest to the others'.
     """
     if not gathered.folds:
         return fit(stage, steps, gathered)
     folds = range(gathered.folds)
-    asks = {c.name: [_without(stage, gathered, c, fold) for fold in folds] for c in stage.contenders}
+    asks = {
+        c.name: [_without(stage, gathered, _of_fold(stage, fold, at), fold) for fold in folds]
+        for at, c in enumerate(stage.contenders)
+    }
     results = fit_each(stage, steps, [ask for each in asks.values() for ask in each])
     parts = {name: [fitted_of(ask, results[ask.name]) for ask in each] for name, each in asks.items()}
     broken = {name: next((part for part in each if part.tree_blob is None), None) for name, each in parts.items()}
     last = {
-        c.name: on_all_rows(stage, gathered, c, middle([part.chosen or {} for part in parts[c.name]]))
+        c.name: _on_all(stage, gathered, c, [part.chosen or {} for part in parts[c.name]])
         for c in stage.contenders
         if broken[c.name] is None
     }
     whole = fit_each(stage, steps, list(last.values()))
     return [broken[c.name] or _whole(fitted_of(last[c.name], whole[c.name]), parts[c.name]) for c in stage.contenders]
+
+
+def _of_fold(stage: Stage, fold: int, at: int) -> Contender:
+    """A contender as a fold's fit has it: with what a search without the fold found, if there was one."""
+    return stage.contenders[at] if stage.nested is None else stage.nested.of_folds[fold][at]
+
+
+def _on_all(
+    stage: Stage, gathered: Gathered, contender: Contender, choices: Sequence[Mapping[str, Json]]
+) -> FitRequest:
+    """The fit on all rows; where a search gave it settings of its own, what the folds chose was for others."""
+    if stage.nested is None:
+        return on_all_rows(stage, gathered, contender, middle(choices))
+    return FitRequest.of(
+        "fit", contender, job_of(stage, replace(gathered, rows_blob=stage.nested.rows_blob), contender)
+    )
 
 
 def _without(stage: Stage, gathered: Gathered, contender: Contender, fold: int) -> FitRequest:

@@ -15,11 +15,10 @@ from bakeoff.loop.classes import with_classes
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather
 from bakeoff.loop.fidelity import verified
-from bakeoff.loop.fit import expect
 from bakeoff.loop.outcome import outcome
 from bakeoff.loop.release import RunOrigin, make_live, register_dataset, register_models
-from bakeoff.loop.search import tune
-from bakeoff.loop.sources import files_digest, rows_changed
+from bakeoff.loop.search import as_given, tune
+from bakeoff.loop.sources import files_digest
 from bakeoff.loop.stored_outcome import LAST, PASSES, keep
 from bakeoff.loop.track import Tracker
 from bakeoff.registry.lineage import label
@@ -55,14 +54,13 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
     stage.progress(stage.time.sentence)
     if unasked and not stage.config.loop.accept_changed_inputs:
         stage = replace(stage, precedent=precedent(stage))
-    if rows_changed(stage):  # then every contender is fitted anew
-        expect(stage)
     gathered = gather(stage, steps)
     stage = with_classes(stage, gathered)
     origin = RunOrigin(run_id=run_id, gathered=gathered, environment=capture(), code=code_state(stage.folder))
     register_dataset(stage, origin)
     tracker.dataset(gathered, origin)
 
+    stage = as_given(stage) if gathered.folds and stage.found else stage
     tuned = tune(stage, gathered) if stage.time.wanted_s is not None else None
     if tuned is not None:
         stage = tuned.stage

@@ -21,7 +21,7 @@ from bakeoff.loop.unnamed_dependence import unnamed_dependence
 from bakeoff.results.candidate import Candidate
 from bakeoff.results.combination import CombinationOutcome
 from bakeoff.results.judge import JudgeOutcome
-from bakeoff.results.outcome import Paid, RunOutcome
+from bakeoff.results.outcome import NextStep, Paid, RunOutcome
 from bakeoff.results.search import SearchBudget
 from bakeoff.results.verdict import Verdict
 
@@ -67,7 +67,23 @@ def outcome(
         budget=budget,
         judge=judge,
         paid=paid or Paid(),
+        next_step=_next_step(stage, gathered, judged, decision),
     )
+
+
+def _next_step(stage: Stage, gathered: Gathered, judged: Sequence[Judged], decision: Verdict) -> NextStep | None:
+    """What would narrow the winner's interval, if there is one."""
+    from bakeoff.evaluate.decide.power import next_step
+
+    if decision.value is None or decision.value.low == decision.value.high:
+        return None
+    config = stage.config
+    by_time, generates = gathered.summary.split == "time", config.project.task == "generation"
+    may_fold = not (
+        by_time or generates or config.decide.calibrate != "none" or "test" in config.split.model_fields_set
+    )
+    fits_s = sum(each.fitted.train_s for each in judged if not each.fitted.members)
+    return next_step(gathered.summary, fits_s=fits_s, may_fold=may_fold)
 
 
 def _verdict(decision: Verdict, contest: Contest | None, test_rows: int) -> Verdict:

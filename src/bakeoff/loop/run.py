@@ -17,6 +17,7 @@ from bakeoff.core.refs import blobs_of
 from bakeoff.core.types import Json
 from bakeoff.environment.capture import versions_of
 from bakeoff.loop.context import Stage
+from bakeoff.loop.expect import expect
 from bakeoff.loop.sources import files_digest, ingested, resolve_all
 from bakeoff.loop.stored_outcome import LAST, PASSES, last_outcome
 from bakeoff.metrics.custom import digest_own
@@ -66,6 +67,7 @@ def run_pass(stage: Stage, *, trigger: str = MANUAL) -> FinishedRun:
     whole = last and last.body["plan"] == plan and _whole(stage, last.body, unasked=trigger != MANUAL)
     if whole:
         return FinishedRun(results=whole, unchanged=True)
+    expect(stage)
     from bakeoff.loop.lifecycle import tracked
 
     return FinishedRun(results=tracked(stage, plan=plan, trigger=trigger, unasked=trigger != MANUAL), unchanged=False)
@@ -97,7 +99,7 @@ def _whole(stage: Stage, last: Mapping[str, Json], *, unasked: bool) -> RunOutco
 
 def _budget(stage: Stage) -> Json:
     """What a search for parameters depends on; nothing without a budget."""
-    if stage.time.wanted_s is None or stage.config.split.folds:
+    if stage.time.wanted_s is None:
         return None
     return [stage.time.wanted_s, {each.name: msgspec.to_builtins(dict(each.search)) for each in stage.contenders}]
 

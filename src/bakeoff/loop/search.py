@@ -19,9 +19,9 @@ from bakeoff.core.jobs import ROWS, Job, JobResult, Resources
 from bakeoff.core.records import Version
 from bakeoff.core.refs import BlobRef
 from bakeoff.core.types import Json
-from bakeoff.data.row_numbers import NEAR
+from bakeoff.data.row_numbers import NEAR, rows_of_fold
 from bakeoff.loop.cache import step_key
-from bakeoff.loop.context import Contender, Stage
+from bakeoff.loop.context import Contender, Nested, Stage
 from bakeoff.loop.dataset import Gathered, load_arrays, load_table
 from bakeoff.loop.fit import job_of
 from bakeoff.metrics.custom import digest_own
@@ -32,7 +32,7 @@ from bakeoff.train.halving import SHARES, Study, Trial, TrialRequest, pick
 from bakeoff.train.proposing import proposing
 from bakeoff.train.trial import SCORED, TRIAL, TrialArgument
 
-__all__ = ["Tuned", "as_found", "shown", "tune"]
+__all__ = ["Tuned", "as_found", "as_given", "shown", "tune"]
 
 STUDIES, SEARCHES = "studies", "searches"
 MOST_AHEAD = 16
@@ -53,15 +53,19 @@ class Tuned:
     budget: SearchBudget
 
 
-def tune(stage: Stage, gathered: Gathered) -> Tuned | None:
+def tune(stage: Stage, gathered: Gathered) -> Tuned:
     """Search until what the fits leave of the budget is used up, or nothing is left to try; test rows are not read.
 
-    With folds every row is tested on, so that none is left to try parameters on: nothing is searched.
+    With folds every row is a test row: then each fold's training rows are searched, and all rows for the model that is
+    released, each with its share of the budget.
     """
     if gathered.folds:
-        stage.progress("with folds every row is a test row: no parameters are tried, the budget is only a limit")
-        return None
-    search = _Search(stage, gathered, _rungs(stage, gathered), left_s=stage.time.left_s)
+        return _by_folds(stage, gathered)
+    return _tuned(stage, gathered, left_s=stage.time.left_s)
+
+
+def _tuned(stage: Stage, gathered: Gathered, *, left_s: float) -> Tuned:
+    search = _Search(stage, gathered, _rungs(stage, gathered), left_s=left_s)
     search.run()
     best = {study.name: study.best for study in search.studies}
     return Tuned(
@@ -70,12 +74,65 @@ def tune(stage: Stage, gathered: Gathered) -> Tuned | None:
     )
 
 
+def _by_folds(stage: Stage, gathered: Gathered) -> Tuned:
+    left_s = stage.time.left_s / (gathered.folds + 1)
+    whole = _whole(stage, gathered)
+    parts = [_without(stage, gathered, fold) for fold in range(gathered.folds)]
+    tuned = [_tuned(stage, part, left_s=left_s) for part in (*parts, whole)]
+    spent = tuned[-1].budget
+    return Tuned(
+        stage=replace(
+            tuned[-1].stage,
+            nested=Nested(of_folds=tuple(each.stage.contenders for each in tuned[:-1]), rows_blob=whole.rows_blob),
+        ),
+        budget=replace(spent, used_s=sum(each.budget.used_s for each in tuned)),
+    )
+
+
+def _without(stage: Stage, gathered: Gathered, fold: int) -> Gathered:
+    """The rows of a fold's fit, as if there were no others."""
+    rows = load_arrays(stage.blobs, gathered.rows_blob)
+    return _parted(stage, gathered, *rows_of_fold(rows, fold))
+
+
+def _whole(stage: Stage, gathered: Gathered) -> Gathered:
+    """All rows, parted into those to fit and those to choose on as the first fold's are."""
+    import numpy as np
+
+    rows = load_arrays(stage.blobs, gathered.rows_blob)
+    _, validation = rows_of_fold(rows, 0)
+    return _parted(stage, gathered, np.setdiff1d(rows["train"], validation), validation)
+
+
+def _parted(stage: Stage, gathered: Gathered, train: Any, validation: Any) -> Gathered:
+    import numpy as np
+
+    rows = load_arrays(stage.blobs, gathered.rows_blob)
+    near = {NEAR: rows[NEAR]} if NEAR in rows else {}
+    buffer = io.BytesIO()
+    np.savez(buffer, train=train, validation=validation, test=validation[:0], **near)
+    counts = {"train": len(train), "validation": len(validation), "test": 0}
+    return replace(
+        gathered,
+        rows_blob=stage.blobs.put(buffer.getvalue()),
+        summary=replace(gathered.summary, folds=0, **counts),
+    )
+
+
+def as_given(stage: Stage) -> Stage:
+    """The stage without what an earlier search found: with folds its rows would be tested on."""
+    contenders = tuple(
+        stage.with_params(each.name, {}) if each.name in stage.found else each for each in stage.contenders
+    )
+    return replace(stage, contenders=contenders, found={})
+
+
 def as_found(stage: Stage, champion: Version | None) -> Stage:
     """The stage with what the search of the champion's run found, where the project still leaves it open.
 
-    With folds it is left alone: rows that settings were compared on would be tested on.
+    With folds it is left alone (see `as_given`): rows that settings were compared on would be tested on.
     """
-    if champion is None or stage.config.split.folds:
+    if champion is None or stage.config.split.asks_folds:
         return stage
     searched = champion.model_origin.search_found
     open_now = {each.name: each.search.keys() for each in stage.contenders}

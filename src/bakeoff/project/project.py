@@ -18,7 +18,7 @@ from bakeoff.core.errors import NotFoundError, StoreError
 from bakeoff.core.explain import file_advice
 from bakeoff.core.families import load_family
 from bakeoff.core.hashing import digest_tree
-from bakeoff.core.jobs import Compute
+from bakeoff.core.jobs import Compute, Resources
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Model, Progress, RecordStore
 from bakeoff.core.queries import AllOf, Predicate, Query, attribute
 from bakeoff.core.records import Run, Version
@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 __all__ = ["Project"]
 
 STATE = ".bakeoff"
+EVERY_JOB = ("numpy", "polars", "threadpoolctl")
+"""What the jobs of every candidate import."""
 IGNORE = "# made by bakeoff: stores, caches and scratch\n*\n"
 
 
@@ -202,7 +204,7 @@ class Project:
 
         Args:
             budget_s: the whole run ends within about so many seconds, and uses what its fits leave of them to try
-                parameters on training rows (not where there are folds). Without one, `[compute] budget` is the most
+                parameters on training rows. Without one, `[compute] budget` is the most
                 that it takes; `math.inf` lifts that.
 
         Raises:
@@ -392,8 +394,11 @@ class Project:
     def _staged(self, *, lock: bool, budget_s: float | None) -> "Generator[Stage]":
         from bakeoff.loop.context import Stage, TimeLimit
 
-        contenders = wiring.contenders(self.loaded)
         state = self._state_folder()
+        compute = self._compute(jobs=len(self.config.candidates))
+        if lock and not (state / "run.lock").exists():  # the first run: its jobs will import what all jobs do
+            compute.expect("bakeoff.train.worker:fit", (), Resources(), EVERY_JOB)
+        contenders = wiring.contenders(self.loaded)
         if lock and (file := wiring.sqlite_file(self.loaded)) is not None:
             from bakeoff.stores.record_check import require_whole
 
@@ -405,7 +410,7 @@ class Project:
             records=self.records,
             blobs=self.blobs,
             events=self.events,
-            compute=self._compute(jobs=len(contenders)),
+            compute=compute,
             contenders=contenders,
             work=work,
             cache=state / "cache",

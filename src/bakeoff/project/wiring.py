@@ -178,6 +178,7 @@ def _prepared(loaded: Loaded, ready: Contender) -> Contender:
         wraps=ready,
         scales=ready.scales,
         service=ready.service,
+        modules=(*outer.modules, *ready.modules),
     )
 
 
@@ -231,6 +232,7 @@ def _ready(name: str, family_name: str, family: Family, params: Any) -> Contende
         params=params,
         code=families_code(family_name),
         scales=getattr(family, "scales", False),
+        modules=(type(family).__module__, *getattr(family, "imports", ())),
     )
 
 

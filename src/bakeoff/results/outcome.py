@@ -42,12 +42,32 @@ class Paid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NextStep:
+    """What narrows the interval of the winner next, and its price.
+
+    `width`: how many times as wide the interval will be, about. `fits_s`: seconds of fits that it takes beside those of
+    this run; None: it costs rows and not time alone.
+    """
+
+    step: str
+    width: float
+    fits_s: float | None = None
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        price = "" if self.fits_s is None else f", for about {self.fits_s:.2g} s of fits"
+        return f"{self.step}: the interval will be about {self.width:.2f} times as wide{price}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
     """Everything that a bake-off run found and did.
 
     `endpoint` and `release` are None when nothing was released; `not_combined` says why a candidate was not tried in
     combinations; `advice` is what `bakeoff advise` expected beside what was measured; `budget` how a search for
-    parameters went, `judge` what a judge found, `ledger` what became of every row (None: a run of before kept none).
+    parameters went, `next_step` what would narrow the winner's interval, `judge` what a judge found, `ledger` what
+    became of every row (None: a run of before kept none).
     """
 
     run_id: str
@@ -66,6 +86,7 @@ class RunOutcome:
     budget: SearchBudget | None = None
     judge: JudgeOutcome | None = None
     paid: Paid = field(default_factory=Paid)
+    next_step: NextStep | None = None
 
     @property
     def fine(self) -> tuple[Candidate, ...]:
@@ -89,6 +110,7 @@ class RunOutcome:
         """The document of `bakeoff run --json`: what was not looked for is left out."""
         body = msgspec.to_builtins(self)
         body["split"] = {"by": self.dataset.split, "folds": self.dataset.folds}
+        body = _without(body, "next_step")
         body["dataset"] = _dataset(body["dataset"])
         body["candidates"] = [_candidate(each) for each in body["candidates"]]
         body["combinations"] = [_combination(each) for each in body["combinations"]]

@@ -17,7 +17,8 @@ from bakeoff.core.jobs import MODEL, OUTSIDE_KEY, ROWS, TABLE, Argument, JobCont
 from bakeoff.core.ledger import Loss
 from bakeoff.core.memory import peak_memory_bytes
 from bakeoff.core.protocols import Family, FitJob
-from bakeoff.core.types import Schema, Task
+from bakeoff.core.threads import limited
+from bakeoff.core.types import Predictions, Schema, Task
 from bakeoff.data.row_numbers import rows_of_fold
 from bakeoff.results.search import Cut
 from bakeoff.train.params import check_params
@@ -60,7 +61,10 @@ class FitArgument(Argument, frozen=True, kw_only=True):
 
 
 class FitValue(msgspec.Struct, frozen=True, kw_only=True):
-    """What `fit` gives; the model's signature stands in the folder's `signature.json`, too."""
+    """What `fit` gives; the model's signature stands in the folder's `signature.json`, too.
+
+    `held`: the output `HELD` has what `hold_out` would make; it is empty otherwise.
+    """
 
     train_s: float
     peak_memory_bytes: int
@@ -70,32 +74,35 @@ class FitValue(msgspec.Struct, frozen=True, kw_only=True):
     classes: list[str]
     losses: list[Loss] = msgspec.field(default_factory=list[Loss])
     cut: Cut | None = None
+    held: bool = False
 
 
 def fit(argument: FitArgument, context: JobContext) -> FitValue:
-    """Fit a candidate and save it as the output `MODEL`.
+    """Fit a candidate and save it as the output `MODEL`; and as `HELD` what `hold_out` makes, if it came on the way.
 
     Raises:
         ConfigError: the family does not take the parameters.
         CandidateError: the candidate cannot be fitted.
     """
-    from threadpoolctl import threadpool_limits
-
     family = load_family(argument.family)
     if argument.task not in family.tasks:
         tasks = ", ".join(sorted(family.tasks))
         raise CandidateError(f"expected a task of family {family.name!r} ({tasks}), received {argument.task!r}")
     losses: list[Loss] = []
     cuts: list[str] = []
-    job = replace(job_of(argument, family, context), on_loss=losses.append, on_cut=cuts.append)
+    held: list[Predictions] = []
+    job = job_of(argument, family, context)
+    job = replace(job, on_loss=losses.append, on_cut=cuts.append, on_held=held.append)
     started = time.perf_counter()
     alarm = ended_after(far_over(argument.limit_s))
-    with alarm, threadpool_limits(context.threads), remote_calls(allowed=argument.remote):
+    with alarm, limited(context.threads), remote_calls(allowed=argument.remote):
         model = family.fit(job)
     train_s = time.perf_counter() - started
     out = context.outputs[MODEL]
     out.mkdir(parents=True)
     model.save(out)
+    if HELD in context.outputs:
+        _save_held(context.outputs[HELD], job, held[0] if held else None)
     return FitValue(
         train_s=train_s,
         peak_memory_bytes=peak_memory_bytes(),
@@ -105,6 +112,7 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
         classes=list(model.signature.classes),
         losses=losses,
         cut=Cut(limit_s=argument.limit_s, what="; ".join(cuts)) if cuts and argument.limit_s is not None else None,
+        held=bool(held) and HELD in context.outputs,
     )
 
 
@@ -142,23 +150,31 @@ def hold_out(argument: FitArgument, context: JobContext) -> HeldOut:
         UsageError: nothing was `chosen`.
         ConfigError, CandidateError: as for `fit`.
     """
-    import numpy as np
-    from threadpoolctl import threadpool_limits
-
     if argument.chosen is None:
         raise UsageError("expected 'chosen' of an earlier fit, received None")
     family = load_family(argument.family)
     job = job_of(argument, family, context)
-    with threadpool_limits(context.threads), remote_calls(allowed=argument.remote):
+    with limited(context.threads), remote_calls(allowed=argument.remote):
         model = family.fit(replace(job, validation=job.validation[:0]))
-    said = model.predict(job.validation.drop(argument.schema.target))
-    kept: dict[str, Any] = {"truth_n": job.validation[argument.schema.target].to_numpy(), "values_n": said.values_n}
-    if argument.task != "regression":
-        kept = {name: values_n.astype(np.str_) for name, values_n in kept.items()}
-    if said.probabilities_nk is not None:
-        kept |= {"probabilities_nk": said.probabilities_nk, "classes": np.asarray(said.classes, dtype=np.str_)}
-    np.savez(context.outputs[HELD], allow_pickle=False, **kept)
-    return HeldOut(rows=len(said))
+    predictions = model.predict(job.validation.drop(argument.schema.target))
+    _save_held(context.outputs[HELD], job, predictions)
+    return HeldOut(rows=len(predictions))
+
+
+def _save_held(file: Path, job: FitJob, predictions: Predictions | None) -> None:
+    """Keep what was true of the validation rows, and what was predicted."""
+    import numpy as np
+
+    arrays: dict[str, Any] = {}
+    if predictions is not None:
+        arrays = {"truth_n": job.validation[job.schema.target].to_numpy(), "values_n": predictions.values_n}
+        if job.task != "regression":
+            arrays = {name: values_n.astype(np.str_) for name, values_n in arrays.items()}
+        if predictions.probabilities_nk is not None:
+            classes = np.asarray(predictions.classes, dtype=np.str_)
+            arrays |= {"probabilities_nk": predictions.probabilities_nk, "classes": classes}
+    with file.open("wb") as out:
+        np.savez(out, allow_pickle=False, **arrays)
 
 
 def job_of(argument: FitArgument, family: Family, context: JobContext) -> FitJob:

@@ -27,6 +27,7 @@ __all__ = [
     "complete",
     "complete_row",
     "input_columns",
+    "moment_parts",
     "number_names",
     "numbers",
     "of_kind",
@@ -244,7 +245,12 @@ def _datetime_parts(series: "pl.Series") -> _Floats:
     moment = series.cast(pl.Datetime("us", zone), strict=False)
     if zone is not None:
         moment = moment.dt.replace_time_zone(None)  # what the clock on the wall there shows
-    minute_n = moment.to_numpy().astype("datetime64[m]")
+    return moment_parts(moment.to_numpy())
+
+
+def moment_parts(moment_n: "NDArray[np.datetime64]") -> _Floats:
+    """The values of `DATETIME_PARTS` of moments (n,)."""
+    minute_n = moment_n.astype("datetime64[m]")
     day_n, month_n = minute_n.astype("datetime64[D]"), minute_n.astype("datetime64[M]")
     of_day_n = (minute_n - day_n) / np.timedelta64(1, "m")
     hour_n = of_day_n // 60 + of_day_n % 60 / 60

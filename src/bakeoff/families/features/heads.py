@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from bakeoff.core.deadline import Deadline
 from bakeoff.core.protocols import FitJob, Progress
+from bakeoff.core.threads import limited
 from bakeoff.core.types import Predictions
 from bakeoff.families.features.targets import balanced_weights, is_balanced, ranked_by
 from bakeoff.families.saved import Array
 from bakeoff.metrics.value import value
 
-__all__ = ["HeadSpec", "LinearHead", "best_penalty", "log_loss"]
+__all__ = ["CHOICE_ROWS", "HeadSpec", "LinearHead", "best_penalty", "log_loss"]
 
 Features: TypeAlias = Any  # (n, d): an array or a scipy csr_array
 _Floats: TypeAlias = NDArray[np.float64]
@@ -34,6 +35,7 @@ CHOICE_TOLERANCE = 3e-3
 BLOCK_ROWS = 64
 CHOOSING = 0.5
 """Of the time of a fit, what choosing a penalty may take."""
+HESSIAN = "newton-cholesky"
 NEVER = -30.0
 """Logit of a class that training rows lack."""
 
@@ -114,9 +116,8 @@ class HeadSpec:
         features, where a fit is long, it starts from the head `start` and ends at `tolerance`.
         """
         from sklearn.exceptions import ConvergenceWarning
-        from threadpoolctl import threadpool_limits
 
-        with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
+        with limited(1), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
             head = self._fitted(_scaled(x_nd, scale_d), value_n, penalty, _unscaled(start, scale_d), tolerance)
         if caught:
@@ -130,6 +131,8 @@ class HeadSpec:
             return self._ridge(x_nd, value_n, penalty)
         present = np.unique(value_n).astype(np.int64)
         if isinstance(x_nd, np.ndarray) or len(present) == 2:  # noqa: PLR2004
+            if len(present) == 2 and _solver(x_nd, 2) == HESSIAN:  # noqa: PLR2004
+                return self._by_hessian(x_nd, value_n, penalty, start, present)
             return self._logistic(x_nd, value_n, penalty, present)
         return self._softmax(x_nd, value_n, penalty, start, tolerance)
 
@@ -160,6 +163,26 @@ class HeadSpec:
         if not fitted.converged:
             self.progress(f"penalty {penalty:g}: stopped before it converged")
         return self._of_all(fitted.w_dk[:-1].astype(np.float64), fitted.w_dk[-1].astype(np.float64), present)
+
+    def _by_hessian(
+        self, x_nd: _Floats, value_n: _Floats, penalty: float, start: LinearHead | None, present: NDArray[np.int64]
+    ) -> LinearHead:
+        """Two classes over few dense features."""
+        from bakeoff.families.features import logistic
+
+        begin = None
+        if start is not None and len(self.classes) == 2:  # noqa: PLR2004
+            begin = np.append(start.coef_dk[:, 0], start.intercept_k[0])
+        fitted = logistic.fit(
+            x_nd,
+            value_n == present[1],
+            balanced_weights(value_n) if self.balanced else np.ones(len(value_n)),
+            penalty=penalty,
+            start_d=begin,
+        )
+        if not fitted.converged:
+            self.progress(f"penalty {penalty:g}: stopped before it converged")
+        return self._of_all(fitted.w_d[:-1, None], fitted.w_d[-1:], present)
 
     def _logistic(self, x_nd: Features, value_n: _Floats, penalty: float, present: NDArray[np.int64]) -> LinearHead:
         from sklearn.linear_model import LogisticRegression
@@ -263,7 +286,7 @@ def _solver(x_nd: Features, n_classes: int) -> str:
     n, d = x_nd.shape
     if not isinstance(x_nd, np.ndarray):
         return "liblinear"
-    return "newton-cholesky" if n > d and d * max(n_classes - 1, 1) <= MOST_FOR_HESSIAN else "lbfgs"
+    return HESSIAN if n > d and d * max(n_classes - 1, 1) <= MOST_FOR_HESSIAN else "lbfgs"
 
 
 def _scaled(x_nd: Features, scale_d: _Floats) -> Features:

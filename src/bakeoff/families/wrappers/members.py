@@ -19,7 +19,7 @@ from bakeoff.core.errors import CandidateError, CorruptError
 from bakeoff.core.families import load_family, service_of
 from bakeoff.core.hashing import digest_file
 from bakeoff.core.jobs import MODEL, Argument, JobContext
-from bakeoff.core.protocols import FitJob, Model
+from bakeoff.core.protocols import FitJob, Model, ignore_held
 from bakeoff.core.types import Column, Signature
 from bakeoff.families import saved
 
@@ -135,7 +135,8 @@ def fit_members(job: FitJob, members: Sequence[Member], *, fewest: int = FEWEST)
         def told(line: str, name: str = member.name) -> None:
             job.progress(f"{name}: {line}")
 
-        models.append(family.fit(replace(job, params=params, chosen=chosen.get(member.name), progress=told)))
+        own = replace(job, params=params, chosen=chosen.get(member.name), progress=told, on_held=ignore_held)
+        models.append(family.fit(own))
     return models
 
 

@@ -164,6 +164,7 @@ class PreparedModel:
         recall, log_likelihood = within.recall, within.log_likelihood
         return replace(
             within,
+            predict_row=None,  # it would be asked about rows that the steps have not seen
             recall=recall and (lambda table, texts, most: recall(self.features(table), texts, most)),
             log_likelihood=log_likelihood and (lambda table, texts: log_likelihood(self.features(table), texts)),
         )
