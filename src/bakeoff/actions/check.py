@@ -5,6 +5,7 @@ would-be winner must pass every gate of `[decide] gates` and stand against the c
 neither was fitted on. What cannot be compared is said, and fails only a strict check.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
@@ -16,6 +17,7 @@ from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.records import Version
 from bakeoff.loop.bake_off import Competition, compete
+from bakeoff.loop.baselines import baselines
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.champion import Standing, champion_of, looked, rows_of, stand, unseen
 from bakeoff.loop.classes import with_classes
@@ -31,12 +33,14 @@ from bakeoff.report.checks import Check, ModelCheck, Outcome
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.decide.verdict import GateOutcome
+    from bakeoff.evaluate.decide.yardstick import Baselines
     from bakeoff.report.model import Report
     from bakeoff.results.scorecard import Scorecard
 
 __all__ = ["check"]
 
 RUN = "check"
+NEEDED = "better than a rule that needs no model"
 NOTHING_COMPARED = "nothing is shown so; set decide.champion to non_inferior or superior to ask for more"
 
 
@@ -89,7 +93,8 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
     )
     rule = _rule(stage, strict=strict)
     standing, against = _against(stage, steps, gathered, subject, champion, rule=rule, strict=strict)
-    checks = [*_gates(stage, subject, strict=strict), *against]
+    rules = competition.baselines if competition is not None else baselines(stage, steps, gathered)
+    checks = [*_gates(stage, subject, strict=strict), *against, *_beside_rules(stage, subject, rules)]
     if competition is not None and candidate is None and competition.decision.winner is None and _fine(checks):
         checks.append(Check(name="a winner", outcome="failed", told=competition.decision.reason))
     notes = [*subject.notes, *([] if competition is None else _failed(competition))]
@@ -212,6 +217,33 @@ def _gates(stage: Stage, subject: _Held, *, strict: bool) -> list[Check]:
     return checks
 
 
+def _beside_rules(stage: Stage, subject: _Held, rules: "Baselines | None") -> list[Check]:
+    """A failed check where a rule that costs nothing is as good as the model, on the rows that it is judged on."""
+    from bakeoff.metrics.value import value
+
+    metric, task = find(stage.metric, stage.config.project.task), stage.config.project.task
+    ours = None if subject.card is None else subject.card.number(stage.metric)
+    if rules is None or ours is None or subject.judged.outcomes_blob is None:
+        return []
+    truth_n, _ = outcomes(stage, subject.judged)
+    usable_n = slice(None) if subject.usable_n is None else subject.usable_n
+    values = {
+        each.name: value(stage.metric, truth_n[usable_n], rows_of(rules.predictions[each.name], usable_n), task)
+        for each in rules.listed
+        if each.stops == "equal" and stage.metric in each.metrics
+    }
+    values = {name: number for name, number in values.items() if not math.isnan(number)}
+    if not values:
+        return []
+    sign = 1 if metric.higher_is_better else -1
+    best = max(values, key=lambda name: sign * values[name])
+    most = metric.bounds[1] if metric.higher_is_better else metric.bounds[0]
+    if sign * (ours - values[best]) > 0 or ours == most:
+        return []
+    sentence = f"{stage.metric} of {subject.name} is {ours:.6g}; {best!r}, which needs no model, has {values[best]:.6g}"
+    return [Check(name=NEEDED, outcome="failed", told=sentence)]
+
+
 def _limits(low: float | None, high: float | None) -> str:
     return " and ".join([*([f"≥ {low:g}"] if low is not None else []), *([f"≤ {high:g}"] if high is not None else [])])
 
@@ -306,6 +338,7 @@ def _bake_off(stage: Stage, gathered: Gathered, competition: Competition, now_ms
         decision=competition.decision,
         contest=None,
         released=None,
+        baselines=competition.baselines,
     )
     evidence = {
         entry.name: Evidence(scorecard=entry.scorecard, outcomes=outcomes(stage, entry))

@@ -86,6 +86,10 @@ class DataConfig(_Section):
     `labels` is what makes one class of several spellings (see `bakeoff.data.labels`): sign for sign ("exact"), with
     what is not seen around them left out ("trim"), or also whatever the case, spacing and form ("fold").
 
+    `truth_after` says how long after a row's `time` its truth is known ("1h", "7d"): baselines that look back (the last
+    value, the same time last week) look back at least so far. Without it those must be beaten that look
+    back a day or more.
+
     `max_lost` is the largest share of rows that may be lost on the way to the models, whatever the reason (steps of
     `[prepare]` among them); more is an error before anything is fitted.
     """
@@ -111,6 +115,7 @@ class DataConfig(_Section):
     date_order: Literal["ymd", "dmy", "mdy"] | None = None
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
     max_lost: float | None = Field(default=None, ge=0, le=1)
+    truth_after: str | None = Field(default=None, pattern=r"^[1-9][0-9]{0,3}(h|d|w|mo|y)$")
     contract: str | None = None
 
     @property

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from bakeoff.core.errors import DataError
 
-__all__ = ["last_period"]
+__all__ = ["last_period", "seconds"]
 
 PERIOD = re.compile(r"^\s*([1-9][0-9]{0,3})\s*(h|d|w|mo|y)\s*$")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,3 +42,22 @@ def last_period(latest_us: int, period: str) -> int:
     except (ValueError, OverflowError):
         raise DataError(f"expected a period within the calendar, received {period!r}") from None
     return (start - EPOCH) // MICROSECOND
+
+
+DAY_S = 86_400
+UNIT_S = {"h": 3_600, "d": DAY_S, "w": 7 * DAY_S, "mo": 31 * DAY_S, "y": 366 * DAY_S}
+
+
+def seconds(period: str) -> int:
+    """How long a period is at most; months and years are as long as the longest.
+
+    Raises:
+        DataError: it is not a period.
+
+    >>> seconds("36h"), seconds("1mo") // 86_400
+    (129600, 31)
+    """
+    match = PERIOD.match(period)
+    if not match:
+        raise DataError(f"expected a period such as '1h', '14d', '1mo', '1y', received {period!r}")
+    return int(match[1]) * UNIT_S[match[2]]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bakeoff.loop.baselines import baselines, scaled
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.calibrate import rescaled
 from bakeoff.loop.calibration_findings import calibrated
@@ -18,6 +19,7 @@ from bakeoff.results.judge import JudgeOutcome
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.decide.verdict import Verdict
+    from bakeoff.evaluate.decide.yardstick import Baselines
 
 __all__ = ["Competition", "compete"]
 
@@ -26,13 +28,14 @@ __all__ = ["Competition", "compete"]
 class Competition:
     """All candidates, those made of others included, and the decision between them.
 
-    `judge` is what a judge found, if the project has one.
+    `judge` is what a judge found, if the project has one; `baselines` are what the winner had to beat.
     """
 
     judged: tuple[Judged, ...]
     combined: Combined
     decision: "Verdict"
     judge: JudgeOutcome | None = None
+    baselines: "Baselines | None" = None
 
     def entry(self, name: str | None) -> Judged | None:
         """The candidate of that name, or None."""
@@ -50,5 +53,8 @@ def compete(stage: Stage, steps: Steps, gathered: Gathered) -> Competition:
     judged += evaluate(stage, steps, gathered, combined.fitted)
     judged = rescaled(stage, steps, gathered, judged, combined)
     refereed = referee(stage, steps, gathered, judged)
-    decision = verdict(stage, gathered, refereed.judged)
-    return Competition(judged=refereed.judged, combined=combined, decision=decision, judge=refereed.outcome)
+    rules = baselines(stage, steps, gathered)
+    decision = scaled(stage, gathered, verdict(stage, gathered, refereed.judged, rules), refereed.judged)
+    return Competition(
+        judged=refereed.judged, combined=combined, decision=decision, judge=refereed.outcome, baselines=rules
+    )

@@ -93,6 +93,7 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
         budget=tuned.budget if tuned else None,
         judge=competition.judge,
         paid=Paid(usd=paid_usd, budget_usd=budget_usd),
+        baselines=competition.baselines,
     )
     return ended, gathered
 

@@ -9,7 +9,8 @@ import msgspec
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.releases import Release
 from bakeoff.core.types import Json
-from bakeoff.loop.advice import compared, last_advice
+from bakeoff.loop import advice
+from bakeoff.loop.baselines import compared
 from bakeoff.loop.candidate_losses import of_candidate
 from bakeoff.loop.champion import Contest
 from bakeoff.loop.combine import Combined
@@ -20,6 +21,7 @@ from bakeoff.loop.track import child_id
 from bakeoff.loop.unnamed_dependence import unnamed_dependence
 from bakeoff.results.candidate import Candidate
 from bakeoff.results.combination import CombinationOutcome
+from bakeoff.results.data import Warned
 from bakeoff.results.judge import JudgeOutcome
 from bakeoff.results.outcome import NextStep, Paid, RunOutcome
 from bakeoff.results.search import SearchBudget
@@ -27,6 +29,7 @@ from bakeoff.results.verdict import Verdict
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.combine.combinations import Combination
+    from bakeoff.evaluate.decide.yardstick import Baselines
 
 __all__ = ["outcome"]
 
@@ -45,17 +48,22 @@ def outcome(
     budget: SearchBudget | None = None,
     judge: JudgeOutcome | None = None,
     paid: Paid | None = None,
+    baselines: "Baselines | None" = None,
 ) -> RunOutcome:
     """Everything that a run found and did."""
     candidates = tuple(_candidate(stage, run_id, entry, versions.get(entry.name)) for entry in judged)
     dataset = gathered.summary
     unnamed = unnamed_dependence(stage, gathered, judged, decision)
+    if baselines is not None and baselines.error is not None:
+        why = f"no baseline could be worked out, so that nothing shows whether a model is needed: {baselines.error}"
+        unnamed = (*unnamed, Warned(kind="baselines", told=why))
     return RunOutcome(
         run_id=run_id,
         project=stage.config.project.name,
         task=stage.config.project.task,
         dataset=replace(dataset, warnings=(*dataset.warnings, *unnamed)),
         candidates=candidates,
+        baselines=compared(baselines.listed, decision) if baselines else (),
         combinations=tuple(_combination(each, stage.metric) for each in combined.tried),
         not_combined=dict(combined.left_out),
         verdict=_verdict(decision, contest, gathered.test_rows),
@@ -63,7 +71,7 @@ def outcome(
         endpoint=stage.endpoint if released else None,
         release=released,
         ledger=_ledger(stage, gathered, judged),
-        advice=compared(last_advice(stage), candidates, gathered.version),
+        advice=advice.compared(advice.last_advice(stage), candidates, gathered.version),
         budget=budget,
         judge=judge,
         paid=paid or Paid(),

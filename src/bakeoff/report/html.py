@@ -13,7 +13,7 @@ from bakeoff.report.charts import charts
 from bakeoff.report.drawing import MOST_SERIES, NARROW, WIDE, svg
 from bakeoff.report.ledger import losses_of
 from bakeoff.report.model import Report, ReportedCandidate
-from bakeoff.report.phrases import by_fold, gates, headline
+from bakeoff.report.phrases import baseline_row, by_fold, gates, headline
 from bakeoff.report.templates import inline, templates
 from bakeoff.results.candidate import Drop, Slice, WeakSlice
 
@@ -63,6 +63,7 @@ def html(report: Report, *, card: str | None = None) -> str:
         contents=_contents(report, figures),
         gates=gates(report),
         by_fold=by_fold(report),
+        baselines=[baseline_row(each, report.verdict.metric) for each in report.baselines],
         kept_out={gate.candidate for gate in report.verdict.gates if not gate.passed},
         gate_names=list(dict.fromkeys(gate.candidate for gate in report.verdict.gates)),
         classes=_classes(report),
@@ -126,6 +127,7 @@ def _contents(report: Report, figures: Mapping[str, Figure]) -> list[tuple[str, 
     card = report.leader.card if report.leader else None
     parts = [
         ("leaderboard", "Leaderboard", bool(report.ranked)),
+        ("baselines", "Baselines", bool(report.baselines)),
         ("differences", "Differences", bool(report.verdict.comparisons)),
         ("front", "Quality and price", "front" in figures),
         ("gates", "Gates", bool(report.verdict.gates)),

@@ -22,7 +22,7 @@ from bakeoff.report.numbers import (
     signed,
     size,
 )
-from bakeoff.report.phrases import by_fold, gates, headline, sides
+from bakeoff.report.phrases import baseline_row, by_fold, gates, headline, sides
 from bakeoff.results.search import SearchBudget
 
 __all__ = ["markdown", "safe"]
@@ -34,10 +34,15 @@ LONGEST = 200
 def markdown(report: Report) -> str:
     """Verdict, leaderboard, differences, gates and data in a page that any Markdown reader shows."""
     verdict, data = report.verdict, report.dataset
-    parts = [f"## {safe(report.project)}: {safe(headline(report))}", safe(verdict.reason, longest=2000)]
+    parts = [f"## {safe(report.project)}: {safe(headline(report))}"]
+    parts += [f"**{safe(verdict.warning, longest=2000)}**"] if verdict.warning else []
+    parts.append(safe(verdict.reason, longest=2000))
+    parts += [f"How much that is: {safe(verdict.scale, longest=500)}"] if verdict.scale else []
     parts += _notes(report)
     if report.ranked:
         parts.append(_leaderboard(report))
+    if report.baselines:
+        parts.append(_baselines(report))
     if by_fold(report):
         parts.append(_by_fold(report))
     parts += [f"**{safe(each.name)} failed:** {safe(each.error or '')}" for each in report.failed]
@@ -96,6 +101,12 @@ def _leaderboard(report: Report) -> str:
         heads.append("Utility")
         rows = [[*row, number(worth.get(each.name))] for row, each in zip(rows, report.ranked, strict=True)]
     return _table(heads, rows, right=range(1, len(heads)))
+
+
+def _baselines(report: Report) -> str:
+    metric = report.verdict.metric
+    heads = ["Baseline (no model)", metric, "95% interval", "The winner is better by", "Rule"]
+    return _table(heads, [baseline_row(each, metric) for each in report.baselines], right=(1, 2, 3), longest=400)
 
 
 def _by_fold(report: Report) -> str:

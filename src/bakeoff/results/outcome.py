@@ -13,6 +13,7 @@ from bakeoff.core.releases import Release
 from bakeoff.core.types import Json, Task
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.positive import Positive
+from bakeoff.results.baseline import Baseline
 from bakeoff.results.candidate import Candidate
 from bakeoff.results.combination import CombinationOutcome
 from bakeoff.results.data import Dataset
@@ -64,6 +65,7 @@ class NextStep:
 class RunOutcome:
     """Everything that a bake-off run found and did.
 
+    `baselines` are rules that need no model, on the same rows: of none of them is there a version.
     `endpoint` and `release` are None when nothing was released; `not_combined` says why a candidate was not tried in
     combinations; `advice` is what `bakeoff advise` expected beside what was measured; `budget` how a search for
     parameters went, `next_step` what would narrow the winner's interval, `judge` what a judge found, `ledger` what
@@ -76,6 +78,7 @@ class RunOutcome:
     dataset: Dataset
     candidates: tuple[Candidate, ...]
     verdict: Verdict
+    baselines: tuple[Baseline, ...] = ()
     combinations: tuple[CombinationOutcome, ...] = ()
     not_combined: Mapping[str, str] = field(default_factory=dict[str, str])
     positive: Positive | None = None
