@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bakeoff.core.conversation import conversation_columns, plain_text
 from bakeoff.core.errors import CandidateError, DataError
+from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Column, ColumnKind, Signature
 from bakeoff.data.cast import FEW_ROWS, stored_type
@@ -31,6 +32,7 @@ __all__ = [
     "number_names",
     "numbers",
     "of_kind",
+    "placed_columns",
     "plain",
     "plain_job",
     "require",
@@ -64,6 +66,25 @@ def input_columns(job: FitJob) -> tuple[Column, ...]:
     if not columns:
         raise CandidateError("expected at least one input column, received none; look at [data] ignore")
     return tuple(replace(column, fill=_fill(job, column), known=_known(job, column)) for column in columns)
+
+
+def placed_columns(job: FitJob, family: str) -> tuple[Column, ...]:
+    """The same for families that read no texts, which are told as lost.
+
+    Raises:
+        CandidateError: all columns are texts.
+    """
+    columns = input_columns(job)
+    read = tuple(column for column in columns if column.kind != "text")
+    if not read:
+        raise CandidateError(
+            f"expected a column of numbers, categories, booleans or dates for {family!r}, received texts alone; use "
+            "'linear' or 'embedding'"
+        )
+    for column in of_kind(columns, "text"):
+        reason = f"{family} reads no texts"
+        job.on_loss(Loss(kind="column", reason=reason, subject=column.name, count=1, of=len(columns)))
+    return read
 
 
 def _fill(job: FitJob, column: Column) -> float | str | bool | None:

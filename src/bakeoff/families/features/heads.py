@@ -17,11 +17,13 @@ from bakeoff.core.deadline import Deadline
 from bakeoff.core.protocols import FitJob, Progress
 from bakeoff.core.threads import limited
 from bakeoff.core.types import Predictions
+from bakeoff.families.features.choice import least_loss
 from bakeoff.families.features.targets import balanced_weights, is_balanced, ranked_by
 from bakeoff.families.saved import Array
 from bakeoff.metrics.value import value
 
-__all__ = ["CHOICE_ROWS", "HeadSpec", "LinearHead", "best_penalty", "log_loss"]
+__all__ = ["CHOICE_ROWS", "HeadSpec", "LinearHead", "best_penalty", "log_loss", "probabilities", "products"]
+__all__ += ["validation_loss"]
 
 Features: TypeAlias = Any  # (n, d): an array or a scipy csr_array
 _Floats: TypeAlias = NDArray[np.float64]
@@ -32,9 +34,9 @@ TOLERANCE = 1e-6
 """Share of the objective that a fit of many classes may lie above its minimum."""
 CHOICE_TOLERANCE = 3e-3
 """The same while a penalty is chosen."""
+LIMITS = (1e-4, 1e6)
+"""The least and the largest penalty that is tried."""
 BLOCK_ROWS = 64
-CHOOSING = 0.5
-"""Of the time of a fit, what choosing a penalty may take."""
 HESSIAN = "newton-cholesky"
 NEVER = -30.0
 """Logit of a class that training rows lack."""
@@ -50,13 +52,13 @@ class LinearHead:
 
     def __call__(self, x_nd: Features) -> Predictions:
         """Predict from features (n, d)."""
-        score_nk = _products(x_nd, self.coef_dk) + self.intercept_k
+        score_nk = products(x_nd, self.coef_dk) + self.intercept_k
         if not self.classes:
             return Predictions(values_n=score_nk[:, 0])
         return Predictions.of_probabilities(probabilities(score_nk), self.classes)
 
 
-def _products(x_nd: Features, coef_dk: Array) -> _Floats:
+def products(x_nd: Features, coef_dk: Array) -> _Floats:
     """X · coef, by blocks of one size: what a row gets does not depend on the rows beside it, to the last bit.
 
     (BLAS adds up in another order for other shapes. Sparse rows are added up one by one anyway.)
@@ -231,28 +233,24 @@ def best_penalty(
     grid: Sequence[float],
     deadline: Deadline | None = None,
 ) -> tuple[float, LinearHead]:
-    """The penalty of the grid whose head is best on validation rows (the larger one on a tie), and that head.
-
-    Half of the time until the deadline is for this; the rest of the grid is then left out.
-    """
+    """The penalty whose head is best on validation rows, and that head; see `least_loss` for how far the grid goes."""
     if len(value_n) > CHOICE_ROWS:
         some = np.sort(np.random.default_rng(spec.seed).permutation(len(value_n))[:CHOICE_ROWS])
         x_nd, value_n = x_nd[some], value_n[some]
-    losses: dict[float, float] = {}
     heads: dict[float, LinearHead] = {}
-    head = None
-    for penalty in sorted(grid, reverse=True):
-        if deadline is not None and head is not None and deadline.passed(CHOOSING):
-            deadline.cut(f"{len(heads)} of {len(grid)} penalties were tried")
-            break
-        head = spec.fit(x_nd, value_n, penalty, scale_d, start=head, tolerance=CHOICE_TOLERANCE)
-        losses[penalty], heads[penalty] = _loss(spec, head(validation[0]), validation[1]), head
-        spec.progress(f"penalty {penalty:g}: validation loss {losses[penalty]:.5f}")
-    best = min(losses, key=losses.__getitem__)
+    last: LinearHead | None = None
+
+    def loss(penalty: float) -> float:
+        nonlocal last
+        last = heads[penalty] = spec.fit(x_nd, value_n, penalty, scale_d, start=last, tolerance=CHOICE_TOLERANCE)
+        return validation_loss(spec, last(validation[0]), validation[1])
+
+    best = least_loss(grid, loss, limits=LIMITS, progress=spec.progress, name="penalty", deadline=deadline)
     return best, heads[best]
 
 
-def _loss(spec: HeadSpec, predictions: Predictions, value_n: _Floats) -> float:
+def validation_loss(spec: HeadSpec, predictions: Predictions, value_n: _Floats) -> float:
+    """What is to be small: squared error of numbers; one less the area of a metric of ranks; else log loss."""
     if predictions.probabilities_nk is None:
         return float(np.mean((predictions.values_n.astype(np.float64) - value_n) ** 2))
     if ranked_by(spec.metric) and len(np.unique(value_n)) > 1:
