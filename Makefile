@@ -9,7 +9,7 @@ TEST = $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 FAST := $(addprefix tests/,chat compute config core data docs feedback metrics monitor project registry results security serve train web)
 SOURCES := src tests benchmarks conftest.py
 
-.PHONY: help install dev demo demo-flights test test-fast test-thorough check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-data bench-text-quality bench-streams bench-stream-damage bench-contracts bench-llm-serving bench-statistics study-encoders clean tour bench-served-as-trained bench-round-trip bench-statistics-peers
+.PHONY: help install dev demo demo-flights test test-fast test-thorough check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-candidates bench-data bench-text-quality bench-streams bench-stream-damage bench-contracts bench-llm-serving bench-statistics study-encoders clean tour bench-served-as-trained bench-round-trip bench-statistics-peers
 
 # Modules are compiled once and not by every process that a test starts.
 export PYTHONDONTWRITEBYTECODE =
@@ -121,6 +121,9 @@ bench-served-as-trained: $(INSTALLED)  ## 100 trials of each way to serve a mode
 
 bench-round-trip: $(INSTALLED)  ## 300 conversations: the same tokens in training, evaluation and serving
 	$(BIN)/python -P benchmarks/round_trip.py
+
+bench-candidates: $(INSTALLED)  ## The default run beside AutoGluon and FLAML on 28 public sets (half an hour; BUDGET=300: two and a half hours)
+	$(BIN)/python benchmarks/candidates.py --budget $(or $(BUDGET),60)
 
 bench-data: $(INSTALLED)  ## Preparing real documents, against datatrove and a plain script
 	$(BIN)/python benchmarks/data.py

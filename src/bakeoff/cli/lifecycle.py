@@ -9,13 +9,13 @@ from bakeoff.cli.options import (
     AllowMissing,
     AsJson,
     Folder,
-    duration_s,
     emit,
     next_step,
     open_project,
     optional_value,
     show_progress,
 )
+from bakeoff.config.duration import budget_seconds
 
 if TYPE_CHECKING:
     from bakeoff.loop.run import FinishedRun
@@ -24,6 +24,10 @@ __all__ = ["add_to"]
 
 HERE = Path()
 GATE_FAILED = 3
+BUDGET = (
+    "End within about this time (90s, 30m, 2h); what the fits leave of it goes into trying parameters, never on test "
+    "rows. 'none' takes all the time it needs. Without it, [compute] budget is the most."
+)
 PAGE = "report.html"
 
 
@@ -77,7 +81,7 @@ def run(
     *,
     budget: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="First try parameters for so long (90s, 30m, 2h); never on test rows."),
+        typer.Option(metavar="TIME", help=BUDGET),
     ] = None,
     allow_missing: AllowMissing = False,
     folder: Folder = HERE,
@@ -87,7 +91,7 @@ def run(
 
     For example: bakeoff run --budget 30m
     """
-    budget_s = None if budget is None else duration_s(budget)
+    budget_s = None if budget is None else budget_seconds(budget)
     if (folder / "bakeoff.toml").is_file() and not (folder / ".bakeoff").exists():
         from bakeoff.compute.local import begin_imports
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 import shlex
 import sys
 from collections.abc import Mapping
@@ -20,7 +19,6 @@ __all__ = [
     "AllowMissing",
     "AsJson",
     "Folder",
-    "duration_s",
     "emit",
     "json_file",
     "json_rows",
@@ -54,24 +52,6 @@ Folder = Annotated[
         show_default=False,
     ),
 ]
-
-
-def duration_s(text: str) -> float:
-    """Seconds of a duration such as "90s", "30m" or "1.5h".
-
-    Raises:
-        UsageError: it is none, or not longer than nothing.
-
-    >>> duration_s("30m"), duration_s("1.5h")
-    (1800.0, 5400.0)
-    """
-    from bakeoff.core.errors import UsageError
-
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smh])", text.strip().lower())
-    seconds = float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
-    if not seconds:
-        raise UsageError(f"expected a time with its unit, such as 90s, 30m or 2h; received {text!r}")
-    return seconds
 
 
 def open_project(folder: Path) -> "Project":

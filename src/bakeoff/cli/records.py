@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from bakeoff.cli.options import AsJson, Folder, duration_s, emit, next_step, open_project, project_folder
+from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project, project_folder
 from bakeoff.cli.root import Group
+from bakeoff.config.duration import seconds
 
 __all__ = ["add_to"]
 
@@ -213,7 +214,7 @@ def gc(
     from dataclasses import asdict
 
     with open_project(folder) as project:
-        found = project.collect(grace_s=duration_s(grace), delete=delete)
+        found = project.collect(grace_s=seconds(grace), delete=delete)
     if as_json:
         emit(asdict(found))
     elif delete:

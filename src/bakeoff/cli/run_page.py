@@ -58,6 +58,7 @@ def leaderboard(run: RunOutcome, *, unchanged: bool = False) -> str:
     if run.positive:
         parts.append(run.positive.sentence)
     parts += [f"warning: {told}" for told in _memory_warnings(run)]
+    parts += [f"warning: {each.name}: {each.cut.sentence}" for each in run.fine if each.cut]
     if verdict.contest:
         parts.append(f"champion: {'promoted' if verdict.promoted else 'kept'}; {verdict.contest}")
     if verdict.inputs and verdict.promoted:

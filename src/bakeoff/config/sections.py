@@ -2,8 +2,10 @@
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
 
+from bakeoff.config.duration import budget_seconds
+from bakeoff.core.errors import UsageError
 from bakeoff.core.types import Json, Task
 
 __all__ = [
@@ -157,6 +159,14 @@ class SplitConfig(_Section):
     def asks_folds(self) -> bool:
         """Whether the project names a number of folds."""
         return self.folds not in {0, "auto"}
+
+
+def _as_budget(text: str) -> str:
+    try:
+        budget_seconds(text)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+    return text
 
 
 def _as_table(value: object) -> object:
@@ -421,11 +431,17 @@ class StoreConfig(_Section):
 
 
 class ComputeConfig(_Section):
-    """`[compute]`: where jobs run. `workers` = 0: as many as fit the candidates and the cores."""
+    """`[compute]`: where jobs run. `workers` = 0: as many as fit the candidates and the cores.
+
+    `budget` is the most time that a run may take ("90s", "30m", "2h", or "none"): a fit that would take more than its
+    share of what is left ends with the best so far, and this is told. `bakeoff run --budget TIME` sets another for one
+    run, and uses it up: what the fits leave goes into a search for better parameters.
+    """
 
     backend: str = "local"
     workers: int = Field(default=0, ge=0)
     threads: int = Field(default=0, ge=0)
+    budget: Annotated[str, AfterValidator(_as_budget)] = "60m"
 
 
 class Config(_Section):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
+from bakeoff.core.deadline import ignore_cut
 from bakeoff.core.events import Cursor, E, Event, Named, Reading
 from bakeoff.core.jobs import Progress
 from bakeoff.core.ledger import Loss
@@ -84,9 +85,11 @@ class FitJob:
     too. `params` is an instance of the family's `params` class. `metric` is the project's: what is chosen on
     validation rows should serve it. When `chosen` is given (what an earlier fit of the same candidate chose),
     the family must use it instead of choosing again, and `validation` may be empty. `on_loss` takes what does not reach
-    the model: rows that are not used, texts that are cut, parameters that have no effect. `on_held` takes what a model
-    of all training rows, and of no others, says of the validation rows, in their order, where a fit that chooses has
-    such a model anyway: what is combined or calibrated on these rows then needs no further fit.
+    the model: rows that are not used, texts that are cut, parameters that have no effect.
+    A fit that chooses should end within `limit_s`, with the best so far, and tell `on_cut` what it left out for that
+    (`bakeoff.core.deadline`); one that is far over it is killed. Without need the limit changes nothing. `on_held`
+    takes what a model of all training rows, and of no others, says of the validation rows, in their order, where a fit
+    that chooses has such a model anyway: what is combined or calibrated on these rows then needs no further fit.
     `cache` is a folder shared by all fits of a project, for things keyed by content.
     """
 
@@ -102,6 +105,8 @@ class FitJob:
     progress: Progress
     chosen: Mapping[str, Json] | None = None
     on_loss: Callable[[Loss], None] = ignore_loss
+    limit_s: float | None = None
+    on_cut: Callable[[str], None] = ignore_cut
     on_held: Callable[[Predictions], None] = ignore_held
 
 

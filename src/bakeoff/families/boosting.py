@@ -17,6 +17,7 @@ from pydantic import Field
 from bakeoff.config.params import only_for
 from bakeoff.config.search import between, one_of
 from bakeoff.core.attribution import Attribution
+from bakeoff.core.deadline import Deadline
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FitJob
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["BoostingFamily", "BoostingModel", "BoostingParams"]
+
+
+CHOOSING = 0.45
+"""Of the time of a fit, what choosing the number of trees may take: then as many are fitted on all rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +221,8 @@ class _Fit:
 
     def __init__(self, job: FitJob) -> None:
         self.job = job
+        self._deadline = Deadline(job)
+        self._best: tuple[int, float] | None = None
         self.params: BoostingParams = job.params
         self.columns = input_columns(job)
         self.target = Target.of(job)
@@ -262,12 +269,24 @@ class _Fit:
             valid_sets=[validation],
             feval=self._precise,
             keep_training_booster=True,  # else it is written as text and read again, which takes as long as its trees
-            callbacks=[lgb.early_stopping(self.params.patience, verbose=False), self._report],
+            callbacks=[lgb.early_stopping(self.params.patience, verbose=False), self._report, self._in_time],
         )
         trees = max(booster.best_iteration, 1)
         output = np.asarray(booster.predict(held_nd, num_iteration=trees, num_threads=self.job.threads))
         self.job.on_held(_predictions(encoder.restored(more, output), self.target.classes))
         return trees
+
+    def _in_time(self, step: Any) -> None:
+        """End the choosing when it has had its part of the limit, with the best number of trees so far."""
+        import lightgbm as lgb
+
+        results = step.evaluation_result_list
+        _, _, value, higher, *_ = results[0]
+        if self._best is None or (value > self._best[1] if higher else value < self._best[1]):
+            self._best = step.iteration, value
+        if step.iteration + 1 < step.end_iteration and self._deadline.passed(CHOOSING):
+            self._deadline.cut(f"{step.iteration + 1} rounds of trees of up to {step.end_iteration:,} were tried")
+            raise lgb.callback.EarlyStopException(self._best[0], results)
 
     def _report(self, step: Any) -> None:
         if step.iteration % 100 == 99:  # noqa: PLR2004

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from bakeoff.config.params import only_for
 from bakeoff.config.search import between
+from bakeoff.core.deadline import Deadline
 from bakeoff.core.errors import CandidateError, NotFoundError
 from bakeoff.core.generation import Embedder
 from bakeoff.core.ledger import EXAMPLES, Loss, example
@@ -114,7 +115,7 @@ class EmbeddingFamily:
 
     def fit(self, job: FitJob) -> EmbeddingModel:
         """See `bakeoff.core.protocols.Family`."""
-        job = plain_job(job)
+        job, deadline = plain_job(job), Deadline(job)
         columns = input_columns(job)
         if not of_kind(columns, "text"):
             raise CandidateError(
@@ -123,7 +124,7 @@ class EmbeddingFamily:
         target = Target.of(job)
         encoder = self._encoder(job.params.model, cache=job.cache, threads=job.threads, progress=job.progress)
         cache = VectorCache(job.cache, encoder.digest, encoder.width)
-        return _Fit(job, columns, target, encoder, cache).model()
+        return _Fit(job, columns, target, encoder, cache, deadline).model()
 
     def load(self, folder: Path, threads: int, cache: Path | None = None) -> EmbeddingModel:
         """See `bakeoff.core.protocols.Family`; a `cache` folder saves encoding texts that fits have seen."""
@@ -183,6 +184,7 @@ class _Fit:
     target: Target
     encoder: OnnxEncoder
     cache: VectorCache
+    deadline: Deadline
 
     def model(self) -> EmbeddingModel:
         params: EmbeddingParams = self.job.params
@@ -234,6 +236,7 @@ class _Fit:
             scale.scale_d,
             validation=(held_nd - scale.center_d, value_n[count:]),
             grid=GRID,
+            deadline=self.deadline,
         )
         if count <= CHOICE_ROWS:
             self.job.on_held(head(held_nd - scale.center_d))

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from bakeoff.config.params import only_for
 from bakeoff.config.search import one_of
+from bakeoff.core.deadline import Deadline
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
@@ -131,6 +132,7 @@ class _Fit:
 
     def __init__(self, job: FitJob) -> None:
         self.job = job
+        self._deadline = Deadline(job)
         self.params: ForestParams = job.params
         self.columns = input_columns(job)
         self.target = Target.of(job)
@@ -187,6 +189,7 @@ class _Fit:
                         limits=LEAF_LIMITS,
                         progress=self.job.progress,
                         name=name,
+                        deadline=self._deadline,
                     )
         kind, share, leaf = min(trials, key=trials.__getitem__)
         return {"kind": kind, "column_share": share, "min_leaf_rows": leaf}

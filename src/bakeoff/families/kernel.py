@@ -22,6 +22,7 @@ from pydantic import Field
 
 from bakeoff.config.params import only_for
 from bakeoff.config.search import one_of
+from bakeoff.core.deadline import Deadline
 from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature, Task
@@ -237,6 +238,7 @@ class _Fit:
 
     def __init__(self, job: FitJob) -> None:
         self.job = job
+        self._deadline = Deadline(job)
         self.params: KernelParams = job.params
         self.columns = placed_columns(job, "kernel")
         self.target = Target.of(job)
@@ -296,7 +298,12 @@ class _Fit:
                 width = self.given["width"]
                 if width is None:
                     width = least_loss(
-                        WIDTHS, loss, limits=WIDTH_LIMITS, progress=self.job.progress, name=f"{shape}, width"
+                        WIDTHS,
+                        loss,
+                        limits=WIDTH_LIMITS,
+                        progress=self.job.progress,
+                        name=f"{shape}, width",
+                        deadline=self._deadline,
                     )
                 else:
                     loss(float(width))

@@ -21,6 +21,7 @@ from pydantic import Field
 from bakeoff.config.params import only_for
 from bakeoff.config.search import between, one_of
 from bakeoff.core.attribution import Attribution
+from bakeoff.core.deadline import Deadline
 from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import ColumnKind, Predictions, Signature, Task
@@ -271,6 +272,7 @@ class _Fit:
 
     def __init__(self, job: FitJob) -> None:
         self.job = job
+        self._deadline = Deadline(job)
         self.params: LinearParams = job.params
         self.columns = input_columns(job)
         self.target = Target.of(job)
@@ -313,6 +315,7 @@ class _Fit:
             fitted.scale_d,
             validation=(held.x_nd, held.value_n),
             grid=TEXT_GRID if self.counts else TABLE_GRID,
+            deadline=self._deadline,
         )
         if len(rows) <= CHOICE_ROWS:
             self.job.on_held(_restored(head(held.x_nd), fitted.trend, held.level_n))

@@ -21,6 +21,7 @@ from pydantic import Field
 
 from bakeoff.config.params import only_for
 from bakeoff.config.search import one_of
+from bakeoff.core.deadline import Deadline
 from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature, Task
@@ -158,6 +159,7 @@ class _Fit:
 
     def __init__(self, job: FitJob) -> None:
         self.job = job
+        self._deadline = Deadline(job)
         self.params: NeighboursParams = job.params
         self.columns = placed_columns(job, "neighbours")
         self.target = Target.of(job)
@@ -227,5 +229,7 @@ class _Fit:
         if self.given["neighbours"] is not None or len(grid) < 2:  # noqa: PLR2004
             return loss(most), most
         name = f"emphasis {emphasis:g}, neighbours"
-        best = least_loss(grid, loss, limits=(LIMITS[0], most), progress=self.job.progress, name=name)
+        best = least_loss(
+            grid, loss, limits=(LIMITS[0], most), progress=self.job.progress, name=name, deadline=self._deadline
+        )
         return losses[best], round(best)

@@ -1,5 +1,6 @@
 """Fit every contender, each in a process of its own; one that fails does not stop the others."""
 
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +15,8 @@ from bakeoff.loop.cache import Result, Steps, step_key
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.loop.dataset import Gathered
 from bakeoff.loop.expect import LATER, expect, resources_of
-from bakeoff.train.worker import FIT, HELD, HOLD_OUT, FitArgument, FitValue
+from bakeoff.results.search import Cut
+from bakeoff.train.worker import FIT, FIT_FOLDS, HELD, HOLD_OUT, FitArgument, FitValue, FoldsArgument
 
 __all__ = [
     "FitRequest",
@@ -36,7 +38,8 @@ class Fitted:
 
     `members` name the contenders that it is made of, if it is a combination. With folds the model is fitted on all
     rows, and `folds` are its like, each fitted without one fold (trees, in the order of the folds). `losses` are what
-    this model alone goes without. `held_blob` is what `hold_out` would find, where the fit has found it on its way.
+    this model alone goes without; `cut` is what the limit of its fit cut short. `held_blob` is what `hold_out` would
+    find, where the fit has found it on its way.
     """
 
     contender: Contender
@@ -52,6 +55,7 @@ class Fitted:
     members: tuple[str, ...] = ()
     folds: tuple[str, ...] = ()
     losses: tuple[Loss, ...] = ()
+    cut: Cut | None = None
     held_blob: str | None = None
 
 
@@ -83,14 +87,19 @@ class FitRequest:
 
 def fit_each(stage: Stage, steps: Steps, asks: Sequence[FitRequest]) -> dict[str, Result | JobResult]:
     """Make the fits that are not made yet: by name what is kept of each, or how its job failed."""
-    found: dict[str, Result | JobResult] = {ask.name: kept for ask in asks if (kept := steps.done(ask.key)) is not None}
+    found: dict[str, Result | JobResult] = {
+        ask.name: kept for ask in asks if (kept := steps.done(ask.key)) is not None and not _worth_more(stage, kept)
+    }
     waiting = {ask.name: ask for ask in asks if ask.name not in found}
     for result in run_jobs(stage, [ask.job for ask in waiting.values()]):
         if result.value is None:
-            stage.progress(f"{result.name}: failed: {result.error}")
-            found[result.name] = result
+            found[result.name] = failure = _killed(result)
+            stage.progress(f"{failure.name}: failed: {failure.error}")
         else:
             kept = dict(result.value) | {"tree_blob": result.outputs[MODEL]}
+            if cut := msgspec.convert(kept.get("cut"), Cut | None):
+                kept["cut"] = msgspec.to_builtins(replace(cut, budget_s=stage.time.budget_s))
+                stage.progress(f"{result.name}: {cut.sentence}")
             if result.value.get("held"):
                 kept["held_blob"] = result.outputs[HELD]
             found[result.name] = steps.publish(waiting[result.name].key, kept)
@@ -102,13 +111,40 @@ def fit_each(stage: Stage, steps: Steps, asks: Sequence[FitRequest]) -> dict[str
 def run_jobs(stage: Stage, jobs: Sequence[Job], *, exclusive: bool = False) -> Iterator[JobResult]:
     """The results of jobs as they come; what they tell goes on with their names before it.
 
-    Those that ask for more threads begin first, and those that ask for few then fill the machine together.
+    Those that ask for more threads begin first, and those that ask for few then fill the machine together. A fit that
+    chooses gets its limit when it begins: a share of what is then left of the run's time.
     """
     return stage.compute.run(
-        sorted(jobs, key=lambda job: -job.resources.threads),
+        _limited(stage, sorted(jobs, key=lambda job: -job.resources.threads)),
         progress=lambda name, line: stage.progress(f"{name}: {line}"),
         exclusive=exclusive,
     )
+
+
+def _limited(stage: Stage, jobs: Sequence[Job]) -> Iterator[Job]:
+    at_once = stage.compute.cores // max(stage.compute.threads, 1)
+    for at, job in enumerate(jobs):
+        if isinstance(job.argument, FitArgument) and job.function in {FIT, FIT_FOLDS} and job.argument.chosen is None:
+            limit_s = stage.time.fit_s(len(jobs) - at, at_once)
+            if limit_s is not None and isinstance(job.argument, FoldsArgument):
+                limit_s /= len(job.argument.folds)
+            yield replace(job, argument=msgspec.structs.replace(job.argument, limit_s=limit_s))
+        else:
+            yield job
+
+
+def _worth_more(stage: Stage, kept: Result) -> bool:
+    """Whether a fit that its limit cut short would have clearly more time now."""
+    cut = msgspec.convert(kept.get("cut"), Cut | None)
+    return cut is not None and stage.time.allows_more_than(cut.budget_s)
+
+
+def _killed(result: JobResult) -> JobResult:
+    """A fit that the alarm of its limit ended, told as what it is."""
+    if f"signal {int(signal.SIGALRM)} " not in (result.error or ""):
+        return result
+    why = f"it did not end within its share of the run's time, and was killed after {result.seconds:.0f} s"
+    return replace(result, error=f"{why}; give it more: bakeoff run --budget 2h, or none", traceback=None)
 
 
 def refit(stage: Stage, steps: Steps, gathered: Gathered, fitted: Fitted) -> Fitted:
@@ -196,5 +232,6 @@ def fitted_of(ask: FitRequest, result: Result | JobResult) -> Fitted:
         chosen=value.chosen,
         signature=value.signature,
         losses=tuple(replace(loss, candidate=ask.contender.name) for loss in value.losses),
+        cut=value.cut,
         held_blob=str(result["held_blob"]) if "held_blob" in result else None,
     )

@@ -131,6 +131,7 @@ def _whole(fitted: Fitted, parts: Sequence[Fitted]) -> Fitted:
         train_s=fitted.train_s + sum(part.train_s for part in parts),
         peak_memory_bytes=max(each.peak_memory_bytes for each in (fitted, *parts)),
         folds=tuple(part.tree_blob or "" for part in parts),
+        cut=next((part.cut for part in parts if part.cut), None),
     )
 
 

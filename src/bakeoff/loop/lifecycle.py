@@ -52,6 +52,7 @@ def tracked(stage: Stage, *, plan: str, trigger: str, unasked: bool) -> RunOutco
 
 def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple[RunOutcome, Gathered]:
     steps, started_ms = Steps(stage.records.documents, stage.blobs), stage.clock()
+    stage.progress(stage.time.sentence)
     if unasked and not stage.config.loop.accept_changed_inputs:
         stage = replace(stage, precedent=precedent(stage))
     gathered = gather(stage, steps)
@@ -61,7 +62,7 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
     tracker.dataset(gathered, origin)
 
     stage = as_given(stage) if gathered.folds and stage.found else stage
-    tuned = tune(stage, gathered) if stage.budget_s is not None else None
+    tuned = tune(stage, gathered) if stage.time.wanted_s is not None else None
     if tuned is not None:
         stage = tuned.stage
     competition = compete(stage, steps, gathered)

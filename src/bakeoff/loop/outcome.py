@@ -188,6 +188,7 @@ def _candidate(stage: Stage, run_id: str, entry: Judged, version: str | None) ->
         batch_latency_ms=card.batch_latency_ms,
         chosen=dict(entry.fitted.chosen or {}),
         monthly=monthly(card, stage.config.cost),
+        cut=entry.fitted.cut,
     )
     beside = {**entry.findings, "fold_metrics": msgspec.to_builtins(entry.fold_metrics)}
     return replace(measured, **_typed(beside))

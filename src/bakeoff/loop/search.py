@@ -37,6 +37,10 @@ __all__ = ["Tuned", "as_found", "as_given", "shown", "tune"]
 STUDIES, SEARCHES = "studies", "searches"
 MOST_AHEAD = 16
 """Trials that a backend gets before it has told what became of any."""
+FITS_AFTER, AFTER_S = 2.5, 1.0
+"""After a search every candidate is fitted, once more without validation rows, and the winner on all; and evaluated."""
+LEAST_SHARE = 0.4
+"""Of the budget is searched in any case."""
 LATE_S = 0.5
 """A trial that ended within so many seconds of its limit was stopped by it."""
 
@@ -50,15 +54,18 @@ class Tuned:
 
 
 def tune(stage: Stage, gathered: Gathered) -> Tuned:
-    """Search until the stage's budget is used up, or nothing is left to try; test rows are not read.
+    """Search until what the fits leave of the budget is used up, or nothing is left to try; test rows are not read.
 
     With folds every row is a test row: then each fold's training rows are searched, and all rows for the model that is
     released, each with its share of the budget.
     """
-    assert stage.budget_s is not None
     if gathered.folds:
-        return _by_folds(stage, gathered, budget_s=stage.budget_s)
-    search = _Search(stage, gathered, _rungs(stage, gathered), limit_s=stage.budget_s)
+        return _by_folds(stage, gathered)
+    return _tuned(stage, gathered, left_s=stage.time.left_s)
+
+
+def _tuned(stage: Stage, gathered: Gathered, *, left_s: float) -> Tuned:
+    search = _Search(stage, gathered, _rungs(stage, gathered), left_s=left_s)
     search.run()
     best = {study.name: study.best for study in search.studies}
     return Tuned(
@@ -67,19 +74,18 @@ def tune(stage: Stage, gathered: Gathered) -> Tuned:
     )
 
 
-def _by_folds(stage: Stage, gathered: Gathered, *, budget_s: float) -> Tuned:
-    share = replace(stage, budget_s=budget_s / (gathered.folds + 1))
+def _by_folds(stage: Stage, gathered: Gathered) -> Tuned:
+    left_s = stage.time.left_s / (gathered.folds + 1)
     whole = _whole(stage, gathered)
     parts = [_without(stage, gathered, fold) for fold in range(gathered.folds)]
-    tuned = [tune(share, part) for part in (*parts, whole)]
+    tuned = [_tuned(stage, part, left_s=left_s) for part in (*parts, whole)]
     spent = tuned[-1].budget
     return Tuned(
         stage=replace(
             tuned[-1].stage,
-            budget_s=budget_s,
             nested=Nested(of_folds=tuple(each.stage.contenders for each in tuned[:-1]), rows_blob=whole.rows_blob),
         ),
-        budget=replace(spent, limit_s=budget_s, used_s=sum(each.budget.used_s for each in tuned)),
+        budget=replace(spent, used_s=sum(each.budget.used_s for each in tuned)),
     )
 
 
@@ -188,8 +194,9 @@ def _rungs(stage: Stage, gathered: Gathered) -> list[_Rung]:
 class _Search:
     """The candidates' studies, the clock, and where both are kept."""
 
-    def __init__(self, stage: Stage, gathered: Gathered, rungs: list[_Rung], *, limit_s: float) -> None:
-        self._stage, self._gathered, self._rungs, self._limit_s = stage, gathered, rungs, limit_s
+    def __init__(self, stage: Stage, gathered: Gathered, rungs: list[_Rung], *, left_s: float) -> None:
+        self._stage, self._gathered, self._rungs, self._left_s = stage, gathered, rungs, left_s
+        self._wanted_s = stage.time.wanted_s or left_s
         self._propose = proposing(stage.seed)
         self._contenders = {c.name: c for c in (self._felt(each) for each in stage.contenders) if c.search}
         self._keys = {name: self._key(contender) for name, contender in self._contenders.items()}
@@ -227,6 +234,19 @@ class _Search:
         """Seconds that this search took so far, in this run and in those before."""
         return self._before_s + time.monotonic() - self._started
 
+    @property
+    def _limit_s(self) -> float:
+        """What the search may use in all: the fits that follow, and what is done with them, need the rest."""
+        top = len(self._rungs) - 1
+        fits_s = sum(study.expected_s(top, top + 1) for study in self.studies) / self._at_once
+        return max(
+            self._left_s - FITS_AFTER * fits_s - AFTER_S * len(self._stage.contenders), self._left_s * LEAST_SHARE
+        )
+
+    @property
+    def _at_once(self) -> int:
+        return max(1, self._stage.compute.cores // max(self._stage.compute.threads, 1))
+
     def run(self) -> None:
         """Make trials until none is left that fits into the budget."""
         known = sum(len(study.trials) for study in self.studies)
@@ -263,9 +283,9 @@ class _Search:
     def _trial(self, contender: Contender, rows: str, *, limit_s: float) -> Job:
         fit = job_of(self._stage, self._gathered, contender)
         decide = self._stage.config.decide
+        fields: dict[str, Any] = {**msgspec.structs.asdict(fit.argument), "limit_s": limit_s}
         argument = TrialArgument(
-            **msgspec.structs.asdict(fit.argument),
-            limit_s=limit_s,
+            **fields,
             costs=decide.model_dump(mode="json")["costs"],
             by_cost=decide.decide_by == "cost",
         )
@@ -292,7 +312,7 @@ class _Search:
         outcome = trial.status if trial.value is None else f"{self._stage.live_metric} {trial.value:.4f}"
         params = shown(ask.params) or "as it is"
         rows = f"{self._rungs[ask.rung].rows:,} rows"
-        used = f"{self.used_s:.0f} of {self._limit_s:.0f} s"
+        used = f"{self.used_s:.0f} of {self._wanted_s:.0f} s"
         self._stage.progress(f"{ask.candidate}: {params}: {outcome} with {rows} ({used})")
 
     def _keep(self, study: Study) -> None:
@@ -305,7 +325,7 @@ class _Search:
         """How the budget went."""
         trials = sorted((t for study in self.studies for t in study.trials), key=lambda t: t.at_s)
         return SearchBudget(
-            limit_s=self._limit_s,
+            limit_s=self._wanted_s,
             used_s=self._kept_s,
             metric=self._stage.live_metric,
             scored_rows=self._gathered.summary.validation,

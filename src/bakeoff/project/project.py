@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import msgspec
 
 from bakeoff.chat.privacy import remote_calls
+from bakeoff.config.duration import budget_seconds
 from bakeoff.config.file import Loaded, Value, load
 from bakeoff.config.sections import Config
 from bakeoff.core.errors import NotFoundError, StoreError, UsageError
@@ -202,7 +203,9 @@ class Project:
         """Fit what changed, evaluate, decide, register and release; nothing when nothing changed.
 
         Args:
-            budget_s: so many seconds go into trying parameters on training rows first.
+            budget_s: the whole run ends within about so many seconds, and uses what its fits leave of them to try
+                parameters on training rows. Without one, `[compute] budget` is the most
+                that it takes; `math.inf` lifts that.
             allow_missing: go on where a candidate lacks a package, a device or its service; it is listed as failed.
 
         Raises:
@@ -406,7 +409,7 @@ class Project:
 
     @contextmanager
     def _staged(self, *, lock: bool, budget_s: float | None) -> "Generator[Stage]":
-        from bakeoff.loop.context import Stage
+        from bakeoff.loop.context import Stage, TimeLimit
         from bakeoff.loop.expect import expect
 
         state = self._state_folder()
@@ -434,7 +437,7 @@ class Project:
             new_id=wiring.new_id,
             with_params=lambda name, params: wiring.contender(self.loaded, name, params),
             combiner=wiring.combiner,
-            budget_s=budget_s,
+            time=TimeLimit.of(budget_s, budget_seconds(self.config.compute.budget)),
             contract=wiring.contract(self.loaded),
         )
         if not lock:

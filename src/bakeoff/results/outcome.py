@@ -29,7 +29,7 @@ ARTIFACT = "outcome.json"
 FORMAT = 1
 """Of the artifact; a reader of a later format reads the earlier ones."""
 
-OPTIONAL = ("usage", "safety", "losses", "memorisation", "monthly")
+OPTIONAL = ("usage", "safety", "losses", "memorisation", "monthly", "cut")
 FINDINGS = ("slices", "weak_slices", "slices_tested", "robustness", "calibration")
 IDENTITY = ("name", "family", "status", "run_id", "model_version")
 PARAMS = ("weights", "biases", "log", "thresholds", "pooled", "doubted")

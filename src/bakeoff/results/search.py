@@ -5,9 +5,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Expected", "PastAdvice", "ProbePoint", "Rung", "SearchBudget", "Searched", "Trial", "TrialStatus"]
+__all__ = ["Cut", "Expected", "PastAdvice", "ProbePoint", "Rung", "SearchBudget", "Searched", "Trial", "TrialStatus"]
 
 TrialStatus: TypeAlias = Literal["done", "failed", "stopped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """What the limit of a fit cut short, in words: with more time, or on a faster machine, it may come to more.
+
+    `budget_s` is what its run might take: a run that may take clearly longer makes the fit again.
+    """
+
+    limit_s: float
+    what: str
+    budget_s: float = 0.0
+
+    @property
+    def sentence(self) -> str:
+        """What happened, and what to do about it."""
+        return (
+            f"it had {self.limit_s:.0f} s to fit, and {self.what}: more time or another machine may give another model "
+            "(bakeoff run --budget 2h, or none)"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,9 @@
 """Fit one candidate in a process of its own: from a table and row numbers to a model folder."""
 
+import signal
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,18 +20,22 @@ from bakeoff.core.protocols import Family, FitJob
 from bakeoff.core.threads import limited
 from bakeoff.core.types import Predictions, Schema, Task
 from bakeoff.data.row_numbers import rows_of_fold
+from bakeoff.results.search import Cut
 from bakeoff.train.params import check_params
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["FIT", "HELD", "HOLD_OUT", "FitArgument", "FitValue", "HeldOut", "fit", "hold_out", "job_of", "size_of"]
-__all__ += ["FIT_FOLDS", "FoldsArgument", "FoldsValue", "fit_folds", "model_without", "table_of"]
+__all__ = ["FIT", "HELD", "HOLD_OUT", "FitArgument", "FitValue", "HeldOut", "ended_after", "far_over", "fit"]
+__all__ += ["FIT_FOLDS", "FoldsArgument", "FoldsValue", "fit_folds", "hold_out", "job_of", "model_without", "size_of"]
+__all__ += ["table_of"]
 
 FIT = "bakeoff.train.worker:fit"
 HOLD_OUT = "bakeoff.train.worker:hold_out"
 FIT_FOLDS = "bakeoff.train.worker:fit_folds"
 """What `core.jobs.Job.function` names."""
+KILL_FACTOR, KILL_MORE_S = 1.5, 10.0
+"""A fit is killed when it takes so many times its limit, and so many seconds more."""
 HELD = "held.npz"
 """The output of `hold_out`: what is said of validation rows. That of `fit` is the model's folder."""
 
@@ -38,7 +45,8 @@ class FitArgument(Argument, frozen=True, kw_only=True):
 
     `family` is the name of its entry point. `rows` = "all" fits every row of the table and needs `chosen`, what an
     earlier fit chose. `fold` fits without the rows of that fold. `remote` says whether rows may be sent to services on
-    other machines.
+    other machines. After `limit_s` the fit ends with the best so far; a result that this changed says so (`cut`), which
+    is why the limit is not in the key.
     """
 
     family: str
@@ -51,6 +59,7 @@ class FitArgument(Argument, frozen=True, kw_only=True):
     rows: Literal["train", "all"] = "train"
     fold: int | None = None
     remote: Annotated[bool, OUTSIDE_KEY] = False
+    limit_s: Annotated[float | None, OUTSIDE_KEY] = None
 
 
 class FitValue(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +75,7 @@ class FitValue(msgspec.Struct, frozen=True, kw_only=True):
     signature: dict[str, Any]
     classes: list[str]
     losses: list[Loss] = msgspec.field(default_factory=list[Loss])
+    cut: Cut | None = None
     held: bool = False
 
 
@@ -81,10 +91,13 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
         tasks = ", ".join(sorted(family.tasks))
         raise CandidateError(f"expected a task of family {family.name!r} ({tasks}), received {argument.task!r}")
     losses: list[Loss] = []
+    cuts: list[str] = []
     held: list[Predictions] = []
-    job = replace(job_of(argument, family, context), on_loss=losses.append, on_held=held.append)
+    job = job_of(argument, family, context)
+    job = replace(job, on_loss=losses.append, on_cut=cuts.append, on_held=held.append)
     started = time.perf_counter()
-    with limited(context.threads), remote_calls(allowed=argument.remote):
+    alarm = ended_after(far_over(argument.limit_s))
+    with alarm, limited(context.threads), remote_calls(allowed=argument.remote):
         model = family.fit(job)
     train_s = time.perf_counter() - started
     out = context.outputs[MODEL]
@@ -100,6 +113,7 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
         signature=msgspec.to_builtins(model.signature),
         classes=list(model.signature.classes),
         losses=losses,
+        cut=Cut(limit_s=argument.limit_s, what="; ".join(cuts)) if cuts and argument.limit_s is not None else None,
         held=bool(held) and HELD in context.outputs,
     )
 
@@ -139,6 +153,24 @@ def fit_folds(argument: FoldsArgument, context: JobContext) -> FoldsValue:
 def model_without(fold: int) -> str:
     """The output of `fit_folds` that is the model of all rows but a fold's."""
     return f"{MODEL}-without-{fold}"
+
+
+def far_over(limit_s: float | None) -> float | None:
+    """When a fit that does not keep to its limit is killed; never without one."""
+    return None if limit_s is None else KILL_FACTOR * limit_s + KILL_MORE_S
+
+
+@contextmanager
+def ended_after(limit_s: float | None) -> Generator[None]:
+    """End the process by the system's alarm, which does not wait for native code to come back to Python."""
+    if limit_s is None:
+        yield
+        return
+    signal.setitimer(signal.ITIMER_REAL, max(limit_s, 0.001))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,6 +232,7 @@ def job_of(argument: FitArgument, family: Family, context: JobContext) -> FitJob
         cache=context.cache,
         progress=context.progress,
         chosen=argument.chosen,
+        limit_s=argument.limit_s,
     )
 
 

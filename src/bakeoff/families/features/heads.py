@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.core.deadline import Deadline
 from bakeoff.core.protocols import FitJob, Progress
 from bakeoff.core.threads import limited
 from bakeoff.core.types import Predictions
@@ -230,6 +231,7 @@ def best_penalty(
     *,
     validation: tuple[Features, _Floats],
     grid: Sequence[float],
+    deadline: Deadline | None = None,
 ) -> tuple[float, LinearHead]:
     """The penalty whose head is best on validation rows, and that head; see `least_loss` for how far the grid goes."""
     if len(value_n) > CHOICE_ROWS:
@@ -243,7 +245,7 @@ def best_penalty(
         last = heads[penalty] = spec.fit(x_nd, value_n, penalty, scale_d, start=last, tolerance=CHOICE_TOLERANCE)
         return validation_loss(spec, last(validation[0]), validation[1])
 
-    best = least_loss(grid, loss, limits=LIMITS, progress=spec.progress, name="penalty")
+    best = least_loss(grid, loss, limits=LIMITS, progress=spec.progress, name="penalty", deadline=deadline)
     return best, heads[best]
 
 
