@@ -9,6 +9,7 @@ from bakeoff.cli.options import AsJson, Folder, duration_s, emit, open_project, 
 
 if TYPE_CHECKING:
     from bakeoff.loop.run import FinishedRun
+    from bakeoff.project.outcome import Outcome
 
 __all__ = ["add_to"]
 
@@ -118,7 +119,7 @@ def status(
 ) -> None:
     """A run, the champion, what is live, and the last signals."""
     with open_project(folder) as project:
-        found = project.status(run)
+        found = project.status(run).to_json()
     if as_json:
         emit(found)
     else:
@@ -156,7 +157,7 @@ def loop(
         _end(turn.outcome)
 
 
-def _end(outcome: "FinishedRun") -> None:
+def _end(outcome: "FinishedRun | Outcome") -> None:
     """Exit unless some candidate won: with 1 when none could be evaluated at all, else a gate failed."""
     if outcome.won:
         return
