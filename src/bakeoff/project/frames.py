@@ -131,7 +131,7 @@ def records_of(data: Any, *, argument: str, names: Sequence[str] = ()) -> Iterab
             raise refused(data, argument)
         return data
     if library == "pandas":
-        columns = {name: column.tolist() for name, column in _pandas_columns(data, argument)}
+        columns = {name: _pandas_values(column) for name, column in _pandas_columns(data, argument)}
         if not columns:
             return [{}] * len(data)
         return (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
@@ -139,6 +139,14 @@ def records_of(data: Any, *, argument: str, names: Sequence[str] = ()) -> Iterab
         columns = {name: array.tolist() for name, array in _array_columns(data, argument, names)}
         return (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
     return _polars_of(data, argument).to_dicts()
+
+
+def _pandas_values(column: Any) -> list[Any]:
+    """The values of a column; categories as they are, which beside missing ones would become floats."""
+    if not hasattr(column.dtype, "categories"):
+        return column.tolist()
+    names = column.dtype.categories.tolist()
+    return [None if code < 0 else names[code] for code in column.cat.codes]
 
 
 def names_of(data: Any, *, argument: str) -> tuple[str, ...]:
@@ -353,10 +361,10 @@ def given_back(table: "pl.DataFrame", library: Library, *, index: Any = None) ->
         return table.to_numpy(structured=True)
     import pandas as pd
 
-    return pd.DataFrame({series.name: _pandas_values(series, pd) for series in table}, index=index)
+    return pd.DataFrame({series.name: _for_pandas(series, pd) for series in table}, index=index)
 
 
-def _pandas_values(series: "pl.Series", pandas: Any) -> Any:
+def _for_pandas(series: "pl.Series", pandas: Any) -> Any:
     import polars as pl
 
     dtype = series.dtype

@@ -2,10 +2,11 @@
 
 import os
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
@@ -518,6 +519,7 @@ class Project:
         from bakeoff.serve.engine import Engine
         from bakeoff.serve.releases import current
 
+        require_threads()
         return Engine(
             self.endpoint,
             load=self._load_release,
@@ -706,7 +708,10 @@ class Project:
             shutil.rmtree(folder)  # a damaged copy of what may be whole
         if not folder.exists():
             folder.parent.mkdir(parents=True, exist_ok=True)
-            self.blobs.fetch(blob_id, folder)
+            with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as apart:
+                self.blobs.fetch(blob_id, Path(apart) / "model")
+                with suppress(OSError):  # another process was faster
+                    (Path(apart) / "model").rename(folder)
         with remote_calls(allowed=self.config.privacy.remote):
             return load_family(family).load(folder, self._compute(jobs=1).threads)
 
