@@ -19,6 +19,7 @@ from bakeoff.config.duration import budget_seconds
 
 if TYPE_CHECKING:
     from bakeoff.loop.run import FinishedRun
+    from bakeoff.project.outcome import Outcome
 
 __all__ = ["add_to"]
 
@@ -158,7 +159,7 @@ def status(
     For example: bakeoff status
     """
     with open_project(folder) as project:
-        found = project.status(run)
+        found = project.status(run).to_json()
     if as_json:
         emit(found)
     else:
@@ -202,7 +203,7 @@ def loop(
         _end(turn.outcome, allow_missing=True)
 
 
-def _end(outcome: "FinishedRun", *, allow_missing: bool) -> None:
+def _end(outcome: "FinishedRun | Outcome", *, allow_missing: bool) -> None:
     """Exit with 1 when a candidate failed that may not, or all did; with 3 when none won."""
     failed = [each.name for each in outcome.results.failed]
     if not outcome.results.fine:
