@@ -389,9 +389,9 @@ class Project:
         from bakeoff.loop.context import Stage
         from bakeoff.loop.expect import expect
 
-        state = self._state_folder()
-        compute = self._compute(jobs=len(self.config.candidates))
         contenders = wiring.contenders(self.loaded)
+        state = self._state_folder()
+        compute = self._compute(jobs=len(contenders))
         if lock and not (state / "run.lock").exists():  # the first run: every contender will be fitted
             expect(compute, contenders)
         if lock and (file := wiring.sqlite_file(self.loaded)) is not None:
