@@ -6,6 +6,7 @@ from typing import Any
 from bakeoff.core.types import Json
 from bakeoff.loop.context import Stage
 from bakeoff.results.candidate import Candidate
+from bakeoff.results.data import Dataset
 from bakeoff.results.search import Expected
 
 __all__ = ["ADVICE", "compared", "last_advice"]
@@ -20,13 +21,15 @@ def last_advice(stage: Stage) -> Mapping[str, Json] | None:
     return kept.body if kept else None
 
 
-def compared(advice: Mapping[str, Json] | None, candidates: Sequence[Candidate], dataset: str) -> tuple[Expected, ...]:
+def compared(
+    advice: Mapping[str, Json] | None, candidates: Sequence[Candidate], dataset: Dataset
+) -> tuple[Expected, ...]:
     """What was predicted beside what a run measured, for each candidate and quantity of both.
 
     `factor` is by how much the two differ, as a ratio; None for what is not positive. Nothing is compared with
-    advice on other data.
+    advice on other data. Advice is on one fit, and so with folds is what is compared with it.
     """
-    if advice is None or advice["dataset"] != dataset:
+    if advice is None or advice["dataset"] != dataset.version:
         return ()
     given: Mapping[str, Any] = advice
     fine = {each.name: each for each in candidates if each.status == "ok"}
@@ -37,6 +40,8 @@ def compared(advice: Mapping[str, Json] | None, candidates: Sequence[Candidate],
             continue
         for name in (given["metric"], *QUANTITIES):
             expected, measured = option["expected"].get(name), _measured(candidate, name, given["metric"])
+            if measured is not None and name == "train_s" and dataset.folds:
+                measured /= dataset.folds
             if expected is not None and measured is not None:
                 rows.append(_beside(candidate.name, name, expected, measured))
     return tuple(rows)

@@ -63,7 +63,7 @@ def outcome(
         endpoint=stage.endpoint if released else None,
         release=released,
         ledger=_ledger(stage, gathered, judged),
-        advice=compared(last_advice(stage), candidates, gathered.version),
+        advice=compared(last_advice(stage), candidates, dataset),
         budget=budget,
         judge=judge,
         paid=paid or Paid(),

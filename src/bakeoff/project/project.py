@@ -243,7 +243,7 @@ class Project:
         with self._stage() as stage:
             found = advise(stage, families, lacking, seconds=seconds, again=again)
         last = last_outcome(self.records, self.blobs)
-        measured = list(compared(found, last.candidates, last.dataset.version)) if last else []
+        measured = list(compared(found, last.candidates, last.dataset)) if last else []
         return {**found, "compared": msgspec.to_builtins(measured)}
 
     def loop_once(self) -> "LoopTurn":
