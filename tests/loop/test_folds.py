@@ -109,6 +109,7 @@ def test_a_fold_that_fails_fails_its_candidate_alone(by_folds) -> None:
     assert "made to fail" in second["error"]
 
 
+@pytest.mark.processes
 def test_with_a_budget_each_fold_is_searched_without_its_rows(by_folds, monkeypatch) -> None:
     """Settings of a fold's model come of the other folds' rows; those of the released one of all rows."""
     edit(by_folds, "smooth = 5.0", "[candidates.second.search]\nsmooth = { low = 0.5, high = 50.0, log = true }")

@@ -75,7 +75,8 @@ def _batch(batch: Sequence[FitRequest]) -> Job:
     first = batch[0].job
     assert isinstance(first.argument, FitArgument)
     folds = tuple(_fold(ask) for ask in batch)
-    argument = FoldsArgument(**(msgspec.structs.asdict(first.argument) | {"fold": None, "folds": folds}))
+    given: dict[str, Json] = msgspec.to_builtins(first.argument)
+    argument = msgspec.convert(given | {"fold": None, "folds": list(folds)}, FoldsArgument)
     outputs = tuple(model_without(fold) for fold in folds)
     return replace(first, name=_batch_name(batch), function=FIT_FOLDS, argument=argument, outputs=outputs)
 
