@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["explanations"]
 
-SHARE, LEAST_S, MOST_S = 0.15, 0.2, 60.0
+SHARE, LEAST_S, MOST_S = 0.15, 0.15, 60.0
 """Of the time that fits took, for each explanation; and its limits."""
-LEARNING = 3.0
+LEARNING = 2.0
 """How many times as long the fits of the winner's learning curve may take."""
 FAST_ROWS_S = 2000.0
 """Rows a second that a candidate must predict to be explained though it did not win."""
