@@ -29,7 +29,7 @@ __all__ = ["explanations"]
 SHARE, LEAST_S, MOST_S = 0.15, 0.15, 60.0
 """Of the time that fits took, for each explanation; and its limits."""
 LEARNING = 2.0
-"""How many times as long the fits of the winner's learning curve may take."""
+"""How many times as long the fits of the winner's learning curve may take; or as long as its own fit, if longer."""
 FAST_ROWS_S = 2000.0
 """Rows a second that a candidate must predict to be explained though it did not win."""
 LEARNING_CURVE = "learning curve of "
@@ -52,7 +52,8 @@ def explanations(
     keys = {each.name: step_key("explain", jobs[each.name], each.fitted.contender.code) for each in wanted}
     if wanted and wanted[0].name == first:
         name = LEARNING_CURVE + str(first)
-        jobs[name] = _learn_job(stage, gathered, wanted[0], name, LEARNING * limit_s)
+        longest_s = max(LEARNING * limit_s, min(MOST_S, wanted[0].fitted.train_s))
+        jobs[name] = _learn_job(stage, gathered, wanted[0], name, longest_s)
         keys[name] = step_key("learn", jobs[name], wanted[0].fitted.contender.code)
     done: dict[str, Result | None] = {name: steps.done(key) for name, key in keys.items()}
     errors: dict[str, str] = {}
