@@ -25,7 +25,6 @@ from bakeoff.loop.context import Contender, Stage
 from bakeoff.loop.dataset import Gathered, gather, load_arrays
 from bakeoff.loop.fit import job_of, run_jobs
 from bakeoff.metrics.custom import digest_own
-from bakeoff.metrics.intervals import Interval
 from bakeoff.results.search import ProbePoint
 from bakeoff.train.probing import FIRST_ROWS, HELD, POOL, PROBE, ProbeArgument
 
@@ -283,10 +282,12 @@ def _options(
 
 def _calibrated(outlook: "Outlook", name: str, record: TrackRecord, most: float | None) -> "Outlook":
     """What is expected, corrected by what earlier runs measured."""
+    from bakeoff.evaluate.advise.advice import bounded
+
     figures = {quantity: record.calibrated(name, quantity, each) for quantity, each in outlook.figures.items()}
     metric = outlook.metric and record.calibrated(name, record.metric, outlook.metric)
     if metric is not None and most is not None:
-        metric = Interval(value=min(metric.value, most), low=metric.low, high=min(metric.most, most))
+        metric = bounded(metric, most)
     return replace(outlook, figures=figures, metric=metric)
 
 
