@@ -128,7 +128,8 @@ def _measured(argument: ProbeArgument, context: JobContext, warm: threading.Even
             family.fit(_fit_job(argument, context, family, pool[:start]))
         finally:
             warm.set()
-        overhead_s = time.process_time() - busy  # not by the clock, which downloads would count in
+        first_s = time.process_time() - busy  # not by the clock, which downloads would count in
+        imports_s: float | None = None
         deadline = time.monotonic() + argument.limit_s
         while True:
             before, fresh = time.monotonic(), start + size <= len(pool)
@@ -138,7 +139,9 @@ def _measured(argument: ProbeArgument, context: JobContext, warm: threading.Even
             cache = context.cache if fresh else context.scratch / f"cache-{size}"
             point, used = _point(argument, replace(context, cache=cache), family, sample, held_out)
             held_out = held_out[:used]
-            yield replace(point, train_s=point.train_s + overhead_s)
+            if imports_s is None:  # what the first fit took beyond one of more rows, a run's fit takes too
+                imports_s = max(0.0, first_s - point.train_s)
+            yield replace(point, train_s=point.train_s + imports_s)
             rest_s = time.monotonic() - before - point.train_s
             start, following = start + size if fresh else len(pool), min(2 * size, len(pool))
             growth = GROWTH ** math.log2(following / size)
