@@ -152,9 +152,11 @@ def _probed(
     rng = np.random.default_rng(stage.seed)
     rows = load_arrays(stage.blobs, gathered.rows_blob)
     train, validation = rows["train"], rows["validation"]
-    held_out = validation if len(validation) >= LEAST_ROWS else train[-max(1, len(train) // 5) :]
-    pool = train if held_out is validation else train[: -len(held_out)]
     label_n, classes = _labels(stage, gathered)
+    pool, held_out = train, validation
+    if len(validation) < LEAST_ROWS:  # then some training rows: the latest, or some of each class
+        ordered = train if gathered.schema.time is not None else _stratified(train, label_n, rng)
+        pool, held_out = np.split(ordered, [-max(1, len(train) // 5)])
     most = max(MOST_HELD, HELD_OF_CLASS * classes)
     drawn: dict[str, Any] = {
         POOL: _stratified(pool, label_n, rng),
