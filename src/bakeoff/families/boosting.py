@@ -21,7 +21,7 @@ from bakeoff.core.errors import CorruptError
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
-from bakeoff.families.features.attribution import by_column, centred, of_columns
+from bakeoff.families.features.attribution import by_column, centred
 from bakeoff.families.features.boosting import TreeTable
 from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
 from bakeoff.families.features.targets import Target, balanced_weights, is_balanced, ranked_by
@@ -93,7 +93,7 @@ class BoostingModel:
         Trees", section 2 (exact Shapley values of trees), as LightGBM computes them.
         """
         table = plain(complete(table, self.signature), self.signature.inputs)
-        names = of_columns(self.signature.inputs, self.table.sources)
+        names = tuple(column.name for column in self.signature.inputs)
         x_nd = self.table(table)
         width = x_nd.shape[1]
         given: Any = self._booster.predict(x_nd, pred_contrib=True, num_threads=1)

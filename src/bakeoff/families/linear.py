@@ -23,7 +23,7 @@ from bakeoff.core.attribution import Attribution
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import ColumnKind, Predictions, Signature, Task
 from bakeoff.families import saved
-from bakeoff.families.features.attribution import by_column, centred, of_columns, words_of
+from bakeoff.families.features.attribution import by_column, centred, words_of
 from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
 from bakeoff.families.features.heads import HeadSpec, LinearHead, best_penalty
 from bakeoff.families.features.table import LinearTable
@@ -93,7 +93,7 @@ class LinearModel:
     def attribute(self, table: "pl.DataFrame", *, words: bool = False) -> Attribution:
         """See `bakeoff.core.attribution.Attributing`; coefficients times features, exactly."""
         table = plain(complete(table, self.signature), self.signature.inputs)
-        names = of_columns(self.signature.inputs, self.table.sources)
+        names = tuple(column.name for column in self.signature.inputs)
         coef_dk, base_k = centred(self.head.coef_dk), centred(self.head.intercept_k)
         adds_nck = np.zeros((len(table), len(names), coef_dk.shape[1]))
         by_word: list[dict[tuple[str, str], _Floats]] = [{} for _ in range(len(table))]

@@ -8,18 +8,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.core.types import Column
 from bakeoff.families.features.text import Vectorizer
 
-__all__ = ["by_column", "centred", "of_columns", "words_of"]
+__all__ = ["by_column", "centred", "words_of"]
 
 _Floats: TypeAlias = NDArray[np.float64]
 FEW_CLASSES = 2
-
-
-def of_columns(inputs: Sequence[Column], sources: Sequence[str]) -> tuple[str, ...]:
-    """What is told of: the inputs and, by their own names, columns that a model derives of them."""
-    return tuple(dict.fromkeys((*(column.name for column in inputs), *sources)))
 
 
 def by_column(adds_nd: Any, sources: Sequence[str], columns: Sequence[str]) -> _Floats:
