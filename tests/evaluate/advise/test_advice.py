@@ -101,6 +101,10 @@ def test_all_right_on_few_rows_is_no_certainty_and_nothing_is_better_than_the_be
         )
         for n, value in ((50, 0.2), (100, 0.9), (125, 1.0))
     ]  # fmt: skip
-    metric = predicted(points, 150, price_per_hour_usd=0.1, higher_is_better=True, most=1.0, test_rows=36).metric
+    metric = predicted(points, 150, price_per_hour_usd=0.1, higher_is_better=True, best=1.0, test_rows=36).metric
     assert metric.value == metric.high == 1.0
     assert metric.low < 0.9
+    falling = [replace(point, value=10.0 / point.rows - 0.07) for point in points]
+    error = predicted(falling, 10_000, price_per_hour_usd=0.1, higher_is_better=False, best=0.0).metric
+    assert error.value == error.low == 0.0
+    assert error.high >= 0.0

@@ -63,12 +63,12 @@ def predicted(
     *,
     price_per_hour_usd: float,
     higher_is_better: bool,
-    most: float | None = None,
+    best: float | None = None,
     test_rows: int = 0,
 ) -> Outlook:
     """Extrapolate from samples to `rows` rows.
 
-    `most` is the best value that the metric can have, if it is known; `test_rows` are those that a run will measure on.
+    `best` is the best value that the metric can have, if there is one; `test_rows` are those that a run measures on.
     """
     sizes = [point.rows for point in points]
 
@@ -95,7 +95,7 @@ def predicted(
         return Outlook(metric=None, more=0.0, figures=figures)
     scored, error = min(point.scored for point in points), known[-1][2]
     there = error * (scored / test_rows) ** 0.5 if scored and test_rows else 0.0
-    if most is not None:  # all of a few rows right, or alike in all samples, is no certainty
+    if best is not None and higher_is_better:  # all of a few rows right, or alike in all samples, is no certainty
         error, there = (max(se, RULE_OF_THREE / n) if n else se for se, n in ((error, scored), (there, test_rows)))
     metric, more = learning(
         [n for n, _, _ in known],
@@ -105,15 +105,18 @@ def predicted(
         higher_is_better=higher_is_better,
         se_there=there,
     )
-    if most is not None and max(value for _, value, _ in known) <= most:
-        metric = bounded(metric, most)
+    if best is not None:
+        metric = bounded(metric, best, higher_is_better=higher_is_better)
     return Outlook(metric=metric, more=more, figures=figures)
 
 
-def bounded(metric: Interval, most: float) -> Interval:
+def bounded(metric: Interval, best: float, *, higher_is_better: bool) -> Interval:
     """A value that lies beyond the best that there is, moved back with its interval."""
-    over = max(0.0, metric.value - most)
-    return Interval(value=metric.value - over, low=metric.least - over, high=min(metric.most, most))
+    if higher_is_better:
+        over = max(0.0, metric.value - best)
+        return Interval(value=metric.value - over, low=metric.least - over, high=min(metric.most, best))
+    over = max(0.0, best - metric.value)
+    return Interval(value=metric.value + over, low=max(metric.least, best), high=metric.most + over)
 
 
 def ranked(
