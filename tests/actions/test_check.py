@@ -2,8 +2,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from bakeoff.actions.check import NEEDED
 from bakeoff import Project
+from bakeoff.actions.check import NEEDED
 from bakeoff.core.errors import ConfigError, NotFoundError, UsageError
 from bakeoff.report.checks import checks_markdown, junit
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "HALF_LIFE",
     "BlobStore",
     "Clock",
     "DocumentRecords",
@@ -78,6 +79,8 @@ class FitJob:
     validation rows should serve it. When `chosen` is given (what an earlier fit of the same candidate chose),
     the family must use it instead of choosing again, and `validation` may be empty. `on_loss` takes what does not reach
     the model: rows that are not used, texts that are cut, parameters that have no effect.
+    `age_days_n` is how long before the last of them rows happened, training rows first, where they stand in the order
+    of time: a family that `weighs` halves a row's weight with every `chosen[HALF_LIFE]` days of it.
     `cache` is a folder shared by all fits of a project, for things keyed by content.
     """
 
@@ -93,6 +96,11 @@ class FitJob:
     progress: Progress
     chosen: Mapping[str, Json] | None = None
     on_loss: Callable[[Loss], None] = ignore_loss
+    age_days_n: "NDArray[Any] | None" = None
+
+
+HALF_LIFE = "half_life_days"
+"""What is chosen for rows in the order of time: in so many days a row's weight is halved."""
 
 
 @runtime_checkable
@@ -191,7 +199,9 @@ class Family(Protocol):
     """A way to build models; registered under the entry point group `bakeoff.families`.
 
     One whose fits use as many threads as they get, and come to the same with any number of them, may say so by a
-    further attribute, `scales = True`: its fits then get all cores. One that asks a service about rows has a method
+    further attribute, `scales = True`: its fits then get all cores. One that only asks what others have trained may say
+    `learns = False`: it is not fitted again on all rows. One whose fits heed `FitJob.age_days_n` says `weighs = True`
+    (or has a method `weighs(params)`). One that asks a service about rows has a method
     `service(params)`, which gives its URL (see `bakeoff.core.families.service_of`): rows go to another machine only
     where the project allows it, and this is how it is known.
     """

@@ -22,7 +22,7 @@ from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.features.boosting import TreeTable
 from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
-from bakeoff.families.features.targets import Target, balanced_weights, is_balanced, ranked_by
+from bakeoff.families.features.targets import Target, balanced_weights, both_weights, is_balanced, ranked_by
 from bakeoff.families.features.text import ANALYZERS, TermCounts
 from bakeoff.metrics.positive import BINARY, positive_class
 
@@ -105,6 +105,7 @@ class BoostingFamily:
     params = BoostingParams
     requires = ("numpy", "scipy", "lightgbm", "polars")
     extra: str | None = None
+    weighs = True
 
     def fit(self, job: FitJob) -> BoostingModel:
         """See `bakeoff.core.protocols.Family`."""
@@ -189,11 +190,11 @@ class _Fit:
             min_rows=params.min_rows,
             seed=self.job.seed,
         )
-        value_n = self.target.value_n[rows]
+        value_n, weight_n = self.target.value_n[rows], self.target.weight_n
         dataset = lgb.Dataset(
             x_nd,
             label=value_n,
-            weight=self._weights(value_n),
+            weight=both_weights(self._weights(value_n), None if weight_n is None else weight_n[: len(rows)]),
             categorical_feature=encoder.categorical,
             params=self._settings(),
             free_raw_data=False,

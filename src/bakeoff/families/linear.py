@@ -101,6 +101,7 @@ class LinearFamily:
     params = LinearParams
     requires = ("numpy", "scipy", "scikit-learn", "polars")
     extra: str | None = None
+    weighs = True
 
     def fit(self, job: FitJob) -> LinearModel:
         """See `bakeoff.core.protocols.Family`."""
@@ -174,7 +175,9 @@ class _Fit:
             chosen={"penalty": penalty},
             blocks=fitted.blocks,
             table=fitted.table,
-            head=self.spec.fit(fitted.x_nd, self.target.value_n, penalty, fitted.scale_d, start=start),
+            head=self.spec.fit(
+                fitted.x_nd, self.target.value_n, penalty, fitted.scale_d, start=start, weight_n=self.target.weight_n
+            ),
         )
 
     def _penalty(self) -> "tuple[float, tuple[_Fitted, LinearHead] | None]":

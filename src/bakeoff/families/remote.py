@@ -247,6 +247,7 @@ class RemoteFamily:
     params = RemoteParams
     requires = ("numpy", "polars")
     extra: str | None = "chat"
+    learns = False
 
     def service(self, params: RemoteParams) -> str:
         """See `bakeoff.core.families.service_of`."""

@@ -13,7 +13,7 @@ from bakeoff.core.types import Json
 from bakeoff.loop.cache import Result, Steps, step_key
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.loop.dataset import Gathered
-from bakeoff.train.worker import FIT, HELD, HOLD_OUT, FitArgument, FitValue
+from bakeoff.train.worker import FIT, HELD, HOLD_OUT, SEEN, FitArgument, FitValue
 
 __all__ = [
     "FitRequest",
@@ -36,7 +36,7 @@ class Fitted:
 
     `members` name the contenders that it is made of, if it is a combination. With folds the model is fitted on all
     rows, and `folds` are its like, each fitted without one fold (trees, in the order of the folds). `losses` are what
-    this model alone goes without.
+    this model alone goes without. `seen_blob` is what one that was fitted on all rows says of test rows.
     """
 
     contender: Contender
@@ -52,6 +52,7 @@ class Fitted:
     members: tuple[str, ...] = ()
     folds: tuple[str, ...] = ()
     losses: tuple[Loss, ...] = ()
+    seen_blob: str | None = None
 
 
 def fit(stage: Stage, steps: Steps, gathered: Gathered) -> list[Fitted]:
@@ -90,6 +91,7 @@ def fit_each(stage: Stage, steps: Steps, asks: Sequence[FitRequest]) -> dict[str
             found[result.name] = result
         else:
             kept = dict(result.value) | {"tree_blob": result.outputs[MODEL]}
+            kept |= {"seen_blob": result.outputs[SEEN]} if SEEN in result.outputs else {}
             found[result.name] = steps.publish(waiting[result.name].key, kept)
             stage.progress(f"{result.name}: fitted in {result.seconds:.1f} s")
     return found
@@ -109,16 +111,23 @@ def run_jobs(stage: Stage, jobs: Sequence[Job], *, exclusive: bool = False) -> I
 
 def refit(stage: Stage, steps: Steps, gathered: Gathered, fitted: Fitted) -> Fitted:
     """Fit a contender once more on all rows, with what its first fit chose on validation rows."""
-    ask = on_all_rows(stage, gathered, fitted.contender, fitted.chosen or {})
+    ask = on_all_rows(stage, gathered, fitted.contender, fitted.chosen or {}, outputs=(MODEL, SEEN))
     made = fitted_of(ask, fit_each(stage, steps, [ask])[ask.name])
     if made.tree_blob is None:
         return replace(fitted, error=made.error, traceback=made.traceback, tree_blob=None)
     return replace(made, members=fitted.members)
 
 
-def on_all_rows(stage: Stage, gathered: Gathered, contender: Contender, chosen: Mapping[str, Json]) -> FitRequest:
+def on_all_rows(
+    stage: Stage,
+    gathered: Gathered,
+    contender: Contender,
+    chosen: Mapping[str, Json],
+    outputs: tuple[str, ...] = (MODEL,),
+) -> FitRequest:
     """The fit of a contender on all rows."""
-    return FitRequest.of("refit", contender, job_of(stage, gathered, contender, rows="all", chosen=dict(chosen)))
+    job = job_of(stage, gathered, contender, rows="all", chosen=dict(chosen))
+    return FitRequest.of("refit", contender, replace(job, outputs=outputs))
 
 
 def hold_out(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fitted]) -> dict[str, BlobRef]:
@@ -169,6 +178,7 @@ def job_of(stage: Stage, gathered: Gathered, contender: Contender, **more: Any) 
         schema=gathered.schema,
         metric=stage.live_metric,
         seed=stage.seed,
+        by_time=gathered.summary.split == "time",
         remote=stage.config.privacy.remote,
         **more,
     )
@@ -197,5 +207,6 @@ def fitted_of(ask: FitRequest, result: Result | JobResult) -> Fitted:
         size_bytes=value.size_bytes,
         chosen=value.chosen,
         signature=value.signature,
+        seen_blob=None if result.get("seen_blob") is None else str(result["seen_blob"]),
         losses=tuple(replace(loss, candidate=ask.contender.name) for loss in value.losses),
     )

@@ -25,6 +25,7 @@ from bakeoff.results.data import Warned
 from bakeoff.results.judge import JudgeOutcome
 from bakeoff.results.outcome import Paid, RunOutcome
 from bakeoff.results.search import SearchBudget
+from bakeoff.results.shipped import Shipped
 from bakeoff.results.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def outcome(
     decision: Verdict,
     contest: Contest | None,
     released: Release | None,
+    shipped: Shipped | None = None,
     budget: SearchBudget | None = None,
     judge: JudgeOutcome | None = None,
     paid: Paid | None = None,
@@ -70,6 +72,7 @@ def outcome(
         positive=stage.positive,
         endpoint=stage.endpoint if released else None,
         release=released,
+        shipped=shipped,
         ledger=_ledger(stage, gathered, judged),
         advice=advice.compared(advice.last_advice(stage), candidates, gathered.version),
         budget=budget,

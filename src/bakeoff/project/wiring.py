@@ -177,6 +177,7 @@ def _prepared(loaded: Loaded, ready: Contender) -> Contender:
         search=ready.search,
         wraps=ready,
         scales=ready.scales,
+        learns=ready.learns,
         service=ready.service,
     )
 
@@ -231,6 +232,7 @@ def _ready(name: str, family_name: str, family: Family, params: Any) -> Contende
         params=params,
         code=families_code(family_name),
         scales=getattr(family, "scales", False),
+        learns=getattr(family, "learns", True),
     )
 
 

@@ -19,6 +19,7 @@ from bakeoff.results.combination import CombinationOutcome
 from bakeoff.results.data import Dataset
 from bakeoff.results.judge import JudgeOutcome
 from bakeoff.results.search import Expected, SearchBudget
+from bakeoff.results.shipped import Shipped
 from bakeoff.results.verdict import Verdict
 
 __all__ = ["ARTIFACT", "FORMAT", "Paid", "RunOutcome"]
@@ -46,10 +47,11 @@ class Paid:
 class RunOutcome:
     """Everything that a bake-off run found and did.
 
-    `baselines` are rules that need no model, on the same rows: of none of them is there a version.
-    `endpoint` and `release` are None when nothing was released; `not_combined` says why a candidate was not tried in
-    combinations; `advice` is what `bakeoff advise` expected beside what was measured; `budget` how a search for
-    parameters went, `judge` what a judge found, `ledger` what became of every row (None: a run of before kept none).
+    `baselines` are rules that need no model, on the same rows: of none of them is there a version. `endpoint`,
+    `release` and what was `shipped` are None when nothing was released; `not_combined` says why a candidate was not
+    tried in combinations; `advice` is what `bakeoff advise` expected beside what was measured; `budget` how a search
+    for parameters went, `judge` what a judge found, `ledger` what became of every row (None: a run of before kept
+    none).
     """
 
     run_id: str
@@ -64,6 +66,7 @@ class RunOutcome:
     positive: Positive | None = None
     endpoint: str | None = None
     release: Release | None = None
+    shipped: Shipped | None = None
     ledger: Ledger | None = None
     advice: tuple[Expected, ...] = ()
     budget: SearchBudget | None = None

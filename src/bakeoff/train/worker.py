@@ -9,12 +9,12 @@ import msgspec
 
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import CandidateError, UsageError
-from bakeoff.core.families import load_family
+from bakeoff.core.families import load_family, weighs
 from bakeoff.core.jobs import MODEL, OUTSIDE_KEY, ROWS, TABLE, Argument, JobContext
 from bakeoff.core.ledger import Loss
 from bakeoff.core.memory import peak_memory_bytes
-from bakeoff.core.protocols import Family, FitJob
-from bakeoff.core.types import Schema, Task
+from bakeoff.core.protocols import HALF_LIFE, Family, FitJob, Model
+from bakeoff.core.types import Predictions, Schema, Task
 from bakeoff.data.row_numbers import rows_of_fold
 from bakeoff.train.params import check_params
 
@@ -22,21 +22,26 @@ if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["FIT", "HELD", "HOLD_OUT", "FitArgument", "FitValue", "HeldOut", "fit", "hold_out", "job_of", "size_of"]
-__all__ += ["table_of"]
+__all__ += ["SEEN", "table_of"]
 
 FIT = "bakeoff.train.worker:fit"
 HOLD_OUT = "bakeoff.train.worker:hold_out"
 """What `core.jobs.Job.function` names."""
 HELD = "held.npz"
 """The output of `hold_out`: what is said of validation rows. That of `fit` is the model's folder."""
+SEEN = "seen.npz"
+"""A further output of `fit`, where it is asked for: what the model says of some test rows, by their places."""
+SEEN_ROWS = 1_000
+MOST_FIT_S = 60.0
+"""Weights by age take up to five fits more: they are tried where one takes no longer."""
 
 
 class FitArgument(Argument, frozen=True, kw_only=True):
     """What `fit` takes.
 
     `family` is the name of its entry point. `rows` = "all" fits every row of the table and needs `chosen`, what an
-    earlier fit chose. `fold` fits without the rows of that fold. `remote` says whether rows may be sent to services on
-    other machines.
+    earlier fit chose. `fold` fits without the rows of that fold. `by_time`: rows are split in the order of time, so
+    that weights by age are tried. `remote` says whether rows may be sent to services on other machines.
     """
 
     family: str
@@ -48,6 +53,7 @@ class FitArgument(Argument, frozen=True, kw_only=True):
     chosen: dict[str, Any] | None = None
     rows: Literal["train", "all"] = "train"
     fold: int | None = None
+    by_time: bool = False
     remote: Annotated[bool, OUTSIDE_KEY] = False
 
 
@@ -81,19 +87,37 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
     started = time.perf_counter()
     with threadpool_limits(context.threads), remote_calls(allowed=argument.remote):
         model = family.fit(job)
+        chosen = dict(model.chosen)
+        if (days := _half_life(family, job, chosen, time.perf_counter() - started)) is not None:
+            chosen[HALF_LIFE] = days
+            model = family.fit(replace(job, chosen=chosen))
     train_s = time.perf_counter() - started
     out = context.outputs[MODEL]
     out.mkdir(parents=True)
     model.save(out)
+    if SEEN in context.outputs:
+        _say_of_seen(argument, context, model)
     return FitValue(
         train_s=train_s,
         peak_memory_bytes=peak_memory_bytes(),
         size_bytes=size_of(out),
-        chosen=dict(model.chosen),
+        chosen=chosen | {key: value for key, value in (argument.chosen or {}).items() if key == HALF_LIFE},
         signature=msgspec.to_builtins(model.signature),
         classes=list(model.signature.classes),
         losses=losses,
     )
+
+
+def _half_life(family: Family, job: FitJob, chosen: dict[str, Any], fit_s: float) -> float | None:
+    """The half-life of weights by age that pays, where rows have one and something is to be chosen."""
+    if job.chosen is not None or job.age_days_n is None or not weighs(family, job.params):
+        return None
+    if fit_s > MOST_FIT_S:
+        job.progress(f"weights by age are not tried: a fit takes {fit_s:.0f} s")
+        return None
+    from bakeoff.train.recency import half_life
+
+    return half_life(family, job, chosen)
 
 
 class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,19 +145,41 @@ def hold_out(argument: FitArgument, context: JobContext) -> HeldOut:
     job = job_of(argument, family, context)
     with threadpool_limits(context.threads), remote_calls(allowed=argument.remote):
         model = family.fit(replace(job, validation=job.validation[:0]))
-    said = model.predict(job.validation.drop(argument.schema.target))
-    kept: dict[str, Any] = {"truth_n": job.validation[argument.schema.target].to_numpy(), "values_n": said.values_n}
+    predictions = model.predict(job.validation.drop(argument.schema.target))
+    answers = _answers(argument, job.validation[argument.schema.target].to_numpy(), predictions)
+    np.savez(context.outputs[HELD], allow_pickle=False, **answers)
+    return HeldOut(rows=len(predictions))
+
+
+def _answers(argument: FitArgument, truth_n: Any, predictions: Predictions) -> dict[str, Any]:
+    """Truth and predictions of rows as arrays."""
+    import numpy as np
+
+    answers: dict[str, Any] = {"truth_n": truth_n, "values_n": predictions.values_n}
     if argument.task != "regression":
-        kept = {name: values_n.astype(np.str_) for name, values_n in kept.items()}
-    if said.probabilities_nk is not None:
-        kept |= {"probabilities_nk": said.probabilities_nk, "classes": np.asarray(said.classes, dtype=np.str_)}
-    np.savez(context.outputs[HELD], allow_pickle=False, **kept)
-    return HeldOut(rows=len(said))
+        answers = {name: values_n.astype(np.str_) for name, values_n in answers.items()}
+    if predictions.probabilities_nk is not None:
+        answers["probabilities_nk"] = predictions.probabilities_nk
+        answers["classes"] = np.asarray(predictions.classes, dtype=np.str_)
+    return answers
+
+
+def _say_of_seen(argument: FitArgument, context: JobContext, model: Model) -> None:
+    """Keep what a model says of test rows that it was fitted on: it must be no worse than its evaluated twin there."""
+    import numpy as np
+
+    with np.load(context.inputs[ROWS], allow_pickle=False) as rows:
+        test_n = rows["test"]
+    at_n = np.sort(np.random.default_rng(argument.seed).permutation(len(test_n))[:SEEN_ROWS])
+    table = table_of(argument, context)[test_n[at_n]]
+    target = argument.schema.target
+    answers = _answers(argument, table[target].to_numpy(), model.predict(table.drop(target)))
+    np.savez(context.outputs[SEEN], allow_pickle=False, at_n=at_n, **answers)
 
 
 def job_of(argument: FitArgument, family: Family, context: JobContext) -> FitJob:
     """What the argument asks a family to fit, with its tables read."""
-    train, validation = _tables(argument, context)
+    train, validation, ages = _tables(argument, context)
     context.cache.mkdir(parents=True, exist_ok=True)
     return FitJob(
         task=argument.task,
@@ -147,6 +193,7 @@ def job_of(argument: FitArgument, family: Family, context: JobContext) -> FitJob
         cache=context.cache,
         progress=context.progress,
         chosen=argument.chosen,
+        age_days_n=ages,
     )
 
 
@@ -162,20 +209,35 @@ def table_of(argument: FitArgument, context: JobContext) -> "pl.DataFrame":
     return pl.read_parquet(context.inputs[TABLE], glob=False).select(*schema.inputs, target, *rejected)
 
 
-def _tables(argument: FitArgument, context: JobContext) -> tuple["pl.DataFrame", "pl.DataFrame"]:
-    """The rows to fit on and those to choose on."""
+def _tables(argument: FitArgument, context: JobContext) -> tuple["pl.DataFrame", "pl.DataFrame", Any]:
+    """The rows to fit on, those to choose on, and the ages of both in days (None where time has no part)."""
     import numpy as np
 
     table = table_of(argument, context)
     if argument.rows == "all":
         if argument.chosen is None:
             raise UsageError("expected 'chosen' of an earlier fit with rows = 'all', received None")
-        return table, table[:0]
+        return table, table[:0], _ages(argument, context, np.arange(len(table)))
     with np.load(context.inputs[ROWS], allow_pickle=False) as rows:
         if argument.fold is None:
-            return table[rows["train"]], table[rows["validation"]]
-        train_n, validation_n = rows_of_fold(rows, argument.fold)
-        return table[train_n], table[validation_n]
+            train_n, validation_n = rows["train"], rows["validation"]
+        else:
+            train_n, validation_n = rows_of_fold(rows, argument.fold)
+    ages = _ages(argument, context, np.concatenate([train_n, validation_n]))
+    return table[train_n], table[validation_n], ages
+
+
+def _ages(argument: FitArgument, context: JobContext, rows_n: Any) -> Any:
+    """How many days before the last of these rows each happened; one without a time is as old as the oldest."""
+    import polars as pl
+
+    name = argument.schema.time
+    if not argument.by_time or name is None:
+        return None
+    time = pl.read_parquet(context.inputs[TABLE], glob=False, columns=[name])[name][rows_n].cast(pl.Datetime("us"))
+    day_us = 86_400_000_000
+    stamp_n = time.fill_null(time.min()).to_physical().to_numpy() / day_us
+    return stamp_n.max() - stamp_n if len(stamp_n) else None
 
 
 def size_of(folder: Path) -> int:
