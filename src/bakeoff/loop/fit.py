@@ -115,7 +115,7 @@ def refit(stage: Stage, steps: Steps, gathered: Gathered, fitted: Fitted) -> Fit
     made = fitted_of(ask, fit_each(stage, steps, [ask])[ask.name])
     if made.tree_blob is None:
         return replace(fitted, error=made.error, traceback=made.traceback, tree_blob=None)
-    return replace(made, members=fitted.members)
+    return replace(made, members=fitted.members, chosen=fitted.chosen)
 
 
 def on_all_rows(
