@@ -226,7 +226,8 @@ def test_a_killed_search_goes_on_with_what_is_done(signs_project):
     lines = []
     document = run(signs_project, lines).document
     told = ("fitted in", "holding", "looking for combinations")
-    assert not [line for line in lines if any(word in line for word in told)]
+    singles = [line for line in lines if not line.startswith("blend+")]  # that one is fitted on all rows, to be shipped
+    assert not [line for line in singles if any(word in line for word in told)]
     assert by_kind(document, "blend")[0]["entered"]
     assert document["verdict"]["winner"].startswith("blend+")
 

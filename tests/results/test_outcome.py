@@ -81,7 +81,8 @@ DOCUMENT = {
     "run_id": "r1", "project": "films", "task": "classification", "dataset": DATASET,
     "split": {"by": "random", "folds": 0}, "candidates": CANDIDATES, "baselines": BASELINES,
     "combinations": COMBINATIONS,
-    "not_combined": {"boosting": "it failed"}, "positive": None, "endpoint": None, "release": None, "advice": [],
+    "not_combined": {"boosting": "it failed"}, "positive": None, "endpoint": None, "release": None,
+    "shipped": {"rows": 10, "evaluated_rows": 8, "reason": None, "folds": 0}, "advice": [],
     "budget": BUDGET, "judge": {"model": "judge", "error": "no answer"}, "paid": {"usd": 0.0, "budget_usd": None},
 }  # fmt: skip
 

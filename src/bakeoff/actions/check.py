@@ -19,7 +19,7 @@ from bakeoff.core.records import Version
 from bakeoff.loop.bake_off import Competition, compete
 from bakeoff.loop.baselines import baselines
 from bakeoff.loop.cache import Steps
-from bakeoff.loop.champion import Standing, champion_of, looked, rows_of, stand, unseen
+from bakeoff.loop.champion import Standing, champion_of, evidence, looked, rows_of, stand, unseen
 from bakeoff.loop.classes import with_classes
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather, load_arrays
@@ -157,16 +157,19 @@ def _competing(competition: Competition, candidate: str | None) -> _Held:
 
 def _registered(stage: Stage, steps: Steps, gathered: Gathered, version: Version) -> _Held:
     """A registered model, scored on the test rows that it was not fitted on."""
-    judged = judge_registered(stage, steps, gathered, version)
-    fair_n = unseen(stage, gathered, version)
+    *_, standing_in = evidence(stage, gathered, version)
+    judged = judge_registered(stage, steps, gathered, standing_in)
+    fair_n = unseen(stage, gathered, standing_in)
     name, card = label(version), judged.scorecard
+    twin = f"{name} was fitted on all rows: its twin that was evaluated in its place stands for it."
+    notes = () if standing_in is version else (twin,)
     if card is None or fair_n.all():
-        return _Held(name=name, judged=judged, card=card, version=version)
+        return _Held(name=name, judged=judged, card=card, version=version, notes=notes)
     rows, of = int(fair_n.sum()), len(fair_n)
     note = f"{name} was fitted on {of - rows:,} of the {of:,} test rows; it is judged on the other {rows:,}."
     metrics = _scored(stage, gathered, judged, fair_n) if rows else {}
     card = replace(card, metrics=metrics, n_test=rows)
-    return _Held(name=name, judged=judged, card=card, usable_n=fair_n, version=version, notes=(note,))
+    return _Held(name=name, judged=judged, card=card, usable_n=fair_n, version=version, notes=(*notes, note))
 
 
 def _scored(stage: Stage, gathered: Gathered, judged: Judged, fair_n: Any) -> Mapping[str, Any]:

@@ -274,7 +274,7 @@ def lineage_page(found: Doc) -> str:
         f"model        {found['model_version']}  {' '.join(found['aliases'])}",
         f"  content    {found['content']}",
         f"  run        {found['run_id']}, {_time(found['created_ms'])}",
-        f"  candidate  {made['candidate']} ({made['family']}), seed {made['seed']}, fitted on {made['rows']} rows",
+        f"  candidate  {made['candidate']} ({made['family']}), seed {made['seed']}, fitted on {_fitted_on(made)}",
         f"  params     {made['params']}",
         f"  chosen     {made['chosen']}",
         *([f"  prompt     {prompt['version']}  {prompt['digest'][:12]}"] if (prompt := made.get("prompt")) else []),
@@ -289,6 +289,15 @@ def lineage_page(found: Doc) -> str:
         f"  packages   {len(around.get('packages', {}))}",
     ]
     return "\n".join(lines)
+
+
+def _fitted_on(made: Doc) -> str:
+    """On how many rows it was fitted, and its evaluated twin on how many of them."""
+    rows, evaluated = made.get("fitted_rows"), made.get("evaluated_rows")
+    if not rows:  # registered before they were counted
+        return f"{made['rows']} rows"
+    twin = f": its evaluated twin's {evaluated:,} and {rows - evaluated:,} more" if rows != evaluated else ""
+    return f"{rows:,} rows{twin}"
 
 
 def damages_page(damages: "Sequence[Damage]") -> str:

@@ -66,6 +66,7 @@ def leaderboard(run: RunOutcome, *, unchanged: bool = False) -> str:
     if run.release:
         release = run.release
         parts.append(f"live: {release.model}/{release.number} on endpoint {run.endpoint!r}")
+        parts += [f"served: {run.shipped.sentence}"] if run.shipped else []
     parts += ledger_part(run.ledger)
     parts += [f"note: {note}" for note in run.dataset.schema_notes]
     if unchanged:

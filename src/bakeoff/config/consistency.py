@@ -163,6 +163,3 @@ def _split_problems(config: Config, problem: Callable[[str, str, str], Problem])
         yield problem("split.folds", "at least 2 folds, or 0 for one test part", "1")
     if split.asks_folds and "test" in split.model_fields_set:
         yield problem("split.test", "nothing beside split.folds, which make every row a test row", repr(split.test))
-    if config.loop.refit and not by_time:
-        why = "false unless the split is by time (else champion and challenger share no unseen rows)"
-        yield problem("loop.refit", why, "true")

@@ -406,7 +406,9 @@ class MonitorConfig(_Section):
 class LoopConfig(_Section):
     """`[loop]`: what starts the loop again, and whether feedback rows join the data.
 
-    `refit` (time splits only): after the decision, the winner is fitted once more on all rows. A winner with other
+    `refit`: after the decision, the winner is fitted once more on all rows, with what was chosen; the model that was
+    evaluated stays as the evidence. Not where that would take more than `refit_max_s` seconds, as the first fit took. A
+    winner with other
     inputs than the live model is released by the loop only with `accept_changed_inputs`; else it waits for a person.
     """
 
@@ -418,7 +420,8 @@ class LoopConfig(_Section):
     feedback_rows: int = Field(default=1000, ge=1)
     schedule_hours: float = Field(default=24 * 7, gt=0)
     use_feedback: bool = True
-    refit: bool = False
+    refit: bool = True
+    refit_max_s: float = Field(default=300.0, gt=0)
     accept_changed_inputs: bool = False
 
 

@@ -7,7 +7,7 @@ from bakeoff.core.closure import code_of
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.protocols import Family
 
-__all__ = ["families_code", "load_family", "registered_name", "require_here", "service_of"]
+__all__ = ["families_code", "load_family", "registered_name", "require_here", "service_of", "weighs"]
 
 FORMER = {
     f"bakeoff.families.{place}": name
@@ -57,6 +57,12 @@ def require_here(family: Family, params: Any) -> None:
     require = getattr(family, "require", None)
     if require is not None:
         require(params)
+
+
+def weighs(family: Family, params: Any) -> bool:
+    """Whether fits of a family, with these parameters, weigh rows by their age."""
+    answer = getattr(family, "weighs", False)
+    return bool(answer(params)) if callable(answer) else bool(answer)
 
 
 def families_code(*names: str) -> str:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "HALF_LIFE",
     "BlobStore",
     "Clock",
     "DocumentRecords",
@@ -90,6 +91,8 @@ class FitJob:
     (`bakeoff.core.deadline`); one that is far over it is killed. Without need the limit changes nothing. `on_held`
     takes what a model of all training rows, and of no others, says of the validation rows, in their order, where a fit
     that chooses has such a model anyway: what is combined or calibrated on these rows then needs no further fit.
+    `age_days_n` is how long before the last of them rows happened, training rows first, where they stand in the order
+    of time: a family that `weighs` halves a row's weight with every `chosen[HALF_LIFE]` days of it.
     `cache` is a folder shared by all fits of a project, for things keyed by content.
     """
 
@@ -108,6 +111,11 @@ class FitJob:
     limit_s: float | None = None
     on_cut: Callable[[str], None] = ignore_cut
     on_held: Callable[[Predictions], None] = ignore_held
+    age_days_n: "NDArray[Any] | None" = None
+
+
+HALF_LIFE = "half_life_days"
+"""What is chosen for rows in the order of time: in so many days a row's weight is halved."""
 
 
 @runtime_checkable
@@ -218,7 +226,9 @@ class Family(Protocol):
     """A way to build models; registered under the entry point group `bakeoff.families`.
 
     One whose fits use as many threads as they get, and come to the same with any number of them, may say so by a
-    further attribute, `scales = True`: its fits then get all cores. One that asks a service about rows has a method
+    further attribute, `scales = True`: its fits then get all cores. One that only asks what others have trained may say
+    `learns = False`: it is not fitted again on all rows. One whose fits heed `FitJob.age_days_n` says `weighs = True`
+    (or has a method `weighs(params)`). One that asks a service about rows has a method
     `service(params)`, which gives its URL (see `bakeoff.core.families.service_of`): rows go to another machine only
     where the project allows it, and this is how it is known. One with parameters that need more than `requires` (a
     device, a further package) has a method `require(params)`, which raises what a fit would, before any fit begins.

@@ -29,7 +29,7 @@ from bakeoff.families.features.columns import complete, input_columns, of_kind, 
 from bakeoff.families.features.derivation import Derivation
 from bakeoff.families.features.derived import Derived
 from bakeoff.families.features.one_row import Row, RowReader
-from bakeoff.families.features.targets import Target, balanced_weights, is_balanced, ranked_by
+from bakeoff.families.features.targets import Target, balanced_weights, both_weights, is_balanced, ranked_by
 from bakeoff.families.features.text import ANALYZERS, TermCounts
 from bakeoff.families.features.trend import Trend
 from bakeoff.metrics.positive import BINARY, positive_class
@@ -172,6 +172,7 @@ class BoostingFamily:
     requires = ("numpy", "scipy", "lightgbm", "polars")
     imports = ("scipy.sparse", "lightgbm")
     extra: str | None = None
+    weighs = True
 
     def fit(self, job: FitJob) -> BoostingModel:
         """See `bakeoff.core.protocols.Family`."""
@@ -311,10 +312,11 @@ class _Fit:
         encoder = _Encoder(table=table, derived=made.derived, trend=made.trend)
         value_n = self.target.value_n[rows]
         label_n, weight_n = encoder.target(made.table, value_n, self._weights(value_n))
+        by_age_n = self.target.weight_n
         dataset = lgb.Dataset(
             x_nd,
             label=label_n,
-            weight=weight_n,
+            weight=both_weights(weight_n, None if by_age_n is None else by_age_n[: len(rows)]),
             categorical_feature=table.categorical,
             params=self._settings(),
             free_raw_data=False,

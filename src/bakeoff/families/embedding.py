@@ -109,6 +109,7 @@ class EmbeddingFamily:
     extra: str | None = "embedding"
     reads_texts = True
     scales = True
+    weighs = True
 
     def __init__(self, encoders: Mapping[str, EncoderSource] | None = None) -> None:
         self._encoders = known_encoders() if encoders is None else encoders
@@ -207,7 +208,9 @@ class _Fit:
             inner=self.encoder.inner,
             max_tokens=self.encoder.max_tokens,
             table=table,
-            head=_standardised(x_nd, vector_nd.shape[1]).fit(spec, x_nd, self.target.value_n, penalty),
+            head=_standardised(x_nd, vector_nd.shape[1]).fit(
+                spec, x_nd, self.target.value_n, penalty, self.target.weight_n
+            ),
         )
         return EmbeddingModel(state=state, encoder=self.encoder, cache=self.cache)
 
@@ -262,8 +265,10 @@ class _Standard:
     center_d: _Floats
     scale_d: _Floats
 
-    def fit(self, spec: HeadSpec, x_nd: _Floats, value_n: _Floats, penalty: float) -> LinearHead:
-        head = spec.fit(x_nd - self.center_d, value_n, penalty, self.scale_d)
+    def fit(
+        self, spec: HeadSpec, x_nd: _Floats, value_n: _Floats, penalty: float, weight_n: _Floats | None
+    ) -> LinearHead:
+        head = spec.fit(x_nd - self.center_d, value_n, penalty, self.scale_d, weight_n=weight_n)
         return replace(head, intercept_k=head.intercept_k - self.center_d @ head.coef_dk)
 
 

@@ -169,6 +169,7 @@ class LinearFamily:
     requires = ("numpy", "scipy", "scikit-learn", "polars")
     imports = ("scipy.sparse", "sklearn.linear_model")
     extra: str | None = None
+    weighs = True
 
     def fit(self, job: FitJob) -> LinearModel:
         """See `bakeoff.core.protocols.Family`."""
@@ -295,7 +296,9 @@ class _Fit:
             chosen={"penalty": penalty, **self.derivation.chosen},
             blocks=fitted.blocks,
             table=fitted.table,
-            head=self.spec.fit(fitted.x_nd, fitted.value_n, penalty, fitted.scale_d, start=start),
+            head=self.spec.fit(
+                fitted.x_nd, fitted.value_n, penalty, fitted.scale_d, start=start, weight_n=self.target.weight_n
+            ),
             derived=fitted.derived,
             trend=fitted.trend,
         )

@@ -248,6 +248,7 @@ class RemoteFamily:
     requires = ("numpy", "polars")
     extra: str | None = "chat"
     reads_texts = True
+    learns = False
 
     def service(self, params: RemoteParams) -> str:
         """See `bakeoff.core.families.service_of`."""

@@ -160,7 +160,7 @@ def _made(stage: Stage, steps: Steps, fitted: Fitted, how: str, params: Mapping[
         key=key,
         tree_blob=result.outputs[MODEL],
         size_bytes=value.size_bytes,
-        chosen=value.chosen,
+        chosen={"members": {fitted.contender.name: dict(fitted.chosen or {})}},
         signature=value.signature,
         folds=tuple(folds),
     )

@@ -191,7 +191,7 @@ def _assembled(stage: Stage, steps: Steps, each: "Combination", parts: Mapping[s
         train_s=sum(fitted.train_s for fitted in members),
         peak_memory_bytes=max(fitted.peak_memory_bytes for fitted in members),
         size_bytes=value.size_bytes,
-        chosen=value.chosen,
+        chosen={"members": {fitted.contender.name: dict(fitted.chosen or {}) for fitted in members}},
         signature=value.signature,
         members=each.members,
         folds=tuple(folds),
@@ -240,4 +240,5 @@ def contender_of(combiner: Contender, name: str, members: Sequence[Fitted], para
         requires=tuple(sorted(needed | set(combiner.requires))),
         params={"members": described, **params},
         code=digest_json([combiner.code, *(fitted.contender.code for fitted in members)]),
+        learns=all(fitted.contender.learns for fitted in members),
     )

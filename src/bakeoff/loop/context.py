@@ -34,12 +34,13 @@ COMBINERS = ("blend", "cascade", "calibrated")
 class Contender:
     """A candidate ready to be fitted: its family (the name of its entry point) and its parameters.
 
-    `requires` names the distributions, and `code` is the hash of the family's source, that a fit depends on.
-    `search` is what a run with a budget tries for parameters that the project does not give. Behind fitted
-    preparation steps, the family is "prepared", and `wraps` is the candidate as the project names it. `prompt` is the
-    file that its prompt stands in, if it does. It `scales` when its fits use as many threads as they get, and come to
-    the same with any number of them. `service` is the URL of what it asks about rows, if it asks a service. `modules`
-    are those that its jobs import.
+    `requires` names the distributions, and `code` is the hash of the family's source, that a fit depends on. `search`
+    is what a run with a budget tries for parameters that the project does not give. Behind fitted preparation steps,
+    the family is "prepared", and `wraps` is the candidate as the project names it. `prompt` is the file that its
+    prompt stands in, if it does. It `scales` when its fits use as many threads as they get, and come to the same with
+    any number of them. It `learns` unless its family only asks: then more rows change nothing. `service` is the URL
+    of what it asks about rows, if it asks a service. `modules` are those that its jobs
+    import.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Contender:
     wraps: "Contender | None" = None
     prompt: "PromptFile | None" = None
     scales: bool = False
+    learns: bool = True
     service: str | None = None
     modules: tuple[str, ...] = ()
 

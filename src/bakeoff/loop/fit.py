@@ -16,7 +16,7 @@ from bakeoff.loop.context import Contender, Stage
 from bakeoff.loop.dataset import Gathered
 from bakeoff.loop.expect import LATER, expect, resources_of
 from bakeoff.results.search import Cut
-from bakeoff.train.worker import FIT, FIT_FOLDS, HELD, HOLD_OUT, FitArgument, FitValue, FoldsArgument
+from bakeoff.train.worker import FIT, FIT_FOLDS, HELD, HOLD_OUT, SEEN, FitArgument, FitValue, FoldsArgument
 
 __all__ = [
     "FitRequest",
@@ -39,7 +39,7 @@ class Fitted:
     `members` name the contenders that it is made of, if it is a combination. With folds the model is fitted on all
     rows, and `folds` are its like, each fitted without one fold (trees, in the order of the folds). `losses` are what
     this model alone goes without; `cut` is what the limit of its fit cut short. `held_blob` is what `hold_out` would
-    find, where the fit has found it on its way.
+    find, where the fit has found it on its way. `seen_blob` is what one that was fitted on all rows says of test rows.
     """
 
     contender: Contender
@@ -57,6 +57,7 @@ class Fitted:
     losses: tuple[Loss, ...] = ()
     cut: Cut | None = None
     held_blob: str | None = None
+    seen_blob: str | None = None
 
 
 def fit(stage: Stage, steps: Steps, gathered: Gathered) -> list[Fitted]:
@@ -102,6 +103,7 @@ def fit_each(stage: Stage, steps: Steps, asks: Sequence[FitRequest]) -> dict[str
                 stage.progress(f"{result.name}: {cut.sentence}")
             if result.value.get("held"):
                 kept["held_blob"] = result.outputs[HELD]
+            kept |= {"seen_blob": result.outputs[SEEN]} if SEEN in result.outputs else {}
             found[result.name] = steps.publish(waiting[result.name].key, kept)
             stage.progress(f"{result.name}: fitted in {result.seconds:.1f} s")
         expect(stage.compute, stage.contenders, LATER)  # while the last fits run, and not before the first
@@ -149,16 +151,23 @@ def _killed(result: JobResult) -> JobResult:
 
 def refit(stage: Stage, steps: Steps, gathered: Gathered, fitted: Fitted) -> Fitted:
     """Fit a contender once more on all rows, with what its first fit chose on validation rows."""
-    ask = on_all_rows(stage, gathered, fitted.contender, fitted.chosen or {})
+    ask = on_all_rows(stage, gathered, fitted.contender, fitted.chosen or {}, outputs=(MODEL, SEEN))
     made = fitted_of(ask, fit_each(stage, steps, [ask])[ask.name])
     if made.tree_blob is None:
         return replace(fitted, error=made.error, traceback=made.traceback, tree_blob=None)
-    return replace(made, members=fitted.members)
+    return replace(made, members=fitted.members, chosen=fitted.chosen)
 
 
-def on_all_rows(stage: Stage, gathered: Gathered, contender: Contender, chosen: Mapping[str, Json]) -> FitRequest:
+def on_all_rows(
+    stage: Stage,
+    gathered: Gathered,
+    contender: Contender,
+    chosen: Mapping[str, Json],
+    outputs: tuple[str, ...] = (MODEL,),
+) -> FitRequest:
     """The fit of a contender on all rows."""
-    return FitRequest.of("refit", contender, job_of(stage, gathered, contender, rows="all", chosen=dict(chosen)))
+    job = job_of(stage, gathered, contender, rows="all", chosen=dict(chosen))
+    return FitRequest.of("refit", contender, replace(job, outputs=outputs))
 
 
 def hold_out(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fitted]) -> dict[str, BlobRef]:
@@ -203,6 +212,7 @@ def job_of(stage: Stage, gathered: Gathered, contender: Contender, **more: Any) 
         schema=gathered.schema,
         metric=stage.live_metric,
         seed=stage.seed,
+        by_time=gathered.summary.split == "time",
         remote=stage.config.privacy.remote,
         **more,
     )
@@ -231,6 +241,7 @@ def fitted_of(ask: FitRequest, result: Result | JobResult) -> Fitted:
         size_bytes=value.size_bytes,
         chosen=value.chosen,
         signature=value.signature,
+        seen_blob=None if result.get("seen_blob") is None else str(result["seen_blob"]),
         losses=tuple(replace(loss, candidate=ask.contender.name) for loss in value.losses),
         cut=value.cut,
         held_blob=str(result["held_blob"]) if "held_blob" in result else None,

@@ -72,12 +72,12 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
 
     winner = competition.entry(decision.winner)
     contest = verified(stage, steps, winner, challenge(stage, steps, gathered, winner, judged)) if winner else None
-    live = None
+    live, shipped = None, None
     if winner is not None and contest is not None:
         contest = guarded(stage, winner, contest, unasked=unasked)
     if winner is not None and contest is not None and contest.promoted:
         before = anchor_of(stage)
-        live = make_live(stage, steps, origin, winner, versions, value=decision.value)
+        live, shipped = make_live(stage, steps, origin, winner, versions, value=decision.value)
         _hold_to(stage, before, contest)
     tracker.verdict(decision, contest)
     reasons = explanations(stage, steps, gathered, judged, decision)
@@ -93,6 +93,7 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
         decision=decision,
         contest=contest,
         released=live,
+        shipped=shipped,
         budget=tuned.budget if tuned else None,
         judge=competition.judge,
         paid=Paid(usd=paid_usd, budget_usd=budget_usd),

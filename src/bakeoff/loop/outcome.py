@@ -26,6 +26,7 @@ from bakeoff.results.explanation import Explanation
 from bakeoff.results.judge import JudgeOutcome
 from bakeoff.results.outcome import NextStep, Paid, RunOutcome
 from bakeoff.results.search import SearchBudget
+from bakeoff.results.shipped import Shipped
 from bakeoff.results.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def outcome(
     decision: Verdict,
     contest: Contest | None,
     released: Release | None,
+    shipped: Shipped | None = None,
     budget: SearchBudget | None = None,
     judge: JudgeOutcome | None = None,
     paid: Paid | None = None,
@@ -73,6 +75,7 @@ def outcome(
         positive=stage.positive,
         endpoint=stage.endpoint if released else None,
         release=released,
+        shipped=shipped,
         ledger=_ledger(stage, gathered, judged),
         advice=advice.compared(advice.last_advice(stage), candidates, dataset, seconds=seconds),
         budget=budget,

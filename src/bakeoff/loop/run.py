@@ -139,7 +139,7 @@ def _plan(stage: Stage) -> str | None:
             "feedback": feedback["rows_blob"] if feedback else None,
             "contract": stage.contract.version if stage.contract else None,
             "metrics": digest_own(),
-            "refit": config.loop.refit,
+            "refit": [config.loop.refit, config.loop.refit_max_s],
             "budget": _budget(stage),
             "code": digest_sources(Path(bakeoff.__file__).parent),
             "environment": versions_of(needed | {"polars", "duckdb", "numpy"}),

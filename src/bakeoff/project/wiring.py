@@ -177,6 +177,7 @@ def _prepared(loaded: Loaded, ready: Contender) -> Contender:
         search=ready.search,
         wraps=ready,
         scales=ready.scales,
+        learns=ready.learns,
         service=ready.service,
         modules=(*outer.modules, *ready.modules),
     )
@@ -226,6 +227,7 @@ def _ready(name: str, family_name: str, family: Family, params: Any) -> Contende
         code=families_code(family_name),
         scales=getattr(family, "scales", False),
         modules=(type(family).__module__, *getattr(family, "imports", ())),
+        learns=getattr(family, "learns", True),
     )
 
 

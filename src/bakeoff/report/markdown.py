@@ -82,6 +82,8 @@ def _notes(report: Report) -> list[str]:
     notes = [safe(report.positive.sentence)] if report.positive else []
     if verdict.contest:
         notes.append(f"Champion {'promoted' if verdict.promoted else 'kept'}: {safe(verdict.contest)}.")
+    if report.shipped:
+        notes.append(f"Served: {safe(report.shipped.sentence, longest=500)}.")
     return notes
 
 

@@ -22,6 +22,7 @@ from bakeoff.results.data import Dataset
 from bakeoff.results.explanation import Explanation
 from bakeoff.results.judge import JudgeOutcome
 from bakeoff.results.search import Expected, SearchBudget
+from bakeoff.results.shipped import Shipped
 from bakeoff.results.verdict import Verdict
 
 __all__ = ["ARTIFACT", "FORMAT", "Paid", "RunOutcome"]
@@ -68,10 +69,10 @@ class NextStep:
 class RunOutcome:
     """Everything that a bake-off run found and did.
 
-    `baselines` are rules that need no model, on the same rows: of none of them is there a version.
-    `endpoint` and `release` are None when nothing was released; `not_combined` says why a candidate was not tried in
-    combinations; `advice` is what `bakeoff advise` expected beside what was measured; `budget` how a search for
-    parameters went, `next_step` what would narrow the winner's interval, `judge` what a judge found, `ledger` what
+    `baselines` are rules that need no model, on the same rows: of none of them is there a version. `endpoint`,
+    `release` and what was `shipped` are None when nothing was released; `not_combined` says why a candidate was not
+    tried in combinations; `advice` is what `bakeoff advise` expected beside what was measured; `budget` how a search
+    for parameters went, `next_step` what would narrow the winner's interval, `judge` what a judge found, `ledger` what
     became of every row (None: a run of before kept none), `explanations` why candidates answer as they do, that of the
     winner first, `seconds` how long the run took (None: fits of before were used again).
     """
@@ -88,6 +89,7 @@ class RunOutcome:
     positive: Positive | None = None
     endpoint: str | None = None
     release: Release | None = None
+    shipped: Shipped | None = None
     ledger: Ledger | None = None
     advice: tuple[Expected, ...] = ()
     budget: SearchBudget | None = None

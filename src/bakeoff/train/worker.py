@@ -12,11 +12,11 @@ import msgspec
 
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import CandidateError, UsageError
-from bakeoff.core.families import load_family
+from bakeoff.core.families import load_family, weighs
 from bakeoff.core.jobs import MODEL, OUTSIDE_KEY, ROWS, TABLE, Argument, JobContext
 from bakeoff.core.ledger import Loss
 from bakeoff.core.memory import peak_memory_bytes
-from bakeoff.core.protocols import Family, FitJob
+from bakeoff.core.protocols import HALF_LIFE, Family, FitJob, Model
 from bakeoff.core.threads import limited
 from bakeoff.core.types import Predictions, Schema, Task
 from bakeoff.data.row_numbers import rows_of_fold
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FIT", "HELD", "HOLD_OUT", "FitArgument", "FitValue", "HeldOut", "ended_after", "far_over", "fit"]
 __all__ += ["FIT_FOLDS", "FoldsArgument", "FoldsValue", "fit_folds", "hold_out", "job_of", "model_without", "size_of"]
-__all__ += ["table_of"]
+__all__ += ["SEEN", "table_of"]
 
 FIT = "bakeoff.train.worker:fit"
 HOLD_OUT = "bakeoff.train.worker:hold_out"
@@ -38,15 +38,21 @@ KILL_FACTOR, KILL_MORE_S = 1.5, 10.0
 """A fit is killed when it takes so many times its limit, and so many seconds more."""
 HELD = "held.npz"
 """The output of `hold_out`: what is said of validation rows. That of `fit` is the model's folder."""
+SEEN = "seen.npz"
+"""A further output of `fit`, where it is asked for: what the model says of some test rows, by their places."""
+SEEN_ROWS = 1_000
+MOST_FIT_S = 60.0
+"""Weights by age take up to five fits more: they are tried where one takes no longer."""
 
 
 class FitArgument(Argument, frozen=True, kw_only=True):
     """What `fit` takes.
 
     `family` is the name of its entry point. `rows` = "all" fits every row of the table and needs `chosen`, what an
-    earlier fit chose. `fold` fits without the rows of that fold. `remote` says whether rows may be sent to services on
-    other machines. After `limit_s` the fit ends with the best so far; a result that this changed says so (`cut`), which
-    is why the limit is not in the key.
+    earlier fit chose. `fold` fits without the rows of that fold. `by_time`: rows are split in the order of time, so
+    that weights by age are tried. `remote` says whether rows may be sent to services on other machines. After `limit_s`
+    the fit ends with the best so far; a result that this changed says so (`cut`), which is why the limit is not in the
+    key.
     """
 
     family: str
@@ -58,6 +64,7 @@ class FitArgument(Argument, frozen=True, kw_only=True):
     chosen: dict[str, Any] | None = None
     rows: Literal["train", "all"] = "train"
     fold: int | None = None
+    by_time: bool = False
     remote: Annotated[bool, OUTSIDE_KEY] = False
     limit_s: Annotated[float | None, OUTSIDE_KEY] = None
 
@@ -99,17 +106,24 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
     alarm = ended_after(far_over(argument.limit_s))
     with alarm, limited(context.threads), remote_calls(allowed=argument.remote):
         model = family.fit(job)
+        chosen = dict(model.chosen)
+        if (days := _half_life(family, job, chosen, time.perf_counter() - started)) is not None:
+            chosen[HALF_LIFE] = days
+            held.clear()  # they were without weights
+            model = family.fit(replace(job, chosen=chosen))
     train_s = time.perf_counter() - started
     out = context.outputs[MODEL]
     out.mkdir(parents=True)
     model.save(out)
     if HELD in context.outputs:
         _save_held(context.outputs[HELD], job, held[0] if held else None)
+    if SEEN in context.outputs:
+        _say_of_seen(argument, context, model)
     return FitValue(
         train_s=train_s,
         peak_memory_bytes=peak_memory_bytes(),
         size_bytes=size_of(out),
-        chosen=dict(model.chosen),
+        chosen=chosen | {key: value for key, value in (argument.chosen or {}).items() if key == HALF_LIFE},
         signature=msgspec.to_builtins(model.signature),
         classes=list(model.signature.classes),
         losses=losses,
@@ -173,6 +187,18 @@ def ended_after(limit_s: float | None) -> Generator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+def _half_life(family: Family, job: FitJob, chosen: dict[str, Any], fit_s: float) -> float | None:
+    """The half-life of weights by age that pays, where rows have one and something is to be chosen."""
+    if job.chosen is not None or job.age_days_n is None or not weighs(family, job.params):
+        return None
+    if fit_s > MOST_FIT_S:
+        job.progress(f"weights by age are not tried: a fit takes {fit_s:.0f} s")
+        return None
+    from bakeoff.train.recency import half_life
+
+    return half_life(family, job, chosen)
+
+
 class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
     """What `hold_out` gives: of how many rows it was asked."""
 
@@ -204,21 +230,41 @@ def _save_held(file: Path, job: FitJob, predictions: Predictions | None) -> None
     """Keep what was true of the validation rows, and what was predicted."""
     import numpy as np
 
-    arrays: dict[str, Any] = {}
-    if predictions is not None:
-        arrays = {"truth_n": job.validation[job.schema.target].to_numpy(), "values_n": predictions.values_n}
-        if job.task != "regression":
-            arrays = {name: values_n.astype(np.str_) for name, values_n in arrays.items()}
-        if predictions.probabilities_nk is not None:
-            classes = np.asarray(predictions.classes, dtype=np.str_)
-            arrays |= {"probabilities_nk": predictions.probabilities_nk, "classes": classes}
+    truth_n = job.validation[job.schema.target].to_numpy()
+    arrays = {} if predictions is None else _answers(job.task, truth_n, predictions)
     with file.open("wb") as out:
         np.savez(out, allow_pickle=False, **arrays)
 
 
+def _answers(task: Task, truth_n: Any, predictions: Predictions) -> dict[str, Any]:
+    """Truth and predictions of rows as arrays."""
+    import numpy as np
+
+    answers: dict[str, Any] = {"truth_n": truth_n, "values_n": predictions.values_n}
+    if task != "regression":
+        answers = {name: values_n.astype(np.str_) for name, values_n in answers.items()}
+    if predictions.probabilities_nk is not None:
+        answers["probabilities_nk"] = predictions.probabilities_nk
+        answers["classes"] = np.asarray(predictions.classes, dtype=np.str_)
+    return answers
+
+
+def _say_of_seen(argument: FitArgument, context: JobContext, model: Model) -> None:
+    """Keep what a model says of test rows that it was fitted on: it must be no worse than its evaluated twin there."""
+    import numpy as np
+
+    with np.load(context.inputs[ROWS], allow_pickle=False) as rows:
+        test_n = rows["test"]
+    at_n = np.sort(np.random.default_rng(argument.seed).permutation(len(test_n))[:SEEN_ROWS])
+    table = table_of(argument, context)[test_n[at_n]]
+    target = argument.schema.target
+    answers = _answers(argument.task, table[target].to_numpy(), model.predict(table.drop(target)))
+    np.savez(context.outputs[SEEN], allow_pickle=False, at_n=at_n, **answers)
+
+
 def job_of(argument: FitArgument, family: Family, context: JobContext) -> FitJob:
     """What the argument asks a family to fit, with its tables read."""
-    train, validation = _tables(argument, context)
+    train, validation, ages = _tables(argument, context)
     context.cache.mkdir(parents=True, exist_ok=True)
     return FitJob(
         task=argument.task,
@@ -233,6 +279,7 @@ def job_of(argument: FitArgument, family: Family, context: JobContext) -> FitJob
         progress=context.progress,
         chosen=argument.chosen,
         limit_s=argument.limit_s,
+        age_days_n=ages,
     )
 
 
@@ -248,20 +295,35 @@ def table_of(argument: FitArgument, context: JobContext) -> "pl.DataFrame":
     return pl.read_parquet(context.inputs[TABLE], glob=False).select(*schema.inputs, target, *rejected)
 
 
-def _tables(argument: FitArgument, context: JobContext) -> tuple["pl.DataFrame", "pl.DataFrame"]:
-    """The rows to fit on and those to choose on."""
+def _tables(argument: FitArgument, context: JobContext) -> tuple["pl.DataFrame", "pl.DataFrame", Any]:
+    """The rows to fit on, those to choose on, and the ages of both in days (None where time has no part)."""
     import numpy as np
 
     table = table_of(argument, context)
     if argument.rows == "all":
         if argument.chosen is None:
             raise UsageError("expected 'chosen' of an earlier fit with rows = 'all', received None")
-        return table, table[:0]
+        return table, table[:0], _ages(argument, context, np.arange(len(table)))
     with np.load(context.inputs[ROWS], allow_pickle=False) as rows:
         if argument.fold is None:
-            return table[rows["train"]], table[rows["validation"]]
-        train_n, validation_n = rows_of_fold(rows, argument.fold)
-        return table[train_n], table[validation_n]
+            train_n, validation_n = rows["train"], rows["validation"]
+        else:
+            train_n, validation_n = rows_of_fold(rows, argument.fold)
+    ages = _ages(argument, context, np.concatenate([train_n, validation_n]))
+    return table[train_n], table[validation_n], ages
+
+
+def _ages(argument: FitArgument, context: JobContext, rows_n: Any) -> Any:
+    """How many days before the last of these rows each happened; one without a time is as old as the oldest."""
+    import polars as pl
+
+    name = argument.schema.time
+    if not argument.by_time or name is None:
+        return None
+    time = pl.read_parquet(context.inputs[TABLE], glob=False, columns=[name])[name][rows_n].cast(pl.Datetime("us"))
+    day_us = 86_400_000_000
+    stamp_n = time.fill_null(time.min()).to_physical().to_numpy() / day_us
+    return stamp_n.max() - stamp_n if len(stamp_n) else None
 
 
 def size_of(folder: Path) -> int:

@@ -18,7 +18,7 @@ from bakeoff.core.protocols import FitJob, Progress
 from bakeoff.core.threads import limited
 from bakeoff.core.types import Predictions
 from bakeoff.families.features.choice import least_loss
-from bakeoff.families.features.targets import balanced_weights, is_balanced, ranked_by
+from bakeoff.families.features.targets import balanced_weights, both_weights, is_balanced, ranked_by
 from bakeoff.families.saved import Array
 from bakeoff.metrics.value import value
 
@@ -111,8 +111,9 @@ class HeadSpec:
         *,
         start: LinearHead | None = None,
         tolerance: float = TOLERANCE,
+        weight_n: _Floats | None = None,
     ) -> LinearHead:
-        """Fit with an L2 `penalty`: 1/C of logistic regression, alpha of ridge.
+        """Fit with an L2 `penalty`: 1/C of logistic regression, alpha of ridge; `weight_n` are the rows' weights.
 
         One BLAS thread, so that the result does not depend on how many there are. Of many classes over sparse
         features, where a fit is long, it starts from the head `start` and ends at `tolerance`.
@@ -121,22 +122,31 @@ class HeadSpec:
 
         with limited(1), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
-            head = self._fitted(_scaled(x_nd, scale_d), value_n, penalty, _unscaled(start, scale_d), tolerance)
+            before = _unscaled(start, scale_d)
+            head = self._fitted(_scaled(x_nd, scale_d), value_n, penalty, before, tolerance, weight_n=weight_n)
         if caught:
             self.progress(f"penalty {penalty:g}: stopped before it converged")
         return LinearHead(coef_dk=head.coef_dk * scale_d[:, None], intercept_k=head.intercept_k, classes=self.classes)
 
     def _fitted(
-        self, x_nd: Features, value_n: _Floats, penalty: float, start: LinearHead | None, tolerance: float
+        self,
+        x_nd: Features,
+        value_n: _Floats,
+        penalty: float,
+        start: LinearHead | None,
+        tolerance: float,
+        *,
+        weight_n: _Floats | None,
     ) -> LinearHead:
         if not self.classes:
-            return self._ridge(x_nd, value_n, penalty)
+            return self._ridge(x_nd, value_n, penalty, weight_n)
+        weight_n = both_weights(balanced_weights(value_n) if self.balanced else None, weight_n)
         present = np.unique(value_n).astype(np.int64)
         if isinstance(x_nd, np.ndarray) or len(present) == 2:  # noqa: PLR2004
             if len(present) == 2 and _solver(x_nd, 2) == HESSIAN:  # noqa: PLR2004
-                return self._by_hessian(x_nd, value_n, penalty, start, present)
-            return self._logistic(x_nd, value_n, penalty, present)
-        return self._softmax(x_nd, value_n, penalty, start, tolerance)
+                return self._by_hessian(x_nd, value_n, penalty, start, present, weight_n=weight_n)
+            return self._logistic(x_nd, value_n, penalty, present, weight_n)
+        return self._softmax(x_nd, value_n, penalty, start, tolerance, weight_n=weight_n)
 
     def _softmax(
         self,
@@ -145,6 +155,8 @@ class HeadSpec:
         penalty: float,
         start: LinearHead | None,
         tolerance: float,
+        *,
+        weight_n: _Floats | None,
     ) -> LinearHead:
         from bakeoff.families.features import softmax
 
@@ -156,7 +168,7 @@ class HeadSpec:
         fitted = softmax.fit(
             x_nd,
             class_n,
-            balanced_weights(value_n) if self.balanced else np.ones(len(value_n)),
+            np.ones(len(value_n)) if weight_n is None else weight_n,
             classes=len(present),
             penalty=penalty,
             tolerance=tolerance,
@@ -167,7 +179,14 @@ class HeadSpec:
         return self._of_all(fitted.w_dk[:-1].astype(np.float64), fitted.w_dk[-1].astype(np.float64), present)
 
     def _by_hessian(
-        self, x_nd: _Floats, value_n: _Floats, penalty: float, start: LinearHead | None, present: NDArray[np.int64]
+        self,
+        x_nd: _Floats,
+        value_n: _Floats,
+        penalty: float,
+        start: LinearHead | None,
+        present: NDArray[np.int64],
+        *,
+        weight_n: _Floats | None,
     ) -> LinearHead:
         """Two classes over few dense features."""
         from bakeoff.families.features import logistic
@@ -178,7 +197,7 @@ class HeadSpec:
         fitted = logistic.fit(
             x_nd,
             value_n == present[1],
-            balanced_weights(value_n) if self.balanced else np.ones(len(value_n)),
+            np.ones(len(value_n)) if weight_n is None else weight_n,
             penalty=penalty,
             start_d=begin,
         )
@@ -186,7 +205,14 @@ class HeadSpec:
             self.progress(f"penalty {penalty:g}: stopped before it converged")
         return self._of_all(fitted.w_d[:-1, None], fitted.w_d[-1:], present)
 
-    def _logistic(self, x_nd: Features, value_n: _Floats, penalty: float, present: NDArray[np.int64]) -> LinearHead:
+    def _logistic(
+        self,
+        x_nd: Features,
+        value_n: _Floats,
+        penalty: float,
+        present: NDArray[np.int64],
+        weight_n: _Floats | None,
+    ) -> LinearHead:
         from sklearn.linear_model import LogisticRegression
 
         model = LogisticRegression(
@@ -195,7 +221,7 @@ class HeadSpec:
             max_iter=300,
             random_state=self.seed,
         )
-        model.fit(x_nd, value_n, sample_weight=balanced_weights(value_n) if self.balanced else None)
+        model.fit(x_nd, value_n, sample_weight=weight_n)
         coef_dk, intercept_k = np.ascontiguousarray(model.coef_.T), np.asarray(model.intercept_)
         return self._of_all(coef_dk, intercept_k, present)
 
@@ -210,12 +236,13 @@ class HeadSpec:
         all_dk[:, present], all_k[present] = coef_dk, intercept_k
         return LinearHead(coef_dk=all_dk, intercept_k=all_k, classes=self.classes)
 
-    def _ridge(self, x_nd: Features, value_n: _Floats, penalty: float) -> LinearHead:
+    def _ridge(self, x_nd: Features, value_n: _Floats, penalty: float, weight_n: _Floats | None) -> LinearHead:
         from sklearn.linear_model import Ridge
 
         center, spread = value_n.mean(), value_n.std() or 1.0
         solver = "cholesky" if isinstance(x_nd, np.ndarray) else "sparse_cg"
-        model = Ridge(alpha=penalty, solver=solver, tol=1e-8, max_iter=2000).fit(x_nd, (value_n - center) / spread)
+        model = Ridge(alpha=penalty, solver=solver, tol=1e-8, max_iter=2000)
+        model.fit(x_nd, (value_n - center) / spread, sample_weight=weight_n)
         return LinearHead(
             coef_dk=np.ascontiguousarray(model.coef_.reshape(-1, 1)) * spread,
             intercept_k=np.atleast_1d(model.intercept_ * spread + center),

@@ -239,6 +239,7 @@ class PromptedFamily:
     requires = ("torch", "transformers", "tokenizers", "numpy", "scipy", "polars")
     extra: str | None = "llm"
     reads_texts = True
+    learns = False
 
     def fit(self, job: FitJob) -> PromptedModel | SpokenModel:
         """See `bakeoff.core.protocols.Family`."""

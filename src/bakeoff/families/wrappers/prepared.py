@@ -17,7 +17,7 @@ from bakeoff.core import plugins
 from bakeoff.core.abilities import Abilities, abilities_of
 from bakeoff.core.attribution import Attribution
 from bakeoff.core.errors import CandidateError, CorruptError
-from bakeoff.core.families import load_family
+from bakeoff.core.families import load_family, weighs
 from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import (
     Filling,
@@ -221,6 +221,10 @@ class PreparedFamily:
     def service(self, params: PreparedParams) -> str | None:
         """See `bakeoff.core.families.service_of`; that of the family within."""
         return service_of_members((Member(name=params.family, family=params.family, params=dict(params.params or {})),))
+
+    def weighs(self, params: PreparedParams) -> bool:
+        """See `bakeoff.core.families.weighs`; that of the family within."""
+        return weighs(load_family(params.family), dict(params.params or {}))
 
     def fit(self, job: FitJob) -> PreparedModel:
         """See `bakeoff.core.protocols.Family`; steps are fitted on the job's training rows, never on others."""
