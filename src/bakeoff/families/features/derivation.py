@@ -48,7 +48,7 @@ ELAPSED = "elapsed time"
 BLOCKS = 10
 """Parts of validation rows, one after the other in time, whose gains are compared: rows of one time err alike."""
 TREND_ERRORS = 2.0
-"""Standard errors by which a trend must help: it goes on where nobody has looked."""
+"""Standard errors by which a trend and elapsed time must help: they tell of times that nobody has seen."""
 MOST_LEVELS = 1000
 """Categories of a column or a pair that is counted or averaged by."""
 
@@ -236,8 +236,7 @@ class _Choosing:
         self._loss_v = self._trials.losses(self._x_nd)
         self._order_v = self._order(training)
         for name, specs in groups.items():
-            goes_on = name == ELAPSED and self._learner == "linear"  # as a trend does
-            self._try(name, specs, errors=TREND_ERRORS if goes_on else 1.0)
+            self._try(name, specs, errors=TREND_ERRORS if name == ELAPSED else 1.0)
         plan = self._lags(rows)
         trend, level = self._trend()
         plan = plan if level is None else self._plan
@@ -271,8 +270,9 @@ class _Choosing:
         columns, schema = self._columns, self._job.schema
         times = [column.name for column in of_kind(columns, "datetime")][:MOST_TIMES]
         groups: dict[str, list[FeatureSpec]] = {}
-        if times:
+        if times and not (self._target.classes and self._learner == "linear"):  # odds that would grow for ever
             groups[ELAPSED] = [("elapsed", (name,)) for name in times]
+        if times:
             groups["calendar"] = [(kind, (name,)) for name in times for kind in self._calendar(name)]
         if schema.holidays and times:
             groups["holidays"] = [("holiday", (name,)) for name in times]

@@ -207,7 +207,9 @@ class Derived:
             made.append(pl.Series(feature.name, values, dtype=dtype))
         if self.lags is not None and lag_nd is not None:
             made += [pl.Series(name, lag_nd[:, at]) for at, name in enumerate(self.lags.names)]
-        return table.with_columns(made) if made else table
+        if any(series.name in table.columns for series in made):  # a further column of the caller is called so
+            return table.with_columns(made)
+        return table.hstack(made) if made else table
 
 
 def _learned(name: str, kind: FeatureKind, of: tuple[str, ...], cells: _Cells, schema: Schema) -> Feature:
