@@ -68,7 +68,7 @@ class WordsFamily(EmbeddingFamily):
     def load(self, folder: Path, threads: int, cache: Path | None = None) -> EmbeddingModel:
         """See `bakeoff.core.protocols.Family`; a `cache` folder saves encoding texts that fits have seen."""
         state, files = saved.read(folder, self.name, EmbeddingState)
-        encoder = StaticEncoder(weights=files[WEIGHTS], tokenizer=files[TOKENIZER], threads=threads)
+        encoder: Any = StaticEncoder(weights=files[WEIGHTS], tokenizer=files[TOKENIZER], threads=threads)
         known = VectorCache(cache, encoder.digest, encoder.width) if cache else None
         return WordsModel(state=state, encoder=encoder, cache=known)
 
