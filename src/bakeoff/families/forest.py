@@ -43,7 +43,7 @@ FEWEST_TREES = 100
 """Trees below which leaves grow instead, where there is not room for all."""
 LEAVES = (1.0, 4.0)
 LEAF_LIMITS = (1.0, 256.0)
-CHOICE_TREES, CHOICE_ROWS = 40, 5000
+CHOICE_TREES, CHOICE_ROWS = 40, 3000
 """Trees and training rows by which their kind and size are chosen."""
 
 
@@ -53,9 +53,9 @@ class ForestParams:
 
     `kind`: "extra" (splits at random numbers) or "random" (at the best ones of a sample of the rows). `column_share`:
     of the columns, how many each split may choose from. `min_leaf_rows`: rows that each leaf has. All are chosen on
-    validation rows when left out. `trees`: how many. `max_nodes`: of all trees together; of many rows
-    there are fewer trees, down to a hundred, and then larger leaves.
-    `balanced`: whether every class weighs the same; when left out, if the project's metric calls for it.
+    validation rows when left out. `trees`: how many. `tree_rows`: of more rows, each tree is grown from so many, drawn
+    anew. `max_nodes`: of all trees together; of many rows there are fewer trees, down to a hundred, and then larger
+    leaves. `balanced`: whether every class weighs the same; when left out, if the project's metric calls for it.
     `max_categories`: columns with more categories are encoded by their target means. `max_terms`, `min_rows`: which
     terms of texts are read.
     """
@@ -64,6 +64,7 @@ class ForestParams:
     column_share: Annotated[float, Field(gt=0, le=1)] | None = None
     min_leaf_rows: Annotated[int, Field(ge=1)] | None = None
     trees: Annotated[int, Field(ge=1, le=5000)] = 300
+    tree_rows: Annotated[int, Field(ge=10)] = 10_000
     max_nodes: Annotated[int, Field(ge=1000)] = 4_000_000
     balanced: bool | None = field(default=None, metadata=one_of((True, False)) | only_for("classification"))
     max_categories: Annotated[int, Field(ge=0)] = 30
@@ -147,13 +148,14 @@ class _Fit:
         chosen = self._chosen()
         rows = self._encoded(len(self.target.value_n))
         trees, leaf = self._bounded(len(rows.value_n), int(chosen["min_leaf_rows"]))
-        trees = self._grown(rows, trees=trees, **(chosen | {"min_leaf_rows": leaf}))
+        kind, share = chosen["kind"], chosen["column_share"]
+        grown = self._grown(rows, trees=trees, kind=kind, column_share=share, min_leaf_rows=leaf)
         return ForestModel(
             signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),
             chosen=chosen,
             table=rows.table,
             gap_d=rows.gap_d,
-            trees=trees,
+            trees=grown,
         )
 
     def _chosen(self) -> dict[str, Any]:
@@ -196,8 +198,8 @@ class _Fit:
 
     def _bounded(self, rows: int, leaf: int) -> tuple[int, int]:
         """How many trees, and the fewest rows of a leaf, so that all trees together have at most `max_nodes`."""
-        most = self.params.max_nodes
-        trees = min(self.params.trees, max(FEWEST_TREES, most * leaf // (2 * rows)))
+        most, rows = self.params.max_nodes, min(rows, self.params.tree_rows)
+        trees = min(self.params.trees, max(FEWEST_TREES, most // (2 * rows)))
         bounded = max(leaf, -(-2 * rows * trees // most))
         self.job.progress(f"growing {trees} trees on {rows} rows with leaves of {bounded} rows or more")
         return trees, bounded
@@ -236,11 +238,14 @@ class _Fit:
 
         classes = self.target.classes
         name = f"{'ExtraTrees' if kind == 'extra' else 'RandomForest'}{'Classifier' if classes else 'Regressor'}"
+        part = len(rows.value_n) > self.params.tree_rows
         few = len(rows.value_n) < 1000  # noqa: PLR2004 # starting threads takes longer
         forest = getattr(ensemble, name)(
             n_estimators=trees,
             max_features=column_share,
             min_samples_leaf=min_leaf_rows,
+            bootstrap=part or kind == "random",
+            max_samples=self.params.tree_rows if part else None,
             random_state=self.job.seed,
             n_jobs=1 if few else self.job.threads,
         )
