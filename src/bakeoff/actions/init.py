@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from bakeoff.config.file import FILE_NAME, loads
+from bakeoff.config.portfolio import advised
 from bakeoff.config.sections import DataConfig
 from bakeoff.core.errors import BakeoffError, StoreError, UsageError
 from bakeoff.core.ledger import Ledger
@@ -109,7 +110,7 @@ def _write(file: Path, *, name: str | None, source: str, target: str | None, tas
     source = _from_folder(source, folder)
     look = _look(folder, source, target, task)
     slug = re.sub(r"[^a-z0-9_.-]+", "-", (name or folder.resolve().name).lower()).strip("-_.") or "project"
-    text = _text(slug, look.task, source, look.schema)
+    text = _text(slug, source, look)
     loads(text, folder=folder, environ={})
     file.write_text(text, encoding="utf-8")
     return WrittenProject(file=file, ledger=look.ledger, warnings=look.warnings, notes=look.notes)
@@ -166,11 +167,23 @@ def _has_embedding() -> bool:
     return all(find_spec(module) for module in EMBEDDING_MODULES) and "embedding" in names("bakeoff.families")
 
 
-def _text(name: str, task: Task, source: str, schema: Schema) -> str:
+def _candidates(look: _Look) -> list[str]:
+    """The sections of the candidates to begin with; what the size of the data speaks against, as a comment."""
+    if look.task == "generation":
+        return ["[candidates.retrieval]"]
+    kinds = [column.kind for column in look.schema.input_columns]
+    classes = len(look.ledger.classes) if look.task == "classification" else 0
+    lines: list[str] = []
+    for each in advised(kinds, rows=look.ledger.rows_used, classes=classes):
+        if each.family == "embedding" and not _has_embedding():
+            continue
+        lines.append(f"# {each.family} {each.reason}" if each.reason else f"[candidates.{each.family}]")
+    return lines
+
+
+def _text(name: str, source: str, look: _Look) -> str:
+    task, schema = look.task, look.schema
     texts = schema.of_kind("text")
-    candidates = ["retrieval"] if task == "generation" else ["linear", "boosting"]
-    if texts and _has_embedding() and task != "generation":
-        candidates.append("embedding")
     metric = default(task)
     lines = [
         "[project]",
@@ -190,7 +203,7 @@ def _text(name: str, task: Task, source: str, schema: Schema) -> str:
         f"metric = {json.dumps(metric)}",
         "# gates = { latency_p95_ms = { max = 50 } }",
         "",
-        *(f"[candidates.{candidate}]" for candidate in candidates),
+        *_candidates(look),
         *(REMOTE_HINT if task == "generation" else ()),
         "",
         "[endpoint]",
