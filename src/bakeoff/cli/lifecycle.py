@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bakeoff.cli.options import AsJson, Folder, emit, open_project, optional_value, show_progress
+from bakeoff.cli.progress import clocked
 from bakeoff.config.duration import budget_seconds
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def run(
 ) -> None:
     """Fit what changed, evaluate, decide, register, release."""
     budget_s = None if budget is None else budget_seconds(budget)
-    with open_project(folder) as project:
+    with clocked() as progress, open_project(folder, progress) as project:
         outcome = project.run(budget_s=budget_s)
     if as_json:
         emit({**outcome.document, "unchanged": outcome.unchanged})

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 if TYPE_CHECKING:
+    from bakeoff.core.jobs import Progress
     from bakeoff.project.project import Project
 
 __all__ = [
@@ -27,11 +28,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on
 Folder = Annotated[Path, typer.Option("--project", "-C", help="The project folder.", show_default="this folder")]
 
 
-def open_project(folder: Path) -> "Project":
+def open_project(folder: Path, progress: "Progress | None" = None) -> "Project":
     """The project in a folder, with progress on stderr."""
     from bakeoff.project.project import Project
 
-    return Project(folder, progress=show_progress)
+    return Project(folder, progress=progress or show_progress)
 
 
 def optional_value(option: str, value: str) -> type[TyperCommand]:

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Literal
 
 from bakeoff.core import narrow
-from bakeoff.core.types import ColumnKind, Json
+from bakeoff.core.types import Json
 
 __all__ = ["Advised", "advised", "first_settings"]
 
@@ -27,7 +27,7 @@ class _Rule:
     most_rows: int | None = None
     most_text_classes: int | None = None
 
-    def against(self, kinds: Sequence[ColumnKind], rows: int, classes: int) -> str | None:
+    def against(self, kinds: Sequence[str], rows: int, classes: int) -> str | None:
         """What speaks against a family; None where nothing does, and "" where its kind of data is not there."""
         text, table = "text" in kinds, any(kind != "text" for kind in kinds)
         if (self.needs == "text" and not text) or (self.needs == "table" and (text or not table)):
@@ -44,7 +44,7 @@ def _document() -> Mapping[str, Json]:
     return tomllib.loads((files("bakeoff.config") / "portfolio.toml").read_text(encoding="utf-8"))
 
 
-def advised(kinds: Sequence[ColumnKind], *, rows: int, classes: int) -> list[Advised]:
+def advised(kinds: Sequence[str], *, rows: int, classes: int) -> list[Advised]:
     """The families that a new project should try, and those that its size speaks against, cheapest first.
 
     Args:

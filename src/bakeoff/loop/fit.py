@@ -32,6 +32,10 @@ __all__ = [
 ]
 
 
+FEW_LEFT = 2
+"""Fits that are left for it to be said how long they will take."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
     """What became of a contender: its model (`tree_blob`) with figures, or the `error`.
@@ -91,6 +95,7 @@ def fit_each(stage: Stage, steps: Steps, asks: Sequence[FitRequest]) -> dict[str
         ask.name: kept for ask in asks if (kept := steps.done(ask.key)) is not None and not _worth_more(stage, kept)
     }
     waiting = {ask.name: ask for ask in asks if ask.name not in found}
+    done_s: list[float] = []
     for result in run_jobs(stage, [ask.job for ask in waiting.values()]):
         if result.value is None:
             found[result.name] = failure = _killed(result)
@@ -103,7 +108,8 @@ def fit_each(stage: Stage, steps: Steps, asks: Sequence[FitRequest]) -> dict[str
             if result.value.get("held"):
                 kept["held_blob"] = result.outputs[HELD]
             found[result.name] = steps.publish(waiting[result.name].key, kept)
-            stage.progress(f"{result.name}: fitted in {result.seconds:.1f} s")
+            done_s.append(result.seconds)
+            stage.progress(f"{result.name}: fitted in {result.seconds:.1f} s{_to_go(stage, done_s, len(waiting))}")
     return found
 
 
@@ -118,6 +124,15 @@ def run_jobs(stage: Stage, jobs: Sequence[Job], *, exclusive: bool = False) -> I
         progress=lambda name, line: stage.progress(f"{name}: {line}"),
         exclusive=exclusive,
     )
+
+
+def _to_go(stage: Stage, done_s: Sequence[float], fits: int) -> str:
+    """How many fits are left, and about how long those take if they are like the ones before."""
+    left = fits - len(done_s)
+    if left < FEW_LEFT:
+        return ""
+    at_once = max(1, stage.compute.cores // max(stage.compute.threads, 1))
+    return f"; {left} fits to go, about {sum(done_s) / len(done_s) * left / at_once:.0f} s"
 
 
 def _limited(stage: Stage, jobs: Sequence[Job]) -> Iterator[Job]:
