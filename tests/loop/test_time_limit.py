@@ -10,7 +10,7 @@ from bakeoff.core.errors import ConfigError
 from bakeoff.core.jobs import JobResult
 from bakeoff.loop import context
 from bakeoff.loop.context import TimeLimit
-from bakeoff.loop.fit import _killed
+from bakeoff.loop.fit import killed
 
 
 @pytest.fixture
@@ -66,12 +66,12 @@ def test_fits_that_wait_share_what_is_left():
 
 def test_a_fit_that_was_killed_is_told_as_what_it_is():
     died = JobResult(name="slow", error="the worker was killed by signal 14 (out of memory?)", seconds=13.0)
-    assert _killed(died).error == (
+    assert killed(died).error == (
         "it did not end within its share of the run's time, and was killed after 13 s; give it more: "
         "bakeoff run --budget 2h, or none"
     )
     other = JobResult(name="large", error="the worker was killed by signal 9 (out of memory?)")
-    assert _killed(other) is other
+    assert killed(other) is other
 
 
 @pytest.mark.parametrize(

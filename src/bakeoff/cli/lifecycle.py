@@ -70,6 +70,10 @@ def run(
 ) -> None:
     """Fit what changed, evaluate, decide, register, release."""
     budget_s = None if budget is None else budget_seconds(budget)
+    if (folder / "bakeoff.toml").is_file() and not (folder / ".bakeoff").exists():
+        from bakeoff.compute.local import begin_imports
+
+        begin_imports()  # the first run of a project: its jobs' imports take as long as all before them
     with clocked() as progress, open_project(folder, progress) as project:
         outcome = project.run(budget_s=budget_s)
     if as_json:

@@ -27,7 +27,7 @@ from bakeoff.core.errors import BakeoffError
 from bakeoff.core.jobs import Job, JobResult, Resources, module_of
 from bakeoff.core.protocols import BlobStore
 
-__all__ = ["LocalCompute"]
+__all__ = ["LocalCompute", "begin_imports"]
 
 STDERR_TAIL_BYTES = 20_000
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
@@ -39,6 +39,7 @@ HEAVY = "torch"
 """Families that stand on it have most of their memory and imports in common; they share workers."""
 LIGHT = frozenset({"numpy", "polars", "scipy", "scikit-learn", "lightgbm", "tokenizers", "msgspec", "pydantic"})
 """Distributions of which most candidates need some; those that need no others share one server, and its imports."""
+COMMON = ("numpy", "polars", "threadpoolctl")
 IGNORED_VARIABLES = frozenset({"PYTEST_CURRENT_TEST", "_RJEM_MALLOC_CONF"})
 """Of no matter to workers; the second one polars sets when it is imported, here and there."""
 
@@ -169,6 +170,12 @@ class LocalCompute:
             stdin.flush()  # and left open: its end tells the worker that the parent is gone
         threading.Thread(target=_forward, args=(job.name, stdout, messages), daemon=True).start()
         return _Worker(job, holds, kind, process, stdin, stderr, time.monotonic())
+
+
+def begin_imports() -> None:
+    """Begin to import what jobs of most candidates import, before the project that will have jobs is read."""
+    if possible():
+        _kind(dict(os.environ), ()).warm(COMMON)
 
 
 def _environ(holds: Resources) -> dict[str, str]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = ["AUTO_FOLDS", "By", "Cut", "Rows", "Split", "cutting", "folds_of", "k_fold", "split"]
+__all__ = ["AUTO_FOLDS", "FEW_ROWS", "By", "Cut", "Rows", "Split", "cutting", "folds_of", "k_fold", "split"]
 
 Rows: TypeAlias = "NDArray[np.int64]"
 Share: TypeAlias = float | str

@@ -3,13 +3,13 @@
 import contextlib
 import importlib
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
-from bakeoff.core.jobs import Resources
+from bakeoff.core.jobs import Compute, Resources
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.train.worker import FIT
 
-__all__ = ["dear", "expect", "meanwhile", "resources_of"]
+__all__ = ["LATER", "dear", "expect", "meanwhile", "resources_of"]
 
 LATER = ("bakeoff.evaluate.score.worker", "bakeoff.evaluate.combine.combinations")
 """Modules of the jobs that follow fits; named and not imported, as a run that does nothing does not need them."""
@@ -27,11 +27,10 @@ def dear(stage: Stage) -> bool:
     return any(each.service is not None or DEAR & set(each.requires) for each in stage.contenders)
 
 
-def expect(stage: Stage) -> None:
-    """Tell the backend that every contender will be fitted and evaluated."""
-    for modules in (None, LATER):
-        for each in stage.contenders:
-            stage.compute.expect(FIT, each.requires, resources_of(stage, each), modules or each.modules)
+def expect(compute: Compute, contenders: Sequence[Contender], modules: Sequence[str] | None = None) -> None:
+    """Tell the backend that every contender will be fitted; `modules`: what the jobs import that come then."""
+    for each in contenders:
+        compute.expect(FIT, each.requires, resources_of(compute, each), each.modules if modules is None else modules)
 
 
 @contextlib.contextmanager
@@ -50,6 +49,6 @@ def meanwhile() -> Generator[None]:
         thread.join()
 
 
-def resources_of(stage: Stage, contender: Contender) -> Resources:
+def resources_of(compute: Compute, contender: Contender) -> Resources:
     """What the fits of a contender need of a machine."""
-    return Resources(threads=stage.compute.cores if contender.scales else 0)
+    return Resources(threads=compute.cores if contender.scales else 0)

@@ -2,12 +2,31 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+import msgspec
+
+from bakeoff.core.jobs import Job, JobResult
 from bakeoff.core.types import Json
-from bakeoff.loop.cache import Steps
+from bakeoff.data.splits import FEW_ROWS
+from bakeoff.loop.cache import Result, Steps
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.loop.dataset import Gathered
-from bakeoff.loop.fit import FitRequest, Fitted, fit, fit_each, fitted_of, job_of, on_all_rows
+from bakeoff.loop.expect import LATER, dear, expect
+from bakeoff.loop.fit import (
+    FitRequest,
+    Fitted,
+    fit,
+    fit_each,
+    fitted_of,
+    job_of,
+    killed,
+    made_before,
+    on_all_rows,
+    run_jobs,
+    with_budget,
+)
+from bakeoff.train.worker import FIT_FOLDS, FitArgument, FoldsArgument, FoldsValue, model_without
 
 __all__ = ["fit_all", "middle"]
 
@@ -25,7 +44,7 @@ def fit_all(stage: Stage, steps: Steps, gathered: Gathered) -> list[Fitted]:
         c.name: [_without(stage, gathered, _of_fold(stage, fold, at), fold) for fold in folds]
         for at, c in enumerate(stage.contenders)
     }
-    results = fit_each(stage, steps, [ask for each in asks.values() for ask in each])
+    results = _fit_folds(stage, steps, gathered, asks)
     parts = {name: [fitted_of(ask, results[ask.name]) for ask in each] for name, each in asks.items()}
     broken = {name: next((part for part in each if part.tree_blob is None), None) for name, each in parts.items()}
     last = {
@@ -35,6 +54,68 @@ def fit_all(stage: Stage, steps: Steps, gathered: Gathered) -> list[Fitted]:
     }
     whole = fit_each(stage, steps, list(last.values()))
     return [broken[c.name] or _whole(fitted_of(last[c.name], whole[c.name]), parts[c.name]) for c in stage.contenders]
+
+
+def _fit_folds(
+    stage: Stage, steps: Steps, gathered: Gathered, asks: Mapping[str, Sequence[FitRequest]]
+) -> dict[str, Result | JobResult]:
+    """The fits of all folds: a job for each; where rows are few, for as many of a candidate as leaves no core idle."""
+    every = [ask for each in asks.values() for ask in each]
+    if gathered.test_rows >= FEW_ROWS or dear(stage):
+        return fit_each(stage, steps, every)
+    results: dict[str, Result | JobResult] = {
+        ask.name: result for ask in every if (result := made_before(stage, steps, ask)) is not None
+    }
+    share = max(1, stage.compute.cores // max(1, len(asks)))
+    batches = {
+        _batch_name(batch): batch
+        for each in asks.values()
+        for start in range(share)
+        if (batch := [ask for ask in each if ask.name not in results][start::share])
+    }
+    for made in run_jobs(stage, [_batch(batch) for batch in batches.values()]):
+        results |= _results(stage, steps, batches[made.name], made)
+        expect(stage.compute, stage.contenders, LATER)
+    return results
+
+
+def _batch_name(batch: Sequence[FitRequest]) -> str:
+    return f"{batch[0].contender.name}, folds {' '.join(str(_fold(ask) + 1) for ask in batch)}"
+
+
+def _batch(batch: Sequence[FitRequest]) -> Job:
+    """One job of the fits of several folds."""
+    first = batch[0].job
+    assert isinstance(first.argument, FitArgument)
+    folds = tuple(_fold(ask) for ask in batch)
+    fields: dict[str, Any] = {**msgspec.structs.asdict(first.argument), "fold": None, "folds": folds}
+    argument = FoldsArgument(**fields)
+    outputs = tuple(model_without(fold) for fold in folds)
+    return replace(first, name=_batch_name(batch), function=FIT_FOLDS, argument=argument, outputs=outputs)
+
+
+def _fold(ask: FitRequest) -> int:
+    assert isinstance(ask.job.argument, FitArgument)
+    assert ask.job.argument.fold is not None
+    return ask.job.argument.fold
+
+
+def _results(stage: Stage, steps: Steps, batch: Sequence[FitRequest], made: JobResult) -> dict[str, Result | JobResult]:
+    """Of each fit of a batch what is stored of it, or how the batch failed."""
+    if made.value is None:
+        made = killed(made)
+        stage.progress(f"{made.name}: failed: {made.error}")
+        return dict.fromkeys((ask.name for ask in batch), made)
+    fits = msgspec.convert(made.value, FoldsValue).fits
+    stage.progress(f"{made.name}: fitted without each in {made.seconds:.1f} s")
+    return {
+        ask.name: steps.publish(
+            ask.key,
+            with_budget(stage, ask.name, msgspec.to_builtins(fit))
+            | {"tree_blob": made.outputs[model_without(_fold(ask))]},
+        )
+        for ask, fit in zip(batch, fits, strict=True)
+    }
 
 
 def _of_fold(stage: Stage, fold: int, at: int) -> Contender:

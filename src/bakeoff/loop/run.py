@@ -67,7 +67,7 @@ def run_pass(stage: Stage, *, trigger: str = MANUAL) -> FinishedRun:
     whole = last and last.body["plan"] == plan and _whole(stage, last.body, unasked=trigger != MANUAL)
     if whole:
         return FinishedRun(results=whole, unchanged=True)
-    expect(stage)
+    expect(stage.compute, stage.contenders)
     from bakeoff.loop.lifecycle import tracked
 
     return FinishedRun(results=tracked(stage, plan=plan, trigger=trigger, unasked=trigger != MANUAL), unchanged=False)

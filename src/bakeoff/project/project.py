@@ -18,7 +18,7 @@ from bakeoff.core.errors import NotFoundError, StoreError
 from bakeoff.core.explain import file_advice
 from bakeoff.core.families import load_family
 from bakeoff.core.hashing import digest_tree
-from bakeoff.core.jobs import Compute, Resources
+from bakeoff.core.jobs import Compute
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Model, Progress, RecordStore
 from bakeoff.core.queries import AllOf, Predicate, Query, attribute
 from bakeoff.core.records import Run, Version
@@ -56,8 +56,6 @@ if TYPE_CHECKING:
 __all__ = ["Project"]
 
 STATE = ".bakeoff"
-EVERY_JOB = ("numpy", "polars", "threadpoolctl")
-"""What the jobs of every candidate import."""
 IGNORE = "# made by bakeoff: stores, caches and scratch\n*\n"
 
 
@@ -393,12 +391,13 @@ class Project:
     @contextmanager
     def _staged(self, *, lock: bool, budget_s: float | None) -> "Generator[Stage]":
         from bakeoff.loop.context import Stage, TimeLimit
+        from bakeoff.loop.expect import expect
 
-        state = self._state_folder()
-        compute = self._compute(jobs=len(self.config.candidates))
-        if lock and not (state / "run.lock").exists():  # the first run: its jobs will import what all jobs do
-            compute.expect("bakeoff.train.worker:fit", (), Resources(), EVERY_JOB)
         contenders = wiring.contenders(self.loaded)
+        state = self._state_folder()
+        compute = self._compute(jobs=len(contenders))
+        if lock and not (state / "run.lock").exists():  # the first run: every contender will be fitted
+            expect(compute, contenders)
         if lock and (file := wiring.sqlite_file(self.loaded)) is not None:
             from bakeoff.stores.record_check import require_whole
 

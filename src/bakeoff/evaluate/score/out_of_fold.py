@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.chat.meter import together
 from bakeoff.core.abilities import Abilities
 from bakeoff.core.protocols import Model, Usage
 from bakeoff.core.types import Predictions, Task
@@ -51,6 +50,8 @@ class OutOfFold:
     @property
     def abilities(self) -> Abilities:
         """Of them only what all have used; the first one's when none was asked yet."""
+        from bakeoff.chat.meter import together
+
         first = None if self._used else usage_of(self._load(self._folders[0]))
         used = self._used or ([] if first is None else [first])
         return Abilities(usage=(lambda: together(used)) if used else None)

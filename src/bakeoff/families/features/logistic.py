@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Fitted", "fit"]
+__all__ = ["LogisticFit", "fit"]
 
 _Floats: TypeAlias = NDArray[np.float64]
 
@@ -25,7 +25,7 @@ LEAST_SHARE = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fitted:
+class LogisticFit:
     """Weights of the features and, last, the intercept (d + 1,); whether the steps came to their end."""
 
     w_d: _Floats
@@ -34,7 +34,7 @@ class Fitted:
 
 def fit(
     x_nd: _Floats, hit_n: NDArray[np.bool_], weight_n: _Floats, *, penalty: float, start_d: _Floats | None = None
-) -> Fitted:
+) -> LogisticFit:
     """Minimise the weighted log loss of the hits plus penalty / 2 · |w|², the intercept left free.
 
     Features that are the same in all rows get no weight, and cost no time.
@@ -67,4 +67,4 @@ def fit(
         w_d, value = w_d - share * step_d, lower
     out_d = np.zeros(len(differs_d))
     out_d[differs_d] = w_d
-    return Fitted(w_d=out_d, converged=converged)
+    return LogisticFit(w_d=out_d, converged=converged)
