@@ -311,6 +311,8 @@ class CostConfig(_Section):
 class CombineConfig(_Section):
     """`[combine]`: whether blends and cascades of the candidates are tried, and of how many at most.
 
+    With blends goes a stack: a blend of as many as are needed, where these are more than `max_members`.
+
     A candidate that took longer than `max_train_s` to fit is left out, since combining it means fitting it again.
     """
 

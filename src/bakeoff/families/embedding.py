@@ -35,7 +35,7 @@ from bakeoff.families.features.vectors_cache import VectorCache
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["EmbeddingFamily", "EmbeddingModel", "EmbeddingParams"]
+__all__ = ["EmbeddingFamily", "EmbeddingModel", "EmbeddingParams", "EmbeddingState"]
 
 _Floats: TypeAlias = NDArray[np.float64]
 _Vectors: TypeAlias = NDArray[np.float16]
@@ -62,7 +62,7 @@ class EmbeddingParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _State:
+class EmbeddingState:
     """All of a model but the encoder's files."""
 
     signature: Signature
@@ -77,7 +77,7 @@ class _State:
 class EmbeddingModel(saved.StatedModel):
     """A fitted `embedding` candidate; with a `cache`, texts that it holds are not encoded again."""
 
-    state: _State
+    state: EmbeddingState
     encoder: OnnxEncoder = field(repr=False)
     cache: VectorCache | None = None
 
@@ -108,6 +108,7 @@ class EmbeddingFamily:
     requires = ("numpy", "scikit-learn", "onnxruntime", "tokenizers", "polars")
     extra: str | None = "embedding"
     scales = True
+    model: type[EmbeddingModel] = EmbeddingModel
 
     def __init__(self, encoders: Mapping[str, EncoderSource] | None = None) -> None:
         self._encoders = known_encoders() if encoders is None else encoders
@@ -118,16 +119,17 @@ class EmbeddingFamily:
         columns = input_columns(job)
         if not of_kind(columns, "text"):
             raise CandidateError(
-                "expected a column of texts for 'embedding', received none; list one in [data] text, or use 'linear'"
+                f"expected a column of texts for {self.name!r}, received none; list one in [data] text, or use 'linear'"
             )
         target = Target.of(job)
         encoder = self._encoder(job.params.model, cache=job.cache, threads=job.threads, progress=job.progress)
         cache = VectorCache(job.cache, encoder.digest, encoder.width)
-        return _Fit(job, columns, target, encoder, cache, deadline).model()
+        fitted = _Fit(job, columns, target, encoder, cache, deadline).model()
+        return self.model(state=fitted.state, encoder=encoder, cache=cache)
 
     def load(self, folder: Path, threads: int, cache: Path | None = None) -> EmbeddingModel:
         """See `bakeoff.core.protocols.Family`; a `cache` folder saves encoding texts that fits have seen."""
-        state, files = saved.read(folder, self.name, _State)
+        state, files = saved.read(folder, self.name, EmbeddingState)
         encoder = OnnxEncoder(
             weights=files[WEIGHTS],
             tokenizer=files[TOKENIZER],
@@ -153,6 +155,22 @@ class EmbeddingFamily:
         return encoder.last_layer(kept.vectors(texts, encoder, progress))
 
     def _encoder(self, name: str, *, cache: Path, threads: int, progress: Progress) -> OnnxEncoder:
+        weights, tokenizer = self._files(name, cache=cache, progress=progress)
+        source = self._encoders[name]
+        return OnnxEncoder(
+            weights=weights,
+            tokenizer=tokenizer,
+            inner=source.inner,
+            max_tokens=source.max_tokens,
+            threads=threads,
+        )
+
+    def _files(self, name: str, *, cache: Path, progress: Progress) -> tuple[bytes, bytes]:
+        """The files of an encoder: its weights, and its tokeniser's.
+
+        Raises:
+            NotFoundError: there is no encoder of that name.
+        """
         from bakeoff.data.sources import fetch
 
         if name not in self._encoders:
@@ -165,13 +183,7 @@ class EmbeddingFamily:
         def content(location: str) -> bytes:
             return fetch(location, folder=cache, cache=cache, progress=progress).read_bytes()
 
-        return OnnxEncoder(
-            weights=content(source.weights),
-            tokenizer=content(source.tokenizer),
-            inner=source.inner,
-            max_tokens=source.max_tokens,
-            threads=threads,
-        )
+        return content(source.weights), content(source.tokenizer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +211,7 @@ class _Fit:
         given = (self.job.chosen or {}).get("penalty", params.penalty)
         penalty = self._penalty(spec, vector_nd) if given is None else float(given)  # type: ignore[arg-type]
         table, x_nd = self._features(vector_nd, self.target.split(whole=True))
-        state = _State(
+        state = EmbeddingState(
             signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),
             chosen={"penalty": penalty},
             inner=self.encoder.inner,
@@ -210,11 +222,11 @@ class _Fit:
         return EmbeddingModel(state=state, encoder=self.encoder, cache=self.cache)
 
     def _texts_cut(self, name: str) -> Loss:
-        every, most = texts(self.target.table, name), self.encoder.max_tokens
+        every = texts(self.target.table, name)
         cut = self.encoder.cut(every)
         return Loss(
             kind="text",
-            reason=f"of a text, {most:,} tokens are read",
+            reason=f"of a text, {self.encoder.reads} are read",
             subject=name,
             count=len(cut),
             of=len(every),

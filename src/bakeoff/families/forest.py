@@ -147,13 +147,14 @@ class _Fit:
         chosen = self._chosen()
         rows = self._encoded(len(self.target.value_n))
         trees, leaf = self._bounded(len(rows.value_n), int(chosen["min_leaf_rows"]))
-        trees = self._grown(rows, trees=trees, **(chosen | {"min_leaf_rows": leaf}))
+        kind, share = chosen["kind"], chosen["column_share"]
+        grown = self._grown(rows, trees=trees, kind=kind, column_share=share, min_leaf_rows=leaf)
         return ForestModel(
             signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),
             chosen=chosen,
             table=rows.table,
             gap_d=rows.gap_d,
-            trees=trees,
+            trees=grown,
         )
 
     def _chosen(self) -> dict[str, Any]:

@@ -220,7 +220,9 @@ def put_together(stage: Stage, steps: Steps, contender: Contender, trees: Sequen
 
 def _contender(stage: Stage, each: "Combination", members: Sequence[Fitted], params: Mapping[str, Any]) -> Contender:
     """The combination as a contender: its parameters name its members' families and theirs."""
-    return contender_of(stage.combiner("blend" if each.kind == "blend" else "cascade"), each.name, members, params)
+    return contender_of(
+        stage.combiner("blend" if each.kind in {"blend", "stack"} else "cascade"), each.name, members, params
+    )
 
 
 def contender_of(combiner: Contender, name: str, members: Sequence[Fitted], params: Mapping[str, Any]) -> Contender:

@@ -77,6 +77,11 @@ class OnnxEncoder:
         parts = [digest(self.weights), digest(self.tokenizer), list(self.inner), self.max_tokens, VERSION]
         return digest_json(parts)
 
+    @property
+    def reads(self) -> str:
+        """How much of a text it reads."""
+        return f"{self.max_tokens:,} tokens"
+
     @cached_property
     def width(self) -> int:
         """Numbers in a vector."""
