@@ -13,6 +13,7 @@ from bakeoff.config.file import FILE_NAME, loads
 from bakeoff.config.portfolio import advised
 from bakeoff.config.sections import DataConfig
 from bakeoff.core.errors import BakeoffError, StoreError, UsageError
+from bakeoff.core.families import load_family
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.plugins import names
 from bakeoff.core.types import Schema, Task
@@ -27,7 +28,6 @@ REMOTE_HINT = (
     '# url = "http://127.0.0.1:8000/v1"      # on another machine: [privacy] remote = true, price_in, price_out',
     '# model = "NAME"',
 )
-EMBEDDING_MODULES = ("onnxruntime", "tokenizers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,10 +161,16 @@ def _quiet(line: str) -> None:
     del line
 
 
-def _has_embedding() -> bool:
-    from importlib.util import find_spec
+def _installed(family: str) -> bool:
+    """Whether there is such a family, and all that it stands on."""
+    from importlib.metadata import PackageNotFoundError, version
 
-    return all(find_spec(module) for module in EMBEDDING_MODULES) and "embedding" in names("bakeoff.families")
+    if family not in names("bakeoff.families"):
+        return False
+    try:
+        return all(version(each) for each in load_family(family).requires)
+    except (PackageNotFoundError, BakeoffError):
+        return False
 
 
 def _candidates(look: _Look) -> list[str]:
@@ -173,12 +179,8 @@ def _candidates(look: _Look) -> list[str]:
         return ["[candidates.retrieval]"]
     kinds = [column.kind for column in look.schema.input_columns]
     classes = len(look.ledger.classes) if look.task == "classification" else 0
-    lines: list[str] = []
-    for each in advised(kinds, rows=look.ledger.rows_used, classes=classes):
-        if each.family == "embedding" and not _has_embedding():
-            continue
-        lines.append(f"# {each.family} {each.reason}" if each.reason else f"[candidates.{each.family}]")
-    return lines
+    there = [each for each in advised(kinds, rows=look.ledger.rows_used, classes=classes) if _installed(each.family)]
+    return [f"# {each.family} {each.reason}" if each.reason else f"[candidates.{each.family}]" for each in there]
 
 
 def _text(name: str, source: str, look: _Look) -> str:
