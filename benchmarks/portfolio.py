@@ -3,7 +3,7 @@
     python benchmarks/portfolio.py --settings 32
 
 Draws settings from the family's own search space, fits each on each set of `candidate_sets.TUNING` (sets that the
-benchmark of candidates does not report on; at most 4,000 rows), and picks greedily: first the setting whose loss on
+benchmark of candidates does not report on; at most 2,000 rows), and picks greedily: first the setting whose loss on
 test rows is least on average, then those that lower the mean of the least losses most. A loss is log loss (of balanced
 classes) or RMSE, in units of the best setting's on that set. Results are kept, so that a search can go on.
 """

