@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from bakeoff.actions import doctor
 from bakeoff.compute.job_files import JobFiles
 from bakeoff.compute.worker import result_of
 from bakeoff.config.sections import Config
@@ -97,6 +98,7 @@ AS_IT_IS = {
     (worker, "measure"): worker.measure,
     (lifecycle, "capture"): lifecycle.capture,
     (os, "fsync"): os.fsync,
+    (doctor, "_imported"): doctor._imported,
     (train, "ended_after"): train.ended_after,
     (trial, "ended_after"): trial.ended_after,
     (splits, "FEW_ROWS"): splits.FEW_ROWS,
@@ -116,6 +118,7 @@ def hurried(replace: Callable[[Any, str, Any], None]) -> None:
     replace(worker, "measure", _few_timings)
     replace(lifecycle, "capture", lambda: ENVIRONMENT)
     replace(os, "fsync", lambda _: None)
+    replace(doctor, "_imported", lambda _: (True, "not imported here"))
     for module in (train, trial):  # the alarm of a job would end the tests
         replace(module, "ended_after", lambda _: nullcontext())
     replace(splits, "FEW_ROWS", 0)  # one test part, as large projects have it: folds are as many fits

@@ -5,6 +5,7 @@
 <class 'bakeoff.project.project.Project'>
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,10 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+NOT_ON_WINDOWS = (
+    "bakeoff runs on Linux and macOS; on Windows it runs inside WSL, which is a Linux: 'wsl --install' in a terminal, "
+    "then install bakeoff there"
+)
 
 _HOMES = {
     "Project": "bakeoff.project.project",
@@ -42,5 +47,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     """Import the public names when they are first asked for, so that `import bakeoff` costs nothing."""
     if name in _HOMES:
+        if sys.platform == "win32":
+            raise ImportError(NOT_ON_WINDOWS)
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -119,7 +119,7 @@ def test_the_champion_stays_and_a_check_fails(project_folder):
 
 def test_truth_that_comes_at_once_lets_the_last_value_count(project_folder):
     file = project_folder / "bakeoff.toml"
-    file.write_text(file.read_text().replace('time = "when"', 'time = "when"\ntruth_after = "1h"'))
+    file.write_text(file.read_text().replace('time = "when"', 'time = "when"\nhorizon = "1h"'))
     with Project(project_folder) as project:
         document = project.run().document
     assert all(each["stops"] == "equal" for each in document["baselines"])

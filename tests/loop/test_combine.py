@@ -279,7 +279,7 @@ def test_the_winner_is_refitted_on_all_rows_member_by_member(signs_project):
         assert made["rows"] == "all"
         assert set(made["members"]) == {"first", "second"}
         assert project.predict([{"left": "sure1 word", "right": "fair1 word"}])[0].label == "yes"
-        model = project.model()
+        model = project.model().model
     assert model.chosen == {"members": {"first": {"rows": 2000}, "second": {"rows": 2000}}}
 
 

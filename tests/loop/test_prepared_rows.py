@@ -182,7 +182,7 @@ def test_served_rows_have_the_features_of_evaluation(tmp_path, noting):
         assert len(of_strange) == 3
         fitted_on = noted(folder, "fit")[0]
         assert of_train != fitted_on  # training rows are encoded by folds that lack them
-        model = project.model()
+        model = project.model().model
         assert hashes(model.features(test)) == evaluated
 
 
@@ -194,7 +194,7 @@ def test_a_changed_step_is_fitted_anew_without_reading_or_preparing_again(tmp_pa
     before = run(folder).document
     with Project(folder) as project:
         records_tell_the_family_its_parameters_and_the_steps(project, before["candidates"][0], folder)
-        served = project.model().features(conform(sent(project.rows("train")), project.model().signature.inputs))
+        served = project.model().model.features(conform(sent(project.rows("train")), project.model().signature.inputs))
         assert hashes(served) == noted(folder, "fit")[0]
     edit(folder, '"mean"', '"median"')
     lines = []

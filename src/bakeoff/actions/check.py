@@ -44,6 +44,12 @@ NEEDED = "better than a rule that needs no model"
 NOTHING_COMPARED = "nothing is shown so; set decide.champion to non_inferior or superior to ask for more"
 
 
+NOTHING_TO_CHECK = (
+    "there is neither a gate nor a champion. Make a gate in bakeoff.toml, under [decide]: "
+    "gates = { f1_macro = { min = 0.75 } }; or a champion, by 'bakeoff run' with the store that this check uses"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Held:
     """The model that is checked: its scorecard on the rows that it was not fitted on (`usable_n`; None: all).
@@ -98,7 +104,9 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
     if competition is not None and candidate is None and competition.decision.winner is None and _fine(checks):
         checks.append(Check(name="a winner", outcome="failed", told=competition.decision.reason))
     notes = [*subject.notes, *([] if competition is None else _failed(competition))]
-    if champion is None:
+    if not checks and champion is None:
+        checks.append(Check(name="something to check", outcome="failed", told=NOTHING_TO_CHECK))
+    elif champion is None:
         notes.append("There is no champion to compare with: only the gates were checked.")
     if stage.found:
         listed = "; ".join(f"{name}: {shown(params)}" for name, params in stage.found.items())

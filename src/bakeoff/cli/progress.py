@@ -1,5 +1,6 @@
 """What is going on, while it goes on: lines on stderr and, on a terminal, a clock below them."""
 
+import logging
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ WIDTH = 60
 @contextmanager
 def clocked() -> Generator[Progress]:
     """Takes lines as `show_progress` does; on a terminal the time so far stands below them, every second."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or not logging.getLogger(__name__).isEnabledFor(logging.INFO):
         yield show_progress
         return
     from rich.console import Console

@@ -66,12 +66,29 @@ def advice_page(found: Doc) -> str:
         "",
         table(heads, rows) if rows else "nothing could be measured",
     ]
+    if found["run"]:
+        took, memory = found["run"]["seconds"], found["run"]["memory_bytes"]["value"] / 1e6
+        ends = f"[{took['low']:.0f}, {took['high']:.0f}]"
+        parts += ["", f"the whole run: about {took['value']:.0f} s {ends}, {memory:,.0f} MB"]
+    parts += _past(found["past"])
     for option in found["options"]:
         added = "" if option["named"] else f"; to try it: [candidates.{option['family']}]"
         parts += ["", f"{option['name']}: {option['call']}{added}"]
         parts += [f"  because {reason}" for reason in option["reasons"]]
         parts += [f"  would change: {each}" for each in option["evidence"]]
     return "\n".join(parts + expectations(msgspec.convert(found["compared"], tuple[Expected, ...])))
+
+
+def _past(past: Sequence[Doc]) -> list[str]:
+    """How good earlier advice was."""
+    if not past:
+        return []
+    told = ", ".join(
+        f"{each['quantity']} {each['inside']} of {each['pairs']}"
+        + (f" (off by {each['factor']:.2f} times)" if each["factor"] else "")
+        for each in past
+    )
+    return ["", f"earlier advice held (measured inside the interval): {told}; predictions are corrected by it"]
 
 
 def _expected(expected: Doc, metric: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import sys
 import threading
 import traceback
@@ -14,6 +13,7 @@ from bakeoff.compute.fork_server import shareable
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.explain import explained
 from bakeoff.core.jobs import JobContext, call
+from bakeoff.core.memory import peak_resident_bytes
 from bakeoff.core.types import Json
 
 __all__ = ["main", "result_of"]
@@ -74,10 +74,10 @@ def main() -> None:
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not break the protocol
     message = _run(request, out)
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak_bytes = peak_resident_bytes()
     if request["modules"]:
         message["modules"] = shareable()
-    print(json.dumps(message | {"peak_memory_bytes": kilobytes * 1024}), file=out, flush=True)
+    print(json.dumps(message | {"peak_memory_bytes": peak_bytes}), file=out, flush=True)
     out.flush()
     os._exit(0)  # some libraries' threads hang at interpreter exit
 

@@ -86,9 +86,13 @@ class DataConfig(_Section):
     `labels` is what makes one class of several spellings (see `bakeoff.data.labels`): sign for sign ("exact"), with
     what is not seen around them left out ("trim"), or also whatever the case, spacing and form ("fold").
 
-    `truth_after` says how long after a row's `time` its truth is known ("1h", "7d"): baselines that look back (the last
-    value, the same time last week) look back at least so far. Without it those must be beaten that look
-    back a day or more.
+    `time` is when a row came about. Rows are split by it, and unless there are texts it is an input, too, of which
+    models learn trends and calendars (see docs/features.md); list it in `ignore` and it only splits. `horizon` is how
+    long after its time the truth of a row is known ("1h", "7d", "1mo"): with it, models may learn from earlier values
+    of the target, by `group` if that is listed among the inputs, and baselines that look back (the last value, the
+    same time last week) look back at least so far; without it those must be beaten that look back a day or more.
+    `holidays` is the country whose public holidays count
+    ("US", or with a part "DE-BY"; needs `pip install 'bakeoff[holidays]'`).
 
     `max_lost` is the largest share of rows that may be lost on the way to the models, whatever the reason (steps of
     `[prepare]` among them); more is an error before anything is fitted.
@@ -107,6 +111,8 @@ class DataConfig(_Section):
     ignore: Names = ()
     time: str | None = None
     group: str | None = None
+    horizon: Annotated[str, Field(pattern=r"^\s*[1-9][0-9]{0,3}\s*(h|d|w|mo|y)\s*$")] | None = None
+    holidays: Annotated[str, Field(pattern=r"^[A-Za-z]{2}(-[A-Za-z0-9]{1,3})?$")] | None = None
     rejected: str | None = None
     encoding: str = "auto"
     missing: Names = ()
@@ -115,7 +121,6 @@ class DataConfig(_Section):
     date_order: Literal["ymd", "dmy", "mdy"] | None = None
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
     max_lost: float | None = Field(default=None, ge=0, le=1)
-    truth_after: str | None = Field(default=None, pattern=r"^[1-9][0-9]{0,3}(h|d|w|mo|y)$")
     contract: str | None = None
 
     @property
@@ -243,8 +248,10 @@ class DecideConfig(_Section):
     their answers (used without a `margin`). `json_schema` is a file with the JSON schema that `json_valid` asks for
     and `encoder` the sentence encoder of the embedding family by which `embedding_similarity` compares texts (task
     generation). `findings` are weak slices, robustness and calibration of every candidate: they decide nothing, and
-    take seconds on tens of thousands of test rows. `memorisation`: of how many training and as many held-out rows a
-    language model is asked what it knows by heart (0: none). `own_turns`: of how many test conversations with earlier
+    take seconds on tens of thousands of test rows. `explain` is of whom it is told after the verdict why it answers as
+    it does (importance of columns and words, learning curve): of "all" that predict fast, of the "winner" alone, or of
+    none; a service that is paid for is not asked for it. `memorisation`: of how many training and as many held-out rows
+    a language model is asked what it knows by heart (0: none). `own_turns`: of how many test conversations with earlier
     answers the model's own ones are put in their place, as in use (0: none).
 
     `context` are columns that hold what an answer may say (passages that were retrieved): `k_precision` is then the
@@ -288,6 +295,7 @@ class DecideConfig(_Section):
     safety: str | None = None
     encoder: str | None = None
     findings: bool = True
+    explain: Literal["all", "winner", "none"] = "all"
     memorisation: int = Field(default=50, ge=0, le=10_000)
     own_turns: int = Field(default=20, ge=0, le=10_000)
     calibrate: Literal["none", "temperature", "isotonic"] = "none"

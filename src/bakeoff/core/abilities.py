@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from bakeoff.core.attribution import Attributing, Attribution
 from bakeoff.core.generation import (
     ChatModel,
     Concurrent,
@@ -50,6 +51,7 @@ class Abilities:
     weights_bytes: Callable[[], int | None] | None = None
     warm: Callable[[], None] | None = None
     embedder: Callable[[], Embedder | None] | None = None
+    attribute: Callable[..., Attribution] | None = None
 
 
 def abilities_of(model: object) -> Abilities:
@@ -69,4 +71,5 @@ def abilities_of(model: object) -> Abilities:
         weights_bytes=(lambda: model.weights_bytes) if isinstance(model, Converted) else None,
         warm=model.warm if isinstance(model, Warming) else None,
         embedder=(lambda: model.embedder) if isinstance(model, Embedding) else None,
+        attribute=model.attribute if isinstance(model, Attributing) else None,
     )

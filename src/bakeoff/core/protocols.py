@@ -220,8 +220,11 @@ class Family(Protocol):
     One whose fits use as many threads as they get, and come to the same with any number of them, may say so by a
     further attribute, `scales = True`: its fits then get all cores. One that asks a service about rows has a method
     `service(params)`, which gives its URL (see `bakeoff.core.families.service_of`): rows go to another machine only
-    where the project allows it, and this is how it is known. `imports` names modules that fits and predictions import
-    where they use them: workers then begin with these (see `bakeoff.core.jobs.Compute.expect`).
+    where the project allows it, and this is how it is known. One with parameters that need more than `requires` (a
+    device, a further package) has a method `require(params)`, which raises what a fit would, before any fit begins.
+    `imports` names modules that fits and predictions import where they use them: workers then begin with these (see
+    `bakeoff.core.jobs.Compute.expect`). One that is of no use where no input is a text may say so by
+    `reads_texts = True`: advice does not try it on tables of numbers.
     """
 
     name: str

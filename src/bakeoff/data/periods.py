@@ -5,11 +5,30 @@ from datetime import UTC, datetime, timedelta
 
 from bakeoff.core.errors import DataError
 
-__all__ = ["last_period", "seconds"]
+__all__ = ["PERIOD", "last_period", "period_s"]
 
 PERIOD = re.compile(r"^\s*([1-9][0-9]{0,3})\s*(h|d|w|mo|y)\s*$")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+
+
+HOUR_S = 3600
+SECONDS = {"h": HOUR_S, "d": 24 * HOUR_S, "w": 7 * 24 * HOUR_S, "mo": 31 * 24 * HOUR_S, "y": 366 * 24 * HOUR_S}
+
+
+def period_s(period: str) -> int:
+    """Seconds of a period; months and years are taken as the longest there are.
+
+    Raises:
+        DataError: it is not a period.
+
+    >>> period_s("2d")
+    172800
+    """
+    match = PERIOD.match(period)
+    if not match:
+        raise DataError(f"expected a period such as '1mo', '14d', '6h', '1y', received {period!r}")
+    return int(match[1]) * SECONDS[match[2]]
 
 
 def last_period(latest_us: int, period: str) -> int:
@@ -42,22 +61,3 @@ def last_period(latest_us: int, period: str) -> int:
     except (ValueError, OverflowError):
         raise DataError(f"expected a period within the calendar, received {period!r}") from None
     return (start - EPOCH) // MICROSECOND
-
-
-DAY_S = 86_400
-UNIT_S = {"h": 3_600, "d": DAY_S, "w": 7 * DAY_S, "mo": 31 * DAY_S, "y": 366 * DAY_S}
-
-
-def seconds(period: str) -> int:
-    """How long a period is at most; months and years are as long as the longest.
-
-    Raises:
-        DataError: it is not a period.
-
-    >>> seconds("36h"), seconds("1mo") // 86_400
-    (129600, 31)
-    """
-    match = PERIOD.match(period)
-    if not match:
-        raise DataError(f"expected a period such as '1h', '14d', '1mo', '1y', received {period!r}")
-    return int(match[1]) * UNIT_S[match[2]]

@@ -140,8 +140,10 @@ def _foreign(value: object) -> object:
         return None
     if isinstance(value, (np.datetime64, np.timedelta64)):  # in nanoseconds they would give whole numbers
         return value.astype("M8[us]" if isinstance(value, np.datetime64) else "m8[us]").item()
-    names = ("tolist", "to_list") if getattr(value, "shape", ()) else ("as_py", "item")
-    for name in names:  # arrays and series; scalars of Arrow and numpy
+    if kind.__name__ == "Interval" and hasattr(value, "closed_left"):  # a category of pandas.cut
+        return str(value)
+    names = ("tolist", "to_list") if getattr(value, "shape", ()) else ("as_py", "item", "to_timestamp")
+    for name in names:  # arrays and series; scalars of Arrow and numpy; a period of pandas is when it begins
         unpack = getattr(value, name, None)
         if callable(unpack):
             return _unpacked(unpack(), kind)

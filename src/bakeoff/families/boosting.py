@@ -16,16 +16,22 @@ from pydantic import Field
 
 from bakeoff.config.params import only_for
 from bakeoff.config.search import between, one_of
+from bakeoff.core.attribution import Attribution
 from bakeoff.core.deadline import Deadline
 from bakeoff.core.errors import CorruptError
+from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
+from bakeoff.families.features.attribution import by_column, centred, with_level
 from bakeoff.families.features.boosting import TreeTable
 from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
+from bakeoff.families.features.derivation import Derivation
+from bakeoff.families.features.derived import Derived
 from bakeoff.families.features.one_row import Row, RowReader
 from bakeoff.families.features.targets import Target, balanced_weights, is_balanced, ranked_by
 from bakeoff.families.features.text import ANALYZERS, TermCounts
+from bakeoff.families.features.trend import Trend
 from bakeoff.metrics.positive import BINARY, positive_class
 
 if TYPE_CHECKING:
@@ -54,7 +60,8 @@ class BoostingParams:
     calls for, when left out). `max_categories`: columns with more categories are encoded by their target
     means. `max_terms`, `min_rows`: which terms of texts are kept. A round is a tree for each class; all together are at
     most 8,000, so that of many classes there are fewer rounds, which learn faster where they are under 200, and of more
-    than twenty classes fewer terms are kept.
+    than twenty classes fewer terms are kept. `features`: whether further columns are derived where they help on
+    validation rows (see docs/features.md).
     """
 
     trees: Annotated[int, Field(ge=1)] | None = None
@@ -70,16 +77,22 @@ class BoostingParams:
     max_categories: Annotated[int, Field(ge=1)] = 255
     max_terms: Annotated[int, Field(ge=1)] = field(default=2000, metadata=between(300, 6000, log=True, kinds=("text",)))
     min_rows: Annotated[int, Field(ge=1)] = 2
+    features: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoostingModel:
-    """A fitted `boosting` candidate; `trees` is LightGBM's text of them."""
+    """A fitted `boosting` candidate; `trees` is LightGBM's text of them.
+
+    `derived` makes further columns, and `trend` is what was taken off the target; None: there is none.
+    """
 
     signature: Signature
     chosen: Mapping[str, Any]
     table: TreeTable
     trees: str
+    derived: Derived | None = None
+    trend: Trend | None = None
 
     @cached_property
     def _booster(self) -> "lgb.Booster":
@@ -96,7 +109,7 @@ class BoostingModel:
         return self._of(self._reader(row))
 
     def _of(self, row: Row | None) -> Predictions | None:
-        if row is None:
+        if row is None or self.derived is not None or self.trend is not None:
             return None
         output = np.asarray(self._booster.predict(self.table.of_row(row), num_threads=1))
         return _predictions(output, self.signature.classes)
@@ -107,10 +120,41 @@ class BoostingModel:
             return single
         table = plain(complete(table, self.signature), self.signature.inputs)
         classes = self.signature.classes
+        table = self.derived(table) if self.derived else table
         x_nd = self.table(table)
         if not x_nd.shape[0]:
             return _predictions(np.empty((0, len(classes)) if len(classes) > 2 else 0), classes)  # noqa: PLR2004
-        return _predictions(np.asarray(self._booster.predict(x_nd, num_threads=1)), classes)
+        output = np.asarray(self._booster.predict(x_nd, num_threads=1))
+        return _predictions(self.trend.restored(output, self.trend.level(table)) if self.trend else output, classes)
+
+    def losses(self) -> tuple[Loss, ...]:
+        """See `bakeoff.core.protocols.Losing`."""
+        return self.derived.losses() if self.derived else ()
+
+    def attribute(self, table: "pl.DataFrame", *, words: bool = False) -> Attribution:  # noqa: ARG002
+        """See `bakeoff.core.attribution.Attributing`; features that are made of a column are summed up.
+
+        Source: S. Lundberg et al. (2020), "From Local Explanations to Global Understanding with Explainable AI for
+        Trees", section 2 (exact Shapley values of trees), as LightGBM computes them.
+        """
+        table = plain(complete(table, self.signature), self.signature.inputs)
+        table = self.derived(table) if self.derived else table
+        names = tuple(column.name for column in self.signature.inputs)
+        origins = self.derived.origins if self.derived else {}
+        x_nd = self.table(table)
+        width = x_nd.shape[1]
+        given: Any = self._booster.predict(x_nd, pred_contrib=True, num_threads=1)
+        if isinstance(
+            given, np.ndarray
+        ):  # (n, k · (d + 1)): classes one after the other, each with its base at the end
+            given = [given[:, at : at + width + 1] for at in range(0, given.shape[1], width + 1)]
+        outputs: list[Any] = given if isinstance(given, list) else [given]
+        adds = [by_column(each[:, :width], self.table.sources, names, origins) for each in outputs]
+        base = [float(np.asarray(each[[0]][:, [width]].sum())) if len(table) else 0.0 for each in outputs]
+        adds_nck, base_k = centred(np.stack(adds, axis=2)), centred(np.asarray(base))
+        if self.trend is not None:
+            adds_nck = with_level(self.trend, self.trend.level(table), adds_nck, base_k, columns=names, origins=origins)
+        return Attribution(columns=names, adds_nck=adds_nck, base_k=base_k, how="Shapley values of trees")
 
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`."""
@@ -151,6 +195,33 @@ class BoostingFamily:
         return model
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Encoder:
+    """What a fit makes of a table: derived columns and the features of trees; and of a target, without its trend."""
+
+    table: TreeTable
+    derived: Derived | None
+    trend: Trend | None
+
+    def __call__(self, table: "pl.DataFrame") -> Any:
+        return self.table(self.more(table))
+
+    def more(self, table: "pl.DataFrame") -> "pl.DataFrame":
+        """The table with derived columns."""
+        return self.derived(table) if self.derived else table
+
+    def restored(self, table: "pl.DataFrame", output: Any) -> Any:
+        """What the trees say of a table with derived columns, as the target."""
+        return output if self.trend is None else self.trend.restored(output, self.trend.level(table))
+
+    def target(self, table: "pl.DataFrame", value_n: Any, weight_n: Any) -> tuple[Any, Any]:
+        """What the trees learn of a table with derived columns, and the weights of the rows."""
+        if self.trend is None:
+            return value_n, weight_n
+        level_n = self.trend.level(table)
+        return self.trend.removed(value_n, level_n), self.trend.weights(level_n)
+
+
 class _Fit:
     """One fit: early stopping on validation rows tells the number of trees, then all rows are used."""
 
@@ -161,6 +232,7 @@ class _Fit:
         self.params: BoostingParams = job.params
         self.columns = input_columns(job)
         self.target = Target.of(job)
+        self.derivation = Derivation(job, self.target, self.columns, "trees", wanted=self.params.features)
         self.counts: list[tuple[str, TermCounts]] = []
         for column in of_kind(self.columns, "text"):
             job.progress(f"counting terms of {column.name!r}")
@@ -176,9 +248,11 @@ class _Fit:
         booster = lgb.train(self._settings(), train, num_boost_round=trees, keep_training_booster=True)
         return BoostingModel(
             signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),
-            chosen={"trees": trees},
-            table=encoder,
+            chosen={"trees": trees, **self.derivation.chosen},
+            table=encoder.table,
             trees=booster.model_to_string(num_iteration=trees),
+            derived=encoder.derived,
+            trend=encoder.trend,
         )
 
     def _trees(self) -> int:
@@ -190,8 +264,10 @@ class _Fit:
         encoder, _, train = self._encode(whole=False)
         held = self.target.table[self.target.training :]
         value_n = self.target.value_n[self.target.training :]
-        held_nd = encoder(held)
-        validation = train.create_valid(held_nd, label=value_n, weight=self._weights(value_n))
+        more = encoder.more(held)
+        held_nd = encoder.table(more)
+        label_n, weight_n = encoder.target(more, value_n, self._weights(value_n))
+        validation = train.create_valid(held_nd, label=label_n, weight=weight_n)
         booster = lgb.train(
             self._settings(),
             train,
@@ -203,7 +279,7 @@ class _Fit:
         )
         trees = max(booster.best_iteration, 1)
         output = np.asarray(booster.predict(held_nd, num_iteration=trees, num_threads=self.job.threads))
-        self.job.on_held(_predictions(output, self.target.classes))
+        self.job.on_held(_predictions(encoder.restored(more, output), self.target.classes))
         return trees
 
     @property
@@ -241,13 +317,14 @@ class _Fit:
             _, name, value, *_ = step.evaluation_result_list[0]
             self.job.progress(f"{step.iteration + 1} trees: {name} of validation rows {value:.5f}")
 
-    def _encode(self, *, whole: bool) -> tuple[TreeTable, Any, "lgb.Dataset"]:
+    def _encode(self, *, whole: bool) -> tuple[_Encoder, Any, "lgb.Dataset"]:
         import lightgbm as lgb
 
         params, rows = self.params, self.target.split(whole=whole)
-        encoder, x_nd = TreeTable.fit(
-            self.target.table[: len(rows)],
-            self.columns,
+        made = self.derivation.fit(len(rows))
+        table, x_nd = TreeTable.fit(
+            made.table,
+            made.columns,
             self.target.columns(rows),
             self.counts,
             max_categories=params.max_categories,
@@ -255,12 +332,14 @@ class _Fit:
             min_rows=params.min_rows,
             seed=self.job.seed,
         )
+        encoder = _Encoder(table=table, derived=made.derived, trend=made.trend)
         value_n = self.target.value_n[rows]
+        label_n, weight_n = encoder.target(made.table, value_n, self._weights(value_n))
         dataset = lgb.Dataset(
             x_nd,
-            label=value_n,
-            weight=self._weights(value_n),
-            categorical_feature=encoder.categorical,
+            label=label_n,
+            weight=weight_n,
+            categorical_feature=table.categorical,
             params=self._settings(),
             free_raw_data=False,
         )

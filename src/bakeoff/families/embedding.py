@@ -107,6 +107,7 @@ class EmbeddingFamily:
     params = EmbeddingParams
     requires = ("numpy", "scikit-learn", "onnxruntime", "tokenizers", "polars")
     extra: str | None = "embedding"
+    reads_texts = True
     scales = True
     model: type[EmbeddingModel] = EmbeddingModel
 

@@ -247,6 +247,7 @@ class RemoteFamily:
     params = RemoteParams
     requires = ("numpy", "polars")
     extra: str | None = "chat"
+    reads_texts = True
 
     def service(self, params: RemoteParams) -> str:
         """See `bakeoff.core.families.service_of`."""

@@ -10,7 +10,7 @@ from bakeoff.core import narrow
 from bakeoff.core.families import families_code
 from bakeoff.core.jobs import ROWS, TABLE, Job
 from bakeoff.core.refs import BlobRef
-from bakeoff.data.periods import seconds
+from bakeoff.data.periods import period_s
 from bakeoff.evaluate.baselines.job import BASELINES, BaselinesArgument, BaselinesValue, read_baselines
 from bakeoff.evaluate.decide.yardstick import Baselines
 from bakeoff.evaluate.score.text_scores import ENCODING_FAMILY
@@ -60,7 +60,7 @@ def _job(stage: Stage, gathered: Gathered) -> Job:
         encoder=decide.encoder,
         context=tuple(decide.context),
         folds=gathered.folds,
-        truth_after_s=None if data.truth_after is None else seconds(data.truth_after),
+        horizon_s=None if data.horizon is None else period_s(data.horizon),
     )
     inputs = {TABLE: BlobRef(gathered.table_blob), ROWS: BlobRef(gathered.rows_blob), **stage.own_metrics}
     if stage.json_schema is not None:

@@ -191,7 +191,7 @@ def _snapshot(stage: Stage, steps: Steps) -> ReadTable:
     files = resolve_all(stage)
     inputs: dict[str, Json] = {
         "files": [[name, *(file.digest for file in listed)] for name, listed in files.items()],
-        "data": stage.config.data.model_dump(mode="json", exclude={"source", "sources", "max_lost", "truth_after"}),
+        "data": stage.config.data.model_dump(mode="json", exclude={"source", "sources", "max_lost"}),
         "task": stage.config.project.task,
         "contract": stage.contract.version if stage.contract else None,
         "code": data_code(),

@@ -139,11 +139,10 @@ def _to_go(stage: Stage, done_s: Sequence[float], fits: int) -> str:
 def _limited(stage: Stage, jobs: Sequence[Job]) -> Iterator[Job]:
     at_once = stage.compute.cores // max(stage.compute.threads, 1)
     for at, job in enumerate(jobs):
-        argument = job.argument
-        if job.function in (FIT, FIT_FOLDS) and isinstance(argument, FitArgument) and argument.chosen is None:
+        if isinstance(job.argument, FitArgument) and job.function in {FIT, FIT_FOLDS} and job.argument.chosen is None:
             limit_s = stage.time.fit_s(len(jobs) - at, at_once)
-            if limit_s is not None and isinstance(argument, FoldsArgument):
-                limit_s /= len(argument.folds)
+            if limit_s is not None and isinstance(job.argument, FoldsArgument):
+                limit_s /= len(job.argument.folds)
             yield replace(job, argument=msgspec.structs.replace(job.argument, limit_s=limit_s))
         else:
             yield job

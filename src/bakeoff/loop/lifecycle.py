@@ -14,6 +14,7 @@ from bakeoff.loop.champion import Contest, anchor_of, challenge, champion_of, gu
 from bakeoff.loop.classes import with_classes
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather
+from bakeoff.loop.explain import explanations
 from bakeoff.loop.fidelity import verified
 from bakeoff.loop.outcome import outcome
 from bakeoff.loop.release import RunOrigin, make_live, register_dataset, register_models
@@ -50,7 +51,7 @@ def tracked(stage: Stage, *, plan: str, trigger: str, unasked: bool) -> RunOutco
 
 
 def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple[RunOutcome, Gathered]:
-    steps = Steps(stage.records.documents, stage.blobs)
+    steps, started_ms = Steps(stage.records.documents, stage.blobs), stage.clock()
     stage.progress(stage.time.sentence)
     if unasked and not stage.config.loop.accept_changed_inputs:
         stage = replace(stage, precedent=precedent(stage))
@@ -79,6 +80,8 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
         live = make_live(stage, steps, origin, winner, versions, value=decision.value)
         _hold_to(stage, before, contest)
     tracker.verdict(decision, contest)
+    reasons = explanations(stage, steps, gathered, judged, decision)
+    whole = "fit" not in steps.reused and stage.budget_s is None
     paid_usd, budget_usd = ReplyCache(stage.cache).run_paid()
     ended = outcome(
         stage,
@@ -93,6 +96,8 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
         budget=tuned.budget if tuned else None,
         judge=competition.judge,
         paid=Paid(usd=paid_usd, budget_usd=budget_usd),
+        explanations=reasons,
+        seconds=(stage.clock() - started_ms) / 1000 if whole else None,
         baselines=competition.baselines,
     )
     return ended, gathered

@@ -22,6 +22,7 @@ from bakeoff.loop.unnamed_dependence import unnamed_dependence
 from bakeoff.results.candidate import Candidate
 from bakeoff.results.combination import CombinationOutcome
 from bakeoff.results.data import Warned
+from bakeoff.results.explanation import Explanation
 from bakeoff.results.judge import JudgeOutcome
 from bakeoff.results.outcome import NextStep, Paid, RunOutcome
 from bakeoff.results.search import SearchBudget
@@ -48,6 +49,8 @@ def outcome(
     budget: SearchBudget | None = None,
     judge: JudgeOutcome | None = None,
     paid: Paid | None = None,
+    explanations: tuple[Explanation, ...] = (),
+    seconds: float | None = None,
     baselines: "Baselines | None" = None,
 ) -> RunOutcome:
     """Everything that a run found and did."""
@@ -71,11 +74,13 @@ def outcome(
         endpoint=stage.endpoint if released else None,
         release=released,
         ledger=_ledger(stage, gathered, judged),
-        advice=advice.compared(advice.last_advice(stage), candidates, gathered.version),
+        advice=advice.compared(advice.last_advice(stage), candidates, gathered.version, seconds=seconds),
         budget=budget,
         judge=judge,
         paid=paid or Paid(),
         next_step=_next_step(stage, gathered, judged, decision),
+        explanations=explanations,
+        seconds=seconds,
     )
 
 

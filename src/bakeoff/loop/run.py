@@ -3,7 +3,7 @@
 What is imported here, every unchanged `bakeoff run` pays; what a pass needs more stands in `bakeoff.loop.lifecycle`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,12 +51,13 @@ class FinishedRun:
         return self.results.verdict.contest if self.results.verdict.blocked else None
 
 
-def run_pass(stage: Stage, *, trigger: str = MANUAL) -> FinishedRun:
+def run_pass(stage: Stage, *, trigger: str = MANUAL, before: Callable[[], None] | None = None) -> FinishedRun:
     """Run the whole sequence once; a killed pass is taken up where it was, an unchanged one does nothing.
 
     Args:
         stage: what to work with.
         trigger: what started it, for the record; a model with other inputs is released only when a person did.
+        before: called when there is something to do, before any of it is done; it may refuse by raising.
     """
     plan = _plan(stage)
     if plan is None:
@@ -67,6 +68,8 @@ def run_pass(stage: Stage, *, trigger: str = MANUAL) -> FinishedRun:
     whole = last and last.body["plan"] == plan and _whole(stage, last.body, unasked=trigger != MANUAL)
     if whole:
         return FinishedRun(results=whole, unchanged=True)
+    if before is not None:
+        before()
     expect(stage.compute, stage.contenders)
     from bakeoff.loop.lifecycle import tracked
 

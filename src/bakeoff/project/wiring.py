@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +21,7 @@ from bakeoff.core.types import Json
 from bakeoff.evaluate.decide.settings import check_gates
 from bakeoff.loop.context import COMBINERS, Contender
 from bakeoff.project.prompt_files import file_keys, opened
+from bakeoff.project.requirements import missing_distributions
 from bakeoff.train.params import check_params
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def others(loaded: Loaded) -> tuple[list[Contender], dict[str, str]]:
             family = load_family(name)
             if loaded.config.project.task not in family.tasks:
                 continue
-            missing = [each for each in family.requires if not _installed(each)]
+            missing = missing_distributions(family.requires)
             if missing:
                 what = f"bakeoff[{family.extra}]" if family.extra else " ".join(missing)
                 lacking[name] = f'{", ".join(missing)} is not installed: pip install "{what}"'
@@ -207,13 +207,6 @@ def others(loaded: Loaded) -> tuple[list[Contender], dict[str, str]]:
         except BakeoffError as error:
             lacking[name] = str(error).partition("\n")[0]
     return ready, lacking
-
-
-def _installed(distribution: str) -> bool:
-    try:
-        return bool(version(distribution))
-    except PackageNotFoundError:
-        return False
 
 
 def _search(search: SearchConfig) -> Search:

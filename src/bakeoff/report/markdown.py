@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from bakeoff.core.ledger import Ledger
+from bakeoff.report.explaining import importances, others
+from bakeoff.report.explaining import sentences as explained
 from bakeoff.report.judge import HEADS, judged_row, sentences
 from bakeoff.report.ledger import losses_of
 from bakeoff.report.memorisation import heads, recalled_row, remembering
@@ -29,6 +31,7 @@ __all__ = ["markdown", "safe"]
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&@!])")
 LONGEST = 200
+MOST_COLUMNS = 8
 
 
 def markdown(report: Report) -> str:
@@ -55,6 +58,7 @@ def markdown(report: Report) -> str:
     if report.judge:
         parts.append(_table(HEADS, [judged_row(each) for each in report.judge.candidates], right=range(1, len(HEADS))))
         parts.append(safe(" ".join(sentences(report.judge)), longest=2000))
+    parts += _explained(report)
     parts += _recalled(report)
     if report.budget:
         parts.append(_budget(report.budget))
@@ -137,6 +141,22 @@ def _combinations(report: Report) -> str:
         for each in report.combinations
     ]
     return _table(heads, rows, right=(1, 2), longest=500)
+
+
+def _explained(report: Report) -> list[str]:
+    """What matters to whom, and what explaining the winner came to."""
+    lines, names = explained(report), others(report)
+    if not lines:
+        return []
+    parts = [safe(" ".join(lines), longest=2000)]
+    if names:
+        rows = [
+            [columns, *(number(cells[name].drop) if name in cells else "" for name in names)]
+            for columns, cells in importances(report)[:MOST_COLUMNS]
+        ]
+        heads = [f"{report.verdict.metric} lost without", *names]
+        parts.append(_table(heads, rows, right=range(1, len(heads))))
+    return parts
 
 
 def _recalled(report: Report) -> list[str]:

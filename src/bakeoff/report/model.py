@@ -115,6 +115,8 @@ class Report(RunOutcome):
         name = self.verdict.winner or self.verdict.best
         return next((c for c in self.candidates if c.name == name and c.status == "ok"), None)
 
+    __repr__ = RunOutcome.__repr__
+
     def scored(self, candidate: Candidate) -> Interval:
         """The deciding metric of one of `ranked`."""
         return candidate.metrics[self.verdict.metric]

@@ -20,7 +20,7 @@ class Baseline:
     `rule` says in plain words what it answers. `needs` is the truth that it takes to answer a row, beside training
     rows, and `lag_s` how long before the row that truth was (seconds). `stops` says who must not win beside it:
     "equal" of rules that cost nothing, "worse" of those that keep all training rows and so are no cheaper than a model,
-    "none" of those that need truth which may come too late (`[data] truth_after`): they warn. `fallback` is the share
+    "none" of those that need truth which may come too late (`[data] horizon`): they warn. `fallback` is the share
     of test rows of which the rule knew no such row, so that a constant answers. `undefined` are the project's metrics
     that it has no value of. `comparison` is how much better the winner is (or who would have won).
     """

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Cut", "Expected", "ProbePoint", "Rung", "SearchBudget", "Searched", "Trial", "TrialStatus"]
+__all__ = ["Cut", "Expected", "PastAdvice", "ProbePoint", "Rung", "SearchBudget", "Searched", "Trial", "TrialStatus"]
 
 TrialStatus: TypeAlias = Literal["done", "failed", "stopped"]
 
@@ -34,7 +34,7 @@ class Cut:
 class ProbePoint:
     """What a fit on a sample of `rows` rows took and gave; `row_s` are seconds for each row of a batch.
 
-    `se` is the standard error of `value`, the project's metric.
+    `se` is the standard error of `value`, the project's metric, on `scored` rows (0: an earlier bakeoff measured it).
     """
 
     rows: int
@@ -46,6 +46,7 @@ class ProbePoint:
     latency_p50_ms: float
     latency_p95_ms: float
     row_s: float
+    scored: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,3 +125,17 @@ class Expected:
     measured: float
     factor: float | None
     inside: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastAdvice:
+    """How good predictions of one quantity were: of `pairs` with a measurement, `inside` lay within their intervals.
+
+    `factor` is the median ratio of the larger to the smaller; of the metric it is `difference`, the median distance.
+    """
+
+    quantity: str
+    pairs: int
+    inside: int
+    factor: float | None = None
+    difference: float | None = None

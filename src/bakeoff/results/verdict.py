@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bakeoff.core.markup import notebook, paragraph, table
 from bakeoff.core.types import ColumnKind
 from bakeoff.metrics.intervals import Interval
 
@@ -185,3 +186,26 @@ class Verdict:
     def warning(self) -> str | None:
         """What a person must know first: that no baseline is beaten, or not distinguishably."""
         return self.yardstick.warning if self.yardstick else None
+
+    def __repr__(self) -> str:
+        """Who won, by what."""
+        value = f" {self.value.value:.4f} {self.value.ends()}" if self.value is not None else ""
+        return f"Verdict(winner={self.winner!r}, {self.metric}{value})"
+
+    def _repr_html_(self) -> str:
+        title = f"{self.winner} wins" if self.winner else "Nobody wins" + (f"; {self.best} leads" if self.best else "")
+        differences = table(
+            ("candidate", f"{self.metric} against {self.best}", "from", "to", "p"),
+            [(each.candidate, each.difference, each.low, each.high, each.p_holm) for each in self.comparisons],
+        )
+        gates = table(
+            ("candidate", "gate", "value", "least", "most", "passed"),
+            [(g.candidate, g.metric, g.value, g.min, g.max, "yes" if g.passed else "no") for g in self.gates],
+        )
+        return notebook(
+            title,
+            self.reason,
+            differences if self.comparisons else "",
+            gates if self.gates else "",
+            paragraph(self.contest, "muted") if self.contest else "",
+        )

@@ -51,11 +51,13 @@ class ProbeArgument(FitArgument, frozen=True, kw_only=True):
 
     Of each sample, `validation_share` is for choosing on. A first fit of few rows, which fetches and loads what
     the family needs, is not measured and may take `warm_limit_s`; `limit_s` after it, what was measured is given.
+    `first_rows` are in the first sample that is.
     """
 
-    limit_s: float
+    limit_s: float  # pyright: ignore[reportGeneralTypeIssues]
     warm_limit_s: float
     validation_share: float
+    first_rows: int = FIRST_ROWS
     costs: dict[str, dict[str, float]] = msgspec.field(default_factory=dict[str, dict[str, float]])
     by_cost: bool = False
 
@@ -114,7 +116,7 @@ def _measured(argument: ProbeArgument, context: JobContext, warm: threading.Even
     with np.load(context.inputs[ROWS], allow_pickle=False) as rows:
         pool, held_out = table[rows[POOL]], table[rows[HELD]]
     start = min(WARM_ROWS, len(pool) // 2)
-    size = min(FIRST_ROWS, max(2, (len(pool) - start) // 4))
+    size = min(argument.first_rows, max(2, (len(pool) - start) // 4))
     with (
         threadpool_limits(context.threads),
         using(context.inputs.get(METRICS), argument.costs),
@@ -175,6 +177,7 @@ def _point(
         latency_p50_ms=speed.latency_ms["p50"],
         latency_p95_ms=speed.latency_ms["p95"],
         row_s=1 / speed.throughput_rows_s,
+        scored=used,
     )
     return point, used
 

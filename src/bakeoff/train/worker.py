@@ -117,24 +117,6 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
     )
 
 
-def far_over(limit_s: float | None) -> float | None:
-    """When a fit that does not keep to its limit is killed; never without one."""
-    return None if limit_s is None else KILL_FACTOR * limit_s + KILL_MORE_S
-
-
-@contextmanager
-def ended_after(limit_s: float | None) -> Generator[None]:
-    """End the process by the system's alarm, which does not wait for native code to come back to Python."""
-    if limit_s is None:
-        yield
-        return
-    signal.setitimer(signal.ITIMER_REAL, max(limit_s, 0.001))
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
 class FoldsArgument(FitArgument, frozen=True, kw_only=True):
     """What `fit_folds` takes: `folds` in place of a single `fold`."""
 
@@ -170,6 +152,24 @@ def fit_folds(argument: FoldsArgument, context: JobContext) -> FoldsValue:
 def model_without(fold: int) -> str:
     """The output of `fit_folds` that is the model of all rows but a fold's."""
     return f"{MODEL}-without-{fold}"
+
+
+def far_over(limit_s: float | None) -> float | None:
+    """When a fit that does not keep to its limit is killed; never without one."""
+    return None if limit_s is None else KILL_FACTOR * limit_s + KILL_MORE_S
+
+
+@contextmanager
+def ended_after(limit_s: float | None) -> Generator[None]:
+    """End the process by the system's alarm, which does not wait for native code to come back to Python."""
+    if limit_s is None:
+        yield
+        return
+    signal.setitimer(signal.ITIMER_REAL, max(limit_s, 0.001))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 class HeldOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -74,7 +74,7 @@ def test_what_was_not_measured_is_not_judged():
         ("once", "cannot say"),
     ]
     assert "bakeoff[llm]" in found["lora"].reasons[0]
-    assert "'bakeoff advise --again'" in found["lora"].evidence[0]
+    assert "probed anew" in found["lora"].evidence[0]
     assert "one sample" in found["once"].reasons[0]
 
 

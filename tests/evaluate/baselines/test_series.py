@@ -25,10 +25,10 @@ def made(times, target, *, group=None, task="regression", **columns):
     return BaselineData.of(table, schema, task)
 
 
-def rules(data, train, *, truth_after_s=None):
+def rules(data, train, *, horizon_s=None):
     rows = np.arange(data.table.height)
     side = Side(asked=rows[train:], learn=rows[:train], known=rows)
-    return side, {rule.name: rule for rule in in_order(Series(data), [side], truth_after_s)}
+    return side, {rule.name: rule for rule in in_order(Series(data), [side], horizon_s)}
 
 
 def test_hours_have_the_hour_day_week_and_year_before():
@@ -54,7 +54,7 @@ def test_truth_that_is_known_late_is_looked_for_as_long_before():
     hours = 24 * 40
     target = np.arange(hours, dtype=float)
     data = made([START + HOUR * at for at in range(hours)], target)
-    side, found = rules(data, hours - 48, truth_after_s=36 * 3600)
+    side, found = rules(data, hours - 48, horizon_s=36 * 3600)
     said = {
         name: set((target[side.asked] - rule.answer(side).predictions.values_n).tolist())
         for name, rule in found.items()

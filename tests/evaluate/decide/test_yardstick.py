@@ -164,7 +164,7 @@ def test_a_baseline_that_stops_nobody_warns():
     assert verdict.yardstick.baseline == "majority class"
     assert verdict.yardstick.ahead == ("last value",)
     assert "'last value' would be better" in verdict.warning
-    assert "[data] truth_after" in verdict.warning
+    assert "[data] horizon" in verdict.warning
 
 
 def test_gates_are_told_first_where_the_candidate_fails_them_too():

@@ -18,7 +18,9 @@ ENOUGH = 2
 """Sizes from which a curve can be drawn."""
 FARTHEST = 100
 """How many times more rows are looked ahead for two curves to cross."""
-LONGER = "a longer probe ('bakeoff advise --seconds 120') or a run of it alone"
+LONGER = "a longer probe ('bakeoff advise --seconds {seconds:.0f}') or a run of it alone"
+TIMES_LONGER, LONGEST_S = 4, 3600
+"""How much longer the next probe should be than this one; and the longest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +62,12 @@ def predicted(
     price_per_hour_usd: float,
     higher_is_better: bool,
     most: float | None = None,
+    test_rows: int = 0,
 ) -> Outlook:
-    """Extrapolate from samples to `rows` rows; `most` is the best value that the metric can have, if it is known."""
+    """Extrapolate from samples to `rows` rows.
+
+    `most` is the best value that the metric can have, if it is known; `test_rows` are those that a run will measure on.
+    """
     sizes = [point.rows for point in points]
 
     def grown(values: Sequence[float], times: float = 1.0, *, steady: bool = False) -> Interval:
@@ -85,8 +91,14 @@ def predicted(
     known = [(point.rows, point.value, point.se) for point in points if point.value is not None]
     if len(known) < ENOUGH:
         return Outlook(metric=None, more=0.0, figures=figures)
+    scored = min(point.scored for point in points)
     metric, more = learning(
-        [n for n, _, _ in known], [v for _, v, _ in known], known[-1][2], rows, higher_is_better=higher_is_better
+        [n for n, _, _ in known],
+        [v for _, v, _ in known],
+        known[-1][2],
+        rows,
+        higher_is_better=higher_is_better,
+        se_there=known[-1][2] * (scored / test_rows) ** 0.5 if test_rows else 0.0,
     )
     if most is not None and max(value for _, value, _ in known) <= most:
         metric = Interval(value=min(metric.value, most), low=metric.low, high=min(metric.most, most))
@@ -101,6 +113,7 @@ def ranked(
     decide: DecideConfig,
     memory_bytes: int,
     rows: int,
+    probe_s: float = 20.0,
 ) -> list[Option]:
     """The options in the order in which to try them, each with the call, why, and what would change it."""
     sign = 1.0 if higher_is_better else -1.0
@@ -108,7 +121,8 @@ def ranked(
     barred = {each.name: _barred(each, limits, metric) for each in options}
     fit = [each for each in options if each.outlook and each.outlook.metric and not barred[each.name]]
     leader = max(fit, key=lambda each: sign * _metric(each).value, default=None)
-    judge = _Judge(metric=metric, sign=sign, leader=leader, rows=rows, limits=limits)
+    longer = LONGER.format(seconds=min(LONGEST_S, TIMES_LONGER * max(probe_s, 20.0)))
+    judge = _Judge(metric=metric, sign=sign, leader=leader, rows=rows, limits=limits, longer=longer)
     called = [judge.call(each, barred[each.name]) for each in options]
 
     def place(each: Option) -> tuple[int, float]:
@@ -157,20 +171,21 @@ class _Judge:
     leader: Option | None
     rows: int
     limits: Mapping[str, Gate]
+    longer: str
 
     def call(self, option: Option, barred: Sequence[str]) -> Option:
         """The option with its call, reasons and evidence."""
         if option.outlook is None:
             late = option.late or option.trouble is None
             why = option.trouble or "nothing was measured in the time given"
-            evidence = LONGER if late else "that, mended, then 'bakeoff advise --again'"
+            evidence = self.longer if late else "that, mended; then it is probed anew"
             return replace(option, call="cannot say", reasons=(why,), evidence=(evidence,))
         if barred:
             evidence = ("a run in which it keeps the limit, or a wider limit",)
             return replace(option, call="leave out", reasons=tuple(barred), evidence=evidence)
         if option.outlook.metric is None:
             why = f"one sample was all there was time for, so {self.metric} at {self.rows:,} rows is not known"
-            return replace(option, call="cannot say", reasons=(why,), evidence=(LONGER,))
+            return replace(option, call="cannot say", reasons=(why,), evidence=(self.longer,))
         if self.leader is None or option.name == self.leader.name:
             return self._first(option)
         return self._beside(option, self.leader)

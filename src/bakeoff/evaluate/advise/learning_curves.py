@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bakeoff.metrics.intervals import Interval
 
-__all__ = ["growth", "learning"]
+__all__ = ["doubling", "growth", "learning"]
 
 EXPONENTS = ((0.5, 0.1), (0.75, 0.3), (1.0, 1.0), (1.25, 0.5), (1.5, 0.2), (2.0, 0.1))
 """Exponents of growth with the weight that each has before anything is measured: most work is linear in rows."""
@@ -77,12 +77,19 @@ def _power(
 
 
 def learning(
-    rows: Sequence[int], values: Sequence[float], se: float, at: int, *, higher_is_better: bool
+    rows: Sequence[int],
+    values: Sequence[float],
+    se: float,
+    at: int,
+    *,
+    higher_is_better: bool,
+    se_there: float = 0.0,
 ) -> tuple[Interval, float]:
     """A metric at `at` rows, and what doubling the rows from there would add to it.
 
     Fitted is v∞ ∓ k n⁻ʳ with k ≥ 0 for several rates r; the interval holds the standard error `se` of a measured
-    value, the scatter around the curve and how far the rates lie apart.
+    value, the scatter around the curve and how far the rates lie apart. What is then measured there has an error of its
+    own, `se_there`, since it is measured on other rows.
 
     >>> n = [100, 200, 400, 800, 1600]
     >>> found, more = learning(n, [0.8 - 2 * r**-0.5 for r in n], 0.005, 10_000, higher_is_better=True)
@@ -98,7 +105,7 @@ def learning(
         weight * (var + (found - centre) ** 2) for weight, (_, found, var, _) in zip(weights, fits, strict=True)
     )
     more = sum(weight * gain for weight, (*_, gain) in zip(weights, fits, strict=True))
-    half = Z * math.sqrt(spread + se**2)
+    half = Z * math.sqrt(spread + se**2 + se_there**2)
     ends = sorted((sign * (centre - half), sign * (centre + half)))
     return Interval(value=sign * centre, low=ends[0], high=ends[1]), sign * float(more)
 
@@ -119,6 +126,39 @@ def _curve(
     variance = noise * (1 / effective + ((far - mean_x) ** 2 / (spread * effective) if spread else 1.0))
     likelihood = -0.5 * effective * float(weight @ left**2) / (se**2 / 4 + 1e-12)
     return likelihood, mean_y + steep * (far - mean_x), variance, steep * (further - far)
+
+
+def doubling(rows: Sequence[int], behind: Sequence[float], ses: Sequence[float], at: int) -> Interval:
+    """What twice the `at` rows would gain, from how far fits on fewer rows lie behind one on all `at` of them.
+
+    Of v∞ - k n⁻ʳ with k ≥ 0 a fit on n rows lies k (n⁻ʳ - at⁻ʳ) behind, so that k is found for each rate r by least
+    squares, weighted by the standard errors `ses`; the rates weigh as well as they fit. A scatter that is wider than
+    the standard errors widens the interval.
+
+    >>> n = [200, 400, 800]
+    >>> found = doubling(n, [2 * (r**-0.5 - 1600**-0.5) for r in n], [0.001] * 3, 1600)
+    >>> round(found.value, 3), round(2 * (1600**-0.5 - 3200**-0.5), 3)
+    (0.015, 0.015)
+    """
+    n, gap = np.asarray(rows, dtype=np.float64) / at, np.asarray(behind, dtype=np.float64)
+    weight = 1 / np.maximum(np.asarray(ses, dtype=np.float64), 1e-12) ** 2
+    logs: list[float] = []
+    gains: list[float] = []
+    variances: list[float] = []
+    for rate in RATES:
+        slope = n**-rate - 1.0
+        precision = float(weight @ slope**2)
+        factor = max(0.0, float(weight @ (slope * gap)) / precision)
+        chi = float(weight @ (gap - factor * slope) ** 2)
+        step = 1.0 - 2.0**-rate
+        logs.append(-0.5 * chi)
+        gains.append(factor * step)
+        variances.append(step**2 / precision * max(1.0, chi / max(1, len(n) - 1)))
+    share = _weights(logs)
+    value = sum(w * gain for w, gain in zip(share, gains, strict=True))
+    spread = sum(w * (v + (gain - value) ** 2) for w, gain, v in zip(share, gains, variances, strict=True))
+    half = Z * math.sqrt(spread)
+    return Interval(value=value, low=value - half, high=value + half)
 
 
 def _weights(logs: ArrayLike) -> list[float]:

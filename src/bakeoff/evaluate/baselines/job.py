@@ -44,7 +44,7 @@ QUANTILE_METRICS = frozenset({"pinball", "interval_score", "interval_coverage"})
 class BaselinesArgument(Argument, frozen=True, kw_only=True):
     """What `baselines` takes: fields are as those of `EvaluateArgument`.
 
-    `truth_after_s`: how long after its time a row's truth is known, if the project says.
+    `horizon_s`: how long after its time a row's truth is known, if the project says.
     """
 
     task: Task
@@ -57,7 +57,7 @@ class BaselinesArgument(Argument, frozen=True, kw_only=True):
     encoder: str | None = None
     context: tuple[str, ...] = ()
     folds: int = 0
-    truth_after_s: float | None = None
+    horizon_s: float | None = None
 
 
 class BaselinesValue(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +129,7 @@ class _AskedRows:
         data, sides = self.data, self.sides
         rules = constants(data)
         if data.schema.time is not None and data.task != "generation":
-            rules += in_order(Series(data), sides, self.argument.truth_after_s)
+            rules += in_order(Series(data), sides, self.argument.horizon_s)
         learn = max(len(side.learn) for side in sides)
         return rules + nearest(data, asked=sum(len(side.asked) for side in sides), learn=learn)
 

@@ -233,15 +233,15 @@ class Lag:
     least_ms: int = 1
 
 
-def in_order(series: Series, sides: Sequence[Side], truth_after_s: float | None) -> list[BaselineRule]:
+def in_order(series: Series, sides: Sequence[Side], horizon_s: float | None) -> list[BaselineRule]:
     """The rules that make sense for the step and the span of these rows.
 
-    `truth_after_s`: how long after its time a row's truth is known, as the project says; rules look back at least so
+    `horizon_s`: how long after its time a row's truth is known, as the project says; rules look back at least so
     far. None: it does not say; then those stop a winner whose truth lies a day or more before.
     """
     if not series.step_s or not len(series.time_n):
         return []
-    step, delay = series.step_s, truth_after_s or 0.0
+    step, delay = series.step_s, horizon_s or 0.0
     rules: list[tuple[str, str, Lag]] = []
     least = max(step, delay)
     words = (
@@ -267,7 +267,7 @@ def in_order(series: Series, sides: Sequence[Side], truth_after_s: float | None)
             answer=lambda side, lag=lag: series.answered(side, lag),
             needs=f"the truth of {span_words(lag.seconds)} before",
             lag_s=lag.seconds,
-            stops="equal" if truth_after_s is not None or lag.seconds >= 0.9 * DAY_S else "none",
+            stops="equal" if horizon_s is not None or lag.seconds >= 0.9 * DAY_S else "none",
         )
         for name, text, lag in rules
         if _known(series, sides, lag) >= FEWEST_KNOWN

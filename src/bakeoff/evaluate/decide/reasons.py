@@ -50,7 +50,7 @@ def beside_baseline(yardstick: Yardstick, metric: str, sooner: Sequence[tuple[Ba
     parts = [] if yardstick.passed and yardstick.distinct else [f"{_against(yardstick, metric)}."]
     parts += [
         f"The rule {each.name!r} would be better ({metric} {value:.4g}), if it had {each.needs} in time. If that "
-        "truth is known by then, say so by [data] truth_after: then a winner must beat the rule."
+        "truth is known by then, say so by [data] horizon: then a winner must beat the rule."
         for each, value in sooner
     ]
     return " ".join(parts) or None

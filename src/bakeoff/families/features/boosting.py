@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.types import Column
-from bakeoff.families.features.columns import number_names, numbers, of_kind, texts
+from bakeoff.families.features.columns import number_names, number_sources, numbers, of_kind, texts
 from bakeoff.families.features.one_row import Row, row_numbers
 from bakeoff.families.features.table import FOLDS, CategoryCodes, TargetMeans
 from bakeoff.families.features.text import TermCounts, Vectorizer
@@ -152,6 +152,13 @@ class TreeTable:
         """Positions of the features that are codes."""
         first = len(number_names(self.numeric))
         return list(range(first, first + len(self.codes)))
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The column that each feature is made of."""
+        means = [mean.codes.column.name for mean in self.means for _ in range(mean.means_ck.shape[1])]
+        terms = [term.column for term in self.terms for _ in range(len(term.kept) + term.ratio_dk.shape[1])]
+        return (*number_sources(self.numeric), *(code.column.name for code in self.codes), *means, *terms)
 
     def __call__(self, table: "pl.DataFrame") -> Any:
         """The encoded rows (n, d)."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.types import Column
-from bakeoff.families.features.columns import categories, numbers, of_kind
+from bakeoff.families.features.columns import categories, number_sources, numbers, of_kind
 from bakeoff.families.features.one_row import Row, row_numbers
 from bakeoff.families.saved import Array
 
@@ -198,6 +198,15 @@ class LinearTable:
             mean_scales=tuple(np.stack([values.mean(axis=0), values.std(axis=0) + 1e-12]) for values in out_of_fold),
         )
         return encoder, encoder._join(table, out_of_fold)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The column that each feature is made of."""
+        made_of = number_sources(self.numeric)
+        pieces = [*made_of, *made_of, *(made_of[number] for number in self.pieces.number_b.tolist())]
+        codes = [code.column.name for code in self.codes for _ in range(len(code.known) + 2)]
+        means = [mean.codes.column.name for mean in self.means for _ in range(mean.means_ck.shape[1])]
+        return (*pieces, *codes, *means)
 
     def __call__(self, table: "pl.DataFrame") -> _Floats:
         """The encoded rows (n, d)."""

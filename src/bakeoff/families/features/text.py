@@ -145,6 +145,17 @@ class Vectorizer:
             self._memory[piece] = places
         return places
 
+    def places(self, text: str) -> Iterator[tuple[str, int]]:
+        """Each term of a text that is known, as often as it stands there: the word that it is of, and its position.
+
+        Of terms that are words (or several), it is the term; of characters, the word that they stand in.
+        """
+        for piece in self.analyzer.pieces(text):
+            word = _word(piece) if self.analyzer.unit == "char" else ""
+            for term in self.analyzer.terms_of(piece):
+                if (position := self._index.get(term)) is not None:
+                    yield word or term, position
+
     def weigh(self, counts: Sparse) -> Sparse:
         """Weights of counted terms: (1 + log count) · idf, each row scaled to length 1."""
         weights = counts.copy()
@@ -161,6 +172,12 @@ def _weighed(weight_t: _Floats) -> _Floats:
     if not len(weight_t):
         return weight_t
     return weight_t / np.sqrt(np.add.reduceat(np.append(weight_t**2, 0.0), [0]))
+
+
+def _word(piece: str) -> str:
+    """A piece of a text as the word that word terms know: without the marks around it, if it is one word."""
+    words = [each for each in TOKEN.findall(piece) if each not in "!?"]
+    return words[0] if len(words) == 1 else piece
 
 
 def _count(texts: Sequence[str], analyzer: Analyzer, index: dict[str, int], *, grow: bool) -> Sparse:

@@ -6,7 +6,6 @@ Source: I. Loshchilov, F. Hutter (2019), "Decoupled Weight Decay Regularization"
 """
 
 import math
-import resource
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, TypeAlias
 
 from bakeoff.core.deadline import Deadline
 from bakeoff.core.errors import CandidateError
+from bakeoff.core.memory import peak_resident_bytes
 from bakeoff.core.protocols import Progress
 from bakeoff.families.language.backbone import by_length
 from bakeoff.families.language.checkpoints import Checkpoint, Position
@@ -260,7 +260,7 @@ class Trainer:
             return
         self._told = now
         left_s = at.seconds / at.step * (at.planned - at.step)
-        gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        gigabytes = peak_resident_bytes() / 2**30
         self._progress(
             f"step {at.step} of {at.planned}: loss {at.smooth_loss:.4f}, {at.tokens / at.seconds:,.0f} tokens/s, "
             f"{left_s / 60:.1f} min left, {gigabytes:.1f} GB"
