@@ -6,7 +6,8 @@
     python benchmarks/candidates.py --report                         # the tables of what is there
 
 Each system gets the training rows alone, in a process of its own, and is killed when it is far over its budget (at
-twice the budget and half a minute). bakeoff does as a user would: `bakeoff init`, `bakeoff run`, `bakeoff predict`; of
+twice the budget and half a minute). bakeoff does as a user would: `bakeoff init`, `bakeoff run`, `bakeoff predict`
+(`bakeoff-search`: `bakeoff run --budget`, which uses the whole budget; the default run has it as a limit alone); of
 sets that are ordered by time, the column is named in `[data] time`. All are asked for the same metric: f1_macro, or
 RMSE. Seconds are those of AutoGluon's and FLAML's `fit`, and of bakeoff's first two commands as a whole.
 
@@ -57,8 +58,9 @@ ARCHIVES = [
     *("chatterbot-corpus==1.3.3", "home-assistant-intents==2026.10.27"),
 ]
 ON_CORES = "import os, sys; os.sched_setaffinity(0, {cores}); os.execv(sys.argv[1], sys.argv[1:])"
-OURS = "bakeoff"
-SYSTEMS = [OURS, "autogluon-medium", "autogluon-good", "flaml"]
+OURS, SEARCHED = "bakeoff", "bakeoff-search"
+PEER_SYSTEMS = ["autogluon-medium", "autogluon-good", "flaml"]
+SYSTEMS = [OURS, SEARCHED, *PEER_SYSTEMS]
 TEXTS = ["reviews", "tweets", "topics", "intents"]
 SETS = [
     *("breast_cancer", "spam", "attrition", "credit", "churn", "banana"),
@@ -109,13 +111,13 @@ def metric(name: str) -> str:
 
 def version(system: str) -> str:
     """What of a system decides about its answers: its release; of bakeoff, its code."""
-    if system == OURS:
+    if system in (OURS, SEARCHED):
         return digest_sources(Path(bakeoff.__file__).parent)[:12]
     return next(each for each in PEERS if each.startswith(system.partition("-")[0])).partition("==")[2]
 
 
 def execute(
-    command: Sequence[str], cores: Sequence[int], seconds: float, log: Path, stdin: str = ""
+    command: Sequence[str], cores: Sequence[int], seconds: float, log: Path, stdin: str = "", **environ: str
 ) -> tuple[int, float]:
     """Run a command on some cores, with a hard limit; its exit code (-9 when it was killed), and its seconds."""
     started = time.perf_counter()
@@ -127,7 +129,7 @@ def execute(
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            env=os.environ | {"OMP_NUM_THREADS": str(len(cores))},
+            env=os.environ | {"OMP_NUM_THREADS": str(len(cores))} | environ,
         )
         try:
             process.communicate(stdin, timeout=seconds)
@@ -155,7 +157,7 @@ def peer(system: str, name: str, folder: Path, *, budget_s: float, cores: Sequen
     return json.loads((folder / "result.json").read_text())
 
 
-def ours(name: str, folder: Path, *, budget_s: float, cores: Sequence[int]) -> dict[str, Any]:
+def ours(system: str, name: str, folder: Path, *, budget_s: float, cores: Sequence[int]) -> dict[str, Any]:
     """As a user would: a project file, a run, predictions of the released model."""
     program, source, told = str(Path(sys.executable).parent / "bakeoff"), ROOM / "sets" / name, facts(name)
     project, log = folder / "project", folder / "log"
@@ -167,7 +169,9 @@ def ours(name: str, folder: Path, *, budget_s: float, cores: Sequence[int]) -> d
         file.write_text(file.read_text().replace("[data]\n", f'[data]\ntime = "{told["time"]}"\n'))
     run_s = 0.0
     if not code:
-        code, run_s = execute([program, "run", "-C", str(project)], cores, limit(budget_s) - first_s, log)
+        budget = f"{budget_s:g}s"
+        command = [program, "run", "-C", str(project), *(["--budget", budget] if system == SEARCHED else [])]
+        code, run_s = execute(command, cores, limit(budget_s) - first_s, log, BAKEOFF_COMPUTE__BUDGET=budget)
     if code:
         return {"seconds": first_s + run_s, "error": failure(code, log)}
     rows = folder / "rows.parquet"
@@ -277,8 +281,8 @@ def measure(results: Results, work: Sequence[tuple[str, str]], *, parallel: int)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:
-            if system == OURS:
-                result = ours(name, folder, budget_s=results.budget_s, cores=cores)
+            if system in (OURS, SEARCHED):
+                result = ours(system, name, folder, budget_s=results.budget_s, cores=cores)
             else:
                 result = peer(system, name, folder, budget_s=results.budget_s, cores=cores)
         finally:
@@ -391,7 +395,7 @@ def summary(
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--sets", nargs="*", choices=SETS, default=SETS, metavar="SET")
-    asked.add_argument("--systems", nargs="*", choices=SYSTEMS, default=SYSTEMS, metavar="SYSTEM")
+    asked.add_argument("--systems", nargs="*", choices=SYSTEMS, default=[OURS, *PEER_SYSTEMS], metavar="SYSTEM")
     asked.add_argument("--budget", type=float, default=60, metavar="SECONDS")
     asked.add_argument("--cores", type=int, default=1, help="of each system")
     asked.add_argument("--parallel", type=int, default=2, help="systems at a time, each on cores of its own")
@@ -411,7 +415,7 @@ def main() -> None:
     versions = ", ".join(each.replace("==", " ") for each in PEERS[:2])
     print(f"{datetime.now(UTC).date()}, {given.cores} of {os.cpu_count()} cores each, {given.parallel} at a time,")
     print(f"{given.budget:g} s, Python {platform.python_version()}; {versions}; bakeoff {version(OURS)}\n")
-    print(report(results, SYSTEMS if given.report else given.systems, given.sets))
+    print(report(results, given.systems, given.sets))
 
 
 if __name__ == "__main__":

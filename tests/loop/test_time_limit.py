@@ -7,8 +7,10 @@ import pytest
 
 from bakeoff import Project
 from bakeoff.core.errors import ConfigError
+from bakeoff.core.jobs import JobResult
 from bakeoff.loop import context
 from bakeoff.loop.context import TimeLimit
+from bakeoff.loop.fit import killed
 
 
 @pytest.fixture
@@ -60,6 +62,28 @@ def test_fits_that_wait_share_what_is_left():
     assert TimeLimit.of(None, math.inf).fit_s(1, 1) is None
     late = TimeLimit(budget_s=10.0, ends_at=time.monotonic() - 5)
     assert (late.left_s, late.fit_s(1, 1)) == (0.0, 2.0)
+
+
+def test_a_fit_that_was_killed_is_told_as_what_it_is():
+    died = JobResult(name="slow", error="the worker was killed by signal 14 (out of memory?)", seconds=13.0)
+    assert killed(died).error == (
+        "it did not end within its share of the run's time, and was killed after 13 s; give it more: "
+        "bakeoff run --budget 2h, or none"
+    )
+    other = JobResult(name="large", error="the worker was killed by signal 9 (out of memory?)")
+    assert killed(other) is other
+
+
+@pytest.mark.parametrize(
+    ("wanted", "most", "sentence"),
+    [
+        (None, 3600.0, "at most 60 min ([compute] budget; another one with --budget)"),
+        (90.0, 3600.0, "a budget of 90 s: what the fits leave of it goes into trying parameters"),
+        (math.inf, 3600.0, "no limit of time"),
+    ],
+)
+def test_a_run_says_how_long_it_may_take(wanted, most, sentence):
+    assert TimeLimit.of(wanted, most).sentence == sentence
 
 
 def test_a_budget_is_a_time(boosted):

@@ -122,3 +122,20 @@ def test_a_path_that_is_there_from_the_working_directory_is_meant_from_there(tmp
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "o.csv").write_text(rows(yes_or_no))
     assert Project.init("own", source="o.csv", target="y").config.data.source == ("o.csv",)
+
+
+def test_candidates_follow_the_kind_and_the_size_of_the_data(tmp_path):
+    many = "".join(f"say the word {i % 21} now {i},{i % 21}x\n" for i in range(210))
+    (tmp_path / "intents.csv").write_text("text,intent\n" + many)
+    table = "".join(f"{i},{i * 7 % 11},{'yes' if i % 3 else 'no'}\n" for i in range(90))
+    (tmp_path / "table.csv").write_text("a,b,label\n" + table)
+    Project.init(tmp_path / "texts", source=str(tmp_path / "intents.csv"), target="intent")
+    texts = (tmp_path / "texts" / "bakeoff.toml").read_text()
+    assert "[candidates.linear]" in texts
+    assert "# boosting takes long on texts of more than 20 classes" in texts
+    assert "[candidates.boosting]" not in texts
+    assert "[candidates.forest]" not in texts
+    Project.init(tmp_path / "numbers", source=str(tmp_path / "table.csv"), target="label")
+    numbers = (tmp_path / "numbers" / "bakeoff.toml").read_text()
+    for family in ("linear", "boosting", "forest", "kernel", "neighbours"):
+        assert f"[candidates.{family}]\n" in numbers

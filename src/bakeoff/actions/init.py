@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import get_args
 
 from bakeoff.config.file import FILE_NAME, loads
+from bakeoff.config.portfolio import advised
 from bakeoff.config.sections import DataConfig
 from bakeoff.core.errors import BakeoffError, StoreError, UsageError
+from bakeoff.core.families import load_family
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.plugins import names
 from bakeoff.core.types import Schema, Task
@@ -26,7 +28,6 @@ REMOTE_HINT = (
     '# url = "http://127.0.0.1:8000/v1"      # on another machine: [privacy] remote = true, price_in, price_out',
     '# model = "NAME"',
 )
-EMBEDDING_MODULES = ("onnxruntime", "tokenizers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +140,7 @@ def _write(
     source = source if frame else _from_folder(source, folder)
     look = _look(folder, source, target, task, frame or NO_FRAME)
     slug = re.sub(r"[^a-z0-9_.-]+", "-", (name or folder.resolve().name).lower()).strip("-_.") or "project"
-    text = _text(slug, look.task, source, look.schema, ignore=frame.ids if frame else ())
+    text = _text(slug, source, look, ignore=frame.ids if frame else ())
     loads(text, folder=folder, environ={})
     file.write_text(text, encoding="utf-8")
     return WrittenProject(file=file, ledger=look.ledger, warnings=look.warnings, notes=look.notes)
@@ -195,17 +196,31 @@ def _quiet(line: str) -> None:
     del line
 
 
-def _has_embedding() -> bool:
-    from importlib.util import find_spec
+def _installed(family: str) -> bool:
+    """Whether there is such a family, and all that it stands on."""
+    from importlib.metadata import PackageNotFoundError, version
 
-    return all(find_spec(module) for module in EMBEDDING_MODULES) and "embedding" in names("bakeoff.families")
+    if family not in names("bakeoff.families"):
+        return False
+    try:
+        return all(version(each) for each in load_family(family).requires)
+    except (PackageNotFoundError, BakeoffError):
+        return False
 
 
-def _text(name: str, task: Task, source: str, schema: Schema, *, ignore: Sequence[str]) -> str:
+def _candidates(look: _Look) -> list[str]:
+    """The sections of the candidates to begin with; what the size of the data speaks against, as a comment."""
+    if look.task == "generation":
+        return ["[candidates.retrieval]"]
+    kinds = [column.kind for column in look.schema.input_columns]
+    classes = len(look.ledger.classes) if look.task == "classification" else 0
+    there = [each for each in advised(kinds, rows=look.ledger.rows_used, classes=classes) if _installed(each.family)]
+    return [f"# {each.family} {each.reason}" if each.reason else f"[candidates.{each.family}]" for each in there]
+
+
+def _text(name: str, source: str, look: _Look, *, ignore: Sequence[str]) -> str:
+    task, schema = look.task, look.schema
     texts = schema.of_kind("text")
-    candidates = ["retrieval"] if task == "generation" else ["linear", "boosting"]
-    if texts and _has_embedding() and task != "generation":
-        candidates.append("embedding")
     metric = default(task)
     lines = [
         "[project]",
@@ -226,7 +241,7 @@ def _text(name: str, task: Task, source: str, schema: Schema, *, ignore: Sequenc
         f"metric = {json.dumps(metric)}",
         "# gates = { latency_p95_ms = { max = 50 } }",
         "",
-        *(f"[candidates.{candidate}]" for candidate in candidates),
+        *_candidates(look),
         *(REMOTE_HINT if task == "generation" else ()),
         "",
         "[endpoint]",

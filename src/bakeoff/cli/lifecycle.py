@@ -15,6 +15,7 @@ from bakeoff.cli.options import (
     optional_value,
     show_progress,
 )
+from bakeoff.cli.progress import clocked
 from bakeoff.config.duration import budget_seconds
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def run(
         from bakeoff.compute.local import begin_imports
 
         begin_imports()  # the first run of a project: its jobs' imports take as long as all before them
-    with open_project(folder) as project:
+    with clocked() as progress, open_project(folder, progress) as project:
         outcome = project.run(budget_s=budget_s, allow_missing=allow_missing)
     if as_json:
         emit({**outcome.document, "unchanged": outcome.unchanged})

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 if TYPE_CHECKING:
+    from bakeoff.core.jobs import Progress
     from bakeoff.project.project import Project
 
 __all__ = [
@@ -54,11 +55,11 @@ Folder = Annotated[
 ]
 
 
-def open_project(folder: Path) -> "Project":
+def open_project(folder: Path, progress: "Progress | None" = None) -> "Project":
     """The project in a folder, with progress on stderr."""
     from bakeoff.project.project import Project
 
-    return Project(project_folder(folder), progress=show_progress)
+    return Project(project_folder(folder), progress=progress or show_progress)
 
 
 def project_folder(folder: Path) -> Path:

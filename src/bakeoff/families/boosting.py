@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 __all__ = ["BoostingFamily", "BoostingModel", "BoostingParams"]
 
 
+MOST_TREES, USUAL_ROUNDS = 8000, 200
+"""A round is a tree for each class: of many classes there are fewer rounds, which learn the faster if they are few."""
+MANY_CLASSES, LEAST_TERMS = 10, 100
+"""Of more classes than this, each with its scores of a text, fewer terms stand beside the scores."""
 CHOOSING = 0.45
 """Of the time of a fit, what choosing the number of trees may take: then as many are fitted on all rows."""
 
@@ -54,8 +58,10 @@ class BoostingParams:
     metric). `learning_rate`, `leaves`, `min_leaf_rows`, `column_share`, `row_share` and `penalty` (L2) shape
     the trees as LightGBM's parameters do. `balanced`: whether every class weighs the same (as the metric
     calls for, when left out). `max_categories`: columns with more categories are encoded by their target
-    means. `max_terms`, `min_rows`: which terms of texts are kept. `features`: whether further columns are derived where
-    they help on validation rows (see docs/features.md).
+    means. `max_terms`, `min_rows`: which terms of texts are kept. A round is a tree for each class; all together are at
+    most 8,000, so that of many classes there are fewer rounds, which learn faster where they are under 200, and of more
+    than twenty classes fewer terms are kept. `features`: whether further columns are derived where they help on
+    validation rows (see docs/features.md).
     """
 
     trees: Annotated[int, Field(ge=1)] | None = None
@@ -266,7 +272,7 @@ class _Fit:
         booster = lgb.train(
             self._settings(),
             train,
-            num_boost_round=self.params.max_trees,
+            num_boost_round=self._most_rounds,
             valid_sets=[validation],
             feval=self._precise,
             keep_training_booster=True,  # else it is written as text and read again, which takes as long as its trees
@@ -276,6 +282,24 @@ class _Fit:
         output = np.asarray(booster.predict(held_nd, num_iteration=trees, num_threads=self.job.threads))
         self.job.on_held(_predictions(encoder.restored(more, output), self.target.classes))
         return trees
+
+    @property
+    def _few_rounds(self) -> bool:
+        """Whether there are so many classes that a usual number of rounds would be too many trees."""
+        return len(self.target.classes) * self.params.max_trees > MOST_TREES and len(self.target.classes) > BINARY
+
+    @property
+    def _most_rounds(self) -> int:
+        return max(MOST_TREES // len(self.target.classes), 1) if self._few_rounds else self.params.max_trees
+
+    @property
+    def _most_terms(self) -> int:
+        many = len(self.target.classes) // MANY_CLASSES
+        return (
+            max(self.params.max_terms // many, min(LEAST_TERMS, self.params.max_terms))
+            if many > 1
+            else self.params.max_terms
+        )
 
     def _in_time(self, step: Any) -> None:
         """End the choosing when it has had its part of the limit, with the best number of trees so far."""
@@ -305,7 +329,7 @@ class _Fit:
             self.target.columns(rows),
             self.counts,
             max_categories=params.max_categories,
-            max_terms=params.max_terms,
+            max_terms=self._most_terms,
             min_rows=params.min_rows,
             seed=self.job.seed,
         )
@@ -366,7 +390,9 @@ class _Fit:
             objective
             | self._stopping()
             | {
-                "learning_rate": params.learning_rate,
+                "learning_rate": min(params.learning_rate * max(1.0, USUAL_ROUNDS / self._most_rounds), 1.0)
+                if self._few_rounds
+                else params.learning_rate,
                 "num_leaves": params.leaves,
                 "min_data_in_leaf": params.min_leaf_rows,
                 "feature_fraction": params.column_share,

@@ -26,10 +26,17 @@ __all__ = [
     "fitted_of",
     "hold_out",
     "job_of",
+    "killed",
+    "made_before",
     "on_all_rows",
     "refit",
     "run_jobs",
+    "with_budget",
 ]
+
+
+FEW_LEFT = 2
+"""Fits that are left for it to be said how long they will take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,23 +96,22 @@ class FitRequest:
 def fit_each(stage: Stage, steps: Steps, asks: Sequence[FitRequest]) -> dict[str, Result | JobResult]:
     """Make the fits that are not made yet: by name what is kept of each, or how its job failed."""
     found: dict[str, Result | JobResult] = {
-        ask.name: kept for ask in asks if (kept := steps.done(ask.key)) is not None and not _worth_more(stage, kept)
+        ask.name: result for ask in asks if (result := made_before(stage, steps, ask)) is not None
     }
     waiting = {ask.name: ask for ask in asks if ask.name not in found}
+    done_s: list[float] = []
     for result in run_jobs(stage, [ask.job for ask in waiting.values()]):
         if result.value is None:
-            found[result.name] = failure = _killed(result)
+            found[result.name] = failure = killed(result)
             stage.progress(f"{failure.name}: failed: {failure.error}")
         else:
-            kept = dict(result.value) | {"tree_blob": result.outputs[MODEL]}
-            if cut := msgspec.convert(kept.get("cut"), Cut | None):
-                kept["cut"] = msgspec.to_builtins(replace(cut, budget_s=stage.time.budget_s))
-                stage.progress(f"{result.name}: {cut.sentence}")
+            kept = with_budget(stage, result.name, result.value) | {"tree_blob": result.outputs[MODEL]}
             if result.value.get("held"):
                 kept["held_blob"] = result.outputs[HELD]
             kept |= {"seen_blob": result.outputs[SEEN]} if SEEN in result.outputs else {}
             found[result.name] = steps.publish(waiting[result.name].key, kept)
-            stage.progress(f"{result.name}: fitted in {result.seconds:.1f} s")
+            done_s.append(result.seconds)
+            stage.progress(f"{result.name}: fitted in {result.seconds:.1f} s{_to_go(stage, done_s, len(waiting))}")
         expect(stage.compute, stage.contenders, LATER)  # while the last fits run, and not before the first
     return found
 
@@ -123,6 +129,15 @@ def run_jobs(stage: Stage, jobs: Sequence[Job], *, exclusive: bool = False) -> I
     )
 
 
+def _to_go(stage: Stage, done_s: Sequence[float], fits: int) -> str:
+    """How many fits are left, and about how long those take if they are like the ones before."""
+    left = fits - len(done_s)
+    if left < FEW_LEFT:
+        return ""
+    at_once = max(1, stage.compute.cores // max(stage.compute.threads, 1))
+    return f"; {left} fits to go, about {sum(done_s) / len(done_s) * left / at_once:.0f} s"
+
+
 def _limited(stage: Stage, jobs: Sequence[Job]) -> Iterator[Job]:
     at_once = stage.compute.cores // max(stage.compute.threads, 1)
     for at, job in enumerate(jobs):
@@ -135,13 +150,23 @@ def _limited(stage: Stage, jobs: Sequence[Job]) -> Iterator[Job]:
             yield job
 
 
-def _worth_more(stage: Stage, kept: Result) -> bool:
-    """Whether a fit that its limit cut short would have clearly more time now."""
-    cut = msgspec.convert(kept.get("cut"), Cut | None)
-    return cut is not None and stage.time.allows_more_than(cut.budget_s)
+def made_before(stage: Stage, steps: Steps, ask: FitRequest) -> Result | None:
+    """The result of a fit that is made, unless its limit cut it short and this run may take clearly longer."""
+    result = steps.done(ask.key)
+    cut = None if result is None else msgspec.convert(result.get("cut"), Cut | None)
+    return None if cut is not None and stage.time.allows_more_than(cut.budget_s) else result
 
 
-def _killed(result: JobResult) -> JobResult:
+def with_budget(stage: Stage, name: str, value: Mapping[str, Json]) -> dict[str, Json]:
+    """What a fit gave, as it is stored: if its limit cut it short, with the budget of the run; and that is told."""
+    cut = msgspec.convert(value.get("cut"), Cut | None)
+    if cut is None:
+        return dict(value)
+    stage.progress(f"{name}: {cut.sentence}")
+    return {**value, "cut": msgspec.to_builtins(replace(cut, budget_s=stage.time.budget_s))}
+
+
+def killed(result: JobResult) -> JobResult:
     """A fit that the alarm of its limit ended, told as what it is."""
     if f"signal {int(signal.SIGALRM)} " not in (result.error or ""):
         return result

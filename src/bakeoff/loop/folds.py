@@ -12,7 +12,19 @@ from bakeoff.loop.cache import Result, Steps
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.loop.dataset import Gathered
 from bakeoff.loop.expect import LATER, dear, expect
-from bakeoff.loop.fit import FitRequest, Fitted, fit, fit_each, fitted_of, job_of, on_all_rows, run_jobs
+from bakeoff.loop.fit import (
+    FitRequest,
+    Fitted,
+    fit,
+    fit_each,
+    fitted_of,
+    job_of,
+    killed,
+    made_before,
+    on_all_rows,
+    run_jobs,
+    with_budget,
+)
 from bakeoff.train.worker import FIT_FOLDS, FitArgument, FoldsArgument, FoldsValue, model_without
 
 __all__ = ["fit_all", "middle"]
@@ -51,7 +63,7 @@ def _fit_folds(
     if gathered.test_rows >= FEW_ROWS or dear(stage):
         return fit_each(stage, steps, every)
     results: dict[str, Result | JobResult] = {
-        ask.name: result for ask in every if (result := steps.done(ask.key)) is not None
+        ask.name: result for ask in every if (result := made_before(stage, steps, ask)) is not None
     }
     share = max(1, stage.compute.cores // max(1, len(asks)))
     batches = {
@@ -90,13 +102,16 @@ def _fold(ask: FitRequest) -> int:
 def _results(stage: Stage, steps: Steps, batch: Sequence[FitRequest], made: JobResult) -> dict[str, Result | JobResult]:
     """Of each fit of a batch what is stored of it, or how the batch failed."""
     if made.value is None:
+        made = killed(made)
         stage.progress(f"{made.name}: failed: {made.error}")
         return dict.fromkeys((ask.name for ask in batch), made)
     fits = msgspec.convert(made.value, FoldsValue).fits
     stage.progress(f"{made.name}: fitted without each in {made.seconds:.1f} s")
     return {
         ask.name: steps.publish(
-            ask.key, msgspec.to_builtins(fit) | {"tree_blob": made.outputs[model_without(_fold(ask))]}
+            ask.key,
+            with_budget(stage, ask.name, msgspec.to_builtins(fit))
+            | {"tree_blob": made.outputs[model_without(_fold(ask))]},
         )
         for ask, fit in zip(batch, fits, strict=True)
     }

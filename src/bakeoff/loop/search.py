@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from bakeoff.config.portfolio import first_settings
 from bakeoff.core import narrow
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.jobs import ROWS, Job, JobResult, Resources
@@ -191,6 +192,13 @@ def _rungs(stage: Stage, gathered: Gathered) -> list[_Rung]:
     return made
 
 
+def _first(contender: Contender) -> list[Mapping[str, Json]]:
+    """The settings that a search begins with, as far as the project leaves their parameters open."""
+    listed = first_settings(contender.shown.family_name)
+    opened = [{name: value for name, value in each.items() if name in contender.search} for each in listed]
+    return [each for each in opened if each]
+
+
 class _Search:
     """The candidates' studies, the clock, and where both are kept."""
 
@@ -226,6 +234,7 @@ class _Search:
             space=contender.search,
             higher_is_better=measure.higher_is_better,
             rungs=len(self._rungs),
+            first=_first(contender),
             trials=msgspec.convert(document.body["trials"], list[Trial]) if document else [],
         )
 

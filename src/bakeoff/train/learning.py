@@ -39,7 +39,7 @@ class LearnArgument(FitArgument, frozen=True, kw_only=True):
     With `folds`, each draw is of the rows of another fold's fit, and asked about that fold's rows.
     """
 
-    limit_s: float
+    limit_s: float  # pyright: ignore[reportGeneralTypeIssues]
     whole_s: float
     folds: int = 0
 

@@ -56,7 +56,7 @@ class ProbeArgument(FitArgument, frozen=True, kw_only=True):
     `first_rows` are in the first sample that is.
     """
 
-    limit_s: float
+    limit_s: float  # pyright: ignore[reportGeneralTypeIssues]
     warm_limit_s: float
     validation_share: float
     first_rows: int = FIRST_ROWS

@@ -26,9 +26,9 @@ from bakeoff.train.params import check_params
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["FIT", "HELD", "HOLD_OUT", "FitArgument", "FitValue", "HeldOut", "ended_after", "far_over", "fit"]
-__all__ += ["FIT_FOLDS", "FoldsArgument", "FoldsValue", "fit_folds", "hold_out", "job_of", "model_without", "size_of"]
-__all__ += ["SEEN", "table_of"]
+__all__ = ["FIT", "FIT_FOLDS", "HELD", "HOLD_OUT", "FitArgument", "FitValue", "FoldsArgument", "FoldsValue", "HeldOut"]
+__all__ += ["ended_after", "far_over", "fit", "fit_folds", "hold_out", "job_of", "model_without", "size_of", "table_of"]
+__all__ += ["SEEN"]
 
 FIT = "bakeoff.train.worker:fit"
 HOLD_OUT = "bakeoff.train.worker:hold_out"
