@@ -13,10 +13,14 @@ if TYPE_CHECKING:
     from bakeoff.evaluate.library import compare, interval
     from bakeoff.metrics.judges import label_budget, prediction_powered
     from bakeoff.prepare.corpus.run import prepare_corpus
+    from bakeoff.project.estimator import Estimator
+    from bakeoff.project.outcome import Outcome
     from bakeoff.project.project import Project
 
 __all__ = [
     "BakeoffError",
+    "Estimator",
+    "Outcome",
     "Project",
     "__version__",
     "compare",
@@ -31,6 +35,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "Project": "bakeoff.project.project",
     "BakeoffError": "bakeoff.core.errors",
+    "Estimator": "bakeoff.project.estimator",
+    "Outcome": "bakeoff.project.outcome",
     "interval": "bakeoff.evaluate.library",
     "compare": "bakeoff.evaluate.library",
     "label_budget": "bakeoff.metrics.judges",

@@ -671,8 +671,11 @@ class Project:
     def _engine(self) -> "Engine":
         return self._store("engine", self.engine)
 
-    def feedback(self, items: Sequence[Mapping[str, Json]]) -> "Recorded":
+    def feedback(self, items: "Sequence[Mapping[str, Json]] | Frame") -> "Recorded":
         """Take in labels, ratings, corrections or comments for prediction ids, and say which of them count.
+
+        Args:
+            items: dicts, or a table with the column `id` and one or more of `label`, `rating`, `correction`, `comment`.
 
         Raises:
             DataError: an item has the wrong shape; then none is taken in.
