@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from bakeoff import BakeoffError, Estimator, Outcome, Project, compare, interval
+from bakeoff import BakeoffError, Estimator, Project, ProjectOutcome, compare, interval
 
 
 def rows() -> Iterator[Mapping[str, object]]:
@@ -18,7 +18,7 @@ def rows() -> Iterator[Mapping[str, object]]:
         yield {"size": number % 7, "kind": "a" if number % 2 else "b"}
 
 
-def best(outcome: Outcome) -> str:
+def best(outcome: ProjectOutcome) -> str:
     """The winner with its score."""
     candidate = outcome.candidate(outcome.verdict.winner)
     if candidate is None:
@@ -28,7 +28,7 @@ def best(outcome: Outcome) -> str:
     return f"{candidate.name} ({candidate.family}): {value:.3f} {outcome.verdict.metric}"
 
 
-def learn(folder: Path, frame: pl.DataFrame) -> Outcome:
+def learn(folder: Path, frame: pl.DataFrame) -> ProjectOutcome:
     """A project of a frame, run."""
     with Project.init(folder, source=frame, target="kind", exist_ok=True, progress=print) as project:
         return project.run(frame, budget_s=30.0)
@@ -70,7 +70,7 @@ def model(project: Project, frame: pl.DataFrame) -> float:
     return estimator.score(frame, frame["kind"])
 
 
-async def many(folders: list[Path]) -> list[Outcome]:
+async def many(folders: list[Path]) -> list[ProjectOutcome]:
     """Runs in threads of a program of coroutines."""
     return await asyncio.gather(*(asyncio.to_thread(Project(folder).run) for folder in folders))
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from bakeoff.metrics.judges import label_budget, prediction_powered
     from bakeoff.prepare.corpus.run import prepare_corpus
     from bakeoff.project.estimator import Estimator
-    from bakeoff.project.outcome import Outcome
+    from bakeoff.project.outcome import ProjectOutcome
     from bakeoff.project.project import Project
 
 __all__ = [
     "BakeoffError",
     "Estimator",
-    "Outcome",
     "Project",
+    "ProjectOutcome",
     "__version__",
     "compare",
     "interval",
@@ -36,7 +36,7 @@ _HOMES = {
     "Project": "bakeoff.project.project",
     "BakeoffError": "bakeoff.core.errors",
     "Estimator": "bakeoff.project.estimator",
-    "Outcome": "bakeoff.project.outcome",
+    "ProjectOutcome": "bakeoff.project.outcome",
     "interval": "bakeoff.evaluate.library",
     "compare": "bakeoff.evaluate.library",
     "label_budget": "bakeoff.metrics.judges",

@@ -19,7 +19,7 @@ import pytest
 from bakeoff import Project
 from bakeoff.core.errors import DataError, MissingExtraError, NotFoundError, UsageError
 from bakeoff.project.frames import taken
-from bakeoff.project.outcome import Outcome
+from bakeoff.project.outcome import ProjectOutcome
 
 pd = pytest.importorskip("pandas")
 pa = pytest.importorskip("pyarrow")
@@ -381,7 +381,7 @@ def test_models_projects_and_outcomes_pickle_by_reference(of_pandas):
     assert (again.predict_proba(frame) == model.predict_proba(frame)).all()
     assert len(pickle.dumps(model)) < 1_000
     same = pickle.loads(pickle.dumps(outcome))
-    assert isinstance(same, Outcome)
+    assert isinstance(same, ProjectOutcome)
     assert same == outcome
     assert same.rows().equals(outcome.rows())
     assert repr(pickle.loads(pickle.dumps(of_pandas))) == repr(of_pandas)

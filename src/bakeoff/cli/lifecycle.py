@@ -9,7 +9,7 @@ from bakeoff.cli.options import AsJson, Folder, duration_s, emit, open_project, 
 
 if TYPE_CHECKING:
     from bakeoff.loop.run import FinishedRun
-    from bakeoff.project.outcome import Outcome
+    from bakeoff.project.outcome import ProjectOutcome
 
 __all__ = ["add_to"]
 
@@ -157,7 +157,7 @@ def loop(
         _end(turn.outcome)
 
 
-def _end(outcome: "FinishedRun | Outcome") -> None:
+def _end(outcome: "FinishedRun | ProjectOutcome") -> None:
     """Exit unless some candidate won: with 1 when none could be evaluated at all, else a gate failed."""
     if outcome.won:
         return

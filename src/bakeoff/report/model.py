@@ -123,7 +123,7 @@ class Report(RunOutcome):
         rows = [(row.number, row.truth, *(answer.said for answer in row.answers)) for row in self.rows]
         worth = paragraph("Test rows worth reading, by their number:") + table(("row", "truth", *names), rows)
         note = paragraph("bakeoff.report.html.html(report) is the whole page", "muted")
-        outcome = RunOutcome._repr_html_(self).removesuffix("</div>")  # noqa: SLF001 - it is one
+        outcome = RunOutcome._repr_html_(self).removesuffix("</div>")
         return f"{outcome}{worth if rows else ''}{note}</div>"
 
     def scored(self, candidate: Candidate) -> Interval:
