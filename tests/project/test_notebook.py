@@ -99,7 +99,8 @@ def test_what_was_said_of_test_rows_is_said_of_the_same_rows_again(project, libr
     frame = FRAMES[library]()
     rows = as_polars(outcome.rows(), library)
     names = outcome.rows().column_names if library == "arrow" else list(outcome.rows().columns)
-    assert "customer" in names  # the id came along
+    assert {"pandas": "customer", "polars": "vector[1]", "arrow": "customer"}[library] in names  # the id came along
+    assert "vector" not in names
     places = {number: at for at, number in enumerate(customers_of(frame, library))}
     at = [places[number] for number in rows["customer"].to_list()]
     for candidate in outcome.fine:
@@ -248,6 +249,22 @@ def test_the_score_of_rows_is_that_of_the_leaderboard(project, library):
         assert f1_score(rows["truth"], rows[name], average="macro") == pytest.approx(value)
         assert rows[f"{name}_right"].mean() == pytest.approx(accuracy)
     assert as_polars(project.last().rows(inputs=False), library).columns[0] == "truth"
+
+
+@pytest.mark.parametrize("make", [list, pd.DataFrame, pl.DataFrame, pa.Table.from_pylist], ids=["dicts", *FRAMES])
+def test_conversations_of_any_library_are_conversations(tmp_path, make):
+    turns = [("user", "what is {} plus one"), ("assistant", "it is {}")]
+    rows = [{"messages": [{"role": who, "content": text.format(n)} for who, text in turns]} for n in range(40)]
+    with Project.init(tmp_path / "sums", source=make(rows)) as project:
+        assert (project.config.project.task, project.config.data.target) == ("generation", "answer")
+        assert project.config.data.text == ("messages",)
+        if make is not pl.DataFrame:
+            return
+        outcome = project.run()
+        table = outcome.rows()
+        assert table.columns == ["messages", "truth", "retrieval", "retrieval_f1"]
+        answers = project.predict(make([{"messages": rows[3]["messages"][:1]}]))
+        assert answers["value"][0].startswith("it is ")
 
 
 def test_inputs_that_are_called_like_results_keep_their_place(tmp_path):
