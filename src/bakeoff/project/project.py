@@ -27,7 +27,6 @@ from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Column, Json
 from bakeoff.project import wiring
 from bakeoff.project.forks import require_threads
-from bakeoff.project.frames import DataFrame, Library, library_named
 from bakeoff.project.lock import held
 from bakeoff.project.progress import CountedJobs, bar
 from bakeoff.registry.register import all_versions
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
     from bakeoff.monitor.signals import MonitorReport
     from bakeoff.project.estimator import Estimator
     from bakeoff.project.files import BatchResult
+    from bakeoff.project.frames import DataFrame, Library
     from bakeoff.project.outcome import ProjectOutcome
     from bakeoff.registry.lineage import Lineage
     from bakeoff.report.card import DataCard
@@ -64,7 +64,7 @@ __all__ = ["Project"]
 
 STATE = ".bakeoff"
 IGNORE = "# made by bakeoff: stores, caches and scratch\n*\n"
-F = TypeVar("F", bound=DataFrame)
+F = TypeVar("F", bound="DataFrame")
 S = TypeVar("S")
 
 
@@ -114,12 +114,22 @@ class Project:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self.loaded: Loaded = load(Path(folder), environ)
-        self._frames: Library = library_named(frames, argument="frames")
+        self._frames = self._library(frames)
         self._progress = progress
         self._clock = clock
         self._lock = threading.RLock()
         self._opened: dict[str, Any] = {}
         self._process = os.getpid()
+
+    def _library(self, frames: str | None) -> "Library":
+        """The library of tables that go out: that of the project, unless one is named."""
+        if frames is None:
+            return self._frames
+        if frames == "polars":
+            return "polars"
+        from bakeoff.project.frames import library_named
+
+        return library_named(frames, argument="frames")
 
     def __reduce__(self) -> "tuple[Callable[..., Project], tuple[Any, ...]]":
         return _opened, (self.folder, self._frames)
@@ -262,10 +272,12 @@ class Project:
         Example:
             >>> project.close()
         """
+        if self._process != os.getpid():  # what is open belongs to the process that this one was forked from
+            return
         with self._lock:
             stores, self._opened = self._opened, {}
         for name in ("events", "records"):
-            if name in stores and self._process == os.getpid():
+            if name in stores:
                 stores[name].close()
 
     def __enter__(self) -> Self:
@@ -946,7 +958,7 @@ class Project:
 
         require_threads()
         chosen = self.outcome() if run_id is None else self.outcome(run_id)
-        library = self._frames if frames is None else library_named(frames, argument="frames")
+        library = self._library(frames)
         return given_back(rows_of_part(self, chosen, part), library)
 
     def model(self, which: str | None = None) -> "Estimator":
