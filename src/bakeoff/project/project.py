@@ -114,7 +114,7 @@ class Project:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self.loaded: Loaded = load(Path(folder), environ)
-        self._frames = self._library(frames)
+        self._frames: Library = self._library(frames)
         self._progress = progress
         self._clock = clock
         self._lock = threading.RLock()
