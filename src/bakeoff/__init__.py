@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     from bakeoff.evaluate.library import compare, interval
     from bakeoff.metrics.judges import label_budget, prediction_powered
     from bakeoff.prepare.corpus.run import prepare_corpus
+    from bakeoff.project.estimator import Estimator
+    from bakeoff.project.outcome import ProjectOutcome
     from bakeoff.project.project import Project
 
 __all__ = [
     "BakeoffError",
+    "Estimator",
     "Project",
+    "ProjectOutcome",
     "__version__",
     "compare",
     "interval",
@@ -36,6 +40,8 @@ NOT_ON_WINDOWS = (
 _HOMES = {
     "Project": "bakeoff.project.project",
     "BakeoffError": "bakeoff.core.errors",
+    "Estimator": "bakeoff.project.estimator",
+    "ProjectOutcome": "bakeoff.project.outcome",
     "interval": "bakeoff.evaluate.library",
     "compare": "bakeoff.evaluate.library",
     "label_budget": "bakeoff.metrics.judges",

@@ -19,7 +19,7 @@ import pytest
 from bakeoff import Project
 from bakeoff.core.errors import DataError, MissingExtraError, NotFoundError, UsageError
 from bakeoff.project.frames import taken
-from bakeoff.project.outcome import Outcome
+from bakeoff.project.outcome import ProjectOutcome
 
 pd = pytest.importorskip("pandas")
 pa = pytest.importorskip("pyarrow")
@@ -99,7 +99,8 @@ def test_what_was_said_of_test_rows_is_said_of_the_same_rows_again(project, libr
     frame = FRAMES[library]()
     rows = as_polars(outcome.rows(), library)
     names = outcome.rows().column_names if library == "arrow" else list(outcome.rows().columns)
-    assert "customer" in names  # the id came along
+    assert {"pandas": "customer", "polars": "vector[1]", "arrow": "customer"}[library] in names  # the id came along
+    assert "vector" not in names
     places = {number: at for at, number in enumerate(customers_of(frame, library))}
     at = [places[number] for number in rows["customer"].to_list()]
     for candidate in outcome.fine:
@@ -250,6 +251,22 @@ def test_the_score_of_rows_is_that_of_the_leaderboard(project, library):
     assert as_polars(project.last().rows(inputs=False), library).columns[0] == "truth"
 
 
+@pytest.mark.parametrize("make", [list, pd.DataFrame, pl.DataFrame, pa.Table.from_pylist], ids=["dicts", *FRAMES])
+def test_conversations_of_any_library_are_conversations(tmp_path, make):
+    turns = [("user", "what is {} plus one"), ("assistant", "it is {}")]
+    rows = [{"messages": [{"role": who, "content": text.format(n)} for who, text in turns]} for n in range(40)]
+    with Project.init(tmp_path / "sums", source=make(rows)) as project:
+        assert (project.config.project.task, project.config.data.target) == ("generation", "answer")
+        assert project.config.data.text == ("messages",)
+        if make is not pl.DataFrame:
+            return
+        outcome = project.run()
+        table = outcome.rows()
+        assert table.columns == ["messages", "truth", "retrieval", "retrieval_f1"]
+        answers = project.predict(make([{"messages": rows[3]["messages"][:1]}]))
+        assert answers["value"][0].startswith("it is ")
+
+
 def test_inputs_that_are_called_like_results_keep_their_place(tmp_path):
     draw = random.Random(1)
     rows = [{"linear": draw.random(), "truth": draw.random(), "y": int(draw.random() < 0.5)} for _ in range(120)]
@@ -381,7 +398,7 @@ def test_models_projects_and_outcomes_pickle_by_reference(of_pandas):
     assert (again.predict_proba(frame) == model.predict_proba(frame)).all()
     assert len(pickle.dumps(model)) < 1_000
     same = pickle.loads(pickle.dumps(outcome))
-    assert isinstance(same, Outcome)
+    assert isinstance(same, ProjectOutcome)
     assert same == outcome
     assert same.rows().equals(outcome.rows())
     assert repr(pickle.loads(pickle.dumps(of_pandas))) == repr(of_pandas)

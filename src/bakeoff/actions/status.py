@@ -34,6 +34,11 @@ class Status:
     release: Release | None = None
     signals: MonitorReport | None = None
 
+    def __repr__(self) -> str:
+        live = self.release.model_version if self.release else None
+        last = self.last_run.headline if self.last_run else "no run yet"
+        return f"Status({self.project!r}: {last}; champion {self.champion}, live {live})"
+
     def to_json(self) -> dict[str, Json]:
         """What `bakeoff status --json` prints."""
         newest = self.newest_run

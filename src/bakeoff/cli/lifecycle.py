@@ -20,7 +20,7 @@ from bakeoff.config.duration import budget_seconds
 
 if TYPE_CHECKING:
     from bakeoff.loop.run import FinishedRun
-    from bakeoff.project.outcome import Outcome
+    from bakeoff.project.outcome import ProjectOutcome
 
 __all__ = ["add_to"]
 
@@ -204,7 +204,7 @@ def loop(
         _end(turn.outcome, allow_missing=True)
 
 
-def _end(outcome: "FinishedRun | Outcome", *, allow_missing: bool) -> None:
+def _end(outcome: "FinishedRun | ProjectOutcome", *, allow_missing: bool) -> None:
     """Exit with 1 when a candidate failed that may not, or all did; with 3 when none won."""
     failed = [each.name for each in outcome.results.failed]
     if not outcome.results.fine:

@@ -127,6 +127,10 @@ class Estimator:
 
         Raises:
             DataError: they are no rows, or a row does not fit.
+
+        Example:
+            >>> project.model().predictions([{"review": "great film", "year": 1999}]).classes
+            ('no', 'yes')
         """
         from bakeoff.prepare.steps import preparation
 
@@ -180,6 +184,13 @@ class Estimator:
 
         Raises:
             UsageError: always; with what to do instead.
+
+        Example:
+            >>> from sklearn.frozen import FrozenEstimator
+            >>> from sklearn.model_selection import cross_val_score
+            >>> test = project.rows("test")
+            >>> cross_val_score(FrozenEstimator(project.model()), test, test["liked"], cv=2).shape
+            (2,)
         """
         del X, y
         raise UsageError(
@@ -192,7 +203,7 @@ class Estimator:
 
         Example:
             >>> project.model().get_params()
-            {'smooth': 1.0, 'crash': '', 'sleep_s': 0.0}
+            {'balanced': None, ..., 'penalty': 1.0}
         """
         del deep
         return dict(self._version.model_origin.params)

@@ -21,7 +21,17 @@ from bakeoff.data.python_values import plain_value
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["EXPECTED", "FRAME_FILE", "Frame", "Library", "Taken", "given_back", "index_of", "is_table", "library_of"]
+__all__ = [
+    "EXPECTED",
+    "FRAME_FILE",
+    "DataFrame",
+    "Library",
+    "Taken",
+    "given_back",
+    "index_of",
+    "is_table",
+    "library_of",
+]
 __all__ += ["library_named", "names_of", "records_of", "taken"]
 
 Library: TypeAlias = Literal["polars", "pandas", "arrow", "numpy"]
@@ -34,7 +44,7 @@ PLACE = "x{}"
 MATRIX = 2
 
 
-class Frame(Protocol):
+class DataFrame(Protocol):
     """A table of pandas, polars or Arrow, as far as types know it."""
 
     @property

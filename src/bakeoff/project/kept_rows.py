@@ -50,11 +50,13 @@ def _further(
 
     data, target, file = outcome.dataset, project.config.data.target, project.folder / FRAME_FILE
     digests = [each.get("digest") for each in data.files]
-    if not file.is_file() or digests != [digest_file(file)]:
+    if project.config.data.query is not None or not file.is_file() or digests != [digest_file(file)]:
         return None
     frame = pl.read_parquet(file, glob=False)
-    frame = frame.filter(frame[target].is_not_null())
-    further = frame.select([name for name in frame.columns if name not in known])
+    if target in frame.columns:  # conversations have none: their last turn is it
+        frame = frame.filter(frame[target].is_not_null())
+    names = {*known, *(name.partition("[")[0] for name in known)}  # a vector is a column for each element
+    further = frame.select([name for name in frame.columns if name not in names])
     if not further.width or frame.height != data.rows - data.from_feedback:
         return None
     nothing = further.clear(data.from_feedback)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.markup import Html, paragraph
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from bakeoff.report.drawing import Chart
     from bakeoff.report.model import Report
 
-__all__ = ["Outcome"]
+__all__ = ["ProjectOutcome", "outcome_of"]
 
 HINT = "More: .leaderboard(), .rows(), .verdict, .figure(NAME) with a NAME of .figures, .report()"
 
 
-class Outcome(RunOutcome):
+class ProjectOutcome(RunOutcome):
     """What a run came to: candidates, verdict, dataset, and all that can be shown of them.
 
     Tables come in the library of the project (`Project(frames=...)`, or that of the frame it was given). `unchanged`
@@ -35,13 +35,13 @@ class Outcome(RunOutcome):
     Example:
         >>> outcome = project.last()
         >>> outcome
-        Outcome('films', run ...: first wins with f1_macro ...)
+        ProjectOutcome('films', run ...: linear wins with f1_macro ...)
         >>> outcome.verdict.winner, [candidate.name for candidate in outcome.candidates]
-        ('first', ['first', 'second'])
+        ('linear', ['linear', 'boosting'])
         >>> outcome.leaderboard().columns[:5]
         ['candidate', 'family', 'f1_macro', 'low', 'high']
         >>> outcome.rows().columns
-        ['review', 'year', 'truth', 'first', 'first_probability', 'first_right', 'second', ...]
+        ['review', 'year', 'truth', 'linear', 'linear_probability', 'linear_right', 'boosting', ...]
     """
 
     __slots__ = ("_frames", "_project", "_report", "unchanged")
@@ -50,14 +50,6 @@ class Outcome(RunOutcome):
     _project: "Project"
     _frames: Library
     _report: "Report | None"
-
-    @classmethod
-    def of(cls, results: RunOutcome, project: "Project", *, frames: Library, unchanged: bool = True) -> Self:
-        """The outcome as the project shows it; `frames` is the library of its tables."""
-        outcome = cls(**{each.name: getattr(results, each.name) for each in fields(RunOutcome)})
-        for name, value in (("unchanged", unchanged), ("_project", project), ("_frames", frames), ("_report", None)):
-            object.__setattr__(outcome, name, value)
-        return outcome
 
     def __reduce__(self) -> "tuple[Callable[..., Any], tuple[Any, ...]]":
         return _again, (self._project, self.run_id)
@@ -97,7 +89,7 @@ class Outcome(RunOutcome):
 
         Example:
             >>> project.last().leaderboard().select("candidate", "won").rows()
-            [('first', True), ('second', False)]
+            [('linear', True), ('boosting', False)]
         """
         import polars as pl
 
@@ -152,7 +144,7 @@ class Outcome(RunOutcome):
 
         Example:
             >>> rows = project.last().rows()
-            >>> rows.filter(~rows["first_right"]).height < rows.height
+            >>> rows.filter(~rows["linear_right"]).height < rows.height
             True
         """
         import polars as pl
@@ -197,7 +189,7 @@ class Outcome(RunOutcome):
 
         Example:
             >>> project.last().figure("differences")
-            Chart('Differences from first, paired on the same rows')
+            Chart('Differences from linear, paired on the same rows')
         """
         from bakeoff.report.charts import charts
 
@@ -243,7 +235,15 @@ class Outcome(RunOutcome):
         return super()._repr_html_().removesuffix("</div>") + paragraph(note + HINT, "muted") + Html("</div>")
 
 
-def _again(project: "Project", run_id: str) -> Outcome:
+def outcome_of(results: RunOutcome, project: "Project", *, frames: Library, unchanged: bool = True) -> ProjectOutcome:
+    """The outcome as the project shows it; `frames` is the library of its tables."""
+    outcome = ProjectOutcome(**{each.name: getattr(results, each.name) for each in fields(RunOutcome)})
+    for name, value in (("unchanged", unchanged), ("_project", project), ("_frames", frames), ("_report", None)):
+        object.__setattr__(outcome, name, value)
+    return outcome
+
+
+def _again(project: "Project", run_id: str) -> ProjectOutcome:
     """An outcome in another process: read again from the project."""
     return project.outcome(run_id)
 

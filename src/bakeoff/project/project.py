@@ -28,7 +28,6 @@ from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Column, Json
 from bakeoff.project import wiring
 from bakeoff.project.forks import require_threads
-from bakeoff.project.frames import Frame, Library, library_named
 from bakeoff.project.lock import held
 from bakeoff.project.progress import CountedJobs, bar
 from bakeoff.project.requirements import require_all
@@ -54,7 +53,8 @@ if TYPE_CHECKING:
     from bakeoff.monitor.signals import MonitorReport
     from bakeoff.project.estimator import Estimator
     from bakeoff.project.files import BatchResult
-    from bakeoff.project.outcome import Outcome
+    from bakeoff.project.frames import DataFrame, Library
+    from bakeoff.project.outcome import ProjectOutcome
     from bakeoff.registry.lineage import Lineage
     from bakeoff.report.card import DataCard
     from bakeoff.report.checks import ModelCheck
@@ -67,7 +67,7 @@ __all__ = ["Project"]
 
 STATE = ".bakeoff"
 IGNORE = "# made by bakeoff: stores, caches and scratch\n*\n"
-F = TypeVar("F", bound=Frame)
+F = TypeVar("F", bound="DataFrame")
 S = TypeVar("S")
 
 
@@ -117,12 +117,22 @@ class Project:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self.loaded: Loaded = load(Path(folder), environ)
-        self._frames: Library = library_named(frames, argument="frames")
+        self._frames: Library = self._library(frames)
         self._progress = progress
         self._clock = clock
         self._lock = threading.RLock()
         self._opened: dict[str, Any] = {}
         self._process = os.getpid()
+
+    def _library(self, frames: str | None) -> "Library":
+        """The library of tables that go out: that of the project, unless one is named."""
+        if frames is None:
+            return self._frames
+        if frames == "polars":
+            return "polars"
+        from bakeoff.project.frames import library_named
+
+        return library_named(frames, argument="frames")
 
     def __reduce__(self) -> "tuple[Callable[..., Project], tuple[Any, ...]]":
         return _opened, (self.folder, self._frames)
@@ -140,7 +150,7 @@ class Project:
         cls,
         folder: str | Path,
         *,
-        source: "str | Path | Frame | Iterable[Mapping[str, object]]",
+        source: "str | Path | DataFrame | Iterable[Mapping[str, object]]",
         target: str | None = None,
         name: str | None = None,
         task: str | None = None,
@@ -181,36 +191,72 @@ class Project:
 
     @property
     def config(self) -> Config:
-        """The checked settings."""
+        """The checked settings.
+
+        Example:
+            >>> project.config.project.task, project.config.data.target
+            ('classification', 'liked')
+        """
         return self.loaded.config
 
     @property
     def folder(self) -> Path:
-        """The project folder."""
+        """The project folder.
+
+        Example:
+            >>> (project.folder / "bakeoff.toml").exists()
+            True
+        """
         return self.loaded.folder
 
     @property
     def endpoint(self) -> str:
-        """The endpoint's name."""
+        """The endpoint's name.
+
+        Example:
+            >>> project.endpoint
+            'films'
+        """
         return self.config.endpoint.name or self.config.project.name
 
     def settings(self) -> list[Value]:
-        """Every setting with where it came from."""
+        """Every setting with where it came from.
+
+        Example:
+            >>> next(value for value in project.settings() if value.key == "data.target")
+            Value(key='data.target', value='liked', origin='bakeoff.toml')
+        """
         return self.loaded.values()
 
     @property
     def records(self) -> RecordStore:
-        """Runs, versions and documents."""
+        """Runs, versions and documents.
+
+        Example:
+            >>> project.records.runs.get(project.last().run_id).status
+            'FINISHED'
+        """
         return self._store("records", lambda: wiring.open_records(self.loaded, self._clock))
 
     @property
     def blobs(self) -> BlobStore:
-        """Content-addressed bytes."""
+        """Content-addressed bytes.
+
+        Example:
+            >>> project.blobs.contains(project.models()[0].content)
+            True
+        """
         return self._store("blobs", lambda: wiring.open_blobs(self.loaded, self._clock))
 
     @property
     def events(self) -> EventLog:
-        """Predictions and feedback."""
+        """Predictions and feedback.
+
+        Example:
+            >>> from bakeoff.core.events import PredictionEvent
+            >>> project.events.scan(PredictionEvent).collect().height
+            0
+        """
         return self._store("events", lambda: wiring.open_events(self.loaded, self._clock))
 
     def _store(self, name: str, opened: "Callable[[], S]") -> "S":
@@ -229,10 +275,12 @@ class Project:
         Example:
             >>> project.close()
         """
+        if self._process != os.getpid():  # what is open belongs to the process that this one was forked from
+            return
         with self._lock:
             stores, self._opened = self._opened, {}
         for name in ("events", "records"):
-            if name in stores and self._process == os.getpid():
+            if name in stores:
                 stores[name].close()
 
     def __enter__(self) -> Self:
@@ -258,11 +306,11 @@ class Project:
 
     def run(
         self,
-        rows: "Frame | Iterable[Mapping[str, object]] | None" = None,
+        rows: "DataFrame | Iterable[Mapping[str, object]] | None" = None,
         *,
         budget_s: float | None = None,
         allow_missing: bool = False,
-    ) -> "Outcome":
+    ) -> "ProjectOutcome":
         """Fit what changed, evaluate, decide, register and release; nothing when nothing changed.
 
         Args:
@@ -283,7 +331,7 @@ class Project:
         """
         from bakeoff.loop.run import run_pass
         from bakeoff.project.making import keep_frame
-        from bakeoff.project.outcome import Outcome
+        from bakeoff.project.outcome import outcome_of
 
         with self._stage(budget_s=budget_s, title="run") as stage:
             frames = self._frames if rows is None else keep_frame(self.loaded, rows, argument="rows")
@@ -291,7 +339,7 @@ class Project:
             finished = run_pass(stage, before=before)
         if not finished.unchanged:
             self._back_up()
-        return Outcome.of(finished.results, self, frames=frames, unchanged=finished.unchanged)
+        return outcome_of(finished.results, self, frames=frames, unchanged=finished.unchanged)
 
     def check(
         self,
@@ -312,6 +360,10 @@ class Project:
         Raises:
             UsageError, NotFoundError: the candidate or model named makes no sense.
             MissingExtraError, CandidateError: something that a candidate needs is missing; nothing was fitted.
+
+        Example:
+            >>> [(check.name, check.outcome) for check in project.check().checks]
+            [('f1_macro ≥ 0.6', 'passed'), ('non-inferior to champion films/1 within 0.01', 'passed')]
         """
         from bakeoff.actions.check import check
 
@@ -326,6 +378,10 @@ class Project:
         Args:
             seconds: the time for probing candidates and installed families, in all.
             again: probe even if the same was probed before.
+
+        Example:
+            >>> [option["name"] for option in project.advise(seconds=20.0)["options"]]  # doctest: +SKIP
+            ['linear', 'boosting', 'embedding']
         """
         from bakeoff.actions.advise import advise
         from bakeoff.loop.advice import compared
@@ -341,7 +397,13 @@ class Project:
         return {**found, "compared": msgspec.to_builtins(list(measured))}
 
     def loop_once(self) -> "LoopTurn":
-        """Look at what was served; when a trigger fires, take feedback into the data and run."""
+        """Look at what was served; when a trigger fires, take feedback into the data and run.
+
+        Example:
+            >>> turn = project.loop_once()
+            >>> turn.triggers, turn.taken_in, turn.outcome
+            ((), 0, None)
+        """
         from bakeoff.loop.retrain import turn
 
         with self._stage(title="loop") as stage:
@@ -365,6 +427,10 @@ class Project:
 
         Returns:
             All that is damaged, with what was or what should be done about it.
+
+        Example:
+            >>> project.verify()
+            []
         """
         from bakeoff.actions.verify import verify
 
@@ -376,6 +442,10 @@ class Project:
 
         Raises:
             NotFoundError: nothing is released.
+
+        Example:
+            >>> project.take_in().columns
+            ['review', 'year', 'liked', 'part']
         """
         from bakeoff.loop.retrain import take_in
 
@@ -387,6 +457,12 @@ class Project:
 
         Raises:
             NotFoundError: nothing is released.
+
+        Example:
+            >>> project.monitor()
+            MonitorReport('films', 7 signals, alerts: none)
+            >>> project.monitor().signal("volume").value
+            0.0
         """
         from bakeoff.loop.retrain import observe
 
@@ -404,6 +480,10 @@ class Project:
             UsageError: no record needs any blob, which is more likely lost records than a wish to delete everything.
             NotFoundError: a blob that a record needs is not there; nothing is deleted. `verify` tells more.
             ConflictError: a run is on.
+
+        Example:
+            >>> project.collect().deleted
+            0
         """
         from bakeoff.actions.gc import collected
         from bakeoff.loop.references import references
@@ -420,6 +500,10 @@ class Project:
 
         Raises:
             UsageError: there is one that somebody edited, and `force` is not set.
+
+        Example:
+            >>> project.write_contract().path.name
+            'contract.toml'
         """
         from bakeoff.actions.contract import write_contract
 
@@ -430,6 +514,11 @@ class Project:
 
         Raises:
             ConfigError: there is no contract, or it is wrong.
+
+        Example:
+            >>> _ = project.write_contract()
+            >>> project.check_contract().checked.violations
+            ()
         """
         from bakeoff.actions.contract import check_contract
 
@@ -440,6 +529,10 @@ class Project:
 
         Raises:
             NotFoundError: there is no such version.
+
+        Example:
+            >>> project.datasets()
+            [Version(dataset films/1, ...)]
         """
         from bakeoff.actions.card import find_dataset
 
@@ -456,6 +549,11 @@ class Project:
 
         Raises:
             NotFoundError: there is no such version.
+
+        Example:
+            >>> card = project.data_card()
+            >>> card.rows, [column.name for column in card.columns]
+            (300, ['review', 'year', 'liked'])
         """
         from bakeoff.actions.card import describe
 
@@ -484,7 +582,13 @@ class Project:
             self._progress(line)
 
     def own_metrics(self) -> AbstractContextManager[None]:
-        """Within it, the metrics of the project's own file are found by name."""
+        """Within it, the metrics of the project's own file are found by name.
+
+        Example:
+            >>> with project.own_metrics():
+            ...     project.report().leader.name
+            'linear'
+        """
         from bakeoff.metrics.custom import using
 
         decide = self.config.decide
@@ -540,7 +644,13 @@ class Project:
     # --- serving --------------------------------------------------------------------------------
 
     def engine(self) -> "Engine":
-        """An engine that answers for the project's endpoint and follows its releases."""
+        """An engine that answers for the project's endpoint and follows its releases.
+
+        Example:
+            >>> engine = project.engine()
+            >>> engine.predict([{"review": "great film", "year": 1999}])[0].label, engine.health().ready
+            ('yes', True)
+        """
         from bakeoff.prepare.personal_data.pii import redactor
         from bakeoff.prepare.steps import preparation
         from bakeoff.serve.engine import Engine
@@ -643,6 +753,11 @@ class Project:
 
         Raises:
             NotFoundError: nothing is released. DataError: the file cannot be read, or has other columns.
+
+        Example:
+            >>> for part in project.predict_file("films.csv", folder=project.folder):
+            ...     print(part.rows, part.results[0].label in {"no", "yes"})
+            300 True
         """
         from bakeoff.project.files import answered
 
@@ -651,7 +766,13 @@ class Project:
         return answered(self._engine, parts, query=self.config.data.query is not None)
 
     def predict_each(self, rows: object, *, name: str = "rows") -> "Iterator[BatchResult[Answer]]":
-        """Answer rows like those of a file called `name`: those that cannot be answered are set aside and counted."""
+        """Answer rows like those of a file called `name`: those that cannot be answered are set aside and counted.
+
+        Example:
+            >>> parts = list(project.predict_each([{"review": "great film", "year": "long ago"}]))
+            >>> parts[0].results, parts[0].losses[0].reason
+            ([], 'does not fit')
+        """
         from bakeoff.project.files import answered, listed
         from bakeoff.project.rows import as_rows
 
@@ -660,10 +781,16 @@ class Project:
     def feedback_file(
         self, location: str, *, folder: Path | None = None
     ) -> "Iterator[BatchResult[Mapping[str, Json]]]":
-        """Take in the feedback items of a file, as `predict_file` reads rows; items that make no sense are set aside.
+        r"""Take in the feedback items of a file, as `predict_file` reads rows; items that make no sense are set aside.
 
         Raises:
             DataError: the file cannot be read.
+
+        Example:
+            >>> answer = project.predict([{"review": "great film", "year": 1999}])[0]
+            >>> _ = (project.folder / "labels.csv").write_text(f"id,label\n{answer.id},yes\n")
+            >>> [part.rows for part in project.feedback_file("labels.csv", folder=project.folder)]
+            [1]
         """
         from bakeoff.project.files import recorded
 
@@ -675,7 +802,13 @@ class Project:
     def record_each(
         self, items: Sequence[Mapping[str, Json]], *, name: str = "items"
     ) -> "Iterator[BatchResult[Mapping[str, Json]]]":
-        """Take in feedback like that of a file called `name`: items that make no sense are set aside and counted."""
+        """Take in feedback like that of a file called `name`: items that make no sense are set aside and counted.
+
+        Example:
+            >>> parts = project.record_each([{"id": "unknown", "label": "yes"}])
+            >>> [part.results[0]["unmatched"] for part in parts]
+            [1]
+        """
         from bakeoff.project.files import listed, recorded
 
         return recorded(self._record, listed(items, name, self._batch_rows))
@@ -698,11 +831,19 @@ class Project:
     def _engine(self) -> "Engine":
         return self._store("engine", self.engine)
 
-    def feedback(self, items: Sequence[Mapping[str, Json]]) -> "Recorded":
+    def feedback(self, items: "Sequence[Mapping[str, Json]] | DataFrame") -> "Recorded":
         """Take in labels, ratings, corrections or comments for prediction ids, and say which of them count.
+
+        Args:
+            items: dicts, or a table with the column `id` and one or more of `label`, `rating`, `correction`, `comment`.
 
         Raises:
             DataError: an item has the wrong shape; then none is taken in.
+
+        Example:
+            >>> answer = project.predict([{"review": "great film", "year": 1999}])[0]
+            >>> project.feedback([{"id": answer.id, "label": "yes"}])
+            Recorded(accepted=1, unmatched=0, unusable=0)
         """
         from bakeoff.feedback.record import record
         from bakeoff.prepare.personal_data.pii import redactor
@@ -744,7 +885,7 @@ class Project:
 
     # --- looking --------------------------------------------------------------------------------
 
-    def last(self) -> "Outcome":
+    def last(self) -> "ProjectOutcome":
         """The outcome of the last finished run; `outcome()` gives those of others, too.
 
         Raises:
@@ -752,11 +893,11 @@ class Project:
 
         Example:
             >>> project.last().verdict.winner
-            'first'
+            'linear'
         """
         return self.outcome()
 
-    def outcome(self, run_id: str | None = None) -> "Outcome":
+    def outcome(self, run_id: str | None = None) -> "ProjectOutcome":
         """Everything that a finished bake-off run found and did: the last one, unless another is named.
 
         Raises:
@@ -766,16 +907,16 @@ class Project:
             >>> project.outcome(project.last().run_id[:8]) == project.last()
             True
         """
-        from bakeoff.loop.stored_outcome import last_outcome, outcome_of
-        from bakeoff.project.outcome import Outcome
+        from bakeoff.loop import stored_outcome
+        from bakeoff.project.outcome import outcome_of
 
         if run_id is not None:
-            results = outcome_of(self.records, self.blobs, self._run_id(run_id))
+            results = stored_outcome.outcome_of(self.records, self.blobs, self._run_id(run_id))
         else:
-            results = last_outcome(self.records, self.blobs)
+            results = stored_outcome.last_outcome(self.records, self.blobs)
         if results is None:
             raise NotFoundError(f"expected a finished run in {self.folder}, found none; run 'bakeoff run' first")
-        return Outcome.of(results, self, frames=self._frames)
+        return outcome_of(results, self, frames=self._frames)
 
     def _run_id(self, start: str) -> str:
         """The whole id of the run of this project whose id starts so."""
@@ -793,6 +934,11 @@ class Project:
 
         Raises:
             NotFoundError: there is none.
+
+        Example:
+            >>> report = project.report()
+            >>> report.leader.name, len(report.rows) > 0
+            ('linear', True)
         """
         from bakeoff.actions.report import report
 
@@ -836,6 +982,11 @@ class Project:
 
         Raises:
             NotFoundError: one of them is not there, or it has no outcome.
+
+        Example:
+            >>> last = project.last().run_id
+            >>> project.compare_runs(last, last).same_data
+            True
         """
         from bakeoff.actions.compare import compare_runs
 
@@ -866,7 +1017,7 @@ class Project:
 
         require_threads()
         chosen = self.outcome() if run_id is None else self.outcome(run_id)
-        library = self._frames if frames is None else library_named(frames, argument="frames")
+        library = self._library(frames)
         return given_back(rows_of_part(self, chosen, part), library)
 
     def model(self, which: str | None = None) -> "Estimator":
@@ -910,6 +1061,9 @@ class Project:
 
         Raises:
             NotFoundError: there is no such model. CandidateError: it has no weights of a language model.
+
+        Example:
+            >>> project.export("tuned", Path("out"), form="safetensors")  # doctest: +SKIP
         """
         from bakeoff.actions.export import Wish, export
 
@@ -955,6 +1109,9 @@ class Project:
 
         Raises:
             NotFoundError: there is no such candidate or task. MissingExtraError: the extra `harness` is not installed.
+
+        Example:
+            >>> project.harness("tuned", ["hellaswag"], limit=100)  # doctest: +SKIP
         """
         from bakeoff.actions.harness import HarnessTasks, run_harness
 
@@ -970,7 +1127,12 @@ class Project:
         return run_harness(self, candidate, selection, progress=self._pass_on, now_ms=self._clock())
 
     def runs(self, *, limit: int = 100) -> list[Run]:
-        """Tracked runs, newest first."""
+        """Tracked runs, newest first.
+
+        Example:
+            >>> sorted(run.name for run in project.runs())
+            ['bake-off', 'boosting', 'linear']
+        """
         return self._runs(limit=limit)
 
     def _runs(self, *conditions: Predicate, limit: int) -> list[Run]:
@@ -980,7 +1142,12 @@ class Project:
         return list(self.records.runs.search(Query(where=AllOf(parts=(mine, *conditions)), limit=limit)).items)
 
     def models(self) -> list[Version]:
-        """Registered model versions, newest first."""
+        """Registered model versions, newest first.
+
+        Example:
+            >>> project.models()
+            [Version(model films/2, ...), Version(model films/1, ..., champion)]
+        """
         return all_versions(self.records.versions, "model", self.config.project.name)
 
     def lineage(self, which: str | None = None) -> "Lineage":
@@ -988,6 +1155,11 @@ class Project:
 
         Raises:
             NotFoundError: there is no such version.
+
+        Example:
+            >>> lineage = project.lineage()
+            >>> lineage.model.model_origin.candidate, lineage.dataset == project.datasets()[0]
+            ('linear', True)
         """
         from bakeoff.registry.lineage import find_version, lineage
 
@@ -995,19 +1167,36 @@ class Project:
         return lineage(versions, find_version(versions, self.config.project.name, which))
 
     def release(self) -> "Release | None":
-        """What is live on the endpoint."""
+        """What is live on the endpoint.
+
+        Example:
+            >>> release = project.release()
+            >>> release.model_version if release else None
+            'films/1'
+        """
         from bakeoff.serve.releases import current
 
         return current(self.records.documents, self.endpoint)
 
     def status(self, run_id: str | None = None) -> "Status":
-        """The project at a glance: the last run (or another), the champion, the live release, the last signals."""
+        """The project at a glance: the last run (or another), the champion, the live release, the last signals.
+
+        Example:
+            >>> status = project.status()
+            >>> status.champion, status.last_run.verdict.winner
+            ('films/1', 'linear')
+        """
         from bakeoff.actions.status import status
 
         return status(self, run_id)
 
     def doctor(self) -> list[tuple[str, bool, str]]:
-        """Checks of the installation and the project: (what, whether it is fine, what was found)."""
+        """Checks of the installation and the project: (what, whether it is fine, what was found).
+
+        Example:
+            >>> [what for what, fine, _ in project.doctor() if not fine]
+            []
+        """
         from bakeoff.actions.doctor import examine
 
         return examine(self, lambda: [each.name for each in wiring.contenders(self.loaded)])

@@ -10,6 +10,7 @@ from bakeoff.core.ledger import Ledger
 from bakeoff.core.markup import facts, notebook, paragraph, table
 from bakeoff.core.types import Json, Task
 from bakeoff.data.facts import ColumnFacts
+from bakeoff.report.numbers import in_a_line
 
 __all__ = [
     "CardExample",
@@ -157,15 +158,13 @@ class DataCard:
         )
 
     def _repr_html_(self) -> str:
-        columns = [
-            (each.name, each.kind, each.missing, ", ".join(value for value, _ in each.top[:3])) for each in self.columns
-        ]
+        columns = [(each.name, each.role, each.kind, each.missing, in_a_line(each)) for each in self.columns]
         return notebook(
             f"Data card of {self.project}, version {self.version[:8]}",
             f"{self.rows:,} rows, {self.prepared_rows:,} of them prepared; the target is {self.target}",
             facts((part.name, f"{part.rows:,} rows") for part in self.parts),
             *(paragraph(warning, "bad") for warning in self.warnings),
-            table(("column", "kind", "missing", "most frequent"), columns),
+            table(("column", "role", "kind", "missing", "values"), columns),
         )
 
     @property

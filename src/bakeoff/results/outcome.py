@@ -1,5 +1,6 @@
 """The outcome of a bake-off run, and its JSON: what `bakeoff run --json` prints and every run keeps as an artifact."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -150,16 +151,17 @@ class RunOutcome:
                 each.family,
                 score.value,
                 bar(score.value, score.low, score.high, least=min(ends), most=max(ends)),
+                score.ends(".3f"),
                 None if each.latency_ms.get("p95") is None else f"{each.latency_ms['p95']:.3g} ms",
-                None if each.cost_usd_per_1k is None else f"${each.cost_usd_per_1k * 1000:.3g}",
+                None if each.cost_usd_per_1k is None else _dollars(each.cost_usd_per_1k * 1000),
                 each.model_version,
             )
             for each, score in zip(self.ranked, scores, strict=True)
         ]
         tested = f"{data.folds} folds" if data.folds else f"{data.train:,} train, {data.test:,} test rows"
         return notebook(
-            self.headline.capitalize() if self.verdict.winner is None else self.headline,
-            table(("candidate", "family", metric, "95% interval", "p95", "price of a million", "model"), rows),
+            f"{self.verdict.winner} wins" if self.verdict.winner else self.headline.capitalize(),
+            table(("candidate", "family", metric, "95% interval", "", "p95", "price of a million", "model"), rows),
             *(paragraph(f"{each.name} failed: {each.error}", "bad") for each in self.failed),
             self.verdict.reason,
             paragraph(f"{self.project}, run {self.run_id[:8]}: {tested} (split: {data.split})", "muted"),
@@ -204,6 +206,11 @@ class RunOutcome:
             return replace(msgspec.convert(body, cls), ledger=ledger)
         except msgspec.ValidationError as error:
             raise CorruptError(f"expected the outcome of a run as JSON; received one where: {error}") from error
+
+
+def _dollars(price: float) -> str:
+    """A price with two digits that say something, and no exponent."""
+    return f"${price:.{max(2, 1 - math.floor(math.log10(price)))}f}" if price > 0 else f"${price:.2f}"
 
 
 def _without(body: Mapping[str, Any], *keys: str, unset: Any = None) -> dict[str, Any]:

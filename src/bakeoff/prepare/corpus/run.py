@@ -84,6 +84,9 @@ def prepare_corpus(
 
     Raises:
         ConfigError, UsageError, DataError, MissingExtraError, ConflictError: nothing is written then.
+
+    Example:
+        >>> report = prepare_corpus(["pages/*.jsonl.zst"], Path("clean"), steps=["strip_html"])  # doctest: +SKIP
     """
     started = perf_counter()
     suffix = suffix_of(out)
