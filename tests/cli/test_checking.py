@@ -2,6 +2,8 @@
 
 from xml.etree import ElementTree as ET
 
+from bakeoff.core.errors import CandidateError
+
 
 def test_a_check_that_passes(ran, bakeoff, tmp_path):
     files = "--junit", tmp_path / "check.xml", "--markdown", tmp_path / "check.md"
@@ -89,6 +91,8 @@ url = "http://127.0.0.1:9/v1"
 model = "m"
 [candidates.lacking]
 family = "lacking"
+[candidates.picky]
+family = "picky"
 """
 
 
@@ -98,8 +102,15 @@ def test_what_a_candidate_lacks_is_told_before_anything_is_fitted(films_project,
     class Lacking(firstword.FirstWordFamily):
         name, requires, extra = "lacking", ("numpy", "no-such-thing"), "embedding"
 
-    monkeypatch.setattr(firstword, "Lacking", Lacking, raising=False)
-    register_family("lacking", "firstword:Lacking")
+    class Picky(firstword.FirstWordFamily):
+        name = "picky"
+
+        def require(self, params):
+            raise CandidateError(f"expected a CUDA device for smooth = {params.smooth:g}, found none")
+
+    for name in (Lacking, Picky):
+        monkeypatch.setattr(firstword, name.__name__, name, raising=False)
+        register_family(name.name, f"firstword:{name.__name__}")
     with (films_project / "bakeoff.toml").open("a") as file:
         file.write(TOO_MUCH)
     for command in ("run", "check"):
@@ -108,6 +119,7 @@ def test_what_a_candidate_lacks_is_told_before_anything_is_fitted(films_project,
         message = ended.document["error"]["message"]
         assert ended.document["error"]["type"] == "MissingExtraError"
         assert "candidate 'lacking' needs no-such-thing: pip install \"bakeoff[embedding]\"" in message
+        assert "candidate 'picky': expected a CUDA device for smooth = 1, found none" in message
         assert "candidate 'far' asks http://127.0.0.1:9/v1, where nothing answers (Connection refused)" in message
         assert "--allow-missing" in message
         assert "fitted" not in ended.err.replace("nothing was fitted", "")

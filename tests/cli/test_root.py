@@ -115,7 +115,9 @@ def test_a_project_is_opened_from_any_folder_below_it(ran, bakeoff, monkeypatch)
     assert bakeoff("-C", below, "status").code == 2
 
 
-def test_quiet_leaves_progress_and_the_next_step_out(ran, bakeoff):
+def test_a_person_at_a_terminal_is_told_the_next_step_unless_quiet_is_asked(ran, bakeoff, monkeypatch):
+    assert "next:" not in bakeoff("run", "-C", ran).err
+    monkeypatch.setattr("bakeoff.cli.terminal.Terminal.isatty", lambda _: True)
     assert "next: bakeoff report -C" in bakeoff("run", "-C", ran).err
     quiet = bakeoff("run", "-C", ran, "-q")
     assert (quiet.code, quiet.err) == (0, "")

@@ -72,6 +72,7 @@ OTHERS = {
     "limit_s": 2.0,
     "warm_limit_s": 2.0,
     "validation_share": 0.2,
+    "first_rows": 70,
     "whole_s": 2.0,
     "rows_per_s": 2.0,
     "candidate": "boosting",

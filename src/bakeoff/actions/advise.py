@@ -1,6 +1,7 @@
 """Advice before anything is spent: probe what could be tried, predict what a run would find, compare afterwards."""
 
 import io
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,7 +26,6 @@ from bakeoff.loop.context import Contender, Stage
 from bakeoff.loop.dataset import Gathered, gather, load_arrays
 from bakeoff.loop.fit import job_of, run_jobs
 from bakeoff.metrics.custom import digest_own
-from bakeoff.metrics.intervals import Interval
 from bakeoff.results.search import ProbePoint
 from bakeoff.train.probing import FIRST_ROWS, HELD, POOL, PROBE, ProbeArgument
 
@@ -153,9 +153,11 @@ def _probed(
     rng = np.random.default_rng(stage.seed)
     rows = load_arrays(stage.blobs, gathered.rows_blob)
     train, validation = rows["train"], rows["validation"]
-    held_out = validation if len(validation) >= LEAST_ROWS else train[-max(1, len(train) // 5) :]
-    pool = train if held_out is validation else train[: -len(held_out)]
     label_n, classes = _labels(stage, gathered)
+    pool, held_out = train, validation
+    if len(validation) < LEAST_ROWS:  # then some training rows: the latest, or some of each class
+        ordered = train if gathered.schema.time is not None else _stratified(train, label_n, rng)
+        pool, held_out = np.split(ordered, [-max(1, len(train) // 5)])
     most = max(MOST_HELD, HELD_OF_CLASS * classes)
     drawn: dict[str, Any] = {
         POOL: _stratified(pool, label_n, rng),
@@ -238,9 +240,11 @@ def _options(
     from bakeoff.evaluate.advise.advice import Option, predicted, ranked
     from bakeoff.metrics.registry import find
 
-    higher = find(stage.metric, stage.config.project.task).higher_is_better
+    measure = find(stage.metric, stage.config.project.task)
+    higher = measure.higher_is_better
     rows = gathered.summary.train + gathered.summary.validation
-    most = 1.0 if higher and stage.config.project.task == "classification" else None
+    best = measure.bounds[1 if higher else 0]
+    best = best if math.isfinite(best) else None
     named = {contender.name for contender in stage.contenders}
     price = stage.config.cost.price_per_hour_usd / stage.config.cost.utilisation
 
@@ -254,10 +258,10 @@ def _options(
                 rows,
                 price_per_hour_usd=price,
                 higher_is_better=higher,
-                most=most,
+                best=best,
                 test_rows=gathered.summary.test,
             )
-            outlook = _calibrated(outlook, contender.name, record, most)
+            outlook = _calibrated(outlook, contender.name, record, best, higher_is_better=higher)
         return Option(
             name=contender.name,
             family=contender.shown.family_name,
@@ -281,12 +285,16 @@ def _options(
     )
 
 
-def _calibrated(outlook: "Outlook", name: str, record: TrackRecord, most: float | None) -> "Outlook":
+def _calibrated(
+    outlook: "Outlook", name: str, record: TrackRecord, best: float | None, *, higher_is_better: bool
+) -> "Outlook":
     """What is expected, corrected by what earlier runs measured."""
+    from bakeoff.evaluate.advise.advice import bounded
+
     figures = {quantity: record.calibrated(name, quantity, each) for quantity, each in outlook.figures.items()}
     metric = outlook.metric and record.calibrated(name, record.metric, outlook.metric)
-    if metric is not None and most is not None:
-        metric = Interval(value=min(metric.value, most), low=metric.low, high=min(metric.most, most))
+    if metric is not None and best is not None:
+        metric = bounded(metric, best, higher_is_better=higher_is_better)
     return replace(outlook, figures=figures, metric=metric)
 
 

@@ -48,7 +48,7 @@ def answering(
     from bakeoff.project.files import answered_remotely, answered_whole
 
     if (file is None) == (row is None):
-        raise UsageError(f"expected rows either inline or as a file, received {'both' if file else 'neither'}")
+        raise UsageError(f"expected a row as JSON or --file with rows, received {'both' if file else 'neither'}")
     if url is not None:
         from bakeoff.web.client import Client
 

@@ -11,7 +11,7 @@ import typer
 from bakeoff.cli.corpora import prepare
 from bakeoff.cli.labels import labels
 from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project, optional_value
-from bakeoff.cli.root import Group
+from bakeoff.cli.root import CommandGroup
 
 __all__ = ["add_to"]
 
@@ -31,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
         name="data",
         help="The data: what it holds (show, card), what it must keep to (contract), a corpus (prepare), labels.\n\n"
         "For example: bakeoff data card --html",
-        cls=Group,
+        cls=CommandGroup,
         no_args_is_help=True,
         rich_markup_mode=None,
     )

@@ -42,7 +42,7 @@ def harness(
 
     names = tuple(dict.fromkeys(name.strip() for name in tasks.split(",") if name.strip()))
     if not names:
-        raise UsageError(f"expected names of tasks, received {tasks!r}")
+        raise UsageError(f"expected --tasks with names, such as hellaswag,my_task; received {tasks!r}")
     with open_project(folder) as project:
         found = project.harness(
             candidate, names, include=include_path, limit=limit, shots=shots, chat=chat, batch=batch

@@ -9,7 +9,7 @@ import typer
 from bakeoff.cli.exporting import export
 from bakeoff.cli.harness import harness
 from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project, project_folder, show_progress
-from bakeoff.cli.root import Group
+from bakeoff.cli.root import CommandGroup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ GIB = 2**30
 
 def add_to(app: typer.Typer) -> None:
     """Add the group `models` to the app; alone, it lists registered versions."""
-    group = typer.Typer(name="models", cls=Group, invoke_without_command=True, rich_markup_mode=None)
+    group = typer.Typer(name="models", cls=CommandGroup, invoke_without_command=True, rich_markup_mode=None)
     group.callback()(models)
     group.command()(available)
     group.command()(harness)

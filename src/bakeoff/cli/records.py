@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project, project_folder
-from bakeoff.cli.root import Group
+from bakeoff.cli.root import CommandGroup
 from bakeoff.config.duration import seconds
 
 __all__ = ["add_to"]
@@ -21,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command)
 
 
-runs = typer.Typer(cls=Group, invoke_without_command=True, no_args_is_help=False)
+runs = typer.Typer(cls=CommandGroup, invoke_without_command=True, no_args_is_help=False)
 
 
 @runs.callback()

@@ -7,7 +7,7 @@ from typing import Any
 from typer.completion import completion_init  # pyright: ignore[reportPrivateImportUsage]
 from typer.core import TyperGroup
 
-__all__ = ["GROUPS", "Group", "Root", "arranged"]
+__all__ = ["GROUPS", "CommandGroup", "Root", "arranged"]
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Begin": ("init", "demo", "advise", "doctor"),
@@ -27,7 +27,7 @@ FOOTER = (
 )
 
 
-class Group(TyperGroup):
+class CommandGroup(TyperGroup):
     """A group of commands, whose help says of each what it does, in whole."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -41,7 +41,7 @@ class Group(TyperGroup):
             formatter.write_dl(rows, col_max=max(map(len, self.commands)))
 
 
-class Root(Group):
+class Root(CommandGroup):
     """The root: `bakeoff -C films --json run -q` is `bakeoff -q run -C films --json`."""
 
     def main(self, *args: Any, **how: Any) -> Any:

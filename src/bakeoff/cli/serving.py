@@ -118,7 +118,8 @@ def feedback(
         item = {"id": prediction_id} | {kind: value for kind, value in said.items() if value is not None}
     if (file is None) == (item is None) or (item is not None and len(item) == 1):
         expected = "a prediction's id with its label, --correction, --rating or --comment, or --file"
-        raise UsageError(f"expected {expected}; received another mix")
+        given = "neither" if file is None and item is None else "both" if file and item else "an id alone"
+        raise UsageError(f"expected {expected}; received {given}")
     with recording(file, item, url, folder) as parts:
         show_recorded(parts, as_json=as_json, folder=folder)
 

@@ -27,7 +27,7 @@ from bakeoff.core.types import Column, Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
 from bakeoff.families.features.heads import CHOICE_ROWS, HeadSpec, LinearHead, best_penalty
-from bakeoff.families.features.onnx_encoder import EncoderSource, OnnxEncoder, known_encoders
+from bakeoff.families.features.onnx_encoder import EncoderSource, OnnxEncoder, known_encoders, need_runtime
 from bakeoff.families.features.table import LinearTable
 from bakeoff.families.features.targets import Target
 from bakeoff.families.features.vectors_cache import VectorCache
@@ -179,6 +179,7 @@ class EmbeddingFamily:
             raise NotFoundError(
                 f"expected an encoder ({known}), received {name!r}. {suggestion(name, self._encoders)}".rstrip()
             )
+        need_runtime()  # before 20 MB are fetched for it
         source = self._encoders[name]
 
         def content(location: str) -> bytes:

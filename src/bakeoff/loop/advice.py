@@ -9,6 +9,7 @@ from bakeoff.core.types import Json
 from bakeoff.loop.context import Stage
 from bakeoff.loop.stored_outcome import outcome_of
 from bakeoff.results.candidate import Candidate
+from bakeoff.results.data import Dataset
 from bakeoff.results.outcome import ARTIFACT
 from bakeoff.results.search import Expected
 
@@ -43,14 +44,19 @@ def past_pairs(stage: Stage) -> tuple[Expected, ...]:
 
 
 def compared(
-    advice: Mapping[str, Json] | None, candidates: Sequence[Candidate], dataset: str, *, seconds: float | None = None
+    advice: Mapping[str, Json] | None,
+    candidates: Sequence[Candidate],
+    dataset: Dataset,
+    *,
+    seconds: float | None = None,
 ) -> tuple[Expected, ...]:
     """What was predicted beside what a run measured, for each candidate and quantity of both.
 
     `factor` is by how much the two differ, as a ratio; None for what is not positive. Nothing is compared with
-    advice on other data. `seconds` are those of the run, where it made its fits itself.
+    advice on other data. Advice is on one fit, and so with folds is what is compared with it. `seconds` are those of
+    the run, where it made its fits itself.
     """
-    if advice is None or advice["dataset"] != dataset:
+    if advice is None or advice["dataset"] != dataset.version:
         return ()
     given: Mapping[str, Any] = advice
     fine = {each.name: each for each in candidates if each.status == "ok"}
@@ -61,6 +67,8 @@ def compared(
             continue
         for name in (given["metric"], *QUANTITIES):
             expected, measured = option["expected"].get(name), _measured(candidate, name, given["metric"])
+            if measured is not None and name == "train_s" and dataset.folds:
+                measured /= dataset.folds
             if expected is not None and measured is not None:
                 rows.append(_beside(candidate.name, name, expected, measured))
     whole = given.get("run")

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["explanations"]
 
-SHARE, LEAST_S, MOST_S = 0.15, 0.2, 60.0
+SHARE, LEAST_S, MOST_S = 0.15, 0.15, 60.0
 """Of the time that fits took, for each explanation; and its limits."""
-LEARNING = 3.0
-"""How many times as long the fits of the winner's learning curve may take."""
+LEARNING = 2.0
+"""How many times as long the fits of the winner's learning curve may take; or as long as its own fit, if longer."""
 FAST_ROWS_S = 2000.0
 """Rows a second that a candidate must predict to be explained though it did not win."""
 LEARNING_CURVE = "learning curve of "
@@ -52,7 +52,8 @@ def explanations(
     keys = {each.name: step_key("explain", jobs[each.name], each.fitted.contender.code) for each in wanted}
     if wanted and wanted[0].name == first:
         name = LEARNING_CURVE + str(first)
-        jobs[name] = _learn_job(stage, gathered, wanted[0], name, LEARNING * limit_s)
+        longest_s = max(LEARNING * limit_s, min(MOST_S, wanted[0].fitted.train_s))
+        jobs[name] = _learn_job(stage, gathered, wanted[0], name, longest_s)
         keys[name] = step_key("learn", jobs[name], wanted[0].fitted.contender.code)
     done: dict[str, Result | None] = {name: steps.done(key) for name, key in keys.items()}
     errors: dict[str, str] = {}
@@ -132,7 +133,8 @@ def _job(stage: Stage, gathered: Gathered, judged: Judged, limit_s: float) -> Jo
 def _learn_job(stage: Stage, gathered: Gathered, judged: Judged, name: str, limit_s: float) -> Job:
     fit = job_of(stage, gathered, judged.fitted.contender)
     given = msgspec.structs.asdict(fit.argument)
-    argument = LearnArgument(**given, limit_s=limit_s, whole_s=judged.fitted.train_s, folds=len(judged.fitted.folds))
+    given |= {"limit_s": limit_s, "whole_s": judged.fitted.train_s, "folds": len(judged.fitted.folds)}
+    argument = LearnArgument(**given)
     return replace(fit, name=name, function=LEARN, argument=argument, outputs=(LEARNED,))
 
 

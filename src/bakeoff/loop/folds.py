@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 
@@ -88,8 +87,8 @@ def _batch(batch: Sequence[FitRequest]) -> Job:
     first = batch[0].job
     assert isinstance(first.argument, FitArgument)
     folds = tuple(_fold(ask) for ask in batch)
-    fields: dict[str, Any] = {**msgspec.structs.asdict(first.argument), "fold": None, "folds": folds}
-    argument = FoldsArgument(**fields)
+    given: dict[str, Json] = msgspec.to_builtins(first.argument)
+    argument = msgspec.convert(given | {"fold": None, "folds": list(folds)}, FoldsArgument)
     outputs = tuple(model_without(fold) for fold in folds)
     return replace(first, name=_batch_name(batch), function=FIT_FOLDS, argument=argument, outputs=outputs)
 

@@ -81,7 +81,7 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
         _hold_to(stage, before, contest)
     tracker.verdict(decision, contest)
     reasons = explanations(stage, steps, gathered, judged, decision)
-    whole = "fit" not in steps.reused and stage.budget_s is None
+    whole = "fit" not in steps.reused and tuned is None
     paid_usd, budget_usd = ReplyCache(stage.cache).run_paid()
     ended = outcome(
         stage,

@@ -74,7 +74,7 @@ def outcome(
         endpoint=stage.endpoint if released else None,
         release=released,
         ledger=_ledger(stage, gathered, judged),
-        advice=advice.compared(advice.last_advice(stage), candidates, gathered.version, seconds=seconds),
+        advice=advice.compared(advice.last_advice(stage), candidates, dataset, seconds=seconds),
         budget=budget,
         judge=judge,
         paid=paid or Paid(),

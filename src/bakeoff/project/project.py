@@ -337,7 +337,7 @@ class Project:
         last = last_outcome(self.records, self.blobs)
         measured = () if last is None or last.dataset.version != found["dataset"] else last.advice
         if last is not None and not measured:  # it was not advised: what would have been said
-            measured = compared(found, last.candidates, last.dataset.version, seconds=last.seconds)
+            measured = compared(found, last.candidates, last.dataset, seconds=last.seconds)
         return {**found, "compared": msgspec.to_builtins(list(measured))}
 
     def loop_once(self) -> "LoopTurn":

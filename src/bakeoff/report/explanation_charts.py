@@ -190,11 +190,12 @@ def _sizes(columns: Sequence[Contribution], outputs: Sequence[str], score: str) 
         {
             "place": place,
             "output": clean(output, 30),
+            "at": at,
             "size": size,
             "told": f"{each.column}, {output or 'prediction'}: {number(size)} on average",
         }
         for place, each in enumerate(columns[:MOST_BARS])
-        for output, size in each.by_output.items()
+        for at, (output, size) in enumerate(each.by_output.items())
     ]
 
     def draw(palette: Palette, width: int) -> Spec:
@@ -209,7 +210,7 @@ def _sizes(columns: Sequence[Contribution], outputs: Sequence[str], score: str) 
                 y=_axis(_cut([each.column for each in columns[:MOST_BARS]], width)),
                 x=numeric("size", f"mean size of what it adds ({score})", zero=True),
                 color={"field": "output", "type": "nominal", "scale": hue, "legend": shown},
-                order={"field": "output"},
+                order={"field": "at", "type": "quantitative"},
             ),
         }
 

@@ -71,7 +71,7 @@ class Contribution:
     """What a column adds to scores: its mean size, for each output, and single rows.
 
     `points` pair the place of the row's value among all values (0 the least, 1 the greatest; None: it has no order or
-    is missing) with what the column adds there to the first output.
+    is missing) with what the column adds there; where scores of several classes are told of there are none.
     """
 
     column: str

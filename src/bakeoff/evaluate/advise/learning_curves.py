@@ -24,8 +24,8 @@ RATES = (0.25, 0.5, 0.75, 1.0)
 """Exponents by which the distance from the floor is taken to fall."""
 NOISE = 0.1
 """How far timings of the same work lie apart, as a share."""
-MOMENT_NOISE = 0.3
-"""The same for what takes milliseconds."""
+MOMENT_NOISE, MOMENT_S = 0.3, 1.0
+"""The same for what takes less than a second."""
 LIKELY = 0.25
 """An exponent with so small a part of the weight of the best one is left out of the interval."""
 Z = 1.96
@@ -35,8 +35,8 @@ MOST_LOG = 50.0
 def growth(rows: Sequence[int], values: Sequence[float], at: int, *, steady: bool = False) -> Interval:
     """A time or a size at `at` rows, by a constant and a power of the rows fitted to what was measured.
 
-    The interval spans the powers that fit about as well, and the noise of timings. `steady` is for what need
-    not grow at all and is timed in moments: the time of an answer.
+    The interval spans the powers that fit about as well, the noise of timings, and the scatter around the curve.
+    `steady` is for what need not grow at all and is timed in moments: the time of an answer.
 
     >>> found = growth([100, 200, 400, 800], [1.1, 1.2, 1.4, 1.8], 8000)
     >>> 8 < found.value < 11, found.low < 9 < found.high
@@ -46,14 +46,15 @@ def growth(rows: Sequence[int], values: Sequence[float], at: int, *, steady: boo
     exponents = EXPONENTS
     if steady:
         exponents = STEADY if len(n) > 1 else STEADY[:1]
-    noise = MOMENT_NOISE if steady else NOISE
+    noise = MOMENT_NOISE if steady or value.max() < MOMENT_S else NOISE
     unit = np.full_like(value, np.median(value)) if steady else value  # a moment's luck must not weigh most
     fits = [(math.log(prior), *_power(n, value, exponent, at, unit)) for exponent, prior in exponents]
     weights = _weights([prior - rss / (2 * noise**2) for prior, rss, _ in fits])
     likely = [(weight, found) for weight, (_, _, found) in zip(weights, fits, strict=True)]
     centre = sum(weight * math.log(found) for weight, found in likely)
     kept = [found for weight, found in likely if weight >= LIKELY * max(weights)]
-    room = math.exp(Z * noise)
+    apart = math.sqrt(min(rss for _, rss, _ in fits) / max(1, len(n) - 2)) if len(n) > 2 else 0.0  # noqa: PLR2004
+    room = math.exp(Z * max(noise, min(apart, FAR)))
     found = math.exp(centre)
     if len(n) == 1:  # nothing tells a constant from the rest: it may all be one
         kept.append(float(value[0]))

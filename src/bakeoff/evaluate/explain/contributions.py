@@ -48,11 +48,12 @@ def attributed(
 def contributions(
     rows: ExplainedRows, attribution: Attribution, outputs: Sequence[str], at_k: Sequence[int]
 ) -> tuple[Contribution, ...]:
-    """The columns by the mean size of what they add beside the average row, the largest first."""
+    """The columns by the mean size of what they add to these outputs beside the average row, the largest first."""
     sign = -1.0 if _reversed(rows, outputs) else 1.0
     adds_nck = sign * (attribution.adds_nck - attribution.adds_nck.mean(axis=0))
     size_ck = np.abs(adds_nck).mean(axis=0)
-    order = np.argsort(-size_ck.mean(axis=1), kind="stable")[:COLUMNS]
+    size_c = size_ck[:, list(at_k)].mean(axis=1)
+    order = np.argsort(-size_c, kind="stable")[:COLUMNS]
     kinds = {column.name: column.kind for column in rows.columns}
     shown = np.linspace(0, len(rows) - 1, min(MOST_POINTS, len(rows))).astype(np.int64)
     made: list[Contribution] = []
@@ -61,10 +62,10 @@ def contributions(
         place_n = _places(rows, name, kinds.get(name, "text"))
         points = tuple(
             (None if np.isnan(place_n[row]) else round(float(place_n[row]), 3), _short(adds_nck[row, at, at_k[0]]))
-            for row in (shown.tolist() if rank < WITH_POINTS else ())
+            for row in (shown.tolist() if rank < WITH_POINTS and len(outputs) == 1 else ())
         )
         by_output = {output: _short(size_ck[at, k]) for output, k in zip(outputs, at_k, strict=True)}
-        made.append(Contribution(column=name, size=_short(size_ck[at].mean()), by_output=by_output, points=points))
+        made.append(Contribution(column=name, size=_short(size_c[at]), by_output=by_output, points=points))
     return tuple(made)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from bakeoff.core.types import Predictions
 from bakeoff.evaluate.decide.differences import Field
 from bakeoff.evaluate.explain.associations import alike
-from bakeoff.evaluate.explain.rows import Deadline, ExplainedRows
+from bakeoff.evaluate.explain.rows import Deadline, ExplainedRows, joined
 from bakeoff.results.explanation import Importance, Skipped
 
 __all__ = ["importance"]
@@ -20,6 +20,8 @@ FEWEST, MOST = 50, 1000
 """Rows that are shuffled."""
 REPEATS = 5
 SHOWN = 5
+LATEST = 3.0
+"""How many times the limit the first shuffle of all columns may take, where predicting is slower than measured."""
 RESAMPLES = 200
 PLAIN = ""
 
@@ -30,8 +32,6 @@ def importance(rows: ExplainedRows, limit_s: float) -> tuple[tuple[Importance, .
     Few rows are shuffled several times. All shuffles of a row go together in the interval, with the rows that it goes
     together with.
     """
-    import polars as pl
-
     if len(rows.columns) == 1:
         return (), (Skipped(part="importance", reason=f"{rows.columns[0].name!r} is the only input"),)
     groups = alike(rows.table, rows.columns)
@@ -40,20 +40,10 @@ def importance(rows: ExplainedRows, limit_s: float) -> tuple[tuple[Importance, .
         reason = f"shuffling {len(groups)} columns of {FEWEST} rows takes longer than {limit_s:.1f} s"
         return (), (Skipped(part="importance", reason=reason),)
     rows = rows.sample(min(MOST, affordable))
-    repeats = max(1, min(REPEATS, MOST // len(rows), affordable // len(rows)))
-    rng = np.random.default_rng(rows.seed)
-    orders = [rng.permutation(len(rows)) for _ in range(repeats)]
-    deadline = Deadline(2 * limit_s)
-    again = np.tile(np.arange(len(rows)), repeats)
-    answers: dict[str, Predictions] = {PLAIN: rows.predictions.take(again)}
-    named: dict[str, tuple[str, ...]] = {}
-    for at, group in enumerate(groups):
-        if not deadline.left_s:
-            break
-        shuffled = [rows.table.with_columns([rows.table[name][order] for name in group]) for order in orders]
-        named[str(at)] = group
-        answers[str(at)] = rows.answers(pl.concat(shuffled))
-    late = _late([name for group in groups[len(named) :] for name in group])
+    parts, times = _shuffled(rows, groups, limit_s, min(REPEATS, MOST // len(rows), affordable // len(rows)))
+    again = np.tile(np.arange(len(rows)), times)
+    answers = {PLAIN: rows.predictions.take(again), **{str(at): joined(each) for at, each in parts.items()}}
+    late = _late([name for group in groups[len(parts) :] for name in group])
     field = Field(
         rows.truth_n[again],
         answers,
@@ -62,7 +52,7 @@ def importance(rows: ExplainedRows, limit_s: float) -> tuple[tuple[Importance, .
         resamples=RESAMPLES,
         groups_n=rows.unit_n[again] if len(np.unique(rows.unit_n)) > 1 else None,
     )
-    compared = [(group, field.compare(PLAIN, name)) for name, group in named.items()]
+    compared = [(groups[at], field.compare(PLAIN, str(at))) for at in parts]
     drops = [
         Importance(columns=group, drop=loss.difference, low=loss.low, high=loss.high)
         for group, loss in compared
@@ -71,6 +61,22 @@ def importance(rows: ExplainedRows, limit_s: float) -> tuple[tuple[Importance, .
     if not drops:
         return (), (Skipped(part="importance", reason=f"{rows.measure.name} is undefined on these rows"), *late)
     return tuple(sorted(drops, key=lambda each: -each.drop)), tuple(late)
+
+
+def _shuffled(
+    rows: ExplainedRows, groups: Sequence[tuple[str, ...]], limit_s: float, repeats: int
+) -> tuple[dict[int, list[Predictions]], int]:
+    """The answers to rows with each group shuffled, once for all of them and then as often as there is time."""
+    deadline, rng = Deadline(limit_s), np.random.default_rng(rows.seed)
+    parts: dict[int, list[Predictions]] = {}
+    for repeat in range(max(1, repeats)):
+        order_n = rng.permutation(len(rows))
+        for at, group in enumerate(groups):
+            if deadline.used_s > (limit_s if repeat else LATEST * limit_s):
+                return {place: each[: max(1, repeat)] for place, each in parts.items()}, max(1, repeat)
+            changed = rows.table.with_columns([rows.table[name][order_n] for name in group])
+            parts.setdefault(at, []).append(rows.answers(changed))
+    return parts, max(1, repeats)
 
 
 def _late(names: Sequence[str]) -> list[Skipped]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import onnxruntime as ort
     import tokenizers
 
-__all__ = ["EncoderSource", "OnnxEncoder", "known_encoders"]
+__all__ = ["EncoderSource", "OnnxEncoder", "known_encoders", "need_runtime"]
 
 Vectors: TypeAlias = NDArray[np.float16]
 
@@ -59,6 +60,17 @@ def known_encoders() -> dict[str, EncoderSource]:
             inner=("layer_norm", "layer_norm_2", "layer_norm_4", "layer_norm_6", "layer_norm_8", "layer_norm_10"),
         )
     }
+
+
+def need_runtime() -> None:
+    """See that what runs encoders is installed.
+
+    Raises:
+        MissingExtraError: it is not.
+    """
+    for module in ("onnxruntime", "tokenizers"):
+        if find_spec(module) is None:
+            raise MissingExtraError.of("family 'embedding'", "embedding", module)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -163,11 +163,12 @@ def chosen_of(members: Sequence[Member], models: Sequence[Model]) -> dict[str, A
 def joint_abilities(models: Sequence[Model]) -> Abilities:
     """What models can do together: what is counted is added up; of the rest, the first that can do it does.
 
-    A model of one member can do all that the member can. How likely a text is as the answer of several, none can tell.
+    A model of one member can do all that the member can, but for answering a row: what the member says of it is not yet
+    what the whole says. How likely a text is as the answer of several, none can tell.
     """
     parts = [abilities_of(model) for model in models]
     if len(parts) == 1:
-        return parts[0]
+        return replace(parts[0], predict_row=None)
 
     def first(name: str) -> Any:
         return next((ability for part in parts if (ability := getattr(part, name)) is not None), None)
