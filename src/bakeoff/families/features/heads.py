@@ -38,6 +38,8 @@ LIMITS = (1e-4, 1e6)
 """The least and the largest penalty that is tried."""
 BLOCK_ROWS = 64
 HESSIAN = "newton-cholesky"
+FEW_CLASSES = 20
+"""Over dense features: of more classes scikit-learn's solver takes minutes, and knows no start."""
 NEVER = -30.0
 """Logit of a class that training rows lack."""
 
@@ -132,7 +134,7 @@ class HeadSpec:
         if not self.classes:
             return self._ridge(x_nd, value_n, penalty)
         present = np.unique(value_n).astype(np.int64)
-        if isinstance(x_nd, np.ndarray) or len(present) == 2:  # noqa: PLR2004
+        if len(present) == 2 or (isinstance(x_nd, np.ndarray) and len(present) <= FEW_CLASSES):  # noqa: PLR2004
             if len(present) == 2 and _solver(x_nd, 2) == HESSIAN:  # noqa: PLR2004
                 return self._by_hessian(x_nd, value_n, penalty, start, present)
             return self._logistic(x_nd, value_n, penalty, present)
