@@ -158,9 +158,9 @@ class CountedJobs:
         """Threads that all jobs together may use."""
         return self._compute.cores
 
-    def expect(self, function: str, requires: Sequence[str], resources: Resources) -> None:
+    def expect(self, function: str, requires: Sequence[str], resources: Resources, modules: Sequence[str] = ()) -> None:
         """Be ready for such a job."""
-        self._compute.expect(function, requires, resources)
+        self._compute.expect(function, requires, resources, modules)
 
     def run(
         self, jobs: Iterable[Job], *, progress: Callable[[str, str], None], exclusive: bool = False

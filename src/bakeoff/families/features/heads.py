@@ -38,6 +38,8 @@ LIMITS = (1e-4, 1e6)
 """The least and the largest penalty that is tried."""
 BLOCK_ROWS = 64
 HESSIAN = "newton-cholesky"
+FEW_CLASSES = 20
+"""Over dense features: of more classes scikit-learn's solver takes minutes, and knows no start."""
 NEVER = -30.0
 """Logit of a class that training rows lack."""
 
@@ -142,7 +144,7 @@ class HeadSpec:
             return self._ridge(x_nd, value_n, penalty, weight_n)
         weight_n = both_weights(balanced_weights(value_n) if self.balanced else None, weight_n)
         present = np.unique(value_n).astype(np.int64)
-        if isinstance(x_nd, np.ndarray) or len(present) == 2:  # noqa: PLR2004
+        if len(present) == 2 or (isinstance(x_nd, np.ndarray) and len(present) <= FEW_CLASSES):  # noqa: PLR2004
             if len(present) == 2 and _solver(x_nd, 2) == HESSIAN:  # noqa: PLR2004
                 return self._by_hessian(x_nd, value_n, penalty, start, present, weight_n=weight_n)
             return self._logistic(x_nd, value_n, penalty, present, weight_n)
