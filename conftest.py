@@ -32,7 +32,15 @@ def _cheap_runs():
     """Runs of this process do their jobs in it, unless a test has the mark `processes`."""
     with pytest.MonkeyPatch.context() as patch:
         in_process.hurried(patch.setattr)
+        # What is released is what was evaluated, but where a test is about the fit on all rows (`ships_all`).
+        patch.setenv("BAKEOFF_LOOP__REFIT", "false")
         yield
+
+
+@pytest.fixture
+def ships_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The winner is fitted on all rows, as it is outside of tests."""
+    monkeypatch.delenv("BAKEOFF_LOOP__REFIT")
 
 
 @pytest.fixture(autouse=True)

@@ -268,7 +268,7 @@ def test_a_cascade_of_a_cheap_and_a_dear_candidate_is_served(signs_project):
     assert answer.label == "no"
 
 
-def test_the_winner_is_refitted_on_all_rows_member_by_member(signs_project):
+def test_the_winner_is_refitted_on_all_rows_member_by_member(signs_project, ships_all):
     (signs_project / "signs.csv").write_text(signs(time=True))
     edit(signs_project, 'text = ["left", "right"]', 'text = ["left", "right"]\ntime = "day"')
     with (signs_project / "bakeoff.toml").open("a") as file:

@@ -222,7 +222,7 @@ def records_tell_the_family_its_parameters_and_the_steps(project, candidate, fol
     assert {column["name"] for column in made["signature"]["inputs"]} == {"town", "age", "when", "colour", "member"}
 
 
-def test_held_out_fits_see_training_rows_and_refits_all(tmp_path, noting):
+def test_held_out_fits_see_training_rows_and_refits_all(tmp_path, noting, ships_all):
     more = '[split]\nby = "time"\n[loop]\nrefit = true\n'
     folder = shop_project(tmp_path / "shop", ENCODED, candidates=2, more=more)
     # Labels are nearly random: by chance last week's had a better f1_macro.

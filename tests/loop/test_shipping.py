@@ -70,7 +70,7 @@ CANDIDATES = '[candidates.first]\nfamily = "firstword"\n[candidates.second]\nfam
 
 
 @pytest.fixture
-def memory(films_project, third_party, register_family, monkeypatch):
+def memory(films_project, third_party, register_family, monkeypatch, ships_all):
     (films_project / "memory.py").write_text(textwrap.dedent(MEMORY))
     monkeypatch.syspath_prepend(str(films_project))
     register_family("memory", "memory:MemoryFamily")
