@@ -46,7 +46,7 @@ WIDTHS = (0.3, 1.0, 3.0)
 """How fast likeness falls, in units of the middle distance between rows."""
 WIDTH_LIMITS = (0.003, 30.0)
 PENALTIES = tuple(10.0**power for power in range(-8, 4))
-CHOICE_ROWS, CHOICE_LANDMARKS = 3000, 400
+CHOICE_ROWS, CHOICE_LANDMARKS = 3000, 500
 """Training rows and landmarks by which width and shape are chosen."""
 BLOCK_ROWS = 1024
 LEAST_EIGENVALUE = 1e-9
