@@ -21,6 +21,7 @@ task = "regression"
 source = "rentals.csv"
 target = "count"
 time = "when"
+ignore = ["when"]
 numeric = ["noise", "level"]
 [split]
 test = "7d"

@@ -226,7 +226,7 @@ def test_held_out_fits_see_training_rows_and_refits_all(tmp_path, noting, ships_
     more = '[split]\nby = "time"\n[loop]\nrefit = true\n'
     folder = shop_project(tmp_path / "shop", ENCODED, candidates=2, more=more)
     # Labels are nearly random: by chance last week's had a better f1_macro.
-    edit(folder, 'target = "bought"', 'target = "bought"\ntime = "when"\ntruth_after = "2y"')
+    edit(folder, 'target = "bought"', 'target = "bought"\ntime = "when"\nhorizon = "2y"')
     data = run(folder).document["dataset"]
     sizes = {at: [len(call) for call in noted(folder, "fit", at)] for at in (0, 1)}
     assert data["train"] == sizes[0][0] == sizes[1][0]

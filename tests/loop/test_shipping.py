@@ -102,7 +102,7 @@ def test_the_winner_is_fitted_on_all_rows_and_its_twin_is_the_evidence(memory):
         evaluated = finished.results.candidates[0].model_version
         assert project.release().model_version != evaluated
         assert project.lineage(evaluated).model.content == origin.evaluated_tree
-        assert len(project.model().known) == 300
+        assert len(project.model().model.known) == 300
         assert "fitted on 300 rows: its evaluated twin's 240 and 60 more" in lineage_page(project.lineage().to_json())
         shown = markdown(project.report(None))
         assert project.run().unchanged

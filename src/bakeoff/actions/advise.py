@@ -216,7 +216,7 @@ def _stratified(rows_n: Any, label_n: Any | None, rng: Any) -> Any:
 
 
 def _job(fit: Job, inputs: Mapping[str, BlobRef], **more: Any) -> Job:
-    argument = ProbeArgument(**msgspec.structs.asdict(fit.argument), **more)
+    argument = ProbeArgument(**{**msgspec.structs.asdict(fit.argument), **more})
     resources = Resources()  # the time is shared by as many as run at once
     return replace(
         fit, function=PROBE, argument=argument, inputs={**fit.inputs, **inputs}, outputs=(), resources=resources

@@ -53,7 +53,7 @@ def explain_row(
         NotFoundError: there is no such model. DataError: the row does not fit.
     """
     version = _version(project, model)
-    origin, loaded = version.model_origin, project.model(label(version))
+    origin, loaded = version.model_origin, project.model(label(version)).model
     if origin.task == "generation":
         raise UsageError(f"expected a model that classifies or predicts numbers; {label(version)} writes texts")
     if abilities_of(loaded).usage is not None and not paid:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["explanations"]
 
-SHARE, LEAST_S, MOST_S = 0.15, 0.15, 60.0
+SHARE, LEAST_S, MOST_S = 0.15, 0.15, 20.0
 """Of the time that fits took, for each explanation; and its limits."""
 LEARNING = 2.0
 """How many times as long the fits of the winner's learning curve may take; or as long as its own fit, if longer."""

@@ -44,7 +44,7 @@ def _not_wanted(stage: Stage, winner: Judged, times: float) -> str | None:
         return "[loop] refit = false"
     if not winner.fitted.contender.learns:
         return "nothing in it, or not all, learns from rows"
-    limit_s = max(stage.config.loop.refit_max_s, stage.budget_s or 0.0)
+    limit_s = max(stage.config.loop.refit_max_s, stage.time.wanted_s or 0.0)
     expected_s = winner.fitted.train_s * times
     if expected_s > limit_s:
         return f"it would take about {duration(expected_s)}, over [loop] refit_max_s = {limit_s:g}"
