@@ -18,7 +18,8 @@ help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 # Versions are those of requirements.lock, without its hashes: pip takes no hashes for a folder that is being edited.
-PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(VENV)/pins.txt -e
+# Modules are compiled when they are first imported: most of them never are.
+PIP = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c $(VENV)/pins.txt -e
 
 # The environment is made anew for another PYTHON, if one is named, and after an installation that was killed: only then
 # is .begun still there.
@@ -51,7 +52,7 @@ INSTALL = @install() { touch $(VENV)/.begun; $(PIP) "$$1"; done=$$?; rm $(VENV)/
 # What the demos without language models need; the rest, torch among it, comes with `make install`.
 $(DEMO): $(VENV)/pins.txt pyproject.toml
 	@echo "installing what the demos need"
-	$(INSTALL) '.[embedding,report]'
+	$(INSTALL) '.[embedding]'
 	@touch $@
 
 # After the demos' part, not beside it (make -j).

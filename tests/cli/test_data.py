@@ -67,4 +67,4 @@ def test_show_tells_the_version(bakeoff, ran, films_project):
     assert [each["number"] for each in found] == [1]
     assert bakeoff("data", "show", "--version", "7", "-C", ran).code == 1
     assert "no dataset version yet" in bakeoff("data", "show", "-C", films_project).out
-    assert json.loads(bakeoff("data", "show", "--json", "-C", films_project).out) == {"versions": []}
+    assert json.loads(bakeoff("data", "show", "--json", "-C", films_project).out) == {"format": 1, "versions": []}

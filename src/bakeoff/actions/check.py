@@ -104,10 +104,9 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
     if competition is not None and candidate is None and competition.decision.winner is None and _fine(checks):
         checks.append(Check(name="a winner", outcome="failed", told=competition.decision.reason))
     notes = [*subject.notes, *([] if competition is None else _failed(competition))]
-    if not checks and champion is None:
-        checks.append(Check(name="something to check", outcome="failed", told=NOTHING_TO_CHECK))
-    elif champion is None:
+    if champion is None:
         notes.append("There is no champion to compare with: only the gates were checked.")
+        checks = checks or [Check(name="something to check", outcome="failed", told=NOTHING_TO_CHECK)]
     if stage.found:
         listed = "; ".join(f"{name}: {shown(params)}" for name, params in stage.found.items())
         notes.append(f"Fitted with what the champion's search found ({listed}).")

@@ -30,8 +30,7 @@ def check(
         str | None, typer.Option(metavar="NAME", help="Check this candidate instead of the winner.")
     ] = None,
     model: Annotated[
-        str | None,
-        typer.Option(metavar="VERSION", help="Check a registered version (NAME/2, 2, an alias) as it is."),
+        str | None, typer.Option(metavar="VERSION", help="Check a registered version (NAME/2, 2, an alias) as it is.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail, too, what cannot be compared.")] = False,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML.")] = None,

@@ -19,10 +19,7 @@ def prepare(
     *,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="FILE.parquet, .jsonl, .jsonl.gz, .jsonl.zst, or a folder of Parquet files.",
-        ),
+        typer.Option(metavar="FILE", help="FILE.parquet, .jsonl, .jsonl.gz, .jsonl.zst, or a folder of Parquet files."),
     ] = None,
     steps: Annotated[
         str | None, typer.Option(metavar="NAMES", help="Names with commas between, or a JSON list.")
@@ -35,8 +32,7 @@ def prepare(
         typer.Option("--project", "-C", metavar="FOLDER", help="A project folder to take steps and columns from."),
     ] = None,
     tokenizer: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Count tokens: a tokenizer.json, its folder, or 'words'."),
+        str | None, typer.Option(metavar="FILE", help="Count tokens: a tokenizer.json, its folder, or 'words'.")
     ] = None,
     token_ids: Annotated[
         bool, typer.Option("--token-ids", help="Write the tokens, too, not only their number.")
@@ -44,16 +40,9 @@ def prepare(
     workers: Annotated[int, typer.Option(metavar="N", help="Processes; 0: one for each core.", min=0)] = 0,
     max_bad_share: Annotated[
         float,
-        typer.Option(
-            metavar="SHARE",
-            help="The share of lines that may be unreadable before it stops.",
-            min=0,
-            max=1,
-        ),
+        typer.Option(metavar="SHARE", help="The share of lines that may be unreadable before it stops.", min=0, max=1),
     ] = 0.01,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Show on some rows what each step does and why; write nothing.")
-    ] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Only show on some rows what steps do, and why.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -71,7 +60,7 @@ def prepare(
         return
     if out is None:
         raise UsageError("expected --out, the name of the result, or --explain; received neither")
-    told = prepare_corpus(
+    report = prepare_corpus(
         inputs,
         out,
         steps=chain,
@@ -83,12 +72,16 @@ def prepare(
         replace=force,
         progress=show_progress,
     )
+    _show(report, as_json=as_json)
+
+
+def _show(told: "CorpusReport", *, as_json: bool) -> None:
     if as_json:
         emit(told.to_json())
-    else:
-        typer.echo(_page(told))
-        if told.rows_out:
-            next_step(f"init {out}")
+        return
+    typer.echo(_page(told))
+    if told.rows_out:
+        next_step(f"init {told.out}")
 
 
 SHOWN_LINES = 3

@@ -22,8 +22,7 @@ def export(
     ] = "gguf",
     merge: Annotated[bool, typer.Option("--merge", help="Put the adapter into the weights.")] = False,
     quantisation: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Another precision than the measured one: bf16, q4_0."),
+        str | None, typer.Option(metavar="NAME", help="Another precision than the measured one: bf16, q4_0.")
     ] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,

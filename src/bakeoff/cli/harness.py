@@ -26,8 +26,7 @@ def harness(
         int | None, typer.Option(metavar="N", help="Documents of each task; all by default.", min=1)
     ] = None,
     shots: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Examples before each; as the task says by default.", min=0),
+        int | None, typer.Option(metavar="N", help="Examples before each; as the task says by default.", min=0)
     ] = None,
     chat: Annotated[bool, typer.Option("--chat", help="Ask through the model's chat template.")] = False,
     batch: Annotated[int, typer.Option(metavar="N", help="What the model reads at once.", min=1)] = 8,

@@ -23,12 +23,10 @@ def labels(
     within: Annotated[float, typer.Option(metavar="SCORE", help="How far the mean score may be off, either way.")],
     label_cost: Annotated[float, typer.Option(metavar="COST", help="What a score by a person costs.", min=0)] = 1.0,
     vote_cost: Annotated[
-        float,
-        typer.Option(metavar="COST", help="What a vote of the judge costs, in the same unit.", min=0),
+        float, typer.Option(metavar="COST", help="What a vote of the judge costs, in the same unit.", min=0)
     ] = 0.0,
     most_votes: Annotated[
-        int,
-        typer.Option(metavar="N", help="How many answers there are that the judge alone could score.", min=0),
+        int, typer.Option(metavar="N", help="How many answers there are that the judge alone could score.", min=0)
     ] = 100_000,
     as_json: AsJson = False,
 ) -> None:

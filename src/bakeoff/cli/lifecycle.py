@@ -46,8 +46,7 @@ def init(
     target: Annotated[
         str | None,
         typer.Option(
-            metavar="COLUMN",
-            help="The column to predict. Conversations need none: their last turn is predicted.",
+            metavar="COLUMN", help="The column to predict. Conversations need none: their last turn is predicted."
         ),
     ] = None,
     folder: Folder = HERE,

@@ -201,8 +201,7 @@ def gc(
     *,
     delete: Annotated[bool, typer.Option("--delete", help="Delete it; without this it is only counted.")] = False,
     grace: Annotated[
-        str,
-        typer.Option(metavar="TIME", help="Spare what was stored within this time, such as 30m or 24h."),
+        str, typer.Option(metavar="TIME", help="Spare what was stored within this time, such as 30m or 24h.")
     ] = "24h",
     folder: Folder = HERE,
     as_json: AsJson = False,

@@ -21,8 +21,7 @@ def add_to(app: typer.Typer) -> None:
 def serve(
     *,
     host: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="A loopback address; [endpoint] host by default."),
+        str | None, typer.Option(metavar="ADDRESS", help="A loopback address; [endpoint] host by default.")
     ] = None,
     port: Annotated[
         int | None,
@@ -129,8 +128,7 @@ def monitor(
     since_ms: Annotated[
         int | None,
         typer.Option(
-            metavar="MS",
-            help="Start of the window, in milliseconds since 1970 (UTC); the live release's by default.",
+            metavar="MS", help="Start of the window, in milliseconds since 1970 (UTC); the live release's by default."
         ),
     ] = None,
     until_ms: Annotated[int | None, typer.Option(metavar="MS", help="End of the window; now by default.")] = None,
