@@ -505,6 +505,22 @@ def test_a_terminal_shows_a_bar_and_clears_it(of_pandas, monkeypatch):
     assert "champion: measuring latency" in stream.getvalue()
 
 
+def test_bars_of_several_threads_do_not_stand_in_each_others_way(monkeypatch):
+    from bakeoff.project.progress import bar
+
+    def work(number):
+        with bar(f"project {number}") as shown:
+            shown.more(3)
+            for step in range(3):
+                shown.line(f"step {step}")
+                shown.step()
+        return number
+
+    with monkeypatch.context() as patch, ThreadPoolExecutor(4) as pool:
+        patch.setattr("sys.stderr", Terminal())
+        assert list(pool.map(work, range(8))) == list(range(8))
+
+
 def test_a_notebook_shows_a_bar(of_pandas, monkeypatch):
     from bakeoff.project import progress
 

@@ -64,7 +64,7 @@ def answering(
         return
     rows = json_rows(row, "rows") if row is not None else _in_memory(str(file), "rows")
     with open_project(folder) as project:
-        if row is not None:
+        if row is not None and rows is not None:
             yield [answered_whole(project.predict(rows))]
         else:
             yield project.predict_file(str(file)) if rows is None else project.predict_each(rows, name=str(file))

@@ -38,8 +38,7 @@ def write_card(card: "DataCard", *, html: Path | None, png: Path | None) -> list
 
 def card_page(card: "DataCard") -> str:
     """The card in the terminal."""
-    from bakeoff.report.card_html import in_a_line
-    from bakeoff.report.numbers import cut, part
+    from bakeoff.report.numbers import cut, in_a_line, part
 
     shown = card.columns[:MOST_COLUMNS]
     rows = [

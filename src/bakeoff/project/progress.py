@@ -119,14 +119,23 @@ def bar(title: str) -> Generator[Bar]:
             drawn.end()
     elif sys.stderr is not None and sys.stderr.isatty():  # pyright: ignore[reportUnnecessaryComparison] - it may be closed
         from rich.console import Console
+        from rich.errors import LiveError
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
         from rich.table import Column
 
         text = TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True, ratio=1))
         columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(20), MofNCompleteColumn())
         console = Console(stderr=True)
-        with Progress(*columns, TimeElapsedColumn(), text, console=console, transient=True, expand=True) as progress:
+        progress = Progress(*columns, TimeElapsedColumn(), text, console=console, transient=True, expand=True)
+        try:
+            progress.start()
+        except LiveError:  # another one is drawn already, and this version of rich draws one at a time
+            yield _Nothing()
+            return
+        try:
             yield _TerminalBar(title, progress)
+        finally:
+            progress.stop()
     else:
         yield _Nothing()
 
