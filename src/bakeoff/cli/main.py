@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import bakeoff
-from bakeoff.cli import checking, data, lifecycle, models, records, serving
+from bakeoff.cli import checking, data, lifecycle, models, records, serving, tracking
 from bakeoff.cli.terminal import terminal
 
 __all__ = ["app", "main"]
@@ -50,7 +50,7 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
         logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="  %(levelname)s: %(message)s")
 
 
-for _module in (lifecycle, serving, records, data, checking, models):
+for _module in (lifecycle, serving, tracking, records, data, checking, models):
     _module.add_to(app)
 
 
