@@ -37,6 +37,7 @@ ENTITY = Entity(
     beside={
         "metric": Beside(table=latest_metrics, same=columns("run_id")),
         "param": Beside(table=params, same=columns("run_id")),
+        "input": Beside(table=inputs, same=columns("run_id"), value=("name", "version", "context"), keyed=False),
         "tag": Beside(table=run_tags, same=columns("run_id")),
     },
     values=EXPERIMENTS.values,

@@ -34,13 +34,14 @@ class Beside:
     """A table with a row for each key of a thing.
 
     `same` are its columns, and those of the thing, by which rows belong together; `only` what else its rows have.
-    `value` is the column of the value, or those of texts and of numbers.
+    `value` is the column of the value, or those of texts and of numbers. Without `keyed`, a row has a column for each key.
     """
 
     table: Table
     same: Mapping[str, str]
     only: Mapping[str, str] = field(default_factory=dict[str, str])
     value: tuple[str, ...] = ("value",)
+    keyed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +117,8 @@ class _Sql:
             column, nan = self._attribute(each.field), None
             if column is None:
                 beside = self._beside(each.field)
+                if not beside.keyed:
+                    raise UsageError(f"expected an order by one value of each thing; received {each.field.key!r}")
                 rows = beside.table.alias()
                 statement = statement.outerjoin(rows, and_(self._belongs(beside, rows), rows.c.key == each.field.key))
                 columns, nan = [rows.c[name] for name in beside.value], rows.c.get("is_nan")
@@ -133,6 +136,11 @@ class _Sql:
             return self._compared(column, condition, condition.value if convert is None else convert(condition.value))
         beside = self._beside(condition.field)
         table = beside.table
+        if not beside.keyed:
+            if condition.field.key not in beside.value:
+                raise UsageError(f"expected one of {', '.join(beside.value)}; received {condition.field.key!r}")
+            column = table.c[condition.field.key]
+            return exists().where(self._belongs(beside, table), self._compared(column, condition, condition.value))
         there = and_(self._belongs(beside, table), table.c.key == condition.field.key)
         if condition.operator in {"is null", "is not null"}:
             present = exists().where(there)

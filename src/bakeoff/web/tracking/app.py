@@ -314,8 +314,7 @@ class _Handlers:
         @permission(call.needs)
         async def endpoint(request: Request) -> Response:
             given = await arguments(request, call.takes)
-            body = await asyncio.get_running_loop().run_in_executor(self.pool, self._done, call, given)
-            return body
+            return await asyncio.get_running_loop().run_in_executor(self.pool, self._done, call, given)
 
         return endpoint
 
@@ -354,7 +353,7 @@ class _Handlers:
 async def _on_error(_request: Request, error: Exception) -> Response:
     known = refusal(error)
     if known.code == "INTERNAL_ERROR":
-        logger.exception("unexpected error", exc_info=error)
+        logger.error("unexpected error", exc_info=error)
     return rejected(known)
 
 

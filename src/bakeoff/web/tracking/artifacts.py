@@ -76,10 +76,6 @@ class _Place:
     folder: Path | None = None
 
 
-def _of_run(run: Run) -> dict[str, str]:
-    return dict(run.artifacts)
-
-
 def _run_in(tracking: Tracking, path: str) -> tuple[Run, str] | None:
     """The run among whose artifacts a path of the proxy is, and the rest of the path."""
     parts = path.split("/")

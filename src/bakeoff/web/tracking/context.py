@@ -20,8 +20,8 @@ class Tracking:
     """The stores behind the protocol.
 
     `root` is where clients keep artifacts of new experiments, a URI: by default they send them here
-    (`mlflow-artifacts:/`), and they become blobs; with a folder they write there themselves. `scratch` is for files that
-    are on their way.
+    (`mlflow-artifacts:/`), and they become blobs; with a folder they write there themselves. `scratch` is for files
+    that are on their way.
     """
 
     records: RecordStore

@@ -35,6 +35,7 @@ GRAMMAR = Grammar(
     },
     kinds={"tag": "tag", "tags": "tag"},
 )
+MOST = 50_000
 VIEWS: Mapping[object, Lifecycle | None] = {
     "ACTIVE_ONLY": "active",
     "DELETED_ONLY": "deleted",
@@ -112,7 +113,7 @@ def get_by_name(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 def search(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Experiments, newest changes first unless another order is asked for."""
     count = 1000 if given["max_results"] is None else given["max_results"]
-    if not 1 <= count <= 50_000:
+    if not 1 <= count <= MOST:
         raise invalid(
             f"Invalid value {count} for parameter 'max_results' supplied. It must be at least 1 and at most 50000"
         )

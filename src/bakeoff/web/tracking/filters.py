@@ -18,7 +18,8 @@ TOKEN = re.compile(
       | (?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
       | (?P<compare><=|>=|!=|<>|=|<|>)
       | (?P<sign>[(),])
-      | (?P<name>`[^`]*`(?:\.(?:`[^`]*`|"[^"]*"|[\w./-]+))?|[A-Za-z_][\w]*(?:\s*\.\s*(?:`[^`]*`|"[^"]*"|'[^']*'|[\w./\-:]+))*)
+      | (?P<name>`[^`]*`(?:\.(?:`[^`]*`|"[^"]*"|[\w./-]+))?
+        |[A-Za-z_][\w]*(?:\s*\.\s*(?:`[^`]*`|"[^"]*"|'[^']*'|[\w./\-:]+))*)
     )""",
     re.VERBOSE,
 )
@@ -41,6 +42,8 @@ class Grammar:
 
     attributes: Mapping[str, Name]
     kinds: Mapping[str, Kind] = field(default_factory=dict[str, "Kind"])
+    keys: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What keys are called here."""
     prefixes: frozenset[str] = frozenset({"attribute", "attributes", "attr", "run"})
 
     def field_of(self, name: str) -> Name:
@@ -52,7 +55,7 @@ class Grammar:
         prefix, dot, key = _split(name)
         if dot and prefix.lower() in self.kinds:
             kind = self.kinds[prefix.lower()]
-            return Name(field=QueryField(kind=kind, key=key), number=kind == "metric")
+            return Name(field=QueryField(kind=kind, key=self.keys.get(key, key)), number=kind == "metric")
         if dot and prefix.lower() in self.prefixes:
             return self._attribute(key)
         if dot:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from bakeoff.core.errors import ConflictError
-from bakeoff.core.queries import QueryField
+from bakeoff.core.queries import Kind, QueryField
 from bakeoff.core.records import DocumentChange
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import Tracking
@@ -26,7 +26,13 @@ def fields(
 ) -> Fields:
     """What a document can be searched by."""
     found: dict[QueryField, str | float] = {}
-    for kind, values in (("attribute", attributes), ("param", params), ("tag", tags), ("metric", metrics)):
+    of_kinds: Mapping[Kind, Mapping[str, str | float | None] | None] = {
+        "attribute": attributes,
+        "param": params,
+        "tag": tags,
+        "metric": metrics,
+    }
+    for kind, values in of_kinds.items():
         for key, value in (values or {}).items():
             if value is not None:
                 found[QueryField(kind=kind, key=key)] = value

@@ -75,8 +75,7 @@ VERSIONS = Grammar(
     },
     kinds={"tag": "tag", "tags": "tag"},
 )
-FOREIGN = frozenset({"source", "run_link", "model_id"})
-"""What the lineage of a version says that a client registered."""
+MOST_NAMES, MOST_VERSIONS = 1000, 200_000
 
 
 def name_of(tracking: Tracking, name: str) -> Registered:
@@ -209,9 +208,9 @@ def search(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     if PROMPT.key not in (given["filter"] or ""):
         where.append(Predicate(field=PROMPT, operator="is null"))
     limit = 100 if given["max_results"] is None else given["max_results"]
-    if not 1 <= limit <= 1000:
+    if not 1 <= limit <= MOST_NAMES:
         raise invalid(
-            "Invalid value for max_results. It must be a positive number of at most 1000, but got value {limit}"
+            f"Invalid value for max_results. It must be a positive number of at most {MOST_NAMES}, but got value {limit}"
         )
     order = order_of(given["order_by"], NAMES)
     by_name = Order(field=QueryField(kind="attribute", key="name"))
@@ -315,6 +314,8 @@ def _check_source(tracking: Tracking, source: str, run_id: str | None, model_id:
     A local path must be inside the artifacts of the run or logged model that it is said to come from.
     """
     parts = urlsplit(source)
+    if parts.scheme == "file" and parts.netloc not in {"", "localhost"}:
+        raise TrackingError("INTERNAL_ERROR", f"{source} is not a valid remote uri: expected a file of this machine")
     local = local_path(source) if parts.scheme in {"", "file"} else None
     if local is None:
         path = unquote(unquote(unquote(parts.path)))
@@ -377,9 +378,11 @@ def transition(tracking: Tracking, given: Mapping[str, Any]) -> Json:
         where = AllOf(
             parts=(attribute("kind", "=", MODEL), attribute("name", "=", version.name), attribute("stage", "=", stage))
         )
-        for other in every(tracking.records.versions.search, Query(where=where)):
-            if other.number != version.number:
-                changes.append(VersionChange(kind=MODEL, name=other.name, number=other.number, stage="Archived"))
+        changes += [
+            VersionChange(kind=MODEL, name=other.name, number=other.number, stage="Archived")
+            for other in every(tracking.records.versions.search, Query(where=where))
+            if other.number != version.number
+        ]
     _apply(tracking, *changes)
     return get_version(tracking, given)
 
@@ -398,7 +401,7 @@ def search_versions(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     if PROMPT.key not in (given["filter"] or ""):
         where.append(Predicate(field=PROMPT, operator="is null"))
     limit = 10_000 if given["max_results"] is None else given["max_results"]
-    if not 1 <= limit <= 200_000:
+    if not 1 <= limit <= MOST_VERSIONS:
         raise invalid(
             f"Invalid value for max_results. It must be a positive number of at most 200000, but got value {limit}"
         )

@@ -59,17 +59,23 @@ GRAMMAR = Grammar(
         "user_id": Name(field=QueryField(kind="tag", key=USER)),
     },
     kinds={
-        **dict.fromkeys(("metric", "metrics"), "metric"),
-        **dict.fromkeys(("param", "params", "parameter", "parameters"), "param"),
-        **dict.fromkeys(("tag", "tags"), "tag"),
-        **dict.fromkeys(("dataset", "datasets"), "input"),
+        "metric": "metric",
+        "metrics": "metric",
+        "param": "param",
+        "params": "param",
+        "parameter": "param",
+        "parameters": "param",
+        "tag": "tag",
+        "tags": "tag",
+        "dataset": "input",
+        "datasets": "input",
     },
+    keys={"digest": "version"},
 )
 NEWEST = (
     Order(field=QueryField(kind="attribute", key="start_ms"), descending=True),
     Order(field=QueryField(kind="attribute", key="run_id")),
 )
-STATUSES = {str(at): status for at, status in enumerate(("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"), 1)}
 MOST_RUNS, MOST_EXPERIMENTS = 50_000, 20
 
 
@@ -126,8 +132,8 @@ def metric_shown(metric: Metric) -> dict[str, Json]:
 
 def _input(used: RunInput) -> Json:
     about = {"source_type": "bakeoff", "source": used.version, **used.about}
-    tags = [*cast("list[Json]", about.pop("tags", []))]
-    if used.context and CONTEXT not in {tag["key"] for tag in cast("list[dict[str, Json]]", tags)}:
+    tags = [*cast("list[dict[str, str]]", about.pop("tags", []))]
+    if used.context and CONTEXT not in {tag["key"] for tag in tags}:
         tags.append({"key": CONTEXT, "value": used.context})
     return {"tags": tags, "dataset": {"name": used.name, "digest": used.version, **about}}
 
@@ -162,7 +168,10 @@ def _apply(tracking: Tracking, change: RunChange) -> Json:
             raise
         told = ", ".join(f"{{'key': '{k}', 'old_value': '{old}', 'new_value': '{new}'}}" for k, old, new in other)
         if len(change.params) > 1:
-            text = f"Changing param values is not allowed. Params were already logged='[{told}]' for run ID='{change.run_id}'."
+            text = (
+                f"Changing param values is not allowed. Params were already logged='[{told}]' "
+                f"for run ID='{change.run_id}'."
+            )
         else:
             key, old, new = other[0]
             text = (
@@ -233,9 +242,9 @@ def _name() -> str:
 def update(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Another name or status of a run."""
     status, name = given["status"], given["run_name"]
-    status = STATUSES.get(str(status), status) if status is not None else None
-    if status is not None and status not in get_args(RunStatus):
-        raise invalid(f"Invalid value '{status}' for parameter 'status' supplied.")
+    status = next((each for at, each in enumerate(get_args(RunStatus), 1) if status in {each, at, str(at)}), None)
+    if given["status"] is not None and status is None:
+        raise invalid(f"Invalid value '{given['status']}' for parameter 'status' supplied.")
     change = RunChange(run_id=given["run_id"], name=name or None, status=status, end_ms=given["end_time"])
     _apply(tracking, change)
     return {"run_info": _info(tracking, run_of(tracking, given["run_id"]))}
