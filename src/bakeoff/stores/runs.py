@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, select, tuple_, update
+from sqlalchemy import Connection, Table, bindparam, delete, select, tuple_, update
 
 from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.protocols import Clock
@@ -42,6 +42,9 @@ ENTITY = Entity(
     },
     values=EXPERIMENTS.values,
 )
+_LIFE_OF_EXPERIMENT = select(experiments.c.lifecycle).where(experiments.c.experiment_id == bindparam("experiment_id"))
+_LIFE_OF_RUN = select(runs.c.lifecycle).where(runs.c.run_id == bindparam("run_id"))
+_INSERT_BLOCK = metric_blocks.insert()
 ENDED = frozenset({"FINISHED", "FAILED", "KILLED"})
 
 
@@ -50,6 +53,15 @@ class Runs:
 
     def __init__(self, database: Database, grouped: Grouping, clock: Clock) -> None:
         self._database, self._grouped, self._clock = database, grouped, clock
+        self._insert_run = database.insert(runs).on_conflict_do_nothing(index_elements=["run_id"])
+        insert = database.insert(latest_metrics)
+        new = insert.excluded
+        columns = ("step", "time_ms", "value")
+        self._upsert_latest = insert.on_conflict_do_update(
+            index_elements=["run_id", "key"],
+            set_={name: new[name] for name in (*columns, "is_nan")},
+            where=tuple_(*(new[name] for name in columns)) > tuple_(*(latest_metrics.c[name] for name in columns)),
+        )
 
     def start(
         self,
@@ -67,35 +79,42 @@ class Runs:
         number = number_of(experiment_id)
 
         def started(connection: Connection) -> Run:
-            life = connection.scalar(select(experiments.c.lifecycle).where(experiments.c.experiment_id == number))
+            life = connection.scalar(_LIFE_OF_EXPERIMENT, {"experiment_id": number})
             if life is None:
                 raise NotFoundError(f"expected the id of an experiment, received {experiment_id!r}")
             if life == "deleted":
                 raise ConflictError(f"expected an active experiment, {experiment_id!r} is deleted: restore it first")
             if parent_id is not None:
                 _require(connection, parent_id)
-            insert = self._database.insert(runs).values(
-                run_id=run_id,
-                experiment_id=number,
-                name=name,
-                status="RUNNING",
-                start_ms=self._clock() if start_ms is None else start_ms,
-                parent_id=parent_id,
-                location=location.format(run_id=run_id),
-            )
-            connection.execute(insert.on_conflict_do_nothing(index_elements=["run_id"]))
-            known = connection.execute(select(runs).where(runs.c.run_id == run_id)).one()
-            if known.experiment_id != number:
-                owner = str(known.experiment_id)
-                raise ConflictError(f"expected experiment {owner!r} of run {run_id!r}, received {experiment_id!r}")
-            if known.lifecycle == "deleted":
-                raise ConflictError(f"expected an active run, {run_id!r} is deleted: restore it first")
-            again = {"status": "RUNNING", "end_ms": None}
-            connection.execute(update(runs).where(runs.c.run_id == run_id).values(**again))
+            row = {
+                "run_id": run_id,
+                "experiment_id": number,
+                "name": name,
+                "status": "RUNNING",
+                "start_ms": self._clock() if start_ms is None else start_ms,
+                "parent_id": parent_id,
+                "location": location.replace("{run_id}", run_id),
+            }
+            new = connection.execute(self._insert_run, row).rowcount == 1
+            if not new:
+                self._again(connection, run_id, number, experiment_id)
             change_tags(self._database, connection, run_tags, {"run_id": run_id}, tags or {})
-            return next(_load(connection, [run_id]))
+            if not new:
+                return next(_load(connection, [run_id]))
+            of_run = {key: row[key] for key in ("run_id", "name", "status", "start_ms", "parent_id", "location")}
+            return Run(**of_run, experiment_id=str(number), tags=dict(sorted((tags or {}).items())))
 
         return self._grouped(started)
+
+    def _again(self, connection: Connection, run_id: str, number: int, experiment_id: str) -> None:
+        """Set a run that is there RUNNING again."""
+        known = connection.execute(select(runs).where(runs.c.run_id == run_id)).one()
+        if known.experiment_id != number:
+            owner = str(known.experiment_id)
+            raise ConflictError(f"expected experiment {owner!r} of run {run_id!r}, received {experiment_id!r}")
+        if known.lifecycle == "deleted":
+            raise ConflictError(f"expected an active run, {run_id!r} is deleted: restore it first")
+        connection.execute(update(runs).where(runs.c.run_id == run_id).values(status="RUNNING", end_ms=None))
 
     def apply(self, changes: Sequence[RunChange]) -> None:
         """All of them or none, with one commit for all calls that come at once."""
@@ -131,7 +150,7 @@ class Runs:
         return Page(items=items, following=f"0.{offset + len(items)}" if more else None)
 
     def _change(self, connection: Connection, change: RunChange) -> None:
-        lifecycle = connection.scalar(select(runs.c.lifecycle).where(runs.c.run_id == change.run_id))
+        lifecycle = connection.scalar(_LIFE_OF_RUN, {"run_id": change.run_id})
         if lifecycle is None:
             _require(connection, change.run_id)
         if lifecycle == "deleted" and change.lifecycle is None:
@@ -153,20 +172,14 @@ class Runs:
         if not values:
             return
         series, points = pack(values)
-        connection.execute(metric_blocks.insert().values(run_id=run_id, series=series, points=points))
-        best: dict[str, dict[str, Any]] = {}
-        for row in (_row(run_id, metric) for metric in values):
-            best[row["key"]] = max(best.get(row["key"], row), row, key=_rank)
-        insert = self._database.insert(latest_metrics)
-        new = insert.excluded
-        columns = ("step", "time_ms", "value")
-        upsert = insert.on_conflict_do_update(
-            index_elements=["run_id", "key"],
-            set_={name: new[name] for name in (*columns, "is_nan")},
-            where=tuple_(*(new[name] for name in columns)) > tuple_(*(latest_metrics.c[name] for name in columns)),
-        )
+        connection.execute(_INSERT_BLOCK, {"run_id": run_id, "series": series, "points": points})
+        best: dict[str, Metric] = {}
+        for value in values:
+            known = best.setdefault(value.key, value)
+            if known is not value and _rank(value) > _rank(known):
+                best[value.key] = value
         # In one order of keys: two writers that touched the same rows crosswise would deadlock.
-        connection.execute(upsert, [best[key] for key in sorted(best)])
+        connection.execute(self._upsert_latest, [_row(run_id, best[key]) for key in sorted(best)])
 
     def _add_params(self, connection: Connection, run_id: str, values: Mapping[str, str]) -> None:
         for key, value in sorted(values.items()):
@@ -210,9 +223,9 @@ def _row(run_id: str, metric: Metric) -> dict[str, Any]:
     }
 
 
-def _rank(row: Mapping[str, Any]) -> tuple[int, int, float]:
+def _rank(metric: Metric) -> tuple[int, int, float]:
     """MLflow's order of a key's values; NaN counts as zero."""
-    return row["step"], row["time_ms"], row["value"]
+    return metric.step, metric.time_ms, 0.0 if metric.value != metric.value else metric.value
 
 
 def _metric(row: Any) -> Metric:

@@ -34,7 +34,8 @@ class Beside:
     """A table with a row for each key of a thing.
 
     `same` are its columns, and those of the thing, by which rows belong together; `only` what else its rows have.
-    `value` is the column of the value, or those of texts and of numbers. Without `keyed`, a row has a column for each key.
+    `value` is the column of the value, or those of texts and of numbers. Without `keyed`, a row has a column for each
+    key.
     """
 
     table: Table

@@ -167,15 +167,15 @@ class Versions:
         at = (names.c.kind == kind, names.c.name == name)
         if connection.scalar(select(names.c.name).where(names.c.kind == kind, names.c.name == new)) is not None:
             raise ConflictError(f"expected a name that no {kind} has; {new!r} is taken")
-        row = connection.execute(select(names).where(*at)).one()
-        connection.execute(names.insert().values({**row._asdict(), "name": new}))
+        row = connection.execute(select(names).where(*at)).mappings().one()
+        connection.execute(names.insert().values({**row, "name": new}))
         for table in (versions, name_tags, version_tags, aliases):  # what others refer to comes first
             same = (table.c.kind == kind, table.c.name == name)
             if table is not versions:
                 connection.execute(update(table).where(*same).values(name=new))
                 continue
-            for version in connection.execute(select(versions).where(*same)).all():
-                connection.execute(versions.insert().values({**version._asdict(), "name": new}))
+            for version in connection.execute(select(versions).where(*same)).mappings().all():
+                connection.execute(versions.insert().values({**version, "name": new}))
         connection.execute(delete(versions).where(versions.c.kind == kind, versions.c.name == name))
         connection.execute(delete(names).where(*at))
 

@@ -210,7 +210,7 @@ def search(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     limit = 100 if given["max_results"] is None else given["max_results"]
     if not 1 <= limit <= MOST_NAMES:
         raise invalid(
-            f"Invalid value for max_results. It must be a positive number of at most {MOST_NAMES}, but got value {limit}"
+            f"Invalid value for max_results. It must be a positive number of at most {MOST_NAMES}, but got {limit}"
         )
     order = order_of(given["order_by"], NAMES)
     by_name = Order(field=QueryField(kind="attribute", key="name"))

@@ -1,7 +1,8 @@
 """MLflow's way to write requests, answers and errors.
 
 Facts of the protocol: MLflow 3.18, `mlflow/protos/service.proto` and its REST documentation. Numbers of 64 bits are
-JSON numbers, NaN and the infinities are texts, and an error is `{"error_code": …, "message": …}` with a status of its code.
+JSON numbers, NaN and the infinities are texts, and an error is `{"error_code": …, "message": …}` with a status of its
+code.
 """
 
 import json
