@@ -20,9 +20,9 @@ from bakeoff.web.guard import Guard
 from bakeoff.web.measures import Measures
 from bakeoff.web.permissions import Permission, permission, require_permissions
 from bakeoff.web.problems import HttpError, error_response
-from bakeoff.web.tracking import artifacts, experiments, metrics, models, registry, runs
+from bakeoff.web.tracking import artifacts, assessments, experiments, metrics, models, otlp, registry, runs, traces
 from bakeoff.web.tracking.context import Tracking
-from bakeoff.web.tracking.wire import TrackingError, Want, answer, arguments, refusal, rejected, required
+from bakeoff.web.tracking.wire import TrackingError, Want, answer, arguments, bounded, refusal, rejected, required
 
 __all__ = ["MLFLOW", "create_tracking_app"]
 
@@ -68,6 +68,7 @@ def _ask(path: str, does: Handler, /, **takes: Want) -> Call:
     return Call(path=path, method="POST", does=does, takes=takes)
 
 
+TRACE, ASSESSMENT = "3.0/mlflow/traces/{trace_id}", "3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}"
 SEARCHED = {"filter": TEXT, "order_by": TEXTS, "page_token": TEXT}
 MODEL = "2.0/mlflow/logged-models/{model_id}"
 CALLS: tuple[Call, ...] = (
@@ -241,6 +242,89 @@ CALLS: tuple[Call, ...] = (
         version=NEEDED,
         key=NEEDED,
     ),
+    _write("3.0/mlflow/traces", traces.start, trace=Want(shape="any", required=True)),
+    _ask(
+        "3.0/mlflow/traces/search", traces.search, **SEARCHED, locations=LIST, max_results=Want(shape="int", most=500)
+    ),
+    _get("3.0/mlflow/traces/get", traces.get, trace_id=NEEDED, allow_partial=FLAG),
+    _get("3.0/mlflow/traces/batchGet", traces.batch, trace_ids=required("texts")),
+    _ask("3.0/mlflow/traces/batchGetInfos", traces.batch_infos, trace_ids=required("texts")),
+    _ask(
+        "3.0/mlflow/traces/calculate-filter-correlation",
+        traces.correlation,
+        experiment_ids=required("texts"),
+        filter_string1=NEEDED,
+        filter_string2=NEEDED,
+        base_filter=TEXT,
+    ),
+    *(
+        _write(
+            f"{version}/mlflow/traces/delete-traces",
+            traces.delete,
+            experiment_id=NEEDED,
+            max_timestamp_millis=INT,
+            max_traces=INT,
+            request_ids=TEXTS,
+            trace_ids=TEXTS,
+        )
+        for version in ("2.0", "3.0")
+    ),
+    _write("2.0/mlflow/traces/link-to-run", traces.link_to_run, trace_ids=required("texts"), run_id=NEEDED),
+    _write("2.0/mlflow/traces/link-prompts", traces.link_prompts, trace_id=NEEDED, prompt_versions=required("list")),
+    *(
+        _write(
+            f"{version}/mlflow/traces/{{trace_id}}/tags",
+            traces.set_tag,
+            method="PATCH",
+            trace_id=NEEDED,
+            key=NEEDED,
+            value=TEXT,
+        )
+        for version in ("2.0", "3.0")
+    ),
+    *(
+        _write(
+            f"{version}/mlflow/traces/{{trace_id}}/tags",
+            traces.delete_tag,
+            method="DELETE",
+            trace_id=NEEDED,
+            key=NEEDED,
+        )
+        for version in ("2.0", "3.0")
+    ),
+    _get(TRACE, traces.info, trace_id=NEEDED),
+    _write(f"{TRACE}/assessments", assessments.create, trace_id=NEEDED, assessment=Want(shape="any", required=True)),
+    _get(ASSESSMENT, assessments.get, trace_id=NEEDED, assessment_id=NEEDED),
+    _write(
+        ASSESSMENT,
+        assessments.update,
+        method="PATCH",
+        trace_id=NEEDED,
+        assessment_id=NEEDED,
+        assessment=Want(shape="any", required=True),
+        update_mask=Want(shape="any", required=True),
+    ),
+    _write(ASSESSMENT, assessments.delete, method="DELETE", trace_id=NEEDED, assessment_id=NEEDED),
+    _write(
+        "2.0/mlflow/traces",
+        traces.start_v2,
+        experiment_id=NEEDED,
+        timestamp_ms=required("int"),
+        request_metadata=LIST,
+        tags=LIST,
+    ),
+    _write(
+        "2.0/mlflow/traces/{request_id}",
+        traces.end_v2,
+        method="PATCH",
+        request_id=NEEDED,
+        timestamp_ms=required("int"),
+        status=ANY,
+        request_metadata=LIST,
+        tags=LIST,
+    ),
+    _get("2.0/mlflow/traces/{request_id}/info", traces.info_v2, request_id=NEEDED),
+    _get("2.0/mlflow/traces", traces.search_v2, **SEARCHED, experiment_ids=TEXTS, max_results=INT),
 )
 
 
@@ -303,6 +387,7 @@ class _Handlers:
             ]
         return [
             *found,
+            Route("/v1/traces", self.spans, methods=["POST"]),
             Route("/get-artifact", self._streaming(artifacts.run_file, "read")),
             Route("/model-versions/get-artifact", self._streaming(artifacts.version_file, "read")),
             Route("/health", self.health),
@@ -328,6 +413,20 @@ class _Handlers:
             return await does(self.tracking, request)
 
         return endpoint
+
+    @permission("track")
+    async def spans(self, request: Request) -> Response:
+        """Spans as OpenTelemetry exports them; an experiment is named by a header, or is the default one."""
+        headers = request.headers
+        data, kind = await bounded(request), headers.get("content-type")
+
+        def taken() -> Response:
+            found = otlp.spans_of(data, kind=kind, encoding=headers.get("content-encoding"))
+            traces.take(self.tracking, headers.get("x-mlflow-experiment-id"), found)
+            body, media = otlp.answered(kind)
+            return Response(body, media_type=media)
+
+        return await asyncio.get_running_loop().run_in_executor(self.pool, taken)
 
     @permission("public")
     async def health(self, _request: Request) -> Response:

@@ -44,6 +44,8 @@ class Grammar:
     kinds: Mapping[str, Kind] = field(default_factory=dict[str, "Kind"])
     keys: Mapping[str, str] = field(default_factory=dict[str, str])
     """What keys are called here."""
+    marks: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What stands before the keys of some prefixes."""
     prefixes: frozenset[str] = frozenset({"attribute", "attributes", "attr", "run"})
 
     def field_of(self, name: str) -> Name:
@@ -55,7 +57,8 @@ class Grammar:
         prefix, dot, key = _split(name)
         if dot and prefix.lower() in self.kinds:
             kind = self.kinds[prefix.lower()]
-            return Name(field=QueryField(kind=kind, key=self.keys.get(key, key)), number=kind == "metric")
+            key = self.marks.get(prefix.lower(), "") + self.keys.get(key, key)
+            return Name(field=QueryField(kind=kind, key=key), number=kind == "metric")
         if dot and prefix.lower() in self.prefixes:
             return self._attribute(key)
         if dot:

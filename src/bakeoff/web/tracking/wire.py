@@ -25,6 +25,7 @@ __all__ = [
     "Want",
     "answer",
     "arguments",
+    "bounded",
     "exists",
     "float_of",
     "int_of",
@@ -159,7 +160,7 @@ def _query(request: Request, wanted: Mapping[str, Want]) -> dict[str, Any]:
 
 
 async def _body(request: Request) -> dict[str, Any]:
-    raw = await _bounded(request)
+    raw = await bounded(request)
     if not raw.strip():
         return {}
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
@@ -176,7 +177,8 @@ async def _body(request: Request) -> dict[str, Any]:
     return body
 
 
-async def _bounded(request: Request) -> bytes:
+async def bounded(request: Request) -> bytes:
+    """A body, as far as it is not too long."""
     pieces, size = list[bytes](), 0
     async for piece in request.stream():
         size += len(piece)
