@@ -324,6 +324,7 @@ def _check_source(tracking: Tracking, source: str, run_id: str | None, model_id:
             or ".." in posixpath.normpath(path).split("/")
             or ".." in path.split("/")
             or "\\" in path
+            or "\0" in path
             or parts.query
             or parts.fragment
         ):

@@ -227,7 +227,7 @@ def _written(
 ) -> Iterator[DocumentChange]:
     known = tracking.records.documents.get(TRACES, trace_id)
     start_ms = min(span.start_ns for span in spans) // 1_000_000
-    body = _new(trace_id, experiment_id, start_ms) if known is None else dict(known.body)
+    body: Body = _new(trace_id, experiment_id, start_ms) if known is None else {**known.body}
     there = (
         {each.key for each in tracking.records.documents.find(SPANS, f"{trace_id}/")}
         if known is not None
