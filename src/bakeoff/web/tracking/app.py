@@ -20,7 +20,19 @@ from bakeoff.web.guard import Guard
 from bakeoff.web.measures import Measures
 from bakeoff.web.permissions import Permission, permission, require_permissions
 from bakeoff.web.problems import HttpError, error_response
-from bakeoff.web.tracking import artifacts, assessments, experiments, metrics, models, otlp, registry, runs, traces
+from bakeoff.web.tracking import (
+    artifacts,
+    assessments,
+    datasets,
+    experiments,
+    metrics,
+    models,
+    otlp,
+    registry,
+    runs,
+    scorers,
+    traces,
+)
 from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.wire import TrackingError, Want, answer, arguments, bounded, refusal, rejected, required
 
@@ -69,6 +81,7 @@ def _ask(path: str, does: Handler, /, **takes: Want) -> Call:
 
 
 TRACE, ASSESSMENT = "3.0/mlflow/traces/{trace_id}", "3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}"
+DATASET = "3.0/mlflow/datasets/{dataset_id}"
 SEARCHED = {"filter": TEXT, "order_by": TEXTS, "page_token": TEXT}
 MODEL = "2.0/mlflow/logged-models/{model_id}"
 CALLS: tuple[Call, ...] = (
@@ -325,6 +338,41 @@ CALLS: tuple[Call, ...] = (
     ),
     _get("2.0/mlflow/traces/{request_id}/info", traces.info_v2, request_id=NEEDED),
     _get("2.0/mlflow/traces", traces.search_v2, **SEARCHED, experiment_ids=TEXTS, max_results=INT),
+    _write("3.0/mlflow/datasets/create", datasets.create, name=NEEDED, experiment_ids=TEXTS, tags=TEXT),
+    *(
+        Call(
+            path="3.0/mlflow/datasets/search",
+            method=method,
+            does=datasets.search,
+            takes={
+                "filter_string": TEXT,
+                "order_by": TEXTS,
+                "page_token": TEXT,
+                "experiment_ids": TEXTS,
+                "max_results": INT,
+            },
+        )
+        for method in ("GET", "POST")
+    ),
+    _get(DATASET, datasets.get, dataset_id=NEEDED),
+    _write(DATASET, datasets.delete, method="DELETE", dataset_id=NEEDED),
+    _write(f"{DATASET}/tags", datasets.set_tags, method="PATCH", dataset_id=NEEDED, tags=NEEDED),
+    _write(f"{DATASET}/tags/{{key}}", datasets.delete_tag, method="DELETE", dataset_id=NEEDED, key=NEEDED),
+    _get(f"{DATASET}/experiment-ids", datasets.experiment_ids, dataset_id=NEEDED),
+    _write(f"{DATASET}/add-experiments", datasets.add_experiments, dataset_id=NEEDED, experiment_ids=TEXTS),
+    _write(f"{DATASET}/remove-experiments", datasets.remove_experiments, dataset_id=NEEDED, experiment_ids=TEXTS),
+    _write(f"{DATASET}/records", datasets.upsert, dataset_id=NEEDED, records=NEEDED),
+    _get(f"{DATASET}/records", datasets.records, dataset_id=NEEDED, max_results=INT, page_token=TEXT),
+    _write(f"{DATASET}/records", datasets.delete_records, method="DELETE", dataset_id=NEEDED, dataset_record_ids=TEXTS),
+    _write(
+        "3.0/mlflow/scorers/register", scorers.register, experiment_id=NEEDED, name=NEEDED, serialized_scorer=NEEDED
+    ),
+    _get("3.0/mlflow/scorers/list", scorers.listed, experiment_id=NEEDED),
+    _get("3.0/mlflow/scorers/versions", scorers.versions, experiment_id=NEEDED, name=NEEDED),
+    _get("3.0/mlflow/scorers/get", scorers.get, experiment_id=NEEDED, name=NEEDED, version=INT),
+    _write(
+        "3.0/mlflow/scorers/delete", scorers.delete, method="DELETE", experiment_id=NEEDED, name=NEEDED, version=INT
+    ),
 )
 
 
