@@ -9,7 +9,7 @@ TEST = $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 FAST := $(addprefix tests/,chat compute config core data docs feedback metrics monitor project registry results security serve train web)
 SOURCES := src tests benchmarks conftest.py
 
-.PHONY: help install demo demo-flights test test-fast test-thorough check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-data bench-text-quality bench-streams bench-stream-damage bench-contracts bench-llm-serving bench-statistics study-encoders clean tour bench-served-as-trained bench-round-trip bench-statistics-peers
+.PHONY: help install dev demo demo-flights test test-fast test-thorough check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-candidates bench-data bench-text-quality bench-streams bench-stream-damage bench-contracts bench-llm-serving bench-statistics study-encoders clean tour bench-served-as-trained bench-round-trip bench-statistics-peers
 
 # Modules are compiled once and not by every process that a test starts.
 export PYTHONDONTWRITEBYTECODE =
@@ -17,25 +17,50 @@ export PYTHONDONTWRITEBYTECODE =
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e
+# Versions are those of requirements.lock, without its hashes: pip takes no hashes for a folder that is being edited.
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(VENV)/pins.txt -e
 
-# Made anew when an earlier attempt was cut off: the stamp is written last.
+# The environment is made anew for another PYTHON, if one is named, and after an installation that was killed: only then
+# is .begun still there.
+THIS = import sys; print("%d.%d" % sys.version_info[:2], sys.base_prefix)
+ANEW := $(wildcard $(VENV)/.begun)
+ifneq ($(filter command environment,$(origin PYTHON)),)
+ifneq ($(shell "$(PYTHON)" -c '$(THIS)' 2>&1),$(shell cat $(VENV)/.made 2>/dev/null))
+ANEW := yes
+endif
+endif
+ifneq ($(ANEW),)
+.PHONY: $(VENV)/.made
+endif
+
+# Stamps are written last.
 $(VENV)/.made:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "bakeoff needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Say another: make PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
-	touch $@
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "bakeoff needs Python 3.11 or newer; $(PYTHON) is $$("$(PYTHON)" --version 2>&1). Name another: make PYTHON=python3.12"; exit 1; }
+	@echo "making $(VENV) with $$("$(PYTHON)" --version)"
+	@"$(PYTHON)" -m venv --clear $(VENV)
+	@"$(PYTHON)" -c '$(THIS)' > $@
+
+# Versions are those of requirements.lock, without its hashes: pip takes no hashes beside a folder that is being edited.
+$(VENV)/pins.txt: requirements.lock $(VENV)/.made
+	@sed -n 's/ *\\$$//; /^[a-zA-Z0-9]/p' requirements.lock > $@
+
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(VENV)/pins.txt -e
+INSTALL = @install() { touch $(VENV)/.begun; $(PIP) "$$1"; done=$$?; rm $(VENV)/.begun; return $$done; }; install
 
 # What the demos without language models need; the rest, torch among it, comes with `make install`.
-$(DEMO): $(VENV)/.made pyproject.toml requirements.lock
-	$(PIP) '.[embedding,report]'
-	touch $@
+$(DEMO): $(VENV)/pins.txt pyproject.toml
+	@echo "installing what the demos need"
+	$(INSTALL) '.[embedding,report]'
+	@touch $@
 
-$(INSTALLED): $(VENV)/.made pyproject.toml requirements.lock
-	$(PIP) '.[chat,embedding,llm,nlp,text,report,postgres,dev]'
-	touch $(DEMO) $@
+# After the demos' part, not beside it (make -j).
+$(INSTALLED): $(DEMO)
+	@echo "installing the rest: language models, checkers"
+	$(INSTALL) '.[chat,embedding,llm,nlp,text,report,postgres,dev]'
+	@touch $@
 
-install: $(INSTALLED)  ## Make the whole virtual environment from pinned versions, with what tests need
+install dev: $(INSTALLED)  ## Make the whole virtual environment from pinned versions, with what tests need
 
 demo: $(DEMO)  ## The whole loop on movie reviews
 	$(BIN)/bakeoff demo reviews
@@ -68,7 +93,7 @@ collected: $(INSTALLED)  ## Tests are the same ones in every process
 	tools/collected
 
 docs: $(INSTALLED)  ## The documentation as a site, in build/site
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(VENV)/pins.txt -e '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "build/site/index.html"
 
@@ -96,6 +121,9 @@ bench-served-as-trained: $(INSTALLED)  ## 100 trials of each way to serve a mode
 
 bench-round-trip: $(INSTALLED)  ## 300 conversations: the same tokens in training, evaluation and serving
 	$(BIN)/python -P benchmarks/round_trip.py
+
+bench-candidates: $(INSTALLED)  ## The default run beside AutoGluon and FLAML on 28 public sets (half an hour; BUDGET=300: two and a half hours)
+	$(BIN)/python benchmarks/candidates.py --budget $(or $(BUDGET),60)
 
 bench-data: $(INSTALLED)  ## Preparing real documents, against datatrove and a plain script
 	$(BIN)/python benchmarks/data.py

@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,7 +32,15 @@ def _cheap_runs():
     """Runs of this process do their jobs in it, unless a test has the mark `processes`."""
     with pytest.MonkeyPatch.context() as patch:
         in_process.hurried(patch.setattr)
+        # What is released is what was evaluated, but where a test is about the fit on all rows (`ships_all`).
+        patch.setenv("BAKEOFF_LOOP__REFIT", "false")
         yield
+
+
+@pytest.fixture
+def ships_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The winner is fitted on all rows, as it is outside of tests."""
+    monkeypatch.delenv("BAKEOFF_LOOP__REFIT")
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +48,61 @@ def _whole_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     """For tests with the mark `processes`, all as it is outside of tests."""
     if request.node.get_closest_marker("processes"):
         in_process.as_it_is(monkeypatch.setattr)
+
+
+DOCUMENTED = """
+[project]
+name = "films"
+[data]
+source = "films.csv"
+target = "liked"
+text = ["review"]
+numeric = ["year"]
+[candidates.linear]
+penalty = 1.0
+[candidates.boosting]
+trees = 2
+[combine]
+blends = false
+cascades = false
+[decide]
+resamples = 200
+findings = false
+gates = { f1_macro = { min = 0.6 } }
+"""
+"""The project that examples in docstrings are about."""
+
+
+@pytest.fixture(scope="session")
+def _documented(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of that project, which was run once."""
+    from bakeoff import Project
+
+    folder = tmp_path_factory.mktemp("documented")
+    draw = random.Random(1)  # noqa: S311
+    lines = ["review,year,liked"]
+    for number in range(300):
+        liked = draw.random() < 0.5  # noqa: PLR2004
+        word = draw.choice(["good", "great", "lovely"] if liked != (draw.random() < 0.1) else ["bad", "awful", "dull"])  # noqa: PLR2004
+        lines.append(f"{word} film number {number},{draw.randint(1950, 2020)},{'yes' if liked else 'no'}")
+    (folder / "films.csv").write_text("\n".join(lines) + "\n")
+    (folder / "bakeoff.toml").write_text(DOCUMENTED)
+    with Project(folder) as project:
+        project.run()
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _example(request: pytest.FixtureRequest, doctest_namespace: dict[str, object], tmp_path: Path):
+    """In examples of the SDK `project` is that project, and `other` a folder that is not there yet."""
+    if type(request.node).__name__ != "DoctestItem" or not request.node.name.startswith(
+        ("bakeoff.project.", "bakeoff.report.drawing")
+    ):
+        yield
+        return
+    from bakeoff import Project
+
+    folder = shutil.copytree(request.getfixturevalue("_documented"), tmp_path / "films")
+    with Project(folder) as project:
+        doctest_namespace |= {"project": project, "other": tmp_path / "other"}
+        yield

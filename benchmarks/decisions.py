@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from cells import Cell
 from numpy.typing import NDArray
-from quick import Quick, card_of, cards
+from quick import Quick, card_of, cards, predictions
 
 from bakeoff.config.sections import DecideConfig, Gate
 from bakeoff.evaluate.decide.differences import Comparison
@@ -26,9 +26,11 @@ from bakeoff.evaluate.decide.verdict import (
     takes_over,
     value_of,
 )
+from bakeoff.evaluate.decide.yardstick import Bar, Baselines
 from bakeoff.metrics.dependence import Dependence
-from bakeoff.metrics.intervals import LEVEL
+from bakeoff.metrics.intervals import LEVEL, Interval
 from bakeoff.metrics.significance import t_interval
+from bakeoff.results.baseline import Baseline
 
 __all__ = ["PARTS"]
 
@@ -506,4 +508,55 @@ def looks() -> Iterator[Cell]:
             yield Cell(part="looks", name=f"n = {n}, {tie:.0%} of rows alike", run=of(n, tie))
 
 
-PARTS = (verdicts, together, wrong, settled, winner, gates, gate_looks, power, champions, looks, rounds)
+def yardstick() -> Iterator[Cell]:
+    """The best candidate is better than the best of three rules by a lead: how often nobody wins, or with a warning.
+
+    The other candidates are as good as the best rule. With a lead of 0 or less, a refusal is right.
+    """
+
+    def of(lead: float, k: int, n: int) -> Callable[[int], dict[str, float]]:
+        def run(simulations: int) -> dict[str, float]:
+            refused = warned = silent = 0
+            accuracies = {"best": 0.75 + lead} | {f"c{i}": 0.75 + min(lead, 0.0) for i in range(k - 1)}
+            rules = {"rule": 0.75, "other": 0.72, "majority": 0.5}
+            for at in range(simulations):
+                truth, codes = competing(np.random.default_rng([21, k, n, at]), n, accuracies | rules)
+                field = Quick(truth, {name: codes[name] for name in accuracies}, seed=at)
+                verdict = decide_by(
+                    field,
+                    cards(field),
+                    DecideConfig(metric="accuracy"),
+                    "classification",
+                    bar=_bar(field, truth, {name: codes[name] for name in rules}, codes, seed=at),
+                )
+                standing = verdict.yardstick
+                assert standing is not None
+                refused += not standing.passed
+                warned += standing.passed and not standing.distinct
+                silent += standing.passed and standing.distinct
+            shares = {"nobody wins": refused, "with a warning": warned, "without": silent}
+            return {name: number / simulations for name, number in shares.items()}
+
+        return run
+
+    for lead in (-0.03, 0.0, 0.01, 0.03, 0.05, 0.10):
+        for k in (1, 5):
+            for n in (200, 1000, 5000):
+                yield Cell(part="yardstick", name=f"lead {lead:g}, k = {k}, n = {n}", run=of(lead, k, n))
+
+
+def _bar(field: Quick, truth: Codes, rules: Mapping[str, Codes], codes: Mapping[str, Codes], *, seed: int) -> Bar:
+    """The rules as the product holds them, with answers as codes."""
+    values = Quick(truth, rules, seed=seed).values
+    listed = tuple(
+        Baseline(name=name, rule=name, metrics={"accuracy": Interval(value=value)}) for name, value in values.items()
+    )
+
+    def beside(name: str, of_rules: Mapping[str, Any], level: float) -> Quick:
+        return Quick(truth, {each: codes[each] for each in (name, *of_rules)}, seed=seed, level=level)
+
+    answers = {name: predictions(each, 2) for name, each in rules.items()}
+    return Bar(Baselines(listed=listed, predictions=answers), field.measure, beside)
+
+
+PARTS = (verdicts, together, wrong, settled, winner, gates, gate_looks, power, champions, looks, rounds, yardstick)

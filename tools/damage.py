@@ -94,7 +94,8 @@ def make(folder: Path) -> Path:
     with Project(first) as project:
         clock = lambda: time.time_ns() // 1_000_000  # noqa: E731
         # Small segments of events, so that some are full and can be archived.
-        project.events = open_events("file://.bakeoff/events", folder=first, clock=clock, segment_bytes=2000)
+        events = open_events("file://.bakeoff/events", folder=first, clock=clock, segment_bytes=2000)
+        project._opened["events"] = events  # noqa: SLF001
         project.run()
         serve(project, draw, times=3)
         project.events.compact()

@@ -9,6 +9,7 @@ docstrings); nothing is typed a second time. The suite runs the check (tests/tes
 
 import ast
 import dataclasses
+import functools
 import inspect
 import re
 import sys
@@ -286,22 +287,24 @@ def errors_page() -> str:
 
 
 def python_page() -> str:
-    """The public names of `bakeoff` and the methods of `Project`."""
+    """The public names of `bakeoff` and the methods of its classes."""
     parts = ["# Python", "What `import bakeoff` offers. Everything else may change between versions."]
     for name in bakeoff.__all__:
         each = getattr(bakeoff, name)
         if isinstance(each, str):
             continue
         parts += [f"## `bakeoff.{name}`", *_signed(name, each), prose(each)]
-        if name == "Project":
+        if isinstance(each, type) and not issubclass(each, Exception):
             for method, function in _public(each):
-                parts += [f"### `Project.{method}`", *_signed(method, function), prose(function)]
+                parts += [f"### `{name}.{method}`", *_signed(method, function), prose(function)]
     return "\n\n".join(filter(None, parts))
 
 
 def _public(owner: type) -> Iterator[tuple[str, Any]]:
     for name, member in vars(owner).items():
-        if not name.startswith("_") and (callable(member) or isinstance(member, (property, classmethod, staticmethod))):
+        if not name.startswith("_") and isinstance(
+            member, (types.FunctionType, property, functools.cached_property, classmethod, staticmethod)
+        ):
             yield name, member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
 
 

@@ -99,3 +99,61 @@ def test_prices_are_at_the_utilisation_as_those_of_runs(films_project, few_famil
     project = films_project / "bakeoff.toml"
     project.write_text(project.read_text() + "\n[cost]\nutilisation = 0.5\n")
     assert price()["value"] == pytest.approx(2 * before["value"])
+
+
+def test_each_beginning_of_the_rows_has_every_class_in_its_share():
+    from bakeoff.actions.advise import _stratified
+
+    rng = np.random.default_rng(0)
+    label_n = np.repeat(np.arange(77), 100)
+    drawn = _stratified(np.arange(7700), label_n, rng)
+    assert sorted(drawn.tolist()) == list(range(7700))
+    for size in (154, 308, 3080):
+        counts = np.bincount(label_n[drawn[:size]], minlength=77)
+        assert counts.min() >= size // 77 - 1
+        assert counts.max() <= size // 77 + 1
+
+
+def test_what_reads_texts_is_not_tried_on_numbers(films_project, monkeypatch):
+    listed = ("firstword", "linear", "embedding")
+    monkeypatch.setattr(plugins, "names", lambda group: listed if group == "bakeoff.families" else ())
+    toml = films_project / "bakeoff.toml"
+    toml.write_text(toml.read_text().replace('text = ["review"]', 'categorical = ["review"]'))
+    options = {each["name"]: each for each in advise(films_project, seconds=2.0)["options"]}
+    assert options["embedding"]["call"] == "cannot say"
+    assert "it reads texts" in options["embedding"]["reasons"][0]
+    assert "it reads texts" not in options["linear"]["reasons"][0]
+
+
+def test_the_run_is_foretold_and_the_advice_after_it_knows_how_good_it_was(films_project, few_families):
+    before = advise(films_project)
+    assert before["past"] == []
+    assert before["run"]["seconds"]["low"] < before["run"]["seconds"]["value"] < before["run"]["seconds"]["high"]
+    with Project(films_project) as project:
+        outcome = project.run().results
+    whole = next(each for each in outcome.advice if each.name == "run")
+    assert (whole.quantity, whole.measured) == ("seconds", outcome.seconds)
+    after = advise(films_project)
+    past = {each["quantity"]: each for each in after["past"]}
+    assert past["seconds"]["pairs"] == 1
+    assert past["f1_macro"]["pairs"] == 2
+    assert not any("'bakeoff advise --seconds 4'" in line for each in after["options"] for line in each["evidence"])
+
+
+def test_few_rows_that_are_sorted_by_class_are_scored_on_some_of_each(films_project, few_families, monkeypatch):
+    drawn = []
+    savez = np.savez
+
+    def remembering(path, **arrays):
+        drawn.append(arrays)
+        savez(path, **arrays)
+
+    lines = (films_project / "films.csv").read_text().splitlines()
+    rows = sorted(lines[1:61], key=lambda line: line.rsplit(",", 1)[1])
+    (films_project / "films.csv").write_text("\n".join([lines[0], *rows]) + "\n")
+    monkeypatch.setattr(np, "savez", remembering)
+    advise(films_project, seconds=1.0)
+    probe = next(each for each in drawn if "pool" in each)
+    label_n = np.asarray([row.endswith("yes") for row in rows])
+    assert 0 < label_n[probe["held"]].mean() < 1
+    assert not {*probe["pool"].tolist()} & {*probe["held"].tolist()}

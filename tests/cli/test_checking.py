@@ -2,6 +2,8 @@
 
 from xml.etree import ElementTree as ET
 
+from bakeoff.core.errors import CandidateError
+
 
 def test_a_check_that_passes(ran, bakeoff, tmp_path):
     files = "--junit", tmp_path / "check.xml", "--markdown", tmp_path / "check.md"
@@ -43,3 +45,81 @@ def test_advice_is_printed(films_project, bakeoff, monkeypatch):
     assert "  would change: " in ended.out
     assert bakeoff("advise", "-C", films_project, "--seconds", "2", "--json").document["options"]
     assert bakeoff("advise", "-C", films_project, "--seconds", "0").code == 2
+
+
+def test_a_check_without_gate_and_champion_fails_and_says_how_to_make_one(films_project, bakeoff, tmp_path):
+    ended = bakeoff("check", "-C", films_project, "--junit", tmp_path / "check.xml")
+    assert ended.code == 3
+    assert ended.errors == ["error: GateError: failed: something to check"]
+    assert "gates = { f1_macro = { min = 0.75 } }" in ended.out
+    assert "bakeoff run" in ended.out
+    assert ET.parse(tmp_path / "check.xml").getroot().attrib["failures"] == "1"
+
+
+def test_the_files_of_a_check_are_written_whatever_happens(films_project, bakeoff, tmp_path):
+    files = "--junit", tmp_path / "check.xml", "--markdown", tmp_path / "check.md"
+    for spoilt, kind in (("[candidates", "[kandidates"), "ConfigError"), (('"films.csv"', '"gone.csv"'), "DataError"):
+        toml = films_project / "bakeoff.toml"
+        whole = toml.read_text()
+        toml.write_text(whole.replace(*spoilt))
+        ended = bakeoff("check", "-C", films_project, *files, "--json")
+        assert ended.document["error"]["type"] == kind
+        toml.write_text(whole)
+        root = ET.parse(tmp_path / "check.xml").getroot()
+        assert (root.attrib["tests"], root.attrib["errors"]) == ("1", "1")
+        assert root.find("testsuite/testcase/error").attrib["type"] == kind
+        assert kind in (tmp_path / "check.md").read_text()
+
+
+def test_a_candidate_that_fails_fails_the_run_unless_it_may(ran, bakeoff):
+    toml = ran / "bakeoff.toml"
+    toml.write_text(
+        toml.read_text().replace('family = "firstword"\nsmooth', 'family = "firstword"\ncrash = "error"\nsmooth')
+    )
+    for command in ("run", "check"):
+        ended = bakeoff(command, "-C", ran)
+        assert ended.code == 1
+        assert "CandidateError: failed: second" in ended.errors[0]
+        assert "--allow-missing" in ended.errors[0]
+        assert bakeoff(command, "-C", ran, "--allow-missing").code == 0
+
+
+TOO_MUCH = """
+[candidates.far]
+family = "remote"
+url = "http://127.0.0.1:9/v1"
+model = "m"
+[candidates.lacking]
+family = "lacking"
+[candidates.picky]
+family = "picky"
+"""
+
+
+def test_what_a_candidate_lacks_is_told_before_anything_is_fitted(films_project, bakeoff, register_family, monkeypatch):
+    import firstword
+
+    class Lacking(firstword.FirstWordFamily):
+        name, requires, extra = "lacking", ("numpy", "no-such-thing"), "embedding"
+
+    class Picky(firstword.FirstWordFamily):
+        name = "picky"
+
+        def require(self, params):
+            raise CandidateError(f"expected a CUDA device for smooth = {params.smooth:g}, found none")
+
+    for name in (Lacking, Picky):
+        monkeypatch.setattr(firstword, name.__name__, name, raising=False)
+        register_family(name.name, f"firstword:{name.__name__}")
+    with (films_project / "bakeoff.toml").open("a") as file:
+        file.write(TOO_MUCH)
+    for command in ("run", "check"):
+        ended = bakeoff(command, "-C", films_project, "--json")
+        assert ended.code == 1
+        message = ended.document["error"]["message"]
+        assert ended.document["error"]["type"] == "MissingExtraError"
+        assert "candidate 'lacking' needs no-such-thing: pip install \"bakeoff[embedding]\"" in message
+        assert "candidate 'picky': expected a CUDA device for smooth = 1, found none" in message
+        assert "candidate 'far' asks http://127.0.0.1:9/v1, where nothing answers (Connection refused)" in message
+        assert "--allow-missing" in message
+        assert "fitted" not in ended.err.replace("nothing was fitted", "")

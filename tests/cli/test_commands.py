@@ -2,8 +2,11 @@
 
 import json
 import platform
+from types import SimpleNamespace
 
 import pytest
+
+from bakeoff.actions import doctor
 
 ROW = '{"review": "good film", "year": 2000}'
 
@@ -29,7 +32,7 @@ def test_all_that_can_be_looked_up_after_a_run(ran, bakeoff):
     answers = bakeoff("predict", ROW, "-C", ran, "--json").document["predictions"]
     assert answers[0]["label"] == "yes"
     told = bakeoff("feedback", answers[0]["id"], "yes", "-C", ran, "--json")
-    assert told.document == {"accepted": 1, "unmatched": 0, "unusable": 0, "problems": []}
+    assert told.document == {"accepted": 1, "unmatched": 0, "unusable": 0, "problems": [], "format": 1}
     for command in ("report", "status", "runs", "models", "lineage", "config", "doctor", "monitor"):
         as_json, as_text = bakeoff(command, "-C", ran, "--json"), bakeoff(command, "-C", ran)
         assert (as_json.code, as_text.code) == (0, 0), command
@@ -149,8 +152,33 @@ def test_an_address_that_cannot_be_served_is_told_at_once(ran, bakeoff, args):
     assert len(ended.errors) == 1
 
 
-def test_doctor_works_without_a_project(bakeoff, tmp_path, monkeypatch):
+@pytest.mark.processes
+def test_doctor_works_without_a_project_and_tries_what_it_approves(bakeoff, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        doctor, "requires", lambda _: ["polars", 'psutil; extra == "some"', 'nosuchthing>2; extra == "none"']
+    )
+    monkeypatch.setattr(doctor, "metadata", lambda _: SimpleNamespace(get_all=lambda _: ["some", "none"]))
     ended = bakeoff("doctor", "--json")
     assert ended.code == 0
-    assert {"check": "python", "ok": True, "found": platform.python_version()} in ended.document["checks"]
+    found = {check["check"]: check["found"] for check in ended.document["checks"]}
+    assert found["python"].startswith(platform.python_version())
+    assert "SQLite" in found["sqlite"]
+    assert found["base"] == "installed; polars can be imported"
+    assert found["family linear"] == "loads; for classification, regression"
+    assert found["extra some"] == "installed; psutil can be imported"
+    assert found["extra none"] == 'not installed (nosuchthing): pip install "bakeoff[none]"'
+
+
+@pytest.mark.processes
+def test_doctor_tells_of_a_library_that_cannot_be_imported(bakeoff, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "psutil.py").write_text("raise OSError('no GLIBC_9.99')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(doctor, "requires", lambda _: ['psutil; extra == "some"', "polars>99"])
+    monkeypatch.setattr(doctor, "metadata", lambda _: SimpleNamespace(get_all=lambda _: ["some"]))
+    ended = bakeoff("doctor", "--json")
+    assert ended.code == 1
+    bad = {check["check"]: check["found"] for check in ended.document["checks"] if not check["ok"]}
+    assert bad["extra some"] == "installed, but cannot be imported: OSError: no GLIBC_9.99"
+    assert "which is not >99: pip install --upgrade bakeoff" in bad["base"]

@@ -121,8 +121,13 @@ ROWS = [[f"r{row}c{at}" * (1 + 5 * (at % 3)) for at in range(12)] for row in ran
 def test_no_width_loses_a_cell(monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
     shown = table(HEADS, ROWS, right=HEADS[:2])
-    given = "".join("".join(itertools.chain(HEADS, *ROWS)).split())
+    beside, blocks = (
+        itertools.chain(HEADS, *ROWS),
+        (f"{head}:{cell}" for row in ROWS for head, cell in zip(HEADS, row, strict=True)),
+    )
+    given = "".join("".join(beside if "─" in shown else blocks).split())
     assert sorted("".join(shown.replace("─", "").split())) == sorted(given)
+    assert max(map(len, shown.splitlines())) <= columns
 
 
 def test_wide_texts_and_steering_characters_stay_in_their_cells(monkeypatch):

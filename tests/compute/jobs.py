@@ -62,3 +62,11 @@ def imported(argument: Number, context):
     known = argument.name in sys.modules
     module = importlib.import_module(argument.name)
     return {"known": known, "value": getattr(module, "VALUE", None), "parent": os.getppid(), "home": os.environ["HOME"]}
+
+
+def sorted_in_parallel(argument: Number, context):
+    import polars as pl
+
+    table = pl.DataFrame({"a": range(100_000)}).with_columns(b=pl.col("a") % 7, c=-pl.col("a"))
+    found = table.lazy().group_by("b").agg(pl.col("c").sum()).join(table.lazy(), on="b").sort("c_right").collect()
+    return {"first": found["a"].min(), "rows": found.filter(pl.col("a") < 50_000).height}

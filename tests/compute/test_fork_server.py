@@ -3,6 +3,7 @@
 import os
 import signal
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,24 @@ def test_what_one_worker_imported_the_next_begins_with():
 
 def test_what_is_required_is_there_from_the_start():
     assert imported("sklearn", ("scikit-learn",))["known"]
-    assert not imported("polars", ("polars", "third"))["known"]  # it begins threads, which a fork would lose
+    assert imported("polars", ("polars", "third"))["known"]
+    assert not imported("onnxruntime", ("onnxruntime", "third"))["known"]  # it begins threads, which a fork would lose
+
+
+def test_where_the_pool_of_polars_has_begun_nothing_is_forked(tmp_path):
+    (tmp_path / "eager.py").write_text("import polars\npolars.DataFrame({'a': [1, 2]}).filter(polars.col('a') > 1)\n")
+    assert imported("polars", ("eager",))["parent"] == os.getpid()
+
+
+def test_forks_of_a_server_that_has_imported_polars_use_it():
+    """Each has a pool of its own; one that waited for its parent's would never end."""
+    from jobs import Number
+
+    job = Job(name="a", function="jobs:sorted_in_parallel", argument=Number(), requires=("polars",))
+    with tempfile.TemporaryDirectory() as folder:
+        compute = LocalCompute(blobs=MemoryBlobs(), work=Path(folder), cache=Path(folder), workers=4)
+        results = list(compute.run([replace(job, name=str(at)) for at in range(16)], progress=lambda *_: None))
+    assert [each.value for each in results] == [{"first": 0, "rows": 50_000}] * 16
 
 
 def test_what_is_expected_is_imported_meanwhile(monkeypatch):

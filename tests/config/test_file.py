@@ -32,7 +32,6 @@ def test_all_problems_come_together_with_their_keys(tmp_path):
         (GOOD + "[split]\ntest = 1.0\n", "a share between 0 and 1"),
         (GOOD + '[split]\ntest = "1mo"\n', "durations need a time split"),
         (GOOD + '[split]\nby = "time"\n', 'because split.by = "time"'),
-        (GOOD + "[loop]\nrefit = true\n", "unless the split is by time"),
         (GOOD + "[candidates]\n", "at least one candidate"),
         (GOOD + "[candidates.a]\nsince = 2020-01-01\n", "texts, numbers of 64 bits"),
         (GOOD + f"[candidates.a]\nsize = {10**30}\n", "texts, numbers of 64 bits"),

@@ -1,3 +1,4 @@
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -55,3 +56,18 @@ def test_a_project_file_is_told_what_is_wrong_with_a_search(lines, told, tmp_pat
     text = f'[project]\nname = "x"\n[data]\nsource = "x.csv"\ntarget = "y"\n[candidates.linear.search.bins]\n{lines}\n'
     with pytest.raises(ConfigError, match=told):
         loads(text, folder=tmp_path, environ={})
+
+
+def test_the_settings_that_a_search_begins_with_are_the_families_own():
+    from bakeoff.config.portfolio import first_settings
+    from bakeoff.core.families import load_family
+    from bakeoff.train.params import check_params
+
+    family = load_family("boosting")
+    settings = first_settings("boosting")
+    open_to_search = {field.name for field in dataclasses.fields(family.params) if "search" in field.metadata}
+    assert len(settings) == 6
+    for each in settings:
+        check_params(family, each)
+        assert each.keys() <= open_to_search
+    assert first_settings("linear") == []

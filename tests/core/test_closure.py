@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,7 @@ def test_a_third_party_counts_with_its_own_files_and_ours_that_it_imports(tmp_pa
     }.items():
         (package / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "theirs", raising=False)  # another test may have imported one of this name
     closure._source.cache_clear()
     closure._path.cache_clear()
     register_family("theirs", "theirs.family:Family")

@@ -12,8 +12,10 @@ from bakeoff.core.errors import UsageError
 from bakeoff.core.jobs import Argument, Job, Resources, argument_of, job_key, key_fields
 from bakeoff.core.types import Column, Schema
 from bakeoff.engines.verifying import VerifyArgument
+from bakeoff.evaluate.explain.worker import ExplainArgument
 from bakeoff.evaluate.score.worker import EvaluateArgument
 from bakeoff.families.wrappers.members import AssembleArgument
+from bakeoff.train.learning import LearnArgument
 from bakeoff.train.probing import ProbeArgument
 from bakeoff.train.trial import TrialArgument
 from bakeoff.train.worker import FitArgument
@@ -26,6 +28,8 @@ OUTSIDE = {
     EvaluateArgument: {"remote"},
     AssembleArgument: set(),
     VerifyArgument: set(),
+    ExplainArgument: {"remote"},
+    LearnArgument: {"remote"},
 }
 """All arguments, and what of each a result does not depend on."""
 
@@ -47,6 +51,9 @@ def example(kind, **changes):
         "limit_s": 1.0,
         "warm_limit_s": 1.0,
         "validation_share": 0.5,
+        "whole_s": 1.0,
+        "rows_per_s": 1.0,
+        "candidate": "linear",
     }
     known = {field.name for field in msgspec.structs.fields(kind)}
     return kind(**{name: value for name, value in (values | changes).items() if name in known})
@@ -65,6 +72,10 @@ OTHERS = {
     "limit_s": 2.0,
     "warm_limit_s": 2.0,
     "validation_share": 0.2,
+    "first_rows": 70,
+    "whole_s": 2.0,
+    "rows_per_s": 2.0,
+    "candidate": "boosting",
     "chosen": {"penalty": 1.0},
     "rows": "all",
     "fold": 0,

@@ -28,7 +28,9 @@ def test_near_duplicates_can_be_switched_off_and_on() -> None:
 
 
 def test_folds_are_off_or_at_least_two() -> None:
-    assert (split("").folds, split("folds = 5").folds) == (0, 5)
+    assert (split("").folds, split("folds = 0").folds, split("folds = 5").folds) == ("auto", 0, 5)
+    assert (split("").asks_folds, split("folds = 0").asks_folds, split("folds = 5").asks_folds) == (False, False, True)
+    assert "folds" in told('folds = "many"')
     assert "at least 2 folds" in told("folds = 1")
 
 

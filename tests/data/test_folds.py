@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bakeoff.config.sections import SplitConfig
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Column, Schema
+from bakeoff.data import splits
 from bakeoff.data.splits import Split, k_fold, split
 
 START = dt.datetime.fromisoformat("2024-01-01")
@@ -42,7 +43,7 @@ def one(table: pl.DataFrame, by: str, near: list[int], seed: int = 0, **given_se
 def folds(table: pl.DataFrame, by: str, near: list[int] | None = None, seed: int = 0, count: int = 4) -> list[Split]:
     config = SplitConfig(by=by, folds=count)
     near_n = None if near is None else np.asarray(near)
-    return list(k_fold(table, schema(by), config, "classification", seed, near_n=near_n))
+    return list(k_fold(table, schema(by), config, "classification", seed, folds=config.folds, near_n=near_n))
 
 
 def side_of(found: Split, count: int) -> list[str]:
@@ -206,3 +207,28 @@ def test_more_folds_than_rows_and_folds_by_time_are_told() -> None:
         folds(rows(3, classes=1), "random", count=5)
     with pytest.raises(DataError, match='test = "1mo"'):
         folds(rows(), "time")
+
+
+@pytest.mark.parametrize(
+    ("given_settings", "count", "wanted"),
+    [
+        ({}, 300, 5),
+        ({}, 1999, 5),
+        ({}, 2000, 0),
+        ({}, 24, 0),
+        ({"folds": 3}, 5000, 3),
+        ({"folds": 0}, 300, 0),
+        ({"test": 0.3}, 300, 0),
+        ({"by": "time"}, 300, 0),
+        ({"by": "group"}, 96, 0),
+        ({"by": "group"}, 100, 5),
+    ],
+)
+def test_few_rows_are_dealt_into_folds_unless_the_project_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, given_settings: dict[str, Any], count: int, wanted: int
+) -> None:
+    """Groups are of four rows here, and 25 of them are the fewest."""
+    monkeypatch.setattr(splits, "FEW_ROWS", 2000)
+    by = given_settings.get("by", "stratified")
+    config = SplitConfig(**({"by": by} | given_settings))
+    assert splits.folds_of(config, rows(count), schema(by), "classification") == wanted

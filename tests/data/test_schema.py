@@ -11,7 +11,7 @@ from bakeoff.config.sections import DataConfig
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Column, ColumnKind
 from bakeoff.data.cast import conform, to_kind
-from bakeoff.data.schema import infer
+from bakeoff.data.schema import Precedent, infer
 
 ROWS = 100
 SENTENCES = [f"this is review number {i} and it says a lot" for i in range(ROWS)]
@@ -78,9 +78,15 @@ def test_columns_without_use_are_left_out_with_a_note() -> None:
         infer(rows.select("label", "empty"), config(), "classification")
 
 
-def test_time_and_group_are_inputs_only_when_listed() -> None:
+def test_a_group_is_an_input_only_when_listed_and_a_time_unless_there_are_texts_or_it_is_ignored() -> None:
     rows = table(size=[1, 2] * 50, at=[dt.date.fromisoformat("2024-01-01")] * ROWS, who=["a", "b"] * 50)
-    assert infer(rows, config(time="at", group="who"), "classification").schema.inputs == ("size",)
+    assert infer(rows, config(time="at", group="who"), "classification").schema.inputs == ("size", "at")
+    ignored = infer(rows, config(time="at", group="who", ignore=["at"]), "classification").schema
+    assert (ignored.inputs, ignored.time) == (("size",), "at")
+    texts = rows.with_columns(review=pl.Series(SENTENCES))
+    assert infer(texts, config(time="at", group="who"), "classification").schema.inputs == ("size", "review")
+    live = Precedent(inputs={"size": "numeric"})
+    assert infer(rows, config(time="at", group="who"), "classification", precedent=live).schema.inputs == ("size",)
     listed = infer(rows, config(time="at", group="who", datetime=["at"], categorical=["who"]), "classification")
     assert listed.schema.inputs == ("size", "at", "who")
 

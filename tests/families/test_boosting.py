@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import lightgbm as lgb
 import numpy as np
@@ -6,6 +7,9 @@ import polars as pl
 import pytest
 from sklearn.metrics import average_precision_score
 
+from bakeoff.config.sections import DataConfig
+from bakeoff.core.protocols import FitJob
+from bakeoff.data.schema import infer
 from bakeoff.families.boosting import BoostingFamily, BoostingParams, _Fit
 from bakeoff.testing.families import FamilyConformance
 
@@ -31,3 +35,37 @@ class TestBoosting(FamilyConformance):
         shares = [1 - each if name == "class 0" else each for each in second]
         areas = [average_precision_score(held["target"].to_numpy() == name, each) for each in shares]
         assert fit._trees() == int(np.argmax(areas)) + 1
+
+
+def _of_classes(count: int, **more: object) -> _Fit:
+    labels = [f"class {i % count}" for i in range(3 * count)]
+    table = pl.DataFrame({"x": [float(i % count) for i in range(3 * count)], "target": labels})
+    job = FitJob(
+        task="classification",
+        schema=infer(table, DataConfig(source=("rows.csv",), target="target"), "classification").schema,
+        train=table[: 2 * count],
+        validation=table[2 * count :],
+        params=BoostingParams(),
+        metric="f1_macro",
+        seed=0,
+        threads=1,
+        cache=Path(),
+        progress=lambda _: None,
+    )
+    return _Fit(replace(job, **more))
+
+
+def test_a_limit_ends_the_choosing_with_the_best_so_far_and_is_told() -> None:
+    cuts: list[str] = []
+    assert _of_classes(3, limit_s=0.0, on_cut=cuts.append)._trees() == 1
+    assert cuts == ["1 rounds of trees of up to 1,500 were tried"]
+
+
+def test_of_many_classes_there_are_fewer_rounds_that_learn_faster() -> None:
+    """Forty classes: 200 rounds at most; a hundred: 80 at 2.5 times the rate."""
+    few, many = _of_classes(40), _of_classes(100)
+    assert (few._most_rounds, few._settings()["learning_rate"]) == (200, 0.05)
+    assert (many._most_rounds, many._settings()["learning_rate"]) == (80, pytest.approx(0.125))
+    assert (few._most_terms, many._most_terms) == (500, 200)
+    two = _of_classes(2)
+    assert (two._most_rounds, two._settings()["learning_rate"], two._most_terms) == (1500, 0.05, 2000)

@@ -17,7 +17,7 @@ from bakeoff.families.wrappers.members import AssembleArgument, Member, assemble
 from bakeoff.testing.families import FamilyConformance
 
 QUICK = (
-    Member(name="linear", family="linear", params={"penalty": 1.0}),
+    Member(name="linear", family="linear", params={"penalty": 1.0, "features": False}),
     Member(name="trees", family="boosting", params={"trees": 20, "min_leaf_rows": 5}),
 )
 
@@ -119,8 +119,8 @@ def test_assembled_from_saved_members_is_the_model_that_fitting_makes(tmp_path):
     job = suite.job_of("classification", LinearParams(), tmp_path)
     folders = []
     members = (
-        Member(name="a", family="linear", params={"penalty": 1.0}),
-        Member(name="b", family="linear", params={"penalty": 100.0}),
+        Member(name="a", family="linear", params={"penalty": 1.0, "features": False}),
+        Member(name="b", family="linear", params={"penalty": 100.0, "features": False}),
     )
     for member in members:
         folder = tmp_path / member.name

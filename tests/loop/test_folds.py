@@ -7,7 +7,9 @@ import polars as pl
 import pytest
 
 from bakeoff import Project
-from bakeoff.core.errors import UsageError
+from bakeoff.cli.run_page import leaderboard
+from bakeoff.data import splits
+from bakeoff.loop import search
 from bakeoff.loop.dataset import load_arrays
 from bakeoff.loop.folds import middle
 from bakeoff.project.project import Project as Opened
@@ -87,8 +89,7 @@ def test_again_nothing_is_done_a_change_refits_one_and_the_champion_is_held_to_u
     edit(by_folds, "smooth = 5.0", "smooth = 6.0")
     lines = []
     after = run(by_folds, lines)
-    fitted = {line.partition(":")[0] for line in lines if "fitted in" in line}
-    assert fitted == {"second", *(f"second, fold {fold} of 3" for fold in (1, 2, 3))}
+    assert {line.partition(":")[0] for line in lines if ": fitted " in line} == {"second", "second, folds 1 2 3"}
     assert not any(line.startswith("first") for line in lines)
     assert steady(after.document)[0]["first"] == steady(before.document)[0]["first"]
 
@@ -108,9 +109,50 @@ def test_a_fold_that_fails_fails_its_candidate_alone(by_folds) -> None:
     assert "made to fail" in second["error"]
 
 
-def test_a_budget_beside_folds_is_refused(by_folds) -> None:
-    with pytest.raises(UsageError, match="no budget beside"):
-        run(by_folds, budget_s=5.0)
+@pytest.mark.processes
+def test_with_a_budget_each_fold_is_searched_without_its_rows(by_folds, monkeypatch) -> None:
+    """Settings of a fold's model come of the other folds' rows; those of the released one of all rows."""
+    edit(by_folds, "smooth = 5.0", "[candidates.second.search]\nsmooth = { low = 0.5, high = 50.0, log = true }")
+    searched: list[set[int]] = []
+    parted = search._parted
+
+    def seen(stage, gathered, train, validation):
+        searched.append({*train.tolist(), *validation.tolist()})
+        return parted(stage, gathered, train, validation)
+
+    monkeypatch.setattr(search, "_parted", seen)
+    document = run(by_folds, budget_s=4.0).document
+    with Project(by_folds) as project:
+        last = project.records.documents.get("passes", "last").body["gathered"]
+        fold_n = load_arrays(project.blobs, last["rows_blob"])["fold"]
+    whole, *of_folds = searched
+    assert len(of_folds) == document["dataset"]["folds"] == 3
+    assert whole == set(range(len(fold_n)))
+    for fold, rows in enumerate(of_folds):
+        assert rows == set(np.flatnonzero(fold_n != fold).tolist())
+    assert document["budget"]["limit_s"] == 4.0
+    assert document["budget"]["by_candidate"][1]["trials"] > 0
+    assert {each["status"] for each in document["candidates"]} == {"ok"}
+
+
+def test_few_rows_are_tested_by_folds_unasked_and_that_is_told(films_project, monkeypatch) -> None:
+    monkeypatch.setattr(splits, "FEW_ROWS", 2000)
+    outcome = run(films_project).results
+    assert (outcome.dataset.folds, outcome.dataset.test) == (5, 300)
+    assert any("300 rows are few: tested by 5 folds" in note for note in outcome.dataset.notes)
+    assert outcome.next_step.step == "twice the rows"
+    assert "each of 300 rows is tested once" in leaderboard(outcome)
+
+
+def test_the_next_step_is_named_with_its_price(films_project) -> None:
+    outcome = run(films_project).results
+    assert outcome.dataset.folds == 0
+    step = outcome.next_step
+    assert step.step == "[split] folds = 5"
+    assert step.width == pytest.approx((2.25 * 60 / 300) ** 0.5)
+    assert step.fits_s == pytest.approx(5 * sum(each.train_s for each in outcome.candidates), rel=1e-6)
+    assert f"next step: {step.sentence}" in leaderboard(outcome)
+    assert outcome.to_json()["next_step"]["width"] == step.width
 
 
 def test_the_middle_choice() -> None:

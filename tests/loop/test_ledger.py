@@ -119,7 +119,7 @@ def test_a_run_keeps_its_ledger_with_the_dataset_and_the_model(tmp_path, third_p
         assert document["ledger"]["rows_lost"] == 26
         assert opened.lineage().model.lineage["ledger"]["rows_lost"] == 26
         assert opened.data_card().ledger.rows_lost == 26
-        assert opened.status()["last_run"]["ledger"] == document["ledger"]
+        assert opened.status().to_json()["last_run"]["ledger"] == document["ledger"]
         assert opened.report().ledger == ledger
         assert document["dataset"]["rejected"] == 20  # as before there was a ledger
     assert "ledger: 6% of the rows are lost, beside what steps leave out: no model has seen them" in told

@@ -45,8 +45,12 @@ def test_every_run_keeps_its_outcome_and_its_report(two_runs):
         assert project.rows("test", first.run_id).height == first.dataset.test
         with pytest.raises(NotFoundError, match="found none"):
             project.outcome("nothing")
-    assert json.loads(call("report", first.run_id, "--json", "-C", folder)) == first.to_json()
-    assert json.loads(call("runs", "show", second.run_id[:10], "--json", "-C", folder)) == second.to_json()
+    reported, shown = (
+        call("report", first.run_id, "--json", "-C", folder),
+        call("runs", "show", second.run_id[:10], "--json", "-C", folder),
+    )
+    assert json.loads(reported) == {"format": 1, **first.to_json()}
+    assert json.loads(shown) == {"format": 1, **second.to_json()}
     assert json.loads(call("status", first.run_id, "--json", "-C", folder))["last_run"]["run_id"] == first.run_id
     assert first.run_id in call("runs", "--json", "-C", folder)
 

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from bakeoff import Project
-from bakeoff.core.errors import ConfigError, UsageError
+from bakeoff.core.errors import ConfigError
 from bakeoff.report.charts import charts
 from bakeoff.report.markdown import markdown
 from bakeoff.results.search import SearchBudget
@@ -169,11 +169,4 @@ def test_a_search_that_the_family_does_not_take_is_told_before_anything_runs(sea
     file = searched / "bakeoff.toml"
     file.write_text(file.read_text().replace("smooth = {", "smoth = {"))
     with pytest.raises(ConfigError, match="Did you mean 'smooth'"):
-        run(searched, 4.0)
-
-
-def test_no_budget_beside_folds(searched):
-    file = searched / "bakeoff.toml"
-    file.write_text(file.read_text() + "[split]\nfolds = 3\n")
-    with pytest.raises(UsageError, match="folds"):
         run(searched, 4.0)

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 
@@ -119,6 +121,7 @@ def test_third_parties_register_theirs(tmp_path, monkeypatch):
         assert digest_own() != ""
     finally:
         plugins._registered.cache_clear()
+        sys.modules.pop("theirs", None)
 
 
 def wrong_share(truth, predicted):

@@ -21,6 +21,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -410,6 +411,16 @@ def doors(table: Table, project: Project, path: Path) -> dict[str, Callable[[], 
     return ways
 
 
+def listed(answers: Any) -> list[Any]:
+    """Answers of which a table was made, as those to rows: with probabilities, or with a value."""
+    if not isinstance(answers, pl.DataFrame):
+        return answers
+    names = [name for name in answers.columns if name.startswith("probability_")]
+    values = answers["value"].to_list() if "value" in answers.columns else [None] * len(answers)
+    shares = answers.select(names).iter_rows(named=True) if names else [{}] * len(answers)
+    return [SimpleNamespace(probabilities=dict(p), value=v) for p, v in zip(shares, values, strict=True)]
+
+
 def kept(project: Project) -> tuple[np.ndarray, list[Any]]:
     """The rows of the file that the run tested, and what it kept of their predictions."""
     documents = project.records.documents
@@ -444,7 +455,7 @@ def differences(seed: int, folder: Path) -> tuple[Table, dict[str, str]]:
             except Exception as error:  # a table of many must not stop the others
                 wrong[name] = f"{type(error).__name__}: {error}"
                 continue
-            said = [[*a.probabilities.values()] if a.probabilities else a.value for a in answers]
+            said = [[*a.probabilities.values()] if a.probabilities else a.value for a in listed(answers)]
             pairs = [(int(row), said[row], e) for row, e in zip(rows_n, expected, strict=True) if row < len(said)]
             bad = [pair for pair in pairs if pair[1] != pair[2]]
             if bad:

@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 
 from bakeoff import Project
-from bakeoff.config.file import load
 from bakeoff.core.errors import DataError, UsageError
 
 
@@ -24,7 +23,7 @@ def test_kinds_task_and_name_come_from_the_data(tmp_path):
     folder = tmp_path / "Ünï cödé!"
     folder.mkdir()
     (folder / "d.csv").write_text(rows(yes_or_no))
-    config = load(Project.init(folder, source="d.csv", target="y")).config
+    config = Project.init(folder, source="d.csv", target="y").config
     assert (config.project.name, config.project.task) == ("n-c-d", "classification")
     assert (config.data.text, config.data.numeric) == (("review",), ("score",))
 
@@ -40,7 +39,7 @@ def test_kinds_task_and_name_come_from_the_data(tmp_path):
 )
 def test_a_quantity_is_told_from_classes(tmp_path, label, count, task):
     (tmp_path / "d.csv").write_text(rows(label, count))
-    assert load(Project.init(tmp_path, name="p", source="d.csv", target="y")).config.project.task == task
+    assert Project.init(tmp_path, name="p", source="d.csv", target="y").config.project.task == task
 
 
 def test_sources_of_every_format(tmp_path):
@@ -51,8 +50,8 @@ def test_sources_of_every_format(tmp_path):
         archive.writestr("in/d.csv", text)
     for number, source in enumerate(["a.csv.gz", "b.tsv", "c.zip", "c.zip!in/d.csv"]):
         folder = tmp_path / str(number)
-        file = Project.init(folder, name="p", source=f"../{source}", target="y")  # the folder is made for it
-        assert load(file).config.data.text == ("review",)
+        project = Project.init(folder, name="p", source=f"../{source}", target="y")  # the folder is made for it
+        assert project.config.data.text == ("review",)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,8 @@ def test_what_cannot_be_learned_leaves_nothing_behind(tmp_path, arguments, error
 
 def test_an_existing_project_file_is_kept(tmp_path):
     (tmp_path / "d.csv").write_text(rows(yes_or_no))
-    before = Project.init(tmp_path, name="p", source="d.csv", target="y").read_text()
+    Project.init(tmp_path, name="p", source="d.csv", target="y")
+    before = (tmp_path / "bakeoff.toml").read_text()
     with pytest.raises(UsageError, match="no project file yet"):
         Project.init(tmp_path, name="q", source="d.csv", target="y")
     assert (tmp_path / "bakeoff.toml").read_text() == before
@@ -116,9 +116,26 @@ def test_a_path_that_is_there_from_the_working_directory_is_meant_from_there(tmp
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "d.csv").write_text(rows(yes_or_no))
     monkeypatch.chdir(tmp_path)
-    config = load(Project.init("proj", source="data/d.csv", target="y")).config
+    config = Project.init("proj", source="data/d.csv", target="y").config
     assert config.data.source == ("../data/d.csv",)
-    assert load(Project.init("more/deep", source="data/*.csv", target="y")).config.data.source == ("../../data/*.csv",)
+    assert Project.init("more/deep", source="data/*.csv", target="y").config.data.source == ("../../data/*.csv",)
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "o.csv").write_text(rows(yes_or_no))
-    assert load(Project.init("own", source="o.csv", target="y")).config.data.source == ("o.csv",)
+    assert Project.init("own", source="o.csv", target="y").config.data.source == ("o.csv",)
+
+
+def test_candidates_follow_the_kind_and_the_size_of_the_data(tmp_path):
+    many = "".join(f"say the word {i % 21} now {i},{i % 21}x\n" for i in range(210))
+    (tmp_path / "intents.csv").write_text("text,intent\n" + many)
+    table = "".join(f"{i},{i * 7 % 11},{'yes' if i % 3 else 'no'}\n" for i in range(90))
+    (tmp_path / "table.csv").write_text("a,b,label\n" + table)
+    Project.init(tmp_path / "texts", source=str(tmp_path / "intents.csv"), target="intent")
+    texts = (tmp_path / "texts" / "bakeoff.toml").read_text()
+    assert "[candidates.linear]" in texts
+    assert "# boosting takes long on texts of more than 20 classes" in texts
+    assert "[candidates.boosting]" not in texts
+    assert "[candidates.forest]" not in texts
+    Project.init(tmp_path / "numbers", source=str(tmp_path / "table.csv"), target="label")
+    numbers = (tmp_path / "numbers" / "bakeoff.toml").read_text()
+    for family in ("linear", "boosting", "forest", "kernel", "neighbours"):
+        assert f"[candidates.{family}]\n" in numbers

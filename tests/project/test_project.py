@@ -18,8 +18,8 @@ def blob_files(folder):
 def test_a_finished_run_can_be_looked_at_from_all_sides(ran):
     with Project(ran) as project:
         status = project.status()
-        assert status["champion"].startswith("films/")
-        assert status["newest_run"]["status"] == "FINISHED"
+        assert status.champion.startswith("films/")
+        assert status.newest_run.status == "FINISHED"
         assert project.lineage().dataset.content == project.last().document["dataset"]["version"]
         parts = {part: len(project.rows(part)) for part in ("train", "validation", "test")}
         assert parts == {part: project.last().document["dataset"][part] for part in parts}
@@ -30,7 +30,7 @@ def test_a_finished_run_can_be_looked_at_from_all_sides(ran):
 
 def test_before_any_run_there_is_nothing_to_show(films_project):
     with Project(films_project) as project:
-        assert project.status()["last_run"] is None
+        assert project.status().last_run is None
         assert (project.runs(), project.models(), project.release()) == ([], [], None)
         for look in (project.last, project.lineage, lambda: project.rows("test"), lambda: project.predict([ROW])):
             with pytest.raises(NotFoundError):

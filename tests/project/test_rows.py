@@ -141,11 +141,14 @@ def test_tables_of_any_library_are_rows(table):
     [
         ({"x": 1}, "received one dict: put a single row into a list"),
         ("rows.csv", "received one str"),
-        (7, "expected rows as dicts, or a table of polars, pandas or Arrow, received builtins.int"),
+        (7, "rows: expected rows as dicts, or a table of polars, pandas, Arrow or numpy, received one int"),
         ([{"x": 1}, [1]], "row 2: expected an object"),
         ([{"x": 1}, {"x": object()}], r"row 2, column 'x': expected a text, number.*\(object\)"),
         ([{"x": b"\xff"}], "row 1, column 'x'"),
-        (Pandas(FRAME, columns=["x", "x", "c"]), "distinct column names, received 'x' more than once"),
+        (
+            Pandas(FRAME, columns=["x", "x", "c"]),
+            r"distinct column names \(the index's among them\), received 'x' more than once",
+        ),
     ],
 )
 def test_what_is_no_row_is_one_clear_error(rows, why):

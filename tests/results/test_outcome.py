@@ -69,10 +69,20 @@ BUDGET = {
         | {"value": 0.7, "error": None}
     ],
 }  # fmt: skip
+COMPARED = {"candidate": "linear", "versus": "nearest text", "metric": "f1_macro", "difference": 0.1, "low": -0.1}
+BASELINES = [
+    {"name": "class prior", "rule": "the shares", "needs": None, "lag_s": 0.0, "stops": "equal", "fallback": 0.0}
+    | {"metrics": {"f1_macro": INTERVAL}, "undefined": ["recall[b]"], "comparison": None},
+    {"name": "last value", "rule": "the row before", "needs": "the truth of a day before", "lag_s": 86400.0}
+    | {"stops": "none", "fallback": 0.25, "metrics": {"f1_macro": UNKNOWN}, "undefined": []}
+    | {"comparison": COMPARED | {"high": 0.3, "p_value": 0.2, "p_holm": 0.4, "q": None, "alike": False}},
+]
 DOCUMENT = {
     "run_id": "r1", "project": "films", "task": "classification", "dataset": DATASET,
-    "split": {"by": "random", "folds": 0}, "candidates": CANDIDATES, "combinations": COMBINATIONS,
-    "not_combined": {"boosting": "it failed"}, "positive": None, "endpoint": None, "release": None, "advice": [],
+    "split": {"by": "random", "folds": 0}, "candidates": CANDIDATES, "baselines": BASELINES,
+    "combinations": COMBINATIONS,
+    "not_combined": {"boosting": "it failed"}, "positive": None, "endpoint": None, "release": None,
+    "shipped": {"rows": 10, "evaluated_rows": 8, "reason": None, "folds": 0}, "advice": [],
     "budget": BUDGET, "judge": {"model": "judge", "error": "no answer"}, "paid": {"usd": 0.0, "budget_usd": None},
 }  # fmt: skip
 

@@ -2,16 +2,17 @@ import resource
 import shutil
 import sqlite3
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
-import pysqlite3
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
 from bakeoff.core.errors import CorruptError, MissingExtraError, StoreError, UsageError
 from bakeoff.core.queries import Query
-from bakeoff.stores import database, migrate, record_check, schema, sums
+from bakeoff.stores import database, migrate, record_check, schema, sqlite_driver, sums
 from bakeoff.stores.records import open_records
 from bakeoff.testing.clock import FakeClock
 from bakeoff.testing.records import RecordStoreConformance
@@ -49,6 +50,25 @@ class TestSqlite(RecordStoreConformance):
         store = open_records(URL, folder=tmp_path, clock=clock)
         yield store
         store.close()
+
+
+@pytest.fixture
+def old_sqlite(monkeypatch):
+    """Python's own SQLite, held to be too old for a write-ahead log."""
+    monkeypatch.setitem(sys.modules, "pysqlite3", None)
+    monkeypatch.setattr(sqlite_driver, "LOG_IS_SAFE", (99, 0, 0))
+    sqlite_driver.sqlite.cache_clear()
+    yield
+    sqlite_driver.sqlite.cache_clear()
+
+
+class TestSqliteThatIsOld(TestSqlite):
+    @pytest.fixture
+    def store(self, tmp_path, clock, old_sqlite):
+        store = open_records(URL, folder=tmp_path, clock=clock)
+        yield store
+        store.close()
+        assert not (tmp_path / ".bakeoff" / "records.db-wal").exists()
 
 
 class TestPostgresql(RecordStoreConformance):
@@ -299,10 +319,52 @@ def test_other_urls_are_refused(url, tmp_path):
         open_records(url, folder=tmp_path, clock=FakeClock())
 
 
-def test_an_old_sqlite_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(pysqlite3, "sqlite_version_info", (3, 51, 2))
-    with pytest.raises(StoreError, match=r"3\.51\.2"):
+def test_an_sqlite_that_is_too_old_is_refused(tmp_path, monkeypatch, old_sqlite):
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    with pytest.raises(StoreError, match=r"found 3\.34\.1"):
         opened(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "chosen", "log"),
+    [
+        ((3, 51, 3), (3, 53, 4), "sqlite3", True),
+        ((3, 51, 2), (3, 53, 4), "pysqlite3", True),
+        ((3, 51, 2), (3, 50, 4), "sqlite3", False),
+        ((3, 51, 2), None, "sqlite3", False),
+    ],
+)
+def test_the_sqlite_that_is_taken(monkeypatch, own, other, chosen, log):
+    package = None if other is None else SimpleNamespace(__name__="pysqlite3", sqlite_version_info=other)
+    monkeypatch.setitem(sys.modules, "pysqlite3", package)
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", own)
+    taken = sqlite_driver.sqlite.__wrapped__()
+    assert (taken.module.__name__, taken.write_ahead) == (chosen, log)
+
+
+def test_records_go_from_a_log_to_a_journal_and_back(tmp_path, request):
+    opened(tmp_path).close()
+    killed = left_by_a_killed_process(tmp_path, copied=False)  # its log is not empty
+    request.getfixturevalue("old_sqlite")
+    with closing(opened(tmp_path / "killed")) as store:
+        assert len(store.documents.find("c")) == 20
+        store.documents.put("c", "of the old one", {})
+        assert not killed.with_name("records.db-wal").exists()
+    record_check.back_up(killed)
+    assert list(record_check.check(killed)) == []
+    sqlite_driver.LOG_IS_SAFE = (0, 0, 0)  # restored by the fixture
+    with closing(opened(tmp_path / "killed")) as store:
+        assert len(store.documents.find("c")) == 21
+        assert killed.with_name("records.db-wal").exists()
+
+
+def test_a_reader_and_a_writer_of_an_old_sqlite_wait_for_each_other(tmp_path, old_sqlite):
+    with closing(opened(tmp_path)) as store, ThreadPoolExecutor(8) as pool:
+        puts = [pool.submit(store.documents.put, "c", str(n), {"n": n}) for n in range(100)]
+        finds = [pool.submit(store.documents.find, "c") for _ in range(100)]
+        assert len({put.result().key for put in puts}) == 100
+        assert max(len(found.result()) for found in finds) <= 100
+        assert len(store.documents.find("c")) == 100
 
 
 def test_no_driver_of_postgresql(tmp_path, monkeypatch):
@@ -386,7 +448,7 @@ def test_a_locked_database(tmp_path, monkeypatch):
     store.close()
     monkeypatch.setattr(database, "_BUSY_MS", 50)
     store = opened(tmp_path)
-    other = pysqlite3.connect(tmp_path / ".bakeoff" / "records.db")
+    other = sqlite_driver.sqlite().module.connect(tmp_path / ".bakeoff" / "records.db")
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match="another process holds it"):
         store.documents.put("c", "k", {})

@@ -50,6 +50,17 @@ def test_the_budget_is_kept_and_cheap_candidates_get_more_trials():
     assert len(studies["cheap"].trials) > 2 * len(studies["dear"].trials)
 
 
+def test_settings_that_are_known_to_be_good_come_before_those_that_are_proposed():
+    studies = [Study(name="a", space=SPACE, higher_is_better=True, rungs=1, first=[{"x": 0.5}, {"x": 0.25}])]
+    asked = []
+    for value in (0.1, 0.3, 0.2, 0.4):
+        ask = pick(studies, used_s=0.0, limit_s=100.0, propose=lambda _: {"x": 0.75})
+        asked.append(ask.params)
+        made = {"candidate": "a", "setting": ask.setting, "rung": 0, "params": ask.params, "status": "done"}
+        studies[0].trials.append(Trial(**made, seconds=1.0, at_s=1.0, value=value))
+    assert asked == [{}, {"x": 0.5}, {"x": 0.25}, {"x": 0.75}]
+
+
 def test_every_candidate_is_measured_as_it_is_on_all_rows_and_the_best_third_goes_up():
     studies, _ = search({"a": 1.0}, 30.0)
     study = studies["a"]

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,17 @@ from bakeoff.core.jobs import MODEL, ROWS, TABLE, JobContext, call
 from bakeoff.core.types import Signature
 from bakeoff.families.linear import LinearFamily, LinearParams
 from bakeoff.testing.families import FamilyConformance, sample_table
-from bakeoff.train.worker import FIT, HELD, FitArgument, FitValue, fit, hold_out
+from bakeoff.train.worker import (
+    FIT,
+    HELD,
+    FitArgument,
+    FitValue,
+    FoldsArgument,
+    fit,
+    fit_folds,
+    hold_out,
+    model_without,
+)
 
 
 @pytest.fixture
@@ -35,6 +46,10 @@ def context(tmp_path: Path) -> JobContext:
         threads=1,
         progress=lambda _: None,
     )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def run(argument: FitArgument, context: JobContext, **changes) -> FitValue:
@@ -124,3 +139,34 @@ def test_a_numeric_target_becomes_text_classes(argument: FitArgument, context: J
 
 def test_the_job_names_this_function() -> None:
     assert f"{fit.__module__}:{fit.__name__}" == FIT
+
+
+def test_what_a_fit_says_of_validation_rows_on_its_way_is_kept(argument: FitArgument, context: JobContext) -> None:
+    value = run(argument, context)
+    assert value.held
+    with np.load(context.outputs[HELD], allow_pickle=False) as kept:
+        on_the_way = dict(kept)
+    hold_out(msgspec.structs.replace(argument, chosen=value.chosen), context)
+    with np.load(context.outputs[HELD], allow_pickle=False) as kept:
+        np.testing.assert_allclose(on_the_way["probabilities_nk"], kept["probabilities_nk"], atol=1e-6)
+        assert on_the_way["truth_n"].tolist() == kept["truth_n"].tolist()
+
+
+def test_where_nothing_is_chosen_nothing_is_said_of_validation_rows(argument: FitArgument, context: JobContext) -> None:
+    (context.outputs[HELD].parent).mkdir()
+    assert not run(argument, context, chosen={"penalty": 0.7}).held
+    with np.load(context.outputs[HELD], allow_pickle=False) as kept:
+        assert kept.files == []
+
+
+def test_folds_in_one_job_are_what_each_is_alone(argument: FitArgument, context: JobContext, tmp_path: Path) -> None:
+    np.savez(tmp_path / ROWS, fold=np.arange(200) % 3, fold_validation=np.arange(200) % 7 == np.arange(3)[:, None])
+    outputs = {model_without(fold): tmp_path / "out" / str(fold) for fold in (0, 2)}
+    together = FoldsArgument(**msgspec.structs.asdict(argument), folds=(0, 2))
+    lines: list[str] = []
+    value = fit_folds(together, replace(context, outputs=outputs, progress=lines.append))
+    assert any(line.startswith("without fold 3: ") for line in lines)
+    for fold, found in zip((0, 2), value.fits, strict=True):
+        alone = run(argument, context, fold=fold)
+        assert found.chosen == alone.chosen
+        assert contents(outputs[model_without(fold)]) == contents(context.outputs[MODEL])

@@ -1,6 +1,7 @@
 """Advice before anything is spent: probe what could be tried, predict what a run would find, compare afterwards."""
 
 import io
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,12 +12,14 @@ import msgspec
 from bakeoff.core import narrow
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.closure import code_of
+from bakeoff.core.families import load_family
 from bakeoff.core.jobs import ROWS, Job, Resources
 from bakeoff.core.refs import BlobRef
 from bakeoff.core.types import Json
 from bakeoff.environment.capture import versions_of
 from bakeoff.environment.hardware import Hardware, hardware
-from bakeoff.loop.advice import ADVICE
+from bakeoff.evaluate.advise.track_record import TrackRecord, past_advice
+from bakeoff.loop.advice import ADVICE, RUN, SECONDS, past_pairs
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.classes import with_classes
 from bakeoff.loop.context import Contender, Stage
@@ -24,18 +27,21 @@ from bakeoff.loop.dataset import Gathered, gather, load_arrays
 from bakeoff.loop.fit import job_of, run_jobs
 from bakeoff.metrics.custom import digest_own
 from bakeoff.results.search import ProbePoint
-from bakeoff.train.probing import HELD, POOL, PROBE, ProbeArgument
+from bakeoff.train.probing import FIRST_ROWS, HELD, POOL, PROBE, ProbeArgument
 
 if TYPE_CHECKING:
-    from bakeoff.evaluate.advise.advice import Option
+    from bakeoff.evaluate.advise.advice import Option, Outlook
 
 __all__ = ["advise"]
 
 MOST_HELD = 400
+HELD_OF_CLASS, FIRST_OF_CLASS = 8, 4
+"""Rows for each class in the rows scored on, and in the first sample."""
 LEAST_ROWS = 20
 NAMED_WEIGHT = 3
 """How many times more time a candidate of the project gets than a family that it does not name."""
 NAMED_WARM_S = 60.0
+NO_TEXTS = "it reads texts, and no input is one"
 NOT_PROBED = "it is not probed, since each row would be sent to {url} and may be paid for; try it on few rows"
 
 
@@ -64,15 +70,20 @@ def advise(
     stage = with_classes(stage, gathered)
     machine = hardware()
     sent = {contender.name: url for contender in stage.contenders if (url := _elsewhere(contender))}
-    tried = [contender for contender in (*stage.contenders, *families) if contender.name not in sent]
+    no_texts = [] if gathered.schema.of_kind("text") else [each for each in families if _reads_texts(each)]
     absent = {**absent, **{name: NOT_PROBED.format(url=url) for name, url in sent.items()}}
+    absent |= {each.name: NO_TEXTS for each in no_texts}
+    tried = [each for each in (*stage.contenders, *families) if each.name not in absent]
     key = steps.key("probe", _inputs(stage, gathered, tried, machine, seconds))
     result = None if again else steps.done(key)
     if result is None:
         result = steps.publish(key, {"probed": _probed(stage, gathered, tried, machine, seconds)})
     probes = narrow.json_object(result["probed"])
     rows = gathered.summary.train + gathered.summary.validation
-    options = _options(stage, tried, probes, absent, memory_bytes=machine.memory_bytes, rows=rows)
+    record = TrackRecord(pairs=past_pairs(stage), metric=stage.metric)
+    options = _options(
+        stage, gathered, tried, probes, absent, memory_bytes=machine.memory_bytes, probe_s=seconds, record=record
+    )
     body: dict[str, Json] = {
         "project": stage.config.project.name,
         "task": stage.config.project.task,
@@ -86,9 +97,16 @@ def advise(
         "limits": {name: gate.model_dump() for name, gate in stage.config.decide.gates.items()},
         "remote_allowed": stage.config.privacy.remote,
         "options": [_told(option, stage.metric) for option in options],
+        "run": _whole_run(stage, gathered, options, machine, record),
+        "past": [msgspec.to_builtins(each) for each in past_advice(record.pairs, stage.metric)],
     }
     stage.records.documents.put(*ADVICE, body)
     return body
+
+
+def _reads_texts(contender: Contender) -> bool:
+    """Whether a family says that it is of no use where no input is a text."""
+    return bool(getattr(load_family(contender.shown.family_name), "reads_texts", False))
 
 
 def _elsewhere(contender: Contender) -> str | None:
@@ -135,9 +153,16 @@ def _probed(
     rng = np.random.default_rng(stage.seed)
     rows = load_arrays(stage.blobs, gathered.rows_blob)
     train, validation = rows["train"], rows["validation"]
-    held_out = validation if len(validation) >= LEAST_ROWS else train[-max(1, len(train) // 5) :]
-    pool = train if held_out is validation else train[: -len(held_out)]
-    drawn: dict[str, Any] = {POOL: rng.permutation(pool), HELD: rng.permutation(held_out)[:MOST_HELD]}
+    label_n, classes = _labels(stage, gathered)
+    pool, held_out = train, validation
+    if len(validation) < LEAST_ROWS:  # then some training rows: the latest, or some of each class
+        ordered = train if gathered.schema.time is not None else _stratified(train, label_n, rng)
+        pool, held_out = np.split(ordered, [-max(1, len(train) // 5)])
+    most = max(MOST_HELD, HELD_OF_CLASS * classes)
+    drawn: dict[str, Any] = {
+        POOL: _stratified(pool, label_n, rng),
+        HELD: _stratified(held_out, label_n, rng)[:most],
+    }
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **drawn)
     inputs = {ROWS: BlobRef(stage.blobs.put(buffer.getvalue())), **stage.own_metrics}
@@ -149,6 +174,7 @@ def _probed(
             limit_s=limits[each.name],
             warm_limit_s=NAMED_WARM_S if each.name in named else limits[each.name],
             validation_share=share,
+            first_rows=max(FIRST_ROWS, FIRST_OF_CLASS * classes),
             costs=stage.config.decide.model_dump(mode="json")["costs"],
             by_cost=stage.config.decide.decide_by == "cost",
         )
@@ -161,8 +187,36 @@ def _probed(
     }
 
 
+def _labels(stage: Stage, gathered: Gathered) -> "tuple[Any | None, int]":
+    """The class of each row of the table, and how many there are; none unless it is about classes."""
+    import numpy as np
+    import polars as pl
+
+    if stage.config.project.task != "classification":
+        return None, 0
+    target = gathered.schema.target
+    table = pl.read_parquet(io.BytesIO(stage.blobs.get(gathered.table_blob)), columns=[target])
+    names, label_n = np.unique(table[target].cast(pl.String).to_numpy().astype(np.str_), return_inverse=True)
+    return label_n, len(names)
+
+
+def _stratified(rows_n: Any, label_n: Any | None, rng: Any) -> Any:
+    """The rows in a random order of which each beginning has every class in about its share."""
+    import numpy as np
+
+    rows_n = rng.permutation(rows_n)
+    if label_n is None:
+        return rows_n
+    of_n = label_n[rows_n]
+    place_n = np.empty(len(rows_n))
+    for label in np.unique(of_n):
+        inside = np.flatnonzero(of_n == label)
+        place_n[inside] = (np.arange(len(inside)) + rng.random()) / len(inside)
+    return rows_n[np.argsort(place_n, kind="stable")]
+
+
 def _job(fit: Job, inputs: Mapping[str, BlobRef], **more: Any) -> Job:
-    argument = ProbeArgument(**msgspec.structs.asdict(fit.argument), **more)
+    argument = ProbeArgument(**{**msgspec.structs.asdict(fit.argument), **more})
     resources = Resources()  # the time is shared by as many as run at once
     return replace(
         fit, function=PROBE, argument=argument, inputs={**fit.inputs, **inputs}, outputs=(), resources=resources
@@ -174,27 +228,40 @@ def _job(fit: Job, inputs: Mapping[str, BlobRef], **more: Any) -> Job:
 
 def _options(
     stage: Stage,
+    gathered: Gathered,
     tried: Sequence[Contender],
     probes: Mapping[str, Any],
     absent: Mapping[str, str],
     *,
     memory_bytes: int,
-    rows: int,
+    probe_s: float,
+    record: TrackRecord,
 ) -> "list[Option]":
     from bakeoff.evaluate.advise.advice import Option, predicted, ranked
     from bakeoff.metrics.registry import find
 
-    higher = find(stage.metric, stage.config.project.task).higher_is_better
-    most = 1.0 if higher and stage.config.project.task == "classification" else None
+    measure = find(stage.metric, stage.config.project.task)
+    higher = measure.higher_is_better
+    rows = gathered.summary.train + gathered.summary.validation
+    best = measure.bounds[1 if higher else 0]
+    best = best if math.isfinite(best) else None
     named = {contender.name for contender in stage.contenders}
     price = stage.config.cost.price_per_hour_usd / stage.config.cost.utilisation
 
     def option(contender: Contender) -> Option:
         probe = probes.get(contender.name, {})
         points = msgspec.convert(probe.get("points", []), tuple[ProbePoint, ...])
-        outlook = (
-            predicted(points, rows, price_per_hour_usd=price, higher_is_better=higher, most=most) if points else None
-        )
+        outlook = None
+        if points:
+            outlook = predicted(
+                points,
+                rows,
+                price_per_hour_usd=price,
+                higher_is_better=higher,
+                best=best,
+                test_rows=gathered.summary.test,
+            )
+            outlook = _calibrated(outlook, contender.name, record, best, higher_is_better=higher)
         return Option(
             name=contender.name,
             family=contender.shown.family_name,
@@ -214,7 +281,48 @@ def _options(
         decide=stage.config.decide,
         memory_bytes=memory_bytes,
         rows=rows,
+        probe_s=probe_s,
     )
+
+
+def _calibrated(
+    outlook: "Outlook", name: str, record: TrackRecord, best: float | None, *, higher_is_better: bool
+) -> "Outlook":
+    """What is expected, corrected by what earlier runs measured."""
+    from bakeoff.evaluate.advise.advice import bounded
+
+    figures = {quantity: record.calibrated(name, quantity, each) for quantity, each in outlook.figures.items()}
+    metric = outlook.metric and record.calibrated(name, record.metric, outlook.metric)
+    if metric is not None and best is not None:
+        metric = bounded(metric, best, higher_is_better=higher_is_better)
+    return replace(outlook, figures=figures, metric=metric)
+
+
+def _whole_run(
+    stage: Stage, gathered: Gathered, options: "Sequence[Option]", machine: Hardware, record: TrackRecord
+) -> Json:
+    """Seconds and memory of the run as the project has it; None while a candidate's are not known."""
+    from bakeoff.evaluate.advise.whole_run import RunPlan, whole_run
+
+    outlooks = {each.name: each.outlook for each in options if each.named}
+    known = {name: each.figures for name, each in outlooks.items() if each is not None}
+    if len(known) < len(stage.contenders):
+        return None
+    plan = RunPlan(
+        folds=gathered.folds,
+        test_rows=gathered.summary.test,
+        at_once=max(1, machine.cores // stage.compute.threads),
+        combines=len(known) > 1 and (stage.config.combine.blends or stage.config.combine.cascades),
+        refits=stage.config.loop.refit,
+        findings=stage.config.decide.findings,
+        price_per_hour_usd=stage.config.cost.price_per_hour_usd / stage.config.cost.utilisation,
+    )
+    seconds, memory = whole_run(known, plan)
+    seconds = record.calibrated(RUN, SECONDS, seconds)
+    return {
+        name: {"value": each.value, "low": each.low, "high": each.high}
+        for name, each in ((SECONDS, seconds), ("memory_bytes", memory))
+    }
 
 
 def _facts(stage: Stage, gathered: Gathered) -> dict[str, Json]:

@@ -124,7 +124,10 @@ def find_dataset(registered: Sequence[Version], name: str, which: str) -> Versio
 def _registered(version: Version) -> _Dataset:
     origin = version.dataset_origin
     if origin.gathered is None:
-        raise NotFoundError(f"expected what dataset version {version.number} was split into, found only its rows")
+        raise NotFoundError(
+            f"dataset version {version.number} was split by no run, so there is no card of it; name another, "
+            "or run 'bakeoff run'"
+        )
     gathered = _gathered({**origin.gathered, "summary": dict(origin.summary)})
     return _Dataset(gathered=gathered, number=version.number, run_id=version.run_id)
 

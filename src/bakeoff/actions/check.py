@@ -5,6 +5,7 @@ would-be winner must pass every gate of `[decide] gates` and stand against the c
 neither was fitted on. What cannot be compared is said, and fails only a strict check.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
@@ -16,28 +17,37 @@ from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.records import Version
 from bakeoff.loop.bake_off import Competition, compete
+from bakeoff.loop.baselines import baselines
 from bakeoff.loop.cache import Steps
-from bakeoff.loop.champion import Standing, champion_of, looked, rows_of, stand, unseen
+from bakeoff.loop.champion import Standing, champion_of, evidence, looked, rows_of, stand, unseen
 from bakeoff.loop.classes import with_classes
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather, load_arrays
 from bakeoff.loop.evaluate import Judged, groups, outcomes, times
 from bakeoff.loop.judge import judge_registered
 from bakeoff.loop.outcome import outcome
-from bakeoff.loop.search import as_found, shown
+from bakeoff.loop.search import as_found, as_given, shown
 from bakeoff.metrics.registry import find
 from bakeoff.registry.lineage import find_version, label
 from bakeoff.report.checks import Check, ModelCheck, Outcome
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.decide.verdict import GateOutcome
+    from bakeoff.evaluate.decide.yardstick import Baselines
     from bakeoff.report.model import Report
     from bakeoff.results.scorecard import Scorecard
 
 __all__ = ["check"]
 
 RUN = "check"
+NEEDED = "better than a rule that needs no model"
 NOTHING_COMPARED = "nothing is shown so; set decide.champion to non_inferior or superior to ask for more"
+
+
+NOTHING_TO_CHECK = (
+    "there is neither a gate nor a champion. Make a gate in bakeoff.toml, under [decide]: "
+    "gates = { f1_macro = { min = 0.75 } }; or a champion, by 'bakeoff run' with the store that this check uses"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +89,7 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
     champion = champion_of(stage)
     stage = stage if version is not None else as_found(stage, champion)
     gathered = gather(stage, steps)
+    stage = as_given(stage) if gathered.folds and stage.found else stage
     stage = with_classes(stage, gathered)
     competition = None if version is not None else compete(stage, steps, gathered)
     subject = (
@@ -88,11 +99,14 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
     )
     rule = _rule(stage, strict=strict)
     standing, against = _against(stage, steps, gathered, subject, champion, rule=rule, strict=strict)
-    checks = [*_gates(stage, subject, strict=strict), *against]
+    rules = competition.baselines if competition is not None else baselines(stage, steps, gathered)
+    checks = [*_gates(stage, subject, strict=strict), *against, *_beside_rules(stage, subject, rules)]
     if competition is not None and candidate is None and competition.decision.winner is None and _fine(checks):
         checks.append(Check(name="a winner", outcome="failed", told=competition.decision.reason))
     notes = [*subject.notes, *([] if competition is None else _failed(competition))]
-    if champion is None:
+    if not checks and champion is None:
+        checks.append(Check(name="something to check", outcome="failed", told=NOTHING_TO_CHECK))
+    elif champion is None:
         notes.append("There is no champion to compare with: only the gates were checked.")
     if stage.found:
         listed = "; ".join(f"{name}: {shown(params)}" for name, params in stage.found.items())
@@ -143,16 +157,19 @@ def _competing(competition: Competition, candidate: str | None) -> _Held:
 
 def _registered(stage: Stage, steps: Steps, gathered: Gathered, version: Version) -> _Held:
     """A registered model, scored on the test rows that it was not fitted on."""
-    judged = judge_registered(stage, steps, gathered, version)
-    fair_n = unseen(stage, gathered, version)
+    *_, standing_in = evidence(stage, gathered, version)
+    judged = judge_registered(stage, steps, gathered, standing_in)
+    fair_n = unseen(stage, gathered, standing_in)
     name, card = label(version), judged.scorecard
+    twin = f"{name} was fitted on all rows: its twin that was evaluated in its place stands for it."
+    notes = () if standing_in is version else (twin,)
     if card is None or fair_n.all():
-        return _Held(name=name, judged=judged, card=card, version=version)
+        return _Held(name=name, judged=judged, card=card, version=version, notes=notes)
     rows, of = int(fair_n.sum()), len(fair_n)
     note = f"{name} was fitted on {of - rows:,} of the {of:,} test rows; it is judged on the other {rows:,}."
     metrics = _scored(stage, gathered, judged, fair_n) if rows else {}
     card = replace(card, metrics=metrics, n_test=rows)
-    return _Held(name=name, judged=judged, card=card, usable_n=fair_n, version=version, notes=(note,))
+    return _Held(name=name, judged=judged, card=card, usable_n=fair_n, version=version, notes=(*notes, note))
 
 
 def _scored(stage: Stage, gathered: Gathered, judged: Judged, fair_n: Any) -> Mapping[str, Any]:
@@ -209,6 +226,33 @@ def _gates(stage: Stage, subject: _Held, *, strict: bool) -> list[Check]:
         sentence = f"{stage.metric} of {subject.name} is undefined on these test rows"
         checks.append(Check(name=f"{stage.metric} is defined", outcome="failed", told=sentence))
     return checks
+
+
+def _beside_rules(stage: Stage, subject: _Held, rules: "Baselines | None") -> list[Check]:
+    """A failed check where a rule that costs nothing is as good as the model, on the rows that it is judged on."""
+    from bakeoff.metrics.value import value
+
+    metric, task = find(stage.metric, stage.config.project.task), stage.config.project.task
+    ours = None if subject.card is None else subject.card.number(stage.metric)
+    if rules is None or ours is None or subject.judged.outcomes_blob is None:
+        return []
+    truth_n, _ = outcomes(stage, subject.judged)
+    usable_n = slice(None) if subject.usable_n is None else subject.usable_n
+    values = {
+        each.name: value(stage.metric, truth_n[usable_n], rows_of(rules.predictions[each.name], usable_n), task)
+        for each in rules.listed
+        if each.stops == "equal" and stage.metric in each.metrics
+    }
+    values = {name: number for name, number in values.items() if not math.isnan(number)}
+    if not values:
+        return []
+    sign = 1 if metric.higher_is_better else -1
+    best = max(values, key=lambda name: sign * values[name])
+    most = metric.bounds[1] if metric.higher_is_better else metric.bounds[0]
+    if sign * (ours - values[best]) > 0 or ours == most:
+        return []
+    sentence = f"{stage.metric} of {subject.name} is {ours:.6g}; {best!r}, which needs no model, has {values[best]:.6g}"
+    return [Check(name=NEEDED, outcome="failed", told=sentence)]
 
 
 def _limits(low: float | None, high: float | None) -> str:
@@ -305,6 +349,7 @@ def _bake_off(stage: Stage, gathered: Gathered, competition: Competition, now_ms
         decision=competition.decision,
         contest=None,
         released=None,
+        baselines=competition.baselines,
     )
     evidence = {
         entry.name: Evidence(scorecard=entry.scorecard, outcomes=outcomes(stage, entry))

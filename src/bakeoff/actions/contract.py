@@ -50,8 +50,8 @@ def write_contract(loaded: Loaded, cache: Path, progress: Progress, *, force: bo
     path = _path(loaded)
     if not force and path.exists() and not is_unedited(path.read_text(encoding="utf-8", errors="replace")):
         raise UsageError(
-            f"expected no contract or one as bakeoff wrote it, found {str(path)!r}, which was edited; "
-            "write over it with --force, or move it away"
+            f"{str(path)!r} was edited since bakeoff wrote it, and would be written over: say --force to do so, "
+            "or move it away"
         )
     table, schema = _rows(loaded, cache, progress)
     text = draft(table, schema, name=loaded.config.project.name)

@@ -1,13 +1,24 @@
-"""Look for what may stand in the way, before it does."""
+"""Look for what may stand in the way, before it does: what is called fine here was tried.
+
+Extras are those that the installed package names; each is tried by importing its modules, in a process of its own, as
+a library that does not suit the machine can end the one that imports it.
+"""
 
 import platform
+import re
 import shutil
-from collections.abc import Callable, Iterable
-from importlib.metadata import PackageNotFoundError, version
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError, distribution, metadata, requires, version
 from typing import TYPE_CHECKING
+
+from packaging.requirements import Requirement
 
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.events import PredictionEvent
+from bakeoff.core.families import load_family
 from bakeoff.core.plugins import names
 
 if TYPE_CHECKING:
@@ -18,23 +29,20 @@ __all__ = ["examine", "examine_installation"]
 Check = tuple[str, bool, str]
 
 LEAST_FREE_BYTES = 2 * 10**9
-EXTRAS = {
-    "embedding": ("onnxruntime", "tokenizers"),
-    "llm": ("torch", "transformers", "peft"),
-    "postgres": ("psycopg",),
-    "s3": ("obstore",),
-    "ray": ("ray",),
-}
+IMPORT_S = 120.0
+UNTRIED = frozenset({"dev", "docs"})
+"""Extras for people who work on bakeoff itself: what of them is a program has no module to import."""
 
 
 def examine_installation() -> list[Check]:
-    """What can be said without a project: Python, families, extras."""
-    checks: list[Check] = [("python", True, platform.python_version())]
-    checks.append(("families", bool(names("bakeoff.families")), ", ".join(names("bakeoff.families"))))
-    for extra, needed in EXTRAS.items():
-        missing = [name for name in needed if not _installed(name)]
-        found = f'not installed: pip install "bakeoff[{extra}]"' if missing else "installed"
-        checks.append((f"extra {extra}", True, found))
+    """What can be said without a project: Python, SQLite, the base and its families, every extra."""
+    checks: list[Check] = [("python", True, f"{platform.python_version()} on {sys.platform}-{platform.machine()}")]
+    checks.append(_tried("sqlite", _sqlite))
+    checks.append(_base())
+    checks += [_tried(f"family {name}", lambda name=name: _family(name)) for name in names("bakeoff.families")]
+    extras = metadata("bakeoff").get_all("Provides-Extra") or []
+    with ThreadPoolExecutor() as pool:
+        checks += pool.map(_extra, sorted(extras))
     return checks
 
 
@@ -56,6 +64,87 @@ def _tried(what: str, work: Callable[[], str]) -> Check:
         return (what, False, str(error))
 
 
+def _sqlite() -> str:
+    from bakeoff.stores.sqlite_driver import sqlite
+
+    return str(sqlite())
+
+
+def _family(name: str) -> str:
+    family = load_family(name)
+    missing = [each for each in family.requires if _lack(Requirement(each))]
+    if not missing:
+        return f"loads; for {', '.join(sorted(family.tasks))}"
+    named = f"bakeoff[{family.extra}]" if family.extra else " ".join(missing)
+    return f'loads; to fit it: pip install "{named}" ({", ".join(missing)} not installed)'
+
+
+def _base() -> Check:
+    """What every installation has; one that lacks some of it is broken."""
+    lacking = [lack for each in _requirements() if (lack := _lack(each))]
+    if lacking:
+        return ("base", False, f"{'; '.join(lacking)}: pip install --upgrade bakeoff")
+    return ("base", *_imported(_requirements()))
+
+
+def _extra(extra: str) -> Check:
+    """Whether an extra is there and can be imported; one that was never installed is no fault, one in parts is."""
+    own = list(_requirements(extra))
+    lacking = [lack for each in own if (lack := _lack(each))]
+    if not lacking:
+        return (f"extra {extra}", True, "installed") if extra in UNTRIED else (f"extra {extra}", *_imported(own))
+    install = f'pip install "bakeoff[{extra}]"'
+    return (f"extra {extra}", True, f"not installed ({'; '.join(lacking)}): {install}")
+
+
+def _requirements(extra: str = "") -> Iterator[Requirement]:
+    """What the base needs here, or what an extra adds to it."""
+    for line in requires("bakeoff") or []:
+        each = Requirement(line)
+        if each.marker is None:
+            wanted = not extra
+        else:
+            wanted = each.marker.evaluate({"extra": extra}) and (not extra or not each.marker.evaluate({"extra": ""}))
+        if wanted:
+            yield each
+
+
+def _lack(needed: Requirement) -> str | None:
+    """What is wrong with a distribution that is needed: it is missing, or of a version that does not do."""
+    try:
+        found = version(needed.name)
+    except PackageNotFoundError:
+        return needed.name
+    if needed.specifier.contains(found, prereleases=True):
+        return None
+    return f"{needed.name} {found}, which is not {needed.specifier}"
+
+
+def _imported(needed: Iterable[Requirement]) -> tuple[bool, str]:
+    """Import what the distributions hold, and say what went wrong, if something did."""
+    modules = [module for each in needed for module in _modules(each.name)]
+    code = f"import importlib\nfor each in {modules!r}: importlib.import_module(each)"
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=IMPORT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return False, f"importing {', '.join(modules)} took more than {IMPORT_S:.0f} s"
+    if done.returncode == 0:
+        return True, f"installed; {', '.join(modules)} can be imported"
+    reason = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
+    return False, f"installed, but cannot be imported: {reason}"
+
+
+def _modules(name: str) -> list[str]:
+    """The first module of a distribution, by the files that it installed; none where only programs are."""
+    files = distribution(name).files or []
+    tops = {file.parts[0] for file in files if len(file.parts) > 1 and file.parts[-1] == "__init__.py"}
+    tops |= {file.name.partition(".")[0] for file in files if len(file.parts) == 1 and file.suffix in {".py", ".so"}}
+    likely = sorted(top for top in tops if top.isidentifier() and not top.startswith("_"))
+    wanted = re.sub(r"[-_.]+", "_", name).lower()
+    return ([top for top in likely if top.lower() == wanted] or likely)[:1]
+
+
 def _blobs(project: "Project") -> str:
     live = project.release()
     if live is None:
@@ -69,11 +158,3 @@ def _events(project: "Project") -> str:
 
     count = project.events.scan(PredictionEvent).select(pl.len()).collect().item()
     return f"{count} predictions in {project.config.store.events}"
-
-
-def _installed(distribution: str) -> bool:
-    try:
-        version(distribution)
-    except PackageNotFoundError:
-        return False
-    return True

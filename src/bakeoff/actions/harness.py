@@ -31,7 +31,7 @@ def run_harness(
     if found.status != "ok":
         raise CandidateError(f"expected a candidate that was fitted, {candidate!r} failed: {found.error}")
     try:
-        told = harness(project.model(found.model_version), asked, progress=progress)
+        told = harness(project.model(found.model_version).model, asked, progress=progress)
     except CandidateError as error:
         raise CandidateError(f"candidate {candidate!r} (family {found.family}): {error}") from error
     about = {"family": found.family, "run_id": found.run_id, "model_version": found.model_version}

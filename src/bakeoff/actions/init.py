@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import get_args
 
 from bakeoff.config.file import FILE_NAME, loads
+from bakeoff.config.portfolio import advised
 from bakeoff.config.sections import DataConfig
 from bakeoff.core.errors import BakeoffError, StoreError, UsageError
+from bakeoff.core.families import load_family
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.plugins import names
 from bakeoff.core.types import Schema, Task
 from bakeoff.data.sources import SCHEME
 from bakeoff.metrics.registry import default
 
-__all__ = ["WrittenProject", "write_project"]
+__all__ = ["FrameColumns", "WrittenProject", "write_project"]
 
 MANY_CLASSES = 30
 REMOTE_HINT = (
@@ -26,7 +28,6 @@ REMOTE_HINT = (
     '# url = "http://127.0.0.1:8000/v1"      # on another machine: [privacy] remote = true, price_in, price_out',
     '# model = "NAME"',
 )
-EMBEDDING_MODULES = ("onnxruntime", "tokenizers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +55,38 @@ class _Look:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameColumns:
+    """What a frame that is kept in the project's folder says of its columns, beside their values.
+
+    `categorical` are those of a type for categories, `ids` those that name rows, which no model learns from.
+    """
+
+    categorical: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+
+
+NO_FRAME = FrameColumns()
+
+
 def write_project(
-    folder: Path, *, name: str | None, source: str, target: str | None, task: str | None
+    folder: Path,
+    *,
+    name: str | None,
+    source: str,
+    target: str | None,
+    task: str | None,
+    frame: FrameColumns | None = None,
 ) -> WrittenProject:
     """Write `bakeoff.toml` into the folder (made if need be) and check it.
+
+    Args:
+        folder: Where the project will be.
+        name: The project's; the folder's by default.
+        source: The data; with a `frame`, the file in the folder that has its rows.
+        target: The column to predict.
+        task: What to learn; seen in the target by default.
+        frame: What a frame says of its columns.
 
     Raises:
         UsageError: there is one already, or the name or the task cannot be used.
@@ -70,7 +99,7 @@ def write_project(
     if task is not None and known is None:
         raise UsageError(f"expected the task classification, regression or generation, received {task!r}")
     with _made(folder):
-        return _write(file, name=name, source=source, target=target, task=known)
+        return _write(file, name=name, source=source, target=target, task=known, frame=frame)
 
 
 @contextmanager
@@ -104,18 +133,20 @@ def _from_folder(source: str, folder: Path) -> str:
     return "!".join([Path(os.path.relpath(Path.cwd() / path, folder.resolve())).as_posix(), *inside])
 
 
-def _write(file: Path, *, name: str | None, source: str, target: str | None, task: Task | None) -> WrittenProject:
+def _write(
+    file: Path, *, name: str | None, source: str, target: str | None, task: Task | None, frame: FrameColumns | None
+) -> WrittenProject:
     folder = file.parent
-    source = _from_folder(source, folder)
-    look = _look(folder, source, target, task)
+    source = source if frame else _from_folder(source, folder)
+    look = _look(folder, source, target, task, frame or NO_FRAME)
     slug = re.sub(r"[^a-z0-9_.-]+", "-", (name or folder.resolve().name).lower()).strip("-_.") or "project"
-    text = _text(slug, look.task, source, look.schema)
+    text = _text(slug, source, look, ignore=frame.ids if frame else ())
     loads(text, folder=folder, environ={})
     file.write_text(text, encoding="utf-8")
     return WrittenProject(file=file, ledger=look.ledger, warnings=look.warnings, notes=look.notes)
 
 
-def _look(folder: Path, source: str, target: str | None, task: Task | None) -> _Look:
+def _look(folder: Path, source: str, target: str | None, task: Task | None, frame: FrameColumns) -> _Look:
     import tempfile
 
     from bakeoff.data.conversations import usual_target
@@ -126,15 +157,20 @@ def _look(folder: Path, source: str, target: str | None, task: Task | None) -> _
     from bakeoff.loop.losses import gone_classes, of_reading, rows_read
     from bakeoff.prepare.losses import class_counts
 
-    config = DataConfig(source=(source,), target=target or ANSWER)
+    def config_of(target: str) -> DataConfig:
+        categorical = tuple(each for each in frame.categorical if each != target)
+        return DataConfig(source=(source,), target=target, categorical=categorical, ignore=frame.ids)
+
+    config = config_of(target or ANSWER)
     with tempfile.TemporaryDirectory() as cache:
         files = resolve(source, folder=folder.resolve(), cache=Path(cache), progress=_quiet)
         reading = read(config, {"source": files})
         if target is None:
             target = ANSWER if reading.layout is not None else usual_target(reading.table.columns)
             if target is None:
-                raise UsageError(f"expected --target, one of {', '.join(reading.table.columns)}; received none")
-            config = DataConfig(source=(source,), target=target)
+                known = ", ".join(reading.table.columns)
+                raise UsageError(f"expected a target (--target, or target= in Python), one of {known}; received none")
+            config = config_of(target)
             reading = read(config, {"source": files})
         table = reading.table
         if task is None and (reading.layout is not None or usual_target(table.columns) == target):
@@ -142,7 +178,7 @@ def _look(folder: Path, source: str, target: str | None, task: Task | None) -> _
         if task is None:
             numeric = target in table.columns and table.schema[target].is_numeric()
             distinct = table[target].n_unique() if numeric else 0
-            many = distinct > MANY_CLASSES or distinct > table.height / 2
+            many = target not in frame.categorical and (distinct > MANY_CLASSES or distinct > table.height / 2)
             task = "regression" if many else "classification"
         named = name_classes(table, config, task, reading.formats)
         inferred = infer(named.table, config, task, named.formats)
@@ -160,17 +196,31 @@ def _quiet(line: str) -> None:
     del line
 
 
-def _has_embedding() -> bool:
-    from importlib.util import find_spec
+def _installed(family: str) -> bool:
+    """Whether there is such a family, and all that it stands on."""
+    from importlib.metadata import PackageNotFoundError, version
 
-    return all(find_spec(module) for module in EMBEDDING_MODULES) and "embedding" in names("bakeoff.families")
+    if family not in names("bakeoff.families"):
+        return False
+    try:
+        return all(version(each) for each in load_family(family).requires)
+    except (PackageNotFoundError, BakeoffError):
+        return False
 
 
-def _text(name: str, task: Task, source: str, schema: Schema) -> str:
+def _candidates(look: _Look) -> list[str]:
+    """The sections of the candidates to begin with; what the size of the data speaks against, as a comment."""
+    if look.task == "generation":
+        return ["[candidates.retrieval]"]
+    kinds = [column.kind for column in look.schema.input_columns]
+    classes = len(look.ledger.classes) if look.task == "classification" else 0
+    there = [each for each in advised(kinds, rows=look.ledger.rows_used, classes=classes) if _installed(each.family)]
+    return [f"# {each.family} {each.reason}" if each.reason else f"[candidates.{each.family}]" for each in there]
+
+
+def _text(name: str, source: str, look: _Look, *, ignore: Sequence[str]) -> str:
+    task, schema = look.task, look.schema
     texts = schema.of_kind("text")
-    candidates = ["retrieval"] if task == "generation" else ["linear", "boosting"]
-    if texts and _has_embedding() and task != "generation":
-        candidates.append("embedding")
     metric = default(task)
     lines = [
         "[project]",
@@ -185,12 +235,13 @@ def _text(name: str, task: Task, source: str, schema: Schema) -> str:
         *_columns("numeric", _listed_once(schema)),
         *_columns("datetime", schema.of_kind("datetime")),
         *_columns("boolean", schema.of_kind("boolean")),
+        *_columns("ignore", ignore),
         "",
         "[decide]",
         f"metric = {json.dumps(metric)}",
         "# gates = { latency_p95_ms = { max = 50 } }",
         "",
-        *(f"[candidates.{candidate}]" for candidate in candidates),
+        *_candidates(look),
         *(REMOTE_HINT if task == "generation" else ()),
         "",
         "[endpoint]",

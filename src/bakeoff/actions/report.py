@@ -10,6 +10,7 @@ from bakeoff.loop.dataset import load_table
 from bakeoff.loop.stored_outcome import rows_of
 from bakeoff.loop.track import SCORECARD
 from bakeoff.report.build import Evidence, build
+from bakeoff.report.error_analysis import Outcomes
 from bakeoff.results.candidate import Candidate
 from bakeoff.results.scorecard import Scorecard
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from bakeoff.project.project import Project
     from bakeoff.report.model import Report
 
-__all__ = ["report"]
+__all__ = ["outcomes_of", "report"]
 
 
 def report(project: "Project", run_id: str | None = None) -> "Report":
@@ -44,9 +45,15 @@ def _evidence(project: "Project", candidate: Candidate) -> Evidence:
     run = project.records.runs.get(candidate.run_id)
     return Evidence(
         scorecard=_scorecard(project, candidate, run.artifacts),
-        outcomes=read_outcomes(load_table(project.blobs, run.artifacts[OUTCOMES])),
+        outcomes=outcomes_of(project, candidate),
         params=run.params,
     )
+
+
+def outcomes_of(project: "Project", candidate: Candidate) -> Outcomes:
+    """Truth and a candidate's predictions of the test rows of its run."""
+    run = project.records.runs.get(candidate.run_id)
+    return read_outcomes(load_table(project.blobs, run.artifacts[OUTCOMES]))
 
 
 def _scorecard(project: "Project", candidate: Candidate, artifacts: Mapping[str, str]) -> Scorecard:

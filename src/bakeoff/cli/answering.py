@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import typer
 
-from bakeoff.cli.options import emit, json_file, json_rows, open_project, show_progress
+from bakeoff.cli.options import (
+    FORMAT,
+    emit,
+    json_file,
+    json_rows,
+    next_step,
+    open_project,
+    project_folder,
+    show_progress,
+)
 
 if TYPE_CHECKING:
     from bakeoff.data.batches import Batch
@@ -39,7 +48,7 @@ def answering(
     from bakeoff.project.files import answered_remotely, answered_whole
 
     if (file is None) == (row is None):
-        raise UsageError(f"expected rows either inline or as a file, received {'both' if file else 'neither'}")
+        raise UsageError(f"expected a row as JSON or --file with rows, received {'both' if file else 'neither'}")
     if url is not None:
         from bakeoff.web.client import Client
 
@@ -101,11 +110,12 @@ def _batches(file: str, what: str, folder: Path, cache: Path) -> "Generator[Batc
     rows = _in_memory(file, what)
     if rows is not None:
         return listed(rows, file, REMOTE_ROWS)
+    folder = project_folder(folder)
     config = load(folder).config.data if (folder / FILE_NAME).exists() else DataConfig(target="")
     return batches(resolve(file, folder=Path.cwd(), cache=cache, progress=show_progress), config, rows=REMOTE_ROWS)
 
 
-def show_answers(parts: "Iterable[BatchResult[Any]]", *, as_json: bool) -> None:
+def show_answers(parts: "Iterable[BatchResult[Any]]", *, as_json: bool, folder: Path) -> None:
     """Print the answers to rows as they come, and what was lost of the rows.
 
     Raises:
@@ -119,12 +129,16 @@ def show_answers(parts: "Iterable[BatchResult[Any]]", *, as_json: bool) -> None:
     pages = ([_answer_json(answer) for answer in part.results] for part in total.counted(parts))
     pages = chain([next(pages, [])], pages)  # what stops the whole is told before anything is printed
     if not as_json:
+        last = None
         for page in filter(None, pages):
             typer.echo(answers_page(page))
+            last = page[-1]["id"]
+        if last:
+            next_step(f"feedback {last} WHAT_WAS_TRUE", folder)
         _end(total)
         return
     end: dict[str, Any] = {}
-    typer.echo('{"predictions": [', nl=False)
+    typer.echo(f'{{"format": {FORMAT}, "predictions": [', nl=False)
     try:
         for number, answer in enumerate(chain.from_iterable(pages)):
             typer.echo((", " if number else "") + json.dumps(answer, ensure_ascii=False, default=str), nl=False)
@@ -149,7 +163,7 @@ def _answer_json(answer: "Answer | Doc") -> Doc:
     return fields | {name: names for name, names in gaps.items() if names}
 
 
-def show_recorded(parts: "Iterable[BatchResult[Doc]]", *, as_json: bool) -> None:
+def show_recorded(parts: "Iterable[BatchResult[Doc]]", *, as_json: bool, folder: Path) -> None:
     """Print how much feedback counts, and what was lost of it.
 
     Raises:
@@ -172,6 +186,7 @@ def show_recorded(parts: "Iterable[BatchResult[Doc]]", *, as_json: bool) -> None
         emit(document | ({"ledger": total.ledger.to_json()} if total.losses else {}))
     else:
         typer.echo(feedback_page(document))
+        next_step("monitor", folder)
     if document["accepted"] < total.used:
         total.code = max(total.code, 1)
     _end(total, went="recorded")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bakeoff.cli.options import AsJson, emit, show_progress
+from bakeoff.cli.options import AsJson, emit, next_step, show_progress
 
 if TYPE_CHECKING:
     from bakeoff.core.types import Json
@@ -18,24 +18,49 @@ def prepare(
     inputs: Annotated[list[str], typer.Argument(help="Files, globs, https:// or pypi:// locations, in order.")],
     *,
     out: Annotated[
-        Path | None, typer.Option(help="FILE.parquet, .jsonl, .jsonl.gz, .jsonl.zst, or a folder of Parquet files.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="FILE.parquet, .jsonl, .jsonl.gz, .jsonl.zst, or a folder of Parquet files.",
+        ),
     ] = None,
-    steps: Annotated[str | None, typer.Option(help="Names with commas between, or a JSON list.")] = None,
-    text: Annotated[list[str] | None, typer.Option(help="A column to prepare; may be repeated.")] = None,
-    project: Annotated[Path | None, typer.Option("--project", "-C", help="Take steps and columns from it.")] = None,
+    steps: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Names with commas between, or a JSON list.")
+    ] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="A column to prepare; may be repeated.")
+    ] = None,
+    project: Annotated[
+        Path | None,
+        typer.Option("--project", "-C", metavar="FOLDER", help="A project folder to take steps and columns from."),
+    ] = None,
     tokenizer: Annotated[
-        str | None, typer.Option(help="Count tokens: a tokenizer.json, its folder, or 'words'.")
+        str | None,
+        typer.Option(metavar="FILE", help="Count tokens: a tokenizer.json, its folder, or 'words'."),
     ] = None,
-    token_ids: Annotated[bool, typer.Option("--token-ids", help="Keep the tokens too.")] = False,
-    workers: Annotated[int, typer.Option(help="Processes; 0: one for each core.", min=0)] = 0,
-    max_bad_share: Annotated[float, typer.Option(help="Lines that may be no records.", min=0, max=1)] = 0.01,
+    token_ids: Annotated[
+        bool, typer.Option("--token-ids", help="Write the tokens, too, not only their number.")
+    ] = False,
+    workers: Annotated[int, typer.Option(metavar="N", help="Processes; 0: one for each core.", min=0)] = 0,
+    max_bad_share: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="The share of lines that may be unreadable before it stops.",
+            min=0,
+            max=1,
+        ),
+    ] = 0.01,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show on some rows what each step does and why; write nothing.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run preparation steps over a corpus of any size, in bounded memory and on all cores."""
+    """Run preparation steps over a corpus of any size, in bounded memory and on all cores.
+
+    For example: bakeoff data prepare docs.parquet --out clean.parquet --steps repair_unicode,keep_quality
+    """
     from bakeoff.core.errors import UsageError
     from bakeoff.prepare.corpus.run import Tokens, prepare_corpus
 
@@ -62,6 +87,8 @@ def prepare(
         emit(told.to_json())
     else:
         typer.echo(_page(told))
+        if told.rows_out:
+            next_step(f"init {out}")
 
 
 SHOWN_LINES = 3

@@ -10,7 +10,8 @@ import typer
 
 from bakeoff.cli.corpora import prepare
 from bakeoff.cli.labels import labels
-from bakeoff.cli.options import AsJson, Folder, emit, open_project, optional_value
+from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project, optional_value
+from bakeoff.cli.root import CommandGroup
 
 __all__ = ["add_to"]
 
@@ -19,7 +20,8 @@ VIOLATED = 3
 PAGE = "data-card.html"
 
 Which = Annotated[
-    str | None, typer.Option("--version", help="A dataset version: its number or the beginning of its hash.")
+    str | None,
+    typer.Option("--version", metavar="VERSION", help="A dataset version: its number or the beginning of its hash."),
 ]
 
 
@@ -27,7 +29,9 @@ def add_to(app: typer.Typer) -> None:
     """Add the group `data` to the app."""
     group = typer.Typer(
         name="data",
-        help="The data: what it holds (show, card), what it must keep to (contract), a corpus (prepare), labels.",
+        help="The data: what it holds (show, card), what it must keep to (contract), a corpus (prepare), labels.\n\n"
+        "For example: bakeoff data card --html",
+        cls=CommandGroup,
         no_args_is_help=True,
         rich_markup_mode=None,
     )
@@ -38,7 +42,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def show(*, version: Which = None, folder: Folder = HERE, as_json: AsJson = False) -> None:
-    """A registered dataset version: its rows, columns, split, sources and contract; all versions with --json."""
+    """A registered dataset version: its rows, columns, split, sources and contract. With --json: all versions.
+
+    For example: bakeoff data show
+    """
     with open_project(folder) as project:
         found = project.datasets(version)
     if as_json:
@@ -49,18 +56,22 @@ def show(*, version: Which = None, folder: Folder = HERE, as_json: AsJson = Fals
         from bakeoff.cli.data_pages import dataset_page
 
         typer.echo(dataset_page(found))
+        next_step("data card", folder)
 
 
 def contract(
     *,
     check: Annotated[
-        bool, typer.Option("--check", help="Hold the present data against the contract; 3 when it is violated.")
+        bool, typer.Option("--check", help="Check the present data; exit 3 when it violates the contract.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Write over a contract that was edited.")] = False,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Write the data contract, inferred from the present data; or check the data against it."""
+    """Write the data contract, inferred from the present data; or check the data against it.
+
+    For example: bakeoff data contract --check
+    """
     if check:
         _check(folder, as_json=as_json)
         return
@@ -72,6 +83,7 @@ def contract(
     typer.echo(f"wrote {written.path}: read it, edit it")
     if not written.named:
         typer.echo(f'to hold it at every run and for served rows, put under [data]: contract = "{written.path.name}"')
+    next_step("data contract --check", folder)
 
 
 def card(
@@ -82,12 +94,17 @@ def card(
     ] = None,
     png: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write the charts as PNG files.")] = None,
     version: Which = None,
-    tokenizer: Annotated[Path | None, typer.Option(help="A tokenizer.json: tell lengths in tokens too.")] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A tokenizer.json: tell lengths in tokens too.")
+    ] = None,
     show_pii: Annotated[bool, typer.Option("--show-pii", help="Show personal data in examples as it is.")] = False,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """What a dataset version holds: distributions, duplicates, languages, personal data, what steps changed."""
+    """What a dataset version holds: distributions, duplicates, languages, personal data, what steps changed.
+
+    For example: bakeoff data card --html
+    """
     from bakeoff.cli import data_pages
     from bakeoff.report.card import to_json
 
@@ -101,6 +118,7 @@ def card(
             typer.echo(f"wrote {file}")
     else:
         typer.echo(data_pages.card_page(found))
+        next_step("run", folder)
 
 
 def _check(folder: Path, *, as_json: bool) -> None:

@@ -17,14 +17,21 @@ def export(
     to: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     *,
     form: Annotated[
-        Literal["gguf", "safetensors"], typer.Option("--as", help="gguf: llama.cpp, Ollama. safetensors: vLLM.")
+        Literal["gguf", "safetensors"],
+        typer.Option("--as", metavar="FORM", help="gguf: llama.cpp, Ollama. safetensors: vLLM."),
     ] = "gguf",
     merge: Annotated[bool, typer.Option("--merge", help="Put the adapter into the weights.")] = False,
-    quantisation: Annotated[str | None, typer.Option(help="Another one than was measured: bf16, q4_0.")] = None,
+    quantisation: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Another precision than the measured one: bf16, q4_0."),
+    ] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Write a model that generates as files for other programs, and check that they answer as what was trained."""
+    """Write a language model as files for other programs, and check that they answer as the trained one does.
+
+    For example: bakeoff models export champion exported --as gguf
+    """
     from dataclasses import asdict
 
     with open_project(folder) as project:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bakeoff.cli.options import AsJson, Folder, emit, open_project
+from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,21 +18,31 @@ HERE = Path()
 def harness(
     candidate: Annotated[str, typer.Argument(help="A candidate of the last run, with a language model's weights.")],
     *,
-    tasks: Annotated[str, typer.Option(help="Names of tasks or groups: hellaswag,my_task.")],
-    include_path: Annotated[Path | None, typer.Option(help="A folder with tasks of your own (YAML).")] = None,
-    limit: Annotated[int | None, typer.Option(help="Documents of each task; all by default.", min=1)] = None,
-    shots: Annotated[int | None, typer.Option(help="Examples before each; as the task says by default.", min=0)] = None,
+    tasks: Annotated[str, typer.Option(metavar="NAMES", help="Names of tasks or groups: hellaswag,my_task.")],
+    include_path: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="A folder with tasks of your own (YAML).")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", help="Documents of each task; all by default.", min=1)
+    ] = None,
+    shots: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Examples before each; as the task says by default.", min=0),
+    ] = None,
     chat: Annotated[bool, typer.Option("--chat", help="Ask through the model's chat template.")] = False,
-    batch: Annotated[int, typer.Option(help="What the model reads at once.", min=1)] = 8,
+    batch: Annotated[int, typer.Option(metavar="N", help="What the model reads at once.", min=1)] = 8,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Run tasks of the LM Evaluation Harness on a candidate of the last run; results are kept with its run."""
+    """Run tasks of the LM Evaluation Harness on a candidate of the last run; results are kept with its run.
+
+    For example: bakeoff models harness lora --tasks hellaswag --limit 100
+    """
     from bakeoff.core.errors import UsageError
 
     names = tuple(dict.fromkeys(name.strip() for name in tasks.split(",") if name.strip()))
     if not names:
-        raise UsageError(f"expected names of tasks, received {tasks!r}")
+        raise UsageError(f"expected --tasks with names, such as hellaswag,my_task; received {tasks!r}")
     with open_project(folder) as project:
         found = project.harness(
             candidate, names, include=include_path, limit=limit, shots=shots, chat=chat, batch=batch
@@ -41,6 +51,7 @@ def harness(
         emit(found)
     else:
         typer.echo(_page(found))
+        next_step("report", folder)
 
 
 def _page(found: "Mapping[str, Any]") -> str:

@@ -20,13 +20,22 @@ def labels(
         Path, typer.Argument(help="Answers scored by both, in columns human and judge (CSV, JSONL, Parquet).")
     ],
     *,
-    within: Annotated[float, typer.Option(help="How far the mean score may be off: half of its interval.")],
-    label_cost: Annotated[float, typer.Option(help="What a score by a person costs.", min=0)] = 1.0,
-    vote_cost: Annotated[float, typer.Option(help="What a vote of the judge costs, in the same unit.", min=0)] = 0.0,
-    most_votes: Annotated[int, typer.Option(help="Answers that there are for the judge alone.", min=0)] = 100_000,
+    within: Annotated[float, typer.Option(metavar="SCORE", help="How far the mean score may be off, either way.")],
+    label_cost: Annotated[float, typer.Option(metavar="COST", help="What a score by a person costs.", min=0)] = 1.0,
+    vote_cost: Annotated[
+        float,
+        typer.Option(metavar="COST", help="What a vote of the judge costs, in the same unit.", min=0),
+    ] = 0.0,
+    most_votes: Annotated[
+        int,
+        typer.Option(metavar="N", help="How many answers there are that the judge alone could score.", min=0),
+    ] = 100_000,
     as_json: AsJson = False,
 ) -> None:
-    """How many answers people should score beside a judge, and how many the judge alone: the cheapest plan."""
+    """How many answers people should score beside a judge, and how many the judge alone: the cheapest plan.
+
+    For example: bakeoff data labels pilot.csv --within 0.02
+    """
     from dataclasses import asdict
 
     from bakeoff.metrics.judges import label_budget

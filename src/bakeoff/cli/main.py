@@ -9,25 +9,30 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 import bakeoff
-from bakeoff.cli import checking, data, lifecycle, models, records, serving, tracking
+from bakeoff.cli import checking, data, for_programs, lifecycle, models, records, serving, tracking
+from bakeoff.cli.failures import described
+from bakeoff.cli.options import FORMAT, AsJson, Folder, quiet_progress
+from bakeoff.cli.root import Root
 from bakeoff.cli.terminal import terminal
 
 __all__ = ["app", "main"]
 
 INTERRUPTED = 130
-WRONG_CALL = 2
 
 app = typer.Typer(
     name="bakeoff",
+    cls=Root,
     help="Build classical and language-model candidates on your own data, ship the winner, keep it winning.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -40,22 +45,30 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the shape that typer
 @app.callback()
 def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     *,
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+    folder: Folder = Path(),
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no next step on stderr.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version and end."),
+    ] = False,
 ) -> None:
-    del version
-    if verbose:
-        logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-    else:
-        logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="  %(levelname)s: %(message)s")
+    del version, folder, as_json  # the last two are handed on to the command (`Root`)
+    quiet_progress(quiet=quiet)
+    level = logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING
+    shape = logging.BASIC_FORMAT if verbose else "  %(levelname)s: %(message)s"
+    logging.basicConfig(level=level, stream=sys.stderr, format=shape)
 
 
-for _module in (lifecycle, serving, tracking, records, data, checking, models):
+for _module in (lifecycle, serving, tracking, records, data, checking, models, for_programs):
     _module.add_to(app)
 
 
 def main() -> NoReturn:
     """Run the command line and exit."""
+    if sys.platform == "win32":
+        sys.exit(bakeoff.NOT_ON_WINDOWS)
     as_json = "--json" in sys.argv
     with terminal(as_json=as_json):
         _main(as_json=as_json)
@@ -64,7 +77,7 @@ def main() -> NoReturn:
 def _main(*, as_json: bool) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop is as clean as Ctrl-C
     try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
+        code = app(sys.argv[1:] or ["--help"], prog_name="bakeoff", standalone_mode=False) or 0
         if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - it is, when it was closed
             sys.stdout.flush()
         if code == INTERRUPTED:
@@ -75,32 +88,13 @@ def _main(*, as_json: bool) -> NoReturn:
     except BrokenPipeError:
         _leave(1)
     except Exception as error:  # noqa: BLE001 - this is where all errors end
-        _fail(*_told(error), as_json=as_json)
+        _fail(*described(error), as_json=as_json)
     except BaseException as error:
         # What libraries written in Rust raise when they have a defect derives from none of the usual types.
         if type(error).__module__.partition(".")[0] in {"builtins", "bakeoff"}:
             raise
-        _fail(*_told(error), as_json=as_json)
+        _fail(*described(error), as_json=as_json)
     sys.exit(code)
-
-
-def _told(error: BaseException) -> tuple[str, str, int]:
-    """An error's name, message and exit code."""
-    from bakeoff.core.errors import BakeoffError
-    from bakeoff.core.explain import explained
-
-    wrong_call = getattr(error, "format_message", None)
-    if wrong_call is not None:  # in the words of click, which typer brings along under a private name
-        command = getattr(getattr(error, "ctx", None), "command_path", None) or "bakeoff"
-        return "UsageError", f"{wrong_call().rstrip('.')}. Try '{command} --help'.", WRONG_CALL
-    ours = explained(error)
-    if ours is not error or not isinstance(ours, BakeoffError):
-        logging.getLogger(__name__).info("unexpected error", exc_info=error)
-    if isinstance(ours, BakeoffError):
-        return type(ours).__name__, str(ours), ours.exit_code
-    name = type(error).__name__
-    defect = "this is a defect of bakeoff: run again as 'bakeoff --verbose …' for the traceback, and report it"
-    return name, f"unexpected: {str(error) or name}; {defect}", 1
 
 
 def _fail(kind: str, message: str, code: int, *, as_json: bool) -> NoReturn:
@@ -108,7 +102,7 @@ def _fail(kind: str, message: str, code: int, *, as_json: bool) -> NoReturn:
     typer.echo(f"error: {message}" if kind == "Interrupted" else f"error: {kind}: {message}", err=True)
     if as_json:
         with contextlib.suppress(OSError):  # nobody reads it, or its disk is full: stderr has it
-            typer.echo(json.dumps({"error": {"type": kind, "message": message}}))
+            typer.echo(json.dumps({"format": FORMAT, "error": {"type": kind, "message": message}}))
     _leave(code)
 
 

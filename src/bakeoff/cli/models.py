@@ -8,7 +8,8 @@ import typer
 
 from bakeoff.cli.exporting import export
 from bakeoff.cli.harness import harness
-from bakeoff.cli.options import AsJson, Folder, emit, open_project, show_progress
+from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project, project_folder, show_progress
+from bakeoff.cli.root import CommandGroup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ GIB = 2**30
 
 def add_to(app: typer.Typer) -> None:
     """Add the group `models` to the app; alone, it lists registered versions."""
-    group = typer.Typer(name="models", invoke_without_command=True, rich_markup_mode=None)
+    group = typer.Typer(name="models", cls=CommandGroup, invoke_without_command=True, rich_markup_mode=None)
     group.callback()(models)
     group.command()(available)
     group.command()(harness)
@@ -33,7 +34,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def models(context: typer.Context, *, folder: Folder = HERE, as_json: AsJson = False) -> None:
-    """Registered model versions, newest first; or the language models that are available."""
+    """Registered model versions, newest first. With available: language models that fit this machine.
+
+    For example: bakeoff models
+    """
     if context.invoked_subcommand is not None:
         return
     from dataclasses import asdict
@@ -46,22 +50,37 @@ def models(context: typer.Context, *, folder: Folder = HERE, as_json: AsJson = F
         from bakeoff.cli.render import models_page
 
         typer.echo(models_page(found))
+        next_step(f"lineage {found[0].name}/{found[0].number}" if found else "run", folder)
 
 
 def available(
     *,
-    task: Annotated[str | None, typer.Option(help="classification, regression or generation.")] = None,
-    languages: Annotated[str, typer.Option(help="Codes that a model must know: en,de.")] = "",
-    licence: Annotated[str | None, typer.Option(help="Part of the licence's name.")] = None,
-    max_memory: Annotated[float | None, typer.Option(help="Memory to serve with, in GiB.", min=0)] = None,
-    max_latency: Annotated[float | None, typer.Option(help="Milliseconds for a row of 64 tokens.", min=0)] = None,
-    gpu_memory: Annotated[float | None, typer.Option(help="Predict for a GPU with so many GiB instead.", min=1)] = None,
-    gpu_tflops: Annotated[float | None, typer.Option(help="Its speed in 16 bits, in TFLOP/s.", min=1)] = None,
-    no_probe: Annotated[bool, typer.Option("--no-probe", help="Do not run models that are at hand.")] = False,
+    task: Annotated[str | None, typer.Option(metavar="TASK", help="classification, regression or generation.")] = None,
+    languages: Annotated[str, typer.Option(metavar="CODES", help="Codes that a model must know: en,de.")] = "",
+    licence: Annotated[str | None, typer.Option(metavar="TEXT", help="Part of the licence's name.")] = None,
+    max_memory: Annotated[
+        float | None, typer.Option(metavar="GIB", help="Memory to serve with, in GiB.", min=0)
+    ] = None,
+    max_latency: Annotated[
+        float | None, typer.Option(metavar="MS", help="Milliseconds for a row of 64 tokens.", min=0)
+    ] = None,
+    gpu_memory: Annotated[
+        float | None,
+        typer.Option(metavar="GIB", help="Predict for a GPU of so many GiB instead of this machine.", min=1),
+    ] = None,
+    gpu_tflops: Annotated[
+        float | None, typer.Option(metavar="TFLOPS", help="Its speed in 16 bits, in TFLOP/s.", min=1)
+    ] = None,
+    no_probe: Annotated[
+        bool, typer.Option("--no-probe", help="Only predict; do not time the models that are here.")
+    ] = False,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Language models of the catalogue: what fits this machine for prompting, LoRA, full fine-tuning and serving."""
+    """Language models of the catalogue: what fits this machine for prompting, LoRA, full fine-tuning and serving.
+
+    For example: bakeoff models available --languages en,de
+    """
     from dataclasses import asdict
 
     from bakeoff.core.errors import UsageError
@@ -75,6 +94,7 @@ def available(
         max_memory_bytes=None if max_memory is None else int(max_memory * GIB),
         max_latency_ms=max_latency,
     )
+    folder = project_folder(folder)
     cache = folder / ".bakeoff" / "cache"
     if gpu_tflops is not None and gpu_memory is None:
         raise UsageError(f"expected --gpu-memory beside --gpu-tflops {gpu_tflops:g}, received none")

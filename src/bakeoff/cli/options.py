@@ -1,9 +1,10 @@
 """Options and small pieces that commands share."""
 
 import json
-import re
+import logging
+import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,47 +12,79 @@ import typer
 from typer.core import TyperCommand
 
 if TYPE_CHECKING:
+    from bakeoff.core.jobs import Progress
     from bakeoff.project.project import Project
 
 __all__ = [
+    "FORMAT",
+    "AllowMissing",
     "AsJson",
     "Folder",
-    "duration_s",
     "emit",
     "json_file",
     "json_rows",
+    "next_step",
     "open_project",
     "optional_value",
+    "project_folder",
+    "quiet_progress",
     "show_progress",
 ]
 
+FORMAT = 1
+"""Of the documents of `--json`, whose key `format` it is: it grows when one of them loses or changes something."""
+_PROGRESS = logging.getLogger("bakeoff.cli.progress")
+"""Its level says whether progress is shown."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Folder = Annotated[Path, typer.Option("--project", "-C", help="The project folder.", show_default="this folder")]
+AllowMissing = Annotated[
+    bool,
+    typer.Option(
+        "--allow-missing", help="Go on without candidates that lack a package, a GPU or their service, or that fail."
+    ),
+]
+Folder = Annotated[
+    Path,
+    typer.Option(
+        "--project",
+        "-C",
+        metavar="FOLDER",
+        help="The project folder; else this one, or the nearest above with a bakeoff.toml.",
+        show_default=False,
+    ),
+]
 
 
-def duration_s(text: str) -> float:
-    """Seconds of a duration such as "90s", "30m" or "1.5h".
-
-    Raises:
-        UsageError: it is none, or not longer than nothing.
-
-    >>> duration_s("30m"), duration_s("1.5h")
-    (1800.0, 5400.0)
-    """
-    from bakeoff.core.errors import UsageError
-
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smh])", text.strip().lower())
-    seconds = float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
-    if not seconds:
-        raise UsageError(f"expected a time with its unit, such as 90s, 30m or 2h; received {text!r}")
-    return seconds
-
-
-def open_project(folder: Path) -> "Project":
+def open_project(folder: Path, progress: "Progress | None" = None) -> "Project":
     """The project in a folder, with progress on stderr."""
     from bakeoff.project.project import Project
 
-    return Project(folder, progress=show_progress)
+    return Project(project_folder(folder), progress=progress or show_progress)
+
+
+def project_folder(folder: Path) -> Path:
+    """The folder that was named; else this one, or the nearest above it that has a project file."""
+    from bakeoff.config.file import FILE_NAME
+
+    if folder != Path() or (folder / FILE_NAME).exists():
+        return folder
+    above = next((each for each in Path.cwd().parents if (each / FILE_NAME).is_file()), None)
+    if above is None:
+        return folder
+    show_progress(f"project: {above}")
+    return above
+
+
+def quiet_progress(*, quiet: bool) -> None:
+    """Whether `show_progress` and `next_step` stay silent."""
+    _PROGRESS.setLevel(logging.ERROR if quiet else logging.INFO)
+
+
+def next_step(command: str, folder: Path = Path()) -> None:
+    """Tell a person at a terminal what one would do now; `folder` is the one that the command was given."""
+    if _PROGRESS.isEnabledFor(logging.INFO) and sys.stderr is not None and sys.stderr.isatty():  # pyright: ignore[reportUnnecessaryComparison]
+        where = "" if folder == Path() else f" -C {shlex.quote(str(folder))}"
+        typer.echo(f"next: bakeoff {command}{where}", err=True)
 
 
 def optional_value(option: str, value: str) -> type[TyperCommand]:
@@ -69,13 +102,14 @@ def optional_value(option: str, value: str) -> type[TyperCommand]:
 
 
 def show_progress(line: str) -> None:
-    """One line of progress on stderr."""
-    typer.echo(f"  {line}", err=True)
+    """One line of progress on stderr, unless it is not wanted."""
+    if _PROGRESS.isEnabledFor(logging.INFO):
+        typer.echo(f"  {line}", err=True)
 
 
-def emit(document: Mapping[str, Any] | Sequence[Any]) -> None:
-    """Print one JSON document on stdout."""
-    typer.echo(json.dumps(document, ensure_ascii=False, default=str))
+def emit(document: Mapping[str, Any]) -> None:
+    """Print one JSON document on stdout, with the format that it is of."""
+    typer.echo(json.dumps({"format": FORMAT, **document}, ensure_ascii=False, default=str))
 
 
 def json_rows(text: str, what: str) -> list[dict[str, Any]]:

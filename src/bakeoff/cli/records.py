@@ -5,7 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from bakeoff.cli.options import AsJson, Folder, duration_s, emit, open_project
+from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project, project_folder
+from bakeoff.cli.root import CommandGroup
+from bakeoff.config.duration import seconds
 
 __all__ = ["add_to"]
 
@@ -15,22 +17,25 @@ HERE = Path()
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the app."""
     app.add_typer(runs, name="runs")
-    for command in (lineage, config, doctor, verify, gc):
+    for command in (explain, lineage, config, doctor, verify, gc):
         app.command()(command)
 
 
-runs = typer.Typer(invoke_without_command=True, no_args_is_help=False)
+runs = typer.Typer(cls=CommandGroup, invoke_without_command=True, no_args_is_help=False)
 
 
 @runs.callback()
 def list_runs(
     context: typer.Context,
     *,
-    limit: Annotated[int, typer.Option(help="How many.", min=1, max=1_000_000)] = 20,
+    limit: Annotated[int, typer.Option(metavar="N", help="How many.", min=1, max=1_000_000)] = 20,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Tracked runs, newest first; with `show` or `compare`, what runs found."""
+    """Tracked runs, newest first. With show or compare: what one found, or how two differ.
+
+    For example: bakeoff runs --limit 5
+    """
     from dataclasses import asdict
 
     if context.invoked_subcommand is not None:
@@ -43,16 +48,22 @@ def list_runs(
         from bakeoff.cli.render import runs_page
 
         typer.echo(runs_page(found))
+        next_step(f"runs show {found[0].parent_id or found[0].run_id}" if found else "run", folder)
 
 
 @runs.command()
 def show(
-    run: Annotated[str, typer.Argument(help="The id of a run, or how it starts; of a candidate's, its bake-off.")],
+    run: Annotated[
+        str, typer.Argument(help="The id of a run, or its beginning. The run of a candidate stands for its bake-off.")
+    ],
     *,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Everything that a bake-off run found."""
+    """Everything that a bake-off run found.
+
+    For example: bakeoff runs show 3f2a
+    """
     with open_project(folder) as project:
         outcome = project.outcome(run)
     if as_json:
@@ -71,7 +82,10 @@ def compare(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """What differs between two runs: data, parameters, scores (paired, where the test rows are the same), verdicts."""
+    """What differs between two runs: data, parameters, scores (paired, where the test rows are the same), verdicts.
+
+    For example: bakeoff runs compare 3f2a 91bc
+    """
     with open_project(folder) as project:
         comparison = project.compare_runs(first, second)
     if as_json:
@@ -82,13 +96,55 @@ def compare(
         typer.echo(comparison_page(comparison))
 
 
+def explain(
+    what: Annotated[
+        str | None,
+        typer.Argument(metavar="[ROW|ID]", help="A row as JSON, or the id of a prediction; without, the last run."),
+    ] = None,
+    *,
+    model: Annotated[
+        str | None, typer.Option(help="A candidate, NAME/2, 2 or an alias; the champion by default.")
+    ] = None,
+    paid: Annotated[
+        bool, typer.Option("--paid", help="Ask even a service that takes money for each answer, hundreds of times.")
+    ] = False,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Why one row is answered as it is; or what matters to the candidates of the last run."""
+    from dataclasses import asdict
+
+    from bakeoff.cli.explain_page import outcome_page, row_page
+    from bakeoff.cli.options import json_rows
+
+    with open_project(folder) as project:
+        if what is None:
+            outcome = project.outcome()
+            if as_json:
+                emit({"explanations": outcome.to_json().get("explanations", [])})
+            else:
+                typer.echo(outcome_page(outcome))
+            return
+        if what.lstrip().startswith("{"):
+            explained = project.explain(json_rows(what, "a row")[0], model=model, paid=paid)
+        else:
+            explained = project.explain(prediction=what, model=model, paid=paid)
+    if as_json:
+        emit(asdict(explained))
+    else:
+        typer.echo(row_page(explained))
+
+
 def lineage(
     version: Annotated[str | None, typer.Argument(help="NAME/2, 2 or an alias; the champion by default.")] = None,
     *,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """What a model version was made from: data, code, environment, parameters."""
+    """What a model version was made from: data, code, environment, parameters.
+
+    For example: bakeoff lineage champion
+    """
     with open_project(folder) as project:
         found = project.lineage(version).to_json()
     if as_json:
@@ -97,10 +153,14 @@ def lineage(
         from bakeoff.cli.render import lineage_page
 
         typer.echo(lineage_page(found))
+        next_step("data card", folder)
 
 
 def config(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
-    """Every setting and where it came from."""
+    """Every setting and where it came from.
+
+    For example: bakeoff config
+    """
     with open_project(folder) as project:
         settings = project.settings()
     if as_json:
@@ -109,15 +169,19 @@ def config(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
         from bakeoff.cli.render import settings_page
 
         typer.echo(settings_page(settings))
+        next_step("run", folder)
 
 
 def verify(
     *,
-    repair: Annotated[bool, typer.Option("--repair", help="Make whole what can be; keep the rest aside.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Repair what can be repaired; put the rest aside.")] = False,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Hold all that is stored against what was written: records, blobs, events and caches."""
+    """Compare all that is stored with its checksums: records, blobs, events and caches.
+
+    For example: bakeoff verify --repair
+    """
     from dataclasses import asdict
 
     with open_project(folder) as project:
@@ -128,34 +192,46 @@ def verify(
         from bakeoff.cli.render import damages_page
 
         typer.echo(damages_page(damages))
+        next_step("run" if repair or not damages else "verify --repair", folder)
     if not all(each.repaired for each in damages):
         raise typer.Exit(1)
 
 
 def gc(
     *,
-    delete: Annotated[bool, typer.Option("--delete", help="Delete it; else it is only counted.")] = False,
-    grace: Annotated[str, typer.Option(help="Leave alone what was stored so lately, such as 30m or 24h.")] = "24h",
+    delete: Annotated[bool, typer.Option("--delete", help="Delete it; without this it is only counted.")] = False,
+    grace: Annotated[
+        str,
+        typer.Option(metavar="TIME", help="Spare what was stored within this time, such as 30m or 24h."),
+    ] = "24h",
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Free stored content that nothing in the records needs any more."""
+    """Count stored content that no record needs any more, or delete it.
+
+    For example: bakeoff gc --delete
+    """
     from dataclasses import asdict
 
     with open_project(folder) as project:
-        found = project.collect(grace_s=duration_s(grace), delete=delete)
+        found = project.collect(grace_s=seconds(grace), delete=delete)
     if as_json:
         emit(asdict(found))
     elif delete:
         typer.echo(f"{found.deleted / 1e6:,.1f} MB freed.")
     else:
         typer.echo(f"{found.bytes / 1e6:,.1f} MB are needed by nothing; --delete frees them.")
+        next_step("gc --delete", folder)
 
 
 def doctor(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
-    """Look for what may stand in the way."""
+    """Check this installation, and the project if there is one: versions, extras, families, stores.
+
+    For example: bakeoff doctor
+    """
     from bakeoff.config.file import FILE_NAME
 
+    folder = project_folder(folder)
     if (folder / FILE_NAME).exists() or folder != HERE:
         with open_project(folder) as project:
             checks = project.doctor()

@@ -66,12 +66,29 @@ def advice_page(found: Doc) -> str:
         "",
         table(heads, rows) if rows else "nothing could be measured",
     ]
+    if found["run"]:
+        took, memory = found["run"]["seconds"], found["run"]["memory_bytes"]["value"] / 1e6
+        ends = f"[{took['low']:.0f}, {took['high']:.0f}]"
+        parts += ["", f"the whole run: about {took['value']:.0f} s {ends}, {memory:,.0f} MB"]
+    parts += _past(found["past"])
     for option in found["options"]:
         added = "" if option["named"] else f"; to try it: [candidates.{option['family']}]"
         parts += ["", f"{option['name']}: {option['call']}{added}"]
         parts += [f"  because {reason}" for reason in option["reasons"]]
         parts += [f"  would change: {each}" for each in option["evidence"]]
     return "\n".join(parts + expectations(msgspec.convert(found["compared"], tuple[Expected, ...])))
+
+
+def _past(past: Sequence[Doc]) -> list[str]:
+    """How good earlier advice was."""
+    if not past:
+        return []
+    told = ", ".join(
+        f"{each['quantity']} {each['inside']} of {each['pairs']}"
+        + (f" (off by {each['factor']:.2f} times)" if each["factor"] else "")
+        for each in past
+    )
+    return ["", f"earlier advice held (measured inside the interval): {told}; predictions are corrected by it"]
 
 
 def _expected(expected: Doc, metric: str) -> list[str]:
@@ -257,7 +274,7 @@ def lineage_page(found: Doc) -> str:
         f"model        {found['model_version']}  {' '.join(found['aliases'])}",
         f"  content    {found['content']}",
         f"  run        {found['run_id']}, {_time(found['created_ms'])}",
-        f"  candidate  {made['candidate']} ({made['family']}), seed {made['seed']}, fitted on {made['rows']} rows",
+        f"  candidate  {made['candidate']} ({made['family']}), seed {made['seed']}, fitted on {_fitted_on(made)}",
         f"  params     {made['params']}",
         f"  chosen     {made['chosen']}",
         *([f"  prompt     {prompt['version']}  {prompt['digest'][:12]}"] if (prompt := made.get("prompt")) else []),
@@ -272,6 +289,15 @@ def lineage_page(found: Doc) -> str:
         f"  packages   {len(around.get('packages', {}))}",
     ]
     return "\n".join(lines)
+
+
+def _fitted_on(made: Doc) -> str:
+    """On how many rows it was fitted, and its evaluated twin on how many of them."""
+    rows, evaluated = made.get("fitted_rows"), made.get("evaluated_rows")
+    if not rows:  # registered before they were counted
+        return f"{made['rows']} rows"
+    twin = f": its evaluated twin's {evaluated:,} and {rows - evaluated:,} more" if rows != evaluated else ""
+    return f"{rows:,} rows{twin}"
 
 
 def damages_page(damages: "Sequence[Damage]") -> str:

@@ -8,8 +8,10 @@ import msgspec
 
 from bakeoff.cli.ledger_page import ledger_part
 from bakeoff.cli.tables import table
+from bakeoff.cli.terminal import loud
 from bakeoff.core.types import Json
 from bakeoff.metrics.intervals import Interval
+from bakeoff.results.baseline import Baseline
 from bakeoff.results.candidate import Candidate, Memorisation, WeakSlice
 from bakeoff.results.data import Dataset
 from bakeoff.results.outcome import RunOutcome
@@ -37,14 +39,18 @@ def leaderboard(run: RunOutcome, *, unchanged: bool = False) -> str:
         heads.append("utility")
         rows = [[*row, _number(worth.get(each.name))] for row, each in zip(rows, run.candidates, strict=True)]
     parts = [
+        *_first(verdict),
         f"{run.project}: {data.rows:,} rows, dataset {data.version[:12]}",
         _split(data),
         *_warnings(data),
         "",
         table(heads, rows, right=[metric, "p50 ms", "p95 ms", "$ / 1k", "train s", "MB", "utility"]),
+        *_baselines(run),
         "",
         f"verdict: {verdict.reason}",
+        *([f"how much that is: {verdict.scale}"] if verdict.scale else []),
     ]
+    parts += [f"next step: {run.next_step.sentence}"] if run.next_step else []
     parts += _monthly(run)
     parts += _usage(run.fine)
     parts += _paid(run)
@@ -52,6 +58,7 @@ def leaderboard(run: RunOutcome, *, unchanged: bool = False) -> str:
     if run.positive:
         parts.append(run.positive.sentence)
     parts += [f"warning: {told}" for told in _memory_warnings(run)]
+    parts += [f"warning: {each.name}: {each.cut.sentence}" for each in run.fine if each.cut]
     if verdict.contest:
         parts.append(f"champion: {'promoted' if verdict.promoted else 'kept'}; {verdict.contest}")
     if verdict.inputs and verdict.promoted:
@@ -59,11 +66,48 @@ def leaderboard(run: RunOutcome, *, unchanged: bool = False) -> str:
     if run.release:
         release = run.release
         parts.append(f"live: {release.model}/{release.number} on endpoint {run.endpoint!r}")
+        parts += [f"served: {run.shipped.sentence}"] if run.shipped else []
     parts += ledger_part(run.ledger)
     parts += [f"note: {note}" for note in run.dataset.schema_notes]
     if unchanged:
         parts.append("nothing changed since the last run: nothing was done")
     return "\n".join(parts)
+
+
+def _first(verdict: Verdict) -> list[str]:
+    """What stands before all else: that no baseline is beaten, or not distinguishably."""
+    if verdict.warning is None:
+        return []
+    passed = verdict.yardstick is not None and verdict.yardstick.passed
+    return [f"warning: {verdict.warning}" if passed else loud(f"no model is needed: {verdict.warning}"), ""]
+
+
+def _baselines(run: RunOutcome) -> list[str]:
+    """The rules that need no model, apart from the candidates: there is no version of them."""
+    if not run.baselines:
+        return []
+    metric, yardstick = run.verdict.metric, run.verdict.yardstick
+    rows = [
+        baseline_row(each, metric, best=yardstick is not None and each.name == yardstick.baseline)
+        for each in run.baselines
+    ]
+    winner = run.verdict.winner or run.verdict.best or "the best"
+    heads = ["", "baseline (no model)", metric, "95% interval", f"{winner} is better by", "needs"]
+    return ["", table(heads, rows, right=[metric])]
+
+
+def baseline_row(baseline: Baseline, metric: str, *, best: bool) -> list[str]:
+    """A baseline in a line: its value, how much better the winner is, and what truth it takes."""
+    scored, each = baseline.metrics.get(metric), baseline.comparison
+    needs = baseline.needs or "training rows"
+    return [
+        "=" if best else "",
+        baseline.name,
+        f"{scored.value:.4f}" if scored else "undefined",
+        _ends(scored),
+        "" if each is None else f"{each.difference:+.4f} [{each.low:+.4f}, {each.high:+.4f}]",
+        needs if baseline.stops != "none" else f"{needs}; stops nobody",
+    ]
 
 
 def _monthly(run: RunOutcome) -> list[str]:
@@ -130,6 +174,7 @@ def full_report(run: RunOutcome) -> str:
     names = list(dict.fromkeys(name for candidate in fine for name in candidate.metrics))
     rows = [[name, *(_interval(candidate.metrics.get(name)) for candidate in fine)] for name in names]
     parts = [leaderboard(run), "", table(["metric", *(candidate.name for candidate in fine)], rows)]
+    parts += _rules(run)
     gates = run.verdict.gates
     if gates:
         told = [
@@ -149,6 +194,21 @@ def full_report(run: RunOutcome) -> str:
         f"{candidate.name} failed: {candidate.error}\n{candidate.traceback or ''}".rstrip() for candidate in run.failed
     ]
     return "\n".join(parts)
+
+
+def _rules(run: RunOutcome) -> list[str]:
+    """Every metric of the baselines, and what each of them answers."""
+    if not run.baselines:
+        return []
+    names = list(dict.fromkeys(name for each in run.baselines for name in (*each.metrics, *each.undefined)))
+    rows = [[name, *(_interval(each.metrics.get(name)) or "undefined" for each in run.baselines)] for name in names]
+    sentences = [f"{each.name}: {each.rule}{_without(each)}" for each in run.baselines]
+    return ["", table(["metric", *(each.name for each in run.baselines)], rows), *sentences]
+
+
+def _without(baseline: Baseline) -> str:
+    """Of how many rows a rule knows nothing, so that a constant answers."""
+    return f"; of {baseline.fallback:.1%} of the test rows it knows nothing" if baseline.fallback else ""
 
 
 def _judge(run: RunOutcome) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bakeoff.cli.options import AsJson, Folder, emit, open_project
+from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project
 
 __all__ = ["add_to"]
 
@@ -20,14 +20,21 @@ def add_to(app: typer.Typer) -> None:
 
 def serve(
     *,
-    host: Annotated[str | None, typer.Option(help="A loopback address; [endpoint] host by default.")] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="A loopback address; [endpoint] host by default."),
+    ] = None,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="0 for any free one; [endpoint] port by default.")
+        int | None,
+        typer.Option(min=0, max=65535, metavar="PORT", help="0 for any free one; [endpoint] port by default."),
     ] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Serve the live release over HTTP until interrupted."""
+    """Serve the live release over HTTP until interrupted.
+
+    For example: bakeoff serve --port 8080
+    """
     from bakeoff.web.app import create_app
     from bakeoff.web.server import Server, local_hosts
 
@@ -53,35 +60,55 @@ def predict(
     *,
     file: Annotated[
         str | None,
-        typer.Option("--file", "-f", help="Rows: whatever [data] source may name, or JSON; - for JSON on stdin."),
+        typer.Option(
+            "--file",
+            "-f",
+            metavar="FILE",
+            help="A file of rows: anything that [data] source may name, or JSON; - reads JSON from stdin.",
+        ),
     ] = None,
-    url: Annotated[str | None, typer.Option(help="Ask a running endpoint instead of this process.")] = None,
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Ask a running endpoint instead of this process.")
+    ] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Answer rows with the live release; exit 1 when a row of a file has no answer."""
+    """Answer rows with the live release; exit 1 when a row of a file has no answer.
+
+    For example: bakeoff predict -f new.csv --json
+    """
     from bakeoff.cli.answering import answering, show_answers
 
     with answering(file, row, url, folder) as parts:
-        show_answers(parts, as_json=as_json)
+        show_answers(parts, as_json=as_json, folder=folder)
 
 
 def feedback(
     prediction_id: Annotated[str | None, typer.Argument(help="The id of a prediction.")] = None,
     label: Annotated[str | None, typer.Argument(help="What was true.")] = None,
     *,
-    correction: Annotated[str | None, typer.Option(help="What should have been said.")] = None,
-    rating: Annotated[float | None, typer.Option(help="How good the answer was: -1 or +1.")] = None,
-    comment: Annotated[str | None, typer.Option(help="Anything to say about it.")] = None,
+    correction: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The answer that should have been given.")
+    ] = None,
+    rating: Annotated[float | None, typer.Option(metavar="NUMBER", help="How good the answer was: -1 or +1.")] = None,
+    comment: Annotated[str | None, typer.Option(metavar="TEXT", help="Anything to say about it.")] = None,
     file: Annotated[
         str | None,
-        typer.Option("--file", "-f", help="Items: whatever [data] source may name, or JSON; - for JSON on stdin."),
+        typer.Option(
+            "--file",
+            "-f",
+            metavar="FILE",
+            help="A file of items: anything that [data] source may name, or JSON; - reads JSON from stdin.",
+        ),
     ] = None,
-    url: Annotated[str | None, typer.Option(help="Send to a running endpoint.")] = None,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="Send to a running endpoint.")] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Say what was true (or better) for predictions, by id; exit 1 when some of it does not count."""
+    """Say what was true (or better) for predictions, by id; exit 1 when some of it does not count.
+
+    For example: bakeoff feedback ID fresh
+    """
     from bakeoff.cli.answering import recording, show_recorded
     from bakeoff.core.errors import UsageError
 
@@ -91,19 +118,29 @@ def feedback(
         item = {"id": prediction_id} | {kind: value for kind, value in said.items() if value is not None}
     if (file is None) == (item is None) or (item is not None and len(item) == 1):
         expected = "a prediction's id with its label, --correction, --rating or --comment, or --file"
-        raise UsageError(f"expected {expected}; received another mix")
+        given = "neither" if file is None and item is None else "both" if file and item else "an id alone"
+        raise UsageError(f"expected {expected}; received {given}")
     with recording(file, item, url, folder) as parts:
-        show_recorded(parts, as_json=as_json)
+        show_recorded(parts, as_json=as_json, folder=folder)
 
 
 def monitor(
     *,
-    since_ms: Annotated[int | None, typer.Option(help="Window start; the live release's by default.")] = None,
-    until_ms: Annotated[int | None, typer.Option(help="Window end; now by default.")] = None,
+    since_ms: Annotated[
+        int | None,
+        typer.Option(
+            metavar="MS",
+            help="Start of the window, in milliseconds since 1970 (UTC); the live release's by default.",
+        ),
+    ] = None,
+    until_ms: Annotated[int | None, typer.Option(metavar="MS", help="End of the window; now by default.")] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Signals of the live release: drift, quality, latency, errors, volume."""
+    """Signals of the live release: drift, quality, latency, errors, volume.
+
+    For example: bakeoff monitor
+    """
     from bakeoff.cli.render import signals_page
     from bakeoff.monitor.signals import to_json
 
@@ -113,3 +150,4 @@ def monitor(
         emit(to_json(found))
     else:
         typer.echo(signals_page(found))
+        next_step("loop --once", folder)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bakeoff.cli.options import AsJson, Folder, emit, open_project
+from bakeoff.cli.options import AsJson, Folder, emit, open_project, project_folder
 
 if TYPE_CHECKING:
     from bakeoff.core.protocols import BlobStore, RecordStore
@@ -28,17 +28,21 @@ def add_to(app: typer.Typer) -> None:
 
 def ui(
     *,
-    host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any free one.")] = PORT,
-    records: Annotated[str | None, typer.Option(help="Records elsewhere than the project has them: a URL.")] = None,
-    blobs: Annotated[str | None, typer.Option(help="Blobs elsewhere: a URL.")] = None,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="A loopback address.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="0 for any free one.")] = PORT,
+    records: Annotated[str | None, typer.Option(metavar="URL", help="Records elsewhere than in the project.")] = None,
+    blobs: Annotated[str | None, typer.Option(metavar="URL", help="Blobs elsewhere than in the project.")] = None,
     artifacts: Annotated[
-        str | None, typer.Option(help="Where clients write artifacts themselves: a folder. By default they send them.")
+        str | None,
+        typer.Option(metavar="FOLDER", help="Where clients write artifacts themselves; by default they send them."),
     ] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Serve tracking for MLflow clients until interrupted: MLFLOW_TRACKING_URI is its address."""
+    """Serve tracking to MLflow clients and OpenTelemetry exporters until interrupted.
+
+    For example: bakeoff ui --port 5000
+    """
     from bakeoff.web.server import Server, local_hosts
     from bakeoff.web.tracking.app import create_tracking_app
     from bakeoff.web.tracking.context import PROXIED, Tracking
@@ -71,7 +75,7 @@ def _stores(folder: Path, records: str | None, blobs: str | None) -> "Generator[
     from bakeoff.config.file import FILE_NAME
     from bakeoff.project import wiring
 
-    if records is None and blobs is None and (folder / FILE_NAME).exists():
+    if records is None and blobs is None and (project_folder(folder) / FILE_NAME).exists():
         with open_project(folder) as project:
             yield project.records, project.blobs
         return

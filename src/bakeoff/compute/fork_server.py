@@ -21,6 +21,8 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from bakeoff.core.plugins import forget, names
+
 __all__ = ["THREADED", "WAIT_S", "ForkedWorker", "WorkerKind", "main", "possible", "shareable"]
 
 IDLE_S = 30.0
@@ -29,8 +31,15 @@ MODULES: Mapping[str, str] = {"scikit-learn": "sklearn"}
 """Of distributions that are named otherwise."""
 WAIT_S = 0.2
 """At a time: some libraries' handlers of SIGINT restart a long wait, and Ctrl-C is never seen."""
-THREADED = frozenset({"polars", "onnxruntime", "pyarrow", "xllamacpp", "grpc", "ray", "vllm"})
-"""Packages that begin threads when they are imported; a fork would lose those. Each worker imports them itself."""
+THREADED = frozenset({"onnxruntime", "pyarrow", "xllamacpp", "grpc", "ray", "vllm"})
+"""Packages that begin threads when they are imported; a fork would lose those. Each worker imports them itself.
+
+Polars is none of them: what its import begins are threads of its allocator, which begins them anew in a fork, and one
+that looks for spilled files. Its pool of threads begins at first use; a server in which that has happened (see `POOL`)
+forks no more.
+"""
+POOL = "polars-0"
+"""The name of the first thread of polars' pool."""
 
 
 def possible() -> bool:
@@ -164,9 +173,9 @@ class WorkerKind:
         names = (MODULES.get(each, each.replace("-", "_")) for each in distributions)
         self._modules.update(dict.fromkeys(name for name in names if name not in THREADED))
 
-    def warm(self, module: str) -> None:
-        """Begin to import what the next worker will have, and this module, without waiting for it."""
-        self._modules.setdefault(module)
+    def warm(self, modules: Iterable[str]) -> None:
+        """Begin to import what the next worker will have, and these modules, without waiting for it."""
+        self._modules.update(dict.fromkeys(name for name in modules if name.partition(".")[0] not in THREADED))
         self._living().load(list(self._modules))
 
     def knows(self, function: str) -> bool:
@@ -232,14 +241,20 @@ class _Server:
         if not data:
             return False
         message = json.loads(data)
-        sys.path[:] = message.get("path", sys.path)
+        if "path" in message and message["path"] != sys.path:
+            sys.path[:] = message["path"]
+            forget()
         for name in message.get("import", ()):
             # Whatever a module needs, the worker that wants it will say.
             with contextlib.suppress(BaseException):
                 importlib.import_module(name)
+        if "import" in message:
+            names("bakeoff.families")  # what is installed is read once, and not by every worker
         # One that was waited for has lost its number, perhaps to a stranger.
         if message.get("kill") in self._alive:
             os.kill(message["kill"], signal.SIGKILL)
+        if streams and _pool_has_begun():
+            return False
         if streams:
             self._fork(streams)
         return True
@@ -278,6 +293,18 @@ class _Server:
                 return
             self._alive.discard(pid)
             self._parent.send(json.dumps({"ended": pid, "code": os.waitstatus_to_exitcode(status)}).encode())
+
+
+def _pool_has_begun() -> bool:
+    """Whether some module used polars while it was imported: a fork would wait forever for threads that it has not."""
+    names = (each / "comm" for each in Path("/proc/self/task").iterdir())
+    return any(_line(name) == POOL for name in names)
+
+
+def _line(file: Path) -> str:
+    with contextlib.suppress(OSError):  # a thread that has just ended
+        return file.read_text().strip()
+    return ""
 
 
 def main() -> None:

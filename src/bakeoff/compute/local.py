@@ -27,7 +27,7 @@ from bakeoff.core.errors import BakeoffError
 from bakeoff.core.jobs import Job, JobResult, Resources, module_of
 from bakeoff.core.protocols import BlobStore
 
-__all__ = ["LocalCompute"]
+__all__ = ["LocalCompute", "begin_imports"]
 
 STDERR_TAIL_BYTES = 20_000
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
@@ -37,6 +37,9 @@ _KINDS: dict[tuple[object, ...], WorkerKind] = {}
 """Of this process: projects that are opened one after the other share what is imported, as they share its modules."""
 HEAVY = "torch"
 """Families that stand on it have most of their memory and imports in common; they share workers."""
+LIGHT = frozenset({"numpy", "polars", "scipy", "scikit-learn", "lightgbm", "tokenizers", "msgspec", "pydantic"})
+"""Distributions of which most candidates need some; those that need no others share one server, and its imports."""
+COMMON = ("numpy", "polars", "threadpoolctl")
 IGNORED_VARIABLES = frozenset({"PYTEST_CURRENT_TEST", "_RJEM_MALLOC_CONF"})
 """Of no matter to workers; the second one polars sets when it is imported, here and there."""
 
@@ -86,10 +89,11 @@ class LocalCompute:
         """Threads that all jobs together may use."""
         return self._budget.threads
 
-    def expect(self, function: str, requires: Sequence[str], resources: Resources) -> None:
+    def expect(self, function: str, requires: Sequence[str], resources: Resources, modules: Sequence[str] = ()) -> None:
         """Begin to import what such a job needs (see `Compute.expect`)."""
         if possible():
-            _kind(_environ(self._budget.granted(resources)), requires).warm(module_of(function))
+            kind = _kind(_environ(self._budget.granted(resources)), requires)
+            kind.warm([module_of(function), *modules])
 
     def run(
         self, jobs: Iterable[Job], *, progress: Callable[[str, str], None], exclusive: bool = False
@@ -155,6 +159,7 @@ class LocalCompute:
             "scratch": str(context.scratch),
             "cache": str(context.cache),
             "threads": context.threads,
+            "environ": {name: environ[name] for name in THREAD_VARIABLES},
             "path": sys.path,
             "folder": str(Path.cwd()),
             "modules": not kind.knows(job.function),
@@ -167,14 +172,22 @@ class LocalCompute:
         return _Worker(job, holds, kind, process, stdin, stderr, time.monotonic())
 
 
+def begin_imports() -> None:
+    """Begin to import what jobs of most candidates import, before the project that will have jobs is read."""
+    if possible():
+        _kind(dict(os.environ), ()).warm(COMMON)
+
+
 def _environ(holds: Resources) -> dict[str, str]:
     return os.environ | dict.fromkeys(THREAD_VARIABLES, str(holds.threads))
 
 
 def _kind(environ: Mapping[str, str], requires: Sequence[str]) -> WorkerKind:
-    variables = tuple(sorted((name, value) for name, value in environ.items() if name not in IGNORED_VARIABLES))
-    own = frozenset(requires) - THREADED - {"numpy"}  # what no server imports, or every worker
+    own = frozenset(requires) - THREADED - LIGHT
     alike = HEAVY if HEAVY in requires else own
+    if not own:  # what they import heeds the number of threads that a worker sets after its fork
+        environ = dict(environ) | dict.fromkeys(THREAD_VARIABLES, str(cores()))
+    variables = tuple(sorted((name, value) for name, value in environ.items() if name not in IGNORED_VARIABLES))
     kind = _KINDS.setdefault((alike, variables), WorkerKind(environ))
     kind.require(requires)
     return kind

@@ -2,10 +2,10 @@
 
 import json
 import os
-import resource
 import sys
 import threading
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,6 +13,7 @@ from bakeoff.compute.fork_server import shareable
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.explain import explained
 from bakeoff.core.jobs import JobContext, call
+from bakeoff.core.memory import peak_resident_bytes
 from bakeoff.core.types import Json
 
 __all__ = ["main", "result_of"]
@@ -54,19 +55,29 @@ def result_of(function: str, argument: Json, context: JobContext) -> dict[str, A
         return {"error": text.splitlines()[0], "traceback": traceback.format_exc()}
 
 
+def _use_threads(environ: Mapping[str, str], threads: int) -> None:
+    """Use so many: libraries that a fork server has loaded were begun with another number."""
+    os.environ |= environ
+    if "threadpoolctl" in sys.modules or "numpy" in sys.modules:
+        from bakeoff.core.threads import limited
+
+        limited(threads)
+
+
 def main() -> None:
     """Run the job that stands on stdin's first line."""
     request = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.path[:] = request["path"]
     os.chdir(request["folder"])
+    _use_threads(request["environ"], request["threads"])
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not break the protocol
     message = _run(request, out)
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak_bytes = peak_resident_bytes()
     if request["modules"]:
         message["modules"] = shareable()
-    print(json.dumps(message | {"peak_memory_bytes": kilobytes * 1024}), file=out, flush=True)
+    print(json.dumps(message | {"peak_memory_bytes": peak_bytes}), file=out, flush=True)
     out.flush()
     os._exit(0)  # some libraries' threads hang at interpreter exit
 

@@ -53,6 +53,10 @@ def problems(config: Config, file: str) -> Iterator[Problem]:
 
 def _task_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:
     data, name = config.data, config.data.rejected_column
+    for key, given in (("horizon", data.horizon), ("holidays", data.holidays)):
+        if given is not None and (config.project.task == "generation" or (key == "horizon" and data.time is None)):
+            why = "none unless [data] time names a column and project.task is no generation"
+            yield problem(f"data.{key}", why, repr(given))
     if data.labels != "trim" and config.project.task != "classification":
         yield problem("data.labels", 'none unless project.task = "classification"', repr(data.labels))
     if config.project.task != "generation":
@@ -96,7 +100,7 @@ def _decide_problems(config: Config, problem: Callable[[str, str, str], Problem]
     for name, gate in decide.gates.items():
         if gate.min is None and gate.max is None:
             yield problem(f"decide.gates.{name}", "min or max", "neither")
-    if decide.calibrate != "none" and (config.project.task != "classification" or config.split.folds):
+    if decide.calibrate != "none" and (config.project.task != "classification" or config.split.asks_folds):
         why = '"none", unless it is a classification without [split] folds'
         yield problem("decide.calibrate", why, repr(decide.calibrate))
     for key, given in (("positive", decide.positive), ("costs", decide.costs)):
@@ -150,15 +154,12 @@ def _split_problems(config: Config, problem: Callable[[str, str, str], Problem])
             yield problem(f"split.{part}", "a share between 0 and 1", repr(share))
         if isinstance(share, str) and not by_time:
             yield problem(f"split.{part}", "a share (durations need a time split)", repr(share))
-    if split.folds and by_time:
+    if split.asks_folds and by_time:
         why = '0 for a split by time: what is early cannot be tested with what is later; say test = "1mo" instead'
         yield problem("split.folds", why, repr(split.folds))
-    if split.folds and config.project.task == "generation":
+    if split.asks_folds and config.project.task == "generation":
         yield problem("split.folds", '0, because project.task = "generation"', repr(split.folds))
     if split.folds == 1:
         yield problem("split.folds", "at least 2 folds, or 0 for one test part", "1")
-    if split.folds and "test" in split.model_fields_set:
+    if split.asks_folds and "test" in split.model_fields_set:
         yield problem("split.test", "nothing beside split.folds, which make every row a test row", repr(split.test))
-    if config.loop.refit and not by_time:
-        why = "false unless the split is by time (else champion and challenger share no unseen rows)"
-        yield problem("loop.refit", why, "true")

@@ -2,8 +2,10 @@
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
 
+from bakeoff.config.duration import budget_seconds
+from bakeoff.core.errors import UsageError
 from bakeoff.core.types import Json, Task
 
 __all__ = [
@@ -84,6 +86,14 @@ class DataConfig(_Section):
     `labels` is what makes one class of several spellings (see `bakeoff.data.labels`): sign for sign ("exact"), with
     what is not seen around them left out ("trim"), or also whatever the case, spacing and form ("fold").
 
+    `time` is when a row came about. Rows are split by it, and unless there are texts it is an input, too, of which
+    models learn trends and calendars (see docs/features.md); list it in `ignore` and it only splits. `horizon` is how
+    long after its time the truth of a row is known ("1h", "7d", "1mo"): with it, models may learn from earlier values
+    of the target, by `group` if that is listed among the inputs, and baselines that look back (the last value, the
+    same time last week) look back at least so far; without it those must be beaten that look back a day or more.
+    `holidays` is the country whose public holidays count
+    ("US", or with a part "DE-BY"; needs `pip install 'bakeoff[holidays]'`).
+
     `max_lost` is the largest share of rows that may be lost on the way to the models, whatever the reason (steps of
     `[prepare]` among them); more is an error before anything is fitted.
     """
@@ -101,6 +111,8 @@ class DataConfig(_Section):
     ignore: Names = ()
     time: str | None = None
     group: str | None = None
+    horizon: Annotated[str, Field(pattern=r"^\s*[1-9][0-9]{0,3}\s*(h|d|w|mo|y)\s*$")] | None = None
+    holidays: Annotated[str, Field(pattern=r"^[A-Za-z]{2}(-[A-Za-z0-9]{1,3})?$")] | None = None
     rejected: str | None = None
     encoding: str = "auto"
     missing: Names = ()
@@ -129,15 +141,32 @@ class SplitConfig(_Section):
     classification and random for the rest.
 
     `folds` makes every row a test row once, of a model fitted on the other folds; the released model is fitted
-    on all rows. 0: one test part of the size of `test`. Rows whose texts are near-duplicates, of this Jaccard
-    similarity of word runs, stay on one side; `near_duplicates` = 0 (or false) does not look for them.
+    on all rows. 0: one test part of the size of `test`. `auto` means 5 folds below 2,000 rows, where one test part
+    would say little, and one test part else, and wherever folds would cost money or long fits (language models,
+    services), cannot be (a split by time, generation, `[decide] calibrate`), or `test` is given.
+
+    Rows whose texts are near-duplicates, of this Jaccard similarity of word runs, stay on one side; `near_duplicates`
+    = 0 (or false) does not look for them.
     """
 
     by: Literal["auto", "random", "stratified", "group", "time"] = "auto"
     test: float | str = 0.2
     validation: float | str = 0.15
-    folds: int = Field(default=0, ge=0, le=100)
+    folds: Literal["auto"] | Annotated[int, Field(ge=0, le=100)] = "auto"
     near_duplicates: Annotated[float, BeforeValidator(_as_similarity)] = Field(default=NEAR, ge=0, le=1)
+
+    @property
+    def asks_folds(self) -> bool:
+        """Whether the project names a number of folds."""
+        return self.folds not in {0, "auto"}
+
+
+def _as_budget(text: str) -> str:
+    try:
+        budget_seconds(text)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+    return text
 
 
 def _as_table(value: object) -> object:
@@ -219,8 +248,10 @@ class DecideConfig(_Section):
     their answers (used without a `margin`). `json_schema` is a file with the JSON schema that `json_valid` asks for
     and `encoder` the sentence encoder of the embedding family by which `embedding_similarity` compares texts (task
     generation). `findings` are weak slices, robustness and calibration of every candidate: they decide nothing, and
-    take seconds on tens of thousands of test rows. `memorisation`: of how many training and as many held-out rows a
-    language model is asked what it knows by heart (0: none). `own_turns`: of how many test conversations with earlier
+    take seconds on tens of thousands of test rows. `explain` is of whom it is told after the verdict why it answers as
+    it does (importance of columns and words, learning curve): of "all" that predict fast, of the "winner" alone, or of
+    none; a service that is paid for is not asked for it. `memorisation`: of how many training and as many held-out rows
+    a language model is asked what it knows by heart (0: none). `own_turns`: of how many test conversations with earlier
     answers the model's own ones are put in their place, as in use (0: none).
 
     `context` are columns that hold what an answer may say (passages that were retrieved): `k_precision` is then the
@@ -264,6 +295,7 @@ class DecideConfig(_Section):
     safety: str | None = None
     encoder: str | None = None
     findings: bool = True
+    explain: Literal["all", "winner", "none"] = "all"
     memorisation: int = Field(default=50, ge=0, le=10_000)
     own_turns: int = Field(default=20, ge=0, le=10_000)
     calibrate: Literal["none", "temperature", "isotonic"] = "none"
@@ -286,6 +318,8 @@ class CostConfig(_Section):
 
 class CombineConfig(_Section):
     """`[combine]`: whether blends and cascades of the candidates are tried, and of how many at most.
+
+    With blends goes a stack: a blend of as many as are needed, where these are more than `max_members`.
 
     A candidate that took longer than `max_train_s` to fit is left out, since combining it means fitting it again.
     """
@@ -374,7 +408,9 @@ class MonitorConfig(_Section):
 class LoopConfig(_Section):
     """`[loop]`: what starts the loop again, and whether feedback rows join the data.
 
-    `refit` (time splits only): after the decision, the winner is fitted once more on all rows. A winner with other
+    `refit`: after the decision, the winner is fitted once more on all rows, with what was chosen; the model that was
+    evaluated stays as the evidence. Not where that would take more than `refit_max_s` seconds, as the first fit took. A
+    winner with other
     inputs than the live model is released by the loop only with `accept_changed_inputs`; else it waits for a person.
     """
 
@@ -386,7 +422,8 @@ class LoopConfig(_Section):
     feedback_rows: int = Field(default=1000, ge=1)
     schedule_hours: float = Field(default=24 * 7, gt=0)
     use_feedback: bool = True
-    refit: bool = False
+    refit: bool = True
+    refit_max_s: float = Field(default=300.0, gt=0)
     accept_changed_inputs: bool = False
 
 
@@ -399,11 +436,17 @@ class StoreConfig(_Section):
 
 
 class ComputeConfig(_Section):
-    """`[compute]`: where jobs run. `workers` = 0: as many as fit the candidates and the cores."""
+    """`[compute]`: where jobs run. `workers` = 0: as many as fit the candidates and the cores.
+
+    `budget` is the most time that a run may take ("90s", "30m", "2h", or "none"): a fit that would take more than its
+    share of what is left ends with the best so far, and this is told. `bakeoff run --budget TIME` sets another for one
+    run, and uses it up: what the fits leave goes into a search for better parameters.
+    """
 
     backend: str = "local"
     workers: int = Field(default=0, ge=0)
     threads: int = Field(default=0, ge=0)
+    budget: Annotated[str, AfterValidator(_as_budget)] = "60m"
 
 
 class Config(_Section):

@@ -4,10 +4,11 @@ A model declares an ability by a method or property of the protocol that names i
 that is made of others has the record itself as its `abilities`, made of theirs, so that none is lost on the way.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from bakeoff.core.attribution import Attributing, Attribution
 from bakeoff.core.generation import (
     ChatModel,
     Concurrent,
@@ -22,7 +23,8 @@ from bakeoff.core.generation import (
     Warming,
 )
 from bakeoff.core.ledger import Loss
-from bakeoff.core.protocols import Likely, Losing, Metered, Recalling, Usage
+from bakeoff.core.protocols import Likely, Losing, Metered, Recalling, RowWise, Usage
+from bakeoff.core.types import Predictions
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,6 +40,7 @@ Recall: TypeAlias = "Callable[[pl.DataFrame, Sequence[str], int], tuple[NDArray[
 class Abilities:
     """What a model can do beside predicting; None for what it cannot. Each is called as its protocol says."""
 
+    predict_row: Callable[[Mapping[str, Any]], Predictions | None] | None = None
     usage: Callable[[], Usage] | None = None
     losses: Callable[[], tuple[Loss, ...]] | None = None
     log_likelihood: "Likelihood | None" = None
@@ -48,6 +51,7 @@ class Abilities:
     weights_bytes: Callable[[], int | None] | None = None
     warm: Callable[[], None] | None = None
     embedder: Callable[[], Embedder | None] | None = None
+    attribute: Callable[..., Attribution] | None = None
 
 
 def abilities_of(model: object) -> Abilities:
@@ -56,6 +60,7 @@ def abilities_of(model: object) -> Abilities:
     if isinstance(own, Abilities):
         return own
     return Abilities(
+        predict_row=model.predict_row if isinstance(model, RowWise) else None,
         usage=(lambda: model.usage) if isinstance(model, Metered) else None,
         losses=model.losses if isinstance(model, Losing) else None,
         log_likelihood=model.log_likelihood if isinstance(model, Likely) else None,
@@ -66,4 +71,5 @@ def abilities_of(model: object) -> Abilities:
         weights_bytes=(lambda: model.weights_bytes) if isinstance(model, Converted) else None,
         warm=model.warm if isinstance(model, Warming) else None,
         embedder=(lambda: model.embedder) if isinstance(model, Embedding) else None,
+        attribute=model.attribute if isinstance(model, Attributing) else None,
     )

@@ -43,7 +43,15 @@ __all__ = [
 
 
 class BakeoffError(Exception):
-    """The root of every error that bakeoff raises on purpose."""
+    """The root of every error that bakeoff raises on purpose.
+
+    Example:
+        >>> try:
+        ...     raise DataError("row 3, column 'size': expected a number, received 'big'")
+        ... except BakeoffError as error:
+        ...     print(error, error.exit_code, isinstance(error, ValueError))
+        row 3, column 'size': expected a number, received 'big' 1 True
+    """
 
     exit_code = 1
 

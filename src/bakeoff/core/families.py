@@ -7,7 +7,7 @@ from bakeoff.core.closure import code_of
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.protocols import Family
 
-__all__ = ["families_code", "load_family", "registered_name", "service_of"]
+__all__ = ["families_code", "load_family", "registered_name", "require_here", "service_of", "weighs"]
 
 FORMER = {
     f"bakeoff.families.{place}": name
@@ -46,6 +46,23 @@ def service_of(family: Family, params: Any) -> str | None:
     """The URL of the service that a family asks about rows, with these parameters; None for one that asks none."""
     ask = getattr(family, "service", None)
     return ask(params) if ask is not None else None
+
+
+def require_here(family: Family, params: Any) -> None:
+    """See that a fit with these parameters can be made here, as far as the family can say so without beginning one.
+
+    Raises:
+        MissingExtraError, CandidateError: something is missing: a package, a device.
+    """
+    require = getattr(family, "require", None)
+    if require is not None:
+        require(params)
+
+
+def weighs(family: Family, params: Any) -> bool:
+    """Whether fits of a family, with these parameters, weigh rows by their age."""
+    answer = getattr(family, "weighs", False)
+    return bool(answer(params)) if callable(answer) else bool(answer)
 
 
 def families_code(*names: str) -> str:

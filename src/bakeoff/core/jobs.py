@@ -137,8 +137,8 @@ class Compute(Protocol):
         """Threads that all jobs together may use: what a job that runs alone may ask for."""
         ...
 
-    def expect(self, function: str, requires: Sequence[str], resources: Resources) -> None:
-        """Such a job will come: what it needs may be made ready meanwhile; nothing has to be."""
+    def expect(self, function: str, requires: Sequence[str], resources: Resources, modules: Sequence[str] = ()) -> None:
+        """Such a job will come, and import these modules: they may be made ready meanwhile; nothing has to be."""
         ...
 
     def run(

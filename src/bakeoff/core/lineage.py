@@ -29,7 +29,8 @@ class PromptUse:
 class ModelOrigin:
     """What made a model: data, code, environment and parameters, and what it is compared by.
 
-    `rows` says whether it was fitted on the training rows or on all; `rows_blob` holds the split and `hashes_blob` the
+    `rows` says whether it was fitted on the training rows or on all: on `fitted_rows`, and the model that was evaluated
+    in its place on `evaluated_rows` of them (0: of before). `rows_blob` holds the split and `hashes_blob` the
     content hashes of the dataset's rows, by which a later contest knows what the model has seen. `evaluated_tree` is
     the model that was evaluated in its place, `fold_trees` are its like of each fold with their `fold_outcomes_blob`.
     `search_found` are what a search gave to all candidates of its run. `members` are the versions that it is made of.
@@ -44,6 +45,8 @@ class ModelOrigin:
     task: str = ""
     dataset_version: str = ""
     rows: Literal["all", "train"] = "train"
+    fitted_rows: int = 0
+    evaluated_rows: int = 0
     rows_blob: BlobRef | None = None
     hashes_blob: BlobRef | None = None
     steps: tuple[Any, ...] = ()

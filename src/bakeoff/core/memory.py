@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["peak_memory_bytes"]
+__all__ = ["peak_memory_bytes", "peak_resident_bytes"]
 
 PROCESSES = Path("/proc")
 
@@ -19,6 +19,11 @@ def peak_memory_bytes() -> int:
     """
     with suppress(OSError, StopIteration, ValueError):
         return _peak_of("self") + sum(_children())
+    return peak_resident_bytes()
+
+
+def peak_resident_bytes() -> int:
+    """The most memory that this process has held, as the system counts it; of a forked one, with its parent's."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts kilobytes
 

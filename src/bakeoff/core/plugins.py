@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from bakeoff.core.errors import BakeoffError, MissingExtraError, NotFoundError
 
-__all__ = ["Group", "load", "module_of", "name_of", "names", "suggestion"]
+__all__ = ["Group", "forget", "load", "module_of", "name_of", "names", "suggestion"]
 
 Group: TypeAlias = Literal[
     "bakeoff.families",
@@ -25,6 +25,11 @@ def _registered() -> Mapping[Group, dict[str, EntryPoint]]:
     """By group and name; of all groups at once, as each look reads the metadata of every distribution."""
     every = entry_points()
     return {group: {point.name: point for point in every.select(group=group)} for group in get_args(Group)}
+
+
+def forget() -> None:
+    """Look anew at what is registered when it is next asked for: packages are now looked for elsewhere."""
+    _registered.cache_clear()
 
 
 def names(group: Group) -> tuple[str, ...]:

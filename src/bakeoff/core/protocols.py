@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
+from bakeoff.core.deadline import ignore_cut
 from bakeoff.core.events import Cursor, E, Event, Named, Reading
 from bakeoff.core.jobs import Progress
 from bakeoff.core.ledger import Loss
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "HALF_LIFE",
     "BlobStore",
     "Clock",
     "DocumentRecords",
@@ -49,11 +51,13 @@ __all__ = [
     "Progress",
     "Recalling",
     "RecordStore",
+    "RowWise",
     "RunRecords",
     "TrainingRows",
     "Transform",
     "Usage",
     "VersionRecords",
+    "ignore_held",
     "ignore_loss",
 ]
 
@@ -64,6 +68,11 @@ Clock: TypeAlias = Callable[[], int]
 def ignore_loss(loss: Loss) -> None:
     """What a fit does with losses when nobody wants to know of them."""
     del loss
+
+
+def ignore_held(predictions: "Predictions") -> None:
+    """What a fit does with predictions of validation rows when nobody wants to know of them."""
+    del predictions
 
 
 # --- families -----------------------------------------------------------------------------------
@@ -79,6 +88,12 @@ class FitJob:
     validation rows should serve it. When `chosen` is given (what an earlier fit of the same candidate chose),
     the family must use it instead of choosing again, and `validation` may be empty. `on_loss` takes what does not reach
     the model: rows that are not used, texts that are cut, parameters that have no effect.
+    A fit that chooses should end within `limit_s`, with the best so far, and tell `on_cut` what it left out for that
+    (`bakeoff.core.deadline`); one that is far over it is killed. Without need the limit changes nothing. `on_held`
+    takes what a model of all training rows, and of no others, says of the validation rows, in their order, where a fit
+    that chooses has such a model anyway: what is combined or calibrated on these rows then needs no further fit.
+    `age_days_n` is how long before the last of them rows happened, training rows first, where they stand in the order
+    of time: a family that `weighs` halves a row's weight with every `chosen[HALF_LIFE]` days of it.
     `cache` is a folder shared by all fits of a project, for things keyed by content.
     """
 
@@ -94,6 +109,14 @@ class FitJob:
     progress: Progress
     chosen: Mapping[str, Json] | None = None
     on_loss: Callable[[Loss], None] = ignore_loss
+    limit_s: float | None = None
+    on_cut: Callable[[str], None] = ignore_cut
+    on_held: Callable[[Predictions], None] = ignore_held
+    age_days_n: "NDArray[Any] | None" = None
+
+
+HALF_LIFE = "half_life_days"
+"""What is chosen for rows in the order of time: in so many days a row's weight is halved."""
 
 
 @runtime_checkable
@@ -146,6 +169,18 @@ class Usage:
 
 
 @runtime_checkable
+class RowWise(Protocol):
+    """A model with a short way for single rows, for which no table is made."""
+
+    def predict_row(self, row: Mapping[str, Any]) -> Predictions | None:
+        """What `predict` says of a table of this row, to the last bit; the values are those that the inputs store.
+
+        None where a value is of another type, or an input is absent: `predict` then tells what is wrong, or answers.
+        """
+        ...
+
+
+@runtime_checkable
 class Metered(Protocol):
     """A model that pays for its answers (some of them, if it is made of several models)."""
 
@@ -192,9 +227,15 @@ class Family(Protocol):
     """A way to build models; registered under the entry point group `bakeoff.families`.
 
     One whose fits use as many threads as they get, and come to the same with any number of them, may say so by a
-    further attribute, `scales = True`: its fits then get all cores. One that asks a service about rows has a method
+    further attribute, `scales = True`: its fits then get all cores. One that only asks what others have trained may say
+    `learns = False`: it is not fitted again on all rows. One whose fits heed `FitJob.age_days_n` says `weighs = True`
+    (or has a method `weighs(params)`). One that asks a service about rows has a method
     `service(params)`, which gives its URL (see `bakeoff.core.families.service_of`): rows go to another machine only
-    where the project allows it, and this is how it is known.
+    where the project allows it, and this is how it is known. One with parameters that need more than `requires` (a
+    device, a further package) has a method `require(params)`, which raises what a fit would, before any fit begins.
+    `imports` names modules that fits and predictions import where they use them: workers then begin with these (see
+    `bakeoff.core.jobs.Compute.expect`). One that is of no use where no input is a text may say so by
+    `reads_texts = True`: advice does not try it on tables of numbers.
     """
 
     name: str

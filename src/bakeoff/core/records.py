@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
 from bakeoff.core.lineage import DatasetOrigin, ModelOrigin, origin_of
+from bakeoff.core.markup import facts, notebook, table
 from bakeoff.core.queries import Lifecycle, QueryField
 from bakeoff.core.refs import BlobRef, ref
 from bakeoff.core.types import Json
@@ -121,6 +123,22 @@ class Run:
         for blob in self.artifacts.values():
             yield from ref(blob)
 
+    def __repr__(self) -> str:
+        return f"Run({self.run_id[:8]}, {self.name!r}, {self.status})"
+
+    def _repr_html_(self) -> str:
+        started, ended = _moment(self.start_ms), None if self.end_ms is None else _moment(self.end_ms)
+        seconds = None if self.end_ms is None else f"{(self.end_ms - self.start_ms) / 1000:.1f} s"
+        of = {"status": self.status, "run": self.run_id, "began": started, "ended": ended, "took": seconds}
+        return notebook(
+            self.name,
+            facts(of.items()),
+            table(("metric", "value"), [(key, each.value) for key, each in sorted(self.metrics.items())])
+            if self.metrics
+            else "",
+            table(("parameter", "value"), sorted(self.params.items())) if self.params else "",
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunChange:
@@ -224,6 +242,10 @@ class Version:
         """What this dataset version was read from."""
         return DatasetOrigin.from_json(self.lineage)
 
+    def __repr__(self) -> str:
+        aliases = f", {', '.join(self.aliases)}" if self.aliases else ""
+        return f"Version({self.kind} {self.name}/{self.number}, {self.content[:8]}{aliases})"
+
     def refs(self) -> Iterator[BlobRef]:
         """The blobs that it is, and those that it was made of and is compared by."""
         if self.kind == "model":
@@ -255,3 +277,8 @@ class DocumentChange:
     body: Mapping[str, Json] | None
     fields: Mapping[QueryField, str | float] = field(default_factory=dict["QueryField", "str | float"])
     expected: int | None = None
+
+
+def _moment(time_ms: int) -> str:
+    """A time in UTC, as people read it."""
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"

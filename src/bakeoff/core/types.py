@@ -95,8 +95,9 @@ class Column:
 class Schema:
     """The columns of a dataset; `target`, `time` and `group` name columns that are not model inputs.
 
-    `time` is the exception: a datetime column that is also listed in the project's inputs stays one. `rejected` names
-    the column of answers that were turned down (task generation; null where a row has none), which is no input.
+    `time` may be an input, too. `rejected` names the column of answers that were turned down (task generation; null
+    where a row has none), which is no input. `horizon` is how long after its time the truth of a row is known ("7d"),
+    where that is said, and `holidays` the country whose holidays count ("US", "DE-BY").
     """
 
     columns: tuple[Column, ...]
@@ -105,6 +106,8 @@ class Schema:
     time: str | None = None
     group: str | None = None
     rejected: str | None = None
+    horizon: str | None = None
+    holidays: str | None = None
 
     def column(self, name: str) -> Column:
         """The column called `name`; `KeyError` when there is none."""

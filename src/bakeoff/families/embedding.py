@@ -17,6 +17,7 @@ from pydantic import Field
 
 from bakeoff.config.params import only_for
 from bakeoff.config.search import between
+from bakeoff.core.deadline import Deadline
 from bakeoff.core.errors import CandidateError, NotFoundError
 from bakeoff.core.generation import Embedder
 from bakeoff.core.ledger import EXAMPLES, Loss, example
@@ -25,8 +26,8 @@ from bakeoff.core.protocols import FitJob, Progress
 from bakeoff.core.types import Column, Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
-from bakeoff.families.features.heads import HeadSpec, LinearHead, best_penalty
-from bakeoff.families.features.onnx_encoder import EncoderSource, OnnxEncoder, known_encoders
+from bakeoff.families.features.heads import CHOICE_ROWS, HeadSpec, LinearHead, best_penalty
+from bakeoff.families.features.onnx_encoder import EncoderSource, OnnxEncoder, known_encoders, need_runtime
 from bakeoff.families.features.table import LinearTable
 from bakeoff.families.features.targets import Target
 from bakeoff.families.features.vectors_cache import VectorCache
@@ -34,7 +35,7 @@ from bakeoff.families.features.vectors_cache import VectorCache
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["EmbeddingFamily", "EmbeddingModel", "EmbeddingParams"]
+__all__ = ["EmbeddingFamily", "EmbeddingModel", "EmbeddingParams", "EmbeddingState"]
 
 _Floats: TypeAlias = NDArray[np.float64]
 _Vectors: TypeAlias = NDArray[np.float16]
@@ -61,7 +62,7 @@ class EmbeddingParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _State:
+class EmbeddingState:
     """All of a model but the encoder's files."""
 
     signature: Signature
@@ -76,7 +77,7 @@ class _State:
 class EmbeddingModel(saved.StatedModel):
     """A fitted `embedding` candidate; with a `cache`, texts that it holds are not encoded again."""
 
-    state: _State
+    state: EmbeddingState
     encoder: OnnxEncoder = field(repr=False)
     cache: VectorCache | None = None
 
@@ -106,27 +107,31 @@ class EmbeddingFamily:
     params = EmbeddingParams
     requires = ("numpy", "scikit-learn", "onnxruntime", "tokenizers", "polars")
     extra: str | None = "embedding"
+    reads_texts = True
     scales = True
+    weighs = True
+    model: type[EmbeddingModel] = EmbeddingModel
 
     def __init__(self, encoders: Mapping[str, EncoderSource] | None = None) -> None:
         self._encoders = known_encoders() if encoders is None else encoders
 
     def fit(self, job: FitJob) -> EmbeddingModel:
         """See `bakeoff.core.protocols.Family`."""
-        job = plain_job(job)
+        job, deadline = plain_job(job), Deadline(job)
         columns = input_columns(job)
         if not of_kind(columns, "text"):
             raise CandidateError(
-                "expected a column of texts for 'embedding', received none; list one in [data] text, or use 'linear'"
+                f"expected a column of texts for {self.name!r}, received none; list one in [data] text, or use 'linear'"
             )
         target = Target.of(job)
         encoder = self._encoder(job.params.model, cache=job.cache, threads=job.threads, progress=job.progress)
         cache = VectorCache(job.cache, encoder.digest, encoder.width)
-        return _Fit(job, columns, target, encoder, cache).model()
+        fitted = _Fit(job, columns, target, encoder, cache, deadline).model()
+        return self.model(state=fitted.state, encoder=encoder, cache=cache)
 
     def load(self, folder: Path, threads: int, cache: Path | None = None) -> EmbeddingModel:
         """See `bakeoff.core.protocols.Family`; a `cache` folder saves encoding texts that fits have seen."""
-        state, files = saved.read(folder, self.name, _State)
+        state, files = saved.read(folder, self.name, EmbeddingState)
         encoder = OnnxEncoder(
             weights=files[WEIGHTS],
             tokenizer=files[TOKENIZER],
@@ -152,6 +157,22 @@ class EmbeddingFamily:
         return encoder.last_layer(kept.vectors(texts, encoder, progress))
 
     def _encoder(self, name: str, *, cache: Path, threads: int, progress: Progress) -> OnnxEncoder:
+        weights, tokenizer = self._files(name, cache=cache, progress=progress)
+        source = self._encoders[name]
+        return OnnxEncoder(
+            weights=weights,
+            tokenizer=tokenizer,
+            inner=source.inner,
+            max_tokens=source.max_tokens,
+            threads=threads,
+        )
+
+    def _files(self, name: str, *, cache: Path, progress: Progress) -> tuple[bytes, bytes]:
+        """The files of an encoder: its weights, and its tokeniser's.
+
+        Raises:
+            NotFoundError: there is no encoder of that name.
+        """
         from bakeoff.data.sources import fetch
 
         if name not in self._encoders:
@@ -159,18 +180,13 @@ class EmbeddingFamily:
             raise NotFoundError(
                 f"expected an encoder ({known}), received {name!r}. {suggestion(name, self._encoders)}".rstrip()
             )
+        need_runtime()  # before 20 MB are fetched for it
         source = self._encoders[name]
 
         def content(location: str) -> bytes:
             return fetch(location, folder=cache, cache=cache, progress=progress).read_bytes()
 
-        return OnnxEncoder(
-            weights=content(source.weights),
-            tokenizer=content(source.tokenizer),
-            inner=source.inner,
-            max_tokens=source.max_tokens,
-            threads=threads,
-        )
+        return content(source.weights), content(source.tokenizer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +198,7 @@ class _Fit:
     target: Target
     encoder: OnnxEncoder
     cache: VectorCache
+    deadline: Deadline
 
     def model(self) -> EmbeddingModel:
         params: EmbeddingParams = self.job.params
@@ -197,22 +214,24 @@ class _Fit:
         given = (self.job.chosen or {}).get("penalty", params.penalty)
         penalty = self._penalty(spec, vector_nd) if given is None else float(given)  # type: ignore[arg-type]
         table, x_nd = self._features(vector_nd, self.target.split(whole=True))
-        state = _State(
+        state = EmbeddingState(
             signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),
             chosen={"penalty": penalty},
             inner=self.encoder.inner,
             max_tokens=self.encoder.max_tokens,
             table=table,
-            head=_standardised(x_nd, vector_nd.shape[1]).fit(spec, x_nd, self.target.value_n, penalty),
+            head=_standardised(x_nd, vector_nd.shape[1]).fit(
+                spec, x_nd, self.target.value_n, penalty, self.target.weight_n
+            ),
         )
         return EmbeddingModel(state=state, encoder=self.encoder, cache=self.cache)
 
     def _texts_cut(self, name: str) -> Loss:
-        every, most = texts(self.target.table, name), self.encoder.max_tokens
+        every = texts(self.target.table, name)
         cut = self.encoder.cut(every)
         return Loss(
             kind="text",
-            reason=f"of a text, {most:,} tokens are read",
+            reason=f"of a text, {self.encoder.reads} are read",
             subject=name,
             count=len(cut),
             of=len(every),
@@ -226,14 +245,17 @@ class _Fit:
         table, x_nd = self._features(vector_nd, rows)
         scale = _standardised(x_nd, vector_nd.shape[1])
         held_nd = np.hstack([vector_nd[count:], table(self.target.table[count:])])
-        penalty, _ = best_penalty(
+        penalty, head = best_penalty(
             spec,
             x_nd - scale.center_d,
             value_n[:count],
             scale.scale_d,
             validation=(held_nd - scale.center_d, value_n[count:]),
             grid=GRID,
+            deadline=self.deadline,
         )
+        if count <= CHOICE_ROWS:
+            self.job.on_held(head(held_nd - scale.center_d))
         return penalty
 
     def _features(self, vector_nd: _Vectors, rows: NDArray[np.int64]) -> tuple[LinearTable, _Floats]:
@@ -255,8 +277,10 @@ class _Standard:
     center_d: _Floats
     scale_d: _Floats
 
-    def fit(self, spec: HeadSpec, x_nd: _Floats, value_n: _Floats, penalty: float) -> LinearHead:
-        head = spec.fit(x_nd - self.center_d, value_n, penalty, self.scale_d)
+    def fit(
+        self, spec: HeadSpec, x_nd: _Floats, value_n: _Floats, penalty: float, weight_n: _Floats | None
+    ) -> LinearHead:
+        head = spec.fit(x_nd - self.center_d, value_n, penalty, self.scale_d, weight_n=weight_n)
         return replace(head, intercept_k=head.intercept_k - self.center_d @ head.coef_dk)
 
 

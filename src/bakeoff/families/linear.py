@@ -9,7 +9,8 @@ Source: S. Wang, C. Manning (2012), "Baselines and Bigrams: Simple, Good Sentime
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -19,14 +20,22 @@ from pydantic import Field
 
 from bakeoff.config.params import only_for
 from bakeoff.config.search import between, one_of
+from bakeoff.core.attribution import Attribution
+from bakeoff.core.deadline import Deadline
+from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import ColumnKind, Predictions, Signature, Task
 from bakeoff.families import saved
+from bakeoff.families.features.attribution import by_column, centred, with_level, words_of
 from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
-from bakeoff.families.features.heads import HeadSpec, LinearHead, best_penalty
+from bakeoff.families.features.derivation import Derivation
+from bakeoff.families.features.derived import Derived
+from bakeoff.families.features.heads import CHOICE_ROWS, HeadSpec, LinearHead, best_penalty
+from bakeoff.families.features.one_row import Row, RowReader
 from bakeoff.families.features.table import LinearTable
 from bakeoff.families.features.targets import Target
 from bakeoff.families.features.text import ANALYZERS, TermCounts, Vectorizer
+from bakeoff.families.features.trend import Trend
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,7 +59,8 @@ class LinearParams:
     `balanced`: whether every class weighs the same, however many rows it has; when left out, if
     the project's metric calls for it.
     `min_rows`, `max_terms`: which terms of texts are kept. `bins`: pieces of a number's curve.
-    `max_categories`: the most frequent categories of a column that get a weight of their own.
+    `max_categories`: the most frequent categories of a column that get a weight of their own. `features`: whether
+    further columns are derived where they help on validation rows (see docs/features.md).
     """
 
     penalty: Annotated[float, Field(gt=0)] | None = None
@@ -63,6 +73,7 @@ class LinearParams:
     max_categories: Annotated[int, Field(ge=1)] = field(
         default=200, metadata=between(20, 1000, log=True, kinds=("categorical",))
     )
+    features: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,20 +84,76 @@ class TextBlock:
     vectorizer: Vectorizer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class LinearModel:
-    """A fitted `linear` candidate."""
+    """A fitted `linear` candidate.
+
+    `derived` makes further columns, and `trend` is what was taken off the target; None: there is none.
+    """
 
     signature: Signature
     chosen: Mapping[str, Any]
     blocks: tuple[TextBlock, ...]
     table: LinearTable
     head: LinearHead
+    derived: Derived | None = None
+    trend: Trend | None = None
+
+    @cached_property
+    def _reader(self) -> RowReader:
+        return RowReader(self.signature)
+
+    def predict_row(self, row: Mapping[str, Any]) -> Predictions | None:
+        """See `bakeoff.core.protocols.RowWise`."""
+        return self._of(self._reader(row))
+
+    def _of(self, row: Row | None) -> Predictions | None:
+        if row is None or self.derived is not None or self.trend is not None:
+            return None
+        return self.head(_encode_row(row, self.blocks, self.table))
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
+        if (single := self._of(self._reader.of(table))) is not None:
+            return single
         table = plain(complete(table, self.signature), self.signature.inputs)
-        return self.head(_encode(table, self.blocks, self.table))
+        table = self.derived(table) if self.derived else table
+        answers = self.head(_encode(table, self.blocks, self.table))
+        return _restored(answers, self.trend, self.trend.level(table) if self.trend else None)
+
+    def losses(self) -> tuple[Loss, ...]:
+        """See `bakeoff.core.protocols.Losing`."""
+        return self.derived.losses() if self.derived else ()
+
+    def attribute(self, table: "pl.DataFrame", *, words: bool = False) -> Attribution:
+        """See `bakeoff.core.attribution.Attributing`; coefficients times features, exactly."""
+        table = plain(complete(table, self.signature), self.signature.inputs)
+        table = self.derived(table) if self.derived else table
+        names = tuple(column.name for column in self.signature.inputs)
+        origins = self.derived.origins if self.derived else {}
+        coef_dk, base_k = centred(self.head.coef_dk), centred(self.head.intercept_k)
+        adds_nck = np.zeros((len(table), len(names), coef_dk.shape[1]))
+        by_word: list[dict[tuple[str, str], _Floats]] = [{} for _ in range(len(table))]
+        first = 0
+        for block in self.blocks:
+            read = texts(table, block.column)
+            weight_nd = block.vectorizer(read)
+            block_dk = coef_dk[first : first + weight_nd.shape[1]]
+            adds_nck[:, names.index(block.column)] += np.asarray(weight_nd @ block_dk)
+            for row, text in enumerate(read if words else ()):
+                part = weight_nd[[row]]
+                weights = dict(zip(part.indices.tolist(), part.data.tolist(), strict=True))
+                for word, adds_k in words_of(block.column, text, block.vectorizer, weights, block_dk).items():
+                    by_word[row][word] = by_word[row].get(word, 0.0) + adds_k
+            first += weight_nd.shape[1]
+        rest_nd, rest_dk = self.table(table), coef_dk[first:]
+        for output, coef_d in enumerate(rest_dk.T):
+            adds_nck[:, :, output] += by_column(rest_nd * coef_d, self.table.sources, names, origins)
+        if self.trend is not None:
+            adds_nck = with_level(self.trend, self.trend.level(table), adds_nck, base_k, columns=names, origins=origins)
+        how = "coefficients times features"
+        known = tuple(by_word) if words and self.blocks else ()
+        return Attribution(columns=names, adds_nck=adds_nck, base_k=base_k, how=how, words=known)
 
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`."""
@@ -100,7 +167,9 @@ class LinearFamily:
     tasks: frozenset[Task] = frozenset({"classification", "regression"})
     params = LinearParams
     requires = ("numpy", "scipy", "scikit-learn", "polars")
+    imports = ("scipy.sparse", "sklearn.linear_model")
     extra: str | None = None
+    weighs = True
 
     def fit(self, job: FitJob) -> LinearModel:
         """See `bakeoff.core.protocols.Family`."""
@@ -116,6 +185,27 @@ def _encode(table: "pl.DataFrame", blocks: tuple[TextBlock, ...], rest: LinearTa
     return _join([block.vectorizer(read[block.column]) for block in blocks], rest(table))
 
 
+def _encode_row(row: Row, blocks: tuple[TextBlock, ...], rest: LinearTable) -> Any:
+    """As `_encode`, of one row."""
+    rest_1d = rest.of_row(row)
+    if not blocks:
+        return rest_1d
+    import scipy.sparse as sp
+
+    places: list[Rows] = []
+    weights: list[_Floats] = []
+    width = 0
+    for block in blocks:
+        place_t, weight_t = block.vectorizer.of_row(row[block.column] or "")
+        places.append(place_t + width)
+        weights.append(weight_t)
+        width += len(block.vectorizer.terms)
+    filled = np.flatnonzero(rest_1d[0])
+    index_t = np.concatenate([*places, filled + width])
+    data_t = np.concatenate([*weights, rest_1d[0, filled]])
+    return sp.csr_array((data_t, index_t, [0, len(index_t)]), shape=(1, width + rest_1d.shape[1]))
+
+
 def _join(weights: list[Sparse], rest_nd: _Floats) -> Any:
     """Features side by side: sparse when there are texts, else dense."""
     if not weights:
@@ -127,16 +217,46 @@ def _join(weights: list[Sparse], rest_nd: _Floats) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
-    """Encoders fitted on some rows, those rows encoded, and what their features are scaled by."""
+    """Encoders fitted on some rows, those rows encoded, their target, and what their features are scaled by."""
 
     blocks: tuple[TextBlock, ...]
     table: LinearTable
+    derived: Derived | None
+    trend: Trend | None
     x_nd: Sparse
+    value_n: _Floats
     scale_d: _Floats
+
+    def others(self, table: "pl.DataFrame", value_n: _Floats) -> "_Others":
+        """Other rows as features, and their target as the head learns it."""
+        table = self.derived(table) if self.derived else table
+        x_nd = _encode(table, self.blocks, self.table)
+        if self.trend is None:
+            return _Others(x_nd=x_nd, value_n=value_n)
+        level_n = self.trend.level(table)
+        return _Others(x_nd=x_nd, value_n=self.trend.removed(value_n, level_n), level_n=level_n)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Others:
+    """Rows that the encoders were not fitted on: their features, target, and level where there is a trend."""
+
+    x_nd: Sparse
+    value_n: _Floats
+    level_n: _Floats | None = None
+
+
+def _restored(answers: Predictions, trend: Trend | None, level_n: _Floats | None) -> Predictions:
+    """Answers about a target without its trend, as those about the target itself."""
+    if trend is None or level_n is None:
+        return answers
+    return replace(answers, values_n=trend.restored(answers.values_n.astype(np.float64), level_n))
 
 
 def _carried(old: _Fitted, head: LinearHead, new: _Fitted) -> LinearHead:
     """A head for new encoders that weighs terms as the old one does, and all else not at all: where to start from."""
+    if not new.blocks and new.x_nd.shape[1] == old.x_nd.shape[1]:
+        return head  # the same pieces of the same numbers, at about the same places
     coef_dk = np.zeros((new.x_nd.shape[1], head.coef_dk.shape[1]))
     old_at = new_at = 0
     for before, block in zip(old.blocks, new.blocks, strict=True):
@@ -153,9 +273,11 @@ class _Fit:
 
     def __init__(self, job: FitJob) -> None:
         self.job = job
+        self._deadline = Deadline(job)
         self.params: LinearParams = job.params
         self.columns = input_columns(job)
         self.target = Target.of(job)
+        self.derivation = Derivation(job, self.target, self.columns, "linear", wanted=self.params.features)
         self.spec = HeadSpec.of(job, self.target.classes)
         self.counts: list[tuple[str, TermCounts]] = []
         for column in of_kind(self.columns, "text"):
@@ -171,10 +293,14 @@ class _Fit:
         self.job.progress(f"fitting {fitted.x_nd.shape[0]} rows, {fitted.x_nd.shape[1]} features")
         return LinearModel(
             signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),
-            chosen={"penalty": penalty},
+            chosen={"penalty": penalty, **self.derivation.chosen},
             blocks=fitted.blocks,
             table=fitted.table,
-            head=self.spec.fit(fitted.x_nd, self.target.value_n, penalty, fitted.scale_d, start=start),
+            head=self.spec.fit(
+                fitted.x_nd, fitted.value_n, penalty, fitted.scale_d, start=start, weight_n=self.target.weight_n
+            ),
+            derived=fitted.derived,
+            trend=fitted.trend,
         )
 
     def _penalty(self) -> "tuple[float, tuple[_Fitted, LinearHead] | None]":
@@ -184,15 +310,18 @@ class _Fit:
             return float(given), None  # type: ignore[arg-type]
         rows = self.target.split(whole=False)
         fitted = self._encode(rows)
-        held = self.target.table[len(rows) :]
+        held = fitted.others(self.target.table[len(rows) :], self.target.value_n[len(rows) :])
         penalty, head = best_penalty(
             self.spec,
             fitted.x_nd,
-            self.target.value_n[rows],
+            fitted.value_n,
             fitted.scale_d,
-            validation=(_encode(held, fitted.blocks, fitted.table), self.target.value_n[len(rows) :]),
+            validation=(held.x_nd, held.value_n),
             grid=TEXT_GRID if self.counts else TABLE_GRID,
+            deadline=self._deadline,
         )
+        if len(rows) <= CHOICE_ROWS:
+            self.job.on_held(_restored(head(held.x_nd), fitted.trend, held.level_n))
         return penalty, (fitted, head)
 
     def _encode(self, rows: Rows) -> _Fitted:
@@ -203,9 +332,10 @@ class _Fit:
             vectorizer, weight = counts.vectorizer(rows, min_rows=params.min_rows, most=params.max_terms)
             blocks.append(TextBlock(column=column, vectorizer=vectorizer))
             weights.append(weight)
+        made = self.derivation.fit(len(rows))
         table, rest_nd = LinearTable.fit(
-            self.target.table[: len(rows)],
-            self.columns,
+            made.table,
+            made.columns,
             self.target.columns(rows),
             bins=params.bins,
             most=params.max_categories,
@@ -216,7 +346,10 @@ class _Fit:
         return _Fitted(
             blocks=tuple(blocks),
             table=table,
+            derived=made.derived,
+            trend=made.trend,
             x_nd=_join(weights, rest_nd),
+            value_n=made.trend.removed(value_n, made.trend.level(made.table)) if made.trend else value_n,
             scale_d=np.concatenate([*scales, np.ones(rest_nd.shape[1])]),
         )
 

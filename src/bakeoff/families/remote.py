@@ -247,6 +247,8 @@ class RemoteFamily:
     params = RemoteParams
     requires = ("numpy", "polars")
     extra: str | None = "chat"
+    reads_texts = True
+    learns = False
 
     def service(self, params: RemoteParams) -> str:
         """See `bakeoff.core.families.service_of`."""

@@ -133,6 +133,7 @@ class RetrievalFamily:
     params = RetrievalParams
     requires = ("numpy", "scipy", "polars")
     extra: str | None = None
+    reads_texts = True
 
     def fit(self, job: FitJob) -> RetrievalModel:
         """See `bakeoff.core.protocols.Family`."""

@@ -1,16 +1,24 @@
 """The advice that was given last, and what a run measured beside it."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
+from bakeoff.core.queries import AllOf, Query, attribute, every
 from bakeoff.core.types import Json
 from bakeoff.loop.context import Stage
+from bakeoff.loop.stored_outcome import outcome_of
 from bakeoff.results.candidate import Candidate
+from bakeoff.results.data import Dataset
+from bakeoff.results.outcome import ARTIFACT
 from bakeoff.results.search import Expected
 
-__all__ = ["ADVICE", "compared", "last_advice"]
+__all__ = ["ADVICE", "RUN", "SECONDS", "compared", "last_advice", "past_pairs"]
 
 ADVICE = ("advice", "last")
+RUN, SECONDS = "run", "seconds"
+"""The name of the whole run among what was predicted, and its quantity."""
+PAST_RUNS = 30
 QUANTITIES = ("train_s", "latency_p50_ms", "latency_p95_ms", "cost_usd_per_1k", "size_bytes", "memory_bytes")
 
 
@@ -20,13 +28,35 @@ def last_advice(stage: Stage) -> Mapping[str, Json] | None:
     return kept.body if kept else None
 
 
-def compared(advice: Mapping[str, Json] | None, candidates: Sequence[Candidate], dataset: str) -> tuple[Expected, ...]:
+def past_pairs(stage: Stage) -> tuple[Expected, ...]:
+    """What runs of this project (the latest `PAST_RUNS`) measured beside what was expected of them."""
+    experiment = stage.records.experiments.open(stage.config.project.name)
+    query = Query(
+        where=AllOf(
+            parts=(attribute("experiment_id", "=", experiment.experiment_id), attribute("status", "=", "FINISHED"))
+        )
+    )
+    pairs: list[Expected] = []
+    finished = (run for run in every(stage.records.runs.search, query) if ARTIFACT in run.artifacts)
+    for run in islice(finished, PAST_RUNS):
+        pairs += outcome_of(stage.records, stage.blobs, run.run_id).advice
+    return tuple(pairs)
+
+
+def compared(
+    advice: Mapping[str, Json] | None,
+    candidates: Sequence[Candidate],
+    dataset: Dataset,
+    *,
+    seconds: float | None = None,
+) -> tuple[Expected, ...]:
     """What was predicted beside what a run measured, for each candidate and quantity of both.
 
     `factor` is by how much the two differ, as a ratio; None for what is not positive. Nothing is compared with
-    advice on other data.
+    advice on other data. Advice is on one fit, and so with folds is what is compared with it. `seconds` are those of
+    the run, where it made its fits itself.
     """
-    if advice is None or advice["dataset"] != dataset:
+    if advice is None or advice["dataset"] != dataset.version:
         return ()
     given: Mapping[str, Any] = advice
     fine = {each.name: each for each in candidates if each.status == "ok"}
@@ -37,8 +67,13 @@ def compared(advice: Mapping[str, Json] | None, candidates: Sequence[Candidate],
             continue
         for name in (given["metric"], *QUANTITIES):
             expected, measured = option["expected"].get(name), _measured(candidate, name, given["metric"])
+            if measured is not None and name == "train_s" and dataset.folds:
+                measured /= dataset.folds
             if expected is not None and measured is not None:
                 rows.append(_beside(candidate.name, name, expected, measured))
+    whole = given.get("run")
+    if whole is not None and seconds is not None:
+        rows.append(_beside(RUN, SECONDS, whole[SECONDS], seconds))
     return tuple(rows)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bakeoff.loop.baselines import baselines, scaled
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.calibrate import rescaled
 from bakeoff.loop.calibration_findings import calibrated
@@ -10,6 +11,7 @@ from bakeoff.loop.combine import Combined, combine
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered
 from bakeoff.loop.evaluate import Judged, evaluate, verdict
+from bakeoff.loop.expect import meanwhile
 from bakeoff.loop.folds import fit_all
 from bakeoff.loop.judge import referee
 from bakeoff.loop.prompts import check_prompts
@@ -17,6 +19,7 @@ from bakeoff.results.judge import JudgeOutcome
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.decide.verdict import Verdict
+    from bakeoff.evaluate.decide.yardstick import Baselines
 
 __all__ = ["Competition", "compete"]
 
@@ -25,13 +28,14 @@ __all__ = ["Competition", "compete"]
 class Competition:
     """All candidates, those made of others included, and the decision between them.
 
-    `judge` is what a judge found, if the project has one.
+    `judge` is what a judge found, if the project has one; `baselines` are what the winner had to beat.
     """
 
     judged: tuple[Judged, ...]
     combined: Combined
     decision: "Verdict"
     judge: JudgeOutcome | None = None
+    baselines: "Baselines | None" = None
 
     def entry(self, name: str | None) -> Judged | None:
         """The candidate of that name, or None."""
@@ -42,11 +46,15 @@ def compete(stage: Stage, steps: Steps, gathered: Gathered) -> Competition:
     """Fit and evaluate what changed, look for combinations, and decide."""
     check_prompts(stage, gathered)
     fitted = fit_all(stage, steps, gathered)
-    judged = evaluate(stage, steps, gathered, fitted)
+    with meanwhile():
+        judged = evaluate(stage, steps, gathered, fitted)
     combined = combine(stage, steps, gathered, judged)
     judged = calibrated(stage, steps, judged, combined.held)
     judged += evaluate(stage, steps, gathered, combined.fitted)
     judged = rescaled(stage, steps, gathered, judged, combined)
     refereed = referee(stage, steps, gathered, judged)
-    decision = verdict(stage, gathered, refereed.judged)
-    return Competition(judged=refereed.judged, combined=combined, decision=decision, judge=refereed.outcome)
+    rules = baselines(stage, steps, gathered)
+    decision = scaled(stage, gathered, verdict(stage, gathered, refereed.judged, rules), refereed.judged)
+    return Competition(
+        judged=refereed.judged, combined=combined, decision=decision, judge=refereed.outcome, baselines=rules
+    )

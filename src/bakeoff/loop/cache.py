@@ -30,6 +30,8 @@ class Steps:
     def __init__(self, documents: DocumentRecords, blobs: BlobStore) -> None:
         self._documents = documents
         self._blobs = blobs
+        self.reused: set[str] = set()
+        """Names of steps that were done before."""
 
     def key(self, name: str, inputs: Mapping[str, Json]) -> str:
         """The key of a step that is no job: its name and the hash of all that its result depends on."""
@@ -40,8 +42,10 @@ class Steps:
         document = self._documents.get(COLLECTION, key)
         if document is None:
             return None
-        blobs = set(blobs_of(document.body))
-        return dict(document.body) if all(self._blobs.intact(blob) for blob in blobs) else None
+        if not all(self._blobs.intact(blob) for blob in set(blobs_of(document.body))):
+            return None
+        self.reused.add(key.partition("/")[0])
+        return dict(document.body)
 
     def publish(self, key: str, result: Mapping[str, Json]) -> Result:
         """Mark a step done; everything that its result names is durable already."""

@@ -132,7 +132,7 @@ def _joint(each: "Combination", parts: Sequence[Predictions], truth_n: Any) -> P
     from bakeoff.metrics.combined import Ladder, Mix, common_classes
 
     given = dict(each.params)
-    if each.kind == "blend":
+    if each.kind in {"blend", "stack"}:
         mix = Mix(weights=tuple(given["weights"]), biases=given["biases"], log=given["log"])
         return mix(parts, common_classes(part.classes for part in parts))
     ladder = Ladder(
@@ -160,7 +160,7 @@ def _made(stage: Stage, steps: Steps, fitted: Fitted, how: str, params: Mapping[
         key=key,
         tree_blob=result.outputs[MODEL],
         size_bytes=value.size_bytes,
-        chosen=value.chosen,
+        chosen={"members": {fitted.contender.name: dict(fitted.chosen or {})}},
         signature=value.signature,
         folds=tuple(folds),
     )

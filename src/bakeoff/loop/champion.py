@@ -9,7 +9,7 @@ import msgspec
 from bakeoff.core import narrow
 from bakeoff.core.errors import CorruptError, NotFoundError
 from bakeoff.core.records import Version
-from bakeoff.core.types import ColumnKind, Signature
+from bakeoff.core.types import ColumnKind, Predictions, Signature
 from bakeoff.data.schema import Precedent
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.context import Stage
@@ -27,7 +27,6 @@ from bakeoff.serve.releases import current
 
 if TYPE_CHECKING:
     from bakeoff.config.sections import DecideConfig
-    from bakeoff.core.types import Predictions
     from bakeoff.evaluate.decide.verdict import Comparison
 
 __all__ = [
@@ -36,6 +35,7 @@ __all__ = [
     "anchor_of",
     "challenge",
     "champion_of",
+    "evidence",
     "guarded",
     "looked",
     "margin_beside",
@@ -129,7 +129,8 @@ def mark_anchor(stage: Stage, version: Version) -> None:
 def challenge(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, among: Sequence[Judged] = ()) -> Contest:
     """Compare the winner, chosen `among` others, with the champion; it takes its place as `[decide] champion` says.
 
-    A champion that was fitted on all rows is met by its twin, which had not seen its test rows. What cannot be
+    A champion that was fitted on all rows is met by its twin on the rows that the twin alone had not seen. What cannot
+    be
     compared takes no place: nothing shows that it is as good. Only a champion that cannot be read any more does not
     stop its successor.
     """
@@ -257,11 +258,9 @@ def stand(
     named = label(champion)
     benefit = (rule or stage.config.decide.champion) == "unless_worse"
     try:
-        standing_in = _twin(stage, gathered, champion)
-        judged = judge_registered(stage, steps, gathered, standing_in)
+        judged, theirs, fair_n = _answers(stage, steps, gathered, champion)
         if judged.scorecard is None:
             return Standing(champion=named, why=f"cannot be evaluated any more: {judged.error}", gone=True)
-        theirs, fair_n = _answers(stage, gathered, standing_in, judged)
     except (NotFoundError, CorruptError) as error:
         return Standing(champion=named, why=f"cannot be read any more: {error}", gone=True)
     if usable_n is not None:
@@ -326,22 +325,46 @@ def _beside(
     return field.compare(name, CHAMPION_NAME, among=[(each, CHAMPION_NAME) for each in chosen_from])
 
 
-def _twin(stage: Stage, gathered: Gathered, champion: Version) -> Version:
-    """The model to compare with: the champion; of one that has seen every test row, the one that was evaluated for it.
+def evidence(stage: Stage, gathered: Gathered, version: Version) -> list[Version]:
+    """The models by which a registered one is judged on the present test rows, the registered one first.
 
-    A refitted champion was chosen by a twin fitted on the training rows alone, whose test rows are still new to it.
+    One that was fitted on all rows of its time has seen its test rows. On those its evaluated twin stands for it, which
+    was fitted on the training rows of that time alone; on rows that are new to both, it stands for itself.
     """
-    made = champion.model_origin
+    made = version.model_origin
     twin = made.evaluated_tree
-    if made.rows != "all" or twin is None or made.fold_outcomes_blob:
-        return champion
-    if unseen(stage, gathered, champion).any():
-        return champion
-    return replace(champion, content=twin, lineage={**champion.lineage, "rows": "train"})
+    if made.rows != "all" or twin is None or made.fold_outcomes_blob or twin == version.content:
+        return [version]
+    new_n = unseen(stage, gathered, version)
+    if new_n.all():
+        return [version]
+    other = replace(version, content=twin, lineage={**version.lineage, "rows": "train"})
+    return [version, other] if new_n.any() else [other]
 
 
-def _answers(stage: Stage, gathered: Gathered, champion: Version, judged: Judged) -> "tuple[Predictions, Any]":
-    """What the champion says of the test rows, and a mask of those on which that is fair.
+def _answers(stage: Stage, steps: Steps, gathered: Gathered, champion: Version) -> "tuple[Judged, Predictions, Any]":
+    """The champion as it is judged, what it says of the test rows, and a mask of those on which that is fair.
+
+    Each row is answered by the model that has seen most and not this row: the champion, else its twin.
+    """
+    import numpy as np
+
+    from bakeoff.evaluate.score.out_of_fold import in_order
+
+    models = evidence(stage, gathered, champion)
+    every = [judge_registered(stage, steps, gathered, model) for model in models]
+    if broken := next((each for each in every if each.scorecard is None), None):
+        return broken, Predictions(values_n=np.zeros(0)), np.zeros(0, dtype=np.bool_)
+    parts = [_fair_answers(stage, gathered, *pair) for pair in zip(models, every, strict=True)]
+    if len(parts) == 1:
+        return every[0], *parts[0]
+    (own, own_n), (twin, twin_n) = parts
+    mine, others = np.flatnonzero(own_n), np.flatnonzero(~own_n)
+    return every[0], in_order([mine, others], [own.take(mine), twin.take(others)]), own_n | twin_n
+
+
+def _fair_answers(stage: Stage, gathered: Gathered, champion: Version, judged: Judged) -> "tuple[Predictions, Any]":
+    """What a model says of the test rows, and a mask of those on which that is fair.
 
     One that came of folds was fitted on all rows of its time: of those, it is held to what its like said that
     were fitted without them, when it was chosen.

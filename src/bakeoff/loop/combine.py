@@ -78,12 +78,12 @@ def combine(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Jud
 
 
 def too_long(stage: Stage, entries: Sequence[Judged]) -> dict[str, str]:
-    """Candidates that would take too long to be fitted once more without validation rows, and how long they took."""
+    """Candidates that must be fitted once more without validation rows, which would take too long, and how long."""
     limit_s = stage.config.combine.max_train_s
     return {
         entry.name: f"its training took {entry.fitted.train_s:.0f} s, over [combine] max_train_s = {limit_s:g}"
         for entry in entries
-        if entry.fitted.train_s > limit_s
+        if entry.fitted.train_s > limit_s and entry.fitted.held_blob is None
     }
 
 
@@ -191,7 +191,7 @@ def _assembled(stage: Stage, steps: Steps, each: "Combination", parts: Mapping[s
         train_s=sum(fitted.train_s for fitted in members),
         peak_memory_bytes=max(fitted.peak_memory_bytes for fitted in members),
         size_bytes=value.size_bytes,
-        chosen=value.chosen,
+        chosen={"members": {fitted.contender.name: dict(fitted.chosen or {}) for fitted in members}},
         signature=value.signature,
         members=each.members,
         folds=tuple(folds),
@@ -220,7 +220,9 @@ def put_together(stage: Stage, steps: Steps, contender: Contender, trees: Sequen
 
 def _contender(stage: Stage, each: "Combination", members: Sequence[Fitted], params: Mapping[str, Any]) -> Contender:
     """The combination as a contender: its parameters name its members' families and theirs."""
-    return contender_of(stage.combiner("blend" if each.kind == "blend" else "cascade"), each.name, members, params)
+    return contender_of(
+        stage.combiner("blend" if each.kind in {"blend", "stack"} else "cascade"), each.name, members, params
+    )
 
 
 def contender_of(combiner: Contender, name: str, members: Sequence[Fitted], params: Mapping[str, Any]) -> Contender:
@@ -240,4 +242,5 @@ def contender_of(combiner: Contender, name: str, members: Sequence[Fitted], para
         requires=tuple(sorted(needed | set(combiner.requires))),
         params={"members": described, **params},
         code=digest_json([combiner.code, *(fitted.contender.code for fitted in members)]),
+        learns=all(fitted.contender.learns for fitted in members),
     )

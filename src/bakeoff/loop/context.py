@@ -1,5 +1,7 @@
 """What a pass through the loop works with: the project's settings, its stores and its contenders."""
 
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from bakeoff.data.schema import Precedent
     from bakeoff.feedback.truth import TruthOf
 
-__all__ = ["COMBINERS", "Contender", "Stage"]
+__all__ = ["COMBINERS", "Contender", "Nested", "Stage", "TimeLimit"]
 
 COMBINERS = ("blend", "cascade", "calibrated")
 """The families that make one model of several, or of one."""
@@ -32,11 +34,13 @@ COMBINERS = ("blend", "cascade", "calibrated")
 class Contender:
     """A candidate ready to be fitted: its family (the name of its entry point) and its parameters.
 
-    `requires` names the distributions, and `code` is the hash of the family's source, that a fit depends on.
-    `search` is what a run with a budget tries for parameters that the project does not give. Behind fitted
-    preparation steps, the family is "prepared", and `wraps` is the candidate as the project names it. `prompt` is the
-    file that its prompt stands in, if it does. It `scales` when its fits use as many threads as they get, and come to
-    the same with any number of them. `service` is the URL of what it asks about rows, if it asks a service.
+    `requires` names the distributions, and `code` is the hash of the family's source, that a fit depends on. `search`
+    is what a run with a budget tries for parameters that the project does not give. Behind fitted preparation steps,
+    the family is "prepared", and `wraps` is the candidate as the project names it. `prompt` is the file that its
+    prompt stands in, if it does. It `scales` when its fits use as many threads as they get, and come to the same with
+    any number of them. It `learns` unless its family only asks: then more rows change nothing. `service` is the URL
+    of what it asks about rows, if it asks a service. `modules` are those that its jobs
+    import.
     """
 
     name: str
@@ -48,12 +52,80 @@ class Contender:
     wraps: "Contender | None" = None
     prompt: "PromptFile | None" = None
     scales: bool = False
+    learns: bool = True
     service: str | None = None
+    modules: tuple[str, ...] = ()
 
     @property
     def shown(self) -> "Contender":
         """The candidate as people know it: its own family and parameters, without the steps before it."""
         return self.wraps or self
+
+
+FIT_SHARE = 0.4
+"""Of the time that is left, what the fits that wait may take; evaluation and the fits after them need some, too."""
+LEAST_FIT_S = 2.0
+LONGER = 1.5
+"""A fit that was cut short is made again in a run that may take so many times as long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeLimit:
+    """How long a run may take: `budget_s`, until `ends_at` by the monotonic clock; `wanted_s` if that was asked for.
+
+    A budget that was asked for is used up (by a search); the project's own is only a limit.
+    """
+
+    budget_s: float = math.inf
+    ends_at: float | None = None
+    wanted_s: float | None = None
+
+    @classmethod
+    def of(cls, wanted_s: float | None, most_s: float) -> "TimeLimit":
+        """From now on: what is asked for, else the project's."""
+        limit_s = most_s if wanted_s is None else wanted_s
+        return cls(
+            budget_s=limit_s,
+            ends_at=None if math.isinf(limit_s) else time.monotonic() + limit_s,
+            wanted_s=None if wanted_s is None or math.isinf(wanted_s) else wanted_s,
+        )
+
+    @property
+    def sentence(self) -> str:
+        """How long the run may take, and how to say otherwise."""
+        if math.isinf(self.budget_s):
+            return "no limit of time"
+        most = f"{self.budget_s / 60:.0f} min" if self.budget_s >= 120 else f"{self.budget_s:.0f} s"  # noqa: PLR2004
+        if self.wanted_s is not None:
+            return f"a budget of {most}: what the fits leave of it goes into trying parameters"
+        return f"at most {most} ([compute] budget; another one with --budget)"
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left, without end where it need not end."""
+        return math.inf if self.ends_at is None else max(self.ends_at - time.monotonic(), 0.0)
+
+    def allows_more_than(self, budget_s: float) -> bool:
+        """Whether this run may take clearly longer than one of this budget."""
+        return self.budget_s > LONGER * budget_s
+
+    def fit_s(self, waiting: int, at_once: int) -> float | None:
+        """How long the next of so many fits may take, so many of which run at once."""
+        if self.ends_at is None:
+            return None
+        return max(self.left_s * FIT_SHARE / math.ceil(waiting / max(at_once, 1)), LEAST_FIT_S)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nested:
+    """What searches within folds found: each fold's contenders, and the parts by which those of all rows choose.
+
+    A search reads rows; those of a fold are tested with what a search without them found. The model of all rows has
+    what a search on all rows found, and chooses on the validation rows of `rows_blob`.
+    """
+
+    of_folds: tuple[tuple[Contender, ...], ...]
+    rows_blob: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +134,11 @@ class Stage:
 
     `work` is scratch, `cache` outlives runs. `combiner` makes a contender of one of `COMBINERS`, whose
     parameters come of the pass. `with_params` makes a named contender
-    anew, with these parameters beside those that the project gives. `budget_s` is the time for trying some;
+    anew, with these parameters beside those that the project gives. `time` is what there is of it;
     `found` are those that a search found, by candidate, and that its contenders have. `positive` is known once there
     are rows (see `bakeoff.loop.classes`), and stays None unless there are two classes or the project names one.
-    `precedent` are the columns of the live model's data, when its inputs must stay what they are.
+    `nested` is what a search with folds found. `precedent` are the columns of the live model's data, when its inputs
+    must stay what they are.
     """
 
     config: Config
@@ -82,11 +155,12 @@ class Stage:
     new_id: Callable[[], str]
     with_params: Callable[[str, Mapping[str, Json]], Contender]
     combiner: Callable[[str], Contender]
-    budget_s: float | None = None
+    time: TimeLimit = field(default_factory=TimeLimit)
     found: Mapping[str, Mapping[str, Json]] = field(default_factory=dict[str, Mapping[str, Json]])
     contract: "Contract | None" = None
     positive: Positive | None = None
     precedent: "Precedent | None" = None
+    nested: Nested | None = None
 
     @property
     def seed(self) -> int:

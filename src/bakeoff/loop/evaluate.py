@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from bakeoff.evaluate.decide.verdict import Verdict
+    from bakeoff.evaluate.decide.yardstick import Baselines
 
 __all__ = [
     "CHAMPION",
@@ -191,8 +192,13 @@ def _of_test_rows(stage: Stage, gathered: Gathered, column: str) -> "pl.Series":
     return table[column][load_arrays(stage.blobs, gathered.rows_blob)["test"]]
 
 
-def verdict(stage: Stage, gathered: Gathered, judged: Sequence[Judged]) -> "Verdict":
-    """The decision over all scorecards; where gates ask for confidence, the look at the test rows is paid for."""
+def verdict(
+    stage: Stage, gathered: Gathered, judged: Sequence[Judged], baselines: "Baselines | None" = None
+) -> "Verdict":
+    """The decision over all scorecards, and beside the baselines.
+
+    Where gates ask for confidence, the look at the test rows is paid for.
+    """
     from bakeoff.evaluate.decide.verdict import decide
 
     fine = {entry.name: entry for entry in judged if entry.scorecard is not None}
@@ -207,6 +213,7 @@ def verdict(stage: Stage, gathered: Gathered, judged: Sequence[Judged]) -> "Verd
         time_n=times(stage, gathered),
         folds=gathered.folds,
         look=None if look is None else look.number,
+        baselines=baselines,
     )
     if look is not None:
         kept_out = {each.candidate for each in decision.gates if each.confidence is not None and not each.passed}

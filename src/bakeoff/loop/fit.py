@@ -1,33 +1,42 @@
 """Fit every contender, each in a process of its own; one that fails does not stop the others."""
 
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
-from bakeoff.core.jobs import MODEL, ROWS, TABLE, Job, JobResult, Resources
+from bakeoff.core.jobs import MODEL, ROWS, TABLE, Job, JobResult
 from bakeoff.core.ledger import Loss
 from bakeoff.core.refs import BlobRef
 from bakeoff.core.types import Json
 from bakeoff.loop.cache import Result, Steps, step_key
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.loop.dataset import Gathered
-from bakeoff.train.worker import FIT, HELD, HOLD_OUT, FitArgument, FitValue
+from bakeoff.loop.expect import LATER, expect, resources_of
+from bakeoff.results.search import Cut
+from bakeoff.train.worker import FIT, FIT_FOLDS, HELD, HOLD_OUT, SEEN, FitArgument, FitValue, FoldsArgument
 
 __all__ = [
     "FitRequest",
     "Fitted",
-    "expect",
     "fit",
     "fit_each",
     "fitted_of",
     "hold_out",
     "job_of",
+    "killed",
+    "made_before",
     "on_all_rows",
     "refit",
     "run_jobs",
+    "with_budget",
 ]
+
+
+FEW_LEFT = 2
+"""Fits that are left for it to be said how long they will take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +45,8 @@ class Fitted:
 
     `members` name the contenders that it is made of, if it is a combination. With folds the model is fitted on all
     rows, and `folds` are its like, each fitted without one fold (trees, in the order of the folds). `losses` are what
-    this model alone goes without.
+    this model alone goes without; `cut` is what the limit of its fit cut short. `held_blob` is what `hold_out` would
+    find, where the fit has found it on its way. `seen_blob` is what one that was fitted on all rows says of test rows.
     """
 
     contender: Contender
@@ -52,6 +62,9 @@ class Fitted:
     members: tuple[str, ...] = ()
     folds: tuple[str, ...] = ()
     losses: tuple[Loss, ...] = ()
+    cut: Cut | None = None
+    held_blob: str | None = None
+    seen_blob: str | None = None
 
 
 def fit(stage: Stage, steps: Steps, gathered: Gathered) -> list[Fitted]:
@@ -82,50 +95,113 @@ class FitRequest:
 
 def fit_each(stage: Stage, steps: Steps, asks: Sequence[FitRequest]) -> dict[str, Result | JobResult]:
     """Make the fits that are not made yet: by name what is kept of each, or how its job failed."""
-    found: dict[str, Result | JobResult] = {ask.name: kept for ask in asks if (kept := steps.done(ask.key)) is not None}
+    found: dict[str, Result | JobResult] = {
+        ask.name: result for ask in asks if (result := made_before(stage, steps, ask)) is not None
+    }
     waiting = {ask.name: ask for ask in asks if ask.name not in found}
+    done_s: list[float] = []
     for result in run_jobs(stage, [ask.job for ask in waiting.values()]):
         if result.value is None:
-            stage.progress(f"{result.name}: failed: {result.error}")
-            found[result.name] = result
+            found[result.name] = failure = killed(result)
+            stage.progress(f"{failure.name}: failed: {failure.error}")
         else:
-            kept = dict(result.value) | {"tree_blob": result.outputs[MODEL]}
+            kept = with_budget(stage, result.name, result.value) | {"tree_blob": result.outputs[MODEL]}
+            if result.value.get("held"):
+                kept["held_blob"] = result.outputs[HELD]
+            kept |= {"seen_blob": result.outputs[SEEN]} if SEEN in result.outputs else {}
             found[result.name] = steps.publish(waiting[result.name].key, kept)
-            stage.progress(f"{result.name}: fitted in {result.seconds:.1f} s")
+            done_s.append(result.seconds)
+            stage.progress(f"{result.name}: fitted in {result.seconds:.1f} s{_to_go(stage, done_s, len(waiting))}")
+        expect(stage.compute, stage.contenders, LATER)  # while the last fits run, and not before the first
     return found
 
 
 def run_jobs(stage: Stage, jobs: Sequence[Job], *, exclusive: bool = False) -> Iterator[JobResult]:
     """The results of jobs as they come; what they tell goes on with their names before it.
 
-    Those that ask for more threads begin first, and those that ask for few then fill the machine together.
+    Those that ask for more threads begin first, and those that ask for few then fill the machine together. A fit that
+    chooses gets its limit when it begins: a share of what is then left of the run's time.
     """
     return stage.compute.run(
-        sorted(jobs, key=lambda job: -job.resources.threads),
+        _limited(stage, sorted(jobs, key=lambda job: -job.resources.threads)),
         progress=lambda name, line: stage.progress(f"{name}: {line}"),
         exclusive=exclusive,
     )
 
 
+def _to_go(stage: Stage, done_s: Sequence[float], fits: int) -> str:
+    """How many fits are left, and about how long those take if they are like the ones before."""
+    left = fits - len(done_s)
+    if left < FEW_LEFT:
+        return ""
+    at_once = max(1, stage.compute.cores // max(stage.compute.threads, 1))
+    return f"; {left} fits to go, about {sum(done_s) / len(done_s) * left / at_once:.0f} s"
+
+
+def _limited(stage: Stage, jobs: Sequence[Job]) -> Iterator[Job]:
+    at_once = stage.compute.cores // max(stage.compute.threads, 1)
+    for at, job in enumerate(jobs):
+        if isinstance(job.argument, FitArgument) and job.function in {FIT, FIT_FOLDS} and job.argument.chosen is None:
+            limit_s = stage.time.fit_s(len(jobs) - at, at_once)
+            if limit_s is not None and isinstance(job.argument, FoldsArgument):
+                limit_s /= len(job.argument.folds)
+            yield replace(job, argument=msgspec.structs.replace(job.argument, limit_s=limit_s))
+        else:
+            yield job
+
+
+def made_before(stage: Stage, steps: Steps, ask: FitRequest) -> Result | None:
+    """The result of a fit that is made, unless its limit cut it short and this run may take clearly longer."""
+    result = steps.done(ask.key)
+    cut = None if result is None else msgspec.convert(result.get("cut"), Cut | None)
+    return None if cut is not None and stage.time.allows_more_than(cut.budget_s) else result
+
+
+def with_budget(stage: Stage, name: str, value: Mapping[str, Json]) -> dict[str, Json]:
+    """What a fit gave, as it is stored: if its limit cut it short, with the budget of the run; and that is told."""
+    cut = msgspec.convert(value.get("cut"), Cut | None)
+    if cut is None:
+        return dict(value)
+    stage.progress(f"{name}: {cut.sentence}")
+    return {**value, "cut": msgspec.to_builtins(replace(cut, budget_s=stage.time.budget_s))}
+
+
+def killed(result: JobResult) -> JobResult:
+    """A fit that the alarm of its limit ended, told as what it is."""
+    if f"signal {int(signal.SIGALRM)} " not in (result.error or ""):
+        return result
+    why = f"it did not end within its share of the run's time, and was killed after {result.seconds:.0f} s"
+    return replace(result, error=f"{why}; give it more: bakeoff run --budget 2h, or none", traceback=None)
+
+
 def refit(stage: Stage, steps: Steps, gathered: Gathered, fitted: Fitted) -> Fitted:
     """Fit a contender once more on all rows, with what its first fit chose on validation rows."""
-    ask = on_all_rows(stage, gathered, fitted.contender, fitted.chosen or {})
+    ask = on_all_rows(stage, gathered, fitted.contender, fitted.chosen or {}, outputs=(MODEL, SEEN))
     made = fitted_of(ask, fit_each(stage, steps, [ask])[ask.name])
     if made.tree_blob is None:
         return replace(fitted, error=made.error, traceback=made.traceback, tree_blob=None)
-    return replace(made, members=fitted.members)
+    return replace(made, members=fitted.members, chosen=fitted.chosen)
 
 
-def on_all_rows(stage: Stage, gathered: Gathered, contender: Contender, chosen: Mapping[str, Json]) -> FitRequest:
+def on_all_rows(
+    stage: Stage,
+    gathered: Gathered,
+    contender: Contender,
+    chosen: Mapping[str, Json],
+    outputs: tuple[str, ...] = (MODEL,),
+) -> FitRequest:
     """The fit of a contender on all rows."""
-    return FitRequest.of("refit", contender, job_of(stage, gathered, contender, rows="all", chosen=dict(chosen)))
+    job = job_of(stage, gathered, contender, rows="all", chosen=dict(chosen))
+    return FitRequest.of("refit", contender, replace(job, outputs=outputs))
 
 
 def hold_out(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fitted]) -> dict[str, BlobRef]:
     """What each contender says of validation rows when it is fitted on training rows alone: blobs, by name.
 
-    One fit each, with what the first one chose. One that fails is told of and left out.
+    Where the first fit has not found it on its way, by one more, with what the first one chose. One that fails is told
+    of and left out.
     """
+    at_hand = {each.contender.name: BlobRef(each.held_blob) for each in fitted if each.held_blob is not None}
     asks = {
         each.contender.name: FitRequest.of(
             "hold_out",
@@ -137,6 +213,7 @@ def hold_out(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fi
             ),
         )
         for each in fitted
+        if each.held_blob is None
     }
     done = {name: steps.done(ask.key) for name, ask in asks.items()}
     waiting = [ask.job for name, ask in asks.items() if done[name] is None]
@@ -147,17 +224,8 @@ def hold_out(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fi
             stage.progress(f"{result.name}: not combined with others: {result.error}")
         else:
             done[result.name] = steps.publish(asks[result.name].key, {"held_blob": result.outputs[HELD]})
-    return {name: BlobRef(str(kept["held_blob"])) for name, kept in done.items() if kept is not None}
-
-
-def expect(stage: Stage) -> None:
-    """Tell the backend that every contender will be fitted, so that what fits import is there when their rows are."""
-    for contender in stage.contenders:
-        stage.compute.expect(FIT, contender.requires, _resources(stage, contender))
-
-
-def _resources(stage: Stage, contender: Contender) -> Resources:
-    return Resources(threads=stage.compute.cores if contender.scales else 0)
+    more = {name: BlobRef(str(kept["held_blob"])) for name, kept in done.items() if kept is not None}
+    return {each.contender.name: blob for each in fitted if (blob := (at_hand | more).get(each.contender.name))}
 
 
 def job_of(stage: Stage, gathered: Gathered, contender: Contender, **more: Any) -> Job:
@@ -169,6 +237,7 @@ def job_of(stage: Stage, gathered: Gathered, contender: Contender, **more: Any) 
         schema=gathered.schema,
         metric=stage.live_metric,
         seed=stage.seed,
+        by_time=gathered.summary.split == "time",
         remote=stage.config.privacy.remote,
         **more,
     )
@@ -177,8 +246,8 @@ def job_of(stage: Stage, gathered: Gathered, contender: Contender, **more: Any) 
         function=FIT,
         argument=argument,
         inputs={TABLE: BlobRef(gathered.table_blob), ROWS: BlobRef(gathered.rows_blob)},
-        outputs=(MODEL,),
-        resources=_resources(stage, contender),
+        outputs=(MODEL,) if argument.chosen is not None or argument.fold is not None else (MODEL, HELD),
+        resources=resources_of(stage.compute, contender),
         requires=contender.requires,
     )
 
@@ -197,5 +266,8 @@ def fitted_of(ask: FitRequest, result: Result | JobResult) -> Fitted:
         size_bytes=value.size_bytes,
         chosen=value.chosen,
         signature=value.signature,
+        seen_blob=None if result.get("seen_blob") is None else str(result["seen_blob"]),
         losses=tuple(replace(loss, candidate=ask.contender.name) for loss in value.losses),
+        cut=value.cut,
+        held_blob=str(result["held_blob"]) if "held_blob" in result else None,
     )

@@ -3,11 +3,29 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+import msgspec
+
+from bakeoff.core.jobs import Job, JobResult
 from bakeoff.core.types import Json
-from bakeoff.loop.cache import Steps
+from bakeoff.data.splits import FEW_ROWS
+from bakeoff.loop.cache import Result, Steps
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.loop.dataset import Gathered
-from bakeoff.loop.fit import FitRequest, Fitted, fit, fit_each, fitted_of, job_of, on_all_rows
+from bakeoff.loop.expect import LATER, dear, expect
+from bakeoff.loop.fit import (
+    FitRequest,
+    Fitted,
+    fit,
+    fit_each,
+    fitted_of,
+    job_of,
+    killed,
+    made_before,
+    on_all_rows,
+    run_jobs,
+    with_budget,
+)
+from bakeoff.train.worker import FIT_FOLDS, FitArgument, FoldsArgument, FoldsValue, model_without
 
 __all__ = ["fit_all", "middle"]
 
@@ -15,23 +33,104 @@ __all__ = ["fit_all", "middle"]
 def fit_all(stage: Stage, steps: Steps, gathered: Gathered) -> list[Fitted]:
     """Fit the contenders as the split asks: once, or by folds; results in the contenders' order.
 
-    The fits of all folds are jobs beside each other. What the last fit, on all rows, does not choose again is
-    what the fold chose whose choice is nearest to the others'.
+    The fits of all folds are jobs beside each other. Without a search, what the last fit, on all rows, does not choose
+    again is what the fold chose whose choice is nearest to the others'.
     """
     if not gathered.folds:
         return fit(stage, steps, gathered)
     folds = range(gathered.folds)
-    asks = {c.name: [_without(stage, gathered, c, fold) for fold in folds] for c in stage.contenders}
-    results = fit_each(stage, steps, [ask for each in asks.values() for ask in each])
+    asks = {
+        c.name: [_without(stage, gathered, _of_fold(stage, fold, at), fold) for fold in folds]
+        for at, c in enumerate(stage.contenders)
+    }
+    results = _fit_folds(stage, steps, gathered, asks)
     parts = {name: [fitted_of(ask, results[ask.name]) for ask in each] for name, each in asks.items()}
     broken = {name: next((part for part in each if part.tree_blob is None), None) for name, each in parts.items()}
     last = {
-        c.name: on_all_rows(stage, gathered, c, middle([part.chosen or {} for part in parts[c.name]]))
+        c.name: _on_all(stage, gathered, c, [part.chosen or {} for part in parts[c.name]])
         for c in stage.contenders
         if broken[c.name] is None
     }
     whole = fit_each(stage, steps, list(last.values()))
     return [broken[c.name] or _whole(fitted_of(last[c.name], whole[c.name]), parts[c.name]) for c in stage.contenders]
+
+
+def _fit_folds(
+    stage: Stage, steps: Steps, gathered: Gathered, asks: Mapping[str, Sequence[FitRequest]]
+) -> dict[str, Result | JobResult]:
+    """The fits of all folds: a job for each; where rows are few, for as many of a candidate as leaves no core idle."""
+    every = [ask for each in asks.values() for ask in each]
+    if gathered.test_rows >= FEW_ROWS or dear(stage):
+        return fit_each(stage, steps, every)
+    results: dict[str, Result | JobResult] = {
+        ask.name: result for ask in every if (result := made_before(stage, steps, ask)) is not None
+    }
+    share = max(1, stage.compute.cores // max(1, len(asks)))
+    batches = {
+        _batch_name(batch): batch
+        for each in asks.values()
+        for start in range(share)
+        if (batch := [ask for ask in each if ask.name not in results][start::share])
+    }
+    for made in run_jobs(stage, [_batch(batch) for batch in batches.values()]):
+        results |= _results(stage, steps, batches[made.name], made)
+        expect(stage.compute, stage.contenders, LATER)
+    return results
+
+
+def _batch_name(batch: Sequence[FitRequest]) -> str:
+    return f"{batch[0].contender.name}, folds {' '.join(str(_fold(ask) + 1) for ask in batch)}"
+
+
+def _batch(batch: Sequence[FitRequest]) -> Job:
+    """One job of the fits of several folds."""
+    first = batch[0].job
+    assert isinstance(first.argument, FitArgument)
+    folds = tuple(_fold(ask) for ask in batch)
+    given: dict[str, Json] = msgspec.to_builtins(first.argument)
+    argument = msgspec.convert(given | {"fold": None, "folds": list(folds)}, FoldsArgument)
+    outputs = tuple(model_without(fold) for fold in folds)
+    return replace(first, name=_batch_name(batch), function=FIT_FOLDS, argument=argument, outputs=outputs)
+
+
+def _fold(ask: FitRequest) -> int:
+    assert isinstance(ask.job.argument, FitArgument)
+    assert ask.job.argument.fold is not None
+    return ask.job.argument.fold
+
+
+def _results(stage: Stage, steps: Steps, batch: Sequence[FitRequest], made: JobResult) -> dict[str, Result | JobResult]:
+    """Of each fit of a batch what is stored of it, or how the batch failed."""
+    if made.value is None:
+        made = killed(made)
+        stage.progress(f"{made.name}: failed: {made.error}")
+        return dict.fromkeys((ask.name for ask in batch), made)
+    fits = msgspec.convert(made.value, FoldsValue).fits
+    stage.progress(f"{made.name}: fitted without each in {made.seconds:.1f} s")
+    return {
+        ask.name: steps.publish(
+            ask.key,
+            with_budget(stage, ask.name, msgspec.to_builtins(fit))
+            | {"tree_blob": made.outputs[model_without(_fold(ask))]},
+        )
+        for ask, fit in zip(batch, fits, strict=True)
+    }
+
+
+def _of_fold(stage: Stage, fold: int, at: int) -> Contender:
+    """A contender as a fold's fit has it: with what a search without the fold found, if there was one."""
+    return stage.contenders[at] if stage.nested is None else stage.nested.of_folds[fold][at]
+
+
+def _on_all(
+    stage: Stage, gathered: Gathered, contender: Contender, choices: Sequence[Mapping[str, Json]]
+) -> FitRequest:
+    """The fit on all rows; where a search gave it settings of its own, what the folds chose was for others."""
+    if stage.nested is None:
+        return on_all_rows(stage, gathered, contender, middle(choices))
+    return FitRequest.of(
+        "fit", contender, job_of(stage, replace(gathered, rows_blob=stage.nested.rows_blob), contender)
+    )
 
 
 def _without(stage: Stage, gathered: Gathered, contender: Contender, fold: int) -> FitRequest:
@@ -48,6 +147,7 @@ def _whole(fitted: Fitted, parts: Sequence[Fitted]) -> Fitted:
         train_s=fitted.train_s + sum(part.train_s for part in parts),
         peak_memory_bytes=max(each.peak_memory_bytes for each in (fitted, *parts)),
         folds=tuple(part.tree_blob or "" for part in parts),
+        cut=next((part.cut for part in parts if part.cut), None),
     )
 
 

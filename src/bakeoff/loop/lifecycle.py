@@ -14,12 +14,12 @@ from bakeoff.loop.champion import Contest, anchor_of, challenge, champion_of, gu
 from bakeoff.loop.classes import with_classes
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather
+from bakeoff.loop.explain import explanations
 from bakeoff.loop.fidelity import verified
-from bakeoff.loop.fit import expect
 from bakeoff.loop.outcome import outcome
 from bakeoff.loop.release import RunOrigin, make_live, register_dataset, register_models
-from bakeoff.loop.search import tune
-from bakeoff.loop.sources import files_digest, rows_changed
+from bakeoff.loop.search import as_given, tune
+from bakeoff.loop.sources import files_digest
 from bakeoff.loop.stored_outcome import LAST, PASSES, keep
 from bakeoff.loop.track import Tracker
 from bakeoff.registry.lineage import label
@@ -51,18 +51,18 @@ def tracked(stage: Stage, *, plan: str, trigger: str, unasked: bool) -> RunOutco
 
 
 def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple[RunOutcome, Gathered]:
-    steps = Steps(stage.records.documents, stage.blobs)
+    steps, started_ms = Steps(stage.records.documents, stage.blobs), stage.clock()
+    stage.progress(stage.time.sentence)
     if unasked and not stage.config.loop.accept_changed_inputs:
         stage = replace(stage, precedent=precedent(stage))
-    if rows_changed(stage):  # then every contender is fitted anew
-        expect(stage)
     gathered = gather(stage, steps)
     stage = with_classes(stage, gathered)
     origin = RunOrigin(run_id=run_id, gathered=gathered, environment=capture(), code=code_state(stage.folder))
     register_dataset(stage, origin)
     tracker.dataset(gathered, origin)
 
-    tuned = tune(stage, gathered) if stage.budget_s is not None else None
+    stage = as_given(stage) if gathered.folds and stage.found else stage
+    tuned = tune(stage, gathered) if stage.time.wanted_s is not None else None
     if tuned is not None:
         stage = tuned.stage
     competition = compete(stage, steps, gathered)
@@ -72,14 +72,16 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
 
     winner = competition.entry(decision.winner)
     contest = verified(stage, steps, winner, challenge(stage, steps, gathered, winner, judged)) if winner else None
-    live = None
+    live, shipped = None, None
     if winner is not None and contest is not None:
         contest = guarded(stage, winner, contest, unasked=unasked)
     if winner is not None and contest is not None and contest.promoted:
         before = anchor_of(stage)
-        live = make_live(stage, steps, origin, winner, versions, value=decision.value)
+        live, shipped = make_live(stage, steps, origin, winner, versions, value=decision.value)
         _hold_to(stage, before, contest)
     tracker.verdict(decision, contest)
+    reasons = explanations(stage, steps, gathered, judged, decision)
+    whole = "fit" not in steps.reused and tuned is None
     paid_usd, budget_usd = ReplyCache(stage.cache).run_paid()
     ended = outcome(
         stage,
@@ -91,9 +93,13 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
         decision=decision,
         contest=contest,
         released=live,
+        shipped=shipped,
         budget=tuned.budget if tuned else None,
         judge=competition.judge,
         paid=Paid(usd=paid_usd, budget_usd=budget_usd),
+        explanations=reasons,
+        seconds=(stage.clock() - started_ms) / 1000 if whole else None,
+        baselines=competition.baselines,
     )
     return ended, gathered
 

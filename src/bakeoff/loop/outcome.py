@@ -9,7 +9,8 @@ import msgspec
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.releases import Release
 from bakeoff.core.types import Json
-from bakeoff.loop.advice import compared, last_advice
+from bakeoff.loop import advice
+from bakeoff.loop.baselines import compared
 from bakeoff.loop.candidate_losses import of_candidate
 from bakeoff.loop.champion import Contest
 from bakeoff.loop.combine import Combined
@@ -20,13 +21,17 @@ from bakeoff.loop.track import child_id
 from bakeoff.loop.unnamed_dependence import unnamed_dependence
 from bakeoff.results.candidate import Candidate
 from bakeoff.results.combination import CombinationOutcome
+from bakeoff.results.data import Warned
+from bakeoff.results.explanation import Explanation
 from bakeoff.results.judge import JudgeOutcome
-from bakeoff.results.outcome import Paid, RunOutcome
+from bakeoff.results.outcome import NextStep, Paid, RunOutcome
 from bakeoff.results.search import SearchBudget
+from bakeoff.results.shipped import Shipped
 from bakeoff.results.verdict import Verdict
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.combine.combinations import Combination
+    from bakeoff.evaluate.decide.yardstick import Baselines
 
 __all__ = ["outcome"]
 
@@ -42,32 +47,59 @@ def outcome(
     decision: Verdict,
     contest: Contest | None,
     released: Release | None,
+    shipped: Shipped | None = None,
     budget: SearchBudget | None = None,
     judge: JudgeOutcome | None = None,
     paid: Paid | None = None,
+    explanations: tuple[Explanation, ...] = (),
+    seconds: float | None = None,
+    baselines: "Baselines | None" = None,
 ) -> RunOutcome:
     """Everything that a run found and did."""
     candidates = tuple(_candidate(stage, run_id, entry, versions.get(entry.name)) for entry in judged)
     dataset = gathered.summary
     unnamed = unnamed_dependence(stage, gathered, judged, decision)
+    if baselines is not None and baselines.error is not None:
+        why = f"no baseline could be worked out, so that nothing shows whether a model is needed: {baselines.error}"
+        unnamed = (*unnamed, Warned(kind="baselines", told=why))
     return RunOutcome(
         run_id=run_id,
         project=stage.config.project.name,
         task=stage.config.project.task,
         dataset=replace(dataset, warnings=(*dataset.warnings, *unnamed)),
         candidates=candidates,
+        baselines=compared(baselines.listed, decision) if baselines else (),
         combinations=tuple(_combination(each, stage.metric) for each in combined.tried),
         not_combined=dict(combined.left_out),
         verdict=_verdict(decision, contest, gathered.test_rows),
         positive=stage.positive,
         endpoint=stage.endpoint if released else None,
         release=released,
+        shipped=shipped,
         ledger=_ledger(stage, gathered, judged),
-        advice=compared(last_advice(stage), candidates, gathered.version),
+        advice=advice.compared(advice.last_advice(stage), candidates, dataset, seconds=seconds),
         budget=budget,
         judge=judge,
         paid=paid or Paid(),
+        next_step=_next_step(stage, gathered, judged, decision),
+        explanations=explanations,
+        seconds=seconds,
     )
+
+
+def _next_step(stage: Stage, gathered: Gathered, judged: Sequence[Judged], decision: Verdict) -> NextStep | None:
+    """What would narrow the winner's interval, if there is one."""
+    from bakeoff.evaluate.decide.power import next_step
+
+    if decision.value is None or decision.value.low == decision.value.high:
+        return None
+    config = stage.config
+    by_time, generates = gathered.summary.split == "time", config.project.task == "generation"
+    may_fold = not (
+        by_time or generates or config.decide.calibrate != "none" or "test" in config.split.model_fields_set
+    )
+    fits_s = sum(each.fitted.train_s for each in judged if not each.fitted.members)
+    return next_step(gathered.summary, fits_s=fits_s, may_fold=may_fold)
 
 
 def _verdict(decision: Verdict, contest: Contest | None, test_rows: int) -> Verdict:
@@ -159,6 +191,7 @@ def _candidate(stage: Stage, run_id: str, entry: Judged, version: str | None) ->
         batch_latency_ms=card.batch_latency_ms,
         chosen=dict(entry.fitted.chosen or {}),
         monthly=monthly(card, stage.config.cost),
+        cut=entry.fitted.cut,
     )
     beside = {**entry.findings, "fold_metrics": msgspec.to_builtins(entry.fold_metrics)}
     return replace(measured, **_typed(beside))

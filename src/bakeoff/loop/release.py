@@ -18,11 +18,13 @@ from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, load_arrays
 from bakeoff.loop.evaluate import Judged, outcomes
 from bakeoff.loop.fidelity import served_as_trained
-from bakeoff.loop.fit import Fitted, refit
+from bakeoff.loop.fit import Fitted
 from bakeoff.loop.prompts import prompt_origin, prompt_version
+from bakeoff.loop.ship import on_all_that_is_known
 from bakeoff.metrics.intervals import Interval
 from bakeoff.registry.lineage import label
 from bakeoff.registry.register import promote, register_once
+from bakeoff.results.shipped import Shipped
 from bakeoff.serve.releases import release
 
 __all__ = ["RunOrigin", "make_live", "register_dataset", "register_model", "register_models"]
@@ -66,17 +68,25 @@ def register_models(stage: Stage, origin: RunOrigin, judged: Sequence[Judged]) -
 
 
 def register_model(
-    stage: Stage, origin: RunOrigin, judged: Judged, known: Mapping[str, Version], *, refitted: Fitted | None = None
+    stage: Stage,
+    origin: RunOrigin,
+    judged: Judged,
+    known: Mapping[str, Version],
+    *,
+    refitted: Fitted | None = None,
+    shipped: Shipped | None = None,
 ) -> Version:
     """Register a fitted candidate; `refitted` is the same one fitted on all rows after the decision.
 
-    `known` are the versions of the candidates that it may be made of.
+    `known` are the versions of the candidates that it may be made of, `shipped` says on how many rows it was fitted.
     """
     fitted = refitted or judged.fitted
     assert fitted.tree_blob is not None
     assert judged.scorecard is not None
     contender = fitted.contender
     gathered = origin.gathered
+    data = gathered.summary
+    evaluated_rows = data.prepared_rows if fitted.folds else data.train + data.validation
     made_from = ModelOrigin(
         candidate=contender.name,
         family=contender.family_name,
@@ -87,6 +97,8 @@ def register_model(
         task=stage.config.project.task,
         dataset_version=gathered.version,
         rows="all" if refitted or fitted.folds else "train",
+        fitted_rows=shipped.rows if refitted and shipped else evaluated_rows,
+        evaluated_rows=evaluated_rows,
         rows_blob=BlobRef(gathered.rows_blob),
         hashes_blob=BlobRef(gathered.hashes_blob),
         steps=tuple(stage.config.prepare.specs),
@@ -125,26 +137,17 @@ def make_live(
     known: Mapping[str, Version],
     *,
     value: Interval | None = None,
-) -> Release:
-    """Promote the winner and move the endpoint to it; with `[loop] refit` it is fitted on all rows first.
+) -> tuple[Release, Shipped]:
+    """Promote the winner, fitted on all rows where it can be, and move the endpoint to it.
 
     `value` is the winner's, without what its choice flatters it by: what monitoring may expect.
     """
-    refitted = None
-    if stage.config.loop.refit:
-        stage.progress(f"{winner.name}: fitting on all rows")
-        refitted = refit(stage, steps, origin.gathered, winner.fitted)
-        if refitted.tree_blob is None:
-            stage.progress(f"{winner.name}: not fitted on all rows ({refitted.error}); releasing the evaluated model")
-            refitted = None
-        found = {} if refitted is None else served_as_trained(stage, steps, refitted)
-        if why := found.get("error") or found.get("diverges"):
-            stage.progress(f"{winner.name}: not released as fitted on all rows, but as evaluated ({why})")
-            refitted = None
+    refitted, shipped = on_all_that_is_known(stage, steps, origin.gathered, winner)
     found = served_as_trained(stage, steps, refitted or winner.fitted)
-    version = promote(stage.records.versions, register_model(stage, origin, winner, known, refitted=refitted))
+    made = register_model(stage, origin, winner, known, refitted=refitted, shipped=shipped)
+    version = promote(stage.records.versions, made)
     schema = origin.gathered.schema
-    return release(
+    live = release(
         stage.records.documents,
         endpoint=stage.endpoint,
         model=version.name,
@@ -159,6 +162,7 @@ def make_live(
         columns=tuple(c.name for c in schema.columns if c.name not in {schema.target, schema.rejected}),
         aside=tuple(sorted({schema.target, stage.config.data.rejected_column, *stage.config.data.ignore})),
     )
+    return live, shipped
 
 
 def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, value: Interval | None) -> str:

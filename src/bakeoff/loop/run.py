@@ -3,7 +3,7 @@
 What is imported here, every unchanged `bakeoff run` pays; what a pass needs more stands in `bakeoff.loop.lifecycle`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +11,13 @@ import msgspec
 
 import bakeoff
 from bakeoff.core import narrow
-from bakeoff.core.errors import UsageError
 from bakeoff.core.hashing import digest_file, digest_json, digest_sources
 from bakeoff.core.queries import Query, attribute, every
 from bakeoff.core.refs import blobs_of
 from bakeoff.core.types import Json
 from bakeoff.environment.capture import versions_of
 from bakeoff.loop.context import Stage
+from bakeoff.loop.expect import expect
 from bakeoff.loop.sources import files_digest, ingested, resolve_all
 from bakeoff.loop.stored_outcome import LAST, PASSES, last_outcome
 from bakeoff.metrics.custom import digest_own
@@ -51,18 +51,14 @@ class FinishedRun:
         return self.results.verdict.contest if self.results.verdict.blocked else None
 
 
-def run_pass(stage: Stage, *, trigger: str = MANUAL) -> FinishedRun:
+def run_pass(stage: Stage, *, trigger: str = MANUAL, before: Callable[[], None] | None = None) -> FinishedRun:
     """Run the whole sequence once; a killed pass is taken up where it was, an unchanged one does nothing.
 
     Args:
         stage: what to work with.
         trigger: what started it, for the record; a model with other inputs is released only when a person did.
+        before: called when there is something to do, before any of it is done; it may refuse by raising.
     """
-    if stage.budget_s is not None and stage.config.split.folds:
-        raise UsageError(
-            f"expected no budget beside [split] folds = {stage.config.split.folds}, received one of {stage.budget_s:g} "
-            "s: what is tried on rows must not be tested on them. Leave out one of the two."
-        )
     plan = _plan(stage)
     if plan is None:
         resolve_all(stage)  # fetches and hashes what is new
@@ -72,6 +68,9 @@ def run_pass(stage: Stage, *, trigger: str = MANUAL) -> FinishedRun:
     whole = last and last.body["plan"] == plan and _whole(stage, last.body, unasked=trigger != MANUAL)
     if whole:
         return FinishedRun(results=whole, unchanged=True)
+    if before is not None:
+        before()
+    expect(stage.compute, stage.contenders)
     from bakeoff.loop.lifecycle import tracked
 
     return FinishedRun(results=tracked(stage, plan=plan, trigger=trigger, unasked=trigger != MANUAL), unchanged=False)
@@ -80,7 +79,8 @@ def run_pass(stage: Stage, *, trigger: str = MANUAL) -> FinishedRun:
 def _whole(stage: Stage, last: Mapping[str, Json], *, unasked: bool) -> RunOutcome | None:
     """The outcome of a finished pass that leaves nothing to do: what it made is still stored, and no candidate failed.
 
-    A candidate may have failed for want of memory, or of a package that is there now: it is tried again. A winner
+    A candidate may have failed for want of memory, or of a package that is there now: it is tried again, and so is one
+    that was cut short for want of time, where there is more now. A winner
     that waited for a person's word is released by the next pass that has it, and so are inputs that were held back.
     """
     blobs = {*blobs_of({key: value for key, value in last.items() if key != "document"})}
@@ -91,6 +91,8 @@ def _whole(stage: Stage, last: Mapping[str, Json], *, unasked: bool) -> RunOutco
     held_back = finished.verdict.blocked or narrow.json_object(last.get("gathered") or {}).get("inherited")
     if (held_back and (not unasked or stage.config.loop.accept_changed_inputs)) or finished.failed:
         return None
+    if any(each.cut and stage.time.allows_more_than(each.cut.budget_s) for each in finished.fine):
+        return None
     children = list(every(stage.records.runs.search, Query(where=attribute("parent_id", "=", finished.run_id))))
     # What is served and what all of it rests on is read; of the others it is enough here that they are there.
     served = finished.release.refs() if finished.release else ()
@@ -100,9 +102,9 @@ def _whole(stage: Stage, last: Mapping[str, Json], *, unasked: bool) -> RunOutco
 
 def _budget(stage: Stage) -> Json:
     """What a search for parameters depends on; nothing without a budget."""
-    if stage.budget_s is None:
+    if stage.time.wanted_s is None:
         return None
-    return [stage.budget_s, {each.name: msgspec.to_builtins(dict(each.search)) for each in stage.contenders}]
+    return [stage.time.wanted_s, {each.name: msgspec.to_builtins(dict(each.search)) for each in stage.contenders}]
 
 
 def data_changed(stage: Stage) -> bool:
@@ -137,7 +139,7 @@ def _plan(stage: Stage) -> str | None:
             "feedback": feedback["rows_blob"] if feedback else None,
             "contract": stage.contract.version if stage.contract else None,
             "metrics": digest_own(),
-            "refit": config.loop.refit,
+            "refit": [config.loop.refit, config.loop.refit_max_s],
             "budget": _budget(stage),
             "code": digest_sources(Path(bakeoff.__file__).parent),
             "environment": versions_of(needed | {"polars", "duckdb", "numpy"}),

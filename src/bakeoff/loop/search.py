@@ -9,18 +9,20 @@ import io
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 
+from bakeoff.config.portfolio import first_settings
 from bakeoff.core import narrow
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.jobs import ROWS, Job, JobResult, Resources
 from bakeoff.core.records import Version
 from bakeoff.core.refs import BlobRef
 from bakeoff.core.types import Json
-from bakeoff.data.row_numbers import NEAR
+from bakeoff.data.row_numbers import NEAR, rows_of_fold
 from bakeoff.loop.cache import step_key
-from bakeoff.loop.context import Contender, Stage
+from bakeoff.loop.context import Contender, Nested, Stage
 from bakeoff.loop.dataset import Gathered, load_arrays, load_table
 from bakeoff.loop.fit import job_of
 from bakeoff.metrics.custom import digest_own
@@ -31,11 +33,15 @@ from bakeoff.train.halving import SHARES, Study, Trial, TrialRequest, pick
 from bakeoff.train.proposing import proposing
 from bakeoff.train.trial import SCORED, TRIAL, TrialArgument
 
-__all__ = ["Tuned", "as_found", "shown", "tune"]
+__all__ = ["Tuned", "as_found", "as_given", "shown", "tune"]
 
 STUDIES, SEARCHES = "studies", "searches"
 MOST_AHEAD = 16
 """Trials that a backend gets before it has told what became of any."""
+FITS_AFTER, AFTER_S = 2.5, 1.0
+"""After a search every candidate is fitted, once more without validation rows, and the winner on all; and evaluated."""
+LEAST_SHARE = 0.4
+"""Of the budget is searched in any case."""
 LATE_S = 0.5
 """A trial that ended within so many seconds of its limit was stopped by it."""
 
@@ -49,9 +55,18 @@ class Tuned:
 
 
 def tune(stage: Stage, gathered: Gathered) -> Tuned:
-    """Search until the stage's budget is used up, or nothing is left to try; test rows are not read."""
-    assert stage.budget_s is not None
-    search = _Search(stage, gathered, _rungs(stage, gathered), limit_s=stage.budget_s)
+    """Search until what the fits leave of the budget is used up, or nothing is left to try; test rows are not read.
+
+    With folds every row is a test row: then each fold's training rows are searched, and all rows for the model that is
+    released, each with its share of the budget.
+    """
+    if gathered.folds:
+        return _by_folds(stage, gathered)
+    return _tuned(stage, gathered, left_s=stage.time.left_s)
+
+
+def _tuned(stage: Stage, gathered: Gathered, *, left_s: float) -> Tuned:
+    search = _Search(stage, gathered, _rungs(stage, gathered), left_s=left_s)
     search.run()
     best = {study.name: study.best for study in search.studies}
     return Tuned(
@@ -60,12 +75,65 @@ def tune(stage: Stage, gathered: Gathered) -> Tuned:
     )
 
 
+def _by_folds(stage: Stage, gathered: Gathered) -> Tuned:
+    left_s = stage.time.left_s / (gathered.folds + 1)
+    whole = _whole(stage, gathered)
+    parts = [_without(stage, gathered, fold) for fold in range(gathered.folds)]
+    tuned = [_tuned(stage, part, left_s=left_s) for part in (*parts, whole)]
+    spent = tuned[-1].budget
+    return Tuned(
+        stage=replace(
+            tuned[-1].stage,
+            nested=Nested(of_folds=tuple(each.stage.contenders for each in tuned[:-1]), rows_blob=whole.rows_blob),
+        ),
+        budget=replace(spent, used_s=sum(each.budget.used_s for each in tuned)),
+    )
+
+
+def _without(stage: Stage, gathered: Gathered, fold: int) -> Gathered:
+    """The rows of a fold's fit, as if there were no others."""
+    rows = load_arrays(stage.blobs, gathered.rows_blob)
+    return _parted(stage, gathered, *rows_of_fold(rows, fold))
+
+
+def _whole(stage: Stage, gathered: Gathered) -> Gathered:
+    """All rows, parted into those to fit and those to choose on as the first fold's are."""
+    import numpy as np
+
+    rows = load_arrays(stage.blobs, gathered.rows_blob)
+    _, validation = rows_of_fold(rows, 0)
+    return _parted(stage, gathered, np.setdiff1d(rows["train"], validation), validation)
+
+
+def _parted(stage: Stage, gathered: Gathered, train: Any, validation: Any) -> Gathered:
+    import numpy as np
+
+    rows = load_arrays(stage.blobs, gathered.rows_blob)
+    near = {NEAR: rows[NEAR]} if NEAR in rows else {}
+    buffer = io.BytesIO()
+    np.savez(buffer, train=train, validation=validation, test=validation[:0], **near)
+    counts = {"train": len(train), "validation": len(validation), "test": 0}
+    return replace(
+        gathered,
+        rows_blob=stage.blobs.put(buffer.getvalue()),
+        summary=replace(gathered.summary, folds=0, **counts),
+    )
+
+
+def as_given(stage: Stage) -> Stage:
+    """The stage without what an earlier search found: with folds its rows would be tested on."""
+    contenders = tuple(
+        stage.with_params(each.name, {}) if each.name in stage.found else each for each in stage.contenders
+    )
+    return replace(stage, contenders=contenders, found={})
+
+
 def as_found(stage: Stage, champion: Version | None) -> Stage:
     """The stage with what the search of the champion's run found, where the project still leaves it open.
 
-    With folds it is left alone: rows that settings were compared on would be tested on.
+    With folds it is left alone (see `as_given`): rows that settings were compared on would be tested on.
     """
-    if champion is None or stage.config.split.folds:
+    if champion is None or stage.config.split.asks_folds:
         return stage
     searched = champion.model_origin.search_found
     open_now = {each.name: each.search.keys() for each in stage.contenders}
@@ -124,11 +192,19 @@ def _rungs(stage: Stage, gathered: Gathered) -> list[_Rung]:
     return made
 
 
+def _first(contender: Contender) -> list[Mapping[str, Json]]:
+    """The settings that a search begins with, as far as the project leaves their parameters open."""
+    listed = first_settings(contender.shown.family_name)
+    opened = [{name: value for name, value in each.items() if name in contender.search} for each in listed]
+    return [each for each in opened if each]
+
+
 class _Search:
     """The candidates' studies, the clock, and where both are kept."""
 
-    def __init__(self, stage: Stage, gathered: Gathered, rungs: list[_Rung], *, limit_s: float) -> None:
-        self._stage, self._gathered, self._rungs, self._limit_s = stage, gathered, rungs, limit_s
+    def __init__(self, stage: Stage, gathered: Gathered, rungs: list[_Rung], *, left_s: float) -> None:
+        self._stage, self._gathered, self._rungs, self._left_s = stage, gathered, rungs, left_s
+        self._wanted_s = stage.time.wanted_s or left_s
         self._propose = proposing(stage.seed)
         self._contenders = {c.name: c for c in (self._felt(each) for each in stage.contenders) if c.search}
         self._keys = {name: self._key(contender) for name, contender in self._contenders.items()}
@@ -158,6 +234,7 @@ class _Search:
             space=contender.search,
             higher_is_better=measure.higher_is_better,
             rungs=len(self._rungs),
+            first=_first(contender),
             trials=msgspec.convert(document.body["trials"], list[Trial]) if document else [],
         )
 
@@ -165,6 +242,19 @@ class _Search:
     def used_s(self) -> float:
         """Seconds that this search took so far, in this run and in those before."""
         return self._before_s + time.monotonic() - self._started
+
+    @property
+    def _limit_s(self) -> float:
+        """What the search may use in all: the fits that follow, and what is done with them, need the rest."""
+        top = len(self._rungs) - 1
+        fits_s = sum(study.expected_s(top, top + 1) for study in self.studies) / self._at_once
+        return max(
+            self._left_s - FITS_AFTER * fits_s - AFTER_S * len(self._stage.contenders), self._left_s * LEAST_SHARE
+        )
+
+    @property
+    def _at_once(self) -> int:
+        return max(1, self._stage.compute.cores // max(self._stage.compute.threads, 1))
 
     def run(self) -> None:
         """Make trials until none is left that fits into the budget."""
@@ -202,9 +292,9 @@ class _Search:
     def _trial(self, contender: Contender, rows: str, *, limit_s: float) -> Job:
         fit = job_of(self._stage, self._gathered, contender)
         decide = self._stage.config.decide
+        fields: dict[str, Any] = {**msgspec.structs.asdict(fit.argument), "limit_s": limit_s}
         argument = TrialArgument(
-            **msgspec.structs.asdict(fit.argument),
-            limit_s=limit_s,
+            **fields,
             costs=decide.model_dump(mode="json")["costs"],
             by_cost=decide.decide_by == "cost",
         )
@@ -231,7 +321,7 @@ class _Search:
         outcome = trial.status if trial.value is None else f"{self._stage.live_metric} {trial.value:.4f}"
         params = shown(ask.params) or "as it is"
         rows = f"{self._rungs[ask.rung].rows:,} rows"
-        used = f"{self.used_s:.0f} of {self._limit_s:.0f} s"
+        used = f"{self.used_s:.0f} of {self._wanted_s:.0f} s"
         self._stage.progress(f"{ask.candidate}: {params}: {outcome} with {rows} ({used})")
 
     def _keep(self, study: Study) -> None:
@@ -244,7 +334,7 @@ class _Search:
         """How the budget went."""
         trials = sorted((t for study in self.studies for t in study.trials), key=lambda t: t.at_s)
         return SearchBudget(
-            limit_s=self._limit_s,
+            limit_s=self._wanted_s,
             used_s=self._kept_s,
             metric=self._stage.live_metric,
             scored_rows=self._gathered.summary.validation,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bakeoff.config.sections import Config, SplitConfig
+from bakeoff.core.errors import DataError
 from bakeoff.core.types import Schema
 from bakeoff.data.row_numbers import CHOSEN_ON, FOLD, NEAR
 from bakeoff.results.data import Contamination, NearDuplicates, Warned
@@ -34,18 +35,31 @@ class SplitFacts:
     contamination: Contamination | None = None
 
 
-def sides(config: Config, table: "pl.DataFrame", schema: Schema) -> "tuple[dict[str, NDArray[Any]], SplitFacts]":
-    """The arrays of `bakeoff.data.row_numbers`, and what is to be said of the split."""
-    from bakeoff.data.splits import k_fold, split
+def sides(
+    config: Config, table: "pl.DataFrame", schema: Schema, *, dear: bool = False
+) -> "tuple[dict[str, NDArray[Any]], SplitFacts]":
+    """The arrays of `bakeoff.data.row_numbers`, and what is to be said of the split; `dear`: not by folds unasked."""
+    from bakeoff.data.splits import folds_of, k_fold, split
     from bakeoff.prepare.checks.contamination import overlaps
     from bakeoff.prepare.checks.near_duplicates import alike
 
     settings, task, seed = config.split, config.project.task, config.project.seed
     near_n = alike(table, schema, settings.near_duplicates) if settings.near_duplicates else None
-    if settings.folds:
-        splits = k_fold(table, schema, settings, task, seed, near_n=near_n)
+    once = settings.folds == "auto" and (dear or config.decide.calibrate != "none")
+    folds = 0 if once else folds_of(settings, table, schema, task)
+    splits: tuple[Split, ...] = ()
+    if folds:
+        try:
+            splits = k_fold(table, schema, settings, task, seed, folds=folds, near_n=near_n)
+        except DataError:  # a class of very few rows: then one test part, whose check tells what is wrong, if anything
+            if settings.folds != "auto":
+                raise
+    if splits:
         arrays = _of_folds(splits, table.height)
-        facts = _facts(splits[0], (table.height, 0, table.height), near_n, settings)
+        facts = replace(_facts(splits[0], (table.height, 0, table.height), near_n, settings), folds=folds)
+        if settings.folds == "auto":
+            few = f"{table.height:,} rows are few: tested by {folds} folds ([split] folds = 0: a fifth of them, once)"
+            facts = replace(facts, notes=(*facts.notes, few))
     else:
         parts = split(table, schema, settings, task, seed, near_n=near_n)
         overlap = overlaps(table, schema, task, train=parts.train, test=parts.test)
@@ -86,7 +100,7 @@ def _facts(
         validation=validation,
         test=test,
         split=parts.by,
-        folds=settings.folds,
+        folds=0,
         near_duplicates=near,
         notes=(*parts.notes, *_near_note(near)),
         warnings=tuple(Warned(kind="split", told=warning) for warning in parts.warnings),

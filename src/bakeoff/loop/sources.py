@@ -8,9 +8,8 @@ from bakeoff.core.protocols import Progress
 from bakeoff.core.types import Json
 from bakeoff.data.sources import SourceFile, fingerprint, resolve
 from bakeoff.loop.context import Stage
-from bakeoff.loop.stored_outcome import LAST, PASSES
 
-__all__ = ["FEEDBACK", "files_digest", "ingested", "resolve_all", "resolved", "rows_changed"]
+__all__ = ["FEEDBACK", "files_digest", "ingested", "resolve_all", "resolved"]
 
 FEEDBACK = ("ingested", "feedback")
 
@@ -43,9 +42,3 @@ def files_digest(stage: Stage) -> str | None:
     listed = data.sources or {"source": data.source}
     locations = [location for _, locations in sorted(listed.items()) for location in locations]
     return fingerprint(locations, folder=stage.folder, cache=stage.cache)
-
-
-def rows_changed(stage: Stage) -> bool:
-    """Whether the sources hold something else than at the last finished run, or there was none."""
-    last = stage.records.documents.get(PASSES, LAST)
-    return last is None or last.body["files"] != files_digest(stage)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bakeoff.loop.context import Stage
     from bakeoff.loop.dataset import Gathered
 
-__all__ = ["LAST", "PASSES", "dependence_of", "keep", "last_outcome", "outcome_of", "rows_of"]
+__all__ = ["LAST", "PASSES", "dependence_of", "keep", "last_outcome", "numbers_of", "outcome_of", "rows_of"]
 
 PASSES = "passes"
 LAST = "last"
@@ -92,6 +92,18 @@ def rows_of(
     """
     table, split = _rows_and_split(records, blobs, run_id)
     return table[split["kept"][split[part]]]
+
+
+def numbers_of(
+    records: RecordStore, blobs: BlobStore, run_id: str, part: Literal["train", "validation", "test"]
+) -> "NDArray[Any]":
+    """Which of the rows that a run read are in a part of its split, as their numbers from 0.
+
+    Raises:
+        NotFoundError: there is no such run, or it kept none.
+    """
+    _, split = _rows_and_split(records, blobs, run_id)
+    return split["kept"][split[part]]
 
 
 def dependence_of(

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from bakeoff.core.ledger import Ledger
+from bakeoff.core.markup import Html, notebook, paragraph, table
 from bakeoff.core.protocols import DocumentRecords
 from bakeoff.core.types import Json
 
@@ -54,6 +55,22 @@ class MonitorReport:
     def alerts(self) -> tuple[Signal, ...]:
         """The signals over their limits."""
         return tuple(signal for signal in self.signals if signal.alert)
+
+    def __repr__(self) -> str:
+        alerts = ", ".join(each.name for each in self.alerts) or "none"
+        return f"MonitorReport({self.endpoint!r}, {len(self.signals)} signals, alerts: {alerts})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (each.name, each.value, each.limit, Html('<span class="bad">alert</span>') if each.alert else "", each.rows)
+            for each in self.signals
+        ]
+        alerts = ", ".join(each.name for each in self.alerts)
+        return notebook(
+            f"Signals of {self.endpoint}",
+            paragraph(f"over its limit: {alerts}" if alerts else "no alert", "bad" if alerts else "good"),
+            table(("signal", "value", "limit", "", "rows"), rows),
+        )
 
     def signal(self, name: SignalName) -> Signal:
         """The signal called so."""

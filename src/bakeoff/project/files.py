@@ -41,6 +41,9 @@ class BatchResult(Generic[T]):
     losses: tuple[Loss, ...] = ()
     code: int = 0
 
+    def __repr__(self) -> str:
+        return f"BatchResult({len(self.results):,} results of {self.rows:,} rows)"
+
 
 @dataclass(slots=True, kw_only=True)
 class Total:

@@ -36,4 +36,7 @@ def held(path: Path) -> Generator[None]:
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)  # also for processes that were forked meanwhile, which have the file open

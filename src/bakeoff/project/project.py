@@ -1,19 +1,23 @@
 """The Python SDK: everything that the commands do, as methods of a `Project`."""
 
+import os
 import shutil
+import tempfile
+import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 import msgspec
 
 from bakeoff.chat.privacy import remote_calls
+from bakeoff.config.duration import budget_seconds
 from bakeoff.config.file import Loaded, Value, load
 from bakeoff.config.sections import Config
-from bakeoff.core.errors import NotFoundError, StoreError
+from bakeoff.core.errors import DataError, NotFoundError, StoreError, UsageError
 from bakeoff.core.explain import file_advice
 from bakeoff.core.families import load_family
 from bakeoff.core.hashing import digest_tree
@@ -23,16 +27,21 @@ from bakeoff.core.queries import AllOf, Predicate, Query, attribute
 from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Column, Json
 from bakeoff.project import wiring
+from bakeoff.project.forks import require_threads
 from bakeoff.project.lock import held
+from bakeoff.project.progress import CountedJobs, bar
+from bakeoff.project.requirements import require_all
 from bakeoff.registry.register import all_versions
 
 if TYPE_CHECKING:
     import polars as pl
+    from numpy.typing import NDArray
 
     from bakeoff.actions.compare import RunComparison
     from bakeoff.actions.contract import Held, WrittenContract
     from bakeoff.actions.export import Exported
     from bakeoff.actions.gc import Collected
+    from bakeoff.actions.status import Status
     from bakeoff.core.damage import Damage
     from bakeoff.core.releases import Release
     from bakeoff.data.batches import Batch
@@ -41,29 +50,29 @@ if TYPE_CHECKING:
     from bakeoff.feedback.truth import TruthOf
     from bakeoff.loop.context import Stage
     from bakeoff.loop.retrain import LoopTurn
-    from bakeoff.loop.run import FinishedRun
     from bakeoff.monitor.signals import MonitorReport
+    from bakeoff.project.estimator import Estimator
     from bakeoff.project.files import BatchResult
+    from bakeoff.project.frames import DataFrame, Library
+    from bakeoff.project.outcome import ProjectOutcome
     from bakeoff.registry.lineage import Lineage
     from bakeoff.report.card import DataCard
     from bakeoff.report.checks import ModelCheck
     from bakeoff.report.model import Report as RunReport
     from bakeoff.results.candidate import Candidate
-    from bakeoff.results.outcome import RunOutcome
+    from bakeoff.results.explanation import RowExplanation
     from bakeoff.serve.engine import Answer, Engine
 
 __all__ = ["Project"]
 
 STATE = ".bakeoff"
 IGNORE = "# made by bakeoff: stores, caches and scratch\n*\n"
+F = TypeVar("F", bound="DataFrame")
+S = TypeVar("S")
 
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _silent(line: str) -> None:
-    del line
 
 
 class Project:
@@ -71,14 +80,18 @@ class Project:
 
     Stores are opened when they are first needed; use it as a context manager, or call `close`.
 
+    It may be used from several threads at once. It pickles by reference: another process opens the folder anew, as a
+    forked one does by itself. In a program of coroutines, `await asyncio.to_thread(project.run)`.
+
     Args:
         folder: the project folder, or its project file.
-        progress: takes one line at a time about long work.
+        frames: the library of tables that come out where none came in: "polars", "pandas" or "arrow".
+        progress: takes one line at a time about long work; without it a bar is shown in notebooks and terminals.
         clock: milliseconds since the epoch.
         environ: the environment to take settings from; the process's own by default.
 
     Raises:
-        ConfigError: the project file is missing or wrong.
+        ConfigError: the project file is missing or wrong. UsageError: there is no such library.
 
     Example:
         >>> import tempfile
@@ -86,12 +99,11 @@ class Project:
         >>> folder = Path(tempfile.mkdtemp())
         >>> rows = "".join(f"{'good' if i % 2 else 'bad'} film {i},{'yes' if i % 2 else 'no'}\n" for i in range(80))
         >>> _ = (folder / "films.csv").write_text("review,liked\n" + rows)
-        >>> _ = Project.init(folder, name="films", source="films.csv", target="liked")
-        >>> with Project(folder) as project:
+        >>> with Project.init(folder, name="films", source="films.csv", target="liked") as project:
         ...     outcome = project.run()
         ...     answer = project.predict([{"review": "good film"}])[0]
         ...     _ = project.feedback([{"id": answer.id, "label": "yes"}])
-        >>> outcome.document["verdict"]["winner"], answer.label
+        >>> outcome.verdict.winner, answer.label
         ('linear', 'yes')
     """
 
@@ -99,81 +111,177 @@ class Project:
         self,
         folder: str | Path = ".",
         *,
-        progress: Progress = _silent,
+        frames: str = "polars",
+        progress: Progress | None = None,
         clock: Clock = _now_ms,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self.loaded: Loaded = load(Path(folder), environ)
+        self._frames: Library = self._library(frames)
         self._progress = progress
         self._clock = clock
-        self._closers: list[Callable[[], None]] = []
+        self._lock = threading.RLock()
+        self._opened: dict[str, Any] = {}
+        self._process = os.getpid()
+
+    def _library(self, frames: str | None) -> "Library":
+        """The library of tables that go out: that of the project, unless one is named."""
+        if frames is None:
+            return self._frames
+        if frames == "polars":
+            return "polars"
+        from bakeoff.project.frames import library_named
+
+        return library_named(frames, argument="frames")
+
+    def __reduce__(self) -> "tuple[Callable[..., Project], tuple[Any, ...]]":
+        return _opened, (self.folder, self._frames)
+
+    def __repr__(self) -> str:
+        return f"Project({self.config.project.name!r}, {self.config.project.task}, {str(self.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        from bakeoff.project.page import project_html
+
+        return project_html(self)
 
     @classmethod
     def init(
         cls,
         folder: str | Path,
         *,
-        name: str | None = None,
-        source: str,
+        source: "str | Path | DataFrame | Iterable[Mapping[str, object]]",
         target: str | None = None,
+        name: str | None = None,
         task: str | None = None,
-    ) -> "Path":
-        """Write a new project file from a look at the data; the path of the file. Conversations need no target.
+        exist_ok: bool = False,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Make a project from a look at the data; its file is `bakeoff.toml` in the folder, for you to read and change.
+
+        Args:
+            folder: where it will be; made when missing.
+            source: where rows come from, as in `[data] source`; or the rows: a table of pandas, polars, Arrow or numpy,
+                or dicts. They are kept in the folder as `frame.parquet`, and read as any file. Columns of a type for
+                categories are categories; the index of a pandas frame is an id if it has a name, else left out.
+            target: the column to predict; conversations need none.
+            name: the project's; the folder's by default.
+            task: "classification", "regression" or "generation"; seen in the target by default.
+            exist_ok: open a project that is there already; rows given here replace those of its frame.
+            progress: as for `Project`.
 
         Raises:
             UsageError: there is one already. DataError: the data or its target cannot be used.
-        """
-        from bakeoff.actions.init import write_project
 
-        return write_project(Path(folder), name=name, source=source, target=target, task=task).file
+        Example:
+            >>> import polars as pl
+            >>> frame = pl.DataFrame({"size": [1, 2, 3, 4] * 20, "kind": ["a", "b", "b", "a"] * 20})
+            >>> made = Project.init(other, source=frame, target="kind")
+            >>> made
+            Project('other', classification, ...)
+            >>> made.config.data.source, made.config.data.numeric
+            (('frame.parquet',), ('size',))
+        """
+        from bakeoff.project.making import make_project
+
+        frames = make_project(Path(folder), source=source, target=target, name=name, task=task, exist_ok=exist_ok)
+        return cls(folder, frames=frames, progress=progress)
 
     # --- settings and stores --------------------------------------------------------------------
 
     @property
     def config(self) -> Config:
-        """The checked settings."""
+        """The checked settings.
+
+        Example:
+            >>> project.config.project.task, project.config.data.target
+            ('classification', 'liked')
+        """
         return self.loaded.config
 
     @property
     def folder(self) -> Path:
-        """The project folder."""
+        """The project folder.
+
+        Example:
+            >>> (project.folder / "bakeoff.toml").exists()
+            True
+        """
         return self.loaded.folder
 
     @property
     def endpoint(self) -> str:
-        """The endpoint's name."""
+        """The endpoint's name.
+
+        Example:
+            >>> project.endpoint
+            'films'
+        """
         return self.config.endpoint.name or self.config.project.name
 
     def settings(self) -> list[Value]:
-        """Every setting with where it came from."""
+        """Every setting with where it came from.
+
+        Example:
+            >>> next(value for value in project.settings() if value.key == "data.target")
+            Value(key='data.target', value='liked', origin='bakeoff.toml')
+        """
         return self.loaded.values()
 
-    @cached_property
+    @property
     def records(self) -> RecordStore:
-        """Runs, versions and documents."""
-        self._state_folder()
-        records = wiring.open_records(self.loaded, self._clock)
-        self._closers.append(records.close)
-        return records
+        """Runs, versions and documents.
 
-    @cached_property
+        Example:
+            >>> project.records.runs.get(project.last().run_id).status
+            'FINISHED'
+        """
+        return self._store("records", lambda: wiring.open_records(self.loaded, self._clock))
+
+    @property
     def blobs(self) -> BlobStore:
-        """Content-addressed bytes."""
-        self._state_folder()
-        return wiring.open_blobs(self.loaded, self._clock)
+        """Content-addressed bytes.
 
-    @cached_property
+        Example:
+            >>> project.blobs.contains(project.models()[0].content)
+            True
+        """
+        return self._store("blobs", lambda: wiring.open_blobs(self.loaded, self._clock))
+
+    @property
     def events(self) -> EventLog:
-        """Predictions and feedback."""
-        self._state_folder()
-        events = wiring.open_events(self.loaded, self._clock)
-        self._closers.append(events.close)
-        return events
+        """Predictions and feedback.
+
+        Example:
+            >>> from bakeoff.core.events import PredictionEvent
+            >>> project.events.scan(PredictionEvent).collect().height
+            0
+        """
+        return self._store("events", lambda: wiring.open_events(self.loaded, self._clock))
+
+    def _store(self, name: str, opened: "Callable[[], S]") -> "S":
+        """What is opened once, by whichever thread needs it first; and anew in a forked process."""
+        if self._process != os.getpid():  # connections, locks and threads do not come along
+            self._lock, self._opened, self._process = threading.RLock(), {}, os.getpid()
+        with self._lock:
+            if name not in self._opened:
+                self._state_folder()
+                self._opened[name] = opened()
+            return self._opened[name]
 
     def close(self) -> None:
-        """Close the stores that were opened."""
-        while self._closers:
-            self._closers.pop()()
+        """Close the stores that were opened; they are opened again when they are needed.
+
+        Example:
+            >>> project.close()
+        """
+        if self._process != os.getpid():  # what is open belongs to the process that this one was forked from
+            return
+        with self._lock:
+            stores, self._opened = self._opened, {}
+        for name in ("events", "records"):
+            if name in stores:
+                stores[name].close()
 
     def __enter__(self) -> Self:
         return self
@@ -196,36 +304,72 @@ class Project:
 
     # --- the loop -------------------------------------------------------------------------------
 
-    def run(self, *, budget_s: float | None = None) -> "FinishedRun":
+    def run(
+        self,
+        rows: "DataFrame | Iterable[Mapping[str, object]] | None" = None,
+        *,
+        budget_s: float | None = None,
+        allow_missing: bool = False,
+    ) -> "ProjectOutcome":
         """Fit what changed, evaluate, decide, register and release; nothing when nothing changed.
 
-        With a budget, so many seconds go into trying parameters on training rows first.
+        Args:
+            rows: those to learn from now on, in a project that was made of a frame: they replace it.
+            budget_s: the whole run ends within about so many seconds, and uses what its fits leave of them to try
+                parameters on training rows. Without one, `[compute] budget` is the most
+                that it takes; `math.inf` lifts that.
+            allow_missing: go on where a candidate lacks a package, a device or its service; it is listed as failed.
 
         Raises:
             ConfigError, DataError: settings or data cannot be used. ConflictError: another run is on.
+            MissingExtraError, CandidateError: something that a candidate needs is missing; nothing was fitted.
+            UsageError: rows are given, and the project reads others.
+
+        Example:
+            >>> project.run().unchanged
+            True
         """
         from bakeoff.loop.run import run_pass
+        from bakeoff.project.making import keep_frame
+        from bakeoff.project.outcome import outcome_of
 
-        with self._stage(budget_s=budget_s) as stage:
-            outcome = run_pass(stage)
-        if not outcome.unchanged:
+        with self._stage(budget_s=budget_s, title="run") as stage:
+            frames = self._frames if rows is None else keep_frame(self.loaded, rows, argument="rows")
+            before = None if allow_missing else lambda: require_all(self.config, stage.contenders)
+            finished = run_pass(stage, before=before)
+        if not finished.unchanged:
             self._back_up()
-        return outcome
+        return outcome_of(finished.results, self, frames=frames, unchanged=finished.unchanged)
 
-    def check(self, *, candidate: str | None = None, model: str | None = None, strict: bool = False) -> "ModelCheck":
+    def check(
+        self,
+        *,
+        candidate: str | None = None,
+        model: str | None = None,
+        strict: bool = False,
+        allow_missing: bool = False,
+    ) -> "ModelCheck":
         """Hold the would-be winner against all gates and the champion; nothing is registered or released.
 
         Args:
             candidate: check this one instead of the winner.
             model: check this registered version as it is, without fitting anything.
             strict: what cannot be compared fails.
+            allow_missing: go on where a candidate lacks a package, a device or its service; it is listed as failed.
 
         Raises:
             UsageError, NotFoundError: the candidate or model named makes no sense.
+            MissingExtraError, CandidateError: something that a candidate needs is missing; nothing was fitted.
+
+        Example:
+            >>> [(check.name, check.outcome) for check in project.check().checks]
+            [('f1_macro ≥ 0.6', 'passed'), ('non-inferior to champion films/1 within 0.01', 'passed')]
         """
         from bakeoff.actions.check import check
 
-        with self._stage() as stage:
+        with self._stage(title="check") as stage:
+            if model is None and not allow_missing:
+                require_all(self.config, stage.contenders)
             return check(stage, candidate=candidate, model=model, strict=strict)
 
     def advise(self, *, seconds: float = 20.0, again: bool = False) -> dict[str, Json]:
@@ -234,23 +378,35 @@ class Project:
         Args:
             seconds: the time for probing candidates and installed families, in all.
             again: probe even if the same was probed before.
+
+        Example:
+            >>> [option["name"] for option in project.advise(seconds=20.0)["options"]]  # doctest: +SKIP
+            ['linear', 'boosting', 'embedding']
         """
         from bakeoff.actions.advise import advise
         from bakeoff.loop.advice import compared
         from bakeoff.loop.stored_outcome import last_outcome
 
         families, lacking = wiring.others(self.loaded)
-        with self._stage() as stage:
+        with self._stage(title="advise") as stage:
             found = advise(stage, families, lacking, seconds=seconds, again=again)
         last = last_outcome(self.records, self.blobs)
-        measured = list(compared(found, last.candidates, last.dataset.version)) if last else []
-        return {**found, "compared": msgspec.to_builtins(measured)}
+        measured = () if last is None or last.dataset.version != found["dataset"] else last.advice
+        if last is not None and not measured:  # it was not advised: what would have been said
+            measured = compared(found, last.candidates, last.dataset, seconds=last.seconds)
+        return {**found, "compared": msgspec.to_builtins(list(measured))}
 
     def loop_once(self) -> "LoopTurn":
-        """Look at what was served; when a trigger fires, take feedback into the data and run."""
+        """Look at what was served; when a trigger fires, take feedback into the data and run.
+
+        Example:
+            >>> turn = project.loop_once()
+            >>> turn.triggers, turn.taken_in, turn.outcome
+            ((), 0, None)
+        """
         from bakeoff.loop.retrain import turn
 
-        with self._stage() as stage:
+        with self._stage(title="loop") as stage:
             looked = turn(stage)
         if looked.outcome is not None and not looked.outcome.unchanged:
             self._back_up()
@@ -271,6 +427,10 @@ class Project:
 
         Returns:
             All that is damaged, with what was or what should be done about it.
+
+        Example:
+            >>> project.verify()
+            []
         """
         from bakeoff.actions.verify import verify
 
@@ -282,6 +442,10 @@ class Project:
 
         Raises:
             NotFoundError: nothing is released.
+
+        Example:
+            >>> project.take_in().columns
+            ['review', 'year', 'liked', 'part']
         """
         from bakeoff.loop.retrain import take_in
 
@@ -293,6 +457,12 @@ class Project:
 
         Raises:
             NotFoundError: nothing is released.
+
+        Example:
+            >>> project.monitor()
+            MonitorReport('films', 7 signals, alerts: none)
+            >>> project.monitor().signal("volume").value
+            0.0
         """
         from bakeoff.loop.retrain import observe
 
@@ -310,6 +480,10 @@ class Project:
             UsageError: no record needs any blob, which is more likely lost records than a wish to delete everything.
             NotFoundError: a blob that a record needs is not there; nothing is deleted. `verify` tells more.
             ConflictError: a run is on.
+
+        Example:
+            >>> project.collect().deleted
+            0
         """
         from bakeoff.actions.gc import collected
         from bakeoff.loop.references import references
@@ -326,26 +500,39 @@ class Project:
 
         Raises:
             UsageError: there is one that somebody edited, and `force` is not set.
+
+        Example:
+            >>> project.write_contract().path.name
+            'contract.toml'
         """
         from bakeoff.actions.contract import write_contract
 
-        return write_contract(self.loaded, self._state_folder() / "cache", self._progress, force=force)
+        return write_contract(self.loaded, self._state_folder() / "cache", self._pass_on, force=force)
 
     def check_contract(self) -> "Held":
         """Hold the present data against the contract.
 
         Raises:
             ConfigError: there is no contract, or it is wrong.
+
+        Example:
+            >>> _ = project.write_contract()
+            >>> project.check_contract().checked.violations
+            ()
         """
         from bakeoff.actions.contract import check_contract
 
-        return check_contract(self.loaded, self._state_folder() / "cache", self._progress)
+        return check_contract(self.loaded, self._state_folder() / "cache", self._pass_on)
 
     def datasets(self, which: str | None = None) -> list[Version]:
         """Registered dataset versions, newest first; or the one that `which` names (number, beginning of its hash).
 
         Raises:
             NotFoundError: there is no such version.
+
+        Example:
+            >>> project.datasets()
+            [Version(dataset films/1, ...)]
         """
         from bakeoff.actions.card import find_dataset
 
@@ -362,6 +549,11 @@ class Project:
 
         Raises:
             NotFoundError: there is no such version.
+
+        Example:
+            >>> card = project.data_card()
+            >>> card.rows, [column.name for column in card.columns]
+            (300, ['review', 'year', 'liked'])
         """
         from bakeoff.actions.card import describe
 
@@ -369,12 +561,34 @@ class Project:
             return describe(stage, version=version, show_personal=show_personal, tokenizer=tokenizer)
 
     @contextmanager
-    def _stage(self, *, lock: bool = True, budget_s: float | None = None) -> "Generator[Stage]":
-        with self.own_metrics(), self._staged(lock=lock, budget_s=budget_s) as stage:
-            yield stage
+    def _stage(
+        self, *, lock: bool = True, budget_s: float | None = None, title: str | None = None
+    ) -> "Generator[Stage]":
+        """What a step of the lifecycle works with; with a `title` a bar shows how it goes, unless lines are taken."""
+        with self.own_metrics():
+            if title is None or self._progress is not None:
+                with self._staged(lock=lock, budget_s=budget_s) as stage:
+                    yield stage
+                return
+            with (
+                bar(f"{self.config.project.name}: {title}") as shown,
+                self._staged(lock=lock, budget_s=budget_s) as stage,
+            ):
+                yield replace(stage, progress=shown.line, compute=CountedJobs(stage.compute, shown))
+
+    def _pass_on(self, line: str) -> None:
+        """Pass on a line about long work, where somebody takes it."""
+        if self._progress is not None:
+            self._progress(line)
 
     def own_metrics(self) -> AbstractContextManager[None]:
-        """Within it, the metrics of the project's own file are found by name."""
+        """Within it, the metrics of the project's own file are found by name.
+
+        Example:
+            >>> with project.own_metrics():
+            ...     project.report().leader.name
+            'linear'
+        """
         from bakeoff.metrics.custom import using
 
         decide = self.config.decide
@@ -386,10 +600,15 @@ class Project:
 
     @contextmanager
     def _staged(self, *, lock: bool, budget_s: float | None) -> "Generator[Stage]":
-        from bakeoff.loop.context import Stage
+        from bakeoff.loop.context import Stage, TimeLimit
+        from bakeoff.loop.expect import expect
 
+        require_threads()
         contenders = wiring.contenders(self.loaded)
         state = self._state_folder()
+        compute = self._compute(jobs=len(contenders))
+        if lock and not (state / "run.lock").exists():  # the first run: every contender will be fitted
+            expect(compute, contenders)
         if lock and (file := wiring.sqlite_file(self.loaded)) is not None:
             from bakeoff.stores.record_check import require_whole
 
@@ -401,16 +620,16 @@ class Project:
             records=self.records,
             blobs=self.blobs,
             events=self.events,
-            compute=self._compute(jobs=len(contenders)),
+            compute=compute,
             contenders=contenders,
             work=work,
             cache=state / "cache",
             clock=self._clock,
-            progress=self._progress,
+            progress=self._pass_on,
             new_id=wiring.new_id,
             with_params=lambda name, params: wiring.contender(self.loaded, name, params),
             combiner=wiring.combiner,
-            budget_s=budget_s,
+            time=TimeLimit.of(budget_s, budget_seconds(self.config.compute.budget)),
             contract=wiring.contract(self.loaded),
         )
         if not lock:
@@ -425,12 +644,19 @@ class Project:
     # --- serving --------------------------------------------------------------------------------
 
     def engine(self) -> "Engine":
-        """An engine that answers for the project's endpoint and follows its releases."""
+        """An engine that answers for the project's endpoint and follows its releases.
+
+        Example:
+            >>> engine = project.engine()
+            >>> engine.predict([{"review": "great film", "year": 1999}])[0].label, engine.health().ready
+            ('yes', True)
+        """
         from bakeoff.prepare.personal_data.pii import redactor
         from bakeoff.prepare.steps import preparation
         from bakeoff.serve.engine import Engine
         from bakeoff.serve.releases import current
 
+        require_threads()
         return Engine(
             self.endpoint,
             load=self._load_release,
@@ -453,19 +679,67 @@ class Project:
 
         return compiled(from_bytes(self.blobs.get(contract_id)), columns)
 
-    def predict(self, rows: object) -> "list[Answer]":
+    @overload
+    def predict(self, rows: "pl.LazyFrame") -> "pl.DataFrame": ...
+    @overload
+    def predict(self, rows: F) -> F: ...
+    @overload
+    def predict(self, rows: "NDArray[Any]") -> "NDArray[Any]": ...
+    @overload
+    def predict(self, rows: Iterable[Mapping[str, object]]) -> "list[Answer]": ...
+    def predict(self, rows: Any) -> Any:
         """Answer rows with the live release, in this process; logged like those of the endpoint.
 
+        Of a table come a table of the same library, with the index of a pandas frame: `label` and `probability_CLASS`
+        for each class, or `value`; and `id`, by which feedback is given. Of dicts come answers. Inputs that rows lack
+        stand in an answer's `gaps`; for a table they are a warning.
+
         Args:
-            rows: dicts, or a table of polars, pandas or Arrow. Values may be those of Python (times, decimals), of
-                numpy, pandas and Arrow; each means what it meant in training.
+            rows: dicts (also from a generator), or a table of pandas, polars, Arrow or numpy. Values may be those of
+                Python (times, decimals), of numpy, pandas and Arrow; each means what it meant in training. An array
+                without names has the inputs in the order of `project.model().feature_names_in_`.
 
         Raises:
             NotFoundError: nothing is released. DataError: a row does not fit.
+
+        Example:
+            >>> project.predict([{"review": "great film", "year": 1999}])
+            [Answer('yes' (0...), id='...')]
+            >>> import polars as pl
+            >>> frame = pl.DataFrame({"review": ["great film", "dull film"], "year": [1999, 2001]})
+            >>> project.predict(frame).columns
+            ['label', 'probability_no', 'probability_yes', 'id']
         """
+        from bakeoff.project.answers import answer_table, class_values, warn_of_gaps
+        from bakeoff.project.frames import given_back, library_of
         from bakeoff.project.rows import as_rows
 
-        return self._engine.predict(as_rows(rows))
+        library, signature = library_of(rows), self._engine.signature
+        names = list(dict.fromkeys(column.format.vector or column.name for column in signature.inputs))
+        answers = self._answers(as_rows(rows, names=names))
+        if library is None:
+            return answers
+        warn_of_gaps(answers, stacklevel=2)
+        table = answer_table(answers, signature, class_values(signature.classes, self.config.data, self.folder))
+        return given_back(table, library, index=rows.index if library == "pandas" else None)
+
+    def _answers(self, rows: Sequence[Mapping[str, object]]) -> "list[Answer]":
+        """Answers to rows, however many: as many in a call as the endpoint takes."""
+        most = self.config.endpoint.max_rows
+        if len(rows) <= most:
+            return self._engine.predict(rows)
+        answers: list[Answer] = []
+        with bar(f"{self.config.project.name}: predict") as shown:
+            shown.more(len(rows))
+            for start in range(0, len(rows), most):
+                part = rows[start : start + most]
+                try:
+                    answers += self._engine.predict(part)
+                except DataError as error:
+                    error.add_note(f"Rows are counted from row {start + 1:,} on; the {start:,} before are answered.")
+                    raise
+                shown.step(len(part))
+        return answers
 
     def predict_file(self, location: str, *, folder: Path | None = None) -> "Iterator[BatchResult[Answer]]":
         """Answer the rows of a file (or of all that match a pattern) part by part, in their order.
@@ -479,6 +753,11 @@ class Project:
 
         Raises:
             NotFoundError: nothing is released. DataError: the file cannot be read, or has other columns.
+
+        Example:
+            >>> for part in project.predict_file("films.csv", folder=project.folder):
+            ...     print(part.rows, part.results[0].label in {"no", "yes"})
+            300 True
         """
         from bakeoff.project.files import answered
 
@@ -487,7 +766,13 @@ class Project:
         return answered(self._engine, parts, query=self.config.data.query is not None)
 
     def predict_each(self, rows: object, *, name: str = "rows") -> "Iterator[BatchResult[Answer]]":
-        """Answer rows like those of a file called `name`: those that cannot be answered are set aside and counted."""
+        """Answer rows like those of a file called `name`: those that cannot be answered are set aside and counted.
+
+        Example:
+            >>> parts = list(project.predict_each([{"review": "great film", "year": "long ago"}]))
+            >>> parts[0].results, parts[0].losses[0].reason
+            ([], 'does not fit')
+        """
         from bakeoff.project.files import answered, listed
         from bakeoff.project.rows import as_rows
 
@@ -496,10 +781,16 @@ class Project:
     def feedback_file(
         self, location: str, *, folder: Path | None = None
     ) -> "Iterator[BatchResult[Mapping[str, Json]]]":
-        """Take in the feedback items of a file, as `predict_file` reads rows; items that make no sense are set aside.
+        r"""Take in the feedback items of a file, as `predict_file` reads rows; items that make no sense are set aside.
 
         Raises:
             DataError: the file cannot be read.
+
+        Example:
+            >>> answer = project.predict([{"review": "great film", "year": 1999}])[0]
+            >>> _ = (project.folder / "labels.csv").write_text(f"id,label\n{answer.id},yes\n")
+            >>> [part.rows for part in project.feedback_file("labels.csv", folder=project.folder)]
+            [1]
         """
         from bakeoff.project.files import recorded
 
@@ -511,7 +802,13 @@ class Project:
     def record_each(
         self, items: Sequence[Mapping[str, Json]], *, name: str = "items"
     ) -> "Iterator[BatchResult[Mapping[str, Json]]]":
-        """Take in feedback like that of a file called `name`: items that make no sense are set aside and counted."""
+        """Take in feedback like that of a file called `name`: items that make no sense are set aside and counted.
+
+        Example:
+            >>> parts = project.record_each([{"id": "unknown", "label": "yes"}])
+            >>> [part.results[0]["unmatched"] for part in parts]
+            [1]
+        """
         from bakeoff.project.files import listed, recorded
 
         return recorded(self._record, listed(items, name, self._batch_rows))
@@ -527,18 +824,26 @@ class Project:
         from bakeoff.data.sources import resolve
 
         cache = self._state_folder() / "cache"
-        files = resolve(location, folder=folder or Path.cwd(), cache=cache, progress=self._progress)
+        files = resolve(location, folder=folder or Path.cwd(), cache=cache, progress=self._pass_on)
         return batches(files, self.config.data, names=names, rows=self._batch_rows)
 
-    @cached_property
+    @property
     def _engine(self) -> "Engine":
-        return self.engine()
+        return self._store("engine", self.engine)
 
-    def feedback(self, items: Sequence[Mapping[str, Json]]) -> "Recorded":
+    def feedback(self, items: "Sequence[Mapping[str, Json]] | DataFrame") -> "Recorded":
         """Take in labels, ratings, corrections or comments for prediction ids, and say which of them count.
+
+        Args:
+            items: dicts, or a table with the column `id` and one or more of `label`, `rating`, `correction`, `comment`.
 
         Raises:
             DataError: an item has the wrong shape; then none is taken in.
+
+        Example:
+            >>> answer = project.predict([{"review": "great film", "year": 1999}])[0]
+            >>> project.feedback([{"id": answer.id, "label": "yes"}])
+            Recorded(accepted=1, unmatched=0, unusable=0)
         """
         from bakeoff.feedback.record import record
         from bakeoff.prepare.personal_data.pii import redactor
@@ -547,7 +852,7 @@ class Project:
         redact = redactor(self.config.prepare.specs)
         return record(self.events, plain_items(items), truth_of=self._truth_of, redact=redact)
 
-    @cached_property
+    @property
     def _truth_of(self) -> "TruthOf":
         from bakeoff.feedback.truth import truth_reader
         from bakeoff.registry.lineage import learned_of
@@ -565,41 +870,53 @@ class Project:
         return self._load(release.family, release.blob_id)
 
     def _load(self, family: str, blob_id: str) -> "Model":
+        require_threads()
         folder = self._state_folder() / "cache" / "models" / blob_id
         if folder.exists() and digest_tree(folder) != blob_id:
             shutil.rmtree(folder)  # a damaged copy of what may be whole
         if not folder.exists():
             folder.parent.mkdir(parents=True, exist_ok=True)
-            self.blobs.fetch(blob_id, folder)
+            with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as apart:
+                self.blobs.fetch(blob_id, Path(apart) / "model")
+                with suppress(OSError):  # another process was faster
+                    (Path(apart) / "model").rename(folder)
         with remote_calls(allowed=self.config.privacy.remote):
             return load_family(family).load(folder, self._compute(jobs=1).threads)
 
     # --- looking --------------------------------------------------------------------------------
 
-    def last(self) -> "FinishedRun":
-        """What the last finished run ended with.
+    def last(self) -> "ProjectOutcome":
+        """The outcome of the last finished run; `outcome()` gives those of others, too.
 
         Raises:
             NotFoundError: there is none.
+
+        Example:
+            >>> project.last().verdict.winner
+            'linear'
         """
-        from bakeoff.loop.run import FinishedRun
+        return self.outcome()
 
-        return FinishedRun(results=self.outcome(), unchanged=True)
-
-    def outcome(self, run_id: str | None = None) -> "RunOutcome":
+    def outcome(self, run_id: str | None = None) -> "ProjectOutcome":
         """Everything that a finished bake-off run found and did: the last one, unless another is named.
 
         Raises:
             NotFoundError: there is none; of the run that is named: it did not end, or an earlier bakeoff kept nothing.
+
+        Example:
+            >>> project.outcome(project.last().run_id[:8]) == project.last()
+            True
         """
-        from bakeoff.loop.stored_outcome import last_outcome, outcome_of
+        from bakeoff.loop import stored_outcome
+        from bakeoff.project.outcome import outcome_of
 
         if run_id is not None:
-            return outcome_of(self.records, self.blobs, self._run_id(run_id))
-        outcome = last_outcome(self.records, self.blobs)
-        if outcome is None:
+            results = stored_outcome.outcome_of(self.records, self.blobs, self._run_id(run_id))
+        else:
+            results = stored_outcome.last_outcome(self.records, self.blobs)
+        if results is None:
             raise NotFoundError(f"expected a finished run in {self.folder}, found none; run 'bakeoff run' first")
-        return outcome
+        return outcome_of(results, self, frames=self._frames)
 
     def _run_id(self, start: str) -> str:
         """The whole id of the run of this project whose id starts so."""
@@ -617,45 +934,112 @@ class Project:
 
         Raises:
             NotFoundError: there is none.
+
+        Example:
+            >>> report = project.report()
+            >>> report.leader.name, len(report.rows) > 0
+            ('linear', True)
         """
         from bakeoff.actions.report import report
 
         with self.own_metrics():
             return report(self, run_id)
 
+    def explain(
+        self,
+        row: Mapping[str, object] | None = None,
+        *,
+        prediction: str | None = None,
+        model: str | None = None,
+        paid: bool = False,
+    ) -> "RowExplanation":
+        """Why a row is answered as it is: by what each column, and each word of a text, adds to the answer.
+
+        What a run explains of its candidates stands in its outcome: `project.outcome().explanations`.
+
+        Args:
+            row: the inputs, as for `predict`.
+            prediction: or the id of a prediction that was made.
+            model: a candidate of the last run, or a version ("name/2", an alias); the champion by default. A prediction
+                is explained by the model that made it.
+            paid: ask even a service that takes money for each answer, some hundred times.
+
+        Raises:
+            UsageError: not one of row and prediction is given, or each answer is paid for and `paid` is not set.
+            NotFoundError: there is no such prediction or model. DataError: the row does not fit.
+        """
+        from bakeoff.actions.explain import explain_prediction, explain_row
+        from bakeoff.project.rows import as_rows
+
+        if (row is None) == (prediction is None) or (prediction is not None and model is not None):
+            raise UsageError("expected a row (and, if you like, a model), or the id of a prediction")
+        if prediction is not None:
+            return explain_prediction(self, prediction, paid=paid)
+        return explain_row(self, as_rows([row])[0], model=model, paid=paid)
+
     def compare_runs(self, first: str, second: str) -> "RunComparison":
         """What differs between two finished runs: data, settings, candidates, scores and verdicts.
 
         Raises:
             NotFoundError: one of them is not there, or it has no outcome.
+
+        Example:
+            >>> last = project.last().run_id
+            >>> project.compare_runs(last, last).same_data
+            True
         """
         from bakeoff.actions.compare import compare_runs
 
         return compare_runs(self, first, second)
 
-    def rows(self, part: Literal["train", "validation", "test"], run_id: str | None = None) -> "pl.DataFrame":
+    def rows(
+        self, part: Literal["train", "validation", "test"], run_id: str | None = None, *, frames: str | None = None
+    ) -> Any:
         """Rows of a part of a run's split, as they were read; of the last run, unless another is named.
 
+        In a project that was made of a frame, classes have their type of there, and columns that are no inputs (the
+        index, an id) come along.
+
+        Args:
+            part: "train", "validation" or "test".
+            run_id: of a run, or how it starts.
+            frames: the library of the table; that of the project by default.
+
         Raises:
-            NotFoundError: there is no finished run.
+            NotFoundError: there is no finished run. UsageError: there is no such library.
+
+        Example:
+            >>> project.rows("test").shape
+            (60, 3)
         """
-        from bakeoff.loop.stored_outcome import rows_of
+        from bakeoff.project.frames import given_back
+        from bakeoff.project.kept_rows import rows_of_part
 
-        chosen = self.outcome().run_id if run_id is None else self._run_id(run_id)
-        return rows_of(self.records, self.blobs, chosen, part)
+        require_threads()
+        chosen = self.outcome() if run_id is None else self.outcome(run_id)
+        library = self._library(frames)
+        return given_back(rows_of_part(self, chosen, part), library)
 
-    def model(self, which: str | None = None) -> "Model":
-        """A registered model ("name/2", "2", an alias; the champion by default), loaded.
+    def model(self, which: str | None = None) -> "Estimator":
+        """A registered model ("name/2", "2", an alias; the champion by default) as an estimator of scikit-learn.
 
-        It takes prepared rows; `predict` prepares, answers and logs.
+        It takes raw rows and logs nothing. Its `model` is the model itself, which takes prepared rows.
 
         Raises:
             NotFoundError: there is no such version.
+
+        Example:
+            >>> project.model().predict([{"review": "great film", "year": 1999}]).tolist()
+            ['yes']
         """
+        from bakeoff.project.answers import class_values
+        from bakeoff.project.estimator import Estimator
         from bakeoff.registry.lineage import find_version
 
         version = find_version(self.records.versions, self.config.project.name, which)
-        return self._load(version.model_origin.family, version.content)
+        model = self._load(version.model_origin.family, version.content)
+        classes = class_values(model.signature.classes, self.config.data, self.folder)
+        return Estimator(self, version, model, classes)
 
     def export(
         self,
@@ -677,19 +1061,22 @@ class Project:
 
         Raises:
             NotFoundError: there is no such model. CandidateError: it has no weights of a language model.
+
+        Example:
+            >>> project.export("tuned", Path("out"), form="safetensors")  # doctest: +SKIP
         """
         from bakeoff.actions.export import Wish, export
 
         known = {each.name: str(each.model_version) for each in self._candidates()}
         model = self.model(known.get(which, which) if which else None)
         return export(
-            model,
+            model.model,
             folder,
             name=known.get(which, which) if which else "champion",
             wish=Wish(form=form, merged=merged, quantisation=quantisation),
             threads=self._compute(jobs=1).threads,
             cache=self._state_folder() / "cache",
-            progress=self._progress,
+            progress=self._pass_on,
         )
 
     def _candidates(self) -> "Sequence[Candidate]":
@@ -722,6 +1109,9 @@ class Project:
 
         Raises:
             NotFoundError: there is no such candidate or task. MissingExtraError: the extra `harness` is not installed.
+
+        Example:
+            >>> project.harness("tuned", ["hellaswag"], limit=100)  # doctest: +SKIP
         """
         from bakeoff.actions.harness import HarnessTasks, run_harness
 
@@ -734,10 +1124,15 @@ class Project:
             batch=batch,
             seed=self.config.project.seed,
         )
-        return run_harness(self, candidate, selection, progress=self._progress, now_ms=self._clock())
+        return run_harness(self, candidate, selection, progress=self._pass_on, now_ms=self._clock())
 
     def runs(self, *, limit: int = 100) -> list[Run]:
-        """Tracked runs, newest first."""
+        """Tracked runs, newest first.
+
+        Example:
+            >>> sorted(run.name for run in project.runs())
+            ['bake-off', 'boosting', 'linear']
+        """
         return self._runs(limit=limit)
 
     def _runs(self, *conditions: Predicate, limit: int) -> list[Run]:
@@ -747,7 +1142,12 @@ class Project:
         return list(self.records.runs.search(Query(where=AllOf(parts=(mine, *conditions)), limit=limit)).items)
 
     def models(self) -> list[Version]:
-        """Registered model versions, newest first."""
+        """Registered model versions, newest first.
+
+        Example:
+            >>> project.models()
+            [Version(model films/2, ...), Version(model films/1, ..., champion)]
+        """
         return all_versions(self.records.versions, "model", self.config.project.name)
 
     def lineage(self, which: str | None = None) -> "Lineage":
@@ -755,6 +1155,11 @@ class Project:
 
         Raises:
             NotFoundError: there is no such version.
+
+        Example:
+            >>> lineage = project.lineage()
+            >>> lineage.model.model_origin.candidate, lineage.dataset == project.datasets()[0]
+            ('linear', True)
         """
         from bakeoff.registry.lineage import find_version, lineage
 
@@ -762,19 +1167,41 @@ class Project:
         return lineage(versions, find_version(versions, self.config.project.name, which))
 
     def release(self) -> "Release | None":
-        """What is live on the endpoint."""
+        """What is live on the endpoint.
+
+        Example:
+            >>> release = project.release()
+            >>> release.model_version if release else None
+            'films/1'
+        """
         from bakeoff.serve.releases import current
 
         return current(self.records.documents, self.endpoint)
 
-    def status(self, run_id: str | None = None) -> dict[str, Json]:
-        """The project at a glance: the last run (or another), the champion, the live release, the last signals."""
+    def status(self, run_id: str | None = None) -> "Status":
+        """The project at a glance: the last run (or another), the champion, the live release, the last signals.
+
+        Example:
+            >>> status = project.status()
+            >>> status.champion, status.last_run.verdict.winner
+            ('films/1', 'linear')
+        """
         from bakeoff.actions.status import status
 
         return status(self, run_id)
 
     def doctor(self) -> list[tuple[str, bool, str]]:
-        """Checks of the installation and the project: (what, whether it is fine, what was found)."""
+        """Checks of the installation and the project: (what, whether it is fine, what was found).
+
+        Example:
+            >>> [what for what, fine, _ in project.doctor() if not fine]
+            []
+        """
         from bakeoff.actions.doctor import examine
 
         return examine(self, lambda: [each.name for each in wiring.contenders(self.loaded)])
+
+
+def _opened(folder: Path, frames: str) -> Project:
+    """A project in another process."""
+    return Project(folder, frames=frames)

@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +21,7 @@ from bakeoff.core.types import Json
 from bakeoff.evaluate.decide.settings import check_gates
 from bakeoff.loop.context import COMBINERS, Contender
 from bakeoff.project.prompt_files import file_keys, opened
+from bakeoff.project.requirements import missing_distributions
 from bakeoff.train.params import check_params
 
 if TYPE_CHECKING:
@@ -182,7 +182,9 @@ def _prepared(loaded: Loaded, ready: Contender) -> Contender:
         search=ready.search,
         wraps=ready,
         scales=ready.scales,
+        learns=ready.learns,
         service=ready.service,
+        modules=(*outer.modules, *ready.modules),
     )
 
 
@@ -198,7 +200,7 @@ def others(loaded: Loaded) -> tuple[list[Contender], dict[str, str]]:
             family = load_family(name)
             if loaded.config.project.task not in family.tasks:
                 continue
-            missing = [each for each in family.requires if not _installed(each)]
+            missing = missing_distributions(family.requires)
             if missing:
                 what = f"bakeoff[{family.extra}]" if family.extra else " ".join(missing)
                 lacking[name] = f'{", ".join(missing)} is not installed: pip install "{what}"'
@@ -211,13 +213,6 @@ def others(loaded: Loaded) -> tuple[list[Contender], dict[str, str]]:
         except BakeoffError as error:
             lacking[name] = str(error).partition("\n")[0]
     return ready, lacking
-
-
-def _installed(distribution: str) -> bool:
-    try:
-        return bool(version(distribution))
-    except PackageNotFoundError:
-        return False
 
 
 def _search(search: SearchConfig) -> Search:
@@ -236,6 +231,8 @@ def _ready(name: str, family_name: str, family: Family, params: Any) -> Contende
         params=params,
         code=families_code(family_name),
         scales=getattr(family, "scales", False),
+        modules=(type(family).__module__, *getattr(family, "imports", ())),
+        learns=getattr(family, "learns", True),
     )
 
 

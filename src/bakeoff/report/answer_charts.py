@@ -4,14 +4,15 @@ import json
 from collections.abc import Callable, Sequence
 
 from bakeoff.report.drawing import NARROW, Chart, Palette, Spec, clean, colour, numeric, said
-from bakeoff.report.model import ReliabilityBin, Report
-from bakeoff.report.numbers import count, cut, number, share
+from bakeoff.report.model import ReliabilityBin, Report, ReportedCandidate
+from bakeoff.report.numbers import count, cut, interval, number, share
 from bakeoff.results.scorecard import Scorecard
 
-__all__ = ["FEW_CLASSES", "confusion", "reliability"]
+__all__ = ["FEW_CLASSES", "confusion", "reliability", "slices"]
 
 FEW_CLASSES = 12
 """Up to so many classes a confusion matrix is a table with numbers; above, a drawing."""
+MOST_SLICES = 15
 
 
 def reliability(report: Report) -> Chart:
@@ -88,6 +89,53 @@ def _bin(name: str, bin_: ReliabilityBin, form: Callable[[float], str]) -> Spec:
 def _gap(bins: Sequence[ReliabilityBin], form: Callable[[float], str]) -> str:
     widest = max(bins, key=lambda bin_: abs(bin_.observed - bin_.predicted))
     return f"{form(widest.predicted)} predicted, {form(widest.observed)} observed"
+
+
+def slices(report: Report, leader: ReportedCandidate) -> Chart:
+    """The leader's metric on the parts of the rows on which it is weakest, beside that of all rows."""
+    sign = 1 if report.higher_is_better else -1
+    shown = sorted(leader.slices, key=lambda each: sign * each.value)[:MOST_SLICES]
+    metric, whole = report.verdict.metric, report.scored(leader).value
+    rows: list[Spec] = [
+        {
+            "place": place,
+            "value": each.value,
+            "low": each.value if each.low is None else each.low,
+            "high": each.value if each.high is None else each.high,
+            "told": f"{each.column} {each.slice}: {metric} {number(each.value)} [{interval(each)}], "
+            f"{count(each.rows)} rows",
+        }
+        for place, each in enumerate(shown)
+    ]
+    names = [f"{each.column}: {each.slice}" for each in shown]
+
+    def draw(palette: Palette, width: int) -> Spec:
+        # Labels are looked up by position, so that two parts that look alike stay two.
+        labels = json.dumps([clean(name, 46 if width > NARROW else 20) for name in names])
+        axis = {"labelExpr": f"{labels}[datum.value]", "grid": False, "labelLimit": 0}
+        y = {"field": "place", "type": "ordinal", "title": None, "axis": axis, "scale": {"domain": [*range(len(rows))]}}
+        hue = palette.series[0]
+        return {
+            "height": {"step": 22},
+            "data": {"values": rows},
+            "layer": [
+                {
+                    "mark": {"type": "rule", "color": palette.muted, "strokeDash": [4, 3], "aria": False},
+                    "encoding": {"x": {"datum": whole, "type": "quantitative"}},
+                },
+                {
+                    "mark": {"type": "rule", "strokeWidth": 3, "opacity": 0.45, "color": hue, "aria": False},
+                    "encoding": {"y": y, "x": numeric("low", metric), "x2": {"field": "high"}},
+                },
+                {
+                    "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1, "color": hue},
+                    "encoding": said(y=y, x=numeric("value", metric)),
+                },
+            ],
+        }
+
+    title = f"The parts of the rows on which {leader.name} is weakest; the dashed line is all rows"
+    return Chart(title=title, told="; ".join(row["told"] for row in rows[:5]) + ".", draw=draw)
 
 
 def confusion(card: Scorecard, name: str) -> Chart:

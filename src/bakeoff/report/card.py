@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 
 from bakeoff.core.ledger import Ledger
+from bakeoff.core.markup import facts, notebook, paragraph, table
 from bakeoff.core.types import Json, Task
 from bakeoff.data.facts import ColumnFacts
+from bakeoff.report.numbers import in_a_line
 
 __all__ = [
     "CardExample",
@@ -149,6 +151,21 @@ class DataCard:
     ledger: Ledger | None = None
     tokenizer: str | None = None
     shows_personal: bool = False
+
+    def __repr__(self) -> str:
+        return (
+            f"DataCard({self.project!r}, version {self.version[:8]}: {self.rows:,} rows, {len(self.columns)} columns)"
+        )
+
+    def _repr_html_(self) -> str:
+        columns = [(each.name, each.role, each.kind, each.missing, in_a_line(each)) for each in self.columns]
+        return notebook(
+            f"Data card of {self.project}, version {self.version[:8]}",
+            f"{self.rows:,} rows, {self.prepared_rows:,} of them prepared; the target is {self.target}",
+            facts((part.name, f"{part.rows:,} rows") for part in self.parts),
+            *(paragraph(warning, "bad") for warning in self.warnings),
+            table(("column", "role", "kind", "missing", "values"), columns),
+        )
 
     @property
     def missing_share(self) -> float:

@@ -1,22 +1,19 @@
 """The charts of a data card: distributions of columns and of the lengths of texts."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from types import MappingProxyType
 
 from bakeoff.data.facts import ColumnFacts, NumberFacts
 from bakeoff.report.card import DataCard
 from bakeoff.report.drawing import NARROW, Chart, Palette, Spec, clean, said
-from bakeoff.report.numbers import count, plain
+from bakeoff.report.numbers import count, day, plain
 
-__all__ = ["MOST_DRAWN", "charts", "day"]
+__all__ = ["MOST_DRAWN", "charts"]
 
 MOST_DRAWN = 40
 """Columns that are drawn; the others are told in the table."""
 HEIGHT = 80
 LARGE, VAST = 1e5, 1e100
-LAST_MS = 253_402_300_799_000
-"""The end of the year 9999, the last that has a name."""
 
 
 def charts(card: DataCard) -> Mapping[str, Chart]:
@@ -30,21 +27,6 @@ def charts(card: DataCard) -> Mapping[str, Chart]:
             if lengths is not None:
                 made[f"{place}-{unit}"] = _distribution(column, lengths, unit)
     return MappingProxyType(made)
-
-
-def day(time_ms: float) -> str:
-    """A time as people read it, in UTC.
-
-    >>> day(0), day(86_400_000 * 1.5)
-    ('1970-01-01', '1970-01-02 12:00')
-    """
-    if abs(time_ms) > LAST_MS:
-        return f"{time_ms:.3g} ms"
-    try:
-        told = datetime.fromtimestamp(time_ms / 1000, UTC)
-    except (ValueError, OverflowError):
-        return f"{time_ms:.3g} ms"
-    return told.strftime("%Y-%m-%d" if told.hour == told.minute == 0 else "%Y-%m-%d %H:%M")
 
 
 def _distribution(column: ColumnFacts, numbers: NumberFacts, unit: str) -> Chart:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bakeoff.data.facts import ColumnFacts, NumberFacts
+from bakeoff.data.facts import NumberFacts
 from bakeoff.report import numbers
 from bakeoff.report.card import DataCard
-from bakeoff.report.card_charts import MOST_DRAWN, charts, day
+from bakeoff.report.card_charts import MOST_DRAWN, charts
 from bakeoff.report.drawing import svg
 from bakeoff.report.ledger import losses_of
 from bakeoff.report.templates import inline, templates
@@ -49,7 +49,7 @@ def html(card: DataCard) -> str:
         worded=[each for each in _lengths(card) if each[2] != "characters" and f"{each[0]}-{each[2]}" in drawn],
         shown=card.columns[:MOST_DRAWN],
         most_drawn=MOST_DRAWN,
-        in_a_line=in_a_line,
+        in_a_line=numbers.in_a_line,
         lengths=_lengths(card),
         personal=sum(sum(each.counts.values()) for each in card.personal),
         kinds=_kinds(card),
@@ -59,19 +59,6 @@ def html(card: DataCard) -> str:
         contents=_contents(card),
         **inline(markup, "page.css", "card.css"),
     )
-
-
-def in_a_line(column: ColumnFacts) -> str:
-    """The values of a column in a line."""
-    if column.numbers is not None:
-        form = day if column.kind == "datetime" else numbers.plain
-        found = column.numbers
-        return f"{form(found.least)} to {form(found.most)}, median {form(found.median)}"
-    if column.characters is not None:
-        found = column.characters
-        return f"{found.least:,.0f} to {found.most:,.0f} characters, median {found.median:,.0f}"
-    first = ", ".join(f"{value} ({rows:,})" for value, rows in column.top[:3])
-    return first or "no values"
 
 
 def _lengths(card: DataCard) -> list[tuple[int, str, str, NumberFacts]]:

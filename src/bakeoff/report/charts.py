@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from bakeoff.report.answer_charts import confusion, reliability
+from bakeoff.report.answer_charts import confusion, reliability, slices
 from bakeoff.report.drawing import Chart, Palette, Spec, colour, names, numeric, said
 from bakeoff.report.effort_charts import power, trials
+from bakeoff.report.explaining import explained_first
+from bakeoff.report.explanation_charts import explanation_charts
 from bakeoff.report.model import Report
 from bakeoff.report.numbers import chance, interval, number, signed
 from bakeoff.report.pareto_chart import front
@@ -31,6 +33,11 @@ def charts(report: Report) -> Mapping[str, Chart]:
     card = report.leader.card if report.leader else None
     if card and card.confusion:
         made["confusion"] = confusion(card, report.leader.name if report.leader else "")
+    if report.leader and report.leader.slices:
+        made["slices"] = slices(report, report.leader)
+    explained = explained_first(report)
+    if explained is not None:
+        made |= explanation_charts(explained, higher_is_better=report.higher_is_better)
     return MappingProxyType(made)
 
 

@@ -12,7 +12,7 @@ from bakeoff.core.types import Json
 from bakeoff.report.markdown import markdown, safe
 from bakeoff.report.model import Report
 
-__all__ = ["Check", "ModelCheck", "Outcome", "checks_markdown", "junit"]
+__all__ = ["Check", "ModelCheck", "Outcome", "checks_markdown", "error_junit", "error_markdown", "junit"]
 
 Outcome: TypeAlias = Literal["passed", "failed", "not comparable"]
 
@@ -96,6 +96,23 @@ def junit(found: ModelCheck) -> str:
         ET.SubElement(suite, "system-out").text = _text("\n".join(found.notes))
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def error_junit(kind: str, message: str) -> str:
+    """JUnit XML of a check that could not be made: one test case with the error."""
+    counts = {"name": "bakeoff", "tests": "1", "failures": "0", "errors": "1"}
+    root = ET.Element("testsuites", counts)
+    case = ET.SubElement(
+        ET.SubElement(root, "testsuite", counts), "testcase", {"classname": "bakeoff", "name": "check", "time": "0"}
+    )
+    ET.SubElement(case, "error", {"type": kind, "message": _text(message)}).text = _text(message)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def error_markdown(kind: str, message: str) -> str:
+    """What stood in the way of a check, for a pull request."""
+    return f"## bakeoff: check not made\n\n**{safe(kind)}**: {safe(message, longest=2000)}\n"
 
 
 def _text(text: str) -> str:

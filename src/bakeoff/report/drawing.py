@@ -5,13 +5,18 @@ carries its numbers as an `aria-label`. Measured here, the Vega runtime that wou
 0.9 MB to each page and needs `unsafe-eval`, where drawings take 10 kB each and a page may forbid all that.
 """
 
+import base64
+import contextlib
 import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
-from bakeoff.core.errors import MissingExtraError
+from bakeoff.core import narrow
+from bakeoff.core.errors import MissingExtraError, StoreError, UsageError
+from bakeoff.core.explain import file_advice
 from bakeoff.report.model import Report
 from bakeoff.report.numbers import cut
 
@@ -25,6 +30,8 @@ WIDE, NARROW = 820, 340
 PICTURE_SCALE = 2.0
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffe\uffff]+")
 VERSION = "5.21"
+VEGA_LITE = "application/vnd.vegalite.v5+json"
+"""The type by which notebooks know a drawing that they can draw by themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +63,75 @@ PICTURE = Palette(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """One chart: what it shows (`title`), in one sentence for those who cannot see it (`told`), and how."""
+    r"""One chart: what it shows (`title`), in one sentence for those who cannot see it (`told`), and how.
+
+    A notebook shows it as a picture, and where it can draw Vega-Lite by itself, as a drawing.
+
+    Example:
+        >>> chart = project.last().figure("leaderboard")
+        >>> chart.title
+        'f1_macro of each candidate with its 95% interval'
+        >>> chart.spec["$schema"]
+        'https://vega.github.io/schema/vega-lite/v5.json'
+        >>> chart.png()[:4]
+        b'\x89PNG'
+    """
 
     title: str
     told: str
     draw: Callable[[Palette, int], Spec]
+
+    @property
+    def spec(self) -> Spec:
+        """The Vega-Lite document, with its data: for a page of your own, or `altair.Chart.from_dict`."""
+        return json.loads(_document(self, PICTURE, WIDE))
+
+    def png(self) -> bytes:
+        """The chart as a picture on white.
+
+        Raises:
+            MissingExtraError: vl-convert is not installed.
+        """
+        return png(self)
+
+    def svg(self) -> str:
+        """The chart as an SVG document on white.
+
+        Raises:
+            MissingExtraError: vl-convert is not installed.
+        """
+        return _converter().vegalite_to_svg(_document(self, PICTURE, WIDE), vl_version=VERSION)
+
+    def save(self, file: str | Path) -> Path:
+        """Write the chart to a file, whose name ends in .png, .svg or .json (Vega-Lite); the file.
+
+        Raises:
+            UsageError: the name ends otherwise. StoreError: it cannot be written.
+        """
+        path = Path(file)
+        ways: dict[str, Callable[[], bytes]] = {
+            ".png": self.png,
+            ".svg": lambda: self.svg().encode(),
+            ".json": lambda: json.dumps(self.spec, indent=1).encode(),
+        }
+        if path.suffix.lower() not in ways:
+            raise UsageError(f"file: expected a name that ends in {', '.join(ways)}, received {str(file)!r}")
+        content = ways[path.suffix.lower()]()
+        try:
+            path.write_bytes(content)
+        except OSError as error:
+            raise StoreError(f"cannot write {str(path)!r}: {error.strerror or error}; {file_advice(error)}") from error
+        return path
+
+    def __repr__(self) -> str:
+        return f"Chart({self.title!r})"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
+        del include, exclude
+        bundle: dict[str, object] = {"text/plain": f"{self.title}: {self.told}", VEGA_LITE: self.spec}
+        with contextlib.suppress(MissingExtraError):
+            bundle["image/png"] = base64.b64encode(self.png()).decode()
+        return bundle
 
 
 def svg(chart: Chart, width: int) -> str:
@@ -97,16 +168,27 @@ def _document(chart: Chart, palette: Palette, width: int) -> str:
         "titlePadding": 8,
         "labelLimit": 200 if width > NARROW else 90,
     }
+    drawn = chart.draw(palette, width)
+    # Panels have widths of their own, which come to about that of the whole.
+    fitted = {} if "concat" in drawn else {"width": width, "autosize": {"type": "fit", "contains": "padding"}}
     document = {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "background": palette.background,
         "padding": 12 if palette.background else 2,
-        "width": width,
-        "autosize": {"type": "fit", "contains": "padding"},
-        **chart.draw(palette, width),
+        **fitted,
+        **drawn,
         "config": {"font": "sans-serif", "view": {"stroke": None}, "axis": axis, "text": {"fontSize": 12}},
     }
-    return json.dumps(document)
+    return json.dumps(_printable(document))
+
+
+def _printable(value: Any) -> Any:
+    """A document without what XML cannot hold, wherever the data has it."""
+    if isinstance(value, str):
+        return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", value)
+    if narrow.is_object(value):
+        return {key: _printable(each) for key, each in value.items()}
+    return [_printable(each) for each in value] if narrow.is_sequence(value) else value
 
 
 def clean(text: str, longest: int = 60) -> str:

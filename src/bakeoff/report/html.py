@@ -11,9 +11,10 @@ from bakeoff.report import numbers
 from bakeoff.report.answer_charts import FEW_CLASSES
 from bakeoff.report.charts import charts
 from bakeoff.report.drawing import MOST_SERIES, NARROW, WIDE, svg
+from bakeoff.report.explaining import explained_first, importances, others, sentences, skipped
 from bakeoff.report.ledger import losses_of
 from bakeoff.report.model import Report, ReportedCandidate
-from bakeoff.report.phrases import by_fold, gates, headline
+from bakeoff.report.phrases import baseline_row, by_fold, gates, headline
 from bakeoff.report.templates import inline, templates
 from bakeoff.results.candidate import Drop, Slice, WeakSlice
 
@@ -50,7 +51,7 @@ def html(report: Report, *, card: str | None = None) -> str:
     filters: dict[str, Any] = {name: getattr(numbers, name) for name in FILTERS} | {"place": _place(span)}
     environment, markup = templates("an HTML report", filters)
     page = environment.get_template("page.html")
-    figures = _figures(report, markup)
+    figures, explained = _figures(report, markup), explained_first(report)
     recalled = remembering.remembering(report.candidates)
     return page.render(
         report=report,
@@ -63,7 +64,13 @@ def html(report: Report, *, card: str | None = None) -> str:
         contents=_contents(report, figures),
         gates=gates(report),
         by_fold=by_fold(report),
+        baselines=[baseline_row(each, report.verdict.metric) for each in report.baselines],
         kept_out={gate.candidate for gate in report.verdict.gates if not gate.passed},
+        why=explained,
+        why_skipped=skipped(explained) if explained else [],
+        why_sentences=sentences(report),
+        importances=importances(report),
+        importance_names=others(report),
         gate_names=list(dict.fromkeys(gate.candidate for gate in report.verdict.gates)),
         classes=_classes(report),
         confused=_confused(report),
@@ -126,12 +133,14 @@ def _contents(report: Report, figures: Mapping[str, Figure]) -> list[tuple[str, 
     card = report.leader.card if report.leader else None
     parts = [
         ("leaderboard", "Leaderboard", bool(report.ranked)),
+        ("baselines", "Baselines", bool(report.baselines)),
         ("differences", "Differences", bool(report.verdict.comparisons)),
         ("front", "Quality and price", "front" in figures),
         ("gates", "Gates", bool(report.verdict.gates)),
         ("combinations", "Combinations", bool(report.combinations or report.not_combined)),
         ("advice", "Advice", bool(report.advice)),
         ("budget", "Budget", report.budget is not None),
+        ("why", "Why it answers so", explained_first(report) is not None),
         ("calibration", "Calibration", "calibration" in figures),
         ("classes", "Classes", bool(card and card.per_class)),
         ("slices", "Slices", any(each.slices for each in report.ranked)),

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from bakeoff.core.ledger import Ledger
+from bakeoff.report.explaining import importances, others
+from bakeoff.report.explaining import sentences as explained
 from bakeoff.report.judge import HEADS, judged_row, sentences
 from bakeoff.report.ledger import losses_of
 from bakeoff.report.memorisation import heads, recalled_row, remembering
@@ -22,22 +24,28 @@ from bakeoff.report.numbers import (
     signed,
     size,
 )
-from bakeoff.report.phrases import by_fold, gates, headline, sides
+from bakeoff.report.phrases import baseline_row, by_fold, gates, headline, sides
 from bakeoff.results.search import SearchBudget
 
 __all__ = ["markdown", "safe"]
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&@!])")
 LONGEST = 200
+MOST_COLUMNS = 8
 
 
 def markdown(report: Report) -> str:
     """Verdict, leaderboard, differences, gates and data in a page that any Markdown reader shows."""
     verdict, data = report.verdict, report.dataset
-    parts = [f"## {safe(report.project)}: {safe(headline(report))}", safe(verdict.reason, longest=2000)]
+    parts = [f"## {safe(report.project)}: {safe(headline(report))}"]
+    parts += [f"**{safe(verdict.warning, longest=2000)}**"] if verdict.warning else []
+    parts.append(safe(verdict.reason, longest=2000))
+    parts += [f"How much that is: {safe(verdict.scale, longest=500)}"] if verdict.scale else []
     parts += _notes(report)
     if report.ranked:
         parts.append(_leaderboard(report))
+    if report.baselines:
+        parts.append(_baselines(report))
     if by_fold(report):
         parts.append(_by_fold(report))
     parts += [f"**{safe(each.name)} failed:** {safe(each.error or '')}" for each in report.failed]
@@ -50,6 +58,7 @@ def markdown(report: Report) -> str:
     if report.judge:
         parts.append(_table(HEADS, [judged_row(each) for each in report.judge.candidates], right=range(1, len(HEADS))))
         parts.append(safe(" ".join(sentences(report.judge)), longest=2000))
+    parts += _explained(report)
     parts += _recalled(report)
     if report.budget:
         parts.append(_budget(report.budget))
@@ -73,6 +82,8 @@ def _notes(report: Report) -> list[str]:
     notes = [safe(report.positive.sentence)] if report.positive else []
     if verdict.contest:
         notes.append(f"Champion {'promoted' if verdict.promoted else 'kept'}: {safe(verdict.contest)}.")
+    if report.shipped:
+        notes.append(f"Served: {safe(report.shipped.sentence, longest=500)}.")
     return notes
 
 
@@ -96,6 +107,12 @@ def _leaderboard(report: Report) -> str:
         heads.append("Utility")
         rows = [[*row, number(worth.get(each.name))] for row, each in zip(rows, report.ranked, strict=True)]
     return _table(heads, rows, right=range(1, len(heads)))
+
+
+def _baselines(report: Report) -> str:
+    metric = report.verdict.metric
+    heads = ["Baseline (no model)", metric, "95% interval", "The winner is better by", "Rule"]
+    return _table(heads, [baseline_row(each, metric) for each in report.baselines], right=(1, 2, 3), longest=400)
 
 
 def _by_fold(report: Report) -> str:
@@ -126,6 +143,22 @@ def _combinations(report: Report) -> str:
         for each in report.combinations
     ]
     return _table(heads, rows, right=(1, 2), longest=500)
+
+
+def _explained(report: Report) -> list[str]:
+    """What matters to whom, and what explaining the winner came to."""
+    lines, names = explained(report), others(report)
+    if not lines:
+        return []
+    parts = [safe(" ".join(lines), longest=2000)]
+    if names:
+        rows = [
+            [columns, *(number(cells[name].drop) if name in cells else "" for name in names)]
+            for columns, cells in importances(report)[:MOST_COLUMNS]
+        ]
+        heads = [f"{report.verdict.metric} lost without", *names]
+        parts.append(_table(heads, rows, right=range(1, len(heads))))
+    return parts
 
 
 def _recalled(report: Report) -> list[str]:

@@ -4,8 +4,22 @@ import math
 from datetime import UTC, datetime
 from typing import Protocol
 
-__all__ = ["count", "cut", "dollars", "duration", "interval", "limits", "milliseconds", "moment", "number", "share"]
-__all__ += ["chance", "loss", "part", "plain", "signed", "size"]
+from bakeoff.data.facts import ColumnFacts
+
+__all__ = [
+    "count",
+    "cut",
+    "day",
+    "dollars",
+    "duration",
+    "interval",
+    "limits",
+    "milliseconds",
+    "moment",
+    "number",
+    "share",
+]
+__all__ += ["chance", "in_a_line", "loss", "part", "plain", "signed", "size"]
 
 
 class Ends(Protocol):
@@ -18,6 +32,8 @@ class Ends(Protocol):
 
 
 MINUTE_S, HOUR_S = 60, 3600
+LAST_MS = 253_402_300_799_000
+"""The end of the year 9999, the last that has a name."""
 STEPS = ((1000.0, 0), (100.0, 1), (10.0, 2), (1.0, 3), (0.001, 4))
 
 
@@ -201,3 +217,31 @@ def cut(text: str, longest: int = 80) -> str:
     'abc…'
     """
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def day(time_ms: float) -> str:
+    """A time as people read it, in UTC.
+
+    >>> day(0), day(86_400_000 * 1.5)
+    ('1970-01-01', '1970-01-02 12:00')
+    """
+    if abs(time_ms) > LAST_MS:
+        return f"{time_ms:.3g} ms"
+    try:
+        told = datetime.fromtimestamp(time_ms / 1000, UTC)
+    except (ValueError, OverflowError):
+        return f"{time_ms:.3g} ms"
+    return told.strftime("%Y-%m-%d" if told.hour == told.minute == 0 else "%Y-%m-%d %H:%M")
+
+
+def in_a_line(column: ColumnFacts) -> str:
+    """The values of a column in a line."""
+    if column.numbers is not None:
+        form = day if column.kind == "datetime" else plain
+        facts = column.numbers
+        return f"{form(facts.least)} to {form(facts.most)}, median {form(facts.median)}"
+    if column.characters is not None:
+        facts = column.characters
+        return f"{facts.least:,.0f} to {facts.most:,.0f} characters, median {facts.median:,.0f}"
+    first = ", ".join(f"{value} ({rows:,})" for value, rows in column.top[:3])
+    return first or "no values"

@@ -3,20 +3,38 @@
 from statistics import stdev
 
 from bakeoff.report.model import Report
-from bakeoff.report.numbers import count, limits, number
+from bakeoff.report.numbers import count, interval, limits, number, part, signed
+from bakeoff.results.baseline import Baseline
 from bakeoff.results.data import Dataset
 from bakeoff.results.verdict import GateOutcome
 
-__all__ = ["by_fold", "gates", "headline", "sides"]
+__all__ = ["baseline_row", "by_fold", "gates", "headline", "sides"]
 
 
 def headline(report: Report) -> str:
     """The verdict in a few words."""
     verdict = report.verdict
     if verdict.winner is None:
+        if verdict.yardstick is not None and not verdict.yardstick.passed:
+            return f"Nobody wins: no model beats the baseline {verdict.yardstick.baseline!r}"
         return "Nobody wins" + (f"; {verdict.best} leads" if verdict.best else "")
     found = report.leader.metrics.get(verdict.metric) if report.leader else None
     return f"{verdict.winner} wins" + (f" with {verdict.metric} {number(found.value)}" if found else "")
+
+
+def baseline_row(baseline: Baseline, metric: str) -> list[str]:
+    """A baseline in cells: name, value, interval, how much better the winner is, and what it answers."""
+    scored, each = baseline.metrics.get(metric), baseline.comparison
+    needs = f"; needs {baseline.needs}" if baseline.needs else ""
+    counts = "" if baseline.stops != "none" else ", which may come too late: it stops nobody"
+    without = f"; of {part(baseline.fallback)} of the rows it knows nothing" if baseline.fallback else ""
+    return [
+        baseline.name,
+        "undefined" if scored is None else number(scored.value),
+        "" if scored is None else interval(scored),
+        "" if each is None else f"{signed(each.difference)} ({signed(each.low)} to {signed(each.high)})",
+        f"{baseline.rule}{needs}{counts}{without}",
+    ]
 
 
 def gates(report: Report) -> list[tuple[str, dict[str, GateOutcome]]]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from bakeoff.core.ledger import Loss
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.latency import Ends
+from bakeoff.results.search import Cut
 
 __all__ = [
     "Bin",
@@ -179,8 +180,9 @@ class Candidate:
     """A candidate with what it scored, takes and costs; one that failed has an `error` instead.
 
     `fold_metrics` are the values of each metric on the rows of each fold, if there are folds; `chosen` is what fitting
-    chose. For latencies and prices see `bakeoff.results.scorecard.Scorecard`. `slices_tested` is None where
-    weak slices, robustness and calibration were not looked for.
+    chose, `cut` what the limit of the fit cut short. For latencies and prices see
+    `bakeoff.results.scorecard.Scorecard`. `slices_tested` is None where weak slices, robustness and calibration were
+    not looked for.
     """
 
     name: str
@@ -216,3 +218,4 @@ class Candidate:
     calibration: Calibration | None = None
     memorisation: Memorisation | None = None
     monthly: Monthly | None = None
+    cut: Cut | None = None

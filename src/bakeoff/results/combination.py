@@ -1,4 +1,4 @@
-"""Blends, cascades and routes that a run tried."""
+"""Blends, stacks, cascades and routes that a run tried."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,13 +22,13 @@ class CurvePoint:
 class CombinationOutcome:
     """A combination that was tried; without `quality` when validation rows spoke against it.
 
-    `weights` (with `biases`, over logarithms if `log`) are those of a blend's members; `thresholds` (`pooled`, and with
-    the classes that are `doubted`) those of a cascade or route, whose `shares` of rows reach each member, and `right`
-    how often each was right on those that it answered. `entered`: it became a candidate.
+    `weights` (with `biases`, over logarithms if `log`) are those of a blend's or stack's members; `thresholds`
+    (`pooled`, and with the classes that are `doubted`) those of a cascade or route, whose `shares` of rows reach each
+    member, and `right` how often each was right on those that it answered. `entered`: it became a candidate.
     """
 
     name: str
-    kind: Literal["blend", "cascade", "route"]
+    kind: Literal["blend", "stack", "cascade", "route"]
     members: tuple[str, ...] = ()
     weights: tuple[float, ...] | None = None
     biases: Mapping[str, float] | None = None

@@ -5,16 +5,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Expected", "ProbePoint", "Rung", "SearchBudget", "Searched", "Trial", "TrialStatus"]
+__all__ = ["Cut", "Expected", "PastAdvice", "ProbePoint", "Rung", "SearchBudget", "Searched", "Trial", "TrialStatus"]
 
 TrialStatus: TypeAlias = Literal["done", "failed", "stopped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """What the limit of a fit cut short, in words: with more time, or on a faster machine, it may come to more.
+
+    `budget_s` is what its run might take: a run that may take clearly longer makes the fit again.
+    """
+
+    limit_s: float
+    what: str
+    budget_s: float = 0.0
+
+    @property
+    def sentence(self) -> str:
+        """What happened, and what to do about it."""
+        return (
+            f"it had {self.limit_s:.0f} s to fit, and {self.what}: more time or another machine may give another model "
+            "(bakeoff run --budget 2h, or none)"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbePoint:
     """What a fit on a sample of `rows` rows took and gave; `row_s` are seconds for each row of a batch.
 
-    `se` is the standard error of `value`, the project's metric.
+    `se` is the standard error of `value`, the project's metric, on `scored` rows (0: an earlier bakeoff measured it).
     """
 
     rows: int
@@ -26,6 +46,7 @@ class ProbePoint:
     latency_p50_ms: float
     latency_p95_ms: float
     row_s: float
+    scored: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,3 +125,17 @@ class Expected:
     measured: float
     factor: float | None
     inside: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastAdvice:
+    """How good predictions of one quantity were: of `pairs` with a measurement, `inside` lay within their intervals.
+
+    `factor` is the median ratio of the larger to the smaller; of the metric it is `difference`, the median distance.
+    """
+
+    quantity: str
+    pairs: int
+    inside: int
+    factor: float | None = None
+    difference: float | None = None

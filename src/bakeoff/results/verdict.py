@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bakeoff.core.markup import notebook, paragraph, table
 from bakeoff.core.types import ColumnKind
 from bakeoff.metrics.intervals import Interval
 
-__all__ = ["ChangedInputs", "Comparison", "Detectable", "GateOutcome", "LookCount", "Verdict"]
+__all__ = ["ChangedInputs", "Comparison", "Detectable", "GateOutcome", "LookCount", "Verdict", "Yardstick"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,31 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Yardstick:
+    """The best `baseline` that may stop a winner, its `value`, and how the winner stands to it (or who would have won).
+
+    `candidate_value` is the candidate's, corrected for its choice. `passed`: no baseline stops it, so that it may win
+    (see `bakeoff.evaluate.decide.yardstick`). `distinct`: it is distinguishably better, by the `comparison`, whose
+    interval has room for the choice among all candidates and for all baselines. `improvement` is the share of the
+    baseline's error that is gone (None where the metric has no best value). `ahead` are baselines that stop nobody and
+    are better. `warning` is what a person must know first, if there is anything.
+    """
+
+    baseline: str
+    rule: str
+    candidate: str
+    value: float
+    candidate_value: float
+    passed: bool
+    distinct: bool
+    comparison: Comparison
+    needs: str | None = None
+    improvement: float | None = None
+    ahead: tuple[str, ...] = ()
+    warning: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The decision. `best` leads by the metric among those that may win (or among all, if none may).
 
@@ -116,6 +142,9 @@ class Verdict:
     five that the winner (or the best) is within the margin of all others, if they lie as measured. `utilities` are the
     expected ones by candidate, None where undefined; empty when the project has no `utility`. Then `utility_p_best` is
     how probable it is that each has the highest, `utility_loss` how much less than that it is expected to be.
+
+    `yardstick` is how the winner stands to the best baseline, `beside_baselines` to each (None, empty: none was worked
+    out); `scale` says in a sentence how much the winner's value is, beside the spread of the target and the baseline.
 
     Of the comparison with the champion: whether the winner was `promoted`, beside which `champion`, why (`contest`), at
     which `look` at the rows, whether it is `blocked` until a person releases it, and how its `inputs` differ.
@@ -149,3 +178,34 @@ class Verdict:
     blocked: bool = False
     inputs: ChangedInputs | None = None
     power_curve: tuple[Detectable, ...] = ()
+    yardstick: Yardstick | None = None
+    beside_baselines: tuple[Comparison, ...] = ()
+    scale: str | None = None
+
+    @property
+    def warning(self) -> str | None:
+        """What a person must know first: that no baseline is beaten, or not distinguishably."""
+        return self.yardstick.warning if self.yardstick else None
+
+    def __repr__(self) -> str:
+        """Who won, by what."""
+        value = f" {self.value.value:.4f} {self.value.ends()}" if self.value is not None else ""
+        return f"Verdict(winner={self.winner!r}, {self.metric}{value})"
+
+    def _repr_html_(self) -> str:
+        title = f"{self.winner} wins" if self.winner else "Nobody wins" + (f"; {self.best} leads" if self.best else "")
+        differences = table(
+            ("candidate", f"{self.metric} against {self.best}", "from", "to", "p"),
+            [(each.candidate, each.difference, each.low, each.high, each.p_holm) for each in self.comparisons],
+        )
+        gates = table(
+            ("candidate", "gate", "value", "least", "most", "passed"),
+            [(g.candidate, g.metric, g.value, g.min, g.max, "yes" if g.passed else "no") for g in self.gates],
+        )
+        return notebook(
+            title,
+            self.reason,
+            differences if self.comparisons else "",
+            gates if self.gates else "",
+            paragraph(self.contest, "muted") if self.contest else "",
+        )

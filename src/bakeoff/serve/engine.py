@@ -79,6 +79,11 @@ class Answer:
     model_version: str
     gaps: Gaps = NO_GAPS
 
+    def __repr__(self) -> str:
+        answer = self.value if self.label is None else self.label
+        sure = f" ({self.probabilities[self.label]:.3f})" if self.probabilities and self.label is not None else ""
+        return f"Answer({answer!r}{sure}, id={self.id!r}{', with gaps' if self.gaps else ''})"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:

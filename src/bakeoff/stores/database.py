@@ -4,7 +4,6 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -16,10 +15,11 @@ from sqlalchemy.sql.schema import Table
 from bakeoff.core.errors import BakeoffError, MissingExtraError, StoreError, UsageError
 from bakeoff.core.explain import database_advice
 from bakeoff.stores import record_check, sums
+from bakeoff.stores.sqlite_driver import SQLite
+from bakeoff.stores.sqlite_driver import sqlite as sqlite_driver
 
 __all__ = ["Database", "connect", "sqlite_path"]
 
-_OLDEST_SQLITE = (3, 51, 3)  # older ones can corrupt a WAL
 _BUSY_MS = 30_000
 
 
@@ -118,14 +118,7 @@ def sqlite_path(url: str, folder: Path) -> Path | None:
 
 
 def _sqlite(url: URL, folder: Path) -> Engine:
-    import pysqlite3
-
-    if pysqlite3.sqlite_version_info < _OLDEST_SQLITE:
-        expected, found = (".".join(map(str, v)) for v in (_OLDEST_SQLITE, pysqlite3.sqlite_version_info))
-        raise StoreError(
-            f"expected SQLite {expected} or newer, found {found} in the module pysqlite3: "
-            "pip install --upgrade pysqlite3"
-        )
+    driver = sqlite_driver()
     if url.database in (None, "", ":memory:"):
         raise UsageError(f"expected a file such as sqlite:///records.db, received {url!r}")
     path = folder / str(url.database)
@@ -134,19 +127,20 @@ def _sqlite(url: URL, folder: Path) -> Engine:
     except OSError as error:
         raise StoreError(f"cannot make the folder of the records, {path.parent}: {error.strerror}") from error
     record_check.require_log(path)
-    return _sqlite_engine(url.set(database=str(path)), pysqlite3)
+    return _sqlite_engine(url.set(database=str(path)), driver)
 
 
-def _sqlite_engine(url: URL, module: ModuleType) -> Engine:
+def _sqlite_engine(url: URL, driver: SQLite) -> Engine:
     # isolation_level None: the driver begins nothing by itself, so that our BEGIN decides what is locked.
     arguments = {"timeout": _BUSY_MS / 1000, "isolation_level": None}
-    engine = create_engine(url, module=module, connect_args=arguments)
+    engine = create_engine(url, module=driver.module, connect_args=arguments)
 
     def prepare(raw: Any, _record: object) -> None:
         sums.register(raw)
         cursor = raw.cursor()
-        _use_wal(cursor, module.OperationalError)
-        for pragma in ("synchronous = FULL", "foreign_keys = ON"):
+        journal, synchronous = driver.pragmas
+        _use_journal(cursor, journal, busy=driver.module.OperationalError)
+        for pragma in (f"synchronous = {synchronous}", "foreign_keys = ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -160,12 +154,12 @@ def _sqlite_engine(url: URL, module: ModuleType) -> Engine:
     return engine
 
 
-def _use_wal(cursor: Any, busy: type[Exception]) -> None:
-    """Switch to the write-ahead log; of several that open a new file at once, SQLite lets the others not wait."""
+def _use_journal(cursor: Any, journal: str, *, busy: type[Exception]) -> None:
+    """Switch to a journal; of several that open a new file at once, SQLite lets the others not wait."""
     until = time.monotonic() + _BUSY_MS / 1000
     while True:
         try:
-            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute(f"PRAGMA journal_mode = {journal}")
         except busy as error:
             if "locked" not in str(error) or time.monotonic() > until:
                 raise

@@ -17,6 +17,7 @@ from bakeoff.core.errors import CorruptError, StoreError
 from bakeoff.core.explain import database_advice
 from bakeoff.stores import history, sums
 from bakeoff.stores.files import durable_folder, durable_write, storage, sync_folder, temporary
+from bakeoff.stores.sqlite_driver import sqlite
 from bakeoff.stores.write_ahead_log import log_of, unread
 
 __all__ = ["back_up", "backup_of", "check", "require_log", "require_whole"]
@@ -231,6 +232,4 @@ def _opened(path: Path, *, writes: bool = False) -> Generator[Any]:
 
 
 def _driver() -> Any:
-    import pysqlite3
-
-    return pysqlite3
+    return sqlite().module

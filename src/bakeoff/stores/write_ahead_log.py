@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from bakeoff.stores.sqlite_driver import sqlite
+
 __all__ = ["log_of", "unread"]
 
 HEADER, FRAME = struct.Struct(">8I"), struct.Struct(">6I")
@@ -26,8 +28,11 @@ def log_of(database: Path) -> Path:
 def unread(database: Path, connection: Any) -> bool:
     """Whether the log holds a commit that SQLite does not read, as seen by an open connection.
 
-    A machine that lost power in the midst of a commit can leave the same: what was then not acknowledged.
+    A machine that lost power in the midst of a commit can leave the same: what was then not acknowledged. An SQLite
+    that is too old to write such logs cannot be asked what it reads of one; it then is believed.
     """
+    if not sqlite().write_ahead:
+        return False
     for _ in range(ATTEMPTS):  # another process may write meanwhile
         before = _content(database)
         (_, frames_read, _) = connection.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()

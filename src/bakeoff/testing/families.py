@@ -257,6 +257,20 @@ class FamilyConformance:
         assert dict(again.chosen) == dict(model.chosen)
         _check(again, again.predict(self.held(job)), len(self.held(job)))
 
+    def test_what_is_said_of_validation_rows_on_the_way_was_not_learned_from_them(
+        self, family: Family, job: FitJob
+    ) -> None:
+        """It is what the same candidate says that has seen training rows alone, if the fit says anything of them."""
+        on_the_way: list[Predictions] = []
+        model = family.fit(dataclasses.replace(job, on_held=on_the_way.append))
+        if not on_the_way:
+            pytest.skip("nothing is said of validation rows on the way")
+        alone = family.fit(dataclasses.replace(job, validation=job.validation[:0], chosen=model.chosen))
+        after = alone.predict(job.validation.drop(job.schema.target))
+        assert on_the_way[0].classes == after.classes
+        np.testing.assert_allclose(_numbers(on_the_way[0]), _numbers(after), atol=0.005)
+        assert len(on_the_way) == 1
+
     def test_tables_are_left_as_they_were(self, family: Family, job: FitJob) -> None:
         train, held = job.train.clone(), self.held(job)
         before = held.clone()

@@ -45,12 +45,16 @@ Propose: TypeAlias = "Callable[[Study], Mapping[str, Any] | None]"
 
 @dataclass(slots=True, kw_only=True)
 class Study:
-    """The search for one candidate's parameters: what is searched, on how many rungs, and what is known."""
+    """The search for one candidate's parameters: what is searched, on how many rungs, and what is known.
+
+    Settings that are known to be good elsewhere are tried `first`, before any is proposed.
+    """
 
     name: str
     space: Mapping[str, Search]
     higher_is_better: bool
     rungs: int
+    first: Sequence[Mapping[str, Any]] = ()
     trials: list[Trial] = field(default_factory=list[Trial])
     running: list[TrialRequest] = field(default_factory=list[TrialRequest])
 
@@ -94,7 +98,7 @@ class Study:
         up = self._up(remaining_s)
         if up is not None or self._over() or self.expected_s(0, self.rungs) > remaining_s:
             return up or self._last(remaining_s)
-        params = propose(self)
+        params = next((each for each in self.first if each not in self.settings.values()), None) or propose(self)
         if params is None:
             return self._last(remaining_s)
         return TrialRequest(candidate=self.name, setting=len(self.settings), rung=0, params=params)

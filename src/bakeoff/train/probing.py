@@ -1,9 +1,11 @@
 """A family on small samples of the project's training rows: how long it takes, how good it gets, how fast it answers.
 
-Samples double in size and share no row, so that nothing remembered of one makes the next one cheaper. What is
+Samples double in size and share no row, so that nothing remembered of one makes the next one cheaper, as long as there
+are rows; the last are taken from the beginning again, up to all rows, with nothing remembered. What is
 predicted for all rows is extrapolated from them (`bakeoff.evaluate.advise.learning_curves`). Test rows are not read.
 """
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -51,11 +53,13 @@ class ProbeArgument(FitArgument, frozen=True, kw_only=True):
 
     Of each sample, `validation_share` is for choosing on. A first fit of few rows, which fetches and loads what
     the family needs, is not measured and may take `warm_limit_s`; `limit_s` after it, what was measured is given.
+    `first_rows` are in the first sample that is.
     """
 
-    limit_s: float
+    limit_s: float  # pyright: ignore[reportGeneralTypeIssues]
     warm_limit_s: float
     validation_share: float
+    first_rows: int = FIRST_ROWS
     costs: dict[str, dict[str, float]] = msgspec.field(default_factory=dict[str, dict[str, float]])
     by_cost: bool = False
 
@@ -114,7 +118,7 @@ def _measured(argument: ProbeArgument, context: JobContext, warm: threading.Even
     with np.load(context.inputs[ROWS], allow_pickle=False) as rows:
         pool, held_out = table[rows[POOL]], table[rows[HELD]]
     start = min(WARM_ROWS, len(pool) // 2)
-    size = min(FIRST_ROWS, max(2, (len(pool) - start) // 4))
+    size = min(argument.first_rows, max(2, len(pool) - start))
     with (
         threadpool_limits(context.threads),
         using(context.inputs.get(METRICS), argument.costs),
@@ -124,18 +128,26 @@ def _measured(argument: ProbeArgument, context: JobContext, warm: threading.Even
             family.fit(_fit_job(argument, context, family, pool[:start]))
         finally:
             warm.set()
-        overhead_s = time.process_time() - busy  # not by the clock, which downloads would count in
+        first_s = time.process_time() - busy  # not by the clock, which downloads would count in
+        imports_s: float | None = None
         deadline = time.monotonic() + argument.limit_s
-        while start + size <= len(pool):
-            before = time.monotonic()
+        while True:
+            before, fresh = time.monotonic(), start + size <= len(pool)
             context.progress(f"fitting {size} rows")
-            point, used = _point(argument, context, family, pool[start : start + size], held_out)
+            sample = pool[start : start + size] if fresh else pool[:size]
+            # What fits keep for each other (vectors of texts) would make rows that are read again cheaper.
+            cache = context.cache if fresh else context.scratch / f"cache-{size}"
+            point, used = _point(argument, replace(context, cache=cache), family, sample, held_out)
             held_out = held_out[:used]
-            yield replace(point, train_s=point.train_s + overhead_s)
+            if imports_s is None:  # what the first fit took beyond one of more rows, a run's fit takes too
+                imports_s = max(0.0, first_s - point.train_s)
+            yield replace(point, train_s=point.train_s + imports_s)
             rest_s = time.monotonic() - before - point.train_s
-            start, size = start + size, size * 2
-            if time.monotonic() + GROWTH * point.train_s + rest_s > deadline:
+            start, following = start + size if fresh else len(pool), min(2 * size, len(pool))
+            growth = GROWTH ** math.log2(following / size)
+            if following == size or time.monotonic() + growth * point.train_s + rest_s > deadline:
                 break
+            size = following
 
 
 def _point(
@@ -175,6 +187,7 @@ def _point(
         latency_p50_ms=speed.latency_ms["p50"],
         latency_p95_ms=speed.latency_ms["p95"],
         row_s=1 / speed.throughput_rows_s,
+        scored=used,
     )
     return point, used
 

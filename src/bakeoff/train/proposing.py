@@ -69,7 +69,7 @@ def _told(study: Study, spread: dict[str, Any]) -> list[Any]:
     told: list[Any] = []
     for setting, params in study.settings.items():
         values = {t.rung: t.value for t in study.trials if t.setting == setting and t.value is not None}
-        if not params:  # as the candidate is: what it does for each parameter need not be in the space
+        if not params.keys() >= spread.keys():  # as the candidate is, at least in part: that need not be in the space
             continue
         encoded = {name: _encoded(study.space[name], params[name], each) for name, each in spread.items()}
         top = values.get(study.rungs - 1)

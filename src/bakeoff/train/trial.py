@@ -4,10 +4,8 @@ The rows that the fit chooses on (early stopping, penalties) are cut off from th
 rows judge what has not seen them. Test rows are not read.
 """
 
-import signal
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from dataclasses import replace
 from math import isfinite
 from typing import Annotated
 
@@ -17,7 +15,7 @@ from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.families import load_family
 from bakeoff.core.jobs import METRICS, OUTSIDE_KEY, ROWS, JobContext
-from bakeoff.train.worker import FitArgument, job_of, table_of
+from bakeoff.train.worker import FitArgument, ended_after, job_of, table_of
 
 __all__ = ["SCORED", "TRIAL", "TrialArgument", "TrialValue", "trial"]
 
@@ -32,7 +30,7 @@ class TrialArgument(FitArgument, frozen=True, kw_only=True):
     After `limit_s` the process is ended, whatever it is doing.
     """
 
-    limit_s: Annotated[float, OUTSIDE_KEY]
+    limit_s: Annotated[float, OUTSIDE_KEY]  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues]
     costs: dict[str, dict[str, float]] = msgspec.field(default_factory=dict[str, dict[str, float]])
     by_cost: bool = False
 
@@ -58,9 +56,9 @@ def trial(argument: TrialArgument, context: JobContext) -> TrialValue:
     from bakeoff.metrics.custom import using
     from bakeoff.metrics.value import value
 
-    with _ended_after(argument.limit_s):
+    with ended_after(argument.limit_s):
         family = load_family(argument.family)
-        job = job_of(argument, family, context)
+        job = replace(job_of(argument, family, context), limit_s=None)
         with np.load(context.inputs[ROWS], allow_pickle=False) as rows:
             scored = table_of(argument, context)[rows[SCORED]]
         started = time.perf_counter()
@@ -75,13 +73,3 @@ def trial(argument: TrialArgument, context: JobContext) -> TrialValue:
     if not isfinite(found):
         raise CandidateError(f"expected {argument.metric} of {len(said)} rows to be a number, received {found}")
     return TrialValue(value=found, fit_s=fit_s)
-
-
-@contextmanager
-def _ended_after(limit_s: float) -> Generator[None]:
-    """End the process by the system's alarm, which does not wait for native code to come back to Python."""
-    signal.setitimer(signal.ITIMER_REAL, max(limit_s, 0.001))
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)

@@ -1,6 +1,9 @@
 """Fit one candidate in a process of its own: from a table and row numbers to a model folder."""
 
+import signal
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,34 +12,47 @@ import msgspec
 
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.errors import CandidateError, UsageError
-from bakeoff.core.families import load_family
+from bakeoff.core.families import load_family, weighs
 from bakeoff.core.jobs import MODEL, OUTSIDE_KEY, ROWS, TABLE, Argument, JobContext
 from bakeoff.core.ledger import Loss
 from bakeoff.core.memory import peak_memory_bytes
-from bakeoff.core.protocols import Family, FitJob
-from bakeoff.core.types import Schema, Task
+from bakeoff.core.protocols import HALF_LIFE, Family, FitJob, Model
+from bakeoff.core.threads import limited
+from bakeoff.core.types import Predictions, Schema, Task
 from bakeoff.data.row_numbers import rows_of_fold
+from bakeoff.results.search import Cut
 from bakeoff.train.params import check_params
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["FIT", "HELD", "HOLD_OUT", "FitArgument", "FitValue", "HeldOut", "fit", "hold_out", "job_of", "size_of"]
-__all__ += ["table_of"]
+__all__ = ["FIT", "FIT_FOLDS", "HELD", "HOLD_OUT", "FitArgument", "FitValue", "FoldsArgument", "FoldsValue", "HeldOut"]
+__all__ += ["ended_after", "far_over", "fit", "fit_folds", "hold_out", "job_of", "model_without", "size_of", "table_of"]
+__all__ += ["SEEN"]
 
 FIT = "bakeoff.train.worker:fit"
 HOLD_OUT = "bakeoff.train.worker:hold_out"
+FIT_FOLDS = "bakeoff.train.worker:fit_folds"
 """What `core.jobs.Job.function` names."""
+KILL_FACTOR, KILL_MORE_S = 1.5, 10.0
+"""A fit is killed when it takes so many times its limit, and so many seconds more."""
 HELD = "held.npz"
 """The output of `hold_out`: what is said of validation rows. That of `fit` is the model's folder."""
+SEEN = "seen.npz"
+"""A further output of `fit`, where it is asked for: what the model says of some test rows, by their places."""
+SEEN_ROWS = 1_000
+MOST_FIT_S = 60.0
+"""Weights by age take up to five fits more: they are tried where one takes no longer."""
 
 
 class FitArgument(Argument, frozen=True, kw_only=True):
     """What `fit` takes.
 
     `family` is the name of its entry point. `rows` = "all" fits every row of the table and needs `chosen`, what an
-    earlier fit chose. `fold` fits without the rows of that fold. `remote` says whether rows may be sent to services on
-    other machines.
+    earlier fit chose. `fold` fits without the rows of that fold. `by_time`: rows are split in the order of time, so
+    that weights by age are tried. `remote` says whether rows may be sent to services on other machines. After `limit_s`
+    the fit ends with the best so far; a result that this changed says so (`cut`), which is why the limit is not in the
+    key.
     """
 
     family: str
@@ -48,11 +64,16 @@ class FitArgument(Argument, frozen=True, kw_only=True):
     chosen: dict[str, Any] | None = None
     rows: Literal["train", "all"] = "train"
     fold: int | None = None
+    by_time: bool = False
     remote: Annotated[bool, OUTSIDE_KEY] = False
+    limit_s: Annotated[float | None, OUTSIDE_KEY] = None
 
 
 class FitValue(msgspec.Struct, frozen=True, kw_only=True):
-    """What `fit` gives; the model's signature stands in the folder's `signature.json`, too."""
+    """What `fit` gives; the model's signature stands in the folder's `signature.json`, too.
+
+    `held`: the output `HELD` has what `hold_out` would make; it is empty otherwise.
+    """
 
     train_s: float
     peak_memory_bytes: int
@@ -61,39 +82,121 @@ class FitValue(msgspec.Struct, frozen=True, kw_only=True):
     signature: dict[str, Any]
     classes: list[str]
     losses: list[Loss] = msgspec.field(default_factory=list[Loss])
+    cut: Cut | None = None
+    held: bool = False
 
 
 def fit(argument: FitArgument, context: JobContext) -> FitValue:
-    """Fit a candidate and save it as the output `MODEL`.
+    """Fit a candidate and save it as the output `MODEL`; and as `HELD` what `hold_out` makes, if it came on the way.
 
     Raises:
         ConfigError: the family does not take the parameters.
         CandidateError: the candidate cannot be fitted.
     """
-    from threadpoolctl import threadpool_limits
-
     family = load_family(argument.family)
     if argument.task not in family.tasks:
         tasks = ", ".join(sorted(family.tasks))
         raise CandidateError(f"expected a task of family {family.name!r} ({tasks}), received {argument.task!r}")
     losses: list[Loss] = []
-    job = replace(job_of(argument, family, context), on_loss=losses.append)
+    cuts: list[str] = []
+    held: list[Predictions] = []
+    job = job_of(argument, family, context)
+    job = replace(job, on_loss=losses.append, on_cut=cuts.append, on_held=held.append)
     started = time.perf_counter()
-    with threadpool_limits(context.threads), remote_calls(allowed=argument.remote):
+    alarm = ended_after(far_over(argument.limit_s))
+    with alarm, limited(context.threads), remote_calls(allowed=argument.remote):
         model = family.fit(job)
+        chosen = dict(model.chosen)
+        if (days := _half_life(family, job, chosen, time.perf_counter() - started)) is not None:
+            chosen[HALF_LIFE] = days
+            held.clear()  # they were without weights
+            model = family.fit(replace(job, chosen=chosen))
     train_s = time.perf_counter() - started
     out = context.outputs[MODEL]
     out.mkdir(parents=True)
     model.save(out)
+    if HELD in context.outputs:
+        _save_held(context.outputs[HELD], job, held[0] if held else None)
+    if SEEN in context.outputs:
+        _say_of_seen(argument, context, model)
     return FitValue(
         train_s=train_s,
         peak_memory_bytes=peak_memory_bytes(),
         size_bytes=size_of(out),
-        chosen=dict(model.chosen),
+        chosen=chosen | {key: value for key, value in (argument.chosen or {}).items() if key == HALF_LIFE},
         signature=msgspec.to_builtins(model.signature),
         classes=list(model.signature.classes),
         losses=losses,
+        cut=Cut(limit_s=argument.limit_s, what="; ".join(cuts)) if cuts and argument.limit_s is not None else None,
+        held=bool(held) and HELD in context.outputs,
     )
+
+
+class FoldsArgument(FitArgument, frozen=True, kw_only=True):
+    """What `fit_folds` takes: `folds` in place of a single `fold`."""
+
+    folds: tuple[int, ...]
+
+
+class FoldsValue(msgspec.Struct, frozen=True, kw_only=True):
+    """What `fit_folds` gives: of each fold what `fit` gives, in the order of the argument's."""
+
+    fits: list[FitValue]
+
+
+def fit_folds(argument: FoldsArgument, context: JobContext) -> FoldsValue:
+    """Fit a candidate without each of these folds, one after the other, and save each model as `model_without(fold)`.
+
+    Of few rows a fit takes less time than a process for it.
+
+    Raises:
+        ConfigError, CandidateError: as for `fit`.
+    """
+    given = {name: value for name, value in msgspec.structs.asdict(argument).items() if name not in {"folds", "fold"}}
+    fits: list[FitValue] = []
+    for fold in argument.folds:
+
+        def progress(line: str, fold: int = fold) -> None:
+            context.progress(f"without fold {fold + 1}: {line}")
+
+        own = replace(context, outputs={MODEL: context.outputs[model_without(fold)]}, progress=progress)
+        fits.append(fit(FitArgument(**given, fold=fold), own))
+    return FoldsValue(fits=fits)
+
+
+def model_without(fold: int) -> str:
+    """The output of `fit_folds` that is the model of all rows but a fold's."""
+    return f"{MODEL}-without-{fold}"
+
+
+def far_over(limit_s: float | None) -> float | None:
+    """When a fit that does not keep to its limit is killed; never without one."""
+    return None if limit_s is None else KILL_FACTOR * limit_s + KILL_MORE_S
+
+
+@contextmanager
+def ended_after(limit_s: float | None) -> Generator[None]:
+    """End the process by the system's alarm, which does not wait for native code to come back to Python."""
+    if limit_s is None:
+        yield
+        return
+    signal.setitimer(signal.ITIMER_REAL, max(limit_s, 0.001))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _half_life(family: Family, job: FitJob, chosen: dict[str, Any], fit_s: float) -> float | None:
+    """The half-life of weights by age that pays, where rows have one and something is to be chosen."""
+    if job.chosen is not None or job.age_days_n is None or not weighs(family, job.params):
+        return None
+    if fit_s > MOST_FIT_S:
+        job.progress(f"weights by age are not tried: a fit takes {fit_s:.0f} s")
+        return None
+    from bakeoff.train.recency import half_life
+
+    return half_life(family, job, chosen)
 
 
 class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,28 +215,56 @@ def hold_out(argument: FitArgument, context: JobContext) -> HeldOut:
         UsageError: nothing was `chosen`.
         ConfigError, CandidateError: as for `fit`.
     """
-    import numpy as np
-    from threadpoolctl import threadpool_limits
-
     if argument.chosen is None:
         raise UsageError("expected 'chosen' of an earlier fit, received None")
     family = load_family(argument.family)
     job = job_of(argument, family, context)
-    with threadpool_limits(context.threads), remote_calls(allowed=argument.remote):
+    with limited(context.threads), remote_calls(allowed=argument.remote):
         model = family.fit(replace(job, validation=job.validation[:0]))
-    said = model.predict(job.validation.drop(argument.schema.target))
-    kept: dict[str, Any] = {"truth_n": job.validation[argument.schema.target].to_numpy(), "values_n": said.values_n}
-    if argument.task != "regression":
-        kept = {name: values_n.astype(np.str_) for name, values_n in kept.items()}
-    if said.probabilities_nk is not None:
-        kept |= {"probabilities_nk": said.probabilities_nk, "classes": np.asarray(said.classes, dtype=np.str_)}
-    np.savez(context.outputs[HELD], allow_pickle=False, **kept)
-    return HeldOut(rows=len(said))
+    predictions = model.predict(job.validation.drop(argument.schema.target))
+    _save_held(context.outputs[HELD], job, predictions)
+    return HeldOut(rows=len(predictions))
+
+
+def _save_held(file: Path, job: FitJob, predictions: Predictions | None) -> None:
+    """Keep what was true of the validation rows, and what was predicted."""
+    import numpy as np
+
+    truth_n = job.validation[job.schema.target].to_numpy()
+    arrays = {} if predictions is None else _answers(job.task, truth_n, predictions)
+    with file.open("wb") as out:
+        np.savez(out, allow_pickle=False, **arrays)
+
+
+def _answers(task: Task, truth_n: Any, predictions: Predictions) -> dict[str, Any]:
+    """Truth and predictions of rows as arrays."""
+    import numpy as np
+
+    answers: dict[str, Any] = {"truth_n": truth_n, "values_n": predictions.values_n}
+    if task != "regression":
+        answers = {name: values_n.astype(np.str_) for name, values_n in answers.items()}
+    if predictions.probabilities_nk is not None:
+        answers["probabilities_nk"] = predictions.probabilities_nk
+        answers["classes"] = np.asarray(predictions.classes, dtype=np.str_)
+    return answers
+
+
+def _say_of_seen(argument: FitArgument, context: JobContext, model: Model) -> None:
+    """Keep what a model says of test rows that it was fitted on: it must be no worse than its evaluated twin there."""
+    import numpy as np
+
+    with np.load(context.inputs[ROWS], allow_pickle=False) as rows:
+        test_n = rows["test"]
+    at_n = np.sort(np.random.default_rng(argument.seed).permutation(len(test_n))[:SEEN_ROWS])
+    table = table_of(argument, context)[test_n[at_n]]
+    target = argument.schema.target
+    answers = _answers(argument.task, table[target].to_numpy(), model.predict(table.drop(target)))
+    np.savez(context.outputs[SEEN], allow_pickle=False, at_n=at_n, **answers)
 
 
 def job_of(argument: FitArgument, family: Family, context: JobContext) -> FitJob:
     """What the argument asks a family to fit, with its tables read."""
-    train, validation = _tables(argument, context)
+    train, validation, ages = _tables(argument, context)
     context.cache.mkdir(parents=True, exist_ok=True)
     return FitJob(
         task=argument.task,
@@ -147,6 +278,8 @@ def job_of(argument: FitArgument, family: Family, context: JobContext) -> FitJob
         cache=context.cache,
         progress=context.progress,
         chosen=argument.chosen,
+        limit_s=argument.limit_s,
+        age_days_n=ages,
     )
 
 
@@ -162,20 +295,35 @@ def table_of(argument: FitArgument, context: JobContext) -> "pl.DataFrame":
     return pl.read_parquet(context.inputs[TABLE], glob=False).select(*schema.inputs, target, *rejected)
 
 
-def _tables(argument: FitArgument, context: JobContext) -> tuple["pl.DataFrame", "pl.DataFrame"]:
-    """The rows to fit on and those to choose on."""
+def _tables(argument: FitArgument, context: JobContext) -> tuple["pl.DataFrame", "pl.DataFrame", Any]:
+    """The rows to fit on, those to choose on, and the ages of both in days (None where time has no part)."""
     import numpy as np
 
     table = table_of(argument, context)
     if argument.rows == "all":
         if argument.chosen is None:
             raise UsageError("expected 'chosen' of an earlier fit with rows = 'all', received None")
-        return table, table[:0]
+        return table, table[:0], _ages(argument, context, np.arange(len(table)))
     with np.load(context.inputs[ROWS], allow_pickle=False) as rows:
         if argument.fold is None:
-            return table[rows["train"]], table[rows["validation"]]
-        train_n, validation_n = rows_of_fold(rows, argument.fold)
-        return table[train_n], table[validation_n]
+            train_n, validation_n = rows["train"], rows["validation"]
+        else:
+            train_n, validation_n = rows_of_fold(rows, argument.fold)
+    ages = _ages(argument, context, np.concatenate([train_n, validation_n]))
+    return table[train_n], table[validation_n], ages
+
+
+def _ages(argument: FitArgument, context: JobContext, rows_n: Any) -> Any:
+    """How many days before the last of these rows each happened; one without a time is as old as the oldest."""
+    import polars as pl
+
+    name = argument.schema.time
+    if not argument.by_time or name is None:
+        return None
+    time = pl.read_parquet(context.inputs[TABLE], glob=False, columns=[name])[name][rows_n].cast(pl.Datetime("us"))
+    day_us = 86_400_000_000
+    stamp_n = time.fill_null(time.min()).to_physical().to_numpy() / day_us
+    return stamp_n.max() - stamp_n if len(stamp_n) else None
 
 
 def size_of(folder: Path) -> int:

@@ -74,7 +74,7 @@ def test_what_was_not_measured_is_not_judged():
         ("once", "cannot say"),
     ]
     assert "bakeoff[llm]" in found["lora"].reasons[0]
-    assert "'bakeoff advise --again'" in found["lora"].evidence[0]
+    assert "probed anew" in found["lora"].evidence[0]
     assert "one sample" in found["once"].reasons[0]
 
 
@@ -91,3 +91,20 @@ def test_more_rows_may_turn_it_round():
     found = order(early, late)
     assert found["late"].call == "leave out"
     assert "training rows, where its curve would meet early's" in found["late"].evidence[-1]
+
+
+def test_all_right_on_few_rows_is_no_certainty_and_nothing_is_better_than_the_best():
+    points = [
+        ProbePoint(
+            rows=n, train_s=0.1, memory_bytes=1, size_bytes=1, value=value, se=0.0, latency_p50_ms=1.0,
+            latency_p95_ms=1.0, row_s=1e-4, scored=27,
+        )
+        for n, value in ((50, 0.2), (100, 0.9), (125, 1.0))
+    ]  # fmt: skip
+    metric = predicted(points, 150, price_per_hour_usd=0.1, higher_is_better=True, best=1.0, test_rows=36).metric
+    assert metric.value == metric.high == 1.0
+    assert metric.low < 0.9
+    falling = [replace(point, value=10.0 / point.rows - 0.07) for point in points]
+    error = predicted(falling, 10_000, price_per_hour_usd=0.1, higher_is_better=False, best=0.0).metric
+    assert error.value == error.low == 0.0
+    assert error.high >= 0.0

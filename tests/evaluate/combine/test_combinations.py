@@ -228,6 +228,28 @@ def test_a_third_member_must_be_worth_its_price():
     assert "not distinguishably better than blend+" in third.reason
 
 
+def test_a_stack_of_all_that_are_needed_enters_with_its_price():
+    parts, rows = world({"a": 1.2, "b": 1.2, "c": 1.2, "d": 1.2, "idle": 0.02})
+    found = tried(parts, rows, CombineConfig(cascades=False, max_members=2))
+    stack = next(each for each in found.values() if each.kind == "stack")
+    assert stack.entered
+    assert set(stack.members) == {"a", "b", "c", "d"}
+    assert stack.card.cost_usd_per_1k == pytest.approx(0.004)
+    mix = Mix(weights=tuple(stack.params["weights"]))
+    assert sum(mix.weights) == pytest.approx(1.0)
+    answers = mix([parts[name].test for name in stack.members], CLASSES)
+    assert stack.card.metrics["f1_macro"].value == value("f1_macro", rows.test_n, answers, "classification")
+    assert stack.card.metrics["f1_macro"].value > max(part.card.metrics["f1_macro"].value for part in parts.values())
+    assert "better than a" in stack.reason
+
+
+def test_a_stack_of_as_many_as_blends_have_is_none_of_its_own():
+    found = tried(*world({"a": 1.5, "b": 1.5, "idle": 0.02}), CombineConfig(cascades=False, max_members=2))
+    stack = next(each for each in found.values() if each.kind == "stack")
+    assert stack.card is None
+    assert "blends of so many are tried" in stack.reason
+
+
 def test_a_gate_that_it_cannot_pass_keeps_it_out():
     parts, rows = world({"left": 1.5, "right": 1.5})
     gates = {"latency_p95_ms": Gate(max=3.0), "predict_memory_bytes": Gate(max=1e9)}

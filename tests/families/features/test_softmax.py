@@ -38,6 +38,15 @@ def test_the_minimum_is_scikit_learns(rows, penalty):
     assert objective(rows, fitted.w_dk, penalty) == pytest.approx(best, rel=1e-3)
 
 
+def test_dense_features_come_to_the_same(rows):
+    x_nd, class_n, weight_n = rows
+    problem = {"classes": CLASSES, "penalty": 0.3, "tolerance": 1e-5}
+    sparse = softmax.fit(x_nd, class_n, weight_n, **problem)
+    dense = softmax.fit(x_nd.toarray(), class_n, weight_n, **problem)
+    assert dense.converged
+    assert objective(rows, dense.w_dk, 0.3) == pytest.approx(objective(rows, sparse.w_dk, 0.3), rel=1e-4)
+
+
 def test_a_start_nearby_ends_at_the_same_minimum(rows):
     x_nd, class_n, weight_n = rows
     problem = {"classes": CLASSES, "tolerance": 1e-5}

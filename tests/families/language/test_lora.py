@@ -56,6 +56,19 @@ class TestLora(FamilyConformance):
         assert (trained.of, held.of) == (40, len(job.validation))
         assert all(0 < texts.count <= texts.of for texts in (trained, held))
 
+    def test_a_limit_ends_training_and_more_time_goes_on_where_it_ended(self, family, job) -> None:
+        cuts: list[str] = []
+        told: list[str] = []
+        cut = family.fit(dataclasses.replace(job, limit_s=0.0, on_cut=cuts.append))
+        planned = cut.chosen["planned_steps"]
+        assert cuts == [f"1 of {planned} steps were trained; with more time it goes on there"]
+        whole = family.fit(dataclasses.replace(job, progress=told.append))
+        assert f"going on at step 1 of {planned}" in told
+        fresh = family.fit(dataclasses.replace(job, cache=job.cache / "other"))
+        assert whole.chosen == fresh.chosen
+        held = self.held(job)
+        assert (whole.predict(held).probabilities_nk == fresh.predict(held).probabilities_nk).all()
+
     def test_checkpointing_changes_nothing(self, family, job, params) -> None:
         own = dataclasses.replace(params, checkpointing=True, max_train_rows=32)
         plain = dataclasses.replace(own, checkpointing=False)

@@ -57,6 +57,9 @@ class Able(Plain):
     def recall(self, table, texts, most):
         return table["x"].to_numpy(), np.ones(len(texts)), np.full(len(texts), most > 1)
 
+    def predict_row(self, row):
+        return Predictions.of_probabilities(np.array([[1.0, 0.0]]), self.signature.classes)
+
     def chat(self, messages, sampling):
         yield Piece(text=self.name)
 
@@ -81,6 +84,8 @@ def can(abilities):
 
 
 EVERYTHING = {field.name for field in dataclasses.fields(Abilities)}
+OF_OTHERS = EVERYTHING - {"predict_row"}
+"""Of a model that is made of others: what these say of a row is not yet what it says."""
 
 
 def test_a_model_declares_each_ability_by_itself():
@@ -93,7 +98,7 @@ def test_models_of_several_keep_what_several_can_do(combined):
     one, two = Able("one"), Able("two")
     abilities = abilities_of(combined([Plain(), one]))
     # What several would say of a given text, none of them can tell; and their size is that of all.
-    assert can(abilities) == EVERYTHING - {"log_likelihood", "weights_bytes"}
+    assert can(abilities) == OF_OTHERS - {"log_likelihood", "weights_bytes"}
     assert abilities.usage() == Usage(rows=7, calls=2, concurrency=3)
     abilities = abilities_of(combined([one, two]))
     assert abilities.usage().rows == 14
@@ -108,7 +113,7 @@ def test_models_of_several_keep_what_several_can_do(combined):
 def test_a_calibrated_model_can_do_all_that_its_member_can():
     model = CalibratedFamily().combined(CalibratedParams(members=members(1)), [Able("one")])
     abilities = abilities_of(model)
-    assert can(abilities) == EVERYTHING
+    assert can(abilities) == OF_OTHERS
     assert abilities.log_likelihood(TABLE, ["a"] * 3)[0].tolist() == [1.0, 2.0, 3.0]
 
 
@@ -120,11 +125,11 @@ def test_a_prepared_model_asks_about_rows_as_its_steps_leave_them():
     able = Able("one")
     model = PreparedModel(state=type("State", (), {"signature": SIGNATURE})(), transforms=(Double(),), model=able)
     abilities = abilities_of(model)
-    assert can(abilities) == EVERYTHING
+    assert can(abilities) == OF_OTHERS
     assert abilities.recall(TABLE, ["a"] * 3, 5)[0].tolist() == [2.0, 4.0, 6.0]
     assert abilities.log_likelihood(TABLE, ["a"] * 3)[0].tolist() == [2.0, 4.0, 6.0]
     assert abilities.weights_bytes() == 100
-    assert can(abilities_of(blend([model, model]))) == EVERYTHING - {"log_likelihood", "weights_bytes"}
+    assert can(abilities_of(blend([model, model]))) == OF_OTHERS - {"log_likelihood", "weights_bytes"}
 
 
 @pytest.mark.parametrize(

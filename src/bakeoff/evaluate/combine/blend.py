@@ -1,12 +1,10 @@
-# pyright: basic
-# scipy comes without complete types
 """Weights of a blend, found on validation rows that its members were not fitted on.
 
 The plain mean is the anchor: it has nothing to overfit. Other weights, and stacking, take its place only
 when their loss on these rows is lower by more than chance would make it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import TypeAlias
 
@@ -26,6 +24,8 @@ SURE = 2.0
 """Standard errors by which a loss must be lower to replace the anchor's."""
 FOLDS = 5
 ROUNDING = 1e-9
+NEWTON_STEPS, NEWTON_GAIN = 50, 1e-10
+"""The most steps, and the share of the loss below which another step gains nothing."""
 
 
 def find_mix(truth_n: ArrayLike, parts: Sequence[Predictions], task: Task, *, even: bool, seed: int) -> Mix:
@@ -60,7 +60,7 @@ def class_weights(truth_n: NDArray[np.intp]) -> Floats:
     return len(truth_n) / (np.count_nonzero(counts) * counts[truth_n])
 
 
-def _weighted(loss, mean: Mix, weight_n: Floats) -> Mix:
+def _weighted(loss: Callable[[Floats], Floats], mean: Mix, weight_n: Floats) -> Mix:
     """The weights in tenths with the lowest loss, if that is surely lower than the plain mean's."""
     sizes = range(1, STEPS)
     grid = [w for w in product(sizes, repeat=len(mean.weights)) if sum(w) == STEPS]
@@ -108,27 +108,61 @@ def _log_loss(mix: Mix, spread_mnk: Floats, truth_n: NDArray[np.intp], classes: 
 
 
 def _fit_stack(spread_mnk: Floats, truth_n: NDArray[np.intp], weight_n: Floats, classes: tuple[str, ...]) -> Mix:
-    """One weight for each model's log probabilities and one bias for each class, by penalised log loss."""
-    from scipy.optimize import minimize
+    """One weight for each model's log probabilities and one bias for each class, by penalised log loss.
 
-    log_mnk = np.log(np.maximum(spread_mnk, LEAST))
-    m, n, k = log_mnk.shape
-    share_n = weight_n / weight_n.sum()
-    hit_nk = np.zeros((n, k))
-    hit_nk[np.arange(n), truth_n] = 1.0
+    The loss is convex, and its parameters are few: Newton's method, each step halved until the loss falls.
+    Source: Boyd and Vandenberghe, "Convex Optimization" (2004), 9.5.
+    """
+    stack = _Stack(np.log(np.maximum(spread_mnk, LEAST)), truth_n, weight_n / weight_n.sum())
+    m, _, k = stack.log_mnk.shape
     start = np.concatenate([np.full(m, 1 / m), np.zeros(k)])
+    at, value = start, stack.loss(start, start)
+    for _ in range(NEWTON_STEPS):
+        slope, curve = stack.derivatives(at, start)
+        step = np.linalg.solve(curve, slope)
+        if slope @ step < NEWTON_GAIN * max(value, 1.0):
+            break
+        share = 1.0
+        while (lower := stack.loss(at - share * step, start)) > value - share * (slope @ step) / 4 and share > ROUNDING:
+            share /= 2
+        at, value = at - share * step, lower
+    biases = dict(zip(classes, at[m:].tolist(), strict=True))
+    return Mix(weights=tuple(at[:m].tolist()), biases=biases, log=True)
 
-    def loss(at: Floats) -> tuple[float, Floats]:
-        score_nk = np.tensordot(at[:m], log_mnk, axes=1) + at[m:]
+
+class _Stack:
+    """The loss of a stack (weights of m models, biases of k classes) on n rows, pulled to where it starts."""
+
+    def __init__(self, log_mnk: Floats, truth_n: NDArray[np.intp], share_n: Floats) -> None:
+        self.log_mnk, self._truth_n, self._share_n = log_mnk, truth_n, share_n
+
+    def _chances(self, at: Floats) -> tuple[Floats, Floats]:
+        """Probabilities (n, k), and the log of that of the true class (n,)."""
+        m, n, _ = self.log_mnk.shape
+        score_nk = np.tensordot(at[:m], self.log_mnk, axes=1) + at[m:]
         score_nk -= score_nk.max(axis=1, keepdims=True)
         power_nk = np.exp(score_nk)
         total_n = power_nk.sum(axis=1)
-        off_nk = (power_nk / total_n[:, None] - hit_nk) * share_n[:, None]
-        slope = np.concatenate([np.tensordot(log_mnk, off_nk, axes=2), off_nk.sum(axis=0)])
-        pull = at - start
-        value = share_n @ (np.log(total_n) - score_nk[np.arange(n), truth_n]) + (pull @ pull) / n
-        return float(value), slope + 2 * pull / n
+        return power_nk / total_n[:, None], score_nk[np.arange(n), self._truth_n] - np.log(total_n)
 
-    found = minimize(loss, start, jac=True, method="L-BFGS-B").x
-    biases = dict(zip(classes, found[m:].tolist(), strict=True))
-    return Mix(weights=tuple(found[:m].tolist()), biases=biases, log=True)
+    def loss(self, at: Floats, start: Floats) -> float:
+        pull = at - start
+        return float(-self._share_n @ self._chances(at)[1] + (pull @ pull) / len(self._truth_n))
+
+    def derivatives(self, at: Floats, start: Floats) -> tuple[Floats, Floats]:
+        """The slope (m + k,) and the curvature (m + k, m + k) of the loss."""
+        m, n, k = self.log_mnk.shape
+        chance_nk, _ = self._chances(at)
+        off_nk = chance_nk * self._share_n[:, None]
+        mean_mn = (self.log_mnk * chance_nk).sum(axis=2)
+        curve = np.zeros((m + k, m + k))
+        weighed_mnk = self.log_mnk * off_nk
+        curve[:m, :m] = np.tensordot(weighed_mnk, self.log_mnk, axes=([1, 2], [1, 2]))
+        curve[:m, :m] -= (mean_mn * self._share_n) @ mean_mn.T
+        curve[:m, m:] = weighed_mnk.sum(axis=1) - mean_mn @ off_nk
+        curve[m:, :m] = curve[:m, m:].T
+        curve[m:, m:] = np.diag(off_nk.sum(axis=0)) - chance_nk.T @ off_nk
+        curve += 2 / n * np.eye(m + k)
+        off_nk[np.arange(n), self._truth_n] -= self._share_n
+        slope = np.concatenate([np.tensordot(self.log_mnk, off_nk, axes=2), off_nk.sum(axis=0)])
+        return slope + 2 / n * (at - start), curve

@@ -1,4 +1,4 @@
-"""Blends, cascades and routes of candidates, from what the candidates said of rows; no model runs here.
+"""Blends, stacks, cascades and routes of candidates, from what the candidates said of rows; no model runs here.
 
 1. What a combination is made of (weights, thresholds, classes to pass on) is found on validation rows, from
    models that were not fitted on them.
@@ -28,6 +28,7 @@ from bakeoff.evaluate.combine.cascade import (
     joined,
     settings,
 )
+from bakeoff.evaluate.combine.ensemble import find_stack
 from bakeoff.evaluate.score.out_of_fold import in_order
 from bakeoff.evaluate.score.prices import CHEAPER, clearly_cheaper
 from bakeoff.evaluate.score.scoring import score
@@ -40,7 +41,7 @@ from bakeoff.results.scorecard import Scorecard
 
 __all__ = ["Combination", "CurvePoint", "HeldTruth", "Kind", "SingleCandidate", "combine"]
 
-Kind: TypeAlias = Literal["blend", "cascade", "route"]
+Kind: TypeAlias = Literal["blend", "stack", "cascade", "route"]
 
 Found = TypeVar("Found")
 
@@ -129,7 +130,7 @@ def combine(
     positive: str | None = None,
     metrics: Sequence[str] = (),
 ) -> list[tuple[Combination, Predictions | None]]:
-    """The best blend and cascade of each size, and the best route, each with its answers on the test rows."""
+    """The best blend and cascade of each size, the stack and the best route, each with its answers on the test rows."""
     search = _Search(
         parts, rows, task=task, metric=metric, seed=seed, resamples=resamples, positive=positive, metrics=metrics
     )
@@ -137,6 +138,7 @@ def combine(
     found: list[tuple[Combination, Predictions | None]] = []
     if config.blends:
         found += [search.blend(size) for size in sizes]
+        found += [search.stack(config.max_members)] if len(search.names) > config.max_members else []
     if config.cascades and task == "classification":
         found += [search.cascade(size) for size in sizes]
         found.append(search.route())
@@ -229,12 +231,35 @@ class _Search:
 
     def blend(self, size: int) -> tuple[Combination, Predictions | None]:
         """The blend of so many members that is best on validation rows."""
-        chosen = self._blended(size)
-        turns = self._turns(chosen, lambda rows: self._blended(size, rows))
-        parts = [self._mixed(turn) for turn in turns]
-        said = in_order([turn.rows for turn in turns], parts)
-        params, shares = _mix_params(chosen.found), (1.0,) * size
-        found = self._scored("blend", chosen.members, params, value=chosen.value, shares=shares, said=said)
+        return self._answered("blend", self._blended(size), lambda rows: self._blended(size, rows))
+
+    def stack(self, blended: int) -> tuple[Combination, Predictions | None]:
+        """The stack of all that are needed, where these are more than are `blended` at most."""
+        chosen = self._stacked()
+        if len(chosen.members) <= blended:
+            reason = f"Of all candidates it takes {', '.join(chosen.members)}, and blends of so many are tried."
+            return Combination(name="stack", kind="stack", reason=reason), None
+        return self._answered("stack", chosen, self._stacked)
+
+    def _stacked(self, among: "NDArray[np.intp] | None" = None) -> _Choice[Mix]:
+        """The stack by (some of the) validation rows."""
+        names = list(self.parts)
+        truth_n, held = self._held(names, among)
+        even = weighs_evenly(self.measure.name)
+        weights = find_stack(truth_n, held, self.task, even=even, seed=self.seed).weights
+        members = tuple(name for name, weight in zip(names, weights, strict=True) if weight)
+        mix = Mix(weights=tuple(weight for weight in weights if weight))
+        answers = mix([self.parts[name].held for name in members], self._classes(members, test=False))
+        return _Choice(members=members, found=mix, value=self._value(answers, among))
+
+    def _answered(
+        self, kind: Kind, chosen: _Choice[Mix], again: "Callable[[NDArray[np.intp]], _Choice[Mix]]"
+    ) -> tuple[Combination, Predictions]:
+        """A mix with its answers on the test rows."""
+        turns = self._turns(chosen, again)
+        said = in_order([turn.rows for turn in turns], [self._mixed(turn) for turn in turns])
+        params, shares = _mix_params(chosen.found), (1.0,) * len(chosen.members)
+        found = self._scored(kind, chosen.members, params, value=chosen.value, shares=shares, said=said)
         return self._with_folds(found, turns, _mix_params), said
 
     def _blended(self, size: int, among: "NDArray[np.intp] | None" = None) -> _Choice[Mix]:
@@ -255,11 +280,15 @@ class _Search:
         return turn.choice.found(said, self._classes(members, test=True))
 
     def _mix(self, members: Sequence[str], rows: "NDArray[np.intp] | None" = None) -> Mix:
-        held = [self.parts[name].held for name in members]
-        truth_n = np.asarray(self.rows.held_n)
-        if rows is not None:
-            held, truth_n = [_taken(each, rows) for each in held], truth_n[rows]
+        truth_n, held = self._held(members, rows)
         return find_mix(truth_n, held, self.task, even=weighs_evenly(self.measure.name), seed=self.seed)
+
+    def _held(
+        self, members: Sequence[str], rows: "NDArray[np.intp] | None" = None
+    ) -> "tuple[NDArray[Any], list[Predictions]]":
+        """What was true of (some of the) validation rows, and what the members said of them."""
+        held, truth_n = [self.parts[name].held for name in members], np.asarray(self.rows.held_n)
+        return (truth_n, held) if rows is None else (truth_n[rows], [_taken(each, rows) for each in held])
 
     def _with_folds(
         self, found: Combination, turns: Sequence[_Turn[Found]], params: Callable[[Found], Mapping[str, Json]]

@@ -46,7 +46,7 @@ def enter(
     judged: dict[str, Combination] = {}
     for name, card in sorted(_cards(scored).items(), key=lambda item: len(scored[item[0]][0].members)):
         each = scored[name][0]
-        before = [other for other, entered in judged.items() if entered.entered and entered.kind == each.kind]
+        before = [other for other, entered in judged.items() if entered.entered and _alike(entered, each)]
         # What cannot be told before it is measured (memory) does not speak against it yet.
         failed = [gate for gate in gate_outcomes(name, card, config) if not gate.passed and gate.value is not None]
         if failed:
@@ -58,6 +58,11 @@ def enter(
         judged[name] = replace(each, entered=entered, reason=reason)
         cards[name] = card
     return [judged.get(each.name, each) for each, _ in found]
+
+
+def _alike(one: Combination, other: Combination) -> bool:
+    """Whether both are of one kind; a stack is a blend of many."""
+    return one.kind == other.kind or {one.kind, other.kind} == {"blend", "stack"}
 
 
 def _cards(scored: Mapping[str, tuple[Combination, Predictions | None]]) -> dict[str, Scorecard]:
@@ -90,7 +95,7 @@ def _compared(
         (name, other)
         for name, (each, _) in scored.items()
         for other, (rival, _) in scored.items()
-        if name != other and each.kind == rival.kind
+        if name != other and _alike(each, rival)
     ]
     if not wanted:
         return {}

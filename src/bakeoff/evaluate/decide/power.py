@@ -3,11 +3,37 @@
 import math
 from collections.abc import Sequence
 
+from bakeoff.metrics.dependence import Dependence
+from bakeoff.results.data import Dataset
+from bakeoff.results.outcome import NextStep
 from bakeoff.results.verdict import Detectable
 
-__all__ = ["power_curve"]
+__all__ = ["next_step", "power_curve"]
+
+FOLDS = 5
+WORTH = 0.9
+"""A step that leaves more of the interval's width than this is not worth its price."""
 
 MULTIPLES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 10.0)
+
+
+def next_step(dataset: Dataset, *, fits_s: float, may_fold: bool) -> NextStep:
+    """What narrows intervals next, and its price.
+
+    The width of an interval goes with the root of the variance, which is that of the test rows times the factor of
+    folds (see `bakeoff.metrics.dependence.Dependence.factor`).
+
+    Args:
+        dataset: of the run.
+        fits_s: the seconds that the fits of this run took, each once.
+        may_fold: whether the rows could be tested by folds.
+    """
+    rows = dataset.train + dataset.validation + dataset.test
+    if may_fold and not dataset.folds and rows:
+        width = math.sqrt(Dependence(folds=FOLDS).factor * dataset.test / rows)
+        if width < WORTH:
+            return NextStep(step=f"[split] folds = {FOLDS}", width=width, fits_s=FOLDS * fits_s)
+    return NextStep(step="twice the rows", width=math.sqrt(0.5))
 
 
 def power_curve(mdd: float, rows: int, multiples: Sequence[float] = MULTIPLES) -> tuple[Detectable, ...]:

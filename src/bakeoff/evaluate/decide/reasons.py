@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 
 from bakeoff.evaluate.decide.paired import Comparison
 from bakeoff.metrics.rare import why_undefined
+from bakeoff.results.baseline import Baseline
 from bakeoff.results.scorecard import Scorecard
+from bakeoff.results.verdict import Yardstick
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.decide.verdict import GateOutcome, Verdict
 
-__all__ = ["UNSETTLED", "told", "unscored"]
+__all__ = ["UNSETTLED", "beside_baseline", "told", "unscored"]
 
 UNSETTLED = 0.05
 """A choice is not settled when it is wrong by more than the margin with a higher probability."""
@@ -38,6 +40,34 @@ def told(verdict: "Verdict", scored: Mapping[str, Scorecard], unknown: str | Non
         shown = f"{rows:,} test rows show a true difference of {verdict.mdd:.4f} in {verdict.metric} four times in five"
         sentences.append(f"{shown}{_more_rows(verdict, rows)}.")
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def beside_baseline(yardstick: Yardstick, metric: str, sooner: Sequence[tuple[Baseline, float]]) -> str | None:
+    """What a person must know first: that the best baseline is not beaten, or not distinguishably; else nothing.
+
+    `sooner` are baselines that stop nobody, with their values, which are better than the candidate.
+    """
+    parts = [] if yardstick.passed and yardstick.distinct else [f"{_against(yardstick, metric)}."]
+    parts += [
+        f"The rule {each.name!r} would be better ({metric} {value:.4g}), if it had {each.needs} in time. If that "
+        "truth is known by then, say so by [data] horizon: then a winner must beat the rule."
+        for each, value in sooner
+    ]
+    return " ".join(parts) or None
+
+
+def _against(yardstick: Yardstick, metric: str) -> str:
+    each = yardstick.comparison
+    verb = "does not beat the baseline"
+    if yardstick.passed:
+        verb = "is better than the baseline, but not distinguishably so"
+        if each.difference <= 0:
+            verb = "is not better than the baseline, and not distinguishably worse"
+    needs = f", which needs {yardstick.needs}" if yardstick.needs else ""
+    return (
+        f"{yardstick.candidate} {verb}: {metric} {yardstick.candidate_value:.4g} against {yardstick.value:.4g} by "
+        f"{yardstick.baseline!r} ({yardstick.rule}{needs}); {_difference(each)}"
+    )
 
 
 def _unsettled(verdict: "Verdict", scored: Mapping[str, Scorecard]) -> str:
@@ -137,6 +167,13 @@ def _useful(verdict: "Verdict", winner: str) -> str:
 
 
 def _nobody(verdict: "Verdict") -> str:
+    yardstick = verdict.yardstick
+    if (
+        yardstick is not None
+        and not yardstick.passed
+        and not any(not gate.passed for gate in verdict.gates if gate.candidate == yardstick.candidate)
+    ):
+        return f"Nobody wins: {_against(yardstick, verdict.metric)}."
     failed = {gate.candidate for gate in verdict.gates if not gate.passed}
     if not verdict.best_set and verdict.best not in failed:
         asked = f"no candidate is shown to be within {verdict.margin:.4g} of every other with the confidence asked for"

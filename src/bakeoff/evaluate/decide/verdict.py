@@ -9,7 +9,8 @@
    that is. Prices come from timings, which are never twice the same: only a factor of 1.5 beyond what the
    timings vary counts as cheaper, and within it the better metric wins; of equals, the one named first. Those that
    measure best alike are told apart in the same way.
-4. The winner is told at its value without what being the best of several flatters it by.
+4. Nobody wins who is not better than the best baseline (`bakeoff.evaluate.decide.yardstick`).
+5. The winner is told at its value without what being the best of several flatters it by.
 """
 
 import math
@@ -32,6 +33,7 @@ from bakeoff.evaluate.decide.paired import Comparison, Field, compare
 from bakeoff.evaluate.decide.permutation import permutation_p_value
 from bakeoff.evaluate.decide.settings import check_gates
 from bakeoff.evaluate.decide.utility import Utility
+from bakeoff.evaluate.decide.yardstick import Bar, Baselines
 from bakeoff.evaluate.score.prices import CHEAPER, clearly_cheaper
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.measure import Measure
@@ -70,10 +72,12 @@ def decide(
     time_n: ArrayLike | None = None,
     folds: int = 0,
     look: int | None = None,
+    baselines: Baselines | None = None,
 ) -> Verdict:
     """Decide between candidates from their scorecards and their outcomes on the same test rows.
 
-    `look`: gates with a confidence are held against these rows for the n-th time.
+    `look`: gates with a confidence are held against these rows for the n-th time. `baselines`, if there are any, must
+    be beaten.
     """
     check_gates(config, task)
     metric = config.metric or default(task)
@@ -82,21 +86,31 @@ def decide(
         return _nobody(metric, _gates(scorecards, config, look), reasons.unscored(metric, list(scorecards)))
     truth_n = _same_truth(scored, outcomes)
 
-    def field_of(measure: Measure) -> Field:
+    def put_beside(predictions: Mapping[str, Predictions], measure: Measure, level: float) -> Field:
         return Field(
             truth_n,
-            {name: outcomes[name][1] for name in scored},
+            predictions,
             measure,
             seed=seed,
             resamples=config.resamples,
             groups_n=groups_n,
             time_n=time_n,
             folds=folds,
+            level=level,
         )
 
-    field = field_of(find(metric, task))
+    def field_of(measure: Measure) -> Field:
+        return put_beside({name: outcomes[name][1] for name in scored}, measure, 1 - LEVEL)
+
+    measure = find(metric, task)
+    field = field_of(measure)
+
+    def beside_rules(name: str, rules: Mapping[str, Predictions], level: float) -> Field:
+        return put_beside({name: outcomes[name][1], **rules}, measure, level)
+
+    bar = None if baselines is None else Bar(baselines, measure, beside_rules)
     swapped = _swapped(field.measure, outcomes, config, seed=seed, groups_n=groups_n)
-    return decide_by(field, scorecards, config, task, field_of=field_of, p_values=swapped, look=look)
+    return decide_by(field, scorecards, config, task, field_of=field_of, p_values=swapped, look=look, bar=bar)
 
 
 def decide_by(
@@ -108,16 +122,19 @@ def decide_by(
     field_of: Callable[[Measure], Field] | None = None,
     p_values: Callable[[Sequence[Comparison]], Sequence[float]] | None = None,
     look: int | None = None,
+    bar: Bar | None = None,
 ) -> Verdict:
     """Decide between candidates from their scorecards and how they stand to each other by the deciding metric.
 
     `field_of` gives how they stand by the other metrics of a `utility`, `p_values` those of pairs by another test.
+    `bar` is what the winner must be better than.
     """
     metric, gates = field.measure.name, _gates(scorecards, config, look)
     scored = {name: card for name, card in scorecards.items() if metric in card.metrics}
     failed = {gate.candidate for gate in gates if not gate.passed}
-    may_win = [name for name in scored if name not in failed]
-    pool = may_win or list(scored)
+    passed = [name for name in scored if name not in failed]
+    may_win = [name for name in passed if bar is None or bar.passed_by(scored[name].metrics[metric].value)]
+    pool = may_win or passed or list(scored)
     value = {name: field.sign * scored[name].metrics[metric].value for name in pool}
     worth = (
         None if config.utility is None or field_of is None else _worth(config.utility, scored, field, task, field_of)
@@ -154,7 +171,27 @@ def decide_by(
         rows_to_settle=compared.rows_to_settle(winner or best, pool),
         confidence=config.confidence,
     )
+    if bar is not None:
+        verdict = _beside(verdict, bar, pool, field, scored)
     return replace(verdict, reason=reasons.told(verdict, scored, field.unknown))
+
+
+def _beside(verdict: Verdict, bar: Bar, pool: Sequence[str], field: Field, scored: Mapping[str, Scorecard]) -> Verdict:
+    """The verdict with how its winner (or its best) stands to the baselines; who does not beat the best, wins not."""
+    assert verdict.best is not None
+    name = verdict.winner or verdict.best
+    measured = scored[name].metrics[verdict.metric]
+    corrected = verdict.value or value_of(name, verdict.best, pool, field, measured)
+    pairs = bar.compared(name, among=len(pool))
+    yardstick = bar.yardstick(name, measured=measured.value, corrected=corrected.value, pairs=pairs)
+    wins = yardstick is None or yardstick.passed
+    return replace(
+        verdict,
+        winner=verdict.winner if wins else None,
+        value=verdict.value if wins else None,
+        yardstick=yardstick,
+        beside_baselines=pairs,
+    )
 
 
 def best_set_of(compared: "ComparedPairs", pool: Sequence[str], confidence: float | None) -> tuple[str, ...]:

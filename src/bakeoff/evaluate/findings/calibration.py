@@ -1,7 +1,7 @@
 """Whether stated probabilities are kept, and what rescaling them on validation rows would gain."""
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ Floats = NDArray[np.float64]
 
 TEMPERATURES = (0.05, 20.0)
 """Between these the temperature is searched for."""
+POWER_TOLERANCE = 1e-7
 MIN_ROWS = 30
 MIN_ISOTONIC_ROWS = 200
 """Steps fitted on fewer rows follow chance (Niculescu-Mizil and Caruana, ICML 2005)."""
@@ -60,18 +61,21 @@ def temperature(outcome: Outcome) -> Temperature:
     Source: Guo et al. (2017), section 4.2; on log probabilities in place of logits, from which they differ by
     a constant of the row.
     """
-    from scipy.optimize import minimize_scalar
-
-    p_nk = _probabilities(outcome)
-    rows = np.arange(len(outcome))
-
-    def loss(log_value: float) -> float:
-        p_true = Temperature(value=math.exp(log_value))(p_nk)[rows, outcome.truth_n]
-        return float(-np.log(np.clip(p_true, EPS, 1.0)).mean())
-
-    low, high = (math.log(end) for end in TEMPERATURES)
-    found: Any = minimize_scalar(loss, bounds=(low, high), method="bounded")
-    return Temperature(value=math.exp(found.x))
+    log_nk = np.log(np.clip(_probabilities(outcome), EPS, 1.0))
+    true_n = log_nk[np.arange(len(outcome)), outcome.truth_n]
+    low, high = (1 / end for end in reversed(TEMPERATURES))
+    power, before = 1.0, 0.0
+    # The loss is convex in the power, 1 / temperature: Newton's method, within where the slope changes its sign.
+    while abs(power - before) > POWER_TOLERANCE * power:
+        share_nk = np.exp(power * log_nk - (power * log_nk).max(axis=1, keepdims=True))
+        share_nk /= share_nk.sum(axis=1, keepdims=True)
+        mean_n = (share_nk * log_nk).sum(axis=1)
+        slope = float((mean_n - true_n).mean())
+        curve = float(((share_nk * log_nk**2).sum(axis=1) - mean_n**2).mean())
+        low, high = (low, power) if slope > 0 else (power, high)
+        following = power - slope / curve if curve > 0 else math.nan
+        before, power = power, following if low < following < high else math.sqrt(low * high)
+    return Temperature(value=1 / power)
 
 
 def isotonic(outcome: Outcome) -> Isotonic:
@@ -80,17 +84,38 @@ def isotonic(outcome: Outcome) -> Isotonic:
     Source: Zadrozny and Elkan, "Transforming Classifier Scores into Accurate Multiclass Probability
     Estimates", KDD 2002.
     """
-    from sklearn.isotonic import IsotonicRegression
-
     p_nk = _probabilities(outcome)
     floor = 1 / (len(outcome) + 2)  # no class is impossible because these few rows lack it
     x: list[tuple[float, ...]] = []
     y: list[tuple[float, ...]] = []
     for at in range(p_nk.shape[1]):
-        fitted = IsotonicRegression(y_min=floor, y_max=1 - floor).fit(p_nk[:, at], outcome.truth_n == at)
-        x.append(tuple(fitted.X_thresholds_.tolist()))
-        y.append(tuple(fitted.y_thresholds_.tolist()))
+        step_x, step_y = _rising(p_nk[:, at], outcome.truth_n == at)
+        x.append(tuple(step_x.tolist()))
+        y.append(tuple(np.clip(step_y, floor, 1 - floor).tolist()))
     return Isotonic(x=tuple(x), y=tuple(y))
+
+
+def _rising(value_n: Floats, hit_n: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """The ends of the steps of the rising function of the values that is nearest to the hits.
+
+    Source: Ayer et al., "An Empirical Distribution Function for Sampling with Incomplete Information", Annals of
+    Mathematical Statistics 26 (1955): neighbours that fall are pooled until none does.
+    """
+    value_u, place_n, rows_u = np.unique(value_n, return_inverse=True, return_counts=True)
+    sums: list[float] = []
+    rows: list[int] = []
+    firsts: list[int] = []
+    for first, (hits, count) in enumerate(zip(np.bincount(place_n, hit_n).tolist(), rows_u.tolist(), strict=True)):
+        start = first
+        while sums and sums[-1] * count >= hits * rows[-1]:
+            hits, count, start = hits + sums.pop(), count + rows.pop(), firsts.pop()  # noqa: PLW2901 - they are pooled
+        sums.append(hits)
+        rows.append(count)
+        firsts.append(start)
+    lasts = [*(first - 1 for first in firsts[1:]), len(value_u) - 1]
+    ends, step_e = np.ravel(np.column_stack([firsts, lasts])), np.repeat(np.asarray(sums) / np.asarray(rows), 2)
+    single = np.flatnonzero(np.asarray(firsts) == np.asarray(lasts)) * 2
+    return np.delete(value_u[ends], single), np.delete(step_e, single)
 
 
 def calibration(test: Outcome, validation: Outcome | None = None) -> Calibration:

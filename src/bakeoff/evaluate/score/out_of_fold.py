@@ -1,6 +1,7 @@
 """Models fitted by folds, asked as one: about each row, the model that was fitted without it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.chat.meter import together
 from bakeoff.core.abilities import Abilities
 from bakeoff.core.protocols import Model, Usage
 from bakeoff.core.types import Predictions, Task
@@ -51,6 +51,8 @@ class OutOfFold:
     @property
     def abilities(self) -> Abilities:
         """Of them only what all have used; the first one's when none was asked yet."""
+        from bakeoff.chat.meter import together
+
         first = None if self._used else usage_of(self._load(self._folders[0]))
         used = self._used or ([] if first is None else [first])
         return Abilities(usage=(lambda: together(used)) if used else None)
@@ -63,11 +65,18 @@ def in_order(rows: Sequence[NDArray[np.intp]], predictions: Sequence[Predictions
 
 def _joined(predictions: Sequence[Predictions]) -> Predictions:
     values_n: NDArray[Any] = np.concatenate([each.values_n for each in predictions])
+    known = set[str].intersection(*(set(each.scores) for each in predictions))
+    scores = {name: np.concatenate([each.scores[name] for each in predictions]) for name in sorted(known)}
+    joint = Predictions(values_n=values_n, scores=scores)
+    if all(each.log_likelihood_n is not None and each.tokens_n is not None for each in predictions):
+        likelihoods = [each.log_likelihood_n for each in predictions if each.log_likelihood_n is not None]
+        tokens = [each.tokens_n for each in predictions if each.tokens_n is not None]
+        joint = replace(joint, log_likelihood_n=np.concatenate(likelihoods), tokens_n=np.concatenate(tokens))
     if any(each.probabilities_nk is None for each in predictions):
-        return Predictions(values_n=values_n)
+        return joint
     classes = common_classes(each.classes for each in predictions)
     shares_nk = np.concatenate([spread(each, classes) for each in predictions])
-    return Predictions(values_n=values_n, probabilities_nk=shares_nk, classes=classes)
+    return replace(joint, probabilities_nk=shares_nk, classes=classes)
 
 
 def by_fold(

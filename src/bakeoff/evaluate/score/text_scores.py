@@ -38,7 +38,7 @@ class _Encoding(Protocol):
 
 def annotated(
     predictions: Predictions,
-    model: Model,
+    model: Model | None,
     table: "pl.DataFrame",
     truth_n: NDArray[Any],
     *,
@@ -49,7 +49,10 @@ def annotated(
     threads: int,
     progress: Progress,
 ) -> Predictions:
-    """Predictions with the log-likelihood of the truth (of models that tell it) and the scores that are asked for."""
+    """Predictions with the log-likelihood of the truth (of models that tell it) and the scores that are asked for.
+
+    Without a `model` (a rule has none) nobody tells the log-likelihood.
+    """
     truth = ["" if value is None else str(value) for value in truth_n.tolist()]
     said = ["" if value is None else str(value) for value in predictions.values_n.tolist()]
     scores = {**predictions.scores, **structure_scores(truth, said)}
@@ -62,7 +65,7 @@ def annotated(
     if encoder is not None:
         scores[SIMILARITY] = similarity(encoder, truth, said, cache=cache, threads=threads, progress=progress)
     predictions = replace(predictions, scores=scores)
-    log_likelihood = abilities_of(model).log_likelihood
+    log_likelihood = None if model is None else abilities_of(model).log_likelihood
     if log_likelihood is not None:
         progress("how likely the true texts are")
         log_likelihood_n, tokens_n = log_likelihood(table, truth)

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["EVALUATE", "JSON_SCHEMA", "OUTCOMES", "PRICE_PER_HOUR_USD", "SAFETY", "EvaluateArgument"]
-__all__ += ["EvaluateValue", "evaluate", "model_of_fold", "read_outcomes", "write_outcomes"]
+__all__ += ["EvaluateValue", "evaluate", "model_of_fold", "outcomes_table", "read_outcomes"]
+__all__ += ["write_outcomes"]
 
 EVALUATE = "bakeoff.evaluate.score.worker:evaluate"
 JSON_SCHEMA, SAFETY = "schema.json", "safety.parquet"
@@ -308,6 +309,12 @@ def _probed(argument: EvaluateArgument, context: JobContext, model: Model) -> Sa
 
 def write_outcomes(path: Path, rows_n: NDArray[np.int64], truth_n: NDArray[Any], predictions: Predictions) -> None:
     """Keep what was true and what was said of each row: row, truth, predicted, probabilities, scores."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    outcomes_table(rows_n, truth_n, predictions).write_parquet(path)
+
+
+def outcomes_table(rows_n: NDArray[np.int64], truth_n: NDArray[Any], predictions: Predictions) -> "pl.DataFrame":
+    """What `write_outcomes` writes."""
     import polars as pl
 
     columns: dict[str, Any] = {"row": rows_n, "truth": truth_n, "predicted": predictions.values_n}
@@ -317,8 +324,7 @@ def write_outcomes(path: Path, rows_n: NDArray[np.int64], truth_n: NDArray[Any],
     columns |= {SCORE + name: score_n for name, score_n in predictions.scores.items()}
     if predictions.log_likelihood_n is not None and predictions.tokens_n is not None:
         columns |= {LIKELIHOOD: predictions.log_likelihood_n, TOKENS: predictions.tokens_n}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pl.DataFrame({name: pl.Series(np.asarray(values).tolist()) for name, values in columns.items()}).write_parquet(path)
+    return pl.DataFrame({name: pl.Series(np.asarray(values).tolist()) for name, values in columns.items()})
 
 
 def read_outcomes(table: "pl.DataFrame") -> tuple[NDArray[Any], Predictions]:

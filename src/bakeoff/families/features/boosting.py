@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.types import Column
-from bakeoff.families.features.columns import number_names, numbers, of_kind, texts
+from bakeoff.families.features.columns import number_names, number_sources, numbers, of_kind, texts
+from bakeoff.families.features.one_row import Row, row_numbers
 from bakeoff.families.features.table import FOLDS, CategoryCodes, TargetMeans
 from bakeoff.families.features.text import TermCounts, Vectorizer
 from bakeoff.families.saved import Array
@@ -56,6 +57,19 @@ class TermFeatures:
             score_nk[inside] = weight_nd[inside] @ _ratios(weight_nd[rest], target_nk[rest])
         fitted = cls(column=column, vectorizer=vectorizer, ratio_dk=_ratios(weight_nd, target_nk), kept=kept)
         return fitted, _join(weight_nd[:, kept], score_nk)
+
+    def of_row(self, text: str) -> _Floats:
+        """A text encoded (kept + k,), zeros included."""
+        import scipy.sparse as sp
+
+        place_t, weight_t = self.vectorizer.of_row(text)
+        at_t = np.searchsorted(self.kept, place_t)
+        stays_t = at_t < len(self.kept)
+        stays_t[stays_t] = self.kept[at_t[stays_t]] == place_t[stays_t]
+        kept_d = np.zeros(len(self.kept))
+        kept_d[at_t[stays_t]] = weight_t[stays_t]
+        weight_1d = sp.csr_array((weight_t, place_t, [0, len(place_t)]), shape=(1, len(self.ratio_dk)))
+        return np.append(kept_d, weight_1d @ self.ratio_dk)
 
     def __call__(self, read: Sequence[str]) -> Sparse:
         """Texts encoded: the kept terms, then the scores."""
@@ -139,12 +153,26 @@ class TreeTable:
         first = len(number_names(self.numeric))
         return list(range(first, first + len(self.codes)))
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The column that each feature is made of."""
+        means = [mean.codes.column.name for mean in self.means for _ in range(mean.means_ck.shape[1])]
+        terms = [term.column for term in self.terms for _ in range(len(term.kept) + term.ratio_dk.shape[1])]
+        return (*number_sources(self.numeric), *(code.column.name for code in self.codes), *means, *terms)
+
     def __call__(self, table: "pl.DataFrame") -> Any:
         """The encoded rows (n, d)."""
         read = {name: texts(table, name) for name in dict.fromkeys(term.column for term in self.terms)}
         return self._encode(
             table, [mean(table) for mean in self.means], [term(read[term.column]) for term in self.terms]
         )
+
+    def of_row(self, row: Row) -> _Floats:
+        """The encoded row (1, d), dense."""
+        codes = [code.of_row(row)[:, None].astype(np.float64) for code in self.codes]
+        means = [mean.of_row(row) for mean in self.means]
+        terms = [term.of_row(row[term.column] or "")[None] for term in self.terms]
+        return np.hstack([row_numbers(row, self.numeric), *codes, *means, *terms])
 
     def _encode(self, table: "pl.DataFrame", means: Sequence[_Floats], terms: Sequence[Sparse]) -> Any:
         codes = [code(table)[:, None].astype(np.float64) for code in self.codes]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bakeoff.core.conversation import conversation_columns, plain_text
 from bakeoff.core.errors import CandidateError, DataError
+from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Column, ColumnKind, Signature
 from bakeoff.data.cast import FEW_ROWS, stored_type
@@ -27,9 +28,13 @@ __all__ = [
     "complete",
     "complete_row",
     "input_columns",
+    "instants",
+    "moment_parts",
     "number_names",
+    "number_sources",
     "numbers",
     "of_kind",
+    "placed_columns",
     "plain",
     "plain_job",
     "require",
@@ -65,6 +70,25 @@ def input_columns(job: FitJob) -> tuple[Column, ...]:
     return tuple(replace(column, fill=_fill(job, column), known=_known(job, column)) for column in columns)
 
 
+def placed_columns(job: FitJob, family: str) -> tuple[Column, ...]:
+    """The same for families that read no texts, which are told as lost.
+
+    Raises:
+        CandidateError: all columns are texts.
+    """
+    columns = input_columns(job)
+    read = tuple(column for column in columns if column.kind != "text")
+    if not read:
+        raise CandidateError(
+            f"expected a column of numbers, categories, booleans or dates for {family!r}, received texts alone; use "
+            "'linear' or 'embedding'"
+        )
+    for column in of_kind(columns, "text"):
+        reason = f"{family} reads no texts"
+        job.on_loss(Loss(kind="column", reason=reason, subject=column.name, count=1, of=len(columns)))
+    return read
+
+
 def _fill(job: FitJob, column: Column) -> float | str | bool | None:
     """The middle of a column without gaps; of equally frequent values the least."""
     import polars as pl
@@ -78,8 +102,9 @@ def _fill(job: FitJob, column: Column) -> float | str | bool | None:
     values = pl.concat(typed)
     if column.kind == "numeric":
         return float(values.median())  # type: ignore[arg-type]
-    if column.kind == "datetime":
-        return str(values.median().isoformat())  # type: ignore[union-attr]
+    if column.kind == "datetime":  # a row whose time nobody knows is most likely one of the last
+        middle = values.max() if column.name == job.schema.time else values.median()
+        return str(middle.isoformat())  # type: ignore[union-attr]
     return values.mode().sort().first()  # type: ignore[return-value]
 
 
@@ -211,6 +236,11 @@ def number_names(columns: Sequence[Column]) -> tuple[str, ...]:
     )
 
 
+def number_sources(columns: Sequence[Column]) -> tuple[str, ...]:
+    """The column that each of the columns of `numbers` is made of."""
+    return tuple(column.name for column in columns for _ in number_names([column]))
+
+
 def numbers(table: "pl.DataFrame", columns: Sequence[Column]) -> _Floats:
     """Numeric, boolean and datetime columns as floats (n, d): NaN where missing or infinite."""
     if not columns:
@@ -226,25 +256,29 @@ def _numbers(series: "pl.Series", column: Column) -> _Floats:
     import polars as pl
 
     if column.kind == "datetime":
-        return _datetime_parts(series)
+        return moment_parts(instants(series))
     floats = series if series.dtype == pl.Float64 else series.cast(pl.Float64, strict=False)
     return floats.to_numpy()[:, None]  # nulls become NaN
 
 
-def _datetime_parts(series: "pl.Series") -> _Floats:
-    """The values of `DATETIME_PARTS` (n, 9); the cyclic ones on a circle, so that 23:00 is near 00:00.
-
-    By numpy, which takes a tenth of the time of polars for a single row.
-    """
+def instants(series: "pl.Series") -> "NDArray[np.datetime64]":
+    """Times as what the clock on the wall there shows, in microseconds (n,); NaT where missing."""
     import polars as pl
 
+    if series.dtype == stored_type("datetime"):  # as tables of stored values have them: nothing to convert
+        return series.to_numpy()
     if series.dtype == pl.String:
         series = series.str.to_datetime(strict=False, time_unit="us")
     zone = getattr(series.dtype, "time_zone", None)
     moment = series.cast(pl.Datetime("us", zone), strict=False)
     if zone is not None:
         moment = moment.dt.replace_time_zone(None)  # what the clock on the wall there shows
-    minute_n = moment.to_numpy().astype("datetime64[m]")
+    return moment.to_numpy().astype("datetime64[us]")
+
+
+def moment_parts(moment_n: "NDArray[np.datetime64]") -> _Floats:
+    """The values of `DATETIME_PARTS` of moments (n, 9); the cyclic ones on a circle, so that 23:00 is near 00:00."""
+    minute_n = moment_n.astype("datetime64[m]")
     day_n, month_n = minute_n.astype("datetime64[D]"), minute_n.astype("datetime64[M]")
     of_day_n = (minute_n - day_n) / np.timedelta64(1, "m")
     hour_n = of_day_n // 60 + of_day_n % 60 / 60

@@ -13,13 +13,17 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.core.deadline import Deadline
 from bakeoff.core.protocols import FitJob, Progress
+from bakeoff.core.threads import limited
 from bakeoff.core.types import Predictions
-from bakeoff.families.features.targets import balanced_weights, is_balanced, ranked_by
+from bakeoff.families.features.choice import least_loss
+from bakeoff.families.features.targets import balanced_weights, both_weights, is_balanced, ranked_by
 from bakeoff.families.saved import Array
 from bakeoff.metrics.value import value
 
-__all__ = ["HeadSpec", "LinearHead", "best_penalty", "log_loss"]
+__all__ = ["CHOICE_ROWS", "HeadSpec", "LinearHead", "best_penalty", "log_loss", "probabilities", "products"]
+__all__ += ["validation_loss"]
 
 Features: TypeAlias = Any  # (n, d): an array or a scipy csr_array
 _Floats: TypeAlias = NDArray[np.float64]
@@ -30,7 +34,12 @@ TOLERANCE = 1e-6
 """Share of the objective that a fit of many classes may lie above its minimum."""
 CHOICE_TOLERANCE = 3e-3
 """The same while a penalty is chosen."""
+LIMITS = (1e-4, 1e6)
+"""The least and the largest penalty that is tried."""
 BLOCK_ROWS = 64
+HESSIAN = "newton-cholesky"
+FEW_CLASSES = 20
+"""Over dense features: of more classes scikit-learn's solver takes minutes, and knows no start."""
 NEVER = -30.0
 """Logit of a class that training rows lack."""
 
@@ -45,13 +54,13 @@ class LinearHead:
 
     def __call__(self, x_nd: Features) -> Predictions:
         """Predict from features (n, d)."""
-        score_nk = _products(x_nd, self.coef_dk) + self.intercept_k
+        score_nk = products(x_nd, self.coef_dk) + self.intercept_k
         if not self.classes:
             return Predictions(values_n=score_nk[:, 0])
         return Predictions.of_probabilities(probabilities(score_nk), self.classes)
 
 
-def _products(x_nd: Features, coef_dk: Array) -> _Floats:
+def products(x_nd: Features, coef_dk: Array) -> _Floats:
     """X · coef, by blocks of one size: what a row gets does not depend on the rows beside it, to the last bit.
 
     (BLAS adds up in another order for other shapes. Sparse rows are added up one by one anyway.)
@@ -104,31 +113,42 @@ class HeadSpec:
         *,
         start: LinearHead | None = None,
         tolerance: float = TOLERANCE,
+        weight_n: _Floats | None = None,
     ) -> LinearHead:
-        """Fit with an L2 `penalty`: 1/C of logistic regression, alpha of ridge.
+        """Fit with an L2 `penalty`: 1/C of logistic regression, alpha of ridge; `weight_n` are the rows' weights.
 
         One BLAS thread, so that the result does not depend on how many there are. Of many classes over sparse
         features, where a fit is long, it starts from the head `start` and ends at `tolerance`.
         """
         from sklearn.exceptions import ConvergenceWarning
-        from threadpoolctl import threadpool_limits
 
-        with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
+        with limited(1), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
-            head = self._fitted(_scaled(x_nd, scale_d), value_n, penalty, _unscaled(start, scale_d), tolerance)
+            before = _unscaled(start, scale_d)
+            head = self._fitted(_scaled(x_nd, scale_d), value_n, penalty, before, tolerance, weight_n=weight_n)
         if caught:
             self.progress(f"penalty {penalty:g}: stopped before it converged")
         return LinearHead(coef_dk=head.coef_dk * scale_d[:, None], intercept_k=head.intercept_k, classes=self.classes)
 
     def _fitted(
-        self, x_nd: Features, value_n: _Floats, penalty: float, start: LinearHead | None, tolerance: float
+        self,
+        x_nd: Features,
+        value_n: _Floats,
+        penalty: float,
+        start: LinearHead | None,
+        tolerance: float,
+        *,
+        weight_n: _Floats | None,
     ) -> LinearHead:
         if not self.classes:
-            return self._ridge(x_nd, value_n, penalty)
+            return self._ridge(x_nd, value_n, penalty, weight_n)
+        weight_n = both_weights(balanced_weights(value_n) if self.balanced else None, weight_n)
         present = np.unique(value_n).astype(np.int64)
-        if isinstance(x_nd, np.ndarray) or len(present) == 2:  # noqa: PLR2004
-            return self._logistic(x_nd, value_n, penalty, present)
-        return self._softmax(x_nd, value_n, penalty, start, tolerance)
+        if len(present) == 2 or (isinstance(x_nd, np.ndarray) and len(present) <= FEW_CLASSES):  # noqa: PLR2004
+            if len(present) == 2 and _solver(x_nd, 2) == HESSIAN:  # noqa: PLR2004
+                return self._by_hessian(x_nd, value_n, penalty, start, present, weight_n=weight_n)
+            return self._logistic(x_nd, value_n, penalty, present, weight_n)
+        return self._softmax(x_nd, value_n, penalty, start, tolerance, weight_n=weight_n)
 
     def _softmax(
         self,
@@ -137,6 +157,8 @@ class HeadSpec:
         penalty: float,
         start: LinearHead | None,
         tolerance: float,
+        *,
+        weight_n: _Floats | None,
     ) -> LinearHead:
         from bakeoff.families.features import softmax
 
@@ -148,7 +170,7 @@ class HeadSpec:
         fitted = softmax.fit(
             x_nd,
             class_n,
-            balanced_weights(value_n) if self.balanced else np.ones(len(value_n)),
+            np.ones(len(value_n)) if weight_n is None else weight_n,
             classes=len(present),
             penalty=penalty,
             tolerance=tolerance,
@@ -158,7 +180,41 @@ class HeadSpec:
             self.progress(f"penalty {penalty:g}: stopped before it converged")
         return self._of_all(fitted.w_dk[:-1].astype(np.float64), fitted.w_dk[-1].astype(np.float64), present)
 
-    def _logistic(self, x_nd: Features, value_n: _Floats, penalty: float, present: NDArray[np.int64]) -> LinearHead:
+    def _by_hessian(
+        self,
+        x_nd: _Floats,
+        value_n: _Floats,
+        penalty: float,
+        start: LinearHead | None,
+        present: NDArray[np.int64],
+        *,
+        weight_n: _Floats | None,
+    ) -> LinearHead:
+        """Two classes over few dense features."""
+        from bakeoff.families.features import logistic
+
+        begin = None
+        if start is not None and len(self.classes) == 2:  # noqa: PLR2004
+            begin = np.append(start.coef_dk[:, 0], start.intercept_k[0])
+        fitted = logistic.fit(
+            x_nd,
+            value_n == present[1],
+            np.ones(len(value_n)) if weight_n is None else weight_n,
+            penalty=penalty,
+            start_d=begin,
+        )
+        if not fitted.converged:
+            self.progress(f"penalty {penalty:g}: stopped before it converged")
+        return self._of_all(fitted.w_d[:-1, None], fitted.w_d[-1:], present)
+
+    def _logistic(
+        self,
+        x_nd: Features,
+        value_n: _Floats,
+        penalty: float,
+        present: NDArray[np.int64],
+        weight_n: _Floats | None,
+    ) -> LinearHead:
         from sklearn.linear_model import LogisticRegression
 
         model = LogisticRegression(
@@ -167,7 +223,7 @@ class HeadSpec:
             max_iter=300,
             random_state=self.seed,
         )
-        model.fit(x_nd, value_n, sample_weight=balanced_weights(value_n) if self.balanced else None)
+        model.fit(x_nd, value_n, sample_weight=weight_n)
         coef_dk, intercept_k = np.ascontiguousarray(model.coef_.T), np.asarray(model.intercept_)
         return self._of_all(coef_dk, intercept_k, present)
 
@@ -182,12 +238,13 @@ class HeadSpec:
         all_dk[:, present], all_k[present] = coef_dk, intercept_k
         return LinearHead(coef_dk=all_dk, intercept_k=all_k, classes=self.classes)
 
-    def _ridge(self, x_nd: Features, value_n: _Floats, penalty: float) -> LinearHead:
+    def _ridge(self, x_nd: Features, value_n: _Floats, penalty: float, weight_n: _Floats | None) -> LinearHead:
         from sklearn.linear_model import Ridge
 
         center, spread = value_n.mean(), value_n.std() or 1.0
         solver = "cholesky" if isinstance(x_nd, np.ndarray) else "sparse_cg"
-        model = Ridge(alpha=penalty, solver=solver, tol=1e-8, max_iter=2000).fit(x_nd, (value_n - center) / spread)
+        model = Ridge(alpha=penalty, solver=solver, tol=1e-8, max_iter=2000)
+        model.fit(x_nd, (value_n - center) / spread, sample_weight=weight_n)
         return LinearHead(
             coef_dk=np.ascontiguousarray(model.coef_.reshape(-1, 1)) * spread,
             intercept_k=np.atleast_1d(model.intercept_ * spread + center),
@@ -203,23 +260,26 @@ def best_penalty(
     *,
     validation: tuple[Features, _Floats],
     grid: Sequence[float],
+    deadline: Deadline | None = None,
 ) -> tuple[float, LinearHead]:
-    """The penalty of the grid whose head is best on validation rows (the larger one on a tie), and that head."""
+    """The penalty whose head is best on validation rows, and that head; see `least_loss` for how far the grid goes."""
     if len(value_n) > CHOICE_ROWS:
         some = np.sort(np.random.default_rng(spec.seed).permutation(len(value_n))[:CHOICE_ROWS])
         x_nd, value_n = x_nd[some], value_n[some]
-    losses: dict[float, float] = {}
     heads: dict[float, LinearHead] = {}
-    head = None
-    for penalty in sorted(grid, reverse=True):
-        head = spec.fit(x_nd, value_n, penalty, scale_d, start=head, tolerance=CHOICE_TOLERANCE)
-        losses[penalty], heads[penalty] = _loss(spec, head(validation[0]), validation[1]), head
-        spec.progress(f"penalty {penalty:g}: validation loss {losses[penalty]:.5f}")
-    best = min(losses, key=losses.__getitem__)
+    last: LinearHead | None = None
+
+    def loss(penalty: float) -> float:
+        nonlocal last
+        last = heads[penalty] = spec.fit(x_nd, value_n, penalty, scale_d, start=last, tolerance=CHOICE_TOLERANCE)
+        return validation_loss(spec, last(validation[0]), validation[1])
+
+    best = least_loss(grid, loss, limits=LIMITS, progress=spec.progress, name="penalty", deadline=deadline)
     return best, heads[best]
 
 
-def _loss(spec: HeadSpec, predictions: Predictions, value_n: _Floats) -> float:
+def validation_loss(spec: HeadSpec, predictions: Predictions, value_n: _Floats) -> float:
+    """What is to be small: squared error of numbers; one less the area of a metric of ranks; else log loss."""
     if predictions.probabilities_nk is None:
         return float(np.mean((predictions.values_n.astype(np.float64) - value_n) ** 2))
     if ranked_by(spec.metric) and len(np.unique(value_n)) > 1:
@@ -253,7 +313,7 @@ def _solver(x_nd: Features, n_classes: int) -> str:
     n, d = x_nd.shape
     if not isinstance(x_nd, np.ndarray):
         return "liblinear"
-    return "newton-cholesky" if n > d and d * max(n_classes - 1, 1) <= MOST_FOR_HESSIAN else "lbfgs"
+    return HESSIAN if n > d and d * max(n_classes - 1, 1) <= MOST_FOR_HESSIAN else "lbfgs"
 
 
 def _scaled(x_nd: Features, scale_d: _Floats) -> Features:

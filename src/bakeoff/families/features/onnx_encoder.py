@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import onnxruntime as ort
     import tokenizers
 
-__all__ = ["EncoderSource", "OnnxEncoder", "known_encoders"]
+__all__ = ["EncoderSource", "OnnxEncoder", "known_encoders", "need_runtime"]
 
 Vectors: TypeAlias = NDArray[np.float16]
 
@@ -61,6 +62,17 @@ def known_encoders() -> dict[str, EncoderSource]:
     }
 
 
+def need_runtime() -> None:
+    """See that what runs encoders is installed.
+
+    Raises:
+        MissingExtraError: it is not.
+    """
+    for module in ("onnxruntime", "tokenizers"):
+        if find_spec(module) is None:
+            raise MissingExtraError.of("family 'embedding'", "embedding", module)
+
+
 @dataclass(frozen=True, kw_only=True)
 class OnnxEncoder:
     """An encoder's two files and how to use them. Safe to call from several threads at once."""
@@ -76,6 +88,11 @@ class OnnxEncoder:
         """The identity of its vectors."""
         parts = [digest(self.weights), digest(self.tokenizer), list(self.inner), self.max_tokens, VERSION]
         return digest_json(parts)
+
+    @property
+    def reads(self) -> str:
+        """How much of a text it reads."""
+        return f"{self.max_tokens:,} tokens"
 
     @cached_property
     def width(self) -> int:

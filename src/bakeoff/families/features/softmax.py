@@ -1,6 +1,6 @@
 # pyright: basic
 # scipy.sparse comes without complete types
-"""Logistic regression of many classes over sparse features, by L-BFGS on tracked scores.
+"""Logistic regression of many classes, or over sparse features, by L-BFGS on tracked scores.
 
 For 77 classes and 30,000 terms the coefficients are two million numbers, and scikit-learn's solver spends more
 time on them than on the rows. Here the scores of the rows, X · W, move along with W, so that a step costs two
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 __all__ = ["Coefficients", "fit"]
 
 Sparse: TypeAlias = Any
-"""A scipy csr_array (n, d)."""
+"""A scipy csr_array (n, d), or an array."""
 _Singles: TypeAlias = NDArray[np.float32]
 
 MEMORY = 6
@@ -125,8 +125,9 @@ def fit(
         start_dk: Where to start, (d + 1, k) with the intercepts last; at zero when left out.
     """
     singles_nd = x_nd.astype(np.float32)
+    across_dn = np.ascontiguousarray(singles_nd.T) if isinstance(singles_nd, np.ndarray) else singles_nd.T.tocsr()
     total = weight_n.sum()
-    problem = _Problem(singles_nd, singles_nd.T.tocsr(), class_n, weight_n / total, penalty / total)
+    problem = _Problem(singles_nd, across_dn, class_n, weight_n / total, penalty / total)
     w_dk = np.zeros((x_nd.shape[1] + 1, classes), np.float32) if start_dk is None else start_dk.copy()
     score_nk = problem.scores(w_dk)
     loss, r_nk = problem.loss(score_nk)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.types import Column
-from bakeoff.families.features.columns import categories, numbers, of_kind
+from bakeoff.families.features.columns import categories, number_sources, numbers, of_kind
+from bakeoff.families.features.one_row import Row, row_numbers
 from bakeoff.families.saved import Array
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ class CategoryCodes:
     def _codes(self) -> dict[str | None, int]:
         return {**{value: code for code, value in enumerate(self.known)}, None: len(self.known) + 1}
 
+    def of_row(self, row: Row) -> NDArray[np.int64]:
+        """The code of a row (1,)."""
+        return np.array([self._codes.get(row[self.column.name], len(self.known))], dtype=np.int64)
+
     def __call__(self, table: "pl.DataFrame") -> NDArray[np.int64]:
         """The codes of a table's rows (n,)."""
         other = len(self.known)
@@ -78,6 +83,10 @@ class TargetMeans:
             means_ck = _shrunk_means(code_n[rest], target_nk[rest], size, smoothing)
             out_nk[~rest] = means_ck[code_n[~rest]]
         return cls(codes=codes, means_ck=_shrunk_means(code_n, target_nk, size, smoothing)), out_nk
+
+    def of_row(self, row: Row) -> _Floats:
+        """The means for a row (1, k)."""
+        return self.means_ck[self.codes.of_row(row)]
 
     def __call__(self, table: "pl.DataFrame") -> _Floats:
         """The means for a table's rows (n, k)."""
@@ -190,17 +199,33 @@ class LinearTable:
         )
         return encoder, encoder._join(table, out_of_fold)
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The column that each feature is made of."""
+        made_of = number_sources(self.numeric)
+        pieces = [*made_of, *made_of, *(made_of[number] for number in self.pieces.number_b.tolist())]
+        codes = [code.column.name for code in self.codes for _ in range(len(code.known) + 2)]
+        means = [mean.codes.column.name for mean in self.means for _ in range(mean.means_ck.shape[1])]
+        return (*pieces, *codes, *means)
+
     def __call__(self, table: "pl.DataFrame") -> _Floats:
         """The encoded rows (n, d)."""
         return self._join(table, [mean(table) for mean in self.means])
 
+    def of_row(self, row: Row) -> _Floats:
+        """The encoded row (1, d)."""
+        code_n = [code.of_row(row) for code in self.codes]
+        return self._encoded(row_numbers(row, self.numeric), code_n, [mean.of_row(row) for mean in self.means])
+
     def _join(self, table: "pl.DataFrame", means: Sequence[_Floats]) -> _Floats:
-        value_nd = numbers(table, self.numeric)
-        codes = [(code(table), len(code.known) + 2) for code in self.codes]
+        return self._encoded(numbers(table, self.numeric), [code(table) for code in self.codes], means)
+
+    def _encoded(self, value_nd: _Floats, code_n: Sequence[NDArray[np.int64]], means: Sequence[_Floats]) -> _Floats:
+        codes = [(each_n, len(code.known) + 2) for each_n, code in zip(code_n, self.codes, strict=True)]
         scaled = [(mean - scale[0]) / scale[1] for mean, scale in zip(means, self.mean_scales, strict=True)]
         width = self.pieces.width + sum(size for _, size in codes) + sum(values.shape[1] for values in scaled)
-        out_nd = np.empty((len(table), width))
-        for start in range(0, len(table), BLOCK_ROWS):
+        out_nd = np.empty((len(value_nd), width))
+        for start in range(0, len(value_nd), BLOCK_ROWS):
             rows = slice(start, start + BLOCK_ROWS)
             parts = [self.pieces(value_nd[rows]), *(_one_hot(code_n[rows], size) for code_n, size in codes)]
             np.concatenate([*parts, *(values[rows] for values in scaled)], axis=1, out=out_nd[rows])

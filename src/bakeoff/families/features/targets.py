@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.errors import CandidateError
-from bakeoff.core.protocols import FitJob
+from bakeoff.core.protocols import HALF_LIFE, FitJob
 from bakeoff.metrics.labels import weighs_evenly
 from bakeoff.metrics.names import MetricName
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["RANKS", "Target", "balanced_weights", "is_balanced", "ranked_by"]
+__all__ = ["RANKS", "Target", "age_weights", "balanced_weights", "both_weights", "is_balanced", "ranked_by"]
 
 RANKS = frozenset({"roc_auc", "pr_auc"})
 """Metrics of the order of scores, which a shifted base rate does not touch while it moves every loss."""
@@ -26,13 +26,15 @@ _Floats: TypeAlias = NDArray[np.float64]
 class Target:
     """A job's rows, training first: their table, their target, and which of them are training rows.
 
-    `value_n` holds class positions (0 … k-1, as floats) for classification, else the numbers.
+    `value_n` holds class positions (0 … k-1, as floats) for classification, else the numbers. `weight_n` are the rows'
+    weights by age, on average 1, where a half-life was chosen: whatever is fitted on these rows multiplies by them.
     """
 
     table: "pl.DataFrame"
     value_n: _Floats
     classes: tuple[str, ...]
     training: int
+    weight_n: _Floats | None = None
 
     @classmethod
     def of(cls, job: FitJob) -> "Target":
@@ -51,7 +53,8 @@ class Target:
         table = pl.concat([job.train, job.validation]) if len(job.validation) else job.train
         if job.task != "classification":
             value_n = table.get_column(name).cast(pl.Float64).to_numpy()
-            return cls(table=table, value_n=value_n, classes=(), training=len(job.train))
+            weight_n = age_weights(job, table.height)
+            return cls(table=table, value_n=value_n, classes=(), training=len(job.train), weight_n=weight_n)
         labels = table.get_column(name).cast(pl.String).to_list()
         classes = tuple(sorted(set(labels)))
         if len(set(labels[: len(job.train)])) < 2:  # noqa: PLR2004
@@ -60,7 +63,8 @@ class Target:
             )
         position = {label: i for i, label in enumerate(classes)}
         value_n = np.array([position[label] for label in labels], dtype=np.float64)
-        return cls(table=table, value_n=value_n, classes=classes, training=len(job.train))
+        weight_n = age_weights(job, table.height)
+        return cls(table=table, value_n=value_n, classes=classes, training=len(job.train), weight_n=weight_n)
 
     def split(self, *, whole: bool) -> NDArray[np.int64]:
         """Positions of the rows to fit on: all of them, or the training rows."""
@@ -83,6 +87,23 @@ def is_balanced(job: FitJob) -> bool:
     """Whether every class weighs the same: as the candidate says, else as the project's metric calls for."""
     given: bool | None = job.params.balanced
     return weighs_evenly(job.metric) if given is None else given
+
+
+def age_weights(job: FitJob, rows: int) -> _Floats | None:
+    """Weights of a job's first rows that are halved with every half-life of their age; None where none was chosen."""
+    days = (job.chosen or {}).get(HALF_LIFE)
+    if days is None or job.age_days_n is None:
+        return None
+    age_n = job.age_days_n[:rows]
+    weight_n = 0.5 ** ((age_n - age_n.min()) / float(days))  # type: ignore[arg-type]
+    return weight_n / weight_n.mean()
+
+
+def both_weights(first_n: _Floats | None, second_n: _Floats | None) -> _Floats | None:
+    """The product of two weights, either of which may be missing."""
+    if first_n is None or second_n is None:
+        return second_n if first_n is None else first_n
+    return first_n * second_n
 
 
 def balanced_weights(class_n: _Floats) -> _Floats:

@@ -23,7 +23,10 @@ from bakeoff.families.saved import Array
 __all__ = ["ANALYZERS", "Analyzer", "TermCounts", "Vectorizer"]
 
 Sparse: TypeAlias = Any  # scipy's csr_array: (n, terms)
+_Floats: TypeAlias = NDArray[np.float64]
 
+MOST_REMEMBERED = 50_000
+"""Words whose terms a vectoriser remembers for single rows."""
 TOKEN = re.compile(r"\w+|[!?]")
 
 
@@ -120,6 +123,39 @@ class Vectorizer:
         """The weights (n, terms)."""
         return self.weigh(_count(texts, self.analyzer, self._index, grow=False))
 
+    def of_row(self, text: str) -> tuple[NDArray[np.int64], _Floats]:
+        """The places of a text's terms, rising, and their weights: a row of `__call__`."""
+        counted = np.frombuffer(b"".join(map(self._places_of, self.analyzer.pieces(text))), dtype=np.intc)
+        place_t, count_t = np.unique(counted.astype(np.int64), return_counts=True)
+        return place_t, _weighed((1 + np.log(count_t.astype(np.float64))) * self.idf[place_t])
+
+    @cached_property
+    def _memory(self) -> dict[str, bytes]:
+        return {}
+
+    def _places_of(self, piece: str) -> bytes:
+        """The places of a piece's terms; those of words are remembered, which come again and again."""
+        if self.analyzer.unit == "word":
+            return array("i", _places(self.analyzer.terms_of(piece), self._index, grow=False)).tobytes()
+        places = self._memory.get(piece)
+        if places is None:
+            places = array("i", _places(self.analyzer.terms_of(piece), self._index, grow=False)).tobytes()
+            if len(self._memory) >= MOST_REMEMBERED:
+                self._memory.clear()
+            self._memory[piece] = places
+        return places
+
+    def places(self, text: str) -> Iterator[tuple[str, int]]:
+        """Each term of a text that is known, as often as it stands there: the word that it is of, and its position.
+
+        Of terms that are words (or several), it is the term; of characters, the word that they stand in.
+        """
+        for piece in self.analyzer.pieces(text):
+            word = _word(piece) if self.analyzer.unit == "char" else ""
+            for term in self.analyzer.terms_of(piece):
+                if (position := self._index.get(term)) is not None:
+                    yield word or term, position
+
     def weigh(self, counts: Sparse) -> Sparse:
         """Weights of counted terms: (1 + log count) · idf, each row scaled to length 1."""
         weights = counts.copy()
@@ -129,6 +165,19 @@ class Vectorizer:
         filled = np.diff(weights.indptr)
         weights.data /= np.repeat(lengths, filled)
         return weights
+
+
+def _weighed(weight_t: _Floats) -> _Floats:
+    """One row's weights, scaled to length 1 as `Vectorizer.weigh` does it, to the last bit."""
+    if not len(weight_t):
+        return weight_t
+    return weight_t / np.sqrt(np.add.reduceat(np.append(weight_t**2, 0.0), [0]))
+
+
+def _word(piece: str) -> str:
+    """A piece of a text as the word that word terms know: without the marks around it, if it is one word."""
+    words = [each for each in TOKEN.findall(piece) if each not in "!?"]
+    return words[0] if len(words) == 1 else piece
 
 
 def _count(texts: Sequence[str], analyzer: Analyzer, index: dict[str, int], *, grow: bool) -> Sparse:

@@ -115,12 +115,12 @@ def need_quantisation(quantised: Quantised) -> None:
     Raises:
         CandidateError: there is no CUDA device. MissingExtraError: bitsandbytes is not installed.
     """
+    if quantised == "none":
+        return
     import importlib.util
 
     import torch
 
-    if quantised == "none":
-        return
     if not torch.cuda.is_available():
         raise CandidateError(
             f"expected a CUDA device for quantise_base = {quantised!r}, found none; leave quantise_base out "

@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.conversation import conversation_columns
+from bakeoff.core.deadline import Deadline, ignore_cut
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.hashing import digest, digest_json
 from bakeoff.core.ledger import Loss
-from bakeoff.core.protocols import FitJob, Progress, ignore_loss
+from bakeoff.core.protocols import FitJob, Progress, ignore_held, ignore_loss
 from bakeoff.core.types import Column, Json, Signature
 from bakeoff.data.cache import place
 from bakeoff.families.features.columns import input_columns
@@ -365,7 +366,8 @@ class _Fit:
             alone = self.processes == 1
             return self.train(words if alone else _loaded(self.base, self.precision, job, Group(), alone=True), plan)
         job.progress(f"training in {self.processes} processes")
-        told = replace(job, train=job.train[:0], validation=job.validation[:0], progress=_silent, on_loss=ignore_loss)
+        told = replace(job, train=job.train[:0], validation=job.validation[:0], progress=_silent)
+        told = replace(told, on_loss=ignore_loss, on_cut=ignore_cut, on_held=ignore_held)
         asked = (replace(self, job=told), plan)
         return spread(_train, asked, size=self.processes, scratch=job.cache, progress=job.progress)
 
@@ -378,14 +380,18 @@ class _Fit:
             train = objective.referred(network, "train", train, group)
             held = objective.referred(network, "held", held, group)
         checkpoint = Checkpoint(folder=job.cache / "language" / "training" / plan.name)
-        trainer = Trainer(network, objective, self._recipe(), progress=job.progress, group=group)
+        deadline = None if plan.stop is not None or self.processes > 1 else Deadline(job)
+        trainer = Trainer(network, objective, self._recipe(), progress=job.progress, group=group, deadline=deadline)
         at = trainer.run(train, held, checkpoint, planned=plan.planned, stop=plan.stop)
         folder = fits / digest_json([plan.definition, at.planned, at.best_step])[:32]
         if not group.rank:
             place(folder, lambda target: self._write(target, network, objective, at), cache=job.cache)
-            if plan.stop is None:
+            if trainer.late:
+                job.on_cut(f"{at.step:,} of {at.planned:,} steps were trained; with more time it goes on there")
+            elif plan.stop is None:
                 place(fits / f"{plan.name}.json", lambda target: _write_json(target, at), cache=job.cache)
-            shutil.rmtree(checkpoint.folder, ignore_errors=True)
+            if not trainer.late:
+                shutil.rmtree(checkpoint.folder, ignore_errors=True)
             _prune(fits)
         return folder, at
 

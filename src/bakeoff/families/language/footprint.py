@@ -82,7 +82,8 @@ def machine() -> Machine:
     from bakeoff.families.language.backbone import device_of, fastest_precision
     from bakeoff.families.language.network import free_memory_bytes
 
-    device, cores = device_of(), len(os.sched_getaffinity(0))
+    device = device_of()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(cores)
     dtype = torch.bfloat16 if fastest_precision() == "bf16" else torch.float32
     size = 512 if device == "cpu" else 4096

@@ -100,6 +100,7 @@ class FullFamily:
     params: type[Any] = FullParams
     requires = ("torch", "transformers", "peft", "tokenizers", "numpy", "polars")
     extra: str | None = "llm"
+    reads_texts = True
     adaptation = WholeModel(kind=None)
 
     def fit(self, job: FitJob) -> TunedModel | SpokenModel:

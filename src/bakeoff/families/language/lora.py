@@ -150,6 +150,11 @@ class LoraFamily:
     params = LoraParams
     requires = ("torch", "transformers", "peft", "tokenizers", "numpy", "polars")
     extra: str | None = "llm"
+    reads_texts = True
+
+    def require(self, params: LoraParams) -> None:
+        """See `bakeoff.core.families.require_here`."""
+        need_quantisation(params.quantise_base)
 
     def fit(self, job: FitJob) -> TunedModel | SpokenModel:
         """See `bakeoff.core.protocols.Family`."""

@@ -238,6 +238,8 @@ class PromptedFamily:
     params = PromptedParams
     requires = ("torch", "transformers", "tokenizers", "numpy", "scipy", "polars")
     extra: str | None = "llm"
+    reads_texts = True
+    learns = False
 
     def fit(self, job: FitJob) -> PromptedModel | SpokenModel:
         """See `bakeoff.core.protocols.Family`."""

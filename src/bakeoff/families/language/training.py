@@ -6,13 +6,14 @@ Source: I. Loshchilov, F. Hutter (2019), "Decoupled Weight Decay Regularization"
 """
 
 import math
-import resource
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from bakeoff.core.deadline import Deadline
 from bakeoff.core.errors import CandidateError
+from bakeoff.core.memory import peak_resident_bytes
 from bakeoff.core.protocols import Progress
 from bakeoff.families.language.backbone import by_length
 from bakeoff.families.language.checkpoints import Checkpoint, Position
@@ -26,6 +27,8 @@ __all__ = ["Recipe", "Trainer"]
 Tensor: TypeAlias = Any
 TOLD_EVERY_S = 5.0
 SAVED_EVERY_S = 30.0
+TRAINING = 0.8
+"""Of the time of a fit, what training may take."""
 MEASURED_STEPS = 3
 """Steps whose time says how many fit into the minutes that are allowed."""
 HELD_BATCH = 32
@@ -61,11 +64,21 @@ class Trainer:
     """Trains what learns of a network and an objective on examples; alone, or in step with a group of processes."""
 
     def __init__(
-        self, network: Network, objective: Objective, recipe: Recipe, *, progress: Progress, group: Group | None = None
+        self,
+        network: Network,
+        objective: Objective,
+        recipe: Recipe,
+        *,
+        progress: Progress,
+        group: Group | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
         import torch
 
         self._network, self._objective, self._recipe, self._progress = network, objective, recipe, progress
+        self._deadline = deadline
+        self.late = False
+        """Whether the deadline ended the training before its time; the checkpoint then stays, to go on from."""
         self._group = group or Group()
         model = network.backbone.model
         self.learned = [*(p for p in model.parameters() if p.requires_grad), *objective.parameters()]
@@ -135,15 +148,15 @@ class Trainer:
                 most = int((self._recipe.max_minutes or 0) * 60 / seconds * MEASURED_STEPS)
                 at.planned = max(MEASURED_STEPS + 1, min(at.planned, most))
             if held and self._is_check(at):
-                loss = self.loss("held", held)
-                at.checks.append((at.step, loss))
-                self._progress(f"step {at.step} of {at.planned}: validation loss {loss:.4f}")
-                if loss <= min(value for _, value in at.checks):
-                    best, at.best_step = [tensor.detach().clone() for tensor in self.learned], at.step
+                best = self._checked(held, at, best)
                 self._save(checkpoint, at, best)
             self._tell(at)
             if time.monotonic() - self._saved > SAVED_EVERY_S:
                 self._save(checkpoint, at, best)
+            if self._is_late(at, stop):
+                self._save(checkpoint, at, best)  # as it was without the check that follows: it goes on there
+                best = self._checked(held, at, best) if held else best
+                break
         if best is not None:
             import torch
 
@@ -153,6 +166,20 @@ class Trainer:
         else:
             at.best_step = at.step
         return at
+
+    def _checked(self, held: Sequence[Example], at: Position, best: list[Tensor] | None) -> list[Tensor] | None:
+        """The best weights so far, the present ones among them."""
+        loss = self.loss("held", held)
+        at.checks.append((at.step, loss))
+        self._progress(f"step {at.step} of {at.planned}: validation loss {loss:.4f}")
+        if loss > min(value for _, value in at.checks):
+            return best
+        at.best_step = at.step
+        return [tensor.detach().clone() for tensor in self.learned]
+
+    def _is_late(self, at: Position, stop: int | None) -> bool:
+        self.late = at.step < (stop or at.planned) and self._deadline is not None and self._deadline.passed(TRAINING)
+        return self.late
 
     def _save(self, checkpoint: Checkpoint, at: Position, best: Sequence[Tensor] | None) -> None:
         if not self._group.rank:
@@ -233,7 +260,7 @@ class Trainer:
             return
         self._told = now
         left_s = at.seconds / at.step * (at.planned - at.step)
-        gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        gigabytes = peak_resident_bytes() / 2**30
         self._progress(
             f"step {at.step} of {at.planned}: loss {at.smooth_loss:.4f}, {at.tokens / at.seconds:,.0f} tokens/s, "
             f"{left_s / 60:.1f} min left, {gigabytes:.1f} GB"

@@ -19,7 +19,7 @@ from bakeoff.core.errors import CandidateError, CorruptError
 from bakeoff.core.families import load_family, service_of
 from bakeoff.core.hashing import digest_file
 from bakeoff.core.jobs import MODEL, Argument, JobContext
-from bakeoff.core.protocols import FitJob, Model
+from bakeoff.core.protocols import FitJob, Model, ignore_held
 from bakeoff.core.types import Column, Signature
 from bakeoff.families import saved
 
@@ -135,7 +135,8 @@ def fit_members(job: FitJob, members: Sequence[Member], *, fewest: int = FEWEST)
         def told(line: str, name: str = member.name) -> None:
             job.progress(f"{name}: {line}")
 
-        models.append(family.fit(replace(job, params=params, chosen=chosen.get(member.name), progress=told)))
+        own = replace(job, params=params, chosen=chosen.get(member.name), progress=told, on_held=ignore_held)
+        models.append(family.fit(own))
     return models
 
 
@@ -162,11 +163,12 @@ def chosen_of(members: Sequence[Member], models: Sequence[Model]) -> dict[str, A
 def joint_abilities(models: Sequence[Model]) -> Abilities:
     """What models can do together: what is counted is added up; of the rest, the first that can do it does.
 
-    A model of one member can do all that the member can. How likely a text is as the answer of several, none can tell.
+    A model of one member can do all that the member can, but for answering a row: what the member says of it is not yet
+    what the whole says. How likely a text is as the answer of several, none can tell.
     """
     parts = [abilities_of(model) for model in models]
     if len(parts) == 1:
-        return parts[0]
+        return replace(parts[0], predict_row=None)
 
     def first(name: str) -> Any:
         return next((ability for part in parts if (ability := getattr(part, name)) is not None), None)

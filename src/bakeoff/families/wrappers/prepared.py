@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
 from bakeoff.config.params import check
 from bakeoff.core import plugins
 from bakeoff.core.abilities import Abilities, abilities_of
+from bakeoff.core.attribution import Attribution
 from bakeoff.core.errors import CandidateError, CorruptError
-from bakeoff.core.families import load_family
+from bakeoff.core.families import load_family, weighs
 from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import (
     Filling,
@@ -161,12 +163,38 @@ class PreparedModel:
     def abilities(self) -> Abilities:
         """Those of the model within; it sees rows as the steps leave them. Texts are no rows, and stay as they are."""
         within = abilities_of(self.model)
-        recall, log_likelihood = within.recall, within.log_likelihood
+        recall, log_likelihood, attribute = within.recall, within.log_likelihood, within.attribute
         return replace(
             within,
+            predict_row=None,  # it would be asked about rows that the steps have not seen
             recall=recall and (lambda table, texts, most: recall(self.features(table), texts, most)),
             log_likelihood=log_likelihood and (lambda table, texts: log_likelihood(self.features(table), texts)),
+            attribute=attribute and (lambda table, **more: self._of_inputs(attribute(self.features(table), **more))),
         )
+
+    def _of_inputs(self, within: Attribution) -> Attribution:
+        """What the inputs add, of which the features are made; a feature of several goes to them in equal parts."""
+        inputs = self.signature.inputs
+        made = {column.name: self._made_of(column) for column in inputs}
+        shares_fc = np.asarray(
+            [[float(feature in made[column.name]) for column in inputs] for feature in within.columns], dtype=np.float64
+        )
+        shares_fc /= np.maximum(shares_fc.sum(axis=1, keepdims=True), 1.0)
+        names = tuple(column.name for column in inputs)
+        adds_nck = np.einsum("nfk,fc->nck", within.adds_nck, shares_fc)
+        unknown_f = shares_fc.sum(axis=1) == 0  # made of several at once by a step that needs all of them
+        if not unknown_f.any():
+            return replace(within, columns=names, adds_nck=adds_nck)
+        others = tuple(name for name, unknown in zip(within.columns, unknown_f, strict=True) if unknown)
+        adds_nck = np.concatenate([adds_nck, within.adds_nck[:, unknown_f]], axis=1)
+        return replace(within, columns=(*names, *others), adds_nck=adds_nck)
+
+    def _made_of(self, column: Column) -> frozenset[str]:
+        """The features that come out when this input alone goes in."""
+        columns = (column,)
+        for transform in self.transforms:
+            columns = transform.columns(columns)
+        return frozenset(each.name for each in columns)
 
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`."""
@@ -193,6 +221,10 @@ class PreparedFamily:
     def service(self, params: PreparedParams) -> str | None:
         """See `bakeoff.core.families.service_of`; that of the family within."""
         return service_of_members((Member(name=params.family, family=params.family, params=dict(params.params or {})),))
+
+    def weighs(self, params: PreparedParams) -> bool:
+        """See `bakeoff.core.families.weighs`; that of the family within."""
+        return weighs(load_family(params.family), dict(params.params or {}))
 
     def fit(self, job: FitJob) -> PreparedModel:
         """See `bakeoff.core.protocols.Family`; steps are fitted on the job's training rows, never on others."""

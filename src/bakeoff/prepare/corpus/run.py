@@ -1,7 +1,6 @@
 """A chain over a corpus, from files to files: whole or not at all, the same for any number of workers."""
 
 import os
-import resource
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -13,6 +12,7 @@ import msgspec
 from bakeoff.core.errors import DataError, UsageError
 from bakeoff.core.hashing import canonical_json
 from bakeoff.core.ledger import Loss
+from bakeoff.core.memory import peak_resident_bytes
 from bakeoff.core.protocols import Progress
 from bakeoff.core.types import Json
 from bakeoff.data.sources import SourceFile, resolve
@@ -84,6 +84,9 @@ def prepare_corpus(
 
     Raises:
         ConfigError, UsageError, DataError, MissingExtraError, ConflictError: nothing is written then.
+
+    Example:
+        >>> report = prepare_corpus(["pages/*.jsonl.zst"], Path("clean"), steps=["strip_html"])  # doctest: +SKIP
     """
     started = perf_counter()
     suffix = suffix_of(out)
@@ -125,7 +128,8 @@ def prepare_corpus(
                 run = gone_through(_resumed(scratch, fingerprint))
             peak = sum(pool.peak_memory_bytes)
         publish(scratch, out, run.parts, suffix)
-        return run.report(out, order_warnings(steps), counts_tokens=tokens is not None, peak=peak, started=started)
+        warnings = [*order_warnings(steps), *run.emptied()]
+        return run.report(out, warnings, counts_tokens=tokens is not None, peak=peak, started=started)
 
 
 def _fingerprint(plan: Plan, preparation: Preparation, files: Sequence[SourceFile], block_bytes: int) -> bytes:
@@ -207,9 +211,16 @@ class _Run:
                 self._compare(number, stage.comparison, done)
         self.rows_out, self.parts = sum(rows), len(rows)
 
+    def emptied(self) -> list[str]:
+        """That no row is left, if none is, and by which step."""
+        if self.rows_out:
+            return []
+        last = next((step.step for step in self.steps if step.rows_in and not step.rows_out), None)
+        return [f"nothing is left: step {last} dropped the last rows; --explain shows on some why"] if last else []
+
     def report(self, out: Path, warnings: list[str], *, counts_tokens: bool, peak: int, started: float) -> CorpusReport:
         """What the run did; `peak` is the sum of what its workers held at most, `started` when it began."""
-        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        own = peak_resident_bytes()
         return CorpusReport(
             out=str(out),
             rows_in=self.rows_in,

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import resource
 import sys
 from pathlib import Path
 from time import perf_counter
@@ -13,6 +12,7 @@ import msgspec
 import numpy as np
 
 from bakeoff.core.errors import BakeoffError, DataError
+from bakeoff.core.memory import peak_resident_bytes
 from bakeoff.core.types import Column, Schema
 from bakeoff.prepare.corpus.columns import conform, not_finite
 from bakeoff.prepare.corpus.parsing import Parsed, look, parse
@@ -176,7 +176,7 @@ def _answered(worker: Worker | BakeoffError, line: bytes) -> dict[str, Any]:
         done = worker.do(msgspec.json.decode(line, type=Task))
     except BakeoffError as wrong:
         return {"error": str(wrong), "kind": type(wrong).__name__}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_resident_bytes()
     return msgspec.to_builtins(msgspec.structs.replace(done, peak_memory_bytes=peak))
 
 

@@ -1,0 +1,363 @@
+"""The documents that commands print with `--json`, as types; `bakeoff schema COMMAND` gives their JSON schemas.
+
+A document has the fields of all types that its command names here, `format`, and more than a schema says where a later
+version adds something. In the place of a document may stand that of an error. Empty fields can be left out.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NotRequired, TypedDict
+
+import msgspec
+
+from bakeoff.cli.options import FORMAT
+from bakeoff.core.ledger import Ledger
+from bakeoff.core.types import Json
+
+__all__ = ["COMMANDS", "schema_of"]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+Document = Mapping[str, Any]
+Types = tuple[Any, ...]
+
+
+class _Failure(TypedDict):
+    type: str
+    message: str
+
+
+class _Error(TypedDict):
+    error: _Failure
+
+
+class _Init(TypedDict):
+    file: str
+    warnings: list[str]
+    notes: list[str]
+    ledger: Ledger
+
+
+class _Unchanged(TypedDict):
+    unchanged: bool
+
+
+class _Written(TypedDict):
+    files: NotRequired[list[str]]
+
+
+class _NewestRun(TypedDict):
+    run_id: str
+    status: str
+
+
+class _Endpoint(TypedDict):
+    endpoint: str
+    url: str
+
+
+class _Prediction(TypedDict):
+    id: str
+    label: NotRequired[str | None]
+    value: NotRequired[float | str | None]
+    probabilities: NotRequired[dict[str, float] | None]
+    release_id: NotRequired[str]
+    model_version: NotRequired[str]
+    absent: NotRequired[list[str]]
+    imputed: NotRequired[list[str]]
+    unseen: NotRequired[list[str]]
+    unknown: NotRequired[list[str]]
+
+
+class _Predictions(TypedDict):
+    predictions: list[_Prediction]
+    ledger: NotRequired[Ledger]
+    error: NotRequired[_Failure]
+
+
+class _Problem(TypedDict):
+    id: str
+    kind: str
+    reason: str
+
+
+class _Feedback(TypedDict):
+    accepted: int
+    unmatched: NotRequired[int]
+    unusable: NotRequired[int]
+    problems: NotRequired[list[_Problem]]
+    ledger: NotRequired[Ledger]
+
+
+class _Side(TypedDict):
+    run_id: str
+    dataset: str
+    winner: str | None
+
+
+class _Setting(TypedDict):
+    value: Any
+    origin: str
+
+
+class _Check(TypedDict):
+    check: str
+    ok: bool
+    found: str
+
+
+class _Checks(TypedDict):
+    checks: list[_Check]
+
+
+class _Contract(TypedDict):
+    """Of `contract`, and of `contract --check`."""
+
+    file: str
+    contract: NotRequired[str]
+    named: NotRequired[bool]
+    rows: NotRequired[int]
+    rules: NotRequired[int]
+    errors: NotRequired[int]
+    warnings: NotRequired[int]
+    violations: NotRequired[list[dict[str, Any]]]
+
+
+class _Traffic(TypedDict):
+    traffic: NotRequired[dict[str, Any]]
+    replay: NotRequired[dict[str, Any]]
+
+
+class _Advice(TypedDict):
+    project: str
+    rows: int
+    data: dict[str, Any]
+    hardware: dict[str, Any]
+    options: list[dict[str, Any]]
+    compared: list[dict[str, Any]]
+
+
+class _Lineage(TypedDict):
+    model_version: str
+    aliases: list[str]
+    content: str
+    run_id: str | None
+    created_ms: int
+    made_from: dict[str, Any]
+    dataset: dict[str, Any] | None
+    environment: dict[str, Any] | None
+
+
+class _Harness(TypedDict):
+    candidate: str
+    family: str
+    run_id: str
+    model_version: str
+    harness: str
+    tasks: list[dict[str, Any]]
+
+
+class _Available(TypedDict):
+    machine: dict[str, Any]
+    models: list[dict[str, Any]]
+
+
+class _Labels(TypedDict):
+    within: float
+    pilot_rows: int
+
+
+def _run() -> Types:
+    from bakeoff.results.outcome import RunOutcome
+
+    return (RunOutcome,)
+
+
+def _typed(name: str, /, **fields: Any) -> Any:
+    return TypedDict(name, fields)  # pyright: ignore - the fields are types that are imported late
+
+
+def _with(noun: Any, **others: Any) -> Any:
+    """A dataclass as its document: fields whose types say "any JSON" have others."""
+    return _typed(noun.__name__, **{each.name: others.get(each.name, each.type) for each in dataclasses.fields(noun)})
+
+
+def _report() -> Any:
+    from bakeoff.monitor.signals import MonitorReport, Signal
+
+    return _with(MonitorReport, signals=list[_with(Signal, detail=dict[str, Any])])
+
+
+def _status() -> Types:
+    from bakeoff.core.releases import Release
+    from bakeoff.results.outcome import RunOutcome
+
+    texts = dict.fromkeys(("project", "task", "folder", "endpoint"), str)
+    return (
+        _typed(
+            "Status",
+            **texts,
+            champion=str | None,
+            last_run=RunOutcome | None,
+            newest_run=_NewestRun | None,
+            release=Release | None,
+            signals=list[dict[str, Any]] | None,
+        ),
+    )
+
+
+def _loop() -> Types:
+    from bakeoff.monitor.triggers import Trigger
+    from bakeoff.results.outcome import RunOutcome
+
+    turn = _typed(
+        "Turn",
+        report=_report() | None,
+        triggers=list[Trigger],
+        taken_in=int,
+        blocked=str | None,
+        run=RunOutcome | None,
+    )
+    return (turn,)
+
+
+def _runs() -> Types:
+    from bakeoff.core.records import Run
+
+    return (_typed("Runs", runs=list[Run]),)
+
+
+def _compared() -> Types:
+    from bakeoff.actions.compare import ComparedCandidate
+
+    return (
+        _typed("Compared", first=_Side, second=_Side, metric=str, same_data=bool, candidates=list[ComparedCandidate]),
+    )
+
+
+def _versions(key: str) -> Types:
+    from bakeoff.core.records import Version
+
+    return (_typed("Versions", **{key: list[_with(Version, lineage=dict[str, Any])]}),)
+
+
+def _verify() -> Types:
+    from bakeoff.core.damage import Damage
+
+    return (_typed("Damages", damages=list[Damage]),)
+
+
+def _gc() -> Types:
+    from bakeoff.actions.gc import Collected
+
+    return (Collected,)
+
+
+def _check() -> Types:
+    from bakeoff.report.checks import Check
+
+    texts = dict.fromkeys(("project", "model", "metric", "rule"), str)
+    numbers = dict.fromkeys(("difference", "low", "high"), float | None)
+    return (
+        _typed(
+            "ModelCheck",
+            **texts,
+            **numbers,
+            passed=bool,
+            failing=list[str],
+            champion=str | None,
+            margin=float,
+            strict=bool,
+            checks=list[Check],
+            notes=list[str],
+            rows=int,
+            look=dict[str, Any] | None,
+            seconds=float,
+        ),
+        _Written,
+    )
+
+
+def _card() -> Types:
+    from bakeoff.report.card import DataCard
+
+    return (DataCard, _Written)
+
+
+def _prepare() -> Types:
+    from bakeoff.prepare.corpus.report import CorpusReport
+
+    return (CorpusReport, _typed("Speed", docs_per_s=float, mb_per_s=float, ledger=Ledger))
+
+
+def _explained() -> Types:
+    from bakeoff.prepare.explain import Explained
+
+    return (_typed("Explained", rows=int, bad_lines=int, bad=list[str], steps=list[Explained], warnings=list[str]),)
+
+
+def _labels() -> Types:
+    from bakeoff.metrics.judges import LabelBudget
+
+    return (_Labels, LabelBudget)
+
+
+def _export() -> Types:
+    from bakeoff.actions.export import Exported
+
+    return (Exported,)
+
+
+COMMANDS: Mapping[str, Callable[[], Types]] = {
+    "init": lambda: (_Init,),
+    "run": lambda: (*_run(), _Unchanged),
+    "report": lambda: (*_run(), _Written),
+    "status": _status,
+    "loop": _loop,
+    "demo": lambda: (*_run(), _Unchanged, _Traffic),
+    "serve": lambda: (_Endpoint,),
+    "predict": lambda: (_Predictions,),
+    "feedback": lambda: (_Feedback,),
+    "monitor": lambda: (_report(),),
+    "runs": _runs,
+    "runs show": _run,
+    "runs compare": _compared,
+    "lineage": lambda: (_Lineage,),
+    "config": lambda: (dict[str, _Setting | int],),
+    "doctor": lambda: (_Checks,),
+    "verify": _verify,
+    "gc": _gc,
+    "check": _check,
+    "advise": lambda: (_Advice,),
+    "data show": lambda: _versions("versions"),
+    "data contract": lambda: (_Contract,),
+    "data card": _card,
+    "data prepare": _prepare,
+    "data prepare --explain": _explained,
+    "data labels": _labels,
+    "models": lambda: _versions("models"),
+    "models available": lambda: (_Available,),
+    "models harness": lambda: (_Harness,),
+    "models export": _export,
+}
+"""The types of each command's document."""
+
+
+def schema_of(command: str) -> dict[str, Json]:
+    """The JSON schema of what a command of `COMMANDS` prints with `--json`."""
+    types = (*COMMANDS[command](), _Error)
+    schemas, parts = msgspec.json.schema_components(types, ref_template="#/$defs/{name}")
+    *own, error = schemas
+    return {
+        "$schema": DIALECT,
+        "title": f"bakeoff {command} --json",
+        "type": "object",
+        "properties": {"format": {"const": FORMAT}},
+        "required": ["format"],
+        "anyOf": [{"allOf": own}, error],
+        "$defs": {name: _lenient(part) for name, part in parts.items()},
+    }
+
+
+def _lenient(part: Document) -> dict[str, Any]:
+    """A part without what fields are when they are left out: documents leave out what is empty."""
+    return {key: value for key, value in part.items() if key != "title"}

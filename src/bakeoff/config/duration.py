@@ -1,0 +1,35 @@
+"""Times as people write them: "90s", "30m", "1.5h", and "none" for a budget without an end."""
+
+import re
+
+from bakeoff.core.errors import UsageError
+
+__all__ = ["NONE", "budget_seconds", "seconds"]
+
+NONE = "none"
+UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def seconds(text: str) -> float:
+    """Seconds of a duration such as "90s", "30m" or "1.5h".
+
+    Raises:
+        UsageError: it is none, or not longer than nothing.
+
+    >>> seconds("30m"), seconds("1.5h")
+    (1800.0, 5400.0)
+    """
+    matched = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smh])", text.strip().lower())
+    length_s = float(matched[1]) * UNITS[matched[2]] if matched else 0.0
+    if not length_s:
+        raise UsageError(f"expected a time with its unit, such as 90s, 30m or 2h; received {text!r}")
+    return length_s
+
+
+def budget_seconds(text: str) -> float:
+    """The same, and infinity for "none".
+
+    >>> budget_seconds("none")
+    inf
+    """
+    return float("inf") if text.strip().lower() == NONE else seconds(text)

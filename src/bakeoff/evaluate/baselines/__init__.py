@@ -1,0 +1,1 @@
+"""Rules that need no model, as a yardstick for those that do."""

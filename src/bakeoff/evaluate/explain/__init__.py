@@ -1,0 +1,1 @@
+"""Why a candidate answers as it does."""

@@ -1,0 +1,91 @@
+"""One row's values, as encoders read them from a table of one row: serving mostly asks about single rows.
+
+Of a row most time goes into tables that are made for it. Here the encoders get the values themselves, and do the same
+arithmetic with them. A row whose values are not of the types that its columns store is left to the table's way.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.core.conversation import conversation_columns
+from bakeoff.core.types import Column, ColumnKind, Signature
+from bakeoff.families.features.columns import moment_parts
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Row", "RowReader", "row_numbers"]
+
+_Floats: TypeAlias = NDArray[np.float64]
+Row: TypeAlias = Mapping[str, Any]
+"""The stored values of the inputs by name, gaps filled that the model has learned nothing of."""
+
+TYPES: Mapping[ColumnKind, frozenset[type]] = {
+    "numeric": frozenset({float, int, bool}),
+    "boolean": frozenset({bool}),
+    "text": frozenset({str}),
+    "categorical": frozenset({str}),
+    "datetime": frozenset({datetime}),
+}
+
+
+@dataclass(frozen=True)
+class RowReader:
+    """Reads rows for a model of this signature."""
+
+    signature: Signature
+
+    @cached_property
+    def _plan(self) -> tuple[tuple[str, frozenset[type], Any], ...] | None:
+        """Of each input its name, its types and what fills its gaps; None: no row is read here."""
+        inputs = self.signature.inputs
+        if conversation_columns(inputs):
+            return None
+        return tuple((c.name, TYPES[c.kind], _fill(c)) for c in inputs)
+
+    def __call__(self, given: Mapping[str, Any]) -> Row | None:
+        """The row, or None where its values are of other types, or one is absent."""
+        if self._plan is None:
+            return None
+        row: dict[str, Any] = {}
+        for name, types, fill in self._plan:
+            if name not in given:
+                return None
+            value: Any = given[name]
+            if value is None or (type(value) is float and not math.isfinite(value)):
+                value = fill if value is None or fill is not None else None
+            elif type(value) not in types or (isinstance(value, datetime) and value.tzinfo is not None):
+                return None
+            row[name] = value
+        return row
+
+    def of(self, table: "pl.DataFrame") -> Row | None:
+        """That of a table of one row; None for other tables."""
+        return self(dict(zip(table.columns, table.row(0), strict=True))) if table.height == 1 else None
+
+
+def _fill(column: Column) -> Any:
+    if column.fill in {None, ""}:
+        return None
+    return datetime.fromisoformat(str(column.fill)) if column.kind == "datetime" else column.fill
+
+
+def row_numbers(row: Row, columns: Sequence[Column]) -> _Floats:
+    """As `bakeoff.families.features.columns.numbers` (1, d)."""
+    if not any(column.kind == "datetime" for column in columns):
+        values = [row[column.name] for column in columns]
+        return np.array([values], dtype=np.float64).reshape(1, len(columns))  # None becomes NaN
+    return np.hstack([_one(row[column.name], column) for column in columns])
+
+
+def _one(value: Any, column: Column) -> _Floats:
+    if column.kind != "datetime":
+        return np.array([[value]], dtype=np.float64)
+    return moment_parts(np.array([value], dtype="datetime64[us]"))

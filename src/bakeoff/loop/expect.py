@@ -1,0 +1,54 @@
+"""What a run will ask of its compute backend, told before it asks: what jobs import is then there when rows are."""
+
+import contextlib
+import importlib
+import threading
+from collections.abc import Generator, Sequence
+
+from bakeoff.core.jobs import Compute, Resources
+from bakeoff.loop.context import Contender, Stage
+from bakeoff.train.worker import FIT
+
+__all__ = ["LATER", "dear", "expect", "meanwhile", "resources_of"]
+
+LATER = ("bakeoff.evaluate.score.worker", "bakeoff.evaluate.combine.combinations")
+"""Modules of the jobs that follow fits; named and not imported, as a run that does nothing does not need them."""
+
+OURS = ("scipy.special", "bakeoff.evaluate.combine.pareto", "bakeoff.evaluate.findings.findings")
+"""What this process imports when its candidates are evaluated."""
+
+
+DEAR = frozenset({"torch", "transformers", "xllamacpp", "vllm"})
+"""Families that stand on these fit or answer for minutes."""
+
+
+def dear(stage: Stage) -> bool:
+    """Whether some candidate's fits or answers take long or cost money, so that folds would multiply that."""
+    return any(each.service is not None or DEAR & set(each.requires) for each in stage.contenders)
+
+
+def expect(compute: Compute, contenders: Sequence[Contender], modules: Sequence[str] | None = None) -> None:
+    """Tell the backend that every contender will be fitted; `modules`: what the jobs import that come then."""
+    for each in contenders:
+        compute.expect(FIT, each.requires, resources_of(compute, each), each.modules if modules is None else modules)
+
+
+@contextlib.contextmanager
+def meanwhile() -> Generator[None]:
+    """Import what comes next while jobs run one at a time and this process would only wait for them."""
+
+    def load() -> None:
+        for name in OURS:
+            importlib.import_module(name)
+
+    thread = threading.Thread(target=load, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def resources_of(compute: Compute, contender: Contender) -> Resources:
+    """What the fits of a contender need of a machine."""
+    return Resources(threads=compute.cores if contender.scales else 0)

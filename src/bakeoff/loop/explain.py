@@ -1,0 +1,187 @@
+"""After the verdict: why candidates answer as they do, and what more rows would bring, in a share of the run's time."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bakeoff.core.jobs import MODEL, ROWS, TABLE, Job
+from bakeoff.core.refs import BlobRef
+from bakeoff.core.types import Json
+from bakeoff.evaluate.explain.worker import EXPLAIN, ExplainArgument
+from bakeoff.evaluate.score.worker import OUTCOMES, model_of_fold
+from bakeoff.loop.cache import Result, Steps, step_key
+from bakeoff.loop.context import Stage
+from bakeoff.loop.dataset import Gathered
+from bakeoff.loop.evaluate import Judged, groups, outcomes, times
+from bakeoff.loop.fit import job_of, run_jobs
+from bakeoff.results.explanation import Explanation, LearningCurve, Skipped
+from bakeoff.results.verdict import Verdict
+from bakeoff.train.learning import LEARN, LEARNED, LearnArgument, read_fits
+
+if TYPE_CHECKING:
+    from bakeoff.results.scorecard import Scorecard
+
+__all__ = ["explanations"]
+
+SHARE, LEAST_S, MOST_S = 0.15, 0.15, 20.0
+"""Of the time that fits took, for each explanation; and its limits."""
+LEARNING = 2.0
+"""How many times as long the fits of the winner's learning curve may take; or as long as its own fit, if longer."""
+FAST_ROWS_S = 2000.0
+"""Rows a second that a candidate must predict to be explained though it did not win."""
+LEARNING_CURVE = "learning curve of "
+
+
+def explanations(
+    stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Judged], decision: Verdict
+) -> tuple[Explanation, ...]:
+    """Explanations of the winner (or the best) and, where that is cheap, of the others; the winner's has its curve."""
+    decide, task = stage.config.decide, stage.config.project.task
+    first = decision.winner or decision.best
+    if decide.explain == "none" or not decide.findings or task == "generation":
+        return ()
+    fine = [each for each in judged if each.scorecard is not None and each.outcomes_blob is not None]
+    ordered = sorted(fine, key=lambda each: each.name != first)
+    limit_s = min(MOST_S, max(LEAST_S, SHARE * sum(each.fitted.train_s for each in fine)))
+    aside = {each.name: why for each in ordered if (why := _aside(each, first, winner_only=decide.explain == "winner"))}
+    wanted = [each for each in ordered if each.name not in aside]
+    jobs = {each.name: _job(stage, gathered, each, limit_s) for each in wanted}
+    keys = {each.name: step_key("explain", jobs[each.name], each.fitted.contender.code) for each in wanted}
+    if wanted and wanted[0].name == first:
+        name = LEARNING_CURVE + str(first)
+        longest_s = max(LEARNING * limit_s, min(MOST_S, wanted[0].fitted.train_s))
+        jobs[name] = _learn_job(stage, gathered, wanted[0], name, longest_s)
+        keys[name] = step_key("learn", jobs[name], wanted[0].fitted.contender.code)
+    done: dict[str, Result | None] = {name: steps.done(key) for name, key in keys.items()}
+    errors: dict[str, str] = {}
+    for result in run_jobs(stage, [job for name, job in jobs.items() if done[name] is None]):
+        if result.value is None:
+            stage.progress(f"{result.name}: not explained: {result.error}")
+            errors[result.name] = result.error or ""
+        else:
+            outputs = {"learned_blob": result.outputs[LEARNED]} if LEARNED in result.outputs else {}
+            done[result.name] = steps.publish(keys[result.name], {**result.value, **outputs})
+    made: list[Explanation] = []
+    for each in ordered:
+        result = done.get(each.name)
+        if result is None:
+            why = aside.get(each.name) or errors.get(each.name, "")
+            made.append(_none(each.name, stage.metric, why))
+            continue
+        explanation = msgspec.convert(result, Explanation)
+        if each.name == first:
+            explanation = _with_curve(stage, gathered, each, explanation, done.get(LEARNING_CURVE + each.name))
+        made.append(explanation)
+    return tuple(made)
+
+
+def _aside(judged: Judged, first: str | None, *, winner_only: bool) -> str | None:
+    """Why a candidate is not explained, if it is not."""
+    if judged.findings.get("usage"):
+        return "each answer is paid for; 'bakeoff explain --paid' asks all the same"
+    if judged.name == first:
+        return None
+    if winner_only:
+        return "[decide] explain names the winner alone"
+    card: Scorecard | None = judged.scorecard
+    assert card is not None
+    if card.throughput_rows_s < FAST_ROWS_S:
+        return (
+            f"it did not win, and predicts {card.throughput_rows_s:,.0f} rows a second, of {FAST_ROWS_S:,.0f} asked for"
+        )
+    return None
+
+
+def _none(name: str, metric: str, reason: str) -> Explanation:
+    return Explanation(
+        candidate=name, metric=metric, rows=0, seconds=0.0, limit_s=0.0, skipped=(Skipped(part="all", reason=reason),)
+    )
+
+
+def _job(stage: Stage, gathered: Gathered, judged: Judged, limit_s: float) -> Job:
+    fitted, decide = judged.fitted, stage.config.decide
+    assert judged.scorecard is not None
+    argument = ExplainArgument(
+        candidate=judged.name,
+        family=fitted.contender.family_name,
+        task=stage.config.project.task,
+        schema=gathered.schema,
+        metric=stage.metric,
+        seed=stage.seed,
+        limit_s=limit_s,
+        rows_per_s=judged.scorecard.throughput_rows_s,
+        positive=stage.positive.name if stage.positive else None,
+        costs=decide.model_dump(mode="json")["costs"],
+        folds=len(fitted.folds),
+        remote=stage.config.privacy.remote,
+    )
+    inputs = {
+        MODEL: BlobRef(fitted.tree_blob or ""),
+        TABLE: BlobRef(gathered.table_blob),
+        ROWS: BlobRef(gathered.rows_blob),
+        OUTCOMES: BlobRef(judged.outcomes_blob or ""),
+        **{model_of_fold(fold): BlobRef(tree) for fold, tree in enumerate(fitted.folds)},
+        **stage.own_metrics,
+    }
+    requires = fitted.contender.requires
+    return Job(name=judged.name, function=EXPLAIN, argument=argument, inputs=inputs, requires=requires)
+
+
+def _learn_job(stage: Stage, gathered: Gathered, judged: Judged, name: str, limit_s: float) -> Job:
+    fit = job_of(stage, gathered, judged.fitted.contender)
+    given = msgspec.structs.asdict(fit.argument)
+    given |= {"limit_s": limit_s, "whole_s": judged.fitted.train_s, "folds": len(judged.fitted.folds)}
+    argument = LearnArgument(**given)
+    return replace(fit, name=name, function=LEARN, argument=argument, outputs=(LEARNED,))
+
+
+def _with_curve(
+    stage: Stage, gathered: Gathered, judged: Judged, explanation: Explanation, result: Result | None
+) -> Explanation:
+    """The explanation with its learning curve, or with why there is none."""
+    curve, why = (None, "the fits failed") if result is None else _curve(stage, gathered, judged, result)
+    if curve is not None:
+        explanation = replace(explanation, learning=curve)
+    if why is None:
+        return explanation
+    return replace(explanation, skipped=(*explanation.skipped, Skipped(part="learning curve", reason=why)))
+
+
+def _fitted_rows(gathered: Gathered) -> int:
+    """How many rows the fit had that test rows were predicted by."""
+    rows, folds = gathered.summary.train + gathered.summary.validation, gathered.folds
+    return rows - rows // folds if folds else rows
+
+
+def _curve(stage: Stage, gathered: Gathered, judged: Judged, result: Result) -> tuple[LearningCurve | None, str | None]:
+    import numpy as np
+
+    from bakeoff.evaluate.explain.learning import Fits, learning_curve
+    from bakeoff.evaluate.explain.rows import units
+    from bakeoff.metrics.registry import default, find
+
+    stopped: Json = result.get("stopped")
+    by_rows: dict[int, Fits] = {}
+    shares: dict[float, int] = {}
+    with np.load(io.BytesIO(stage.blobs.get(str(result["learned_blob"]))), allow_pickle=False) as stored:
+        for fit in read_fits(stored):
+            rows = shares.setdefault(fit.share, fit.rows)  # draws of groups differ by a few rows
+            by_rows[rows] = (*by_rows.get(rows, ()), (fit.tested_n, fit.predictions))
+    truth_n, whole = outcomes(stage, judged)
+    task = stage.config.project.task
+    measure = find(stage.metric, task)
+    curve = learning_curve(
+        by_rows,
+        _fitted_rows(gathered),
+        truth_n,
+        whole,
+        find(default(task), task) if measure.needs == "scores" else measure,
+        unit_n=units(len(truth_n), groups(stage, gathered), times(stage, gathered)),
+        seed=stage.seed,
+    )
+    if curve is None or curve.more is None:
+        return curve, str(stopped) if stopped else "parts of the rows are too few to fit"
+    return curve, None

@@ -1,0 +1,146 @@
+"""A single row is answered as a table of it would be, to the last bit."""
+
+# ruff: noqa: DTZ001 - columns of times store them without a zone
+
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bakeoff.core.abilities import abilities_of
+from bakeoff.core.protocols import FitJob
+from bakeoff.core.types import Column, Schema
+from bakeoff.families.boosting import BoostingFamily, BoostingParams
+from bakeoff.families.features.one_row import RowReader
+from bakeoff.families.linear import LinearFamily, LinearParams
+
+WORDS = ["good", "bad", "fine", "Ünlike", "cheap!", "a", "Zürich", "?"]
+KINDS = {
+    "size": ("numeric", pl.Float64),
+    "count": ("numeric", pl.Int64),
+    "colour": ("categorical", pl.String),
+    "town": ("categorical", pl.String),
+    "new": ("boolean", pl.Boolean),
+    "at": ("datetime", pl.Datetime("us")),
+    "note": ("text", pl.String),
+    "title": ("text", pl.String),
+}
+MIXED, DENSE = tuple(KINDS), tuple(name for name in KINDS if name not in {"note", "title"})
+TEXTS = st.one_of(st.none(), st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join), st.text(max_size=30))
+VALUES = {
+    "size": st.one_of(st.none(), st.floats(), st.floats(-3, 3)),
+    "count": st.one_of(st.none(), st.integers(-(10**6), 10**6)),
+    "colour": st.one_of(st.none(), st.sampled_from(["red", "green", "never"])),
+    "town": st.one_of(st.none(), st.integers(0, 90).map(str)),
+    "new": st.one_of(st.none(), st.booleans()),
+    "at": st.one_of(st.none(), st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1))),
+    "note": TEXTS,
+    "title": TEXTS,
+}
+
+
+def rows_of(names, rows=240):
+    rng = np.random.default_rng(3)
+    table = pl.DataFrame(
+        {
+            "size": rng.normal(size=rows),  # no gaps: they are filled with the middle
+            "count": [None if at % 9 == 0 else int(v) for at, v in enumerate(rng.integers(-50, 50, rows))],
+            "colour": [None if at % 11 == 0 else ["red", "green", "blue"][at % 3] for at in range(rows)],
+            "town": [str(v) for v in rng.integers(0, 80, rows)],
+            "new": [bool(v) for v in rng.integers(0, 2, rows)],
+            "at": [datetime(2020 + at % 4, 1 + at % 12, 1 + at % 28, at % 24, at % 60) for at in range(rows)],
+            "note": [" ".join(rng.choice(WORDS, 5)) for _ in range(rows)],
+            "title": [" ".join(rng.choice(WORDS, 2)) for _ in range(rows)],
+        },
+        schema={name: dtype for name, (_, dtype) in KINDS.items()},
+    )
+    return table.select(names)
+
+
+def target_of(table, kind):
+    value = table["size"].to_numpy() + table["new"].to_numpy() + 0.3 * np.random.default_rng(0).normal(size=len(table))
+    if kind == "numbers":
+        return pl.Series("target", value, dtype=pl.Float64)
+    classes = ["no", "yes"] if kind == "two" else ["low", "middle", "much"]
+    edges = [0.5] if kind == "two" else [0.0, 1.0]
+    return pl.Series("target", [classes[at] for at in np.digitize(value, edges)])
+
+
+def fitted(family, params, names, kind, folder):
+    table = rows_of(names)
+    columns = tuple(Column(name=name, kind=KINDS[name][0], dtype=str(table[name].dtype)) for name in names)
+    task = "regression" if kind == "numbers" else "classification"
+    table = table.with_columns(target_of(table, kind))
+    other = Column(name="target", kind="numeric" if kind == "numbers" else "categorical", dtype="String")
+    job = FitJob(
+        task=task,
+        schema=Schema(columns=(*columns, other), target="target", inputs=tuple(names)),
+        train=table[:180],
+        validation=table[180:],
+        params=params,
+        metric="rmse" if kind == "numbers" else "f1_macro",
+        seed=1,
+        threads=1,
+        cache=folder,
+        progress=lambda _: None,
+    )
+    return family.fit(job)
+
+
+FAMILIES = {
+    "linear": (LinearFamily(), LinearParams(max_categories=20)),
+    "boosting": (BoostingFamily(), BoostingParams(max_trees=30, max_categories=20, min_leaf_rows=5)),
+}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    return {
+        (name, names, kind): fitted(*FAMILIES[name], names, kind, tmp_path_factory.mktemp("cache"))
+        for name in FAMILIES
+        for names in (MIXED, DENSE)
+        for kind in ("two", "three", "numbers")
+    }
+
+
+@given(row=st.fixed_dictionaries(VALUES))
+@settings(max_examples=60, deadline=None)
+def test_to_the_last_bit(models, row):
+    for (_, names, _), model in models.items():
+        given_row = {name: row[name] for name in names}
+        table = pl.DataFrame([given_row], schema={name: KINDS[name][1] for name in names})
+        short = abilities_of(model).predict_row(given_row)
+        assert short is not None
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(RowReader, "of", lambda *_: None)
+            long = model.predict(table)
+        for found in (short, model.predict(table)):
+            assert found.values_n.tolist() == long.values_n.tolist()
+            assert found.classes == long.classes
+            if long.probabilities_nk is not None:
+                assert found.probabilities_nk.tolist() == long.probabilities_nk.tolist()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"size": "3.5"}, {"colour": 3}, {"note": ["good"]}, {"at": "2020-01-01"}, {"new": 1}],
+)
+def test_values_of_other_types_are_left_to_tables(models, change):
+    model = models["linear", MIXED, "two"]
+    row = rows_of(MIXED).row(5, named=True)
+    assert model.predict_row(row) is not None
+    assert model.predict_row(row | change) is None
+    assert model.predict_row({name: value for name, value in row.items() if name != "new"}) is None
+
+
+def test_steps_before_a_model_are_not_left_out(tmp_path: Path, models):
+    """A model behind fitted steps has no short way of its own: that within sees other columns."""
+    from bakeoff.families.wrappers.prepared import PreparedFamily, PreparedParams
+
+    model = fitted(PreparedFamily(), PreparedParams(family="linear", steps=()), DENSE, "two", tmp_path)
+    assert abilities_of(model.model).predict_row is not None
+    assert abilities_of(model).predict_row is None

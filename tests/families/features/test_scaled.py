@@ -1,0 +1,36 @@
+import numpy as np
+import polars as pl
+
+from bakeoff.core.types import Column
+from bakeoff.families.features.scaled import ScaledTable, alike
+
+
+def column(name, kind="numeric"):
+    return Column(name=name, kind=kind, dtype="Float64" if kind == "numeric" else "String")
+
+
+def test_numbers_are_scaled_by_their_quartiles_and_clipped_smoothly():
+    table = pl.DataFrame({"a": [0.0, 1.0, 2.0, 3.0, 1e9]})
+    _, x_nd = ScaledTable.fit(table, (column("a"),), np.zeros((5, 1)), one_scale=False, seed=0)
+    np.testing.assert_allclose(x_nd[2], 0)  # the median
+    plain = 1.349 / 2
+    np.testing.assert_allclose(x_nd[3, 0], plain / np.sqrt(1 + (plain / 3) ** 2))
+    assert 2.99 < x_nd[4, 0] <= 3.0
+
+
+def test_two_categories_are_two_spreads_apart_and_a_gap_is_a_place():
+    table = pl.DataFrame({"c": ["x", "y"] * 5, "a": [None, *range(9)]}, schema={"c": pl.String, "a": pl.Float64})
+    encoder, x_nd = ScaledTable.fit(
+        table, (column("c", "categorical"), column("a")), np.zeros((10, 1)), one_scale=False, seed=0
+    )
+    np.testing.assert_allclose(np.linalg.norm(x_nd[2, 2:] - x_nd[3, 2:]), 2.0)
+    assert x_nd[0, :2].tolist() == [0.0, 1.0]  # a middling number, and the flag
+    np.testing.assert_array_equal(encoder(table), x_nd)
+
+
+def test_one_scale_is_for_columns_of_one_kind():
+    rng = np.random.default_rng(0)
+    pixels = pl.DataFrame(rng.integers(0, 17, (50, 9)).astype(float), schema=[f"p{i}" for i in range(9)])
+    columns = tuple(column(name) for name in pixels.columns)
+    assert alike(pixels, columns)
+    assert not alike(pixels.with_columns(pl.col("p0") * 100), columns)

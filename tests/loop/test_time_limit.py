@@ -1,0 +1,92 @@
+"""A run's budget of time: what it cuts short, what it leaves alone, and what is made again with more of it."""
+
+import math
+import time
+
+import pytest
+
+from bakeoff import Project
+from bakeoff.core.errors import ConfigError
+from bakeoff.core.jobs import JobResult
+from bakeoff.loop import context
+from bakeoff.loop.context import TimeLimit
+from bakeoff.loop.fit import killed
+
+
+@pytest.fixture
+def boosted(films_project, monkeypatch):
+    """Candidates whose fits can be cut short, where any limit is kept to."""
+    monkeypatch.setattr(context, "LEAST_FIT_S", 0.0)
+    file = films_project / "bakeoff.toml"
+    head = file.read_text().partition("[candidates")[0].partition("[decide")[0]
+    file.write_text(f"{head}\n[candidates.boosting]\n\n[combine]\nblends = false\n\n[decide]\nfindings = false\n")
+    return films_project
+
+
+def run(folder, **options):
+    with Project(folder) as project:
+        return project.run(**options)
+
+
+def limit(folder, budget):
+    file = folder / "bakeoff.toml"
+    file.write_text(file.read_text().partition("\n[compute]")[0] + f'\n[compute]\nbudget = "{budget}"\n')
+
+
+def test_a_fit_that_its_limit_cut_short_is_told_and_made_again_with_more_time(boosted):
+    limit(boosted, "0.001s")
+    (cut,) = run(boosted).document["candidates"]
+    assert cut["cut"]["what"] == "1 rounds of trees of up to 1,500 were tried"
+    assert cut["chosen"] == {"trees": 1}
+    assert run(boosted).unchanged
+    limit(boosted, "60m")
+    (whole,) = run(boosted).document["candidates"]
+    assert "cut" not in whole
+    assert whole["chosen"]["trees"] > 1
+
+
+def test_a_limit_that_does_not_bind_changes_nothing(boosted):
+    limit(boosted, "60m")
+    first = run(boosted)
+    limit(boosted, "30m")
+    assert run(boosted).unchanged
+    assert run(boosted, budget_s=math.inf).unchanged
+    assert "cut" not in first.document["candidates"][0]
+
+
+def test_fits_that_wait_share_what_is_left():
+    time_limit = TimeLimit.of(100.0, 3600.0)
+    assert time_limit.wanted_s == 100.0
+    assert time_limit.fit_s(4, 2) == pytest.approx(20.0, abs=1)
+    assert TimeLimit.of(None, 3600.0).wanted_s is None
+    assert TimeLimit.of(None, math.inf).fit_s(1, 1) is None
+    late = TimeLimit(budget_s=10.0, ends_at=time.monotonic() - 5)
+    assert (late.left_s, late.fit_s(1, 1)) == (0.0, 2.0)
+
+
+def test_a_fit_that_was_killed_is_told_as_what_it_is():
+    died = JobResult(name="slow", error="the worker was killed by signal 14 (out of memory?)", seconds=13.0)
+    assert killed(died).error == (
+        "it did not end within its share of the run's time, and was killed after 13 s; give it more: "
+        "bakeoff run --budget 2h, or none"
+    )
+    other = JobResult(name="large", error="the worker was killed by signal 9 (out of memory?)")
+    assert killed(other) is other
+
+
+@pytest.mark.parametrize(
+    ("wanted", "most", "sentence"),
+    [
+        (None, 3600.0, "at most 60 min ([compute] budget; another one with --budget)"),
+        (90.0, 3600.0, "a budget of 90 s: what the fits leave of it goes into trying parameters"),
+        (math.inf, 3600.0, "no limit of time"),
+    ],
+)
+def test_a_run_says_how_long_it_may_take(wanted, most, sentence):
+    assert TimeLimit.of(wanted, most).sentence == sentence
+
+
+def test_a_budget_is_a_time(boosted):
+    limit(boosted, "soon")
+    with pytest.raises(ConfigError, match="expected a time with its unit, such as 90s, 30m or 2h; received 'soon'"):
+        run(boosted)
