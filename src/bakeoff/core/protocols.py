@@ -15,6 +15,7 @@ from bakeoff.core.ledger import Loss
 from bakeoff.core.queries import Page, Query
 from bakeoff.core.records import (
     Document,
+    DocumentChange,
     Experiment,
     ExperimentChange,
     Metric,
@@ -362,8 +363,13 @@ class ExperimentRecords(Protocol):
         """The experiment called `name`, made when there is none, deleted or not."""
         ...
 
-    def create(self, name: str, *, tags: Mapping[str, str] | None = None) -> Experiment:
-        """A new one; `ConflictError` when there is one of this name, deleted or not."""
+    def create(
+        self, name: str, *, tags: Mapping[str, str] | None = None, location: str = "", experiment_id: str | None = None
+    ) -> Experiment:
+        """A new one; `ConflictError` when there is one of this name, deleted or not.
+
+        `experiment_id` is for one whose id clients know beforehand ("0", MLflow's default).
+        """
         ...
 
     def get(self, experiment_id: str) -> Experiment:
@@ -390,8 +396,13 @@ class RunRecords(Protocol):
         run_id: str | None = None,
         parent_id: str | None = None,
         tags: Mapping[str, str] | None = None,
+        start_ms: int | None = None,
+        location: str = "",
     ) -> Run:
-        """Create a RUNNING run; with a `run_id` that exists, set that run RUNNING again and return it."""
+        """Create a RUNNING run; with a `run_id` that exists, set that run RUNNING again and return it.
+
+        "{run_id}" in `location` becomes the id that it gets.
+        """
         ...
 
     def apply(self, changes: Sequence[RunChange]) -> None:
@@ -426,8 +437,13 @@ class VersionRecords(Protocol):
         run_id: str | None = None,
         lineage: Mapping[str, Json] | None = None,
         tags: Mapping[str, str] | None = None,
+        description: str = "",
+        always: bool = False,
     ) -> Version:
-        """Add the next number. The same (kind, name, content, run_id) again returns the version that exists."""
+        """Add the next number.
+
+        The same (kind, name, content, run_id) again returns the version that exists, unless `always`.
+        """
         ...
 
     def get(self, kind: VersionKind, name: str, number: int) -> Version:
@@ -439,7 +455,7 @@ class VersionRecords(Protocol):
         ...
 
     def search(self, query: Query) -> Page[Version]:
-        """Versions by tags and the attributes `kind`, `name`, `number`, `content`, `run_id` and `created_ms`."""
+        """Versions by tags and the attributes that are fields of `Version`."""
         ...
 
     def registered(self, query: Query) -> Page[Registered]:
@@ -447,7 +463,7 @@ class VersionRecords(Protocol):
         ...
 
     def apply(self, changes: Sequence[RegisteredChange | VersionChange]) -> None:
-        """All of them or none; `NotFoundError` when there is no such version, for a tag or an alias."""
+        """All of them or none; `NotFoundError` when there is no such version, `ConflictError` when a name is taken."""
         ...
 
 
@@ -472,6 +488,17 @@ class DocumentRecords(Protocol):
 
     def delete(self, collection: str, key: str) -> None:
         """Remove it if it exists."""
+        ...
+
+    def apply(self, changes: Sequence[DocumentChange]) -> None:
+        """All of them or none, durable when it returns; calls that come at once share one commit.
+
+        `ConflictError` when the revision is not the expected one.
+        """
+        ...
+
+    def search(self, collection: str, query: Query) -> Page[Document]:
+        """By the fields that documents were written with, and `id` (their key), `created_ms` and `updated_ms`."""
         ...
 
 

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 Lifecycle: TypeAlias = Literal["active", "deleted"]
-Kind: TypeAlias = Literal["attribute", "metric", "param", "tag"]
+Kind: TypeAlias = Literal["attribute", "metric", "param", "tag", "input"]
 Operator: TypeAlias = Literal[
     "=", "!=", "<", "<=", ">", ">=", "like", "ilike", "in", "not in", "is null", "is not null"
 ]
@@ -45,7 +45,10 @@ PAGE = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryField:
-    """What is compared or sorted by: an attribute of the noun (`status`), or a metric, param or tag by its key."""
+    """What is compared or sorted by: an attribute of the noun (`status`), or a metric, param or tag by its key.
+
+    `input` is one of several: the name, version or context of some dataset that was used.
+    """
 
     kind: Kind
     key: str

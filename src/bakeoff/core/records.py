@@ -7,12 +7,13 @@ from typing import Literal, TypeAlias
 
 from bakeoff.core.lineage import DatasetOrigin, ModelOrigin, origin_of
 from bakeoff.core.markup import facts, notebook, table
-from bakeoff.core.queries import Lifecycle
+from bakeoff.core.queries import Lifecycle, QueryField
 from bakeoff.core.refs import BlobRef, ref
 from bakeoff.core.types import Json
 
 __all__ = [
     "Document",
+    "DocumentChange",
     "Experiment",
     "ExperimentChange",
     "Metric",
@@ -22,6 +23,7 @@ __all__ = [
     "RunChange",
     "RunInput",
     "RunStatus",
+    "Series",
     "Version",
     "VersionChange",
     "VersionKind",
@@ -33,12 +35,13 @@ VersionKind: TypeAlias = Literal["dataset", "model", "environment", "prompt"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """A named group of runs; a project has one of its own name."""
+    """A named group of runs; a project has one of its own name. `location` is where clients keep its artifacts."""
 
     experiment_id: str
     name: str
     created_ms: int
     updated_ms: int
+    location: str = ""
     lifecycle: Lifecycle = "active"
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -55,31 +58,49 @@ class ExperimentChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """What a metric was measured of, beside its run: a logged model, a dataset, or both."""
+
+    model_id: str | None = None
+    dataset_name: str | None = None
+    dataset_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
     """One value of a metric at a step and a time (milliseconds since the epoch).
 
     Semantics are MLflow's: history is append-only; a run's latest value of a key is the one with the
-    greatest (step, time_ms, value). NaN and the infinities are kept.
+    greatest (step, time_ms, value). NaN and the infinities are kept. `series` tells values of one key apart that are of
+    several logged models or datasets.
     """
 
     key: str
     value: float
     step: int = 0
     time_ms: int = 0
+    series: Series | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInput:
-    """A dataset that a run used: its name, version (content hash) and context ("training", "test", …)."""
+    """A dataset that a run used: its name, version (content hash) and context ("training", "test", …).
+
+    `about` is what a client says of it besides: where it is from, its columns, tags.
+    """
 
     name: str
     version: str
     context: str = ""
+    about: Mapping[str, Json] = field(default_factory=dict[str, Json])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One tracked execution. `metrics` holds the latest value of each key."""
+    """One tracked execution. `metrics` holds the latest value of each key.
+
+    `location` is where a client keeps artifacts that are not among `artifacts`.
+    """
 
     run_id: str
     experiment_id: str
@@ -95,6 +116,7 @@ class Run:
     inputs: tuple[RunInput, ...] = ()
     artifacts: Mapping[str, str] = field(default_factory=dict[str, str])
     """Artifact path → blob id."""
+    location: str = ""
 
     def refs(self) -> Iterator[BlobRef]:
         """Its artifacts."""
@@ -122,7 +144,8 @@ class Run:
 class RunChange:
     """What is added to a run, or changes of it; None is no change.
 
-    A param that has a value keeps it. A status that ends the run sets `end_ms` to now, unless it is given.
+    A param that has a value keeps it. A status that ends the run sets `end_ms` to now, unless it is given. An artifact
+    that becomes None is gone.
     """
 
     run_id: str
@@ -131,7 +154,7 @@ class RunChange:
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     remove_tags: tuple[str, ...] = ()
     inputs: Sequence[RunInput] = ()
-    artifacts: Mapping[str, str] = field(default_factory=dict[str, str])
+    artifacts: Mapping[str, str | None] = field(default_factory=dict[str, "str | None"])
     name: str | None = None
     status: RunStatus | None = None
     end_ms: int | None = None
@@ -154,10 +177,16 @@ class Registered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredChange:
-    """What changes of a name, which is made if there is none; None is no change. An alias that becomes None is gone."""
+    """What changes of a name, which is made if there is none; None is no change. An alias that becomes None is gone.
+
+    `new`: there must be none of this name yet. `rename` is its new name, `remove` takes it away with all its versions.
+    """
 
     kind: VersionKind
     name: str
+    new: bool = False
+    rename: str | None = None
+    remove: bool = False
     description: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     remove_tags: tuple[str, ...] = ()
@@ -166,11 +195,16 @@ class RegisteredChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionChange:
-    """What may change of a version: what people say of it. None is no change."""
+    """What may change of a version: what people say of it, and its `stage`. None is no change; `remove` takes it away.
+
+    The number of one that was removed is not given again.
+    """
 
     kind: VersionKind
     name: str
     number: int
+    remove: bool = False
+    stage: str | None = None
     description: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     remove_tags: tuple[str, ...] = ()
@@ -194,6 +228,9 @@ class Version:
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     aliases: tuple[str, ...] = ()
     description: str = ""
+    stage: str = "None"
+    """MLflow's word of before aliases: Staging, Production, Archived."""
+    updated_ms: int = 0
 
     @property
     def model_origin(self) -> ModelOrigin:
@@ -225,6 +262,21 @@ class Document:
     revision: int
     body: Mapping[str, Json]
     updated_ms: int
+    created_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentChange:
+    """A document written (`body` None: removed), and by what it can be searched: its whole `fields`.
+
+    With `expected`, a revision (0: it must not exist), it is a compare-and-swap.
+    """
+
+    collection: str
+    key: str
+    body: Mapping[str, Json] | None
+    fields: Mapping[QueryField, str | float] = field(default_factory=dict["QueryField", "str | float"])
+    expected: int | None = None
 
 
 def _moment(time_ms: int) -> str:

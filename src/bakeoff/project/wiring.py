@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bakeoff.data.contract import Contract
 
 __all__ = ["combiner", "compute", "contender", "contenders", "new_id", "open_blobs", "open_events"]
-__all__ += ["open_records", "others", "sqlite_file"]
+__all__ += ["open_records", "open_stores", "others", "sqlite_file"]
 
 PREPARED = "prepared"
 
@@ -55,6 +55,11 @@ def open_blobs(loaded: Loaded, clock: Clock) -> BlobStore:
 def open_events(loaded: Loaded, clock: Clock) -> EventLog:
     """The project's event log."""
     return _open("events", loaded.config.store.events, loaded.folder, clock)
+
+
+def open_stores(folder: Path, records: str, blobs: str, clock: Clock) -> tuple[RecordStore, BlobStore]:
+    """Records and blobs at URLs, of no project."""
+    return _open("records", records, folder, clock), _open("blobs", blobs, folder, clock)
 
 
 def sqlite_file(loaded: Loaded) -> Path | None:

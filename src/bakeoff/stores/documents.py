@@ -1,7 +1,7 @@
 """JSON documents with compare-and-swap."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
@@ -9,10 +9,13 @@ from sqlalchemy import Connection, delete, func, select, update
 from bakeoff.core.errors import ConflictError, UsageError
 from bakeoff.core.hashing import canonical_json
 from bakeoff.core.protocols import Clock
-from bakeoff.core.records import Document
+from bakeoff.core.queries import Page, Query
+from bakeoff.core.records import Document, DocumentChange
 from bakeoff.core.types import Json
 from bakeoff.stores.database import Database
-from bakeoff.stores.schema import documents
+from bakeoff.stores.grouping import Grouping
+from bakeoff.stores.schema import document_fields, documents
+from bakeoff.stores.search import Beside, Entity, find
 
 __all__ = ["Documents", "as_json"]
 
@@ -25,12 +28,26 @@ def as_json(value: Mapping[str, Json]) -> str:
         raise UsageError(f"expected values that JSON can hold, received {value!r} ({error})") from error
 
 
+_FIELDS = {"collection": "collection", "document": "key"}
+ENTITY = Entity(
+    table=documents,
+    attributes={"id": "key", "created_ms": "created_ms", "updated_ms": "updated_ms"},
+    stamp="created_ms",
+    newest=(documents.c.created_ms.desc(), documents.c.key),
+    beside={
+        "attribute": Beside(table=document_fields, same=_FIELDS, only={"kind": "attribute"}, value=("text", "number")),
+        "metric": Beside(table=document_fields, same=_FIELDS, only={"kind": "metric"}, value=("number",)),
+        "param": Beside(table=document_fields, same=_FIELDS, only={"kind": "param"}, value=("text",)),
+        "tag": Beside(table=document_fields, same=_FIELDS, only={"kind": "tag"}, value=("text",)),
+    },
+)
+
+
 class Documents:
     """`DocumentRecords` on a database."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
+    def __init__(self, database: Database, grouped: Grouping, clock: Clock) -> None:
+        self._database, self._grouped, self._clock = database, grouped, clock
 
     def get(self, collection: str, key: str) -> Document | None:
         """The document, or None."""
@@ -40,20 +57,23 @@ class Documents:
 
     def put(self, collection: str, key: str, body: Mapping[str, Json], *, expected: int | None = None) -> Document:
         """Write; with `expected`, compare-and-swap."""
-        row = {"collection": collection, "key": key, "body": as_json(body), "updated_ms": self._clock()}
         with self._database.write() as connection:
-            if expected is None:
-                written = self._overwrite(connection, row)
-            elif expected == 0:
-                written = self._create(connection, row)
-            else:
-                written = _swap(connection, row, expected)
-            if written is None:
-                found = connection.scalar(select(documents.c.revision).where(*_at(collection, key))) or 0
-                raise ConflictError(
-                    f"expected revision {expected} of {collection}/{key}, found {found}: read it again and retry"
-                )
-        return _document(written)
+            return _document(self._put(connection, collection, key, body, expected))
+
+    def apply(self, changes: Sequence[DocumentChange]) -> None:
+        """All of them or none, with one commit for all calls that come at once."""
+
+        def applied(connection: Connection) -> None:
+            for change in changes:
+                self._change(connection, change)
+
+        self._grouped(applied)
+
+    def search(self, collection: str, query: Query) -> Page[Document]:
+        """By fields, and by attributes."""
+        with self._database.read() as connection:
+            rows, following = find(connection, ENTITY, query, documents.c.collection == collection)
+            return Page(items=tuple(map(_document, rows)), following=following)
 
     def find(self, collection: str, prefix: str = "") -> list[Document]:
         """Documents whose key starts with `prefix`, ordered by key."""
@@ -67,14 +87,53 @@ class Documents:
         with self._database.write() as connection:
             connection.execute(delete(documents).where(*_at(collection, key)))
 
+    def _change(self, connection: Connection, change: DocumentChange) -> None:
+        collection, key = change.collection, change.key
+        of_document = (document_fields.c.collection == collection, document_fields.c.document == key)
+        connection.execute(delete(document_fields).where(*of_document))
+        if change.body is None:
+            connection.execute(delete(documents).where(*_at(collection, key)))
+            return
+        self._put(connection, collection, key, change.body, change.expected)
+        if change.fields:
+            fields = [
+                {
+                    "collection": collection,
+                    "document": key,
+                    "kind": at.kind,
+                    "key": at.key,
+                    "text": value if isinstance(value, str) else None,
+                    "number": None if isinstance(value, str) else value,
+                }
+                for at, value in change.fields.items()
+            ]
+            connection.execute(document_fields.insert(), fields)
+
+    def _put(
+        self, connection: Connection, collection: str, key: str, body: Mapping[str, Json], expected: int | None
+    ) -> Any:
+        row = {"collection": collection, "key": key, "body": as_json(body), "updated_ms": self._clock()}
+        if expected is None:
+            written = self._overwrite(connection, row)
+        elif expected == 0:
+            written = self._create(connection, row)
+        else:
+            written = _swap(connection, row, expected)
+        if written is None:
+            found = connection.scalar(select(documents.c.revision).where(*_at(collection, key))) or 0
+            raise ConflictError(
+                f"expected revision {expected} of {collection}/{key}, found {found}: read it again and retry"
+            )
+        return written
+
     def _overwrite(self, connection: Connection, row: dict[str, Any]) -> Any:
-        insert = self._database.insert(documents).values(**row, revision=1)
+        insert = self._database.insert(documents).values(**row, created_ms=row["updated_ms"], revision=1)
         changes = {"body": row["body"], "updated_ms": row["updated_ms"], "revision": documents.c.revision + 1}
         statement = insert.on_conflict_do_update(index_elements=["collection", "key"], set_=changes)
         return connection.execute(statement.returning(documents)).one()
 
     def _create(self, connection: Connection, row: dict[str, Any]) -> Any:
-        insert = self._database.insert(documents).values(**row, revision=1)
+        insert = self._database.insert(documents).values(**row, created_ms=row["updated_ms"], revision=1)
         return connection.execute(insert.on_conflict_do_nothing().returning(documents)).one_or_none()
 
 
@@ -95,4 +154,5 @@ def _document(row: Any) -> Document:
         revision=row.revision,
         body=json.loads(row.body),
         updated_ms=row.updated_ms,
+        created_ms=row.created_ms,
     )

@@ -12,7 +12,7 @@ from bakeoff.core.records import Experiment, ExperimentChange
 from bakeoff.stores.database import Database
 from bakeoff.stores.grouping import Grouping
 from bakeoff.stores.schema import experiment_tags, experiments, runs
-from bakeoff.stores.search import Beside, Entity, find
+from bakeoff.stores.search import Beside, Entity, columns, find
 from bakeoff.stores.tags import change_tags
 
 __all__ = ["Experiments", "number_of"]
@@ -28,10 +28,10 @@ def number_of(experiment_id: Value) -> int:
 
 ENTITY = Entity(
     table=experiments,
-    attributes=("experiment_id", "name", "created_ms", "updated_ms"),
+    attributes=columns("experiment_id", "name", "created_ms", "updated_ms"),
     stamp="experiment_id",
     newest=(experiments.c.created_ms.desc(), experiments.c.experiment_id.desc()),
-    beside={"tag": Beside(table=experiment_tags, same=("experiment_id",))},
+    beside={"tag": Beside(table=experiment_tags, same=columns("experiment_id"))},
     values={
         "experiment_id": lambda value: tuple(map(number_of, value)) if isinstance(value, tuple) else number_of(value)
     },
@@ -50,13 +50,15 @@ class Experiments:
             known = _load(connection, connection.execute(select(experiments).where(experiments.c.name == name)).all())
         return known[0] if known else self._grouped(lambda connection: self._made(connection, name))
 
-    def create(self, name: str, *, tags: Mapping[str, str] | None = None) -> Experiment:
+    def create(
+        self, name: str, *, tags: Mapping[str, str] | None = None, location: str = "", experiment_id: str | None = None
+    ) -> Experiment:
         """A new one."""
 
         def made(connection: Connection) -> Experiment:
             if connection.scalar(select(experiments.c.name).where(experiments.c.name == name)) is not None:
                 raise ConflictError(f"expected the name of a new experiment; there is one called {name!r}")
-            experiment = self._made(connection, name)
+            experiment = self._made(connection, name, location, experiment_id)
             owner = {"experiment_id": int(experiment.experiment_id)}
             change_tags(self._database, connection, experiment_tags, owner, tags or {})
             return _get(connection, experiment.experiment_id)
@@ -78,9 +80,14 @@ class Experiments:
         """All of them or none."""
         self._grouped(lambda connection: [self._change(connection, change) for change in changes])
 
-    def _made(self, connection: Connection, name: str) -> Experiment:
+    def _made(
+        self, connection: Connection, name: str, location: str = "", experiment_id: str | None = None
+    ) -> Experiment:
         now = self._clock()
-        insert = self._database.insert(experiments).values(name=name, created_ms=now, updated_ms=now)
+        values: dict[str, Any] = {"name": name, "created_ms": now, "updated_ms": now, "location": location}
+        if experiment_id is not None:
+            values["experiment_id"] = number_of(experiment_id)
+        insert = self._database.insert(experiments).values(**values)
         connection.execute(insert.on_conflict_do_nothing())
         return _load(connection, connection.execute(select(experiments).where(experiments.c.name == name)).all())[0]
 
@@ -119,6 +126,7 @@ def _load(connection: Connection, rows: Sequence[Any]) -> list[Experiment]:
             experiment_id=str(row.experiment_id),
             name=row.name,
             created_ms=row.created_ms,
+            location=row.location,
             updated_ms=row.updated_ms,
             lifecycle=row.lifecycle,
             tags=tags_of[row.experiment_id],

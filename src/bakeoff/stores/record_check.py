@@ -15,7 +15,7 @@ from typing import Any
 from bakeoff.core.damage import Damage
 from bakeoff.core.errors import CorruptError, StoreError
 from bakeoff.core.explain import database_advice
-from bakeoff.stores import sums
+from bakeoff.stores import history, sums
 from bakeoff.stores.files import durable_folder, durable_write, storage, sync_folder, temporary
 from bakeoff.stores.sqlite_driver import sqlite
 from bakeoff.stores.write_ahead_log import log_of, unread
@@ -123,7 +123,12 @@ def _refuse_unreadable(path: Path, message: str) -> None:
 
 def _wrong(connection: Any) -> list[tuple[str, int]]:
     tables = sums.tables(connection.execute)
-    return [(table, row) for table in tables for row in dict.fromkeys(sums.wrong_rows(connection.execute, table))]
+    wrong = [(table, row) for table in tables for row in dict.fromkeys(sums.wrong_rows(connection.execute, table))]
+    if "metric_blocks" not in _names(connection):
+        return wrong
+    blocks = connection.execute("SELECT number, series, points FROM metric_blocks")
+    wrong += [("metric_blocks", number) for number, keys, points in blocks if history.damaged(keys, points)]
+    return wrong + [("latest_metrics", row) for row in history.wrong_latest(connection.execute)]
 
 
 def _names(connection: Any) -> set[str]:

@@ -23,7 +23,7 @@ class Records:
         self.experiments = Experiments(database, grouped, clock)
         self.runs = Runs(database, grouped, clock)
         self.versions = Versions(database, grouped, clock)
-        self.documents = Documents(database, clock)
+        self.documents = Documents(database, grouped, clock)
 
     def close(self) -> None:
         """Release the connections."""

@@ -1,23 +1,27 @@
 """Tracked runs with MLflow's semantics."""
 
+import json
 import math
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Table, select, tuple_, update
+from sqlalchemy import Connection, Table, bindparam, delete, select, tuple_, update
 
 from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.protocols import Clock
 from bakeoff.core.queries import Page, Query
 from bakeoff.core.records import Metric, Run, RunChange, RunInput
 from bakeoff.stores.database import Database
+from bakeoff.stores.documents import as_json
 from bakeoff.stores.experiments import ENTITY as EXPERIMENTS
 from bakeoff.stores.experiments import number_of
 from bakeoff.stores.grouping import Grouping
-from bakeoff.stores.schema import artifacts, experiments, inputs, latest_metrics, metrics, params, runs
+from bakeoff.stores.history import pack, values_of
+from bakeoff.stores.schema import artifacts, experiments, inputs, latest_metrics, metric_blocks, params, runs
 from bakeoff.stores.schema import tags as run_tags
-from bakeoff.stores.search import Beside, Entity, find, offset_of
+from bakeoff.stores.search import Beside, Entity, columns, find, offset_of
 from bakeoff.stores.tags import change_tags
 
 __all__ = ["Runs"]
@@ -27,16 +31,20 @@ _BATCH = 500  # ids in one select, below every database's limit of bound values
 
 ENTITY = Entity(
     table=runs,
-    attributes=("run_id", "experiment_id", "name", "status", "lifecycle", "start_ms", "end_ms", "parent_id"),
+    attributes=columns("run_id", "experiment_id", "name", "status", "lifecycle", "start_ms", "end_ms", "parent_id"),
     stamp="number",
     newest=(runs.c.start_ms.desc(), runs.c.number.desc()),
     beside={
-        "metric": Beside(table=latest_metrics, same=("run_id",)),
-        "param": Beside(table=params, same=("run_id",)),
-        "tag": Beside(table=run_tags, same=("run_id",)),
+        "metric": Beside(table=latest_metrics, same=columns("run_id")),
+        "param": Beside(table=params, same=columns("run_id")),
+        "input": Beside(table=inputs, same=columns("run_id"), value=("name", "version", "context"), keyed=False),
+        "tag": Beside(table=run_tags, same=columns("run_id")),
     },
     values=EXPERIMENTS.values,
 )
+_LIFE_OF_EXPERIMENT = select(experiments.c.lifecycle).where(experiments.c.experiment_id == bindparam("experiment_id"))
+_LIFE_OF_RUN = select(runs.c.lifecycle).where(runs.c.run_id == bindparam("run_id"))
+_INSERT_BLOCK = metric_blocks.insert()
 ENDED = frozenset({"FINISHED", "FAILED", "KILLED"})
 
 
@@ -45,6 +53,15 @@ class Runs:
 
     def __init__(self, database: Database, grouped: Grouping, clock: Clock) -> None:
         self._database, self._grouped, self._clock = database, grouped, clock
+        self._insert_run = database.insert(runs).on_conflict_do_nothing(index_elements=["run_id"])
+        insert = database.insert(latest_metrics)
+        new = insert.excluded
+        columns = ("step", "time_ms", "value")
+        self._upsert_latest = insert.on_conflict_do_update(
+            index_elements=["run_id", "key"],
+            set_={name: new[name] for name in (*columns, "is_nan")},
+            where=tuple_(*(new[name] for name in columns)) > tuple_(*(latest_metrics.c[name] for name in columns)),
+        )
 
     def start(
         self,
@@ -54,40 +71,50 @@ class Runs:
         run_id: str | None = None,
         parent_id: str | None = None,
         tags: Mapping[str, str] | None = None,
+        start_ms: int | None = None,
+        location: str = "",
     ) -> Run:
         """Create a RUNNING run, or set an existing one RUNNING again."""
         run_id = run_id or uuid.uuid4().hex
         number = number_of(experiment_id)
 
         def started(connection: Connection) -> Run:
-            life = connection.scalar(select(experiments.c.lifecycle).where(experiments.c.experiment_id == number))
+            life = connection.scalar(_LIFE_OF_EXPERIMENT, {"experiment_id": number})
             if life is None:
                 raise NotFoundError(f"expected the id of an experiment, received {experiment_id!r}")
             if life == "deleted":
                 raise ConflictError(f"expected an active experiment, {experiment_id!r} is deleted: restore it first")
             if parent_id is not None:
                 _require(connection, parent_id)
-            insert = self._database.insert(runs).values(
-                run_id=run_id,
-                experiment_id=number,
-                name=name,
-                status="RUNNING",
-                start_ms=self._clock(),
-                parent_id=parent_id,
-            )
-            connection.execute(insert.on_conflict_do_nothing(index_elements=["run_id"]))
-            known = connection.execute(select(runs).where(runs.c.run_id == run_id)).one()
-            if known.experiment_id != number:
-                owner = str(known.experiment_id)
-                raise ConflictError(f"expected experiment {owner!r} of run {run_id!r}, received {experiment_id!r}")
-            if known.lifecycle == "deleted":
-                raise ConflictError(f"expected an active run, {run_id!r} is deleted: restore it first")
-            again = {"status": "RUNNING", "end_ms": None}
-            connection.execute(update(runs).where(runs.c.run_id == run_id).values(**again))
+            row = {
+                "run_id": run_id,
+                "experiment_id": number,
+                "name": name,
+                "status": "RUNNING",
+                "start_ms": self._clock() if start_ms is None else start_ms,
+                "parent_id": parent_id,
+                "location": location.replace("{run_id}", run_id),
+            }
+            new = connection.execute(self._insert_run, row).rowcount == 1
+            if not new:
+                self._again(connection, run_id, number, experiment_id)
             change_tags(self._database, connection, run_tags, {"run_id": run_id}, tags or {})
-            return next(_load(connection, [run_id]))
+            if not new:
+                return next(_load(connection, [run_id]))
+            of_run = {key: row[key] for key in ("run_id", "name", "status", "start_ms", "parent_id", "location")}
+            return Run(**of_run, experiment_id=str(number), tags=dict(sorted((tags or {}).items())))
 
         return self._grouped(started)
+
+    def _again(self, connection: Connection, run_id: str, number: int, experiment_id: str) -> None:
+        """Set a run that is there RUNNING again."""
+        known = connection.execute(select(runs).where(runs.c.run_id == run_id)).one()
+        if known.experiment_id != number:
+            owner = str(known.experiment_id)
+            raise ConflictError(f"expected experiment {owner!r} of run {run_id!r}, received {experiment_id!r}")
+        if known.lifecycle == "deleted":
+            raise ConflictError(f"expected an active run, {run_id!r} is deleted: restore it first")
+        connection.execute(update(runs).where(runs.c.run_id == run_id).values(status="RUNNING", end_ms=None))
 
     def apply(self, changes: Sequence[RunChange]) -> None:
         """All of them or none, with one commit for all calls that come at once."""
@@ -112,19 +139,18 @@ class Runs:
 
     def history(self, run_id: str, key: str, *, limit: int | None = None, page: str | None = None) -> Page[Metric]:
         """The values of one metric in the order of (step, time_ms)."""
-        where = (metrics.c.run_id == run_id, metrics.c.key == key)
-        order = (metrics.c.step, metrics.c.time_ms, metrics.c.value)
         offset = offset_of(page)
-        statement = select(metrics).where(*where).order_by(*order).offset(offset)
+        blocks = select(metric_blocks.c.series, metric_blocks.c.points).where(metric_blocks.c.run_id == run_id)
         with self._database.read() as connection:
             _require(connection, run_id)
-            rows = connection.execute(statement if limit is None else statement.limit(limit + 1)).all()
-        more = limit is not None and len(rows) > limit
-        items = tuple(map(_metric, rows[:limit] if more else rows))
+            known = connection.execute(blocks.order_by(metric_blocks.c.number))
+            values = values_of(((row.series, row.points) for row in known), key)
+            items = tuple(islice(values, offset, None if limit is None else offset + limit))
+            more = next(values, None) is not None
         return Page(items=items, following=f"0.{offset + len(items)}" if more else None)
 
     def _change(self, connection: Connection, change: RunChange) -> None:
-        lifecycle = connection.scalar(select(runs.c.lifecycle).where(runs.c.run_id == change.run_id))
+        lifecycle = connection.scalar(_LIFE_OF_RUN, {"run_id": change.run_id})
         if lifecycle is None:
             _require(connection, change.run_id)
         if lifecycle == "deleted" and change.lifecycle is None:
@@ -145,21 +171,15 @@ class Runs:
     def _add_metrics(self, connection: Connection, run_id: str, values: Sequence[Metric]) -> None:
         if not values:
             return
-        rows = [_row(run_id, metric) for metric in values]
-        connection.execute(self._database.insert(metrics).on_conflict_do_nothing(), rows)
-        best: dict[str, dict[str, Any]] = {}
-        for row in rows:
-            best[row["key"]] = max(best.get(row["key"], row), row, key=_rank)
-        insert = self._database.insert(latest_metrics)
-        new = insert.excluded
-        columns = ("step", "time_ms", "value")
-        upsert = insert.on_conflict_do_update(
-            index_elements=["run_id", "key"],
-            set_={name: new[name] for name in (*columns, "is_nan")},
-            where=tuple_(*(new[name] for name in columns)) > tuple_(*(latest_metrics.c[name] for name in columns)),
-        )
+        series, points = pack(values)
+        connection.execute(_INSERT_BLOCK, {"run_id": run_id, "series": series, "points": points})
+        best: dict[str, Metric] = {}
+        for value in values:
+            known = best.setdefault(value.key, value)
+            if known is not value and _rank(value) > _rank(known):
+                best[value.key] = value
         # In one order of keys: two writers that touched the same rows crosswise would deadlock.
-        connection.execute(upsert, [best[key] for key in sorted(best)])
+        connection.execute(self._upsert_latest, [_row(run_id, best[key]) for key in sorted(best)])
 
     def _add_params(self, connection: Connection, run_id: str, values: Mapping[str, str]) -> None:
         for key, value in sorted(values.items()):
@@ -172,10 +192,15 @@ class Runs:
     def _add_inputs(self, connection: Connection, run_id: str, values: Sequence[RunInput]) -> None:
         for one in values:
             row = {"run_id": run_id, "name": one.name, "version": one.version, "context": one.context}
+            row["about"] = as_json(one.about)
             connection.execute(self._database.insert(inputs).values(**row).on_conflict_do_nothing())
 
-    def _set_artifacts(self, connection: Connection, run_id: str, values: Mapping[str, str]) -> None:
+    def _set_artifacts(self, connection: Connection, run_id: str, values: Mapping[str, str | None]) -> None:
         for path, blob_id in sorted(values.items()):
+            if blob_id is None:
+                at = (artifacts.c.run_id == run_id, artifacts.c.path == path)
+                connection.execute(delete(artifacts).where(*at))
+                continue
             insert = self._database.insert(artifacts).values(run_id=run_id, path=path, blob_id=blob_id)
             keys = ["run_id", "path"]
             connection.execute(insert.on_conflict_do_update(index_elements=keys, set_={"blob_id": blob_id}))
@@ -198,9 +223,9 @@ def _row(run_id: str, metric: Metric) -> dict[str, Any]:
     }
 
 
-def _rank(row: Mapping[str, Any]) -> tuple[int, int, float]:
+def _rank(metric: Metric) -> tuple[int, int, float]:
     """MLflow's order of a key's values; NaN counts as zero."""
-    return row["step"], row["time_ms"], row["value"]
+    return metric.step, metric.time_ms, 0.0 if metric.value != metric.value else metric.value
 
 
 def _metric(row: Any) -> Metric:
@@ -241,6 +266,11 @@ def _load_batch(connection: Connection, run_ids: Sequence[str]) -> Iterator[Run]
             params={param.key: param.value for param in params_of[run_id]},
             tags={tag.key: tag.value for tag in tags_of[run_id]},
             metrics={metric.key: _metric(metric) for metric in metrics_of[run_id]},
-            inputs=tuple(RunInput(name=i.name, version=i.version, context=i.context) for i in inputs_of[run_id]),
+            inputs=tuple(map(_input, inputs_of[run_id])),
             artifacts={artifact.path: artifact.blob_id for artifact in artifacts_of[run_id]},
+            location=row.location,
         )
+
+
+def _input(row: Any) -> RunInput:
+    return RunInput(name=row.name, version=row.version, context=row.context, about=json.loads(row.about))

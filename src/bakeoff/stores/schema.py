@@ -9,6 +9,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -20,13 +21,14 @@ __all__ = [
     "HEAD",
     "aliases",
     "artifacts",
+    "document_fields",
     "documents",
     "experiment_tags",
     "experiments",
     "inputs",
     "latest_metrics",
     "metadata",
-    "metrics",
+    "metric_blocks",
     "name_tags",
     "names",
     "params",
@@ -37,7 +39,7 @@ __all__ = [
     "versions",
 ]
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest step in `migrations/versions`."""
 
 metadata = MetaData(naming_convention={"ix": "ix_%(column_0_N_label)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"})
@@ -50,6 +52,7 @@ experiments = Table(
     Column("lifecycle", Text, nullable=False, server_default="active"),
     Column("created_ms", BigInteger, nullable=False),
     Column("updated_ms", BigInteger, nullable=False, server_default="0"),
+    Column("location", Text, nullable=False, server_default=text("''")),
 )
 
 experiment_tags = Table(
@@ -72,6 +75,7 @@ runs = Table(
     Column("start_ms", BigInteger, nullable=False),
     Column("end_ms", BigInteger),
     Column("parent_id", ForeignKey("runs.run_id")),
+    Column("location", Text, nullable=False, server_default=text("''")),
     Index(None, "experiment_id", "start_ms"),
     Index(None, "parent_id"),
 )
@@ -81,18 +85,17 @@ def _run_id() -> "Column[str]":
     return Column("run_id", ForeignKey("runs.run_id"), primary_key=True)
 
 
-# A NaN is stored as is_nan with value 0, as MLflow does: SQLite would make it NULL.
-metrics = Table(
-    "metrics",
+metric_blocks = Table(
+    "metric_blocks",  # see `bakeoff.stores.history`
     metadata,
-    _run_id(),
-    Column("key", Text, primary_key=True),
-    Column("step", BigInteger, primary_key=True),
-    Column("time_ms", BigInteger, primary_key=True),
-    Column("value", Double, primary_key=True),
-    Column("is_nan", Boolean, primary_key=True),
+    Column("number", Integer, primary_key=True),  # keeps the order of logging
+    Column("run_id", ForeignKey("runs.run_id"), nullable=False),
+    Column("series", Text, nullable=False),
+    Column("points", LargeBinary, nullable=False),
+    Index(None, "run_id"),
 )
 
+# A NaN is stored as is_nan with value 0, as MLflow does: SQLite would make it NULL.
 latest_metrics = Table(
     "latest_metrics",
     metadata,
@@ -102,6 +105,7 @@ latest_metrics = Table(
     Column("time_ms", BigInteger, nullable=False),
     Column("value", Double, nullable=False),
     Column("is_nan", Boolean, nullable=False),
+    Index(None, "key", "value"),
 )
 
 
@@ -121,6 +125,7 @@ inputs = Table(
     Column("name", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("context", Text, nullable=False),
+    Column("about", Text, nullable=False, server_default=text("'{}'")),
     UniqueConstraint("run_id", "name", "version", "context"),
 )
 
@@ -156,6 +161,8 @@ versions = Table(
     Column("run_id", Text),
     Column("lineage", Text, nullable=False),
     Column("description", Text, nullable=False, server_default=text("''")),
+    Column("updated_ms", BigInteger, nullable=False, server_default="0"),
+    Column("stage", Text, nullable=False, server_default=text("'None'")),
     ForeignKeyConstraint(["kind", "name"], ["names.kind", "names.name"]),
     Index(None, "kind", "content"),
 )
@@ -189,6 +196,18 @@ documents = Table(
     Column("revision", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False, server_default="0"),
+)
+
+document_fields = Table(
+    "document_fields",  # by what documents are searched; what they say stands in their body
+    metadata,
+    Column("collection", Text, primary_key=True),
+    Column("document", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("text", Text),
+    Column("number", Double),
 )
 
 row_sums = Table(

@@ -24,36 +24,45 @@ from sqlalchemy import (
 from bakeoff.core.errors import UsageError
 from bakeoff.core.queries import AllOf, Expr, Kind, Order, Predicate, Query, QueryField, Value
 
-__all__ = ["Beside", "Entity", "find", "offset_of"]
+__all__ = ["Beside", "Entity", "columns", "find", "offset_of"]
 
 Column: TypeAlias = ColumnElement[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
-    """A table with a row for each key of a thing; `same` are the columns by which rows belong together."""
+    """A table with a row for each key of a thing.
+
+    `same` are its columns, and those of the thing, by which rows belong together; `only` what else its rows have.
+    `value` is the column of the value, or those of texts and of numbers. Without `keyed`, a row has a column for each
+    key.
+    """
 
     table: Table
-    same: tuple[str, ...]
+    same: Mapping[str, str]
+    only: Mapping[str, str] = field(default_factory=dict[str, str])
+    value: tuple[str, ...] = ("value",)
+    keyed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entity:
     """A table that can be searched. `stamp` grows with each new row; `newest` is the order behind all others.
 
-    `values` turn what a query gives for an attribute into what the column holds.
+    `attributes` are the columns by the names of attributes; others may stand beside. `values` turn what a
+    query gives for an attribute into what the column holds.
     """
 
     table: Table
-    attributes: tuple[str, ...]
+    attributes: Mapping[str, str]
     stamp: str
     newest: tuple[Column, ...]
     beside: Mapping[Kind, Beside] = field(default_factory=dict[Kind, Beside])
     values: Mapping[str, Callable[[Value], Value]] = field(default_factory=dict[str, Callable[[Value], Value]])
 
 
-def find(connection: Connection, entity: Entity, query: Query) -> tuple[Sequence[Any], str | None]:
-    """The rows of one page, and how the next one is asked for.
+def find(connection: Connection, entity: Entity, query: Query, *only: Column) -> tuple[Sequence[Any], str | None]:
+    """The rows of one page, and how the next one is asked for; `only` those of which this is true.
 
     Raises:
         UsageError: a field, a comparison or a page that there is none of.
@@ -65,7 +74,7 @@ def find(connection: Connection, entity: Entity, query: Query) -> tuple[Sequence
     newest, offset = _place(query.page)
     if newest is None:
         newest = connection.scalar(select(func.max(stamp))) or 0
-    statement = sql.ordered(select(entity.table).where(stamp <= newest), query.order)
+    statement = sql.ordered(select(entity.table).where(stamp <= newest, *only), query.order)
     if query.lifecycle is not None and "lifecycle" in entity.table.c:
         statement = statement.where(entity.table.c.lifecycle == query.lifecycle)
     if query.where is not None:
@@ -109,12 +118,16 @@ class _Sql:
             column, nan = self._attribute(each.field), None
             if column is None:
                 beside = self._beside(each.field)
+                if not beside.keyed:
+                    raise UsageError(f"expected an order by one value of each thing; received {each.field.key!r}")
                 rows = beside.table.alias()
                 statement = statement.outerjoin(rows, and_(self._belongs(beside, rows), rows.c.key == each.field.key))
-                column, nan = rows.c.value, rows.c.get("is_nan")
-            lacking = [column.is_(None), *([] if nan is None else [nan])]
-            column = self._plain(column)
-            statement = statement.order_by(*lacking, column.desc() if each.descending else column)
+                columns, nan = [rows.c[name] for name in beside.value], rows.c.get("is_nan")
+            else:
+                columns = [column]
+            lacking = [and_(*(each.is_(None) for each in columns)), *([] if nan is None else [nan])]
+            plain = map(self._plain, columns)
+            statement = statement.order_by(*lacking, *(c.desc() if each.descending else c for c in plain))
         return statement.order_by(*self._entity.newest)
 
     def _condition(self, condition: Predicate) -> Column:
@@ -124,11 +137,16 @@ class _Sql:
             return self._compared(column, condition, condition.value if convert is None else convert(condition.value))
         beside = self._beside(condition.field)
         table = beside.table
+        if not beside.keyed:
+            if condition.field.key not in beside.value:
+                raise UsageError(f"expected one of {', '.join(beside.value)}; received {condition.field.key!r}")
+            column = table.c[condition.field.key]
+            return exists().where(self._belongs(beside, table), self._compared(column, condition, condition.value))
         there = and_(self._belongs(beside, table), table.c.key == condition.field.key)
         if condition.operator in {"is null", "is not null"}:
             present = exists().where(there)
             return not_(present) if condition.operator == "is null" else present
-        holds = self._compared(table.c.value, condition, condition.value)
+        holds = self._compared(_value_column(beside, condition.value), condition, condition.value)
         if "is_nan" in table.c:
             nan = table.c.is_nan
             holds = or_(nan, holds) if condition.operator == "!=" else and_(not_(nan), holds)
@@ -183,9 +201,11 @@ class _Sql:
         if wanted.kind != "attribute":
             return None
         if wanted.key not in self._entity.attributes:
+            if "attribute" in self._entity.beside:
+                return None
             known = ", ".join(self._entity.attributes)
             raise UsageError(f"expected an attribute of {self._entity.table.name} ({known}); received {wanted.key!r}")
-        return self._entity.table.c[wanted.key]
+        return self._entity.table.c[self._entity.attributes[wanted.key]]
 
     def _beside(self, wanted: QueryField) -> Beside:
         beside = self._entity.beside.get(wanted.kind)
@@ -194,4 +214,16 @@ class _Sql:
         return beside
 
     def _belongs(self, beside: Beside, rows: Any) -> Column:
-        return and_(*(rows.c[name] == self._entity.table.c[name] for name in beside.same))
+        only = (rows.c[name] == value for name, value in beside.only.items())
+        return and_(*(rows.c[name] == self._entity.table.c[own] for name, own in beside.same.items()), *only)
+
+
+def columns(*names: str) -> dict[str, str]:
+    """Columns that are called alike on both sides."""
+    return {name: name for name in names}
+
+
+def _value_column(beside: Beside, value: Value) -> Column:
+    """The column that holds values such as this one."""
+    first = value[0] if isinstance(value, tuple) and value else value
+    return beside.table.c[beside.value[0 if isinstance(first, str) else -1]]

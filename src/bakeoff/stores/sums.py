@@ -12,7 +12,10 @@ from blake3 import blake3
 __all__ = ["TABLE", "install", "register", "wrong_rows"]
 
 TABLE = "row_sums"
+WITHOUT = frozenset({"metric_blocks", "latest_metrics", "document_fields"})
+"""Tables without sums of rows: a block has its own, and the others repeat what stands elsewhere."""
 FUNCTION = "bakeoff_sum"
+WRITES = {"insert": "new", "update": "new", "delete": "old"}
 
 
 def register(connection: Any) -> None:
@@ -26,9 +29,12 @@ def _sum(*values: object) -> int:
 
 def install(execute: Any) -> None:
     """Make the triggers of all tables, and the sums of rows that have none; `execute` runs one statement of SQL."""
+    for table in WITHOUT:
+        for what in WRITES:
+            execute(f"DROP TRIGGER IF EXISTS {table}_sum_{what}")
     for table in tables(execute):
         columns = _columns(execute, table)
-        for what, row in (("insert", "new"), ("update", "new"), ("delete", "old")):
+        for what, row in WRITES.items():
             execute(f"DROP TRIGGER IF EXISTS {table}_sum_{what}")
             forget = f"DELETE FROM {TABLE} WHERE of_table = '{table}' AND of_row = {row}.rowid"  # noqa: S608
             sums = ", ".join(f"new.{column}" for column in columns)
@@ -43,7 +49,7 @@ def install(execute: Any) -> None:
 def tables(execute: Any) -> list[str]:
     """The tables whose rows have sums."""
     rows = execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
-    return [name for (name,) in rows if name != TABLE and not name.startswith("sqlite_")]
+    return [name for (name,) in rows if name not in {TABLE, *WITHOUT} and not name.startswith("sqlite_")]
 
 
 def _columns(execute: Any, table: str) -> list[str]:

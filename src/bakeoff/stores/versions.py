@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, select, tuple_, update
 
-from bakeoff.core.errors import NotFoundError
+from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.protocols import Clock
 from bakeoff.core.queries import Page, Query
 from bakeoff.core.records import Registered, RegisteredChange, Version, VersionChange, VersionKind
@@ -16,7 +17,7 @@ from bakeoff.stores.database import Database
 from bakeoff.stores.documents import as_json
 from bakeoff.stores.grouping import Grouping
 from bakeoff.stores.schema import aliases, name_tags, names, version_tags, versions
-from bakeoff.stores.search import Beside, Entity, find
+from bakeoff.stores.search import Beside, Entity, columns, find
 from bakeoff.stores.tags import change_tags
 
 __all__ = ["Versions"]
@@ -28,17 +29,19 @@ BATCH = 300
 NEWEST = (versions.c.created_ms.desc(), versions.c.number.desc(), versions.c.name)
 VERSIONS = Entity(
     table=versions,
-    attributes=("kind", "name", "number", "content", "run_id", "created_ms"),
+    attributes=columns(
+        "kind", "name", "number", "content", "run_id", "created_ms", "updated_ms", "stage", "description"
+    ),
     stamp="created_ms",
     newest=NEWEST,
-    beside={"tag": Beside(table=version_tags, same=("kind", "name", "number"))},
+    beside={"tag": Beside(table=version_tags, same=columns("kind", "name", "number"))},
 )
 NAMES = Entity(
     table=names,
-    attributes=("kind", "name", "created_ms", "updated_ms"),
+    attributes=columns("kind", "name", "created_ms", "updated_ms"),
     stamp="created_ms",
     newest=(names.c.created_ms.desc(), names.c.name),
-    beside={"tag": Beside(table=name_tags, same=("kind", "name"))},
+    beside={"tag": Beside(table=name_tags, same=columns("kind", "name"))},
 )
 
 
@@ -57,6 +60,8 @@ class Versions:
         run_id: str | None = None,
         lineage: Mapping[str, Json] | None = None,
         tags: Mapping[str, str] | None = None,
+        description: str = "",
+        always: bool = False,
     ) -> Version:
         """Add the next number, or return the version of the same content and run."""
         lineage_json = as_json(lineage or {})
@@ -65,7 +70,7 @@ class Versions:
             number, now = self._lock(connection, kind, name) + 1, self._clock()
             same = versions.c.run_id.is_not_distinct_from(run_id)
             where = (versions.c.kind == kind, versions.c.name == name, versions.c.content == content, same)
-            if known := _where(connection, *where):
+            if not always and (known := _where(connection, *where)):
                 return known[0]
             connection.execute(
                 versions.insert().values(
@@ -74,8 +79,10 @@ class Versions:
                     number=number,
                     content=content,
                     created_ms=now,
+                    updated_ms=now,
                     run_id=run_id,
                     lineage=lineage_json,
+                    description=description,
                 )
             )
             at = (names.c.kind == kind, names.c.name == name)
@@ -124,20 +131,53 @@ class Versions:
     def _change_version(self, connection: Connection, change: VersionChange) -> None:
         owner = {"kind": change.kind, "name": change.name, "number": change.number}
         _get(connection, change.kind, change.name, change.number)
-        if change.description is not None:
+        if change.remove:
+            for table in (version_tags, aliases, versions):
+                connection.execute(delete(table).where(*(table.c[key] == value for key, value in owner.items())))
+            return
+        wanted = {"description": change.description, "stage": change.stage}
+        values: dict[str, Any] = {key: value for key, value in wanted.items() if value is not None}
+        if values:
             at = [versions.c[key] == value for key, value in owner.items()]
-            connection.execute(update(versions).where(*at).values(description=change.description))
+            connection.execute(update(versions).where(*at).values(**values, updated_ms=self._clock()))
         change_tags(self._database, connection, version_tags, owner, change.tags, remove=change.remove_tags)
 
     def _change_name(self, connection: Connection, change: RegisteredChange) -> None:
         owner = {"kind": change.kind, "name": change.name}
-        self._lock(connection, change.kind, change.name)
         at = (names.c.kind == change.kind, names.c.name == change.name)
+        if change.new and connection.scalar(select(names.c.name).where(*at)) is not None:
+            raise ConflictError(f"expected the name of a new {change.kind}; there is one called {change.name!r}")
+        self._lock(connection, change.kind, change.name)
+        if change.remove:
+            for table in (version_tags, aliases, versions, name_tags, names):
+                connection.execute(delete(table).where(*(table.c[key] == value for key, value in owner.items())))
+            return
+        if change.rename is not None:
+            self._rename(connection, change.kind, change.name, change.rename)
+            self._change_name(connection, replace(change, name=change.rename, rename=None))
+            return
         described = {} if change.description is None else {"description": change.description}
         connection.execute(update(names).where(*at).values(updated_ms=self._clock(), **described))
         change_tags(self._database, connection, name_tags, owner, change.tags, remove=change.remove_tags)
         for alias, number in sorted(change.aliases.items()):
             self._set_alias(connection, change.kind, change.name, alias, number)
+
+    def _rename(self, connection: Connection, kind: VersionKind, name: str, new: str) -> None:
+        """Move all rows of a name to another, which none has."""
+        at = (names.c.kind == kind, names.c.name == name)
+        if connection.scalar(select(names.c.name).where(names.c.kind == kind, names.c.name == new)) is not None:
+            raise ConflictError(f"expected a name that no {kind} has; {new!r} is taken")
+        row = connection.execute(select(names).where(*at)).mappings().one()
+        connection.execute(names.insert().values({**row, "name": new}))
+        for table in (versions, name_tags, version_tags, aliases):  # what others refer to comes first
+            same = (table.c.kind == kind, table.c.name == name)
+            if table is not versions:
+                connection.execute(update(table).where(*same).values(name=new))
+                continue
+            for version in connection.execute(select(versions).where(*same)).mappings().all():
+                connection.execute(versions.insert().values({**version, "name": new}))
+        connection.execute(delete(versions).where(versions.c.kind == kind, versions.c.name == name))
+        connection.execute(delete(names).where(*at))
 
     def _set_alias(self, connection: Connection, kind: VersionKind, name: str, alias: str, number: int | None) -> None:
         if number is None:
@@ -190,6 +230,8 @@ def _load(connection: Connection, rows: Sequence[Any]) -> list[Version]:
             tags={tag.key: tag.value for tag in tags_of[OF_VERSION(row)]},
             description=row.description,
             aliases=tuple(sorted(each.alias for each in aliases_of[OF_VERSION(row)])),
+            stage=row.stage,
+            updated_ms=row.updated_ms,
         )
         for row in rows
     ]

@@ -34,6 +34,11 @@ class Measures:
             histogram.counts[bisect.bisect_left(BUCKETS_S, seconds)] += 1
             histogram.sum_s += seconds
 
+    def text(self) -> str:
+        """What is known of all requests, ending in a newline."""
+        with self._lock:
+            return "\n".join([*self._requests_lines(), *self._duration_lines()]) + "\n"
+
     def render(
         self,
         endpoint: str,

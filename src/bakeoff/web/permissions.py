@@ -10,7 +10,7 @@ from bakeoff.core.errors import SecurityError
 
 __all__ = ["Permission", "permission", "permission_of", "require_permissions"]
 
-Permission: TypeAlias = Literal["public", "predict", "feedback", "read"]
+Permission: TypeAlias = Literal["public", "predict", "feedback", "read", "track"]
 H = TypeVar("H", bound=Callable[..., Awaitable[Response]])
 
 ATTRIBUTE = "bakeoff_permission"

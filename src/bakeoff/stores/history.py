@@ -1,0 +1,134 @@
+"""The history of metrics: a block for what one write brings, packed, each with a checksum of its own.
+
+A block holds, for n values, the place of each one's series among the block's (uint32), its step, its time (int64) and
+the value (float64), one after the other, little-endian, behind eight bytes of BLAKE3 of series and values.
+"""
+
+import json
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from blake3 import blake3
+
+from bakeoff.core.errors import CorruptError
+from bakeoff.core.records import Metric, Series
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Block", "damaged", "pack", "values_of", "wrong_latest"]
+
+Block: TypeAlias = tuple[str, bytes]
+"""The series as JSON, and the packed values."""
+SUM_BYTES, VALUE_BYTES = 8, 28
+
+
+def pack(metrics: Sequence[Metric]) -> Block:
+    """What one write brings, as a block."""
+    places: dict[tuple[str, Series | None], int] = {}
+    series = array("I", [places.setdefault((each.key, each.series), len(places)) for each in metrics])
+    parts = [
+        series,
+        array("q", [each.step for each in metrics]),
+        array("q", [each.time_ms for each in metrics]),
+        array("d", [each.value for each in metrics]),
+    ]
+    if sys.byteorder == "big":
+        for part in parts:
+            part.byteswap()
+    keys = json.dumps([_series(key, of) for key, of in places], ensure_ascii=False, separators=(",", ":"))
+    values = b"".join(part.tobytes() for part in parts)
+    return keys, _sum(keys, values) + values
+
+
+def values_of(blocks: Iterable[Block], key: str) -> Iterator[Metric]:
+    """The values of one key in these blocks, in the order of (step, time_ms, value), none of them twice.
+
+    Raises:
+        CorruptError: a block is not what was written.
+    """
+    quoted = json.dumps(key, ensure_ascii=False)
+    known: dict[Series | None, list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]] = {}
+    for keys, packed in blocks:
+        if quoted not in keys:
+            continue
+        if damaged(keys, packed):
+            raise CorruptError("a block of metrics is not what was written: run 'bakeoff verify --repair'")
+        series_n, step_n, time_n, value_n = _unpacked(packed)
+        for place, (name, *of) in enumerate(json.loads(keys)):
+            if name == key:
+                mine = series_n == place
+                of_what = Series(model_id=of[0], dataset_name=of[1], dataset_digest=of[2]) if of else None
+                known.setdefault(of_what, []).append((step_n[mine], time_n[mine], value_n[mine]))
+    yield from _in_order(key, known)
+
+
+def damaged(keys: str, packed: bytes) -> bool:
+    """Whether a block is not what was written."""
+    return len(packed) < SUM_BYTES or _sum(keys, packed[SUM_BYTES:]) != packed[:SUM_BYTES]
+
+
+def wrong_latest(execute: Any) -> Iterator[int]:
+    """The numbers of rows of `latest_metrics` in an SQLite database that are not the latest of the history.
+
+    `execute` runs one statement of SQL.
+    """
+    latest: dict[tuple[str, str], tuple[int, int, float, int]] = {}
+    for run_id, keys, packed in execute("SELECT run_id, series, points FROM metric_blocks"):
+        if damaged(keys, packed):
+            continue
+        names = [name for name, *_ in json.loads(keys)]
+        for place, *point in zip(*(each.tolist() for each in _unpacked(packed)), strict=True):
+            step, time_ms, value = point
+            rank = (step, time_ms, 0.0, 1) if value != value else (step, time_ms, value, 0)  # noqa: PLR0124 - NaN
+            at = (run_id, names[place])
+            if at not in latest or rank[:3] > latest[at][:3]:
+                latest[at] = rank
+    for row, run_id, key, *stored in execute(
+        "SELECT rowid, run_id, key, step, time_ms, value, is_nan FROM latest_metrics"
+    ):
+        expected = latest.get((run_id, key))
+        if expected is None or (*stored[:3],) != expected[:3]:
+            yield row
+
+
+def _in_order(
+    key: str, known: "dict[Series | None, list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]]"
+) -> Iterator[Metric]:
+    import numpy as np
+
+    if not known:
+        return
+    of_what = list(known)
+    parts = [(place, *part) for place, of in enumerate(of_what) for part in known[of]]
+    series_n = np.concatenate([np.full(len(steps), place) for place, steps, *_ in parts])
+    step_n, time_n, value_n = (np.concatenate([part[column] for part in parts]) for column in (1, 2, 3))
+    ranked_n = np.where(np.isnan(value_n), 0.0, value_n)
+    order = np.lexsort((value_n.view(np.int64), series_n, ranked_n, time_n, step_n))
+    columns = [each[order] for each in (series_n, step_n, time_n, value_n)]
+    bits = [each if each.dtype != np.float64 else each.view(np.int64) for each in columns]
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = np.any([each[1:] != each[:-1] for each in bits], axis=0)
+    for place, step, time_ms, value in zip(*(each[new].tolist() for each in columns), strict=True):
+        yield Metric(key=key, value=value, step=step, time_ms=time_ms, series=of_what[place])
+
+
+def _unpacked(packed: bytes) -> "tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]":
+    import numpy as np
+
+    count, at = (len(packed) - SUM_BYTES) // VALUE_BYTES, SUM_BYTES
+    columns: list[NDArray[Any]] = []
+    for kind, size in (("<u4", 4), ("<i8", 8), ("<i8", 8), ("<f8", 8)):
+        columns.append(np.frombuffer(packed, dtype=kind, count=count, offset=at))
+        at += size * count
+    return columns[0], columns[1], columns[2], columns[3]
+
+
+def _series(key: str, of: Series | None) -> list[str | None]:
+    return [key] if of is None else [key, of.model_id, of.dataset_name, of.dataset_digest]
+
+
+def _sum(keys: str, values: bytes) -> bytes:
+    return blake3(keys.encode("utf-8", "surrogatepass") + b"\0" + values).digest(SUM_BYTES)

@@ -1,0 +1,65 @@
+"""What the handlers of the protocol work with: the records, the blobs, and where artifacts are."""
+
+import posixpath
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from bakeoff.core.protocols import BlobStore, Clock, RecordStore
+from bakeoff.core.records import Experiment, Run
+
+__all__ = ["DEFAULT", "PROXIED", "Tracking", "local_path"]
+
+PROXIED = "mlflow-artifacts:"
+DEFAULT = "0"
+"""The experiment that clients use when they name none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracking:
+    """The stores behind the protocol.
+
+    `root` is where clients keep artifacts of new experiments, a URI: by default they send them here
+    (`mlflow-artifacts:/`), and they become blobs; with a folder they write there themselves. `scratch` is for files
+    that are on their way.
+    """
+
+    records: RecordStore
+    blobs: BlobStore
+    clock: Clock
+    scratch: Path
+    root: str = f"{PROXIED}/"
+
+    def prepare(self) -> None:
+        """See that there is the experiment that clients use when they name none."""
+        from bakeoff.core.errors import ConflictError, NotFoundError
+
+        try:
+            self.records.experiments.get(DEFAULT)
+        except NotFoundError:
+            try:
+                self.records.experiments.create("Default", experiment_id=DEFAULT)
+            except ConflictError:  # another server was faster, or a project is called so
+                return
+
+    def location_of(self, experiment: Experiment) -> str:
+        """Where artifacts of an experiment are."""
+        return experiment.location or posixpath.join(self.root, experiment.experiment_id)
+
+    def artifacts_of(self, run: Run) -> str:
+        """Where artifacts of a run are: those of our own runs are served from here."""
+        return run.location or f"{PROXIED}/{run.experiment_id}/{run.run_id}/artifacts"
+
+    def absolute(self, location: str) -> str:
+        """A location that is a relative path, from the working directory; others as they are."""
+        if not location or urlsplit(location).scheme:
+            return location
+        return str(Path.cwd() / location)
+
+
+def local_path(location: str) -> Path | None:
+    """The folder that a location means on this machine; None for another kind."""
+    parts = urlsplit(location)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return Path(location) if not parts.scheme and location.startswith("/") else None

@@ -1,0 +1,102 @@
+"""The history of metrics, whole, by pages, and thinned out for plots."""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bakeoff.core.errors import NotFoundError, UsageError
+from bakeoff.core.records import Metric
+from bakeoff.core.types import Json
+from bakeoff.web.tracking.context import Tracking
+from bakeoff.web.tracking.runs import metric_shown
+from bakeoff.web.tracking.wire import SEE, invalid, unknown
+
+__all__ = ["bulk", "history", "interval"]
+
+MOST_RUNS, MOST_VALUES, MOST_SAMPLES = 100, 25_000, 2500
+
+
+def history(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """The values of one metric of a run, all of them or a page."""
+    limit = given["max_results"]
+    try:
+        page = tracking.records.runs.history(
+            given["run_id"], given["metric_key"], limit=limit, page=given["page_token"] or None
+        )
+    except NotFoundError:
+        raise unknown(f"Run with id={given['run_id']} not found") from None
+    except UsageError as error:
+        raise invalid(str(error)) from None
+    body: dict[str, Json] = {"metrics": [metric_shown(each) for each in page.items]}
+    return body if page.following is None else {**body, "next_page_token": page.following}
+
+
+def bulk(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """The values of one metric of several runs."""
+    runs: Sequence[str] = given["run_id"]
+    if not runs:
+        raise invalid("GetMetricHistoryBulk request must specify at least one run_id.")
+    if len(runs) > MOST_RUNS:
+        raise invalid(
+            f"GetMetricHistoryBulk request cannot specify more than {MOST_RUNS} run_ids. Received {len(runs)} run_ids."
+        )
+    if not given["metric_key"]:
+        raise invalid("GetMetricHistoryBulk request must specify a metric_key.")
+    most = min(MOST_VALUES, given["max_results"] or MOST_VALUES)
+    values: list[Json] = []
+    for run_id in sorted(runs):
+        known = _values(tracking, run_id, given["metric_key"])
+        known.sort(key=lambda each: (each.time_ms, each.step, each.value))
+        values += [{**metric_shown(each), "run_id": run_id} for each in known]
+    return {"metrics": values[:most]}
+
+
+def interval(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """The values of one metric of several runs, at no more steps than a plot can show."""
+    runs: Sequence[str] = given["run_ids"]
+    if len(runs) > MOST_RUNS:
+        raise invalid(
+            f"GetMetricHistoryBulkInterval request must specify at most {MOST_RUNS} run_ids. "
+            f"Received {len(runs)} run_ids.{SEE}"
+        )
+    most = 320 if given["max_results"] is None else given["max_results"]
+    if not 1 <= most <= MOST_SAMPLES:
+        raise invalid(f"max_results must be between 1 and {MOST_SAMPLES}.{SEE}")
+    first, last = given["start_step"], given["end_step"]
+    if (first is None) != (last is None):
+        raise invalid("If either start step or end step are specified, both must be specified.")
+    if first is not None and first > last:
+        raise invalid(f"end_step must be greater than start_step. Found start_step={first} and end_step={last}.")
+    known = {run_id: _values(tracking, run_id, given["metric_key"]) for run_id in sorted(runs)}
+    steps = sorted(
+        {each.step for values in known.values() for each in values if first is None or first <= each.step <= last}
+    )
+    ends = {each for values in known.values() if values for each in (values[0].step, values[-1].step)}
+    wanted = {*_sampled(steps, most), *(ends if first is None else ())}
+    return {
+        "metrics": [
+            {**metric_shown(each), "run_id": run_id}
+            for run_id, values in known.items()
+            for each in values
+            if each.step in wanted
+        ]
+    }
+
+
+def _values(tracking: Tracking, run_id: str, key: str) -> list[Metric]:
+    try:
+        return list(tracking.records.runs.history(run_id, key).items)
+    except NotFoundError:
+        return []
+
+
+def _sampled(steps: Sequence[int], most: int) -> Iterable[int]:
+    """At most `most` of sorted steps, evenly, and the last one.
+
+    >>> list(_sampled(range(10), 5))
+    [0, 2, 4, 6, 8, 9]
+    """
+    if len(steps) <= most:
+        return steps
+    apart = len(steps) / most
+    return [*(steps[int(at * apart)] for at in range(most)), steps[bisect_left(steps, steps[-1])]]

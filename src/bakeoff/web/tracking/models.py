@@ -1,0 +1,284 @@
+"""Logged models: what a run made or measured, before it is registered under a name."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bakeoff.core.queries import AllOf, Expr, Order, Predicate, Query, QueryField, attribute
+from bakeoff.core.records import Metric
+from bakeoff.core.types import Json
+from bakeoff.web.tracking.context import DEFAULT, Tracking
+from bakeoff.web.tracking.experiments import experiment_of
+from bakeoff.web.tracking.filters import Grammar, Name, filter_of
+from bakeoff.web.tracking.papers import Body, Fields, edit, fields, write
+from bakeoff.web.tracking.wire import TrackingError, invalid, number, of_pairs, pairs, unknown
+
+__all__ = [
+    "create",
+    "delete",
+    "delete_tag",
+    "finalize",
+    "get",
+    "log_params",
+    "measured",
+    "model_of",
+    "noted",
+    "require_models",
+    "search",
+    "set_tags",
+]
+
+MODELS = "logged_models"
+VERSIONS = "mlflow.modelVersions"
+UNKNOWN, PENDING, READY = "LOGGED_MODEL_STATUS_UNSPECIFIED", "LOGGED_MODEL_PENDING", "LOGGED_MODEL_READY"
+STATUSES = (UNKNOWN, PENDING, READY, "LOGGED_MODEL_UPLOAD_FAILED")
+FILTERED = {READY: "READY", PENDING: "PENDING", "LOGGED_MODEL_UPLOAD_FAILED": "FAILED", UNKNOWN: "UNSPECIFIED"}
+_NUMBERS = ("creation_timestamp", "last_updated_timestamp", "creation_time", "last_updated_time")
+GRAMMAR = Grammar(
+    attributes={
+        **{
+            name: Name(field=QueryField(kind="attribute", key=name))
+            for name in ("name", "model_id", "model_type", "status", "source_run_id", "experiment_id")
+        },
+        **{
+            name: Name(
+                field=QueryField(
+                    kind="attribute", key=name.replace("_time", "_timestamp") if name.endswith("time") else name
+                ),
+                number=True,
+            )
+            for name in _NUMBERS
+        },
+    },
+    kinds={
+        **dict.fromkeys(("metric", "metrics"), "metric"),
+        **dict.fromkeys(("param", "params", "parameter", "parameters"), "param"),
+        **dict.fromkeys(("tag", "tags"), "tag"),
+    },
+)
+NEWEST = (
+    Order(field=QueryField(kind="attribute", key="creation_timestamp"), descending=True),
+    Order(field=QueryField(kind="attribute", key="model_id")),
+)
+
+
+def _of_dataset(name: str, digest: str) -> str:
+    return f"dataset\0{name}\0{digest}"
+
+
+def _fields(body: Body) -> Fields:
+    of_metrics = {each["key"]: float(each["value"]) for each in body["metrics"] if each["value"] == each["value"]}
+    measured_on = {
+        _of_dataset(m["dataset_name"], m.get("dataset_digest", "")): 1 for m in body["metrics"] if m.get("dataset_name")
+    }
+    return fields(
+        {
+            "experiment_id": body["experiment_id"],
+            "name": body["name"],
+            "model_id": body["model_id"],
+            "model_type": body["model_type"],
+            "status": FILTERED[body["status"]],
+            "source_run_id": body["source_run_id"],
+            "creation_timestamp": body["created_ms"],
+            "last_updated_timestamp": body["updated_ms"],
+            "lifecycle": "deleted" if body.get("deleted") else "active",
+            **measured_on,
+        },
+        params=body["params"],
+        tags=body["tags"],
+        metrics=of_metrics,
+    )
+
+
+def shown(body: Body) -> Json:
+    """A logged model as clients read it."""
+    return {
+        "info": {
+            "model_id": body["model_id"],
+            "experiment_id": body["experiment_id"],
+            "name": body["name"],
+            "creation_timestamp_ms": body["created_ms"],
+            "last_updated_timestamp_ms": body["updated_ms"],
+            "artifact_uri": body["artifact_uri"],
+            "status": body["status"],
+            "model_type": body["model_type"] or "",
+            "source_run_id": body["source_run_id"] or "",
+            "tags": pairs(body["tags"]),
+        },
+        "data": {
+            "params": pairs(body["params"]),
+            "metrics": [{**each, "value": number(float(each["value"]))} for each in body["metrics"]],
+        },
+    }
+
+
+def _absent(model_id: str) -> TrackingError:
+    return unknown(f"Logged model with ID '{model_id}' not found.")
+
+
+def model_of(tracking: Tracking, model_id: str) -> Body:
+    """The logged model of an id that is not deleted."""
+    known = tracking.records.documents.get(MODELS, model_id)
+    if known is None or known.body.get("deleted"):
+        raise _absent(model_id)
+    return dict(known.body)
+
+
+def _edit(tracking: Tracking, model_id: str, **more: Any) -> Body:
+    def changed(body: Body) -> Body:
+        if body.get("deleted"):
+            raise _absent(model_id)
+        merged = {key: {**body[key], **value} if isinstance(value, dict) else value for key, value in more.items()}
+        return {**body, **merged, "updated_ms": tracking.clock()}
+
+    return edit(tracking, MODELS, model_id, changed, fields_of=_fields, absent=_absent(model_id))
+
+
+def create(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """A new logged model, whose artifacts come later."""
+    experiment = experiment_of(tracking, given["experiment_id"] or DEFAULT, active=True)
+    model_id, now = f"m-{uuid.uuid4().hex}", tracking.clock()
+    name = given["name"] or f"model-{model_id[2:10]}"
+    if any(sign in name for sign in "/:.%\"'"):
+        raise invalid(
+            f"Invalid model name '{name}'. Logged model name must be a non-empty string and cannot contain the "
+            "following characters: ('/', ':', '.', '%', '\"', \"'\")"
+        )
+    body: Body = {
+        "model_id": model_id,
+        "experiment_id": experiment.experiment_id,
+        "name": name,
+        "model_type": given["model_type"] or None,
+        "source_run_id": given["source_run_id"] or None,
+        "status": PENDING,
+        "created_ms": now,
+        "updated_ms": now,
+        "artifact_uri": f"{tracking.location_of(experiment)}/models/{model_id}/artifacts",
+        "params": of_pairs("params", given["params"]),
+        "tags": of_pairs("tags", given["tags"]),
+        "metrics": [],
+    }
+    write(tracking, MODELS, {model_id: body}, _fields, new=True)
+    return {"model": shown(body)}
+
+
+def get(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """One logged model."""
+    return {"model": shown(model_of(tracking, given["model_id"]))}
+
+
+def finalize(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Say whether its artifacts have come."""
+    status = given["status"]
+    if isinstance(status, int) and 0 <= status < len(STATUSES):
+        status = STATUSES[status]
+    if status not in STATUSES:
+        raise invalid(f"Invalid value '{status}' for parameter 'status' supplied.")
+    return {"model": shown(_edit(tracking, given["model_id"], status=status))}
+
+
+def delete(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Take a logged model out of sight."""
+    _edit(tracking, given["model_id"], deleted=True)
+    return {}
+
+
+def log_params(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Params of a logged model."""
+    _edit(tracking, given["model_id"], params=of_pairs("params", given["params"]))
+    return {}
+
+
+def set_tags(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Tags of a logged model."""
+    return {"model": shown(_edit(tracking, given["model_id"], tags=of_pairs("tags", given["tags"])))}
+
+
+def delete_tag(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Take a tag of a logged model away."""
+    model_id, key = given["model_id"], given["tag_key"]
+
+    def changed(body: Body) -> Body:
+        if key not in body["tags"]:
+            raise unknown(f"No tag with key '{key}' found for model with ID '{model_id}'.")
+        return {**body, "tags": {k: v for k, v in body["tags"].items() if k != key}, "updated_ms": tracking.clock()}
+
+    edit(tracking, MODELS, model_id, changed, fields_of=_fields, absent=_absent(model_id))
+    return {}
+
+
+def noted(tracking: Tracking, model_id: str, name: str, version: int) -> None:
+    """Write into a logged model's tags that it was registered."""
+    import json
+
+    known = json.loads(model_of(tracking, model_id)["tags"].get(VERSIONS, "[]"))
+    _edit(tracking, model_id, tags={VERSIONS: json.dumps([*known, {"name": name, "version": version}])})
+
+
+def require_models(tracking: Tracking, metrics: Sequence[Metric]) -> None:
+    """See that there are the logged models that metrics are of."""
+    for model_id in {each.series.model_id for each in metrics if each.series is not None and each.series.model_id}:
+        model_of(tracking, str(model_id))
+
+
+def measured(tracking: Tracking, run_id: str, metrics: Sequence[Metric]) -> None:
+    """Write what was measured of logged models into them."""
+    of_model: dict[str, list[Metric]] = {}
+    for metric in metrics:
+        if metric.series is not None and metric.series.model_id:
+            of_model.setdefault(metric.series.model_id, []).append(metric)
+    for model_id, values in of_model.items():
+        new = [
+            {
+                "key": each.key,
+                "value": str(each.value),
+                "timestamp": each.time_ms,
+                "step": each.step,
+                "model_id": model_id,
+                "run_id": run_id,
+                **({"dataset_name": each.series.dataset_name} if each.series and each.series.dataset_name else {}),
+                **(
+                    {"dataset_digest": each.series.dataset_digest} if each.series and each.series.dataset_digest else {}
+                ),
+            }
+            for each in values
+        ]
+
+        def added(body: Body, new: list[dict[str, Any]] = new) -> Body:
+            return {**body, "metrics": [*body["metrics"], *(each for each in new if each not in body["metrics"])]}
+
+        edit(tracking, MODELS, model_id, added, fields_of=_fields, absent=_absent(model_id))
+
+
+def search(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Logged models of experiments, by filter, datasets and order."""
+    where: list[Expr] = [
+        attribute("experiment_id", "in", tuple(given["experiment_ids"])),
+        attribute("lifecycle", "=", "active"),
+    ]
+    said = filter_of(given["filter"], GRAMMAR)
+    where += [] if said is None else [said]
+    for each in given["datasets"]:
+        if not each.get("dataset_name"):
+            raise invalid("`dataset_name` in the `datasets` clause must be specified.")
+        key = QueryField(kind="attribute", key=_of_dataset(each["dataset_name"], each.get("dataset_digest") or ""))
+        where.append(Predicate(field=key, operator="is not null"))
+    order = [_order(each) for each in given["order_by"]]
+    query = Query(
+        where=AllOf(parts=tuple(where)),
+        order=(*order, *NEWEST),
+        lifecycle=None,
+        limit=given["max_results"] or 100,
+        page=given["page_token"] or None,
+    )
+    page = tracking.records.documents.search(MODELS, query)
+    body: dict[str, Json] = {"models": [shown(dict(each.body)) for each in page.items]}
+    return body if page.following is None else {**body, "next_page_token": page.following}
+
+
+def _order(given: Mapping[str, Any]) -> Order:
+    name = given.get("field_name")
+    if not name:
+        raise invalid("`field_name` in the `order_by` clause must be specified.")
+    ascending = given.get("ascending", True)
+    return Order(field=GRAMMAR.field_of(str(name)).field, descending=not ascending)

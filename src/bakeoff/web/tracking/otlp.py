@@ -1,0 +1,200 @@
+"""Spans as OpenTelemetry sends them (OTLP/HTTP, protobuf or JSON, gzip or not), read into one form.
+
+Source: the OpenTelemetry protocol 1.9, https://opentelemetry.io/docs/specs/otlp/: in JSON, ids are hexadecimal and
+numbers of 64 bits may be texts; unknown fields are ignored.
+"""
+
+import base64
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from bakeoff.core.errors import MissingExtraError
+from bakeoff.web.tracking.wire import TrackingError
+
+__all__ = ["OtlpSpan", "answered", "proto_json", "spans_of"]
+
+PROTOBUF, JSON = "application/x-protobuf", "application/json"
+MOST_BYTES = 64 * 2**20
+"""Of a request, unpacked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtlpSpan:
+    """One span. `trace` and `id` are hexadecimal; `attributes` are plain values; times are nanoseconds since the epoch.
+
+    `body` is all of it in OTLP's fields, by their names in protobuf, with ids in hexadecimal.
+    """
+
+    trace: str
+    id: str
+    parent: str | None
+    name: str
+    start_ns: int
+    end_ns: int | None
+    status: int
+    attributes: Mapping[str, Any]
+    body: Mapping[str, Any]
+
+
+def spans_of(data: bytes, *, kind: str | None, encoding: str | None) -> list[OtlpSpan]:
+    """The spans of one export.
+
+    Raises:
+        TrackingError: another content type or encoding, too much, or what is none.
+        MissingExtraError: protobuf, and nothing that reads it is installed.
+    """
+    media = (kind or "").partition(";")[0].strip()
+    if media not in {PROTOBUF, JSON}:
+        raise TrackingError("BAD_REQUEST", f"Invalid Content-Type: {kind}. Expected: {PROTOBUF} or {JSON}")
+    data = _unpacked(data, encoding)
+    try:
+        body = _of_json(data) if media == JSON else _of_protobuf(data)
+        spans = [_span(span, resource) for span, resource in _all(body)]
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        raise TrackingError("BAD_REQUEST", "Invalid OpenTelemetry format") from None
+    if not body.get("resource_spans"):
+        raise TrackingError("BAD_REQUEST", "Invalid OpenTelemetry format - no spans found")
+    return spans
+
+
+def _unpacked(data: bytes, encoding: str | None) -> bytes:
+    if not encoding or encoding == "identity":
+        return data
+    if encoding not in {"gzip", "deflate"}:
+        raise TrackingError("BAD_REQUEST", f"Unsupported Content-Encoding: {encoding}")
+    reader = zlib.decompressobj(wbits=zlib.MAX_WBITS | (16 if encoding == "gzip" else 0))
+    try:
+        plain = reader.decompress(data, MOST_BYTES)
+    except zlib.error:
+        raise TrackingError("BAD_REQUEST", f"Failed to decompress {encoding} payload") from None
+    if reader.unconsumed_tail:
+        raise TrackingError(
+            "BAD_REQUEST", f"expected at most {MOST_BYTES} bytes of spans; send them in several requests"
+        )
+    return plain
+
+
+def _of_protobuf(data: bytes) -> dict[str, Any]:
+    try:
+        from google.protobuf.json_format import MessageToDict
+        from google.protobuf.message import DecodeError
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+    except ImportError as error:
+        raise MissingExtraError.of("traces in protobuf", "tracking", "opentelemetry-proto") from error
+    message = ExportTraceServiceRequest()
+    try:
+        message.ParseFromString(data)
+    except DecodeError as error:
+        raise ValueError(str(error)) from error
+    body = MessageToDict(message, preserving_proto_field_name=True)
+    for span, _ in _all(body):
+        for name in ("trace_id", "span_id", "parent_span_id"):
+            if span.get(name):
+                span[name] = base64.b64decode(span[name]).hex()
+        for link in span.get("links", []):
+            for name in ("trace_id", "span_id"):
+                if link.get(name):
+                    link[name] = base64.b64decode(link[name]).hex()
+    return body
+
+
+def _of_json(data: bytes) -> dict[str, Any]:
+    return _snake(msgspec.json.decode(data, type=dict[str, Any]))
+
+
+def _snake(value: Any) -> Any:
+    """Names as protobuf has them: `traceId` → `trace_id`; keys and values of attributes stay."""
+    if isinstance(value, dict):
+        return {"".join(f"_{c.lower()}" if c.isupper() else c for c in key): _snake(v) for key, v in value.items()}
+    return [_snake(each) for each in value] if isinstance(value, list) else value
+
+
+def _all(body: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
+    """The spans, each with its resource."""
+    for of_resource in body.get("resource_spans", []):
+        for of_scope in of_resource.get("scope_spans", []):
+            for span in of_scope.get("spans", []):
+                yield span, of_resource.get("resource", {})
+
+
+def _span(body: dict[str, Any], resource: Mapping[str, Any]) -> OtlpSpan:
+    attributes = {each["key"]: _plain(each.get("value", {})) for each in body.get("attributes", [])}
+    of_resource = {each["key"]: _plain(each.get("value", {})) for each in resource.get("attributes", [])}
+    service = of_resource.get("service.name")
+    if service and not body.get("parent_span_id") and not str(service).startswith("unknown_service"):
+        attributes.setdefault("service.name", service)
+    status: Any = (body.get("status") or {}).get("code", 0)
+    codes = {"STATUS_CODE_UNSET": 0, "STATUS_CODE_OK": 1, "STATUS_CODE_ERROR": 2}
+    return OtlpSpan(
+        trace=_id(body["trace_id"], 32),
+        id=_id(body["span_id"], 16),
+        parent=_id(body["parent_span_id"], 16) if body.get("parent_span_id") else None,
+        name=str(body.get("name", "")),
+        start_ns=int(body.get("start_time_unix_nano", 0)),
+        end_ns=int(body.get("end_time_unix_nano", 0)) or None,
+        status=codes[status] if isinstance(status, str) else int(status),
+        attributes=attributes,
+        body=body,
+    )
+
+
+def _id(value: str, digits: int) -> str:
+    if len(value) != digits or set(value.lower()) - set("0123456789abcdef"):
+        raise ValueError(value)
+    return value.lower()
+
+
+def _plain(value: Mapping[str, Any]) -> Any:
+    """A value of an attribute as Python has it."""
+    for kind, content in value.items():
+        if kind in {"string_value", "bool_value", "double_value"}:
+            return content
+        if kind == "int_value":
+            return int(content)
+        if kind == "array_value":
+            return [_plain(each) for each in content.get("values", [])]
+        if kind == "kvlist_value":
+            return {each["key"]: _plain(each.get("value", {})) for each in content.get("values", [])}
+        if kind == "bytes_value":
+            return content
+    return None
+
+
+def proto_json(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A span's body in protobuf's own JSON, where ids are base64."""
+    shown = dict(body)
+    for name in ("trace_id", "span_id", "parent_span_id"):
+        if shown.get(name):
+            shown[name] = base64.b64encode(bytes.fromhex(shown[name])).decode()
+    if shown.get("links"):
+        shown["links"] = [
+            {
+                **link,
+                **{
+                    n: base64.b64encode(bytes.fromhex(link[n])).decode() for n in ("trace_id", "span_id") if link.get(n)
+                },
+            }
+            for link in shown["links"]
+        ]
+    return shown
+
+
+def answered(kind: str | None) -> tuple[bytes, str]:
+    """The body and type of an answer that takes everything: an empty message."""
+    if (kind or "").startswith(JSON):
+        return json.dumps({}).encode(), JSON
+    return b"", PROTOBUF
+
+
+def text_of(attributes: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """The first of these attributes that is there, as text."""
+    for name in names:
+        value = attributes.get(name)
+        if value is not None:
+            return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return None

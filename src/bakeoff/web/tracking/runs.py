@@ -1,0 +1,416 @@
+"""Runs in MLflow's words: created, changed, logged to, found."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast, get_args
+
+from bakeoff.core.errors import ConflictError, NotFoundError
+from bakeoff.core.queries import AllOf, Expr, Order, Query, QueryField, attribute
+from bakeoff.core.records import Metric, Run, RunChange, RunInput, RunStatus
+from bakeoff.core.types import Json
+from bakeoff.web.tracking import limits
+from bakeoff.web.tracking.context import DEFAULT, Tracking
+from bakeoff.web.tracking.experiments import experiment_of, lifecycle_of
+from bakeoff.web.tracking.filters import Grammar, Name, filter_of, order_of
+from bakeoff.web.tracking.models import measured, require_models
+from bakeoff.web.tracking.wire import invalid, missing, number, of_pairs, pairs, unknown
+
+__all__ = [
+    "GRAMMAR",
+    "create",
+    "delete",
+    "delete_tag",
+    "get",
+    "log_batch",
+    "log_inputs",
+    "log_metric",
+    "log_model",
+    "log_outputs",
+    "log_param",
+    "metric_shown",
+    "restore",
+    "run_of",
+    "search",
+    "search_datasets",
+    "set_tag",
+    "shown",
+    "update",
+]
+
+
+def _attribute(key: str, *, is_number: bool = False) -> Name:
+    return Name(field=QueryField(kind="attribute", key=key), number=is_number)
+
+
+NAME, USER, PARENT, NOTE = "mlflow.runName", "mlflow.user", "mlflow.parentRunId", "mlflow.note.content"
+CONTEXT, OUTPUTS, INPUTS = "mlflow.data.context", "bakeoff.model_outputs", "bakeoff.model_inputs"
+HIDDEN = frozenset({OUTPUTS, INPUTS})
+"""Tags in which we keep what MLflow tells apart from tags."""
+GRAMMAR = Grammar(
+    attributes={
+        **{name: _attribute("name") for name in ("run_name", "run name", "Run name", "Run Name", "name")},
+        **{name: _attribute("start_ms", is_number=True) for name in ("start_time", "created", "Created")},
+        "end_time": _attribute("end_ms", is_number=True),
+        "run_id": _attribute("run_id"),
+        "status": _attribute("status"),
+        "experiment_id": _attribute("experiment_id"),
+        "artifact_uri": _attribute("location"),
+        "user_id": Name(field=QueryField(kind="tag", key=USER)),
+    },
+    kinds={
+        "metric": "metric",
+        "metrics": "metric",
+        "param": "param",
+        "params": "param",
+        "parameter": "param",
+        "parameters": "param",
+        "tag": "tag",
+        "tags": "tag",
+        "dataset": "input",
+        "datasets": "input",
+    },
+    keys={"digest": "version"},
+)
+NEWEST = (
+    Order(field=QueryField(kind="attribute", key="start_ms"), descending=True),
+    Order(field=QueryField(kind="attribute", key="run_id")),
+)
+MOST_RUNS, MOST_EXPERIMENTS = 50_000, 20
+
+
+def shown(tracking: Tracking, run: Run) -> Json:
+    """A run as clients read it."""
+    inputs: dict[str, Json] = {"dataset_inputs": [_input(each) for each in run.inputs]}
+    used = [each for each in run.tags.get(INPUTS, "").split(",") if each]
+    if used:
+        inputs["model_inputs"] = [{"model_id": each} for each in used]
+    body: dict[str, Json] = {
+        "info": _info(tracking, run),
+        "data": {
+            "metrics": [metric_shown(each) for each in run.metrics.values()],
+            "params": pairs(run.params),
+            "tags": pairs({NAME: run.name, **{key: v for key, v in run.tags.items() if key not in HIDDEN}}),
+        },
+        "inputs": inputs,
+    }
+    made = [each.rpartition(":") for each in run.tags.get(OUTPUTS, "").split(",") if each]
+    if made:
+        body["outputs"] = {"model_outputs": [{"model_id": name, "step": int(step)} for name, _, step in made]}
+    return body
+
+
+def _info(tracking: Tracking, run: Run) -> Json:
+    return {
+        "run_uuid": run.run_id,
+        "run_id": run.run_id,
+        "run_name": run.name,
+        "experiment_id": run.experiment_id,
+        "user_id": run.tags.get(USER, "unknown"),
+        "status": run.status,
+        "start_time": run.start_ms,
+        **({} if run.end_ms is None else {"end_time": run.end_ms}),
+        "artifact_uri": tracking.artifacts_of(run),
+        "lifecycle_stage": run.lifecycle,
+    }
+
+
+def metric_shown(metric: Metric) -> dict[str, Json]:
+    """A metric as clients read it."""
+    body: dict[str, Json] = {
+        "key": metric.key,
+        "value": number(metric.value),
+        "timestamp": metric.time_ms,
+        "step": metric.step,
+    }
+    if metric.series is not None:
+        of = metric.series
+        named = {"model_id": of.model_id, "dataset_name": of.dataset_name, "dataset_digest": of.dataset_digest}
+        body |= {key: value for key, value in named.items() if value}
+    return body
+
+
+def _input(used: RunInput) -> Json:
+    about = {"source_type": "bakeoff", "source": used.version, **used.about}
+    tags = [*cast("list[dict[str, str]]", about.pop("tags", []))]
+    if used.context and CONTEXT not in {tag["key"] for tag in tags}:
+        tags.append({"key": CONTEXT, "value": used.context})
+    return {"tags": tags, "dataset": {"name": used.name, "digest": used.version, **about}}
+
+
+def run_of(tracking: Tracking, run_id: str, *, active: bool = False) -> Run:
+    """The run of an id, and if `active`, one that is not deleted."""
+    try:
+        run = tracking.records.runs.get(run_id)
+    except NotFoundError:
+        raise unknown(f"Run with id={run_id} not found") from None
+    if active and run.lifecycle != "active":
+        raise _deleted(run_id)
+    return run
+
+
+def _deleted(run_id: str) -> Exception:
+    return invalid(f"The run {run_id} must be in the 'active' state. Current state is deleted.")
+
+
+def _apply(tracking: Tracking, change: RunChange) -> Json:
+    """Change a run that is not deleted."""
+    try:
+        tracking.records.runs.apply([change])
+    except NotFoundError:
+        raise unknown(f"Run with id={change.run_id} not found") from None
+    except ConflictError as error:
+        run = tracking.records.runs.get(change.run_id)
+        if run.lifecycle == "deleted":
+            raise _deleted(change.run_id) from None
+        other = [(key, run.params[key], v) for key, v in change.params.items() if run.params.get(key, v) != v]
+        if not other:
+            raise
+        told = ", ".join(f"{{'key': '{k}', 'old_value': '{old}', 'new_value': '{new}'}}" for k, old, new in other)
+        if len(change.params) > 1:
+            text = (
+                f"Changing param values is not allowed. Params were already logged='[{told}]' "
+                f"for run ID='{change.run_id}'."
+            )
+        else:
+            key, old, new = other[0]
+            text = (
+                f"Changing param values is not allowed. Param with key='{key}' was already logged with value='{old}' "
+                f"for run ID='{change.run_id}'. Attempted logging new value '{new}'."
+            )
+        raise invalid(f"{text} {limits.CHANGED}") from error
+    return {}
+
+
+def create(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """A new run."""
+    experiment = experiment_of(tracking, given["experiment_id"] or DEFAULT, active=True)
+    tags = limits.check_run_tags(of_pairs("tags", given["tags"]), paths=True)
+    name = given["run_name"] or tags.get(NAME) or _name()
+    if given["run_name"] and tags.get(NAME, name) != name:
+        raise invalid(
+            f"Both 'run_name' argument and 'mlflow.runName' tag are specified, but with different values "
+            f"(run_name='{name}', mlflow.runName='{tags[NAME]}')."
+        )
+    run_id = uuid.uuid4().hex
+    parent = tags.get(PARENT)
+    if given.get("user_id") and given["user_id"] != "unknown":
+        tags.setdefault(USER, given["user_id"])
+    tags.pop(NAME, None)
+    run = tracking.records.runs.start(
+        experiment.experiment_id,
+        name,
+        run_id=run_id,
+        parent_id=parent if parent is not None and _there(tracking, parent) else None,
+        tags=tags,
+        start_ms=given["start_time"] or None,
+        location=f"{tracking.location_of(experiment)}/{run_id}/artifacts",
+    )
+    return {"run": shown(tracking, run)}
+
+
+def _there(tracking: Tracking, run_id: str) -> bool:
+    try:
+        tracking.records.runs.get(run_id)
+    except NotFoundError:
+        return False
+    return True
+
+
+def _name() -> str:
+    """A name for a run that got none: two words and a number, as MLflow's are, from lists of our own."""
+    import secrets
+
+    first = ("calm", "brisk", "keen", "warm", "proud", "quiet", "swift", "bold", "fair", "merry", "lucid", "plain")
+    second = (
+        "otter",
+        "heron",
+        "maple",
+        "cedar",
+        "finch",
+        "comet",
+        "amber",
+        "delta",
+        "birch",
+        "raven",
+        "lemon",
+        "basil",
+    )
+    return f"{secrets.choice(first)}-{secrets.choice(second)}-{secrets.randbelow(1000)}"
+
+
+def update(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Another name or status of a run."""
+    status, name = given["status"], given["run_name"]
+    status = next((each for at, each in enumerate(get_args(RunStatus), 1) if status in {each, at, str(at)}), None)
+    if given["status"] is not None and status is None:
+        raise invalid(f"Invalid value '{given['status']}' for parameter 'status' supplied.")
+    change = RunChange(run_id=given["run_id"], name=name or None, status=status, end_ms=given["end_time"])
+    _apply(tracking, change)
+    return {"run_info": _info(tracking, run_of(tracking, given["run_id"]))}
+
+
+def delete(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Take a run out of sight."""
+    run = run_of(tracking, given["run_id"], active=True)
+    return _apply(tracking, RunChange(run_id=run.run_id, lifecycle="deleted"))
+
+
+def restore(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Bring a deleted run back."""
+    return _apply(tracking, RunChange(run_id=given["run_id"], lifecycle="active"))
+
+
+def get(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """One run."""
+    return {"run": shown(tracking, run_of(tracking, given["run_id"]))}
+
+
+def log_metric(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """One value of a metric."""
+    metric = limits.metric_of(given)
+    limits.check_key(metric.key, path="name", what="Metric name")
+    return _log(tracking, RunChange(run_id=given["run_id"], metrics=[metric]))
+
+
+def _log(tracking: Tracking, change: RunChange) -> Json:
+    require_models(tracking, change.metrics)
+    _apply(tracking, change)
+    measured(tracking, change.run_id, change.metrics)
+    return {}
+
+
+def log_param(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """One param."""
+    params = limits.check_params({given["key"]: given["value"] or ""})
+    return _apply(tracking, RunChange(run_id=given["run_id"], params=params))
+
+
+def set_tag(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """A tag of a run; that of its name is its name."""
+    tags = limits.check_run_tags({given["key"]: given["value"] or ""})
+    return _apply(tracking, RunChange(run_id=given["run_id"], tags=_without_name(tags), name=tags.get(NAME) or None))
+
+
+def _without_name(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if key != NAME}
+
+
+def delete_tag(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Take a tag of a run away."""
+    run, key = run_of(tracking, given["run_id"], active=True), given["key"]
+    if key not in run.tags:
+        raise unknown(f"No tag with name: {key} in run with id {run.run_id}")
+    return _apply(tracking, RunChange(run_id=run.run_id, remove_tags=(key,)))
+
+
+def log_batch(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Metrics, params and tags at once: all or none."""
+    limits.check_batch(given["metrics"], given["params"], given["tags"])
+    metrics = [limits.metric_of(each, at) for at, each in enumerate(given["metrics"])]
+    seen = dict[str, int]()
+    for at, metric in enumerate(metrics):
+        if seen.setdefault(metric.key, at) == at:
+            limits.check_key(metric.key, path=f"metrics[{at}].name", what="Metric name")
+    tags = limits.check_run_tags(of_pairs("tags", given["tags"]), paths=True)
+    change = RunChange(
+        run_id=given["run_id"],
+        metrics=metrics,
+        params=limits.check_params(of_pairs("params", given["params"]), paths=True),
+        tags=_without_name(tags),
+        name=tags.get(NAME) or None,
+    )
+    return _log(tracking, change)
+
+
+def log_inputs(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Datasets and models that a run used."""
+    run = run_of(tracking, given["run_id"], active=True)
+    inputs = [_used(each, at) for at, each in enumerate(given["datasets"])]
+    models = [str(each.get("model_id", "")) for each in given["models"]]
+    tags = (
+        {INPUTS: ",".join(dict.fromkeys([*run.tags.get(INPUTS, "").split(","), *models])).strip(",")} if models else {}
+    )
+    return _apply(tracking, RunChange(run_id=run.run_id, inputs=inputs, tags=tags))
+
+
+def _used(given: Mapping[str, Any], at: int) -> RunInput:
+    dataset: Mapping[str, Any] = given.get("dataset") or {}
+    for key in ("name", "digest", "source_type", "source"):
+        if not dataset.get(key):
+            raise missing(f"datasets[{at}].dataset.{key}")
+    tags = [{"key": each["key"], "value": each.get("value", "")} for each in given.get("tags") or []]
+    context = next((each["value"] for each in tags if each["key"] == CONTEXT), "")
+    about: dict[str, Json] = {
+        key: str(dataset[key]) for key in ("source_type", "source", "schema", "profile") if dataset.get(key)
+    }
+    return RunInput(name=dataset["name"], version=dataset["digest"], context=context, about={**about, "tags": tags})
+
+
+def log_outputs(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Models that a run made."""
+    run = run_of(tracking, given["run_id"], active=True)
+    made = [f"{each.get('model_id', '')}:{int(each.get('step') or 0)}" for each in given["models"]]
+    known = [each for each in run.tags.get(OUTPUTS, "").split(",") if each]
+    return _apply(tracking, RunChange(run_id=run.run_id, tags={OUTPUTS: ",".join(dict.fromkeys([*known, *made]))}))
+
+
+def log_model(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """The way of older clients to tell of a model: a line in a tag."""
+    import json
+
+    run = run_of(tracking, given["run_id"], active=True)
+    try:
+        model = json.loads(given["model_json"])
+    except ValueError:
+        raise invalid(f"Malformed model info. \n {given['model_json']} \n is not a valid JSON.") from None
+    lacking = {"artifact_path", "flavors", "utc_time_created", "run_id"} - set(model)
+    if lacking:
+        raise invalid(f"Model json is missing mandatory fields: {lacking}")
+    history = [*json.loads(run.tags.get("mlflow.log-model.history", "[]")), model]
+    return _apply(tracking, RunChange(run_id=run.run_id, tags={"mlflow.log-model.history": json.dumps(history)}))
+
+
+def search(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Runs of experiments, by filter and order."""
+    experiments = given["experiment_ids"]
+    if given["max_results"] is not None and given["max_results"] < 1:
+        raise invalid(
+            f"Invalid value {given['max_results']} for parameter 'max_results' supplied. It must be a positive integer"
+        )
+    where: list[Expr] = [attribute("experiment_id", "in", tuple(experiments))]
+    said = filter_of(given["filter"], GRAMMAR)
+    query = Query(
+        where=AllOf(parts=(*where, *([] if said is None else [said]))),
+        order=(*order_of(given["order_by"], GRAMMAR), *NEWEST),
+        lifecycle=lifecycle_of(given.get("run_view_type")),
+        limit=1000 if given["max_results"] is None else given["max_results"],
+        page=given["page_token"] or None,
+    )
+    if not experiments:
+        return {"runs": []}
+    page = tracking.records.runs.search(query)
+    body: dict[str, Json] = {"runs": [shown(tracking, run) for run in page.items]}
+    return body if page.following is None else {**body, "next_page_token": page.following}
+
+
+def search_datasets(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """The datasets that runs of experiments used."""
+    experiments: Sequence[str] = given["experiment_ids"]
+    if not experiments:
+        raise invalid("SearchDatasets request must specify at least one experiment_id.")
+    if len(experiments) > MOST_EXPERIMENTS:
+        raise invalid(
+            f"SearchDatasets request cannot specify more than {MOST_EXPERIMENTS} experiment_ids. "
+            f"Received {len(experiments)} experiment_ids."
+        )
+    from bakeoff.core.queries import every
+
+    known: dict[tuple[str, str, str, str], Json] = {}
+    query = Query(where=attribute("experiment_id", "in", tuple(experiments)))
+    for run in every(tracking.records.runs.search, replace(query, limit=1000)):
+        for used in run.inputs:
+            body = {"experiment_id": run.experiment_id, "name": used.name, "digest": used.version}
+            context = {"context": used.context} if used.context else {}
+            known[run.experiment_id, used.name, used.version, used.context] = {**body, **context}
+    return {"dataset_summaries": list(known.values())[:1000]}

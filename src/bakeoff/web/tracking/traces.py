@@ -1,0 +1,671 @@
+"""Traces: spans taken in, traces worked out from them, found, tagged, linked and removed.
+
+A trace is a document, and so is each of its spans; both are written together. What a client says of its trace
+afterwards (`start`) goes before what was worked out from spans.
+"""
+
+import json
+import math
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bakeoff.core import narrow
+from bakeoff.core.errors import ConflictError
+from bakeoff.core.queries import AllOf, AnyOf, Expr, Order, Predicate, Query, QueryField, attribute, every
+from bakeoff.core.records import Document, DocumentChange
+from bakeoff.core.types import Json
+from bakeoff.web.tracking.context import DEFAULT, Tracking
+from bakeoff.web.tracking.conventions import Call, call_of
+from bakeoff.web.tracking.experiments import experiment_of
+from bakeoff.web.tracking.filters import Grammar, Name, filter_of, order_of
+from bakeoff.web.tracking.otlp import OtlpSpan, proto_json
+from bakeoff.web.tracking.papers import Body, Fields, edit, fields
+from bakeoff.web.tracking.wire import TrackingError, invalid, of_pairs, pairs, unknown
+
+__all__ = [
+    "TRACES",
+    "absent",
+    "batch",
+    "batch_infos",
+    "change",
+    "change_assessments",
+    "correlation",
+    "delete",
+    "delete_tag",
+    "end_v2",
+    "get",
+    "info",
+    "info_of",
+    "info_v2",
+    "link_prompts",
+    "link_to_run",
+    "search",
+    "search_v2",
+    "set_tag",
+    "start",
+    "start_v2",
+    "take",
+    "time_of",
+    "trace_of",
+]
+
+TRACES, SPANS = "traces", "trace_spans"
+REQUEST, RUN, USAGE, COST, SESSION, USER = (
+    "mlflow.traceRequestId",
+    "mlflow.sourceRun",
+    "mlflow.trace.tokenUsage",
+    "mlflow.trace.cost",
+    "mlflow.trace.session",
+    "mlflow.trace.user",
+)
+NAME, LOCATION, SCHEMA = "mlflow.traceName", "mlflow.trace.spansLocation", "mlflow.trace_schema.version"
+STATES = ("STATE_UNSPECIFIED", "OK", "ERROR", "IN_PROGRESS")
+TRIES, MOST_TEXT, PREVIEW = 50, 65_536, 1000
+ENDED_OK, ENDED_ERROR = 1, 2
+_SPAN = "span\0"
+"""Before the key of a condition on spans: one of them must meet it."""
+
+
+def _a(key: str, *, number: bool = False) -> Name:
+    return Name(field=QueryField(kind="attribute", key=key), number=number)
+
+
+GRAMMAR = Grammar(
+    attributes={
+        **dict.fromkeys(("timestamp_ms", "timestamp", "request_time"), _a("timestamp_ms", number=True)),
+        **dict.fromkeys(
+            ("execution_time_ms", "execution_time", "execution_duration"), _a("execution_time_ms", number=True)
+        ),
+        "end_time_ms": _a("end_time_ms", number=True),
+        **dict.fromkeys(("status", "state"), _a("status")),
+        "name": _a("name"),
+        **dict.fromkeys(("request_id", "trace_id"), _a("id")),
+        "run_id": _a("run_id"),
+        "client_request_id": _a("client_request_id"),
+        "text": _a("text"),
+        "experiment_id": _a("experiment_id"),
+        "session_id": Name(field=QueryField(kind="param", key=SESSION)),
+        **{key: _a(key, number=True) for key in ("input_tokens", "output_tokens", "total_tokens", "cost_usd", "spans")},
+    },
+    kinds={
+        "tag": "tag",
+        "tags": "tag",
+        "metadata": "param",
+        "request_metadata": "param",
+        "trace_metadata": "param",
+        "feedback": "attribute",
+        "expectation": "attribute",
+        "span": "attribute",
+    },
+    prefixes=frozenset({"attribute", "attributes", "attr", "trace"}),
+    marks={"feedback": "feedback.", "expectation": "expectation.", "span": _SPAN},
+)
+NEWEST = order_of(["timestamp_ms DESC", "trace_id ASC"], GRAMMAR)
+
+
+def absent(trace_id: str) -> TrackingError:
+    """There is no such trace."""
+    return unknown(f"Trace with ID '{trace_id}' not found.")
+
+
+def trace_of(tracking: Tracking, trace_id: str) -> Body:
+    """What is kept of a trace."""
+    known = tracking.records.documents.get(TRACES, trace_id)
+    if known is None:
+        raise absent(trace_id)
+    return dict(known.body)
+
+
+def change(tracking: Tracking, trace_id: str, **more: Any) -> Body:
+    """Change a trace: mappings are merged, other values replaced."""
+
+    def changed(body: Body) -> Body:
+        merged = {key: {**body[key], **value} if isinstance(value, dict) else value for key, value in more.items()}
+        return {**body, **merged}
+
+    return edit(tracking, TRACES, trace_id, changed, fields_of=_fields, absent=absent(trace_id))
+
+
+def change_assessments(tracking: Tracking, trace_id: str, changed: Callable[[list[Body]], list[Body]]) -> None:
+    """Change what is said of a trace."""
+
+    def edited(body: Body) -> Body:
+        return {**body, "assessments": changed(list(body["assessments"]))}
+
+    edit(tracking, TRACES, trace_id, edited, fields_of=_fields, absent=absent(trace_id))
+
+
+def _new(trace_id: str, experiment_id: str, start_ms: int) -> Body:
+    return {
+        "trace_id": trace_id,
+        "experiment_id": experiment_id,
+        "start_ms": start_ms,
+        "end_ms": None,
+        "state": "IN_PROGRESS",
+        "request_preview": None,
+        "response_preview": None,
+        "client_request_id": None,
+        "metadata": {},
+        "tags": {LOCATION: "TRACKING_STORE"},
+        "assessments": [],
+        "runs": [],
+        "spans": 0,
+        "text": "",
+        "said": False,
+    }
+
+
+def _fields(body: Body) -> Fields:
+    usage = json.loads(body["metadata"].get(USAGE, "{}"))
+    cost = json.loads(body["metadata"].get(COST, "{}"))
+    judged: dict[str, str | float | None] = {}
+    for each in body["assessments"]:
+        kind = "feedback" if "feedback" in each else "expectation"
+        if each.get("valid", True):
+            judged[f"{kind}.{each['assessment_name']}"] = _judged(each)
+    runs = dict.fromkeys((f"run\0{run}" for run in [body["metadata"].get(RUN), *body["runs"]] if run), 1)
+    numbers = {key: usage.get(key) for key in ("input_tokens", "output_tokens", "total_tokens")}
+    return fields(
+        {
+            "experiment_id": body["experiment_id"],
+            "timestamp_ms": body["start_ms"],
+            "end_time_ms": body["end_ms"],
+            "execution_time_ms": None if body["end_ms"] is None else body["end_ms"] - body["start_ms"],
+            "status": body["state"],
+            "name": body["tags"].get(NAME),
+            "client_request_id": body["client_request_id"],
+            "text": body["text"] or None,
+            "spans": body["spans"],
+            "cost_usd": cost.get("total_cost"),
+            **numbers,
+            **runs,
+            **judged,
+        },
+        params=body["metadata"],
+        tags=body["tags"],
+    )
+
+
+def _judged(assessment: Mapping[str, Any]) -> str:
+    value = (assessment.get("feedback") or assessment.get("expectation") or {}).get("value")
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def take(tracking: Tracking, experiment_id: str | None, spans: Sequence[OtlpSpan]) -> None:
+    """Keep spans and what follows from them for their traces; all of it is durable when this returns."""
+    experiment = experiment_of(tracking, experiment_id or DEFAULT)
+    of_trace: dict[str, list[OtlpSpan]] = {}
+    for span in spans:
+        of_trace.setdefault(_trace_id(span), []).append(span)
+    for _ in range(TRIES):
+        changes: list[DocumentChange] = []
+        for trace_id, its in of_trace.items():
+            changes += _written(tracking, trace_id, experiment.experiment_id, its)
+        try:
+            tracking.records.documents.apply(changes)
+        except ConflictError:
+            continue
+        return
+    raise TrackingError("RESOURCE_CONFLICT", "too many wrote the same traces at once: try again")
+
+
+def _trace_id(span: OtlpSpan) -> str:
+    """The id by which a client knows the trace: one that it wrote into the span, or that of the trace's own."""
+    said = span.attributes.get(REQUEST)
+    if isinstance(said, str) and said:
+        return said.strip('"')
+    return f"tr-{span.trace}"
+
+
+def _written(
+    tracking: Tracking, trace_id: str, experiment_id: str, spans: Sequence[OtlpSpan]
+) -> Iterator[DocumentChange]:
+    known = tracking.records.documents.get(TRACES, trace_id)
+    start_ms = min(span.start_ns for span in spans) // 1_000_000
+    body: Body = _new(trace_id, experiment_id, start_ms) if known is None else {**known.body}
+    there = (
+        {each.key for each in tracking.records.documents.find(SPANS, f"{trace_id}/")}
+        if known is not None
+        else set[str]()
+    )
+    fresh = [span for span in spans if f"{trace_id}/{span.id}" not in there]
+    body["spans"] += len(fresh)
+    body["text"] = (body["text"] + "\n".join(map(_text, fresh)))[:MOST_TEXT]
+    calls = {span.id: call_of(span.attributes, _events(span)) for span in spans}
+    if not body["said"]:
+        ends = [span.end_ns // 1_000_000 for span in spans if span.end_ns]
+        body["start_ms"] = min(body["start_ms"], start_ms)
+        body["end_ms"] = max([*ends, *([] if body["end_ms"] is None else [body["end_ms"]])], default=None)
+        body["metadata"] = {**body["metadata"], **_counted(body["metadata"], [calls[span.id] for span in fresh])}
+    root = next((span for span in spans if span.parent is None), None)
+    if root is not None:
+        _rooted(body, root, calls[root.id])
+    yield DocumentChange(
+        collection=TRACES,
+        key=trace_id,
+        body=body,
+        fields=_fields(body),
+        expected=0 if known is None else known.revision,
+    )
+    for span in spans:
+        yield DocumentChange(
+            collection=SPANS,
+            key=f"{trace_id}/{span.id}",
+            body={"trace_id": trace_id, "span": dict(span.body)},
+            fields=_span_fields(trace_id, span, calls[span.id]),
+        )
+
+
+def _rooted(body: Body, root: OtlpSpan, call: Call) -> None:
+    """What the first span says of all of the trace."""
+    if body["state"] in {"IN_PROGRESS", "STATE_UNSPECIFIED"} and root.end_ns:
+        body["state"] = "ERROR" if root.status == ENDED_ERROR else "OK"
+    body["tags"] = {NAME: root.name, **body["tags"]}
+    body["request_preview"] = body["request_preview"] or (call.input or "")[:PREVIEW] or None
+    body["response_preview"] = body["response_preview"] or (call.output or "")[:PREVIEW] or None
+    said = {SESSION: call.session, USER: call.user}
+    body["metadata"] = {**{key: value for key, value in said.items() if value}, **body["metadata"]}
+
+
+def _counted(metadata: Mapping[str, str], calls: Sequence[Call]) -> dict[str, str]:
+    """Tokens and costs so far, with those of these calls."""
+    known = json.loads(metadata.get(USAGE, "{}"))
+    for call in calls:
+        for key, count in (
+            ("input_tokens", call.input_tokens),
+            ("output_tokens", call.output_tokens),
+            ("cache_read_input_tokens", call.cache_read_tokens),
+            ("cache_creation_input_tokens", call.cache_write_tokens),
+        ):
+            if count is not None:
+                known[key] = known.get(key, 0) + count
+    if "input_tokens" in known or "output_tokens" in known:
+        known["total_tokens"] = known.get("input_tokens", 0) + known.get("output_tokens", 0)
+    cost = sum(call.cost_usd or 0.0 for call in calls) + json.loads(metadata.get(COST, "{}")).get("total_cost", 0.0)
+    found = {USAGE: json.dumps(known)} if known else {}
+    return found | ({COST: json.dumps({"total_cost": cost})} if cost else {})
+
+
+def _events(span: OtlpSpan) -> list[tuple[str, Mapping[str, Any]]]:
+    return [
+        (
+            str(each.get("name", "")),
+            {a["key"]: next(iter(a.get("value", {}).values()), None) for a in each.get("attributes", [])},
+        )
+        for each in span.body.get("events", [])
+    ]
+
+
+def _text(span: OtlpSpan) -> str:
+    """What a search for text looks at."""
+    return f"{span.name} {json.dumps(span.attributes, ensure_ascii=False, default=str)}"
+
+
+def _span_fields(trace_id: str, span: OtlpSpan, call: Call) -> Fields:
+    kind = span.attributes.get("mlflow.spanType") or call.operation
+    status = ("UNSET", "OK", "ERROR")[span.status] if 0 <= span.status <= ENDED_ERROR else "UNSET"
+    attributes = {
+        f"attributes.{key}": value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        for key, value in span.attributes.items()
+        if len(str(value)) <= PREVIEW
+    }
+    return fields(
+        {
+            "trace_id": trace_id,
+            "name": span.name,
+            "type": None if kind is None else str(kind).strip('"'),
+            "status": status,
+            "content": _text(span)[:MOST_TEXT],
+            "model": call.model,
+            "provider": call.provider,
+            **attributes,
+        }
+    )
+
+
+# --- as clients read them -----------------------------------------------------------------------
+
+
+def time_of(ms: int) -> str:
+    """A time as protobuf writes it in JSON."""
+    at = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=ms)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _ms(text: object) -> int:
+    if isinstance(text, int | float):
+        return int(text)
+    try:
+        at = datetime.fromisoformat(str(text))
+    except ValueError:
+        raise invalid(f"Invalid value {text!r} for parameter 'request_time' supplied.") from None
+    return round((at - datetime.fromtimestamp(0, UTC)) / timedelta(milliseconds=1))
+
+
+def info_of(body: Mapping[str, Any]) -> dict[str, Json]:
+    """What is told of a trace without its spans."""
+    took = None if body["end_ms"] is None else body["end_ms"] - body["start_ms"]
+    shown: dict[str, Json] = {
+        "trace_id": body["trace_id"],
+        "trace_location": {
+            "type": "MLFLOW_EXPERIMENT",
+            "mlflow_experiment": {"experiment_id": body["experiment_id"]},
+        },
+        "request_time": time_of(body["start_ms"]),
+        "state": body["state"],
+        "trace_metadata": body["metadata"],
+        "tags": body["tags"],
+        "assessments": body["assessments"],
+    }
+    more = {key: body[key] for key in ("request_preview", "response_preview", "client_request_id")}
+    more["execution_duration"] = None if took is None else f"{took / 1000:.3f}s"
+    return shown | {key: value for key, value in more.items() if value is not None}
+
+
+def _whole(tracking: Tracking, body: Mapping[str, Any]) -> Json:
+    documents = tracking.records.documents.find(SPANS, f"{body['trace_id']}/")
+    spans = [narrow.json_object(each.body["span"]) for each in documents]
+    spans.sort(key=lambda span: int(str(span.get("start_time_unix_nano", 0))))
+    return {"trace_info": info_of(body), "spans": [proto_json(span) for span in spans]}
+
+
+def start(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """What a client says of a trace: made when there is none, else put before what was worked out."""
+    said = (given["trace"] or {}).get("trace_info") or {}
+    location = said.get("trace_location", {}).get("mlflow_experiment", {}).get("experiment_id")
+    experiment = experiment_of(tracking, location or DEFAULT)
+    trace_id, start_ms = (
+        said.get("trace_id") or f"tr-{uuid.uuid4().hex}",
+        _ms(said.get("request_time", tracking.clock())),
+    )
+    took = _duration_ms(said.get("execution_duration"))
+    state = said.get("state", "IN_PROGRESS")
+    state = STATES[state] if isinstance(state, int) and 0 <= state < len(STATES) else state
+
+    def changed(body: Body) -> Body:
+        spans = body["metadata"]
+        merged = {
+            **body,
+            "experiment_id": experiment.experiment_id,
+            "start_ms": start_ms,
+            "end_ms": body["end_ms"] if took is None else start_ms + took,
+            "state": state,
+            "metadata": {**spans, **said.get("trace_metadata", {})},
+            "tags": {**body["tags"], **said.get("tags", {})},
+            "said": took is not None or body["said"],
+        }
+        for key in ("request_preview", "response_preview", "client_request_id"):
+            merged[key] = said.get(key) or body[key]
+        if said.get("assessments"):
+            from bakeoff.web.tracking.assessments import kept
+
+            merged["assessments"] = [
+                *body["assessments"],
+                *(kept(tracking, trace_id, each) for each in said["assessments"]),
+            ]
+        return merged
+
+    body = _made_or_changed(tracking, trace_id, _new(trace_id, experiment.experiment_id, start_ms), changed)
+    return {"trace": {"trace_info": info_of(body)}}
+
+
+def _made_or_changed(tracking: Tracking, trace_id: str, new: Body, changed: Any) -> Body:
+    body = changed(new)
+    try:
+        tracking.records.documents.apply(
+            [DocumentChange(collection=TRACES, key=trace_id, body=body, fields=_fields(body), expected=0)]
+        )
+    except ConflictError:
+        return edit(tracking, TRACES, trace_id, changed, fields_of=_fields, absent=absent(trace_id))
+    return body
+
+
+def _duration_ms(text: object) -> int | None:
+    if text is None:
+        return None
+    try:
+        return round(float(str(text).removesuffix("s")) * 1000)
+    except ValueError:
+        raise invalid(f"Invalid value {text!r} for parameter 'execution_duration' supplied.") from None
+
+
+def info(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """One trace without its spans."""
+    return {"trace": {"trace_info": info_of(trace_of(tracking, given["trace_id"]))}}
+
+
+def get(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """One trace with its spans, whole unless a part of it will do."""
+    body = trace_of(tracking, given["trace_id"])
+    if not given["allow_partial"] and (body["state"] == "IN_PROGRESS" or not body["spans"]):
+        raise unknown(f"Trace with ID {body['trace_id']} is not fully exported yet.")
+    return {"trace": _whole(tracking, body)}
+
+
+def batch(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Several traces with their spans; those that are not there are left out."""
+    known = (tracking.records.documents.get(TRACES, each) for each in given["trace_ids"])
+    return {"traces": [_whole(tracking, each.body) for each in known if each is not None]}
+
+
+def batch_infos(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Several traces without their spans."""
+    known = (tracking.records.documents.get(TRACES, each) for each in given["trace_ids"])
+    return {"trace_infos": [info_of(each.body) for each in known if each is not None]}
+
+
+# --- finding ------------------------------------------------------------------------------------
+
+
+def search(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Traces of experiments, by filter and order, without their spans."""
+    experiments = [(each.get("mlflow_experiment") or {}).get("experiment_id") for each in given["locations"]]
+    page = _search(tracking, [each for each in experiments if each], given)
+    body: dict[str, Json] = {"traces": [info_of(each.body) for each in page[0]]}
+    return body if page[1] is None else {**body, "next_page_token": page[1]}
+
+
+def _search(
+    tracking: Tracking, experiments: Sequence[str], given: Mapping[str, Any]
+) -> tuple[Sequence[Document], str | None]:
+    order = order_of(given["order_by"], GRAMMAR)
+    limit = given["max_results"] or 100
+    where = _where(tracking, experiments, given["filter"])
+    query = Query(where=where, order=(*order, *NEWEST), lifecycle=None, limit=limit, page=given["page_token"] or None)
+    page = tracking.records.documents.search(TRACES, query)
+    return page.items, page.following
+
+
+def _where(tracking: Tracking, experiments: Sequence[str], text: str | None) -> Expr:
+    said = filter_of(text, GRAMMAR)
+    inside = attribute("experiment_id", "in", tuple(experiments))
+    return inside if said is None else AllOf(parts=(inside, _resolved(tracking, said)))
+
+
+def _resolved(tracking: Tracking, where: Expr) -> Expr:
+    """Conditions on spans and on runs as conditions on traces."""
+    if isinstance(where, AllOf):
+        return AllOf(parts=tuple(_resolved(tracking, part) for part in where.parts))
+    if isinstance(where, AnyOf):
+        return AnyOf(parts=tuple(_resolved(tracking, part) for part in where.parts))
+    key = where.field.key
+    if key == "run_id" and where.operator == "=":
+        return Predicate(field=QueryField(kind="attribute", key=f"run\0{where.value}"), operator="is not null")
+    if not key.startswith(_SPAN):
+        return where
+    field = QueryField(kind="attribute", key=key.removeprefix(_SPAN))
+    spans = every(
+        lambda query: tracking.records.documents.search(SPANS, query),
+        Query(where=replace(where, field=field), lifecycle=None),
+    )
+    return attribute("id", "in", tuple(dict.fromkeys(str(each.body["trace_id"]) for each in spans)))
+
+
+def correlation(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """How far two filters go together: normalised pointwise mutual information, from -1 (never) to 1 (always).
+
+    Source: G. Bouma (2009), "Normalized (Pointwise) Mutual Information in Collocation Extraction".
+    """
+    base = given["base_filter"]
+
+    def count(*texts: str | None) -> int:
+        parts = tuple(_where(tracking, given["experiment_ids"], text) for text in (base, *texts))
+        found = every(
+            lambda query: tracking.records.documents.search(TRACES, query),
+            Query(where=AllOf(parts=parts), lifecycle=None),
+        )
+        return sum(1 for _ in found)
+
+    one, other = given["filter_string1"], given["filter_string2"]
+    counts = {
+        "filter1_count": count(one),
+        "filter2_count": count(other),
+        "joint_count": count(one, other),
+        "total_count": count(),
+    }
+    first, second, both, total = counts.values()
+    smoothed = _npmi(first + 1, second + 1, both + 0.5, total + 2)
+    if not first or not second:
+        return dict(counts)
+    exact = -1.0 if not both else 1.0 if both == total else _npmi(first, second, both, total)
+    return {"npmi": exact, "npmi_smoothed": smoothed, **counts}
+
+
+def _npmi(first: float, second: float, both: float, total: float) -> float:
+    joint = both / total
+    return (
+        max(-1.0, min(1.0, math.log(joint * total * total / (first * second)) / -math.log(joint))) if joint < 1 else 1.0
+    )
+
+
+# --- changing -----------------------------------------------------------------------------------
+
+
+def set_tag(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """A tag of a trace."""
+    change(tracking, given["trace_id"], tags={given["key"]: given["value"] or ""})
+    return {}
+
+
+def delete_tag(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Take a tag of a trace away."""
+    trace_id, key = given["trace_id"], given["key"]
+
+    def changed(body: Body) -> Body:
+        if key not in body["tags"]:
+            raise unknown(f"No trace tag with key '{key}' for trace with ID '{trace_id}'")
+        return {**body, "tags": {name: value for name, value in body["tags"].items() if name != key}}
+
+    edit(tracking, TRACES, trace_id, changed, fields_of=_fields, absent=absent(trace_id))
+    return {}
+
+
+def delete(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Remove traces with their spans: those named, or those up to a time."""
+    ids: Sequence[str] = given["request_ids"] or given["trace_ids"]
+    latest, most = given["max_timestamp_millis"], given["max_traces"]
+    if bool(ids) == (latest is not None):
+        raise invalid("Either `max_timestamp_millis` or `trace_ids` must be specified, but not both.")
+    if ids and most is not None:
+        raise invalid("`max_traces` can't be specified if `trace_ids` is specified.")
+    if most is not None and most <= 0:
+        raise invalid(f"`max_traces` must be a positive integer, received {most}.")
+    where: list[Expr] = [attribute("experiment_id", "=", given["experiment_id"])]
+    where.append(attribute("id", "in", tuple(ids)) if ids else attribute("timestamp_ms", "<=", latest))
+    oldest = Order(field=QueryField(kind="attribute", key="timestamp_ms"))
+    query = Query(where=AllOf(parts=tuple(where)), order=(oldest,), lifecycle=None, limit=most or 1000)
+    gone = 0
+    while known := tracking.records.documents.search(TRACES, query).items:
+        changes = [DocumentChange(collection=TRACES, key=each.key, body=None) for each in known]
+        for each in known:
+            spans = tracking.records.documents.find(SPANS, f"{each.key}/")
+            changes += [DocumentChange(collection=SPANS, key=span.key, body=None) for span in spans]
+        tracking.records.documents.apply(changes)
+        gone += len(known)
+        if most is not None:
+            break
+    return {"traces_deleted": gone}
+
+
+def link_to_run(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Say of traces that they belong to a run."""
+    if len(given["trace_ids"]) > 100:  # noqa: PLR2004
+        raise invalid("Cannot link more than 100 traces to a run in a single request.")
+    for trace_id in given["trace_ids"]:
+        known = trace_of(tracking, trace_id)["runs"]
+        change(tracking, trace_id, runs=[*dict.fromkeys([*known, given["run_id"]])])
+    return {}
+
+
+def link_prompts(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Say of a trace which prompts it used."""
+    known = json.loads(trace_of(tracking, given["trace_id"])["tags"].get("mlflow.linkedPrompts", "[]"))
+    used = [{"name": each.get("name"), "version": str(each.get("version"))} for each in given["prompt_versions"]]
+    together = [*known, *(each for each in used if each not in known)]
+    change(tracking, given["trace_id"], tags={"mlflow.linkedPrompts": json.dumps(together)})
+    return {}
+
+
+# --- the protocol of before ---------------------------------------------------------------------
+
+
+def _v2(body: Mapping[str, Any]) -> Json:
+    return {
+        "request_id": body["trace_id"],
+        "experiment_id": body["experiment_id"],
+        "timestamp_ms": body["start_ms"],
+        "execution_time_ms": 0 if body["end_ms"] is None else body["end_ms"] - body["start_ms"],
+        "status": body["state"],
+        "request_metadata": pairs(body["metadata"]),
+        "tags": pairs(body["tags"]),
+    }
+
+
+def start_v2(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """A trace that has begun."""
+    experiment = experiment_of(tracking, given["experiment_id"])
+    trace_id = f"tr-{uuid.uuid4().hex}"
+    new = _new(trace_id, experiment.experiment_id, given["timestamp_ms"])
+    said = {
+        "metadata": of_pairs("request_metadata", given["request_metadata"]),
+        "tags": of_pairs("tags", given["tags"]),
+    }
+
+    def changed(body: Body) -> Body:
+        return {**body, **{key: {**body[key], **value} for key, value in said.items()}}
+
+    return {"trace_info": _v2(_made_or_changed(tracking, trace_id, new, changed))}
+
+
+def end_v2(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """A trace that has ended."""
+    status = given["status"]
+    if isinstance(status, int) and 0 <= status < len(STATES):
+        status = STATES[status]
+    body = change(
+        tracking,
+        given["request_id"],
+        end_ms=given["timestamp_ms"],
+        state=status,
+        said=True,
+        metadata=of_pairs("request_metadata", given["request_metadata"]),
+        tags=of_pairs("tags", given["tags"]),
+    )
+    return {"trace_info": _v2(body)}
+
+
+def info_v2(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """One trace without its spans."""
+    return {"trace_info": _v2(trace_of(tracking, given["request_id"]))}
+
+
+def search_v2(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+    """Traces of experiments."""
+    found, following = _search(tracking, given["experiment_ids"], given)
+    body: dict[str, Json] = {"traces": [_v2(each.body) for each in found]}
+    return body if following is None else {**body, "next_page_token": following}

@@ -1,0 +1,272 @@
+"""Experiments, runs and metrics as MLflow's clients write and read them."""
+
+import json
+import math
+
+import pytest
+
+EXPERIMENTS, RUNS, METRICS = "2.0/mlflow/experiments", "2.0/mlflow/runs", "2.0/mlflow/metrics"
+
+
+def named(pairs) -> dict:
+    return {each["key"]: each["value"] for each in pairs}
+
+
+def test_there_is_a_default_experiment(client):
+    found = client("GET", f"{EXPERIMENTS}/search", max_results=10)
+    assert [(each["experiment_id"], each["name"]) for each in found["experiments"]] == [("0", "Default")]
+
+
+def test_an_experiment_lives_is_deleted_and_restored_with_its_runs(client):
+    new = client("POST", f"{EXPERIMENTS}/create", name="tuning", tags=[{"key": "team", "value": "a"}])["experiment_id"]
+    run = client.run(experiment_id=new)
+    message = client.refused("POST", f"{EXPERIMENTS}/create", "RESOURCE_ALREADY_EXISTS", name="tuning")
+    assert "already exists" in message
+    client("POST", f"{EXPERIMENTS}/delete", experiment_id=new)
+    assert client("GET", f"{EXPERIMENTS}/get", experiment_id=new)["experiment"]["lifecycle_stage"] == "deleted"
+    assert client.get_run(run)["info"]["lifecycle_stage"] == "deleted"
+    assert client.refused("POST", f"{RUNS}/create", "INVALID_PARAMETER_VALUE", experiment_id=new)
+    client("POST", f"{EXPERIMENTS}/restore", experiment_id=new)
+    client("POST", f"{EXPERIMENTS}/update", experiment_id=new, new_name="tuned")
+    found = client("GET", f"{EXPERIMENTS}/get-by-name", experiment_name="tuned")["experiment"]
+    assert found["experiment_id"] == new
+    assert named(found["tags"]) == {"team": "a"}
+    assert found["artifact_location"] == f"mlflow-artifacts:/{new}"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("name = 'a'", ["a"]),
+        ("attribute.name != 'a'", ["b", "Default"]),
+        ("name LIKE 'D%'", ["Default"]),
+        ("name ILIKE 'd%'", ["Default"]),
+        ("tags.kind = 'x'", ["a"]),
+        ("tags.kind = 'x' OR name = 'b'", ["b", "a"]),
+        ("(tags.kind = 'x' AND name = 'b') OR name = 'Default'", ["Default"]),
+    ],
+)
+def test_experiments_are_searched(client, text, names):
+    client("POST", f"{EXPERIMENTS}/create", name="a", tags=[{"key": "kind", "value": "x"}])
+    client("POST", f"{EXPERIMENTS}/create", name="b")
+    found = client("POST", f"{EXPERIMENTS}/search", filter=text)
+    assert [each["name"] for each in found["experiments"]] == names
+
+
+def test_a_run_holds_what_is_logged(client):
+    run = client.run(run_name="first", start_time=5, tags=[{"key": "mlflow.user", "value": "ada"}])
+    client("POST", f"{RUNS}/log-metric", run_id=run, key="loss", value=0.5, timestamp=7, step=1)
+    client("POST", f"{RUNS}/log-metric", run_id=run, key="loss", value="NaN", timestamp=8, step=2)
+    client("POST", f"{RUNS}/log-parameter", run_id=run, key="depth", value="3")
+    client("POST", f"{RUNS}/set-tag", run_id=run, key="note", value="ü")
+    client("POST", f"{RUNS}/update", run_id=run, status="FINISHED", end_time=9)
+    found = client.get_run(run)
+    assert found["info"] == {
+        "run_uuid": run, "run_id": run, "run_name": "first", "experiment_id": "0", "user_id": "ada",
+        "status": "FINISHED", "start_time": 5, "end_time": 9, "lifecycle_stage": "active",
+        "artifact_uri": f"mlflow-artifacts:/0/{run}/artifacts",
+    }  # fmt: skip
+    assert found["data"]["metrics"] == [{"key": "loss", "value": "NaN", "timestamp": 8, "step": 2}]
+    assert named(found["data"]["params"]) == {"depth": "3"}
+    assert named(found["data"]["tags"]) == {"mlflow.runName": "first", "mlflow.user": "ada", "note": "ü"}
+    history = client("GET", f"{METRICS}/get-history", run_id=run, metric_key="loss")["metrics"]
+    assert [(each["step"], each["value"]) for each in history] == [(1, 0.5), (2, "NaN")]
+
+
+def test_a_param_keeps_its_value(client):
+    run = client.run()
+    client("POST", f"{RUNS}/log-parameter", run_id=run, key="depth", value="3")
+    client("POST", f"{RUNS}/log-parameter", run_id=run, key="depth", value="3")
+    message = client.refused(
+        "POST", f"{RUNS}/log-parameter", "INVALID_PARAMETER_VALUE", run_id=run, key="depth", value="4"
+    )
+    assert "Changing param values is not allowed" in message
+    assert named(client.get_run(run)["data"]["params"]) == {"depth": "3"}
+
+
+def test_a_batch_is_stored_whole_or_not_at_all(client):
+    run = client.run()
+    client("POST", f"{RUNS}/log-parameter", run_id=run, key="a", value="1")
+    metrics = [{"key": "m", "value": 1.0, "timestamp": 1}]
+    params = [{"key": "b", "value": "2"}, {"key": "a", "value": "9"}]
+    assert client.refused(
+        "POST", f"{RUNS}/log-batch", "INVALID_PARAMETER_VALUE", run_id=run, metrics=metrics, params=params
+    )
+    found = client.get_run(run)["data"]
+    assert named(found["params"]) == {"a": "1"}
+    assert found["metrics"] == []
+    client("POST", f"{RUNS}/log-batch", run_id=run, metrics=metrics, params=params[:1])
+    assert named(client.get_run(run)["data"]["params"]) == {"a": "1", "b": "2"}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"key": "m", "value": 1, "timestamp": 1, "run_id": 31}, "Invalid value 31 for parameter 'run_id' supplied"),
+        ({"value": 1, "timestamp": 1}, "Missing value for required parameter 'key'"),
+        ({"key": "m", "value": "x", "timestamp": 1}, "Invalid value \"x\" for parameter 'value' supplied"),
+        ({"key": "m", "value": 1, "timestamp": -1}, "Timestamp must be a nonnegative long"),
+        ({"key": "../m", "value": 1, "timestamp": 1}, "This name would resolve to '../m'"),
+        ({"key": "m?", "value": 1, "timestamp": 1}, "Names may only contain alphanumerics"),
+        ({"key": "m", "value": 1, "timestamp": 1, "step": 2**63}, "for parameter 'step' supplied"),
+    ],
+)
+def test_what_cannot_be_logged_is_told_by_name(client, given, message):
+    given = {"run_id": client.run(), **given}
+    assert message in client.refused("POST", f"{RUNS}/log-metric", "INVALID_PARAMETER_VALUE", **given)
+
+
+def test_a_batch_has_limits(client):
+    run = client.run()
+    metrics = [{"key": f"m{at}", "value": 1, "timestamp": 1} for at in range(1001)]
+    message = client.refused("POST", f"{RUNS}/log-batch", "INVALID_PARAMETER_VALUE", run_id=run, metrics=metrics)
+    assert "at most 1000 metrics" in message
+
+
+def test_unknown_and_deleted_runs_are_told(client):
+    missing = client.refused("GET", f"{RUNS}/get", "RESOURCE_DOES_NOT_EXIST", 404, run_id="f" * 32)
+    assert missing == f"Run with id={'f' * 32} not found"
+    run = client.run()
+    client("POST", f"{RUNS}/delete", run_id=run)
+    message = client.refused("POST", f"{RUNS}/set-tag", "INVALID_PARAMETER_VALUE", run_id=run, key="a", value="b")
+    assert message.startswith(f"The run {run} must be in the 'active' state")
+    client("POST", f"{RUNS}/restore", run_id=run)
+    client("POST", f"{RUNS}/set-tag", run_id=run, key="a", value="b")
+
+
+@pytest.fixture
+def several(client):
+    for name, loss, depth in (("one", 0.3, "1"), ("two", 0.1, "2"), ("three", math.nan, "3"), ("four", None, "4")):
+        run = client.run(run_name=name, tags=[{"key": "kind", "value": name[0]}])
+        client("POST", f"{RUNS}/log-parameter", run_id=run, key="depth", value=depth)
+        if loss is not None:
+            client("POST", f"{RUNS}/log-metric", run_id=run, key="loss", value=str(loss), timestamp=1)
+        inputs = [{"dataset": {"name": f"set-{depth}", "digest": "d", "source_type": "t", "source": "s"}}]
+        client("POST", f"{RUNS}/log-inputs", run_id=run, datasets=inputs)
+    return client
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("metrics.loss < 0.2", ["two"]),
+        ("metrics.loss > 0.05 and params.depth = '1'", ["one"]),
+        ("tags.\"kind\" IN ('t')", ["three", "two"]),
+        ("tags.kind NOT IN ('t')", ["four", "one"]),
+        ("attributes.run_name LIKE 't%'", ["three", "two"]),
+        ("params.`depth` >= '3'", ["four", "three"]),
+        ("metrics.loss IS NULL", ["four"]),
+        ("datasets.name = 'set-2'", ["two"]),
+        ("metrics.loss < 0.2 OR params.depth = '4'", ["four", "two"]),
+        ("status = 'RUNNING'", ["four", "three", "two", "one"]),
+        ("", ["four", "three", "two", "one"]),
+    ],
+)
+def test_runs_are_searched(several, text, names):
+    assert several.runs(filter=text) == names
+
+
+@pytest.mark.parametrize(
+    ("order", "names"),
+    [
+        (["metrics.loss ASC"], ["two", "one", "three", "four"]),
+        (["metrics.loss DESC"], ["one", "two", "three", "four"]),
+        (["params.depth"], ["one", "two", "three", "four"]),
+        (["tags.kind DESC", "attributes.run_name ASC"], ["three", "two", "one", "four"]),
+    ],
+)
+def test_runs_are_sorted(several, order, names):
+    assert several.runs(order_by=order) == names
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "metrics.loss < 'x'",
+        "loss < 1",
+        "what.loss < 1",
+        "metrics.loss <",
+        "metrics.loss < 1 AND",
+        "(params.a = '1'",
+        "params.a = 1",
+    ],
+)
+def test_a_filter_that_cannot_be_read_is_refused(several, text):
+    assert several.refused("POST", f"{RUNS}/search", "INVALID_PARAMETER_VALUE", experiment_ids=["0"], filter=text)
+
+
+def test_a_search_comes_in_pages_that_new_runs_do_not_shift(several):
+    first = several("POST", f"{RUNS}/search", experiment_ids=["0"], max_results=3)
+    several.run(run_name="five")
+    rest = several("POST", f"{RUNS}/search", experiment_ids=["0"], max_results=3, page_token=first["next_page_token"])
+    assert [run["info"]["run_name"] for run in rest["runs"]] == ["one"]
+    assert "next_page_token" not in rest
+
+
+def test_history_of_several_runs_is_thinned_out_for_plots(client):
+    run = client.run()
+    metrics = [{"key": "m", "value": at, "timestamp": 1, "step": at} for at in range(100)]
+    client("POST", f"{RUNS}/log-batch", run_id=run, metrics=metrics)
+    found = client("GET", f"{METRICS}/get-history-bulk-interval", run_ids=[run], metric_key="m", max_results=5)
+    assert [each["step"] for each in found["metrics"]] == [0, 20, 40, 60, 80, 99]
+    paged = client("GET", f"{METRICS}/get-history", run_id=run, metric_key="m", max_results=60)
+    rest = client("GET", f"{METRICS}/get-history", run_id=run, metric_key="m", page_token=paged["next_page_token"])
+    assert [each["step"] for each in [*paged["metrics"], *rest["metrics"]]] == list(range(100))
+
+
+def test_a_body_that_is_no_object_is_refused(client):
+    for body in (b"[1]", b"{", b'"x"', b"\xff"):
+        status, answer, _ = client.raw("POST", "/api/2.0/mlflow/runs/create", body, content_type="application/json")
+        assert status == 400, answer
+        assert json.loads(answer)["error_code"] == "BAD_REQUEST"
+    status, answer, _ = client.raw("POST", "/api/2.0/mlflow/runs/create", b"{}", content_type="text/plain")
+    assert status == 400
+    assert b"Content-Type" in answer
+
+
+def test_unknown_paths_are_told_as_mlflow_does(client):
+    assert client.refused("GET", "2.0/mlflow/nothing", "ENDPOINT_NOT_FOUND", 404)
+
+
+def test_health_version_and_measures(client):
+    assert client.raw("GET", "/health")[1] == b"OK"
+    assert client.raw("GET", "/version")[1].split(b".")[0] == b"3"
+    client.run()
+    assert b'route="/api/2.0/mlflow/runs/create",status="200"} 1' in client.raw("GET", "/metrics")[1]
+
+
+def test_logged_models_are_made_measured_and_searched(client):
+    created = client(
+        "POST", "2.0/mlflow/logged-models", experiment_id="0", name="m1", params=[{"key": "a", "value": "1"}]
+    )
+    model = created["model"]["info"]["model_id"]
+    run = client.run()
+    client(
+        "POST",
+        f"{RUNS}/log-metric",
+        run_id=run,
+        key="acc",
+        value=0.9,
+        timestamp=1,
+        model_id=model,
+        dataset_name="d",
+        dataset_digest="x",
+    )
+    client("PATCH", f"2.0/mlflow/logged-models/{model}", status="LOGGED_MODEL_READY")
+    client("POST", f"{RUNS}/outputs", run_id=run, models=[{"model_id": model, "step": 3}])
+    found = client("GET", f"2.0/mlflow/logged-models/{model}")["model"]
+    assert found["info"]["status"] == "LOGGED_MODEL_READY"
+    assert found["data"]["metrics"][0]["value"] == 0.9
+    assert client.get_run(run)["outputs"] == {"model_outputs": [{"model_id": model, "step": 3}]}
+    for given, count in (
+        ({"filter": "metrics.acc > 0.8"}, 1),
+        ({"filter": "metrics.acc > 0.95"}, 0),
+        ({"filter": "params.a = '1' AND status = 'READY'"}, 1),
+        ({"datasets": [{"dataset_name": "d", "dataset_digest": "x"}]}, 1),
+        ({"datasets": [{"dataset_name": "e"}]}, 0),
+    ):
+        found = client("POST", "2.0/mlflow/logged-models/search", experiment_ids=["0"], **given)
+        assert len(found["models"]) == count, given
+    client("DELETE", f"2.0/mlflow/logged-models/{model}")
+    assert client.refused("GET", f"2.0/mlflow/logged-models/{model}", "RESOURCE_DOES_NOT_EXIST", 404)
+    assert client("POST", "2.0/mlflow/logged-models/search", experiment_ids=["0"])["models"] == []

@@ -1,0 +1,233 @@
+"""Traces: spans by OTLP in every writing, what follows from them, search, tags, assessments."""
+
+import gzip
+import json
+
+import pytest
+
+from bakeoff.web.tracking.conventions import call_of
+
+TRACES = "3.0/mlflow/traces"
+
+
+def value(content):
+    kind = {str: "stringValue", bool: "boolValue", int: "intValue", float: "doubleValue"}[type(content)]
+    return {kind: str(content) if kind == "intValue" else content}
+
+
+def span(number, *, parent=None, name="call", start_ms=1000, took_ms=5, code=1, trace=1, **attributes):
+    body = {
+        "traceId": f"{trace:032x}",
+        "spanId": f"{number:016x}",
+        "name": name,
+        "startTimeUnixNano": str(start_ms * 1_000_000),
+        "endTimeUnixNano": str((start_ms + took_ms) * 1_000_000),
+        "status": {"code": code},
+        "attributes": [{"key": key.replace("__", "."), "value": value(v)} for key, v in attributes.items()],
+    }
+    return body if parent is None else {**body, "parentSpanId": f"{parent:016x}"}
+
+
+def export(*spans):
+    return {"resourceSpans": [{"resource": {"attributes": []}, "scopeSpans": [{"spans": list(spans)}]}]}
+
+
+@pytest.fixture
+def send(client):
+    def send(*spans, expected=200, encode=lambda data: data, **headers):
+        data = encode(json.dumps(export(*spans)).encode())
+        headers = {"content_type": "application/json", "x_mlflow_experiment_id": "0", **headers}
+        status, answer, _ = client.raw("POST", "/v1/traces", data, **headers)
+        assert status == expected, answer
+        return answer
+
+    return send
+
+
+def found(client, text=None, **more):
+    where = [{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "0"}}]
+    given = {"locations": where, **more} | ({} if text is None else {"filter": text})
+    return [each["trace_id"] for each in client("POST", f"{TRACES}/search", **given)["traces"]]
+
+
+def test_a_trace_follows_from_its_spans(client, send):
+    send(span(2, parent=1, name="inner", start_ms=1001, gen_ai__usage__input_tokens=3, gen_ai__usage__output_tokens=2))
+    trace_id = f"tr-{1:032x}"
+    info = client("GET", f"{TRACES}/{trace_id}")["trace"]["trace_info"]
+    assert info["state"] == "IN_PROGRESS"
+    send(span(1, name="outer", took_ms=40, mlflow__spanInputs="what?", mlflow__spanOutputs="this", session__id="s1"))
+    info = client("GET", f"{TRACES}/{trace_id}")["trace"]["trace_info"]
+    assert (info["state"], info["request_time"], info["execution_duration"]) == (
+        "OK",
+        "1970-01-01T00:00:01.000Z",
+        "0.040s",
+    )
+    assert (info["request_preview"], info["response_preview"]) == ("what?", "this")
+    assert info["tags"]["mlflow.traceName"] == "outer"
+    assert info["trace_metadata"]["mlflow.trace.session"] == "s1"
+    assert json.loads(info["trace_metadata"]["mlflow.trace.tokenUsage"]) == {
+        "input_tokens": 3,
+        "output_tokens": 2,
+        "total_tokens": 5,
+    }
+    whole = client("GET", f"{TRACES}/get", trace_id=trace_id)["trace"]
+    assert [each["name"] for each in whole["spans"]] == ["outer", "inner"]
+
+
+def test_spans_sent_twice_count_once(client, send):
+    for _ in range(2):
+        send(span(1, gen_ai__usage__input_tokens=3, gen_ai__usage__output_tokens=2))
+    info = client("GET", f"{TRACES}/tr-{1:032x}")["trace"]["trace_info"]
+    assert json.loads(info["trace_metadata"]["mlflow.trace.tokenUsage"])["input_tokens"] == 3
+    assert len(client("GET", f"{TRACES}/get", trace_id=f"tr-{1:032x}")["trace"]["spans"]) == 1
+
+
+def test_protobuf_and_gzip_are_read_alike(client, send):
+    proto = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
+    message = proto.ExportTraceServiceRequest()
+    sent = message.resource_spans.add().scope_spans.add().spans.add()
+    sent.trace_id, sent.span_id, sent.name = bytes(15) + b"\x07", bytes(7) + b"\x01", "pb"
+    sent.start_time_unix_nano, sent.end_time_unix_nano = 10**9, 2 * 10**9
+    sent.attributes.add(key="n").value.int_value = 2**60
+    data = gzip.compress(message.SerializeToString())
+    headers = {"content_type": "application/x-protobuf", "content_encoding": "gzip"}
+    assert client.raw("POST", "/v1/traces", data, **headers)[0] == 200
+    send(span(1, name="js", trace=8), encode=gzip.compress, content_encoding="gzip")
+    names = [client("GET", f"{TRACES}/get", trace_id=f"tr-{n:032x}")["trace"]["spans"][0]["name"] for n in (7, 8)]
+    assert names == ["pb", "js"]
+
+
+def test_what_is_no_export_is_refused(client):
+    for data, headers in (
+        (b"{}", {"content_type": "application/json"}),
+        (b"{", {"content_type": "application/json"}),
+        (b"\xff\xff", {"content_type": "application/x-protobuf"}),
+        (b"{}", {"content_type": "text/plain"}),
+        (b"{}", {"content_type": "application/json", "content_encoding": "gzip"}),
+        (
+            b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"zz","spanId":"1"}]}]}]}',
+            {"content_type": "application/json"},
+        ),
+    ):
+        status, answer, _ = client.raw("POST", "/v1/traces", data, **headers)
+        assert status == 400, (data, answer)
+    bomb = gzip.compress(b" " * (80 << 20))
+    status, answer, _ = client.raw("POST", "/v1/traces", bomb, content_type="application/json", content_encoding="gzip")
+    assert status == 400, answer
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {
+            "gen_ai.system": "openai",
+            "gen_ai.request.model": "m",
+            "gen_ai.usage.prompt_tokens": 7,
+            "gen_ai.usage.completion_tokens": 2,
+        },
+        {
+            "gen_ai.provider.name": "openai",
+            "gen_ai.response.model": "m",
+            "gen_ai.usage.input_tokens": 7,
+            "gen_ai.usage.output_tokens": 2,
+        },
+        {
+            "llm.vendor": "openai",
+            "llm.request.model": "m",
+            "llm.usage.prompt_tokens": "7",
+            "llm.usage.completion_tokens": "2",
+        },
+        {"llm.provider": "openai", "llm.model_name": "m", "llm.token_count.prompt": 7, "llm.token_count.completion": 2},
+        {
+            "mlflow.llm.provider": "openai",
+            "mlflow.llm.model": '"m"',
+            "mlflow.chat.tokenUsage": '{"input_tokens": 7, "output_tokens": 2}',
+        },
+    ],
+)
+def test_every_generation_of_the_conventions_says_the_same(attributes):
+    call = call_of(attributes)
+    assert (call.provider, call.model, call.input_tokens, call.output_tokens) == ("openai", "m", 7, 2)
+
+
+def test_cache_tokens_have_two_names():
+    written = [{"gen_ai.usage.cache_creation.input_tokens": 5}, {"gen_ai.usage.cache_write.input_tokens": 5}]
+    assert [call_of(each).cache_write_tokens for each in written] == [5, 5]
+
+
+def test_messages_are_found_in_attributes_and_events():
+    events = [("gen_ai.user.message", {"content": "hi"}), ("gen_ai.choice", {"message": "ho"})]
+    assert "hi" in (call_of({}, events).input or "")
+    assert "ho" in (call_of({}, events).output or "")
+    assert "hi" in (call_of({"gen_ai.prompt.0.content": "hi"}).input or "")
+
+
+def test_traces_are_searched(client, send):
+    for number, (code, took) in enumerate([(1, 5), (2, 50), (1, 500)], start=1):
+        send(
+            span(
+                1,
+                trace=number,
+                code=code,
+                took_ms=took,
+                start_ms=1000 * number,
+                name=f"n{number}",
+                color=f"c{number}",
+                gen_ai__usage__input_tokens=number,
+            )
+        )
+    ids = [f"tr-{number:032x}" for number in (1, 2, 3)]
+    assert found(client) == ids[::-1]
+    for text, expected in (
+        ("status = 'ERROR'", [ids[1]]),
+        ("trace.execution_time_ms > 20", [ids[2], ids[1]]),
+        ("trace.text LIKE '%c3%'", [ids[2]]),
+        ("span.name = 'n2'", [ids[1]]),
+        ("span.attributes.color LIKE 'c1'", [ids[0]]),
+        ("attributes.input_tokens >= 2 AND status = 'OK'", [ids[2]]),
+        ("tags.`mlflow.traceName` = 'n1'", [ids[0]]),
+    ):
+        assert found(client, text) == expected, text
+    assert found(client, order_by=["execution_time_ms ASC"], max_results=2) == ids[:2]
+
+
+def test_tags_links_and_deletion(client, send):
+    send(span(1, trace=1), span(1, trace=2, start_ms=2000))
+    one, two = (f"tr-{number:032x}" for number in (1, 2))
+    run = client.run()
+    client("PATCH", f"{TRACES}/{one}/tags", key="k", value="v")
+    client("POST", "2.0/mlflow/traces/link-to-run", trace_ids=[two], run_id=run)
+    assert found(client, "tags.k = 'v'") == [one]
+    assert found(client, f"run_id = '{run}'") == [two]
+    assert client("POST", f"{TRACES}/delete-traces", experiment_id="0", request_ids=[one])["traces_deleted"] == 1
+    assert client.refused("GET", f"{TRACES}/{one}", "RESOURCE_DOES_NOT_EXIST", 404)
+    assert (
+        client("POST", f"{TRACES}/delete-traces", experiment_id="0", max_timestamp_millis=10**13)["traces_deleted"] == 1
+    )
+    assert found(client) == []
+
+
+def test_a_correction_overrides_and_its_removal_restores(client, send):
+    send(span(1))
+    trace = f"tr-{1:032x}"
+    source = {"source_type": "HUMAN", "source_id": "ada"}
+    made = client(
+        "POST",
+        f"{TRACES}/{trace}/assessments",
+        assessment={"assessment_name": "good", "feedback": {"value": True}, "source": source},
+    )
+    first = made["assessment"]["assessment_id"]
+    assert found(client, "feedback.good = 'true'") == [trace]
+    correction = {"assessment_name": "good", "feedback": {"value": False}, "source": source, "overrides": first}
+    second = client("POST", f"{TRACES}/{trace}/assessments", assessment=correction)["assessment"]["assessment_id"]
+    assert client("GET", f"{TRACES}/{trace}/assessments/{first}")["assessment"]["valid"] is False
+    assert found(client, "feedback.good = 'true'") == []
+    client(
+        "PATCH",
+        f"{TRACES}/{trace}/assessments/{second}",
+        assessment={"rationale": "seen twice"},
+        update_mask="rationale",
+    )
+    assert client("GET", f"{TRACES}/{trace}/assessments/{second}")["assessment"]["rationale"] == "seen twice"
+    client("DELETE", f"{TRACES}/{trace}/assessments/{second}")
+    assert client("GET", f"{TRACES}/{trace}/assessments/{first}")["assessment"]["valid"] is True
