@@ -17,10 +17,6 @@ export PYTHONDONTWRITEBYTECODE =
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-# Versions are those of requirements.lock, without its hashes: pip takes no hashes for a folder that is being edited.
-# Modules are compiled when they are first imported: most of them never are.
-PIP = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c $(VENV)/pins.txt -e
-
 # The environment is made anew for another PYTHON, if one is named, and after an installation that was killed: only then
 # is .begun still there.
 THIS = import sys; print("%d.%d" % sys.version_info[:2], sys.base_prefix)
@@ -46,7 +42,8 @@ $(VENV)/.made:
 $(VENV)/pins.txt: requirements.lock $(VENV)/.made
 	@sed -n 's/ *\\$$//; /^[a-zA-Z0-9]/p' requirements.lock > $@
 
-PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(VENV)/pins.txt -e
+# Modules are compiled when they are first imported: most of them never are.
+PIP = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c $(VENV)/pins.txt -e
 INSTALL = @install() { touch $(VENV)/.begun; $(PIP) "$$1"; done=$$?; rm $(VENV)/.begun; return $$done; }; install
 
 # What the demos without language models need; the rest, torch among it, comes with `make install`.
@@ -58,7 +55,7 @@ $(DEMO): $(VENV)/pins.txt pyproject.toml
 # After the demos' part, not beside it (make -j).
 $(INSTALLED): $(DEMO)
 	@echo "installing the rest: language models, checkers"
-	$(INSTALL) '.[chat,embedding,llm,nlp,text,report,postgres,dev]'
+	$(INSTALL) '.[chat,embedding,llm,nlp,text,report,postgres,tracking,dev]'
 	@touch $@
 
 install dev: $(INSTALLED)  ## Make the whole virtual environment from pinned versions, with what tests need
