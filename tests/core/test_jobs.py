@@ -12,17 +12,20 @@ from bakeoff.core.errors import UsageError
 from bakeoff.core.jobs import Argument, Job, Resources, argument_of, job_key, key_fields
 from bakeoff.core.types import Column, Schema
 from bakeoff.engines.verifying import VerifyArgument
+from bakeoff.evaluate.baselines.job import BaselinesArgument
 from bakeoff.evaluate.explain.worker import ExplainArgument
 from bakeoff.evaluate.score.worker import EvaluateArgument
 from bakeoff.families.wrappers.members import AssembleArgument
 from bakeoff.train.learning import LearnArgument
 from bakeoff.train.probing import ProbeArgument
 from bakeoff.train.trial import TrialArgument
-from bakeoff.train.worker import FitArgument
+from bakeoff.train.worker import FitArgument, FoldsArgument
 
 ROOT = Path(bakeoff.__file__).parent
 OUTSIDE = {
-    FitArgument: {"remote"},
+    FitArgument: {"remote", "limit_s"},
+    FoldsArgument: {"remote", "limit_s"},
+    BaselinesArgument: set(),
     TrialArgument: {"remote", "limit_s"},
     ProbeArgument: {"remote"},
     EvaluateArgument: {"remote"},
@@ -55,6 +58,10 @@ def example(kind, **changes):
         "rows_per_s": 1.0,
         "candidate": "linear",
     }
+    if kind is FoldsArgument:
+        values["folds"] = (0, 1)
+    if kind is BaselinesArgument:
+        values["metrics"] = ("rmse",)
     known = {field.name for field in msgspec.structs.fields(kind)}
     return kind(**{name: value for name, value in (values | changes).items() if name in known})
 
@@ -92,6 +99,8 @@ OTHERS = {
     "memorisation": 3,
     "probes": ({"refuse": True},),
     "folds": 3,
+    "by_time": True,
+    "horizon_s": 60.0,
 }
 
 
@@ -119,7 +128,8 @@ def test_every_argument_is_looked_at_here():
 )
 def test_each_field_is_in_the_key_or_marked_as_left_out(kind, name):
     before = example(kind)
-    after = argument_of(kind, msgspec.to_builtins(before) | {name: msgspec.to_builtins(OTHERS[name])})
+    other = (1, 2) if (kind, name) == (FoldsArgument, "folds") else OTHERS[name]
+    after = argument_of(kind, msgspec.to_builtins(before) | {name: msgspec.to_builtins(other)})
     assert before != after
     assert (key(before) == key(after)) == (name in OUTSIDE[kind])
     assert (name in key_fields(before)) == (name not in OUTSIDE[kind])
@@ -145,5 +155,5 @@ def test_what_is_run_on_what_is_in_the_key_and_how_is_not():
 
 
 def test_an_argument_of_another_job_is_named():
-    with pytest.raises(UsageError, match=r"a FitArgument.*limit_s"):
+    with pytest.raises(UsageError, match=r"a FitArgument.*costs"):
         argument_of(FitArgument, msgspec.to_builtins(example(TrialArgument)))

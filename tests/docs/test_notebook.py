@@ -48,7 +48,7 @@ def test_the_whole_loop_in_a_notebook(library, tmp_path):
     data = [output.data for output in every if "data" in output]
 
     pictures = [each for each in data if "application/vnd.vegalite.v5+json" in each]
-    assert len(pictures) == 11  # leaderboard, front, differences, power, calibration, confusion; what explains the winner
+    assert len(pictures) == 11  # leaderboard, front, differences, power, calibration, confusion; what explains it
     assert all(min(size_of(each["image/png"])) > SMALLEST for each in pictures)
     assert len({each["image/png"] for each in pictures}) == 11
 

@@ -108,7 +108,9 @@ def test_the_champion_stays_and_a_check_fails(project_folder):
         champion = project.release().model_version
     file = project_folder / "bakeoff.toml"
     file.write_text(
-        file.read_text().replace('"noise", "level"', '"noise"').replace("target =", 'ignore = "level"\ntarget =')
+        file.read_text()
+        .replace('"noise", "level"', '"noise"')
+        .replace('ignore = ["when"]', 'ignore = ["when", "level"]')
     )
     with Project(project_folder) as project:
         found = project.check(candidate="linear")

@@ -147,6 +147,14 @@ class _Lineage(TypedDict):
     environment: dict[str, Any] | None
 
 
+class _Ui(TypedDict):
+    url: str
+
+
+class _Explanations(TypedDict):
+    explanations: list[dict[str, Any]]
+
+
 class _Harness(TypedDict):
     candidate: str
     family: str
@@ -307,6 +315,12 @@ def _export() -> Types:
     return (Exported,)
 
 
+def _row_explanation() -> type[Any]:
+    from bakeoff.results.explanation import RowExplanation
+
+    return RowExplanation
+
+
 COMMANDS: Mapping[str, Callable[[], Types]] = {
     "init": lambda: (_Init,),
     "run": lambda: (*_run(), _Unchanged),
@@ -317,6 +331,8 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "serve": lambda: (_Endpoint,),
     "predict": lambda: (_Predictions,),
     "feedback": lambda: (_Feedback,),
+    "ui": lambda: (_Ui,),
+    "explain": lambda: (_Explanations, _row_explanation()),
     "monitor": lambda: (_report(),),
     "runs": _runs,
     "runs show": _run,

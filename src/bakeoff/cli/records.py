@@ -111,7 +111,10 @@ def explain(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Why one row is answered as it is; or what matters to the candidates of the last run."""
+    """Why one row is answered as it is; or what matters to the candidates of the last run.
+
+    For example: bakeoff explain '{"review": "a delight"}'
+    """
     from dataclasses import asdict
 
     from bakeoff.cli.explain_page import outcome_page, row_page

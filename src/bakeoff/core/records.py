@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from bakeoff.core.lineage import DatasetOrigin, ModelOrigin, origin_of
 from bakeoff.core.markup import facts, notebook, table
@@ -92,7 +92,7 @@ class RunInput:
     name: str
     version: str
     context: str = ""
-    about: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    about: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

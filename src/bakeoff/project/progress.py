@@ -9,13 +9,13 @@ from typing import Any, Protocol
 
 from bakeoff.core.jobs import Compute, Job, JobResult, Resources
 
-__all__ = ["Bar", "CountedJobs", "bar"]
+__all__ = ["CountedJobs", "ProgressBar", "bar"]
 
 OFTEN_S = 0.1
 """Between two drawings in a notebook, which each are a message."""
 
 
-class Bar(Protocol):
+class ProgressBar(Protocol):
     """What is drawn: how much of how much is done, and the last line that was told."""
 
     def line(self, text: str) -> None:
@@ -108,7 +108,7 @@ class _TerminalBar(_Counts):
 
 
 @contextmanager
-def bar(title: str) -> Generator[Bar]:
+def bar(title: str) -> Generator[ProgressBar]:
     """A bar for the block; it leaves a line in a notebook, and nothing in a terminal."""
     display = _display()
     if display is not None:
@@ -154,7 +154,7 @@ def _display() -> Callable[..., Any] | None:
 class CountedJobs:
     """A compute backend whose jobs move a bar."""
 
-    def __init__(self, compute: Compute, shown: Bar) -> None:
+    def __init__(self, compute: Compute, shown: ProgressBar) -> None:
         self._compute, self._bar = compute, shown
 
     @property

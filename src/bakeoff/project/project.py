@@ -967,6 +967,10 @@ class Project:
         Raises:
             UsageError: not one of row and prediction is given, or each answer is paid for and `paid` is not set.
             NotFoundError: there is no such prediction or model. DataError: the row does not fit.
+
+        Example:
+            >>> project.explain({"review": "great film", "year": 1999}).columns[0].column
+            'review'
         """
         from bakeoff.actions.explain import explain_prediction, explain_row
         from bakeoff.project.rows import as_rows

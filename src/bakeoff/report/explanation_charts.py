@@ -7,9 +7,9 @@ from itertools import groupby
 from bakeoff.report.drawing import NARROW, Chart, Palette, Spec, clean, numeric, said
 from bakeoff.report.numbers import count, number, plain, signed
 from bakeoff.results.explanation import (
-    Bar,
     Contribution,
     Curve,
+    ErrorBar,
     Explanation,
     Importance,
     LearningCurve,
@@ -406,7 +406,7 @@ def _curves(curves: Sequence[Curve]) -> Chart:
     return Chart(title="ROC, and precision by recall, of each class against the rest", told=f"{summary}.", draw=draw)
 
 
-def _errors(bars: Sequence[Bar], title: str, axis: str | None) -> Chart:
+def _errors(bars: Sequence[ErrorBar], title: str, axis: str | None) -> Chart:
     numbers = bars[0].least is not None
     what = "truth less prediction" if numbers else "share of wrong answers"
     times = isinstance(bars[0].start, str)

@@ -6,9 +6,9 @@ from typing import Literal
 
 __all__ = [
     "AnswerPart",
-    "Bar",
     "Contribution",
     "Curve",
+    "ErrorBar",
     "Explanation",
     "Importance",
     "LearningCurve",
@@ -115,7 +115,7 @@ class LearningCurve:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
+class ErrorBar:
     """Errors of a tenth of the rows: the mean with its 95% interval and, of numbers, the 10% and 90% quantiles.
 
     An error is the truth less the prediction; of classes it is 1 for a wrong answer and 0 for a right one. `start` and
@@ -169,8 +169,8 @@ class Explanation:
     score: str = ""
     how: str = ""
     words_how: str = ""
-    by_size: tuple[Bar, ...] = ()
-    over_time: tuple[Bar, ...] = ()
+    by_size: tuple[ErrorBar, ...] = ()
+    over_time: tuple[ErrorBar, ...] = ()
     curves: tuple[Curve, ...] = ()
     learning: LearningCurve | None = None
     skipped: tuple[Skipped, ...] = ()

@@ -86,23 +86,26 @@ class Runs:
                 raise ConflictError(f"expected an active experiment, {experiment_id!r} is deleted: restore it first")
             if parent_id is not None:
                 _require(connection, parent_id)
-            row = {
-                "run_id": run_id,
-                "experiment_id": number,
-                "name": name,
-                "status": "RUNNING",
-                "start_ms": self._clock() if start_ms is None else start_ms,
-                "parent_id": parent_id,
-                "location": location.replace("{run_id}", run_id),
-            }
+            begun_ms = self._clock() if start_ms is None else start_ms
+            where = location.replace("{run_id}", run_id)
+            row: dict[str, Any] = {"run_id": run_id, "experiment_id": number, "name": name, "status": "RUNNING"}
+            row |= {"start_ms": begun_ms, "parent_id": parent_id, "location": where}
             new = connection.execute(self._insert_run, row).rowcount == 1
             if not new:
                 self._again(connection, run_id, number, experiment_id)
             change_tags(self._database, connection, run_tags, {"run_id": run_id}, tags or {})
             if not new:
                 return next(_load(connection, [run_id]))
-            of_run = {key: row[key] for key in ("run_id", "name", "status", "start_ms", "parent_id", "location")}
-            return Run(**of_run, experiment_id=str(number), tags=dict(sorted((tags or {}).items())))
+            return Run(
+                run_id=run_id,
+                experiment_id=str(number),
+                name=name,
+                status="RUNNING",
+                start_ms=begun_ms,
+                parent_id=parent_id,
+                tags=dict(sorted((tags or {}).items())),
+                location=where,
+            )
 
         return self._grouped(started)
 

@@ -15,6 +15,7 @@ from bakeoff.core.protocols import Clock
 from bakeoff.core.queries import Order, Page, Query, QueryField, Value, holds
 from bakeoff.core.records import (
     Document,
+    DocumentChange,
     Experiment,
     ExperimentChange,
     Metric,
@@ -22,6 +23,7 @@ from bakeoff.core.records import (
     RegisteredChange,
     Run,
     RunChange,
+    RunInput,
     Version,
     VersionChange,
     VersionKind,
@@ -54,14 +56,16 @@ class _Experiments:
         with self._lock:
             return next((each for each in self.known.values() if each.name == name), None) or self.create(name)
 
-    def create(self, name: str, *, tags: Mapping[str, str] | None = None) -> Experiment:
+    def create(
+        self, name: str, *, tags: Mapping[str, str] | None = None, location: str = "", experiment_id: str | None = None
+    ) -> Experiment:
         with self._lock:
             if any(each.name == name for each in self.known.values()):
                 raise ConflictError(f"expected the name of a new experiment; there is one called {name!r}")
-            number, now = str(len(self.known) + 1), self._clock()
+            number, now = experiment_id or str(len(self.known) + 1), self._clock()
             made = Experiment(experiment_id=number, name=name, created_ms=now, updated_ms=now, tags=dict(tags or {}))
-            self.known[number] = made
-            return made
+            self.known[number] = replace(made, location=location)
+            return self.known[number]
 
     def get(self, experiment_id: str) -> Experiment:
         if experiment_id not in self.known:
@@ -115,6 +119,8 @@ class _Runs:
         run_id: str | None = None,
         parent_id: str | None = None,
         tags: Mapping[str, str] | None = None,
+        start_ms: int | None = None,
+        location: str = "",
     ) -> Run:
         with self._lock:
             if self._experiments.get(experiment_id).lifecycle == "deleted":
@@ -128,8 +134,9 @@ class _Runs:
                     experiment_id=experiment_id,
                     name=name,
                     status="RUNNING",
-                    start_ms=self._clock(),
+                    start_ms=self._clock() if start_ms is None else start_ms,
                     parent_id=parent_id,
+                    location=location.replace("{run_id}", run_id),
                 )
             run = self._runs[run_id]
             if run.experiment_id != experiment_id:
@@ -176,7 +183,7 @@ class _Runs:
             params={**run.params, **change.params},
             tags=_tagged(run.tags, change.tags, change.remove_tags),
             metrics=latest,
-            inputs=tuple(dict.fromkeys((*run.inputs, *change.inputs))),
+            inputs=_once((*run.inputs, *change.inputs)),
             artifacts={**run.artifacts, **change.artifacts},
         )
 
@@ -194,6 +201,14 @@ class _Runs:
         start = int(page or 0)
         end = len(values) if limit is None else start + limit
         return Page(items=tuple(values[start:end]), following=str(end) if end < len(values) else None)
+
+
+def _once(inputs: Sequence[RunInput]) -> tuple[RunInput, ...]:
+    """Each input as it was logged first."""
+    known: dict[tuple[str, str, str], RunInput] = {}
+    for each in inputs:
+        known.setdefault((each.name, each.version, each.context), each)
+    return tuple(known.values())
 
 
 def _rank(metric: Metric) -> tuple[int, int, float]:
@@ -267,21 +282,25 @@ class _Versions:
         run_id: str | None = None,
         lineage: Mapping[str, Json] | None = None,
         tags: Mapping[str, str] | None = None,
+        description: str = "",
+        always: bool = False,
     ) -> Version:
         with self._lock:
-            for version in self._versions.values():
+            for version in () if always else self._versions.values():
                 if (version.kind, version.name, version.content, version.run_id) == (kind, name, content, run_id):
                     return self.get(kind, name, version.number)
-            entry = self._name(kind, name)
+            entry, now = self._name(kind, name), self._clock()
             version = Version(
                 kind=kind,
                 name=name,
                 number=entry.last_number + 1,
                 content=content,
-                created_ms=self._clock(),
+                created_ms=now,
+                updated_ms=now,
                 run_id=run_id,
                 lineage=_copy(lineage),
                 tags=dict(tags or {}),
+                description=description,
             )
             self._versions[kind, name, version.number] = version
             self._names[kind, name] = replace(entry, last_number=version.number, updated_ms=version.created_ms)
@@ -323,13 +342,17 @@ class _Versions:
 
     def _change(self, change: RegisteredChange | VersionChange) -> None:
         if isinstance(change, VersionChange):
-            version = self.get(change.kind, change.name, change.number)
-            self._versions[change.kind, change.name, change.number] = replace(
-                version,
-                tags=_tagged(version.tags, change.tags, change.remove_tags),
-                description=version.description if change.description is None else change.description,
-            )
+            self._change_version(change)
             return
+        if change.new and (change.kind, change.name) in self._names:
+            raise ConflictError(f"expected the name of a new {change.kind}; there is one called {change.name!r}")
+        if change.remove:
+            self._names.pop((change.kind, change.name), None)
+            self._versions = {at: v for at, v in self._versions.items() if at[:2] != (change.kind, change.name)}
+            return
+        if change.rename is not None:
+            self._rename(change.kind, change.name, change.rename)
+            change = replace(change, name=change.rename, rename=None)
         entry = self._name(change.kind, change.name)
         for number in change.aliases.values():
             if number is not None:
@@ -343,10 +366,37 @@ class _Versions:
             updated_ms=self._clock(),
         )
 
+    def _change_version(self, change: VersionChange) -> None:
+        version, at = self.get(change.kind, change.name, change.number), (change.kind, change.name, change.number)
+        entry = self._names[change.kind, change.name]
+        if change.remove:
+            del self._versions[at]
+            rest = {alias: number for alias, number in entry.aliases.items() if number != change.number}
+            self._names[change.kind, change.name] = replace(entry, aliases=rest)
+            return
+        changed = change.description is not None or change.stage is not None
+        self._versions[at] = replace(
+            version,
+            tags=_tagged(version.tags, change.tags, change.remove_tags),
+            description=version.description if change.description is None else change.description,
+            stage=version.stage if change.stage is None else change.stage,
+            updated_ms=self._clock() if changed else version.updated_ms,
+        )
+
+    def _rename(self, kind: VersionKind, name: str, new: str) -> None:
+        if (kind, new) in self._names:
+            raise ConflictError(f"expected a name that no {kind} has; {new!r} is taken")
+        self._names[kind, new] = replace(self._names.pop((kind, name)), name=new)
+        for (of_kind, of_name, number), version in list(self._versions.items()):
+            if (of_kind, of_name) == (kind, name):
+                del self._versions[of_kind, of_name, number]
+                self._versions[kind, new, number] = replace(version, name=new)
+
 
 class _Documents:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._fields: dict[tuple[str, str], Mapping[QueryField, str | float]] = {}
         self._documents: dict[tuple[str, str], Document] = {}
         self._lock = threading.Lock()
 
@@ -355,21 +405,60 @@ class _Documents:
 
     def put(self, collection: str, key: str, body: Mapping[str, Json], *, expected: int | None = None) -> Document:
         with self._lock:
-            current = self._documents.get((collection, key))
-            revision = current.revision if current else 0
-            if expected not in (None, revision):
-                raise ConflictError(
-                    f"expected revision {expected} of {collection}/{key}, found {revision}: read it again and retry"
-                )
-            document = Document(
-                collection=collection,
-                key=key,
-                revision=revision + 1,
-                body=_copy(body),
-                updated_ms=self._clock(),
+            return self._put(collection, key, body, expected)
+
+    def _put(self, collection: str, key: str, body: Mapping[str, Json], expected: int | None) -> Document:
+        current = self._documents.get((collection, key))
+        revision = current.revision if current else 0
+        if expected not in (None, revision):
+            raise ConflictError(
+                f"expected revision {expected} of {collection}/{key}, found {revision}: read it again and retry"
             )
-            self._documents[collection, key] = document
-            return document
+        document = Document(
+            collection=collection,
+            key=key,
+            revision=revision + 1,
+            body=_copy(body),
+            updated_ms=(now := self._clock()),
+            created_ms=current.created_ms if current else now,
+        )
+        self._documents[collection, key] = document
+        return document
+
+    def apply(self, changes: Sequence[DocumentChange]) -> None:
+        with self._lock:
+            before, fields = dict(self._documents), dict(self._fields)
+            try:
+                for change in changes:
+                    at = (change.collection, change.key)
+                    if change.body is None:
+                        self._documents.pop(at, None)
+                        self._fields.pop(at, None)
+                    else:
+                        self._put(*at, change.body, change.expected)
+                        self._fields[at] = dict(change.fields)
+            except BaseException:
+                self._documents, self._fields = before, fields
+                raise
+
+    def search(self, collection: str, query: Query) -> Page[Document]:
+        mine = [each for (owner, _), each in self._documents.items() if owner == collection]
+
+        def value(document: Document, wanted: QueryField) -> Value:
+            own = {"id": document.key, "created_ms": document.created_ms, "updated_ms": document.updated_ms}
+            known: Value = own.get(wanted.key) if wanted.kind == "attribute" else None
+            return known if known is not None else self._fields.get((collection, document.key), {}).get(wanted)
+
+        mine = [each for each in mine if holds(query.where, lambda wanted, each=each: value(each, wanted))]
+        mine.sort(key=lambda each: (-each.created_ms, each.key))
+        for order in reversed(query.order):
+            lacking = [each for each in mine if value(each, order.field) is None]
+            present: list[Any] = [each for each in mine if value(each, order.field) is not None]
+            present.sort(key=lambda each: value(each, order.field), reverse=order.descending)
+            mine = [*present, *lacking]
+        start = int(query.page or "0")
+        end = start + query.limit
+        return Page(items=tuple(mine[start:end]), following=str(end) if end < len(mine) else None)
 
     def find(self, collection: str, prefix: str = "") -> list[Document]:
         keys = sorted(key for owner, key in self._documents if owner == collection and key.startswith(prefix))

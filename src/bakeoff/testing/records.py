@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 from bakeoff.core.errors import ConflictError, NotFoundError, UsageError
 from bakeoff.core.protocols import RecordStore
 from bakeoff.core.queries import AllOf, AnyOf, Expr, Order, Predicate, Query, QueryField, attribute, every, holds
-from bakeoff.core.records import ExperimentChange, Metric, RegisteredChange, Run, RunChange, RunInput, VersionChange
+from bakeoff.core.records import (
+    DocumentChange,
+    ExperimentChange,
+    Metric,
+    RegisteredChange,
+    Run,
+    RunChange,
+    RunInput,
+    VersionChange,
+)
 from bakeoff.testing.clock import FakeClock
 
 __all__ = ["RecordStoreConformance"]
@@ -585,3 +594,58 @@ class RecordStoreConformance:
         found = store.documents.get("c", "k")
         assert found is not None
         assert found.body == {"a": 1}
+
+    def test_names_are_new_renamed_and_removed_with_their_versions(self, store: RecordStore) -> None:
+        """And so are their aliases and tags; a number that was removed is not given again."""
+        versions = store.versions
+        versions.apply([RegisteredChange(kind="model", name="old", new=True, tags={"a": "b"})])
+        with pytest.raises(ConflictError):
+            versions.apply([RegisteredChange(kind="model", name="old", new=True)])
+        first = versions.register("model", "old", "x", always=True, description="d")
+        assert versions.register("model", "old", "x", always=True).number == first.number + 1
+        versions.apply(
+            [
+                RegisteredChange(kind="model", name="old", aliases={"best": 1}),
+                VersionChange(kind="model", name="old", number=2, stage="Staging"),
+                RegisteredChange(kind="model", name="old", rename="new"),
+            ]
+        )
+        assert versions.by_alias("new", "best") == replace(first, name="new", aliases=("best",))
+        assert versions.get("model", "new", 2).stage == "Staging"
+        versions.apply([VersionChange(kind="model", name="new", number=2, remove=True)])
+        assert versions.register("model", "new", "y").number == 3
+        versions.apply([RegisteredChange(kind="model", name="other", new=True)])
+        with pytest.raises(ConflictError):
+            versions.apply([RegisteredChange(kind="model", name="new", rename="other")])
+        versions.apply([RegisteredChange(kind="model", name="new", remove=True)])
+        with pytest.raises(NotFoundError):
+            versions.get("model", "new", 1)
+
+    def test_documents_are_searched_by_their_fields(self, store: RecordStore) -> None:
+        """By texts and numbers, in order, page by page; what is written together is written whole or not at all."""
+        documents = store.documents
+
+        def fields(color: str, size: float) -> dict[QueryField, str | float]:
+            return {QueryField(kind="tag", key="color"): color, QueryField(kind="attribute", key="size"): size}
+
+        entries = [("a", "red", 3.0), ("b", "red", 1.0), ("c", "blue", 2.0)]
+        changes = [DocumentChange(collection="k", key=k, body={"n": k}, fields=fields(c, s)) for k, c, s in entries]
+        documents.apply([*changes, DocumentChange(collection="other", key="a", body={})])
+        red = Predicate(field=QueryField(kind="tag", key="color"), operator="=", value="red")
+        by_size = (Order(field=QueryField(kind="attribute", key="size")),)
+        assert [each.key for each in documents.search("k", Query(where=red, order=by_size)).items] == ["b", "a"]
+        larger = attribute("size", ">", 1.5)
+        page = documents.search("k", Query(where=larger, order=by_size, limit=1))
+        assert [each.key for each in page.items] == ["c"]
+        rest = documents.search("k", Query(where=larger, order=by_size, limit=1, page=page.following))
+        assert ([each.key for each in rest.items], rest.following) == (["a"], None)
+        with pytest.raises(ConflictError):
+            documents.apply(
+                [
+                    DocumentChange(collection="k", key="a", body=None),
+                    DocumentChange(collection="k", key="b", body={}, expected=7),
+                ]
+            )
+        assert documents.get("k", "a") is not None
+        documents.apply([DocumentChange(collection="k", key="a", body=None)])
+        assert [each.key for each in documents.search("k", Query(where=red)).items] == ["b"]

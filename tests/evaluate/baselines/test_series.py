@@ -8,7 +8,7 @@ import pytest
 
 from bakeoff.core.types import Column, Schema
 from bakeoff.evaluate.baselines.rules import BaselineData, Side
-from bakeoff.evaluate.baselines.series import Series, in_order, series_keys, span_words
+from bakeoff.evaluate.baselines.series import TimedRows, in_order, series_keys, span_words
 
 START = datetime(2024, 1, 1)  # noqa: DTZ001 - times of tables have no zone
 HOUR = timedelta(hours=1)
@@ -28,7 +28,7 @@ def made(times, target, *, group=None, task="regression", **columns):
 def rules(data, train, *, horizon_s=None):
     rows = np.arange(data.table.height)
     side = Side(asked=rows[train:], learn=rows[:train], known=rows)
-    return side, {rule.name: rule for rule in in_order(Series(data), [side], horizon_s)}
+    return side, {rule.name: rule for rule in in_order(TimedRows(data), [side], horizon_s)}
 
 
 def test_hours_have_the_hour_day_week_and_year_before():
@@ -162,7 +162,7 @@ def test_by_folds_nothing_of_the_own_fold_is_known():
     data = made([START + DAY * at for at in range(10)], np.arange(10.0))
     even, odd = np.arange(0, 10, 2), np.arange(1, 10, 2)
     sides = [Side(asked=even, learn=odd, known=odd), Side(asked=odd, learn=even, known=even)]
-    rule = in_order(Series(data), sides, None)[0]
+    rule = in_order(TimedRows(data), sides, None)[0]
     assert rule.answer(sides[0]).predictions.values_n.tolist() == [5.0, 1.0, 3.0, 5.0, 7.0]  # the first: the mean
 
 

@@ -11,7 +11,7 @@ from bakeoff.core.types import Predictions, Schema, Task
 from bakeoff.data import row_numbers
 from bakeoff.evaluate.baselines.nearest import nearest
 from bakeoff.evaluate.baselines.rules import Answers, BaselineData, BaselineRule, Side, constants, joined
-from bakeoff.evaluate.baselines.series import Series, in_order
+from bakeoff.evaluate.baselines.series import TimedRows, in_order
 from bakeoff.evaluate.score.estimates import ScoredRows, estimates
 from bakeoff.evaluate.score.row_groups import groups_of_test
 from bakeoff.evaluate.score.text_scores import annotated
@@ -129,7 +129,7 @@ class _AskedRows:
         data, sides = self.data, self.sides
         rules = constants(data)
         if data.schema.time is not None and data.task != "generation":
-            rules += in_order(Series(data), sides, self.argument.horizon_s)
+            rules += in_order(TimedRows(data), sides, self.argument.horizon_s)
         learn = max(len(side.learn) for side in sides)
         return rules + nearest(data, asked=sum(len(side.asked) for side in sides), learn=learn)
 

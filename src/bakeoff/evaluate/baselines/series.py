@@ -28,7 +28,7 @@ from bakeoff.evaluate.baselines.rules import (
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Series", "in_order", "series_keys", "span_words"]
+__all__ = ["TimedRows", "in_order", "series_keys", "span_words"]
 
 HOUR_S, DAY_S, WEEK_S, YEAR_S = 3600.0, 86_400.0, 604_800.0, 365.25 * 86_400.0
 MS = 1000
@@ -117,7 +117,7 @@ class _History:
         return self.value_m[np.maximum(at_n, 0)], within_n
 
 
-class Series:
+class TimedRows:
     """The rows of a table as series in time: milliseconds, a code for each series, and the usual step (seconds)."""
 
     def __init__(self, data: BaselineData) -> None:
@@ -137,7 +137,7 @@ class Series:
             self.series_n = code.to_series().to_numpy().astype(np.int64) - 1
         present = self.time_n[self.has_time_n]
         self.start, self.end = (int(present.min()), int(present.max())) if len(present) else (0, 0)
-        # Series lie so far from each other that no step back reaches another one.
+        # TimedRows lie so far from each other that no step back reaches another one.
         self.room = 3 * (self.end - self.start) + 10 * int(YEAR_S) * MS
         self.step_s = self._step()
 
@@ -233,7 +233,7 @@ class Lag:
     least_ms: int = 1
 
 
-def in_order(series: Series, sides: Sequence[Side], horizon_s: float | None) -> list[BaselineRule]:
+def in_order(series: TimedRows, sides: Sequence[Side], horizon_s: float | None) -> list[BaselineRule]:
     """The rules that make sense for the step and the span of these rows.
 
     `horizon_s`: how long after its time a row's truth is known, as the project says; rules look back at least so
@@ -279,7 +279,7 @@ def _lag(period_s: float, delay_s: float) -> Lag:
     return Lag(seconds=period_s * max(1, math.ceil(delay_s / period_s)), period_s=period_s)
 
 
-def _known(series: Series, sides: Sequence[Side], lag: Lag) -> float:
+def _known(series: TimedRows, sides: Sequence[Side], lag: Lag) -> float:
     rows = sum(len(side.asked) for side in sides)
     return sum(series.known_share(side, lag) * len(side.asked) for side in sides) / max(1, rows)
 

@@ -33,7 +33,7 @@ from bakeoff.evaluate.decide.paired import Comparison, Field, compare
 from bakeoff.evaluate.decide.permutation import permutation_p_value
 from bakeoff.evaluate.decide.settings import check_gates
 from bakeoff.evaluate.decide.utility import Utility
-from bakeoff.evaluate.decide.yardstick import Bar, Baselines
+from bakeoff.evaluate.decide.yardstick import Baselines, Hurdle
 from bakeoff.evaluate.score.prices import CHEAPER, clearly_cheaper
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.measure import Measure
@@ -108,7 +108,7 @@ def decide(
     def beside_rules(name: str, rules: Mapping[str, Predictions], level: float) -> Field:
         return put_beside({name: outcomes[name][1], **rules}, measure, level)
 
-    bar = None if baselines is None else Bar(baselines, measure, beside_rules)
+    bar = None if baselines is None else Hurdle(baselines, measure, beside_rules)
     swapped = _swapped(field.measure, outcomes, config, seed=seed, groups_n=groups_n)
     return decide_by(field, scorecards, config, task, field_of=field_of, p_values=swapped, look=look, bar=bar)
 
@@ -122,7 +122,7 @@ def decide_by(
     field_of: Callable[[Measure], Field] | None = None,
     p_values: Callable[[Sequence[Comparison]], Sequence[float]] | None = None,
     look: int | None = None,
-    bar: Bar | None = None,
+    bar: Hurdle | None = None,
 ) -> Verdict:
     """Decide between candidates from their scorecards and how they stand to each other by the deciding metric.
 
@@ -176,7 +176,9 @@ def decide_by(
     return replace(verdict, reason=reasons.told(verdict, scored, field.unknown))
 
 
-def _beside(verdict: Verdict, bar: Bar, pool: Sequence[str], field: Field, scored: Mapping[str, Scorecard]) -> Verdict:
+def _beside(
+    verdict: Verdict, bar: Hurdle, pool: Sequence[str], field: Field, scored: Mapping[str, Scorecard]
+) -> Verdict:
     """The verdict with how its winner (or its best) stands to the baselines; who does not beat the best, wins not."""
     assert verdict.best is not None
     name = verdict.winner or verdict.best

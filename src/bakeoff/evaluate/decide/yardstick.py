@@ -25,7 +25,7 @@ from bakeoff.results.verdict import Comparison, Yardstick
 if TYPE_CHECKING:
     from bakeoff.evaluate.decide.differences import Field
 
-__all__ = ["Bar", "Baselines", "improvement"]
+__all__ = ["Baselines", "Hurdle", "improvement"]
 
 ROUNDING = 1e-12
 
@@ -39,7 +39,7 @@ class Baselines:
     error: str | None = None
 
 
-class Bar:
+class Hurdle:
     """The best baseline by one metric, and which candidates may win beside all of them.
 
     Args:

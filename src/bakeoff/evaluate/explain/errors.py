@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bakeoff.core.types import Predictions
 from bakeoff.metrics.intervals import wilson
-from bakeoff.results.explanation import Bar, Curve
+from bakeoff.results.explanation import Curve, ErrorBar
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,7 +24,7 @@ Z = 1.959964
 SPREAD = (0.1, 0.9)
 
 
-def by_size(truth_n: NDArray[Any], predictions: Predictions) -> tuple[Bar, ...]:
+def by_size(truth_n: NDArray[Any], predictions: Predictions) -> tuple[ErrorBar, ...]:
     """Errors of numbers by tenths of the rows, the least predictions first; none of classes."""
     if predictions.probabilities_nk is not None or not np.issubdtype(predictions.values_n.dtype, np.number):
         return ()
@@ -37,7 +37,7 @@ def by_size(truth_n: NDArray[Any], predictions: Predictions) -> tuple[Bar, ...]:
     )
 
 
-def over_time(truth_n: NDArray[Any], predictions: Predictions, times: "pl.Series") -> tuple[Bar, ...]:
+def over_time(truth_n: NDArray[Any], predictions: Predictions, times: "pl.Series") -> tuple[ErrorBar, ...]:
     """Errors by stretches of time with as many rows each, in their order; rows without a time are left out."""
     known_n = np.flatnonzero(times.is_not_null().to_numpy())
     if len(known_n) < 2 * FEWEST:
@@ -54,14 +54,16 @@ def over_time(truth_n: NDArray[Any], predictions: Predictions, times: "pl.Series
     )
 
 
-def _bar(start: float | str, end: float | str, error_m: NDArray[np.float64], *, numbers: bool) -> Bar:
+def _bar(start: float | str, end: float | str, error_m: NDArray[np.float64], *, numbers: bool) -> ErrorBar:
     mean, rows = float(error_m.mean()), len(error_m)
     if not numbers:
         low, high = wilson(float(error_m.sum()), rows)
-        return Bar(start=start, end=end, rows=rows, mean=mean, low=float(low), high=float(high))
+        return ErrorBar(start=start, end=end, rows=rows, mean=mean, low=float(low), high=float(high))
     half = Z * float(error_m.std(ddof=1)) / rows**0.5 if rows > 1 else 0.0
     least, most = np.quantile(error_m, SPREAD).tolist()
-    return Bar(start=start, end=end, rows=rows, mean=mean, low=mean - half, high=mean + half, least=least, most=most)
+    return ErrorBar(
+        start=start, end=end, rows=rows, mean=mean, low=mean - half, high=mean + half, least=least, most=most
+    )
 
 
 def curves(truth_n: NDArray[Any], predictions: Predictions, outputs: Sequence[str]) -> tuple[Curve, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from bakeoff.core.types import Predictions
 from bakeoff.evaluate.decide.differences import Field
 from bakeoff.evaluate.explain.associations import alike
-from bakeoff.evaluate.explain.rows import Deadline, ExplainedRows, joined
+from bakeoff.evaluate.explain.rows import ExplainedRows, PartLimit, joined
 from bakeoff.results.explanation import Importance, Skipped
 
 __all__ = ["importance"]
@@ -67,7 +67,7 @@ def _shuffled(
     rows: ExplainedRows, groups: Sequence[tuple[str, ...]], limit_s: float, repeats: int
 ) -> tuple[dict[int, list[Predictions]], int]:
     """The answers to rows with each group shuffled, once for all of them and then as often as there is time."""
-    deadline, rng = Deadline(limit_s), np.random.default_rng(rows.seed)
+    deadline, rng = PartLimit(limit_s), np.random.default_rng(rows.seed)
     parts: dict[int, list[Predictions]] = {}
     for repeat in range(max(1, repeats)):
         order_n = rng.permutation(len(rows))

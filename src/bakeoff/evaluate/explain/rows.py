@@ -15,14 +15,14 @@ from bakeoff.metrics.measure import Measure
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Deadline", "ExplainedRows", "joined", "units"]
+__all__ = ["ExplainedRows", "PartLimit", "joined", "units"]
 
 BATCH_ROWS = 8192
 PATIENCE = 3.0
 STRETCHES = 50
 
 
-class Deadline:
+class PartLimit:
     """A time limit in seconds, from now.
 
     It is of the process's own work, so that what else a busy machine does leaves no part of an explanation out; what

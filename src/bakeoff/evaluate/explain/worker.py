@@ -18,7 +18,7 @@ from bakeoff.evaluate.explain.contributions import attributed, contributions, le
 from bakeoff.evaluate.explain.errors import by_size, curves, over_time
 from bakeoff.evaluate.explain.importance import importance
 from bakeoff.evaluate.explain.responses import responses
-from bakeoff.evaluate.explain.rows import Deadline, ExplainedRows, units
+from bakeoff.evaluate.explain.rows import ExplainedRows, PartLimit, units
 from bakeoff.evaluate.score.out_of_fold import FOLD, OutOfFold
 from bakeoff.evaluate.score.row_groups import groups_of_test
 from bakeoff.evaluate.score.worker import OUTCOMES, model_of_fold, read_outcomes
@@ -111,7 +111,7 @@ def _rows(
 
 
 def _explained(argument: ExplainArgument, model: Model, rows: ExplainedRows, times: "pl.Series | None") -> Explanation:
-    deadline, limit_s = Deadline(argument.limit_s), argument.limit_s
+    deadline, limit_s = PartLimit(argument.limit_s), argument.limit_s
     drops, no_drops = importance(rows, IMPORTANCE * limit_s)
     scores = _scores(argument, model, rows)
     shown, not_shown = responses(rows, _telling(rows, drops, scores.contributions), RESPONSES * limit_s)

@@ -58,7 +58,7 @@ THREADS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Operation:
     """One operation: its paths below `/api/` and `/ajax-api/`, its method, what it takes, what it does."""
 
     path: str
@@ -68,28 +68,28 @@ class Call:
     needs: Permission = "read"
 
 
-def _get(path: str, does: Handler, /, **takes: Want) -> Call:
-    return Call(path=path, method="GET", does=does, takes=takes)
+def _get(path: str, does: Handler, /, **takes: Want) -> Operation:
+    return Operation(path=path, method="GET", does=does, takes=takes)
 
 
-def _write(path: str, does: Handler, /, *, method: str = "POST", **takes: Want) -> Call:
-    return Call(path=path, method=method, does=does, takes=takes, needs="track")
+def _write(path: str, does: Handler, /, *, method: str = "POST", **takes: Want) -> Operation:
+    return Operation(path=path, method=method, does=does, takes=takes, needs="track")
 
 
-def _ask(path: str, does: Handler, /, **takes: Want) -> Call:
-    return Call(path=path, method="POST", does=does, takes=takes)
+def _ask(path: str, does: Handler, /, **takes: Want) -> Operation:
+    return Operation(path=path, method="POST", does=does, takes=takes)
 
 
 TRACE, ASSESSMENT = "3.0/mlflow/traces/{trace_id}", "3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}"
 DATASET = "3.0/mlflow/datasets/{dataset_id}"
 SEARCHED = {"filter": TEXT, "order_by": TEXTS, "page_token": TEXT}
 MODEL = "2.0/mlflow/logged-models/{model_id}"
-CALLS: tuple[Call, ...] = (
+CALLS: tuple[Operation, ...] = (
     _write("2.0/mlflow/experiments/create", experiments.create, name=NEEDED, artifact_location=TEXT, tags=LIST),
     _get("2.0/mlflow/experiments/get", experiments.get, experiment_id=NEEDED),
     _get("2.0/mlflow/experiments/get-by-name", experiments.get_by_name, experiment_name=NEEDED),
     *(
-        Call(
+        Operation(
             path="2.0/mlflow/experiments/search",
             method=method,
             does=experiments.search,
@@ -156,7 +156,7 @@ CALLS: tuple[Call, ...] = (
     ),
     _get("2.0/mlflow/artifacts/list", artifacts.list_run, run_id=NEEDED, path=TEXT, page_token=TEXT),
     _get("2.0/mlflow-artifacts/artifacts", artifacts.list_proxied, path=TEXT),
-    Call(
+    Operation(
         path="2.0/mlflow-artifacts/artifacts/{path:path}",
         method="DELETE",
         does=artifacts.delete,
@@ -195,7 +195,7 @@ CALLS: tuple[Call, ...] = (
     _write("2.0/mlflow/registered-models/update", registry.update, method="PATCH", name=NEEDED, description=TEXT),
     _write("2.0/mlflow/registered-models/delete", registry.delete, method="DELETE", name=NEEDED),
     *(
-        Call(
+        Operation(
             path="2.0/mlflow/registered-models/get-latest-versions",
             method=method,
             does=registry.latest,
@@ -340,7 +340,7 @@ CALLS: tuple[Call, ...] = (
     _get("2.0/mlflow/traces", traces.search_v2, **SEARCHED, experiment_ids=TEXTS, max_results=INT),
     _write("3.0/mlflow/datasets/create", datasets.create, name=NEEDED, experiment_ids=TEXTS, tags=TEXT),
     *(
-        Call(
+        Operation(
             path="3.0/mlflow/datasets/search",
             method=method,
             does=datasets.search,
@@ -415,11 +415,11 @@ class _Handlers:
 
     def routes(self) -> Sequence[Route]:
         """All of them, below `/api` for clients and `/ajax-api` for pages."""
-        found: list[Route] = []
+        result: list[Route] = []
         for root in ("/api", "/ajax-api"):
-            found += [Route(f"{root}/{call.path}", self._endpoint(call), methods=[call.method]) for call in CALLS]
+            result += [Route(f"{root}/{call.path}", self._endpoint(call), methods=[call.method]) for call in CALLS]
             proxy = f"{root}/2.0/mlflow-artifacts/artifacts/{{path:path}}"
-            found += [
+            result += [
                 Route(proxy, self._streaming(artifacts.download, "read"), methods=["GET"]),
                 Route(proxy, self._streaming(artifacts.upload, "track"), methods=["PUT"]),
                 Route(
@@ -434,7 +434,7 @@ class _Handlers:
                 Route(f"{root}/3.0/mlflow/server-info", self.server_info),
             ]
         return [
-            *found,
+            *result,
             Route("/v1/traces", self.spans, methods=["POST"]),
             Route("/get-artifact", self._streaming(artifacts.run_file, "read")),
             Route("/model-versions/get-artifact", self._streaming(artifacts.version_file, "read")),
@@ -443,7 +443,7 @@ class _Handlers:
             Route("/metrics", self.metrics),
         ]
 
-    def _endpoint(self, call: Call) -> Callable[[Request], Awaitable[Response]]:
+    def _endpoint(self, call: Operation) -> Callable[[Request], Awaitable[Response]]:
         @permission(call.needs)
         async def endpoint(request: Request) -> Response:
             given = await arguments(request, call.takes)
@@ -451,7 +451,7 @@ class _Handlers:
 
         return endpoint
 
-    def _done(self, call: Call, given: Mapping[str, Any]) -> Response:
+    def _done(self, call: Operation, given: Mapping[str, Any]) -> Response:
         """The call's answer, encoded where it is made: a long one must not stop the others."""
         return answer(call.does(self.tracking, given))
 
@@ -469,8 +469,8 @@ class _Handlers:
         data, kind = await bounded(request), headers.get("content-type")
 
         def taken() -> Response:
-            found = otlp.spans_of(data, kind=kind, encoding=headers.get("content-encoding"))
-            traces.take(self.tracking, headers.get("x-mlflow-experiment-id"), found)
+            result = otlp.spans_of(data, kind=kind, encoding=headers.get("content-encoding"))
+            traces.take(self.tracking, headers.get("x-mlflow-experiment-id"), result)
             body, media = otlp.answered(kind)
             return Response(body, media_type=media)
 

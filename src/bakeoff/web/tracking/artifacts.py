@@ -99,12 +99,12 @@ def _proxied(tracking: Tracking, path: str) -> dict[str, str]:
         version = version_of(tracking, parts[1], parts[2])
         return _below(_tree(tracking, version.content), "/".join(parts[3:]))
     prefix = f"{path}/" if path else ""
-    found = {
+    result = {
         each.key.removeprefix(prefix): str(each.body["file_blob"])
         for each in tracking.records.documents.find(FILES, prefix)
     }
     exact = tracking.records.documents.get(FILES, path)
-    return {"": str(exact.body["file_blob"])} if exact is not None else found
+    return {"": str(exact.body["file_blob"])} if exact is not None else result
 
 
 def _tree(tracking: Tracking, blob_id: str) -> dict[str, str]:
@@ -152,17 +152,17 @@ def _listed(tracking: Tracking, place: _Place, path: str) -> list[Json]:
             else {"path": named(each.name), "is_dir": False, "file_size": each.stat().st_size}
             for each in entries
         ]
-    found: dict[str, Json] = {}
+    result: dict[str, Json] = {}
     for name, blob in sorted(place.files.items()):
         if not name:
             continue
         first, _, rest = name.partition("/")
-        found[first] = (
+        result[first] = (
             {"path": named(first), "is_dir": True}
             if rest
             else {"path": named(first), "is_dir": False, "file_size": tracking.blobs.size_bytes(blob)}
         )
-    return list(found.values())
+    return list(result.values())
 
 
 def list_run(tracking: Tracking, given: Mapping[str, Any]) -> Json:
@@ -188,12 +188,12 @@ def list_model(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 
 async def _file(tracking: Tracking, place: Callable[[], _Place], name: str) -> Response:
     """A file's content, from where it is, piece by piece."""
-    found = await run_in_threadpool(place)
-    if found.folder is not None:
-        if not found.folder.is_file():
+    result = await run_in_threadpool(place)
+    if result.folder is not None:
+        if not result.folder.is_file():
             raise unknown(f"No such artifact: {name}")
-        return FileResponse(found.folder, media_type="application/octet-stream", headers=_headers(name))
-    blob = found.files.get("")
+        return FileResponse(result.folder, media_type="application/octet-stream", headers=_headers(name))
+    blob = result.files.get("")
     if blob is None:
         raise unknown(f"No such artifact: {name}")
     target = tracking.scratch / f"out-{uuid.uuid4().hex}"

@@ -10,12 +10,12 @@ from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.traces import change_assessments, time_of, trace_of
 from bakeoff.web.tracking.wire import TrackingError, invalid, unknown
 
-__all__ = ["create", "delete", "get", "kept", "update"]
+__all__ = ["completed", "create", "delete", "get", "update"]
 
 UPDATED = ("assessment_name", "feedback", "expectation", "rationale", "metadata", "valid")
 
 
-def kept(tracking: Tracking, trace_id: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def completed(tracking: Tracking, trace_id: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """An assessment as it is kept: with an id, its trace and its times."""
     if not given.get("assessment_name"):
         raise invalid("Missing value for required parameter 'assessment_name'.")
@@ -48,7 +48,7 @@ def _absent(trace_id: str, assessment_id: str) -> TrackingError:
 
 def create(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """A new assessment; one that it overrides is not valid any more."""
-    new = kept(tracking, given["trace_id"], given["assessment"])
+    new = completed(tracking, given["trace_id"], given["assessment"])
     overridden = new.get("overrides")
 
     def changed(known: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -70,10 +70,10 @@ def get(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 
 def update(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Change what the mask names of an assessment."""
-    said, mask = given["assessment"], given["update_mask"]
+    stated, mask = given["assessment"], given["update_mask"]
     paths = mask.split(",") if isinstance(mask, str) else mask.get("paths", [])
     names = ["".join(f"_{c.lower()}" if c.isupper() else c for c in path.strip()) for path in paths]
-    found: list[dict[str, Any]] = []
+    result: list[dict[str, Any]] = []
 
     def changed(known: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [_updated(each) if each["assessment_id"] == given["assessment_id"] else each for each in known]
@@ -82,16 +82,16 @@ def update(tracking: Tracking, given: Mapping[str, Any]) -> Json:
         for kind, other in (("feedback", "expectation"), ("expectation", "feedback")):
             if kind in names and other in old:
                 raise invalid(f"Cannot update {kind} value on an {other} assessment.")
-        more = {name: said[name] for name in names if name in UPDATED and name in said}
+        more = {name: stated[name] for name in names if name in UPDATED and name in stated}
         if "metadata" in more:
             more["metadata"] = {**old.get("metadata", {}), **more["metadata"]}
-        found.append(_plain({**old, **more, "last_update_time": time_of(tracking.clock())}))
-        return found[-1]
+        result.append(_plain({**old, **more, "last_update_time": time_of(tracking.clock())}))
+        return result[-1]
 
     change_assessments(tracking, given["trace_id"], changed)
-    if not found:
+    if not result:
         raise _absent(given["trace_id"], given["assessment_id"])
-    return {"assessment": found[-1]}
+    return {"assessment": result[-1]}
 
 
 def delete(tracking: Tracking, given: Mapping[str, Any]) -> Json:

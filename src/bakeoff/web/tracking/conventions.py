@@ -166,10 +166,10 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _numbered(attributes: Mapping[str, Any], prefixes: Sequence[str]) -> str | None:
     """Messages that are spread over attributes: `gen_ai.prompt.0.content`."""
-    found = {key: value for key, value in attributes.items() if key.startswith(tuple(prefixes))}
-    return json.dumps(found, ensure_ascii=False, default=str) if found else None
+    result = {key: value for key, value in attributes.items() if key.startswith(tuple(prefixes))}
+    return json.dumps(result, ensure_ascii=False, default=str) if result else None
 
 
 def _of_events(events: Sequence[tuple[str, Mapping[str, Any]]], names: set[str]) -> str | None:
-    said = [{"event": name, **attributes} for name, attributes in events if name in names]
-    return json.dumps(said, ensure_ascii=False, default=str) if said else None
+    stated = [{"event": name, **attributes} for name, attributes in events if name in names]
+    return json.dumps(stated, ensure_ascii=False, default=str) if stated else None

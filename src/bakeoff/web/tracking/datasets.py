@@ -71,11 +71,11 @@ def _absent(dataset_id: str) -> TrackingError:
 
 
 def _shown(body: Mapping[str, Any]) -> Json:
-    told = {
+    plain = {
         key: body[key] for key in ("dataset_id", "name", "digest", "created_time", "last_update_time", "experiment_ids")
     }
     more = {key: body[key] for key in ("schema", "profile", "created_by", "last_updated_by") if body.get(key)}
-    return {**told, **more, "tags": json.dumps(body["tags"])}
+    return {**plain, **more, "tags": json.dumps(body["tags"])}
 
 
 def _dataset(tracking: Tracking, dataset_id: str) -> Body:
@@ -137,8 +137,8 @@ def delete(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 
 def search(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Datasets by filter, of some experiments or of all."""
-    said = filter_of(given["filter_string"], GRAMMAR)
-    parts: list[Expr] = [] if said is None else [said]
+    stated = filter_of(given["filter_string"], GRAMMAR)
+    parts: list[Expr] = [] if stated is None else [stated]
     if given["experiment_ids"]:
         parts.append(
             AnyOf(
@@ -209,9 +209,9 @@ def upsert(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     for each in listed:
         digest = hashlib.sha256(canonical_json(each["inputs"])).hexdigest()
         key = f"{dataset_id}/{digest}"
-        known = entries.get(key)
+        known: Body | None = entries.get(key)
         if known is None and (stored := tracking.records.documents.get(RECORDS, key)) is not None:
-            known = dict(stored.body)
+            known = {**stored.body}
         merged = {
             part: {**((known or {}).get(part) or {}), **(each.get(part) or {})} for part in ("expectations", "tags")
         }

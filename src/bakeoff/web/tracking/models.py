@@ -256,8 +256,8 @@ def search(tracking: Tracking, given: Mapping[str, Any]) -> Json:
         attribute("experiment_id", "in", tuple(given["experiment_ids"])),
         attribute("lifecycle", "=", "active"),
     ]
-    said = filter_of(given["filter"], GRAMMAR)
-    where += [] if said is None else [said]
+    stated = filter_of(given["filter"], GRAMMAR)
+    where += [] if stated is None else [stated]
     for each in given["datasets"]:
         if not each.get("dataset_name"):
             raise invalid("`dataset_name` in the `datasets` clause must be specified.")

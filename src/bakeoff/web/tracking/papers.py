@@ -25,7 +25,7 @@ def fields(
     metrics: Mapping[str, float] | None = None,
 ) -> Fields:
     """What a document can be searched by."""
-    found: dict[QueryField, str | float] = {}
+    result: dict[QueryField, str | float] = {}
     of_kinds: Mapping[Kind, Mapping[str, str | float | None] | None] = {
         "attribute": attributes,
         "param": params,
@@ -35,8 +35,8 @@ def fields(
     for kind, values in of_kinds.items():
         for key, value in (values or {}).items():
             if value is not None:
-                found[QueryField(kind=kind, key=key)] = value
-    return found
+                result[QueryField(kind=kind, key=key)] = value
+    return result
 
 
 def write(

@@ -141,13 +141,13 @@ def _latest(tracking: Tracking, name: str) -> dict[str, Version]:
     """The newest version of each stage."""
     where = AllOf(parts=(attribute("kind", "=", MODEL), attribute("name", "=", name)))
     newest = Order(field=QueryField(kind="attribute", key="number"), descending=True)
-    found: dict[str, Version] = {}
+    result: dict[str, Version] = {}
     for stage in STAGES.values():
         at_stage = AllOf(parts=(where, attribute("stage", "=", stage)))
         known = tracking.records.versions.search(Query(where=at_stage, order=(newest,), limit=1)).items
         if known:
-            found[stage] = known[0]
-    return found
+            result[stage] = known[0]
+    return result
 
 
 def _apply(tracking: Tracking, *changes: RegisteredChange | VersionChange) -> Json:
@@ -203,8 +203,8 @@ def delete(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 
 def search(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Registered models by filter; prompts only when the filter asks for them."""
-    said = _without_prompts(filter_of(given["filter"], NAMES))
-    where: list[Expr] = [attribute("kind", "=", MODEL), *([] if said is None else [said])]
+    stated = _without_prompts(filter_of(given["filter"], NAMES))
+    where: list[Expr] = [attribute("kind", "=", MODEL), *([] if stated is None else [stated])]
     if PROMPT.key not in (given["filter"] or ""):
         where.append(Predicate(field=PROMPT, operator="is null"))
     limit = 100 if given["max_results"] is None else given["max_results"]
@@ -397,8 +397,8 @@ def delete_version(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 
 def search_versions(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Versions by filter, those that changed last first."""
-    said = _without_prompts(filter_of(given["filter"], VERSIONS))
-    where: list[Expr] = [attribute("kind", "=", MODEL), *([] if said is None else [said])]
+    stated = _without_prompts(filter_of(given["filter"], VERSIONS))
+    where: list[Expr] = [attribute("kind", "=", MODEL), *([] if stated is None else [stated])]
     if PROMPT.key not in (given["filter"] or ""):
         where.append(Predicate(field=PROMPT, operator="is null"))
     limit = 10_000 if given["max_results"] is None else given["max_results"]
@@ -406,9 +406,11 @@ def search_versions(tracking: Tracking, given: Mapping[str, Any]) -> Json:
         raise invalid(
             f"Invalid value for max_results. It must be a positive number of at most 200000, but got value {limit}"
         )
-    asked = order_of(given["order_by"] or ["last_updated_timestamp DESC"], VERSIONS)
+    wanted_order = order_of(given["order_by"] or ["last_updated_timestamp DESC"], VERSIONS)
     then = order_of(["name ASC", "version_number DESC"], VERSIONS)
-    query = Query(where=AllOf(parts=tuple(where)), order=(*asked, *then), limit=limit, page=given["page_token"] or None)
+    query = Query(
+        where=AllOf(parts=tuple(where)), order=(*wanted_order, *then), limit=limit, page=given["page_token"] or None
+    )
     page = tracking.records.versions.search(query)
     body: dict[str, Json] = {"model_versions": [version_shown(each) for each in page.items]}
     return body if page.following is None else {**body, "next_page_token": page.following}

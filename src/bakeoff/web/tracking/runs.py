@@ -3,8 +3,9 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
+from bakeoff.core import narrow
 from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.queries import AllOf, Expr, Order, Query, QueryField, attribute
 from bakeoff.core.records import Metric, Run, RunChange, RunInput, RunStatus
@@ -132,7 +133,7 @@ def metric_shown(metric: Metric) -> dict[str, Json]:
 
 def _input(used: RunInput) -> Json:
     about = {"source_type": "bakeoff", "source": used.version, **used.about}
-    tags = [*cast("list[dict[str, str]]", about.pop("tags", []))]
+    tags = [narrow.json_object(each) for each in narrow.json_array(about.pop("tags", []))]
     if used.context and CONTEXT not in {tag["key"] for tag in tags}:
         tags.append({"key": CONTEXT, "value": used.context})
     return {"tags": tags, "dataset": {"name": used.name, "digest": used.version, **about}}
@@ -379,9 +380,9 @@ def search(tracking: Tracking, given: Mapping[str, Any]) -> Json:
             f"Invalid value {given['max_results']} for parameter 'max_results' supplied. It must be a positive integer"
         )
     where: list[Expr] = [attribute("experiment_id", "in", tuple(experiments))]
-    said = filter_of(given["filter"], GRAMMAR)
+    stated = filter_of(given["filter"], GRAMMAR)
     query = Query(
-        where=AllOf(parts=(*where, *([] if said is None else [said]))),
+        where=AllOf(parts=(*where, *([] if stated is None else [stated]))),
         order=(*order_of(given["order_by"], GRAMMAR), *NEWEST),
         lifecycle=lifecycle_of(given.get("run_view_type")),
         limit=1000 if given["max_results"] is None else given["max_results"],

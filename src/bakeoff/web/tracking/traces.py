@@ -216,9 +216,9 @@ def take(tracking: Tracking, experiment_id: str | None, spans: Sequence[OtlpSpan
 
 def _trace_id(span: OtlpSpan) -> str:
     """The id by which a client knows the trace: one that it wrote into the span, or that of the trace's own."""
-    said = span.attributes.get(REQUEST)
-    if isinstance(said, str) and said:
-        return said.strip('"')
+    stated = span.attributes.get(REQUEST)
+    if isinstance(stated, str) and stated:
+        return stated.strip('"')
     return f"tr-{span.trace}"
 
 
@@ -268,8 +268,8 @@ def _rooted(body: Body, root: OtlpSpan, call: Call) -> None:
     body["tags"] = {NAME: root.name, **body["tags"]}
     body["request_preview"] = body["request_preview"] or (call.input or "")[:PREVIEW] or None
     body["response_preview"] = body["response_preview"] or (call.output or "")[:PREVIEW] or None
-    said = {SESSION: call.session, USER: call.user}
-    body["metadata"] = {**{key: value for key, value in said.items() if value}, **body["metadata"]}
+    stated = {SESSION: call.session, USER: call.user}
+    body["metadata"] = {**{key: value for key, value in stated.items() if value}, **body["metadata"]}
 
 
 def _counted(metadata: Mapping[str, str], calls: Sequence[Call]) -> dict[str, str]:
@@ -287,8 +287,8 @@ def _counted(metadata: Mapping[str, str], calls: Sequence[Call]) -> dict[str, st
     if "input_tokens" in known or "output_tokens" in known:
         known["total_tokens"] = known.get("input_tokens", 0) + known.get("output_tokens", 0)
     cost = sum(call.cost_usd or 0.0 for call in calls) + json.loads(metadata.get(COST, "{}")).get("total_cost", 0.0)
-    found = {USAGE: json.dumps(known)} if known else {}
-    return found | ({COST: json.dumps({"total_cost": cost})} if cost else {})
+    result = {USAGE: json.dumps(known)} if known else {}
+    return result | ({COST: json.dumps({"total_cost": cost})} if cost else {})
 
 
 def _events(span: OtlpSpan) -> list[tuple[str, Mapping[str, Any]]]:
@@ -376,15 +376,15 @@ def _whole(tracking: Tracking, body: Mapping[str, Any]) -> Json:
 
 def start(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """What a client says of a trace: made when there is none, else put before what was worked out."""
-    said = (given["trace"] or {}).get("trace_info") or {}
-    location = said.get("trace_location", {}).get("mlflow_experiment", {}).get("experiment_id")
+    stated = (given["trace"] or {}).get("trace_info") or {}
+    location = stated.get("trace_location", {}).get("mlflow_experiment", {}).get("experiment_id")
     experiment = experiment_of(tracking, location or DEFAULT)
     trace_id, start_ms = (
-        said.get("trace_id") or f"tr-{uuid.uuid4().hex}",
-        _ms(said.get("request_time", tracking.clock())),
+        stated.get("trace_id") or f"tr-{uuid.uuid4().hex}",
+        _ms(stated.get("request_time", tracking.clock())),
     )
-    took = _duration_ms(said.get("execution_duration"))
-    state = said.get("state", "IN_PROGRESS")
+    took = _duration_ms(stated.get("execution_duration"))
+    state = stated.get("state", "IN_PROGRESS")
     state = STATES[state] if isinstance(state, int) and 0 <= state < len(STATES) else state
 
     def changed(body: Body) -> Body:
@@ -395,18 +395,18 @@ def start(tracking: Tracking, given: Mapping[str, Any]) -> Json:
             "start_ms": start_ms,
             "end_ms": body["end_ms"] if took is None else start_ms + took,
             "state": state,
-            "metadata": {**spans, **said.get("trace_metadata", {})},
-            "tags": {**body["tags"], **said.get("tags", {})},
+            "metadata": {**spans, **stated.get("trace_metadata", {})},
+            "tags": {**body["tags"], **stated.get("tags", {})},
             "said": took is not None or body["said"],
         }
         for key in ("request_preview", "response_preview", "client_request_id"):
-            merged[key] = said.get(key) or body[key]
-        if said.get("assessments"):
-            from bakeoff.web.tracking.assessments import kept
+            merged[key] = stated.get(key) or body[key]
+        if stated.get("assessments"):
+            from bakeoff.web.tracking.assessments import completed
 
             merged["assessments"] = [
                 *body["assessments"],
-                *(kept(tracking, trace_id, each) for each in said["assessments"]),
+                *(completed(tracking, trace_id, each) for each in stated["assessments"]),
             ]
         return merged
 
@@ -482,9 +482,9 @@ def _search(
 
 
 def _where(tracking: Tracking, experiments: Sequence[str], text: str | None) -> Expr:
-    said = filter_of(text, GRAMMAR)
+    stated = filter_of(text, GRAMMAR)
     inside = attribute("experiment_id", "in", tuple(experiments))
-    return inside if said is None else AllOf(parts=(inside, _resolved(tracking, said)))
+    return inside if stated is None else AllOf(parts=(inside, _resolved(tracking, stated)))
 
 
 def _resolved(tracking: Tracking, where: Expr) -> Expr:
@@ -515,11 +515,11 @@ def correlation(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 
     def count(*texts: str | None) -> int:
         parts = tuple(_where(tracking, given["experiment_ids"], text) for text in (base, *texts))
-        found = every(
+        result = every(
             lambda query: tracking.records.documents.search(TRACES, query),
             Query(where=AllOf(parts=parts), lifecycle=None),
         )
-        return sum(1 for _ in found)
+        return sum(1 for _ in result)
 
     one, other = given["filter_string1"], given["filter_string2"]
     counts = {
@@ -631,13 +631,13 @@ def start_v2(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     experiment = experiment_of(tracking, given["experiment_id"])
     trace_id = f"tr-{uuid.uuid4().hex}"
     new = _new(trace_id, experiment.experiment_id, given["timestamp_ms"])
-    said = {
+    stated = {
         "metadata": of_pairs("request_metadata", given["request_metadata"]),
         "tags": of_pairs("tags", given["tags"]),
     }
 
     def changed(body: Body) -> Body:
-        return {**body, **{key: {**body[key], **value} for key, value in said.items()}}
+        return {**body, **{key: {**body[key], **value} for key, value in stated.items()}}
 
     return {"trace_info": _v2(_made_or_changed(tracking, trace_id, new, changed))}
 
@@ -652,7 +652,7 @@ def end_v2(tracking: Tracking, given: Mapping[str, Any]) -> Json:
         given["request_id"],
         end_ms=given["timestamp_ms"],
         state=status,
-        said=True,
+        stated=True,
         metadata=of_pairs("request_metadata", given["request_metadata"]),
         tags=of_pairs("tags", given["tags"]),
     )
@@ -666,6 +666,6 @@ def info_v2(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 
 def search_v2(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Traces of experiments."""
-    found, following = _search(tracking, given["experiment_ids"], given)
-    body: dict[str, Json] = {"traces": [_v2(each.body) for each in found]}
+    result, following = _search(tracking, given["experiment_ids"], given)
+    body: dict[str, Json] = {"traces": [_v2(each.body) for each in result]}
     return body if following is None else {**body, "next_page_token": following}

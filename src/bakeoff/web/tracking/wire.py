@@ -281,12 +281,12 @@ def pairs(values: Mapping[str, str]) -> list[Json]:
 
 def of_pairs(name: str, given: Sequence[Any]) -> dict[str, str]:
     """Tags or params from a list of keys and values."""
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for at, each in enumerate(given):
         if not isinstance(each, dict) or each.get("key") in (None, ""):
             raise invalid(MISSING.format(f"{name}[{at}].key") + SEE)
         value = each.get("value")
         if value is not None and not isinstance(value, str):
             raise _not(f"{name}[{at}].value", value)
-        found[_text(f"{name}[{at}].key", each["key"])] = value or ""
-    return found
+        result[_text(f"{name}[{at}].key", each["key"])] = value or ""
+    return result
