@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -453,9 +454,10 @@ class _Documents:
         mine.sort(key=lambda each: (-each.created_ms, each.key))
         for order in reversed(query.order):
             lacking = [each for each in mine if value(each, order.field) is None]
-            present: list[Any] = [each for each in mine if value(each, order.field) is not None]
-            present.sort(key=lambda each: value(each, order.field), reverse=order.descending)
-            mine = [*present, *lacking]
+            keyed: list[tuple[Any, Document]] = [(value(each, order.field), each) for each in mine]
+            present = [pair for pair in keyed if pair[0] is not None]
+            present.sort(key=itemgetter(0), reverse=order.descending)
+            mine = [*(each for _, each in present), *lacking]
         start = int(query.page or "0")
         end = start + query.limit
         return Page(items=tuple(mine[start:end]), following=str(end) if end < len(mine) else None)
