@@ -43,7 +43,7 @@ def shops(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shops")
     rng = np.random.default_rng(1)
     day_n, shop_n = np.repeat(np.arange(480), 4), np.tile(np.arange(4), 480)
-    sold_n = 100 * (shop_n + 1) + (shop_n - 1) * day_n * 0.5 + rng.normal(size=len(day_n))
+    sold_n = 100 * (shop_n + 1) + (shop_n - 1) * day_n * 0.5 + rng.normal(scale=15, size=len(day_n))
     days = [(START + dt.timedelta(days=int(day))).date().isoformat() for day in day_n]
     pl.DataFrame({"day": days, "shop": [f"s{shop}" for shop in shop_n], "sold": sold_n.round(2)}).write_csv(
         folder / "shops.csv"
@@ -61,7 +61,7 @@ def test_one_path_for_evaluation_predict_batches_and_http(shops):
         assert candidate.chosen["lags"]["horizon_s"] == 2 * 86_400
         assert set(candidate.chosen["tried"]) >= {"elapsed time", "lags"}
         test = project.rows("test")
-        model = project.model()
+        model = project.model().model
         batch_n = model.predict(test.drop("sold")).values_n
         rmse = float(np.sqrt(np.mean((batch_n - test["sold"].to_numpy()) ** 2)))
         assert rmse == pytest.approx(candidate.metrics["rmse"].value, rel=1e-6)
