@@ -1,7 +1,6 @@
 """Commands around tracking: the server that other tools log to."""
 
 import contextlib
-import shutil
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -18,7 +17,6 @@ __all__ = ["add_to"]
 
 HERE = Path()
 PORT = 5000
-RECORDS, BLOBS = "sqlite:///.bakeoff/records.db", "file://.bakeoff/blobs"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -43,13 +41,22 @@ def ui(
 
     For example: bakeoff ui --port 5000
     """
+    from bakeoff.project import wiring
     from bakeoff.web.server import Server, local_hosts
     from bakeoff.web.tracking.app import create_tracking_app
     from bakeoff.web.tracking.context import PROXIED, Tracking
 
-    with _stores(folder, records, blobs) as (record_store, blob_store), _scratch() as scratch:
+    given = {name: url for name, url in (("records", records), ("blobs", blobs)) if url is not None}
+    with (
+        _stores(folder, given) as (record_store, blob_store),
+        tempfile.TemporaryDirectory(prefix="bakeoff-ui-", ignore_cleanup_errors=True) as scratch,
+    ):
         tracking = Tracking(
-            records=record_store, blobs=blob_store, clock=_now_ms, scratch=scratch, root=artifacts or f"{PROXIED}/"
+            records=record_store,
+            blobs=blob_store,
+            clock=wiring.now_ms,
+            scratch=Path(scratch),
+            root=artifacts or f"{PROXIED}/",
         )
         tracking.prepare()
         server = Server(create_tracking_app(tracking, hosts=local_hosts(host)), host, port)
@@ -63,34 +70,22 @@ def ui(
         server.serve_forever(on_ready=ready)
 
 
-def _now_ms() -> int:
-    import time
-
-    return time.time_ns() // 1_000_000
-
-
 @contextlib.contextmanager
-def _stores(folder: Path, records: str | None, blobs: str | None) -> "Generator[tuple[RecordStore, BlobStore]]":
-    """The stores of the project, or where there is none, those that stand in its place."""
-    from bakeoff.config.file import FILE_NAME
+def _stores(folder: Path, given: dict[str, str]) -> "Generator[tuple[RecordStore, BlobStore]]":
+    """The stores of the project, or where there is none, those that stand in its place; `given` are others of them."""
+    from bakeoff.config.file import FILE_NAME, load
+    from bakeoff.config.sections import StoreConfig
     from bakeoff.project import wiring
 
-    if records is None and blobs is None and (project_folder(folder) / FILE_NAME).exists():
+    folder = project_folder(folder)
+    is_project = (folder / FILE_NAME).exists()
+    if is_project and not given:
         with open_project(folder) as project:
             yield project.records, project.blobs
         return
-    opened = wiring.open_stores(folder.resolve(), records or RECORDS, blobs or BLOBS, _now_ms)
+    stated = (load(folder).config.store if is_project else StoreConfig()).model_copy(update=given)
+    records, blobs = wiring.open_stores(folder.resolve(), stated.records, stated.blobs, wiring.now_ms)
     try:
-        yield opened
+        yield records, blobs
     finally:
-        opened[0].close()
-
-
-@contextlib.contextmanager
-def _scratch() -> Generator[Path]:
-    """A folder for files on their way, which nobody else reads."""
-    made = Path(tempfile.mkdtemp(prefix="bakeoff-ui-"))
-    try:
-        yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+        records.close()

@@ -4,7 +4,6 @@ import os
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
@@ -71,10 +70,6 @@ F = TypeVar("F", bound="DataFrame")
 S = TypeVar("S")
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class Project:
     r"""A folder with a `bakeoff.toml`, and all that bakeoff knows about it.
 
@@ -113,7 +108,7 @@ class Project:
         *,
         frames: str = "polars",
         progress: Progress | None = None,
-        clock: Clock = _now_ms,
+        clock: Clock = wiring.now_ms,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self.loaded: Loaded = load(Path(folder), environ)

@@ -1,6 +1,7 @@
 """Resolve a project's settings to things that work: contenders, stores, compute, scratch folders."""
 
 import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from bakeoff.data.contract import Contract
 
 __all__ = ["combiner", "compute", "contender", "contenders", "new_id", "open_blobs", "open_events"]
-__all__ += ["open_records", "open_stores", "others", "sqlite_file"]
+__all__ += ["now_ms", "open_records", "open_stores", "others", "sqlite_file"]
 
 PREPARED = "prepared"
 
@@ -55,6 +56,11 @@ def open_blobs(loaded: Loaded, clock: Clock) -> BlobStore:
 def open_events(loaded: Loaded, clock: Clock) -> EventLog:
     """The project's event log."""
     return _open("events", loaded.config.store.events, loaded.folder, clock)
+
+
+def now_ms() -> int:
+    """The clock of stores."""
+    return time.time_ns() // 1_000_000
 
 
 def open_stores(folder: Path, records: str, blobs: str, clock: Clock) -> tuple[RecordStore, BlobStore]:
