@@ -13,9 +13,12 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from bakeoff import Project
 from bakeoff.core import plugins
+from bakeoff.stores import schema
+from bakeoff.stores.records import open_records
 
 FAMILY = '''
 """A family as a third party would write it: each class's share among rows with the same first word."""
@@ -240,3 +243,14 @@ def postgresql(tmp_path_factory):
     server.send_signal(signal.SIGINT)  # does not wait for clients
     server.communicate(timeout=30)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def empty_postgresql(postgresql, tmp_path):
+    """Its URL, with tables in which nothing is."""
+    open_records(postgresql, folder=tmp_path, clock=lambda: 1).close()
+    engine = create_engine(postgresql.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {', '.join(schema.metadata.tables)} RESTART IDENTITY CASCADE"))
+    engine.dispose()
+    return postgresql

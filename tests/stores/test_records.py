@@ -73,10 +73,8 @@ class TestSqliteThatIsOld(TestSqlite):
 
 class TestPostgresql(RecordStoreConformance):
     @pytest.fixture
-    def store(self, postgresql, tmp_path, clock):
-        store = open_records(postgresql, folder=tmp_path, clock=clock)
-        tables = ", ".join(schema.metadata.tables)
-        run_sql(postgresql, f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+    def store(self, empty_postgresql, tmp_path, clock):
+        store = open_records(empty_postgresql, folder=tmp_path, clock=clock)
         yield store
         store.close()
 

@@ -399,10 +399,7 @@ class RunRecords(Protocol):
         start_ms: int | None = None,
         location: str = "",
     ) -> Run:
-        """Create a RUNNING run; with a `run_id` that exists, set that run RUNNING again and return it.
-
-        "{run_id}" in `location` becomes the id that it gets.
-        """
+        """Create a RUNNING run; with a `run_id` that exists, set that run RUNNING again and return it."""
         ...
 
     def apply(self, changes: Sequence[RunChange]) -> None:

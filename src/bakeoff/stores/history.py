@@ -5,6 +5,7 @@ the value (float64), one after the other, little-endian, behind eight bytes of B
 """
 
 import json
+import math
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +19,7 @@ from bakeoff.core.records import Metric, Series
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Block", "damaged", "pack", "values_of", "wrong_latest"]
+__all__ = ["Block", "damaged", "pack", "rank", "values_of", "wrong_latest"]
 
 Block: TypeAlias = tuple[str, bytes]
 """The series as JSON, and the packed values."""
@@ -75,23 +76,27 @@ def wrong_latest(execute: Any) -> Iterator[int]:
 
     `execute` runs one statement of SQL.
     """
-    latest: dict[tuple[str, str], tuple[int, int, float, int]] = {}
+    latest: dict[tuple[str, str], tuple[int, int, float]] = {}
     for run_id, keys, packed in execute("SELECT run_id, series, points FROM metric_blocks"):
         if damaged(keys, packed):
             continue
         names = [name for name, *_ in json.loads(keys)]
         for place, *point in zip(*(each.tolist() for each in _unpacked(packed)), strict=True):
-            step, time_ms, value = point
-            rank = (step, time_ms, 0.0, 1) if value != value else (step, time_ms, value, 0)  # noqa: PLR0124 - NaN
-            at = (run_id, names[place])
-            if at not in latest or rank[:3] > latest[at][:3]:
-                latest[at] = rank
-    for row, run_id, key, *stored in execute(
-        "SELECT rowid, run_id, key, step, time_ms, value, is_nan FROM latest_metrics"
-    ):
-        expected = latest.get((run_id, key))
-        if expected is None or (*stored[:3],) != expected[:3]:
+            at, its = (run_id, names[place]), _rank(*point)
+            if at not in latest or its > latest[at]:
+                latest[at] = its
+    for row, run_id, key, *stored in execute("SELECT rowid, run_id, key, step, time_ms, value FROM latest_metrics"):
+        if latest.get((run_id, key)) != (*stored,):
             yield row
+
+
+def rank(metric: Metric) -> tuple[int, int, float]:
+    """MLflow's order of a key's values; NaN counts as zero."""
+    return _rank(metric.step, metric.time_ms, metric.value)
+
+
+def _rank(step: int, time_ms: int, value: float) -> tuple[int, int, float]:
+    return step, time_ms, 0.0 if math.isnan(value) else value
 
 
 def _in_order(

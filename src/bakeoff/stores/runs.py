@@ -18,7 +18,7 @@ from bakeoff.stores.documents import as_json
 from bakeoff.stores.experiments import ENTITY as EXPERIMENTS
 from bakeoff.stores.experiments import number_of
 from bakeoff.stores.grouping import Grouping
-from bakeoff.stores.history import pack, values_of
+from bakeoff.stores.history import pack, rank, values_of
 from bakeoff.stores.schema import artifacts, experiments, inputs, latest_metrics, metric_blocks, params, runs
 from bakeoff.stores.schema import tags as run_tags
 from bakeoff.stores.search import Beside, Entity, columns, find, offset_of
@@ -87,9 +87,8 @@ class Runs:
             if parent_id is not None:
                 _require(connection, parent_id)
             begun_ms = self._clock() if start_ms is None else start_ms
-            where = location.replace("{run_id}", run_id)
             row: dict[str, Any] = {"run_id": run_id, "experiment_id": number, "name": name, "status": "RUNNING"}
-            row |= {"start_ms": begun_ms, "parent_id": parent_id, "location": where}
+            row |= {"start_ms": begun_ms, "parent_id": parent_id, "location": location}
             new = connection.execute(self._insert_run, row).rowcount == 1
             if not new:
                 self._again(connection, run_id, number, experiment_id)
@@ -104,7 +103,7 @@ class Runs:
                 start_ms=begun_ms,
                 parent_id=parent_id,
                 tags=dict(sorted((tags or {}).items())),
-                location=where,
+                location=location,
             )
 
         return self._grouped(started)
@@ -179,7 +178,7 @@ class Runs:
         best: dict[str, Metric] = {}
         for value in values:
             known = best.setdefault(value.key, value)
-            if known is not value and _rank(value) > _rank(known):
+            if known is not value and rank(value) > rank(known):
                 best[value.key] = value
         # In one order of keys: two writers that touched the same rows crosswise would deadlock.
         connection.execute(self._upsert_latest, [_row(run_id, best[key]) for key in sorted(best)])
@@ -224,11 +223,6 @@ def _row(run_id: str, metric: Metric) -> dict[str, Any]:
         "value": 0.0 if is_nan else float(metric.value),
         "is_nan": is_nan,
     }
-
-
-def _rank(metric: Metric) -> tuple[int, int, float]:
-    """MLflow's order of a key's values; NaN counts as zero."""
-    return metric.step, metric.time_ms, 0.0 if metric.value != metric.value else metric.value
 
 
 def _metric(row: Any) -> Metric:

@@ -137,7 +137,7 @@ class _Runs:
                     status="RUNNING",
                     start_ms=self._clock() if start_ms is None else start_ms,
                     parent_id=parent_id,
-                    location=location.replace("{run_id}", run_id),
+                    location=location,
                 )
             run = self._runs[run_id]
             if run.experiment_id != experiment_id:

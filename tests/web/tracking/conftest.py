@@ -56,14 +56,15 @@ class Client:
         return answer["message"]
 
 
-@pytest.fixture
-def tracking(tmp_path) -> Iterator[Tracking]:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def tracking(request, tmp_path) -> Iterator[Tracking]:
     moments = itertools.count(1_000_000, 10)
 
     def clock() -> int:
         return next(moments)
 
-    records, blobs = wiring.open_stores(tmp_path, "sqlite:///records.db", "file://blobs", clock)
+    url = "sqlite:///records.db" if request.param == "sqlite" else request.getfixturevalue("empty_postgresql")
+    records, blobs = wiring.open_stores(tmp_path, url, "file://blobs", clock)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     made = Tracking(records=records, blobs=blobs, clock=clock, scratch=scratch)

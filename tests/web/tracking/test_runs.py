@@ -2,6 +2,7 @@
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -270,3 +271,25 @@ def test_logged_models_are_made_measured_and_searched(client):
     client("DELETE", f"2.0/mlflow/logged-models/{model}")
     assert client.refused("GET", f"2.0/mlflow/logged-models/{model}", "RESOURCE_DOES_NOT_EXIST", 404)
     assert client("POST", "2.0/mlflow/logged-models/search", experiment_ids=["0"])["models"] == []
+
+
+def test_models_that_are_told_at_once_are_all_kept_beside_tags(client):
+    run_id = client.run()
+
+    def tell(at):
+        client("POST", "2.0/mlflow/runs/outputs", run_id=run_id, models=[{"model_id": f"m-{at}", "step": at}])
+        client("POST", "2.0/mlflow/runs/log-inputs", run_id=run_id, models=[{"model_id": f"m-{at}"}])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(tell, range(8)))
+    run = client.get_run(run_id)
+    assert run["outputs"]["model_outputs"] == [{"model_id": f"m-{at}", "step": at} for at in range(8)]
+    assert run["inputs"]["model_inputs"] == [{"model_id": f"m-{at}"} for at in range(8)]
+    assert [tag["key"] for tag in run["data"]["tags"]] == ["mlflow.runName"]
+
+
+def test_a_param_that_is_cut_is_told_in_the_log(client, caplog):
+    run_id = client.run()
+    client("POST", "2.0/mlflow/runs/log-parameter", run_id=run_id, key="long", value="x" * 6001)
+    assert len(client.get_run(run_id)["data"]["params"][0]["value"]) == 6000
+    assert "param 'long' has 6001 characters: cut to the first 6000" in caplog.text

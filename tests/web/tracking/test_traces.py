@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -231,3 +232,35 @@ def test_a_correction_overrides_and_its_removal_restores(client, send):
     assert client("GET", f"{TRACES}/{trace}/assessments/{second}")["assessment"]["rationale"] == "seen twice"
     client("DELETE", f"{TRACES}/{trace}/assessments/{second}")
     assert client("GET", f"{TRACES}/{trace}/assessments/{first}")["assessment"]["valid"] is True
+
+
+def test_links_that_come_at_once_are_all_kept(client, send):
+    send(span(1))
+    trace_id, runs = f"tr-{1:032x}", [client.run() for _ in range(8)]
+
+    def link(run_id):
+        client("POST", "2.0/mlflow/traces/link-to-run", trace_ids=[trace_id], run_id=run_id)
+        prompt = {"name": run_id, "version": "1"}
+        client("POST", "2.0/mlflow/traces/link-prompts", trace_id=trace_id, prompt_versions=[prompt])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(link, runs))
+    assert all(found(client, f"run_id = '{run_id}'") == [trace_id] for run_id in runs)
+    tags = client("GET", f"{TRACES}/{trace_id}")["trace"]["trace_info"]["tags"]
+    assert sorted(each["name"] for each in json.loads(tags["mlflow.linkedPrompts"])) == sorted(runs)
+
+
+def test_what_an_old_client_says_of_its_trace_goes_before_what_spans_say(client, send):
+    started = client(
+        "POST", "2.0/mlflow/traces", experiment_id="0", timestamp_ms=500, tags=[{"key": "a", "value": "b"}]
+    )
+    trace_id = started["trace_info"]["request_id"]
+    path = f"2.0/mlflow/traces/{trace_id}"
+    ended = client("PATCH", path, timestamp_ms=700, status="ERROR", request_metadata=[{"key": "k", "value": "v"}])
+    assert (ended["trace_info"]["status"], ended["trace_info"]["execution_time_ms"]) == ("ERROR", 200)
+    send(span(1, start_ms=400, took_ms=900, mlflow__traceRequestId=trace_id))
+    info = client("GET", f"{path}/info")["trace_info"]
+    assert (info["status"], info["timestamp_ms"], info["execution_time_ms"]) == ("ERROR", 500, 200)
+    assert {each["key"]: each["value"] for each in info["request_metadata"]} == {"k": "v"}
+    message = client.refused("PATCH", path, "INVALID_PARAMETER_VALUE", timestamp_ms=700, status="DONE")
+    assert message == "Invalid value 'DONE' for parameter 'status' supplied."

@@ -80,6 +80,11 @@ def _ask(path: str, does: Handler, /, **takes: Want) -> Operation:
     return Operation(path=path, method="POST", does=does, takes=takes)
 
 
+def _either(path: str, does: Handler, /, **takes: Want) -> tuple[Operation, Operation]:
+    """What clients ask by either method."""
+    return _get(path, does, **takes), _ask(path, does, **takes)
+
+
 TRACE, ASSESSMENT = "3.0/mlflow/traces/{trace_id}", "3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}"
 DATASET = "3.0/mlflow/datasets/{dataset_id}"
 SEARCHED = {"filter": TEXT, "order_by": TEXTS, "page_token": TEXT}
@@ -88,15 +93,7 @@ CALLS: tuple[Operation, ...] = (
     _write("2.0/mlflow/experiments/create", experiments.create, name=NEEDED, artifact_location=TEXT, tags=LIST),
     _get("2.0/mlflow/experiments/get", experiments.get, experiment_id=NEEDED),
     _get("2.0/mlflow/experiments/get-by-name", experiments.get_by_name, experiment_name=NEEDED),
-    *(
-        Operation(
-            path="2.0/mlflow/experiments/search",
-            method=method,
-            does=experiments.search,
-            takes={**SEARCHED, "view_type": ANY, "max_results": INT},
-        )
-        for method in ("GET", "POST")
-    ),
+    *_either("2.0/mlflow/experiments/search", experiments.search, **SEARCHED, view_type=ANY, max_results=INT),
     _write("2.0/mlflow/experiments/delete", experiments.delete, experiment_id=NEEDED),
     _write("2.0/mlflow/experiments/restore", experiments.restore, experiment_id=NEEDED),
     _write("2.0/mlflow/experiments/update", experiments.update, experiment_id=NEEDED, new_name=NEEDED),
@@ -156,13 +153,7 @@ CALLS: tuple[Operation, ...] = (
     ),
     _get("2.0/mlflow/artifacts/list", artifacts.list_run, run_id=NEEDED, path=TEXT, page_token=TEXT),
     _get("2.0/mlflow-artifacts/artifacts", artifacts.list_proxied, path=TEXT),
-    Operation(
-        path="2.0/mlflow-artifacts/artifacts/{path:path}",
-        method="DELETE",
-        does=artifacts.delete,
-        takes={"path": TEXT},
-        needs="track",
-    ),
+    _write("2.0/mlflow-artifacts/artifacts/{path:path}", artifacts.delete, method="DELETE", path=TEXT),
     _write(
         "2.0/mlflow/logged-models",
         models.create,
@@ -194,15 +185,7 @@ CALLS: tuple[Operation, ...] = (
     _write("2.0/mlflow/registered-models/rename", registry.rename, name=NEEDED, new_name=NEEDED),
     _write("2.0/mlflow/registered-models/update", registry.update, method="PATCH", name=NEEDED, description=TEXT),
     _write("2.0/mlflow/registered-models/delete", registry.delete, method="DELETE", name=NEEDED),
-    *(
-        Operation(
-            path="2.0/mlflow/registered-models/get-latest-versions",
-            method=method,
-            does=registry.latest,
-            takes={"name": NEEDED, "stages": TEXTS},
-        )
-        for method in ("GET", "POST")
-    ),
+    *_either("2.0/mlflow/registered-models/get-latest-versions", registry.latest, name=NEEDED, stages=TEXTS),
     _write("2.0/mlflow/registered-models/set-tag", registry.set_tag, name=NEEDED, key=NEEDED, value=TEXT),
     _write("2.0/mlflow/registered-models/delete-tag", registry.delete_tag, method="DELETE", name=NEEDED, key=NEEDED),
     _write("2.0/mlflow/registered-models/alias", registry.set_alias, name=NEEDED, alias=NEEDED, version=NEEDED),
@@ -255,7 +238,7 @@ CALLS: tuple[Operation, ...] = (
         version=NEEDED,
         key=NEEDED,
     ),
-    _write("3.0/mlflow/traces", traces.start, trace=Want(shape="any", required=True)),
+    _write("3.0/mlflow/traces", traces.start, trace=required("any")),
     _ask(
         "3.0/mlflow/traces/search", traces.search, **SEARCHED, locations=LIST, max_results=Want(shape="int", most=500)
     ),
@@ -270,43 +253,40 @@ CALLS: tuple[Operation, ...] = (
         filter_string2=NEEDED,
         base_filter=TEXT,
     ),
-    *(
-        _write(
-            f"{version}/mlflow/traces/delete-traces",
-            traces.delete,
-            experiment_id=NEEDED,
-            max_timestamp_millis=INT,
-            max_traces=INT,
-            request_ids=TEXTS,
-            trace_ids=TEXTS,
-        )
-        for version in ("2.0", "3.0")
-    ),
     _write("2.0/mlflow/traces/link-to-run", traces.link_to_run, trace_ids=required("texts"), run_id=NEEDED),
     _write("2.0/mlflow/traces/link-prompts", traces.link_prompts, trace_id=NEEDED, prompt_versions=required("list")),
     *(
-        _write(
-            f"{version}/mlflow/traces/{{trace_id}}/tags",
-            traces.set_tag,
-            method="PATCH",
-            trace_id=NEEDED,
-            key=NEEDED,
-            value=TEXT,
-        )
+        operation
         for version in ("2.0", "3.0")
-    ),
-    *(
-        _write(
-            f"{version}/mlflow/traces/{{trace_id}}/tags",
-            traces.delete_tag,
-            method="DELETE",
-            trace_id=NEEDED,
-            key=NEEDED,
+        for operation in (
+            _write(
+                f"{version}/mlflow/traces/delete-traces",
+                traces.delete,
+                experiment_id=NEEDED,
+                max_timestamp_millis=INT,
+                max_traces=INT,
+                request_ids=TEXTS,
+                trace_ids=TEXTS,
+            ),
+            _write(
+                f"{version}/mlflow/traces/{{trace_id}}/tags",
+                traces.set_tag,
+                method="PATCH",
+                trace_id=NEEDED,
+                key=NEEDED,
+                value=TEXT,
+            ),
+            _write(
+                f"{version}/mlflow/traces/{{trace_id}}/tags",
+                traces.delete_tag,
+                method="DELETE",
+                trace_id=NEEDED,
+                key=NEEDED,
+            ),
         )
-        for version in ("2.0", "3.0")
     ),
     _get(TRACE, traces.info, trace_id=NEEDED),
-    _write(f"{TRACE}/assessments", assessments.create, trace_id=NEEDED, assessment=Want(shape="any", required=True)),
+    _write(f"{TRACE}/assessments", assessments.create, trace_id=NEEDED, assessment=required("any")),
     _get(ASSESSMENT, assessments.get, trace_id=NEEDED, assessment_id=NEEDED),
     _write(
         ASSESSMENT,
@@ -314,8 +294,8 @@ CALLS: tuple[Operation, ...] = (
         method="PATCH",
         trace_id=NEEDED,
         assessment_id=NEEDED,
-        assessment=Want(shape="any", required=True),
-        update_mask=Want(shape="any", required=True),
+        assessment=required("any"),
+        update_mask=required("any"),
     ),
     _write(ASSESSMENT, assessments.delete, method="DELETE", trace_id=NEEDED, assessment_id=NEEDED),
     _write(
@@ -339,20 +319,14 @@ CALLS: tuple[Operation, ...] = (
     _get("2.0/mlflow/traces/{request_id}/info", traces.info_v2, request_id=NEEDED),
     _get("2.0/mlflow/traces", traces.search_v2, **SEARCHED, experiment_ids=TEXTS, max_results=INT),
     _write("3.0/mlflow/datasets/create", datasets.create, name=NEEDED, experiment_ids=TEXTS, tags=TEXT),
-    *(
-        Operation(
-            path="3.0/mlflow/datasets/search",
-            method=method,
-            does=datasets.search,
-            takes={
-                "filter_string": TEXT,
-                "order_by": TEXTS,
-                "page_token": TEXT,
-                "experiment_ids": TEXTS,
-                "max_results": INT,
-            },
-        )
-        for method in ("GET", "POST")
+    *_either(
+        "3.0/mlflow/datasets/search",
+        datasets.search,
+        filter_string=TEXT,
+        order_by=TEXTS,
+        page_token=TEXT,
+        experiment_ids=TEXTS,
+        max_results=INT,
     ),
     _get(DATASET, datasets.get, dataset_id=NEEDED),
     _write(DATASET, datasets.delete, method="DELETE", dataset_id=NEEDED),

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
@@ -22,7 +22,7 @@ from bakeoff.core.records import DocumentChange, Run, RunChange
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import PROXIED, Tracking, local_path
 from bakeoff.web.tracking.models import model_of
-from bakeoff.web.tracking.registry import source_of, version_of
+from bakeoff.web.tracking.registry import files_of, version_of
 from bakeoff.web.tracking.runs import run_of
 from bakeoff.web.tracking.wire import answer, invalid, missing, unknown
 
@@ -203,8 +203,6 @@ async def _file(tracking: Tracking, place: Callable[[], _Place], name: str) -> R
 
 
 def _headers(name: str) -> dict[str, str]:
-    from urllib.parse import quote
-
     file = quote(PurePosixPath(name).name)
     return {"X-Content-Type-Options": "nosniff", "Content-Disposition": f"attachment; filename*=utf-8''{file}"}
 
@@ -224,8 +222,7 @@ async def version_file(tracking: Tracking, request: Request) -> Response:
     path = relative(request.query_params.get("path"))
     name, number = request.query_params.get("name", ""), request.query_params.get("version", "")
     version = await run_in_threadpool(version_of, tracking, name, number)
-    location = str(version.lineage.get("files") or source_of(version))
-    return await _file(tracking, lambda: _place(tracking, location, path), path)
+    return await _file(tracking, lambda: _place(tracking, files_of(version), path), path)
 
 
 async def model_file(tracking: Tracking, request: Request) -> Response:

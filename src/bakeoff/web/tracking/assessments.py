@@ -7,15 +7,16 @@ from typing import Any
 
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import Tracking
-from bakeoff.web.tracking.traces import change_assessments, time_of, trace_of
-from bakeoff.web.tracking.wire import TrackingError, invalid, unknown
+from bakeoff.web.tracking.documents import Body
+from bakeoff.web.tracking.traces import change, time_of, trace_of
+from bakeoff.web.tracking.wire import TrackingError, invalid, snake, unknown
 
 __all__ = ["completed", "create", "delete", "get", "update"]
 
 UPDATED = ("assessment_name", "feedback", "expectation", "rationale", "metadata", "valid")
 
 
-def completed(tracking: Tracking, trace_id: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def completed(tracking: Tracking, trace_id: str, given: Mapping[str, Any]) -> Body:
     """An assessment as it is kept: with an id, its trace and its times."""
     if not given.get("assessment_name"):
         raise invalid("Missing value for required parameter 'assessment_name'.")
@@ -33,7 +34,7 @@ def completed(tracking: Tracking, trace_id: str, given: Mapping[str, Any]) -> di
     return _plain(body)
 
 
-def _plain(body: dict[str, Any]) -> dict[str, Any]:
+def _plain(body: Body) -> Body:
     """Expectations that are no plain value are kept as JSON, as clients expect them."""
     expectation = body.get("expectation")
     if expectation is not None and isinstance(expectation.get("value"), dict | list):
@@ -46,64 +47,66 @@ def _absent(trace_id: str, assessment_id: str) -> TrackingError:
     return unknown(f"Assessment with ID '{assessment_id}' not found for trace '{trace_id}'")
 
 
+def _one(body: Body, assessment_id: str) -> Body:
+    for each in body["assessments"]:
+        if each["assessment_id"] == assessment_id:
+            return each
+    raise _absent(body["trace_id"], assessment_id)
+
+
 def create(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """A new assessment; one that it overrides is not valid any more."""
     new = completed(tracking, given["trace_id"], given["assessment"])
     overridden = new.get("overrides")
 
-    def changed(known: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        if overridden and overridden not in {each["assessment_id"] for each in known}:
-            raise _absent(given["trace_id"], overridden)
-        return [*({**each, "valid": False} if each["assessment_id"] == overridden else each for each in known), new]
+    def changed(body: Body) -> Body:
+        before = body["assessments"]
+        if overridden:
+            before = _valid(before, _one(body, overridden)["assessment_id"], valid=False)
+        return {"assessments": [*before, new]}
 
-    change_assessments(tracking, given["trace_id"], changed)
+    change(tracking, given["trace_id"], changed)
     return {"assessment": new}
+
+
+def _valid(assessments: list[Body], assessment_id: str | None, *, valid: bool) -> list[Body]:
+    return [{**each, "valid": valid} if each["assessment_id"] == assessment_id else each for each in assessments]
 
 
 def get(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """One assessment."""
-    for each in trace_of(tracking, given["trace_id"])["assessments"]:
-        if each["assessment_id"] == given["assessment_id"]:
-            return {"assessment": each}
-    raise _absent(given["trace_id"], given["assessment_id"])
+    return {"assessment": _one(trace_of(tracking, given["trace_id"]), given["assessment_id"])}
 
 
 def update(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Change what the mask names of an assessment."""
-    stated, mask = given["assessment"], given["update_mask"]
+    stated, mask, wanted = given["assessment"], given["update_mask"], given["assessment_id"]
     paths = mask.split(",") if isinstance(mask, str) else mask.get("paths", [])
-    names = ["".join(f"_{c.lower()}" if c.isupper() else c for c in path.strip()) for path in paths]
-    result: list[dict[str, Any]] = []
+    names = [snake(path.strip()) for path in paths]
 
-    def changed(known: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [_updated(each) if each["assessment_id"] == given["assessment_id"] else each for each in known]
-
-    def _updated(old: dict[str, Any]) -> dict[str, Any]:
+    def updated(old: Body) -> Body:
         for kind, other in (("feedback", "expectation"), ("expectation", "feedback")):
             if kind in names and other in old:
                 raise invalid(f"Cannot update {kind} value on an {other} assessment.")
         more = {name: stated[name] for name in names if name in UPDATED and name in stated}
         if "metadata" in more:
             more["metadata"] = {**old.get("metadata", {}), **more["metadata"]}
-        result.append(_plain({**old, **more, "last_update_time": time_of(tracking.clock())}))
-        return result[-1]
+        return _plain({**old, **more, "last_update_time": time_of(tracking.clock())})
 
-    change_assessments(tracking, given["trace_id"], changed)
-    if not result:
-        raise _absent(given["trace_id"], given["assessment_id"])
-    return {"assessment": result[-1]}
+    def changed(body: Body) -> Body:
+        new = updated(_one(body, wanted))
+        return {"assessments": [new if each["assessment_id"] == wanted else each for each in body["assessments"]]}
+
+    return {"assessment": _one(change(tracking, given["trace_id"], changed), wanted)}
 
 
 def delete(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Take an assessment away; one that it overrode is valid again."""
 
-    def changed(known: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        gone = next((each for each in known if each["assessment_id"] == given["assessment_id"]), None)
-        if gone is None:
-            raise _absent(given["trace_id"], given["assessment_id"])
-        overridden = gone.get("overrides")
-        rest = [each for each in known if each is not gone]
-        return [{**each, "valid": True} if each["assessment_id"] == overridden else each for each in rest]
+    def changed(body: Body) -> Body:
+        gone = _one(body, given["assessment_id"])
+        rest = [each for each in body["assessments"] if each is not gone]
+        return {"assessments": _valid(rest, gone.get("overrides"), valid=True)}
 
-    change_assessments(tracking, given["trace_id"], changed)
+    change(tracking, given["trace_id"], changed)
     return {}

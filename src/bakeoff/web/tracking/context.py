@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.protocols import BlobStore, Clock, RecordStore
 from bakeoff.core.records import Experiment, Run
 
@@ -32,8 +33,6 @@ class Tracking:
 
     def prepare(self) -> None:
         """See that there is the experiment that clients use when they name none."""
-        from bakeoff.core.errors import ConflictError, NotFoundError
-
         try:
             self.records.experiments.get(DEFAULT)
         except NotFoundError:

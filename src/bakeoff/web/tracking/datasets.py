@@ -3,17 +3,19 @@
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from bakeoff.core import narrow
 from bakeoff.core.hashing import canonical_json
-from bakeoff.core.queries import AllOf, AnyOf, Expr, Order, Predicate, Query, QueryField
+from bakeoff.core.queries import AnyOf, Order, Query, QueryField, attribute
+from bakeoff.core.records import Document, DocumentChange
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import Tracking
+from bakeoff.web.tracking.documents import APART, Body, Fields, edit, fields, settle, write
 from bakeoff.web.tracking.experiments import experiment_of
-from bakeoff.web.tracking.filters import Grammar, Name, filter_of, order_of
-from bakeoff.web.tracking.papers import Body, Fields, edit, fields, remove, write
-from bakeoff.web.tracking.wire import TrackingError, invalid, unknown
+from bakeoff.web.tracking.filters import TAGS, Grammar, Name, filter_of, order_of, within
+from bakeoff.web.tracking.wire import TrackingError, invalid, paged, unknown
 
 __all__ = [
     "add_experiments",
@@ -34,31 +36,23 @@ DATASETS, RECORDS = "evaluation_datasets", "evaluation_records"
 PAGE = 1000
 
 
-def _attribute(key: str, *, number: bool = False) -> Name:
-    return Name(field=QueryField(kind="attribute", key=key), number=number)
-
-
 GRAMMAR = Grammar(
     attributes={
-        "name": _attribute("name"),
-        "dataset_id": _attribute("id"),
-        "digest": _attribute("digest"),
-        "created_by": _attribute("created_by"),
-        "last_updated_by": _attribute("last_updated_by"),
-        "created_time": _attribute("created_time", number=True),
-        "last_update_time": _attribute("last_update_time", number=True),
+        "dataset_id": Name.of("id"),
+        **{key: Name.of(key) for key in ("name", "digest", "created_by", "last_updated_by")},
+        **{key: Name.of(key, number=True) for key in ("created_time", "last_update_time")},
     },
-    kinds={"tag": "tag", "tags": "tag"},
+    kinds=TAGS,
 )
 OLDEST_RECORD = (Order(field=QueryField(kind="attribute", key="number")),)
 
 
-def _of_experiment(experiment_id: str) -> QueryField:
-    return QueryField(kind="attribute", key=f"experiment\0{experiment_id}")
+def _of_experiment(experiment_id: str) -> str:
+    return f"experiment{APART}{experiment_id}"
 
 
 def _fields(body: Body) -> Fields:
-    mine = dict.fromkeys((_of_experiment(each).key for each in body["experiment_ids"]), 1)
+    mine = dict.fromkeys((_of_experiment(each) for each in body["experiment_ids"]), 1)
     plain = {
         key: body[key]
         for key in ("name", "digest", "created_by", "last_updated_by", "created_time", "last_update_time")
@@ -78,16 +72,22 @@ def _shown(body: Mapping[str, Any]) -> Json:
     return {**plain, **more, "tags": json.dumps(body["tags"])}
 
 
-def _dataset(tracking: Tracking, dataset_id: str) -> Body:
+def _stored(tracking: Tracking, dataset_id: str) -> Document:
     known = tracking.records.documents.get(DATASETS, dataset_id)
     if known is None:
         raise _absent(dataset_id)
-    return dict(known.body)
+    return known
 
 
-def _edit(tracking: Tracking, dataset_id: str, **more: Any) -> Body:
+def _digest(of: str, now: int) -> str:
+    return hashlib.sha256(f"{of}:{now}".encode()).hexdigest()[:8]
+
+
+def _edit(tracking: Tracking, dataset_id: str, change: Callable[[Body], Body]) -> Body:
+    """Change a dataset; `change` gives what is new of it."""
+
     def changed(body: Body) -> Body:
-        return {**body, **more, "last_update_time": tracking.clock()}
+        return {**body, **change(body), "last_update_time": tracking.clock()}
 
     return edit(tracking, DATASETS, dataset_id, changed, fields_of=_fields, absent=_absent(dataset_id))
 
@@ -111,13 +111,14 @@ def create(tracking: Tracking, given: Mapping[str, Any]) -> Json:
         "tags": tags,
         "schema": None,
         "profile": None,
-        "digest": hashlib.sha256(f"{given['name']}:{now}".encode()).hexdigest()[:8],
+        "digest": _digest(given["name"], now),
         "created_time": now,
         "last_update_time": now,
         "created_by": tags.get("mlflow.user"),
         "last_updated_by": tags.get("mlflow.user"),
         "experiment_ids": [experiment_of(tracking, each).experiment_id for each in given["experiment_ids"]],
         "records": 0,
+        "numbered": 0,
     }
     write(tracking, DATASETS, {dataset_id: body}, _fields, new=True)
     return {"dataset": _shown(body)}
@@ -125,78 +126,79 @@ def create(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 
 def get(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """One dataset, without its records."""
-    return {"dataset": _shown(_dataset(tracking, given["dataset_id"]))}
+    return {"dataset": _shown(_stored(tracking, given["dataset_id"]).body)}
 
 
 def delete(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Remove a dataset and its records."""
     known = tracking.records.documents.find(RECORDS, f"{given['dataset_id']}/")
-    remove(tracking, RECORDS, [each.key for each in known])
-    return remove(tracking, DATASETS, [given["dataset_id"]])
+    gone = [(RECORDS, each.key) for each in known]
+    tracking.records.documents.apply(
+        [DocumentChange(collection=of, key=key, body=None) for of, key in [*gone, (DATASETS, given["dataset_id"])]]
+    )
+    return {}
 
 
 def search(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Datasets by filter, of some experiments or of all."""
-    stated = filter_of(given["filter_string"], GRAMMAR)
-    parts: list[Expr] = [] if stated is None else [stated]
-    if given["experiment_ids"]:
-        parts.append(
-            AnyOf(
-                parts=tuple(
-                    Predicate(field=_of_experiment(each), operator="is not null") for each in given["experiment_ids"]
-                )
-            )
-        )
-    order = order_of(given["order_by"] or ["created_time DESC"], GRAMMAR)
+    mine = AnyOf(parts=tuple(attribute(_of_experiment(each), "is not null") for each in given["experiment_ids"]))
     query = Query(
-        where=AllOf(parts=tuple(parts)),
-        order=order,
+        where=within(filter_of(given["filter_string"], GRAMMAR), mine if mine.parts else None),
+        order=order_of(given["order_by"] or ["created_time DESC"], GRAMMAR),
         lifecycle=None,
         limit=given["max_results"] or PAGE,
         page=given["page_token"] or None,
     )
     page = tracking.records.documents.search(DATASETS, query)
-    body: dict[str, Json] = {"datasets": [_shown(each.body) for each in page.items]}
-    return body if page.following is None else {**body, "next_page_token": page.following}
+    return paged({"datasets": [_shown(each.body) for each in page.items]}, page.following)
 
 
 def set_tags(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Tags of a dataset; one that becomes null is gone."""
-    known = {**_dataset(tracking, given["dataset_id"])["tags"], **_object("tags", given["tags"])}
-    body = _edit(tracking, given["dataset_id"], tags={key: value for key, value in known.items() if value is not None})
-    return {"dataset": _shown(body)}
+    tags = _object("tags", given["tags"])
+
+    def changed(body: Body) -> Body:
+        return {"tags": {key: value for key, value in {**body["tags"], **tags}.items() if value is not None}}
+
+    return {"dataset": _shown(_edit(tracking, given["dataset_id"], changed))}
 
 
 def delete_tag(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Take a tag of a dataset away."""
-    known = _dataset(tracking, given["dataset_id"])["tags"]
-    _edit(tracking, given["dataset_id"], tags={key: value for key, value in known.items() if key != given["key"]})
+
+    def changed(body: Body) -> Body:
+        return {"tags": {key: value for key, value in body["tags"].items() if key != given["key"]}}
+
+    _edit(tracking, given["dataset_id"], changed)
     return {}
 
 
 def experiment_ids(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """The experiments that a dataset is of."""
-    return {"experiment_ids": _dataset(tracking, given["dataset_id"])["experiment_ids"]}
+    return {"experiment_ids": _stored(tracking, given["dataset_id"]).body["experiment_ids"]}
 
 
 def add_experiments(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Say that a dataset is of further experiments, too."""
-    known = _dataset(tracking, given["dataset_id"])["experiment_ids"]
     more = [experiment_of(tracking, each).experiment_id for each in given["experiment_ids"]]
-    return {"dataset": _shown(_edit(tracking, given["dataset_id"], experiment_ids=[*dict.fromkeys([*known, *more])]))}
+
+    def changed(body: Body) -> Body:
+        return {"experiment_ids": [*dict.fromkeys([*body["experiment_ids"], *more])]}
+
+    return {"dataset": _shown(_edit(tracking, given["dataset_id"], changed))}
 
 
 def remove_experiments(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Say that a dataset is not of these experiments."""
-    known = _dataset(tracking, given["dataset_id"])["experiment_ids"]
-    rest = [each for each in known if each not in given["experiment_ids"]]
-    return {"dataset": _shown(_edit(tracking, given["dataset_id"], experiment_ids=rest))}
+
+    def changed(body: Body) -> Body:
+        return {"experiment_ids": [each for each in body["experiment_ids"] if each not in given["experiment_ids"]]}
+
+    return {"dataset": _shown(_edit(tracking, given["dataset_id"], changed))}
 
 
 def upsert(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Add records; those with inputs that are there already are merged with what is new."""
-    dataset_id = given["dataset_id"]
-    dataset = _dataset(tracking, dataset_id)
     try:
         listed = json.loads(given["records"])
     except ValueError:
@@ -205,44 +207,73 @@ def upsert(tracking: Tracking, given: Mapping[str, Any]) -> Json:
         isinstance(each, dict) and isinstance(each.get("inputs"), dict) for each in listed
     ):
         raise invalid("Invalid value for parameter 'records' supplied: expected a JSON list of records with inputs")
-    now, new, updated, entries = tracking.clock(), 0, 0, dict[str, Body]()
-    for each in listed:
-        digest = hashlib.sha256(canonical_json(each["inputs"])).hexdigest()
-        key = f"{dataset_id}/{digest}"
-        known: Body | None = entries.get(key)
-        if known is None and (stored := tracking.records.documents.get(RECORDS, key)) is not None:
-            known = {**stored.body}
-        merged = {
-            part: {**((known or {}).get(part) or {}), **(each.get(part) or {})} for part in ("expectations", "tags")
-        }
-        if known is None:
-            new += 1
-            number = dataset["records"] + new
-            known = {
-                "dataset_record_id": f"dr-{uuid.uuid4().hex}",
-                "dataset_id": dataset_id,
-                "created_time": now,
-                "number": number,
-            }
-        else:
-            updated += 1
-        more = {
-            part: each[part] for part in ("outputs", "source", "source_id", "source_type") if each.get(part) is not None
-        }
-        entries[key] = {**known, "inputs": each["inputs"], **merged, **more, "last_update_time": now}
-    write(tracking, RECORDS, entries, lambda body: fields({"dataset_id": dataset_id, "number": body["number"]}))
-    profile = json.dumps({"num_records": dataset["records"] + new})
-    digest = hashlib.sha256(f"{dataset['digest']}:{now}".encode()).hexdigest()[:8]
-    _edit(tracking, dataset_id, records=dataset["records"] + new, profile=profile, digest=digest)
+    new = updated = 0
+
+    def changes() -> Iterable[DocumentChange]:
+        nonlocal new, updated
+        new, updated = 0, 0
+        dataset, now = _stored(tracking, given["dataset_id"]), tracking.clock()
+        entries: dict[str, DocumentChange] = {}
+        for each in listed:
+            key = f"{dataset.key}/{hashlib.sha256(canonical_json(each['inputs'])).hexdigest()}"
+            stored = tracking.records.documents.get(RECORDS, key)
+            known = entries[key].body if key in entries else None if stored is None else stored.body
+            updated, new = updated + (known is not None), new + (known is None)
+            body = _merged(known or _record(dataset, now, new), each, now)
+            entries[key] = DocumentChange(
+                collection=RECORDS,
+                key=key,
+                body=body,
+                fields=fields({"dataset_id": dataset.key, "number": body["number"]}),
+                expected=0 if stored is None else stored.revision,
+            )
+        yield _resized(dataset, new, now, digest=_digest(narrow.text(dataset.body["digest"]), now))
+        yield from entries.values()
+
+    settle(tracking, changes)
     return {"inserted_count": new, "updated_count": updated}
+
+
+def _record(dataset: Document, now: int, place: int) -> Body:
+    """A new record, the `place`-th behind those that the dataset has had."""
+    return {
+        "dataset_record_id": f"dr-{uuid.uuid4().hex}",
+        "dataset_id": dataset.key,
+        "created_time": now,
+        "number": narrow.whole(dataset.body["numbered"]) + place,
+    }
+
+
+def _merged(known: Mapping[str, Any], given: Mapping[str, Any], now: int) -> Body:
+    """A record with what is new of it."""
+    merged = {part: {**(known.get(part) or {}), **(given.get(part) or {})} for part in ("expectations", "tags")}
+    more = {
+        part: given[part] for part in ("outputs", "source", "source_id", "source_type") if given.get(part) is not None
+    }
+    return {**known, "inputs": given["inputs"], **merged, **more, "last_update_time": now}
+
+
+def _resized(dataset: Document, more: int, now: int, **new: Json) -> DocumentChange:
+    """The dataset with so many more records, or fewer."""
+    count = narrow.whole(dataset.body["records"]) + more
+    body = {
+        **dataset.body,
+        **new,
+        "records": count,
+        "numbered": narrow.whole(dataset.body["numbered"]) + max(more, 0),
+        "profile": json.dumps({"num_records": count}),
+        "last_update_time": now,
+    }
+    return DocumentChange(
+        collection=DATASETS, key=dataset.key, body=body, fields=_fields(body), expected=dataset.revision
+    )
 
 
 def records(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Records of a dataset in the order in which they came, as JSON in a text."""
-    _dataset(tracking, given["dataset_id"])
-    mine = Predicate(field=QueryField(kind="attribute", key="dataset_id"), operator="=", value=given["dataset_id"])
+    dataset = _stored(tracking, given["dataset_id"])
     query = Query(
-        where=mine,
+        where=attribute("dataset_id", "=", dataset.key),
         order=OLDEST_RECORD,
         lifecycle=None,
         limit=given["max_results"] or PAGE,
@@ -250,13 +281,22 @@ def records(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     )
     page = tracking.records.documents.search(RECORDS, query)
     listed = [{key: value for key, value in each.body.items() if key != "number"} for each in page.items]
-    body: dict[str, Json] = {"records": json.dumps(listed)}
-    return body if page.following is None else {**body, "next_page_token": page.following}
+    return paged({"records": json.dumps(listed)}, page.following)
 
 
 def delete_records(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Remove records of a dataset by their ids."""
-    known = tracking.records.documents.find(RECORDS, f"{given['dataset_id']}/")
-    gone = [each.key for each in known if each.body["dataset_record_id"] in given["dataset_record_ids"]]
-    remove(tracking, RECORDS, gone)
+    gone: list[Document] = []
+
+    def changes() -> Iterable[DocumentChange]:
+        nonlocal gone
+        dataset, now = _stored(tracking, given["dataset_id"]), tracking.clock()
+        known = tracking.records.documents.find(RECORDS, f"{dataset.key}/")
+        gone = [each for each in known if each.body["dataset_record_id"] in given["dataset_record_ids"]]
+        if gone:
+            yield _resized(dataset, -len(gone), now)
+        for each in gone:
+            yield DocumentChange(collection=RECORDS, key=each.key, body=None, expected=each.revision)
+
+    settle(tracking, changes)
     return {"deleted_count": len(gone)}

@@ -1,6 +1,6 @@
 """What clients keep here and bakeoff itself has no noun for: documents that can be searched by fields."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from bakeoff.core.errors import ConflictError
@@ -10,11 +10,13 @@ from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.wire import TrackingError
 
-__all__ = ["Body", "Fields", "edit", "fields", "remove", "write"]
+__all__ = ["APART", "Body", "Fields", "edit", "fields", "remove", "settle", "write"]
 
 Body: TypeAlias = dict[str, Any]
 Fields: TypeAlias = Mapping[QueryField, str | float]
 TRIES = 50
+APART = "\x1f"
+"""Between the parts of a key. (No NUL: PostgreSQL has none in texts, and functions of SQLite stop at one.)"""
 
 
 def fields(
@@ -55,32 +57,41 @@ def write(
     tracking.records.documents.apply(changes)
 
 
+def settle(tracking: Tracking, changes: Callable[[], Iterable[DocumentChange]]) -> None:
+    """Write what follows from what is there now, all or none; work it out again where another was faster."""
+    for _ in range(TRIES):
+        try:
+            tracking.records.documents.apply([*changes()])
+        except ConflictError:
+            continue
+        return
+    raise TrackingError("RESOURCE_CONFLICT", "too many wrote the same at once: try again")
+
+
 def edit(
     tracking: Tracking,
     collection: str,
     key: str,
-    change: Callable[[Body], Body | None],
+    change: Callable[[Body], Body],
     *,
     fields_of: Callable[[Body], Fields],
-    absent: TrackingError,
+    absent: TrackingError | Body,
 ) -> Body:
-    """Change a document by what it says now, again where another was faster; `change` may give None for no change."""
-    for _ in range(TRIES):
+    """Change a document by what it says now; `absent` is what to begin with where there is none, or the refusal."""
+    result: Body = {}
+
+    def changes() -> Iterable[DocumentChange]:
+        nonlocal result
         known = tracking.records.documents.get(collection, key)
-        if known is None:
+        if known is None and isinstance(absent, TrackingError):
             raise absent
-        body = change(dict(known.body))
-        if body is None:
-            return dict(known.body)
-        entry = DocumentChange(
-            collection=collection, key=key, body=body, fields=fields_of(body), expected=known.revision
-        )
-        try:
-            tracking.records.documents.apply([entry])
-        except ConflictError:
-            continue
-        return body
-    raise TrackingError("RESOURCE_CONFLICT", f"too many change {key!r} at once: try again")
+        before: Mapping[str, Any] = known.body if known is not None else absent  # pyright: ignore[reportAssignmentType]
+        result = change({**before})
+        revision = 0 if known is None else known.revision
+        yield DocumentChange(collection=collection, key=key, body=result, fields=fields_of(result), expected=revision)
+
+    settle(tracking, changes)
+    return result
 
 
 def remove(tracking: Tracking, collection: str, keys: Sequence[str]) -> Json:

@@ -9,8 +9,8 @@ from bakeoff.core.records import Experiment, ExperimentChange
 from bakeoff.core.types import Json
 from bakeoff.web.tracking import limits
 from bakeoff.web.tracking.context import Tracking
-from bakeoff.web.tracking.filters import Grammar, Name, filter_of, order_of
-from bakeoff.web.tracking.wire import exists, invalid, of_pairs, pairs, unknown
+from bakeoff.web.tracking.filters import TAGS, Grammar, Name, filter_of, order_of
+from bakeoff.web.tracking.wire import exists, invalid, of_pairs, paged, pairs, unknown
 
 __all__ = [
     "create",
@@ -28,12 +28,12 @@ __all__ = [
 
 GRAMMAR = Grammar(
     attributes={
-        "name": Name(field=QueryField(kind="attribute", key="name")),
+        "name": Name.of("name"),
         "experiment_id": Name(field=QueryField(kind="attribute", key="experiment_id"), number=True, value=str),
-        "creation_time": Name(field=QueryField(kind="attribute", key="created_ms"), number=True),
-        "last_update_time": Name(field=QueryField(kind="attribute", key="updated_ms"), number=True),
+        "creation_time": Name.of("created_ms", number=True),
+        "last_update_time": Name.of("updated_ms", number=True),
     },
-    kinds={"tag": "tag", "tags": "tag"},
+    kinds=TAGS,
 )
 MOST = 50_000
 VIEWS: Mapping[object, Lifecycle | None] = {
@@ -122,8 +122,7 @@ def search(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     lifecycle = lifecycle_of(given["view_type"])
     query = Query(where=where, order=order, lifecycle=lifecycle, limit=count, page=given["page_token"] or None)
     page = tracking.records.experiments.search(query)
-    shown: dict[str, Json] = {"experiments": [_shown(tracking, each) for each in page.items]}
-    return shown if page.following is None else {**shown, "next_page_token": page.following}
+    return paged({"experiments": [_shown(tracking, each) for each in page.items]}, page.following)
 
 
 def delete(tracking: Tracking, given: Mapping[str, Any]) -> Json:

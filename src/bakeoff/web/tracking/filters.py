@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from bakeoff.core.queries import AllOf, AnyOf, Expr, Kind, Operator, Order, Predicate, QueryField
 from bakeoff.web.tracking.wire import TrackingError, invalid
 
-__all__ = ["Grammar", "Name", "filter_of", "order_of"]
+__all__ = ["METRICS", "PARAMS", "TAGS", "Grammar", "Name", "filter_of", "order_of", "within"]
 
 TOKEN = re.compile(
     r"""\s*(?:
@@ -25,6 +25,9 @@ TOKEN = re.compile(
 )
 WORDS = frozenset({"AND", "OR", "IN", "LIKE", "ILIKE", "NOT", "IS", "NULL"})
 DEEPEST = 50
+TAGS: Mapping[str, Kind] = {"tag": "tag", "tags": "tag"}
+PARAMS: Mapping[str, Kind] = {"param": "param", "params": "param", "parameter": "param", "parameters": "param"}
+METRICS: Mapping[str, Kind] = {"metric": "metric", "metrics": "metric"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,11 @@ class Name:
     field: QueryField
     number: bool = False
     value: Callable[[str | float], str | float] | None = None
+
+    @classmethod
+    def of(cls, key: str, *, number: bool = False) -> "Name":
+        """An attribute, by what it is called here."""
+        return cls(field=QueryField(kind="attribute", key=key), number=number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +114,11 @@ def filter_of(text: str | None, grammar: Grammar) -> Expr | None:
     condition = parser.either(0)
     parser.end()
     return condition
+
+
+def within(*conditions: Expr | None) -> Expr:
+    """All of these conditions, as far as there are any."""
+    return AllOf(parts=tuple(each for each in conditions if each is not None))
 
 
 def order_of(texts: Sequence[str], grammar: Grammar) -> tuple[Order, ...]:

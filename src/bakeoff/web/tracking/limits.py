@@ -3,6 +3,7 @@
 Facts: MLflow 3.18, `mlflow/utils/validation.py`, as its clients meet them.
 """
 
+import logging
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,8 @@ __all__ = [
     "metric_of",
     "version_number",
 ]
+
+logger = logging.getLogger(__name__)
 
 MOST_METRICS, MOST_PAIRS, MOST_ENTITIES = 1000, 100, 1000
 KEY, PARAM, TAG, EXPERIMENT_TAG, REGISTRY_TAG = 250, 6000, 8000, 5000, 100_000
@@ -58,17 +61,23 @@ def _length(what: str, most: int, value: str) -> None:
 
 
 def check_params(values: Mapping[str, str], *, paths: bool = False) -> dict[str, str]:
-    """Params of a run; what is too long is cut, as MLflow cuts it by default."""
+    """Params of a run; what is too long is cut, as MLflow cuts it by default, and the server's log says so."""
     for at, key in enumerate(values):
         check_key(key, path=f"params[{at}].key" if paths else "key", what="Param key")
-    return {key: value[:PARAM] for key, value in values.items()}
+    return {key: _cut("param", key, value, PARAM) for key, value in values.items()}
 
 
 def check_run_tags(values: Mapping[str, str], *, paths: bool = False) -> dict[str, str]:
-    """Tags of a run."""
+    """Tags of a run, cut as params are."""
     for at, key in enumerate(values):
         check_key(key, path=f"tags[{at}].key" if paths else "key")
-    return {key: value[:TAG] for key, value in values.items()}
+    return {key: _cut("tag", key, value, TAG) for key, value in values.items()}
+
+
+def _cut(what: str, key: str, value: str, most: int) -> str:
+    if len(value) > most:
+        logger.warning("%s %r has %d characters: cut to the first %d", what, key, len(value), most)
+    return value[:most]
 
 
 def check_tags(values: Mapping[str, str], *, most: int = REGISTRY_TAG) -> Mapping[str, str]:

@@ -8,8 +8,8 @@ from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.records import Metric
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import Tracking
-from bakeoff.web.tracking.runs import metric_shown
-from bakeoff.web.tracking.wire import SEE, invalid, unknown
+from bakeoff.web.tracking.models import metric_shown
+from bakeoff.web.tracking.wire import SEE, invalid, paged, unknown
 
 __all__ = ["bulk", "history", "interval"]
 
@@ -27,8 +27,7 @@ def history(tracking: Tracking, given: Mapping[str, Any]) -> Json:
         raise unknown(f"Run with id={given['run_id']} not found") from None
     except UsageError as error:
         raise invalid(str(error)) from None
-    body: dict[str, Json] = {"metrics": [metric_shown(each) for each in page.items]}
-    return body if page.following is None else {**body, "next_page_token": page.following}
+    return paged({"metrics": [metric_shown(each) for each in page.items]}, page.following)
 
 
 def bulk(tracking: Tracking, given: Mapping[str, Any]) -> Json:

@@ -1,17 +1,18 @@
 """Logged models: what a run made or measured, before it is registered under a name."""
 
+import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bakeoff.core.queries import AllOf, Expr, Order, Predicate, Query, QueryField, attribute
+from bakeoff.core.queries import Expr, Order, Query, QueryField, attribute
 from bakeoff.core.records import Metric
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import DEFAULT, Tracking
+from bakeoff.web.tracking.documents import APART, Body, Fields, edit, fields, write
 from bakeoff.web.tracking.experiments import experiment_of
-from bakeoff.web.tracking.filters import Grammar, Name, filter_of
-from bakeoff.web.tracking.papers import Body, Fields, edit, fields, write
-from bakeoff.web.tracking.wire import TrackingError, invalid, number, of_pairs, pairs, unknown
+from bakeoff.web.tracking.filters import METRICS, PARAMS, TAGS, Grammar, Name, filter_of, within
+from bakeoff.web.tracking.wire import TrackingError, enum_of, invalid, number, of_pairs, paged, pairs, unknown
 
 __all__ = [
     "create",
@@ -21,6 +22,7 @@ __all__ = [
     "get",
     "log_params",
     "measured",
+    "metric_shown",
     "model_of",
     "noted",
     "require_models",
@@ -33,28 +35,15 @@ VERSIONS = "mlflow.modelVersions"
 UNKNOWN, PENDING, READY = "LOGGED_MODEL_STATUS_UNSPECIFIED", "LOGGED_MODEL_PENDING", "LOGGED_MODEL_READY"
 STATUSES = (UNKNOWN, PENDING, READY, "LOGGED_MODEL_UPLOAD_FAILED")
 FILTERED = {READY: "READY", PENDING: "PENDING", "LOGGED_MODEL_UPLOAD_FAILED": "FAILED", UNKNOWN: "UNSPECIFIED"}
-_NUMBERS = ("creation_timestamp", "last_updated_timestamp", "creation_time", "last_updated_time")
 GRAMMAR = Grammar(
     attributes={
-        **{
-            name: Name(field=QueryField(kind="attribute", key=name))
-            for name in ("name", "model_id", "model_type", "status", "source_run_id", "experiment_id")
-        },
-        **{
-            name: Name(
-                field=QueryField(
-                    kind="attribute", key=name.replace("_time", "_timestamp") if name.endswith("time") else name
-                ),
-                number=True,
-            )
-            for name in _NUMBERS
-        },
+        **{key: Name.of(key) for key in ("name", "model_id", "model_type", "status", "source_run_id", "experiment_id")},
+        **dict.fromkeys(("creation_timestamp", "creation_time"), Name.of("creation_timestamp", number=True)),
+        **dict.fromkeys(
+            ("last_updated_timestamp", "last_updated_time"), Name.of("last_updated_timestamp", number=True)
+        ),
     },
-    kinds={
-        **dict.fromkeys(("metric", "metrics"), "metric"),
-        **dict.fromkeys(("param", "params", "parameter", "parameters"), "param"),
-        **dict.fromkeys(("tag", "tags"), "tag"),
-    },
+    kinds={**METRICS, **PARAMS, **TAGS},
 )
 NEWEST = (
     Order(field=QueryField(kind="attribute", key="creation_timestamp"), descending=True),
@@ -63,7 +52,7 @@ NEWEST = (
 
 
 def _of_dataset(name: str, digest: str) -> str:
-    return f"dataset\0{name}\0{digest}"
+    return f"dataset{APART}{name}{APART}{digest}"
 
 
 def _fields(body: Body) -> Fields:
@@ -88,6 +77,21 @@ def _fields(body: Body) -> Fields:
         tags=body["tags"],
         metrics=of_metrics,
     )
+
+
+def metric_shown(metric: Metric) -> dict[str, Json]:
+    """A metric as clients read it."""
+    body: dict[str, Json] = {
+        "key": metric.key,
+        "value": number(metric.value),
+        "timestamp": metric.time_ms,
+        "step": metric.step,
+    }
+    if metric.series is not None:
+        of = metric.series
+        named = {"model_id": of.model_id, "dataset_name": of.dataset_name, "dataset_digest": of.dataset_digest}
+        body |= {key: value for key, value in named.items() if value}
+    return body
 
 
 def shown(body: Body) -> Json:
@@ -124,12 +128,13 @@ def model_of(tracking: Tracking, model_id: str) -> Body:
     return dict(known.body)
 
 
-def _edit(tracking: Tracking, model_id: str, **more: Any) -> Body:
+def _edit(tracking: Tracking, model_id: str, change: Callable[[Body], Body]) -> Body:
+    """Change a logged model that is not deleted; `change` gives what is new of it."""
+
     def changed(body: Body) -> Body:
         if body.get("deleted"):
             raise _absent(model_id)
-        merged = {key: {**body[key], **value} if isinstance(value, dict) else value for key, value in more.items()}
-        return {**body, **merged, "updated_ms": tracking.clock()}
+        return {**body, "updated_ms": tracking.clock(), **change(body)}
 
     return edit(tracking, MODELS, model_id, changed, fields_of=_fields, absent=_absent(model_id))
 
@@ -169,29 +174,27 @@ def get(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 
 def finalize(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Say whether its artifacts have come."""
-    status = given["status"]
-    if isinstance(status, int) and 0 <= status < len(STATUSES):
-        status = STATUSES[status]
-    if status not in STATUSES:
-        raise invalid(f"Invalid value '{status}' for parameter 'status' supplied.")
-    return {"model": shown(_edit(tracking, given["model_id"], status=status))}
+    status = enum_of("status", given["status"], STATUSES)
+    return {"model": shown(_edit(tracking, given["model_id"], lambda _: {"status": status}))}
 
 
 def delete(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Take a logged model out of sight."""
-    _edit(tracking, given["model_id"], deleted=True)
+    _edit(tracking, given["model_id"], lambda _: {"deleted": True})
     return {}
 
 
 def log_params(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Params of a logged model."""
-    _edit(tracking, given["model_id"], params=of_pairs("params", given["params"]))
+    params = of_pairs("params", given["params"])
+    _edit(tracking, given["model_id"], lambda body: {"params": {**body["params"], **params}})
     return {}
 
 
 def set_tags(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Tags of a logged model."""
-    return {"model": shown(_edit(tracking, given["model_id"], tags=of_pairs("tags", given["tags"])))}
+    tags = of_pairs("tags", given["tags"])
+    return {"model": shown(_edit(tracking, given["model_id"], lambda body: {"tags": {**body["tags"], **tags}}))}
 
 
 def delete_tag(tracking: Tracking, given: Mapping[str, Any]) -> Json:
@@ -201,18 +204,20 @@ def delete_tag(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     def changed(body: Body) -> Body:
         if key not in body["tags"]:
             raise unknown(f"No tag with key '{key}' found for model with ID '{model_id}'.")
-        return {**body, "tags": {k: v for k, v in body["tags"].items() if k != key}, "updated_ms": tracking.clock()}
+        return {"tags": {name: value for name, value in body["tags"].items() if name != key}}
 
-    edit(tracking, MODELS, model_id, changed, fields_of=_fields, absent=_absent(model_id))
+    _edit(tracking, model_id, changed)
     return {}
 
 
 def noted(tracking: Tracking, model_id: str, name: str, version: int) -> None:
     """Write into a logged model's tags that it was registered."""
-    import json
 
-    known = json.loads(model_of(tracking, model_id)["tags"].get(VERSIONS, "[]"))
-    _edit(tracking, model_id, tags={VERSIONS: json.dumps([*known, {"name": name, "version": version}])})
+    def changed(body: Body) -> Body:
+        known = json.loads(body["tags"].get(VERSIONS, "[]"))
+        return {"tags": {**body["tags"], VERSIONS: json.dumps([*known, {"name": name, "version": version}])}}
+
+    _edit(tracking, model_id, changed)
 
 
 def require_models(tracking: Tracking, metrics: Sequence[Metric]) -> None:
@@ -228,21 +233,7 @@ def measured(tracking: Tracking, run_id: str, metrics: Sequence[Metric]) -> None
         if metric.series is not None and metric.series.model_id:
             of_model.setdefault(metric.series.model_id, []).append(metric)
     for model_id, values in of_model.items():
-        new = [
-            {
-                "key": each.key,
-                "value": str(each.value),
-                "timestamp": each.time_ms,
-                "step": each.step,
-                "model_id": model_id,
-                "run_id": run_id,
-                **({"dataset_name": each.series.dataset_name} if each.series and each.series.dataset_name else {}),
-                **(
-                    {"dataset_digest": each.series.dataset_digest} if each.series and each.series.dataset_digest else {}
-                ),
-            }
-            for each in values
-        ]
+        new = [{**metric_shown(each), "value": str(each.value), "run_id": run_id} for each in values]
 
         def added(body: Body, new: list[dict[str, Any]] = new) -> Body:
             return {**body, "metrics": [*body["metrics"], *(each for each in new if each not in body["metrics"])]}
@@ -252,28 +243,26 @@ def measured(tracking: Tracking, run_id: str, metrics: Sequence[Metric]) -> None
 
 def search(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Logged models of experiments, by filter, datasets and order."""
-    where: list[Expr] = [
-        attribute("experiment_id", "in", tuple(given["experiment_ids"])),
-        attribute("lifecycle", "=", "active"),
-    ]
-    stated = filter_of(given["filter"], GRAMMAR)
-    where += [] if stated is None else [stated]
+    on: list[Expr] = []
     for each in given["datasets"]:
         if not each.get("dataset_name"):
             raise invalid("`dataset_name` in the `datasets` clause must be specified.")
-        key = QueryField(kind="attribute", key=_of_dataset(each["dataset_name"], each.get("dataset_digest") or ""))
-        where.append(Predicate(field=key, operator="is not null"))
-    order = [_order(each) for each in given["order_by"]]
+        key = _of_dataset(each["dataset_name"], each.get("dataset_digest") or "")
+        on.append(attribute(key, "is not null"))
     query = Query(
-        where=AllOf(parts=tuple(where)),
-        order=(*order, *NEWEST),
+        where=within(
+            attribute("experiment_id", "in", tuple(given["experiment_ids"])),
+            attribute("lifecycle", "=", "active"),
+            filter_of(given["filter"], GRAMMAR),
+            *on,
+        ),
+        order=(*(_order(each) for each in given["order_by"]), *NEWEST),
         lifecycle=None,
         limit=given["max_results"] or 100,
         page=given["page_token"] or None,
     )
     page = tracking.records.documents.search(MODELS, query)
-    body: dict[str, Json] = {"models": [shown(dict(each.body)) for each in page.items]}
-    return body if page.following is None else {**body, "next_page_token": page.following}
+    return paged({"models": [shown(dict(each.body)) for each in page.items]}, page.following)
 
 
 def _order(given: Mapping[str, Any]) -> Order:

@@ -7,14 +7,14 @@ numbers of 64 bits may be texts; unknown fields are ignored.
 import base64
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from bakeoff.core.errors import MissingExtraError
-from bakeoff.web.tracking.wire import TrackingError
+from bakeoff.web.tracking.wire import TrackingError, snake
 
 __all__ = ["OtlpSpan", "answered", "proto_json", "spans_of"]
 
@@ -93,14 +93,16 @@ def _of_protobuf(data: bytes) -> dict[str, Any]:
         raise ValueError(str(error)) from error
     body = MessageToDict(message, preserving_proto_field_name=True)
     for span, _ in _all(body):
-        for name in ("trace_id", "span_id", "parent_span_id"):
-            if span.get(name):
-                span[name] = base64.b64decode(span[name]).hex()
-        for link in span.get("links", []):
-            for name in ("trace_id", "span_id"):
-                if link.get(name):
-                    link[name] = base64.b64decode(link[name]).hex()
+        span.update(_ids(span, lambda text: base64.b64decode(text).hex()))
     return body
+
+
+def _ids(span: Mapping[str, Any], written: Callable[[str], str]) -> dict[str, Any]:
+    """The ids of a span, and its links with theirs, written in another way."""
+    names = ("trace_id", "span_id", "parent_span_id")
+    result: dict[str, Any] = {name: written(span[name]) for name in names if span.get(name)}
+    links = [{**link, **_ids(link, written)} for link in span.get("links", [])]
+    return {**result, "links": links} if links else result
 
 
 def _of_json(data: bytes) -> dict[str, Any]:
@@ -110,7 +112,7 @@ def _of_json(data: bytes) -> dict[str, Any]:
 def _snake(value: Any) -> Any:
     """Names as protobuf has them: `traceId` → `trace_id`; keys and values of attributes stay."""
     if isinstance(value, dict):
-        return {"".join(f"_{c.lower()}" if c.isupper() else c for c in key): _snake(v) for key, v in value.items()}
+        return {snake(key): _snake(each) for key, each in value.items()}
     return [_snake(each) for each in value] if isinstance(value, list) else value
 
 
@@ -167,21 +169,7 @@ def _plain(value: Mapping[str, Any]) -> Any:
 
 def proto_json(body: Mapping[str, Any]) -> dict[str, Any]:
     """A span's body in protobuf's own JSON, where ids are base64."""
-    shown = dict(body)
-    for name in ("trace_id", "span_id", "parent_span_id"):
-        if shown.get(name):
-            shown[name] = base64.b64encode(bytes.fromhex(shown[name])).decode()
-    if shown.get("links"):
-        shown["links"] = [
-            {
-                **link,
-                **{
-                    n: base64.b64encode(bytes.fromhex(link[n])).decode() for n in ("trace_id", "span_id") if link.get(n)
-                },
-            }
-            for link in shown["links"]
-        ]
-    return shown
+    return {**body, **_ids(body, lambda text: base64.b64encode(bytes.fromhex(text)).decode())}
 
 
 def answered(kind: str | None) -> tuple[bytes, str]:
@@ -189,12 +177,3 @@ def answered(kind: str | None) -> tuple[bytes, str]:
     if (kind or "").startswith(JSON):
         return json.dumps({}).encode(), JSON
     return b"", PROTOBUF
-
-
-def text_of(attributes: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    """The first of these attributes that is there, as text."""
-    for name in names:
-        value = attributes.get(name)
-        if value is not None:
-            return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return None

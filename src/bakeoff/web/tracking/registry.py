@@ -2,7 +2,6 @@
 
 import posixpath
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -12,10 +11,10 @@ from bakeoff.core.records import Registered, RegisteredChange, Version, VersionC
 from bakeoff.core.types import Json
 from bakeoff.web.tracking import limits
 from bakeoff.web.tracking.context import PROXIED, Tracking, local_path
-from bakeoff.web.tracking.filters import Grammar, Name, filter_of, order_of
+from bakeoff.web.tracking.filters import TAGS, Grammar, Name, filter_of, order_of, within
 from bakeoff.web.tracking.models import model_of, noted
 from bakeoff.web.tracking.runs import run_of
-from bakeoff.web.tracking.wire import TrackingError, exists, invalid, of_pairs, pairs, unknown
+from bakeoff.web.tracking.wire import TrackingError, exists, invalid, of_pairs, paged, pairs, unknown
 
 __all__ = [
     "create",
@@ -26,6 +25,7 @@ __all__ = [
     "delete_version",
     "delete_version_tag",
     "download_uri",
+    "files_of",
     "get",
     "get_version",
     "latest",
@@ -35,7 +35,6 @@ __all__ = [
     "set_alias",
     "set_tag",
     "set_version_tag",
-    "source_of",
     "transition",
     "update",
     "update_version",
@@ -46,42 +45,36 @@ __all__ = [
 MODEL = "model"
 PROMPT = QueryField(kind="tag", key="mlflow.prompt.is_prompt")
 STAGES = {stage.lower(): stage for stage in ("None", "Staging", "Production", "Archived")}
-TAGS = dict.fromkeys(("tag", "tags"), "tag")
-
-
-def _attribute(key: str, *, number: bool = False) -> Name:
-    return Name(field=QueryField(kind="attribute", key=key), number=number)
-
-
 NAMES = Grammar(
     attributes={
-        "name": _attribute("name"),
-        "creation_timestamp": _attribute("created_ms", number=True),
-        "last_updated_timestamp": _attribute("updated_ms", number=True),
-        "timestamp": _attribute("updated_ms", number=True),
+        "name": Name.of("name"),
+        "creation_timestamp": Name.of("created_ms", number=True),
+        **dict.fromkeys(("last_updated_timestamp", "timestamp"), Name.of("updated_ms", number=True)),
     },
-    kinds={"tag": "tag", "tags": "tag"},
+    kinds=TAGS,
 )
 VERSIONS = Grammar(
     attributes={
-        "name": _attribute("name"),
-        **dict.fromkeys(("version_number", "version"), _attribute("number", number=True)),
-        "run_id": _attribute("run_id"),
-        "source_path": _attribute("content"),
-        "source": _attribute("content"),
-        "current_stage": _attribute("stage"),
-        "creation_timestamp": _attribute("created_ms", number=True),
-        "last_updated_timestamp": _attribute("updated_ms", number=True),
+        "name": Name.of("name"),
+        **dict.fromkeys(("version_number", "version"), Name.of("number", number=True)),
+        "run_id": Name.of("run_id"),
+        **dict.fromkeys(("source_path", "source"), Name.of("content")),
+        "current_stage": Name.of("stage"),
+        "creation_timestamp": Name.of("created_ms", number=True),
+        "last_updated_timestamp": Name.of("updated_ms", number=True),
     },
-    kinds={"tag": "tag", "tags": "tag"},
+    kinds=TAGS,
 )
 MOST_NAMES, MOST_VERSIONS = 1000, 200_000
 
 
+def _named(name: str, *more: Expr) -> Expr:
+    return within(attribute("kind", "=", MODEL), attribute("name", "=", name), *more)
+
+
 def name_of(tracking: Tracking, name: str) -> Registered:
     """The registered model of a name."""
-    where = AllOf(parts=(attribute("kind", "=", MODEL), attribute("name", "=", name)))
-    known = tracking.records.versions.registered(Query(where=where)).items
+    known = tracking.records.versions.registered(Query(where=_named(name))).items
     if not known:
         raise unknown(f"Registered Model with name={name} not found")
     return known[0]
@@ -99,10 +92,15 @@ def _no_version(name: str, version: object) -> TrackingError:
     return unknown(f"Model Version (name={name}, version={version}) not found")
 
 
-def source_of(version: Version) -> str:
+def _source(version: Version) -> str:
     """Where a version's files come from: what a client said, or where this server offers those of our own."""
     source = version.lineage.get("source")
     return str(source) if source else f"{PROXIED}/models/{version.name}/{version.number}"
+
+
+def files_of(version: Version) -> str:
+    """Where a version's files are: for a copy, those of what it is a copy of."""
+    return str(version.lineage.get("files") or _source(version))
 
 
 def version_shown(version: Version) -> dict[str, Json]:
@@ -114,7 +112,7 @@ def version_shown(version: Version) -> dict[str, Json]:
         "last_updated_timestamp": version.updated_ms,
         "current_stage": version.stage,
         "description": version.description,
-        "source": source_of(version),
+        "source": _source(version),
         "run_id": version.run_id or "",
         "status": "READY",
         "tags": pairs(version.tags),
@@ -139,12 +137,11 @@ def shown(tracking: Tracking, registered: Registered) -> Json:
 
 def _latest(tracking: Tracking, name: str) -> dict[str, Version]:
     """The newest version of each stage."""
-    where = AllOf(parts=(attribute("kind", "=", MODEL), attribute("name", "=", name)))
     newest = Order(field=QueryField(kind="attribute", key="number"), descending=True)
     result: dict[str, Version] = {}
     for stage in STAGES.values():
-        at_stage = AllOf(parts=(where, attribute("stage", "=", stage)))
-        known = tracking.records.versions.search(Query(where=at_stage, order=(newest,), limit=1)).items
+        where = _named(name, attribute("stage", "=", stage))
+        known = tracking.records.versions.search(Query(where=where, order=(newest,), limit=1)).items
         if known:
             result[stage] = known[0]
     return result
@@ -203,10 +200,6 @@ def delete(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 
 def search(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Registered models by filter; prompts only when the filter asks for them."""
-    stated = _without_prompts(filter_of(given["filter"], NAMES))
-    where: list[Expr] = [attribute("kind", "=", MODEL), *([] if stated is None else [stated])]
-    if PROMPT.key not in (given["filter"] or ""):
-        where.append(Predicate(field=PROMPT, operator="is null"))
     limit = 100 if given["max_results"] is None else given["max_results"]
     if not 1 <= limit <= MOST_NAMES:
         raise invalid(
@@ -214,18 +207,28 @@ def search(tracking: Tracking, given: Mapping[str, Any]) -> Json:
         )
     order = order_of(given["order_by"], NAMES)
     by_name = Order(field=QueryField(kind="attribute", key="name"))
-    query = Query(
-        where=AllOf(parts=tuple(where)), order=(*order, by_name), limit=limit, page=given["page_token"] or None
-    )
+    where = _models(given["filter"], NAMES)
+    query = Query(where=where, order=(*order, by_name), limit=limit, page=given["page_token"] or None)
     page = tracking.records.versions.registered(query)
-    body: dict[str, Json] = {"registered_models": [shown(tracking, each) for each in page.items]}
-    return body if page.following is None else {**body, "next_page_token": page.following}
+    return paged({"registered_models": [shown(tracking, each) for each in page.items]}, page.following)
 
 
-def _without_prompts(where: Expr | None) -> Expr | None:
+def _models(text: str | None, grammar: Grammar) -> Expr:
+    """What a filter says of models, or of prompts where it speaks of them."""
+    stated = filter_of(text, grammar)
+    models = Predicate(field=PROMPT, operator="is null")
+    of_prompts = PROMPT.key in (text or "")
+    return within(
+        attribute("kind", "=", MODEL),
+        None if stated is None else _without_prompts(stated),
+        None if of_prompts else models,
+    )
+
+
+def _without_prompts(where: Expr) -> Expr:
     """What has no such tag is no prompt, too: clients ask for "not true"."""
     if isinstance(where, AllOf):
-        return AllOf(parts=tuple(part for part in map(_without_prompts, where.parts) if part is not None))
+        return AllOf(parts=tuple(map(_without_prompts, where.parts)))
     if isinstance(where, Predicate) and where.field == PROMPT and where.operator == "!=":
         return Predicate(field=PROMPT, operator="is null")
     return where
@@ -262,12 +265,8 @@ def delete_tag(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 
 def create_version(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """A new version of a registered model."""
-    name, source, run_id, model_id = (
-        limits.check_model_name(given["name"]),
-        given["source"],
-        given["run_id"],
-        given["model_id"],
-    )
+    name = limits.check_model_name(given["name"])
+    source, run_id, model_id = given["source"], given["run_id"], given["model_id"]
     tags = limits.check_tags(of_pairs("tags", given["tags"]))
     name_of(tracking, name)
     if PROMPT.key not in tags:
@@ -305,7 +304,7 @@ def _copied(tracking: Tracking, source: str) -> str:
             raise unknown(f"Registered model alias {alias} not found.")
     else:
         version = version_of(tracking, name, rest)
-    return str(version.lineage.get("files") or source_of(version))
+    return files_of(version)
 
 
 def _check_source(tracking: Tracking, source: str, run_id: str | None, model_id: str | None) -> None:
@@ -376,12 +375,10 @@ def transition(tracking: Tracking, given: Mapping[str, Any]) -> Json:
                 "Model version transition cannot archive existing model versions because "
                 f"'{stage}' is not an Active stage. Valid stages are Staging, Production"
             )
-        where = AllOf(
-            parts=(attribute("kind", "=", MODEL), attribute("name", "=", version.name), attribute("stage", "=", stage))
-        )
+        there = Query(where=_named(version.name, attribute("stage", "=", stage)))
         changes += [
             VersionChange(kind=MODEL, name=other.name, number=other.number, stage="Archived")
-            for other in every(tracking.records.versions.search, Query(where=where))
+            for other in every(tracking.records.versions.search, there)
             if other.number != version.number
         ]
     _apply(tracking, *changes)
@@ -397,10 +394,6 @@ def delete_version(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 
 def search_versions(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Versions by filter, those that changed last first."""
-    stated = _without_prompts(filter_of(given["filter"], VERSIONS))
-    where: list[Expr] = [attribute("kind", "=", MODEL), *([] if stated is None else [stated])]
-    if PROMPT.key not in (given["filter"] or ""):
-        where.append(Predicate(field=PROMPT, operator="is null"))
     limit = 10_000 if given["max_results"] is None else given["max_results"]
     if not 1 <= limit <= MOST_VERSIONS:
         raise invalid(
@@ -408,12 +401,10 @@ def search_versions(tracking: Tracking, given: Mapping[str, Any]) -> Json:
         )
     wanted_order = order_of(given["order_by"] or ["last_updated_timestamp DESC"], VERSIONS)
     then = order_of(["name ASC", "version_number DESC"], VERSIONS)
-    query = Query(
-        where=AllOf(parts=tuple(where)), order=(*wanted_order, *then), limit=limit, page=given["page_token"] or None
-    )
+    where = _models(given["filter"], VERSIONS)
+    query = Query(where=where, order=(*wanted_order, *then), limit=limit, page=given["page_token"] or None)
     page = tracking.records.versions.search(query)
-    body: dict[str, Json] = {"model_versions": [version_shown(each) for each in page.items]}
-    return body if page.following is None else {**body, "next_page_token": page.following}
+    return paged({"model_versions": [version_shown(each) for each in page.items]}, page.following)
 
 
 def set_version_tag(tracking: Tracking, given: Mapping[str, Any]) -> Json:
@@ -426,14 +417,14 @@ def set_version_tag(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 def delete_version_tag(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Take a tag of a version away."""
     version = version_of(tracking, given["name"], given["version"])
-    change = VersionChange(kind=MODEL, name=version.name, number=version.number)
-    return _apply(tracking, replace(change, remove_tags=(given["key"],)))
+    change = VersionChange(kind=MODEL, name=version.name, number=version.number, remove_tags=(given["key"],))
+    return _apply(tracking, change)
 
 
 def download_uri(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Where the files of a version are."""
     version = version_of(tracking, given["name"], given["version"])
-    return {"artifact_uri": str(version.lineage.get("files") or source_of(version))}
+    return {"artifact_uri": files_of(version)}
 
 
 def set_alias(tracking: Tracking, given: Mapping[str, Any]) -> Json:

@@ -2,20 +2,19 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, get_args
 
 from bakeoff.core import narrow
 from bakeoff.core.errors import ConflictError, NotFoundError
-from bakeoff.core.queries import AllOf, Expr, Order, Query, QueryField, attribute
-from bakeoff.core.records import Metric, Run, RunChange, RunInput, RunStatus
+from bakeoff.core.queries import Order, Query, QueryField, attribute, every
+from bakeoff.core.records import Run, RunChange, RunInput, RunStatus
 from bakeoff.core.types import Json
 from bakeoff.web.tracking import limits
 from bakeoff.web.tracking.context import DEFAULT, Tracking
 from bakeoff.web.tracking.experiments import experiment_of, lifecycle_of
-from bakeoff.web.tracking.filters import Grammar, Name, filter_of, order_of
-from bakeoff.web.tracking.models import measured, require_models
-from bakeoff.web.tracking.wire import invalid, missing, number, of_pairs, pairs, unknown
+from bakeoff.web.tracking.filters import METRICS, PARAMS, TAGS, Grammar, Name, filter_of, order_of, within
+from bakeoff.web.tracking.models import measured, metric_shown, require_models
+from bakeoff.web.tracking.wire import enum_of, invalid, missing, of_pairs, paged, pairs, unknown
 
 __all__ = [
     "GRAMMAR",
@@ -29,7 +28,6 @@ __all__ = [
     "log_model",
     "log_outputs",
     "log_param",
-    "metric_shown",
     "restore",
     "run_of",
     "search",
@@ -40,37 +38,19 @@ __all__ = [
 ]
 
 
-def _attribute(key: str, *, is_number: bool = False) -> Name:
-    return Name(field=QueryField(kind="attribute", key=key), number=is_number)
-
-
 NAME, USER, PARENT, NOTE = "mlflow.runName", "mlflow.user", "mlflow.parentRunId", "mlflow.note.content"
-CONTEXT, OUTPUTS, INPUTS = "mlflow.data.context", "bakeoff.model_outputs", "bakeoff.model_inputs"
-HIDDEN = frozenset({OUTPUTS, INPUTS})
-"""Tags in which we keep what MLflow tells apart from tags."""
+CONTEXT, OUTPUT, INPUT = "mlflow.data.context", "bakeoff.model_output.", "bakeoff.model_input."
+"""Before the id of a model: tags in which we keep what MLflow tells apart from tags."""
 GRAMMAR = Grammar(
     attributes={
-        **{name: _attribute("name") for name in ("run_name", "run name", "Run name", "Run Name", "name")},
-        **{name: _attribute("start_ms", is_number=True) for name in ("start_time", "created", "Created")},
-        "end_time": _attribute("end_ms", is_number=True),
-        "run_id": _attribute("run_id"),
-        "status": _attribute("status"),
-        "experiment_id": _attribute("experiment_id"),
-        "artifact_uri": _attribute("location"),
+        **dict.fromkeys(("run_name", "run name", "Run name", "Run Name", "name"), Name.of("name")),
+        **dict.fromkeys(("start_time", "created", "Created"), Name.of("start_ms", number=True)),
+        "end_time": Name.of("end_ms", number=True),
+        **{key: Name.of(key) for key in ("run_id", "status", "experiment_id")},
+        "artifact_uri": Name.of("location"),
         "user_id": Name(field=QueryField(kind="tag", key=USER)),
     },
-    kinds={
-        "metric": "metric",
-        "metrics": "metric",
-        "param": "param",
-        "params": "param",
-        "parameter": "param",
-        "parameters": "param",
-        "tag": "tag",
-        "tags": "tag",
-        "dataset": "input",
-        "datasets": "input",
-    },
+    kinds={**METRICS, **PARAMS, **TAGS, "dataset": "input", "datasets": "input"},
     keys={"digest": "version"},
 )
 NEWEST = (
@@ -83,7 +63,7 @@ MOST_RUNS, MOST_EXPERIMENTS = 50_000, 20
 def shown(tracking: Tracking, run: Run) -> Json:
     """A run as clients read it."""
     inputs: dict[str, Json] = {"dataset_inputs": [_input(each) for each in run.inputs]}
-    used = [each for each in run.tags.get(INPUTS, "").split(",") if each]
+    used = _models(run, INPUT)
     if used:
         inputs["model_inputs"] = [{"model_id": each} for each in used]
     body: dict[str, Json] = {
@@ -91,14 +71,18 @@ def shown(tracking: Tracking, run: Run) -> Json:
         "data": {
             "metrics": [metric_shown(each) for each in run.metrics.values()],
             "params": pairs(run.params),
-            "tags": pairs({NAME: run.name, **{key: v for key, v in run.tags.items() if key not in HIDDEN}}),
+            "tags": pairs({NAME: run.name, **{k: v for k, v in run.tags.items() if not k.startswith((OUTPUT, INPUT))}}),
         },
         "inputs": inputs,
     }
-    made = [each.rpartition(":") for each in run.tags.get(OUTPUTS, "").split(",") if each]
+    made = _models(run, OUTPUT)
     if made:
-        body["outputs"] = {"model_outputs": [{"model_id": name, "step": int(step)} for name, _, step in made]}
+        body["outputs"] = {"model_outputs": [{"model_id": each, "step": int(step)} for each, step in made.items()]}
     return body
+
+
+def _models(run: Run, prefix: str) -> dict[str, str]:
+    return {key.removeprefix(prefix): value for key, value in run.tags.items() if key.startswith(prefix)}
 
 
 def _info(tracking: Tracking, run: Run) -> Json:
@@ -114,21 +98,6 @@ def _info(tracking: Tracking, run: Run) -> Json:
         "artifact_uri": tracking.artifacts_of(run),
         "lifecycle_stage": run.lifecycle,
     }
-
-
-def metric_shown(metric: Metric) -> dict[str, Json]:
-    """A metric as clients read it."""
-    body: dict[str, Json] = {
-        "key": metric.key,
-        "value": number(metric.value),
-        "timestamp": metric.time_ms,
-        "step": metric.step,
-    }
-    if metric.series is not None:
-        of = metric.series
-        named = {"model_id": of.model_id, "dataset_name": of.dataset_name, "dataset_digest": of.dataset_digest}
-        body |= {key: value for key, value in named.items() if value}
-    return body
 
 
 def _input(used: RunInput) -> Json:
@@ -242,11 +211,8 @@ def _name() -> str:
 
 def update(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Another name or status of a run."""
-    status, name = given["status"], given["run_name"]
-    status = next((each for at, each in enumerate(get_args(RunStatus), 1) if status in {each, at, str(at)}), None)
-    if given["status"] is not None and status is None:
-        raise invalid(f"Invalid value '{given['status']}' for parameter 'status' supplied.")
-    change = RunChange(run_id=given["run_id"], name=name or None, status=status, end_ms=given["end_time"])
+    status: Any = None if given["status"] is None else enum_of("status", given["status"], get_args(RunStatus), first=1)
+    change = RunChange(run_id=given["run_id"], name=given["run_name"] or None, status=status, end_ms=given["end_time"])
     _apply(tracking, change)
     return {"run_info": _info(tracking, run_of(tracking, given["run_id"]))}
 
@@ -328,11 +294,8 @@ def log_inputs(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Datasets and models that a run used."""
     run = run_of(tracking, given["run_id"], active=True)
     inputs = [_used(each, at) for at, each in enumerate(given["datasets"])]
-    models = [str(each.get("model_id", "")) for each in given["models"]]
-    tags = (
-        {INPUTS: ",".join(dict.fromkeys([*run.tags.get(INPUTS, "").split(","), *models])).strip(",")} if models else {}
-    )
-    return _apply(tracking, RunChange(run_id=run.run_id, inputs=inputs, tags=tags))
+    models = {f"{INPUT}{each.get('model_id', '')}": "" for each in given["models"]}
+    return _apply(tracking, RunChange(run_id=run.run_id, inputs=inputs, tags=models))
 
 
 def _used(given: Mapping[str, Any], at: int) -> RunInput:
@@ -351,9 +314,8 @@ def _used(given: Mapping[str, Any], at: int) -> RunInput:
 def log_outputs(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Models that a run made."""
     run = run_of(tracking, given["run_id"], active=True)
-    made = [f"{each.get('model_id', '')}:{int(each.get('step') or 0)}" for each in given["models"]]
-    known = [each for each in run.tags.get(OUTPUTS, "").split(",") if each]
-    return _apply(tracking, RunChange(run_id=run.run_id, tags={OUTPUTS: ",".join(dict.fromkeys([*known, *made]))}))
+    made = {f"{OUTPUT}{each.get('model_id', '')}": str(int(each.get("step") or 0)) for each in given["models"]}
+    return _apply(tracking, RunChange(run_id=run.run_id, tags=made))
 
 
 def log_model(tracking: Tracking, given: Mapping[str, Any]) -> Json:
@@ -379,10 +341,8 @@ def search(tracking: Tracking, given: Mapping[str, Any]) -> Json:
         raise invalid(
             f"Invalid value {given['max_results']} for parameter 'max_results' supplied. It must be a positive integer"
         )
-    where: list[Expr] = [attribute("experiment_id", "in", tuple(experiments))]
-    stated = filter_of(given["filter"], GRAMMAR)
     query = Query(
-        where=AllOf(parts=(*where, *([] if stated is None else [stated]))),
+        where=within(attribute("experiment_id", "in", tuple(experiments)), filter_of(given["filter"], GRAMMAR)),
         order=(*order_of(given["order_by"], GRAMMAR), *NEWEST),
         lifecycle=lifecycle_of(given.get("run_view_type")),
         limit=1000 if given["max_results"] is None else given["max_results"],
@@ -391,8 +351,7 @@ def search(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     if not experiments:
         return {"runs": []}
     page = tracking.records.runs.search(query)
-    body: dict[str, Json] = {"runs": [shown(tracking, run) for run in page.items]}
-    return body if page.following is None else {**body, "next_page_token": page.following}
+    return paged({"runs": [shown(tracking, run) for run in page.items]}, page.following)
 
 
 def search_datasets(tracking: Tracking, given: Mapping[str, Any]) -> Json:
@@ -405,11 +364,9 @@ def search_datasets(tracking: Tracking, given: Mapping[str, Any]) -> Json:
             f"SearchDatasets request cannot specify more than {MOST_EXPERIMENTS} experiment_ids. "
             f"Received {len(experiments)} experiment_ids."
         )
-    from bakeoff.core.queries import every
-
     known: dict[tuple[str, str, str, str], Json] = {}
-    query = Query(where=attribute("experiment_id", "in", tuple(experiments)))
-    for run in every(tracking.records.runs.search, replace(query, limit=1000)):
+    query = Query(where=attribute("experiment_id", "in", tuple(experiments)), limit=1000)
+    for run in every(tracking.records.runs.search, query):
         for used in run.inputs:
             body = {"experiment_id": run.experiment_id, "name": used.name, "digest": used.version}
             context = {"context": used.context} if used.context else {}

@@ -13,17 +13,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bakeoff.core import narrow
-from bakeoff.core.errors import ConflictError
-from bakeoff.core.queries import AllOf, AnyOf, Expr, Order, Predicate, Query, QueryField, attribute, every
+from bakeoff.core.queries import AllOf, AnyOf, Expr, Page, Query, QueryField, attribute, every
 from bakeoff.core.records import Document, DocumentChange
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import DEFAULT, Tracking
 from bakeoff.web.tracking.conventions import Call, call_of
+from bakeoff.web.tracking.documents import APART, Body, Fields, edit, fields, settle
 from bakeoff.web.tracking.experiments import experiment_of
-from bakeoff.web.tracking.filters import Grammar, Name, filter_of, order_of
+from bakeoff.web.tracking.filters import TAGS, Grammar, Name, filter_of, order_of, within
 from bakeoff.web.tracking.otlp import OtlpSpan, proto_json
-from bakeoff.web.tracking.papers import Body, Fields, edit, fields
-from bakeoff.web.tracking.wire import TrackingError, invalid, of_pairs, pairs, unknown
+from bakeoff.web.tracking.wire import TrackingError, enum_of, invalid, of_pairs, paged, pairs, unknown
 
 __all__ = [
     "TRACES",
@@ -31,7 +30,6 @@ __all__ = [
     "batch",
     "batch_infos",
     "change",
-    "change_assessments",
     "correlation",
     "delete",
     "delete_tag",
@@ -61,44 +59,37 @@ REQUEST, RUN, USAGE, COST, SESSION, USER = (
     "mlflow.trace.session",
     "mlflow.trace.user",
 )
-NAME, LOCATION, SCHEMA = "mlflow.traceName", "mlflow.trace.spansLocation", "mlflow.trace_schema.version"
+NAME, LOCATION, PROMPTS = "mlflow.traceName", "mlflow.trace.spansLocation", "mlflow.linkedPrompts"
 STATES = ("STATE_UNSPECIFIED", "OK", "ERROR", "IN_PROGRESS")
-TRIES, MOST_TEXT, PREVIEW = 50, 65_536, 1000
+STATES_V2 = ("TRACE_STATUS_UNSPECIFIED", *STATES[1:])
+TOKENS = ("input_tokens", "output_tokens", "total_tokens")
+MOST_TEXT, PREVIEW = 65_536, 1000
 ENDED_OK, ENDED_ERROR = 1, 2
-_SPAN = "span\0"
+_SPAN = f"span{APART}"
 """Before the key of a condition on spans: one of them must meet it."""
-
-
-def _a(key: str, *, number: bool = False) -> Name:
-    return Name(field=QueryField(kind="attribute", key=key), number=number)
 
 
 GRAMMAR = Grammar(
     attributes={
-        **dict.fromkeys(("timestamp_ms", "timestamp", "request_time"), _a("timestamp_ms", number=True)),
+        **dict.fromkeys(("timestamp_ms", "timestamp", "request_time"), Name.of("timestamp_ms", number=True)),
         **dict.fromkeys(
-            ("execution_time_ms", "execution_time", "execution_duration"), _a("execution_time_ms", number=True)
+            ("execution_time_ms", "execution_time", "execution_duration"), Name.of("execution_time_ms", number=True)
         ),
-        "end_time_ms": _a("end_time_ms", number=True),
-        **dict.fromkeys(("status", "state"), _a("status")),
-        "name": _a("name"),
-        **dict.fromkeys(("request_id", "trace_id"), _a("id")),
-        "run_id": _a("run_id"),
-        "client_request_id": _a("client_request_id"),
-        "text": _a("text"),
-        "experiment_id": _a("experiment_id"),
+        "end_time_ms": Name.of("end_time_ms", number=True),
+        **dict.fromkeys(("status", "state"), Name.of("status")),
+        "name": Name.of("name"),
+        **dict.fromkeys(("request_id", "trace_id"), Name.of("id")),
+        "run_id": Name.of("run_id"),
+        "client_request_id": Name.of("client_request_id"),
+        "text": Name.of("text"),
+        "experiment_id": Name.of("experiment_id"),
         "session_id": Name(field=QueryField(kind="param", key=SESSION)),
-        **{key: _a(key, number=True) for key in ("input_tokens", "output_tokens", "total_tokens", "cost_usd", "spans")},
+        **{key: Name.of(key, number=True) for key in (*TOKENS, "cost_usd", "spans")},
     },
     kinds={
-        "tag": "tag",
-        "tags": "tag",
-        "metadata": "param",
-        "request_metadata": "param",
-        "trace_metadata": "param",
-        "feedback": "attribute",
-        "expectation": "attribute",
-        "span": "attribute",
+        **TAGS,
+        **dict.fromkeys(("metadata", "request_metadata", "trace_metadata"), "param"),
+        **dict.fromkeys(("feedback", "expectation", "span"), "attribute"),
     },
     prefixes=frozenset({"attribute", "attributes", "attr", "trace"}),
     marks={"feedback": "feedback.", "expectation": "expectation.", "span": _SPAN},
@@ -119,23 +110,13 @@ def trace_of(tracking: Tracking, trace_id: str) -> Body:
     return dict(known.body)
 
 
-def change(tracking: Tracking, trace_id: str, **more: Any) -> Body:
-    """Change a trace: mappings are merged, other values replaced."""
+def change(tracking: Tracking, trace_id: str, new: Callable[[Body], Body]) -> Body:
+    """Change a trace; `new` gives what is new of it."""
 
     def changed(body: Body) -> Body:
-        merged = {key: {**body[key], **value} if isinstance(value, dict) else value for key, value in more.items()}
-        return {**body, **merged}
+        return {**body, **new(body)}
 
     return edit(tracking, TRACES, trace_id, changed, fields_of=_fields, absent=absent(trace_id))
-
-
-def change_assessments(tracking: Tracking, trace_id: str, changed: Callable[[list[Body]], list[Body]]) -> None:
-    """Change what is said of a trace."""
-
-    def edited(body: Body) -> Body:
-        return {**body, "assessments": changed(list(body["assessments"]))}
-
-    edit(tracking, TRACES, trace_id, edited, fields_of=_fields, absent=absent(trace_id))
 
 
 def _new(trace_id: str, experiment_id: str, start_ms: int) -> Body:
@@ -166,8 +147,8 @@ def _fields(body: Body) -> Fields:
         kind = "feedback" if "feedback" in each else "expectation"
         if each.get("valid", True):
             judged[f"{kind}.{each['assessment_name']}"] = _judged(each)
-    runs = dict.fromkeys((f"run\0{run}" for run in [body["metadata"].get(RUN), *body["runs"]] if run), 1)
-    numbers = {key: usage.get(key) for key in ("input_tokens", "output_tokens", "total_tokens")}
+    runs = dict.fromkeys((f"run{APART}{run}" for run in [body["metadata"].get(RUN), *body["runs"]] if run), 1)
+    numbers = {key: usage.get(key) for key in TOKENS}
     return fields(
         {
             "experiment_id": body["experiment_id"],
@@ -202,16 +183,12 @@ def take(tracking: Tracking, experiment_id: str | None, spans: Sequence[OtlpSpan
     of_trace: dict[str, list[OtlpSpan]] = {}
     for span in spans:
         of_trace.setdefault(_trace_id(span), []).append(span)
-    for _ in range(TRIES):
-        changes: list[DocumentChange] = []
+
+    def changes() -> Iterator[DocumentChange]:
         for trace_id, its in of_trace.items():
-            changes += _written(tracking, trace_id, experiment.experiment_id, its)
-        try:
-            tracking.records.documents.apply(changes)
-        except ConflictError:
-            continue
-        return
-    raise TrackingError("RESOURCE_CONFLICT", "too many wrote the same traces at once: try again")
+            yield from _written(tracking, trace_id, experiment.experiment_id, its)
+
+    settle(tracking, changes)
 
 
 def _trace_id(span: OtlpSpan) -> str:
@@ -228,12 +205,9 @@ def _written(
     known = tracking.records.documents.get(TRACES, trace_id)
     start_ms = min(span.start_ns for span in spans) // 1_000_000
     body: Body = _new(trace_id, experiment_id, start_ms) if known is None else {**known.body}
-    there = (
-        {each.key for each in tracking.records.documents.find(SPANS, f"{trace_id}/")}
-        if known is not None
-        else set[str]()
-    )
-    fresh = [span for span in spans if f"{trace_id}/{span.id}" not in there]
+    there = tracking.records.documents.find(SPANS, f"{trace_id}/") if known is not None else []
+    keys = {each.key for each in there}
+    fresh = [span for span in spans if f"{trace_id}/{span.id}" not in keys]
     body["spans"] += len(fresh)
     body["text"] = (body["text"] + "\n".join(map(_text, fresh)))[:MOST_TEXT]
     calls = {span.id: call_of(span.attributes, _events(span)) for span in spans}
@@ -379,23 +353,19 @@ def start(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     stated = (given["trace"] or {}).get("trace_info") or {}
     location = stated.get("trace_location", {}).get("mlflow_experiment", {}).get("experiment_id")
     experiment = experiment_of(tracking, location or DEFAULT)
-    trace_id, start_ms = (
-        stated.get("trace_id") or f"tr-{uuid.uuid4().hex}",
-        _ms(stated.get("request_time", tracking.clock())),
-    )
+    trace_id = stated.get("trace_id") or f"tr-{uuid.uuid4().hex}"
+    start_ms = _ms(stated.get("request_time", tracking.clock()))
     took = _duration_ms(stated.get("execution_duration"))
-    state = stated.get("state", "IN_PROGRESS")
-    state = STATES[state] if isinstance(state, int) and 0 <= state < len(STATES) else state
+    state = enum_of("state", stated.get("state", "IN_PROGRESS"), STATES)
 
     def changed(body: Body) -> Body:
-        spans = body["metadata"]
         merged = {
             **body,
             "experiment_id": experiment.experiment_id,
             "start_ms": start_ms,
             "end_ms": body["end_ms"] if took is None else start_ms + took,
             "state": state,
-            "metadata": {**spans, **stated.get("trace_metadata", {})},
+            "metadata": {**body["metadata"], **stated.get("trace_metadata", {})},
             "tags": {**body["tags"], **stated.get("tags", {})},
             "said": took is not None or body["said"],
         }
@@ -410,19 +380,9 @@ def start(tracking: Tracking, given: Mapping[str, Any]) -> Json:
             ]
         return merged
 
-    body = _made_or_changed(tracking, trace_id, _new(trace_id, experiment.experiment_id, start_ms), changed)
+    new = _new(trace_id, experiment.experiment_id, start_ms)
+    body = edit(tracking, TRACES, trace_id, changed, fields_of=_fields, absent=new)
     return {"trace": {"trace_info": info_of(body)}}
-
-
-def _made_or_changed(tracking: Tracking, trace_id: str, new: Body, changed: Any) -> Body:
-    body = changed(new)
-    try:
-        tracking.records.documents.apply(
-            [DocumentChange(collection=TRACES, key=trace_id, body=body, fields=_fields(body), expected=0)]
-        )
-    except ConflictError:
-        return edit(tracking, TRACES, trace_id, changed, fields_of=_fields, absent=absent(trace_id))
-    return body
 
 
 def _duration_ms(text: object) -> int | None:
@@ -466,25 +426,21 @@ def search(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Traces of experiments, by filter and order, without their spans."""
     experiments = [(each.get("mlflow_experiment") or {}).get("experiment_id") for each in given["locations"]]
     page = _search(tracking, [each for each in experiments if each], given)
-    body: dict[str, Json] = {"traces": [info_of(each.body) for each in page[0]]}
-    return body if page[1] is None else {**body, "next_page_token": page[1]}
+    return paged({"traces": [info_of(each.body) for each in page.items]}, page.following)
 
 
-def _search(
-    tracking: Tracking, experiments: Sequence[str], given: Mapping[str, Any]
-) -> tuple[Sequence[Document], str | None]:
+def _search(tracking: Tracking, experiments: Sequence[str], given: Mapping[str, Any]) -> Page[Document]:
     order = order_of(given["order_by"], GRAMMAR)
     limit = given["max_results"] or 100
     where = _where(tracking, experiments, given["filter"])
     query = Query(where=where, order=(*order, *NEWEST), lifecycle=None, limit=limit, page=given["page_token"] or None)
-    page = tracking.records.documents.search(TRACES, query)
-    return page.items, page.following
+    return tracking.records.documents.search(TRACES, query)
 
 
 def _where(tracking: Tracking, experiments: Sequence[str], text: str | None) -> Expr:
     stated = filter_of(text, GRAMMAR)
     inside = attribute("experiment_id", "in", tuple(experiments))
-    return inside if stated is None else AllOf(parts=(inside, _resolved(tracking, stated)))
+    return within(inside, None if stated is None else _resolved(tracking, stated))
 
 
 def _resolved(tracking: Tracking, where: Expr) -> Expr:
@@ -495,15 +451,16 @@ def _resolved(tracking: Tracking, where: Expr) -> Expr:
         return AnyOf(parts=tuple(_resolved(tracking, part) for part in where.parts))
     key = where.field.key
     if key == "run_id" and where.operator == "=":
-        return Predicate(field=QueryField(kind="attribute", key=f"run\0{where.value}"), operator="is not null")
+        return attribute(f"run{APART}{where.value}", "is not null")
     if not key.startswith(_SPAN):
         return where
     field = QueryField(kind="attribute", key=key.removeprefix(_SPAN))
-    spans = every(
-        lambda query: tracking.records.documents.search(SPANS, query),
-        Query(where=replace(where, field=field), lifecycle=None),
-    )
+    spans = _every(tracking, SPANS, replace(where, field=field))
     return attribute("id", "in", tuple(dict.fromkeys(str(each.body["trace_id"]) for each in spans)))
+
+
+def _every(tracking: Tracking, collection: str, where: Expr) -> Iterator[Document]:
+    return every(lambda query: tracking.records.documents.search(collection, query), Query(where=where, lifecycle=None))
 
 
 def correlation(tracking: Tracking, given: Mapping[str, Any]) -> Json:
@@ -514,12 +471,8 @@ def correlation(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     base = given["base_filter"]
 
     def count(*texts: str | None) -> int:
-        parts = tuple(_where(tracking, given["experiment_ids"], text) for text in (base, *texts))
-        result = every(
-            lambda query: tracking.records.documents.search(TRACES, query),
-            Query(where=AllOf(parts=parts), lifecycle=None),
-        )
-        return sum(1 for _ in result)
+        where = within(*(_where(tracking, given["experiment_ids"], text) for text in (base, *texts)))
+        return sum(1 for _ in _every(tracking, TRACES, where))
 
     one, other = given["filter_string1"], given["filter_string2"]
     counts = {
@@ -548,7 +501,8 @@ def _npmi(first: float, second: float, both: float, total: float) -> float:
 
 def set_tag(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """A tag of a trace."""
-    change(tracking, given["trace_id"], tags={given["key"]: given["value"] or ""})
+    more = {given["key"]: given["value"] or ""}
+    change(tracking, given["trace_id"], lambda body: {"tags": {**body["tags"], **more}})
     return {}
 
 
@@ -559,9 +513,9 @@ def delete_tag(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     def changed(body: Body) -> Body:
         if key not in body["tags"]:
             raise unknown(f"No trace tag with key '{key}' for trace with ID '{trace_id}'")
-        return {**body, "tags": {name: value for name, value in body["tags"].items() if name != key}}
+        return {"tags": {name: value for name, value in body["tags"].items() if name != key}}
 
-    edit(tracking, TRACES, trace_id, changed, fields_of=_fields, absent=absent(trace_id))
+    change(tracking, trace_id, changed)
     return {}
 
 
@@ -575,10 +529,9 @@ def delete(tracking: Tracking, given: Mapping[str, Any]) -> Json:
         raise invalid("`max_traces` can't be specified if `trace_ids` is specified.")
     if most is not None and most <= 0:
         raise invalid(f"`max_traces` must be a positive integer, received {most}.")
-    where: list[Expr] = [attribute("experiment_id", "=", given["experiment_id"])]
-    where.append(attribute("id", "in", tuple(ids)) if ids else attribute("timestamp_ms", "<=", latest))
-    oldest = Order(field=QueryField(kind="attribute", key="timestamp_ms"))
-    query = Query(where=AllOf(parts=tuple(where)), order=(oldest,), lifecycle=None, limit=most or 1000)
+    wanted = attribute("id", "in", tuple(ids)) if ids else attribute("timestamp_ms", "<=", latest)
+    where = within(attribute("experiment_id", "=", given["experiment_id"]), wanted)
+    query = Query(where=where, order=order_of(["timestamp_ms"], GRAMMAR), lifecycle=None, limit=most or 1000)
     gone = 0
     while known := tracking.records.documents.search(TRACES, query).items:
         changes = [DocumentChange(collection=TRACES, key=each.key, body=None) for each in known]
@@ -597,17 +550,20 @@ def link_to_run(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     if len(given["trace_ids"]) > 100:  # noqa: PLR2004
         raise invalid("Cannot link more than 100 traces to a run in a single request.")
     for trace_id in given["trace_ids"]:
-        known = trace_of(tracking, trace_id)["runs"]
-        change(tracking, trace_id, runs=[*dict.fromkeys([*known, given["run_id"]])])
+        change(tracking, trace_id, lambda body: {"runs": [*dict.fromkeys([*body["runs"], given["run_id"]])]})
     return {}
 
 
 def link_prompts(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Say of a trace which prompts it used."""
-    known = json.loads(trace_of(tracking, given["trace_id"])["tags"].get("mlflow.linkedPrompts", "[]"))
     used = [{"name": each.get("name"), "version": str(each.get("version"))} for each in given["prompt_versions"]]
-    together = [*known, *(each for each in used if each not in known)]
-    change(tracking, given["trace_id"], tags={"mlflow.linkedPrompts": json.dumps(together)})
+
+    def changed(body: Body) -> Body:
+        known = json.loads(body["tags"].get(PROMPTS, "[]"))
+        together = [*known, *(each for each in used if each not in known)]
+        return {"tags": {**body["tags"], PROMPTS: json.dumps(together)}}
+
+    change(tracking, given["trace_id"], changed)
     return {}
 
 
@@ -639,24 +595,24 @@ def start_v2(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     def changed(body: Body) -> Body:
         return {**body, **{key: {**body[key], **value} for key, value in stated.items()}}
 
-    return {"trace_info": _v2(_made_or_changed(tracking, trace_id, new, changed))}
+    return {"trace_info": _v2(edit(tracking, TRACES, trace_id, changed, fields_of=_fields, absent=new))}
 
 
 def end_v2(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """A trace that has ended."""
-    status = given["status"]
-    if isinstance(status, int) and 0 <= status < len(STATES):
-        status = STATES[status]
-    body = change(
-        tracking,
-        given["request_id"],
-        end_ms=given["timestamp_ms"],
-        state=status,
-        stated=True,
-        metadata=of_pairs("request_metadata", given["request_metadata"]),
-        tags=of_pairs("tags", given["tags"]),
-    )
-    return {"trace_info": _v2(body)}
+    status = STATES[0] if given["status"] is None else enum_of("status", given["status"], STATES_V2)
+    metadata, tags = of_pairs("request_metadata", given["request_metadata"]), of_pairs("tags", given["tags"])
+
+    def changed(body: Body) -> Body:
+        return {
+            "end_ms": given["timestamp_ms"],
+            "state": status,
+            "said": True,
+            "metadata": {**body["metadata"], **metadata},
+            "tags": {**body["tags"], **tags},
+        }
+
+    return {"trace_info": _v2(change(tracking, given["request_id"], changed))}
 
 
 def info_v2(tracking: Tracking, given: Mapping[str, Any]) -> Json:
@@ -666,6 +622,5 @@ def info_v2(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 
 def search_v2(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Traces of experiments."""
-    result, following = _search(tracking, given["experiment_ids"], given)
-    body: dict[str, Json] = {"traces": [_v2(each.body) for each in result]}
-    return body if following is None else {**body, "next_page_token": following}
+    page = _search(tracking, given["experiment_ids"], given)
+    return paged({"traces": [_v2(each.body) for each in page.items]}, page.following)

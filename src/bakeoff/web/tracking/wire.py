@@ -26,6 +26,7 @@ __all__ = [
     "answer",
     "arguments",
     "bounded",
+    "enum_of",
     "exists",
     "float_of",
     "int_of",
@@ -34,10 +35,12 @@ __all__ = [
     "missing",
     "number",
     "of_pairs",
+    "paged",
     "pairs",
     "refusal",
     "rejected",
     "required",
+    "snake",
     "unknown",
 ]
 
@@ -265,6 +268,28 @@ _SHAPES: Mapping[str, Callable[[str, Any], Any]] = {
     "texts": _texts,
     "any": lambda _, value: value,
 }
+
+
+def enum_of(name: str, value: object, choices: Sequence[str], *, first: int = 0) -> str:
+    """A value of an enumeration, which clients write by its name or its number; `first` is that of the first choice."""
+    for at, choice in enumerate(choices, first):
+        if value in (choice, at, str(at)):
+            return choice
+    raise invalid(f"Invalid value '{value}' for parameter '{name}' supplied.")
+
+
+def paged(body: Mapping[str, Json], following: str | None) -> Json:
+    """A page as clients read it, with how the next one is asked for."""
+    return {**body} if following is None else {**body, "next_page_token": following}
+
+
+def snake(name: str) -> str:
+    """A name of JSON as protobuf has it.
+
+    >>> snake("traceId")
+    'trace_id'
+    """
+    return "".join(f"_{sign.lower()}" if sign.isupper() else sign for sign in name)
 
 
 def number(value: float) -> float | str:
