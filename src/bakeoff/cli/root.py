@@ -14,6 +14,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "The loop": ("run", "report", "explain", "status", "serve", "predict", "feedback", "monitor", "loop", "ui"),
     "Data and models": ("data", "models", "runs", "lineage"),
     "Before a merge": ("check",),
+    "Security": ("tokens", "audit", "certs"),
     "Care": ("config", "verify", "gc"),
     "For programs": ("completion", "schema"),
 }

@@ -60,6 +60,9 @@ if TYPE_CHECKING:
     from bakeoff.report.model import Report as RunReport
     from bakeoff.results.candidate import Candidate
     from bakeoff.results.explanation import RowExplanation
+    from bakeoff.security.audit import AuditLog
+    from bakeoff.security.certificates import Tls
+    from bakeoff.security.tokens import Token, Tokens
     from bakeoff.serve.engine import Engine
     from bakeoff.serve.plane import DataPlane
     from bakeoff.serve.runtime import Answer
@@ -287,10 +290,12 @@ class Project:
         self.close()
 
     def _state_folder(self) -> Path:
+        from bakeoff.stores.files import private_folder
+
         state = self.folder / STATE
         ignore = state / ".gitignore"
         try:
-            state.mkdir(exist_ok=True)
+            private_folder(state)
             if not ignore.exists():
                 ignore.write_text(IGNORE)
         except OSError as error:
@@ -637,6 +642,97 @@ class Project:
             shutil.rmtree(work, ignore_errors=True)  # what a killed run left
             work.mkdir()
             yield stage
+
+    # --- who may ----------------------------------------------------------------------------------
+
+    def create_token(
+        self,
+        name: str,
+        *,
+        roles: Sequence[str],
+        scopes: Sequence[str] = (),
+        expires: str | None = None,
+        who: str | None = None,
+    ) -> "tuple[Token, str]":
+        """A new token for callers of servers, and its text, which is shown this once; written into the audit log.
+
+        Args:
+            name: what it is for.
+            roles: of `viewer`, `annotator`, `caller`, `contributor`, `operator`, `admin`, and the project's own.
+            scopes: what it reaches, such as `endpoint:reviews` or `experiment:*`; without any, everything.
+            expires: when it ends, such as "90d"; None for never.
+            who: who makes it, by default the user of this process.
+
+        Raises:
+            UsageError: a role or scope that there is not.
+
+        Example:
+            >>> token, text = project.create_token("nightly", roles=["caller"], scopes=["endpoint:*"], expires="90d")
+            >>> token.name, text.startswith("bkf_")
+            ('nightly', True)
+        """
+        from bakeoff.config.duration import seconds
+        from bakeoff.security.audit import current_user
+
+        lifetime_ms = None if expires is None else int(seconds(expires) * 1000)
+        token, text = self._tokens.create(name, roles=roles, scopes=scopes, lifetime_ms=lifetime_ms)
+        after = {"name": name, "roles": list(roles), "scopes": list(scopes), "expires_ms": token.expires_ms}
+        self.audit.add("token created", f"token {token.id}", who=who or current_user(), after=after)
+        return token, text
+
+    def tokens(self) -> "list[Token]":
+        """All tokens without their secrets, newest first, also those that have ended.
+
+        Example:
+            >>> [token.name for token in project.tokens()]
+            ['nightly']
+        """
+        return self._tokens.all()
+
+    def revoke_token(self, token: str, *, who: str | None = None) -> "Token":
+        """End a token by its id or name, in every process within a second; written into the audit log.
+
+        Raises:
+            NotFoundError: there is none. UsageError: several are called so.
+
+        Example:
+            >>> project.revoke_token("nightly").revoked_ms is None
+            False
+        """
+        from bakeoff.security.audit import current_user
+
+        ended = self._tokens.revoke(token)
+        after = {"name": ended.name, "revoked_ms": ended.revoked_ms}
+        self.audit.add("token revoked", f"token {ended.id}", who=who or current_user(), after=after)
+        return ended
+
+    @property
+    def audit(self) -> "AuditLog":
+        """Who changed what, chained so that an edited or missing record shows.
+
+        Example:
+            >>> project.audit.verify()
+            []
+        """
+        from bakeoff.security.audit import AuditLog
+
+        return self._store("audit", lambda: AuditLog(self.records.documents, self._clock))
+
+    @property
+    def _tokens(self) -> "Tokens":
+        return self._store("tokens", lambda: wiring.open_tokens(self.config.auth, self.records.documents, self._clock))
+
+    def authenticator(self) -> "Tokens | None":
+        """What says who calls a server of the project; None where nobody is asked (`[auth] required`)."""
+        return self._tokens if self.config.auth.required else None
+
+    def certificate(self) -> "Tls | None":
+        """The certificate of the project's servers (`[tls]`).
+
+        Raises:
+            UsageError: one of certificate and key is lacking.
+        """
+        return wiring.certificate(self.config.tls, self.folder)
 
     # --- serving --------------------------------------------------------------------------------
 

@@ -169,7 +169,7 @@ class FileBlobs:
     @contextmanager
     def _locked(self, how: int) -> Generator[None]:
         durable_folder(self._root)
-        descriptor = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, how)
             yield

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from bakeoff.core.errors import BakeoffError, StoreError, UsageError
 from bakeoff.core.explain import file_advice
 
-__all__ = ["durable_folder", "durable_write", "file_url", "storage", "sync_folder", "temporary"]
+__all__ = ["durable_folder", "durable_write", "file_url", "private_folder", "storage", "sync_folder", "temporary"]
 
 
 @contextmanager
@@ -48,14 +48,22 @@ def sync_folder(folder: Path) -> None:
 
 
 def durable_folder(folder: Path) -> None:
-    """Make the folder and its missing parents, durably."""
+    """Make the folder and its missing parents, durably; those made are their owner's alone."""
     missing: list[Path] = []
     while not folder.is_dir():
         missing.append(folder)
         folder = folder.parent
     for new in reversed(missing):
-        new.mkdir(exist_ok=True)
+        new.mkdir(mode=0o700, exist_ok=True)
         sync_folder(new.parent)
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder that its owner alone can look into; one that is there and ours becomes so."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    state = folder.stat()
+    if state.st_mode & 0o077 and state.st_uid == os.geteuid():
+        folder.chmod(state.st_mode & 0o700)
 
 
 def temporary(folder: Path) -> Path:
@@ -66,11 +74,14 @@ def temporary(folder: Path) -> Path:
 def durable_write(target: Path, pieces: Iterable[bytes], *, staging: Path, time_ms: int | None = None) -> None:
     """Write a file all or nothing: temporary file in `staging` (same file system), fsync, rename, fsync.
 
+    It is readable by its owner alone.
+
     Nothing is left behind when it fails. `time_ms` becomes the file's modification time.
     """
     unfinished = temporary(staging)
     try:
         with unfinished.open("xb", buffering=0) as file:
+            os.fchmod(file.fileno(), 0o600)
             for piece in pieces:
                 view = memoryview(piece)
                 while view:

@@ -15,11 +15,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from bakeoff.core.errors import BakeoffError
+from bakeoff.core.principals import Permission
 from bakeoff.core.types import Json
+from bakeoff.web.auth import Authenticator, principal_of, protect
 from bakeoff.web.guard import Guard
 from bakeoff.web.measures import Measures
-from bakeoff.web.permissions import Permission, permission, require_permissions
-from bakeoff.web.problems import HttpError, error_response
+from bakeoff.web.permissions import permission
+from bakeoff.web.problems import HEADERS, HttpError, error_response
 from bakeoff.web.tracking import (
     artifacts,
     assessments,
@@ -34,6 +37,7 @@ from bakeoff.web.tracking import (
     traces,
 )
 from bakeoff.web.tracking.context import Tracking
+from bakeoff.web.tracking.reach import within_reach
 from bakeoff.web.tracking.wire import TrackingError, Want, answer, arguments, bounded, refusal, rejected, required
 
 __all__ = ["MLFLOW", "create_tracking_app"]
@@ -54,6 +58,8 @@ TEXT, INT, FLAG, LIST, TEXTS, ANY = (
 )
 NEEDED = required()
 MOST_UPLOAD = 1 << 40
+REFUSED = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
+"""What MLflow calls that a caller is not known, or not allowed to."""
 THREADS = 16
 
 
@@ -350,22 +356,26 @@ CALLS: tuple[Operation, ...] = (
 )
 
 
-def create_tracking_app(tracking: Tracking, *, hosts: frozenset[str] | None = None) -> Starlette:
+def create_tracking_app(
+    tracking: Tracking, *, hosts: frozenset[str] | None = None, authenticator: Authenticator | None = None
+) -> Starlette:
     """The app that speaks MLflow's protocol.
 
     Args:
         tracking: the stores behind it.
         hosts: the names that a Host header may have, or None for all.
+        authenticator: says who calls; without one, whoever can call may.
     """
     handlers = _Handlers(tracking)
     routes = [*handlers.routes()]
-    require_permissions(routes)
+    protect(routes, authenticator)
     return Starlette(
         routes=routes,
         middleware=[Middleware(Guard, hosts=hosts, max_body_bytes=MOST_UPLOAD, measures=handlers.measures)],
         lifespan=handlers.lifespan,
         exception_handlers={
             Exception: _on_error,
+            BakeoffError: _on_error,
             TrackingError: _on_error,
             HttpError: _on_http_error,
             HTTPException: _on_no_route,
@@ -421,18 +431,28 @@ class _Handlers:
         @permission(call.needs)
         async def endpoint(request: Request) -> Response:
             given = await arguments(request, call.takes)
-            return await asyncio.get_running_loop().run_in_executor(self.pool, self._done, call, given)
+            return await asyncio.get_running_loop().run_in_executor(
+                self.pool, self._done, call, self._seen(request), given
+            )
 
         return endpoint
 
-    def _done(self, call: Operation, given: Mapping[str, Any]) -> Response:
+    def _seen(self, request: Request) -> Tracking:
+        """What of the records the caller may know of."""
+        return within_reach(self.tracking, principal_of(request))
+
+    @staticmethod
+    def _done(call: Operation, tracking: Tracking, given: Mapping[str, Any]) -> Response:
         """The call's answer, encoded where it is made: a long one must not stop the others."""
-        return answer(call.does(self.tracking, given))
+        try:
+            return answer(call.does(tracking, given))
+        except StopIteration as error:  # no future can hold one: its request would never be answered
+            raise RuntimeError("a call ended without a result") from error
 
     def _streaming(self, does: Streaming, needs: Permission) -> Callable[[Request], Awaitable[Response]]:
         @permission(needs)
         async def endpoint(request: Request) -> Response:
-            return await does(self.tracking, request)
+            return await does(self._seen(request), request)
 
         return endpoint
 
@@ -440,11 +460,11 @@ class _Handlers:
     async def spans(self, request: Request) -> Response:
         """Spans as OpenTelemetry exports them; an experiment is named by a header, or is the default one."""
         headers = request.headers
-        data, kind = await bounded(request), headers.get("content-type")
+        data, kind, tracking = await bounded(request), headers.get("content-type"), self._seen(request)
 
         def taken() -> Response:
             result = otlp.spans_of(data, kind=kind, encoding=headers.get("content-encoding"))
-            traces.take(self.tracking, headers.get("x-mlflow-experiment-id"), result)
+            traces.take(tracking, headers.get("x-mlflow-experiment-id"), result)
             body, media = otlp.answered(kind)
             return Response(body, media_type=media)
 
@@ -479,6 +499,10 @@ async def _on_error(_request: Request, error: Exception) -> Response:
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, HttpError) and error.status in REFUSED:
+        refused = rejected(TrackingError(REFUSED[error.status], error.message))
+        refused.headers.update(HEADERS.get(error.status, {}))
+        return refused
     return error_response(error, request.url.path)
 
 
