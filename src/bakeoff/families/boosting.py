@@ -348,7 +348,7 @@ class _Fit:
         return encoder, x_nd, dataset
 
     def _weights(self, value_n: Any) -> Any:
-        return balanced_weights(value_n) if self.target.classes and is_balanced(self.job) else None
+        return balanced_weights(value_n) if is_balanced(self.job) else None
 
     def _stopping(self) -> dict[str, str]:
         """The metric of validation rows that tells when to stop, where it is not the loss."""

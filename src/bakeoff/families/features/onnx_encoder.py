@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import onnxruntime as ort
     import tokenizers
 
-__all__ = ["EncoderSource", "OnnxEncoder", "known_encoders", "need_runtime"]
+__all__ = ["EncoderSource", "OnnxEncoder", "known_encoders", "need_modules"]
 
 Vectors: TypeAlias = NDArray[np.float16]
 
@@ -62,15 +62,15 @@ def known_encoders() -> dict[str, EncoderSource]:
     }
 
 
-def need_runtime() -> None:
-    """See that what runs encoders is installed.
+def need_modules(family: str, *modules: str) -> None:
+    """See that what runs the encoders of a family is installed; its extra has the same name.
 
     Raises:
         MissingExtraError: it is not.
     """
-    for module in ("onnxruntime", "tokenizers"):
+    for module in modules:
         if find_spec(module) is None:
-            raise MissingExtraError.of("family 'embedding'", "embedding", module)
+            raise MissingExtraError.of(f"family {family!r}", family, module)
 
 
 @dataclass(frozen=True, kw_only=True)

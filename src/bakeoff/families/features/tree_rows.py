@@ -68,4 +68,4 @@ class TreeRows:
 
     def weights(self, value_n: _Floats) -> _Floats | None:
         """What each row weighs."""
-        return balanced_weights(value_n) if self.target.classes and is_balanced(self.job) else None
+        return balanced_weights(value_n) if is_balanced(self.job) else None
