@@ -25,6 +25,7 @@ from bakeoff.core.plugins import suggestion
 from bakeoff.core.protocols import FitJob, Progress
 from bakeoff.core.types import Column, Predictions, Signature, Task
 from bakeoff.families import saved
+from bakeoff.families.features.choice import given
 from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
 from bakeoff.families.features.heads import CHOICE_ROWS, HeadSpec, LinearHead, best_penalty
 from bakeoff.families.features.onnx_encoder import EncoderSource, OnnxEncoder, known_encoders, need_modules
@@ -204,7 +205,6 @@ class _Fit:
     deadline: Deadline
 
     def model(self) -> EmbeddingModel:
-        params: EmbeddingParams = self.job.params
         for column in of_kind(self.columns, "text"):
             self.job.on_loss(self._texts_cut(column.name))
         vector_nd = np.hstack(
@@ -214,8 +214,8 @@ class _Fit:
             ]
         )
         spec = HeadSpec.of(self.job, self.target.classes)
-        given = (self.job.chosen or {}).get("penalty", params.penalty)
-        penalty = self._penalty(spec, vector_nd) if given is None else float(given)  # type: ignore[arg-type]
+        penalty = given(self.job, "penalty")["penalty"]
+        penalty = self._penalty(spec, vector_nd) if penalty is None else float(penalty)
         table, x_nd = self._features(vector_nd, self.target.split(whole=True))
         state = EmbeddingState(
             signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),

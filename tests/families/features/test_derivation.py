@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from bakeoff.core.deadline import Deadline
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Column, ColumnKind, Schema
@@ -158,7 +159,7 @@ def test_few_rows_of_numbers_cost_nothing() -> None:
     spent: list[float] = []
     for _ in range(3):
         started = time.process_time()
-        derivation = Derivation(job, target, columns, "trees")
+        derivation = Derivation(job, target, columns, "trees", Deadline(job))
         assert derivation.fit(569).derived is None
         assert derivation.chosen == {}
         spent.append(time.process_time() - started)
@@ -167,7 +168,7 @@ def test_few_rows_of_numbers_cost_nothing() -> None:
 
 def test_a_choice_comes_back_from_json() -> None:
     job = job_of(rentals(900), BoostingFamily(), 4500, time="when")
-    chosen = Derivation(job, Target.of(job), input_columns(job), "trees").choice
+    chosen = Derivation(job, Target.of(job), input_columns(job), "trees", Deadline(job)).choice
     assert Choice.of_json(chosen.to_json()) == chosen
     assert Choice.of_json({"trees": 7}) == Choice()
 
