@@ -338,6 +338,8 @@ class _Fit:
             seed=self.job.seed,
         )
         value_n = self.target.value_n[rows]
+        # Of a scaled trend the rows keep equal weights: what grows errs in proportion, and a straight line that follows
+        # the largest rows alone is worse for all of them (docs/benchmarks.md). Trees, which are not, take its weights.
         scales = [class_ratios(weight, value_n, len(self.target.classes)) for weight in weights]
         return _Fitted(
             blocks=tuple(blocks),
