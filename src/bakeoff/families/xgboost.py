@@ -21,7 +21,6 @@ from bakeoff.core.errors import CorruptError, MissingExtraError
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
-from bakeoff.families.features.boosting import TreeTable
 from bakeoff.families.features.choice import given
 from bakeoff.families.features.columns import complete, plain, plain_job
 from bakeoff.families.features.tree_rows import CHOOSING, EncodedRows, TreeRows, TreesState, dense
@@ -81,7 +80,8 @@ class XgboostModel(saved.StatedModel):
         classes = self.signature.classes
         if not len(table):
             return _predictions(np.empty((0, len(classes)) if len(classes) >= MANY else 0), classes)
-        matrix = _matrix(dense(self.state.table(table)), self.state.table, threads=1)
+        # The kinds are those of its fit: of models of before, codes beside texts are quantities.
+        matrix = _matrix(dense(self.state.table(table)), self._booster.feature_types, threads=1)
         return _predictions(self._booster.predict(matrix), classes)
 
     def save(self, folder: Path) -> None:
@@ -106,17 +106,17 @@ def _predictions(output: Any, classes: tuple[str, ...]) -> Predictions:
     return Predictions.of_probabilities(output / output.sum(axis=1, keepdims=True), classes)
 
 
-def _matrix(x_nd: _Floats, table: TreeTable, *, threads: int, **target: Any) -> Any:
-    """Features as XGBoost reads them: numbers, and codes of categories as such; `target` is label and weight."""
-    kinds = np.full(x_nd.shape[1], "q")
-    kinds[table.categorical] = "c"
+def _matrix(x_nd: _Floats, kinds: list[str], *, threads: int, **target: Any) -> Any:
+    """Features as XGBoost reads them: quantities ("q") and categories ("c"); `target` is label and weight."""
     return _library().DMatrix(
-        x_nd.astype(np.float32), feature_types=kinds.tolist(), enable_categorical=True, nthread=threads, **target
+        x_nd.astype(np.float32), feature_types=kinds, enable_categorical=True, nthread=threads, **target
     )
 
 
 def _matrix_of(rows: EncodedRows, *, threads: int) -> Any:
-    return _matrix(rows.x_nd, rows.table, threads=threads, label=rows.value_n, weight=rows.weight_n)
+    kinds = np.full(rows.x_nd.shape[1], "q")
+    kinds[rows.table.categorical] = "c"
+    return _matrix(rows.x_nd, kinds.tolist(), threads=threads, label=rows.value_n, weight=rows.weight_n)
 
 
 class XgboostFamily:
