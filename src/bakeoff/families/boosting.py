@@ -228,8 +228,8 @@ class _Fit:
         self.params: BoostingParams = job.params
         self.columns = input_columns(job)
         self.target = Target.of(job)
-        wanted = self.params.features
-        self.derivation = Derivation(job, self.target, self.columns, "trees", self._deadline, wanted=wanted)
+        wanted, deadline = self.params.features, self._deadline
+        self.derivation = Derivation(job, self.target, self.columns, "trees", wanted=wanted, deadline=deadline)
         self.counts = TermCounts.of_columns(self.target.table, self.columns, job.progress)
 
     def model(self) -> BoostingModel:

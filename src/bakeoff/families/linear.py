@@ -276,8 +276,8 @@ class _Fit:
         self.params: LinearParams = job.params
         self.columns = input_columns(job)
         self.target = Target.of(job)
-        wanted = self.params.features
-        self.derivation = Derivation(job, self.target, self.columns, "linear", self._deadline, wanted=wanted)
+        wanted, deadline = self.params.features, self._deadline
+        self.derivation = Derivation(job, self.target, self.columns, "linear", wanted=wanted, deadline=deadline)
         self.spec = HeadSpec.of(job, self.target.classes)
         self.counts = TermCounts.of_columns(self.target.table, self.columns, job.progress)
 

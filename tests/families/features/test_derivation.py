@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from bakeoff.core.deadline import Deadline
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Column, ColumnKind, Schema
@@ -162,7 +161,7 @@ def test_few_rows_of_numbers_cost_nothing() -> None:
     spent: list[float] = []
     for _ in range(3):
         started = time.process_time()
-        derivation = Derivation(job, target, columns, "trees", Deadline(job))
+        derivation = Derivation(job, target, columns, "trees")
         assert derivation.fit(569).derived is None
         assert derivation.chosen == {}
         spent.append(time.process_time() - started)
@@ -171,7 +170,7 @@ def test_few_rows_of_numbers_cost_nothing() -> None:
 
 def test_a_choice_comes_back_from_json() -> None:
     job = job_of(rentals(900), BoostingFamily(), 4500, time="when")
-    chosen = Derivation(job, Target.of(job), input_columns(job), "trees", Deadline(job)).choice
+    chosen = Derivation(job, Target.of(job), input_columns(job), "trees").choice
     assert Choice.of_json(chosen.to_json()) == chosen
     assert Choice.of_json({"trees": 7}) == Choice()
 
@@ -220,7 +219,7 @@ def _whole(series: pl.Series) -> list:
 def test_a_limit_ends_the_trying_and_what_was_not_tried_is_told() -> None:
     cuts: list[str] = []
     job = replace(job_of(rentals(900), BoostingFamily(), 4500, time="when"), limit_s=0.0, on_cut=cuts.append)
-    choice = Derivation(job, Target.of(job), input_columns(job), "trees", Deadline(job)).choice
+    choice = Derivation(job, Target.of(job), input_columns(job), "trees").choice
     assert (choice.features, choice.trend) == ((), "none")
     assert set(choice.tried.values()) == {"left out: there was no time to try it"}
     assert cuts == [f"features were not tried: {', '.join(choice.tried)}"]
@@ -232,7 +231,7 @@ def test_a_trend_is_learned_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> No
     """As when it is chosen: its last digits must not depend on how many threads there are."""
     job = job_of(rentals(900), BoostingFamily(), 4500, time="when")
     job = replace(job, chosen={"trend": "scaled", "features": [], "tried": {"trend, scaled": "kept: loss -9.0%"}})
-    derivation = Derivation(job, Target.of(job), input_columns(job), "trees", Deadline(job))
+    derivation = Derivation(job, Target.of(job), input_columns(job), "trees")
     threads: list[int] = []
     fit = Trend.fit
 

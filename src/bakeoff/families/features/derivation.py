@@ -128,8 +128,8 @@ class Derivation:
         target: Its rows.
         columns: Its input columns.
         learner: What kind of model asks.
-        deadline: Of the fit; a part of it goes into trying columns, and the first proposals come first.
         wanted: Whether anything is derived at all.
+        deadline: Of the fit, if it has begun before; a part of it goes into trying columns.
     """
 
     def __init__(
@@ -138,9 +138,9 @@ class Derivation:
         target: Target,
         columns: Sequence[Column],
         learner: Learner,
-        deadline: Deadline,
         *,
         wanted: bool = True,
+        deadline: Deadline | None = None,
     ) -> None:
         self._job, self._target, self._columns = job, target, tuple(columns)
         if not wanted:
@@ -149,7 +149,7 @@ class Derivation:
             self.choice = Choice.of_json(job.chosen)
         else:
             with limited(1):
-                self.choice = _Choosing(job, target, self._columns, learner, deadline).choice()
+                self.choice = _Choosing(job, target, self._columns, learner, deadline or Deadline(job)).choice()
 
     @property
     def chosen(self) -> dict[str, Json]:
