@@ -193,3 +193,14 @@ def test_steps_before_a_model_are_not_left_out(tmp_path: Path, models):
     model = fitted(PreparedFamily(), PreparedParams(family="linear", steps=()), DENSE, "two", tmp_path)
     assert abilities_of(model.model).predict_row is not None
     assert abilities_of(model).predict_row is None
+
+
+def test_a_row_among_others_is_answered_as_alone(models):
+    for (_, names, _), model in models.items():
+        table = rows_of(names)[:70]  # more than a block of rows
+        together = model.predict(table)
+        for at in (0, 9, 11, 63, 64, 69):
+            alone = model.predict_row(table.row(at, named=True))
+            assert alone.values_n[0] == together.values_n[at]
+            if together.probabilities_nk is not None:
+                assert alone.probabilities_nk[0].tolist() == together.probabilities_nk[at].tolist()
