@@ -14,7 +14,7 @@ from bakeoff.testing.families import FamilyConformance
 
 TABLE = ("categorical", "numeric", "boolean", "datetime")
 CUTS = {
-    "linear": ({}, ["features were not tried: elapsed time, calendar", "only 1 values of penalty were tried"]),
+    "linear": ({}, ["features were not tried: elapsed time, calendar", "only 1 value of penalty was tried"]),
     "boosting": (
         {"max_trees": 60},
         ["features were not tried: elapsed time, calendar", "1 rounds of trees of up to 60 were tried"],
@@ -24,15 +24,15 @@ CUTS = {
     "forest": (
         {"trees": 20},
         [
-            "only 1 values of extra, 0.55 of the columns, rows of a leaf were tried",
+            "only 1 value of extra, 0.55 of the columns, rows of a leaf was tried",
             "only 1 of 4 kinds of trees were tried",
         ],
     ),
     "neighbours": (
         {},
-        ["only 1 values of emphasis 0, neighbours were tried", "only 1 of 4 emphases of columns were tried"],
+        ["only 1 value of emphasis 0, neighbours was tried", "only 1 of 4 emphases of columns were tried"],
     ),
-    "kernel": ({}, ["only 1 values of smooth, width were tried", "only 1 of 2 shapes and scales were tried"]),
+    "kernel": ({}, ["only 1 value of smooth, width was tried", "only 1 of 2 shapes and scales were tried"]),
 }
 
 

@@ -72,7 +72,8 @@ def least_loss(
     def late() -> bool:
         if deadline is None or not losses or not deadline.passed(CHOOSING):
             return False
-        deadline.cut(f"only {len(losses)} values of {name} were tried")
+        tried = f"value of {name} was" if len(losses) == 1 else f"values of {name} were"
+        deadline.cut(f"only {len(losses)} {tried} tried")
         return True
 
     for at, value in enumerate(down):
