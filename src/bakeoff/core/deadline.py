@@ -38,6 +38,13 @@ class Deadline:
         """Whether this share of the limit is over."""
         return time.monotonic() - self._started >= self._limit_s * share
 
+    @property
+    def left_s(self) -> float | None:
+        """The seconds until it comes, at least 0; None without a limit."""
+        if math.isinf(self._limit_s):
+            return None
+        return max(self._limit_s - (time.monotonic() - self._started), 0.0)
+
     def cut(self, what: str) -> None:
         """Tell what the limit cut short: "boosting ended after 310 of up to 1,500 trees"."""
         self._on_cut(what)
