@@ -71,6 +71,19 @@ def test_the_files_of_a_check_are_written_whatever_happens(films_project, bakeof
         assert kind in (tmp_path / "check.md").read_text()
 
 
+def test_an_interrupted_check_says_that_it_was(films_project, bakeoff, tmp_path, monkeypatch):
+    def interrupted(self, **how):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bakeoff.project.project.Project.check", interrupted)
+    files = "--junit", tmp_path / "check.xml", "--markdown", tmp_path / "check.md"
+    ended = bakeoff("check", "-C", films_project, *files, "--json")
+    assert (ended.code, ended.document["error"]["type"]) == (130, "Interrupted")
+    text = (tmp_path / "check.md").read_text()
+    assert "**Interrupted**: interrupted; what was finished is kept: run again to go on" in text
+    assert "defect" not in text + (tmp_path / "check.xml").read_text()
+
+
 def test_a_candidate_that_fails_fails_the_run_unless_it_may(ran, bakeoff):
     toml = ran / "bakeoff.toml"
     toml.write_text(

@@ -192,6 +192,8 @@ def test_every_command_with_a_document_has_a_schema(bakeoff):
         ["predict", ROW],
         ["feedback", "nosuchid", "yes"],
         ["monitor"],
+        ["explain"],
+        ["explain", ROW],
         ["runs"],
         ["runs", "show", "RUN"],
         ["runs", "compare", "RUN", "RUN"],

@@ -52,7 +52,7 @@ class ProjectOutcome(RunOutcome):
     _report: "Report | None"
 
     def __reduce__(self) -> "tuple[Callable[..., Any], tuple[Any, ...]]":
-        return _again, (self._project, self.run_id)
+        return _again, (self._project, self.run_id, self._frames, self.unchanged)
 
     @property
     def results(self) -> RunOutcome:
@@ -235,7 +235,7 @@ class ProjectOutcome(RunOutcome):
         return super()._repr_html_().removesuffix("</div>") + paragraph(note + HINT, "muted") + Html("</div>")
 
 
-def outcome_of(results: RunOutcome, project: "Project", *, frames: Library, unchanged: bool = True) -> ProjectOutcome:
+def outcome_of(results: RunOutcome, project: "Project", *, frames: Library, unchanged: bool = False) -> ProjectOutcome:
     """The outcome as the project shows it; `frames` is the library of its tables."""
     outcome = ProjectOutcome(**{each.name: getattr(results, each.name) for each in fields(RunOutcome)})
     for name, value in (("unchanged", unchanged), ("_project", project), ("_frames", frames), ("_report", None)):
@@ -243,9 +243,9 @@ def outcome_of(results: RunOutcome, project: "Project", *, frames: Library, unch
     return outcome
 
 
-def _again(project: "Project", run_id: str) -> ProjectOutcome:
+def _again(project: "Project", run_id: str, frames: Library, unchanged: bool) -> ProjectOutcome:  # noqa: FBT001
     """An outcome in another process: read again from the project."""
-    return project.outcome(run_id)
+    return outcome_of(project.outcome(run_id), project, frames=frames, unchanged=unchanged)
 
 
 def _score(task: str, truth_n: "NDArray[Any]", values_n: "NDArray[Any]") -> "tuple[str, pl.Series]":

@@ -28,7 +28,7 @@ from bakeoff.core.types import Column, Json
 from bakeoff.project import wiring
 from bakeoff.project.forks import require_threads
 from bakeoff.project.lock import held
-from bakeoff.project.progress import CountedJobs, bar
+from bakeoff.project.progress import CountedJobs, ProgressBar, bar
 from bakeoff.project.requirements import require_all
 from bakeoff.registry.register import all_versions
 
@@ -565,11 +565,12 @@ class Project:
                 with self._staged(lock=lock, budget_s=budget_s) as stage:
                     yield stage
                 return
-            with (
-                bar(f"{self.config.project.name}: {title}") as shown,
-                self._staged(lock=lock, budget_s=budget_s) as stage,
-            ):
+            with self._bar(title) as shown, self._staged(lock=lock, budget_s=budget_s) as stage:
                 yield replace(stage, progress=shown.line, compute=CountedJobs(stage.compute, shown))
+
+    def _bar(self, title: str) -> "AbstractContextManager[ProgressBar]":
+        """A bar about long work; none where lines are taken."""
+        return bar(f"{self.config.project.name}: {title}", shown=self._progress is None)
 
     def _pass_on(self, line: str) -> None:
         """Pass on a line about long work, where somebody takes it."""
@@ -724,7 +725,7 @@ class Project:
         if len(rows) <= most:
             return self._engine.predict(rows)
         answers: list[Answer] = []
-        with bar(f"{self.config.project.name}: predict") as shown:
+        with self._bar("predict") as shown:
             shown.more(len(rows))
             for start in range(0, len(rows), most):
                 part = rows[start : start + most]
@@ -849,12 +850,16 @@ class Project:
 
     @property
     def _truth_of(self) -> "TruthOf":
+        """What reads labels as the models do; it remembers what each model learned, from one call to the next."""
         from bakeoff.feedback.truth import truth_reader
         from bakeoff.registry.lineage import learned_of
 
         versions, data = self.records.versions, self.config.data
-        return truth_reader(
-            lambda version: learned_of(versions, version, data.target), self.config.project.task, data.labels
+        return self._store(
+            "truth_of",
+            lambda: truth_reader(
+                lambda version: learned_of(versions, version, data.target), self.config.project.task, data.labels
+            ),
         )
 
     def _load_release(self, release: "Release") -> "Model":
