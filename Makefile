@@ -91,7 +91,7 @@ collected: $(INSTALLED)  ## Tests are the same ones in every process
 	tools/collected
 
 docs: $(INSTALLED)  ## The documentation as a site, in build/site
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(VENV)/pins.txt -e '.[docs]'
+	$(PIP) '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "build/site/index.html"
 

@@ -229,6 +229,7 @@ def _gates(stage: Stage, subject: _Held, *, strict: bool) -> list[Check]:
 
 def _beside_rules(stage: Stage, subject: _Held, rules: "Baselines | None") -> list[Check]:
     """A failed check where a rule that costs nothing is as good as the model, on the rows that it is judged on."""
+    from bakeoff.evaluate.decide.yardstick import beats
     from bakeoff.metrics.value import value
 
     metric, task = find(stage.metric, stage.config.project.task), stage.config.project.task
@@ -247,8 +248,7 @@ def _beside_rules(stage: Stage, subject: _Held, rules: "Baselines | None") -> li
         return []
     sign = 1 if metric.higher_is_better else -1
     best = max(values, key=lambda name: sign * values[name])
-    most = metric.bounds[1] if metric.higher_is_better else metric.bounds[0]
-    if sign * (ours - values[best]) > 0 or ours == most:
+    if beats(metric, ours, values[best]):
         return []
     sentence = f"{stage.metric} of {subject.name} is {ours:.6g}; {best!r}, which needs no model, has {values[best]:.6g}"
     return [Check(name=NEEDED, outcome="failed", told=sentence)]

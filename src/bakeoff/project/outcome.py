@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.core.errors import NotFoundError
-from bakeoff.core.markup import Html, paragraph
+from bakeoff.core.markup import extended, paragraph
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.types import Json
 from bakeoff.project.forks import require_threads
@@ -63,16 +63,6 @@ class ProjectOutcome(RunOutcome):
     def document(self) -> Mapping[str, Json]:
         """What `bakeoff run --json` prints; `to_json()`."""
         return self.to_json()
-
-    @property
-    def won(self) -> bool:
-        """Whether some candidate passed the gates and won."""
-        return self.verdict.winner is not None
-
-    @property
-    def blocked(self) -> str | None:
-        """Why the winner waits for a person's word, if it does."""
-        return self.verdict.contest if self.verdict.blocked else None
 
     def leaderboard(self, *, frames: str | None = None) -> Any:
         """A row for each candidate, the best first and those that failed last.
@@ -232,7 +222,7 @@ class ProjectOutcome(RunOutcome):
 
     def _repr_html_(self) -> str:
         note = "Nothing had changed since this run. " if self.unchanged else ""
-        return super()._repr_html_().removesuffix("</div>") + paragraph(note + HINT, "muted") + Html("</div>")
+        return extended(super()._repr_html_(), paragraph(note + HINT, "muted"))
 
 
 def outcome_of(results: RunOutcome, project: "Project", *, frames: Library, unchanged: bool = False) -> ProjectOutcome:

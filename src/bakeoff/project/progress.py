@@ -1,6 +1,5 @@
 """Progress where somebody looks on: a bar in a notebook or a terminal; nothing elsewhere."""
 
-import html
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -8,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from bakeoff.core.jobs import Compute, Job, JobResult, Resources
+from bakeoff.core.markup import escaped
 from bakeoff.core.streams import watched
 
 __all__ = ["CountedJobs", "ProgressBar", "bar"]
@@ -91,7 +91,7 @@ class _NotebookBar(_Counts):
         self.show()
 
     def _html(self) -> str:
-        title, text = html.escape(self.title), html.escape(self.text[:200])
+        title, text = escaped(self.title), escaped(self.text)
         if not self.total:
             return f"<div>{title}: {text}</div>"
         drawn = f'<progress max="{self.total}" value="{self.done}"></progress> {self.done}/{self.total}'

@@ -711,8 +711,7 @@ class Project:
         from bakeoff.project.rows import as_rows
 
         library, signature = library_of(rows), self._engine.signature
-        names = list(dict.fromkeys(column.format.vector or column.name for column in signature.inputs))
-        answers = self._answers(as_rows(rows, names=names))
+        answers = self._answers(as_rows(rows, names=signature.input_names))
         if library is None:
             return answers
         warn_of_gaps(answers, stacklevel=2)
@@ -757,8 +756,7 @@ class Project:
         """
         from bakeoff.project.files import answered
 
-        names = [column.format.vector or column.name for column in self._engine.signature.inputs]
-        parts = self._batches(location, folder, names)
+        parts = self._batches(location, folder, self._engine.signature.input_names)
         return answered(self._engine, parts, query=self.config.data.query is not None)
 
     def predict_each(self, rows: object, *, name: str = "rows") -> "Iterator[BatchResult[Answer]]":

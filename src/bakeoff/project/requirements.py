@@ -2,16 +2,15 @@
 
 import socket
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from bakeoff.config.sections import Config
 from bakeoff.core.errors import BakeoffError, CandidateError, MissingExtraError
-from bakeoff.core.families import load_family, require_here
+from bakeoff.core.families import install_command, load_family, missing_distributions, require_here
 from bakeoff.loop.context import Contender
 
-__all__ = ["missing_distributions", "require_all"]
+__all__ = ["require_all"]
 
 WAIT_S = 5.0
 
@@ -31,25 +30,13 @@ def require_all(config: Config, candidates: Sequence[Contender]) -> None:
     raise kind(f"nothing was fitted, as something is missing:\n{listed}\n{go_on}")
 
 
-def missing_distributions(names: Sequence[str]) -> list[str]:
-    """Those of the distributions that are not installed."""
-    return [name for name in names if not _installed(name)]
-
-
-def _installed(distribution: str) -> bool:
-    try:
-        return bool(version(distribution))
-    except PackageNotFoundError:
-        return False
-
-
 def _of_candidates(candidates: Sequence[Contender]) -> Iterator[BakeoffError]:
     for each in (candidate.shown for candidate in candidates):
         family = load_family(each.family_name)
         missing = missing_distributions(family.requires)
         if missing:
-            named = f"bakeoff[{family.extra}]" if family.extra else " ".join(missing)
-            yield MissingExtraError(f'candidate {each.name!r} needs {", ".join(missing)}: pip install "{named}"')
+            install = install_command(family, missing)
+            yield MissingExtraError(f"candidate {each.name!r} needs {', '.join(missing)}: {install}")
             continue
         try:
             require_here(family, each.params)
