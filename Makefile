@@ -120,7 +120,7 @@ bench-served-as-trained: $(INSTALLED)  ## 100 trials of each way to serve a mode
 bench-round-trip: $(INSTALLED)  ## 300 conversations: the same tokens in training, evaluation and serving
 	$(BIN)/python -P benchmarks/round_trip.py
 
-bench-candidates: $(INSTALLED)  ## The default run beside AutoGluon and FLAML on 28 public sets (half an hour; BUDGET=300: two and a half hours)
+bench-candidates: $(INSTALLED)  ## The default run beside AutoGluon and FLAML on 29 public sets (half an hour; BUDGET=300: two and a half hours)
 	$(BIN)/python benchmarks/candidates.py --budget $(or $(BUDGET),60)
 
 bench-data: $(INSTALLED)  ## Preparing real documents, against datatrove and a plain script

@@ -70,6 +70,20 @@ def test_what_needs_a_run_says_so(films_project, bakeoff, command):
     assert "bakeoff run" in ended.errors[0]
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (["--model", "linear"], "expected a row or the id of a prediction beside --model linear, received none"),
+        (["--paid"], "expected a row or the id of a prediction beside --paid, received none"),
+        (["someid", "--model", "2"], "explained by the model that made it; received model '2'"),
+    ],
+)
+def test_what_an_explanation_cannot_heed_is_refused(ran, bakeoff, call, message):
+    ended = bakeoff("explain", *call, "-C", ran)
+    assert ended.code == 2
+    assert message in ended.errors[0]
+
+
 def test_rows_come_from_files_of_many_kinds(ran, bakeoff, tmp_path):
     (tmp_path / "rows.csv").write_text("review,year\ngood film,2000\nbad film,\n")
     (tmp_path / "rows.tsv").write_text("review\tyear\ngood film\t2000\nbad film\t\n")

@@ -5,6 +5,7 @@ would-be winner must pass every gate of `[decide] gates` and stand against the c
 neither was fitted on. What cannot be compared is said, and fails only a strict check.
 """
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -45,9 +46,11 @@ NOTHING_COMPARED = "nothing is shown so; set decide.champion to non_inferior or 
 
 
 NOTHING_TO_CHECK = (
-    "there is neither a gate nor a champion. Make a gate in bakeoff.toml, under [decide]: "
-    "gates = { f1_macro = { min = 0.75 } }; or a champion, by 'bakeoff run' with the store that this check uses"
+    "there is neither a gate nor a champion. Make a gate in bakeoff.toml, under [decide]: gates = {gate}; or a "
+    "champion, by 'bakeoff run' with the store that this check uses"
 )
+ROOM = 0.05
+"""Of the value of today: so much worse is what an example of a gate lets through."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +109,8 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
     notes = [*subject.notes, *([] if competition is None else _failed(competition))]
     if champion is None:
         notes.append("There is no champion to compare with: only the gates were checked.")
-        checks = checks or [Check(name="something to check", outcome="failed", told=NOTHING_TO_CHECK)]
+        sentence = NOTHING_TO_CHECK.format(gate=_gate(stage, subject))
+        checks = checks or [Check(name="something to check", outcome="failed", told=sentence)]
     if stage.found:
         listed = "; ".join(f"{name}: {shown(params)}" for name, params in stage.found.items())
         notes.append(f"Fitted with what the champion's search found ({listed}).")
@@ -225,6 +229,14 @@ def _gates(stage: Stage, subject: _Held, *, strict: bool) -> list[Check]:
         sentence = f"{stage.metric} of {subject.name} is undefined on these test rows"
         checks.append(Check(name=f"{stage.metric} is defined", outcome="failed", told=sentence))
     return checks
+
+
+def _gate(stage: Stage, subject: _Held) -> str:
+    """An example of a gate by the project's metric, which the model passes."""
+    measure = find(stage.metric, stage.config.project.task)
+    value = (None if subject.card is None else subject.card.number(stage.metric)) or 0.0
+    end, sign = ("min", -1) if measure.higher_is_better else ("max", 1)
+    return f"{{ {json.dumps(stage.metric)} = {{ {end} = {value + sign * ROOM * abs(value):.3g} }} }}"
 
 
 def _beside_rules(stage: Stage, subject: _Held, rules: "Baselines | None") -> list[Check]:

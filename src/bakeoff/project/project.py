@@ -162,11 +162,13 @@ class Project:
             target: the column to predict; conversations need none.
             name: the project's; the folder's by default.
             task: "classification", "regression" or "generation"; seen in the target by default.
-            exist_ok: open a project that is there already; rows given here replace those of its frame.
+            exist_ok: open a project that is there already; rows given here replace those of its frame, and what else is
+                given must be what its file says.
             progress: as for `Project`.
 
         Raises:
-            UsageError: there is one already. DataError: the data or its target cannot be used.
+            UsageError: there is one already, or one of another target, task, name or source. DataError: the data or
+                its target cannot be used.
 
         Example:
             >>> import polars as pl
@@ -963,7 +965,8 @@ class Project:
             paid: ask even a service that takes money for each answer, some hundred times.
 
         Raises:
-            UsageError: not one of row and prediction is given, or each answer is paid for and `paid` is not set.
+            UsageError: not one of row and prediction is given, or a prediction with another model, or each answer is
+                paid for and `paid` is not set.
             NotFoundError: there is no such prediction or model. DataError: the row does not fit.
 
         Example:
@@ -973,11 +976,17 @@ class Project:
         from bakeoff.actions.explain import explain_prediction, explain_row
         from bakeoff.project.rows import as_rows
 
-        if (row is None) == (prediction is None) or (prediction is not None and model is not None):
-            raise UsageError("expected a row (and, if you like, a model), or the id of a prediction")
-        if prediction is not None:
+        if prediction is not None and model is not None:
+            raise UsageError(
+                f"expected no model beside a prediction, which is explained by the model that made it; received model "
+                f"{model!r}: leave it out, or explain the row"
+            )
+        if row is not None and prediction is None:
+            return explain_row(self, as_rows([row])[0], model=model, paid=paid)
+        if prediction is not None and row is None:
             return explain_prediction(self, prediction, paid=paid)
-        return explain_row(self, as_rows([row])[0], model=model, paid=paid)
+        received = "neither" if row is None else "both"
+        raise UsageError(f"expected a row or the id of a prediction, received {received}: name one of them")
 
     def compare_runs(self, first: str, second: str) -> "RunComparison":
         """What differs between two finished runs: data, settings, candidates, scores and verdicts.

@@ -26,7 +26,7 @@ def require_all(config: Config, candidates: Sequence[Contender]) -> None:
         return
     kind = next((type(error) for error in lacking if isinstance(error, MissingExtraError)), CandidateError)
     listed = "\n".join(f"  {error}" for error in lacking)
-    go_on = "To go on without what cannot be had: bakeoff run --allow-missing"
+    go_on = "To go on without these candidates: --allow-missing (allow_missing=True in Python)"
     raise kind(f"nothing was fitted, as something is missing:\n{listed}\n{go_on}")
 
 
