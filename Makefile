@@ -49,13 +49,13 @@ INSTALL = @install() { touch $(VENV)/.begun; $(PIP) "$$1"; done=$$?; rm $(VENV)/
 # What the demos without language models need; the rest, torch among it, comes with `make install`.
 $(DEMO): $(VENV)/pins.txt pyproject.toml
 	@echo "installing what the demos need"
-	$(INSTALL) '.[embedding]'
+	$(INSTALL) '.[embedding,sql]'
 	@touch $@
 
 # After the demos' part, not beside it (make -j).
 $(INSTALLED): $(DEMO)
 	@echo "installing the rest: language models, checkers"
-	$(INSTALL) '.[chat,embedding,llm,nlp,text,report,postgres,tracking,dev]'
+	$(INSTALL) '.[chat,embedding,llm,nlp,text,report,sql,postgres,tracking,dev]'
 	@touch $@
 
 install dev: $(INSTALLED)  ## Make the whole virtual environment from pinned versions, with what tests need

@@ -2,8 +2,10 @@
 
 import json
 import platform
+import sys
 from types import SimpleNamespace
 
+import polars as pl
 import pytest
 
 from bakeoff.actions import doctor
@@ -68,6 +70,27 @@ def test_what_needs_a_run_says_so(films_project, bakeoff, command):
     assert ended.code == 1
     assert ended.document["error"]["type"] == "NotFoundError"
     assert "bakeoff run" in ended.errors[0]
+
+
+def test_sql_needs_its_extra_and_nothing_else_does(films_project, bakeoff, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    monkeypatch.setattr("bakeoff.core.families._installed", lambda name: name != "duckdb")
+    (tmp_path / "shop.duckdb").write_bytes(b"12345678DUCK" + b"0" * 100)
+    toml = films_project / "bakeoff.toml"
+    whole = toml.read_text()
+    of_database = whole.replace('"films.csv"', json.dumps(str(tmp_path / "shop.duckdb")))
+    of_query = whole.replace("[data]", '[data]\nquery = "SELECT * FROM source"')
+    for text, what in ((of_query, "[data] query"), (of_database, "shop.duckdb, a file of DuckDB,")):
+        toml.write_text(text)
+        error = bakeoff("run", "-C", films_project, "--json").document["error"]
+        assert error["type"] == "MissingExtraError"
+        assert f"{what} needs the module 'duckdb': pip install \"bakeoff[sql]\"" in error["message"]
+    table = pl.read_csv(films_project / "films.csv")
+    table.write_parquet(films_project / "films.parquet")
+    toml.write_text(whole.replace('"films.csv"', '"films.parquet"'))
+    for command in ("run", "report", "check", "status"):
+        assert bakeoff(command, "-C", films_project).code == 0
+    assert bakeoff("predict", "-f", films_project / "films.parquet", "-C", films_project).code == 0
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,8 @@ def _of_candidates(candidates: Sequence[Contender]) -> Iterator[BakeoffError]:
 def _of_settings(config: Config) -> Iterator[BakeoffError]:
     if config.judge is not None:
         yield from _of_service("the judge", config.judge.url)
+    if config.data.query is not None and missing_distributions(["duckdb"]):
+        yield MissingExtraError.of("[data] query", "sql", "duckdb")
     if config.decide.json_schema is not None and missing_distributions(["jsonschema"]):
         yield MissingExtraError.of("[decide] json_schema", "chat", "jsonschema")
 
