@@ -119,7 +119,11 @@ def explain(
 
     from bakeoff.cli.explain_page import outcome_page, row_page
     from bakeoff.cli.options import json_rows
+    from bakeoff.core.errors import UsageError
 
+    if what is None and (model is not None or paid):
+        received = "--paid" if model is None else f"--model {model}"
+        raise UsageError(f"expected a row or the id of a prediction beside {received}, received none: name one of them")
     with open_project(folder) as project:
         if what is None:
             outcome = project.outcome()

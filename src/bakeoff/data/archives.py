@@ -223,10 +223,10 @@ def _open_compressed(path: Path) -> Generator[IO[bytes]]:
         with bz2.open(path) as source:
             yield cast("IO[bytes]", source)
     else:
-        import zstandard
+        from bakeoff.data.zstd import zstd
 
         try:
-            with zstandard.open(path, "rb") as source:
+            with zstd.open(path) as source:
                 yield cast("IO[bytes]", source)
-        except zstandard.ZstdError as error:
+        except zstd.ZstdError as error:
             raise DataError(f"{path.name}: expected a whole .zst file, found: {error}") from error

@@ -1,6 +1,5 @@
 """Progress where somebody looks on: a bar in a notebook or a terminal; nothing elsewhere."""
 
-import html
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -8,6 +7,8 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from bakeoff.core.jobs import Compute, Job, JobResult, Resources
+from bakeoff.core.markup import escaped
+from bakeoff.core.streams import watched
 
 __all__ = ["CountedJobs", "ProgressBar", "bar"]
 
@@ -90,7 +91,7 @@ class _NotebookBar(_Counts):
         self.show()
 
     def _html(self) -> str:
-        title, text = html.escape(self.title), html.escape(self.text[:200])
+        title, text = escaped(self.title), escaped(self.text)
         if not self.total:
             return f"<div>{title}: {text}</div>"
         drawn = f'<progress max="{self.total}" value="{self.done}"></progress> {self.done}/{self.total}'
@@ -108,16 +109,16 @@ class _TerminalBar(_Counts):
 
 
 @contextmanager
-def bar(title: str) -> Generator[ProgressBar]:
-    """A bar for the block; it leaves a line in a notebook, and nothing in a terminal."""
-    display = _display()
+def bar(title: str, *, shown: bool = True) -> Generator[ProgressBar]:
+    """A bar for the block, if it is to be shown; it leaves a line in a notebook, and nothing in a terminal."""
+    display = _display() if shown else None
     if display is not None:
         drawn = _NotebookBar(title, display)
         try:
             yield drawn
         finally:
             drawn.end()
-    elif sys.stderr is not None and sys.stderr.isatty():  # pyright: ignore[reportUnnecessaryComparison] - it may be closed
+    elif shown and watched(sys.stderr):
         from rich.console import Console
         from rich.errors import LiveError
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn

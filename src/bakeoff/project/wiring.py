@@ -15,14 +15,19 @@ from bakeoff.config.sections import AuthConfig, Config, SearchConfig, TlsConfig
 from bakeoff.core import plugins
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.errors import BakeoffError, ConfigError, Problem, UsageError
-from bakeoff.core.families import families_code, load_family, service_of
+from bakeoff.core.families import (
+    families_code,
+    install_command,
+    load_family,
+    missing_distributions,
+    service_of,
+)
 from bakeoff.core.jobs import Compute
 from bakeoff.core.protocols import BlobStore, Clock, DocumentRecords, EventLog, Family, RecordStore
 from bakeoff.core.types import Json
 from bakeoff.evaluate.decide.settings import check_gates
 from bakeoff.loop.context import COMBINERS, Contender
 from bakeoff.project.prompt_files import file_keys, opened
-from bakeoff.project.requirements import missing_distributions
 from bakeoff.train.params import check_params
 
 if TYPE_CHECKING:
@@ -240,8 +245,7 @@ def others(loaded: Loaded) -> tuple[list[Contender], dict[str, str]]:
                 continue
             missing = missing_distributions(family.requires)
             if missing:
-                what = f"bakeoff[{family.extra}]" if family.extra else " ".join(missing)
-                lacking[name] = f'{", ".join(missing)} is not installed: pip install "{what}"'
+                lacking[name] = f"{', '.join(missing)} is not installed: {install_command(family, missing)}"
                 continue
             params = check_params(family, {}, file=loaded.file, key=f"candidates.{name}")
             if service_of(family, params) is not None:
