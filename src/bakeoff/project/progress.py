@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -175,9 +175,9 @@ class CountedJobs:
     def run(
         self, jobs: Iterable[Job], *, progress: Callable[[str, str], None], exclusive: bool = False
     ) -> Iterator[JobResult]:
-        """Run the jobs (see `Compute.run`); those of a list are expected at once, others one by one."""
-        listed = isinstance(jobs, Sequence)
-        if isinstance(jobs, Sequence):
+        """Run the jobs (see `Compute.run`); those that can be counted are expected at once, others one by one."""
+        listed = isinstance(jobs, Sized)
+        if isinstance(jobs, Sized):
             self._bar.more(len(jobs))
         for result in self._compute.run(jobs, progress=progress, exclusive=exclusive):
             if not listed:

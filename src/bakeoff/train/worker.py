@@ -20,6 +20,7 @@ from bakeoff.core.memory import peak_memory_bytes
 from bakeoff.core.protocols import HALF_LIFE, Family, FitJob, Model, ignore_held, ignore_loss
 from bakeoff.core.threads import limited
 from bakeoff.core.types import Predictions, Schema, Task
+from bakeoff.data.prediction_arrays import arrays_of
 from bakeoff.data.row_numbers import rows_of_fold
 from bakeoff.results.search import Cut
 from bakeoff.train.params import check_params
@@ -251,13 +252,7 @@ def _answers(task: Task, truth_n: Any, predictions: Predictions) -> dict[str, An
     """Truth and predictions of rows as arrays."""
     import numpy as np
 
-    answers: dict[str, Any] = {"truth_n": truth_n, "values_n": predictions.values_n}
-    if task != "regression":
-        answers = {name: values_n.astype(np.str_) for name, values_n in answers.items()}
-    if predictions.probabilities_nk is not None:
-        answers["probabilities_nk"] = predictions.probabilities_nk
-        answers["classes"] = np.asarray(predictions.classes, dtype=np.str_)
-    return answers
+    return {"truth_n": truth_n if task == "regression" else truth_n.astype(np.str_), **arrays_of(predictions)}
 
 
 def _say_of_seen(argument: FitArgument, context: JobContext, model: Model) -> None:

@@ -87,7 +87,6 @@ class AssembleValue(msgspec.Struct, frozen=True, kw_only=True):
     """What `assemble` gives."""
 
     size_bytes: int
-    chosen: dict[str, Any]
     signature: dict[str, Any]
 
 
@@ -111,7 +110,6 @@ def assemble(argument: AssembleArgument, context: JobContext) -> AssembleValue:
     model.save(out)
     return AssembleValue(
         size_bytes=sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
-        chosen=dict(model.chosen),
         signature=msgspec.to_builtins(model.signature),
     )
 
