@@ -170,12 +170,13 @@ class Usage:
 
 @runtime_checkable
 class RowWise(Protocol):
-    """A model with a short way for single rows, for which no table is made."""
+    """A model with a short way for few rows, for which no table is made."""
 
-    def predict_row(self, row: Mapping[str, Any]) -> Predictions | None:
-        """What `predict` says of a table of this row, to the last bit; the values are those that the inputs store.
+    def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> Predictions | None:
+        """What `predict` says of a table of these rows, to the last bit; the values are those that the inputs store.
 
-        None where a value is of another type, or an input is absent: `predict` then tells what is wrong, or answers.
+        The keys of a row are in the order of the inputs. None where a value is of another type, an input is absent, or
+        the rows are too many for the short way: `predict` then tells what is wrong, or answers.
         """
         ...
 
