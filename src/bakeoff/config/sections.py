@@ -377,13 +377,15 @@ class JudgeConfig(_Section):
 class ServedConfig(_Section):
     """`[endpoints.NAME]`: a further endpoint, a stable name that serves, and how.
 
-    `log`: whether an answer waits for its log record. `contract`: a request with a row that violates the released data
+    `log`: whether an answer waits for its log record, or nothing is logged ("off"). `sample`: the share of calls whose
+    answers are logged; failures always are. `contract`: a request with a row that violates the released data
     contract is refused, or served and counted ("log"), or not looked at ("off"). `unknown`: a request with a row that
     lacks inputs while it has keys that no column of the training data has is refused with the nearest names, or
     answered as if they were missing ("warn").
     """
 
-    log: Literal["required", "best_effort"] = "required"
+    log: Literal["required", "best_effort", "off"] = "required"
+    sample: float = Field(default=1.0, ge=0, le=1)
     max_rows: int = Field(default=10_000, ge=1)
     contract: Literal["reject", "log", "off"] = "reject"
     unknown: Literal["reject", "warn"] = "reject"
@@ -392,7 +394,7 @@ class ServedConfig(_Section):
 class EndpointConfig(ServedConfig):
     """`[endpoint]`: the project's own endpoint, and where all of them are served.
 
-    `log`, `max_rows`, `contract`, `unknown`: as in `[endpoints.NAME]`.
+    `log`, `sample`, `max_rows`, `contract`, `unknown`: as in `[endpoints.NAME]`.
     `model_names`: what clients of OpenAI's and Anthropic's API may call the model beside the endpoint's name; "*" for
     whatever they like.
     """

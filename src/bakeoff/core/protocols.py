@@ -4,6 +4,7 @@ Each has a conformance suite in `bakeoff.testing` that built-ins, fakes and thir
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
@@ -582,6 +583,16 @@ class EventLog(Protocol):
         """Add events; thread-safe. Each gets its `time_ms` from the clock unless it has one.
 
         With `durable` it returns only after they are on disk (group commit ≤ 10 ms).
+        """
+        ...
+
+    def submit(self, events: Sequence[Event], *, urgent: bool = True) -> Future[None]:
+        """Add events as `append` does, but do not wait: the future ends when they are on disk, or says why not.
+
+        Those that are not urgent are gathered for a moment, which costs less.
+
+        Raises:
+            StoreError: too much is waiting to be written.
         """
         ...
 

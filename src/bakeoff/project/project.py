@@ -680,6 +680,7 @@ class Project:
             clock=self._clock,
             ids=wiring.new_id,
             log=settings.log,
+            sample=settings.sample,
             max_rows=settings.max_rows,
             check=self._row_check,
             on_violation=settings.contract,

@@ -11,8 +11,11 @@ import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from bakeoff.core.abilities import abilities_of
 from bakeoff.core.errors import BakeoffError, DataError, NotFoundError
+from bakeoff.core.events import PredictionEvent
 from bakeoff.core.generation import Embedded, Messages, Piece, Sampling, Tool, ToolCall
 from bakeoff.core.protocols import Clock, EventLog, Model
 from bakeoff.core.releases import Release
@@ -58,7 +61,8 @@ class Engine:
         clock: milliseconds since the epoch.
         ids: makes prediction ids; they must be unguessable, as whoever knows one may give feedback on it.
         timer: seconds, for latencies.
-        log: "required": no answer before its record is durable; "best_effort": answers do not wait for it.
+        log: "required": no answer before its record is durable; "best_effort": answers do not wait for it; "off".
+        sample: the share of calls whose answers are logged.
         max_rows: the most rows in one call.
         check: compiles a released contract (its blob) for the model's columns; without it none is held.
         on_violation: "reject": a call with a row that violates an error rule is refused whole; "log": it is
@@ -80,6 +84,7 @@ class Engine:
         ids: Callable[[], str] = _random_id,
         timer: Callable[[], float] = time.perf_counter,
         log: LogMode = "required",
+        sample: float = 1.0,
         max_rows: int = 10_000,
         check: Callable[[str, Sequence[Column]], RowCheck] | None = None,
         on_violation: OnViolation = "reject",
@@ -87,7 +92,7 @@ class Engine:
         redact: Redact = lambda _: lambda value: value,
     ) -> None:
         self.endpoint = endpoint
-        self.recorder = Recorder(endpoint, events, log=log, redact=redact)
+        self.recorder = Recorder(endpoint, events, log=log, redact=redact, sample=sample)
         self._load, self._routes, self._prepare = load, routes, prepare
         self._clock, self._ids, self._timer = clock, ids, timer
         self._max_rows = max_rows
@@ -150,6 +155,28 @@ class Engine:
         if refused:
             self.recorder.failed(runtime, len(refused), 0.0, next(iter(refused.values())))
         return [refused[at] if at in refused else next(answers) for at in range(len(rows))]
+
+    @property
+    def direct(self) -> Runtime | None:
+        """The runtime that answers whatever comes, when it is alone and has a row path; else None."""
+        live = self._live
+        return live if live is not None and live.row_path is not None else None
+
+    def predict_read(
+        self, runtime: Runtime, rows: Sequence[Struct]
+    ) -> tuple[list[Answer], Sequence[PredictionEvent]] | None:
+        """Answer rows that were read as the runtime's row path wants them; and what its `recorder` is to submit.
+
+        None where they are left to `predict`.
+        """
+        if runtime.row_path is None or not 0 < len(rows) <= self._max_rows:
+            return None
+        started = self._timer()
+        answer = runtime.row_path(rows)
+        answers = None if answer is None else runtime.path_answers(answer, self._ids)
+        if answer is None or answers is None:
+            return None
+        return answers, self.recorder.path_events(runtime, answer.logged, answers, self._since_ms(started))
 
     def check_names(self, names: Collection[str], where: str) -> None:
         """See whether rows with these keys could be answered; `where` is how a message calls them.

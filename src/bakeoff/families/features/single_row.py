@@ -27,7 +27,8 @@ class SingleRow:
     """Predicts single rows; safe to call from many threads."""
 
     def __init__(self, booster: "lgb.Booster") -> None:
-        from lightgbm.basic import _LIB, _safe_call
+        from lightgbm.basic import _safe_call
+        from lightgbm.libpath import _LIB
 
         self._booster = booster  # its trees are what the handle below stands for
         self._call, self._check = _LIB.LGBM_BoosterPredictForMatSingleRowFast, _safe_call

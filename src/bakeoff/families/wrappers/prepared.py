@@ -162,8 +162,8 @@ class PreparedModel:
     def _predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> Predictions | None:
         """See `bakeoff.core.protocols.RowWise`; each row as the steps leave it."""
         by_row, predict_rows = self.by_row, abilities_of(self.model).predict_rows
-        names = {column.name for column in self.signature.inputs}
-        if by_row is None or predict_rows is None or any(row.keys() != names for row in rows):
+        names = [column.name for column in self.signature.inputs]
+        if by_row is None or predict_rows is None or any(list(row) != names for row in rows):
             return None
         features: list[dict[str, Any]] = []
         for given in rows:

@@ -20,6 +20,7 @@ from bakeoff.web.problems import HttpError, error_response
 from bakeoff.web.serving.bodies import shown
 from bakeoff.web.serving.context import Serving
 from bakeoff.web.serving.conversations import ConversationRoutes
+from bakeoff.web.serving.direct import Direct
 from bakeoff.web.serving.health import HealthRoutes
 from bakeoff.web.serving.rows import RowRoutes
 
@@ -53,13 +54,14 @@ def create_app(
         SecurityError: a route declares no permission.
     """
     serving = Serving(plane, record_feedback, threads=threads, model_names=model_names)
-    parts = (HealthRoutes(serving), RowRoutes(serving), ConversationRoutes(serving))
+    rows = RowRoutes(serving)
+    parts = (HealthRoutes(serving), rows, ConversationRoutes(serving))
     routes = [route for part in parts for route in part.routes]
     require_permissions(routes)
     guard = Middleware(Guard, hosts=hosts, max_body_bytes=max_body_bytes, measures=serving.measures)
     return Starlette(
         routes=routes,
-        middleware=[guard],
+        middleware=[guard, Middleware(Direct, serving=serving, routes=rows.routes)],
         lifespan=serving.lifespan,
         exception_handlers={
             BakeoffError: _on_error,

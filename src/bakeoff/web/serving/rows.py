@@ -13,7 +13,7 @@ from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, JsonResponse
 from bakeoff.web.serving.context import Serving
 
-__all__ = ["RowRoutes"]
+__all__ = ["RowRoutes", "rendered"]
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ class RowRoutes:
             raise HttpError(400, "BadRequest", "expected either rows or row, received both or neither")
         rows = asked.rows if asked.rows is not None else [asked.row or {}]
         answers = await self._serving.in_thread(lambda: engine.predict(rows))
-        return JsonResponse(_rendered(answers))
+        return JsonResponse(rendered(answers))
 
     @permission("feedback")
     async def feedback(self, request: Request) -> Response:
@@ -92,8 +92,8 @@ def _decoded(body: bytes, decoder: msgspec.json.Decoder[T], expected: str) -> T:
         raise HttpError(400, "BadRequest", f"expected {expected}; {error}") from error
 
 
-def _rendered(answers: Sequence[Answer]) -> _PredictResponse:
-    # All answers of a call come from one release.
+def rendered(answers: Sequence[Answer]) -> _PredictResponse:
+    """Answers as this protocol has them; all of a call come from one release."""
     return _PredictResponse(
         predictions=[
             _Said(
