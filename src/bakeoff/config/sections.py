@@ -377,10 +377,10 @@ class JudgeConfig(_Section):
 class ServedConfig(_Section):
     """`[endpoints.NAME]`: a further endpoint, a stable name that serves, and how.
 
-    `log`: whether an answer waits for its log record, or nothing is logged ("off"). `sample`: the share of calls whose
-    answers are logged; failures always are. `contract`: a request with a row that violates the released data
-    contract is refused, or served and counted ("log"), or not looked at ("off"). `unknown`: a request with a row that
-    lacks inputs while it has keys that no column of the training data has is refused with the nearest names, or
+    `log`: whether an answer waits for its log record, or nothing is logged ("off"). `sample`: the share of calls
+    that are logged (of a canary and a shadow, all are). `contract`: a request with a row that violates the released
+    data contract is refused, or served and counted ("log"), or not looked at ("off"). `unknown`: a request with a row
+    that lacks inputs while it has keys that no column of the training data has is refused with the nearest names, or
     answered as if they were missing ("warn").
     """
 
