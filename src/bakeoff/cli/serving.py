@@ -36,12 +36,17 @@ def serve(
     """
     from bakeoff.web.server import Server, local_hosts
     from bakeoff.web.serving.app import create_app
+    from bakeoff.web.serving.turns import Pace
 
     with open_project(folder) as project:
         settings = project.config.endpoint
         address = host or settings.host
         app = create_app(
-            project.plane(), project.feedback, hosts=local_hosts(address), model_names=settings.model_names
+            project.plane(),
+            project.feedback,
+            hosts=local_hosts(address),
+            model_names=settings.model_names,
+            pace=lambda name: Pace.of(project.served(name)),
         )
         server = Server(app, address, settings.port if port is None else port)
 

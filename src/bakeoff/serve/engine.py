@@ -34,7 +34,7 @@ from bakeoff.serve.recorder import LogMode, Recorder, Redact
 from bakeoff.serve.router import mirrored, pick
 from bakeoff.serve.runtime import Admitted, Answer, OnViolation, Prepare, Row, Runtime
 
-__all__ = ["Engine", "Health"]
+__all__ = ["Call", "Engine", "Health"]
 
 A = TypeVar("A", bound="Answer | DataError")
 
@@ -54,6 +54,14 @@ class Health:
     problem: str | None
     lost_log_records: int
     unmirrored_calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Rows that somebody wants answers to, and the caller's key (see `Engine.predict`)."""
+
+    rows: Sequence[Row]
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +176,38 @@ class Engine:
             StoreError: the answers could not be logged.
         """
         return self._asked(rows, key, self._answered_by, self._tried)
+
+    def predict_calls(self, calls: Sequence[Call]) -> list[list[Answer] | Exception]:
+        """Answer several calls at once, each as `predict` would; what is wrong with one is not told to the others.
+
+        Raises:
+            NotFoundError: nothing is released on the endpoint.
+        """
+        serving, started = self._current(), self._timer()
+        if len(calls) == 1 or len(serving.routes) > 1:
+            return [self._result(call) for call in calls]
+        admitted: list[Admitted | Exception] = []
+        for call in calls:
+            try:
+                admitted.append(self._admitted(serving.live, call.rows))
+            except Exception as error:  # noqa: BLE001 - it is this call's
+                self.recorder.failed(serving.live.release, len(call.rows), self._since_ms(started), error)
+                admitted.append(error)
+        together = [each for each in admitted if isinstance(each, Admitted)]
+        try:
+            answers = iter(self._answered(serving.live, Admitted.joined(together), started)) if together else iter(())
+        except Exception:  # noqa: BLE001 - whose fault it is shows when each is asked alone
+            return [
+                each if isinstance(each, Exception) else self._result(call)
+                for each, call in zip(admitted, calls, strict=True)
+            ]
+        return [each if isinstance(each, Exception) else [next(answers) for _ in each.rows] for each in admitted]
+
+    def _result(self, call: Call) -> list[Answer] | Exception:
+        try:
+            return self.predict(call.rows, key=call.key)
+        except Exception as error:  # noqa: BLE001 - it is told to who called
+            return error
 
     def predict_each(self, rows: Sequence[Row], *, key: str | None = None) -> list[Answer | DataError]:
         """Answer the rows that can be answered, in order, and say of each other one why not.
@@ -438,6 +478,11 @@ class Engine:
         """How many answers the live model works at; None where it does not say, or nothing is live yet."""
         concurrency = None if self._serving is None else abilities_of(self._serving.live.model).concurrency
         return concurrency and concurrency()
+
+    @property
+    def waits_for_service(self) -> bool:
+        """Whether the live model pays for its answers, and mostly waits for them; False where nothing is live yet."""
+        return self._serving is not None and abilities_of(self._serving.live.model).usage is not None
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """Vectors of texts by the encoder of the live release; not logged, as no label ever comes for them.

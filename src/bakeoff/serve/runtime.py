@@ -4,7 +4,7 @@ It writes nothing: what is to be logged of its answers, a `Recorder` logs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -65,6 +65,22 @@ class Admitted:
     table: "pl.DataFrame"
     gaps: Sequence[Gaps]
     broken: Sequence[Broken]
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Admitted]") -> "Admitted":
+        """The rows of several calls, to be answered at once."""
+        if len(parts) == 1:
+            return parts[0]
+        import polars as pl
+
+        rows = [row for part in parts for row in part.rows]
+        broken: list[Broken] = []
+        first = 0
+        for part in parts:
+            broken += [replace(each, row=each.row + first) for each in part.broken]
+            first += len(part.rows)
+        gaps = [each for part in parts for each in part.gaps]
+        return cls(rows, pl.concat([part.table for part in parts]), gaps, broken)
 
 
 class Runtime:

@@ -23,6 +23,7 @@ from bakeoff.web.serving.conversations import ConversationRoutes
 from bakeoff.web.serving.direct import Direct
 from bakeoff.web.serving.health import HealthRoutes
 from bakeoff.web.serving.rows import RowRoutes
+from bakeoff.web.serving.turns import Pace
 
 __all__ = ["create_app"]
 
@@ -39,6 +40,7 @@ def create_app(
     model_names: Sequence[str] = (),
     max_body_bytes: int = MAX_BODY_BYTES,
     threads: int = THREADS,
+    pace: Callable[[str], Pace] = lambda _: Pace(),
 ) -> Starlette:
     """The app that serves a plane's endpoints.
 
@@ -49,11 +51,12 @@ def create_app(
         model_names: what the default endpoint may be called beside its name; "*" for whatever callers like.
         max_body_bytes: the largest body that is read.
         threads: calls that compute or wait for the log at once.
+        pace: of an endpoint's calls, by its name.
 
     Raises:
         SecurityError: a route declares no permission.
     """
-    serving = Serving(plane, record_feedback, threads=threads, model_names=model_names)
+    serving = Serving(plane, record_feedback, threads=threads, model_names=model_names, pace=pace)
     rows = RowRoutes(serving)
     parts = (HealthRoutes(serving), rows, ConversationRoutes(serving))
     routes = [route for part in parts for route in part.routes]
