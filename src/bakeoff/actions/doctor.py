@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 
 from bakeoff.core.errors import BakeoffError
-from bakeoff.core.events import PredictionEvent
+from bakeoff.core.events import SHADOW, PredictionEvent
 from bakeoff.core.families import install_command, load_family, missing_distributions
 from bakeoff.core.plugins import names
 
@@ -155,5 +155,6 @@ def _blobs(project: "Project") -> str:
 def _events(project: "Project") -> str:
     import polars as pl
 
-    count = project.events.scan(PredictionEvent).select(pl.len()).collect().item()
+    served = pl.col("role").is_null() | (pl.col("role") != SHADOW)
+    count = project.events.scan(PredictionEvent).filter(served).select(pl.len()).collect().item()
     return f"{count} predictions in {project.config.store.events}"

@@ -37,6 +37,7 @@ def serve(
     from bakeoff.web.auth import TokenAuthenticator
     from bakeoff.web.server import Server, local_hosts
     from bakeoff.web.serving.app import create_app
+    from bakeoff.web.serving.turns import Pace
 
     with open_project(folder) as project:
         settings = project.config.endpoint
@@ -48,6 +49,7 @@ def serve(
             hosts=local_hosts(address),
             model_names=settings.model_names,
             authenticator=tokens and TokenAuthenticator(tokens),
+            pace=lambda name: Pace.of(project.served(name)),
         )
         listens = settings.port if port is None else port
         server = Server(app, address, listens, authenticated=tokens is not None, tls=tls)

@@ -381,22 +381,30 @@ class JudgeConfig(_Section):
 class ServedConfig(_Section):
     """`[endpoints.NAME]`: a further endpoint, a stable name that serves, and how.
 
-    `log`: whether an answer waits for its log record. `contract`: a request with a row that violates the released data
-    contract is refused, or served and counted ("log"), or not looked at ("off"). `unknown`: a request with a row that
-    lacks inputs while it has keys that no column of the training data has is refused with the nearest names, or
-    answered as if they were missing ("warn").
+    `log`: whether an answer waits for its log record, or nothing is logged ("off"). `sample`: the share of calls
+    that are logged (of a canary and a shadow, all are). `contract`: a request with a row that violates the released
+    data contract is refused, or served and counted ("log"), or not looked at ("off"). `unknown`: a request with a row
+    that lacks inputs while it has keys that no column of the training data has is refused with the nearest names, or
+    answered as if they were missing ("warn"). `deadline_ms`: a call that waits for others is answered within it, or
+    refused at once; one that takes long by itself may wait as long again. `batch_rows`: the most rows that are computed
+    together for several calls, where that is seen to pay (1: never); `batch_wait_ms`: how long a call waits for others
+    to be computed with.
     """
 
-    log: Literal["required", "best_effort"] = "required"
+    log: Literal["required", "best_effort", "off"] = "required"
+    sample: float = Field(default=1.0, ge=0, le=1)
     max_rows: int = Field(default=10_000, ge=1)
     contract: Literal["reject", "log", "off"] = "reject"
     unknown: Literal["reject", "warn"] = "reject"
+    deadline_ms: float = Field(default=2000, gt=0)
+    batch_rows: int = Field(default=64, ge=1)
+    batch_wait_ms: float = Field(default=0, ge=0, le=1000)
 
 
 class EndpointConfig(ServedConfig):
     """`[endpoint]`: the project's own endpoint, and where all of them are served.
 
-    `log`, `max_rows`, `contract`, `unknown`: as in `[endpoints.NAME]`.
+    `log` to `batch_wait_ms`: as in `[endpoints.NAME]`.
     `model_names`: what clients of OpenAI's and Anthropic's API may call the model beside the endpoint's name; "*" for
     whatever they like.
     """

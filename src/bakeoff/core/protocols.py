@@ -4,6 +4,7 @@ Each has a conformance suite in `bakeoff.testing` that built-ins, fakes and thir
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
@@ -170,12 +171,13 @@ class Usage:
 
 @runtime_checkable
 class RowWise(Protocol):
-    """A model with a short way for single rows, for which no table is made."""
+    """A model with a short way for few rows, for which no table is made."""
 
-    def predict_row(self, row: Mapping[str, Any]) -> Predictions | None:
-        """What `predict` says of a table of this row, to the last bit; the values are those that the inputs store.
+    def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> Predictions | None:
+        """What `predict` says of a table of these rows, to the last bit; the values are those that the inputs store.
 
-        None where a value is of another type, or an input is absent: `predict` then tells what is wrong, or answers.
+        The keys of a row are in the order of the inputs. None where a value is of another type, an input is absent, or
+        the rows are too many for the short way: `predict` then tells what is wrong, or answers.
         """
         ...
 
@@ -584,6 +586,16 @@ class EventLog(Protocol):
         """Add events; thread-safe. Each gets its `time_ms` from the clock unless it has one.
 
         With `durable` it returns only after they are on disk (group commit ≤ 10 ms).
+        """
+        ...
+
+    def submit(self, events: Sequence[Event], *, urgent: bool = True) -> Future[None]:
+        """Add events as `append` does, but do not wait: the future ends when they are on disk, or says why not.
+
+        Those that are not urgent are gathered for a moment, which costs less.
+
+        Raises:
+            StoreError: too much is waiting to be written.
         """
         ...
 

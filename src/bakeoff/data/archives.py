@@ -93,7 +93,7 @@ def _zip_members(archive: zipfile.ZipFile, name: str) -> Iterator[ArchiveMember]
             yield ArchiveMember(name=member, size_bytes=info.file_size, open=lambda info=info: archive.open(info))
 
 
-class _LongHeader(Exception):
+class _LongHeaderError(Exception):
     """As `SecurityError`, which is an `OSError` to tarfile: no archive of this kind, try the next."""
 
 
@@ -102,7 +102,7 @@ class _Header(tarfile.TarInfo):
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type in HEADER_TYPES and self.size > LONGEST_HEADER:
-            raise _LongHeader(
+            raise _LongHeaderError(
                 f"{Path(str(archive.name)).name}: expected headers of at most {LONGEST_HEADER:,} bytes, received "
                 f"one of {self.size:,}; not unpacked."
             )
@@ -138,7 +138,7 @@ def open_archive(path: Path, limits: Limits | None = None) -> Generator[tuple[Ar
         else:
             with tarfile.open(path, tarinfo=_Header) as archive:
                 yield _bounded(_tar_members(archive, path.name), path, limits)
-    except _LongHeader as error:
+    except _LongHeaderError as error:
         raise SecurityError(str(error)) from None
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, NotImplementedError) as error:
         raise DataError(f"{path.name}: expected a readable archive, found: {error}") from error

@@ -5,7 +5,7 @@
 Source: G. Ke et al. (2017), "LightGBM: A Highly Efficient Gradient Boosting Decision Tree".
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,8 @@ from bakeoff.families.features.choice import given
 from bakeoff.families.features.columns import complete, input_columns, plain, plain_job
 from bakeoff.families.features.derivation import Derivation
 from bakeoff.families.features.derived import Derived
-from bakeoff.families.features.one_row import Row, RowReader
+from bakeoff.families.features.one_row import NumberReader, Row, RowReader
+from bakeoff.families.features.single_row import SingleRow
 from bakeoff.families.features.targets import Target, balanced_weights, both_weights, is_balanced, ranked_by
 from bakeoff.families.features.text import TermCounts
 from bakeoff.families.features.tree_rows import CHOOSING
@@ -104,15 +105,29 @@ class BoostingModel:
     def _reader(self) -> RowReader:
         return RowReader(self.signature, wanted=self.derived is None and self.trend is None)
 
-    def predict_row(self, row: Mapping[str, Any]) -> Predictions | None:
+    @cached_property
+    def _single(self) -> SingleRow:
+        return SingleRow(self._booster)
+
+    @cached_property
+    def _numbers(self) -> NumberReader | None:
+        plain_numbers = not self.table.codes and not self.table.means and not self.table.terms
+        return NumberReader(self.signature) if plain_numbers else None
+
+    def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> Predictions | None:
         """See `bakeoff.core.protocols.RowWise`."""
-        return self._of(self._reader(row))
+        if self.derived is not None or self.trend is not None:
+            return None
+        x_nd = None if self._numbers is None else self._numbers(rows)
+        if x_nd is None:
+            return self._of(self._reader(rows[0])) if len(rows) == 1 else None
+        output = self._single(x_nd) if len(rows) == 1 else np.asarray(self._booster.predict(x_nd, num_threads=1))
+        return _predictions(output, self.signature.classes)
 
     def _of(self, row: Row | None) -> Predictions | None:
         if row is None:
             return None
-        output = np.asarray(self._booster.predict(self.table.of_row(row), num_threads=1))
-        return _predictions(output, self.signature.classes)
+        return _predictions(self._single(self.table.of_row(row)), self.signature.classes)
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
@@ -163,7 +178,7 @@ def _predictions(output: Any, classes: tuple[str, ...]) -> Predictions:
     if not classes:
         return Predictions(values_n=output)
     if output.ndim == 1:
-        output = np.column_stack([1 - output, output])
+        output = np.stack([1 - output, output], axis=1)
     return Predictions.of_probabilities(output, classes)
 
 

@@ -8,7 +8,7 @@ ratios) before the penalty is applied.
 Source: S. Wang, C. Manning (2012), "Baselines and Bigrams: Simple, Good Sentiment and Topic Classification".
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +32,7 @@ from bakeoff.families.features.columns import complete, input_columns, plain, pl
 from bakeoff.families.features.derivation import Derivation
 from bakeoff.families.features.derived import Derived
 from bakeoff.families.features.heads import CHOICE_ROWS, HeadSpec, LinearHead, best_penalty
-from bakeoff.families.features.one_row import Row, RowReader
+from bakeoff.families.features.one_row import NumberReader, Row, RowReader
 from bakeoff.families.features.table import LinearTable
 from bakeoff.families.features.targets import Target
 from bakeoff.families.features.text import TermCounts, Vectorizer
@@ -104,9 +104,17 @@ class LinearModel:
     def _reader(self) -> RowReader:
         return RowReader(self.signature, wanted=self.derived is None and self.trend is None)
 
-    def predict_row(self, row: Mapping[str, Any]) -> Predictions | None:
+    @cached_property
+    def _numbers(self) -> NumberReader | None:
+        plain_numbers = not self.blocks and not self.table.codes and self.derived is None and self.trend is None
+        return NumberReader(self.signature) if plain_numbers else None
+
+    def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> Predictions | None:
         """See `bakeoff.core.protocols.RowWise`."""
-        return self._of(self._reader(row))
+        x_nd = None if self._numbers is None else self._numbers(rows)
+        if x_nd is not None:
+            return self.head(self.table.of_numbers(x_nd))
+        return self._of(self._reader(rows[0])) if len(rows) == 1 else None
 
     def _of(self, row: Row | None) -> Predictions | None:
         return None if row is None else self.head(_encode_row(row, self.blocks, self.table))

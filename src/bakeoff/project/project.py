@@ -769,7 +769,7 @@ class Project:
 
         require_threads()
         name = self.endpoint if endpoint is None else endpoint
-        settings = self.config.endpoint if name == self.endpoint else self.config.endpoints.get(name, ServedConfig())
+        settings = self.served(name)
         return Engine(
             name,
             load=self._load_release,
@@ -779,12 +779,24 @@ class Project:
             clock=self._clock,
             ids=wiring.new_id,
             log=settings.log,
+            sample=settings.sample,
             max_rows=settings.max_rows,
             check=self._row_check,
             on_violation=settings.contract,
             unknown=settings.unknown,
             redact=redactor,
         )
+
+    def served(self, endpoint: str) -> "ServedConfig":
+        """How an endpoint serves: what the project file says of it, or what is usual.
+
+        Example:
+            >>> project.served("reviews").log
+            'required'
+        """
+        if endpoint == self.endpoint:
+            return self.config.endpoint
+        return self.config.endpoints.get(endpoint, ServedConfig())
 
     def _row_check(self, contract_id: str, columns: "Sequence[Column]") -> "RowCheck":
         from bakeoff.data.contract import from_bytes

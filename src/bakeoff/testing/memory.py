@@ -4,11 +4,12 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bakeoff.core.errors import ConflictError, NotFoundError, UsageError
+from bakeoff.core.errors import ConflictError, NotFoundError, StoreError, UsageError
 from bakeoff.core.events import KINDS, Cursor, E, Event, Named, Reading, decode, encode
 from bakeoff.core.hashing import canonical_json, digest, tree_manifest
 from bakeoff.core.protocols import Clock
@@ -574,6 +575,18 @@ class MemoryEvents:
         stored = [event for kind, payload in kinds if (event := decode(kind, payload)) is not None]
         with self._lock:
             self._events += stored
+
+    def submit(self, events: Sequence[Event], *, urgent: bool = True) -> Future[None]:
+        """The same; it is done when this returns."""
+        del urgent
+        done = Future[None]()
+        try:
+            self.append(events)
+        except StoreError as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+        return done
 
     def read(
         self,

@@ -75,11 +75,22 @@ class HttpError(Exception):
         message: Expected, received, what to do.
         param: The key of the request that it is about, if one.
         code: A name for clients of the OpenAI API.
+        retry_after_s: When to come again.
     """
 
-    def __init__(self, status: int, kind: str, message: str, param: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        message: str,
+        param: str | None = None,
+        code: str | None = None,
+        *,
+        retry_after_s: int | None = None,
+    ) -> None:
         super().__init__(status, kind, message, param, code)
         self.status, self.kind, self.message, self.param, self.code = status, kind, message, param, code
+        self.retry_after_s = retry_after_s
 
 
 class JsonResponse(Response):
@@ -99,7 +110,9 @@ def error_response(error: BaseException, path: str = "/") -> JsonResponse:
     status = _status(error)
     if openai and type(error) is DataError:
         status = 400
-    headers = HEADERS.get(status)
+    after_s = error.retry_after_s if isinstance(error, HttpError) else None
+    after_s = 1 if after_s is None and status == UNAVAILABLE else after_s
+    headers = dict(HEADERS.get(status, {})) if after_s is None else {"retry-after": str(after_s)}
     body = openai_error(error, status) if openai else error_body(error)
     if path.startswith(ANTHROPIC):
         body = anthropic_error(error, status)

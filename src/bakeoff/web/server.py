@@ -14,9 +14,11 @@ from bakeoff.core.addresses import is_loopback
 from bakeoff.core.errors import StoreError, UsageError
 from bakeoff.security.certificates import Tls
 from bakeoff.security.network import require_guarded
+from bakeoff.web.connections import Connections, Limits
 
 __all__ = ["Server", "local_hosts"]
 
+DEFAULT_LIMITS = Limits()
 DRAIN_S = 15
 START_S = 30
 
@@ -46,6 +48,10 @@ class _Config(uvicorn.Config):
 class _Uvicorn(uvicorn.Server):
     _stamp: tuple[int, ...] = ()
 
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+        super().__init__(config)
+        self._connections = connections
+
     async def on_tick(self, counter: int) -> bool:
         """Look once a second whether the certificate was renewed; one that cannot be read leaves the old one."""
         config = self.config
@@ -61,6 +67,7 @@ class _Uvicorn(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Drain and return: uvicorn itself would raise the signal again after its graceful end."""
+        self._connections.draining = True
         super().handle_exit(sig, frame)
         self._captured_signals.clear()
 
@@ -74,6 +81,7 @@ class Server:
         port: 0 for a free one.
         authenticated: whether the app asks who calls.
         tls: the certificate, for encrypted connections.
+        limits: how many connections there may be, and how slow.
 
     Raises:
         SecurityError: the host is not a loopback address, and callers are not asked or connections not encrypted.
@@ -87,6 +95,7 @@ class Server:
         host: str = "127.0.0.1",
         port: int = 0,
         *,
+        limits: Limits = DEFAULT_LIMITS,
         authenticated: bool = False,
         tls: Tls | None = None,
     ) -> None:
@@ -95,8 +104,11 @@ class Server:
             tls.context()
         self._socket = _bound(host, port)
         self.host, self.port = host, int(self._socket.getsockname()[1])
+        connections = Connections(limits)
         config = _Config(
             app,
+            http=connections.make,  # pyright: ignore[reportArgumentType] - called as the class is
+            timeout_keep_alive=int(limits.idle_s) + 1,
             lifespan="on",
             access_log=False,
             log_config=None,
@@ -108,7 +120,7 @@ class Server:
         )
         config.tls = tls
         self._scheme = "http" if tls is None else "https"
-        self._server = _Uvicorn(config)
+        self._server = _Uvicorn(config, connections)
         self._thread: threading.Thread | None = None
         self._failed = False
 

@@ -122,7 +122,7 @@ def test_to_the_last_bit(models, row):
     for (_, names, _), model in models.items():
         given_row = {name: row[name] for name in names}
         table = pl.DataFrame([given_row], schema={name: KINDS[name][1] for name in names})
-        short = abilities_of(model).predict_row(given_row)
+        short = abilities_of(model).predict_rows([given_row])
         assert short is not None
         long = _by_table(model, table)
         for found in (short, model.predict(table)):
@@ -181,18 +181,43 @@ def test_what_a_row_alone_cannot_tell_is_left_to_tables(name, models, tmp_path):
 def test_values_of_other_types_are_left_to_tables(models, change):
     model = models["linear", MIXED, "two"]
     row = rows_of(MIXED).row(5, named=True)
-    assert model.predict_row(row) is not None
-    assert model.predict_row(row | change) is None
-    assert model.predict_row({name: value for name, value in row.items() if name != "new"}) is None
+    assert model.predict_rows([row]) is not None
+    assert model.predict_rows([row | change]) is None
+    assert model.predict_rows([{name: value for name, value in row.items() if name != "new"}]) is None
 
 
-def test_steps_before_a_model_are_not_left_out(tmp_path: Path, models):
-    """A model behind fitted steps has no short way of its own: that within sees other columns."""
-    from bakeoff.families.wrappers.prepared import PreparedFamily, PreparedParams
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", ["two", "three", "numbers"])
+def test_rows_of_numbers_alone_at_once_to_the_last_bit(family, kind, tmp_path):
+    names = tuple(name for name in KINDS if KINDS[name][0] in {"numeric", "boolean"})
+    model = fitted(*FAMILIES[family], names, kind, tmp_path)
+    rows = rows_of(names)[:100].to_dicts()
+    rows += [{**rows[0], "size": value} for value in (None, float("inf"), -1e300, 3, True, 2**70)]
+    rows.append(dict.fromkeys(names))
+    stored = [[row[name] if row[name] is None or name == "new" else float(row[name]) for row in rows] for name in names]
+    table = pl.DataFrame(stored, schema=names)
+    short, long = model.predict_rows(rows), model.predict(table)
+    assert short.values_n.tolist() == long.values_n.tolist()
+    each = [model.predict_rows([row]) for row in rows]
+    assert [one.values_n[0] for one in each] == long.values_n.tolist()
+    if long.probabilities_nk is not None:
+        assert short.probabilities_nk.tolist() == long.probabilities_nk.tolist()
+        assert [one.probabilities_nk[0].tolist() for one in each] == long.probabilities_nk.tolist()
+    turned = dict(reversed(rows[0].items()))
+    assert model.predict_rows([rows[0], turned]) is None
+    assert model.predict_rows([rows[0], rows[1] | {"size": "3.5"}]) is None
 
-    model = fitted(PreparedFamily(), PreparedParams(family="linear", steps=()), DENSE, "two", tmp_path)
-    assert abilities_of(model.model).predict_row is not None
-    assert abilities_of(model).predict_row is None
+
+def test_rows_pass_the_steps_before_a_model(tmp_path: Path):
+    from bakeoff.families.wrappers.prepared import PreparedFamily, PreparedParams, StepSpec
+
+    steps = (StepSpec(name="impute", version=1, params={}),)
+    model = fitted(PreparedFamily(), PreparedParams(family="linear", steps=steps), DENSE, "two", tmp_path)
+    predict_rows = abilities_of(model).predict_rows
+    for row in rows_of(DENSE)[:50].to_dicts():
+        long = model.predict(pl.DataFrame([row], schema={name: KINDS[name][1] for name in DENSE}))
+        assert predict_rows([row]).probabilities_nk.tolist() == long.probabilities_nk.tolist()
+    assert predict_rows([{"size": 1.0}]) is None
 
 
 def test_a_row_among_others_is_answered_as_alone(models):
@@ -200,7 +225,7 @@ def test_a_row_among_others_is_answered_as_alone(models):
         table = rows_of(names)[:70]  # more than a block of rows
         together = model.predict(table)
         for at in (0, 9, 11, 63, 64, 69):
-            alone = model.predict_row(table.row(at, named=True))
+            alone = model.predict_rows([table.row(at, named=True)])
             assert alone.values_n[0] == together.values_n[at]
             if together.probabilities_nk is not None:
                 assert alone.probabilities_nk[0].tolist() == together.probabilities_nk[at].tolist()

@@ -57,7 +57,7 @@ class Able(Plain):
     def recall(self, table, texts, most):
         return table["x"].to_numpy(), np.ones(len(texts)), np.full(len(texts), most > 1)
 
-    def predict_row(self, row):
+    def predict_rows(self, rows):
         return Predictions.of_probabilities(np.array([[1.0, 0.0]]), self.signature.classes)
 
     def attribute(self, table, *, words=False):
@@ -87,7 +87,7 @@ def can(abilities):
 
 
 EVERYTHING = {field.name for field in dataclasses.fields(Abilities)}
-OF_ONE = EVERYTHING - {"predict_row"}
+OF_ONE = EVERYTHING - {"predict_rows"}
 OF_OTHERS = OF_ONE - {"attribute"}
 """Of a model that is made of others: what these say of a row is not yet what it says."""
 

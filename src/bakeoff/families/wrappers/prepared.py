@@ -161,6 +161,21 @@ class PreparedModel:
         """See `bakeoff.core.protocols.Model`."""
         return self.model.predict(self.features(table))
 
+    def _predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> Predictions | None:
+        """See `bakeoff.core.protocols.RowWise`; each row as the steps leave it."""
+        by_row, predict_rows = self.by_row, abilities_of(self.model).predict_rows
+        names = [column.name for column in self.signature.inputs]
+        if by_row is None or predict_rows is None or any(list(row) != names for row in rows):
+            return None
+        features: list[dict[str, Any]] = []
+        for given in rows:
+            row = dict(given)
+            complete_row(row, self.signature, leave=by_row.fills)
+            for each in by_row.transforms:
+                each.in_row(row)
+            features.append({column.name: row[column.name] for column in by_row.columns})
+        return predict_rows(features)
+
     @property
     def abilities(self) -> Abilities:
         """Those of the model within; it sees rows as the steps leave them. Texts are no rows, and stay as they are."""
@@ -168,7 +183,7 @@ class PreparedModel:
         recall, log_likelihood, attribute = within.recall, within.log_likelihood, within.attribute
         return replace(
             within,
-            predict_row=None,  # it would be asked about rows that the steps have not seen
+            predict_rows=self._predict_rows if within.predict_rows is not None and self.by_row is not None else None,
             recall=recall and (lambda table, texts, most: recall(self.features(table), texts, most)),
             log_likelihood=log_likelihood and (lambda table, texts: log_likelihood(self.features(table), texts)),
             attribute=attribute and (lambda table, **more: self._of_inputs(attribute(self.features(table), **more))),

@@ -6,6 +6,7 @@ new ones are turned away (503) instead of piling up.
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -23,12 +24,14 @@ from bakeoff.web.measures import Measures
 from bakeoff.web.problems import HttpError
 from bakeoff.web.serving.bodies import shown
 from bakeoff.web.serving.conversing import Lanes
+from bakeoff.web.serving.turns import Pace, Turns
 
 __all__ = ["ANY_NAME", "Serving"]
 
 T = TypeVar("T")
 
 MAX_WAITING = 512
+SLOTS = max(os.cpu_count() or 1, 2)
 ANY_NAME = "*"
 REFRESH_S = 0.5
 
@@ -54,6 +57,7 @@ class Serving:
         threads: calls that compute or wait for the log at once.
         model_names: what the default endpoint may be called beside its name; "*" for whatever callers like.
         guarded: whether callers are asked who they are, so that what is public says no more than it must.
+        pace: of an endpoint's calls, by its name.
     """
 
     def __init__(
@@ -64,8 +68,11 @@ class Serving:
         threads: int,
         model_names: Sequence[str] = (),
         guarded: bool = False,
+        pace: Callable[[str], Pace] = lambda _: Pace(),
     ) -> None:
         self.guarded = guarded
+        self._pace = pace
+        self._turns: dict[str, Turns] = {}
         self.plane, self.record_feedback, self.measures = plane, record_feedback, Measures()
         self.model_names = tuple(model_names)
         self._threads, self._waiting = threads, 0
@@ -103,6 +110,14 @@ class Serving:
         if engine.endpoint not in self._lanes:
             self._lanes[engine.endpoint] = Lanes(self._chat_pool, lambda: engine.concurrency)
         return self._lanes[engine.endpoint]
+
+    def turns(self, engine: Engine) -> Turns:
+        """Where calls of an endpoint with rows wait for a thread."""
+        assert self._pool is not None, "the app's lifespan has not started"
+        if engine.endpoint not in self._turns:
+            slots = self._threads if engine.waits_for_service else SLOTS
+            self._turns[engine.endpoint] = Turns(engine, self._pool, self._pace(engine.endpoint), slots)
+        return self._turns[engine.endpoint]
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """What `call` gives, made in a thread."""
