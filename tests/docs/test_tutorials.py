@@ -49,9 +49,9 @@ def client(tickets):
     from starlette.testclient import TestClient
 
     from bakeoff import Project
-    from bakeoff.web.app import create_app
+    from bakeoff.web.serving.app import create_app
 
-    with Project(tickets[0]) as project, TestClient(create_app(project.engine(), project.feedback)) as client:
+    with Project(tickets[0]) as project, TestClient(create_app(project.plane(), project.feedback)) as client:
         yield client
 
 

@@ -34,14 +34,14 @@ def serve(
 
     For example: bakeoff serve --port 8080
     """
-    from bakeoff.web.app import create_app
     from bakeoff.web.server import Server, local_hosts
+    from bakeoff.web.serving.app import create_app
 
     with open_project(folder) as project:
         settings = project.config.endpoint
         address = host or settings.host
         app = create_app(
-            project.engine(), project.feedback, hosts=local_hosts(address), model_names=settings.model_names
+            project.plane(), project.feedback, hosts=local_hosts(address), model_names=settings.model_names
         )
         server = Server(app, address, settings.port if port is None else port)
 

@@ -27,6 +27,7 @@ __all__ = [
     "PrivacyConfig",
     "ProjectConfig",
     "SearchConfig",
+    "ServedConfig",
     "SplitConfig",
     "StepConfig",
     "StoreConfig",
@@ -373,12 +374,25 @@ class JudgeConfig(_Section):
     body: dict[str, Any] = {}
 
 
-class EndpointConfig(_Section):
-    """`[endpoint]`: the stable name that serves, where, and whether an answer waits for its log record.
+class ServedConfig(_Section):
+    """`[endpoints.NAME]`: a further endpoint, a stable name that serves, and how.
 
-    `contract`: a request with a row that violates the released data contract is refused, or served and counted
-    ("log"), or not looked at ("off"). `unknown`: a request with a row that lacks inputs while it has keys that no
-    column of the training data has is refused with the nearest names, or answered as if they were missing ("warn").
+    `log`: whether an answer waits for its log record. `contract`: a request with a row that violates the released data
+    contract is refused, or served and counted ("log"), or not looked at ("off"). `unknown`: a request with a row that
+    lacks inputs while it has keys that no column of the training data has is refused with the nearest names, or
+    answered as if they were missing ("warn").
+    """
+
+    log: Literal["required", "best_effort"] = "required"
+    max_rows: int = Field(default=10_000, ge=1)
+    contract: Literal["reject", "log", "off"] = "reject"
+    unknown: Literal["reject", "warn"] = "reject"
+
+
+class EndpointConfig(ServedConfig):
+    """`[endpoint]`: the project's own endpoint, and where all of them are served.
+
+    `log`, `max_rows`, `contract`, `unknown`: as in `[endpoints.NAME]`.
     `model_names`: what clients of OpenAI's and Anthropic's API may call the model beside the endpoint's name; "*" for
     whatever they like.
     """
@@ -387,10 +401,6 @@ class EndpointConfig(_Section):
     model_names: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
-    log: Literal["required", "best_effort"] = "required"
-    max_rows: int = Field(default=10_000, ge=1)
-    contract: Literal["reject", "log", "off"] = "reject"
-    unknown: Literal["reject", "warn"] = "reject"
 
 
 class MonitorConfig(_Section):
@@ -463,6 +473,7 @@ class Config(_Section):
     privacy: PrivacyConfig = PrivacyConfig()
     judge: JudgeConfig | None = None
     endpoint: EndpointConfig = EndpointConfig()
+    endpoints: dict[Name, ServedConfig] = {}
     monitor: MonitorConfig = MonitorConfig()
     loop: LoopConfig = LoopConfig()
     store: StoreConfig = StoreConfig()

@@ -15,7 +15,7 @@ import msgspec
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.config.duration import budget_seconds
 from bakeoff.config.file import Loaded, Value, load
-from bakeoff.config.sections import Config
+from bakeoff.config.sections import Config, ServedConfig
 from bakeoff.core.errors import DataError, NotFoundError, StoreError, UsageError
 from bakeoff.core.explain import file_advice
 from bakeoff.core.families import load_family
@@ -60,7 +60,9 @@ if TYPE_CHECKING:
     from bakeoff.report.model import Report as RunReport
     from bakeoff.results.candidate import Candidate
     from bakeoff.results.explanation import RowExplanation
-    from bakeoff.serve.engine import Answer, Engine
+    from bakeoff.serve.engine import Engine
+    from bakeoff.serve.plane import DataPlane
+    from bakeoff.serve.runtime import Answer
 
 __all__ = ["Project"]
 
@@ -638,8 +640,23 @@ class Project:
 
     # --- serving --------------------------------------------------------------------------------
 
-    def engine(self) -> "Engine":
-        """An engine that answers for the project's endpoint and follows its releases.
+    def plane(self) -> "DataPlane":
+        """The project's endpoints: its own, those of `[endpoints.NAME]`, and those that something was released on.
+
+        Example:
+            >>> project.plane().names
+            ('reviews',)
+        """
+        from bakeoff.serve.plane import DataPlane
+        from bakeoff.serve.releases import endpoints
+
+        def names() -> list[str]:
+            return sorted({*self.config.endpoints, *endpoints(self.records.documents)})
+
+        return DataPlane(self.endpoint, names, self.engine)
+
+    def engine(self, endpoint: str | None = None) -> "Engine":
+        """An engine that answers for one of the project's endpoints, by default its own, and follows its releases.
 
         Example:
             >>> engine = project.engine()
@@ -649,22 +666,24 @@ class Project:
         from bakeoff.prepare.personal_data.pii import redactor
         from bakeoff.prepare.steps import preparation
         from bakeoff.serve.engine import Engine
-        from bakeoff.serve.releases import current
+        from bakeoff.serve.releases import routed
 
         require_threads()
+        name = self.endpoint if endpoint is None else endpoint
+        settings = self.config.endpoint if name == self.endpoint else self.config.endpoints.get(name, ServedConfig())
         return Engine(
-            self.endpoint,
+            name,
             load=self._load_release,
-            pointer=lambda: current(self.records.documents, self.endpoint),
+            routes=lambda: routed(self.records.documents, name),
             prepare=lambda table, steps, columns: preparation(steps).apply_columns(table, columns),
             events=self.events,
             clock=self._clock,
             ids=wiring.new_id,
-            log=self.config.endpoint.log,
-            max_rows=self.config.endpoint.max_rows,
+            log=settings.log,
+            max_rows=settings.max_rows,
             check=self._row_check,
-            on_violation=self.config.endpoint.contract,
-            unknown=self.config.endpoint.unknown,
+            on_violation=settings.contract,
+            unknown=settings.unknown,
             redact=redactor,
         )
 

@@ -17,7 +17,17 @@ from bakeoff.core.records import Document
 from bakeoff.core.releases import Release, ReleaseStatus
 from bakeoff.core.types import Json
 
-__all__ = ["Release", "ReleaseStatus", "all_releases", "current", "endpoints", "history", "release", "rollback"]
+__all__ = [
+    "Release",
+    "ReleaseStatus",
+    "all_releases",
+    "current",
+    "endpoints",
+    "history",
+    "release",
+    "rollback",
+    "routed",
+]
 
 RELEASES = "releases"
 ENDPOINTS = "endpoints"
@@ -74,6 +84,12 @@ def release(
 def current(documents: DocumentRecords, endpoint: str) -> Release | None:
     """The live release of the endpoint, or None when nothing was released on it."""
     return _read(documents, endpoint, _named(documents.get(ENDPOINTS, endpoint)))
+
+
+def routed(documents: DocumentRecords, endpoint: str) -> tuple[Release, ...]:
+    """The releases that take part in the endpoint's traffic, the live one first; none before the first release."""
+    live = current(documents, endpoint)
+    return () if live is None else (live,)
 
 
 def rollback(documents: DocumentRecords, endpoint: str) -> Release:

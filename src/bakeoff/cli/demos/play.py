@@ -14,9 +14,9 @@ from bakeoff.core.protocols import Progress
 from bakeoff.core.types import Json
 from bakeoff.project.project import Project
 from bakeoff.serve.engine import Engine
-from bakeoff.web.app import create_app
 from bakeoff.web.client import Client
 from bakeoff.web.server import Server, local_hosts
+from bakeoff.web.serving.app import create_app
 
 __all__ = ["DEMOS", "Endpoint", "Tell", "play", "send", "served"]
 
@@ -87,10 +87,10 @@ class Endpoint:
 @contextmanager
 def served(project: Project) -> Generator[Endpoint]:
     """The project's endpoint, served in this process on a free loopback port, and a client of it."""
-    engine = project.engine()
-    app = create_app(engine, project.feedback, hosts=local_hosts("127.0.0.1"))
+    plane = project.plane()
+    app = create_app(plane, project.feedback, hosts=local_hosts("127.0.0.1"))
     with Server(app) as server, Client(server.url) as client:
-        yield Endpoint(engine=engine, client=client)
+        yield Endpoint(engine=plane.engine(), client=client)
 
 
 def send(

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from bakeoff.core.generation import Finish, Piece, ToolCall
-from bakeoff.web.conversing import AnswerTokens, Head, calls_of, sse, text_of
 from bakeoff.web.problems import anthropic_error
+from bakeoff.web.serving.conversing import AnswerTokens, Head, calls_of, sse, text_of
 
 __all__ = ["MessageForm"]
 
@@ -26,7 +26,7 @@ REASONS: dict[Finish | None, str | None] = {
 
 @dataclass(slots=True, kw_only=True)
 class MessageForm:
-    """Writes a message; see `bakeoff.web.conversing.Form`. In a stream, its text and every call are blocks."""
+    """Writes a message; see `bakeoff.web.serving.conversing.Form`. In a stream, its text and every call are blocks."""
 
     head: Head
     _blocks: int = 0

@@ -13,7 +13,7 @@ from bakeoff.chat.streaming import ANY_OBJECT
 from bakeoff.core import narrow
 from bakeoff.core.generation import Sampling, ToolCall
 from bakeoff.core.types import Json
-from bakeoff.web.bodies import decoded, joined, refused
+from bakeoff.web.serving.bodies import decoded, joined, refused
 
 __all__ = [
     "NO_EFFECT",

@@ -9,7 +9,7 @@ import urllib.request
 import msgspec
 import pytest
 
-from bakeoff.web.chat_request import NO_EFFECT, ChatRequest
+from bakeoff.web.serving.chat_request import NO_EFFECT, ChatRequest
 
 openai = pytest.importorskip("openai")
 

@@ -13,9 +13,10 @@ from bakeoff.data.contract import parse
 from bakeoff.data.contract_rows import compiled
 from bakeoff.feedback.record import record
 from bakeoff.serve.engine import Engine
+from bakeoff.serve.plane import DataPlane
 from bakeoff.testing.memory import MemoryEvents
-from bakeoff.web.app import create_app
 from bakeoff.web.server import Server, local_hosts
+from bakeoff.web.serving.app import create_app
 
 CONTRACT = parse('[columns.age]\ntype = "numeric"\nmissing = 0\nrange = { min = 0, max = 120 }')
 
@@ -38,13 +39,13 @@ def url():
     engine = Engine(
         "e",
         load=lambda release: Model(),
-        pointer=lambda: live,
+        routes=lambda: [live],
         prepare=lambda table, steps, columns: table,
         events=events,
         clock=lambda: 1,
         check=lambda contract_id, columns: compiled(CONTRACT, columns),
     )
-    app = create_app(engine, lambda items: record(events, items), hosts=local_hosts("127.0.0.1"))
+    app = create_app(DataPlane.of(engine), lambda items: record(events, items), hosts=local_hosts("127.0.0.1"))
     with Server(app) as server:
         yield server.url
 
@@ -73,4 +74,4 @@ def test_a_violation_is_422_and_names_row_column_and_rule(url):
     ]
     with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
         text = answer.read().decode()
-    assert 'bakeoff_contract_violations_total{column="age",rule="range"} 1' in text
+    assert 'bakeoff_contract_violations_total{endpoint="e",column="age",rule="range"} 1' in text

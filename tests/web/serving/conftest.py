@@ -14,9 +14,10 @@ from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Signature
 from bakeoff.feedback.record import record
 from bakeoff.serve.engine import Engine
+from bakeoff.serve.plane import DataPlane
 from bakeoff.testing.memory import MemoryEvents
-from bakeoff.web.app import create_app
 from bakeoff.web.server import Server, local_hosts
+from bakeoff.web.serving.app import create_app
 
 QUESTION = Column(name="question", kind="text", dtype="String")
 
@@ -93,13 +94,16 @@ class World:
         engine = Engine(
             "talk",
             load=lambda _: self.model,
-            pointer=lambda: release,
+            routes=lambda: [release],
             prepare=lambda table, steps, columns: table,
             events=self.events,
             clock=lambda: time.time_ns() // 1_000_000,
         )
         self.app = create_app(
-            engine, lambda items: record(self.events, items), hosts=local_hosts("127.0.0.1"), model_names=model_names
+            DataPlane.of(engine),
+            lambda items: record(self.events, items),
+            hosts=local_hosts("127.0.0.1"),
+            model_names=model_names,
         )
         self.server = Server(self.app)
 

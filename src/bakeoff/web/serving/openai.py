@@ -12,8 +12,8 @@ from typing import Any
 
 from bakeoff.core.generation import Piece, Token, ToolCall
 from bakeoff.core.types import Json
-from bakeoff.web.conversing import AnswerTokens, Head, calls_of, sse, text_of
 from bakeoff.web.problems import openai_error
+from bakeoff.web.serving.conversing import AnswerTokens, Head, calls_of, sse, text_of
 
 __all__ = ["DONE", "ChatForm", "model_card", "model_list", "prediction_id", "usage_of"]
 
@@ -27,7 +27,7 @@ def prediction_id(answer_id: str, index: int) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class ChatForm:
-    """Writes chat completions; see `bakeoff.web.conversing.Form`."""
+    """Writes chat completions; see `bakeoff.web.serving.conversing.Form`."""
 
     head: Head
     include_usage: bool

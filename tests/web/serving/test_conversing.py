@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bakeoff.core.generation import Piece
-from bakeoff.web.conversing import AnswerReader, Lanes
+from bakeoff.web.serving.conversing import AnswerReader, Lanes
 
 
 class Answer:

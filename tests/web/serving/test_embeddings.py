@@ -14,9 +14,10 @@ from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Signature
 from bakeoff.feedback.record import record
 from bakeoff.serve.engine import Engine
+from bakeoff.serve.plane import DataPlane
 from bakeoff.testing.memory import MemoryEvents
-from bakeoff.web.app import create_app
 from bakeoff.web.server import Server, local_hosts
+from bakeoff.web.serving.app import create_app
 
 openai = pytest.importorskip("openai")
 
@@ -56,12 +57,12 @@ def world():
     engine = Engine(
         "words",
         load=lambda _: model,
-        pointer=lambda: release,
+        routes=lambda: [release],
         prepare=lambda table, steps, columns: table,
         events=events,
         clock=lambda: time.time_ns() // 1_000_000,
     )
-    app = create_app(engine, lambda items: record(events, items), hosts=local_hosts("127.0.0.1"))
+    app = create_app(DataPlane.of(engine), lambda items: record(events, items), hosts=local_hosts("127.0.0.1"))
     with Server(app) as server:
         server.model = model
         yield server

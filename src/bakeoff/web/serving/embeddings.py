@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from bakeoff.core.generation import Embedded
-from bakeoff.web.bodies import decoded, refused
+from bakeoff.web.serving.bodies import decoded, refused
 
 __all__ = ["EmbeddingRequest", "embedding_request", "embeddings"]
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from bakeoff.core.generation import Piece
 from bakeoff.core.types import Json
-from bakeoff.web.bodies import decoded, refused
-from bakeoff.web.chat_request import ChatRequest, SamplingOptions, Turn
-from bakeoff.web.conversing import Head, sse, text_of
-from bakeoff.web.openai import DONE, prediction_id, usage_of
 from bakeoff.web.problems import openai_error
+from bakeoff.web.serving.bodies import decoded, refused
+from bakeoff.web.serving.chat_request import ChatRequest, SamplingOptions, Turn
+from bakeoff.web.serving.conversing import Head, sse, text_of
+from bakeoff.web.serving.openai import DONE, prediction_id, usage_of
 
 __all__ = ["CompletionForm", "CompletionRequest", "completion_request"]
 
@@ -69,7 +69,7 @@ def completion_request(body: bytes) -> CompletionRequest:
 
 @dataclass(slots=True, kw_only=True)
 class CompletionForm:
-    """Writes text completions; see `bakeoff.web.conversing.Form`."""
+    """Writes text completions; see `bakeoff.web.serving.conversing.Form`."""
 
     head: Head
     include_usage: bool

@@ -19,11 +19,12 @@ from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Predictions, Signature
 from bakeoff.feedback.record import record
 from bakeoff.serve.engine import Engine
+from bakeoff.serve.plane import DataPlane
 from bakeoff.testing.memory import MemoryEvents
-from bakeoff.web.app import create_app
 from bakeoff.web.client import Client, EndpointError
 from bakeoff.web.permissions import permission, require_permissions
 from bakeoff.web.server import Server, local_hosts
+from bakeoff.web.serving.app import create_app
 
 INPUTS = (Column(name="x", kind="numeric", dtype="Float64"), Column(name="note", kind="text", dtype="String"))
 
@@ -64,14 +65,14 @@ class Served:
         self.engine = Engine(
             "signs",
             load=lambda release: self.models[release.release_id],
-            pointer=lambda: self.live,
+            routes=lambda: [self.live] if self.live else [],
             prepare=lambda table, steps, columns: table,
             events=self.events,
             clock=now_ms,
             max_rows=1000,
         )
         app = create_app(
-            self.engine,
+            DataPlane.of(self.engine),
             lambda items: record(self.events, items),
             hosts=local_hosts("127.0.0.1"),
             max_body_bytes=max_body_bytes,
@@ -308,7 +309,7 @@ def test_health_answers_while_models_compute(served):
 
 
 def test_when_too_many_wait_others_are_turned_away(served, monkeypatch):
-    monkeypatch.setattr("bakeoff.web.app.MAX_WAITING", 2)
+    monkeypatch.setattr("bakeoff.web.serving.context.MAX_WAITING", 2)
     served.models["r1"].seconds = 0.3
     statuses: list[int] = []
     busy = [
@@ -378,7 +379,7 @@ def test_the_client_outlives_a_server_restart_and_says_when_there_is_none():
     second = Served()
     second.server.stop()
     second.server = Server(
-        create_app(second.engine, lambda items: record(second.events, items)), port=first.server.port
+        create_app(DataPlane.of(second.engine), lambda items: record(second.events, items)), port=first.server.port
     )
     with second.server:
         assert client.predict([{"x": 1}])["predictions"]
@@ -407,5 +408,5 @@ def test_what_a_row_lacks_stands_in_its_answer_and_in_the_metrics(served):
     ]
     assert named == [{}, {"absent": ["note"]}, {"unknown": ["z"]}]
     text = served.send("GET", "/metrics")[1]["text"]
-    assert 'bakeoff_rows_lacking_inputs_total{lack="absent",column="note"} 1' in text
-    assert 'bakeoff_rows_lacking_inputs_total{lack="unknown",column=""} 1' in text
+    assert 'bakeoff_rows_lacking_inputs_total{endpoint="signs",lack="absent",column="note"} 1' in text
+    assert 'bakeoff_rows_lacking_inputs_total{endpoint="signs",lack="unknown",column=""} 1' in text

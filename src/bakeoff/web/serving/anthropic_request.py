@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from bakeoff.web.bodies import decoded, joined, refused
-from bakeoff.web.chat_request import ChatRequest, Function, FunctionTool, ResponseFormat, Turn
+from bakeoff.web.serving.bodies import decoded, joined, refused
+from bakeoff.web.serving.chat_request import ChatRequest, Function, FunctionTool, ResponseFormat, Turn
 
 __all__ = ["MessageRequest", "message_request", "tokens_request"]
 

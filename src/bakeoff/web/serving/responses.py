@@ -10,16 +10,16 @@ from typing import Any
 import msgspec
 
 from bakeoff.core.generation import Piece, Token, ToolCall
-from bakeoff.web.conversing import AnswerTokens, Head, calls_of, sse, text_of
 from bakeoff.web.problems import openai_error
-from bakeoff.web.responses_request import ResponseRequest
+from bakeoff.web.serving.conversing import AnswerTokens, Head, calls_of, sse, text_of
+from bakeoff.web.serving.responses_request import ResponseRequest
 
 __all__ = ["ResponseForm"]
 
 
 @dataclass(slots=True, kw_only=True)
 class ResponseForm:
-    """Writes a response; see `bakeoff.web.conversing.Form`. In a stream, its text and every call are items."""
+    """Writes a response; see `bakeoff.web.serving.conversing.Form`. In a stream, its text and every call are items."""
 
     head: Head
     request: ResponseRequest

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import msgspec
 
 from bakeoff.core import narrow
-from bakeoff.web.bodies import decoded, joined, refused
-from bakeoff.web.chat_request import ChatRequest, Function, FunctionTool, ResponseFormat, Role, Turn
+from bakeoff.web.serving.bodies import decoded, joined, refused
+from bakeoff.web.serving.chat_request import ChatRequest, Function, FunctionTool, ResponseFormat, Role, Turn
 
 __all__ = ["ResponseRequest", "response_request"]
 

@@ -1,0 +1,126 @@
+"""What the protocols of serving share: the data plane, and the threads that its calls run in.
+
+Work on the processor runs in threads, so that health answers while models compute; when too many calls wait,
+new ones are turned away (503) instead of piling up.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+
+from bakeoff.core.types import Json
+from bakeoff.feedback.record import Recorded
+from bakeoff.serve.engine import Engine
+from bakeoff.serve.plane import DataPlane
+from bakeoff.web.measures import Measures
+from bakeoff.web.problems import HttpError
+from bakeoff.web.serving.bodies import shown
+from bakeoff.web.serving.conversing import Lanes
+
+__all__ = ["ANY_NAME", "Serving"]
+
+T = TypeVar("T")
+
+MAX_WAITING = 512
+ANY_NAME = "*"
+REFRESH_S = 0.5
+
+
+class Serving:
+    """The data plane as handlers of requests use it.
+
+    Args:
+        plane: the endpoints.
+        record_feedback: logs feedback items.
+        threads: calls that compute or wait for the log at once.
+        model_names: what the default endpoint may be called beside its name; "*" for whatever callers like.
+    """
+
+    def __init__(
+        self,
+        plane: DataPlane,
+        record_feedback: Callable[[Sequence[dict[str, Json]]], Recorded],
+        *,
+        threads: int,
+        model_names: Sequence[str] = (),
+    ) -> None:
+        self.plane, self.record_feedback, self.measures = plane, record_feedback, Measures()
+        self.model_names = tuple(model_names)
+        self._threads, self._waiting = threads, 0
+        self._pool: ThreadPoolExecutor | None = None
+        self._chat_pool: ThreadPoolExecutor | None = None
+        self._lanes: dict[str, Lanes] = {}
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
+        """Threads live as long as the app; a task follows the endpoints' routes, so that few calls have to.
+
+        Answers that come piece by piece have threads of their own, so that they keep no others waiting: as many as the
+        live model works at, or as may wait where it does not say.
+        """
+        with (
+            ThreadPoolExecutor(self._threads, thread_name_prefix="predict") as self._pool,
+            ThreadPoolExecutor(MAX_WAITING, thread_name_prefix="chat") as self._chat_pool,
+        ):
+            follower = asyncio.create_task(self._follow())
+            try:
+                yield
+            finally:
+                follower.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await follower
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.to_thread(self.plane.refresh_if_due)
+            await asyncio.sleep(REFRESH_S)
+
+    def lanes(self, engine: Engine) -> Lanes:
+        """The threads for answers of an endpoint that come piece by piece."""
+        assert self._chat_pool is not None, "the app's lifespan has not started"
+        if engine.endpoint not in self._lanes:
+            self._lanes[engine.endpoint] = Lanes(self._chat_pool, lambda: engine.concurrency)
+        return self._lanes[engine.endpoint]
+
+    async def in_thread(self, call: Callable[[], T]) -> T:
+        """What `call` gives, made in a thread."""
+        with self.place():
+            return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+
+    @contextlib.contextmanager
+    def place(self) -> Generator[None]:
+        """A place among the calls that wait, if there is one left."""
+        if self._waiting >= MAX_WAITING:
+            raise HttpError(503, "Overloaded", f"{self._waiting} calls are waiting; try again in a second")
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
+    def of_path(self, request: Request) -> Engine:
+        """The endpoint that a request's path names, or the default one.
+
+        Raises:
+            NotFoundError: there is no such endpoint.
+        """
+        return self.plane.engine(request.path_params.get("name"))
+
+    def of_model(self, name: str | None) -> Engine:
+        """The endpoint that a request names as its model, or the default one.
+
+        Raises:
+            HttpError: there is no such endpoint (404).
+        """
+        if name in self.plane.names:
+            return self.plane.engine(name)
+        if name in {None, "", *self.model_names} or ANY_NAME in self.model_names:
+            return self.plane.engine()
+        names = " or ".join(repr(each) for each in dict.fromkeys([*self.plane.names, *self.model_names]))
+        problem = f"expected model {names}, received {shown(name)}; [endpoint] model_names can allow it other names"
+        raise HttpError(404, "NotFoundError", problem, "model", "model_not_found")
