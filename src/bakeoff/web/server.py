@@ -11,9 +11,11 @@ from starlette.types import ASGIApp
 
 from bakeoff.core.errors import StoreError
 from bakeoff.security.network import require_loopback
+from bakeoff.web.connections import Connections, Limits
 
 __all__ = ["Server", "local_hosts"]
 
+DEFAULT_LIMITS = Limits()
 DRAIN_S = 15
 START_S = 30
 
@@ -24,8 +26,13 @@ def local_hosts(host: str) -> frozenset[str]:
 
 
 class _Uvicorn(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+        super().__init__(config)
+        self._connections = connections
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Drain and return: uvicorn itself would raise the signal again after its graceful end."""
+        self._connections.draining = True
         super().handle_exit(sig, frame)
         self._captured_signals.clear()
 
@@ -37,26 +44,33 @@ class Server:
         app: the app; its lifespan runs with the server.
         host: a loopback address.
         port: 0 for a free one.
+        limits: how many connections there may be, and how slow.
 
     Raises:
         SecurityError: the host is not a loopback address.
         StoreError: the port is taken or not allowed.
     """
 
-    def __init__(self, app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, app: ASGIApp, host: str = "127.0.0.1", port: int = 0, *, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
         require_loopback(host)
         self._socket = _bound(host, port)
         self.host, self.port = host, int(self._socket.getsockname()[1])
+        connections = Connections(limits)
         self._server = _Uvicorn(
             uvicorn.Config(
                 app,
+                http=connections.make,  # pyright: ignore[reportArgumentType] - called as the class is
+                timeout_keep_alive=int(limits.idle_s) + 1,
                 lifespan="on",
                 access_log=False,
                 log_config=None,
                 server_header=False,
                 timeout_graceful_shutdown=DRAIN_S,
                 ws="none",
-            )
+            ),
+            connections,
         )
         self._thread: threading.Thread | None = None
         self._failed = False
