@@ -28,21 +28,19 @@ class Ui:
     def __init__(self, folder: Path, records: str | None = None) -> None:
         more = [] if records is None else ["--records", records]
         command = [sys.executable, "-m", "bakeoff", "ui", "--port", "0", "--json", "-C", str(folder)]
-        self.process = subprocess.Popen(
-            [*command, *more],
-            stdout=subprocess.PIPE,
-            stderr=(folder / "log").open("a"),
-            text=True,
-            start_new_session=True,
-        )
-        assert self.process.stdout is not None
+        with (folder / "log").open("a") as log:
+            self.process = subprocess.Popen(
+                [*command, *more], stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+            )
         line = self.process.stdout.readline()
         assert line, (folder / "log").read_text()
         self.port = int(json.loads(line)["url"].rpartition(":")[2])
 
     def kill(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        self.process.stdout.close()
 
     def stop(self, seconds: float) -> float:
         """SIGTERM; how long it took to end, which must be without an error and in time."""
@@ -75,8 +73,8 @@ class Client:
 
     def write(self) -> None:
         """Write until the server is gone."""
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
             made = self.call(connection, "POST", f"{API}/runs/create", json.dumps({"experiment_id": "0"}).encode())
             self.run_id = json.loads(made)["run"]["info"]["run_id"]
             rnd, step = random.Random(self.number), 0
@@ -105,7 +103,10 @@ class Client:
         """What was acknowledged and is not there."""
         if not self.run_id:
             return []
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+            return self._lost(connection)
+
+    def _lost(self, connection: http.client.HTTPConnection) -> list[str]:
         run = json.loads(self.call(connection, "GET", f"{API}/runs/get?run_id={self.run_id}"))["run"]["data"]
         path = f"{API}/metrics/get-history?run_id={self.run_id}&metric_key=loss"
         stored = {each["step"]: each["value"] for each in json.loads(self.call(connection, "GET", path))["metrics"]}
@@ -127,8 +128,7 @@ def trial(folder: Path, records: str | None, seed: int, end: str = "kill") -> tu
     try:
         server.kill() if end == "kill" else server.stop(10)
     finally:
-        if server.process.poll() is None:
-            server.kill()
+        server.kill()
     for thread in threads:
         thread.join()
     again = Ui(folder, records)
