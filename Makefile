@@ -9,7 +9,7 @@ TEST = $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 FAST := $(addprefix tests/,chat compute config core data docs feedback metrics monitor project registry results security serve train web)
 SOURCES := src tests benchmarks conftest.py
 
-.PHONY: help install dev demo demo-flights test test-fast test-thorough check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-candidates bench-data bench-text-quality bench-streams bench-stream-damage bench-contracts bench-llm-serving bench-statistics study-encoders clean tour bench-served-as-trained bench-round-trip bench-statistics-peers
+.PHONY: help install dev demo demo-flights test test-fast test-thorough check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-candidates bench-data bench-text-quality bench-streams bench-stream-damage bench-contracts bench-llm-serving bench-statistics study-encoders clean tour bench-served-as-trained bench-round-trip bench-statistics-peers bench-tracking bench-tracking-kills
 
 # Modules are compiled once and not by every process that a test starts.
 export PYTHONDONTWRITEBYTECODE =
@@ -122,6 +122,12 @@ bench-round-trip: $(INSTALLED)  ## 300 conversations: the same tokens in trainin
 
 bench-candidates: $(INSTALLED)  ## The default run beside AutoGluon and FLAML on 29 public sets (half an hour; BUDGET=300: two and a half hours)
 	$(BIN)/python benchmarks/candidates.py --budget $(or $(BUDGET),60)
+
+bench-tracking: $(INSTALLED)  ## bakeoff ui beside mlflow server and trackio (half an hour; SCALE=0.1 for a tenth of all sizes)
+	$(BIN)/python benchmarks/tracking.py
+
+bench-tracking-kills: $(INSTALLED)  ## bakeoff ui killed 50 times while 16 clients write: nothing acknowledged is missing (RECORDS=postgresql://... for another store)
+	$(BIN)/python tests/web/tracking/kills.py 50 $(RECORDS)
 
 bench-data: $(INSTALLED)  ## Preparing real documents, against datatrove and a plain script
 	$(BIN)/python benchmarks/data.py

@@ -36,14 +36,14 @@ def list_runs(
 
     For example: bakeoff runs --limit 5
     """
-    from dataclasses import asdict
+    from msgspec import to_builtins
 
     if context.invoked_subcommand is not None:
         return
     with open_project(folder) as project:
         found = project.runs(limit=limit)
     if as_json:
-        emit({"runs": [asdict(run) for run in found]})
+        emit({"runs": to_builtins(found)})
     else:
         from bakeoff.cli.render import runs_page
 

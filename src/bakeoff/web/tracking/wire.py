@@ -145,9 +145,9 @@ def required(shape: Shape = "text") -> Want:
     return Want(shape=shape, required=True)
 
 
-async def arguments(request: Request, wanted: Mapping[str, Want]) -> dict[str, Any]:
+def arguments(request: Request, raw: bytes, wanted: Mapping[str, Want]) -> dict[str, Any]:
     """The arguments of a call, from its path and its query or JSON body, each checked as MLflow checks it."""
-    given = _query(request, wanted) if request.method == "GET" else await _body(request)
+    given = _query(request, wanted) if request.method == "GET" else _body(request, raw)
     if request.method == "DELETE":
         given = {**_query(request, wanted), **given}
     given |= request.path_params
@@ -165,8 +165,7 @@ def _query(request: Request, wanted: Mapping[str, Want]) -> dict[str, Any]:
     return given
 
 
-async def _body(request: Request) -> dict[str, Any]:
-    raw = await bounded(request)
+def _body(request: Request, raw: bytes) -> dict[str, Any]:
     if not raw.strip():
         return {}
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
