@@ -242,6 +242,12 @@ def _compared() -> Types:
     )
 
 
+def _judged() -> Types:
+    from bakeoff.results.judged_runs import JudgedRuns
+
+    return (JudgedRuns, _typed("Passed", passed=bool))
+
+
 def _versions(key: str) -> Types:
     from bakeoff.core.records import Version
 
@@ -337,6 +343,7 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "runs": _runs,
     "runs show": _run,
     "runs compare": _compared,
+    "compare": _judged,
     "lineage": lambda: (_Lineage,),
     "config": lambda: (dict[str, _Setting | int],),
     "doctor": lambda: (_Checks,),

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from bakeoff.core.releases import Release
     from bakeoff.data.batches import Batch
     from bakeoff.data.contract_rows import RowCheck
+    from bakeoff.evaluate.logged_rows import Missing
     from bakeoff.feedback.record import Recorded
     from bakeoff.feedback.truth import TruthOf
     from bakeoff.loop.context import Stage
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from bakeoff.report.model import Report as RunReport
     from bakeoff.results.candidate import Candidate
     from bakeoff.results.explanation import RowExplanation
+    from bakeoff.results.judged_runs import JudgedRuns
     from bakeoff.serve.engine import Answer, Engine
 
 __all__ = ["Project"]
@@ -976,8 +978,91 @@ class Project:
             return explain_prediction(self, prediction, paid=paid)
         return explain_row(self, as_rows([row])[0], model=model, paid=paid)
 
+    def compare(
+        self,
+        *runs: str,
+        metric: str | Sequence[str] = (),
+        key: str | None = None,
+        truth: str | None = None,
+        prediction: str | None = None,
+        lower: Sequence[str] = (),
+        group: str | None = None,
+        time: str | None = None,
+        cost: str | None = None,
+        artifact: str | None = None,
+        missing: "Missing" = "refuse",
+        baseline: str | None = None,
+        margin: float | None = None,
+        confidence: float | None = None,
+        log: bool = True,
+    ) -> "JudgedRuns":
+        """Judge runs by the rows that they logged, whoever made them: by paired tests, for all pairs at once.
+
+        A run may have outcomes of bakeoff (a candidate's run, or a bake-off for its winner's), a table among its
+        artifacts (`mlflow.log_table`, or a CSV, JSON or Parquet file), or traces with feedback
+        (`mlflow.genai.evaluate`).
+
+        Args:
+            runs: ids, how these begin, or names; two or more.
+            metric: a column of scores (numbers, or yes and no), or a metric of truth and prediction; the first of
+                several decides, the others are shown with intervals of their own. Of bakeoff's runs, that of the first.
+            key: the column by which rows are paired. Without one they are paired by number or place, if the runs
+                name the same dataset; traces are paired by what was asked.
+            truth: the column of true values, where its name does not say so.
+            prediction: the column of predictions, likewise.
+            lower: columns of scores of which less is better.
+            group: the column of what rows belong to: rows of a group go together.
+            time: the column of when rows happened: rows that are close in time may go together.
+            cost: a metric of the runs that is the price of 1,000 rows in US dollars; known of bakeoff's own.
+            artifact: the path of the table among the artifacts of each run.
+            missing: what to do where a run has no prediction or score of a row: "refuse", "drop" the row for all runs,
+                or count it as "wrong".
+            baseline: the run that the winner must be shown to be better than, to be `passed`.
+            margin: how much worse counts as no worse; a default by the metric.
+            confidence: nobody wins unless it is shown, with this confidence, that it is worse than none by more.
+            log: keep the judgement with the runs, where MLflow has its `compare_evaluations`.
+
+        Raises:
+            NotFoundError: a run is not there, or logged no rows. UsageError: nothing says how rows are paired, or by
+                what they are judged. DataError: rows that cannot be paired or judged.
+
+        Example:
+            >>> candidates = [run.run_id for run in project.runs() if run.name != "bake-off"]
+            >>> judged = project.compare(*candidates, metric="accuracy")
+            >>> judged.verdict.winner, judged.rows, judged.key
+            ('linear', 60, 'row')
+        """
+        from bakeoff.actions.judge_runs import judge_runs, keep
+
+        with self.own_metrics():
+            judged = judge_runs(
+                self.records,
+                self.blobs,
+                runs,
+                metric=metric,
+                key=key,
+                truth=truth,
+                prediction=prediction,
+                lower=tuple(lower),
+                group=group,
+                time=time,
+                cost=cost,
+                artifact=artifact,
+                missing=missing,
+                baseline=baseline,
+                margin=margin,
+                confidence=confidence,
+                seed=self.config.project.seed,
+                data=self.config.data,
+            )
+        if log:
+            keep(self.records, self.blobs, judged, self._clock)
+        return judged
+
     def compare_runs(self, first: str, second: str) -> "RunComparison":
-        """What differs between two finished runs: data, settings, candidates, scores and verdicts.
+        """What differs between two bake-offs: data, settings, candidates, scores and verdicts.
+
+        `compare` judges runs by their rows.
 
         Raises:
             NotFoundError: one of them is not there, or it has no outcome.

@@ -1,0 +1,46 @@
+"""The stores that commands work on: those of the project, or where there is none, those that stand in its place."""
+
+import contextlib
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bakeoff.cli.options import open_project, project_folder
+
+if TYPE_CHECKING:
+    from bakeoff.core.protocols import BlobStore, RecordStore
+    from bakeoff.project.project import Project
+
+__all__ = ["Stores", "stores"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """Records and blobs, and the project that they are of, if they are of one."""
+
+    records: "RecordStore"
+    blobs: "BlobStore"
+    folder: Path
+    project: "Project | None" = None
+
+
+@contextlib.contextmanager
+def stores(folder: Path, given: Mapping[str, str] | None = None) -> "Generator[Stores]":
+    """Open the stores of a folder; `given` are URLs of others of them (`records`, `blobs`)."""
+    from bakeoff.config.file import FILE_NAME, load
+    from bakeoff.config.sections import StoreConfig
+    from bakeoff.project import wiring
+
+    folder = project_folder(folder)
+    is_project = (folder / FILE_NAME).exists()
+    if is_project and not given:
+        with open_project(folder) as project:
+            yield Stores(records=project.records, blobs=project.blobs, folder=project.folder, project=project)
+        return
+    stated = (load(folder).config.store if is_project else StoreConfig()).model_copy(update=dict(given or {}))
+    records, blobs = wiring.open_stores(folder.resolve(), stated.records, stated.blobs, wiring.now_ms)
+    try:
+        yield Stores(records=records, blobs=blobs, folder=folder.resolve())
+    finally:
+        records.close()
