@@ -305,13 +305,6 @@ def _inputs(records: RecordStore, trace_id: str) -> str | None:
             continue
         for each in span.get("attributes", []):
             if each.get("key") == INPUTS:
-                text = str(each.get("value", {}).get("string_value"))
-                return sha256(_sorted(text).encode()).hexdigest()[:16]
+                asked = json.dumps(each.get("value"), sort_keys=True)
+                return sha256(asked.encode()).hexdigest()[:16]
     return None
-
-
-def _sorted(text: str) -> str:
-    try:
-        return json.dumps(json.loads(text), sort_keys=True)
-    except ValueError:
-        return text

@@ -147,6 +147,15 @@ class _Lineage(TypedDict):
     environment: dict[str, Any] | None
 
 
+class _Answer(TypedDict):
+    """Of a query, of one that was written to a file, and of no query."""
+
+    columns: NotRequired[list[dict[str, str]]]
+    rows: NotRequired[list[dict[str, Any]] | int]
+    file: NotRequired[str]
+    views: NotRequired[dict[str, Any]]
+
+
 class _Ui(TypedDict):
     url: str
 
@@ -344,6 +353,7 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "runs show": _run,
     "runs compare": _compared,
     "compare": _judged,
+    "sql": lambda: (_Answer,),
     "lineage": lambda: (_Lineage,),
     "config": lambda: (dict[str, _Setting | int],),
     "doctor": lambda: (_Checks,),

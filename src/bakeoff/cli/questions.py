@@ -1,4 +1,4 @@
-"""Commands that ask the records: which of several runs is best."""
+"""Commands that ask the records: which of several runs is best, and anything in SQL."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,7 +16,8 @@ FAILED = 3
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    app.command()(compare)
+    for command in (compare, sql):
+        app.command()(command)
 
 
 def _column(meaning: str, option: str) -> Any:
@@ -89,9 +90,58 @@ def compare(
     if as_json:
         emit(judged.to_json())
     else:
-        from bakeoff.cli.judged_page import judged_page
+        from bakeoff.cli.question_pages import judged_page
 
         typer.echo(judged_page(judged))
         next_step("runs", folder)
     if not judged.passed:
         raise typer.Exit(FAILED)
+
+
+def sql(
+    query: Annotated[
+        str | None, typer.Argument(metavar="[SELECT]", help="One SELECT; without it, the views are listed.")
+    ] = None,
+    *,
+    form: Annotated[
+        Literal["table", "csv", "parquet", "json"], typer.Option("--format", help="How the answer is printed.")
+    ] = "table",
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it to a file instead.")] = None,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="The most that it may run.")] = 300.0,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Ask runs, metrics, params, predictions, feedback, signals and traces in SQL (DuckDB, read-only).
+
+    For example: bakeoff sql "SELECT name, value FROM runs JOIN metrics USING (run_id) WHERE key = 'accuracy'"
+    """
+    from bakeoff.actions.sql import answered, document, write_answer
+    from bakeoff.cli.question_pages import answer_page, views_page
+    from bakeoff.core.errors import UsageError
+
+    if query is None:
+        from bakeoff.actions.sql_views import VIEWS
+
+        if as_json:
+            emit({"views": {name: {"about": view.about, "columns": view.columns} for name, view in VIEWS.items()}})
+        else:
+            typer.echo(views_page())
+        return
+    if output is None and form == "parquet":
+        raise UsageError("expected --output FILE for --format parquet")
+    if output is not None and form == "table":
+        raise UsageError("expected --format csv, parquet or json beside --output, received table")
+    with stores(folder) as opened:
+        events = opened.project.events if opened.project is not None else None
+        with answered(query, opened.records, events, timeout_s=timeout) as path:
+            if output is not None:
+                rows = write_answer(path, form, output)
+                emit({"file": str(output), "rows": rows}) if as_json else typer.echo(f"{rows:,} rows in {output}")
+            elif as_json or form == "json":
+                emit(document(path))
+            elif form == "csv":
+                part = path.with_suffix(".csv")
+                write_answer(path, form, part)
+                typer.echo(part.read_text("utf-8"), nl=False)
+            else:
+                typer.echo(answer_page(path))

@@ -1225,6 +1225,30 @@ class Project:
         mine = attribute("experiment_id", "=", experiment.experiment_id)
         return list(self.records.runs.search(Query(where=AllOf(parts=(mine, *conditions)), limit=limit)).items)
 
+    def sql(self, query: str, *, frames: str | None = None, timeout_s: float = 300.0) -> Any:
+        """The answer to one SELECT (of DuckDB) over runs, metrics, predictions, feedback, traces and more, as a table.
+
+        The views and their columns: docs/sql.md, or `bakeoff sql` without a query. The query sees nothing else.
+
+        Args:
+            query: the SELECT.
+            frames: the library of the table; that of the project by default.
+            timeout_s: the most seconds that it may run.
+
+        Raises:
+            DataError: it cannot be run, or takes too long.
+
+        Example:
+            >>> project.sql("SELECT name, value FROM runs JOIN metrics USING (run_id) WHERE key = 'accuracy'").columns
+            ['name', 'value']
+        """
+        from bakeoff.actions.sql import answered, read_answer
+        from bakeoff.project.frames import given_back
+
+        with answered(query, self.records, self.events, timeout_s=timeout_s) as path:
+            table = read_answer(path).collect()
+        return given_back(table, self._library(frames))
+
     def models(self) -> list[Version]:
         """Registered model versions, newest first.
 

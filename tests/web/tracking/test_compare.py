@@ -45,6 +45,7 @@ def test_tables_of_rows(mlflow, tracking):
     assert document["baseline_run_id"] == ids["good"]
 
 
+@pytest.mark.filterwarnings("default")
 def test_traces_with_feedback(mlflow, tracking):
     """Each row is a trace; several scores of a name are one, by their mean, and what other runs said does not count."""
 

@@ -1,9 +1,13 @@
-"""Judged runs in the terminal."""
+"""Judged runs, and answers to questions in SQL, in the terminal."""
+
+from pathlib import Path
 
 from bakeoff.cli.tables import table
 from bakeoff.results.judged_runs import JudgedRuns
 
-__all__ = ["judged_page"]
+__all__ = ["answer_page", "judged_page", "views_page"]
+
+MOST_ROWS = 1_000
 
 
 def judged_page(judged: JudgedRuns) -> str:
@@ -44,3 +48,30 @@ def judged_page(judged: JudgedRuns) -> str:
             *(["", *judged.sentences] if judged.sentences else []),
         ]
     )
+
+
+def answer_page(path: Path) -> str:
+    """An answer as a table, its first rows if it is long."""
+    import polars as pl
+
+    from bakeoff.actions.sql import read_answer
+
+    answer = read_answer(path)
+    rows = int(answer.select(pl.len()).collect().item())
+    shown = answer.head(MOST_ROWS).collect()
+    numeric = [name for name, dtype in shown.schema.items() if dtype.is_numeric()]
+    cells = [["" if value is None else _cell(value) for value in row] for row in shown.iter_rows()]
+    more = f"\n… the first {MOST_ROWS:,} of {rows:,} rows; --format csv prints all" if rows > MOST_ROWS else ""
+    return f"{table(shown.columns, cells, right=numeric)}{more}"
+
+
+def _cell(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def views_page() -> str:
+    """The views of `bakeoff sql`, with their columns."""
+    from bakeoff.actions.sql_views import VIEWS
+
+    rows = [[name, view.about, ", ".join(view.columns)] for name, view in VIEWS.items()]
+    return table(["view", "a row is", "columns"], rows)
