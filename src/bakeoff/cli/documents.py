@@ -240,7 +240,15 @@ def _loop() -> Types:
 def _runs() -> Types:
     from bakeoff.core.records import Run
 
-    return (_typed("Runs", runs=list[Run]),)
+    return (
+        _typed(
+            "Runs",
+            runs=NotRequired[list[Run]],
+            means=NotRequired[list[dict[str, Any]]],
+            over=NotRequired[list[str]],
+            unfinished=NotRequired[int],
+        ),
+    )
 
 
 def _compared() -> Types:

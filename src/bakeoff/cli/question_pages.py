@@ -1,11 +1,15 @@
 """Judged runs, and answers to questions in SQL, in the terminal."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bakeoff.cli.tables import table
 from bakeoff.results.judged_runs import JudgedRuns
 
-__all__ = ["answer_page", "judged_page", "views_page"]
+if TYPE_CHECKING:
+    from bakeoff.actions.runs_table import SeedMeans
+
+__all__ = ["answer_page", "judged_page", "means_page", "views_page"]
 
 MOST_ROWS = 1_000
 
@@ -48,6 +52,33 @@ def judged_page(judged: JudgedRuns) -> str:
             *(["", *judged.sentences] if judged.sentences else []),
         ]
     )
+
+
+def means_page(means: "SeedMeans") -> str:
+    """Means over seeds: a line for each setting and metric; params that are the same everywhere stand below."""
+    frame = means.table
+    about = frame.columns[: frame.columns.index("metric")]
+    differing = [name for name in about if frame[name].n_unique() > 1]
+    rows = [
+        [
+            *(row[name] or "" for name in differing),
+            row["metric"],
+            "" if row["mean"] is None else f"{row['mean']:.4f}",
+            "(one run)" if row["low"] is None else f"[{row['low']:.4f}, {row['high']:.4f}]",
+            "" if row["sd"] is None else f"{row['sd']:.4f}",
+            f"{row['runs']:,}" + (f" ({row['without']:,} without)" if row["without"] else ""),
+        ]
+        for row in frame.iter_rows(named=True)
+    ]
+    alike = [
+        f"{name} = {frame[name][0]}" for name in about if name not in differing and frame.height and frame[name][0]
+    ]
+    heads = ["metric", "mean", "95%", "sd", "runs"]
+    lines = [table([*differing, *heads], rows, right=["mean", "sd", "runs"]), ""]
+    lines += [f"the same in all: {'; '.join(alike)}"] if alike else []
+    lines.append(f"over {', '.join(means.over) or 'no param that is a seed'}; intervals are of the mean over seeds")
+    lines += [f"{means.unfinished:,} runs that did not finish are left out"] if means.unfinished else []
+    return "\n".join(lines)
 
 
 def answer_page(path: Path) -> str:

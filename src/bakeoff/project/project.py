@@ -1225,6 +1225,93 @@ class Project:
         mine = attribute("experiment_id", "=", experiment.experiment_id)
         return list(self.records.runs.search(Query(where=AllOf(parts=(mine, *conditions)), limit=limit)).items)
 
+    def runs_table(
+        self,
+        filter: str | None = None,  # noqa: A002 - what MLflow calls it
+        *,
+        experiment: str | None = None,
+        limit: int | None = None,
+        frames: str | None = None,
+    ) -> Any:
+        """Runs of all experiments (or of one) as a table, newest first, with `metrics.*`, `params.*` and `tags.*`.
+
+        Args:
+            filter: in MLflow's grammar, as "metrics.accuracy > 0.9 and params.depth = '3'"; or and parentheses too.
+            experiment: the name of the only one that is looked at.
+            limit: the most rows.
+            frames: the library of the table; that of the project by default.
+
+        Raises:
+            UsageError: the filter cannot be read. NotFoundError: there is no such experiment.
+
+        Example:
+            >>> project.runs_table("metrics.accuracy > 0.5")["name"].sort().to_list()
+            ['boosting', 'linear']
+        """
+        from bakeoff.actions.runs_table import runs_table
+        from bakeoff.project.frames import given_back
+
+        table = runs_table(self.records, where=filter, experiment=experiment, limit=limit)
+        return given_back(table, self._library(frames))
+
+    def metric_history(self, metric: str, *runs: str, frames: str | None = None) -> Any:
+        """Every value that a metric of these runs ever had, as a table: `run_id`, `step`, `time`, `value`.
+
+        Args:
+            metric: its name.
+            runs: ids, how these begin, or names; one or more.
+            frames: the library of the table; that of the project by default.
+
+        Raises:
+            UsageError: no run is named. NotFoundError: there is no such run.
+
+        Example:
+            >>> run = next(run for run in project.runs() if run.name == "linear")
+            >>> project.metric_history("accuracy", run.run_id).columns
+            ['run_id', 'step', 'time', 'value']
+        """
+        from bakeoff.actions.row_results import run_named
+        from bakeoff.actions.runs_table import history_table
+        from bakeoff.project.frames import given_back
+
+        if not runs:
+            raise UsageError("expected one run or more whose history is wanted, received none")
+        ids = [run_named(self.records, each).run_id for each in runs]
+        return given_back(history_table(self.records, ids, metric), self._library(frames))
+
+    def runs_over_seeds(
+        self,
+        *metrics: str,
+        over: Sequence[str] = (),
+        filter: str | None = None,  # noqa: A002 - what MLflow calls it
+        experiment: str | None = None,
+        frames: str | None = None,
+    ) -> Any:
+        """Finished runs that differ in their seeds alone, together: a row for each setting and metric.
+
+        The columns say which setting it is (`candidate`, `dataset`, `params.*`), on how many `runs` it rests, and
+        `mean`, `sd`, and the ends `low` and `high` of Student's 95% interval of the mean over seeds.
+
+        Args:
+            metrics: those that are wanted; all by default.
+            over: the params that are seeds; by default those called seed, random_state, random_seed or rng_seed.
+            filter: in MLflow's grammar, as `runs_table` takes it.
+            experiment: the name of the only one that is looked at.
+            frames: the library of the table; that of the project by default.
+
+        Raises:
+            UsageError: the filter cannot be read, or no run has such a metric or param.
+
+        Example:
+            >>> project.runs_over_seeds("accuracy").select("candidate", "runs").rows()
+            [('linear', 1), ('boosting', 1)]
+        """
+        from bakeoff.actions.runs_table import runs_over_seeds
+        from bakeoff.project.frames import given_back
+
+        means = runs_over_seeds(self.records, metrics=metrics, over=over, where=filter, experiment=experiment)
+        return given_back(means.table, self._library(frames))
+
     def sql(self, query: str, *, frames: str | None = None, timeout_s: float = 300.0) -> Any:
         """The answer to one SELECT (of DuckDB) over runs, metrics, predictions, feedback, traces and more, as a table.
 
