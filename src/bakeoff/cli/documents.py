@@ -149,6 +149,15 @@ class _Lineage(TypedDict):
     environment: dict[str, Any] | None
 
 
+class _Answer(TypedDict):
+    """Of a query, of one that was written to a file, and of no query."""
+
+    columns: NotRequired[list[dict[str, str]]]
+    rows: NotRequired[list[dict[str, Any]] | int]
+    file: NotRequired[str]
+    views: NotRequired[dict[str, Any]]
+
+
 class _Ui(TypedDict):
     url: str
 
@@ -233,7 +242,15 @@ def _loop() -> Types:
 def _runs() -> Types:
     from bakeoff.core.records import Run
 
-    return (_typed("Runs", runs=list[Run]),)
+    return (
+        _typed(
+            "Runs",
+            runs=NotRequired[list[Run]],
+            means=NotRequired[list[dict[str, Any]]],
+            over=NotRequired[list[str]],
+            unfinished=NotRequired[int],
+        ),
+    )
 
 
 def _compared() -> Types:
@@ -242,6 +259,12 @@ def _compared() -> Types:
     return (
         _typed("Compared", first=_Side, second=_Side, metric=str, same_data=bool, candidates=list[ComparedCandidate]),
     )
+
+
+def _judged() -> Types:
+    from bakeoff.results.judged_runs import JudgedRuns
+
+    return (JudgedRuns, _typed("Passed", passed=bool))
 
 
 def _versions(key: str) -> Types:
@@ -339,6 +362,8 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "runs": _runs,
     "runs show": _run,
     "runs compare": _compared,
+    "compare": _judged,
+    "sql": lambda: (_Answer,),
     "lineage": lambda: (_Lineage,),
     "config": lambda: (dict[str, _Setting | int],),
     "doctor": lambda: (_Checks,),

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from bakeoff.core.releases import Release
     from bakeoff.data.batches import Batch
     from bakeoff.data.contract_rows import RowCheck
+    from bakeoff.evaluate.logged_rows import Missing
     from bakeoff.feedback.record import Recorded
     from bakeoff.feedback.truth import TruthOf
     from bakeoff.loop.context import Stage
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from bakeoff.report.model import Report as RunReport
     from bakeoff.results.candidate import Candidate
     from bakeoff.results.explanation import RowExplanation
+    from bakeoff.results.judged_runs import JudgedRuns
     from bakeoff.security.audit import AuditLog
     from bakeoff.security.certificates import Tls
     from bakeoff.security.tokens import Token, Tokens
@@ -1115,8 +1117,91 @@ class Project:
         received = "neither" if row is None else "both"
         raise UsageError(f"expected a row or the id of a prediction, received {received}: name one of them")
 
+    def compare(
+        self,
+        *runs: str,
+        metric: str | Sequence[str] = (),
+        key: str | None = None,
+        truth: str | None = None,
+        prediction: str | None = None,
+        lower: Sequence[str] = (),
+        group: str | None = None,
+        time: str | None = None,
+        cost: str | None = None,
+        artifact: str | None = None,
+        missing: "Missing" = "refuse",
+        baseline: str | None = None,
+        margin: float | None = None,
+        confidence: float | None = None,
+        log: bool = True,
+    ) -> "JudgedRuns":
+        """Judge runs by the rows that they logged, whoever made them: by paired tests, for all pairs at once.
+
+        A run may have outcomes of bakeoff (a candidate's run, or a bake-off for its winner's), a table among its
+        artifacts (`mlflow.log_table`, or a CSV, JSON or Parquet file), or traces with feedback
+        (`mlflow.genai.evaluate`).
+
+        Args:
+            runs: ids, how these begin, or names; two or more.
+            metric: a column of scores (numbers, or yes and no), or a metric of truth and prediction; the first of
+                several decides, the others are shown with intervals of their own. Of bakeoff's runs, that of the first.
+            key: the column by which rows are paired. Without one they are paired by number or place, if the runs
+                name the same dataset; traces are paired by what was asked.
+            truth: the column of true values, where its name does not say so.
+            prediction: the column of predictions, likewise.
+            lower: columns of scores of which less is better.
+            group: the column of what rows belong to: rows of a group go together.
+            time: the column of when rows happened: rows that are close in time may go together.
+            cost: a metric of the runs that is the price of 1,000 rows in US dollars; known of bakeoff's own.
+            artifact: the path of the table among the artifacts of each run.
+            missing: what to do where a run has no prediction or score of a row: "refuse", "drop" the row for all runs,
+                or count it as "wrong".
+            baseline: the run that the winner must be shown to be better than, to be `passed`.
+            margin: how much worse counts as no worse; a default by the metric.
+            confidence: nobody wins unless it is shown, with this confidence, that it is worse than none by more.
+            log: keep the judgement with the runs, where MLflow has its `compare_evaluations`.
+
+        Raises:
+            NotFoundError: a run is not there, or logged no rows. UsageError: nothing says how rows are paired, or by
+                what they are judged. DataError: rows that cannot be paired or judged.
+
+        Example:
+            >>> candidates = [run.run_id for run in project.runs() if run.name != "bake-off"]
+            >>> judged = project.compare(*candidates, metric="accuracy")
+            >>> judged.verdict.winner, judged.rows, judged.key
+            ('linear', 60, 'row')
+        """
+        from bakeoff.actions.judge_runs import judge_runs, keep
+
+        with self.own_metrics():
+            judged = judge_runs(
+                self.records,
+                self.blobs,
+                runs,
+                metric=metric,
+                key=key,
+                truth=truth,
+                prediction=prediction,
+                lower=tuple(lower),
+                group=group,
+                time=time,
+                cost=cost,
+                artifact=artifact,
+                missing=missing,
+                baseline=baseline,
+                margin=margin,
+                confidence=confidence,
+                seed=self.config.project.seed,
+                data=self.config.data,
+            )
+        if log:
+            keep(self.records, self.blobs, judged, self._clock)
+        return judged
+
     def compare_runs(self, first: str, second: str) -> "RunComparison":
-        """What differs between two finished runs: data, settings, candidates, scores and verdicts.
+        """What differs between two bake-offs: data, settings, candidates, scores and verdicts.
+
+        `compare` judges runs by their rows.
 
         Raises:
             NotFoundError: one of them is not there, or it has no outcome.
@@ -1278,6 +1363,117 @@ class Project:
         experiment = self.records.experiments.open(self.config.project.name)
         mine = attribute("experiment_id", "=", experiment.experiment_id)
         return list(self.records.runs.search(Query(where=AllOf(parts=(mine, *conditions)), limit=limit)).items)
+
+    def runs_table(
+        self,
+        filter: str | None = None,  # noqa: A002 - what MLflow calls it
+        *,
+        experiment: str | None = None,
+        limit: int | None = None,
+        frames: str | None = None,
+    ) -> Any:
+        """Runs of all experiments (or of one) as a table, newest first, with `metrics.*`, `params.*` and `tags.*`.
+
+        Args:
+            filter: in MLflow's grammar, as "metrics.accuracy > 0.9 and params.depth = '3'"; or and parentheses too.
+            experiment: the name of the only one that is looked at.
+            limit: the most rows.
+            frames: the library of the table; that of the project by default.
+
+        Raises:
+            UsageError: the filter cannot be read. NotFoundError: there is no such experiment.
+
+        Example:
+            >>> project.runs_table("metrics.accuracy > 0.5")["name"].sort().to_list()
+            ['boosting', 'linear']
+        """
+        from bakeoff.actions.runs_table import runs_table
+        from bakeoff.project.frames import given_back
+
+        table = runs_table(self.records, where=filter, experiment=experiment, limit=limit)
+        return given_back(table, self._library(frames))
+
+    def metric_history(self, metric: str, *runs: str, frames: str | None = None) -> Any:
+        """Every value that a metric of these runs ever had, as a table: `run_id`, `step`, `time`, `value`.
+
+        Args:
+            metric: its name.
+            runs: ids, how these begin, or names; one or more.
+            frames: the library of the table; that of the project by default.
+
+        Raises:
+            UsageError: no run is named. NotFoundError: there is no such run.
+
+        Example:
+            >>> run = next(run for run in project.runs() if run.name == "linear")
+            >>> project.metric_history("accuracy", run.run_id).columns
+            ['run_id', 'step', 'time', 'value']
+        """
+        from bakeoff.actions.row_results import run_named
+        from bakeoff.actions.runs_table import history_table
+        from bakeoff.project.frames import given_back
+
+        if not runs:
+            raise UsageError("expected one run or more whose history is wanted, received none")
+        ids = [run_named(self.records, each).run_id for each in runs]
+        return given_back(history_table(self.records, ids, metric), self._library(frames))
+
+    def runs_over_seeds(
+        self,
+        *metrics: str,
+        over: Sequence[str] = (),
+        filter: str | None = None,  # noqa: A002 - what MLflow calls it
+        experiment: str | None = None,
+        frames: str | None = None,
+    ) -> Any:
+        """Finished runs that differ in their seeds alone, together: a row for each setting and metric.
+
+        The columns say which setting it is (`candidate`, `dataset`, `params.*`), on how many `runs` it rests, and
+        `mean`, `sd`, and the ends `low` and `high` of Student's 95% interval of the mean over seeds.
+
+        Args:
+            metrics: those that are wanted; all by default.
+            over: the params that are seeds; by default those called seed, random_state, random_seed or rng_seed.
+            filter: in MLflow's grammar, as `runs_table` takes it.
+            experiment: the name of the only one that is looked at.
+            frames: the library of the table; that of the project by default.
+
+        Raises:
+            UsageError: the filter cannot be read, or no run has such a metric or param.
+
+        Example:
+            >>> project.runs_over_seeds("accuracy").select("candidate", "runs").rows()
+            [('linear', 1), ('boosting', 1)]
+        """
+        from bakeoff.actions.runs_table import runs_over_seeds
+        from bakeoff.project.frames import given_back
+
+        means = runs_over_seeds(self.records, metrics=metrics, over=over, where=filter, experiment=experiment)
+        return given_back(means.table, self._library(frames))
+
+    def sql(self, query: str, *, frames: str | None = None, timeout_s: float = 300.0) -> Any:
+        """The answer to one SELECT (of DuckDB) over runs, metrics, predictions, feedback, traces and more, as a table.
+
+        The views and their columns: docs/sql.md, or `bakeoff sql` without a query. The query sees nothing else.
+
+        Args:
+            query: the SELECT.
+            frames: the library of the table; that of the project by default.
+            timeout_s: the most seconds that it may run.
+
+        Raises:
+            DataError: it cannot be run, or takes too long.
+
+        Example:
+            >>> project.sql("SELECT name, value FROM runs JOIN metrics USING (run_id) WHERE key = 'accuracy'").columns
+            ['name', 'value']
+        """
+        from bakeoff.actions.sql import answered, read_answer
+        from bakeoff.project.frames import given_back
+
+        with answered(query, self.records, self.events, timeout_s=timeout_s) as path:
+            table = read_answer(path).collect()
+        return given_back(table, self._library(frames))
 
     def models(self) -> list[Version]:
         """Registered model versions, newest first.
