@@ -380,19 +380,24 @@ class ServedConfig(_Section):
     `log`: whether an answer waits for its log record. `contract`: a request with a row that violates the released data
     contract is refused, or served and counted ("log"), or not looked at ("off"). `unknown`: a request with a row that
     lacks inputs while it has keys that no column of the training data has is refused with the nearest names, or
-    answered as if they were missing ("warn").
+    answered as if they were missing ("warn"). `rollout`: a new winner answers everything at once ("direct"), or first a
+    share of the calls ("canary", `canary_share` of them), or first copies of them whose answers nobody gets, and then a
+    share ("shadow"); it answers everything when `canary_calls` at least have shown it to be no worse.
     """
 
     log: Literal["required", "best_effort"] = "required"
     max_rows: int = Field(default=10_000, ge=1)
     contract: Literal["reject", "log", "off"] = "reject"
     unknown: Literal["reject", "warn"] = "reject"
+    rollout: Literal["direct", "canary", "shadow"] = "direct"
+    canary_share: float = Field(default=0.1, gt=0, le=1)
+    canary_calls: int = Field(default=200, ge=1)
 
 
 class EndpointConfig(ServedConfig):
     """`[endpoint]`: the project's own endpoint, and where all of them are served.
 
-    `log`, `max_rows`, `contract`, `unknown`: as in `[endpoints.NAME]`.
+    `log`, `max_rows`, `contract`, `unknown`, `rollout`, `canary_share`, `canary_calls`: as in `[endpoints.NAME]`.
     `model_names`: what clients of OpenAI's and Anthropic's API may call the model beside the endpoint's name; "*" for
     whatever they like.
     """

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from bakeoff.loop.context import Stage
     from bakeoff.loop.retrain import LoopTurn
     from bakeoff.monitor.signals import MonitorReport
+    from bakeoff.project.endpoints import ProjectEndpoints
     from bakeoff.project.estimator import Estimator
     from bakeoff.project.files import BatchResult
     from bakeoff.project.frames import DataFrame, Library
@@ -670,7 +671,7 @@ class Project:
 
         require_threads()
         name = self.endpoint if endpoint is None else endpoint
-        settings = self.config.endpoint if name == self.endpoint else self.config.endpoints.get(name, ServedConfig())
+        settings = self.served(name)
         return Engine(
             name,
             load=self._load_release,
@@ -686,6 +687,32 @@ class Project:
             unknown=settings.unknown,
             redact=redactor,
         )
+
+    def served(self, endpoint: str) -> ServedConfig:
+        """How an endpoint is served: the settings of `[endpoint]`, or of `[endpoints.NAME]`.
+
+        Example:
+            >>> project.served("films").rollout
+            'direct'
+        """
+        return (
+            self.config.endpoint if endpoint == self.endpoint else self.config.endpoints.get(endpoint, ServedConfig())
+        )
+
+    @property
+    def endpoints(self) -> "ProjectEndpoints":
+        """The project's endpoints: what is released on them, and how that is changed.
+
+        Example:
+            >>> project.endpoints.show()
+            EndpointStatus('films', live films/1)
+        """
+        from bakeoff.project.endpoints import ProjectEndpoints
+
+        def candidates() -> dict[str, str]:
+            return {each.name: str(each.model_version) for each in self._candidates()}
+
+        return ProjectEndpoints(self, clock=self._clock, candidates=candidates)
 
     def _row_check(self, contract_id: str, columns: "Sequence[Column]") -> "RowCheck":
         from bakeoff.data.contract import from_bytes
@@ -864,10 +891,16 @@ class Project:
         from bakeoff.project.rows import plain_items
 
         redact = redactor(self.config.prepare.specs)
-        return record(self.events, plain_items(items), truth_of=self._truth_of, redact=redact)
+        return record(self.events, plain_items(items), truth_of=self.truth_of, redact=redact)
 
     @property
-    def _truth_of(self) -> "TruthOf":
+    def truth_of(self) -> "TruthOf":
+        """What reads labels of feedback, by the model version that they are on.
+
+        Example:
+            >>> project.truth_of("films/1").read(" Yes")
+            'yes'
+        """
         from bakeoff.feedback.truth import truth_reader
         from bakeoff.registry.lineage import learned_of
 
