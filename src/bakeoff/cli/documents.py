@@ -340,11 +340,48 @@ def _export() -> Types:
     return (Exported,)
 
 
+def _endpoint_status() -> Any:
+    from bakeoff.core.releases import EndpointChange, Release
+    from bakeoff.loop.rollout import Rollout
+
+    return _typed(
+        "EndpointStatus",
+        name=str,
+        paused=bool,
+        routes=list[Release],
+        rollouts=list[Rollout],
+        changes=list[EndpointChange],
+    )
+
+
+def _endpoints() -> Types:
+    return (_typed("Endpoints", endpoints=list[_endpoint_status()]),)
+
+
+def _steered() -> Types:
+    from bakeoff.loop.rollout import Rollout
+
+    return (_typed("Steered", rollouts=list[Rollout]),)
+
+
 def _explained_run_or_row() -> Types:
     from bakeoff.results.explanation import RowExplanation
 
     return [_Explanations, RowExplanation]
 
+
+CHANGES_OF_ENDPOINTS = (
+    "show",
+    "create",
+    "release",
+    "canary",
+    "shadow",
+    "promote",
+    "rollback",
+    "pause",
+    "resume",
+    "undo",
+)
 
 COMMANDS: Mapping[str, Callable[[], Types]] = {
     "init": lambda: (_Init,),
@@ -354,6 +391,10 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "loop": _loop,
     "demo": lambda: (*_run(), _Unchanged, _Traffic),
     "serve": lambda: (_Endpoint,),
+    "endpoints": _endpoints,
+    "endpoints list": _endpoints,
+    **{f"endpoints {name}": lambda: (_endpoint_status(),) for name in CHANGES_OF_ENDPOINTS},
+    "endpoints steer": _steered,
     "predict": lambda: (_Predictions,),
     "feedback": lambda: (_Feedback,),
     "ui": lambda: (_Ui,),

@@ -15,7 +15,19 @@ from typing import Annotated, NoReturn
 import typer
 
 import bakeoff
-from bakeoff.cli import access, checking, data, for_programs, lifecycle, models, questions, records, serving, tracking
+from bakeoff.cli import (
+    access,
+    checking,
+    data,
+    endpoints,
+    for_programs,
+    lifecycle,
+    models,
+    questions,
+    records,
+    serving,
+    tracking,
+)
 from bakeoff.cli.failures import INTERRUPTED, described
 from bakeoff.cli.options import FORMAT, AsJson, Folder, quiet_progress
 from bakeoff.cli.root import Root
@@ -59,8 +71,9 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     logging.basicConfig(level=level, stream=sys.stderr, format=shape)
 
 
-for _module in (lifecycle, serving, tracking, records, questions, data, checking, models, access, for_programs):
+for _module in (lifecycle, serving, endpoints, tracking, records, questions, data, checking, models, access):
     _module.add_to(app)
+for_programs.add_to(app)
 
 
 def main() -> NoReturn:

@@ -11,7 +11,19 @@ __all__ = ["GROUPS", "CommandGroup", "Root", "arranged"]
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Begin": ("init", "demo", "advise", "doctor"),
-    "The loop": ("run", "report", "explain", "status", "serve", "predict", "feedback", "monitor", "loop", "ui"),
+    "The loop": (
+        "run",
+        "report",
+        "explain",
+        "status",
+        "serve",
+        "endpoints",
+        "predict",
+        "feedback",
+        "monitor",
+        "loop",
+        "ui",
+    ),
     "Data and models": ("data", "models", "runs", "compare", "sql", "lineage"),
     "Before a merge": ("check",),
     "Security": ("tokens", "audit", "certs"),

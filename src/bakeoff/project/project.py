@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from bakeoff.loop.context import Stage
     from bakeoff.loop.retrain import LoopTurn
     from bakeoff.monitor.signals import MonitorReport
+    from bakeoff.project.endpoints import ProjectEndpoints
     from bakeoff.project.estimator import Estimator
     from bakeoff.project.files import BatchResult
     from bakeoff.project.frames import DataFrame, Library
@@ -789,8 +790,8 @@ class Project:
             redact=redactor,
         )
 
-    def served(self, endpoint: str) -> "ServedConfig":
-        """How an endpoint serves: what the project file says of it, or what is usual.
+    def served(self, endpoint: str) -> ServedConfig:
+        """How an endpoint serves: the settings of `[endpoint]`, or of `[endpoints.NAME]`.
 
         Example:
             >>> project.served("reviews").log
@@ -799,6 +800,21 @@ class Project:
         if endpoint == self.endpoint:
             return self.config.endpoint
         return self.config.endpoints.get(endpoint, ServedConfig())
+
+    @property
+    def endpoints(self) -> "ProjectEndpoints":
+        """The project's endpoints: what is released on them, and how that is changed.
+
+        Example:
+            >>> project.endpoints.show()
+            EndpointStatus('films', live films/1)
+        """
+        from bakeoff.project.endpoints import ProjectEndpoints
+
+        def candidates() -> dict[str, str]:
+            return {each.name: str(each.model_version) for each in self._candidates()}
+
+        return ProjectEndpoints(self, clock=self._clock, candidates=candidates)
 
     def _row_check(self, contract_id: str, columns: "Sequence[Column]") -> "RowCheck":
         from bakeoff.data.contract import from_bytes
@@ -975,11 +991,16 @@ class Project:
         from bakeoff.project.rows import plain_items
 
         redact = redactor(self.config.prepare.specs)
-        return record(self.events, plain_items(items), truth_of=self._truth_of, redact=redact)
+        return record(self.events, plain_items(items), truth_of=self.truth_of, redact=redact)
 
     @property
-    def _truth_of(self) -> "TruthOf":
-        """What reads labels as the models do; it remembers what each model learned, from one call to the next."""
+    def truth_of(self) -> "TruthOf":
+        """What reads labels of feedback as the models do, by the model version that they are on.
+
+        Example:
+            >>> project.truth_of("films/1").read(" Yes")
+            'yes'
+        """
         from bakeoff.feedback.truth import truth_reader
         from bakeoff.registry.lineage import learned_of
 

@@ -137,6 +137,11 @@ class Endpoints:
         """Take a canary or a shadow away; nothing happens when the release is none any more."""
         return self._moved(self.get(name), "end", why, lambda before: before.without(release_id))
 
+    def make_way(self, name: str, role: Role, *, why: str = "") -> Endpoint:
+        """Take the canary or the shadow away, whichever release it is; nothing happens when there is none."""
+        route = self.get(name).other(role)
+        return self.get(name) if route is None else self.end(name, route.release_id, why=why)
+
     def pause(self, name: str, *, why: str = "") -> Endpoint:
         """Let the live release answer everything, and decide nothing, until `resume`."""
         return self._moved(self.get(name), "pause", why, lambda before: replace(before, paused=True))
