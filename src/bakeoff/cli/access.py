@@ -27,8 +27,11 @@ def add_to(app: typer.Typer) -> None:
             "Tokens for callers of servers (create, list, revoke); [auth] required = true asks for them.",
             TOKENS,
         ),
-        "audit": ("Who changed what: list it, verify that nothing was edited or cut, export it.", AUDIT),
-        "certs": ("Certificates for TLS (dev: a local authority, to try it).", CERTS),
+        "audit": (
+            "Who changed what: list it, verify that nothing was edited or cut, export it.\n\nFor example: bakeoff audit list",
+            AUDIT,
+        ),
+        "certs": ("Certificates for TLS (dev: a local authority, to try it).\n\nFor example: bakeoff certs dev", CERTS),
     }
     for name, (help_text, commands) in groups.items():
         group = typer.Typer(name=name, help=help_text, cls=CommandGroup, no_args_is_help=True, rich_markup_mode=None)

@@ -31,7 +31,7 @@ def compare(
     *,
     metric: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A column of scores, or a metric; the first decides. May be given again."),
+        typer.Option(metavar="NAME", help="Scores or a metric; the first decides. May be given again."),
     ] = None,
     key: Annotated[str | None, _column("By which rows are paired.", "--key")] = None,
     truth: Annotated[str | None, _column("What is true.", "--truth")] = None,
