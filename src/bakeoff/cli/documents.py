@@ -13,6 +13,7 @@ import msgspec
 from bakeoff.cli.options import FORMAT
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.types import Json
+from bakeoff.results.transfer import LeftOut, Moved
 
 __all__ = ["COMMANDS", "schema_of"]
 
@@ -154,6 +155,11 @@ class _Answer(TypedDict):
     rows: NotRequired[list[dict[str, Any]] | int]
     file: NotRequired[str]
     views: NotRequired[dict[str, Any]]
+
+
+class _Transfer(TypedDict):
+    counts: list[Moved]
+    left_out: list[LeftOut]
 
 
 class _Ui(TypedDict):
@@ -362,6 +368,8 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "runs compare": _compared,
     "compare": _judged,
     "sql": lambda: (_Answer,),
+    "import-mlflow": lambda: (_Transfer,),
+    "export-mlflow": lambda: (_Transfer,),
     "lineage": lambda: (_Lineage,),
     "config": lambda: (dict[str, _Setting | int],),
     "doctor": lambda: (_Checks,),

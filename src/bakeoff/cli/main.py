@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import bakeoff
-from bakeoff.cli import checking, data, for_programs, lifecycle, models, questions, records, serving, tracking
+from bakeoff.cli import checking, data, for_programs, lifecycle, models, moving, questions, records, serving, tracking
 from bakeoff.cli.failures import described
 from bakeoff.cli.options import FORMAT, AsJson, Folder, quiet_progress
 from bakeoff.cli.root import Root
@@ -61,7 +61,7 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     logging.basicConfig(level=level, stream=sys.stderr, format=shape)
 
 
-for _module in (lifecycle, serving, tracking, records, questions, data, checking, models, for_programs):
+for _module in (lifecycle, serving, tracking, moving, records, questions, data, checking, models, for_programs):
     _module.add_to(app)
 
 

@@ -14,7 +14,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "The loop": ("run", "report", "explain", "status", "serve", "predict", "feedback", "monitor", "loop", "ui"),
     "Data and models": ("data", "models", "runs", "compare", "sql", "lineage"),
     "Before a merge": ("check",),
-    "Care": ("config", "verify", "gc"),
+    "Care": ("config", "verify", "gc", "import-mlflow", "export-mlflow"),
     "For programs": ("completion", "schema"),
 }
 """Each command stands in one of them."""
