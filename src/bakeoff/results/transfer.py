@@ -8,7 +8,7 @@ import msgspec
 
 from bakeoff.core.types import Json
 
-__all__ = ["KINDS", "LeftOut", "Moved", "Transferred"]
+__all__ = ["KINDS", "LeftOut", "Moved", "MovedKind", "Transferred"]
 
 MovedKind: TypeAlias = Literal[
     "experiments", "runs", "metric values", "artifacts", "logged models", "registered models", "versions", "traces"

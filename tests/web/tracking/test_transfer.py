@@ -201,18 +201,20 @@ def test_everything_is_brought_once(sources, tmp_path, kind):
 
 
 def test_clients_find_what_was_brought(sources, tmp_path):
+    import mlflow
+
     tracking, moment = opened(tmp_path)
     bring(tracking, moment, sources("folder"))
     with Server(create_tracking_app(tracking, hosts=local_hosts("127.0.0.1"))) as server:
         client, _ = client_of(server.url)
         version = client.get_model_version_by_alias("films", "champion")
         (tmp_path / "out").mkdir()
-        from mlflow.artifacts import download_artifacts
-
-        local = download_artifacts(
-            artifact_uri="models:/films@champion", dst_path=str(tmp_path / "out"), tracking_uri=server.url,
-            registry_uri=server.url,
-        )  # fmt: skip
+        before = mlflow.get_tracking_uri()
+        mlflow.set_tracking_uri(server.url)
+        mlflow.set_registry_uri(server.url)
+        local = mlflow.artifacts.download_artifacts("models:/films@champion", dst_path=str(tmp_path / "out"))
+        mlflow.set_tracking_uri(before)
+        mlflow.set_registry_uri(before)
         assert (Path(local) / "w.txt").read_text() == "weights"
         (model,) = client.search_logged_models([client.get_experiment_by_name("taxis").experiment_id])
         assert (model.name, model.params, model.status.name) == ("lm", {"k": "v"}, "READY")
@@ -250,24 +252,18 @@ def test_an_import_that_is_killed_goes_on_without_duplicates(sources, tmp_path):
         for name in ("apply", "start", "register"):
             if hasattr(store, name):
                 setattr(store, name, counting(getattr(store, name)))
-    for kills in itertools.count():  # two writes more each time
-        left = 2
+    for kills in itertools.count():  # a write more each second time
+        left = kills // 2 + 1
         try:
             done = bring(tracking, moment, uri)
         except Killed:
             assert kills < 100
         else:
             break
-    assert kills > 10
+    assert kills > 8
     assert done.left_out == []
     assert state(tracking) == expected
-    blocks = len(list(tracking.records.runs.history(next(r for r in _ids(tracking) if r), "loss").items))
-    assert blocks in {0, 20}
     tracking.records.close()
-
-
-def _ids(tracking):
-    return [run.run_id for run in every(tracking.records.runs.search, Query()) if run.name == "child"]
 
 
 def test_what_came_since_is_brought_by_the_next_import(tmp_path, environment):
@@ -350,9 +346,12 @@ def test_models_of_bakeoff_are_taken_with_their_files(ran, tmp_path, environment
     assert sorted(run.info.run_name for run in runs) == ["bake-off", "first", "second"]
     version = client.get_model_version_by_alias("films", "champion")
     run = client.get_run(version.run_id)
-    assert run.data.tags["bakeoff.run_id"] == last.candidate(last.verdict.winner).run_id
-    assert {each.path for each in client.list_artifacts(version.run_id)} >= {"model", "outcomes.parquet"}
-    assert client.list_artifacts(version.run_id, "model")
+    assert run.data.tags["bakeoff.run_id"] == last.run_id
+    assert version.source.endswith(f"/registered/films-{version.version}")
+    assert client.list_artifacts(version.run_id, f"registered/films-{version.version}")
+    child = next(each for each in runs if each.info.run_name == last.verdict.winner)
+    assert child.data.tags["mlflow.parentRunId"] == version.run_id
+    assert {each.path for each in client.list_artifacts(child.info.run_id)} >= {"model", "outcomes.parquet"}
 
 
 def test_a_store_that_cannot_be_used_is_one_clear_error(tmp_path):

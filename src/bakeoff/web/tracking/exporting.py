@@ -7,7 +7,8 @@ back into the run that it came from.
 
 import json
 import posixpath
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -18,7 +19,7 @@ from bakeoff.core.errors import BakeoffError
 from bakeoff.core.hashing import digest
 from bakeoff.core.queries import Order, Query, QueryField, attribute, every
 from bakeoff.core.records import Experiment, Metric, Registered, Run, Version
-from bakeoff.results.transfer import Transferred
+from bakeoff.results.transfer import MovedKind, Transferred
 from bakeoff.web.tracking import traces
 from bakeoff.web.tracking.context import Tracking, local_path
 from bakeoff.web.tracking.mlflow_store import FINALIZED, IMPORTED, LOCATION, OURS, client_of, pages
@@ -29,6 +30,8 @@ from bakeoff.web.tracking.runs import CONTEXT, INPUT, NAME, OUTPUT, PARENT
 __all__ = ["export_store"]
 
 EXPORTED, VERSION = "bakeoff.exported", "bakeoff.version"
+REFUSED = re.compile(r"[^\w.\- :/]")
+"""What MLflow allows in no key of a metric or param."""
 CHUNK, PAIRS = 1000, 100
 """The most values, and the most params or tags, that one request of MLflow's takes."""
 OLDEST = (Order(field=QueryField(kind="attribute", key="start_ms")),)
@@ -140,13 +143,14 @@ class _Export:
         from mlflow.entities import Param, RunTag
 
         run_id = theirs.info.run_id
-        for key in run.metrics:
-            values = self._lacking(run, theirs, key)
+        for key, name in self._names(run, "metric values", run.metrics).items():
+            values = self._lacking(run, theirs, key, name)
             for start in range(0, len(values), CHUNK):
-                some = [Value(each.key, each.value, each.time_ms, each.step) for each in values[start : start + CHUNK]]
+                some = [Value(name, each.value, each.time_ms, each.step) for each in values[start : start + CHUNK]]
                 self._client.log_batch(run_id, metrics=some)
             self.counts.moved["metric values"] += len(values)
-        params = [Param(key, value) for key, value in run.params.items() if key not in theirs.data.params]
+        named = self._names(run, "runs", run.params)
+        params = [Param(name, run.params[key]) for key, name in named.items() if name not in theirs.data.params]
         for some in _parts(params):
             self._client.log_batch(run_id, params=some)
         own = {IMPORTED, PARENT, NAME}
@@ -167,12 +171,23 @@ class _Export:
         if run.lifecycle == "deleted":
             self._client.delete_run(run_id)
 
-    def _lacking(self, run: Run, theirs: Any, key: str) -> list[Metric]:
+    def _names(self, run: Run, kind: MovedKind, keys: Iterable[str]) -> dict[str, str]:
+        """What keys are called there; of several that would be called alike, only the first is taken."""
+        names: dict[str, str] = {}
+        for key in keys:
+            name = REFUSED.sub("_", key)
+            if name in names.values():
+                self.counts.leave_out(kind, f"{run.run_id}/{key}", f"another key is called {name!r} there, too")
+            else:
+                names[key] = name
+        return names
+
+    def _lacking(self, run: Run, theirs: Any, key: str, name: str) -> list[Metric]:
         """Values of a metric that are not there."""
         values = self._records.runs.history(run.run_id, key).items
-        if key not in theirs.data.metrics:
+        if name not in theirs.data.metrics:
             return list(values)
-        there = self._client.get_metric_history(theirs.info.run_id, key)
+        there = self._client.get_metric_history(theirs.info.run_id, name)
         known = {(each.step, each.timestamp, str(float(each.value))) for each in there}
         return [each for each in values if (each.step, each.time_ms, str(float(each.value))) not in known]
 
@@ -227,7 +242,7 @@ class _Export:
 
     def _trace(self, body: Mapping[str, Any], experiment_id: str) -> None:
         from google.protobuf.json_format import ParseDict
-        from mlflow.entities import Span, TraceInfo
+        from mlflow.entities import Span, TraceData, TraceInfo
         from mlflow.protos.service_pb2 import TraceInfoV3
         from mlflow.tracing.client import TracingClient
         from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtelSpan
@@ -256,8 +271,10 @@ class _Export:
             )
             for each in documents
         ]
-        client.start_trace(TraceInfo.from_proto(ParseDict(info, TraceInfoV3(), ignore_unknown_fields=True)))
-        if spans:
+        started = client.start_trace(TraceInfo.from_proto(ParseDict(info, TraceInfoV3(), ignore_unknown_fields=True)))
+        if self._uri.startswith("file:"):  # folders keep spans as a file of the trace
+            client._upload_trace_data(started, TraceData(spans=spans))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        elif spans:
             client.log_spans(experiment_id, spans)
         self.counts.moved["traces"] += 1
 
@@ -320,13 +337,24 @@ class _Export:
         """Where the files of a version are there: among the artifacts of its run, or where they were."""
         stated = str(ours.lineage.get("source") or "")
         if run is not None:
-            known = self._records.runs.get(ours.run_id or "")
-            path = str(ours.lineage.get("files") or "").partition(f"/{known.run_id}/artifacts/")[2]
-            if not path and "model" in known.artifacts:
-                path = "model"
+            path = str(ours.lineage.get("files") or "").partition(f"/{ours.run_id}/artifacts/")[2]
+            if not stated and self._tracking.blobs.contains(ours.content):  # a model of our own
+                path = self._own_model(ours, run.info.run_id)
             if path:
                 return posixpath.join(run.info.artifact_uri, path)
         return stated if stated.partition(":")[0] in {"s3", "gs", "https", "http", "wasbs", "hdfs"} else None
+
+    def _own_model(self, ours: Version, run_id: str) -> str:
+        """Take a model of our own to the artifacts of its run; its path there."""
+        path, folder = f"registered/{ours.name}-{ours.number}", self._tracking.scratch / f"export-{uuid4().hex}"
+        folder.mkdir(parents=True)
+        try:
+            local = self._tracking.blobs.fetch(ours.content, folder / "model")
+            self._client.log_artifacts(run_id, str(local), path)
+        finally:
+            rmtree(folder, ignore_errors=True)
+        self.counts.moved["artifacts"] += 1
+        return path
 
 
 def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

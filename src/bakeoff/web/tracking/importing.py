@@ -119,8 +119,10 @@ class _Import:
             ours = known[0]
             # Restoring an experiment restores its runs, too: nothing is restored that is not deleted.
             restored = "active" if ours.lifecycle == "deleted" else None
-            change = ExperimentChange(experiment_id=ours.experiment_id, lifecycle=restored, tags=dict(theirs.tags))
-            self._records.experiments.apply([change])
+            new = {key: value for key, value in theirs.tags.items() if ours.tags.get(key) != value}
+            if restored or new:
+                change = ExperimentChange(experiment_id=ours.experiment_id, lifecycle=restored, tags=new)
+                self._records.experiments.apply([change])
             return ours
         with self._time(theirs.creation_time):
             self.counts.moved["experiments"] += 1

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from bakeoff.core.errors import MissingExtraError, NotFoundError, StoreError, UsageError
 
 __all__ = ["FINALIZED", "IMPORTED", "LOCATION", "OURS", "client_of", "pages", "plain_uri"]
@@ -41,8 +43,9 @@ def client_of(uri: str, *, new: bool = False) -> tuple[Any, str]:
     try:
         client = MlflowClient(tracking_uri=location, registry_uri=location)
         client.search_experiments(max_results=1)
-    except MlflowException as error:
-        raise StoreError(f"cannot use the MLflow store at {plain_uri(uri)}: {error}") from error
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise StoreError(f"cannot use the MLflow store at {plain_uri(uri)}: {reason}") from error
     return client, location
 
 
