@@ -14,6 +14,7 @@ import msgspec
 from bakeoff.cli.options import FORMAT
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.types import Json
+from bakeoff.results.transfer import LeftOut, Moved
 
 __all__ = ["COMMANDS", "schema_of"]
 
@@ -158,6 +159,11 @@ class _Answer(TypedDict):
     views: NotRequired[dict[str, Any]]
 
 
+class _Transfer(TypedDict):
+    counts: list[Moved]
+    left_out: list[LeftOut]
+
+
 class _Ui(TypedDict):
     url: str
 
@@ -249,7 +255,7 @@ def _runs() -> Types:
     from bakeoff.core.records import Run
 
     means = _typed("RunMeans", means=list[dict[str, Any]], over=NotRequired[list[str]], unfinished=NotRequired[int])
-    return (_typed("Runs", runs=list[Run]), means)
+    return [_typed("Runs", runs=list[Run]), means]
 
 
 def _compared() -> Types:
@@ -410,6 +416,8 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "runs compare": _compared,
     "compare": _judged,
     "sql": lambda: (_Answer,),
+    "import-mlflow": lambda: (_Transfer,),
+    "export-mlflow": lambda: (_Transfer,),
     "lineage": lambda: (_Lineage,),
     "config": lambda: (dict[str, _Setting | int],),
     "doctor": lambda: (_Checks,),
