@@ -646,7 +646,7 @@ class Project:
 
         Example:
             >>> project.plane().names
-            ('reviews',)
+            ('films',)
         """
         from bakeoff.serve.plane import DataPlane
         from bakeoff.serve.releases import endpoints
@@ -898,7 +898,7 @@ class Project:
         """What reads labels of feedback, by the model version that they are on.
 
         Example:
-            >>> project.truth_of("films/1").read(" Yes")
+            >>> project.truth_of("films/1").read(" yes ")
             'yes'
         """
         from bakeoff.feedback.truth import truth_reader
