@@ -1,7 +1,8 @@
 """The documents that commands print with `--json`, as types; `bakeoff schema COMMAND` gives their JSON schemas.
 
-A document has the fields of all types that its command names here, `format`, and more than a schema says where a later
-version adds something. In the place of a document may stand that of an error. Empty fields can be left out.
+A document has the fields of all types that its command names here (of a list: of one of them), `format`, and more than
+a schema says where a later version adds something. In the place of a document may stand that of an error. Empty fields
+can be left out.
 """
 
 import dataclasses
@@ -18,7 +19,8 @@ __all__ = ["COMMANDS", "schema_of"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Document = Mapping[str, Any]
-Types = tuple[Any, ...]
+Types = tuple[Any, ...] | list[Any]
+"""All of a tuple, or one of a list."""
 
 
 class _Failure(TypedDict):
@@ -147,6 +149,15 @@ class _Lineage(TypedDict):
     environment: dict[str, Any] | None
 
 
+class _Answer(TypedDict):
+    """Of a query, of one that was written to a file, and of no query."""
+
+    columns: NotRequired[list[dict[str, str]]]
+    rows: NotRequired[list[dict[str, Any]] | int]
+    file: NotRequired[str]
+    views: NotRequired[dict[str, Any]]
+
+
 class _Ui(TypedDict):
     url: str
 
@@ -231,7 +242,15 @@ def _loop() -> Types:
 def _runs() -> Types:
     from bakeoff.core.records import Run
 
-    return (_typed("Runs", runs=list[Run]),)
+    return (
+        _typed(
+            "Runs",
+            runs=NotRequired[list[Run]],
+            means=NotRequired[list[dict[str, Any]]],
+            over=NotRequired[list[str]],
+            unfinished=NotRequired[int],
+        ),
+    )
 
 
 def _compared() -> Types:
@@ -240,6 +259,12 @@ def _compared() -> Types:
     return (
         _typed("Compared", first=_Side, second=_Side, metric=str, same_data=bool, candidates=list[ComparedCandidate]),
     )
+
+
+def _judged() -> Types:
+    from bakeoff.results.judged_runs import JudgedRuns
+
+    return (JudgedRuns, _typed("Passed", passed=bool))
 
 
 def _versions(key: str) -> Types:
@@ -339,10 +364,10 @@ def _steered() -> Types:
     return (_typed("Steered", rollouts=list[Rollout]),)
 
 
-def _row_explanation() -> type[Any]:
+def _explained_run_or_row() -> Types:
     from bakeoff.results.explanation import RowExplanation
 
-    return RowExplanation
+    return [_Explanations, RowExplanation]
 
 
 CHANGES_OF_ENDPOINTS = (
@@ -373,11 +398,13 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "predict": lambda: (_Predictions,),
     "feedback": lambda: (_Feedback,),
     "ui": lambda: (_Ui,),
-    "explain": lambda: (_Explanations, _row_explanation()),
+    "explain": _explained_run_or_row,
     "monitor": lambda: (_report(),),
     "runs": _runs,
     "runs show": _run,
     "runs compare": _compared,
+    "compare": _judged,
+    "sql": lambda: (_Answer,),
     "lineage": lambda: (_Lineage,),
     "config": lambda: (dict[str, _Setting | int],),
     "doctor": lambda: (_Checks,),
@@ -401,16 +428,17 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
 
 def schema_of(command: str) -> dict[str, Json]:
     """The JSON schema of what a command of `COMMANDS` prints with `--json`."""
-    types = (*COMMANDS[command](), _Error)
-    schemas, parts = msgspec.json.schema_components(types, ref_template="#/$defs/{name}")
+    types = COMMANDS[command]()
+    schemas, parts = msgspec.json.schema_components((*types, _Error), ref_template="#/$defs/{name}")
     *own, error = schemas
+    documents = own if isinstance(types, list) else [{"allOf": own}]
     return {
         "$schema": DIALECT,
         "title": f"bakeoff {command} --json",
         "type": "object",
         "properties": {"format": {"const": FORMAT}},
         "required": ["format"],
-        "anyOf": [{"allOf": own}, error],
+        "anyOf": [*documents, error],
         "$defs": {name: _lenient(part) for name, part in parts.items()},
     }
 

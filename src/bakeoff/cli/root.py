@@ -24,8 +24,9 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "loop",
         "ui",
     ),
-    "Data and models": ("data", "models", "runs", "lineage"),
+    "Data and models": ("data", "models", "runs", "compare", "sql", "lineage"),
     "Before a merge": ("check",),
+    "Security": ("tokens", "audit", "certs"),
     "Care": ("config", "verify", "gc"),
     "For programs": ("completion", "schema"),
 }
@@ -34,8 +35,8 @@ LONGEST, LEAST_WIDTH, WIDEST = 1_000, 20, 120
 FIRST = frozenset({"-q", "--quiet", "-v", "--verbose"})
 """Options of the root, wherever they stand."""
 FOOTER = (
-    "Everywhere: -h for help, -C FOLDER for the project (else this folder, or the nearest above it with a "
-    "bakeoff.toml), --json for one JSON document, -q for no progress, -v for logs."
+    "Everywhere: -h for help, -q for no progress, -v for logs. With a project: -C FOLDER for it (else this folder, or "
+    "the nearest above it with a bakeoff.toml). With results: --json for one JSON document."
 )
 
 

@@ -18,8 +18,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
 
+from msgspec import Struct
+
 from bakeoff.core.abilities import abilities_of
 from bakeoff.core.errors import BakeoffError, CandidateError, DataError, NotFoundError, StoreError
+from bakeoff.core.events import PredictionEvent
 from bakeoff.core.generation import Embedded, Messages, Piece, Sampling, Tool, ToolCall
 from bakeoff.core.protocols import Clock, EventLog, Model
 from bakeoff.core.releases import Release
@@ -31,7 +34,7 @@ from bakeoff.serve.recorder import LogMode, Recorder, Redact
 from bakeoff.serve.router import mirrored, pick
 from bakeoff.serve.runtime import Admitted, Answer, OnViolation, Prepare, Row, Runtime
 
-__all__ = ["Engine", "Health"]
+__all__ = ["Call", "Engine", "Health"]
 
 A = TypeVar("A", bound="Answer | DataError")
 
@@ -51,6 +54,14 @@ class Health:
     problem: str | None
     lost_log_records: int
     unmirrored_calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Rows that somebody wants answers to, and the caller's key (see `Engine.predict`)."""
+
+    rows: Sequence[Row]
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +105,8 @@ class Engine:
         clock: milliseconds since the epoch.
         ids: makes prediction ids; they must be unguessable, as whoever knows one may give feedback on it.
         timer: seconds, for latencies.
-        log: "required": no answer before its record is durable; "best_effort": answers do not wait for it.
+        log: "required": no answer before its record is durable; "best_effort": answers do not wait for it; "off".
+        sample: the share of calls that are logged.
         max_rows: the most rows in one call.
         check: compiles a released contract (its blob) for the model's columns; without it none is held.
         on_violation: "reject": a call with a row that violates an error rule is refused whole; "log": it is
@@ -116,6 +128,7 @@ class Engine:
         ids: Callable[[], str] = _random_id,
         timer: Callable[[], float] = time.perf_counter,
         log: LogMode = "required",
+        sample: float = 1.0,
         max_rows: int = 10_000,
         check: Callable[[str, Sequence[Column]], RowCheck] | None = None,
         on_violation: OnViolation = "reject",
@@ -123,7 +136,7 @@ class Engine:
         redact: Redact = lambda _: lambda value: value,
     ) -> None:
         self.endpoint = endpoint
-        self.recorder = Recorder(endpoint, events, log=log, redact=redact)
+        self.recorder = Recorder(endpoint, events, log=log, redact=redact, sample=sample)
         self._load, self._routes, self._prepare = load, routes, prepare
         self._clock, self._ids, self._timer = clock, ids, timer
         self._max_rows = max_rows
@@ -163,6 +176,38 @@ class Engine:
             StoreError: the answers could not be logged.
         """
         return self._asked(rows, key, self._answered_by, self._tried)
+
+    def predict_calls(self, calls: Sequence[Call]) -> list[list[Answer] | Exception]:
+        """Answer several calls at once, each as `predict` would; what is wrong with one is not told to the others.
+
+        Raises:
+            NotFoundError: nothing is released on the endpoint.
+        """
+        serving, started = self._current(), self._timer()
+        if len(calls) == 1 or len(serving.routes) > 1:
+            return [self._result(call) for call in calls]
+        admitted: list[Admitted | Exception] = []
+        for call in calls:
+            try:
+                admitted.append(self._admitted(serving.live, call.rows))
+            except Exception as error:  # noqa: BLE001 - it is this call's
+                self.recorder.failed(serving.live.release, len(call.rows), self._since_ms(started), error)
+                admitted.append(error)
+        together = [each for each in admitted if isinstance(each, Admitted)]
+        try:
+            answers = iter(self._answered(serving.live, Admitted.joined(together), started)) if together else iter(())
+        except Exception:  # noqa: BLE001 - whose fault it is shows when each is asked alone
+            return [
+                each if isinstance(each, Exception) else self._result(call)
+                for each, call in zip(admitted, calls, strict=True)
+            ]
+        return [each if isinstance(each, Exception) else [next(answers) for _ in each.rows] for each in admitted]
+
+    def _result(self, call: Call) -> list[Answer] | Exception:
+        try:
+            return self.predict(call.rows, key=call.key)
+        except Exception as error:  # noqa: BLE001 - it is told to who called
+            return error
 
     def predict_each(self, rows: Sequence[Row], *, key: str | None = None) -> list[Answer | DataError]:
         """Answer the rows that can be answered, in order, and say of each other one why not.
@@ -224,6 +269,30 @@ class Engine:
         if refused:
             self.recorder.failed(runtime.release, len(refused), 0.0, next(iter(refused.values())))
         return [refused[at] if at in refused else next(answers) for at in range(len(rows))]
+
+    @property
+    def direct(self) -> Runtime | None:
+        """The runtime that answers whatever comes, when it is alone and has a row path; else None."""
+        serving = self._serving
+        if serving is None or len(serving.routes) > 1 or serving.live.row_path is None:
+            return None
+        return serving.live
+
+    def predict_read(
+        self, runtime: Runtime, rows: Sequence[Struct]
+    ) -> tuple[list[Answer], Sequence[PredictionEvent]] | None:
+        """Answer rows that were read as the runtime's row path wants them; and what its `recorder` is to submit.
+
+        None where they are left to `predict`.
+        """
+        if runtime.row_path is None or not 0 < len(rows) <= self._max_rows:
+            return None
+        started = self._timer()
+        answer = runtime.row_path(rows)
+        answers = None if answer is None else runtime.path_answers(answer, self._ids)
+        if answer is None or answers is None:
+            return None
+        return answers, self.recorder.path_events(runtime, answer.logged, answers, self._since_ms(started))
 
     def _runtime_of(self, serving: _Serving, route: Release) -> Runtime:
         """The runtime of a route beside the live one.
@@ -409,6 +478,11 @@ class Engine:
         """How many answers the live model works at; None where it does not say, or nothing is live yet."""
         concurrency = None if self._serving is None else abilities_of(self._serving.live.model).concurrency
         return concurrency and concurrency()
+
+    @property
+    def waits_for_service(self) -> bool:
+        """Whether the live model pays for its answers, and mostly waits for them; False where nothing is live yet."""
+        return self._serving is not None and abilities_of(self._serving.live.model).usage is not None
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """Vectors of texts by the encoder of the live release; not logged, as no label ever comes for them.

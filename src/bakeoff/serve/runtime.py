@@ -4,7 +4,7 @@ It writes nothing: what is to be logged of its answers, a `Recorder` logs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -19,6 +19,7 @@ from bakeoff.core.types import Column, Json, Predictions
 from bakeoff.data.contract_rows import Broken, RowCheck
 from bakeoff.data.schema import conform
 from bakeoff.serve.inputs import NO_GAPS, Gaps, Inputs
+from bakeoff.serve.row_path import PathAnswer, compiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +66,22 @@ class Admitted:
     gaps: Sequence[Gaps]
     broken: Sequence[Broken]
 
+    @classmethod
+    def joined(cls, parts: "Sequence[Admitted]") -> "Admitted":
+        """The rows of several calls, to be answered at once."""
+        if len(parts) == 1:
+            return parts[0]
+        import polars as pl
+
+        rows = [row for part in parts for row in part.rows]
+        broken: list[Broken] = []
+        first = 0
+        for part in parts:
+            broken += [replace(each, row=each.row + first) for each in part.broken]
+            first += len(part.rows)
+        gaps = [each for part in parts for each in part.gaps]
+        return cls(rows, pl.concat([part.table for part in parts]), gaps, broken)
+
 
 class Runtime:
     """A release with its model; safe to call from many threads.
@@ -90,6 +107,8 @@ class Runtime:
         self.release, self.model, self.inputs = release, model, inputs
         self._prepare, self._check = prepare, check
         self._on_violation: OnViolation = on_violation
+        self.row_path = compiled(release, model, inputs, check)
+        """How rows are answered without a table; None where they need one."""
 
     def admitted(self, rows: Sequence[Row], broken: Callable[[Sequence[Broken]], None]) -> Admitted:
         """The rows as the model's table, if all of them may be answered; `broken` hears of violations first.
@@ -130,6 +149,14 @@ class Runtime:
             raise self._failure(rows, "rows", error) from error
         self._require_whole(predictions, rows)
         return self._answers(predictions, admitted.gaps, ids)
+
+    def path_answers(self, answer: PathAnswer, ids: Callable[[], str]) -> list[Answer] | None:
+        """Answers by the row path; None where the model answered with holes, which the table's way tells."""
+        try:
+            self._require_whole(answer.predictions, len(answer.gaps))
+        except CandidateError:
+            return None
+        return self._answers(answer.predictions, answer.gaps, ids)
 
     def _failure(self, count: int, things: str, error: Exception) -> CandidateError:
         version, kind = self.release.model_version, type(error).__name__

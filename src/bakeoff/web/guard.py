@@ -12,6 +12,8 @@ from bakeoff.web.problems import HttpError, error_response
 
 __all__ = ["Guard"]
 
+NO_HOST = frozenset("@/?#\\ \t")
+
 logger = logging.getLogger(__name__)
 
 
@@ -45,8 +47,8 @@ class Guard:
 
         try:
             headers = Headers(scope=scope)
-            self._admit(headers)
-            await self._app(scope, self._limited(headers, receive), noting)
+            self._admit(headers, scope["scheme"])
+            await self._app(scope, self._limited(receive), noting)
         except Exception as error:
             if status:
                 raise
@@ -58,21 +60,21 @@ class Guard:
             pattern = getattr(route, "path", "other")
             self._measures.add(pattern, status or 499, time.perf_counter() - started)
 
-    def _admit(self, headers: Headers) -> None:
+    def _admit(self, headers: Headers, scheme: str) -> None:
         host = headers.get("host", "")
-        if self._hosts is not None and _name_of(f"//{host}") not in self._hosts:
+        if self._hosts is not None and _name_of(host) not in self._hosts:
             raise HttpError(421, "WrongHost", f"expected a local host name, received {host[:80]!r}")
         origin = headers.get("origin")
-        if origin is not None and origin.rpartition("//")[2] != host:
+        if origin is not None and not (
+            origin == f"https://{host}" or (scheme == "http" and origin == f"http://{host}")
+        ):
             raise HttpError(403, "ForeignOrigin", f"expected no page of another site, received {origin[:80]!r}")
         length = headers.get("content-length", "0")
         if length.isdigit() and int(length) > self._max:
             raise self._too_big()
 
-    def _limited(self, headers: Headers, receive: Receive) -> Receive:
-        if "content-length" in headers:
-            return receive  # the HTTP parser holds the body to its declared length
-        seen = 0
+    def _limited(self, receive: Receive) -> Receive:
+        seen = 0  # whatever length is declared
 
         async def counting() -> Message:
             nonlocal seen
@@ -88,9 +90,11 @@ class Guard:
         return HttpError(413, "TooLarge", f"expected at most {self._max} bytes; send the rows in several calls")
 
 
-def _name_of(address: str) -> str | None:
-    """The host name in an address, in small letters, or None when it is none."""
+def _name_of(host: str) -> str | None:
+    """The name in a Host header, in small letters, or None when it is none."""
+    if not NO_HOST.isdisjoint(host):
+        return None  # of "evil.example@localhost" an address would have the name "localhost"
     try:
-        return urlsplit(address).hostname
+        return urlsplit(f"//{host}").hostname
     except ValueError:
         return None

@@ -5,13 +5,13 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from bakeoff.core.filters import METRICS, PARAMS, TAGS, Grammar, Name, filter_of, within
 from bakeoff.core.queries import Expr, Order, Query, QueryField, attribute
 from bakeoff.core.records import Metric
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import DEFAULT, Tracking
 from bakeoff.web.tracking.documents import APART, Body, Fields, edit, fields, write
 from bakeoff.web.tracking.experiments import experiment_of
-from bakeoff.web.tracking.filters import METRICS, PARAMS, TAGS, Grammar, Name, filter_of, within
 from bakeoff.web.tracking.wire import TrackingError, enum_of, invalid, number, of_pairs, paged, pairs, unknown
 
 __all__ = [
