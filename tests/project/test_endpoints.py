@@ -67,6 +67,7 @@ def test_a_new_winner_may_be_a_shadow_that_nobody_meets(films_project):
         engine = project.engine()
         assert {engine.predict([{"review": "sick film", "year": 2021}])[0].model_version for _ in range(10)} == {first}
         engine.mirror.wait()
+        project.close()  # what need not be durable is written by now
         assert [event.role for event in project.events.read(PredictionEvent)].count("shadow") == 10
         (rollout,) = project.endpoints.show().rollouts
         assert (rollout.role, rollout.tests[0].calls, rollout.differing) == ("shadow", 10, 1.0)
