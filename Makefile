@@ -9,7 +9,7 @@ TEST = $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 FAST := $(addprefix tests/,chat compute config core data docs feedback metrics monitor project registry results security serve train web)
 SOURCES := src tests benchmarks conftest.py
 
-.PHONY: help install dev demo demo-flights test test-fast test-thorough check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-candidates bench-data bench-text-quality bench-streams bench-stream-damage bench-contracts bench-llm-serving bench-statistics study-encoders clean tour bench-served-as-trained bench-round-trip bench-statistics-peers bench-tracking bench-tracking-kills
+.PHONY: help install dev demo demo-flights test test-fast test-thorough check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-candidates bench-data bench-text-quality bench-streams bench-stream-damage bench-contracts bench-llm-serving bench-statistics study-encoders clean tour bench-served-as-trained bench-round-trip bench-statistics-peers bench-tracking bench-tracking-kills bench-rollouts
 
 # Modules are compiled once and not by every process that a test starts.
 export PYTHONDONTWRITEBYTECODE =
@@ -137,6 +137,9 @@ bench-text-quality: $(INSTALLED)  ## Personal data, duplicates, languages, HTML 
 
 bench-streams: $(INSTALLED)  ## 500 generated streams: sums, keys and rows in = out + told
 	$(BIN)/python benchmarks/streams.py
+
+bench-rollouts: $(INSTALLED)  ## 10,000 canaries as good as the live release, bad ones of seven kinds, 50 rollouts under 30 clients
+	$(BIN)/python benchmarks/rollouts.py
 
 bench-stream-damage: $(INSTALLED)  ## Streams killed at random moments, without room, and two at one output
 	$(BIN)/python benchmarks/stream_damage.py

@@ -129,6 +129,7 @@ class ProjectEndpoints:
         """Let a model answer everything on an endpoint, at once.
 
         Example:
+            >>> _ = project.endpoints.create("films-by-mail")
             >>> project.endpoints.release("champion", endpoint="films-by-mail").live.model_version
             'films/1'
         """
@@ -164,6 +165,7 @@ class ProjectEndpoints:
         """Let the canary (or the shadow) answer everything now, whatever the evidence.
 
         Example:
+            >>> _ = project.endpoints.canary("boosting")
             >>> project.endpoints.promote()
             EndpointStatus('films', live films/2)
         """
@@ -174,7 +176,8 @@ class ProjectEndpoints:
         """End the canary and the shadow; where there are none, go back to what was live before.
 
         Example:
-            >>> project.endpoints.rollback()
+            >>> _ = project.endpoints.release("boosting")
+            >>> project.endpoints.rollback(why="complaints")
             EndpointStatus('films', live films/1)
         """
         name = self._name(endpoint)
@@ -194,6 +197,7 @@ class ProjectEndpoints:
         """Go on after `pause`.
 
         Example:
+            >>> _ = project.endpoints.pause()
             >>> project.endpoints.resume()
             EndpointStatus('films', live films/1)
         """
@@ -204,10 +208,11 @@ class ProjectEndpoints:
         """Bring back the routes that were there before the last change, whatever it was.
 
         Example:
-            >>> project.endpoints.undo()
-            EndpointStatus('films', live films/1, paused)
+            >>> _ = project.endpoints.release("boosting")
             >>> project.endpoints.undo()
             EndpointStatus('films', live films/1)
+            >>> project.endpoints.undo()
+            EndpointStatus('films', live films/2)
         """
         name = self._name(endpoint)
         return self._after(name, lambda changing: changing.undo(name, why=why))

@@ -747,7 +747,7 @@ class Project:
 
         Example:
             >>> project.plane().names
-            ('reviews',)
+            ('films',)
         """
         from bakeoff.serve.plane import DataPlane
         from bakeoff.serve.releases import endpoints
@@ -998,7 +998,7 @@ class Project:
         """What reads labels of feedback as the models do, by the model version that they are on.
 
         Example:
-            >>> project.truth_of("films/1").read(" Yes")
+            >>> project.truth_of("films/1").read(" yes ")
             'yes'
         """
         from bakeoff.feedback.truth import truth_reader
