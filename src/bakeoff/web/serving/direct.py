@@ -73,9 +73,9 @@ class Direct:
         if answered is None:
             return None
         answers, events = answered
-        durable = engine.recorder.submit(events)
+        durable = self._serving.submit(engine.recorder, events)
         if durable is not None:
-            await asyncio.wrap_future(durable)
+            await asyncio.shield(durable)  # others wait for the same
         return msgspec.json.encode(rendered(answers))
 
     def _decoder(self, engine: Engine, path: RowPath) -> "msgspec.json.Decoder[_Body]":
