@@ -1,7 +1,8 @@
 """The documents that commands print with `--json`, as types; `bakeoff schema COMMAND` gives their JSON schemas.
 
-A document has the fields of all types that its command names here, `format`, and more than a schema says where a later
-version adds something. In the place of a document may stand that of an error. Empty fields can be left out.
+A document has the fields of all types that its command names here (of a list: of one of them), `format`, and more than
+a schema says where a later version adds something. In the place of a document may stand that of an error. Empty fields
+can be left out.
 """
 
 import dataclasses
@@ -18,7 +19,8 @@ __all__ = ["COMMANDS", "schema_of"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Document = Mapping[str, Any]
-Types = tuple[Any, ...]
+Types = tuple[Any, ...] | list[Any]
+"""All of a tuple, or one of a list."""
 
 
 class _Failure(TypedDict):
@@ -315,10 +317,10 @@ def _export() -> Types:
     return (Exported,)
 
 
-def _row_explanation() -> type[Any]:
+def _explained_run_or_row() -> Types:
     from bakeoff.results.explanation import RowExplanation
 
-    return RowExplanation
+    return [_Explanations, RowExplanation]
 
 
 COMMANDS: Mapping[str, Callable[[], Types]] = {
@@ -332,7 +334,7 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "predict": lambda: (_Predictions,),
     "feedback": lambda: (_Feedback,),
     "ui": lambda: (_Ui,),
-    "explain": lambda: (_Explanations, _row_explanation()),
+    "explain": _explained_run_or_row,
     "monitor": lambda: (_report(),),
     "runs": _runs,
     "runs show": _run,
@@ -360,16 +362,17 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
 
 def schema_of(command: str) -> dict[str, Json]:
     """The JSON schema of what a command of `COMMANDS` prints with `--json`."""
-    types = (*COMMANDS[command](), _Error)
-    schemas, parts = msgspec.json.schema_components(types, ref_template="#/$defs/{name}")
+    types = COMMANDS[command]()
+    schemas, parts = msgspec.json.schema_components((*types, _Error), ref_template="#/$defs/{name}")
     *own, error = schemas
+    documents = own if isinstance(types, list) else [{"allOf": own}]
     return {
         "$schema": DIALECT,
         "title": f"bakeoff {command} --json",
         "type": "object",
         "properties": {"format": {"const": FORMAT}},
         "required": ["format"],
-        "anyOf": [{"allOf": own}, error],
+        "anyOf": [*documents, error],
         "$defs": {name: _lenient(part) for name, part in parts.items()},
     }
 

@@ -34,6 +34,7 @@ def serve(
 
     For example: bakeoff serve --port 8080
     """
+    from bakeoff.web.auth import TokenAuthenticator
     from bakeoff.web.server import Server, local_hosts
     from bakeoff.web.serving.app import create_app
     from bakeoff.web.serving.turns import Pace
@@ -41,14 +42,17 @@ def serve(
     with open_project(folder) as project:
         settings = project.config.endpoint
         address = host or settings.host
+        tokens, tls = project.authenticator(), project.certificate()
         app = create_app(
             project.plane(),
             project.feedback,
             hosts=local_hosts(address),
             model_names=settings.model_names,
+            authenticator=tokens and TokenAuthenticator(tokens),
             pace=lambda name: Pace.of(project.served(name)),
         )
-        server = Server(app, address, settings.port if port is None else port)
+        listens = settings.port if port is None else port
+        server = Server(app, address, listens, authenticated=tokens is not None, tls=tls)
 
         def ready() -> None:
             if as_json:

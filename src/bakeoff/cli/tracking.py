@@ -11,6 +11,7 @@ import typer
 from bakeoff.cli.options import AsJson, Folder, emit, open_project, project_folder
 
 if TYPE_CHECKING:
+    from bakeoff.config.sections import AuthConfig, TlsConfig
     from bakeoff.core.protocols import BlobStore, RecordStore
 
 __all__ = ["add_to"]
@@ -42,13 +43,14 @@ def ui(
     For example: bakeoff ui --port 5000
     """
     from bakeoff.project import wiring
+    from bakeoff.web.auth import TokenAuthenticator
     from bakeoff.web.server import Server, local_hosts
     from bakeoff.web.tracking.app import create_tracking_app
     from bakeoff.web.tracking.context import PROXIED, Tracking
 
     given = {name: url for name, url in (("records", records), ("blobs", blobs)) if url is not None}
     with (
-        _stores(folder, given) as (record_store, blob_store),
+        _stores(folder, given) as (record_store, blob_store, auth, tls),
         tempfile.TemporaryDirectory(prefix="bakeoff-ui-", ignore_cleanup_errors=True) as scratch,
     ):
         tracking = Tracking(
@@ -59,7 +61,12 @@ def ui(
             root=artifacts or f"{PROXIED}/",
         )
         tracking.prepare()
-        server = Server(create_tracking_app(tracking, hosts=local_hosts(host)), host, port)
+        tokens = wiring.authenticator(auth, record_store.documents, wiring.now_ms)
+        app = create_tracking_app(
+            tracking, hosts=local_hosts(host), authenticator=tokens and TokenAuthenticator(tokens)
+        )
+        encrypted = wiring.certificate(tls, project_folder(folder))
+        server = Server(app, host, port, authenticated=tokens is not None, tls=encrypted)
 
         def ready() -> None:
             if as_json:
@@ -71,21 +78,23 @@ def ui(
 
 
 @contextlib.contextmanager
-def _stores(folder: Path, given: dict[str, str]) -> "Generator[tuple[RecordStore, BlobStore]]":
-    """The stores of the project, or where there is none, those that stand in its place; `given` are others of them."""
+def _stores(folder: Path, given: dict[str, str]) -> "Generator[tuple[RecordStore, BlobStore, AuthConfig, TlsConfig]]":
+    """The project's stores and who may use them; without a project, what stands in their place. `given` are others."""
     from bakeoff.config.file import FILE_NAME, load
-    from bakeoff.config.sections import StoreConfig
+    from bakeoff.config.sections import AuthConfig, StoreConfig, TlsConfig
     from bakeoff.project import wiring
 
     folder = project_folder(folder)
     is_project = (folder / FILE_NAME).exists()
     if is_project and not given:
         with open_project(folder) as project:
-            yield project.records, project.blobs
+            yield project.records, project.blobs, project.config.auth, project.config.tls
         return
-    stated = (load(folder).config.store if is_project else StoreConfig()).model_copy(update=given)
+    config = load(folder).config if is_project else None
+    stated = (config.store if config else StoreConfig()).model_copy(update=given)
+    auth, tls = (config.auth, config.tls) if config else (AuthConfig(), TlsConfig())
     records, blobs = wiring.open_stores(folder.resolve(), stated.records, stated.blobs, wiring.now_ms)
     try:
-        yield records, blobs
+        yield records, blobs, auth, tls
     finally:
         records.close()

@@ -6,10 +6,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from bakeoff.config.duration import budget_seconds
 from bakeoff.core.errors import UsageError
+from bakeoff.core.principals import Permission
 from bakeoff.core.types import Json, Task
 
 __all__ = [
     "ApiDialect",
+    "AuthConfig",
     "CandidateConfig",
     "CombineConfig",
     "ComputeConfig",
@@ -26,11 +28,13 @@ __all__ = [
     "PrepareConfig",
     "PrivacyConfig",
     "ProjectConfig",
+    "RoleConfig",
     "SearchConfig",
     "ServedConfig",
     "SplitConfig",
     "StepConfig",
     "StoreConfig",
+    "TlsConfig",
 ]
 
 NEAR = 0.8
@@ -411,6 +415,34 @@ class EndpointConfig(ServedConfig):
     port: int = Field(default=8080, ge=0, le=65535)
 
 
+class RoleConfig(_Section):
+    """`[auth.roles.NAME]`: a role of the project's own, by what it may do; `deny` goes before all that is allowed."""
+
+    allow: tuple[Permission, ...] = ()
+    deny: tuple[Permission, ...] = ()
+
+
+class AuthConfig(_Section):
+    """`[auth]`: whether callers of servers need a token ("bakeoff tokens create"), and the project's own roles.
+
+    Without `required`, a server listens on loopback alone, and whoever can call it may do everything.
+    """
+
+    required: bool = False
+    roles: dict[Name, RoleConfig] = {}
+
+
+class TlsConfig(_Section):
+    """`[tls]`: files in PEM, relative to the project; a server reads them anew when they change.
+
+    `client_authority`: certificates of the authorities that clients must have one of (mutual TLS).
+    """
+
+    certificate: str | None = None
+    key: str | None = None
+    client_authority: str | None = None
+
+
 class MonitorConfig(_Section):
     """`[monitor]`: limits over which a signal becomes an alert, and the least rows to say anything."""
 
@@ -482,6 +514,8 @@ class Config(_Section):
     judge: JudgeConfig | None = None
     endpoint: EndpointConfig = EndpointConfig()
     endpoints: dict[Name, ServedConfig] = {}
+    auth: AuthConfig = AuthConfig()
+    tls: TlsConfig = TlsConfig()
     monitor: MonitorConfig = MonitorConfig()
     loop: LoopConfig = LoopConfig()
     store: StoreConfig = StoreConfig()

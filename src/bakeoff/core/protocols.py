@@ -553,7 +553,10 @@ class BlobStore(Protocol):
         ...
 
     def fetch(self, blob_id: str, target: Path) -> Path:
-        """Write a blob to the file, or a tree into the folder, `target`, verified, all or nothing."""
+        """Write a blob to the file, or a tree into the folder, `target`, verified, all or nothing.
+
+        The copy is for use now: it need not survive a loss of power.
+        """
         ...
 
     def contains(self, blob_id: str) -> bool:

@@ -137,6 +137,11 @@ class Signature:
     inputs: tuple[Column, ...]
     classes: tuple[str, ...] = ()
 
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The inputs as rows have them, in order: a vector, whose parts are columns of the model, is one."""
+        return tuple(dict.fromkeys(column.format.vector or column.name for column in self.inputs))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predictions:

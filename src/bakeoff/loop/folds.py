@@ -72,9 +72,10 @@ def _fit_folds(
         for start in range(share)
         if (batch := [ask for ask in each if ask.name not in results][start::share])
     }
-    for made in run_jobs(stage, [_batch(batch) for batch in batches.values()]):
+    for at, made in enumerate(run_jobs(stage, [_batch(batch) for batch in batches.values()])):
+        if not at:  # while the others run
+            expect(stage.compute, stage.contenders, LATER)
         results |= _results(stage, steps, batches[made.name], made)
-        expect(stage.compute, stage.contenders, LATER)
     return results
 
 
@@ -147,7 +148,7 @@ def _whole(fitted: Fitted, parts: Sequence[Fitted]) -> Fitted:
         train_s=fitted.train_s + sum(part.train_s for part in parts),
         peak_memory_bytes=max(each.peak_memory_bytes for each in (fitted, *parts)),
         folds=tuple(part.tree_blob or "" for part in parts),
-        cut=next((part.cut for part in parts if part.cut), None),
+        cut=next((each.cut for each in (fitted, *parts) if each.cut), None),
     )
 
 

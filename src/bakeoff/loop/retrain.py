@@ -78,7 +78,7 @@ def turn(stage: Stage) -> LoopTurn:
         data_changed=data_changed(stage),
     )
     finished = last_outcome(stage.records, stage.blobs)
-    blocked = finished.verdict.contest if finished and finished.verdict.blocked else None
+    blocked = finished.blocked if finished else None
     if blocked and stage.config.loop.accept_changed_inputs:
         triggers.append(Trigger(kind="data", reason="the changed inputs are accepted now"))
     if not triggers:
@@ -88,7 +88,7 @@ def turn(stage: Stage) -> LoopTurn:
     taken_in = _take_in(stage, live, labelled) if stage.config.loop.use_feedback and labelled.usable > before else 0
     outcome = run_pass(as_found(stage, champion_of(stage)), trigger=triggers[0].kind)
     return LoopTurn(
-        report=report, triggers=tuple(triggers), taken_in=taken_in, outcome=outcome, blocked=outcome.blocked
+        report=report, triggers=tuple(triggers), taken_in=taken_in, outcome=outcome, blocked=outcome.results.blocked
     )
 
 

@@ -28,7 +28,7 @@ from bakeoff.core.types import Column, Json
 from bakeoff.project import wiring
 from bakeoff.project.forks import require_threads
 from bakeoff.project.lock import held
-from bakeoff.project.progress import CountedJobs, bar
+from bakeoff.project.progress import CountedJobs, ProgressBar, bar
 from bakeoff.project.requirements import require_all
 from bakeoff.registry.register import all_versions
 
@@ -60,6 +60,9 @@ if TYPE_CHECKING:
     from bakeoff.report.model import Report as RunReport
     from bakeoff.results.candidate import Candidate
     from bakeoff.results.explanation import RowExplanation
+    from bakeoff.security.audit import AuditLog
+    from bakeoff.security.certificates import Tls
+    from bakeoff.security.tokens import Token, Tokens
     from bakeoff.serve.engine import Engine
     from bakeoff.serve.plane import DataPlane
     from bakeoff.serve.runtime import Answer
@@ -164,11 +167,13 @@ class Project:
             target: the column to predict; conversations need none.
             name: the project's; the folder's by default.
             task: "classification", "regression" or "generation"; seen in the target by default.
-            exist_ok: open a project that is there already; rows given here replace those of its frame.
+            exist_ok: open a project that is there already; rows given here replace those of its frame, and what else is
+                given must be what its file says.
             progress: as for `Project`.
 
         Raises:
-            UsageError: there is one already. DataError: the data or its target cannot be used.
+            UsageError: there is one already, or one of another target, task, name or source. DataError: the data or
+                its target cannot be used.
 
         Example:
             >>> import polars as pl
@@ -287,10 +292,12 @@ class Project:
         self.close()
 
     def _state_folder(self) -> Path:
+        from bakeoff.stores.files import private_folder
+
         state = self.folder / STATE
         ignore = state / ".gitignore"
         try:
-            state.mkdir(exist_ok=True)
+            private_folder(state)
             if not ignore.exists():
                 ignore.write_text(IGNORE)
         except OSError as error:
@@ -567,11 +574,12 @@ class Project:
                 with self._staged(lock=lock, budget_s=budget_s) as stage:
                     yield stage
                 return
-            with (
-                bar(f"{self.config.project.name}: {title}") as shown,
-                self._staged(lock=lock, budget_s=budget_s) as stage,
-            ):
+            with self._bar(title) as shown, self._staged(lock=lock, budget_s=budget_s) as stage:
                 yield replace(stage, progress=shown.line, compute=CountedJobs(stage.compute, shown))
+
+    def _bar(self, title: str) -> "AbstractContextManager[ProgressBar]":
+        """A bar about long work; none where lines are taken."""
+        return bar(f"{self.config.project.name}: {title}", shown=self._progress is None)
 
     def _pass_on(self, line: str) -> None:
         """Pass on a line about long work, where somebody takes it."""
@@ -637,6 +645,97 @@ class Project:
             shutil.rmtree(work, ignore_errors=True)  # what a killed run left
             work.mkdir()
             yield stage
+
+    # --- who may ----------------------------------------------------------------------------------
+
+    def create_token(
+        self,
+        name: str,
+        *,
+        roles: Sequence[str],
+        scopes: Sequence[str] = (),
+        expires: str | None = None,
+        who: str | None = None,
+    ) -> "tuple[Token, str]":
+        """A new token for callers of servers, and its text, which is shown this once; written into the audit log.
+
+        Args:
+            name: what it is for.
+            roles: of `viewer`, `annotator`, `caller`, `contributor`, `operator`, `admin`, and the project's own.
+            scopes: what it reaches, such as `endpoint:reviews` or `experiment:*`; without any, everything.
+            expires: when it ends, such as "90d"; None for never.
+            who: who makes it, by default the user of this process.
+
+        Raises:
+            UsageError: a role or scope that there is not.
+
+        Example:
+            >>> token, text = project.create_token("nightly", roles=["caller"], scopes=["endpoint:*"], expires="90d")
+            >>> token.name, text.startswith("bkf_")
+            ('nightly', True)
+        """
+        from bakeoff.config.duration import seconds
+        from bakeoff.security.audit import current_user
+
+        lifetime_ms = None if expires is None else int(seconds(expires) * 1000)
+        token, text = self._tokens.create(name, roles=roles, scopes=scopes, lifetime_ms=lifetime_ms)
+        after = {"name": name, "roles": list(roles), "scopes": list(scopes), "expires_ms": token.expires_ms}
+        self.audit.add("token created", f"token {token.id}", who=who or current_user(), after=after)
+        return token, text
+
+    def tokens(self) -> "list[Token]":
+        """All tokens without their secrets, newest first, also those that have ended.
+
+        Example:
+            >>> [token.name for token in project.tokens()]
+            ['nightly']
+        """
+        return self._tokens.all()
+
+    def revoke_token(self, token: str, *, who: str | None = None) -> "Token":
+        """End a token by its id or name, in every process within a second; written into the audit log.
+
+        Raises:
+            NotFoundError: there is none. UsageError: several are called so.
+
+        Example:
+            >>> project.revoke_token("nightly").revoked_ms is None
+            False
+        """
+        from bakeoff.security.audit import current_user
+
+        ended = self._tokens.revoke(token)
+        after = {"name": ended.name, "revoked_ms": ended.revoked_ms}
+        self.audit.add("token revoked", f"token {ended.id}", who=who or current_user(), after=after)
+        return ended
+
+    @property
+    def audit(self) -> "AuditLog":
+        """Who changed what, chained so that an edited or missing record shows.
+
+        Example:
+            >>> project.audit.verify()
+            []
+        """
+        from bakeoff.security.audit import AuditLog
+
+        return self._store("audit", lambda: AuditLog(self.records.documents, self._clock))
+
+    @property
+    def _tokens(self) -> "Tokens":
+        return self._store("tokens", lambda: wiring.open_tokens(self.config.auth, self.records.documents, self._clock))
+
+    def authenticator(self) -> "Tokens | None":
+        """What says who calls a server of the project; None where nobody is asked (`[auth] required`)."""
+        return self._tokens if self.config.auth.required else None
+
+    def certificate(self) -> "Tls | None":
+        """The certificate of the project's servers (`[tls]`).
+
+        Raises:
+            UsageError: one of certificate and key is lacking.
+        """
+        return wiring.certificate(self.config.tls, self.folder)
 
     # --- serving --------------------------------------------------------------------------------
 
@@ -741,8 +840,7 @@ class Project:
         from bakeoff.project.rows import as_rows
 
         library, signature = library_of(rows), self._engine.signature
-        names = list(dict.fromkeys(column.format.vector or column.name for column in signature.inputs))
-        answers = self._answers(as_rows(rows, names=names))
+        answers = self._answers(as_rows(rows, names=signature.input_names))
         if library is None:
             return answers
         warn_of_gaps(answers, stacklevel=2)
@@ -755,7 +853,7 @@ class Project:
         if len(rows) <= most:
             return self._engine.predict(rows)
         answers: list[Answer] = []
-        with bar(f"{self.config.project.name}: predict") as shown:
+        with self._bar("predict") as shown:
             shown.more(len(rows))
             for start in range(0, len(rows), most):
                 part = rows[start : start + most]
@@ -787,8 +885,7 @@ class Project:
         """
         from bakeoff.project.files import answered
 
-        names = [column.format.vector or column.name for column in self._engine.signature.inputs]
-        parts = self._batches(location, folder, names)
+        parts = self._batches(location, folder, self._engine.signature.input_names)
         return answered(self._engine, parts, query=self.config.data.query is not None)
 
     def predict_each(self, rows: object, *, name: str = "rows") -> "Iterator[BatchResult[Answer]]":
@@ -880,12 +977,16 @@ class Project:
 
     @property
     def _truth_of(self) -> "TruthOf":
+        """What reads labels as the models do; it remembers what each model learned, from one call to the next."""
         from bakeoff.feedback.truth import truth_reader
         from bakeoff.registry.lineage import learned_of
 
         versions, data = self.records.versions, self.config.data
-        return truth_reader(
-            lambda version: learned_of(versions, version, data.target), self.config.project.task, data.labels
+        return self._store(
+            "truth_of",
+            lambda: truth_reader(
+                lambda version: learned_of(versions, version, data.target), self.config.project.task, data.labels
+            ),
         )
 
     def _load_release(self, release: "Release") -> "Model":
@@ -991,7 +1092,8 @@ class Project:
             paid: ask even a service that takes money for each answer, some hundred times.
 
         Raises:
-            UsageError: not one of row and prediction is given, or each answer is paid for and `paid` is not set.
+            UsageError: not one of row and prediction is given, or a prediction with another model, or each answer is
+                paid for and `paid` is not set.
             NotFoundError: there is no such prediction or model. DataError: the row does not fit.
 
         Example:
@@ -1001,11 +1103,17 @@ class Project:
         from bakeoff.actions.explain import explain_prediction, explain_row
         from bakeoff.project.rows import as_rows
 
-        if (row is None) == (prediction is None) or (prediction is not None and model is not None):
-            raise UsageError("expected a row (and, if you like, a model), or the id of a prediction")
-        if prediction is not None:
+        if prediction is not None and model is not None:
+            raise UsageError(
+                f"expected no model beside a prediction, which is explained by the model that made it; received model "
+                f"{model!r}: leave it out, or explain the row"
+            )
+        if row is not None and prediction is None:
+            return explain_row(self, as_rows([row])[0], model=model, paid=paid)
+        if prediction is not None and row is None:
             return explain_prediction(self, prediction, paid=paid)
-        return explain_row(self, as_rows([row])[0], model=model, paid=paid)
+        received = "neither" if row is None else "both"
+        raise UsageError(f"expected a row or the id of a prediction, received {received}: name one of them")
 
     def compare_runs(self, first: str, second: str) -> "RunComparison":
         """What differs between two finished runs: data, settings, candidates, scores and verdicts.

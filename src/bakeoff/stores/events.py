@@ -186,7 +186,7 @@ class FileEvents:
                 return 0
             from bakeoff.stores.archive import archive  # polars takes a while to import
 
-            descriptor = os.open(self._root / "compacting", os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = os.open(self._root / "compacting", os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 for abandoned in self._root.glob(".tmp-*"):

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bakeoff.core.errors import BakeoffError
 from bakeoff.web.measures import Measures
 from bakeoff.web.problems import HttpError, error_response
 
@@ -56,7 +57,7 @@ class Guard:
         except Exception as error:
             if status:
                 raise
-            if not isinstance(error, HttpError):
+            if not isinstance(error, HttpError | BakeoffError):
                 logger.exception("unexpected error", extra={"path": scope["path"]})
             await error_response(error, scope["path"])(scope, receive, noting)
         finally:

@@ -21,9 +21,13 @@ from bakeoff.core.errors import (
 )
 from bakeoff.core.explain import explained
 
-__all__ = ["HttpError", "JsonResponse", "anthropic_error", "error_body", "error_response", "openai_error"]
+__all__ = ["HEADERS", "HttpError", "JsonResponse", "anthropic_error", "error_body", "error_response", "openai_error"]
 
 UNAVAILABLE = 503
+HEADERS = {
+    UNAVAILABLE: {"retry-after": "1"},
+    401: {"www-authenticate": 'Bearer realm="bakeoff", Basic realm="bakeoff"'},
+}
 SERVER_ERROR = 500
 OPENAI, ANTHROPIC = "/v1/", "/v1/messages"
 """Paths under them speak the APIs of OpenAI and Anthropic, also of errors."""
@@ -108,7 +112,7 @@ def error_response(error: BaseException, path: str = "/") -> JsonResponse:
         status = 400
     after_s = error.retry_after_s if isinstance(error, HttpError) else None
     after_s = 1 if after_s is None and status == UNAVAILABLE else after_s
-    headers = None if after_s is None else {"retry-after": str(after_s)}
+    headers = dict(HEADERS.get(status, {})) if after_s is None else {"retry-after": str(after_s)}
     body = openai_error(error, status) if openai else error_body(error)
     if path.startswith(ANTHROPIC):
         body = anthropic_error(error, status)

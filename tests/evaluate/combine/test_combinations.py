@@ -305,3 +305,11 @@ def test_a_blend_scores_what_its_answers_score():
     mix = Mix(weights=tuple(blend.params["weights"]), biases=blend.params["biases"], log=blend.params["log"])
     said = mix([parts[name].test for name in blend.members], CLASSES)
     assert blend.card.metrics["f1_macro"].value == value("f1_macro", rows.test_n, said, "classification")
+
+
+def test_a_blend_of_numbers_mixes_the_quantiles_that_all_predict():
+    one = Predictions(values_n=np.asarray([1.0]), scores={"0.1": np.asarray([0.0]), "0.9": np.asarray([4.0])})
+    other = Predictions(values_n=np.asarray([3.0]), scores={"0.9": np.asarray([8.0]), "0.5": np.asarray([3.0])})
+    mixed = Mix(weights=(0.75, 0.25))([one, other], ())
+    assert mixed.values_n.tolist() == [1.5]
+    assert {name: score_n.tolist() for name, score_n in mixed.scores.items()} == {"0.9": [5.0]}

@@ -2,7 +2,8 @@
 
 # ruff: noqa: DTZ001 - columns of times store them without a zone
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from bakeoff.core.abilities import abilities_of
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Column, Schema
 from bakeoff.families.boosting import BoostingFamily, BoostingParams
-from bakeoff.families.features.one_row import RowReader
+from bakeoff.families.features.derived import Derived
+from bakeoff.families.features.one_row import TYPES, RowReader
+from bakeoff.families.features.trend import Trend
 from bakeoff.families.linear import LinearFamily, LinearParams
 
 WORDS = ["good", "bad", "fine", "Ünlike", "cheap!", "a", "Zürich", "?"]
@@ -107,6 +110,12 @@ def models(tmp_path_factory):
     }
 
 
+def _by_table(model, table):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RowReader, "of", lambda *_: None)
+        return model.predict(table)
+
+
 @given(row=st.fixed_dictionaries(VALUES))
 @settings(max_examples=60, deadline=None)
 def test_to_the_last_bit(models, row):
@@ -115,9 +124,7 @@ def test_to_the_last_bit(models, row):
         table = pl.DataFrame([given_row], schema={name: KINDS[name][1] for name in names})
         short = abilities_of(model).predict_rows([given_row])
         assert short is not None
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(RowReader, "of", lambda *_: None)
-            long = model.predict(table)
+        long = _by_table(model, table)
         for found in (short, model.predict(table)):
             assert found.values_n.tolist() == long.values_n.tolist()
             assert found.classes == long.classes
@@ -125,9 +132,51 @@ def test_to_the_last_bit(models, row):
                 assert found.probabilities_nk.tolist() == long.probabilities_nk.tolist()
 
 
+ODD = st.one_of(st.just(float("nan")), st.just(float("inf")), st.sampled_from(["3.5", "7", "", " "]), st.just(2**63))
+ODDER = {name: st.one_of(values, ODD) for name, values in VALUES.items()}
+
+
+@given(row=st.fixed_dictionaries(ODDER))
+@settings(max_examples=60, deadline=None)
+def test_a_row_that_is_read_here_is_answered_as_a_table_of_its_own(models, row):
+    """Whatever stands in it: numbers as texts, gaps that are floats. What is not answered is left to the table."""
+    for (_, names, _), model in models.items():
+        given_row = {name: row[name] for name in names}
+        short = model.predict_row(given_row)
+        stored = all(value is None or type(value) in TYPES[KINDS[name][0]] for name, value in given_row.items())
+        assert (short is not None) == (stored and given_row["count"] != 2**63 and given_row["size"] != 2**63)
+        if short is None:
+            continue
+        long = _by_table(
+            model, pl.DataFrame([given_row], schema={name: KINDS[name][1] for name in names}, strict=False)
+        )
+        assert short.values_n.tolist() == long.values_n.tolist()
+        if long.probabilities_nk is not None:
+            assert short.probabilities_nk.tolist() == long.probabilities_nk.tolist()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_what_a_row_alone_cannot_tell_is_left_to_tables(name, models, tmp_path):
+    """Derived columns and trends are worked out of tables; then no row is read for nothing."""
+    model = models[name, DENSE, "numbers"]
+    row = rows_of(DENSE).row(5, named=True)
+    derived = Derived.fit(
+        rows_of(DENSE), model.signature.inputs, [("weekend", ("at",))], Schema(columns=(), target="t", inputs=())
+    )
+    for more in ({"derived": derived}, {"trend": Trend(column="at", scaled=False)}):
+        changed = replace(model, **more)
+        assert model.predict_row(row) is not None
+        assert changed.predict_row(row) is None
+        assert changed._reader.of(rows_of(DENSE)[:1]) is None
+
+
 @pytest.mark.parametrize(
     "change",
-    [{"size": "3.5"}, {"colour": 3}, {"note": ["good"]}, {"at": "2020-01-01"}, {"new": 1}],
+    [
+        *({"size": "3.5"}, {"colour": 3}, {"note": ["good"]}, {"at": "2020-01-01"}, {"new": 1}),
+        *({name: float("nan")} for name in ("colour", "note", "new", "at")),
+        *({"at": datetime(2020, 1, 1, tzinfo=UTC)}, {"count": 2**63}, {"size": -(10**400)}),
+    ],
 )
 def test_values_of_other_types_are_left_to_tables(models, change):
     model = models["linear", MIXED, "two"]
@@ -169,3 +218,14 @@ def test_rows_pass_the_steps_before_a_model(tmp_path: Path):
         long = model.predict(pl.DataFrame([row], schema={name: KINDS[name][1] for name in DENSE}))
         assert predict_rows([row]).probabilities_nk.tolist() == long.probabilities_nk.tolist()
     assert predict_rows([{"size": 1.0}]) is None
+
+
+def test_a_row_among_others_is_answered_as_alone(models):
+    for (_, names, _), model in models.items():
+        table = rows_of(names)[:70]  # more than a block of rows
+        together = model.predict(table)
+        for at in (0, 9, 11, 63, 64, 69):
+            alone = model.predict_rows([table.row(at, named=True)])
+            assert alone.values_n[0] == together.values_n[at]
+            if together.probabilities_nk is not None:
+                assert alone.probabilities_nk[0].tolist() == together.probabilities_nk[at].tolist()

@@ -114,6 +114,23 @@ def test_models_of_several_keep_what_several_can_do(combined):
     assert can(abilities_of(combined([Plain(), Plain()]))) == set()
 
 
+def test_rows_that_several_members_lose_are_lost_once():
+    """Each member reads the same rows: what both cut is not twice as much."""
+
+    class Cutting(Plain):
+        def __init__(self, count):
+            self.count = count
+
+        def losses(self):
+            return (Loss(kind="text", reason="cut", count=self.count, of=10),)
+
+    abilities = abilities_of(blend([Cutting(2), Cutting(3), Able("one")]))
+    assert [(loss.reason, loss.count, loss.of) for loss in abilities.losses()] == [
+        ("cut", 3, 10),
+        ("cut by one", 1, None),
+    ]
+
+
 def test_a_calibrated_model_can_do_all_that_its_member_can():
     model = CalibratedFamily().combined(CalibratedParams(members=members(1)), [Able("one")])
     abilities = abilities_of(model)

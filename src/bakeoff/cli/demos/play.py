@@ -54,8 +54,9 @@ def play(name: str, folder: Path, *, tell: Tell, progress: Progress, with_llm: b
 
             write_conversations(project.folder, progress=progress)
             return play_chat(project, tell=tell)
-        from bakeoff.cli.demos.reviews import play_reviews
+        from bakeoff.cli.demos.reviews import play_reviews, write_reviews
 
+        write_reviews(project.folder, progress=progress)
         return play_reviews(project, tell=tell)
 
 

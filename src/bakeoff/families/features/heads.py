@@ -17,7 +17,7 @@ from bakeoff.core.deadline import Deadline
 from bakeoff.core.protocols import FitJob, Progress
 from bakeoff.core.threads import limited
 from bakeoff.core.types import Predictions
-from bakeoff.families.features.choice import least_loss
+from bakeoff.families.features.choice import least_loss, sampled
 from bakeoff.families.features.targets import balanced_weights, both_weights, is_balanced, ranked_by
 from bakeoff.families.saved import Array
 from bakeoff.metrics.value import value
@@ -268,7 +268,7 @@ def best_penalty(
 ) -> tuple[float, LinearHead]:
     """The penalty whose head is best on validation rows, and that head; see `least_loss` for how far the grid goes."""
     if len(value_n) > CHOICE_ROWS:
-        some = np.sort(np.random.default_rng(spec.seed).permutation(len(value_n))[:CHOICE_ROWS])
+        some = sampled(np.arange(len(value_n)), CHOICE_ROWS, spec.seed)
         x_nd, value_n = x_nd[some], value_n[some]
     heads: dict[float, LinearHead] = {}
     last: LinearHead | None = None

@@ -37,17 +37,22 @@ TYPES: Mapping[ColumnKind, frozenset[type]] = {
 }
 
 
+WHOLE = 2**63 - 1
+"""The largest whole number that a table holds."""
+
+
 @dataclass(frozen=True)
 class RowReader:
-    """Reads rows for a model of this signature."""
+    """Reads rows for a model of this signature; none are read where that is not `wanted`."""
 
     signature: Signature
+    wanted: bool = True
 
     @cached_property
     def _plan(self) -> tuple[tuple[str, frozenset[type], Any], ...] | None:
         """Of each input its name, its types and what fills its gaps; None: no row is read here."""
         inputs = self.signature.inputs
-        if conversation_columns(inputs):
+        if not self.wanted or conversation_columns(inputs):
             return None
         return tuple((c.name, TYPES[c.kind], _fill(c)) for c in inputs)
 
@@ -60,16 +65,22 @@ class RowReader:
             if name not in given:
                 return None
             value: Any = given[name]
-            if value is None or (type(value) is float and not math.isfinite(value)):
-                value = fill if value is None or fill is not None else None
-            elif type(value) not in types or (isinstance(value, datetime) and value.tzinfo is not None):
+            if value is None:
+                value = fill
+            elif type(value) not in types:
+                return None
+            elif type(value) is float:
+                value = value if math.isfinite(value) else fill
+            elif (type(value) is datetime and value.tzinfo is not None) or (type(value) is int and abs(value) > WHOLE):
                 return None
             row[name] = value
         return row
 
     def of(self, table: "pl.DataFrame") -> Row | None:
         """That of a table of one row; None for other tables."""
-        return self(dict(zip(table.columns, table.row(0), strict=True))) if table.height == 1 else None
+        if self._plan is None or table.height != 1:
+            return None
+        return self(dict(zip(table.columns, table.row(0), strict=True)))
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class ScaledTable:
         value_nd = numbers(table, numeric)
         center_d, scale_d = _spreads(value_nd)
         if one_scale:
-            scale_d = np.full_like(scale_d, 1 / (np.sqrt(np.nanvar(value_nd, axis=0).mean()) or 1.0))
+            scale_d = np.full_like(scale_d, 1 / (_one_spread(value_nd) or 1.0))
         codes = [
             CategoryCodes.fit(table, column, most=MOST_CODES, min_rows=2) for column in of_kind(columns, "categorical")
         ]
@@ -99,6 +99,12 @@ class ScaledTable:
             parts.append(np.sqrt(2) * (code_n[:, None] == np.arange(len(code.known) + 2)))
         parts += [mean_nk * scale for mean_nk, scale in zip(means, self.mean_scale, strict=True)]
         return np.hstack(parts)
+
+
+def _one_spread(value_nd: _Floats) -> float:
+    """The spread of all columns that have numbers: the root of their mean variance; 0 where none has."""
+    there_nd = value_nd[:, ~np.isnan(value_nd).all(axis=0)]
+    return float(np.sqrt(np.nanvar(there_nd, axis=0).mean())) if there_nd.shape[1] else 0.0
 
 
 def _spreads(value_nd: _Floats) -> tuple[_Floats, _Floats]:

@@ -16,10 +16,12 @@ from bakeoff.config.params import check
 from bakeoff.core import plugins
 from bakeoff.core.abilities import Abilities, abilities_of
 from bakeoff.core.attribution import Attribution
+from bakeoff.core.deadline import Deadline
 from bakeoff.core.errors import CandidateError, CorruptError
 from bakeoff.core.families import load_family, weighs
 from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import (
+    Family,
     Filling,
     FitJob,
     FittedStep,
@@ -239,7 +241,8 @@ class PreparedFamily:
 
     def weighs(self, params: PreparedParams) -> bool:
         """See `bakeoff.core.families.weighs`; that of the family within."""
-        return weighs(load_family(params.family), dict(params.params or {}))
+        family = load_family(params.family)
+        return weighs(family, _own(family, params))
 
     def fit(self, job: FitJob) -> PreparedModel:
         """See `bakeoff.core.protocols.Family`; steps are fitted on the job's training rows, never on others."""
@@ -248,16 +251,16 @@ class PreparedFamily:
         if job.task not in family.tasks:
             tasks = ", ".join(sorted(family.tasks))
             raise CandidateError(f"expected a family for {job.task}, received {params.family!r}, which is for {tasks}")
-        own = check(family.params, params.params or {}, owner=params.family, key="params", file="the candidate")
-        inputs = input_columns(job)
+        own = _own(family, params)
+        deadline, inputs = Deadline(job), input_columns(job)
         train, columns, transforms = _fitted(job, inputs, params.steps)
         others = tuple(column for column in job.schema.columns if column.name not in job.schema.inputs)
         schema = replace(job.schema, columns=(*columns, *others), inputs=tuple(column.name for column in columns))
         target = job.schema.target
         validation = _transformed(job.validation, inputs, transforms).with_columns(job.validation[target])
-        model = family.fit(
-            replace(job, schema=schema, train=train.with_columns(job.train[target]), validation=validation, params=own)
-        )
+        train = train.with_columns(job.train[target])
+        limit_s = deadline.left_s
+        model = family.fit(replace(job, schema=schema, train=train, validation=validation, params=own, limit_s=limit_s))
         return _made(inputs, params, transforms, model)
 
     def load(self, folder: Path, threads: int, cache: Path | None = None) -> PreparedModel:
@@ -267,6 +270,15 @@ class PreparedFamily:
         transforms = tuple(_learned(folder, step) for step in state.steps)
         by_row = _by_row(state.signature.inputs, transforms)
         return PreparedModel(state=state, transforms=transforms, model=model, by_row=by_row)
+
+
+def _own(family: Family, params: PreparedParams) -> Any:
+    """The parameters of the family behind the steps.
+
+    Raises:
+        ConfigError: they are none of its.
+    """
+    return check(family.params, params.params or {}, owner=params.family, key="params", file="the candidate")
 
 
 def _fitted(

@@ -14,12 +14,14 @@ from typing import TypeVar
 from starlette.applications import Starlette
 from starlette.requests import Request
 
+from bakeoff.core.errors import NotFoundError
 from bakeoff.core.events import PredictionEvent
 from bakeoff.core.types import Json
 from bakeoff.feedback.record import Recorded
 from bakeoff.serve.engine import Engine
 from bakeoff.serve.plane import DataPlane
 from bakeoff.serve.recorder import Recorder
+from bakeoff.web.auth import principal_of
 from bakeoff.web.measures import Measures
 from bakeoff.web.problems import HttpError
 from bakeoff.web.serving.bodies import shown
@@ -36,6 +38,18 @@ ANY_NAME = "*"
 REFRESH_S = 0.5
 
 
+def _ended(call: Callable[[], T]) -> Callable[[], T]:
+    """The call, which raises no StopIteration: no future can hold one, and its request would never be answered."""
+
+    def ended() -> T:
+        try:
+            return call()
+        except StopIteration as error:
+            raise RuntimeError("a call ended without a result") from error
+
+    return ended
+
+
 class Serving:
     """The data plane as handlers of requests use it.
 
@@ -44,6 +58,7 @@ class Serving:
         record_feedback: logs feedback items.
         threads: calls that compute or wait for the log at once.
         model_names: what the default endpoint may be called beside its name; "*" for whatever callers like.
+        guarded: whether callers are asked who they are, so that what is public says no more than it must.
         pace: of an endpoint's calls, by its name.
     """
 
@@ -54,8 +69,10 @@ class Serving:
         *,
         threads: int,
         model_names: Sequence[str] = (),
+        guarded: bool = False,
         pace: Callable[[str], Pace] = lambda _: Pace(),
     ) -> None:
+        self.guarded = guarded
         self._pace = pace
         self._turns: dict[str, Turns] = {}
         self._gathering: dict[Recorder, tuple[list[PredictionEvent], asyncio.Future[None]]] = {}
@@ -142,7 +159,7 @@ class Serving:
     async def in_thread(self, call: Callable[[], T]) -> T:
         """What `call` gives, made in a thread."""
         with self.place():
-            return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, _ended(call))
 
     @contextlib.contextmanager
     def place(self) -> Generator[None]:
@@ -161,18 +178,30 @@ class Serving:
         Raises:
             NotFoundError: there is no such endpoint.
         """
-        return self.plane.engine(request.path_params.get("name"))
+        name, known = request.path_params.get("name"), self.names(request)
+        if (self.plane.default if name is None else name) in known:
+            return self.plane.engine(name)
+        received = "a token that reaches no default endpoint" if name is None else repr(name[:80])
+        raise NotFoundError(
+            f"expected endpoint {' or '.join(map(repr, known)) or '(none is yours)'}, received {received}"
+        )
 
-    def of_model(self, name: str | None) -> Engine:
+    def names(self, request: Request) -> tuple[str, ...]:
+        """The endpoints that the caller may know of, the default first."""
+        principal = principal_of(request)
+        return tuple(name for name in self.plane.names if principal.reaches("endpoint", name))
+
+    def of_model(self, request: Request, name: str | None) -> Engine:
         """The endpoint that a request names as its model, or the default one.
 
         Raises:
-            HttpError: there is no such endpoint (404).
+            HttpError: there is no such endpoint, or the caller may not know of it (404).
         """
-        if name in self.plane.names:
+        known = self.names(request)
+        if name in known:
             return self.plane.engine(name)
-        if name in {None, "", *self.model_names} or ANY_NAME in self.model_names:
+        if self.plane.default in known and (name in {None, "", *self.model_names} or ANY_NAME in self.model_names):
             return self.plane.engine()
-        names = " or ".join(repr(each) for each in dict.fromkeys([*self.plane.names, *self.model_names]))
+        names = " or ".join(repr(each) for each in dict.fromkeys([*known, *self.model_names])) or "(none is yours)"
         problem = f"expected model {names}, received {shown(name)}; [endpoint] model_names can allow it other names"
         raise HttpError(404, "NotFoundError", problem, "model", "model_not_found")

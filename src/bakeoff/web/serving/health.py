@@ -50,7 +50,8 @@ class HealthRoutes:
     async def ready(self, _request: Request) -> Response:
         """200 when every endpoint answers, else 503; the body says with what, and how many records the log has lost.
 
-        At the top stands the default endpoint, the others in `endpoints`.
+        At the top stands the default endpoint, the others in `endpoints`; where callers are asked who they are, only
+        whether it is ready.
         """
         engines = self._serving.plane.engines
         healths = [engine.health() for engine in engines]
@@ -59,11 +60,13 @@ class HealthRoutes:
             "ready": all(each.ready for each in healths),
             "endpoints": {engine.endpoint: health for engine, health in zip(engines, healths, strict=True)},
         }
-        return JsonResponse(body, status_code=200 if body["ready"] else 503)
+        shown = {"ready": body["ready"]} if self._serving.guarded else body
+        return JsonResponse(shown, status_code=200 if body["ready"] else 503)
 
     @permission("read")
-    async def metrics(self, _request: Request) -> Response:
+    async def metrics(self, request: Request) -> Response:
         """Counts and durations, for Prometheus."""
+        engines = [self._serving.plane.engine(name) for name in self._serving.names(request)]
         text = self._serving.measures.render(
             [
                 EndpointMeasures(
@@ -73,7 +76,7 @@ class HealthRoutes:
                     violated=engine.violated,
                     lacked=engine.lacked,
                 )
-                for engine in self._serving.plane.engines
+                for engine in engines
             ]
         )
         return PlainTextResponse(text, headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})
@@ -81,7 +84,7 @@ class HealthRoutes:
     @permission("read")
     async def index(self, request: Request) -> Response:
         """The endpoint, what a row must hold, and an example of a call."""
-        engine, others = self._serving.of_path(request), self._serving.plane.names
+        engine, others = self._serving.of_path(request), self._serving.names(request)
         signature = await self._serving.in_thread(lambda: engine.signature)
         health = engine.health()
         example = {column.name: _EXAMPLES[column.kind] for column in signature.inputs}
