@@ -45,7 +45,9 @@ def compare(
     artifact: Annotated[str | None, typer.Option(metavar="PATH", help="The table among each run's artifacts.")] = None,
     missing: Annotated[
         Literal["refuse", "drop", "wrong"],
-        typer.Option(help="Rows without an answer in some run: refuse, drop them for all, or count them as wrong."),
+        typer.Option(
+            metavar="HOW", help="Rows without an answer in some run: refuse, drop them for all, or count them as wrong."
+        ),
     ] = "refuse",
     baseline: Annotated[
         str | None, typer.Option(metavar="RUN", help="Exit code 3 unless the winner is shown to be better than this.")
