@@ -54,7 +54,7 @@ def compare(
     ] = None,
     margin: Annotated[float | None, typer.Option(min=0, help="How much worse counts as no worse.")] = None,
     confidence: Annotated[
-        float | None, typer.Option(min=0.5, max=1, help="Nobody wins unless it is shown with this confidence.")
+        float | None, typer.Option(min=0.5, max=1, help="Nobody wins unless it is shown this surely.")
     ] = None,
     log: Annotated[bool, typer.Option("--log/--no-log", help="Keep the judgement with the runs.")] = True,
     folder: Folder = HERE,
@@ -106,7 +106,8 @@ def sql(
     ] = None,
     *,
     form: Annotated[
-        Literal["table", "csv", "parquet", "json"], typer.Option("--format", help="How the answer is printed.")
+        Literal["table", "csv", "parquet", "json"],
+        typer.Option("--format", metavar="FORMAT", help="table, csv, parquet or json."),
     ] = "table",
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it to a file instead.")] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="The most that it may run.")] = 300.0,
