@@ -245,6 +245,24 @@ def _loop() -> Types:
     return (turn,)
 
 
+def _environment() -> type[Any]:
+    from bakeoff.core.lineage import EnvironmentOrigin
+
+    return EnvironmentOrigin
+
+
+def _environments_differ() -> type[Any]:
+    from bakeoff.environment.rebuild import EnvironmentDifference
+
+    return EnvironmentDifference
+
+
+def _audited() -> Types:
+    from bakeoff.environment.vulnerabilities import Audited
+
+    return (Audited,)
+
+
 def _token() -> type[Any]:
     from bakeoff.security.tokens import Token
 
@@ -411,6 +429,10 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "audit list": lambda: (_typed("AuditRecords", records=list[dict[str, Any]]),),
     "audit verify": lambda: (_typed("AuditFaults", faults=list[str], head=str),),
     "certs dev": lambda: (_typed("CertificateFiles", certificate=str, key=str, authority=str),),
+    "env show": lambda: (_environment(),),
+    "env diff": lambda: (_environments_differ(),),
+    "env create": lambda: (_typed("BuiltEnvironment", folder=str, packages=int, left_out=list[str]),),
+    "env audit": _audited,
     "runs": _runs,
     "runs show": _run,
     "runs compare": _compared,

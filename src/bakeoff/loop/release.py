@@ -57,7 +57,9 @@ def register_dataset(stage: Stage, origin: RunOrigin) -> None:
     )
     versions = stage.records.versions
     register_once(versions, "dataset", name, gathered.version, run_id=origin.run_id, made_from=about)
-    environment = EnvironmentOrigin(python=around.python, platform=around.platform, packages=dict(around.packages))
+    environment = EnvironmentOrigin(
+        python=around.python, platform=around.platform, packages=dict(around.packages), local=around.local
+    )
     register_once(versions, "environment", name, around.digest, run_id=origin.run_id, made_from=environment)
 
 

@@ -21,6 +21,7 @@ from bakeoff.core.explain import file_advice
 from bakeoff.core.families import load_family
 from bakeoff.core.hashing import digest_tree
 from bakeoff.core.jobs import Compute
+from bakeoff.core.lineage import EnvironmentOrigin
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Model, Progress, RecordStore
 from bakeoff.core.queries import AllOf, Predicate, Query, attribute
 from bakeoff.core.records import Run, Version
@@ -545,6 +546,47 @@ class Project:
 
         found = all_versions(self.records.versions, "dataset", self.config.project.name)
         return found if which is None else [find_dataset(found, self.config.project.name, which)]
+
+    def environments(self) -> list[Version]:
+        """The environments that runs were made in, newest first.
+
+        Example:
+            >>> project.environments()
+            [Version(environment films/1, ...)]
+        """
+        return all_versions(self.records.versions, "environment", self.config.project.name)
+
+    def environment(self, which: str | None = None) -> EnvironmentOrigin:
+        """Python, platform and packages of an environment: of this process, or of what `which` names.
+
+        Args:
+            which: an environment by number or the beginning of its hash, or a model version ("films/2", an alias).
+
+        Raises:
+            NotFoundError: there is no such environment or model.
+
+        Example:
+            >>> project.environment("films/1") == project.environment("1")
+            True
+        """
+        from bakeoff.actions.environments import environment_of
+
+        return environment_of(self, which)
+
+    def sbom(self, which: str | None = None) -> dict[str, Json]:
+        """A bill of materials (CycloneDX 1.6): the packages of an environment, and the models and data made in it.
+
+        Args:
+            which: as for `environment`.
+
+        Example:
+            >>> bill = project.sbom("1")
+            >>> bill["bomFormat"], "machine-learning-model" in {each["type"] for each in bill["components"]}
+            ('CycloneDX', True)
+        """
+        from bakeoff.actions.environments import bill_of
+
+        return bill_of(self, which, time_ms=self._clock())
 
     def data_card(
         self, *, version: str | None = None, show_personal: bool = False, tokenizer: Path | None = None
