@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
-import msgspec
-
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.config.duration import budget_seconds
 from bakeoff.config.file import Loaded, Value, load
@@ -37,10 +35,13 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from bakeoff.actions.advice import Advice
     from bakeoff.actions.compare import RunComparison
     from bakeoff.actions.contract import Held, WrittenContract
+    from bakeoff.actions.doctor import Diagnosis
     from bakeoff.actions.export import Exported
     from bakeoff.actions.gc import Collected
+    from bakeoff.actions.harness import HarnessReport
     from bakeoff.actions.status import Status
     from bakeoff.core.damage import Damage
     from bakeoff.core.releases import Release
@@ -380,7 +381,7 @@ class Project:
                 require_all(self.config, stage.contenders)
             return check(stage, candidate=candidate, model=model, strict=strict)
 
-    def advise(self, *, seconds: float = 20.0, again: bool = False) -> dict[str, Json]:
+    def advise(self, *, seconds: float = 20.0, again: bool = False) -> "Advice":
         """What to try on this data and machine, and why, from a short probe; `compared` with the last run.
 
         Args:
@@ -388,8 +389,8 @@ class Project:
             again: probe even if the same was probed before.
 
         Example:
-            >>> [option["name"] for option in project.advise(seconds=20.0)["options"]]  # doctest: +SKIP
-            ['linear', 'boosting', 'embedding']
+            >>> [(option.name, option.call) for option in project.advise(seconds=20.0).options]  # doctest: +SKIP
+            [('linear', 'try first'), ('boosting', 'try'), ('embedding', 'cannot say')]
         """
         from bakeoff.actions.advise import advise
         from bakeoff.loop.advice import compared
@@ -397,12 +398,12 @@ class Project:
 
         families, lacking = wiring.others(self.loaded)
         with self._stage(title="advise") as stage:
-            found = advise(stage, families, lacking, seconds=seconds, again=again)
+            advice = advise(stage, families, lacking, seconds=seconds, again=again)
         last = last_outcome(self.records, self.blobs)
-        measured = () if last is None or last.dataset.version != found["dataset"] else last.advice
+        measured = () if last is None or last.dataset.version != advice.dataset else last.advice
         if last is not None and not measured:  # it was not advised: what would have been said
-            measured = compared(found, last.candidates, last.dataset, seconds=last.seconds)
-        return {**found, "compared": msgspec.to_builtins(list(measured))}
+            measured = compared(advice.to_json(), last.candidates, last.dataset, seconds=last.seconds)
+        return replace(advice, compared=measured)
 
     def loop_once(self) -> "LoopTurn":
         """Look at what was served; when a trigger fires, take feedback into the data and run.
@@ -1381,7 +1382,7 @@ class Project:
         shots: int | None = None,
         chat: bool = False,
         batch: int = 8,
-    ) -> dict[str, Json]:
+    ) -> "HarnessReport":
         """Run tasks of the LM Evaluation Harness on a candidate of the last run; what is found is kept with its run.
 
         Args:
@@ -1397,7 +1398,9 @@ class Project:
             NotFoundError: there is no such candidate or task. MissingExtraError: the extra `harness` is not installed.
 
         Example:
-            >>> project.harness("tuned", ["hellaswag"], limit=100)  # doctest: +SKIP
+            >>> report = project.harness("tuned", ["hellaswag"], limit=100)  # doctest: +SKIP
+            >>> report.tasks[0].metrics[0].value  # doctest: +SKIP
+            0.31
         """
         from bakeoff.actions.harness import HarnessTasks, run_harness
 
@@ -1587,12 +1590,12 @@ class Project:
 
         return status(self, run_id)
 
-    def doctor(self) -> list[tuple[str, bool, str]]:
-        """Checks of the installation and the project: (what, whether it is fine, what was found).
+    def doctor(self) -> "Diagnosis":
+        """Checks of the installation and the project, and what each came to.
 
         Example:
-            >>> [what for what, fine, _ in project.doctor() if not fine]
-            []
+            >>> project.doctor().problems
+            ()
         """
         from bakeoff.actions.doctor import examine
 
