@@ -195,6 +195,8 @@ def test_every_command_with_a_document_has_a_schema(bakeoff):
         ["runs"],
         ["runs", "show", "RUN"],
         ["runs", "compare", "RUN", "RUN"],
+        ["compare", "first", "second"],
+        ["sql"],
         ["lineage"],
         ["config"],
         ["doctor"],

@@ -149,12 +149,19 @@ class _Lineage(TypedDict):
 
 
 class _Answer(TypedDict):
-    """Of a query, of one that was written to a file, and of no query."""
+    columns: list[dict[str, str]]
+    rows: list[dict[str, Any]]
 
-    columns: NotRequired[list[dict[str, str]]]
-    rows: NotRequired[list[dict[str, Any]] | int]
-    file: NotRequired[str]
-    views: NotRequired[dict[str, Any]]
+
+class _AnswerFile(TypedDict):
+    file: str
+    rows: int
+
+
+class _Means(TypedDict):
+    means: list[dict[str, Any]]
+    over: list[str]
+    unfinished: int
 
 
 class _Transfer(TypedDict):
@@ -246,15 +253,7 @@ def _loop() -> Types:
 def _runs() -> Types:
     from bakeoff.core.records import Run
 
-    return (
-        _typed(
-            "Runs",
-            runs=NotRequired[list[Run]],
-            means=NotRequired[list[dict[str, Any]]],
-            over=NotRequired[list[str]],
-            unfinished=NotRequired[int],
-        ),
-    )
+    return (_typed("Runs", runs=list[Run]),)
 
 
 def _compared() -> Types:
@@ -364,10 +363,12 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "explain": lambda: (_Explanations, _row_explanation()),
     "monitor": lambda: (_report(),),
     "runs": _runs,
+    "runs --aggregate": lambda: (_Means,),
     "runs show": _run,
     "runs compare": _compared,
     "compare": _judged,
     "sql": lambda: (_Answer,),
+    "sql --output": lambda: (_AnswerFile,),
     "import-mlflow": lambda: (_Transfer,),
     "export-mlflow": lambda: (_Transfer,),
     "lineage": lambda: (_Lineage,),

@@ -69,9 +69,9 @@ class _Export:
 
     def everything(self) -> None:
         """All experiments with what is in them, then the registry."""
-        found = [*every(self._records.experiments.search, Query(lifecycle=None))]
-        for number, ours in enumerate(reversed(found), start=1):
-            self._progress(f"experiment {number} of {len(found)}: {ours.name}")
+        experiments = [*every(self._records.experiments.search, Query(lifecycle=None))]
+        for number, ours in enumerate(reversed(experiments), start=1):
+            self._progress(f"experiment {number} of {len(experiments)}: {ours.name}")
             try:
                 experiment_id = self._experiment(ours)
             except self._failures as error:
@@ -107,8 +107,8 @@ class _Export:
     def _runs(self, ours: Experiment, experiment_id: str) -> None:
         from mlflow.entities import ViewType
 
-        asked = {"experiment_ids": [experiment_id], "run_view_type": ViewType.ALL, "max_results": 200}
-        for theirs in pages(self._client.search_runs, **asked):
+        wanted = {"experiment_ids": [experiment_id], "run_view_type": ViewType.ALL, "max_results": 200}
+        for theirs in pages(self._client.search_runs, **wanted):
             self._there[theirs.data.tags.get(OURS) or theirs.info.run_id] = theirs
         inside = attribute("experiment_id", "=", ours.experiment_id)
         for run in every(self._records.runs.search, Query(where=inside, order=OLDEST, lifecycle=None)):
@@ -365,9 +365,9 @@ def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
 def _mark(run: Run) -> str:
     """A digest of a run, by which it is known whether it has changed since it was taken."""
     latest = [(key, each.step, each.time_ms, str(each.value)) for key, each in sorted(run.metrics.items())]
-    said = [run.status, run.end_ms, run.lifecycle, run.name, latest, sorted(run.artifacts.items())]
+    state = [run.status, run.end_ms, run.lifecycle, run.name, latest, sorted(run.artifacts.items())]
     inputs = [(each.name, each.version, each.context) for each in run.inputs]
-    return digest(json.dumps([*said, sorted(run.params.items()), sorted(run.tags.items()), inputs]).encode())[:16]
+    return digest(json.dumps([*state, sorted(run.params.items()), sorted(run.tags.items()), inputs]).encode())[:16]
 
 
 def _inputs(run: Run) -> list[Any]:
