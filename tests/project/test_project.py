@@ -28,6 +28,22 @@ def test_a_finished_run_can_be_looked_at_from_all_sides(ran):
         assert all(fine for what, fine, _ in project.doctor() if what != "free disk")
 
 
+def test_what_a_model_learned_is_read_once_for_all_feedback(ran, monkeypatch):
+    from bakeoff.registry import lineage
+
+    asked_for, original = [], lineage.learned_of
+
+    def learned_of(versions, version, target):
+        asked_for.append(version)
+        return original(versions, version, target)
+
+    monkeypatch.setattr(lineage, "learned_of", learned_of)
+    with Project(ran) as project:
+        ids = [answer.id for answer in project.predict([{"review": "good film", "year": 2000}] * 3)]
+        assert [project.feedback([{"id": each, "label": "yes"}]).accepted for each in ids] == [1, 1, 1]
+        assert asked_for == [project.status().champion]
+
+
 def test_before_any_run_there_is_nothing_to_show(films_project):
     with Project(films_project) as project:
         assert project.status().last_run is None

@@ -13,8 +13,9 @@ from bakeoff.core.errors import CandidateError, CorruptError, DataError, NotFoun
 from bakeoff.core.events import FailureEvent, PredictionEvent
 from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Predictions, Signature
-from bakeoff.serve.engine import Answer, Engine
+from bakeoff.serve.engine import Engine
 from bakeoff.serve.inputs import NO_GAPS, Gaps
+from bakeoff.serve.runtime import Answer
 from bakeoff.testing.memory import MemoryEvents
 
 INPUTS = (Column(name="x", kind="numeric", dtype="Float64"), Column(name="note", kind="text", dtype="String"))
@@ -71,16 +72,16 @@ class World:
         self.engine = Engine(
             "signs",
             load=self.load,
-            pointer=self.pointer,
+            routes=self.routes,
             prepare=prepare,
             events=self.events,
             clock=self.clock,
             **settings,
         )
 
-    def pointer(self) -> Release | None:
+    def routes(self) -> list[Release]:
         self.looks += 1
-        return self.live
+        return [self.live] if self.live else []
 
     def load(self, release: Release) -> SignModel:
         self.loads.append(release.release_id)
@@ -314,7 +315,7 @@ def test_records_that_cannot_be_read_leave_the_model_serving(kind):
     def broken():
         raise kind("database is locked")
 
-    world.engine._pointer = broken
+    world.engine._routes = broken
     world.clock.now_ms += 500
     assert world.engine.predict([{"x": 1}])[0].release_id == "r1"
     assert "database is locked" in world.engine.health().problem

@@ -171,7 +171,7 @@ def _probed(
         _job(
             job_of(stage, gathered, each),
             inputs,
-            limit_s=limits[each.name],
+            probe_limit_s=limits[each.name],
             warm_limit_s=NAMED_WARM_S if each.name in named else limits[each.name],
             validation_share=share,
             first_rows=max(FIRST_ROWS, FIRST_OF_CLASS * classes),

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 
 from bakeoff.core.errors import BakeoffError
-from bakeoff.core.events import PredictionEvent
-from bakeoff.core.families import load_family
+from bakeoff.core.events import SHADOW, PredictionEvent
+from bakeoff.core.families import install_command, load_family, missing_distributions
 from bakeoff.core.plugins import names
 
 if TYPE_CHECKING:
@@ -72,11 +72,10 @@ def _sqlite() -> str:
 
 def _family(name: str) -> str:
     family = load_family(name)
-    missing = [each for each in family.requires if _lack(Requirement(each))]
+    missing = missing_distributions(family.requires)
     if not missing:
         return f"loads; for {', '.join(sorted(family.tasks))}"
-    named = f"bakeoff[{family.extra}]" if family.extra else " ".join(missing)
-    return f'loads; to fit it: pip install "{named}" ({", ".join(missing)} not installed)'
+    return f"loads; to fit it: {install_command(family, missing)} ({', '.join(missing)} not installed)"
 
 
 def _base() -> Check:
@@ -156,5 +155,6 @@ def _blobs(project: "Project") -> str:
 def _events(project: "Project") -> str:
     import polars as pl
 
-    count = project.events.scan(PredictionEvent).select(pl.len()).collect().item()
+    served = pl.col("role").is_null() | (pl.col("role") != SHADOW)
+    count = project.events.scan(PredictionEvent).filter(served).select(pl.len()).collect().item()
     return f"{count} predictions in {project.config.store.events}"

@@ -1,7 +1,8 @@
 """The documents that commands print with `--json`, as types; `bakeoff schema COMMAND` gives their JSON schemas.
 
-A document has the fields of all types that its command names here, `format`, and more than a schema says where a later
-version adds something. In the place of a document may stand that of an error. Empty fields can be left out.
+A document has the fields of all types that its command names here (of a list: of one of them), `format`, and more than
+a schema says where a later version adds something. In the place of a document may stand that of an error. Empty fields
+can be left out.
 """
 
 import dataclasses
@@ -19,7 +20,8 @@ __all__ = ["COMMANDS", "schema_of"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Document = Mapping[str, Any]
-Types = tuple[Any, ...]
+Types = tuple[Any, ...] | list[Any]
+"""All of a tuple, or one of a list."""
 
 
 class _Failure(TypedDict):
@@ -250,10 +252,16 @@ def _loop() -> Types:
     return (turn,)
 
 
+def _token() -> type[Any]:
+    from bakeoff.security.tokens import Token
+
+    return Token
+
+
 def _runs() -> Types:
     from bakeoff.core.records import Run
 
-    return (_typed("Runs", runs=list[Run]),)
+    return [_typed("Runs", runs=list[Run]), _Means]
 
 
 def _compared() -> Types:
@@ -343,11 +351,48 @@ def _export() -> Types:
     return (Exported,)
 
 
-def _row_explanation() -> type[Any]:
+def _endpoint_status() -> Any:
+    from bakeoff.core.releases import EndpointChange, Release
+    from bakeoff.loop.rollout import Rollout
+
+    return _typed(
+        "EndpointStatus",
+        name=str,
+        paused=bool,
+        routes=list[Release],
+        rollouts=list[Rollout],
+        changes=list[EndpointChange],
+    )
+
+
+def _endpoints() -> Types:
+    return (_typed("Endpoints", endpoints=list[_endpoint_status()]),)
+
+
+def _steered() -> Types:
+    from bakeoff.loop.rollout import Rollout
+
+    return (_typed("Steered", rollouts=list[Rollout]),)
+
+
+def _explained_run_or_row() -> Types:
     from bakeoff.results.explanation import RowExplanation
 
-    return RowExplanation
+    return [_Explanations, RowExplanation]
 
+
+CHANGES_OF_ENDPOINTS = (
+    "show",
+    "create",
+    "release",
+    "canary",
+    "shadow",
+    "promote",
+    "rollback",
+    "pause",
+    "resume",
+    "undo",
+)
 
 COMMANDS: Mapping[str, Callable[[], Types]] = {
     "init": lambda: (_Init,),
@@ -357,18 +402,26 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "loop": _loop,
     "demo": lambda: (*_run(), _Unchanged, _Traffic),
     "serve": lambda: (_Endpoint,),
+    "endpoints": _endpoints,
+    "endpoints list": _endpoints,
+    **{f"endpoints {name}": lambda: (_endpoint_status(),) for name in CHANGES_OF_ENDPOINTS},
+    "endpoints steer": _steered,
     "predict": lambda: (_Predictions,),
     "feedback": lambda: (_Feedback,),
     "ui": lambda: (_Ui,),
-    "explain": lambda: (_Explanations, _row_explanation()),
+    "explain": _explained_run_or_row,
     "monitor": lambda: (_report(),),
+    "tokens create": lambda: (_typed("MadeToken", token=_token(), text=str),),
+    "tokens list": lambda: (_typed("AllTokens", tokens=list[_token()]),),
+    "tokens revoke": lambda: (_typed("OneToken", token=_token()),),
+    "audit list": lambda: (_typed("AuditRecords", records=list[dict[str, Any]]),),
+    "audit verify": lambda: (_typed("AuditFaults", faults=list[str], head=str),),
+    "certs dev": lambda: (_typed("CertificateFiles", certificate=str, key=str, authority=str),),
     "runs": _runs,
-    "runs --aggregate": lambda: (_Means,),
     "runs show": _run,
     "runs compare": _compared,
     "compare": _judged,
-    "sql": lambda: (_Answer,),
-    "sql --output": lambda: (_AnswerFile,),
+    "sql": lambda: [_Answer, _AnswerFile],
     "import-mlflow": lambda: (_Transfer,),
     "export-mlflow": lambda: (_Transfer,),
     "lineage": lambda: (_Lineage,),
@@ -394,16 +447,17 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
 
 def schema_of(command: str) -> dict[str, Json]:
     """The JSON schema of what a command of `COMMANDS` prints with `--json`."""
-    types = (*COMMANDS[command](), _Error)
-    schemas, parts = msgspec.json.schema_components(types, ref_template="#/$defs/{name}")
+    types = COMMANDS[command]()
+    schemas, parts = msgspec.json.schema_components((*types, _Error), ref_template="#/$defs/{name}")
     *own, error = schemas
+    documents = own if isinstance(types, list) else [{"allOf": own}]
     return {
         "$schema": DIALECT,
         "title": f"bakeoff {command} --json",
         "type": "object",
         "properties": {"format": {"const": FORMAT}},
         "required": ["format"],
-        "anyOf": [{"allOf": own}, error],
+        "anyOf": [*documents, error],
         "$defs": {name: _lenient(part) for name, part in parts.items()},
     }
 

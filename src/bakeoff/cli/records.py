@@ -48,7 +48,7 @@ def list_runs(
 
     For example: bakeoff runs --limit 5
     """
-    from dataclasses import asdict
+    from msgspec import to_builtins
 
     if context.invoked_subcommand is not None:
         return
@@ -60,7 +60,7 @@ def list_runs(
     with open_project(folder) as project:
         found = project.runs(limit=limit)
     if as_json:
-        emit({"runs": [asdict(run) for run in found]})
+        emit({"runs": to_builtins(found)})
     else:
         from bakeoff.cli.render import runs_page
 
@@ -150,7 +150,11 @@ def explain(
 
     from bakeoff.cli.explain_page import outcome_page, row_page
     from bakeoff.cli.options import json_rows
+    from bakeoff.core.errors import UsageError
 
+    if what is None and (model is not None or paid):
+        received = "--paid" if model is None else f"--model {model}"
+        raise UsageError(f"expected a row or the id of a prediction beside {received}, received none: name one of them")
     with open_project(folder) as project:
         if what is None:
             outcome = project.outcome()

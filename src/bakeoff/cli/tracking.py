@@ -38,6 +38,7 @@ def ui(
     For example: bakeoff ui --port 5000
     """
     from bakeoff.project import wiring
+    from bakeoff.web.auth import TokenAuthenticator
     from bakeoff.web.server import Server, local_hosts
     from bakeoff.web.tracking.app import create_tracking_app
     from bakeoff.web.tracking.context import PROXIED, Tracking
@@ -55,7 +56,12 @@ def ui(
             root=artifacts or f"{PROXIED}/",
         )
         tracking.prepare()
-        server = Server(create_tracking_app(tracking, hosts=local_hosts(host)), host, port)
+        tokens = wiring.authenticator(opened.auth, opened.records.documents, wiring.now_ms)
+        app = create_tracking_app(
+            tracking, hosts=local_hosts(host), authenticator=tokens and TokenAuthenticator(tokens)
+        )
+        encrypted = wiring.certificate(opened.tls, opened.folder)
+        server = Server(app, host, port, authenticated=tokens is not None, tls=encrypted)
 
         def ready() -> None:
             if as_json:

@@ -4,6 +4,7 @@ Each has a conformance suite in `bakeoff.testing` that built-ins, fakes and thir
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,12 +173,13 @@ class Usage:
 
 @runtime_checkable
 class RowWise(Protocol):
-    """A model with a short way for single rows, for which no table is made."""
+    """A model with a short way for few rows, for which no table is made."""
 
-    def predict_row(self, row: Mapping[str, Any]) -> Predictions | None:
-        """What `predict` says of a table of this row, to the last bit; the values are those that the inputs store.
+    def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> Predictions | None:
+        """What `predict` says of a table of these rows, to the last bit; the values are those that the inputs store.
 
-        None where a value is of another type, or an input is absent: `predict` then tells what is wrong, or answers.
+        The keys of a row are in the order of the inputs. None where a value is of another type, an input is absent, or
+        the rows are too many for the short way: `predict` then tells what is wrong, or answers.
         """
         ...
 
@@ -562,7 +564,10 @@ class BlobStore(Protocol):
         ...
 
     def fetch(self, blob_id: str, target: Path) -> Path:
-        """Write a blob to the file, or a tree into the folder, `target`, verified, all or nothing."""
+        """Write a blob to the file, or a tree into the folder, `target`, verified, all or nothing.
+
+        The copy is for use now: it need not survive a loss of power.
+        """
         ...
 
     def contains(self, blob_id: str) -> bool:
@@ -592,6 +597,16 @@ class EventLog(Protocol):
         """Add events; thread-safe. Each gets its `time_ms` from the clock unless it has one.
 
         With `durable` it returns only after they are on disk (group commit ≤ 10 ms).
+        """
+        ...
+
+    def submit(self, events: Sequence[Event], *, urgent: bool = True) -> Future[None]:
+        """Add events as `append` does, but do not wait: the future ends when they are on disk, or says why not.
+
+        Those that are not urgent are gathered for a moment, which costs less.
+
+        Raises:
+            StoreError: too much is waiting to be written.
         """
         ...
 

@@ -15,7 +15,7 @@ import msgspec
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.config.duration import budget_seconds
 from bakeoff.config.file import Loaded, Value, load
-from bakeoff.config.sections import Config
+from bakeoff.config.sections import Config, ServedConfig
 from bakeoff.core.errors import DataError, NotFoundError, StoreError, UsageError
 from bakeoff.core.explain import file_advice
 from bakeoff.core.families import load_family
@@ -28,7 +28,7 @@ from bakeoff.core.types import Column, Json
 from bakeoff.project import wiring
 from bakeoff.project.forks import require_threads
 from bakeoff.project.lock import held
-from bakeoff.project.progress import CountedJobs, bar
+from bakeoff.project.progress import CountedJobs, ProgressBar, bar
 from bakeoff.project.requirements import require_all
 from bakeoff.registry.register import all_versions
 
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from bakeoff.loop.context import Stage
     from bakeoff.loop.retrain import LoopTurn
     from bakeoff.monitor.signals import MonitorReport
+    from bakeoff.project.endpoints import ProjectEndpoints
     from bakeoff.project.estimator import Estimator
     from bakeoff.project.files import BatchResult
     from bakeoff.project.frames import DataFrame, Library
@@ -62,7 +63,12 @@ if TYPE_CHECKING:
     from bakeoff.results.candidate import Candidate
     from bakeoff.results.explanation import RowExplanation
     from bakeoff.results.judged_runs import JudgedRuns
-    from bakeoff.serve.engine import Answer, Engine
+    from bakeoff.security.audit import AuditLog
+    from bakeoff.security.certificates import Tls
+    from bakeoff.security.tokens import Token, Tokens
+    from bakeoff.serve.engine import Engine
+    from bakeoff.serve.plane import DataPlane
+    from bakeoff.serve.runtime import Answer
 
 __all__ = ["Project"]
 
@@ -164,11 +170,13 @@ class Project:
             target: the column to predict; conversations need none.
             name: the project's; the folder's by default.
             task: "classification", "regression" or "generation"; seen in the target by default.
-            exist_ok: open a project that is there already; rows given here replace those of its frame.
+            exist_ok: open a project that is there already; rows given here replace those of its frame, and what else is
+                given must be what its file says.
             progress: as for `Project`.
 
         Raises:
-            UsageError: there is one already. DataError: the data or its target cannot be used.
+            UsageError: there is one already, or one of another target, task, name or source. DataError: the data or
+                its target cannot be used.
 
         Example:
             >>> import polars as pl
@@ -287,10 +295,12 @@ class Project:
         self.close()
 
     def _state_folder(self) -> Path:
+        from bakeoff.stores.files import private_folder
+
         state = self.folder / STATE
         ignore = state / ".gitignore"
         try:
-            state.mkdir(exist_ok=True)
+            private_folder(state)
             if not ignore.exists():
                 ignore.write_text(IGNORE)
         except OSError as error:
@@ -567,11 +577,12 @@ class Project:
                 with self._staged(lock=lock, budget_s=budget_s) as stage:
                     yield stage
                 return
-            with (
-                bar(f"{self.config.project.name}: {title}") as shown,
-                self._staged(lock=lock, budget_s=budget_s) as stage,
-            ):
+            with self._bar(title) as shown, self._staged(lock=lock, budget_s=budget_s) as stage:
                 yield replace(stage, progress=shown.line, compute=CountedJobs(stage.compute, shown))
+
+    def _bar(self, title: str) -> "AbstractContextManager[ProgressBar]":
+        """A bar about long work; none where lines are taken."""
+        return bar(f"{self.config.project.name}: {title}", shown=self._progress is None)
 
     def _pass_on(self, line: str) -> None:
         """Pass on a line about long work, where somebody takes it."""
@@ -638,10 +649,116 @@ class Project:
             work.mkdir()
             yield stage
 
+    # --- who may ----------------------------------------------------------------------------------
+
+    def create_token(
+        self,
+        name: str,
+        *,
+        roles: Sequence[str],
+        scopes: Sequence[str] = (),
+        expires: str | None = None,
+        who: str | None = None,
+    ) -> "tuple[Token, str]":
+        """A new token for callers of servers, and its text, which is shown this once; written into the audit log.
+
+        Args:
+            name: what it is for.
+            roles: of `viewer`, `annotator`, `caller`, `contributor`, `operator`, `admin`, and the project's own.
+            scopes: what it reaches, such as `endpoint:reviews` or `experiment:*`; without any, everything.
+            expires: when it ends, such as "90d"; None for never.
+            who: who makes it, by default the user of this process.
+
+        Raises:
+            UsageError: a role or scope that there is not.
+
+        Example:
+            >>> token, text = project.create_token("nightly", roles=["caller"], scopes=["endpoint:*"], expires="90d")
+            >>> token.name, text.startswith("bkf_")
+            ('nightly', True)
+        """
+        from bakeoff.config.duration import seconds
+        from bakeoff.security.audit import current_user
+
+        lifetime_ms = None if expires is None else int(seconds(expires) * 1000)
+        token, text = self._tokens.create(name, roles=roles, scopes=scopes, lifetime_ms=lifetime_ms)
+        after = {"name": name, "roles": list(roles), "scopes": list(scopes), "expires_ms": token.expires_ms}
+        self.audit.add("token created", f"token {token.id}", who=who or current_user(), after=after)
+        return token, text
+
+    def tokens(self) -> "list[Token]":
+        """All tokens without their secrets, newest first, also those that have ended.
+
+        Example:
+            >>> [token.name for token in project.tokens()]
+            ['nightly']
+        """
+        return self._tokens.all()
+
+    def revoke_token(self, token: str, *, who: str | None = None) -> "Token":
+        """End a token by its id or name, in every process within a second; written into the audit log.
+
+        Raises:
+            NotFoundError: there is none. UsageError: several are called so.
+
+        Example:
+            >>> project.revoke_token("nightly").revoked_ms is None
+            False
+        """
+        from bakeoff.security.audit import current_user
+
+        ended = self._tokens.revoke(token)
+        after = {"name": ended.name, "revoked_ms": ended.revoked_ms}
+        self.audit.add("token revoked", f"token {ended.id}", who=who or current_user(), after=after)
+        return ended
+
+    @property
+    def audit(self) -> "AuditLog":
+        """Who changed what, chained so that an edited or missing record shows.
+
+        Example:
+            >>> project.audit.verify()
+            []
+        """
+        from bakeoff.security.audit import AuditLog
+
+        return self._store("audit", lambda: AuditLog(self.records.documents, self._clock))
+
+    @property
+    def _tokens(self) -> "Tokens":
+        return self._store("tokens", lambda: wiring.open_tokens(self.config.auth, self.records.documents, self._clock))
+
+    def authenticator(self) -> "Tokens | None":
+        """What says who calls a server of the project; None where nobody is asked (`[auth] required`)."""
+        return self._tokens if self.config.auth.required else None
+
+    def certificate(self) -> "Tls | None":
+        """The certificate of the project's servers (`[tls]`).
+
+        Raises:
+            UsageError: one of certificate and key is lacking.
+        """
+        return wiring.certificate(self.config.tls, self.folder)
+
     # --- serving --------------------------------------------------------------------------------
 
-    def engine(self) -> "Engine":
-        """An engine that answers for the project's endpoint and follows its releases.
+    def plane(self) -> "DataPlane":
+        """The project's endpoints: its own, those of `[endpoints.NAME]`, and those that something was released on.
+
+        Example:
+            >>> project.plane().names
+            ('films',)
+        """
+        from bakeoff.serve.plane import DataPlane
+        from bakeoff.serve.releases import endpoints
+
+        def names() -> list[str]:
+            return sorted({*self.config.endpoints, *endpoints(self.records.documents)})
+
+        return DataPlane(self.endpoint, names, self.engine)
+
+    def engine(self, endpoint: str | None = None) -> "Engine":
+        """An engine that answers for one of the project's endpoints, by default its own, and follows its releases.
 
         Example:
             >>> engine = project.engine()
@@ -651,24 +768,53 @@ class Project:
         from bakeoff.prepare.personal_data.pii import redactor
         from bakeoff.prepare.steps import preparation
         from bakeoff.serve.engine import Engine
-        from bakeoff.serve.releases import current
+        from bakeoff.serve.releases import routed
 
         require_threads()
+        name = self.endpoint if endpoint is None else endpoint
+        settings = self.served(name)
         return Engine(
-            self.endpoint,
+            name,
             load=self._load_release,
-            pointer=lambda: current(self.records.documents, self.endpoint),
+            routes=lambda: routed(self.records.documents, name),
             prepare=lambda table, steps, columns: preparation(steps).apply_columns(table, columns),
             events=self.events,
             clock=self._clock,
             ids=wiring.new_id,
-            log=self.config.endpoint.log,
-            max_rows=self.config.endpoint.max_rows,
+            log=settings.log,
+            sample=settings.sample,
+            max_rows=settings.max_rows,
             check=self._row_check,
-            on_violation=self.config.endpoint.contract,
-            unknown=self.config.endpoint.unknown,
+            on_violation=settings.contract,
+            unknown=settings.unknown,
             redact=redactor,
         )
+
+    def served(self, endpoint: str) -> ServedConfig:
+        """How an endpoint serves: the settings of `[endpoint]`, or of `[endpoints.NAME]`.
+
+        Example:
+            >>> project.served("reviews").log
+            'required'
+        """
+        if endpoint == self.endpoint:
+            return self.config.endpoint
+        return self.config.endpoints.get(endpoint, ServedConfig())
+
+    @property
+    def endpoints(self) -> "ProjectEndpoints":
+        """The project's endpoints: what is released on them, and how that is changed.
+
+        Example:
+            >>> project.endpoints.show()
+            EndpointStatus('films', live films/1)
+        """
+        from bakeoff.project.endpoints import ProjectEndpoints
+
+        def candidates() -> dict[str, str]:
+            return {each.name: str(each.model_version) for each in self._candidates()}
+
+        return ProjectEndpoints(self, clock=self._clock, candidates=candidates)
 
     def _row_check(self, contract_id: str, columns: "Sequence[Column]") -> "RowCheck":
         from bakeoff.data.contract import from_bytes
@@ -712,8 +858,7 @@ class Project:
         from bakeoff.project.rows import as_rows
 
         library, signature = library_of(rows), self._engine.signature
-        names = list(dict.fromkeys(column.format.vector or column.name for column in signature.inputs))
-        answers = self._answers(as_rows(rows, names=names))
+        answers = self._answers(as_rows(rows, names=signature.input_names))
         if library is None:
             return answers
         warn_of_gaps(answers, stacklevel=2)
@@ -726,7 +871,7 @@ class Project:
         if len(rows) <= most:
             return self._engine.predict(rows)
         answers: list[Answer] = []
-        with bar(f"{self.config.project.name}: predict") as shown:
+        with self._bar("predict") as shown:
             shown.more(len(rows))
             for start in range(0, len(rows), most):
                 part = rows[start : start + most]
@@ -758,8 +903,7 @@ class Project:
         """
         from bakeoff.project.files import answered
 
-        names = [column.format.vector or column.name for column in self._engine.signature.inputs]
-        parts = self._batches(location, folder, names)
+        parts = self._batches(location, folder, self._engine.signature.input_names)
         return answered(self._engine, parts, query=self.config.data.query is not None)
 
     def predict_each(self, rows: object, *, name: str = "rows") -> "Iterator[BatchResult[Answer]]":
@@ -847,16 +991,25 @@ class Project:
         from bakeoff.project.rows import plain_items
 
         redact = redactor(self.config.prepare.specs)
-        return record(self.events, plain_items(items), truth_of=self._truth_of, redact=redact)
+        return record(self.events, plain_items(items), truth_of=self.truth_of, redact=redact)
 
     @property
-    def _truth_of(self) -> "TruthOf":
+    def truth_of(self) -> "TruthOf":
+        """What reads labels of feedback as the models do, by the model version that they are on.
+
+        Example:
+            >>> project.truth_of("films/1").read(" yes ")
+            'yes'
+        """
         from bakeoff.feedback.truth import truth_reader
         from bakeoff.registry.lineage import learned_of
 
         versions, data = self.records.versions, self.config.data
-        return truth_reader(
-            lambda version: learned_of(versions, version, data.target), self.config.project.task, data.labels
+        return self._store(
+            "truth_of",
+            lambda: truth_reader(
+                lambda version: learned_of(versions, version, data.target), self.config.project.task, data.labels
+            ),
         )
 
     def _load_release(self, release: "Release") -> "Model":
@@ -962,7 +1115,8 @@ class Project:
             paid: ask even a service that takes money for each answer, some hundred times.
 
         Raises:
-            UsageError: not one of row and prediction is given, or each answer is paid for and `paid` is not set.
+            UsageError: not one of row and prediction is given, or a prediction with another model, or each answer is
+                paid for and `paid` is not set.
             NotFoundError: there is no such prediction or model. DataError: the row does not fit.
 
         Example:
@@ -972,11 +1126,17 @@ class Project:
         from bakeoff.actions.explain import explain_prediction, explain_row
         from bakeoff.project.rows import as_rows
 
-        if (row is None) == (prediction is None) or (prediction is not None and model is not None):
-            raise UsageError("expected a row (and, if you like, a model), or the id of a prediction")
-        if prediction is not None:
+        if prediction is not None and model is not None:
+            raise UsageError(
+                f"expected no model beside a prediction, which is explained by the model that made it; received model "
+                f"{model!r}: leave it out, or explain the row"
+            )
+        if row is not None and prediction is None:
+            return explain_row(self, as_rows([row])[0], model=model, paid=paid)
+        if prediction is not None and row is None:
             return explain_prediction(self, prediction, paid=paid)
-        return explain_row(self, as_rows([row])[0], model=model, paid=paid)
+        received = "neither" if row is None else "both"
+        raise UsageError(f"expected a row or the id of a prediction, received {received}: name one of them")
 
     def compare(
         self,

@@ -72,7 +72,7 @@ class Writer:
     @contextmanager
     def _sequence(self) -> Generator[int]:
         """The descriptor of the file of numbers, locked."""
-        descriptor = os.open(self._root / "sequence", os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(self._root / "sequence", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield descriptor
@@ -82,7 +82,7 @@ class Writer:
     def _create(self, first_seq: int) -> None:
         path = self._root / f"{first_seq:016d}.open"
         self._mark = _set_mark(path, Mark())
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._descriptor, self._path, self._size = descriptor, path, 0
         sync_folder(self._root)
@@ -185,7 +185,7 @@ def _greatest_in(root: Path, stem: str) -> int:
 
 def _set_mark(segment: Path, mark: Mark) -> int:
     """Write a segment's mark; its descriptor, for the next ones."""
-    descriptor = os.open(mark_path(segment), os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = os.open(mark_path(segment), os.O_RDWR | os.O_CREAT, 0o600)
     os.pwrite(descriptor, mark.encode(), 0)
     return descriptor
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,13 +14,18 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
 
+from bakeoff.core.errors import BakeoffError
+from bakeoff.core.principals import Permission
+from bakeoff.core.records import RunChange
 from bakeoff.core.types import Json
+from bakeoff.web.auth import Authenticator, principal_of, protect
 from bakeoff.web.guard import Guard
 from bakeoff.web.measures import Measures
-from bakeoff.web.permissions import Permission, permission, require_permissions
-from bakeoff.web.problems import HttpError, error_response
+from bakeoff.web.permissions import permission
+from bakeoff.web.problems import HEADERS, HttpError, error_response
 from bakeoff.web.tracking import (
     artifacts,
     assessments,
@@ -34,7 +40,9 @@ from bakeoff.web.tracking import (
     traces,
 )
 from bakeoff.web.tracking.context import Tracking
+from bakeoff.web.tracking.reach import within_reach
 from bakeoff.web.tracking.wire import TrackingError, Want, answer, arguments, bounded, refusal, rejected, required
+from bakeoff.web.tracking.writing import Writing
 
 __all__ = ["MLFLOW", "create_tracking_app"]
 
@@ -43,6 +51,7 @@ logger = logging.getLogger(__name__)
 MLFLOW = "3.18.0"
 """The version of the protocol that clients are told: some of what they send goes by it."""
 Handler: TypeAlias = Callable[[Tracking, Mapping[str, Any]], Json]
+Change: TypeAlias = Callable[[Mapping[str, Any]], RunChange]
 Streaming: TypeAlias = Callable[[Tracking, Request], Awaitable[Response]]
 TEXT, INT, FLAG, LIST, TEXTS, ANY = (
     Want(),
@@ -54,16 +63,22 @@ TEXT, INT, FLAG, LIST, TEXTS, ANY = (
 )
 NEEDED = required()
 MOST_UPLOAD = 1 << 40
+REFUSED = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
+"""What MLflow calls that a caller is not known, or not allowed to."""
 THREADS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One operation: its paths below `/api/` and `/ajax-api/`, its method, what it takes, what it does."""
+    """One operation: its paths below `/api/` and `/ajax-api/`, its method, what it takes, what it does.
+
+    What `changes` a run alone is written together with what else comes at that moment.
+    """
 
     path: str
     method: str
-    does: Handler
+    does: Handler | None = None
+    changes: Change | None = None
     takes: Mapping[str, Want] = field(default_factory=dict[str, Want])
     needs: Permission = "read"
 
@@ -74,6 +89,10 @@ def _get(path: str, does: Handler, /, **takes: Want) -> Operation:
 
 def _write(path: str, does: Handler, /, *, method: str = "POST", **takes: Want) -> Operation:
     return Operation(path=path, method=method, does=does, takes=takes, needs="track")
+
+
+def _log(path: str, changes: Change, /, **takes: Want) -> Operation:
+    return Operation(path=path, method="POST", changes=changes, takes={"run_id": NEEDED, **takes}, needs="track")
 
 
 def _ask(path: str, does: Handler, /, **takes: Want) -> Operation:
@@ -114,10 +133,9 @@ CALLS: tuple[Operation, ...] = (
     _write("2.0/mlflow/runs/update", runs.update, run_id=NEEDED, end_time=INT, status=ANY, run_name=TEXT),
     _write("2.0/mlflow/runs/delete", runs.delete, run_id=NEEDED),
     _write("2.0/mlflow/runs/restore", runs.restore, run_id=NEEDED),
-    _write(
+    _log(
         "2.0/mlflow/runs/log-metric",
         runs.log_metric,
-        run_id=NEEDED,
         key=NEEDED,
         value=required("float"),
         timestamp=required("int"),
@@ -126,12 +144,12 @@ CALLS: tuple[Operation, ...] = (
         dataset_name=TEXT,
         dataset_digest=TEXT,
     ),
-    _write("2.0/mlflow/runs/log-parameter", runs.log_param, run_id=NEEDED, key=NEEDED, value=TEXT),
-    _write("2.0/mlflow/runs/log-batch", runs.log_batch, run_id=NEEDED, metrics=LIST, params=LIST, tags=LIST),
+    _log("2.0/mlflow/runs/log-parameter", runs.log_param, key=NEEDED, value=TEXT),
+    _log("2.0/mlflow/runs/log-batch", runs.log_batch, metrics=LIST, params=LIST, tags=LIST),
     _write("2.0/mlflow/runs/log-inputs", runs.log_inputs, run_id=NEEDED, datasets=LIST, models=LIST),
     _write("2.0/mlflow/runs/outputs", runs.log_outputs, run_id=NEEDED, models=required("list")),
     _write("2.0/mlflow/runs/log-model", runs.log_model, run_id=NEEDED, model_json=NEEDED),
-    _write("2.0/mlflow/runs/set-tag", runs.set_tag, run_id=NEEDED, key=NEEDED, value=TEXT),
+    _log("2.0/mlflow/runs/set-tag", runs.set_tag, key=NEEDED, value=TEXT),
     _write("2.0/mlflow/runs/delete-tag", runs.delete_tag, run_id=NEEDED, key=NEEDED),
     _get(
         "2.0/mlflow/metrics/get-history",
@@ -350,28 +368,51 @@ CALLS: tuple[Operation, ...] = (
 )
 
 
-def create_tracking_app(tracking: Tracking, *, hosts: frozenset[str] | None = None) -> Starlette:
+def create_tracking_app(
+    tracking: Tracking, *, hosts: frozenset[str] | None = None, authenticator: Authenticator | None = None
+) -> Starlette:
     """The app that speaks MLflow's protocol.
 
     Args:
         tracking: the stores behind it.
         hosts: the names that a Host header may have, or None for all.
+        authenticator: says who calls; without one, whoever can call may.
     """
     handlers = _Handlers(tracking)
     routes = [*handlers.routes()]
-    require_permissions(routes)
-    return Starlette(
-        routes=routes,
+    protect(routes, authenticator)
+    app = Starlette(
         middleware=[Middleware(Guard, hosts=hosts, max_body_bytes=MOST_UPLOAD, measures=handlers.measures)],
-        lifespan=handlers.lifespan,
         exception_handlers={
             Exception: _on_error,
+            BakeoffError: _on_error,
             TrackingError: _on_error,
             HttpError: _on_http_error,
             HTTPException: _on_no_route,
             ClientDisconnect: _on_disconnect,
         },
     )
+    app.router = _ByPath(routes, lifespan=handlers.lifespan)
+    return app
+
+
+class _ByPath(Router):
+    """A router that looks plain paths up: there are hundreds, and each would be matched in turn."""
+
+    def __init__(self, routes: Sequence[Route], *, lifespan: Any) -> None:
+        super().__init__(routes, lifespan=lifespan)
+        self._plain = {
+            (method, route.path): route for route in routes if "{" not in route.path for method in route.methods or ()
+        }
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        route = self._plain.get((scope.get("method", ""), scope["path"])) if scope["type"] == "http" else None
+        if route is None:
+            await super().app(scope, receive, send)
+            return
+        scope.update({"router": self, "route": route, "endpoint": route.endpoint, "path_params": {}})
+        await route.app(scope, receive, send)
 
 
 class _Handlers:
@@ -380,12 +421,18 @@ class _Handlers:
     def __init__(self, tracking: Tracking) -> None:
         self.tracking, self.measures = tracking, Measures()
         self.pool: ThreadPoolExecutor | None = None
+        self.writing: Writing | None = None
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
         """Threads live as long as the app."""
-        with ThreadPoolExecutor(THREADS, thread_name_prefix="tracking") as self.pool:
-            yield
+        self.writing = Writing(self.tracking)
+        gc.freeze()  # modules and routes live as long as the process: no collection has to look at them
+        try:
+            with ThreadPoolExecutor(THREADS, thread_name_prefix="tracking") as self.pool:
+                yield
+        finally:
+            self.writing.close()
 
     def routes(self) -> Sequence[Route]:
         """All of them, below `/api` for clients and `/ajax-api` for pages."""
@@ -420,19 +467,39 @@ class _Handlers:
     def _endpoint(self, call: Operation) -> Callable[[Request], Awaitable[Response]]:
         @permission(call.needs)
         async def endpoint(request: Request) -> Response:
-            given = await arguments(request, call.takes)
-            return await asyncio.get_running_loop().run_in_executor(self.pool, self._done, call, given)
+            raw = b"" if call.method == "GET" else await bounded(request)
+            seen, changes = self._seen(request), call.changes
+            if changes is not None:
+                assert self.writing is not None
+                return await self.writing(lambda: self._change(changes(arguments(request, raw, call.takes)), seen))
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self.pool, self._done, call, seen, request, raw)
 
         return endpoint
 
-    def _done(self, call: Operation, given: Mapping[str, Any]) -> Response:
-        """The call's answer, encoded where it is made: a long one must not stop the others."""
-        return answer(call.does(self.tracking, given))
+    def _seen(self, request: Request) -> Tracking:
+        """What of the records the caller may know of."""
+        return within_reach(self.tracking, principal_of(request))
+
+    def _change(self, change: RunChange, seen: Tracking) -> RunChange:
+        """A change of a run that the caller may know of."""
+        if seen is not self.tracking:
+            seen.records.runs.get(change.run_id)
+        return change
+
+    @staticmethod
+    def _done(call: Operation, seen: Tracking, request: Request, raw: bytes) -> Response:
+        """The call's answer, read and encoded where it is made: a long one must not stop the others."""
+        assert call.does is not None
+        try:
+            return answer(call.does(seen, arguments(request, raw, call.takes)))
+        except StopIteration as error:  # no future can hold one: its request would never be answered
+            raise RuntimeError("a call ended without a result") from error
 
     def _streaming(self, does: Streaming, needs: Permission) -> Callable[[Request], Awaitable[Response]]:
         @permission(needs)
         async def endpoint(request: Request) -> Response:
-            return await does(self.tracking, request)
+            return await does(self._seen(request), request)
 
         return endpoint
 
@@ -440,11 +507,11 @@ class _Handlers:
     async def spans(self, request: Request) -> Response:
         """Spans as OpenTelemetry exports them; an experiment is named by a header, or is the default one."""
         headers = request.headers
-        data, kind = await bounded(request), headers.get("content-type")
+        data, kind, tracking = await bounded(request), headers.get("content-type"), self._seen(request)
 
         def taken() -> Response:
             result = otlp.spans_of(data, kind=kind, encoding=headers.get("content-encoding"))
-            traces.take(self.tracking, headers.get("x-mlflow-experiment-id"), result)
+            traces.take(tracking, headers.get("x-mlflow-experiment-id"), result)
             body, media = otlp.answered(kind)
             return Response(body, media_type=media)
 
@@ -479,6 +546,10 @@ async def _on_error(_request: Request, error: Exception) -> Response:
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, HttpError) and error.status in REFUSED:
+        refused = rejected(TrackingError(REFUSED[error.status], error.message))
+        refused.headers.update(HEADERS.get(error.status, {}))
+        return refused
     return error_response(error, request.url.path)
 
 

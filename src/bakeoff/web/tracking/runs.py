@@ -21,12 +21,14 @@ __all__ = [
     "delete",
     "delete_tag",
     "get",
+    "log",
     "log_batch",
     "log_inputs",
     "log_metric",
     "log_model",
     "log_outputs",
     "log_param",
+    "of_models",
     "restore",
     "run_of",
     "search",
@@ -220,30 +222,37 @@ def get(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     return {"run": shown(tracking, run_of(tracking, given["run_id"]))}
 
 
-def log_metric(tracking: Tracking, given: Mapping[str, Any]) -> Json:
-    """One value of a metric."""
-    metric = limits.metric_of(given)
-    limits.check_key(metric.key, path="name", what="Metric name")
-    return _log(tracking, RunChange(run_id=given["run_id"], metrics=[metric]))
-
-
-def _log(tracking: Tracking, change: RunChange) -> Json:
-    require_models(tracking, change.metrics)
+def log(tracking: Tracking, change: RunChange) -> Json:
+    """What was logged to a run, and what follows from it for logged models."""
+    if of_models(change):
+        require_models(tracking, change.metrics)
     _apply(tracking, change)
-    measured(tracking, change.run_id, change.metrics)
+    if of_models(change):
+        measured(tracking, change.run_id, change.metrics)
     return {}
 
 
-def log_param(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+def of_models(change: RunChange) -> bool:
+    """Whether it brings metrics of logged models or datasets."""
+    return any(metric.series is not None for metric in change.metrics)
+
+
+def log_metric(given: Mapping[str, Any]) -> RunChange:
+    """One value of a metric."""
+    metric = limits.metric_of(given)
+    limits.check_key(metric.key, path="name", what="Metric name")
+    return RunChange(run_id=given["run_id"], metrics=[metric])
+
+
+def log_param(given: Mapping[str, Any]) -> RunChange:
     """One param."""
-    params = limits.check_params({given["key"]: given["value"] or ""})
-    return _apply(tracking, RunChange(run_id=given["run_id"], params=params))
+    return RunChange(run_id=given["run_id"], params=limits.check_params({given["key"]: given["value"] or ""}))
 
 
-def set_tag(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+def set_tag(given: Mapping[str, Any]) -> RunChange:
     """A tag of a run; that of its name is its name."""
     tags = limits.check_run_tags({given["key"]: given["value"] or ""})
-    return _apply(tracking, RunChange(run_id=given["run_id"], tags=_without_name(tags), name=tags.get(NAME) or None))
+    return RunChange(run_id=given["run_id"], tags=_without_name(tags), name=tags.get(NAME) or None)
 
 
 def _without_name(tags: Mapping[str, str]) -> dict[str, str]:
@@ -258,23 +267,22 @@ def delete_tag(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     return _apply(tracking, RunChange(run_id=run.run_id, remove_tags=(key,)))
 
 
-def log_batch(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+def log_batch(given: Mapping[str, Any]) -> RunChange:
     """Metrics, params and tags at once: all or none."""
     limits.check_batch(given["metrics"], given["params"], given["tags"])
-    metrics = [limits.metric_of(each, at) for at, each in enumerate(given["metrics"])]
+    metrics = limits.metrics_of(given["metrics"])
     seen = dict[str, int]()
     for at, metric in enumerate(metrics):
         if seen.setdefault(metric.key, at) == at:
             limits.check_key(metric.key, path=f"metrics[{at}].name", what="Metric name")
     tags = limits.check_run_tags(of_pairs("tags", given["tags"]), paths=True)
-    change = RunChange(
+    return RunChange(
         run_id=given["run_id"],
         metrics=metrics,
         params=limits.check_params(of_pairs("params", given["params"]), paths=True),
         tags=_without_name(tags),
         name=tags.get(NAME) or None,
     )
-    return _log(tracking, change)
 
 
 def log_inputs(tracking: Tracking, given: Mapping[str, Any]) -> Json:

@@ -15,7 +15,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bakeoff.core.errors import BakeoffError, ConflictError, NotFoundError, UsageError
+from bakeoff.core.errors import BakeoffError, ConflictError, NotFoundError, SecurityError, UsageError
 from bakeoff.core.types import Json
 
 __all__ = [
@@ -49,6 +49,7 @@ STATUS: Mapping[str, int] = {
     "INVALID_PARAMETER_VALUE": 400,
     "RESOURCE_ALREADY_EXISTS": 400,
     "BAD_REQUEST": 400,
+    "UNAUTHENTICATED": 401,
     "PERMISSION_DENIED": 403,
     "RESOURCE_DOES_NOT_EXIST": 404,
     "ENDPOINT_NOT_FOUND": 404,
@@ -109,6 +110,8 @@ def refusal(error: Exception) -> TrackingError:
         return TrackingError("RESOURCE_CONFLICT", str(error))
     if isinstance(error, UsageError):
         return invalid(str(error))
+    if isinstance(error, SecurityError):
+        return TrackingError("PERMISSION_DENIED", str(error))
     code = "TEMPORARILY_UNAVAILABLE" if isinstance(error, BakeoffError) else "INTERNAL_ERROR"
     return TrackingError(code, str(error) if isinstance(error, BakeoffError) else "the server failed; its log says why")
 
@@ -142,9 +145,9 @@ def required(shape: Shape = "text") -> Want:
     return Want(shape=shape, required=True)
 
 
-async def arguments(request: Request, wanted: Mapping[str, Want]) -> dict[str, Any]:
+def arguments(request: Request, raw: bytes, wanted: Mapping[str, Want]) -> dict[str, Any]:
     """The arguments of a call, from its path and its query or JSON body, each checked as MLflow checks it."""
-    given = _query(request, wanted) if request.method == "GET" else await _body(request)
+    given = _query(request, wanted) if request.method == "GET" else _body(request, raw)
     if request.method == "DELETE":
         given = {**_query(request, wanted), **given}
     given |= request.path_params
@@ -162,8 +165,7 @@ def _query(request: Request, wanted: Mapping[str, Want]) -> dict[str, Any]:
     return given
 
 
-async def _body(request: Request) -> dict[str, Any]:
-    raw = await bounded(request)
+def _body(request: Request, raw: bytes) -> dict[str, Any]:
     if not raw.strip():
         return {}
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
