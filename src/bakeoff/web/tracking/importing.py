@@ -5,7 +5,6 @@ mark. So importing again brings what is new.
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -33,7 +32,7 @@ from bakeoff.results.transfer import Transferred
 from bakeoff.web.tracking import models, otlp, traces
 from bakeoff.web.tracking.artifacts import FILES
 from bakeoff.web.tracking.context import PROXIED, Tracking
-from bakeoff.web.tracking.mlflow_store import IMPORTED, LOCATION, OURS, client_of, pages
+from bakeoff.web.tracking.mlflow_store import IMPORTED, LOCATION, LOGGED, OURS, client_of, pages
 from bakeoff.web.tracking.registry import PROMPT
 from bakeoff.web.tracking.runs import CONTEXT, INPUT, NAME, OUTPUT, PARENT
 from bakeoff.web.tracking.wire import TrackingError
@@ -44,8 +43,6 @@ BEGUN, PARTIAL = "begun", "partial "
 CHUNK = 10_000
 """Values of a metric in one write."""
 TRACE_PAGE = 100
-LOGGED = re.compile(r"(?:^models:/|/models/)(m-[0-9a-f]{32})(?:/artifacts)?$")
-"""A place that is a logged model's."""
 
 
 class Moment:
