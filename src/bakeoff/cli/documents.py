@@ -142,12 +142,19 @@ class _Lineage(TypedDict):
 
 
 class _Answer(TypedDict):
-    """Of a query, of one that was written to a file, and of no query."""
+    columns: list[dict[str, str]]
+    rows: list[dict[str, Any]]
 
-    columns: NotRequired[list[dict[str, str]]]
-    rows: NotRequired[list[dict[str, Any]] | int]
-    file: NotRequired[str]
-    views: NotRequired[dict[str, Any]]
+
+class _AnswerFile(TypedDict):
+    file: str
+    rows: int
+
+
+class _Means(TypedDict):
+    means: list[dict[str, Any]]
+    over: list[str]
+    unfinished: int
 
 
 class _Transfer(TypedDict):
@@ -243,8 +250,7 @@ def _token() -> type[Any]:
 def _runs() -> Types:
     from bakeoff.core.records import Run
 
-    means = _typed("RunMeans", means=list[dict[str, Any]], over=NotRequired[list[str]], unfinished=NotRequired[int])
-    return [_typed("Runs", runs=list[Run]), means]
+    return [_typed("Runs", runs=list[Run]), _Means]
 
 
 def _compared() -> Types:
@@ -403,7 +409,7 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "runs show": _run,
     "runs compare": _compared,
     "compare": _judged,
-    "sql": lambda: (_Answer,),
+    "sql": lambda: [_Answer, _AnswerFile],
     "import-mlflow": lambda: (_Transfer,),
     "export-mlflow": lambda: (_Transfer,),
     "lineage": lambda: (_Lineage,),
