@@ -9,7 +9,7 @@ TEST = $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 FAST := $(addprefix tests/,chat compute config core data docs feedback metrics monitor project registry results security serve train web)
 SOURCES := src tests benchmarks conftest.py
 
-.PHONY: help install dev demo demo-flights test test-fast test-thorough check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-candidates bench-data bench-text-quality bench-streams bench-stream-damage bench-contracts bench-llm-serving bench-statistics study-encoders clean tour bench-served-as-trained bench-round-trip bench-statistics-peers bench-tracking bench-tracking-kills
+.PHONY: help install dev demo demo-flights test test-fast test-thorough check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-candidates bench-data bench-text-quality bench-streams bench-stream-damage bench-contracts bench-llm-serving bench-statistics study-encoders clean tour bench-served-as-trained bench-round-trip bench-statistics-peers bench-tracking bench-tracking-kills fuzz-tracking
 
 # Modules are compiled once and not by every process that a test starts.
 export PYTHONDONTWRITEBYTECODE =
@@ -128,6 +128,9 @@ bench-tracking: $(INSTALLED)  ## bakeoff ui beside mlflow server and trackio (ha
 
 bench-tracking-kills: $(INSTALLED)  ## bakeoff ui killed 50 times while 16 clients write: nothing acknowledged is missing (RECORDS=postgresql://... for another store)
 	$(BIN)/python tests/web/tracking/kills.py 50 $(RECORDS)
+
+fuzz-tracking: $(INSTALLED)  ## 10,000 malformed requests to bakeoff ui, and ways out of the artifacts' folder
+	$(BIN)/python tests/web/tracking/fuzz.py 10000
 
 bench-data: $(INSTALLED)  ## Preparing real documents, against datatrove and a plain script
 	$(BIN)/python benchmarks/data.py
