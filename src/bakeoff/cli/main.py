@@ -25,6 +25,7 @@ from bakeoff.cli import (
     models,
     questions,
     records,
+    replaying,
     serving,
     tracking,
 )
@@ -71,7 +72,7 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     logging.basicConfig(level=level, stream=sys.stderr, format=shape)
 
 
-for _module in (lifecycle, serving, endpoints, tracking, records, questions, data, checking, models, access):
+for _module in (lifecycle, serving, endpoints, replaying, tracking, records, questions, data, checking, models, access):
     _module.add_to(app)
 for_programs.add_to(app)
 
