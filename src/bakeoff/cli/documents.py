@@ -14,6 +14,7 @@ import msgspec
 from bakeoff.cli.options import FORMAT
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.types import Json
+from bakeoff.results.transfer import LeftOut, Moved
 
 __all__ = ["COMMANDS", "schema_of"]
 
@@ -158,6 +159,11 @@ class _Answer(TypedDict):
     views: NotRequired[dict[str, Any]]
 
 
+class _Transfer(TypedDict):
+    counts: list[Moved]
+    left_out: list[LeftOut]
+
+
 class _Ui(TypedDict):
     url: str
 
@@ -239,18 +245,17 @@ def _loop() -> Types:
     return (turn,)
 
 
+def _token() -> type[Any]:
+    from bakeoff.security.tokens import Token
+
+    return Token
+
+
 def _runs() -> Types:
     from bakeoff.core.records import Run
 
-    return (
-        _typed(
-            "Runs",
-            runs=NotRequired[list[Run]],
-            means=NotRequired[list[dict[str, Any]]],
-            over=NotRequired[list[str]],
-            unfinished=NotRequired[int],
-        ),
-    )
+    means = _typed("RunMeans", means=list[dict[str, Any]], over=NotRequired[list[str]], unfinished=NotRequired[int])
+    return [_typed("Runs", runs=list[Run]), means]
 
 
 def _compared() -> Types:
@@ -407,11 +412,19 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "ui": lambda: (_Ui,),
     "explain": _explained_run_or_row,
     "monitor": lambda: (_report(),),
+    "tokens create": lambda: (_typed("MadeToken", token=_token(), text=str),),
+    "tokens list": lambda: (_typed("AllTokens", tokens=list[_token()]),),
+    "tokens revoke": lambda: (_typed("OneToken", token=_token()),),
+    "audit list": lambda: (_typed("AuditRecords", records=list[dict[str, Any]]),),
+    "audit verify": lambda: (_typed("AuditFaults", faults=list[str], head=str),),
+    "certs dev": lambda: (_typed("CertificateFiles", certificate=str, key=str, authority=str),),
     "runs": _runs,
     "runs show": _run,
     "runs compare": _compared,
     "compare": _judged,
     "sql": lambda: (_Answer,),
+    "import-mlflow": lambda: (_Transfer,),
+    "export-mlflow": lambda: (_Transfer,),
     "lineage": lambda: (_Lineage,),
     "config": lambda: (dict[str, _Setting | int],),
     "doctor": lambda: (_Checks,),

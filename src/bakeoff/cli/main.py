@@ -23,6 +23,7 @@ from bakeoff.cli import (
     for_programs,
     lifecycle,
     models,
+    moving,
     questions,
     records,
     replaying,
@@ -72,7 +73,20 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     logging.basicConfig(level=level, stream=sys.stderr, format=shape)
 
 
-for _module in (lifecycle, serving, endpoints, replaying, tracking, records, questions, data, checking, models, access):
+for _module in (
+    lifecycle,
+    serving,
+    endpoints,
+    replaying,
+    tracking,
+    moving,
+    records,
+    questions,
+    data,
+    checking,
+    models,
+    access,
+):
     _module.add_to(app)
 for_programs.add_to(app)
 

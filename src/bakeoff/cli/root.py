@@ -28,7 +28,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Data and models": ("data", "models", "runs", "compare", "sql", "lineage"),
     "Before a merge": ("check",),
     "Security": ("tokens", "audit", "certs"),
-    "Care": ("config", "verify", "gc"),
+    "Care": ("config", "verify", "gc", "import-mlflow", "export-mlflow"),
     "For programs": ("completion", "schema"),
 }
 """Each command stands in one of them."""

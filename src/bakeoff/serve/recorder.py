@@ -15,7 +15,7 @@ from bakeoff.core.protocols import EventLog
 from bakeoff.core.releases import Release
 from bakeoff.core.types import Json
 from bakeoff.data.contract_rows import Broken
-from bakeoff.serve.inputs import Gaps
+from bakeoff.serve.inputs import NO_GAPS, Gaps
 from bakeoff.serve.runtime import Answer, Row, Runtime
 
 __all__ = ["Lack", "LogMode", "Recorder", "Redact"]
@@ -69,8 +69,11 @@ class Recorder:
             self._violated.update((each.rule.column, each.rule.rule) for each in broken)
 
     def _count_gaps(self, gaps: Iterable[Gaps]) -> None:
+        lacking = [each for each in gaps if each is not NO_GAPS]
+        if not lacking:
+            return
         lacked = Counter[tuple[Lack, str]]()
-        for each in filter(None, gaps):
+        for each in lacking:
             lacked.update(("absent", name) for name in each.absent)
             lacked.update(("imputed", name) for name in each.imputed)
             lacked.update(("unseen", name) for name in each.unseen)
@@ -118,13 +121,13 @@ class Recorder:
         self._count_gaps(answer.gaps for answer in answers)
         if not self._is_wanted(runtime.release):
             return []
-        release, share_ms = runtime.release, latency_ms / len(answers)
+        share_ms = latency_ms / len(answers)
         return [
             PredictionEvent(
                 id=answer.id,
                 endpoint=self.endpoint,
-                release_id=release.release_id,
-                model_version=release.model_version,
+                release_id=answer.release_id,
+                model_version=answer.model_version,
                 row=row,
                 label=answer.label,
                 value=answer.value,
@@ -136,6 +139,11 @@ class Recorder:
             )
             for answer, row in zip(answers, logged, strict=True)
         ]
+
+    @property
+    def is_required(self) -> bool:
+        """Whether no answer is told before its record is durable."""
+        return self._log == "required"
 
     def submit(self, events: Sequence[PredictionEvent]) -> "Future[None] | None":
         """Log events without waiting; the future of their being on disk, for who must wait for it.

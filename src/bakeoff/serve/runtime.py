@@ -168,7 +168,7 @@ class Runtime:
         if len(predictions) != rows:
             raise CandidateError(f"model {version}: expected {rows} predictions, received {len(predictions)}")
         numbers = predictions.probabilities_nk if predictions.probabilities_nk is not None else predictions.values_n
-        if np.issubdtype(numbers.dtype, np.floating) and not np.isfinite(numbers).all():
+        if numbers.dtype.kind == "f" and not np.isfinite(numbers).all():
             raise CandidateError(f"model {version}: expected finite predictions, received NaN or infinity")
 
     def _answers(self, predictions: Predictions, gaps: Sequence[Gaps], ids: Callable[[], str]) -> list[Answer]:

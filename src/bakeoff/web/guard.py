@@ -7,12 +7,16 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bakeoff.core.errors import BakeoffError
 from bakeoff.web.measures import Measures
 from bakeoff.web.problems import HttpError, error_response
 
 __all__ = ["Guard"]
 
 NO_HOST = frozenset("@/?#\\ \t")
+
+MOST_HOSTS = 100
+"""Spellings of hosts that are remembered as good."""
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +35,7 @@ class Guard:
     def __init__(self, app: ASGIApp, *, hosts: frozenset[str] | None, max_body_bytes: int, measures: Measures) -> None:
         self._app, self._hosts, self._max = app, hosts, max_body_bytes
         self._measures = measures
+        self._admitted: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection event."""
@@ -52,7 +57,7 @@ class Guard:
         except Exception as error:
             if status:
                 raise
-            if not isinstance(error, HttpError):
+            if not isinstance(error, HttpError | BakeoffError):
                 logger.exception("unexpected error", extra={"path": scope["path"]})
             await error_response(error, scope["path"])(scope, receive, noting)
         finally:
@@ -62,8 +67,11 @@ class Guard:
 
     def _admit(self, headers: Headers, scheme: str) -> None:
         host = headers.get("host", "")
-        if self._hosts is not None and _name_of(host) not in self._hosts:
-            raise HttpError(421, "WrongHost", f"expected a local host name, received {host[:80]!r}")
+        if self._hosts is not None and host not in self._admitted:
+            if _name_of(host) not in self._hosts:
+                raise HttpError(421, "WrongHost", f"expected a local host name, received {host[:80]!r}")
+            if len(self._admitted) < MOST_HOSTS:
+                self._admitted.add(host)
         origin = headers.get("origin")
         if origin is not None and not (
             origin == f"https://{host}" or (scheme == "http" and origin == f"http://{host}")

@@ -45,7 +45,9 @@ class Measures:
         """Count one finished request. Routes must be few: give the pattern, never the path."""
         with self._lock:
             self._requests[route, status] += 1
-            histogram = self._durations.setdefault(route, _Histogram())
+            histogram = self._durations.get(route)
+            if histogram is None:
+                histogram = self._durations[route] = _Histogram()
             histogram.counts[bisect.bisect_left(BUCKETS_S, seconds)] += 1
             histogram.sum_s += seconds
 

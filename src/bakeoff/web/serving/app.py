@@ -70,10 +70,11 @@ def create_app(
     parts = (HealthRoutes(serving), rows, ConversationRoutes(serving))
     routes = [route for part in parts for route in part.routes]
     protect(routes, authenticator)
+    direct = Middleware(Direct, serving=serving, routes=rows.routes, authenticator=authenticator)
     guard = Middleware(Guard, hosts=hosts, max_body_bytes=max_body_bytes, measures=serving.measures)
     return Starlette(
         routes=routes,
-        middleware=[guard, Middleware(Direct, serving=serving, routes=rows.routes)],
+        middleware=[guard, direct],
         lifespan=serving.lifespan,
         exception_handlers={
             BakeoffError: _on_error,

@@ -8,17 +8,19 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 
 from bakeoff.core.errors import NotFoundError
+from bakeoff.core.events import PredictionEvent
 from bakeoff.core.types import Json
 from bakeoff.feedback.record import Recorded
 from bakeoff.serve.engine import Engine
 from bakeoff.serve.plane import DataPlane
+from bakeoff.serve.recorder import Recorder
 from bakeoff.web.auth import principal_of
 from bakeoff.web.measures import Measures
 from bakeoff.web.problems import HttpError
@@ -75,6 +77,7 @@ class Serving:
         self.guarded = guarded
         self._pace = pace
         self._turns: dict[str, Turns] = {}
+        self._gathering: dict[Recorder, tuple[list[PredictionEvent], asyncio.Future[None]]] = {}
         self.plane, self.record_feedback, self.measures = plane, record_feedback, Measures()
         self.model_names = tuple(model_names)
         self._threads, self._waiting = threads, 0
@@ -120,6 +123,40 @@ class Serving:
             slots = self._threads if engine.waits_for_service else SLOTS
             self._turns[engine.endpoint] = Turns(engine, self._pool, self._pace(engine.endpoint), slots)
         return self._turns[engine.endpoint]
+
+    def submit(self, recorder: Recorder, events: Sequence[PredictionEvent]) -> "asyncio.Future[None] | None":
+        """Log events with those of other calls that end now; what to await before they are told, if anything."""
+        gathering = self._gathering.get(recorder)
+        if gathering is None:
+            loop = asyncio.get_running_loop()
+            gathering = self._gathering[recorder] = [], loop.create_future()
+            loop.call_soon(self._submit, recorder)
+        gathering[0].extend(events)
+        return gathering[1] if recorder.is_required and events else None
+
+    def _submit(self, recorder: Recorder) -> None:
+        events, told = self._gathering.pop(recorder)
+        told.add_done_callback(lambda told: told.exception())  # nobody may wait for it
+
+        def tell(done: "Future[None]") -> None:
+            error = done.exception()
+            if told.done():
+                return
+            if error is None:
+                told.set_result(None)
+            else:
+                told.set_exception(error)
+
+        loop = asyncio.get_running_loop()
+        try:
+            durable = recorder.submit(events)
+        except Exception as error:  # noqa: BLE001 - told to all who wait
+            told.set_exception(error)
+            return
+        if durable is None:
+            told.set_result(None)
+        else:
+            durable.add_done_callback(lambda done: loop.call_soon_threadsafe(tell, done))
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """What `call` gives, made in a thread."""

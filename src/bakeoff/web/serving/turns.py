@@ -192,7 +192,9 @@ class Turns:
         for each, result in zip(calls, results, strict=True):
             if each.done.done():
                 continue
-            if isinstance(result, Exception):
+            if isinstance(result, StopIteration):  # no future can end with it
+                each.done.set_exception(RuntimeError("a call ended without a result"))
+            elif isinstance(result, Exception):
                 each.done.set_exception(result)
             else:
                 each.done.set_result(result)
