@@ -227,7 +227,7 @@ def _compared(
     if find(metric, signature.task).needs in {"likelihood", "scores"}:
         metric = default(signature.task)
     try:
-        found = compare(
+        comparison = compare(
             truth_n,
             Predictions(values_n=answer_n, classes=signature.classes),
             Predictions(values_n=logged_n, classes=signature.classes),
@@ -239,7 +239,7 @@ def _compared(
         )
     except BakeoffError as error:
         return None, len(known), f"they cannot be compared: {error}"
-    return found, len(known), None
+    return comparison, len(known), None
 
 
 def _latency(model: "Estimator", events: Sequence[PredictionEvent], timer: Callable[[], float]) -> ReplayLatency:

@@ -1,10 +1,9 @@
 """The project's endpoints: what is released on them, and the commands that change it."""
 
-import getpass
 import logging
 import threading
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -86,7 +85,10 @@ class ProjectEndpoints:
 
     @property
     def _changing(self) -> Endpoints:
-        return Endpoints(self._project.records.documents, self._clock, who=_user())
+        from bakeoff.loop.challenger import audited
+        from bakeoff.security.audit import current_user
+
+        return audited(self._project.records.documents, self._clock, current_user())
 
     def all(self) -> list[EndpointStatus]:
         """Every endpoint that was released on or created, by name.
@@ -300,10 +302,3 @@ class ProjectEndpoints:
         if name == self._project.endpoint:
             follow_live(self._project.records, self._project.config.project.name, name)
         return self.show(name)
-
-
-def _user() -> str:
-    """Who is at work, as the machine knows them."""
-    with suppress(OSError, KeyError):
-        return getpass.getuser()
-    return "unknown"

@@ -24,11 +24,13 @@ class Endpoints:
         documents: the records.
         clock: milliseconds since the epoch.
         who: whom the history names.
+        written: called with each change after it was made, for other books of what was done.
     """
 
     documents: DocumentRecords
     clock: Clock
     who: str
+    written: Callable[[EndpointChange], None] = lambda _: None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -197,4 +199,7 @@ class Endpoints:
             before=before,
             after=edit(before),
         )
-        return move(self.documents, change)
+        moved = move(self.documents, change)
+        if moved.revision != before.revision:
+            self.written(change)
+        return moved
