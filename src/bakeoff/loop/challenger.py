@@ -1,32 +1,18 @@
 """The challenger: a winner that has to prove itself on calls before it is the champion; aliases follow the routes."""
 
 from bakeoff.core.errors import NotFoundError
-from bakeoff.core.protocols import Clock, DocumentRecords, RecordStore
+from bakeoff.core.protocols import RecordStore
 from bakeoff.core.records import RegisteredChange, Version, VersionChange
-from bakeoff.core.releases import EndpointChange
 from bakeoff.loop.champion import ANCHORS
 from bakeoff.registry.register import CHAMPION, promote
-from bakeoff.security.audit import AuditLog
-from bakeoff.serve.endpoints import Endpoints
 from bakeoff.serve.releases import release_of
 from bakeoff.serve.routes import endpoint_of
 
-__all__ = ["CHALLENGER", "audited", "challenge_by", "follow_live", "settle"]
+__all__ = ["CHALLENGER", "challenge_by", "follow_live", "settle"]
 
 CHALLENGER = "challenger"
 RAISES = "bakeoff.raises_anchor"
 """The tag of a version that, as champion, is what later ones are held to: it was shown to be better."""
-
-
-def audited(documents: DocumentRecords, clock: Clock, who: str) -> Endpoints:
-    """Endpoints whose changes stand in the audit log, beside their own history."""
-    log = AuditLog(documents, clock)
-
-    def write(change: EndpointChange) -> None:
-        before, after = change.before.to_json(), {**change.after.to_json(), "why": change.why}
-        log.add(f"endpoint {change.what}", f"endpoint {change.endpoint}", who=who, before=before, after=after)
-
-    return Endpoints(documents, clock, who=who, written=write)
 
 
 def challenge_by(records: RecordStore, version: Version, *, raises: bool) -> Version:

@@ -14,7 +14,7 @@ from bakeoff.core.releases import Release
 from bakeoff.core.types import Json, Signature
 from bakeoff.environment.capture import CodeState, Environment
 from bakeoff.loop.cache import Steps
-from bakeoff.loop.challenger import audited, challenge_by
+from bakeoff.loop.challenger import challenge_by
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, load_arrays
 from bakeoff.loop.evaluate import Judged, outcomes
@@ -26,6 +26,8 @@ from bakeoff.metrics.intervals import Interval
 from bakeoff.registry.lineage import label
 from bakeoff.registry.register import promote, register_once
 from bakeoff.results.shipped import Shipped
+from bakeoff.security.audit import AuditLog
+from bakeoff.serve.endpoints import Endpoints
 from bakeoff.serve.releases import current, make_release
 
 __all__ = ["RunOrigin", "make_live", "register_dataset", "register_model", "register_models"]
@@ -171,7 +173,8 @@ def make_live(
 def _routed(stage: Stage, origin: RunOrigin, ready: Release, version: Version, *, raises: bool) -> Release:
     """The release with its role on the endpoint, given it now."""
     settings, name = stage.config.endpoint, stage.endpoint
-    endpoints = audited(stage.records.documents, stage.clock, "bakeoff run")
+    audit = AuditLog(stage.records.documents, stage.clock)
+    endpoints = Endpoints(stage.records.documents, stage.clock, who="bakeoff run", beside=audit.endpoint_moved)
     why = f"the winner of run {origin.run_id}"
     live = current(stage.records.documents, name)
     if settings.rollout == "direct" or live is None or live.release_id == ready.release_id:

@@ -15,6 +15,7 @@ from bakeoff.core.protocols import Clock
 from bakeoff.core.releases import Endpoint, EndpointChange, Release
 from bakeoff.core.types import Json
 from bakeoff.project.wiring import new_id
+from bakeoff.security.audit import current_user
 from bakeoff.serve.endpoints import Endpoints
 from bakeoff.serve.releases import routed
 
@@ -85,10 +86,12 @@ class ProjectEndpoints:
 
     @property
     def _changing(self) -> Endpoints:
-        from bakeoff.loop.challenger import audited
-        from bakeoff.security.audit import current_user
-
-        return audited(self._project.records.documents, self._clock, current_user())
+        return Endpoints(
+            self._project.records.documents,
+            self._clock,
+            who=current_user(),
+            beside=self._project.audit.endpoint_moved,
+        )
 
     def all(self) -> list[EndpointStatus]:
         """Every endpoint that was released on or created, by name.

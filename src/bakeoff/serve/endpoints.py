@@ -8,7 +8,7 @@ from bakeoff.core.plugins import suggestion
 from bakeoff.core.protocols import Clock, DocumentRecords
 from bakeoff.core.releases import Endpoint, EndpointChange, Release, Role, Route
 from bakeoff.serve.releases import release_of, routed
-from bakeoff.serve.routes import changes_of, endpoint_of, move, names_of
+from bakeoff.serve.routes import Beside, changes_of, endpoint_of, move, names_of
 
 __all__ = ["Endpoints"]
 
@@ -24,13 +24,13 @@ class Endpoints:
         documents: the records.
         clock: milliseconds since the epoch.
         who: whom the history names.
-        written: called with each change after it was made, for other books of what was done.
+        beside: makes what is written together with a change: its record in the audit log.
     """
 
     documents: DocumentRecords
     clock: Clock
     who: str
-    written: Callable[[EndpointChange], None] = lambda _: None
+    beside: Beside = lambda _: ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -199,7 +199,4 @@ class Endpoints:
             before=before,
             after=edit(before),
         )
-        moved = move(self.documents, change)
-        if moved.revision != before.revision:
-            self.written(change)
-        return moved
+        return move(self.documents, change, self.beside)
