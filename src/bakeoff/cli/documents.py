@@ -353,6 +353,12 @@ def _endpoints() -> Types:
     return (_typed("Endpoints", endpoints=list[_endpoint_status()]),)
 
 
+def _replay() -> Types:
+    from bakeoff.actions.replay import DifferingAnswer, Replay
+
+    return (_with(Replay, differing=list[_with(DifferingAnswer, row=dict[str, Any])]),)
+
+
 def _steered() -> Types:
     from bakeoff.loop.rollout import Rollout
 
@@ -390,6 +396,7 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "endpoints list": _endpoints,
     **{f"endpoints {name}": lambda: (_endpoint_status(),) for name in CHANGES_OF_ENDPOINTS},
     "endpoints steer": _steered,
+    "replay": _replay,
     "predict": lambda: (_Predictions,),
     "feedback": lambda: (_Feedback,),
     "ui": lambda: (_Ui,),

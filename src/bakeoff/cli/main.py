@@ -27,6 +27,7 @@ from bakeoff.cli import (
     moving,
     questions,
     records,
+    replaying,
     serving,
     tracking,
 )
@@ -73,7 +74,7 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     logging.basicConfig(level=level, stream=sys.stderr, format=shape)
 
 
-for _module in (lifecycle, serving, endpoints, tracking, moving, records, questions):
+for _module in (lifecycle, serving, endpoints, replaying, tracking, moving, records, questions):
     _module.add_to(app)
 for _module in (data, models, environments, checking, access, for_programs):
     _module.add_to(app)

@@ -18,6 +18,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "status",
         "serve",
         "endpoints",
+        "replay",
         "predict",
         "feedback",
         "monitor",

@@ -20,7 +20,7 @@ from bakeoff.core.errors import ConflictError
 from bakeoff.core.protocols import Clock, DocumentRecords, EventLog
 from bakeoff.core.releases import Endpoint, Route
 from bakeoff.feedback.truth import TruthOf
-from bakeoff.loop.rollout_evidence import ROLLOUTS, Pair, RolloutEvidence, read_on, stored
+from bakeoff.loop.rollout_evidence import ROLLOUTS, BesideLive, RolloutEvidence, read_on, stored
 from bakeoff.metrics.sequential import log_evidence_better, log_evidence_worse, rate_interval, times_needed
 from bakeoff.security.audit import AuditLog
 from bakeoff.serve.endpoints import Endpoints
@@ -245,7 +245,7 @@ def assessed(
     )
 
 
-def _test(name: TestName, pair: Pair, margin: float) -> RolloutTest:
+def _test(name: TestName, pair: BesideLive, margin: float) -> RolloutTest:
     beside, live = pair.beside, pair.live
     counts = (beside.bad, beside.calls, live.bad, live.calls)
     low, high = rate_interval(beside.bad, beside.calls)

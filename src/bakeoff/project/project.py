@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from bakeoff.actions.export import Exported
     from bakeoff.actions.gc import Collected
     from bakeoff.actions.harness import HarnessReport
+    from bakeoff.actions.replay import Replay
     from bakeoff.actions.status import Status
     from bakeoff.core.damage import Damage
     from bakeoff.core.releases import Release
@@ -854,10 +855,48 @@ class Project:
         """
         from bakeoff.project.endpoints import ProjectEndpoints
 
-        def candidates() -> dict[str, str]:
-            return {each.name: str(each.model_version) for each in self._candidates()}
+        return ProjectEndpoints(self, clock=self._clock, candidates=self._candidate_versions)
 
-        return ProjectEndpoints(self, clock=self._clock, candidates=candidates)
+    def _candidate_versions(self) -> dict[str, str]:
+        return {each.name: str(each.model_version) for each in self._candidates()}
+
+    def replay(
+        self,
+        model: str,
+        *,
+        endpoint: str | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        limit: int = 10_000,
+    ) -> "Replay":
+        """Answer logged calls again with another model, and compare answers, quality (where labels are) and latency.
+
+        Args:
+            model: a version ("name/2", "2"), an alias, a candidate of the last run, or the id of a release.
+            endpoint: whose calls; the project's own by default.
+            since_ms: calls from then on, in milliseconds since 1970.
+            until_ms: calls before then.
+            limit: the most rows; of more, the last ones.
+
+        Raises:
+            NotFoundError: there is no such model, or no logged call.
+
+        Example:
+            >>> _ = project.predict([{"review": "great film", "year": 1999}] * 3)
+            >>> project.replay("champion")
+            Replay(films/1 on 3 rows of 'films': 100.0% the same)
+        """
+        from bakeoff.actions.replay import replay
+
+        return replay(
+            self,
+            self.endpoint if endpoint is None else endpoint,
+            model,
+            candidates=self._candidate_versions(),
+            since_ms=since_ms,
+            until_ms=until_ms,
+            limit=limit,
+        )
 
     def _row_check(self, contract_id: str, columns: "Sequence[Column]") -> "RowCheck":
         from bakeoff.data.contract import from_bytes
@@ -1354,7 +1393,7 @@ class Project:
         """
         from bakeoff.actions.export import Wish, export
 
-        known = {each.name: str(each.model_version) for each in self._candidates()}
+        known = self._candidate_versions()
         model = self.model(known.get(which, which) if which else None)
         return export(
             model.model,
