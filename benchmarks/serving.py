@@ -133,13 +133,14 @@ def served(system: str, model: str, folder: Path, python: str, workers: int) -> 
         _wait(url, _body(system, folder, 1), process)
         yield Served(url=url, start_s=time.monotonic() - began, process=psutil.Process(process.pid))
     finally:
-        own = psutil.Process(process.pid)
-        below = own.children(recursive=True)
-        os.killpg(process.pid, signal.SIGTERM)
-        psutil.wait_procs([*below, own], timeout=15)
-        for each in below:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            own = psutil.Process(process.pid)
+            below = own.children(recursive=True)
+            os.killpg(process.pid, signal.SIGTERM)
+            psutil.wait_procs([*below, own], timeout=15)
+            for each in below:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
         process.wait(20)
 
 

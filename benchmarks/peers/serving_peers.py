@@ -84,22 +84,22 @@ def serve_bare(predict: Any, port: int, workers: int) -> None:
     import socket
 
     listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+        listening.setsockopt(socket.SOL_SOCKET, option, 1)
     listening.bind(("127.0.0.1", port))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
     server.run(sockets=[listening])
 
 
-def serve_litserve(predict: Any, port: int, workers: int) -> None:
-    """LitServe as it is, with workers for the model and for the API."""
+if "litserve" in sys.argv:  # its workers look the class up in this module
     import litserve
 
     class Api(litserve.LitAPI):
         def setup(self, device: str) -> None:
             del device
-            self.model = predict
+            self.model = predictor(sys.argv[2], Path(sys.argv[3]))
 
-        def decode_request(self, request: Any) -> Any:
+        def decode_request(self, request):  # a type would be read as that of a query
             return request["rows"]
 
         def predict(self, x: Any) -> Any:
@@ -108,6 +108,9 @@ def serve_litserve(predict: Any, port: int, workers: int) -> None:
         def encode_response(self, output: Any) -> Any:
             return {"predictions": output}
 
+
+def serve_litserve(port: int, workers: int) -> None:
+    """LitServe as it is, with workers for the model and for the API."""
     server = litserve.LitServer(Api(), accelerator="cpu", workers_per_device=workers)
     server.run(host="127.0.0.1", port=port, num_api_servers=workers, log_level="error", generate_client_file=False)
 
@@ -174,7 +177,7 @@ def main() -> None:
         os.environ["BENTOML_DO_NOT_TRACK"] = "true"
         os.execv(command[0], [*command, "--host", "127.0.0.1"])
     elif system == "litserve":
-        serve_litserve(predictor(model, where), number, count)
+        serve_litserve(number, count)
     elif system == "ray":
         serve_ray(model, where, number, count)
     else:

@@ -40,6 +40,7 @@ A = TypeVar("A", bound="Answer | DataError")
 
 POLL_MS = 500
 RETRY_MS = 10_000
+STUCK_MS = 5_000
 
 logger = logging.getLogger(__name__)
 
@@ -292,7 +293,8 @@ class Engine:
         answers = None if answer is None else runtime.path_answers(answer, self._ids)
         if answer is None or answers is None:
             return None
-        return answers, self.recorder.path_events(runtime, answer.logged, answers, self._since_ms(started))
+        latency_ms, now_ms = self._since_ms(started), self._clock()
+        return answers, self.recorder.path_events(runtime.release, answer.logged, answers, latency_ms, now_ms)
 
     def _runtime_of(self, serving: _Serving, route: Release) -> Runtime:
         """The runtime of a route beside the live one.
@@ -519,14 +521,25 @@ class Engine:
     def health(self) -> Health:
         """Whether it can answer, and with what."""
         release = self._serving.live.release if self._serving else None
+        blocked = self.recorder.blocked()
+        problems = [self._problem, blocked, self.recorder.problem, self._stuck()]
         return Health(
-            ready=release is not None,
+            ready=release is not None and blocked is None,
             release_id=release and release.release_id,
             model_version=release and release.model_version,
-            problem=self._problem,
+            problem="; ".join(dict.fromkeys(filter(None, problems))) or None,
             lost_log_records=self.recorder.lost,
             unmirrored_calls=self.mirror.dropped,
         )
+
+    def _stuck(self) -> str | None:
+        """What there is to say of a look at the routes that does not end."""
+        if not self._refreshing.locked() or self._polled_ms is None:
+            return None
+        waiting_ms = self._clock() - self._polled_ms
+        if waiting_ms <= STUCK_MS:
+            return None
+        return f"the records have not answered, or a release is loading, for {waiting_ms / 1e3:.0f} s"
 
     @property
     def signature(self) -> Signature:
