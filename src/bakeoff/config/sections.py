@@ -388,7 +388,8 @@ class ServedConfig(_Section):
     answered as if they were missing ("warn"). `deadline_ms`: a call that waits for others is answered within it, or
     refused at once; one that takes long by itself may wait as long again. `batch_rows`: the most rows that are computed
     together for several calls, where that is seen to pay (1: never); `batch_wait_ms`: how long a call waits for others
-    to be computed with.
+    to be computed with. `cache`: how many answers are kept for rows that come again, of models that would answer the
+    same again (each is logged, with an id of its own); small models of numbers answer faster without.
     """
 
     log: Literal["required", "best_effort", "off"] = "required"
@@ -399,12 +400,13 @@ class ServedConfig(_Section):
     deadline_ms: float = Field(default=2000, gt=0)
     batch_rows: int = Field(default=64, ge=1)
     batch_wait_ms: float = Field(default=0, ge=0, le=1000)
+    cache: int = Field(default=0, ge=0)
 
 
 class EndpointConfig(ServedConfig):
     """`[endpoint]`: the project's own endpoint, and where all of them are served.
 
-    `log` to `batch_wait_ms`: as in `[endpoints.NAME]`.
+    `log` to `cache`: as in `[endpoints.NAME]`.
     `model_names`: what clients of OpenAI's and Anthropic's API may call the model beside the endpoint's name; "*" for
     whatever they like.
     """

@@ -108,6 +108,7 @@ class Engine:
         timer: seconds, for latencies.
         log: "required": no answer before its record is durable; "best_effort": answers do not wait for it; "off".
         sample: the share of calls that are logged.
+        cache: answers that are kept for rows that come again (none: 0).
         max_rows: the most rows in one call.
         check: compiles a released contract (its blob) for the model's columns; without it none is held.
         on_violation: "reject": a call with a row that violates an error rule is refused whole; "log": it is
@@ -130,6 +131,7 @@ class Engine:
         timer: Callable[[], float] = time.perf_counter,
         log: LogMode = "required",
         sample: float = 1.0,
+        cache: int = 0,
         max_rows: int = 10_000,
         check: Callable[[str, Sequence[Column]], RowCheck] | None = None,
         on_violation: OnViolation = "reject",
@@ -140,7 +142,7 @@ class Engine:
         self.recorder = Recorder(endpoint, events, log=log, redact=redact, sample=sample)
         self._load, self._routes, self._prepare = load, routes, prepare
         self._clock, self._ids, self._timer = clock, ids, timer
-        self._max_rows = max_rows
+        self._max_rows, self._cache = max_rows, cache
         self._check = check
         self._on_violation: OnViolation = on_violation
         self._unknown: OnUnknown = unknown
@@ -615,7 +617,13 @@ class Engine:
             check = self._check(release.contract_id, columns)
         inputs = Inputs(columns, aside=(*release.columns, *release.aside), unknown=self._unknown)
         return Runtime(
-            release, model, prepare=self._prepare, inputs=inputs, check=check, on_violation=self._on_violation
+            release,
+            model,
+            prepare=self._prepare,
+            inputs=inputs,
+            check=check,
+            on_violation=self._on_violation,
+            cache=self._cache,
         )
 
 
