@@ -827,6 +827,7 @@ class Project:
             ids=wiring.new_id,
             log=settings.log,
             sample=settings.sample,
+            cache=settings.cache,
             max_rows=settings.max_rows,
             check=self._row_check,
             on_violation=settings.contract,
