@@ -25,6 +25,7 @@ from bakeoff.cli import (
     lifecycle,
     models,
     moving,
+    pipelines,
     questions,
     records,
     replaying,
@@ -76,7 +77,7 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
 
 for _module in (lifecycle, serving, endpoints, replaying, tracking, moving, records, questions):
     _module.add_to(app)
-for _module in (data, models, environments, checking, access, for_programs):
+for _module in (data, models, environments, checking, pipelines, access, for_programs):
     _module.add_to(app)
 
 

@@ -26,7 +26,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "ui",
     ),
     "Data and models": ("data", "models", "runs", "compare", "sql", "lineage", "env"),
-    "Before a merge": ("check",),
+    "Before a merge": ("check", "ci"),
     "Security": ("tokens", "audit", "certs"),
     "Care": ("config", "verify", "gc", "import-mlflow", "export-mlflow"),
     "For programs": ("completion", "schema"),
