@@ -127,12 +127,7 @@ VIEWS: Mapping[str, View] = {
             "imputed": "inputs that were filled",
             "unseen": "inputs with values that training did not have",
             "unknown": "keys that nobody knows",
-<<<<<<< HEAD
-            "role": "of the release: live, canary or shadow",
-            "shadow_of": "the live answer's id, of a shadow's",
-=======
             "role": "of the release: live or canary; what a shadow answers is no prediction",
->>>>>>> main
             "logged_at": WHEN,
         },
     ),
@@ -144,11 +139,7 @@ VIEWS: Mapping[str, View] = {
             "message": "what it says",
             **_TIMED,
             "violating_rows": "rows that violate the contract",
-<<<<<<< HEAD
-            "role": "of the release: live, canary or shadow",
-=======
             "role": "of the release: live or canary",
->>>>>>> main
             "logged_at": WHEN,
         },
     ),
