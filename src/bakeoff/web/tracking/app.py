@@ -45,13 +45,13 @@ from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.messages import (
     AssessmentMessage,
     DatasetInput,
+    KeyValue,
     Location,
     Mask,
     ModelDataset,
     ModelOrder,
     ModelUse,
-    Pair,
-    PromptUse,
+    PromptMessage,
     TraceMessage,
 )
 from bakeoff.web.tracking.wire import TrackingError, Want, answer, arguments, bounded, refusal, rejected, required
@@ -85,7 +85,7 @@ def _many(kind: Any) -> Want:
     return Want(shape="list", of=kind)
 
 
-PAIRS = _many(Pair)
+PAIRS = _many(KeyValue)
 MOST_UPLOAD = 1 << 40
 BINARY = ("application/octet-stream",)
 THREADS, SEARCH_THREADS = 16, 6
@@ -319,7 +319,7 @@ CALLS: tuple[Operation, ...] = (
         "2.0/mlflow/traces/link-prompts",
         traces.link_prompts,
         trace_id=NEEDED,
-        prompt_versions=required("list", of=PromptUse),
+        prompt_versions=required("list", of=PromptMessage),
     ),
     *(
         operation
