@@ -9,7 +9,7 @@ TEST = $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 FAST := $(addprefix tests/,chat compute config core data docs feedback metrics monitor project registry results security serve train web)
 SOURCES := src tests benchmarks conftest.py
 
-.PHONY: help install dev demo demo-flights test test-fast test-thorough check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-candidates bench-data bench-text-quality bench-streams bench-stream-damage bench-contracts bench-llm-serving bench-statistics study-encoders clean tour bench-served-as-trained bench-round-trip bench-statistics-peers bench-tracking bench-tracking-kills bench-serving bench-restarts
+.PHONY: help install dev demo demo-flights test test-fast test-thorough check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-candidates bench-data bench-text-quality bench-streams bench-stream-damage bench-contracts bench-llm-serving bench-statistics study-encoders clean tour bench-served-as-trained bench-round-trip bench-statistics-peers bench-tracking bench-tracking-kills bench-serving bench-overload bench-restarts
 
 # Modules are compiled once and not by every process that a test starts.
 export PYTHONDONTWRITEBYTECODE =
@@ -113,6 +113,9 @@ bench-llm-serving: $(INSTALLED)  ## Tokens a second against llama.cpp's own serv
 
 bench-serving: $(INSTALLED)  ## Requests a second and latencies beside mlflow, BentoML, LitServe, Ray Serve and the bare framework
 	$(BIN)/python benchmarks/serving.py
+
+bench-overload: $(INSTALLED)  ## Three times the load that can be answered
+	$(BIN)/python benchmarks/overload.py
 
 bench-restarts: $(INSTALLED)  ## 50 rolling restarts under 30 callers: FOLDER=a project of numbers with a release
 	$(BIN)/python benchmarks/restarts.py $(FOLDER)
