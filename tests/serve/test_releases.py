@@ -38,7 +38,9 @@ def make(documents, clock, number: int, **changes) -> Release:
         "blob_id": f"blob{number}",
         "steps": ("strip_html",),
     }
-    return releases.release(documents, clock=clock, **(given | changes))
+    made = releases.make_release(documents, clock=clock, **(given | changes))
+    Endpoints(documents, clock, who="ann").release(made.endpoint, made.release_id)
+    return next(iter(releases.routed(documents, made.endpoint)))
 
 
 def rollback(documents, clock=lambda: 5_000) -> Release:

@@ -15,7 +15,22 @@ from typing import Annotated, NoReturn
 import typer
 
 import bakeoff
-from bakeoff.cli import access, checking, data, for_programs, lifecycle, models, records, serving, tracking
+from bakeoff.cli import (
+    access,
+    checking,
+    data,
+    endpoints,
+    environments,
+    for_programs,
+    lifecycle,
+    models,
+    moving,
+    questions,
+    records,
+    replaying,
+    serving,
+    tracking,
+)
 from bakeoff.cli.failures import INTERRUPTED, described
 from bakeoff.cli.options import FORMAT, AsJson, Folder, quiet_progress
 from bakeoff.cli.root import Root
@@ -59,7 +74,9 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     logging.basicConfig(level=level, stream=sys.stderr, format=shape)
 
 
-for _module in (lifecycle, serving, tracking, records, data, checking, models, access, for_programs):
+for _module in (lifecycle, serving, endpoints, replaying, tracking, moving, records, questions):
+    _module.add_to(app)
+for _module in (data, models, environments, checking, access, for_programs):
     _module.add_to(app)
 
 

@@ -11,11 +11,24 @@ __all__ = ["GROUPS", "CommandGroup", "Root", "arranged"]
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Begin": ("init", "demo", "advise", "doctor"),
-    "The loop": ("run", "report", "explain", "status", "serve", "predict", "feedback", "monitor", "loop", "ui"),
-    "Data and models": ("data", "models", "runs", "lineage"),
+    "The loop": (
+        "run",
+        "report",
+        "explain",
+        "status",
+        "serve",
+        "endpoints",
+        "replay",
+        "predict",
+        "feedback",
+        "monitor",
+        "loop",
+        "ui",
+    ),
+    "Data and models": ("data", "models", "runs", "compare", "sql", "lineage", "env"),
     "Before a merge": ("check",),
     "Security": ("tokens", "audit", "certs"),
-    "Care": ("config", "verify", "gc"),
+    "Care": ("config", "verify", "gc", "import-mlflow", "export-mlflow"),
     "For programs": ("completion", "schema"),
 }
 """Each command stands in one of them."""

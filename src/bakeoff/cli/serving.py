@@ -41,7 +41,7 @@ def serve(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Serve the live release over HTTP until interrupted.
+    """Serve the project's endpoints over HTTP until interrupted, and steer their rollouts.
 
     For example: bakeoff serve --port 8080
     """
@@ -78,7 +78,8 @@ def serve(
             else:
                 typer.echo(f"endpoint {project.endpoint!r} at {server.url} (Ctrl-C ends it)")
 
-        server.serve_forever(on_ready=ready)
+        with project.endpoints.steering():
+            server.serve_forever(on_ready=ready)
 
 
 def _serve_by_workers(count: int, host: str | None, port: int | None, folder: Path, *, as_json: bool) -> None:

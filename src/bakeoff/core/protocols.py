@@ -3,8 +3,9 @@
 Each has a conformance suite in `bakeoff.testing` that built-ins, fakes and third parties all run.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
@@ -54,6 +55,7 @@ __all__ = [
     "RecordStore",
     "RowWise",
     "RunRecords",
+    "Tabular",
     "TrainingRows",
     "Transform",
     "Usage",
@@ -531,6 +533,15 @@ class RecordStore(Protocol):
 
     def close(self) -> None:
         """Release connections."""
+        ...
+
+
+@runtime_checkable
+class Tabular(Protocol):
+    """Records that give what they hold as tables, for questions in SQL; a `RecordStore` need not."""
+
+    def tables(self) -> "AbstractContextManager[Callable[[str], Iterator[pl.DataFrame]]]":
+        """Within it, a table by its name, in batches of rows, all tables of one state; see `bakeoff.stores.tables`."""
         ...
 
 

@@ -66,7 +66,7 @@ def turn(stage: Stage) -> LoopTurn:
     if live is None:
         return LoopTurn(report=None, triggers=(), taken_in=0, outcome=run_pass(stage, trigger="first"))
     labelled = _labelled(stage)
-    report = _observe(stage, live, labelled)
+    report = _observe(stage, live, labelled) if live.reference_id is not None else None
     last = stage.records.documents.get(PASSES, LAST)
     before = narrow.whole((ingested(stage) or {}).get("labelled", 0))
     triggers = due(
@@ -129,7 +129,11 @@ def _observe(
     from bakeoff.monitor.reference import from_bytes
     from bakeoff.monitor.signals import store
 
-    assert live.reference_id is not None
+    if live.reference_id is None:
+        raise NotFoundError(
+            f"expected release {live.release_id} ({live.model_version}) to have a reference that monitoring compares "
+            "with, found none: it was released by hand; 'bakeoff run' makes one for the winner that it releases"
+        )
     stage.events.compact()  # here, and not while serving: it would cost answers their time
     signature = signature_of(stage.records.versions, live.model_version)
     mine = replace(labelled, pairs=tuple(pair for pair in labelled.pairs if pair.release_id == live.release_id))

@@ -8,7 +8,7 @@ from bakeoff.core.plugins import suggestion
 from bakeoff.core.protocols import Clock, DocumentRecords
 from bakeoff.core.releases import Endpoint, EndpointChange, Release, Role, Route
 from bakeoff.serve.releases import release_of, routed
-from bakeoff.serve.routes import changes_of, endpoint_of, move, names_of
+from bakeoff.serve.routes import Beside, changes_of, endpoint_of, move, names_of
 
 __all__ = ["Endpoints"]
 
@@ -24,11 +24,13 @@ class Endpoints:
         documents: the records.
         clock: milliseconds since the epoch.
         who: whom the history names.
+        beside: makes what is written together with a change: its record in the audit log.
     """
 
     documents: DocumentRecords
     clock: Clock
     who: str
+    beside: Beside = lambda _: ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -137,6 +139,11 @@ class Endpoints:
         """Take a canary or a shadow away; nothing happens when the release is none any more."""
         return self._moved(self.get(name), "end", why, lambda before: before.without(release_id))
 
+    def make_way(self, name: str, role: Role, *, why: str = "") -> Endpoint:
+        """Take the canary or the shadow away, whichever release it is; nothing happens when there is none."""
+        route = self.get(name).other(role)
+        return self.get(name) if route is None else self.end(name, route.release_id, why=why)
+
     def pause(self, name: str, *, why: str = "") -> Endpoint:
         """Let the live release answer everything, and decide nothing, until `resume`."""
         return self._moved(self.get(name), "pause", why, lambda before: replace(before, paused=True))
@@ -192,4 +199,4 @@ class Endpoints:
             before=before,
             after=edit(before),
         )
-        return move(self.documents, change)
+        return move(self.documents, change, self.beside)

@@ -178,7 +178,7 @@ class Engine:
             CandidateError: the model failed.
             StoreError: the answers could not be logged.
         """
-        return self._asked(rows, key, self._answered_by, self._tried)
+        return self._canary_first(rows, key, self._answered_by, self._tried)
 
     def predict_calls(self, calls: Sequence[Call]) -> list[list[Answer] | Exception]:
         """Answer several calls at once, each as `predict` would; what is wrong with one is not told to the others.
@@ -218,9 +218,9 @@ class Engine:
         Raises:
             NotFoundError, CandidateError, StoreError: as for `predict`.
         """
-        return self._asked(rows, key, self._each_answered_by, lambda *asked: [*self._tried(*asked)])
+        return self._canary_first(rows, key, self._each_answered_by, lambda *asked: [*self._tried(*asked)])
 
-    def _asked(
+    def _canary_first(
         self,
         rows: Sequence[Row],
         key: str | None,

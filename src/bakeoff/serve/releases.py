@@ -14,9 +14,9 @@ from bakeoff.core.families import registered_name
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.protocols import Clock, DocumentRecords
 from bakeoff.core.records import Document
-from bakeoff.core.releases import Endpoint, EndpointChange, Release, ReleaseStatus, Route
+from bakeoff.core.releases import Release, ReleaseStatus, Route
 from bakeoff.core.types import Json
-from bakeoff.serve.routes import endpoint_of, move, names_of
+from bakeoff.serve.routes import endpoint_of, names_of
 
 __all__ = [
     "Release",
@@ -26,7 +26,6 @@ __all__ = [
     "endpoints",
     "history",
     "make_release",
-    "release",
     "release_of",
     "routed",
 ]
@@ -75,53 +74,6 @@ def make_release(
     if documents.get(RELEASES, f"{endpoint}/{release_id}") is None:
         documents.put(RELEASES, f"{endpoint}/{release_id}", body | {"created_ms": clock()})
     return release_of(documents, endpoint, release_id)
-
-
-def release(
-    documents: DocumentRecords,
-    *,
-    endpoint: str,
-    model: str,
-    number: int,
-    family: str,
-    blob_id: str,
-    clock: Clock,
-    who: str = "bakeoff",
-    why: str = "",
-    steps: tuple[Json, ...] = (),
-    columns: tuple[str, ...] = (),
-    aside: tuple[str, ...] = (),
-    reference_id: str | None = None,
-    contract_id: str | None = None,
-    derived: Mapping[str, str] = MappingProxyType({}),
-) -> Release:
-    """Make a model version live on the endpoint, alone; when it already is, nothing happens.
-
-    Raises:
-        ConflictError: somebody else moved the endpoint meanwhile.
-    """
-    before = endpoint_of(documents, endpoint) or Endpoint(name=endpoint)
-    made = make_release(
-        documents,
-        endpoint=endpoint,
-        model=model,
-        number=number,
-        family=family,
-        blob_id=blob_id,
-        clock=clock,
-        steps=steps,
-        columns=columns,
-        aside=aside,
-        reference_id=reference_id,
-        contract_id=contract_id,
-        derived=derived,
-    )
-    after = before.with_live(made.release_id, previous=before.live) if made.release_id != before.live else before
-    change = EndpointChange(
-        endpoint=endpoint, what="release", who=who, why=why, time_ms=clock(), before=before, after=after
-    )
-    move(documents, change)
-    return replace(made, status="live", share=1.0)
 
 
 def current(documents: DocumentRecords, endpoint: str) -> Release | None:

@@ -29,13 +29,15 @@ from bakeoff.web.serving.bodies import shown
 from bakeoff.web.serving.conversing import Lanes
 from bakeoff.web.serving.turns import Pace, Turns
 
-__all__ = ["ANY_NAME", "Serving"]
+__all__ = ["ANY_NAME", "Serving", "caller_key"]
 
 T = TypeVar("T")
 
 MAX_WAITING = 512
 SLOTS = max(os.cpu_count() or 1, 2)
 ANY_NAME = "*"
+KEY = "x-bakeoff-key"
+"""The header with a key of the caller's choice: callers with one meet the same release, while a canary has a share."""
 REFRESH_S = 0.5
 
 
@@ -215,3 +217,8 @@ class Serving:
         names = " or ".join(repr(each) for each in dict.fromkeys([*known, *self.model_names])) or "(none is yours)"
         problem = f"expected model {names}, received {shown(name)}; [endpoint] model_names can allow it other names"
         raise HttpError(404, "NotFoundError", problem, "model", "model_not_found")
+
+
+def caller_key(request: Request, user: str | None = None) -> str | None:
+    """Whom a call comes from, as it says itself: by its header, or as the `user` of its body."""
+    return request.headers.get(KEY) or user or None

@@ -1,4 +1,4 @@
-"""MLflow's grammar of filters and orders, read into conditions of `bakeoff.core.queries`.
+"""MLflow's grammar of filters and orders, read into conditions of `bakeoff.core.queries`; refusals in MLflow's words.
 
 `metrics.loss < 0.5 AND params."learning rate" = '0.1' AND tags.kind IN ('a', 'b')`; beyond MLflow, OR and parentheses.
 """
@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bakeoff.core.errors import UsageError
 from bakeoff.core.queries import AllOf, AnyOf, Expr, Kind, Operator, Order, Predicate, QueryField
-from bakeoff.web.tracking.wire import TrackingError, invalid
 
-__all__ = ["METRICS", "PARAMS", "TAGS", "Grammar", "Name", "filter_of", "order_of", "within"]
+__all__ = ["METRICS", "PARAMS", "RUNS", "TAGS", "Grammar", "Name", "filter_of", "order_of", "within"]
 
 TOKEN = re.compile(
     r"""\s*(?:
@@ -60,7 +60,7 @@ class Grammar:
         """The field that a name of a filter means.
 
         Raises:
-            TrackingError: there is no such field.
+            UsageError: there is no such field.
         """
         prefix, dot, key = _split(name)
         if dot and prefix.lower() in self.kinds:
@@ -71,14 +71,29 @@ class Grammar:
             return self._attribute(key)
         if dot:
             known = sorted({*self.kinds, "attributes"})
-            raise invalid(f"Invalid entity type '{prefix}'. Valid values are {known}")
+            raise UsageError(f"Invalid entity type '{prefix}'. Valid values are {known}")
         return self._attribute(prefix)
 
     def _attribute(self, key: str) -> Name:
         known = self.attributes.get(key) or self.attributes.get(key.lower())
         if known is None:
-            raise invalid(f"Invalid attribute key '{key}' specified. Valid keys are '{sorted(self.attributes)}'")
+            raise UsageError(f"Invalid attribute key '{key}' specified. Valid keys are '{sorted(self.attributes)}'")
         return known
+
+
+RUNS = Grammar(
+    attributes={
+        **dict.fromkeys(("run_name", "run name", "Run name", "Run Name", "name"), Name.of("name")),
+        **dict.fromkeys(("start_time", "created", "Created"), Name.of("start_ms", number=True)),
+        "end_time": Name.of("end_ms", number=True),
+        **{key: Name.of(key) for key in ("run_id", "status", "experiment_id")},
+        "artifact_uri": Name.of("location"),
+        "user_id": Name(field=QueryField(kind="tag", key="mlflow.user")),
+    },
+    kinds={**METRICS, **PARAMS, **TAGS, "dataset": "input", "datasets": "input"},
+    keys={"digest": "version"},
+)
+"""What can be asked of runs."""
 
 
 def _split(name: str) -> tuple[str, bool, str]:
@@ -106,7 +121,7 @@ def filter_of(text: str | None, grammar: Grammar) -> Expr | None:
     """The condition that a filter says; None for an empty one.
 
     Raises:
-        TrackingError: it cannot be read, or asks for what there is none of.
+        UsageError: it cannot be read, or asks for what there is none of.
     """
     if not text or not text.strip():
         return None
@@ -131,11 +146,11 @@ def _order(text: str, grammar: Grammar) -> Order:
     descending = len(parts) > 1 and parts[1].lower() == "desc"
     name = parts[0] if len(parts) > 1 and parts[1].lower() in {"asc", "desc"} else text.strip()
     if not name:
-        raise invalid(f"Invalid order_by clause '{text}'.")
+        raise UsageError(f"Invalid order_by clause '{text}'.")
     try:
         return Order(field=grammar.field_of(_bare(name) if "." not in name else name).field, descending=descending)
-    except TrackingError as error:
-        raise invalid(f"Invalid order_by clause '{text}': {error.message}") from None
+    except UsageError as error:
+        raise UsageError(f"Invalid order_by clause '{text}': {error}") from None
 
 
 class _Parser:
@@ -154,8 +169,8 @@ class _Parser:
             self._tokens.append(_Token("word" if kind == "name" and word.upper() in WORDS else kind, word))
             place = match.end()
 
-    def _wrong(self, what: str) -> TrackingError:
-        return invalid(f"Invalid clause(s) in filter string: '{what}' of '{self._text}'")
+    def _wrong(self, what: str) -> UsageError:
+        return UsageError(f"Invalid clause(s) in filter string: '{what}' of '{self._text}'")
 
     def end(self) -> None:
         """See that all has been read."""
@@ -193,7 +208,7 @@ class _Parser:
 
     def _one(self, depth: int) -> Expr:
         if depth > DEEPEST:
-            raise invalid(f"Invalid filter: more than {DEEPEST} parentheses inside each other")
+            raise UsageError(f"Invalid filter: more than {DEEPEST} parentheses inside each other")
         if self._next("("):
             inner = self.either(depth + 1)
             if not self._next(")"):
@@ -233,12 +248,12 @@ class _Parser:
         text = self._text_of(token)
         if not name.number:
             if token.kind != "text":
-                raise invalid(f"Expected a quoted string value for '{name.field.key}'. Got value {token.text}")
+                raise UsageError(f"Expected a quoted string value for '{name.field.key}'. Got value {token.text}")
             return name.value(text) if name.value else text
         try:
             value = float(text) if any(sign in text for sign in ".eEnN") else int(text)
         except ValueError:
-            raise invalid(f"Expected a numeric value for '{name.field.key}'. Got value {token.text}") from None
+            raise UsageError(f"Expected a numeric value for '{name.field.key}'. Got value {token.text}") from None
         return name.value(value) if name.value else value
 
     def _text_of(self, token: _Token) -> str:
