@@ -9,7 +9,7 @@ TEST = $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 FAST := $(addprefix tests/,chat compute config core data docs feedback metrics monitor project registry results security serve train web)
 SOURCES := src tests benchmarks conftest.py
 
-.PHONY: help install dev demo demo-flights test test-fast test-thorough check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-candidates bench-data bench-text-quality bench-streams bench-stream-damage bench-contracts bench-llm-serving bench-statistics study-encoders clean tour bench-served-as-trained bench-round-trip bench-statistics-peers bench-tracking bench-tracking-kills bench-serving bench-overload bench-restarts $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 # Modules are compiled once and not by every process that a test starts.
 export PYTHONDONTWRITEBYTECODE =
