@@ -135,6 +135,9 @@ bench-tracking: $(INSTALLED)  ## bakeoff ui beside mlflow server and trackio (ha
 bench-tracking-kills: $(INSTALLED)  ## bakeoff ui killed 50 times while 16 clients write: nothing acknowledged is missing (RECORDS=postgresql://... for another store)
 	$(BIN)/python tests/web/tracking/kills.py 50 $(RECORDS)
 
+fuzz-tracking: $(INSTALLED)  ## 10,000 malformed requests to bakeoff ui, and ways out of the artifacts' folder
+	$(BIN)/python tests/web/tracking/fuzz.py 10000
+
 bench-data: $(INSTALLED)  ## Preparing real documents, against datatrove and a plain script
 	$(BIN)/python benchmarks/data.py
 

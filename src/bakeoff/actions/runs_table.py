@@ -26,7 +26,7 @@ CANDIDATE, KIND, BAKE_OFF = "bakeoff.candidate", "bakeoff.kind", "pass"
 FEWEST = 2
 
 
-def _found(records: RecordStore, text: str | None, experiment: str | None) -> Iterator[Run]:
+def _matching(records: RecordStore, text: str | None, experiment: str | None) -> Iterator[Run]:
     """Active runs that a filter lets through, newest first.
 
     Raises:
@@ -63,7 +63,7 @@ def runs_table(
 
     names, rows = _experiments(records), list[dict[str, Any]]()
     metrics, params, tags = (dict[str, None]() for _ in range(3))
-    for run in _found(records, where, experiment):
+    for run in _matching(records, where, experiment):
         if limit is not None and len(rows) >= limit:
             break
         rows.append(
@@ -161,7 +161,7 @@ def runs_over_seeds(
     Raises:
         UsageError: the filter cannot be read, or no run has such a metric or param. NotFoundError: no such experiment.
     """
-    chosen = [run for run in _found(records, where, experiment) if run.tags.get(KIND) != BAKE_OFF]
+    chosen = [run for run in _matching(records, where, experiment) if run.tags.get(KIND) != BAKE_OFF]
     finished = [run for run in chosen if run.status == "FINISHED"]
     params = {key for run in finished for key in run.params}
     for what, wanted, known in (

@@ -20,6 +20,7 @@ from bakeoff.cli import (
     checking,
     data,
     endpoints,
+    environments,
     for_programs,
     lifecycle,
     models,
@@ -73,22 +74,10 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     logging.basicConfig(level=level, stream=sys.stderr, format=shape)
 
 
-for _module in (
-    lifecycle,
-    serving,
-    endpoints,
-    replaying,
-    tracking,
-    moving,
-    records,
-    questions,
-    data,
-    checking,
-    models,
-    access,
-):
+for _module in (lifecycle, serving, endpoints, replaying, tracking, moving, records, questions):
     _module.add_to(app)
-for_programs.add_to(app)
+for _module in (data, models, environments, checking, access, for_programs):
+    _module.add_to(app)
 
 
 def main() -> NoReturn:

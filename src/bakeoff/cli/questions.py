@@ -126,7 +126,9 @@ def sql(
         from bakeoff.actions.sql_views import VIEWS
 
         if as_json:
-            emit({"views": {name: {"about": view.about, "columns": view.columns} for name, view in VIEWS.items()}})
+            head = [{"name": name, "type": kind} for name, kind in (("view", "String"), ("a row is", "String"))]
+            views = [{"view": name, "a row is": view.about, "columns": view.columns} for name, view in VIEWS.items()]
+            emit({"columns": [*head, {"name": "columns", "type": "Struct"}], "rows": views})
         else:
             typer.echo(views_page())
         return

@@ -25,7 +25,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "loop",
         "ui",
     ),
-    "Data and models": ("data", "models", "runs", "compare", "sql", "lineage"),
+    "Data and models": ("data", "models", "runs", "compare", "sql", "lineage", "env"),
     "Before a merge": ("check",),
     "Security": ("tokens", "audit", "certs"),
     "Care": ("config", "verify", "gc", "import-mlflow", "export-mlflow"),

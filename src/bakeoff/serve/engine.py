@@ -40,6 +40,7 @@ A = TypeVar("A", bound="Answer | DataError")
 
 POLL_MS = 500
 RETRY_MS = 10_000
+STUCK_MS = 5_000
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ class Engine:
         timer: seconds, for latencies.
         log: "required": no answer before its record is durable; "best_effort": answers do not wait for it; "off".
         sample: the share of calls that are logged.
+        cache: answers that are kept for rows that come again (none: 0).
         max_rows: the most rows in one call.
         check: compiles a released contract (its blob) for the model's columns; without it none is held.
         on_violation: "reject": a call with a row that violates an error rule is refused whole; "log": it is
@@ -129,6 +131,7 @@ class Engine:
         timer: Callable[[], float] = time.perf_counter,
         log: LogMode = "required",
         sample: float = 1.0,
+        cache: int = 0,
         max_rows: int = 10_000,
         check: Callable[[str, Sequence[Column]], RowCheck] | None = None,
         on_violation: OnViolation = "reject",
@@ -139,7 +142,7 @@ class Engine:
         self.recorder = Recorder(endpoint, events, log=log, redact=redact, sample=sample)
         self._load, self._routes, self._prepare = load, routes, prepare
         self._clock, self._ids, self._timer = clock, ids, timer
-        self._max_rows = max_rows
+        self._max_rows, self._cache = max_rows, cache
         self._check = check
         self._on_violation: OnViolation = on_violation
         self._unknown: OnUnknown = unknown
@@ -292,7 +295,8 @@ class Engine:
         answers = None if answer is None else runtime.path_answers(answer, self._ids)
         if answer is None or answers is None:
             return None
-        return answers, self.recorder.path_events(runtime, answer.logged, answers, self._since_ms(started))
+        latency_ms, now_ms = self._since_ms(started), self._clock()
+        return answers, self.recorder.path_events(runtime.release, answer.logged, answers, latency_ms, now_ms)
 
     def _runtime_of(self, serving: _Serving, route: Release) -> Runtime:
         """The runtime of a route beside the live one.
@@ -504,29 +508,40 @@ class Engine:
         with self._refreshing:
             self._follow()
 
-    def refresh_if_due(self) -> None:
-        """Look at the routes unless that was done in the last half second or is being done."""
-        if self._is_due() and self._refreshing.acquire(blocking=False):
+    def refresh_if_due(self, *, after_ms: int = POLL_MS) -> None:
+        """Look at the routes unless that was done in the last half second (or `after_ms`), or is being done."""
+        if self._is_due(after_ms) and self._refreshing.acquire(blocking=False):
             try:
                 self._follow()
             finally:
                 self._refreshing.release()
 
-    def _is_due(self) -> bool:
+    def _is_due(self, after_ms: int) -> bool:
         # A clock that was set back (or replays the past) must not stop the looking.
-        return self._polled_ms is None or not 0 <= self._clock() - self._polled_ms < POLL_MS
+        return self._polled_ms is None or not 0 <= self._clock() - self._polled_ms < after_ms
 
     def health(self) -> Health:
         """Whether it can answer, and with what."""
         release = self._serving.live.release if self._serving else None
+        blocked = self.recorder.blocked()
+        problems = [self._problem, blocked, self.recorder.problem, self._stuck()]
         return Health(
-            ready=release is not None,
+            ready=release is not None and blocked is None,
             release_id=release and release.release_id,
             model_version=release and release.model_version,
-            problem=self._problem,
+            problem="; ".join(dict.fromkeys(filter(None, problems))) or None,
             lost_log_records=self.recorder.lost,
             unmirrored_calls=self.mirror.dropped,
         )
+
+    def _stuck(self) -> str | None:
+        """What there is to say of a look at the routes that does not end."""
+        if not self._refreshing.locked() or self._polled_ms is None:
+            return None
+        waiting_ms = self._clock() - self._polled_ms
+        if waiting_ms <= STUCK_MS:
+            return None
+        return f"the records have not answered, or a release is loading, for {waiting_ms / 1e3:.0f} s"
 
     @property
     def signature(self) -> Signature:
@@ -602,7 +617,13 @@ class Engine:
             check = self._check(release.contract_id, columns)
         inputs = Inputs(columns, aside=(*release.columns, *release.aside), unknown=self._unknown)
         return Runtime(
-            release, model, prepare=self._prepare, inputs=inputs, check=check, on_violation=self._on_violation
+            release,
+            model,
+            prepare=self._prepare,
+            inputs=inputs,
+            check=check,
+            on_violation=self._on_violation,
+            cache=self._cache,
         )
 
 

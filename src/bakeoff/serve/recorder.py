@@ -115,11 +115,16 @@ class Recorder:
         return self._sample >= 1.0 or _role(release) != LIVE or self._draw.random() < self._sample
 
     def path_events(
-        self, runtime: Runtime, logged: Sequence[Mapping[str, Any]], answers: Sequence[Answer], latency_ms: float
+        self,
+        release: Release,
+        logged: Sequence[Mapping[str, Any]],
+        answers: Sequence[Answer],
+        latency_ms: float,
+        time_ms: int,
     ) -> list[PredictionEvent]:
         """What is to be logged of answers by the row path, whose rows are as they are logged; for `submit`."""
         self._count_gaps(answer.gaps for answer in answers)
-        if not self._is_wanted(runtime.release):
+        if not self._is_wanted(release):
             return []
         share_ms = latency_ms / len(answers)
         return [
@@ -136,9 +141,14 @@ class Recorder:
                 rows_in_call=len(answers),
                 imputed=answer.gaps.imputed,
                 unseen=answer.gaps.unseen,
+                time_ms=time_ms,
             )
             for answer, row in zip(answers, logged, strict=True)
         ]
+
+    def blocked(self) -> str | None:
+        """Why no answer can be given, as its record could not be written; None when it can."""
+        return self._events.problem() if self.is_required else None
 
     @property
     def is_required(self) -> bool:

@@ -196,3 +196,23 @@ def test_callers_are_asked_who_they_are():
         assert world.sums(body, **{"x-api-key": "right"}) == [3.0]
     assert world.model.tables == 0
     assert len(list(world.events.read(PredictionEvent))) == 1
+
+
+def test_a_server_whose_answers_could_not_be_logged_is_not_ready():
+    class Stuck(MemoryEvents):
+        stuck = False
+
+        def problem(self):
+            return "the disk is full" if self.stuck else None
+
+    events = Stuck(now_ms)
+    required, best = World(events=events), World(events=events, log="best_effort")
+    with required.server, best.server:
+        assert required.send("GET", "/health/ready")[0] == 200
+        events.stuck = True
+        status, health = required.send("GET", "/health/ready")
+        assert (status, health["ready"], health["problem"]) == (503, False, "the disk is full")
+        assert best.send("GET", "/health/ready")[0] == 200
+        assert required.send("GET", "/health/live")[0] == 200
+        events.stuck = False
+        assert required.send("GET", "/health/ready")[0] == 200

@@ -22,6 +22,7 @@ from bakeoff.serve.engine import Engine
 from bakeoff.serve.plane import DataPlane
 from bakeoff.serve.recorder import Recorder
 from bakeoff.web.auth import principal_of
+from bakeoff.web.generation_measures import GenerationMeasures
 from bakeoff.web.measures import Measures
 from bakeoff.web.problems import HttpError
 from bakeoff.web.serving.bodies import shown
@@ -37,7 +38,7 @@ SLOTS = max(os.cpu_count() or 1, 2)
 ANY_NAME = "*"
 KEY = "x-bakeoff-key"
 """The header with a key of the caller's choice: callers with one meet the same release, while a canary has a share."""
-REFRESH_S = 0.5
+REFRESH_S = 0.25
 
 
 def _ended(call: Callable[[], T]) -> Callable[[], T]:
@@ -84,6 +85,7 @@ class Serving:
         self._pool: ThreadPoolExecutor | None = None
         self._chat_pool: ThreadPoolExecutor | None = None
         self._lanes: dict[str, Lanes] = {}
+        self.generations: dict[str, GenerationMeasures] = {}
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
@@ -115,6 +117,14 @@ class Serving:
         if engine.endpoint not in self._lanes:
             self._lanes[engine.endpoint] = Lanes(self._chat_pool, lambda: engine.concurrency)
         return self._lanes[engine.endpoint]
+
+    def generation(self, engine: Engine) -> GenerationMeasures:
+        """What is measured of an endpoint's answers that come piece by piece."""
+        made = self.generations.get(engine.endpoint)
+        if made is None:
+            lanes = self.lanes(engine)
+            made = self.generations.setdefault(engine.endpoint, GenerationMeasures(lambda: lanes.waiting))
+        return made
 
     def turns(self, engine: Engine) -> Turns:
         """Where calls of an endpoint with rows wait for a thread."""

@@ -117,7 +117,8 @@ class ConversationRoutes:
             # Choices of one seed would all be the same answer.
             seed = None if sampling.seed is None else sampling.seed + index
             answer_id = openai.prediction_id(head.id, index)
-            return engine.chat(turns, replace(sampling, seed=seed), answer_id=answer_id, key=key)
+            pieces = engine.chat(turns, replace(sampling, seed=seed), answer_id=answer_id, key=key)
+            return self._serving.generation(engine).measured(pieces)
 
         return await respond(
             request,

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any, TypeAlias
 
 from starlette.applications import Starlette
@@ -33,6 +34,7 @@ from bakeoff.web.tracking import (
     experiments,
     metrics,
     models,
+    openapi,
     otlp,
     registry,
     runs,
@@ -40,6 +42,18 @@ from bakeoff.web.tracking import (
     traces,
 )
 from bakeoff.web.tracking.context import Tracking
+from bakeoff.web.tracking.messages import (
+    AssessmentMessage,
+    DatasetInput,
+    Location,
+    Mask,
+    ModelDataset,
+    ModelOrder,
+    ModelUse,
+    Pair,
+    PromptUse,
+    TraceMessage,
+)
 from bakeoff.web.tracking.reach import within_reach
 from bakeoff.web.tracking.wire import TrackingError, Want, answer, arguments, bounded, refusal, rejected, required
 from bakeoff.web.tracking.writing import Writing
@@ -52,6 +66,7 @@ MLFLOW = "3.18.0"
 """The version of the protocol that clients are told: some of what they send goes by it."""
 Handler: TypeAlias = Callable[[Tracking, Mapping[str, Any]], Json]
 Change: TypeAlias = Callable[[Mapping[str, Any]], RunChange]
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 Streaming: TypeAlias = Callable[[Tracking, Request], Awaitable[Response]]
 TEXT, INT, FLAG, LIST, TEXTS, ANY = (
     Want(),
@@ -62,10 +77,21 @@ TEXT, INT, FLAG, LIST, TEXTS, ANY = (
     Want(shape="any"),
 )
 NEEDED = required()
+
+
+def _many(kind: Any) -> Want:
+    """A list of messages."""
+    return Want(shape="list", of=kind)
+
+
+PAIRS = _many(Pair)
 MOST_UPLOAD = 1 << 40
+BINARY = ("application/octet-stream",)
 REFUSED = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
 """What MLflow calls that a caller is not known, or not allowed to."""
 THREADS = 16
+FORESEEN = (TrackingError, BakeoffError, HttpError, HTTPException, ClientDisconnect)
+"""Errors that have handlers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +135,7 @@ DATASET = "3.0/mlflow/datasets/{dataset_id}"
 SEARCHED = {"filter": TEXT, "order_by": TEXTS, "page_token": TEXT}
 MODEL = "2.0/mlflow/logged-models/{model_id}"
 CALLS: tuple[Operation, ...] = (
-    _write("2.0/mlflow/experiments/create", experiments.create, name=NEEDED, artifact_location=TEXT, tags=LIST),
+    _write("2.0/mlflow/experiments/create", experiments.create, name=NEEDED, artifact_location=TEXT, tags=PAIRS),
     _get("2.0/mlflow/experiments/get", experiments.get, experiment_id=NEEDED),
     _get("2.0/mlflow/experiments/get-by-name", experiments.get_by_name, experiment_name=NEEDED),
     *_either("2.0/mlflow/experiments/search", experiments.search, **SEARCHED, view_type=ANY, max_results=INT),
@@ -121,7 +147,7 @@ CALLS: tuple[Operation, ...] = (
     ),
     _write("2.0/mlflow/experiments/delete-experiment-tag", experiments.delete_tag, experiment_id=NEEDED, key=NEEDED),
     _ask("2.0/mlflow/experiments/search-datasets", runs.search_datasets, experiment_ids=TEXTS),
-    _write("2.0/mlflow/runs/create", runs.create, experiment_id=TEXT, start_time=INT, run_name=TEXT, tags=LIST),
+    _write("2.0/mlflow/runs/create", runs.create, experiment_id=TEXT, start_time=INT, run_name=TEXT, tags=PAIRS),
     _get("2.0/mlflow/runs/get", runs.get, run_id=NEEDED),
     _ask(
         "2.0/mlflow/runs/search",
@@ -145,9 +171,15 @@ CALLS: tuple[Operation, ...] = (
         dataset_digest=TEXT,
     ),
     _log("2.0/mlflow/runs/log-parameter", runs.log_param, key=NEEDED, value=TEXT),
-    _log("2.0/mlflow/runs/log-batch", runs.log_batch, metrics=LIST, params=LIST, tags=LIST),
-    _write("2.0/mlflow/runs/log-inputs", runs.log_inputs, run_id=NEEDED, datasets=LIST, models=LIST),
-    _write("2.0/mlflow/runs/outputs", runs.log_outputs, run_id=NEEDED, models=required("list")),
+    _log("2.0/mlflow/runs/log-batch", runs.log_batch, metrics=LIST, params=PAIRS, tags=PAIRS),
+    _write(
+        "2.0/mlflow/runs/log-inputs",
+        runs.log_inputs,
+        run_id=NEEDED,
+        datasets=_many(DatasetInput),
+        models=_many(ModelUse),
+    ),
+    _write("2.0/mlflow/runs/outputs", runs.log_outputs, run_id=NEEDED, models=required("list", of=ModelUse)),
     _write("2.0/mlflow/runs/log-model", runs.log_model, run_id=NEEDED, model_json=NEEDED),
     _log("2.0/mlflow/runs/set-tag", runs.set_tag, key=NEEDED, value=TEXT),
     _write("2.0/mlflow/runs/delete-tag", runs.delete_tag, run_id=NEEDED, key=NEEDED),
@@ -179,25 +211,25 @@ CALLS: tuple[Operation, ...] = (
         name=TEXT,
         model_type=TEXT,
         source_run_id=TEXT,
-        params=LIST,
-        tags=LIST,
+        params=PAIRS,
+        tags=PAIRS,
     ),
     _ask(
         "2.0/mlflow/logged-models/search",
         models.search,
-        **{**SEARCHED, "order_by": LIST},
+        **{**SEARCHED, "order_by": _many(ModelOrder)},
         experiment_ids=TEXTS,
-        datasets=LIST,
+        datasets=_many(ModelDataset),
         max_results=INT,
     ),
     _get(MODEL, models.get, model_id=NEEDED),
     _write(MODEL, models.finalize, method="PATCH", model_id=NEEDED, status=ANY),
     _write(MODEL, models.delete, method="DELETE", model_id=NEEDED),
-    _write(f"{MODEL}/params", models.log_params, model_id=NEEDED, params=LIST),
-    _write(f"{MODEL}/tags", models.set_tags, method="PATCH", model_id=NEEDED, tags=LIST),
+    _write(f"{MODEL}/params", models.log_params, model_id=NEEDED, params=PAIRS),
+    _write(f"{MODEL}/tags", models.set_tags, method="PATCH", model_id=NEEDED, tags=PAIRS),
     _write(f"{MODEL}/tags/{{tag_key}}", models.delete_tag, method="DELETE", model_id=NEEDED, tag_key=NEEDED),
     _get(f"{MODEL}/artifacts/directories", artifacts.list_model, model_id=NEEDED, artifact_directory_path=TEXT),
-    _write("2.0/mlflow/registered-models/create", registry.create, name=NEEDED, tags=LIST, description=TEXT),
+    _write("2.0/mlflow/registered-models/create", registry.create, name=NEEDED, tags=PAIRS, description=TEXT),
     _get("2.0/mlflow/registered-models/get", registry.get, name=NEEDED),
     _get("2.0/mlflow/registered-models/search", registry.search, **SEARCHED, max_results=INT),
     _write("2.0/mlflow/registered-models/rename", registry.rename, name=NEEDED, new_name=NEEDED),
@@ -215,7 +247,7 @@ CALLS: tuple[Operation, ...] = (
         name=NEEDED,
         source=NEEDED,
         run_id=TEXT,
-        tags=LIST,
+        tags=PAIRS,
         run_link=TEXT,
         description=TEXT,
         model_id=TEXT,
@@ -256,9 +288,13 @@ CALLS: tuple[Operation, ...] = (
         version=NEEDED,
         key=NEEDED,
     ),
-    _write("3.0/mlflow/traces", traces.start, trace=required("any")),
+    _write("3.0/mlflow/traces", traces.start, trace=required("any", of=TraceMessage)),
     _ask(
-        "3.0/mlflow/traces/search", traces.search, **SEARCHED, locations=LIST, max_results=Want(shape="int", most=500)
+        "3.0/mlflow/traces/search",
+        traces.search,
+        **SEARCHED,
+        locations=_many(Location),
+        max_results=Want(shape="int", most=500),
     ),
     _get("3.0/mlflow/traces/get", traces.get, trace_id=NEEDED, allow_partial=FLAG),
     _get("3.0/mlflow/traces/batchGet", traces.batch, trace_ids=required("texts")),
@@ -272,7 +308,12 @@ CALLS: tuple[Operation, ...] = (
         base_filter=TEXT,
     ),
     _write("2.0/mlflow/traces/link-to-run", traces.link_to_run, trace_ids=required("texts"), run_id=NEEDED),
-    _write("2.0/mlflow/traces/link-prompts", traces.link_prompts, trace_id=NEEDED, prompt_versions=required("list")),
+    _write(
+        "2.0/mlflow/traces/link-prompts",
+        traces.link_prompts,
+        trace_id=NEEDED,
+        prompt_versions=required("list", of=PromptUse),
+    ),
     *(
         operation
         for version in ("2.0", "3.0")
@@ -304,7 +345,9 @@ CALLS: tuple[Operation, ...] = (
         )
     ),
     _get(TRACE, traces.info, trace_id=NEEDED),
-    _write(f"{TRACE}/assessments", assessments.create, trace_id=NEEDED, assessment=required("any")),
+    _write(
+        f"{TRACE}/assessments", assessments.create, trace_id=NEEDED, assessment=required("any", of=AssessmentMessage)
+    ),
     _get(ASSESSMENT, assessments.get, trace_id=NEEDED, assessment_id=NEEDED),
     _write(
         ASSESSMENT,
@@ -312,8 +355,8 @@ CALLS: tuple[Operation, ...] = (
         method="PATCH",
         trace_id=NEEDED,
         assessment_id=NEEDED,
-        assessment=required("any"),
-        update_mask=required("any"),
+        assessment=required("any", of=AssessmentMessage),
+        update_mask=required("any", of=Mask),
     ),
     _write(ASSESSMENT, assessments.delete, method="DELETE", trace_id=NEEDED, assessment_id=NEEDED),
     _write(
@@ -321,8 +364,8 @@ CALLS: tuple[Operation, ...] = (
         traces.start_v2,
         experiment_id=NEEDED,
         timestamp_ms=required("int"),
-        request_metadata=LIST,
-        tags=LIST,
+        request_metadata=PAIRS,
+        tags=PAIRS,
     ),
     _write(
         "2.0/mlflow/traces/{request_id}",
@@ -331,8 +374,8 @@ CALLS: tuple[Operation, ...] = (
         request_id=NEEDED,
         timestamp_ms=required("int"),
         status=ANY,
-        request_metadata=LIST,
-        tags=LIST,
+        request_metadata=PAIRS,
+        tags=PAIRS,
     ),
     _get("2.0/mlflow/traces/{request_id}/info", traces.info_v2, request_id=NEEDED),
     _get("2.0/mlflow/traces", traces.search_v2, **SEARCHED, experiment_ids=TEXTS, max_results=INT),
@@ -384,7 +427,6 @@ def create_tracking_app(
     app = Starlette(
         middleware=[Middleware(Guard, hosts=hosts, max_body_bytes=MOST_UPLOAD, measures=handlers.measures)],
         exception_handlers={
-            Exception: _on_error,
             BakeoffError: _on_error,
             TrackingError: _on_error,
             HttpError: _on_http_error,
@@ -442,30 +484,34 @@ class _Handlers:
             proxy = f"{root}/2.0/mlflow-artifacts/artifacts/{{path:path}}"
             result += [
                 Route(proxy, self._streaming(artifacts.download, "read"), methods=["GET"]),
-                Route(proxy, self._streaming(artifacts.upload, "track"), methods=["PUT"]),
+                Route(proxy, self._streaming(artifacts.upload, "track", BINARY), methods=["PUT"]),
                 Route(
                     f"{root}/2.0/mlflow/upload-artifact",
-                    self._streaming(artifacts.upload_small, "track"),
+                    self._streaming(artifacts.upload_small, "track", BINARY, run_uuid=NEEDED, path=NEEDED),
                     methods=["POST"],
                 ),
                 Route(
                     f"{root}/2.0/mlflow/logged-models/{{model_id}}/artifacts/files",
-                    self._streaming(artifacts.model_file, "read"),
+                    self._streaming(artifacts.model_file, "read", artifact_file_path=NEEDED),
                 ),
                 Route(f"{root}/3.0/mlflow/server-info", self.server_info),
             ]
+        version = self._streaming(artifacts.version_file, "read", name=NEEDED, version=NEEDED, path=NEEDED)
         return [
             *result,
-            Route("/v1/traces", self.spans, methods=["POST"]),
-            Route("/get-artifact", self._streaming(artifacts.run_file, "read")),
-            Route("/model-versions/get-artifact", self._streaming(artifacts.version_file, "read")),
+            Route("/v1/traces", _foreseen(self.spans), methods=["POST"]),
+            Route("/get-artifact", self._streaming(artifacts.run_file, "read", run_id=NEEDED, path=NEEDED)),
+            Route("/model-versions/get-artifact", version),
             Route("/health", self.health),
             Route("/version", self.version),
             Route("/metrics", self.metrics),
+            Route("/openapi.json", self.described),
         ]
 
-    def _endpoint(self, call: Operation) -> Callable[[Request], Awaitable[Response]]:
+    def _endpoint(self, call: Operation) -> Endpoint:
+        @_foreseen
         @permission(call.needs)
+        @openapi.takes(call.takes, call.does or call.changes)
         async def endpoint(request: Request) -> Response:
             raw = b"" if call.method == "GET" else await bounded(request)
             seen, changes = self._seen(request), call.changes
@@ -496,14 +542,23 @@ class _Handlers:
         except StopIteration as error:  # no future can hold one: its request would never be answered
             raise RuntimeError("a call ended without a result") from error
 
-    def _streaming(self, does: Streaming, needs: Permission) -> Callable[[Request], Awaitable[Response]]:
+    def _streaming(self, does: Streaming, needs: Permission, body: Sequence[str] = (), /, **takes: Want) -> Endpoint:
+        @_foreseen
         @permission(needs)
+        @openapi.takes(takes, does, body=body)
         async def endpoint(request: Request) -> Response:
             return await does(self._seen(request), request)
 
         return endpoint
 
+    @permission("public")
+    async def described(self, request: Request) -> Response:
+        """This document."""
+        routes = [route for route in request.app.routes if isinstance(route, Route)]
+        return answer(openapi.document(routes, MLFLOW))
+
     @permission("track")
+    @openapi.takes({}, otlp.spans_of, body=(otlp.JSON, otlp.PROTOBUF))
     async def spans(self, request: Request) -> Response:
         """Spans as OpenTelemetry exports them; an experiment is named by a header, or is the default one."""
         headers = request.headers
@@ -539,10 +594,23 @@ class _Handlers:
 
 
 async def _on_error(_request: Request, error: Exception) -> Response:
-    known = refusal(error)
-    if known.code == "INTERNAL_ERROR":
-        logger.error("unexpected error", exc_info=error)
-    return rejected(known)
+    return rejected(refusal(error))
+
+
+def _foreseen(endpoint: Endpoint) -> Endpoint:
+    """The endpoint, whose other errors are logged, and told as MLflow's server tells of its own."""
+
+    @wraps(endpoint)
+    async def foreseen(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except FORESEEN:
+            raise
+        except Exception as error:
+            logger.exception("unexpected error", extra={"path": request.url.path})
+            return rejected(refusal(error))
+
+    return foreseen
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

@@ -5,7 +5,6 @@ mark. So importing again brings what is new.
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -33,7 +32,7 @@ from bakeoff.results.transfer import Transferred
 from bakeoff.web.tracking import models, otlp, traces
 from bakeoff.web.tracking.artifacts import FILES
 from bakeoff.web.tracking.context import PROXIED, Tracking
-from bakeoff.web.tracking.mlflow_store import IMPORTED, LOCATION, OURS, client_of, pages
+from bakeoff.web.tracking.mlflow_store import IMPORTED, LOCATION, LOGGED, OURS, client_of, pages
 from bakeoff.web.tracking.registry import PROMPT
 from bakeoff.web.tracking.runs import CONTEXT, INPUT, NAME, OUTPUT, PARENT
 from bakeoff.web.tracking.wire import TrackingError
@@ -44,8 +43,6 @@ BEGUN, PARTIAL = "begun", "partial "
 CHUNK = 10_000
 """Values of a metric in one write."""
 TRACE_PAGE = 100
-LOGGED = re.compile(r"(?:^models:/|/models/)(m-[0-9a-f]{32})(?:/artifacts)?$")
-"""A place that is a logged model's."""
 
 
 class Moment:
@@ -96,9 +93,9 @@ class _Import:
         """All experiments with what is in them, then the registry."""
         from mlflow.entities import ViewType
 
-        found = list(pages(self._client.search_experiments, view_type=ViewType.ALL))
-        for number, theirs in enumerate(sorted(found, key=lambda each: int(each.creation_time or 0)), start=1):
-            self._progress(f"experiment {number} of {len(found)}: {theirs.name}")
+        experiments = list(pages(self._client.search_experiments, view_type=ViewType.ALL))
+        for number, theirs in enumerate(sorted(experiments, key=lambda each: int(each.creation_time or 0)), start=1):
+            self._progress(f"experiment {number} of {len(experiments)}: {theirs.name}")
             ours = self._experiment(theirs)
             self._runs(theirs.experiment_id, ours)
             self._logged_models(theirs.experiment_id, ours)
@@ -134,8 +131,8 @@ class _Import:
     def _runs(self, experiment_id: str, ours: Experiment) -> None:
         from mlflow.entities import ViewType
 
-        asked = {"experiment_ids": [experiment_id], "run_view_type": ViewType.ALL, "max_results": 200}
-        for theirs in pages(self._client.search_runs, **asked, order_by=["attributes.start_time ASC"]):
+        wanted = {"experiment_ids": [experiment_id], "run_view_type": ViewType.ALL, "max_results": 200}
+        for theirs in pages(self._client.search_runs, **wanted, order_by=["attributes.start_time ASC"]):
             self._one_run(theirs, ours)
 
     def _one_run(self, theirs: Any, ours: Experiment) -> None:
@@ -258,10 +255,10 @@ class _Import:
 
     def _logged_models(self, experiment_id: str, ours: Experiment) -> None:
         try:
-            found = list(pages(self._client.search_logged_models, experiment_ids=[experiment_id]))
+            logged = list(pages(self._client.search_logged_models, experiment_ids=[experiment_id]))
         except self._failures:  # stores of before logged models have none
             return
-        for theirs in found:
+        for theirs in logged:
             try:
                 if self._records.documents.get(models.MODELS, theirs.model_id) is not None:
                     self.counts.already["logged models"] += 1
@@ -295,9 +292,9 @@ class _Import:
             rmtree(folder, ignore_errors=True)
 
     def _traces(self, experiment_id: str, ours: Experiment) -> None:
-        asked = {"locations": [experiment_id], "max_results": TRACE_PAGE, "include_spans": True}
+        wanted = {"locations": [experiment_id], "max_results": TRACE_PAGE, "include_spans": True}
         try:
-            for theirs in pages(self._client.search_traces, **asked):
+            for theirs in pages(self._client.search_traces, **wanted):
                 self._trace(theirs, ours)
         except self._failures as error:
             self.counts.leave_out("traces", f"of experiment {ours.name}", error)
@@ -338,11 +335,11 @@ class _Import:
         prompts = f"tags.`{PROMPT.key}` = 'true'"
         for text in (None, prompts):
             try:
-                found = list(pages(self._client.search_registered_models, filter_string=text))
+                registered = list(pages(self._client.search_registered_models, filter_string=text))
             except self._failures as error:
                 self.counts.leave_out("registered models", "prompts" if text else "models", error)
                 continue
-            for theirs in found:
+            for theirs in registered:
                 try:
                     self._registered(theirs, prompt=text is not None)
                 except self._failures as error:
@@ -446,9 +443,9 @@ def _mark(run: Any) -> str:
     """A digest of what a run says, by which it is known whether it has changed since."""
     info, data = run.info, run.data
     latest = sorted((each.key, each.step, each.timestamp, str(each.value)) for each in data._metric_objs)  # noqa: SLF001
-    said = [info.status, info.end_time, info.lifecycle_stage, info.run_name, latest]
+    state = [info.status, info.end_time, info.lifecycle_stage, info.run_name, latest]
     inputs = [(each.name, each.version, each.context) for each in _inputs(run)]
-    return digest(json.dumps([*said, sorted(data.params.items()), sorted(data.tags.items()), inputs]).encode())[:16]
+    return digest(json.dumps([*state, sorted(data.params.items()), sorted(data.tags.items()), inputs]).encode())[:16]
 
 
 def _metric(each: Any) -> Metric:

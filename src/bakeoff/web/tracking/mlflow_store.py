@@ -1,6 +1,7 @@
 """MLflow's own client on a store of MLflow's: a server, a database, or a folder `mlruns`."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bakeoff.core.errors import MissingExtraError, NotFoundError, StoreError, UsageError
 
-__all__ = ["FINALIZED", "IMPORTED", "LOCATION", "OURS", "client_of", "pages", "plain_uri"]
+__all__ = ["EXPORTED", "FINALIZED", "IMPORTED", "LOCATION", "LOGGED", "OURS", "client_of", "pages", "plain_uri"]
 
 PAGE = 200
-IMPORTED, OURS = "bakeoff.imported", "bakeoff.run_id"
-"""Tags of runs: how much of a run was imported, and which run of bakeoff one is a copy of."""
+IMPORTED, EXPORTED, OURS = "bakeoff.imported", "bakeoff.exported", "bakeoff.run_id"
+"""Tags: of what was imported and exported, how much of it; and which run of bakeoff one is a copy of."""
+LOGGED = re.compile(r"(?:^models:/|/models/)(m-[0-9a-f]{32})(?:/artifacts)?$")
+"""A place that is a logged model's."""
 LOCATION, FINALIZED = "mlflow.artifactLocation", "mlflow.trace.infoFinalized"
 """What a store notes of a trace for itself."""
 EXPECTED = "a server (https://…), a database (sqlite:///mlflow.db, postgresql://…) or a folder (mlruns)"
