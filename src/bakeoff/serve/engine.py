@@ -228,7 +228,11 @@ class Engine:
     def _tried(self, canary: Runtime, rows: Sequence[Row], started: float) -> list[Answer]:
         """The canary's answers; what rows violate counts once it has answered, as the live one may be asked next."""
         admitted = self._admitted(canary, rows, _uncounted)
-        answers = self._answered(canary, admitted, started)
+        try:
+            answers = canary.answers(admitted, self._ids)
+        except StoreError as error:  # of the model's own files, and not of the log
+            raise CandidateError(f"model {canary.release.model_version} failed: {error}") from error
+        self.recorder.answered(canary, admitted.rows, answers, self._since_ms(started), admitted.broken)
         self.recorder.count_broken(admitted.broken)
         return answers
 
