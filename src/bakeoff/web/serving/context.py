@@ -38,7 +38,7 @@ SLOTS = max(os.cpu_count() or 1, 2)
 ANY_NAME = "*"
 KEY = "x-bakeoff-key"
 """The header with a key of the caller's choice: callers with one meet the same release, while a canary has a share."""
-REFRESH_S = 0.5
+REFRESH_S = 0.25
 
 
 def _ended(call: Callable[[], T]) -> Callable[[], T]:
