@@ -11,6 +11,7 @@ import typer
 from bakeoff.cli.options import AsJson, Folder, emit, open_project, project_folder
 
 if TYPE_CHECKING:
+    from bakeoff.config.sections import Config
     from bakeoff.core.protocols import BlobStore, RecordStore
 
 __all__ = ["add_to"]
@@ -45,10 +46,11 @@ def ui(
     from bakeoff.web.server import Server, local_hosts
     from bakeoff.web.tracking.app import create_tracking_app
     from bakeoff.web.tracking.context import PROXIED, Tracking
+    from bakeoff.web.tracking.prices import PriceTable
 
     given = {name: url for name, url in (("records", records), ("blobs", blobs)) if url is not None}
     with (
-        _stores(folder, given) as (record_store, blob_store),
+        _stores(folder, given) as (record_store, blob_store, config),
         tempfile.TemporaryDirectory(prefix="bakeoff-ui-", ignore_cleanup_errors=True) as scratch,
     ):
         tracking = Tracking(
@@ -57,6 +59,7 @@ def ui(
             clock=wiring.now_ms,
             scratch=Path(scratch),
             root=artifacts or f"{PROXIED}/",
+            prices=PriceTable.standard(config),
         )
         tracking.prepare()
         server = Server(create_tracking_app(tracking, hosts=local_hosts(host)), host, port)
@@ -71,8 +74,11 @@ def ui(
 
 
 @contextlib.contextmanager
-def _stores(folder: Path, given: dict[str, str]) -> "Generator[tuple[RecordStore, BlobStore]]":
-    """The stores of the project, or where there is none, those that stand in its place; `given` are others of them."""
+def _stores(folder: Path, given: dict[str, str]) -> "Generator[tuple[RecordStore, BlobStore, Config | None]]":
+    """The stores of the project with its settings, or where there is none, those that stand in its place.
+
+    `given` are other stores.
+    """
     from bakeoff.config.file import FILE_NAME, load
     from bakeoff.config.sections import StoreConfig
     from bakeoff.project import wiring
@@ -81,11 +87,12 @@ def _stores(folder: Path, given: dict[str, str]) -> "Generator[tuple[RecordStore
     is_project = (folder / FILE_NAME).exists()
     if is_project and not given:
         with open_project(folder) as project:
-            yield project.records, project.blobs
+            yield project.records, project.blobs, project.config
         return
-    stated = (load(folder).config.store if is_project else StoreConfig()).model_copy(update=given)
+    config = load(folder).config if is_project else None
+    stated = (StoreConfig() if config is None else config.store).model_copy(update=given)
     records, blobs = wiring.open_stores(folder.resolve(), stated.records, stated.blobs, wiring.now_ms)
     try:
-        yield records, blobs
+        yield records, blobs, config
     finally:
         records.close()
