@@ -137,8 +137,8 @@ def _span(body: dict[str, Any], resource: Mapping[str, Any]) -> OtlpSpan:
         id=_id(body["span_id"], 16),
         parent=_id(body["parent_span_id"], 16) if body.get("parent_span_id") else None,
         name=str(body.get("name", "")),
-        start_ns=int(body.get("start_time_unix_nano", 0)),
-        end_ns=int(body.get("end_time_unix_nano", 0)) or None,
+        start_ns=_nanoseconds(body.get("start_time_unix_nano", 0)),
+        end_ns=_nanoseconds(body.get("end_time_unix_nano", 0)) or None,
         status=codes[status] if isinstance(status, str) else int(status),
         attributes=attributes,
         events=events_of(body),
@@ -160,6 +160,13 @@ def with_attributes(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[st
     """A span's body with more attributes, in the place of those that are called alike."""
     rest = [each for each in body.get("attributes", []) if each["key"] not in more]
     return {**body, "attributes": [*rest, *({"key": key, "value": _any(value)} for key, value in more.items())]}
+
+
+def _nanoseconds(value: str | int) -> int:
+    since = int(value)
+    if not 0 <= since < 2**64:
+        raise ValueError(value)
+    return since
 
 
 def _id(value: str, digits: int) -> str:

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bakeoff.core import narrow
@@ -14,13 +14,61 @@ from bakeoff.web.tracking.conventions import Call, call_of, translated
 from bakeoff.web.tracking.documents import Fields, fields
 from bakeoff.web.tracking.otlp import OtlpSpan, attributes_of, with_attributes
 
-__all__ = ["ENDED_ERROR", "MOST_TEXT", "SPANS", "change_of", "preview", "priced", "spans_in", "text_of", "trace_data"]
+__all__ = [
+    "ENDED_ERROR",
+    "MOST_TEXT",
+    "SPANS",
+    "CallSummary",
+    "change_of",
+    "preview",
+    "priced",
+    "spans_in",
+    "summary",
+    "text_of",
+    "trace_data",
+]
 
 SPANS = "trace_spans"
 MOST_TEXT, PREVIEW = 65_536, 1000
 ENDED_ERROR = 2
 STATUS = ("UNSET", "OK", "ERROR")
-COSTS = ("input_cost", "output_cost", "total_cost")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSummary:
+    """What is counted of a span; it stands in the document of its trace, so that sums need not read all spans."""
+
+    name: str
+    kind: str | None
+    status: str
+    start_ms: int
+    took_ms: int | None
+    model: str | None
+    provider: str | None
+    cost: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    @classmethod
+    def of(cls, stored: Sequence[Any]) -> "CallSummary":
+        """As it is stored: its values in this order."""
+        return cls(**dict(zip(cls.__slots__, stored, strict=True)))
+
+    def stored(self) -> list[Json]:
+        """Its values, in the order of its fields."""
+        return [getattr(self, name) for name in self.__slots__]
+
+
+def summary(span: OtlpSpan, call: Call) -> CallSummary:
+    """What is counted of a span."""
+    return CallSummary(
+        name=span.name,
+        kind=call.kind,
+        status=status_of(span.status),
+        start_ms=span.start_ns // 1_000_000,
+        took_ms=None if span.end_ns is None else (span.end_ns - span.start_ns) // 1_000_000,
+        model=call.model,
+        provider=call.provider,
+        cost=call.cost,
+    )
 
 
 def priced(tracking: Tracking, span: OtlpSpan) -> Call:

@@ -29,17 +29,24 @@ from bakeoff.web.tracking.spans import (
     preview,
     priced,
     spans_in,
+    summary,
     text_of,
+    trace_data,
 )
 from bakeoff.web.tracking.wire import TrackingError, enum_of, invalid, of_pairs, paged, pairs, unknown
 
 __all__ = [
+    "COST",
+    "NAME",
+    "SESSION",
     "TRACES",
+    "USAGE",
     "absent",
     "batch",
     "batch_infos",
     "change",
     "correlation",
+    "data",
     "delete",
     "delete_tag",
     "end_v2",
@@ -49,11 +56,14 @@ __all__ = [
     "info_v2",
     "link_prompts",
     "link_to_run",
+    "metadata_of",
+    "ms_of",
     "search",
     "search_v2",
     "set_tag",
     "start",
     "start_v2",
+    "sums_in",
     "take",
     "time_of",
     "trace_of",
@@ -70,6 +80,8 @@ REQUEST, RUN, USAGE, COST, SESSION, USER = (
 )
 NAME, LOCATION, PROMPTS = "mlflow.traceName", "mlflow.trace.spansLocation", "mlflow.linkedPrompts"
 STATES = ("STATE_UNSPECIFIED", "OK", "ERROR", "IN_PROGRESS")
+LATEST_MS = 253_402_300_800_000
+"""The end of the year 9999, the last that times can be written of."""
 STATES_V2 = ("TRACE_STATUS_UNSPECIFIED", *STATES[1:])
 TOKENS = ("input_tokens", "output_tokens", "total_tokens")
 _SPAN = f"span{APART}"
@@ -165,7 +177,7 @@ def _new(trace_id: str, experiment_id: str, start_ms: int, known: Mapping[str, A
         "tags": {LOCATION: "TRACKING_STORE", **known.get("tags", {})},
         "assessments": [],
         "runs": known.get("runs", []),
-        "spans": 0,
+        "calls": {},
         "text": "",
         "said": False,
     }
@@ -175,7 +187,7 @@ def _fields(body: Body) -> Fields:
     if not _logged(body):
         return {}
     metadata = metadata_of(body)
-    usage, cost = (_mapping(metadata.get(key)) for key in (USAGE, COST))
+    usage, cost = (sums_in(metadata.get(key)) for key in (USAGE, COST))
     judged: dict[str, str | float | None] = {}
     for each in body["assessments"]:
         kind = next(kind for kind in ("feedback", "expectation", "issue") if kind in each)
@@ -196,7 +208,7 @@ def _fields(body: Body) -> Fields:
             "client_request_id": body["client_request_id"],
             "run_id": metadata.get(RUN),
             "text": body["text"] or None,
-            "spans": body["spans"],
+            "spans": len(body["calls"]),
             "cost_usd": cost.get("total_cost"),
             **{key: usage.get(key) for key in TOKENS},
             **dict.fromkeys(links, 1),
@@ -207,10 +219,11 @@ def _fields(body: Body) -> Fields:
     )
 
 
-def _mapping(text: str | None) -> dict[str, Any]:
-    """Sums that are kept as JSON, by name; {} for what a client wrote in another way."""
+def sums_in(text: str | None) -> dict[str, float]:
+    """Sums that stand as JSON, by name, as far as a client wrote numbers."""
     value = decoded(text)
-    return dict(value) if isinstance(value, Mapping) else {}
+    sums: Mapping[str, Any] = value if isinstance(value, Mapping) else {}
+    return {name: each for name, each in sums.items() if isinstance(each, int | float) and not isinstance(each, bool)}
 
 
 def _prompts(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -256,11 +269,9 @@ def _written(
     known = tracking.records.documents.get(TRACES, trace_id)
     start_ms = min(span.start_ns for span in spans) // 1_000_000
     body = _new(trace_id, experiment_id, start_ms, {} if known is None else known.body)
-    there = tracking.records.documents.find(SPANS, f"{trace_id}/") if known is not None else []
-    keys = {each.key for each in there}
-    fresh = [span for span in spans if f"{trace_id}/{span.id}" not in keys]
+    fresh = [span for span in spans if span.id not in body["calls"]]
     calls = {span.id: priced(tracking, span) for span in spans}
-    body["spans"] += len(fresh)
+    body["calls"] = {**body["calls"], **{span.id: summary(span, calls[span.id]).stored() for span in spans}}
     body["text"] = (body["text"] + "\n".join(map(text_of, fresh)))[:MOST_TEXT]
     _count(body, [calls[span.id] for span in fresh])
     if not body["said"]:
@@ -289,7 +300,7 @@ def _count(body: Body, calls: Sequence[Call]) -> None:
     """Add what calls used and cost to what was worked out so far, and whose they are."""
     counted = dict(body["counted"])
     for key, sums in ((USAGE, [call.usage for call in calls]), (COST, [call.cost for call in calls])):
-        known = _mapping(counted.get(key))
+        known = sums_in(counted.get(key))
         for name in dict.fromkeys(name for each in sums for name in each):
             known[name] = known.get(name, 0) + sum(each.get(name, 0) for each in sums)
         if known:
@@ -314,14 +325,20 @@ def time_of(ms: int) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _ms(text: object) -> int:
-    if isinstance(text, int | float):
-        return int(text)
+def ms_of(moment: object) -> int:
+    """Milliseconds since 1970 of a time as clients write it.
+
+    Raises:
+        TrackingError: it is no time, or none of the years 1970 to 9999.
+    """
     try:
-        at = datetime.fromisoformat(str(text))
-    except ValueError:
-        raise invalid(f"Invalid value {text!r} for parameter 'request_time' supplied.") from None
-    return round((at - datetime.fromtimestamp(0, UTC)) / timedelta(milliseconds=1))
+        at = moment if isinstance(moment, int) else datetime.fromisoformat(str(moment))
+        since = at if isinstance(at, int) else round((at - datetime.fromtimestamp(0, UTC)) / timedelta(milliseconds=1))
+    except (TypeError, ValueError):
+        since = -1
+    if not 0 <= since < LATEST_MS:
+        raise invalid(f"Invalid value {moment!r} for parameter 'request_time' supplied.")
+    return since
 
 
 def info_of(body: Mapping[str, Any]) -> dict[str, Json]:
@@ -355,7 +372,7 @@ def start(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     location = stated.get("trace_location", {}).get("mlflow_experiment", {}).get("experiment_id")
     experiment = experiment_of(tracking, location or DEFAULT)
     trace_id = stated.get("trace_id") or f"tr-{uuid.uuid4().hex}"
-    start_ms = _ms(stated.get("request_time", tracking.clock()))
+    start_ms = ms_of(stated.get("request_time", tracking.clock()))
     took = _duration_ms(stated.get("execution_duration"))
     state = enum_of("state", stated.get("state", "IN_PROGRESS"), STATES)
 
@@ -391,7 +408,7 @@ def _duration_ms(text: object) -> int | None:
         return None
     try:
         return round(float(str(text).removesuffix("s")) * 1000)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise invalid(f"Invalid value {text!r} for parameter 'execution_duration' supplied.") from None
 
 
@@ -403,7 +420,7 @@ def info(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 def get(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """One trace with its spans, whole unless a part of it will do."""
     body = trace_of(tracking, given["trace_id"])
-    if not given["allow_partial"] and (body["state"] == "IN_PROGRESS" or not body["spans"]):
+    if not given["allow_partial"] and (body["state"] == "IN_PROGRESS" or not body["calls"]):
         raise unknown(f"Trace with ID {body['trace_id']} is not fully exported yet.")
     return {"trace": _whole(tracking, body)}
 
@@ -416,6 +433,11 @@ def batch(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 def batch_infos(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Several traces without their spans."""
     return {"trace_infos": [info_of(each) for each in _known(tracking, given["trace_ids"])]}
+
+
+def data(tracking: Tracking, trace_id: str) -> Json:
+    """The spans of a trace, as clients write them to a file."""
+    return trace_data(spans_in(tracking, trace_of(tracking, trace_id)["trace_id"]))
 
 
 # --- finding ------------------------------------------------------------------------------------
@@ -589,7 +611,7 @@ def start_v2(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """A trace that has begun."""
     experiment = experiment_of(tracking, given["experiment_id"])
     trace_id = f"tr-{uuid.uuid4().hex}"
-    new = _new(trace_id, experiment.experiment_id, given["timestamp_ms"], {})
+    new = _new(trace_id, experiment.experiment_id, ms_of(given["timestamp_ms"]), {})
     stated = {
         "metadata": of_pairs("request_metadata", given["request_metadata"]),
         "tags": of_pairs("tags", given["tags"]),
@@ -608,7 +630,7 @@ def end_v2(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 
     def changed(body: Body) -> Body:
         return {
-            "end_ms": given["timestamp_ms"],
+            "end_ms": ms_of(given["timestamp_ms"]),
             "state": status,
             "said": True,
             "metadata": {**body["metadata"], **metadata},
