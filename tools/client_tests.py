@@ -10,7 +10,7 @@ told: options that are refused here are taken out of the tests that ask for all 
 the rest of each is tested; a response is asked about something, where they ask about nothing; nothing else. With
 `--as-is` they are run as they are. What fails is listed with the error, each test once.
 
-Without `--url` the endpoint is that of `tests/web`, which repeats what it is told, and has vectors for texts. An
+Without `--url` the endpoint is that of `tests/web/serving`, which repeats what it is told, and has vectors for texts. An
 endpoint of one's own needs `[endpoint] model_names = ["*"]`, as the tests name OpenAI's and Anthropic's models.
 """
 
@@ -155,7 +155,7 @@ class Embedder:
 
 def world():
     """The endpoint of the tests of the APIs."""
-    spec = importlib.util.spec_from_file_location("web_conftest", ROOT / "tests" / "web" / "conftest.py")
+    spec = importlib.util.spec_from_file_location("web_conftest", ROOT / "tests" / "web" / "serving" / "conftest.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

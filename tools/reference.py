@@ -245,7 +245,7 @@ def http_page() -> str:
     """The routes of `bakeoff serve`."""
     from unittest.mock import MagicMock
 
-    from bakeoff.web.app import create_app
+    from bakeoff.web.serving.app import create_app
     from bakeoff.web.permissions import permission_of
 
     served = create_app(MagicMock(), MagicMock())

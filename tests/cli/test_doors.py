@@ -12,8 +12,8 @@ import pytest
 
 from bakeoff import Project
 from bakeoff.core.events import FeedbackEvent
-from bakeoff.web.app import create_app
 from bakeoff.web.server import Server
+from bakeoff.web.serving.app import create_app
 
 TOML = """
 [project]
@@ -304,7 +304,7 @@ def test_where_training_had_gaps_nothing_is_imputed(prices, bakeoff):
 
 @pytest.fixture
 def url(pred):
-    with Project(pred) as project, Server(create_app(project.engine(), project.feedback)) as server:
+    with Project(pred) as project, Server(create_app(project.plane(), project.feedback)) as server:
         yield server.url
 
 

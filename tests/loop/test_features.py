@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from bakeoff import Project
-from bakeoff.web.app import create_app
 from bakeoff.web.client import Client
 from bakeoff.web.server import Server, local_hosts
+from bakeoff.web.serving.app import create_app
 
 pytestmark = pytest.mark.slow
 START = dt.datetime.fromisoformat("2022-01-01T00:00:00")
@@ -68,7 +68,7 @@ def test_one_path_for_evaluation_predict_batches_and_http(shops):
         rows = test.drop("sold").with_columns(pl.col("day").dt.to_string("iso:strict")).to_dicts()
         answers = [float(answer.value) for answer in project.predict(rows)]
         single = [float(project.predict([row])[0].value) for row in rows[:5]]
-        app = create_app(project.engine(), project.feedback, hosts=local_hosts("127.0.0.1"))
+        app = create_app(project.plane(), project.feedback, hosts=local_hosts("127.0.0.1"))
         with Server(app) as server, Client(server.url) as client:
             served = [each["value"] for each in client.predict(rows)["predictions"]]
             odd = [{"day": None, "shop": "s1"}, {"day": "2050-01-01", "shop": "s1"}, {"day": "2023-05-01", "shop": ""}]

@@ -14,9 +14,9 @@ from bakeoff.data.cast import conform
 from bakeoff.data.snapshot import row_hashes
 from bakeoff.project import wiring
 from bakeoff.results.outcome import RunOutcome
-from bakeoff.web.app import create_app
 from bakeoff.web.client import Client
 from bakeoff.web.server import Server, local_hosts
+from bakeoff.web.serving.app import create_app
 
 FAMILY = '''
 """A family that writes down a hash of every row of features that it is given."""
@@ -167,7 +167,7 @@ def test_served_rows_have_the_features_of_evaluation(tmp_path, noting):
     with Project(folder) as project:
         test, train = (project.rows(part).drop("bought") for part in ("test", "train"))
         (folder / "notes0" / "predict.jsonl").unlink()
-        app = create_app(project.engine(), project.feedback, hosts=local_hosts("127.0.0.1"))
+        app = create_app(project.plane(), project.feedback, hosts=local_hosts("127.0.0.1"))
         with Server(app) as server, Client(server.url) as client:
             client.predict(sent(test))
             for row in sent(test[:20]):

@@ -13,8 +13,9 @@ from bakeoff.core.errors import CandidateError, CorruptError, DataError, NotFoun
 from bakeoff.core.events import FailureEvent, PredictionEvent
 from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Predictions, Signature
-from bakeoff.serve.engine import Answer, Engine
+from bakeoff.serve.engine import Engine
 from bakeoff.serve.inputs import NO_GAPS, Gaps
+from bakeoff.serve.runtime import Answer
 from bakeoff.testing.memory import MemoryEvents
 
 INPUTS = (Column(name="x", kind="numeric", dtype="Float64"), Column(name="note", kind="text", dtype="String"))
@@ -71,16 +72,16 @@ class World:
         self.engine = Engine(
             "signs",
             load=self.load,
-            pointer=self.pointer,
+            routes=self.routes,
             prepare=prepare,
             events=self.events,
             clock=self.clock,
             **settings,
         )
 
-    def pointer(self) -> Release | None:
+    def routes(self) -> list[Release]:
         self.looks += 1
-        return self.live
+        return [self.live] if self.live else []
 
     def load(self, release: Release) -> SignModel:
         self.loads.append(release.release_id)
@@ -314,7 +315,7 @@ def test_records_that_cannot_be_read_leave_the_model_serving(kind):
     def broken():
         raise kind("database is locked")
 
-    world.engine._pointer = broken
+    world.engine._routes = broken
     world.clock.now_ms += 500
     assert world.engine.predict([{"x": 1}])[0].release_id == "r1"
     assert "database is locked" in world.engine.health().problem
@@ -422,3 +423,26 @@ def test_what_a_release_redacts_does_not_stand_in_the_log() -> None:
     world.engine.refresh()
     world.engine.predict([{"x": 1.0, "note": "ann@example.org"}])
     assert world.logged()[-1].row["note"] == "ann@example.org"
+
+
+# --- rows that come again -----------------------------------------------------------------------
+
+
+def test_a_row_that_comes_again_is_not_computed_again_but_answered_and_logged():
+    world = World(cache=2)
+    asked: list[int] = []
+    model = world.models["r1"]
+    predict = model.predict
+    model.predict = lambda table: (asked.append(table.height), predict(table))[1]
+    first = world.engine.predict([{"x": 1}, {"x": -1}])
+    again = world.engine.predict([{"x": -1.0, "other": 5, "note": None}, {"x": 2}, {"x": -1}])
+    assert asked == [2, 1]
+    assert [answer.label for answer in again] == ["neg", "pos", "neg"]
+    assert again[0].probabilities == first[1].probabilities
+    assert (again[0].gaps.unknown, again[2].gaps.unknown) == (("other",), ())
+    assert len({answer.id for answer in first + again}) == 5 == len(world.logged())
+    world.engine.predict([{"x": 1}])  # the one that nobody wanted for longest made room
+    assert asked == [2, 1, 1]
+    world.live = a_release(2)
+    world.engine.refresh()
+    assert world.engine.predict([{"x": -1}])[0].probabilities == {"neg": 0.9, "pos": pytest.approx(0.1)}

@@ -11,9 +11,10 @@ from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Predictions, Signature
 from bakeoff.feedback.record import record
 from bakeoff.serve.engine import Engine
+from bakeoff.serve.plane import DataPlane
 from bakeoff.stores.events import open_events
-from bakeoff.web.app import create_app
 from bakeoff.web.server import Server
+from bakeoff.web.serving.app import create_app
 
 
 class Doubling:
@@ -41,12 +42,12 @@ def main(folder: Path, seconds: float) -> None:
     engine = Engine(
         "doubles",
         load=lambda release: Doubling(seconds),
-        pointer=lambda: release,
+        routes=lambda: [release],
         prepare=lambda table, steps, columns: table,
         events=events,
         clock=now_ms,
     )
-    server = Server(create_app(engine, lambda items: record(events, items)))
+    server = Server(create_app(DataPlane.of(engine), lambda items: record(events, items)))
     try:
         server.serve_forever(on_ready=lambda: print(server.url, flush=True))
     finally:

@@ -25,7 +25,7 @@ from bakeoff.cli.options import (
 if TYPE_CHECKING:
     from bakeoff.data.batches import Batch
     from bakeoff.project.files import BatchResult, Total
-    from bakeoff.serve.engine import Answer
+    from bakeoff.serve.runtime import Answer
 
 __all__ = ["answering", "recording", "show_answers", "show_recorded"]
 

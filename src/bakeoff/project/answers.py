@@ -9,7 +9,7 @@ from bakeoff.core.ledger import summed
 from bakeoff.core.types import Signature
 from bakeoff.project.files import UNKNOWN, gaps_lost
 from bakeoff.project.frames import FRAME_FILE
-from bakeoff.serve.engine import Answer
+from bakeoff.serve.runtime import Answer
 
 if TYPE_CHECKING:
     import polars as pl

@@ -14,8 +14,9 @@ from bakeoff.core.ledger import Ledger, Loss, example, summed
 from bakeoff.core.types import Column, Json
 from bakeoff.data.batches import Batch
 from bakeoff.data.cast import conform
-from bakeoff.serve.engine import Answer, Engine
+from bakeoff.serve.engine import Engine
 from bakeoff.serve.inputs import NO_GAPS, Gaps
+from bakeoff.serve.runtime import Answer
 
 __all__ = ["BatchResult", "Total", "answered", "answered_remotely", "answered_whole", "gaps_lost", "listed", "recorded"]
 

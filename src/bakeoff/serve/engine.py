@@ -1,88 +1,49 @@
-"""The engine: answers rows with the live release's model, logs what it said, follows the pointer.
+"""The engine: answers for one endpoint with the releases that its routes name, and follows the routes.
 
-A call holds the model that it started with, so a model that is replaced lives until its calls have drained.
-The caller that finds the pointer moved loads the new model; the others go on with the old one meanwhile.
+A call keeps the runtime that it started with, so a release that is replaced lives until its calls have drained.
+The caller that sees the routes moved loads what is new; the others go on with what there is meanwhile.
+
+A canary never stops an answer: where it cannot be loaded, fails, or begins to say nothing, the live release is asked
+instead. When that one answers, the failure is the canary's, and is logged as evidence; when it does not, the failure
+is of the call, and the live release's error is told.
 """
 
 import logging
+import random
 import secrets
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TypeVar
 
-import numpy as np
+from msgspec import Struct
 
-from bakeoff.core import narrow
+from bakeoff.core import tracing
 from bakeoff.core.abilities import abilities_of
-from bakeoff.core.conversation import question_text
-from bakeoff.core.errors import (
-    BakeoffError,
-    CandidateError,
-    ContractError,
-    DataError,
-    NotFoundError,
-    StoreError,
-    UsageError,
-)
-from bakeoff.core.events import FailureEvent, PredictionEvent
-from bakeoff.core.generation import (
-    Counting,
-    Embedded,
-    Messages,
-    Piece,
-    Sampling,
-    Tool,
-    ToolCall,
-)
+from bakeoff.core.errors import BakeoffError, CandidateError, DataError, NotFoundError, StoreError
+from bakeoff.core.events import PredictionEvent
+from bakeoff.core.generation import Embedded, Messages, Piece, Sampling, Tool, ToolCall
 from bakeoff.core.protocols import Clock, EventLog, Model
 from bakeoff.core.releases import Release
-from bakeoff.core.types import Column, Json, Predictions, Signature
+from bakeoff.core.types import Column, Signature
 from bakeoff.data.contract_rows import Broken, RowCheck
-from bakeoff.data.schema import conform
-from bakeoff.serve.inputs import NO_GAPS, Gaps, Inputs, OnUnknown
+from bakeoff.serve.inputs import Inputs, OnUnknown
+from bakeoff.serve.mirror import Mirror
+from bakeoff.serve.recorder import LogMode, Recorder, Redact
+from bakeoff.serve.router import mirrored, pick
+from bakeoff.serve.runtime import Admitted, Answer, OnViolation, Prepare, Row, Runtime
 
-if TYPE_CHECKING:
-    import polars as pl
+__all__ = ["Call", "Engine", "Health"]
 
-__all__ = ["Answer", "Engine", "Health", "Lack", "LogMode", "Row"]
-
-Row: TypeAlias = Mapping[str, object]
-"""Columns and values as JSON has them, or as plain Python (times, decimals)."""
-LogMode: TypeAlias = Literal["required", "best_effort"]
-OnViolation: TypeAlias = Literal["reject", "log", "off"]
-Lack: TypeAlias = Literal["absent", "imputed", "unseen", "unknown"]
-Prepare: TypeAlias = "Callable[[pl.DataFrame, tuple[Json, ...], tuple[Column, ...]], pl.DataFrame]"
-
-Redact: TypeAlias = Callable[[Sequence[Json]], Callable[[Json], Json]]
+A = TypeVar("A", bound="Answer | DataError")
 
 POLL_MS = 500
 RETRY_MS = 10_000
+STUCK_MS = 5_000
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What was said about one row: `label` for classification, else `value` (a number or a text).
-
-    `gaps` say which inputs the row lacked, and which of its keys nobody knows.
-    """
-
-    id: str
-    label: str | None = None
-    value: float | str | None = None
-    probabilities: Mapping[str, float] | None = None
-    release_id: str
-    model_version: str
-    gaps: Gaps = NO_GAPS
-
-    def __repr__(self) -> str:
-        answer = self.value if self.label is None else self.label
-        sure = f" ({self.probabilities[self.label]:.3f})" if self.probabilities and self.label is not None else ""
-        return f"Answer({answer!r}{sure}, id={self.id!r}{', with gaps' if self.gaps else ''})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,24 +55,40 @@ class Health:
     model_version: str | None
     problem: str | None
     lost_log_records: int
+    unmirrored_calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Rows that somebody wants answers to, the caller's key (see `Engine.predict`), and the trace of the call."""
+
+    rows: Sequence[Row]
+    key: str | None = None
+    trace_id: str | None = field(default_factory=tracing.current)
 
 
 @dataclass(frozen=True, slots=True)
 class _Serving:
-    release: Release
-    model: Model
-    check: RowCheck | None
-    inputs: Inputs
+    """The live runtime, and the routes with the runtimes of those that could be loaded, by release."""
+
+    live: Runtime
+    routes: Sequence[Release]
+    runtimes: Mapping[str, Runtime]
 
 
 @dataclass(frozen=True, slots=True)
-class _Admitted:
-    """Rows that may be answered: their table, what each lacks, and what they violate of the contract."""
+class _Conversation:
+    messages: Messages
+    sampling: Sampling
+    answer_id: str
 
-    rows: Sequence[Row]
-    table: "pl.DataFrame"
-    gaps: Sequence[Gaps]
-    broken: Sequence[Broken]
+
+@dataclass(frozen=True, slots=True)
+class _Unloadable:
+    """Why a release could not be loaded, and when that was."""
+
+    error: Exception
+    time_ms: int
 
 
 def _random_id() -> str:
@@ -124,13 +101,16 @@ class Engine:
     Args:
         endpoint: the endpoint's name.
         load: reads the model of a release.
-        pointer: the live release, or None; cheap, asked at most twice a second.
+        routes: the releases that take part, each with its role and share, the live one first; none before the first
+            release. Cheap: looked at twice a second at most.
         prepare: applies a release's preparation steps to a table with these columns.
         events: the log of predictions.
         clock: milliseconds since the epoch.
         ids: makes prediction ids; they must be unguessable, as whoever knows one may give feedback on it.
         timer: seconds, for latencies.
-        log: "required": no answer before its record is durable; "best_effort": answers do not wait for it.
+        log: "required": no answer before its record is durable; "best_effort": answers do not wait for it; "off".
+        sample: the share of calls that are logged.
+        cache: answers that are kept for rows that come again (none: 0).
         max_rows: the most rows in one call.
         check: compiles a released contract (its blob) for the model's columns; without it none is held.
         on_violation: "reject": a call with a row that violates an error rule is refused whole; "log": it is
@@ -145,13 +125,15 @@ class Engine:
         endpoint: str,
         *,
         load: Callable[[Release], Model],
-        pointer: Callable[[], Release | None],
+        routes: Callable[[], Sequence[Release]],
         prepare: Prepare,
         events: EventLog,
         clock: Clock,
         ids: Callable[[], str] = _random_id,
         timer: Callable[[], float] = time.perf_counter,
         log: LogMode = "required",
+        sample: float = 1.0,
+        cache: int = 0,
         max_rows: int = 10_000,
         check: Callable[[str, Sequence[Column]], RowCheck] | None = None,
         on_violation: OnViolation = "reject",
@@ -159,23 +141,20 @@ class Engine:
         redact: Redact = lambda _: lambda value: value,
     ) -> None:
         self.endpoint = endpoint
-        self._load, self._pointer, self._prepare = load, pointer, prepare
-        self._events, self._clock, self._ids, self._timer = events, clock, ids, timer
-        self._log: LogMode = log
-        self._max_rows = max_rows
+        self.recorder = Recorder(endpoint, events, log=log, redact=redact, sample=sample)
+        self._load, self._routes, self._prepare = load, routes, prepare
+        self._clock, self._ids, self._timer = clock, ids, timer
+        self._max_rows, self._cache = max_rows, cache
         self._check = check
         self._on_violation: OnViolation = on_violation
         self._unknown: OnUnknown = unknown
-        self._redact = redact
-        self._violated: Counter[tuple[str, str]] = Counter()
-        self._lacked: Counter[tuple[Lack, str]] = Counter()
-        self._counting = threading.Lock()
         self._serving: _Serving | None = None
+        self._unloadable: dict[str, _Unloadable] = {}
+        self._draw = random.Random()  # noqa: S311 - it draws who meets a canary
+        self.mirror = Mirror()
         self._refreshing = threading.Lock()
         self._polled_ms: int | None = None
-        self._failed: tuple[str, int] | None = None
         self._problem: str | None = None
-        self._lost = 0
 
     def new_id(self) -> str:
         """An id for an answer that is yet to come."""
@@ -187,8 +166,12 @@ class Engine:
 
     # --- answering ------------------------------------------------------------------------------
 
-    def predict(self, rows: Sequence[Row]) -> list[Answer]:
+    def predict(self, rows: Sequence[Row], *, key: str | None = None) -> list[Answer]:
         """Answer each row, in order; with `log = "required"` the answers are durable when this returns.
+
+        Args:
+            rows: the inputs.
+            key: of the caller: one with a key meets the same release each time, while a canary has a share.
 
         Raises:
             DataError: too many rows, or a row that does not fit the model's inputs.
@@ -197,36 +180,169 @@ class Engine:
             CandidateError: the model failed.
             StoreError: the answers could not be logged.
         """
-        serving = self._current()
-        started = self._timer()
-        try:
-            return self._answered(serving, self._admitted(serving, rows), started)
-        except Exception as error:
-            self._log_failure(serving, len(rows), (self._timer() - started) * 1e3, error)
-            raise
+        return self._canary_first(rows, key, self._answered_by, self._tried)
 
-    def predict_each(self, rows: Sequence[Row]) -> list[Answer | DataError]:
+    def predict_calls(self, calls: Sequence[Call]) -> list[list[Answer] | Exception]:
+        """Answer several calls at once, each as `predict` would; what is wrong with one is not told to the others.
+
+        Raises:
+            NotFoundError: nothing is released on the endpoint.
+        """
+        serving, started = self._current(), self._timer()
+        if len(calls) == 1 or len(serving.routes) > 1:
+            return [self._result(call) for call in calls]
+        admitted: list[Admitted | Exception] = []
+        for call in calls:
+            try:
+                admitted.append(self._admitted(serving.live, call.rows))
+            except Exception as error:  # noqa: BLE001 - it is this call's
+                self.recorder.failed(serving.live.release, len(call.rows), self._since_ms(started), error)
+                admitted.append(error)
+        together = [each for each in admitted if isinstance(each, Admitted)]
+        of = [
+            call.trace_id
+            for call, each in zip(calls, admitted, strict=True)
+            if isinstance(each, Admitted)
+            for _ in each.rows
+        ]
+        try:
+            with tracing.of_rows(of):
+                answers = (
+                    iter(self._answered(serving.live, Admitted.joined(together), started)) if together else iter(())
+                )
+        except Exception:  # noqa: BLE001 - whose fault it is shows when each is asked alone
+            return [
+                each if isinstance(each, Exception) else self._result(call)
+                for each, call in zip(admitted, calls, strict=True)
+            ]
+        return [each if isinstance(each, Exception) else [next(answers) for _ in each.rows] for each in admitted]
+
+    def _result(self, call: Call) -> list[Answer] | Exception:
+        try:
+            with tracing.of_rows([call.trace_id] * len(call.rows)):
+                return self.predict(call.rows, key=call.key)
+        except Exception as error:  # noqa: BLE001 - it is told to who called
+            return error
+
+    def predict_each(self, rows: Sequence[Row], *, key: str | None = None) -> list[Answer | DataError]:
         """Answer the rows that can be answered, in order, and say of each other one why not.
 
         Raises:
             NotFoundError, CandidateError, StoreError: as for `predict`.
         """
+        return self._canary_first(rows, key, self._each_answered_by, lambda *asked: [*self._tried(*asked)])
+
+    def _canary_first(
+        self,
+        rows: Sequence[Row],
+        key: str | None,
+        by_live: Callable[[Runtime, Sequence[Row], float], list[A]],
+        by_canary: Callable[[Runtime, Sequence[Row], float], list[A]],
+    ) -> list[A]:
+        """Ask the canary, if this caller meets it, and where that one fails or there is none, the live release."""
         serving = self._current()
+        chosen = pick(serving.routes, key, self._draw)
+        failure: tuple[Exception, float] | None = None
+        if chosen is not serving.routes[0]:
+            started = self._timer()
+            try:
+                return by_canary(self._runtime_of(serving, chosen), rows, started)
+            except StoreError:  # it answered, and no other answer could be logged either
+                raise
+            except Exception as error:  # noqa: BLE001 - the live release is asked instead
+                failure = error, self._since_ms(started)
         started = self._timer()
+        try:
+            answers = by_live(serving.live, rows, started)
+        except Exception as error:
+            self.recorder.failed(serving.live.release, len(rows), self._since_ms(started), error)
+            raise
+        if failure is not None:
+            self.recorder.failed(chosen, len(rows), failure[1], failure[0])
+        for shadow in mirrored(serving.routes, key, self._draw):
+            self._mirror(serving, shadow, rows, answers)
+        return answers
+
+    def _answered_by(self, runtime: Runtime, rows: Sequence[Row], started: float) -> list[Answer]:
+        return self._answered(runtime, self._admitted(runtime, rows), started)
+
+    def _tried(self, canary: Runtime, rows: Sequence[Row], started: float) -> list[Answer]:
+        """The canary's answers; what rows violate counts once it has answered, as the live one may be asked next."""
+        admitted = self._admitted(canary, rows, _uncounted)
+        answers = self._answered(canary, admitted, started)
+        self.recorder.count_broken(admitted.broken)
+        return answers
+
+    def _each_answered_by(self, runtime: Runtime, rows: Sequence[Row], started: float) -> list[Answer | DataError]:
         refused: dict[int, DataError] = {}
         try:
-            try:
-                admitted = self._admitted(serving, rows)
-            except DataError:
-                refused = self._refused(serving, rows)
-                admitted = self._admitted(serving, [row for at, row in enumerate(rows) if at not in refused])
-            answers = iter(self._answered(serving, admitted, started))
-        except Exception as error:
-            self._log_failure(serving, len(rows), (self._timer() - started) * 1e3, error)
-            raise
+            admitted = self._admitted(runtime, rows)
+        except DataError:
+            refused = self._refused(runtime, rows)
+            admitted = self._admitted(runtime, [row for at, row in enumerate(rows) if at not in refused])
+        answers = iter(self._answered(runtime, admitted, started))
         if refused:
-            self._log_failure(serving, len(refused), 0.0, next(iter(refused.values())))
+            self.recorder.failed(runtime.release, len(refused), 0.0, next(iter(refused.values())))
         return [refused[at] if at in refused else next(answers) for at in range(len(rows))]
+
+    @property
+    def direct(self) -> Runtime | None:
+        """The runtime that answers whatever comes, when it is alone and has a row path; else None."""
+        serving = self._serving
+        if serving is None or len(serving.routes) > 1 or serving.live.row_path is None:
+            return None
+        return serving.live
+
+    def predict_read(
+        self, runtime: Runtime, rows: Sequence[Struct]
+    ) -> tuple[list[Answer], Sequence[PredictionEvent]] | None:
+        """Answer rows that were read as the runtime's row path wants them; and what its `recorder` is to submit.
+
+        None where they are left to `predict`.
+        """
+        if runtime.row_path is None or not 0 < len(rows) <= self._max_rows:
+            return None
+        started = self._timer()
+        answer = runtime.row_path(rows)
+        answers = None if answer is None else runtime.path_answers(answer, self._ids)
+        if answer is None or answers is None:
+            return None
+        latency_ms, now_ms = self._since_ms(started), self._clock()
+        return answers, self.recorder.path_events(runtime.release, answer.logged, answers, latency_ms, now_ms)
+
+    def _runtime_of(self, serving: _Serving, route: Release) -> Runtime:
+        """The runtime of a route beside the live one.
+
+        Raises:
+            CandidateError: it could not be loaded.
+        """
+        runtime = serving.runtimes.get(route.release_id)
+        if runtime is not None:
+            return runtime
+        failed = self._unloadable.get(route.release_id)
+        raise CandidateError(
+            f"model {route.model_version} could not be loaded: {failed.error if failed else 'it is loaded no more'}"
+        )
+
+    def _mirror(
+        self, serving: _Serving, shadow: Release, rows: Sequence[Row], answers: "Sequence[Answer | DataError]"
+    ) -> None:
+        """Have a shadow answer the same rows later, if there is room; its answers are logged beside the live ones."""
+        pairs = [(row, answer.id) for row, answer in zip(rows, answers, strict=True) if isinstance(answer, Answer)]
+        copies, ids = [dict(row) for row, _ in pairs], [live_id for _, live_id in pairs]
+
+        def answer() -> None:
+            started = self._timer()
+            try:
+                runtime = self._runtime_of(serving, shadow)
+                admitted = runtime.admitted(copies, _uncounted)
+                answers_of_shadow = runtime.answers(admitted, self._ids)
+            except Exception as error:  # noqa: BLE001 - it is logged
+                self.recorder.failed(shadow, len(copies), self._since_ms(started), error)
+            else:
+                self.recorder.shadowed(runtime, admitted.rows, answers_of_shadow, self._since_ms(started), ids)
+
+        self.mirror.offer(answer)
 
     def check_names(self, names: Collection[str], where: str) -> None:
         """See whether rows with these keys could be answered; `where` is how a message calls them.
@@ -234,176 +350,116 @@ class Engine:
         Raises:
             DataError: inputs are lacking, and such rows are refused. NotFoundError: nothing is released.
         """
-        self._current().inputs.of(names, where)
+        self._current().live.inputs.of(names, where)
 
-    def _refused(self, serving: _Serving, rows: Sequence[Row]) -> dict[int, DataError]:
+    def _refused(self, runtime: Runtime, rows: Sequence[Row]) -> dict[int, DataError]:
         """The rows that cannot be answered, by their place, each looked at alone."""
         refused: dict[int, DataError] = {}
         for at, row in enumerate(rows):
             try:
-                self._admitted(serving, [row])
+                self._admitted(runtime, [row])
             except DataError as error:
                 refused[at] = error
         return refused
 
-    def _admitted(self, serving: _Serving, rows: Sequence[Row]) -> _Admitted:
-        """The rows as the model's table, if all of them may be answered."""
+    def _admitted(
+        self, runtime: Runtime, rows: Sequence[Row], count: Callable[[Sequence[Broken]], None] | None = None
+    ) -> Admitted:
         if len(rows) > self._max_rows:
             raise DataError(
                 f"expected at most {self._max_rows} rows in a call, received {len(rows)}; send them in several calls"
             )
-        rows = [serving.inputs.renamed(row) for row in rows]
-        gaps = serving.inputs.of_rows(rows)
-        broken = self._violations(serving, rows)
-        table = conform(rows, serving.model.signature.inputs)
-        return _Admitted(rows, table, serving.inputs.with_values(gaps, table), broken)
+        return runtime.admitted(rows, count or self.recorder.count_broken)
 
-    def _violations(self, serving: _Serving, rows: Sequence[Row]) -> list[Broken]:
-        """What the rows violate of the released contract, counted; refused when that is the project's wish."""
-        broken = serving.check(rows) if serving.check is not None else []
-        if broken:
-            with self._counting:
-                self._violated.update((each.rule.column, each.rule.rule) for each in broken)
-            errors = [each for each in broken if each.rule.severity == "error"]
-            if errors and self._on_violation == "reject":
-                raise RowCheck.error(errors)
-        return broken
+    def _answered(self, runtime: Runtime, admitted: Admitted, started: float) -> list[Answer]:
+        answers = runtime.answers(admitted, self._ids)
+        self.recorder.answered(runtime, admitted.rows, answers, self._since_ms(started), admitted.broken)
+        return answers
+
+    def _since_ms(self, started: float) -> float:
+        return (self._timer() - started) * 1e3
 
     @property
     def violated(self) -> Mapping[tuple[str, str], int]:
         """How often served rows violated the released contract, by column and rule, since the start."""
-        with self._counting:
-            return dict(self._violated)
+        return self.recorder.violated
 
     @property
     def lacked(self) -> Mapping[tuple[str, str], int]:
         """How many answered rows lacked which input and how, or had unknown keys (under ""), since the start."""
-        with self._counting:
-            return {(lack, name): count for (lack, name), count in self._lacked.items()}
-
-    def _answered(self, serving: _Serving, admitted: _Admitted, started: float) -> list[Answer]:
-        """Ask the model and log what it says."""
-        rows, inputs = admitted.rows, serving.model.signature.inputs
-        try:
-            predictions = serving.model.predict(self._prepare(admitted.table, serving.release.steps, inputs))
-        except BakeoffError:
-            raise
-        except Exception as error:
-            name = serving.release.model_version
-            raise CandidateError(f"model {name} failed on {len(rows)} rows: {type(error).__name__}: {error}") from error
-        _check(predictions, len(rows), serving.release)
-        latency_ms = (self._timer() - started) * 1e3
-        answers = _answers(serving, predictions, admitted.gaps, self._ids)
-        self._count(admitted.gaps)
-        self._log_answers(serving, rows, answers, latency_ms, admitted.broken)
-        return answers
-
-    def _count(self, gaps: Sequence[Gaps]) -> None:
-        lacked = Counter[tuple[Lack, str]]()
-        for each in filter(None, gaps):
-            lacked.update(("absent", name) for name in each.absent)
-            lacked.update(("imputed", name) for name in each.imputed)
-            lacked.update(("unseen", name) for name in each.unseen)
-            lacked["unknown", ""] += bool(each.unknown)
-        if lacked:
-            with self._counting:
-                self._lacked.update(lacked)
-
-    def _log_answers(
-        self,
-        serving: _Serving,
-        rows: Sequence[Row],
-        answers: Sequence[Answer],
-        latency_ms: float,
-        broken: Sequence[Broken],
-    ) -> None:
-        inputs = serving.model.signature.inputs
-        logged = serving.release.columns or [column.name for column in inputs]
-        vectors = {column.name: column.format.vector for column in inputs if column.format.vector is not None}
-        texts = {column.name for column in inputs if column.kind == "text"}  # which the steps rewrite, and no others
-        plain = [_logged(row, logged, vectors) for row in rows]
-        open_texts: list[Json] = [{name: row[name] for name in texts & row.keys()} for row in plain]
-        redacted = self._redact(serving.release.steps)([open_texts, [answer.value for answer in answers]])
-        plain_texts, values = narrow.json_array(redacted)
-        violations = [list[tuple[str, str]]() for _ in rows]
-        for each in broken:
-            violations[each.row - 1].append((each.rule.column, each.rule.rule))
-        events = [
-            PredictionEvent(
-                id=answer.id,
-                endpoint=self.endpoint,
-                release_id=serving.release.release_id,
-                model_version=serving.release.model_version,
-                row=row | texts,
-                label=answer.label,
-                value=value,
-                probabilities=answer.probabilities,
-                latency_ms=latency_ms / max(len(rows), 1),
-                rows_in_call=len(rows),
-                violations=tuple(rules),
-                absent=answer.gaps.absent,
-                imputed=answer.gaps.imputed,
-                unseen=answer.gaps.unseen,
-                unknown=answer.gaps.unknown,
-            )
-            for answer, row, texts, value, rules in zip(answers, plain, plain_texts, values, violations, strict=True)
-        ]
-        try:
-            self._events.append(events, durable=self._log == "required")
-        except StoreError as error:
-            if self._log == "required":
-                raise
-            self._lose(len(events), error)
-
-    def _log_failure(self, serving: _Serving, rows: int, latency_ms: float, error: Exception) -> None:
-        """Failures are for monitoring: losing such a record must not hide the failure itself."""
-        violations = error.violations if isinstance(error, ContractError) else ()
-        event = FailureEvent(
-            endpoint=self.endpoint,
-            release_id=serving.release.release_id,
-            model_version=serving.release.model_version,
-            error=type(error).__name__,
-            message=str(self._redact(serving.release.steps)(str(error)))[:500],
-            latency_ms=latency_ms / max(rows, 1),
-            rows_in_call=rows,
-            violating_rows=len({each["row"] for each in violations}),
-        )
-        try:
-            self._events.append([event], durable=False)
-        except StoreError as lost:
-            self._lose(1, lost)
-
-    def _lose(self, records: int, error: StoreError) -> None:
-        self._lost += records
-        logger.warning("prediction log failed: %s", error, extra={"endpoint": self.endpoint, "records": records})
+        return self.recorder.lacked
 
     # --- conversing -------------------------------------------------------------------------------
 
-    def chat(self, messages: Messages, sampling: Sampling, *, answer_id: str) -> Generator[Piece]:
+    def chat(
+        self, messages: Messages, sampling: Sampling, *, answer_id: str, key: str | None = None
+    ) -> Generator[Piece]:
         """Answer a conversation piece by piece; logged under `answer_id` when it ends, so feedback finds it.
 
-        An answer that its reader breaks off is logged as far as it came.
+        An answer that its reader breaks off is logged as far as it came. The live release is asked where a canary
+        fails before it said anything.
 
         Raises:
             DataError: the live model does not converse, or the prompt is too long.
             NotFoundError: nothing is released on the endpoint.
             StoreError: the answer could not be logged.
         """
-        serving = self._current()
-        chat = abilities_of(serving.model).chat
-        if chat is None:
-            task = serving.model.signature.task
-            raise DataError(f"expected a model that converses, found one for {task}; ask it by POST /predict")
-        row = _row_of(messages, serving.model.signature)
-        broken = self._violations(serving, [row])
-        pieces = chat(messages, sampling)
+        serving, conversation = self._current(), _Conversation(messages, sampling, answer_id)
+        chosen = pick(serving.routes, key, self._draw)
+        if chosen is not serving.routes[0]:
+            return self._chat_tried(serving, chosen, conversation)
+        pieces = self._chat_by(serving.live, conversation)
+        shadows = mirrored(serving.routes, key, self._draw)
+        return self._then_mirrored(serving, shadows, pieces, conversation) if shadows else pieces
+
+    def _chat_by(self, runtime: Runtime, conversation: _Conversation, *, tried: bool = False) -> Generator[Piece]:
+        """The answer of this release. When it is `tried`, an answer that says nothing is a failure."""
+        chat, row = runtime.chat, runtime.row_of(conversation.messages)
+        broken = runtime.violations([row], _uncounted if tried else self.recorder.count_broken)
+        started = self._timer()
 
         def log(text: str, latency_ms: float) -> None:
-            version = serving.release.model_version
-            answer = Answer(id=answer_id, value=text, release_id=serving.release.release_id, model_version=version)
-            self._log_answers(serving, [row], [answer], latency_ms, broken)
+            self.recorder.answered(
+                runtime, [row], [_answer_of(runtime, conversation.answer_id, text)], latency_ms, broken
+            )
 
-        return self._conversed(serving, pieces, log)
+        pieces = chat(conversation.messages, conversation.sampling)
+        return self._conversed(runtime, _speaking(pieces, runtime.release) if tried else pieces, log, started)
+
+    def _chat_tried(self, serving: _Serving, canary: Release, conversation: _Conversation) -> Generator[Piece]:
+        """The canary's answer; the live release's where that one fails before it said anything."""
+        started = self._timer()
+        try:
+            pieces = self._chat_by(self._runtime_of(serving, canary), conversation, tried=True)
+        except Exception as error:  # noqa: BLE001 - the live release is asked instead
+            failure = error, self._since_ms(started)
+        else:
+            yield from pieces
+            return
+        pieces = self._chat_by(serving.live, conversation)
+        first = next(pieces, None)
+        self.recorder.failed(canary, 1, failure[1], failure[0])
+        if first is not None:
+            yield first
+            yield from pieces
+
+    def _then_mirrored(
+        self, serving: _Serving, shadows: Sequence[Release], pieces: Generator[Piece], conversation: _Conversation
+    ) -> Generator[Piece]:
+        yield from pieces
+        for shadow in shadows:
+            self.mirror.offer(lambda shadow=shadow: self._chat_shadowed(serving, shadow, conversation))
+
+    def _chat_shadowed(self, serving: _Serving, shadow: Release, conversation: _Conversation) -> None:
+        started = self._timer()
+        try:
+            runtime = self._runtime_of(serving, shadow)
+            text = _text_of(list(runtime.chat(conversation.messages, conversation.sampling)))
+        except Exception as error:  # noqa: BLE001 - it is logged
+            self.recorder.failed(shadow, 1, self._since_ms(started), error)
+            return
+        answer, row = _answer_of(runtime, self._ids(), text), runtime.row_of(conversation.messages)
+        self.recorder.shadowed(runtime, [row], [answer], self._since_ms(started), [conversation.answer_id])
 
     def prompt_tokens(self, messages: Messages, tools: Sequence[Tool] = ()) -> int:
         """How many tokens `chat` would read.
@@ -412,46 +468,49 @@ class Engine:
             UsageError: the live model does not count them.
             DataError: its chat template refuses the conversation. NotFoundError: nothing is released.
         """
-        serving = self._current()
-        if not isinstance(serving.model, Counting):
-            version, family = serving.release.model_version, serving.release.family
-            raise UsageError(
-                f"expected a model that counts tokens before it is asked, found {version} of family {family!r}, which "
-                "does not; the usage of an answer tells them"
-            )
-        return serving.model.prompt_tokens(messages, tools)
+        return self._current().live.prompt_tokens(messages, tools)
 
     def _conversed(
-        self, serving: _Serving, pieces: Iterator[Piece], log: Callable[[str, float], None]
+        self, runtime: Runtime, pieces: Iterator[Piece], log: Callable[[str, float], None], started: float
     ) -> Generator[Piece]:
-        started = self._timer()
-
-        def since_ms() -> float:
-            return (self._timer() - started) * 1e3
-
         read: list[Piece] = []
         try:
             for piece in pieces:
                 read.append(piece)
                 if piece.finish is not None:
+                    self._note(runtime, piece)
                     text, read = _text_of(read), []
-                    log(text, since_ms())  # durable before its end is told
+                    log(text, self._since_ms(started))  # durable before its end is told
                 yield piece
         except GeneratorExit:
             if read:
-                log(_text_of(read), since_ms())
+                log(_text_of(read), self._since_ms(started))
             raise
         except Exception as error:
-            self._log_failure(serving, 1, since_ms(), error)
+            self.recorder.failed(runtime.release, 1, self._since_ms(started), error)
             raise
+
+    def _note(self, runtime: Runtime, last: Piece) -> None:
+        """What a span says of an answer that has ended."""
+        tracing.note(
+            gen_ai__operation__name="chat",
+            gen_ai__request__model=self.endpoint,
+            gen_ai__response__model=runtime.release.model_version,
+            gen_ai__response__finish_reasons=[str(last.finish)],
+            gen_ai__usage__input_tokens=last.prompt_tokens,
+            gen_ai__usage__output_tokens=last.completion_tokens,
+        )
 
     @property
     def concurrency(self) -> int | None:
         """How many answers the live model works at; None where it does not say, or nothing is live yet."""
-        concurrency = None if self._serving is None else abilities_of(self._serving.model).concurrency
+        concurrency = None if self._serving is None else abilities_of(self._serving.live.model).concurrency
         return concurrency and concurrency()
 
-    # --- embedding --------------------------------------------------------------------------------
+    @property
+    def waits_for_service(self) -> bool:
+        """Whether the live model pays for its answers, and mostly waits for them; False where nothing is live yet."""
+        return self._serving is not None and abilities_of(self._serving.live.model).usage is not None
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """Vectors of texts by the encoder of the live release; not logged, as no label ever comes for them.
@@ -461,38 +520,20 @@ class Engine:
             NotFoundError: nothing is released on the endpoint.
             CandidateError: the encoder failed.
         """
-        serving = self._current()
-        embedder = abilities_of(serving.model).embedder
-        encoder = embedder and embedder()
-        version = serving.release.model_version
-        if encoder is None:
-            raise UsageError(
-                f"expected a release with an encoder, found {version} of family {serving.release.family!r}, which has "
-                "none; release a candidate of family embedding or encoder, or ask this one by POST /predict"
-            )
-        try:
-            found = encoder.embed(texts)
-        except BakeoffError:
-            raise
-        except Exception as error:
-            name = type(error).__name__
-            raise CandidateError(f"model {version} failed on {len(texts)} texts: {name}: {error}") from error
-        if len(found.vectors_nd) != len(texts) or not np.isfinite(found.vectors_nd).all():
-            raise CandidateError(f"model {version}: expected {len(texts)} finite vectors, received others")
-        return found
+        return self._current().live.embedded(texts)
 
-    # --- following the pointer --------------------------------------------------------------------
+    # --- following the routes ---------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """Look at the pointer now and load what it names; waits for a refresh that is under way.
+        """Look at the routes now and load what they name; waits for a refresh that is under way.
 
-        For those who moved the pointer in this process and want the next call answered by the new release.
+        For those who moved them in this process and want the next call answered by the new release.
         """
         with self._refreshing:
             self._follow()
 
     def refresh_if_due(self) -> None:
-        """Look at the pointer unless that was done in the last half second or is being done."""
+        """Look at the routes unless that was done in the last half second or is being done."""
         if self._is_due() and self._refreshing.acquire(blocking=False):
             try:
                 self._follow()
@@ -505,19 +546,31 @@ class Engine:
 
     def health(self) -> Health:
         """Whether it can answer, and with what."""
-        serving = self._serving
+        release = self._serving.live.release if self._serving else None
+        blocked = self.recorder.blocked()
+        problems = [self._problem, blocked, self.recorder.problem, self._stuck()]
         return Health(
-            ready=serving is not None,
-            release_id=serving.release.release_id if serving else None,
-            model_version=serving.release.model_version if serving else None,
-            problem=self._problem,
-            lost_log_records=self._lost,
+            ready=release is not None and blocked is None,
+            release_id=release and release.release_id,
+            model_version=release and release.model_version,
+            problem="; ".join(dict.fromkeys(filter(None, problems))) or None,
+            lost_log_records=self.recorder.lost,
+            unmirrored_calls=self.mirror.dropped,
         )
+
+    def _stuck(self) -> str | None:
+        """What there is to say of a look at the routes that does not end."""
+        if not self._refreshing.locked() or self._polled_ms is None:
+            return None
+        waiting_ms = self._clock() - self._polled_ms
+        if waiting_ms <= STUCK_MS:
+            return None
+        return f"the records have not answered, or a release is loading, for {waiting_ms / 1e3:.0f} s"
 
     @property
     def signature(self) -> Signature:
         """What the live model takes and gives; `NotFoundError` when there is none."""
-        return self._current().model.signature
+        return self._current().live.model.signature
 
     def _current(self) -> _Serving:
         self.refresh_if_due()
@@ -531,49 +584,101 @@ class Engine:
         return self._serving
 
     def _follow(self) -> None:
-        """One look at the pointer; any failure leaves what serves in place and stands in `health`."""
+        """One look at the routes; any failure leaves what serves in place and stands in `health`."""
         self._polled_ms = self._clock()
         try:
-            live = self._pointer()
+            routes = list(self._routes())
         except Exception as error:  # noqa: BLE001 - it is kept as the problem, and logged
-            self._problem = f"cannot read the endpoint's pointer: {error}"
+            self._problem = f"cannot read the endpoint's routes: {error}"
             _log_problem(self._problem, error)
             return
-        if live is None or (self._serving and live.release_id == self._serving.release.release_id):
-            self._problem = self._failed = None
-            return
-        if self._failed_lately(live):
-            return
-        try:
-            model = self._load(live)
-            if warm := abilities_of(model).warm:
-                warm()  # the old release answers meanwhile, and stays if this fails
-            self._serving = _Serving(live, model, self._compiled(live, model), self._inputs(live, model))
-        except Exception as error:  # noqa: BLE001 - it is kept as the problem, and logged
-            self._failed = (live.release_id, self._clock())
-            self._problem = f"cannot load release {live.release_id} ({live.model_version}): {error}"
-            _log_problem(self._problem, error)
-        else:
-            self._problem = self._failed = None
+        wanted, named = routes, {route.release_id for route in routes}
+        self._unloadable = {name: each for name, each in self._unloadable.items() if name in named}
+        if routes:
+            before = self._serving.runtimes if self._serving else {}
+            live = self._loaded(routes[0], before)
+            if live is None and self._serving is not None:  # what was live before goes on, alone
+                live = self._serving.live
+                routes = [live.release]
+            if live is not None:
+                beside = {route.release_id: self._loaded(route, before, beside=live) for route in routes[1:]}
+                runtimes = {name: runtime for name, runtime in beside.items() if runtime is not None}
+                self._serving = _Serving(live, routes, {routes[0].release_id: live} | runtimes)
+        problems = [
+            f"cannot load release {route.release_id} ({route.model_version}): {failed.error}"
+            for route in wanted
+            if (failed := self._unloadable.get(route.release_id)) is not None
+        ]
+        self._problem = "; ".join(problems) or None
 
-    def _compiled(self, live: Release, model: Model) -> RowCheck | None:
-        if self._check is None or live.contract_id is None or self._on_violation == "off":
+    def _loaded(
+        self, route: Release, before: Mapping[str, Runtime], *, beside: Runtime | None = None
+    ) -> Runtime | None:
+        """The runtime of a route, loaded now if it is not; None where that cannot be done."""
+        known = before.get(route.release_id)
+        if known is not None:  # its model stays, whatever it does now
+            return known if known.release.status == route.status else self._runtime(route, known.model)
+        failed = self._unloadable.get(route.release_id)
+        if failed is not None and 0 <= self._clock() - failed.time_ms < RETRY_MS:
             return None
-        return self._check(live.contract_id, model.signature.inputs)
+        try:
+            model = self._load(route)
+            if beside is not None:
+                _require_same_task(model, beside.model)
+            if warm := abilities_of(model).warm:
+                warm()  # what served before answers meanwhile, and stays if this fails
+            runtime = self._runtime(route, model)
+        except Exception as error:  # noqa: BLE001 - it is kept as the problem, and logged
+            self._unloadable[route.release_id] = _Unloadable(error, self._clock())
+            _log_problem(f"cannot load release {route.release_id} ({route.model_version}): {error}", error)
+            return None
+        self._unloadable.pop(route.release_id, None)
+        return runtime
 
-    def _inputs(self, live: Release, model: Model) -> Inputs:
-        return Inputs(model.signature.inputs, aside=(*live.columns, *live.aside), unknown=self._unknown)
+    def _runtime(self, release: Release, model: Model) -> Runtime:
+        columns, check = model.signature.inputs, None
+        if self._check is not None and release.contract_id is not None and self._on_violation != "off":
+            check = self._check(release.contract_id, columns)
+        inputs = Inputs(columns, aside=(*release.columns, *release.aside), unknown=self._unknown)
+        return Runtime(
+            release,
+            model,
+            prepare=self._prepare,
+            inputs=inputs,
+            check=check,
+            on_violation=self._on_violation,
+            cache=self._cache,
+        )
 
-    def _failed_lately(self, live: Release) -> bool:
-        if self._failed is None or self._failed[0] != live.release_id:
-            return False
-        return 0 <= self._clock() - self._failed[1] < RETRY_MS
+
+def _require_same_task(model: Model, live: Model) -> None:
+    if model.signature.task != live.signature.task:
+        raise DataError(
+            f"expected a model for {live.signature.task}, as the live one is, received one for {model.signature.task}"
+        )
 
 
-def _row_of(messages: Messages, signature: Signature) -> Row:
-    """The conversation as a row of the dataset: as the text that training knows conversations by."""
-    text = next((column.name for column in signature.inputs if column.kind == "text"), None)
-    return {} if text is None else {text: question_text(messages)}
+def _uncounted(_: Sequence[Broken]) -> None:
+    """Violations that count for nothing: another release's look at the same rows counts."""
+
+
+def _speaking(pieces: Iterator[Piece], release: Release) -> Iterator[Piece]:
+    """The pieces, of which the first that says something was waited for.
+
+    Raises:
+        CandidateError: the answer ended, and nothing was said.
+    """
+    read: list[Piece] = []
+    for piece in pieces:
+        read.append(piece)
+        if piece.text or piece.calls:
+            return chain(read, pieces)
+    raise CandidateError(f"model {release.model_version}: expected an answer, received an empty one")
+
+
+def _answer_of(runtime: Runtime, answer_id: str, text: str) -> Answer:
+    release = runtime.release
+    return Answer(id=answer_id, value=text, release_id=release.release_id, model_version=release.model_version)
 
 
 def _text_of(pieces: Sequence[Piece]) -> str:
@@ -586,38 +691,3 @@ def _text_of(pieces: Sequence[Piece]) -> str:
 def _log_problem(problem: str, error: Exception) -> None:
     """Errors raised on purpose say all there is to say; of others the traceback is wanted."""
     logger.warning(problem, exc_info=None if isinstance(error, BakeoffError) else error)
-
-
-def _check(predictions: Predictions, rows: int, release: Release) -> None:
-    """A model that answers with holes must not be believed."""
-    if len(predictions) != rows:
-        raise CandidateError(f"model {release.model_version}: expected {rows} predictions, received {len(predictions)}")
-    numbers = predictions.probabilities_nk if predictions.probabilities_nk is not None else predictions.values_n
-    if np.issubdtype(numbers.dtype, np.floating) and not np.isfinite(numbers).all():
-        raise CandidateError(f"model {release.model_version}: expected finite predictions, received NaN or infinity")
-
-
-def _answers(serving: _Serving, predictions: Predictions, gaps: Sequence[Gaps], ids: Callable[[], str]) -> list[Answer]:
-    release_id, model_version = serving.release.release_id, serving.release.model_version
-    values: list[Any] = predictions.values_n.tolist()
-    shares = predictions.probabilities_nk.tolist() if predictions.probabilities_nk is not None else None
-    classification = serving.model.signature.task == "classification"
-    return [
-        Answer(
-            id=ids(),
-            label=str(value) if classification else None,
-            value=None if classification else value,
-            probabilities=dict(zip(predictions.classes, shares[i], strict=True)) if shares else None,
-            release_id=release_id,
-            model_version=model_version,
-            gaps=gaps[i],
-        )
-        for i, value in enumerate(values)
-    ]
-
-
-def _logged(row: Row, names: Sequence[str], vectors: Mapping[str, str]) -> dict[str, Any]:
-    """What a row holds under these names; the elements of a vector as the row has them, by the vector's name."""
-    if vectors:
-        names = list(dict.fromkeys(name if name in row else vectors.get(name, name) for name in names))
-    return {name: row.get(name) for name in names}

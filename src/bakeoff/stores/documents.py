@@ -33,6 +33,7 @@ ENTITY = Entity(
     table=documents,
     attributes={"id": "key", "created_ms": "created_ms", "updated_ms": "updated_ms"},
     stamp="created_ms",
+    key="key",
     newest=(documents.c.created_ms.desc(), documents.c.key),
     beside={
         "attribute": Beside(table=document_fields, same=_FIELDS, only={"kind": "attribute"}, value=("text", "number")),

@@ -3,8 +3,8 @@
 import json
 import math
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete, select, tuple_, update
@@ -21,18 +21,17 @@ from bakeoff.stores.grouping import Grouping
 from bakeoff.stores.history import pack, rank, values_of
 from bakeoff.stores.schema import artifacts, experiments, inputs, latest_metrics, metric_blocks, params, runs
 from bakeoff.stores.schema import tags as run_tags
-from bakeoff.stores.search import Beside, Entity, columns, find, offset_of
+from bakeoff.stores.search import Beside, Entity, batches, columns, find_keys, offset_of
 from bakeoff.stores.tags import change_tags
 
 __all__ = ["Runs"]
-
-_BATCH = 500  # ids in one select, below every database's limit of bound values
 
 
 ENTITY = Entity(
     table=runs,
     attributes=columns("run_id", "experiment_id", "name", "status", "lifecycle", "start_ms", "end_ms", "parent_id"),
     stamp="number",
+    key="run_id",
     newest=(runs.c.start_ms.desc(), runs.c.number.desc()),
     beside={
         "metric": Beside(table=latest_metrics, same=columns("run_id")),
@@ -43,7 +42,7 @@ ENTITY = Entity(
     values=EXPERIMENTS.values,
 )
 _LIFE_OF_EXPERIMENT = select(experiments.c.lifecycle).where(experiments.c.experiment_id == bindparam("experiment_id"))
-_LIFE_OF_RUN = select(runs.c.lifecycle).where(runs.c.run_id == bindparam("run_id"))
+_LIVES = select(runs.c.run_id, runs.c.lifecycle).where(runs.c.run_id.in_(bindparam("run_ids", expanding=True)))
 _INSERT_BLOCK = metric_blocks.insert()
 ENDED = frozenset({"FINISHED", "FAILED", "KILLED"})
 
@@ -122,8 +121,12 @@ class Runs:
         """All of them or none, with one commit for all calls that come at once."""
 
         def applied(connection: Connection) -> None:
-            for change in changes:
-                self._change(connection, change)
+            for only_metrics, some in groupby(changes, key=_only_metrics):
+                if only_metrics:
+                    self._log(connection, some)
+                    continue
+                for change in some:
+                    self._change(connection, change)
 
         self._grouped(applied)
 
@@ -136,8 +139,8 @@ class Runs:
     def search(self, query: Query) -> Page[Run]:
         """By attributes, metrics, params and tags."""
         with self._database.read() as connection:
-            rows, following = find(connection, ENTITY, query)
-            return Page(items=tuple(_load(connection, [row.run_id for row in rows])), following=following)
+            run_ids, following = find_keys(connection, ENTITY, query)
+            return Page(items=tuple(_load(connection, run_ids)), following=following)
 
     def history(self, run_id: str, key: str, *, limit: int | None = None, page: str | None = None) -> Page[Metric]:
         """The values of one metric in the order of (step, time_ms)."""
@@ -152,36 +155,47 @@ class Runs:
         return Page(items=items, following=f"0.{offset + len(items)}" if more else None)
 
     def _change(self, connection: Connection, change: RunChange) -> None:
-        lifecycle = connection.scalar(_LIFE_OF_RUN, {"run_id": change.run_id})
-        if lifecycle is None:
-            _require(connection, change.run_id)
-        if lifecycle == "deleted" and change.lifecycle is None:
-            raise ConflictError(f"expected an active run, {change.run_id!r} is deleted: restore it first")
+        _require(connection, change.run_id, active=change.lifecycle is None)
         wanted = {"name": change.name, "status": change.status, "end_ms": change.end_ms, "lifecycle": change.lifecycle}
         values = {key: value for key, value in wanted.items() if value is not None}
         if change.status in ENDED and change.end_ms is None:
             values["end_ms"] = self._clock()
         if values:
             connection.execute(update(runs).where(runs.c.run_id == change.run_id).values(**values))
-        self._add_metrics(connection, change.run_id, change.metrics)
+        self._add_metrics(connection, {change.run_id: change.metrics})
         self._add_params(connection, change.run_id, change.params)
         owner = {"run_id": change.run_id}
         change_tags(self._database, connection, run_tags, owner, change.tags, remove=change.remove_tags)
         self._add_inputs(connection, change.run_id, change.inputs)
         self._set_artifacts(connection, change.run_id, change.artifacts)
 
-    def _add_metrics(self, connection: Connection, run_id: str, values: Sequence[Metric]) -> None:
-        if not values:
-            return
-        series, points = pack(values)
-        connection.execute(_INSERT_BLOCK, {"run_id": run_id, "series": series, "points": points})
-        best: dict[str, Metric] = {}
-        for value in values:
-            known = best.setdefault(value.key, value)
-            if known is not value and rank(value) > rank(known):
-                best[value.key] = value
-        # In one order of keys: two writers that touched the same rows crosswise would deadlock.
-        connection.execute(self._upsert_latest, [_row(run_id, best[key]) for key in sorted(best)])
+    def _log(self, connection: Connection, changes: Iterable[RunChange]) -> None:
+        """Changes that bring metrics alone: what is there of each run is looked up and written at once."""
+        values: dict[str, list[Metric]] = {}
+        for change in changes:
+            values.setdefault(change.run_id, []).extend(change.metrics)
+        _require(connection, *values, active=True)
+        self._add_metrics(connection, values)
+
+    def _add_metrics(self, connection: Connection, values: Mapping[str, Sequence[Metric]]) -> None:
+        """By run."""
+        blocks: list[dict[str, Any]] = []
+        latest: list[dict[str, Any]] = []
+        # In one order of runs and keys: two writers that touched the same rows crosswise would deadlock.
+        for run_id in sorted(values):
+            if not values[run_id]:
+                continue
+            series, points = pack(values[run_id])
+            blocks.append({"run_id": run_id, "series": series, "points": points})
+            best: dict[str, Metric] = {}
+            for value in values[run_id]:
+                known = best.get(value.key)
+                if known is None or value.step > known.step or (value.step == known.step and rank(value) > rank(known)):
+                    best[value.key] = value
+            latest += [_row(run_id, best[key]) for key in sorted(best)]
+        if blocks:
+            connection.execute(_INSERT_BLOCK, blocks)
+            connection.execute(self._upsert_latest, latest)
 
     def _add_params(self, connection: Connection, run_id: str, values: Mapping[str, str]) -> None:
         for key, value in sorted(values.items()):
@@ -208,9 +222,18 @@ class Runs:
             connection.execute(insert.on_conflict_do_update(index_elements=keys, set_={"blob_id": blob_id}))
 
 
-def _require(connection: Connection, run_id: str) -> None:
-    if connection.scalar(select(runs.c.number).where(runs.c.run_id == run_id)) is None:
-        raise NotFoundError(f"expected the id of a run, received {run_id!r}: `bakeoff runs` lists them")
+def _require(connection: Connection, *run_ids: str, active: bool = False) -> None:
+    """See that there are these runs, and if `active`, that none is deleted."""
+    known = {row.run_id: row.lifecycle for row in connection.execute(_LIVES, {"run_ids": run_ids})}
+    for run_id in run_ids:
+        if run_id not in known:
+            raise NotFoundError(f"expected the id of a run, received {run_id!r}: `bakeoff runs` lists them")
+        if active and known[run_id] == "deleted":
+            raise ConflictError(f"expected an active run, {run_id!r} is deleted: restore it first")
+
+
+def _only_metrics(change: RunChange) -> bool:
+    return change == RunChange(run_id=change.run_id, metrics=change.metrics)
 
 
 def _row(run_id: str, metric: Metric) -> dict[str, Any]:
@@ -232,14 +255,14 @@ def _metric(row: Any) -> Metric:
 
 def _load(connection: Connection, run_ids: Sequence[str]) -> Iterator[Run]:
     """The runs of these ids, in their order."""
-    for start in range(0, len(run_ids), _BATCH):
-        yield from _load_batch(connection, run_ids[start : start + _BATCH])
+    for some in batches(run_ids):
+        yield from _load_batch(connection, some)
 
 
 def _load_batch(connection: Connection, run_ids: Sequence[str]) -> Iterator[Run]:
     def grouped(table: Table, *order: Any) -> dict[str, list[Any]]:
         groups: dict[str, list[Any]] = {run_id: [] for run_id in run_ids}
-        for row in connection.execute(select(table).where(table.c.run_id.in_(run_ids)).order_by(*order)):
+        for row in connection.execute(select(table).where(table.c.run_id.in_(run_ids)).order_by(*order)).all():
             groups[row.run_id].append(row)
         return groups
 

@@ -1,6 +1,6 @@
 """Queries as SQL: conditions, order and pages over one table and what stands beside it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -24,9 +24,10 @@ from sqlalchemy import (
 from bakeoff.core.errors import UsageError
 from bakeoff.core.queries import AllOf, Expr, Kind, Order, Predicate, Query, QueryField, Value
 
-__all__ = ["Beside", "Entity", "columns", "find", "offset_of"]
+__all__ = ["Beside", "Entity", "batches", "columns", "find", "find_keys", "offset_of", "rows_of"]
 
 Column: TypeAlias = ColumnElement[Any]
+BATCH = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +51,14 @@ class Entity:
     """A table that can be searched. `stamp` grows with each new row; `newest` is the order behind all others.
 
     `attributes` are the columns by the names of attributes; others may stand beside. `values` turn what a
-    query gives for an attribute into what the column holds.
+    query gives for an attribute into what the column holds. By `key` rows are fetched once they are known: what is
+    sorted to find them is not whole rows.
     """
 
     table: Table
     attributes: Mapping[str, str]
     stamp: str
+    key: str | None = None
     newest: tuple[Column, ...]
     beside: Mapping[Kind, Beside] = field(default_factory=dict[Kind, Beside])
     values: Mapping[str, Callable[[Value], Value]] = field(default_factory=dict[str, Callable[[Value], Value]])
@@ -67,6 +70,37 @@ def find(connection: Connection, entity: Entity, query: Query, *only: Column) ->
     Raises:
         UsageError: a field, a comparison or a page that there is none of.
     """
+    if entity.key is None:
+        return _page(connection, entity, query, select(entity.table).where(*only))
+    keys, following = find_keys(connection, entity, query, *only)
+    return rows_of(connection, entity, keys, *only), following
+
+
+def find_keys(connection: Connection, entity: Entity, query: Query, *only: Column) -> tuple[list[Any], str | None]:
+    """The keys of the rows of one page, and how the next one is asked for."""
+    assert entity.key is not None
+    rows, following = _page(connection, entity, query, select(entity.table.c[entity.key]).where(*only))
+    return [key for (key,) in rows], following
+
+
+def rows_of(connection: Connection, entity: Entity, keys: Sequence[Any], *only: Column) -> list[Any]:
+    """The rows of these keys, in their order."""
+    assert entity.key is not None
+    key, known = entity.table.c[entity.key], dict[Any, Any]()
+    for some in batches(keys):
+        rows = connection.execute(select(entity.table).where(key.in_(some), *only)).all()
+        known.update((getattr(row, entity.key), row) for row in rows)
+    return [known[each] for each in keys]
+
+
+def batches(keys: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Keys by as many as one select may name: below every database's limit of bound values."""
+    return (keys[start : start + BATCH] for start in range(0, len(keys), BATCH))
+
+
+def _page(
+    connection: Connection, entity: Entity, query: Query, statement: Select[Any]
+) -> tuple[Sequence[Any], str | None]:
     if query.limit < 1:
         raise UsageError(f"expected a limit of 1 or more; received {query.limit}")
     sql = _Sql(entity, connection.dialect.name)
@@ -74,7 +108,7 @@ def find(connection: Connection, entity: Entity, query: Query, *only: Column) ->
     newest, offset = _place(query.page)
     if newest is None:
         newest = connection.scalar(select(func.max(stamp))) or 0
-    statement = sql.ordered(select(entity.table).where(stamp <= newest, *only), query.order)
+    statement = sql.ordered(statement.where(stamp <= newest), query.order)
     if query.lifecycle is not None and "lifecycle" in entity.table.c:
         statement = statement.where(entity.table.c.lifecycle == query.lifecycle)
     if query.where is not None:
@@ -125,7 +159,10 @@ class _Sql:
                 columns, nan = [rows.c[name] for name in beside.value], rows.c.get("is_nan")
             else:
                 columns = [column]
-            lacking = [and_(*(each.is_(None) for each in columns)), *([] if nan is None else [nan])]
+            # What is never lacking is sorted by its column alone: an index may have that order.
+            optional = column is None or getattr(column, "nullable", True)
+            lacking = [and_(*(each.is_(None) for each in columns))] if optional else []
+            lacking += [] if nan is None else [nan]
             plain = map(self._plain, columns)
             statement = statement.order_by(*lacking, *(c.desc() if each.descending else c for c in plain))
         return statement.order_by(*self._entity.newest)

@@ -3,19 +3,45 @@
 import bisect
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Measures"]
+__all__ = ["EndpointMeasures", "Measures"]
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 FIRST_ERROR = 400
+_NUMBERS = (
+    ("lost_log_records_total", "counter", "Records that the prediction log could not take."),
+    ("running_batches", "gauge", "Batches of rows that are computed in threads."),
+    ("waiting_calls", "gauge", "Calls with rows that wait for a thread."),
+    ("refused_calls_total", "counter", "Calls that could not be answered in time."),
+)
 
 
 @dataclass(slots=True)
 class _Histogram:
     counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
     sum_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointMeasures:
+    """What is measured of one endpoint.
+
+    `violated` counts violations of the contract by column and rule, `lacked` answered rows by what was wrong with their
+    inputs and which. Of calls that need a thread, `running` are batches, `waiting` are calls, and `refused` those that
+    could not be answered in time.
+    """
+
+    endpoint: str
+    model_version: str | None
+    ready: bool
+    violated: Mapping[tuple[str, str], int]
+    lacked: Mapping[tuple[str, str], int]
+    lost_log_records: int = 0
+    running: int = 0
+    waiting: int = 0
+    refused: int = 0
 
 
 class Measures:
@@ -30,7 +56,9 @@ class Measures:
         """Count one finished request. Routes must be few: give the pattern, never the path."""
         with self._lock:
             self._requests[route, status] += 1
-            histogram = self._durations.setdefault(route, _Histogram())
+            histogram = self._durations.get(route)
+            if histogram is None:
+                histogram = self._durations[route] = _Histogram()
             histogram.counts[bisect.bisect_left(BUCKETS_S, seconds)] += 1
             histogram.sum_s += seconds
 
@@ -39,30 +67,22 @@ class Measures:
         with self._lock:
             return "\n".join([*self._requests_lines(), *self._duration_lines()]) + "\n"
 
-    def render(
-        self,
-        endpoint: str,
-        model_version: str | None,
-        *,
-        ready: bool,
-        violated: Mapping[tuple[str, str], int] | None = None,
-        lacked: Mapping[tuple[str, str], int] | None = None,
-    ) -> str:
-        """All series, ending in a newline.
-
-        `violated` counts violations of the contract by column and rule, `lacked` answered rows by what was wrong with
-        their inputs and which.
-        """
-        with self._lock:
-            lines = [*self._requests_lines(), *self._duration_lines()]
-        labels = f'endpoint="{_escaped(endpoint)}",model_version="{_escaped(model_version or "")}"'
+    def render(self, endpoints: Sequence[EndpointMeasures]) -> str:
+        """All series, ending in a newline."""
+        lines = [self.text().removesuffix("\n")]
         lines += [
             "# HELP bakeoff_endpoint_ready Whether the endpoint can answer.",
             "# TYPE bakeoff_endpoint_ready gauge",
-            f"bakeoff_endpoint_ready{{{labels}}} {int(ready)}",
         ]
-        lines += _violation_lines(violated or {})
-        lines += _lacked_lines(lacked or {})
+        for each in endpoints:
+            labels = f'endpoint="{_escaped(each.endpoint)}",model_version="{_escaped(each.model_version or "")}"'
+            lines.append(f"bakeoff_endpoint_ready{{{labels}}} {int(each.ready)}")
+        for name, kind, meaning in _NUMBERS:
+            lines += [f"# HELP bakeoff_{name} {meaning}", f"# TYPE bakeoff_{name} {kind}"]
+            attribute = name.removesuffix("_total").removesuffix("_calls").removesuffix("_batches")
+            lines += [f'bakeoff_{name}{{endpoint="{_escaped(e.endpoint)}"}} {getattr(e, attribute)}' for e in endpoints]
+        lines += _violation_lines(endpoints)
+        lines += _lacked_lines(endpoints)
         return "\n".join(lines) + "\n"
 
     def _requests_lines(self) -> Iterator[str]:
@@ -91,19 +111,24 @@ class Measures:
             yield f"{name}_count{{{label}}} {total}"
 
 
-def _violation_lines(violated: Mapping[tuple[str, str], int]) -> Iterator[str]:
-    yield "# HELP bakeoff_contract_violations_total Violations of the released data contract by column and rule."
-    yield "# TYPE bakeoff_contract_violations_total counter"
-    for (column, rule), count in sorted(violated.items()):
-        yield f'bakeoff_contract_violations_total{{column="{_escaped(column)}",rule="{_escaped(rule)}"}} {count}'
+def _violation_lines(endpoints: Sequence[EndpointMeasures]) -> Iterator[str]:
+    name = "bakeoff_contract_violations_total"
+    yield f"# HELP {name} Violations of the released data contract by column and rule."
+    yield f"# TYPE {name} counter"
+    for each in endpoints:
+        for (column, rule), count in sorted(each.violated.items()):
+            labels = f'endpoint="{_escaped(each.endpoint)}",column="{_escaped(column)}",rule="{_escaped(rule)}"'
+            yield f"{name}{{{labels}}} {count}"
 
 
-def _lacked_lines(lacked: Mapping[tuple[str, str], int]) -> Iterator[str]:
+def _lacked_lines(endpoints: Sequence[EndpointMeasures]) -> Iterator[str]:
     name = "bakeoff_rows_lacking_inputs_total"
     yield f"# HELP {name} Answered rows with an input absent, imputed or of an unseen category, or with unknown keys."
     yield f"# TYPE {name} counter"
-    for (lack, column), count in sorted(lacked.items()):
-        yield f'{name}{{lack="{_escaped(lack)}",column="{_escaped(column)}"}} {count}'
+    for each in endpoints:
+        for (lack, column), count in sorted(each.lacked.items()):
+            labels = f'endpoint="{_escaped(each.endpoint)}",lack="{_escaped(lack)}",column="{_escaped(column)}"'
+            yield f"{name}{{{labels}}} {count}"
 
 
 def _escaped(value: str) -> str:

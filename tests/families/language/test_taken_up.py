@@ -14,10 +14,11 @@ from bakeoff.core.releases import Release
 from bakeoff.families.language.lora import LoraFamily, LoraParams
 from bakeoff.feedback.record import record
 from bakeoff.serve.engine import Engine
+from bakeoff.serve.plane import DataPlane
 from bakeoff.testing.families import FamilyConformance
 from bakeoff.testing.memory import MemoryEvents
-from bakeoff.web.app import create_app
 from bakeoff.web.server import Server, local_hosts
+from bakeoff.web.serving.app import create_app
 
 openai = pytest.importorskip("openai")
 
@@ -58,12 +59,12 @@ class World:
         self.engine = Engine(
             "talk",
             load=self.load,
-            pointer=lambda: release_of(self.live),
+            routes=lambda: [release_of(self.live)],
             prepare=lambda table, steps, columns: table,
             events=events,
             clock=lambda: time.time_ns() // 1_000_000,
         )
-        app = create_app(self.engine, lambda items: record(events, items), hosts=local_hosts("127.0.0.1"))
+        app = create_app(DataPlane.of(self.engine), lambda items: record(events, items), hosts=local_hosts("127.0.0.1"))
         self.server = Server(app)
 
     def load(self, release):

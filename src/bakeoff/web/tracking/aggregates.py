@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
+from bakeoff.core.filters import within
 from bakeoff.core.queries import Expr, Predicate, Query, QueryField, attribute, every
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import Tracking
-from bakeoff.web.tracking.filters import within
 from bakeoff.web.tracking.spans import CallSummary
-from bakeoff.web.tracking.traces import COST, NAME, SESSION, TRACES, USAGE, metadata_of, ms_of, sums_in
+from bakeoff.web.tracking.traces import COST, NAME, SESSION, TRACES, USAGE, ms_of, sums_in
 from bakeoff.web.tracking.wire import enum_of, invalid
 
 __all__ = ["metrics"]
@@ -40,7 +40,7 @@ Rows: TypeAlias = Callable[[Mapping[str, Any]], Iterator[_Row]]
 
 
 def _traces(body: Mapping[str, Any]) -> Iterator[_Row]:
-    metadata = metadata_of(body)
+    metadata = body["metadata"]
     took = None if body["end_ms"] is None else body["end_ms"] - body["start_ms"]
     yield _Row(
         time_ms=body["start_ms"],

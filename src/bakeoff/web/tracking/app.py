@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any, TypeAlias
 
 from starlette.applications import Starlette
@@ -14,13 +16,18 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
 
+from bakeoff.core.errors import BakeoffError
+from bakeoff.core.principals import Permission
+from bakeoff.core.records import RunChange
 from bakeoff.core.types import Json
+from bakeoff.web.auth import Authenticator, principal_of, protect
 from bakeoff.web.guard import Guard
 from bakeoff.web.measures import Measures
-from bakeoff.web.permissions import Permission, permission, require_permissions
-from bakeoff.web.problems import HttpError, error_response
+from bakeoff.web.permissions import permission
+from bakeoff.web.problems import HEADERS, HttpError, error_response
 from bakeoff.web.tracking import (
     aggregates,
     artifacts,
@@ -31,6 +38,7 @@ from bakeoff.web.tracking import (
     metrics,
     models,
     multipart,
+    openapi,
     otlp,
     registry,
     runs,
@@ -38,7 +46,21 @@ from bakeoff.web.tracking import (
     traces,
 )
 from bakeoff.web.tracking.context import Tracking
+from bakeoff.web.tracking.messages import (
+    AssessmentMessage,
+    DatasetInput,
+    Location,
+    Mask,
+    ModelDataset,
+    ModelOrder,
+    ModelUse,
+    Pair,
+    PromptUse,
+    TraceMessage,
+)
+from bakeoff.web.tracking.reach import within_reach
 from bakeoff.web.tracking.wire import TrackingError, Want, answer, arguments, bounded, refusal, rejected, required
+from bakeoff.web.tracking.writing import Writing
 
 __all__ = ["MLFLOW", "create_tracking_app"]
 
@@ -47,6 +69,8 @@ logger = logging.getLogger(__name__)
 MLFLOW = "3.18.0"
 """The version of the protocol that clients are told: some of what they send goes by it."""
 Handler: TypeAlias = Callable[[Tracking, Mapping[str, Any]], Json]
+Change: TypeAlias = Callable[[Mapping[str, Any]], RunChange]
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 Streaming: TypeAlias = Callable[[Tracking, Request], Awaitable[Response]]
 TEXT, INT, FLAG, LIST, TEXTS, ANY = (
     Want(),
@@ -57,17 +81,34 @@ TEXT, INT, FLAG, LIST, TEXTS, ANY = (
     Want(shape="any"),
 )
 NEEDED = required()
+
+
+def _many(kind: Any) -> Want:
+    """A list of messages."""
+    return Want(shape="list", of=kind)
+
+
+PAIRS = _many(Pair)
 MOST_UPLOAD = 1 << 40
+BINARY = ("application/octet-stream",)
+REFUSED = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
+"""What MLflow calls that a caller is not known, or not allowed to."""
 THREADS = 16
+FORESEEN = (TrackingError, BakeoffError, HttpError, HTTPException, ClientDisconnect)
+"""Errors that have handlers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One operation: its paths below `/api/` and `/ajax-api/`, its method, what it takes, what it does."""
+    """One operation: its paths below `/api/` and `/ajax-api/`, its method, what it takes, what it does.
+
+    What `changes` a run alone is written together with what else comes at that moment.
+    """
 
     path: str
     method: str
-    does: Handler
+    does: Handler | None = None
+    changes: Change | None = None
     takes: Mapping[str, Want] = field(default_factory=dict[str, Want])
     needs: Permission = "read"
 
@@ -78,6 +119,10 @@ def _get(path: str, does: Handler, /, **takes: Want) -> Operation:
 
 def _write(path: str, does: Handler, /, *, method: str = "POST", **takes: Want) -> Operation:
     return Operation(path=path, method=method, does=does, takes=takes, needs="track")
+
+
+def _log(path: str, changes: Change, /, **takes: Want) -> Operation:
+    return Operation(path=path, method="POST", changes=changes, takes={"run_id": NEEDED, **takes}, needs="track")
 
 
 def _ask(path: str, does: Handler, /, **takes: Want) -> Operation:
@@ -95,7 +140,7 @@ PROXIED_PARTS = "2.0/mlflow-artifacts/mpu"
 SEARCHED = {"filter": TEXT, "order_by": TEXTS, "page_token": TEXT}
 MODEL = "2.0/mlflow/logged-models/{model_id}"
 CALLS: tuple[Operation, ...] = (
-    _write("2.0/mlflow/experiments/create", experiments.create, name=NEEDED, artifact_location=TEXT, tags=LIST),
+    _write("2.0/mlflow/experiments/create", experiments.create, name=NEEDED, artifact_location=TEXT, tags=PAIRS),
     _get("2.0/mlflow/experiments/get", experiments.get, experiment_id=NEEDED),
     _get("2.0/mlflow/experiments/get-by-name", experiments.get_by_name, experiment_name=NEEDED),
     *_either("2.0/mlflow/experiments/search", experiments.search, **SEARCHED, view_type=ANY, max_results=INT),
@@ -107,7 +152,7 @@ CALLS: tuple[Operation, ...] = (
     ),
     _write("2.0/mlflow/experiments/delete-experiment-tag", experiments.delete_tag, experiment_id=NEEDED, key=NEEDED),
     _ask("2.0/mlflow/experiments/search-datasets", runs.search_datasets, experiment_ids=TEXTS),
-    _write("2.0/mlflow/runs/create", runs.create, experiment_id=TEXT, start_time=INT, run_name=TEXT, tags=LIST),
+    _write("2.0/mlflow/runs/create", runs.create, experiment_id=TEXT, start_time=INT, run_name=TEXT, tags=PAIRS),
     _get("2.0/mlflow/runs/get", runs.get, run_id=NEEDED),
     _ask(
         "2.0/mlflow/runs/search",
@@ -119,10 +164,9 @@ CALLS: tuple[Operation, ...] = (
     _write("2.0/mlflow/runs/update", runs.update, run_id=NEEDED, end_time=INT, status=ANY, run_name=TEXT),
     _write("2.0/mlflow/runs/delete", runs.delete, run_id=NEEDED),
     _write("2.0/mlflow/runs/restore", runs.restore, run_id=NEEDED),
-    _write(
+    _log(
         "2.0/mlflow/runs/log-metric",
         runs.log_metric,
-        run_id=NEEDED,
         key=NEEDED,
         value=required("float"),
         timestamp=required("int"),
@@ -131,12 +175,18 @@ CALLS: tuple[Operation, ...] = (
         dataset_name=TEXT,
         dataset_digest=TEXT,
     ),
-    _write("2.0/mlflow/runs/log-parameter", runs.log_param, run_id=NEEDED, key=NEEDED, value=TEXT),
-    _write("2.0/mlflow/runs/log-batch", runs.log_batch, run_id=NEEDED, metrics=LIST, params=LIST, tags=LIST),
-    _write("2.0/mlflow/runs/log-inputs", runs.log_inputs, run_id=NEEDED, datasets=LIST, models=LIST),
-    _write("2.0/mlflow/runs/outputs", runs.log_outputs, run_id=NEEDED, models=required("list")),
+    _log("2.0/mlflow/runs/log-parameter", runs.log_param, key=NEEDED, value=TEXT),
+    _log("2.0/mlflow/runs/log-batch", runs.log_batch, metrics=LIST, params=PAIRS, tags=PAIRS),
+    _write(
+        "2.0/mlflow/runs/log-inputs",
+        runs.log_inputs,
+        run_id=NEEDED,
+        datasets=_many(DatasetInput),
+        models=_many(ModelUse),
+    ),
+    _write("2.0/mlflow/runs/outputs", runs.log_outputs, run_id=NEEDED, models=required("list", of=ModelUse)),
     _write("2.0/mlflow/runs/log-model", runs.log_model, run_id=NEEDED, model_json=NEEDED),
-    _write("2.0/mlflow/runs/set-tag", runs.set_tag, run_id=NEEDED, key=NEEDED, value=TEXT),
+    _log("2.0/mlflow/runs/set-tag", runs.set_tag, key=NEEDED, value=TEXT),
     _write("2.0/mlflow/runs/delete-tag", runs.delete_tag, run_id=NEEDED, key=NEEDED),
     _get(
         "2.0/mlflow/metrics/get-history",
@@ -166,25 +216,25 @@ CALLS: tuple[Operation, ...] = (
         name=TEXT,
         model_type=TEXT,
         source_run_id=TEXT,
-        params=LIST,
-        tags=LIST,
+        params=PAIRS,
+        tags=PAIRS,
     ),
     _ask(
         "2.0/mlflow/logged-models/search",
         models.search,
-        **{**SEARCHED, "order_by": LIST},
+        **{**SEARCHED, "order_by": _many(ModelOrder)},
         experiment_ids=TEXTS,
-        datasets=LIST,
+        datasets=_many(ModelDataset),
         max_results=INT,
     ),
     _get(MODEL, models.get, model_id=NEEDED),
     _write(MODEL, models.finalize, method="PATCH", model_id=NEEDED, status=ANY),
     _write(MODEL, models.delete, method="DELETE", model_id=NEEDED),
-    _write(f"{MODEL}/params", models.log_params, model_id=NEEDED, params=LIST),
-    _write(f"{MODEL}/tags", models.set_tags, method="PATCH", model_id=NEEDED, tags=LIST),
+    _write(f"{MODEL}/params", models.log_params, model_id=NEEDED, params=PAIRS),
+    _write(f"{MODEL}/tags", models.set_tags, method="PATCH", model_id=NEEDED, tags=PAIRS),
     _write(f"{MODEL}/tags/{{tag_key}}", models.delete_tag, method="DELETE", model_id=NEEDED, tag_key=NEEDED),
     _get(f"{MODEL}/artifacts/directories", artifacts.list_model, model_id=NEEDED, artifact_directory_path=TEXT),
-    _write("2.0/mlflow/registered-models/create", registry.create, name=NEEDED, tags=LIST, description=TEXT),
+    _write("2.0/mlflow/registered-models/create", registry.create, name=NEEDED, tags=PAIRS, description=TEXT),
     _get("2.0/mlflow/registered-models/get", registry.get, name=NEEDED),
     _get("2.0/mlflow/registered-models/search", registry.search, **SEARCHED, max_results=INT),
     _write("2.0/mlflow/registered-models/rename", registry.rename, name=NEEDED, new_name=NEEDED),
@@ -202,7 +252,7 @@ CALLS: tuple[Operation, ...] = (
         name=NEEDED,
         source=NEEDED,
         run_id=TEXT,
-        tags=LIST,
+        tags=PAIRS,
         run_link=TEXT,
         description=TEXT,
         model_id=TEXT,
@@ -243,9 +293,13 @@ CALLS: tuple[Operation, ...] = (
         version=NEEDED,
         key=NEEDED,
     ),
-    _write("3.0/mlflow/traces", traces.start, trace=required("any")),
+    _write("3.0/mlflow/traces", traces.start, trace=required("any", of=TraceMessage)),
     _ask(
-        "3.0/mlflow/traces/search", traces.search, **SEARCHED, locations=LIST, max_results=Want(shape="int", most=500)
+        "3.0/mlflow/traces/search",
+        traces.search,
+        **SEARCHED,
+        locations=_many(Location),
+        max_results=Want(shape="int", most=500),
     ),
     _get("3.0/mlflow/traces/get", traces.get, trace_id=NEEDED, allow_partial=FLAG),
     _get("3.0/mlflow/traces/batchGet", traces.batch, trace_ids=required("texts")),
@@ -273,7 +327,12 @@ CALLS: tuple[Operation, ...] = (
         base_filter=TEXT,
     ),
     _write("2.0/mlflow/traces/link-to-run", traces.link_to_run, trace_ids=required("texts"), run_id=NEEDED),
-    _write("2.0/mlflow/traces/link-prompts", traces.link_prompts, trace_id=NEEDED, prompt_versions=required("list")),
+    _write(
+        "2.0/mlflow/traces/link-prompts",
+        traces.link_prompts,
+        trace_id=NEEDED,
+        prompt_versions=required("list", of=PromptUse),
+    ),
     *(
         operation
         for version in ("2.0", "3.0")
@@ -305,7 +364,9 @@ CALLS: tuple[Operation, ...] = (
         )
     ),
     _get(TRACE, traces.info, trace_id=NEEDED),
-    _write(f"{TRACE}/assessments", assessments.create, trace_id=NEEDED, assessment=required("any")),
+    _write(
+        f"{TRACE}/assessments", assessments.create, trace_id=NEEDED, assessment=required("any", of=AssessmentMessage)
+    ),
     _get(ASSESSMENT, assessments.get, trace_id=NEEDED, assessment_id=NEEDED),
     _write(
         ASSESSMENT,
@@ -313,8 +374,8 @@ CALLS: tuple[Operation, ...] = (
         method="PATCH",
         trace_id=NEEDED,
         assessment_id=NEEDED,
-        assessment=required("any"),
-        update_mask=required("any"),
+        assessment=required("any", of=AssessmentMessage),
+        update_mask=required("any", of=Mask),
     ),
     _write(ASSESSMENT, assessments.delete, method="DELETE", trace_id=NEEDED, assessment_id=NEEDED),
     _write(
@@ -322,8 +383,8 @@ CALLS: tuple[Operation, ...] = (
         traces.start_v2,
         experiment_id=NEEDED,
         timestamp_ms=required("int"),
-        request_metadata=LIST,
-        tags=LIST,
+        request_metadata=PAIRS,
+        tags=PAIRS,
     ),
     _write(
         "2.0/mlflow/traces/{request_id}",
@@ -332,8 +393,8 @@ CALLS: tuple[Operation, ...] = (
         request_id=NEEDED,
         timestamp_ms=required("int"),
         status=ANY,
-        request_metadata=LIST,
-        tags=LIST,
+        request_metadata=PAIRS,
+        tags=PAIRS,
     ),
     _get("2.0/mlflow/traces/{request_id}/info", traces.info_v2, request_id=NEEDED),
     _get("2.0/mlflow/traces", traces.search_v2, **SEARCHED, experiment_ids=TEXTS, max_results=INT),
@@ -406,28 +467,50 @@ CALLS: tuple[Operation, ...] = (
 )
 
 
-def create_tracking_app(tracking: Tracking, *, hosts: frozenset[str] | None = None) -> Starlette:
+def create_tracking_app(
+    tracking: Tracking, *, hosts: frozenset[str] | None = None, authenticator: Authenticator | None = None
+) -> Starlette:
     """The app that speaks MLflow's protocol.
 
     Args:
         tracking: the stores behind it.
         hosts: the names that a Host header may have, or None for all.
+        authenticator: says who calls; without one, whoever can call may.
     """
     handlers = _Handlers(tracking)
     routes = [*handlers.routes()]
-    require_permissions(routes)
-    return Starlette(
-        routes=routes,
+    protect(routes, authenticator)
+    app = Starlette(
         middleware=[Middleware(Guard, hosts=hosts, max_body_bytes=MOST_UPLOAD, measures=handlers.measures)],
-        lifespan=handlers.lifespan,
         exception_handlers={
-            Exception: _on_error,
+            BakeoffError: _on_error,
             TrackingError: _on_error,
             HttpError: _on_http_error,
             HTTPException: _on_no_route,
             ClientDisconnect: _on_disconnect,
         },
     )
+    app.router = _ByPath(routes, lifespan=handlers.lifespan)
+    return app
+
+
+class _ByPath(Router):
+    """A router that looks plain paths up: there are hundreds, and each would be matched in turn."""
+
+    def __init__(self, routes: Sequence[Route], *, lifespan: Any) -> None:
+        super().__init__(routes, lifespan=lifespan)
+        self._plain = {
+            (method, route.path): route for route in routes if "{" not in route.path for method in route.methods or ()
+        }
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        route = self._plain.get((scope.get("method", ""), scope["path"])) if scope["type"] == "http" else None
+        if route is None:
+            await super().app(scope, receive, send)
+            return
+        scope.update({"router": self, "route": route, "endpoint": route.endpoint, "path_params": {}})
+        await route.app(scope, receive, send)
 
 
 class _Handlers:
@@ -436,12 +519,18 @@ class _Handlers:
     def __init__(self, tracking: Tracking) -> None:
         self.tracking, self.measures = tracking, Measures()
         self.pool: ThreadPoolExecutor | None = None
+        self.writing: Writing | None = None
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
         """Threads live as long as the app."""
-        with ThreadPoolExecutor(THREADS, thread_name_prefix="tracking") as self.pool:
-            yield
+        self.writing = Writing(self.tracking)
+        gc.freeze()  # modules and routes live as long as the process: no collection has to look at them
+        try:
+            with ThreadPoolExecutor(THREADS, thread_name_prefix="tracking") as self.pool:
+                yield
+        finally:
+            self.writing.close()
 
     def routes(self) -> Sequence[Route]:
         """All of them, below `/api` for clients and `/ajax-api` for pages."""
@@ -451,75 +540,112 @@ class _Handlers:
             proxy = f"{root}/2.0/mlflow-artifacts/artifacts/{{path:path}}"
             result += [
                 Route(proxy, self._streaming(artifacts.download, "read"), methods=["GET"]),
-                Route(proxy, self._streaming(artifacts.upload, "track"), methods=["PUT"]),
+                Route(proxy, self._streaming(artifacts.upload, "track", BINARY), methods=["PUT"]),
                 Route(
                     f"{root}/{PROXIED_PARTS}/create/{{artifact_path:path}}",
-                    self._streaming(multipart.create, "track"),
+                    self._streaming(multipart.create, "track", (otlp.JSON,), path=NEEDED, num_parts=INT),
                     methods=["POST"],
                 ),
-                Route(f"{root}/{multipart.PARTS}", self._streaming(multipart.part, "track"), methods=["PUT"]),
-                *(Route(f"{root}/{version}/mlflow/get-trace-artifact", self.trace_file) for version in ("2.0", "3.0")),
+                Route(f"{root}/{multipart.PARTS}", self._streaming(multipart.part, "track", BINARY), methods=["PUT"]),
+                *(
+                    Route(f"{root}/{version}/mlflow/get-trace-artifact", _foreseen(self.trace_file))
+                    for version in ("2.0", "3.0")
+                ),
                 Route(
                     f"{root}/2.0/mlflow/upload-artifact",
-                    self._streaming(artifacts.upload_small, "track"),
+                    self._streaming(artifacts.upload_small, "track", BINARY, run_uuid=NEEDED, path=NEEDED),
                     methods=["POST"],
                 ),
                 Route(
                     f"{root}/2.0/mlflow/logged-models/{{model_id}}/artifacts/files",
-                    self._streaming(artifacts.model_file, "read"),
+                    self._streaming(artifacts.model_file, "read", artifact_file_path=NEEDED),
                 ),
                 Route(f"{root}/3.0/mlflow/server-info", self.server_info),
             ]
+        version = self._streaming(artifacts.version_file, "read", name=NEEDED, version=NEEDED, path=NEEDED)
         return [
             *result,
-            Route("/v1/traces", self.spans, methods=["POST"]),
-            Route("/get-artifact", self._streaming(artifacts.run_file, "read")),
-            Route("/model-versions/get-artifact", self._streaming(artifacts.version_file, "read")),
+            Route("/v1/traces", _foreseen(self.spans), methods=["POST"]),
+            Route("/get-artifact", self._streaming(artifacts.run_file, "read", run_id=NEEDED, path=NEEDED)),
+            Route("/model-versions/get-artifact", version),
             Route("/health", self.health),
             Route("/version", self.version),
             Route("/metrics", self.metrics),
+            Route("/openapi.json", self.described),
         ]
 
-    def _endpoint(self, call: Operation) -> Callable[[Request], Awaitable[Response]]:
+    def _endpoint(self, call: Operation) -> Endpoint:
+        @_foreseen
         @permission(call.needs)
+        @openapi.takes(call.takes, call.does or call.changes)
         async def endpoint(request: Request) -> Response:
-            given = await arguments(request, call.takes)
-            return await asyncio.get_running_loop().run_in_executor(self.pool, self._done, call, given)
+            raw = b"" if call.method == "GET" else await bounded(request)
+            seen, changes = self._seen(request), call.changes
+            if changes is not None:
+                assert self.writing is not None
+                return await self.writing(lambda: self._change(changes(arguments(request, raw, call.takes)), seen))
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self.pool, self._done, call, seen, request, raw)
 
         return endpoint
 
-    def _done(self, call: Operation, given: Mapping[str, Any]) -> Response:
-        """The call's answer, encoded where it is made: a long one must not stop the others."""
-        return answer(call.does(self.tracking, given))
+    def _seen(self, request: Request) -> Tracking:
+        """What of the records the caller may know of."""
+        return within_reach(self.tracking, principal_of(request))
 
-    def _streaming(self, does: Streaming, needs: Permission) -> Callable[[Request], Awaitable[Response]]:
+    def _change(self, change: RunChange, seen: Tracking) -> RunChange:
+        """A change of a run that the caller may know of."""
+        if seen is not self.tracking:
+            seen.records.runs.get(change.run_id)
+        return change
+
+    @staticmethod
+    def _done(call: Operation, seen: Tracking, request: Request, raw: bytes) -> Response:
+        """The call's answer, read and encoded where it is made: a long one must not stop the others."""
+        assert call.does is not None
+        try:
+            return answer(call.does(seen, arguments(request, raw, call.takes)))
+        except StopIteration as error:  # no future can hold one: its request would never be answered
+            raise RuntimeError("a call ended without a result") from error
+
+    def _streaming(self, does: Streaming, needs: Permission, body: Sequence[str] = (), /, **takes: Want) -> Endpoint:
+        @_foreseen
         @permission(needs)
+        @openapi.takes(takes, does, body=body)
         async def endpoint(request: Request) -> Response:
-            return await does(self.tracking, request)
+            return await does(self._seen(request), request)
 
         return endpoint
+
+    @permission("public")
+    async def described(self, request: Request) -> Response:
+        """This document."""
+        routes = [route for route in request.app.routes if isinstance(route, Route)]
+        return answer(openapi.document(routes, MLFLOW))
 
     @permission("track")
+    @openapi.takes({}, otlp.spans_of, body=(otlp.JSON, otlp.PROTOBUF))
     async def spans(self, request: Request) -> Response:
         """Spans as OpenTelemetry exports them; an experiment is named by a header, or is the default one."""
         headers = request.headers
-        data, kind = await bounded(request), headers.get("content-type")
+        data, kind, tracking = await bounded(request), headers.get("content-type"), self._seen(request)
 
         def taken() -> Response:
             result = otlp.spans_of(data, kind=kind, encoding=headers.get("content-encoding"))
-            traces.take(self.tracking, headers.get("x-mlflow-experiment-id"), result)
+            traces.take(tracking, headers.get("x-mlflow-experiment-id"), result)
             body, media = otlp.answered(kind)
             return Response(body, media_type=media)
 
         return await asyncio.get_running_loop().run_in_executor(self.pool, taken)
 
     @permission("read")
+    @openapi.takes({"request_id": NEEDED}, traces.data)
     async def trace_file(self, request: Request) -> Response:
         """A trace's spans as a file."""
         trace_id = request.query_params.get("request_id")
         if not trace_id or request.query_params.get("path"):
             raise TrackingError("BAD_REQUEST", 'Request must include the "request_id" query parameter, and no path.')
-        data = await asyncio.get_running_loop().run_in_executor(self.pool, traces.data, self.tracking, trace_id)
+        data = await asyncio.get_running_loop().run_in_executor(self.pool, traces.data, self._seen(request), trace_id)
         response = answer(data)
         response.headers["Content-Disposition"] = "attachment; filename=traces.json"
         return response
@@ -546,13 +672,30 @@ class _Handlers:
 
 
 async def _on_error(_request: Request, error: Exception) -> Response:
-    known = refusal(error)
-    if known.code == "INTERNAL_ERROR":
-        logger.error("unexpected error", exc_info=error)
-    return rejected(known)
+    return rejected(refusal(error))
+
+
+def _foreseen(endpoint: Endpoint) -> Endpoint:
+    """The endpoint, whose other errors are logged, and told as MLflow's server tells of its own."""
+
+    @wraps(endpoint)
+    async def foreseen(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except FORESEEN:
+            raise
+        except Exception as error:
+            logger.exception("unexpected error", extra={"path": request.url.path})
+            return rejected(refusal(error))
+
+    return foreseen
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, HttpError) and error.status in REFUSED:
+        refused = rejected(TrackingError(REFUSED[error.status], error.message))
+        refused.headers.update(HEADERS.get(error.status, {}))
+        return refused
     return error_response(error, request.url.path)
 
 

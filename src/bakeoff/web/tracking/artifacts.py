@@ -27,6 +27,7 @@ from bakeoff.web.tracking.runs import run_of
 from bakeoff.web.tracking.wire import answer, invalid, missing, unknown
 
 __all__ = [
+    "FILES",
     "delete",
     "download",
     "list_model",
@@ -44,6 +45,8 @@ __all__ = [
 FILES = "artifact_files"
 """Documents of files that are of no run: the path, and the blob."""
 MOST_SMALL = 10 * 2**20
+LONGEST_NAME, LONGEST_PATH = 255, 2048
+"""What file systems take of one name, and clients' databases of a path."""
 
 
 def relative(path: str | None) -> str:
@@ -67,7 +70,13 @@ def relative(path: str | None) -> str:
         if decoded == path:
             break
         path = decoded
-    return "" if path in {"", "."} else PurePosixPath(path).as_posix()
+    plain = PurePosixPath(path).as_posix()
+    if (
+        any(len(part.encode("utf-8", "replace")) > LONGEST_NAME for part in plain.split("/"))
+        or len(plain) > LONGEST_PATH
+    ):
+        raise invalid("Invalid path")
+    return "" if plain == "." else plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,6 +310,8 @@ async def upload_small(tracking: Tracking, request: Request) -> Response:
     if not request.query_params.get("path"):
         raise invalid("Request must specify path.")
     path = relative(request.query_params["path"])
+    if not path:
+        raise invalid("Invalid path")
     data = await request.body()
     if len(data) > MOST_SMALL:
         raise invalid("Artifact size is too large. Max size is 10MB.")
@@ -317,5 +328,8 @@ def _put_small(tracking: Tracking, run_id: str, path: str, data: bytes) -> None:
         blob = tracking.blobs.put(data)
         tracking.records.runs.apply([RunChange(run_id=run.run_id, artifacts={path: blob})])
         return
-    place.folder.parent.mkdir(parents=True, exist_ok=True)
-    place.folder.write_bytes(data)
+    try:
+        place.folder.parent.mkdir(parents=True, exist_ok=True)
+        place.folder.write_bytes(data)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        raise invalid(f"expected a path where a file can be, {path!r} is a folder or goes through a file") from None

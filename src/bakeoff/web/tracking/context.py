@@ -61,6 +61,8 @@ class Tracking:
 def local_path(location: str) -> Path | None:
     """The folder that a location means on this machine; None for another kind."""
     parts = urlsplit(location)
+    if "\0" in unquote(location):
+        return None
     if parts.scheme == "file":
         return Path(unquote(parts.path))
     return Path(location) if not parts.scheme and location.startswith("/") else None

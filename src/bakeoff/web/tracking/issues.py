@@ -4,12 +4,12 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from bakeoff.core.filters import Grammar, Name, filter_of, within
 from bakeoff.core.queries import Order, Query, QueryField, attribute, every
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.documents import Body, Fields, edit, fields, write
 from bakeoff.web.tracking.experiments import experiment_of
-from bakeoff.web.tracking.filters import Grammar, Name, filter_of, within
 from bakeoff.web.tracking.traces import TRACES
 from bakeoff.web.tracking.wire import TrackingError, invalid, unknown
 

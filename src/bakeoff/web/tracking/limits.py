@@ -7,7 +7,9 @@ import logging
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from bakeoff.core.records import Metric, Series
 from bakeoff.web.tracking.wire import MISSING, SEE, float_of, int_of, invalid, invalid_value, missing
@@ -23,6 +25,7 @@ __all__ = [
     "check_tags",
     "experiment_name",
     "metric_of",
+    "metrics_of",
     "version_number",
 ]
 
@@ -111,6 +114,42 @@ def check_batch(metrics: Sequence[Any], params: Sequence[Any], tags: Sequence[An
         )
 
 
+class _Logged(msgspec.Struct, kw_only=True, gc=False):
+    """A metric as nearly all clients write it."""
+
+    key: Annotated[str, msgspec.Meta(min_length=1)]
+    value: float
+    timestamp: Annotated[int, msgspec.Meta(ge=0)]
+    step: int = 0
+    model_id: str | None = None
+    dataset_name: str | None = None
+    dataset_digest: str | None = None
+
+
+def metrics_of(given: Sequence[Any]) -> list[Metric]:
+    """The metrics of a batch as a client writes them."""
+    try:
+        known = msgspec.convert(given, list[_Logged])
+    except msgspec.ValidationError:  # texts for NaN and whole numbers, or what must be refused
+        return [metric_of(each, at) for at, each in enumerate(given)]
+    return [
+        Metric(
+            key=each.key,
+            value=each.value,
+            step=each.step,
+            time_ms=each.timestamp,
+            series=_of(each.model_id, each.dataset_name, each.dataset_digest),
+        )
+        for each in known
+    ]
+
+
+def _of(model_id: str | None, name: str | None, digest: str | None) -> Series | None:
+    if not (model_id or name or digest):
+        return None
+    return Series(model_id=model_id or None, dataset_name=name or None, dataset_digest=digest or None)
+
+
 def metric_of(given: Mapping[str, Any], at: int | None = None) -> Metric:
     """A metric as a client writes it; `at` is its place in a batch."""
     path = "" if at is None else f"metrics[{at}]."
@@ -130,8 +169,7 @@ def metric_of(given: Mapping[str, Any], at: int | None = None) -> Metric:
     if time_ms < 0:
         why = f"metric '{key}' (value={value}). Timestamp must be a nonnegative long (64-bit integer) "
         raise invalid_value(path + "timestamp", time_ms, why)
-    of = (given.get("model_id") or None, given.get("dataset_name") or None, given.get("dataset_digest") or None)
-    series = Series(model_id=of[0], dataset_name=of[1], dataset_digest=of[2]) if any(of) else None
+    series = _of(given.get("model_id"), given.get("dataset_name"), given.get("dataset_digest"))
     return Metric(key=key, value=value, step=step, time_ms=time_ms, series=series)
 
 
@@ -151,7 +189,7 @@ def check_location(location: str | None) -> str:
         "#" in location or (":" in location and "?" in location and not location.startswith("databricks"))
     ):
         raise invalid(f"'artifact_location' URL can't include fragments or params. Given: '{location}'")
-    if location and ".." in location.split("/"):
+    if location and (".." in location.split("/") or "\0" in location):
         raise invalid(f"Invalid artifact location: {location}")
     return location or ""
 

@@ -6,28 +6,29 @@ from typing import Any, get_args
 
 from bakeoff.core import narrow
 from bakeoff.core.errors import ConflictError, NotFoundError
+from bakeoff.core.filters import RUNS, filter_of, order_of, within
 from bakeoff.core.queries import Order, Query, QueryField, attribute, every
 from bakeoff.core.records import Run, RunChange, RunInput, RunStatus
 from bakeoff.core.types import Json
 from bakeoff.web.tracking import limits
 from bakeoff.web.tracking.context import DEFAULT, Tracking
 from bakeoff.web.tracking.experiments import experiment_of, lifecycle_of
-from bakeoff.web.tracking.filters import METRICS, PARAMS, TAGS, Grammar, Name, filter_of, order_of, within
 from bakeoff.web.tracking.models import measured, metric_shown, require_models
 from bakeoff.web.tracking.wire import enum_of, invalid, missing, of_pairs, paged, pairs, unknown
 
 __all__ = [
-    "GRAMMAR",
     "create",
     "delete",
     "delete_tag",
     "get",
+    "log",
     "log_batch",
     "log_inputs",
     "log_metric",
     "log_model",
     "log_outputs",
     "log_param",
+    "of_models",
     "restore",
     "run_of",
     "search",
@@ -41,18 +42,6 @@ __all__ = [
 NAME, USER, PARENT, NOTE = "mlflow.runName", "mlflow.user", "mlflow.parentRunId", "mlflow.note.content"
 CONTEXT, OUTPUT, INPUT = "mlflow.data.context", "bakeoff.model_output.", "bakeoff.model_input."
 """Before the id of a model: tags in which we keep what MLflow tells apart from tags."""
-GRAMMAR = Grammar(
-    attributes={
-        **dict.fromkeys(("run_name", "run name", "Run name", "Run Name", "name"), Name.of("name")),
-        **dict.fromkeys(("start_time", "created", "Created"), Name.of("start_ms", number=True)),
-        "end_time": Name.of("end_ms", number=True),
-        **{key: Name.of(key) for key in ("run_id", "status", "experiment_id")},
-        "artifact_uri": Name.of("location"),
-        "user_id": Name(field=QueryField(kind="tag", key=USER)),
-    },
-    kinds={**METRICS, **PARAMS, **TAGS, "dataset": "input", "datasets": "input"},
-    keys={"digest": "version"},
-)
 NEWEST = (
     Order(field=QueryField(kind="attribute", key="start_ms"), descending=True),
     Order(field=QueryField(kind="attribute", key="run_id")),
@@ -233,30 +222,37 @@ def get(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     return {"run": shown(tracking, run_of(tracking, given["run_id"]))}
 
 
-def log_metric(tracking: Tracking, given: Mapping[str, Any]) -> Json:
-    """One value of a metric."""
-    metric = limits.metric_of(given)
-    limits.check_key(metric.key, path="name", what="Metric name")
-    return _log(tracking, RunChange(run_id=given["run_id"], metrics=[metric]))
-
-
-def _log(tracking: Tracking, change: RunChange) -> Json:
-    require_models(tracking, change.metrics)
+def log(tracking: Tracking, change: RunChange) -> Json:
+    """What was logged to a run, and what follows from it for logged models."""
+    if of_models(change):
+        require_models(tracking, change.metrics)
     _apply(tracking, change)
-    measured(tracking, change.run_id, change.metrics)
+    if of_models(change):
+        measured(tracking, change.run_id, change.metrics)
     return {}
 
 
-def log_param(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+def of_models(change: RunChange) -> bool:
+    """Whether it brings metrics of logged models or datasets."""
+    return any(metric.series is not None for metric in change.metrics)
+
+
+def log_metric(given: Mapping[str, Any]) -> RunChange:
+    """One value of a metric."""
+    metric = limits.metric_of(given)
+    limits.check_key(metric.key, path="name", what="Metric name")
+    return RunChange(run_id=given["run_id"], metrics=[metric])
+
+
+def log_param(given: Mapping[str, Any]) -> RunChange:
     """One param."""
-    params = limits.check_params({given["key"]: given["value"] or ""})
-    return _apply(tracking, RunChange(run_id=given["run_id"], params=params))
+    return RunChange(run_id=given["run_id"], params=limits.check_params({given["key"]: given["value"] or ""}))
 
 
-def set_tag(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+def set_tag(given: Mapping[str, Any]) -> RunChange:
     """A tag of a run; that of its name is its name."""
     tags = limits.check_run_tags({given["key"]: given["value"] or ""})
-    return _apply(tracking, RunChange(run_id=given["run_id"], tags=_without_name(tags), name=tags.get(NAME) or None))
+    return RunChange(run_id=given["run_id"], tags=_without_name(tags), name=tags.get(NAME) or None)
 
 
 def _without_name(tags: Mapping[str, str]) -> dict[str, str]:
@@ -271,23 +267,22 @@ def delete_tag(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     return _apply(tracking, RunChange(run_id=run.run_id, remove_tags=(key,)))
 
 
-def log_batch(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+def log_batch(given: Mapping[str, Any]) -> RunChange:
     """Metrics, params and tags at once: all or none."""
     limits.check_batch(given["metrics"], given["params"], given["tags"])
-    metrics = [limits.metric_of(each, at) for at, each in enumerate(given["metrics"])]
+    metrics = limits.metrics_of(given["metrics"])
     seen = dict[str, int]()
     for at, metric in enumerate(metrics):
         if seen.setdefault(metric.key, at) == at:
             limits.check_key(metric.key, path=f"metrics[{at}].name", what="Metric name")
     tags = limits.check_run_tags(of_pairs("tags", given["tags"]), paths=True)
-    change = RunChange(
+    return RunChange(
         run_id=given["run_id"],
         metrics=metrics,
         params=limits.check_params(of_pairs("params", given["params"]), paths=True),
         tags=_without_name(tags),
         name=tags.get(NAME) or None,
     )
-    return _log(tracking, change)
 
 
 def log_inputs(tracking: Tracking, given: Mapping[str, Any]) -> Json:
@@ -325,9 +320,9 @@ def log_model(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     run = run_of(tracking, given["run_id"], active=True)
     try:
         model = json.loads(given["model_json"])
-    except ValueError:
+        lacking = {"artifact_path", "flavors", "utc_time_created", "run_id"} - set(model)
+    except (ValueError, TypeError):
         raise invalid(f"Malformed model info. \n {given['model_json']} \n is not a valid JSON.") from None
-    lacking = {"artifact_path", "flavors", "utc_time_created", "run_id"} - set(model)
     if lacking:
         raise invalid(f"Model json is missing mandatory fields: {lacking}")
     history = [*json.loads(run.tags.get("mlflow.log-model.history", "[]")), model]
@@ -342,8 +337,8 @@ def search(tracking: Tracking, given: Mapping[str, Any]) -> Json:
             f"Invalid value {given['max_results']} for parameter 'max_results' supplied. It must be a positive integer"
         )
     query = Query(
-        where=within(attribute("experiment_id", "in", tuple(experiments)), filter_of(given["filter"], GRAMMAR)),
-        order=(*order_of(given["order_by"], GRAMMAR), *NEWEST),
+        where=within(attribute("experiment_id", "in", tuple(experiments)), filter_of(given["filter"], RUNS)),
+        order=(*order_of(given["order_by"], RUNS), *NEWEST),
         lifecycle=lifecycle_of(given.get("run_view_type")),
         limit=1000 if given["max_results"] is None else given["max_results"],
         page=given["page_token"] or None,

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bakeoff.core.filters import TAGS, Grammar, Name, filter_of, order_of, within
 from bakeoff.core.queries import AllOf, AnyOf, Expr, Page, Query, QueryField, attribute, every
 from bakeoff.core.records import Document, DocumentChange
 from bakeoff.core.types import Json
@@ -19,7 +20,6 @@ from bakeoff.web.tracking.context import DEFAULT, Tracking
 from bakeoff.web.tracking.conventions import Call, decoded
 from bakeoff.web.tracking.documents import APART, Body, Fields, edit, fields, settle
 from bakeoff.web.tracking.experiments import experiment_of
-from bakeoff.web.tracking.filters import TAGS, Grammar, Name, filter_of, order_of, within
 from bakeoff.web.tracking.otlp import OtlpSpan, proto_json
 from bakeoff.web.tracking.spans import (
     ENDED_ERROR,
@@ -56,7 +56,6 @@ __all__ = [
     "info_v2",
     "link_prompts",
     "link_to_run",
-    "metadata_of",
     "ms_of",
     "search",
     "search_v2",
@@ -173,10 +172,12 @@ def _new(trace_id: str, experiment_id: str, start_ms: int, known: Mapping[str, A
         "response_preview": None,
         "client_request_id": None,
         "metadata": {},
+        "stated": {},
         "counted": {},
         "tags": {LOCATION: "TRACKING_STORE", **known.get("tags", {})},
         "assessments": [],
         "runs": known.get("runs", []),
+        "spans": 0,
         "calls": {},
         "text": "",
         "said": False,
@@ -186,7 +187,7 @@ def _new(trace_id: str, experiment_id: str, start_ms: int, known: Mapping[str, A
 def _fields(body: Body) -> Fields:
     if not _logged(body):
         return {}
-    metadata = metadata_of(body)
+    metadata: Mapping[str, str] = body["metadata"]
     usage, cost = (sums_in(metadata.get(key)) for key in (USAGE, COST))
     judged: dict[str, str | float | None] = {}
     for each in body["assessments"]:
@@ -208,7 +209,7 @@ def _fields(body: Body) -> Fields:
             "client_request_id": body["client_request_id"],
             "run_id": metadata.get(RUN),
             "text": body["text"] or None,
-            "spans": len(body["calls"]),
+            "spans": body["spans"],
             "cost_usd": cost.get("total_cost"),
             **{key: usage.get(key) for key in TOKENS},
             **dict.fromkeys(links, 1),
@@ -272,6 +273,7 @@ def _written(
     fresh = [span for span in spans if span.id not in body["calls"]]
     calls = {span.id: priced(tracking, span) for span in spans}
     body["calls"] = {**body["calls"], **{span.id: summary(span, calls[span.id]).stored() for span in spans}}
+    body["spans"] = len(body["calls"])
     body["text"] = (body["text"] + "\n".join(map(text_of, fresh)))[:MOST_TEXT]
     _count(body, [calls[span.id] for span in fresh])
     if not body["said"]:
@@ -309,11 +311,13 @@ def _count(body: Body, calls: Sequence[Call]) -> None:
         stated = {SESSION: call.session, USER: call.user}
         counted = {**{key: value for key, value in stated.items() if value}, **counted}
     body["counted"] = counted
+    body["metadata"] = {**counted, **body["stated"]}
 
 
-def metadata_of(body: Mapping[str, Any]) -> dict[str, str]:
-    """What is known of a trace: what its client says goes before what was worked out from spans."""
-    return {**body["counted"], **body["metadata"]}
+def _stating(body: Body, metadata: Mapping[str, str]) -> Body:
+    """With more metadata that the trace's client says."""
+    stated = {**body["stated"], **metadata}
+    return {**body, "stated": stated, "metadata": {**body["counted"], **stated}}
 
 
 # --- as clients read them -----------------------------------------------------------------------
@@ -352,7 +356,7 @@ def info_of(body: Mapping[str, Any]) -> dict[str, Json]:
         },
         "request_time": time_of(body["start_ms"]),
         "state": body["state"],
-        "trace_metadata": metadata_of(body),
+        "trace_metadata": body["metadata"],
         "tags": body["tags"],
         "assessments": body["assessments"],
     }
@@ -379,12 +383,11 @@ def start(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     def changed(known: Body) -> Body:
         body = _new(trace_id, experiment.experiment_id, start_ms, known)
         merged = {
-            **body,
+            **_stating(body, stated.get("trace_metadata", {})),
             "experiment_id": experiment.experiment_id,
             "start_ms": start_ms,
             "end_ms": body["end_ms"] if took is None else start_ms + took,
             "state": state,
-            "metadata": {**body["metadata"], **stated.get("trace_metadata", {})},
             "tags": {**body["tags"], **stated.get("tags", {})},
             "said": took is not None or body["said"],
         }
@@ -602,7 +605,7 @@ def _v2(body: Mapping[str, Any]) -> Json:
         "timestamp_ms": body["start_ms"],
         "execution_time_ms": 0 if body["end_ms"] is None else body["end_ms"] - body["start_ms"],
         "status": body["state"],
-        "request_metadata": pairs(metadata_of(body)),
+        "request_metadata": pairs(body["metadata"]),
         "tags": pairs(body["tags"]),
     }
 
@@ -612,13 +615,10 @@ def start_v2(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     experiment = experiment_of(tracking, given["experiment_id"])
     trace_id = f"tr-{uuid.uuid4().hex}"
     new = _new(trace_id, experiment.experiment_id, ms_of(given["timestamp_ms"]), {})
-    stated = {
-        "metadata": of_pairs("request_metadata", given["request_metadata"]),
-        "tags": of_pairs("tags", given["tags"]),
-    }
+    metadata, tags = of_pairs("request_metadata", given["request_metadata"]), of_pairs("tags", given["tags"])
 
     def changed(body: Body) -> Body:
-        return {**body, **{key: {**body[key], **value} for key, value in stated.items()}}
+        return {**_stating(body, metadata), "tags": {**body["tags"], **tags}}
 
     return {"trace_info": _v2(edit(tracking, TRACES, trace_id, changed, fields_of=_fields, absent=new))}
 
@@ -630,10 +630,10 @@ def end_v2(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 
     def changed(body: Body) -> Body:
         return {
+            **_stating(body, metadata),
             "end_ms": ms_of(given["timestamp_ms"]),
             "state": status,
             "said": True,
-            "metadata": {**body["metadata"], **metadata},
             "tags": {**body["tags"], **tags},
         }
 

@@ -15,7 +15,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bakeoff.core.errors import BakeoffError, ConflictError, NotFoundError, UsageError
+from bakeoff.core.errors import BakeoffError, ConflictError, NotFoundError, SecurityError, UsageError
 from bakeoff.core.types import Json
 
 __all__ = [
@@ -49,6 +49,7 @@ STATUS: Mapping[str, int] = {
     "INVALID_PARAMETER_VALUE": 400,
     "RESOURCE_ALREADY_EXISTS": 400,
     "BAD_REQUEST": 400,
+    "UNAUTHENTICATED": 401,
     "PERMISSION_DENIED": 403,
     "RESOURCE_DOES_NOT_EXIST": 404,
     "ENDPOINT_NOT_FOUND": 404,
@@ -109,6 +110,8 @@ def refusal(error: Exception) -> TrackingError:
         return TrackingError("RESOURCE_CONFLICT", str(error))
     if isinstance(error, UsageError):
         return invalid(str(error))
+    if isinstance(error, SecurityError):
+        return TrackingError("PERMISSION_DENIED", str(error))
     code = "TEMPORARILY_UNAVAILABLE" if isinstance(error, BakeoffError) else "INTERNAL_ERROR"
     return TrackingError(code, str(error) if isinstance(error, BakeoffError) else "the server failed; its log says why")
 
@@ -128,23 +131,25 @@ def answer(body: object, *, status: int = 200) -> Response:
 class Want:
     """What an argument must be: its shape, whether it must be given, and what else must hold of it.
 
-    `most` is the largest number, with the message that clients look for.
+    `most` is the largest number, with the message that clients look for; `of` is the type of the message, or of those
+    in the list.
     """
 
     shape: Shape = "text"
     required: bool = False
     most: int | None = None
+    of: Any = None
     check: Callable[[Any], None] | None = None
 
 
-def required(shape: Shape = "text") -> Want:
+def required(shape: Shape = "text", *, of: Any = None) -> Want:
     """An argument that must be given."""
-    return Want(shape=shape, required=True)
+    return Want(shape=shape, required=True, of=of)
 
 
-async def arguments(request: Request, wanted: Mapping[str, Want]) -> dict[str, Any]:
+def arguments(request: Request, raw: bytes, wanted: Mapping[str, Want]) -> dict[str, Any]:
     """The arguments of a call, from its path and its query or JSON body, each checked as MLflow checks it."""
-    given = _query(request, wanted) if request.method == "GET" else await _body(request)
+    given = _query(request, wanted) if request.method == "GET" else _body(request, raw)
     if request.method == "DELETE":
         given = {**_query(request, wanted), **given}
     given |= request.path_params
@@ -162,8 +167,7 @@ def _query(request: Request, wanted: Mapping[str, Want]) -> dict[str, Any]:
     return given
 
 
-async def _body(request: Request) -> dict[str, Any]:
-    raw = await bounded(request)
+def _body(request: Request, raw: bytes) -> dict[str, Any]:
     if not raw.strip():
         return {}
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
@@ -200,9 +204,19 @@ def _checked(name: str, want: Want, given: Mapping[str, Any]) -> Any:
     value = _SHAPES[want.shape](name, value)
     if want.most is not None and value > want.most:
         raise _not(name, value)
+    if want.of is not None:
+        for at, each in enumerate(value) if want.shape == "list" else [(None, value)]:
+            _message(name if at is None else f"{name}[{at}]", each, want.of)
     if want.check is not None:
         want.check(value)
     return value
+
+
+def _message(name: str, value: object, kind: Any) -> None:
+    try:
+        msgspec.convert(value, kind, strict=False)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise invalid(f"{_not(name, value).message} {error}") from None
 
 
 def _not(name: str, value: object) -> TrackingError:
@@ -248,8 +262,12 @@ def _bool(name: str, value: object) -> bool:
 
 
 def _list(name: str, value: object) -> list[Any]:
+    """A list of messages."""
     if not isinstance(value, list):
         raise _not(name, value)
+    for at, each in enumerate(value):
+        if not isinstance(each, dict):
+            raise _not(f"{name}[{at}]", each)
     return value
 
 

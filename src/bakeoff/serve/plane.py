@@ -1,0 +1,65 @@
+"""The data plane: the endpoints that one process serves, by name. Every protocol only translates to it."""
+
+from collections.abc import Callable, Collection
+from threading import Lock
+
+from bakeoff.core.errors import NotFoundError
+from bakeoff.core.plugins import suggestion
+from bakeoff.serve.engine import Engine
+
+__all__ = ["DataPlane"]
+
+
+class DataPlane:
+    """Engines by the name of their endpoint; safe to call from many threads.
+
+    Args:
+        default: the endpoint that answers where a request names none.
+        names: the endpoints that there are; cheap, as they may be made while this one serves.
+        make: an engine for one of them; called once for each, when it is first wanted.
+    """
+
+    def __init__(self, default: str, names: Callable[[], Collection[str]], make: Callable[[str], Engine]) -> None:
+        self.default, self._names, self._make = default, names, make
+        self._engines: dict[str, Engine] = {}
+        self._making = Lock()
+
+    @classmethod
+    def of(cls, *engines: Engine) -> "DataPlane":
+        """A plane of these engines alone; the first is the default."""
+        by_name = {engine.endpoint: engine for engine in engines}
+        return cls(engines[0].endpoint, lambda: by_name, by_name.__getitem__)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The endpoints that there are, the default first."""
+        return tuple(dict.fromkeys([self.default, *self._names()]))
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """The engines of all endpoints, the default first."""
+        return tuple(self.engine(name) for name in self.names)
+
+    def engine(self, name: str | None = None) -> Engine:
+        """The engine of an endpoint, or of the default one.
+
+        Raises:
+            NotFoundError: there is no such endpoint.
+        """
+        name = self.default if name is None else name
+        engine = self._engines.get(name)
+        if engine is not None:
+            return engine
+        with self._making:
+            if name not in self.names:
+                hint = suggestion(name, self.names)
+                raise NotFoundError(
+                    f"expected endpoint {' or '.join(map(repr, self.names))}, received {name[:80]!r}"
+                    + (f". {hint}" if hint else "")
+                )
+            return self._engines.setdefault(name, self._engines.get(name) or self._make(name))
+
+    def refresh_if_due(self) -> None:
+        """Have every engine look at its routes, unless it has done so in the last half second."""
+        for engine in self.engines:
+            engine.refresh_if_due()

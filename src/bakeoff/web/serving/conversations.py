@@ -1,0 +1,162 @@
+"""The APIs for conversations, texts and vectors: OpenAI's and Anthropic's."""
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
+from functools import partial
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from bakeoff.core.errors import ContextLengthError
+from bakeoff.core.generation import Piece, Sampling
+from bakeoff.core.types import Json
+from bakeoff.serve.engine import Engine
+from bakeoff.web.permissions import permission
+from bakeoff.web.problems import HttpError, JsonResponse
+from bakeoff.web.serving import embeddings, openai
+from bakeoff.web.serving.anthropic import MessageForm
+from bakeoff.web.serving.anthropic_request import message_request, tokens_request
+from bakeoff.web.serving.bodies import renamed
+from bakeoff.web.serving.chat_request import ChatRequest, chat_request
+from bakeoff.web.serving.completions import CompletionForm, completion_request
+from bakeoff.web.serving.context import ANY_NAME, Serving, caller_key
+from bakeoff.web.serving.conversing import Form, Head, respond
+from bakeoff.web.serving.responses import ResponseForm
+from bakeoff.web.serving.responses_request import response_request
+
+__all__ = ["ConversationRoutes"]
+
+RESPONSES = {"messages": "input", "max_tokens": "max_output_tokens", "response_format": "text.format"}
+MESSAGES = {"stop": "stop_sequences", "response_format": "output_config.format"}
+"""Names that APIs have for options of chat completions."""
+
+
+class ConversationRoutes:
+    """Handlers of the paths under `/v1`; a request names the endpoint as its model."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    @property
+    def routes(self) -> list[Route]:
+        """What is served."""
+        return [
+            Route("/v1/chat/completions", self.chat, methods=["POST"]),
+            Route("/v1/completions", self.complete, methods=["POST"]),
+            Route("/v1/responses", self.respond, methods=["POST"]),
+            Route("/v1/messages", self.message, methods=["POST"]),
+            Route("/v1/messages/count_tokens", self.count_message, methods=["POST"]),
+            Route("/v1/responses/input_tokens", self.count_response, methods=["POST"]),
+            Route("/v1/embeddings", self.embed, methods=["POST"]),
+            Route("/v1/models", self.models),
+            Route("/v1/models/{model:path}", self.model),
+        ]
+
+    @permission("predict")
+    async def chat(self, request: Request) -> Response:
+        """OpenAI's chat completions, also as a stream."""
+        body = chat_request(await request.body())
+        form = partial(openai.ChatForm, include_usage=body.include_usage)
+        return await self._converse(request, body, form, {})
+
+    @permission("predict")
+    async def complete(self, request: Request) -> Response:
+        """OpenAI's text completions, also as a stream."""
+        chat = completion_request(await request.body()).chat()
+        form = partial(CompletionForm, include_usage=chat.include_usage)
+        return await self._converse(request, chat, form, {"messages": "prompt"})
+
+    @permission("predict")
+    async def respond(self, request: Request) -> Response:
+        """OpenAI's responses, also as a stream."""
+        body = response_request(await request.body())
+        return await self._converse(request, body.chat(), partial(ResponseForm, request=body), RESPONSES)
+
+    @permission("predict")
+    async def message(self, request: Request) -> Response:
+        """Anthropic's messages, also as a stream."""
+        body = message_request(await request.body())
+        return await self._converse(request, body.chat(), MessageForm, MESSAGES)
+
+    @permission("predict")
+    async def count_message(self, request: Request) -> Response:
+        """Anthropic's count of the tokens that a message would read."""
+        tokens = await self._count(request, tokens_request(await request.body()).chat(), MESSAGES)
+        return JsonResponse({"input_tokens": tokens})
+
+    @permission("predict")
+    async def count_response(self, request: Request) -> Response:
+        """OpenAI's count of the tokens that a response would read."""
+        tokens = await self._count(request, response_request(await request.body()).chat(), RESPONSES)
+        return JsonResponse({"object": "response.input_tokens", "input_tokens": tokens})
+
+    async def _count(self, request: Request, body: ChatRequest, names: Mapping[str, str]) -> int:
+        engine, turns, sampling = self._read(request, body, names)
+        return await self._serving.in_thread(lambda: engine.prompt_tokens(turns, sampling.tools))
+
+    def _read(
+        self, request: Request, body: ChatRequest, names: Mapping[str, str]
+    ) -> tuple[Engine, list[dict[str, Json]], Sampling]:
+        """Who answers a conversation, its turns, and how; errors name options as the caller's API does."""
+        engine = self._serving.of_model(request, body.model)
+        try:
+            return engine, body.turns(), body.sampling()
+        except HttpError as error:
+            raise renamed(error, names) from None
+
+    async def _converse(
+        self, request: Request, body: ChatRequest, form: Callable[..., Form], names: Mapping[str, str]
+    ) -> Response:
+        """Answer a conversation in the form of its API, which has names of its own for some of the options."""
+        engine, turns, sampling = self._read(request, body, names)
+        head = Head(id=engine.new_id(), created_s=engine.now_ms() // 1000, model=engine.endpoint)
+        key = caller_key(request, body.user)
+
+        def choice(index: int) -> Generator[Piece]:
+            # Choices of one seed would all be the same answer.
+            seed = None if sampling.seed is None else sampling.seed + index
+            answer_id = openai.prediction_id(head.id, index)
+            pieces = engine.chat(turns, replace(sampling, seed=seed), answer_id=answer_id, key=key)
+            return self._serving.generation(engine).measured(pieces)
+
+        return await respond(
+            request,
+            form(head=head),
+            choice,
+            count=body.choices,
+            stream=bool(body.stream),
+            lanes=self._serving.lanes(engine),
+            place=self._serving.place(),
+        )
+
+    @permission("predict")
+    async def embed(self, request: Request) -> Response:
+        """OpenAI's embeddings, of models that have an encoder."""
+        asked = embeddings.embedding_request(await request.body())
+        engine = self._serving.of_model(request, asked.model)
+        texts = asked.texts()
+        try:
+            found = await self._serving.in_thread(lambda: engine.embed(texts))
+        except ContextLengthError as error:
+            raise HttpError(400, "ContextLengthError", str(error), "input", "context_length_exceeded") from error
+        return JsonResponse(embeddings.embeddings(asked, found, model=engine.endpoint))
+
+    @permission("read")
+    async def models(self, request: Request) -> Response:
+        """OpenAI's list of models: the endpoints, and the other names that the default one may be called by."""
+        others = [name for name in self._serving.model_names if name != ANY_NAME]
+        names = list(dict.fromkeys([*self._serving.names(request), *others]))
+        return JsonResponse(openai.model_list(names, self._now_s()))
+
+    @permission("read")
+    async def model(self, request: Request) -> Response:
+        """OpenAI's description of one model."""
+        name = request.path_params["model"]
+        if not name:
+            return await self.models(request)
+        self._serving.of_model(request, name)
+        return JsonResponse(openai.model_card(name, self._now_s()))
+
+    def _now_s(self) -> int:
+        return self._serving.plane.engine().now_ms() // 1000

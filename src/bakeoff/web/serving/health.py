@@ -1,0 +1,115 @@
+"""What is served and how it does: an index, health, metrics."""
+
+from dataclasses import asdict
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from bakeoff.core.types import Json
+from bakeoff.serve.engine import Engine
+from bakeoff.web.generation_measures import generation_lines
+from bakeoff.web.measures import EndpointMeasures
+from bakeoff.web.permissions import permission
+from bakeoff.web.problems import JsonResponse
+from bakeoff.web.serving.context import Serving
+
+__all__ = ["HealthRoutes"]
+
+_EXAMPLES: dict[str, Json] = {
+    "text": "some text",
+    "categorical": "a",
+    "numeric": 1.5,
+    "datetime": "2026-01-31T12:00:00",
+    "boolean": True,
+}
+
+
+class HealthRoutes:
+    """Handlers of `/`, `/health` and `/metrics`."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    @property
+    def routes(self) -> list[Route]:
+        """What is served."""
+        return [
+            Route("/", self.index),
+            Route("/endpoints/{name}", self.index),
+            Route("/health/live", self.live),
+            Route("/health/ready", self.ready),
+            Route("/metrics", self.metrics),
+        ]
+
+    @permission("public")
+    async def live(self, _request: Request) -> Response:
+        """200 as long as the process answers."""
+        return JsonResponse({"status": "live"})
+
+    @permission("public")
+    async def ready(self, _request: Request) -> Response:
+        """200 when every endpoint answers, else 503; the body says with what, and how many records the log has lost.
+
+        At the top stands the default endpoint, the others in `endpoints`; where callers are asked who they are, only
+        whether it is ready.
+        """
+        engines = self._serving.plane.engines
+        healths = [engine.health() for engine in engines]
+        body = {
+            **asdict(healths[0]),
+            "ready": all(each.ready for each in healths),
+            "endpoints": {engine.endpoint: health for engine, health in zip(engines, healths, strict=True)},
+        }
+        shown = {"ready": body["ready"]} if self._serving.guarded else body
+        return JsonResponse(shown, status_code=200 if body["ready"] else 503)
+
+    @permission("read")
+    async def metrics(self, request: Request) -> Response:
+        """Counts and durations, for Prometheus."""
+        engines = [self._serving.plane.engine(name) for name in self._serving.names(request)]
+        text = self._serving.measures.render([self._measures(engine) for engine in engines])
+        names = {engine.endpoint for engine in engines}
+        generations = {name: each for name, each in self._serving.generations.items() if name in names}
+        text += "".join(f"{line}\n" for line in generation_lines(generations))
+        return PlainTextResponse(text, headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    def _measures(self, engine: Engine) -> EndpointMeasures:
+        health, turns = engine.health(), self._serving.turns(engine)
+        running, waiting = turns.depth
+        return EndpointMeasures(
+            endpoint=engine.endpoint,
+            model_version=health.model_version,
+            ready=health.ready,
+            violated=engine.violated,
+            lacked=engine.lacked,
+            lost_log_records=health.lost_log_records,
+            running=running,
+            waiting=waiting,
+            refused=turns.refused,
+        )
+
+    @permission("read")
+    async def index(self, request: Request) -> Response:
+        """The endpoint, what a row must hold, and an example of a call."""
+        engine, others = self._serving.of_path(request), self._serving.names(request)
+        signature = await self._serving.in_thread(lambda: engine.signature)
+        health = engine.health()
+        example = {column.name: _EXAMPLES[column.kind] for column in signature.inputs}
+        body = msgspec.json.encode({"rows": [example]}).decode()
+        path = "predict" if engine.endpoint == self._serving.plane.default else f"predict/{engine.endpoint}"
+        return JsonResponse(
+            {
+                "endpoint": engine.endpoint,
+                "model_version": health.model_version,
+                "release_id": health.release_id,
+                "task": signature.task,
+                "classes": signature.classes,
+                "inputs": [
+                    {"name": column.name, "kind": column.kind, "dtype": column.dtype} for column in signature.inputs
+                ],
+                "example": f"curl {request.base_url}{path} --json '{body}'",
+                "endpoints": others,
+            }
+        )

@@ -1,0 +1,138 @@
+"""Our own protocol: rows in, answers out; feedback on answers."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from bakeoff.serve.engine import Call
+from bakeoff.serve.runtime import Answer
+from bakeoff.web.permissions import permission
+from bakeoff.web.problems import HttpError, JsonResponse
+from bakeoff.web.serving.context import Serving, caller_key
+
+__all__ = ["RowRoutes", "rendered"]
+
+T = TypeVar("T")
+DEADLINE = "x-deadline-ms"
+"""The header in which callers say how long they wait for an answer."""
+
+
+class _PredictRequest(msgspec.Struct):
+    rows: list[dict[str, Any]] | None = None
+    row: dict[str, Any] | None = None
+
+
+class _FeedbackRequest(msgspec.Struct):
+    items: list[dict[str, Any]]
+
+
+class _Said(msgspec.Struct, omit_defaults=True):
+    id: str
+    label: str | None = None
+    value: float | str | None = None
+    probabilities: dict[str, float] | None = None
+    absent: tuple[str, ...] = ()
+    imputed: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+class _PredictResponse(msgspec.Struct):
+    predictions: list[_Said]
+    model_version: str | None
+    release_id: str | None
+
+
+class RowRoutes:
+    """Handlers of `/predict` and `/feedback`, for the default endpoint and for each by its name."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    @property
+    def routes(self) -> list[Route]:
+        """What is served."""
+        return [
+            Route("/predict", self.predict, methods=["POST"]),
+            Route("/predict/{name}", self.predict, methods=["POST"]),
+            Route("/feedback", self.feedback, methods=["POST"]),
+            Route("/endpoints/{name}/predict", self.predict, methods=["POST"]),
+            Route("/endpoints/{name}/feedback", self.feedback, methods=["POST"]),
+        ]
+
+    @permission("predict")
+    async def predict(self, request: Request) -> Response:
+        """Answer rows: `{"rows": [{…}, …]}` or `{"row": {…}}`; each answer has an id for feedback.
+
+        A caller with a key (the header `X-Bakeoff-Key`) is answered by the same release while a rollout goes on.
+        """
+        engine = self._serving.of_path(request)
+        asked = _decoded(await request.body(), _PREDICT, '{"rows": [{…}, …]} or {"row": {…}}')
+        if (asked.rows is None) == (asked.row is None):
+            raise HttpError(400, "BadRequest", "expected either rows or row, received both or neither")
+        rows = asked.rows if asked.rows is not None else [asked.row or {}]
+        answers = await self._serving.turns(engine).answered(Call(rows, caller_key(request)), _deadline_s(request))
+        return JsonResponse(rendered(answers))
+
+    @permission("feedback")
+    async def feedback(self, request: Request) -> Response:
+        """Log what was true of an answer: `{"items": [{"id": …, "label": …}, …]}`; sent twice, counted once."""
+        self._serving.of_path(request)
+        asked = _decoded(await request.body(), _FEEDBACK, '{"items": [{"id": …, "label": …}, …]}')
+        recorded = await self._serving.in_thread(lambda: self._serving.record_feedback(asked.items))
+        return JsonResponse(recorded.to_json())
+
+
+_PREDICT = msgspec.json.Decoder(_PredictRequest)
+_FEEDBACK = msgspec.json.Decoder(_FeedbackRequest)
+
+
+def _deadline_s(request: Request) -> float | None:
+    """Within which time the caller wants an answer, if it says so.
+
+    Raises:
+        HttpError: no number above 0.
+    """
+    given = request.headers.get(DEADLINE)
+    if given is None:
+        return None
+    try:
+        deadline_ms = float(given)
+    except ValueError:
+        deadline_ms = math.nan
+    if not 0 < deadline_ms < math.inf:
+        raise HttpError(400, "BadRequest", f"expected milliseconds above 0 in {DEADLINE}, received {given[:40]!r}")
+    return deadline_ms / 1e3
+
+
+def _decoded(body: bytes, decoder: msgspec.json.Decoder[T], expected: str) -> T:
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise HttpError(400, "BadRequest", f"expected {expected}; {error}") from error
+
+
+def rendered(answers: Sequence[Answer]) -> _PredictResponse:
+    """Answers as this protocol has them; all of a call come from one release."""
+    return _PredictResponse(
+        predictions=[
+            _Said(
+                id=answer.id,
+                label=answer.label,
+                value=answer.value,
+                probabilities=dict(answer.probabilities) if answer.probabilities else None,
+                absent=answer.gaps.absent,
+                imputed=answer.gaps.imputed,
+                unseen=answer.gaps.unseen,
+                unknown=answer.gaps.unknown,
+            )
+            for answer in answers
+        ],
+        model_version=answers[0].model_version if answers else None,
+        release_id=answers[0].release_id if answers else None,
+    )

@@ -1,0 +1,48 @@
+"""The data plane: endpoints by name, each made when it is first wanted, also such as come while it serves."""
+
+import pytest
+
+from bakeoff.core.errors import NotFoundError
+from bakeoff.serve.engine import Engine
+from bakeoff.serve.plane import DataPlane
+from bakeoff.testing.memory import MemoryEvents
+
+
+def plane(*names: str) -> tuple[DataPlane, list[str], list[str]]:
+    """A plane, the names that there are (beside `own`), and those that an engine was made for."""
+    there, made = list(names), list[str]()
+
+    def make(name: str) -> Engine:
+        made.append(name)
+        return Engine(
+            name,
+            load=lambda _: pytest.fail("nothing is released"),
+            routes=list,
+            prepare=lambda table, steps, columns: table,
+            events=MemoryEvents(lambda: 1),
+            clock=lambda: 1,
+        )
+
+    return DataPlane("own", lambda: there, make), there, made
+
+
+def test_each_engine_is_made_once():
+    made_of, _, made = plane("b", "a")
+    assert made_of.engine() is made_of.engine("own")
+    assert [each.endpoint for each in made_of.engines] == ["own", "b", "a"]
+    assert made_of.names == ("own", "b", "a")
+    made_of.refresh_if_due()
+    assert made == ["own", "b", "a"]
+
+
+def test_an_endpoint_that_comes_later_is_served():
+    made_of, there, _ = plane()
+    with pytest.raises(NotFoundError, match=r"expected endpoint 'own', received 'late'"):
+        made_of.engine("late")
+    there.append("late")
+    assert made_of.engine("late").endpoint == "late"
+
+
+def test_a_misspelt_name_gets_the_nearest():
+    with pytest.raises(NotFoundError, match=r"Did you mean 'reviews'\?"):
+        plane("reviews")[0].engine("reveiws")
