@@ -1,5 +1,6 @@
 """Commands around the endpoint: serve, predict, feedback, monitor."""
 
+import contextlib
 import json
 import os
 import socket
@@ -52,6 +53,7 @@ def serve(
     from bakeoff.web.auth import TokenAuthenticator
     from bakeoff.web.server import Server, local_hosts
     from bakeoff.web.serving.app import create_app
+    from bakeoff.web.serving.tracing import SpanExporter
     from bakeoff.web.serving.turns import Pace
     from bakeoff.web.workers import end_with_parent
 
@@ -62,6 +64,7 @@ def serve(
         settings = project.config.endpoint
         address = host or settings.host
         tokens, tls = project.authenticator(), project.certificate()
+        exporter = SpanExporter.of_environment(os.environ, service=project.config.project.name)
         app = create_app(
             project.plane(),
             project.feedback,
@@ -69,6 +72,7 @@ def serve(
             model_names=settings.model_names,
             authenticator=tokens and TokenAuthenticator(tokens),
             pace=lambda name: Pace.of(project.served(name)),
+            exporter=exporter,
         )
         listens = settings.port if port is None else port
         inherited = None if listening is None else socket.socket(fileno=listening)
@@ -82,7 +86,7 @@ def serve(
             else:
                 typer.echo(f"endpoint {project.endpoint!r} at {server.url} (Ctrl-C ends it)")
 
-        with project.endpoints.steering():
+        with project.endpoints.steering(), contextlib.closing(exporter) if exporter else contextlib.nullcontext():
             server.serve_forever(on_ready=ready)
 
 

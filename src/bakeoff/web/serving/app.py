@@ -23,6 +23,7 @@ from bakeoff.web.serving.conversations import ConversationRoutes
 from bakeoff.web.serving.direct import Direct
 from bakeoff.web.serving.health import HealthRoutes
 from bakeoff.web.serving.rows import RowRoutes
+from bakeoff.web.serving.tracing import SpanExporter, Traced
 from bakeoff.web.serving.turns import Pace
 
 __all__ = ["create_app"]
@@ -42,6 +43,7 @@ def create_app(
     threads: int = THREADS,
     authenticator: Authenticator | None = None,
     pace: Callable[[str], Pace] = lambda _: Pace(),
+    exporter: SpanExporter | None = None,
 ) -> Starlette:
     """The app that serves a plane's endpoints.
 
@@ -54,6 +56,7 @@ def create_app(
         threads: calls that compute or wait for the log at once.
         authenticator: says who calls; without one, whoever can call may.
         pace: of an endpoint's calls, by its name.
+        exporter: where spans of calls are sent.
 
     Raises:
         SecurityError: a route declares no permission.
@@ -74,7 +77,7 @@ def create_app(
     guard = Middleware(Guard, hosts=hosts, max_body_bytes=max_body_bytes, measures=serving.measures)
     return Starlette(
         routes=routes,
-        middleware=[guard, direct],
+        middleware=[guard, Middleware(Traced, exporter=exporter), direct],
         lifespan=serving.lifespan,
         exception_handlers={
             BakeoffError: _on_error,

@@ -6,6 +6,7 @@ new ones are turned away (503) instead of piling up.
 
 import asyncio
 import contextlib
+import contextvars
 import os
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -171,7 +172,8 @@ class Serving:
     async def in_thread(self, call: Callable[[], T]) -> T:
         """What `call` gives, made in a thread."""
         with self.place():
-            return await asyncio.get_running_loop().run_in_executor(self._pool, _ended(call))
+            run = contextvars.copy_context().run  # the call's trace goes with it
+            return await asyncio.get_running_loop().run_in_executor(self._pool, run, _ended(call))
 
     @contextlib.contextmanager
     def place(self) -> Generator[None]:
