@@ -22,6 +22,8 @@ from bakeoff.web.serving.context import Serving
 from bakeoff.web.serving.conversations import ConversationRoutes
 from bakeoff.web.serving.direct import Direct
 from bakeoff.web.serving.health import HealthRoutes
+from bakeoff.web.serving.inference import InferenceRoutes
+from bakeoff.web.serving.invocations import InvocationRoutes
 from bakeoff.web.serving.rows import RowRoutes
 from bakeoff.web.serving.turns import Pace
 
@@ -67,7 +69,13 @@ def create_app(
         pace=pace,
     )
     rows = RowRoutes(serving)
-    parts = (HealthRoutes(serving), rows, ConversationRoutes(serving))
+    parts = (
+        HealthRoutes(serving),
+        rows,
+        ConversationRoutes(serving),
+        InferenceRoutes(serving),
+        InvocationRoutes(serving),
+    )
     routes = [route for part in parts for route in part.routes]
     protect(routes, authenticator)
     guard = Middleware(Guard, hosts=hosts, max_body_bytes=max_body_bytes, measures=serving.measures)
