@@ -481,6 +481,20 @@ class Engine:
         )
 
     @property
+    def model_version(self) -> str | None:
+        """The version that is live, if one is loaded."""
+        return self._serving and self._serving.live.release.model_version
+
+    @property
+    def converses(self) -> bool:
+        """Whether the live model answers conversations; one that does not answers rows.
+
+        Raises:
+            NotFoundError: nothing is released on the endpoint.
+        """
+        return abilities_of(self._current().live.model).chat is not None
+
+    @property
     def concurrency(self) -> int | None:
         """How many answers the live model works at; None where it does not say, or nothing is live yet."""
         concurrency = (
