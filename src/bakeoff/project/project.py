@@ -1438,11 +1438,11 @@ class Project:
             >>> made.module, made.files
             ('films', ('films-1+...-py3-none-any.whl',))
         """
-        from bakeoff.actions.packages.package import Wish, package
+        from bakeoff.actions.packages.package import PackageOptions, package
 
-        wish = Wish(form=form, base=base, image=image, key=key, name=name)
+        options = PackageOptions(form=form, base=base, image=image, key=key, name=name)
         of = self.endpoint if endpoint is None else endpoint
-        return package(self, of, folder, wish, progress=self._pass_on)
+        return package(self, of, folder, options, progress=self._pass_on)
 
     def check_package(self, package: "Package", *, endpoint: str | None = None) -> "PackageCheck":
         """Start a package that was just made, and hold its predictions against the release's.

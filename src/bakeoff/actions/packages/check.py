@@ -161,8 +161,10 @@ def _url(process: "subprocess.Popen[bytes]", log: Path) -> str:
     try:
         return json.loads(line)["url"].replace("0.0.0.0", "127.0.0.1")  # noqa: S104 - the one is reached by the other
     except (ValueError, KeyError):
-        said = " ".join(log.read_text("utf-8", "replace").split())[-1500:]
-        raise CandidateError(f"expected the package to serve within {START_S} s, it said: {said or line!r}") from None
+        output = " ".join(log.read_text("utf-8", "replace").split())[-1500:]
+        raise CandidateError(
+            f"expected the package to serve within {START_S} s, it printed: {output or line!r}"
+        ) from None
 
 
 def _command(project: "Project", made: Package, endpoint: str, place: Path) -> tuple[list[str], dict[str, str], str]:
@@ -173,13 +175,17 @@ def _command(project: "Project", made: Package, endpoint: str, place: Path) -> t
     if made.form == "wheel":
         wheel, target = next(folder.glob("*.whl")), place / "installed"
         _installed(wheel, target)
-        return [sys.executable, *serve], _environment(target), "installed by pip beside the packages that are here"
+        return (
+            [sys.executable, *serve],
+            _environment(target, *_here()),
+            "installed by pip beside the packages that are here",
+        )
     if made.form in {"docker", "systemd"}:
         paths = folder / Path(LIBRARIES).name, folder / Path(APP).name
         # Without "site", so that nothing but what was bundled is there to be imported.
         return [sys.executable, "-S", *serve], _environment(*paths), "by this Python with the bundled packages alone"
     write_module(project, module_of(project, endpoint, made.module), place / "app")
-    environment = _environment(place / "app")
+    environment = _environment(place / "app", *_here())
     return (
         [sys.executable, "-m", made.module, *manifests.arguments()],
         {
@@ -193,17 +199,24 @@ def _command(project: "Project", made: Package, endpoint: str, place: Path) -> t
     )
 
 
-def _environment(*paths: Path) -> dict[str, str]:
-    """Variables with these folders as the path of modules; without settings of the project, which the package has."""
+def _environment(*paths: str | Path) -> dict[str, str]:
+    """Variables with these places as the path of modules; without settings of the project, which the package has."""
     own = {key: value for key, value in os.environ.items() if not key.startswith(("BAKEOFF_", "PYTHON"))}
     return {**own, "PYTHONPATH": os.pathsep.join(map(str, paths)), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _here() -> list[str]:
+    """Where modules are found here beside the packages of this Python."""
+    return [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
 
 
 def _installed(wheel: Path, target: Path) -> None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target)]
     done = subprocess.run([*command, str(wheel)], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise CandidateError(f"expected pip to install {wheel.name}, it said: {' '.join(done.stderr.split())[-500:]}")
+        raise CandidateError(
+            f"expected pip to install {wheel.name}, it printed: {' '.join(done.stderr.split())[-500:]}"
+        )
 
 
 def _of_image(layout: Path, root: Path) -> tuple[list[str], dict[str, str], str]:
@@ -214,14 +227,11 @@ def _of_image(layout: Path, root: Path) -> tuple[list[str], dict[str, str], str]
     image = unpack(layout, root)["config"]
     environment = dict(each.partition("=")[::2] for each in image["Env"])
     run = [*image["Entrypoint"], *image["Cmd"]]
-    if os.getuid() == 0 and shutil.which("chroot"):
-        return (
-            ["chroot", f"--userspec={image['User']}", str(root), *run],
-            environment,
-            f"in its root, as {image['User']}",
-        )
-    if shutil.which("unshare"):
+    if os.getuid() == 0 and (chroot := shutil.which("chroot")):
+        command = [chroot, f"--userspec={image['User']}", str(root), *run]
+        return command, environment, f"in its own root, as {image['User']}"
+    if unshare := shutil.which("unshare"):
         (root / environment["BAKEOFF_STATE"].strip("/")).chmod(0o777)
-        command = ["unshare", "--user", "--map-root-user", f"--root={root}", "--wd=/", *run]
-        return command, environment, "in its root, in a namespace of its own"
+        command = [unshare, "--user", "--map-root-user", f"--root={root}", "--wd=/", *run]
+        return command, environment, "in its own root, in a namespace"
     raise UsageError("expected chroot (as root) or unshare to run an image's files; run the image with your engine")

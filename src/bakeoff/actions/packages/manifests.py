@@ -17,14 +17,14 @@ STATE_FOLDER = "/var/lib/bakeoff"
 class Deployed:
     """What is deployed: its name, the image, and the memory that it needs.
 
-    `name` is one of DNS (small letters, digits, "-"); `module` the Python module in the image.
+    `name` is one of DNS (small letters, digits, "-"); `remote`: whether the model asks services elsewhere.
     """
 
     name: str
-    module: str
     image: str
     model_version: str
     memory_mib: int
+    remote: bool = False
 
     @property
     def labels(self) -> dict[str, str]:
@@ -86,12 +86,12 @@ def kubernetes(deployed: Deployed) -> list[dict[str, Json]]:
             }
         ],
     }
-    # Nothing goes out: a packaged model asks nobody. What comes in is from the same namespace.
+    # What comes in is from the same namespace. Nothing goes out, unless the model asks services elsewhere.
     network = {
         "podSelector": selector,
         "policyTypes": ["Ingress", "Egress"],
         "ingress": [{"from": [{"podSelector": {}}], "ports": [{"port": "http", "protocol": "TCP"}]}],
-        "egress": [],
+        "egress": [{}] if deployed.remote else [],
     }
     return [
         _object("apps/v1", "Deployment", deployed, deployment),

@@ -19,7 +19,7 @@ from bakeoff.actions.packages.layers import Layer, layer
 from bakeoff.core.errors import DataError, UsageError
 from bakeoff.core.types import Json
 
-__all__ = ["Image", "Layout", "unpack"]
+__all__ = ["Image", "ImageLayout", "unpack"]
 
 INDEX, MANIFEST = "application/vnd.oci.image.index.v1+json", "application/vnd.oci.image.manifest.v1+json"
 CONFIG, EMPTY = "application/vnd.oci.image.config.v1+json", "application/vnd.oci.empty.v1+json"
@@ -37,7 +37,7 @@ class Image:
     layers: Sequence[Mapping[str, Any]]
 
 
-class Layout:
+class ImageLayout:
     """A layout that is being written.
 
     Args:
@@ -87,7 +87,8 @@ class Layout:
     def put(self, image: Image, run: Mapping[str, Any], *, name: str, labels: Mapping[str, str]) -> dict[str, Any]:
         """Write the image under a name; its descriptor. `run` replaces or adds to the base's way to run."""
         base = image.config.get("config") or {}
-        environment = dict(each.partition("=")[::2] for each in base.get("Env") or ())
+        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+        environment |= dict(each.partition("=")[::2] for each in base.get("Env") or ())
         environment |= dict(each.partition("=")[::2] for each in run["Env"])
         config = {**base, **run, "Env": [f"{key}={value}" for key, value in environment.items()]}
         config["Labels"] = {**(base.get("Labels") or {}), **labels}

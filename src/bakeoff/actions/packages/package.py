@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from bakeoff.project.project import Project
 
-__all__ = ["Form", "Package", "Wish", "package"]
+__all__ = ["Form", "Package", "PackageOptions", "package"]
 
 Form: TypeAlias = Literal["oci", "docker", "k8s", "kserve", "systemd", "wheel"]
 LIBRARIES, APP = "opt/bakeoff/lib", "opt/bakeoff/app"
@@ -39,7 +39,7 @@ BASES = ("usr/local/bin", "usr/bin", "bin", "opt/python/bin")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class PackageOptions:
     """What to make: the form, the base image (oci), the image's name, a key to sign with, the module's name."""
 
     form: Form
@@ -62,7 +62,9 @@ class Package:
     notes: tuple[str, ...] = ()
 
 
-def package(project: "Project", endpoint: str, folder: Path, wish: Wish, *, progress: Callable[[str], None]) -> Package:
+def package(
+    project: "Project", endpoint: str, folder: Path, options: PackageOptions, *, progress: Callable[[str], None]
+) -> Package:
     """Write the package into a new folder.
 
     Raises:
@@ -71,19 +73,19 @@ def package(project: "Project", endpoint: str, folder: Path, wish: Wish, *, prog
     """
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"expected an empty or new folder, received {str(folder)!r}")
-    module = module_of(project, endpoint, wish.name)
-    _require(wish)
+    module = module_of(project, endpoint, options.name)
+    _require(options)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(prefix=".package-", dir=folder.parent) as scratch:
-            making = _Making(project=project, module=module, wish=wish, folder=folder, scratch=Path(scratch))
-            progress(f"packaging {module.title} as {wish.form}")
-            digest, notes = making.forms[wish.form]()
+            making = _Making(project=project, module=module, options=options, folder=folder, scratch=Path(scratch))
+            progress(f"packaging {module.title} as {options.form}")
+            digest, notes = making.forms[options.form]()
     except BaseException:
         shutil.rmtree(folder)  # half a package looks like a whole one
         raise
     return Package(
-        form=wish.form,
+        form=options.form,
         folder=str(folder),
         module=module.name,
         model_version=module.release.model_version,
@@ -93,30 +95,30 @@ def package(project: "Project", endpoint: str, folder: Path, wish: Wish, *, prog
     )
 
 
-def _require(wish: Wish) -> None:
-    if wish.form == "oci" and wish.base is None:
+def _require(options: PackageOptions) -> None:
+    if options.form == "oci" and options.base is None:
         raise UsageError(
             f"expected --base for an image: an OCI layout or a root filesystem with {PYTHON}, for instance by "
             f"'skopeo copy docker://docker.io/library/python:{PYTHON.removeprefix('python')}-slim oci:base'"
         )
-    if wish.form in {"k8s", "kserve"} and wish.image is None:
+    if options.form in {"k8s", "kserve"} and options.image is None:
         raise UsageError(
-            f"expected --image for {wish.form}: the name by which the image is pulled, REGISTRY/NAME@DIGEST"
+            f"expected --image for {options.form}: the name by which the image is pulled, REGISTRY/NAME@DIGEST"
         )
     stray = [
         name
-        for name, given, forms in (("--base", wish.base, {"oci"}), ("--key", wish.key, {"oci"}))
-        if given is not None and wish.form not in forms
+        for name, given, forms in (("--base", options.base, {"oci"}), ("--key", options.key, {"oci"}))
+        if given is not None and options.form not in forms
     ]
     if stray:
-        raise UsageError(f"expected {' and '.join(stray)} with --as oci only, received --as {wish.form}")
+        raise UsageError(f"expected {' and '.join(stray)} with --as oci only, received --as {options.form}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Making:
     project: "Project"
     module: PackagedModule
-    wish: Wish
+    options: PackageOptions
     folder: Path
     scratch: Path
 
@@ -137,18 +139,18 @@ class _Making:
     # --- an image -------------------------------------------------------------------------------
 
     def _oci(self) -> tuple[str | None, list[str]]:
-        from bakeoff.actions.packages.oci import Layout
+        from bakeoff.actions.packages.oci import ImageLayout
         from bakeoff.actions.packages.signing import ANNOTATION, KIND, MEDIA, sign
 
-        assert self.wish.base is not None, "it was required"
+        assert self.options.base is not None, "it was required"
         packages, (libraries, app) = self._packages(), self._filled()
-        layout = Layout(self.folder, time_ms=self.module.release.created_ms)
-        image = layout.base(self.wish.base)
+        layout = ImageLayout(self.folder, time_ms=self.module.release.created_ms)
+        image = layout.base(self.options.base)
         python = _python_in(self.folder, image.layers)
         image = layout.add_folders(image, [(LIBRARIES, libraries)], "packages")
         owned = [manifests.STATE_FOLDER.strip("/")]
         image = layout.add_folders(image, [(APP, app)], self.module.title, owned=owned, user=manifests.USER)
-        name = self.wish.image or f"{_dns(self.module.endpoint)}:{self.module.release.number}"
+        name = self.options.image or f"{_dns(self.module.endpoint)}:{self.module.release.number}"
         labels = {
             "org.opencontainers.image.title": self.module.title,
             "org.opencontainers.image.version": self.module.version,
@@ -165,11 +167,11 @@ class _Making:
         }
         descriptor = layout.put(image, run, name=name, labels=labels)
         layout.refer(descriptor, self._bill(packages), kind=SBOM_MEDIA, media=SBOM_MEDIA, annotations={})
-        if self.wish.key is not None:
-            payload, signature = sign(descriptor["digest"], name, self.wish.key)
+        if self.options.key is not None:
+            payload, signature = sign(descriptor["digest"], name, self.options.key)
             layout.refer(descriptor, payload, kind=KIND, media=MEDIA, annotations={ANNOTATION: signature})
         layout.end()
-        notes = [] if self.wish.key else ["not signed: --key names a key to sign with"]
+        notes = [] if self.options.key else ["not signed: --key names a key to sign with"]
         return descriptor["digest"], notes
 
     def _filled(self) -> tuple[Path, Path]:
@@ -225,13 +227,13 @@ class _Making:
     # --- manifests ------------------------------------------------------------------------------
 
     def _deployed(self) -> manifests.Deployed:
-        assert self.wish.image is not None, "it was required"
+        assert self.options.image is not None, "it was required"
         size_mib = self.project.blobs.size_bytes(self.module.release.blob_id) >> 20
         return manifests.Deployed(
             name=_dns(self.module.endpoint),
-            module=self.module.name,
-            image=self.wish.image,
+            image=self.options.image,
             model_version=self.module.release.model_version,
+            remote=self.project.config.privacy.remote,
             memory_mib=512 + 3 * size_mib,  # the libraries take 300 MiB, a model its file up to three times
         )
 
@@ -242,9 +244,9 @@ class _Making:
         return self._manifests(manifests.yaml_of(manifests.kserve(self._deployed())))
 
     def _manifests(self, text: str) -> tuple[str | None, list[str]]:
-        (self.folder / f"{self.wish.form}.yaml").write_text(text, encoding="utf-8")
-        notes = [] if "@sha256:" in (self.wish.image or "") else ["the image is not pinned: name it by its digest"]
-        return None, [f"kubectl apply -f {self.folder}/{self.wish.form}.yaml", *notes]
+        (self.folder / f"{self.options.form}.yaml").write_text(text, encoding="utf-8")
+        notes = [] if "@sha256:" in (self.options.image or "") else ["the image is not pinned: name it by its digest"]
+        return None, [f"kubectl apply -f {self.folder}/{self.options.form}.yaml", *notes]
 
     # --- without containers ---------------------------------------------------------------------
 

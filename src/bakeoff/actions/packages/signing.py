@@ -81,4 +81,5 @@ def _loaded(key: Path, *, private: bool) -> Any:
     curve = getattr(loaded, "curve", None)
     if not isinstance(loaded, kinds) or (curve is not None and curve.name != "secp256r1"):
         raise UsageError(f"expected {expected}, received {type(loaded).__name__}")
-    return loaded if private or not is_private else loaded.public_key()
+    public = getattr(loaded, "public_key", None)
+    return loaded if private or public is None else public()
