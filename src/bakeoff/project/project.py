@@ -1108,7 +1108,8 @@ class Project:
         require_threads()
         folder = self._state_folder() / "cache" / "models" / blob_id
         if folder.exists() and digest_tree(folder) != blob_id:
-            shutil.rmtree(folder)  # a damaged copy of what may be whole
+            # A damaged copy of what may be whole; in a package it is a link to what cannot be made whole here.
+            folder.unlink() if folder.is_symlink() else shutil.rmtree(folder)
         if not folder.exists():
             folder.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as apart:
